@@ -1,0 +1,36 @@
+//! Annotations: how a plain `batch/v1` Job takes part without a client in its container.
+
+/// The Gate that must be Open before the Job starts.
+pub const GATE: &str = "konductor.io/gate";
+/// What the Job holds while it runs, such as `semaphore/batch=2, lease/schema`; see
+/// [`crate::parse_holds`].
+pub const HOLD: &str = "konductor.io/hold";
+/// The Barrier at which the Job arrives when it has ended.
+pub const ARRIVE: &str = "konductor.io/arrive";
+/// The names that the Job's termination message may set, separated by commas.
+pub const OUTPUTS_DECLARED: &str = "konductor.io/outputs-declared";
+/// What a later stage's Job reads, as JSON: `{"in-0": "<job>/<output>"}`.
+pub const INPUTS: &str = "konductor.io/inputs";
+/// Prefix of the pod template's annotations that carry inputs: `konductor.io/in-0`.
+pub const INPUT_PREFIX: &str = "konductor.io/";
+/// Prefix of the pod template's annotations that carry a Lease's fencing token:
+/// `token.konductor.io/<lease>`.
+pub const TOKEN_PREFIX: &str = "token.konductor.io/";
+/// The exact value of a fan-out item, where the label has only a slug.
+pub const ITEM: &str = "konductor.io/item";
+/// Hash of a compiled Job's content: the same name with another hash is another Job.
+pub const CONTENT_HASH: &str = "konductor.io/content-hash";
+/// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
+pub const ALLOW_FROM: &str = "konductor.io/allow-from";
+
+/// Written by the operator: see [`crate::JobPhase`].
+pub const PHASE: &str = "konductor.io/phase";
+/// Written by the operator: why the phase is what it is, in words.
+pub const REASON: &str = "konductor.io/reason";
+/// Written by the operator: the Job's outputs, a JSON object of strings.
+pub const OUTPUTS: &str = "konductor.io/outputs";
+
+/// Kueue's list of those that must agree before it may start the Job.
+pub const KUEUE_GATED_BY: &str = "kueue.x-k8s.io/admission-gated-by";
+/// Our word in that list.
+pub const KUEUE_GATE: &str = "konductor.io/gate";

@@ -1,0 +1,122 @@
+//! Condition types and reasons: one type per question, reasons in PascalCase.
+
+use jiff::Timestamp;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// A Barrier or Gate is open: `kubectl wait --for=condition=Open gate/NAME`.
+pub const OPEN: &str = "Open";
+/// A Barrier or Gate ended without opening, badly.
+pub const FAILED: &str = "Failed";
+/// A Claim was granted.
+pub const GRANTED: &str = "Granted";
+/// A Semaphore or Lease has something to give.
+pub const AVAILABLE: &str = "Available";
+/// A Run succeeded (True), failed (False) or goes on (Unknown).
+pub const SUCCEEDED: &str = "Succeeded";
+/// A Run goes on but can't succeed any more.
+pub const FAILING: &str = "Failing";
+
+/// Reasons: why a condition is what it is.
+pub mod reason {
+    /// Arrivals or conditions are missing.
+    pub const WAITING: &str = "Waiting";
+    /// Enough parties arrived.
+    pub const ALL_ARRIVED: &str = "AllArrived";
+    /// Every condition is met.
+    pub const CONDITIONS_MET: &str = "ConditionsMet";
+    /// A person decided.
+    pub const DECIDED: &str = "Decided";
+    /// The timeout passed first.
+    pub const TIMED_OUT: &str = "TimedOut";
+    /// Too many parties failed.
+    pub const QUORUM_OUT_OF_REACH: &str = "QuorumOutOfReach";
+    /// Only skips are in the way.
+    pub const ALL_SKIPPED: &str = "AllSkipped";
+    /// A condition can't be met any more, and its end was bad.
+    pub const CONDITION_FAILED: &str = "ConditionFailed";
+    /// A condition can't be met any more, and its end was good.
+    pub const CONDITION_SKIPPED: &str = "ConditionSkipped";
+    /// `when` is false.
+    pub const WHEN_FALSE: &str = "WhenFalse";
+    /// `when` could not be evaluated.
+    pub const WHEN_ERROR: &str = "WhenError";
+    /// The target is missing, or does not permit this namespace.
+    pub const NOT_FOUND_OR_NOT_PERMITTED: &str = "NotFoundOrNotPermitted";
+    /// The Gate before it ended without opening.
+    pub const GATE_ENDED: &str = "GateEnded";
+    /// Something is free.
+    pub const FREE: &str = "Free";
+    /// Everything is held.
+    pub const HELD: &str = "Held";
+    /// `permits: 0`.
+    pub const PAUSED: &str = "Paused";
+    /// Granted from the ledger.
+    pub const GRANTED: &str = "Granted";
+    /// Waits for its turn.
+    pub const QUEUED: &str = "Queued";
+    /// Asked not to wait, and nothing was free.
+    pub const DENIED: &str = "Denied";
+    /// Not renewed in time.
+    pub const EXPIRED: &str = "Expired";
+    /// Jobs are going on.
+    pub const RUNNING: &str = "Running";
+    /// Every stage that counts succeeded or was skipped.
+    pub const STAGES_SUCCEEDED: &str = "StagesSucceeded";
+    /// A stage that counts failed.
+    pub const STAGE_FAILED: &str = "StageFailed";
+    /// A finally stage failed.
+    pub const FINALLY_FAILED: &str = "FinallyFailed";
+    /// Somebody cancelled it.
+    pub const CANCELLED: &str = "Cancelled";
+    /// The API server refuses the start.
+    pub const START_REFUSED: &str = "StartRefused";
+    /// The object's own spec can't be carried out.
+    pub const INVALID: &str = "Invalid";
+}
+
+/// Sets one condition in a list, as Kubernetes does: `lastTransitionTime` moves only where the
+/// status moved.
+///
+/// A `status` of `None` is `Unknown`. `now` is cut to the second, which is what the wire keeps, so a
+/// condition read back compares equal.
+pub fn set(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    status: Option<bool>,
+    reason: &str,
+    message: impl Into<String>,
+    observed_generation: Option<i64>,
+    now: Timestamp,
+) {
+    let status = match status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    let mut next = Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.into(),
+        observed_generation,
+        last_transition_time: Time(whole_second(now)),
+    };
+    match conditions
+        .iter_mut()
+        .find(|condition| condition.type_ == type_)
+    {
+        None => conditions.push(next),
+        Some(known) => {
+            if known.status == next.status {
+                next.last_transition_time = known.last_transition_time.clone();
+            }
+            *known = next;
+        }
+    }
+}
+
+/// Cuts a timestamp to the second, which is what Kubernetes keeps of it.
+pub fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}

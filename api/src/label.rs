@@ -1,0 +1,20 @@
+//! Labels on the objects of a run. They select; what only the operator reads is an annotation.
+
+/// The pipeline that an object belongs to.
+pub const PIPELINE: &str = "konductor.io/pipeline";
+/// The run that an object belongs to.
+pub const RUN: &str = "konductor.io/run";
+/// The stage that a Job runs.
+pub const STAGE: &str = "konductor.io/stage";
+/// The slug of a fan-out item; [`crate::annotation::ITEM`] has the exact value.
+pub const ITEM: &str = "konductor.io/item";
+/// `main` or `finally`: see [`crate::Role`].
+pub const ROLE: &str = "konductor.io/role";
+/// `true` on the Jobs of a stage whose failure does not fail the run.
+pub const MAY_FAIL: &str = "konductor.io/may-fail";
+/// The Job controller's own label on a pod: the uid of its Job.
+pub const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
+/// The Job controller's own label on a pod: the name of its Job.
+pub const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+/// Kueue's label on a Job that waits in one of its queues.
+pub const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";

@@ -1,0 +1,50 @@
+//! The one vocabulary that every room shares: the custom resources of `konductor.io/v1`, the labels
+//! and annotations that coordinate plain Jobs, and the words of conditions and reasons.
+//!
+//! What enters: nothing. What leaves: types, schemas ([`crds`]) and constants.
+//! What must never happen here: behaviour. What a primitive *means* is decided in `konductor-core`.
+
+#![expect(
+    unreachable_pub,
+    reason = "kube's derive repeats each spec in a private module"
+)]
+
+pub mod annotation;
+pub mod arrival;
+pub mod barrier;
+pub mod claim;
+pub mod condition;
+pub mod crds;
+pub mod duration;
+pub mod gate;
+pub mod hold;
+pub mod job;
+pub mod label;
+pub mod lease;
+pub mod limits;
+pub mod run;
+pub mod semaphore;
+
+pub use arrival::{Arrival, ArrivalOutcome, ArrivalSpec, arrival_name};
+pub use barrier::{Arrivals, Barrier, BarrierPhase, BarrierSpec, BarrierStatus, JobSelector};
+pub use claim::{Claim, ClaimPhase, ClaimSpec, ClaimStatus, ClaimTarget, PodReference};
+pub use crds::crds;
+pub use duration::{Duration, DurationError};
+pub use gate::{
+    ConditionKind, ConditionState, ConditionStatus, Gate, GateCondition, GateDecision, GateMode,
+    GatePhase, GateSpec, GateStatus, Verdict,
+};
+pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
+pub use job::{JobPhase, Role, job_ended, job_phase};
+pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
+pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus};
+pub use semaphore::{
+    Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
+};
+
+/// The API group of every resource of konductor.
+pub const GROUP: &str = "konductor.io";
+/// The one served version; it only ever grows.
+pub const VERSION: &str = "v1";
+/// `group/version`, as manifests write it.
+pub const API_VERSION: &str = "konductor.io/v1";

@@ -1,0 +1,16 @@
+//! The limits of the API, each with its reason.
+
+/// Conditions of one Gate. Two hundred and fifty-six verdicts keep its status under 64 KiB.
+pub const GATE_CONDITIONS_MAX: usize = 256;
+/// Holders of one Semaphore. The ledger is one object, and its CEL rule's cost grows with it.
+pub const HOLDERS_MAX: usize = 1024;
+/// Entries in one Job's `konductor.io/hold` annotation: each is a ledger to take part in.
+pub const HOLDS_MAX: usize = 16;
+/// Bytes of inputs that a Job may receive: annotations share 256 KiB, and kubectl needs its part.
+pub const INPUTS_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a termination message, kubelet's own limit.
+pub const OUTPUT_BYTES_MAX: usize = 4096;
+/// Characters of a name that becomes a label value.
+pub const LABEL_VALUE_MAX: usize = 63;
+/// Days in the longest duration: beyond it, arithmetic on timestamps would leave their range.
+pub const DURATION_DAYS_MAX: u64 = 3650;

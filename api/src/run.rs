@@ -1,0 +1,188 @@
+//! Run: one execution of a pipeline.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Duration;
+
+/// The record of one execution of a pipeline, and the owner of its objects.
+///
+/// # Guarantees
+/// A final phase is written only when exactly the declared number of Jobs exist and all have ended
+/// with no pod left; it is taken back only by a retry, which raises `attempt`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "konductor.io",
+    version = "v1",
+    kind = "Run",
+    namespaced,
+    category = "konductor",
+    status = "RunStatus",
+    derive = "PartialEq",
+    doc = "One execution of a pipeline.",
+    selectable = ".spec.pipeline",
+    printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipeline"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Jobs", type_ = "integer", json_path = ".spec.jobs"),
+    printcolumn(name = "Running", type_ = "integer", json_path = ".status.running"),
+    printcolumn(name = "Succeeded", type_ = "integer", json_path = ".status.succeeded"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
+    printcolumn(name = "Skipped", type_ = "integer", json_path = ".status.skipped", priority = 1),
+    printcolumn(
+        name = "Unreached",
+        type_ = "integer",
+        json_path = ".status.unreached",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Succeeded\")].message",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(
+        "!has(oldSelf.status) || oldSelf.status.phase in ['Running', 'Finalizing'] || \
+         self.spec.attempt > oldSelf.status.attempt || \
+         (has(self.status) && self.status.phase == oldSelf.status.phase)"
+    )
+    .message("a Run that has ended stays as it is, unless it is retried"),
+    validation = Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.outcome) || \
+         self.spec.attempt > oldSelf.status.attempt || (has(self.status) && \
+         has(self.status.outcome) && self.status.outcome == oldSelf.status.outcome)"
+    )
+    .message("a Run's outcome stays as it is, unless it is retried")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "self.pipeline == oldSelf.pipeline && self.jobs == oldSelf.jobs && \
+         self.finallyJobs == oldSelf.finallyJobs"
+    )
+    .message("what a Run executes is immutable: create another Run"),
+    validation = Rule::new("self.attempt >= oldSelf.attempt").message("attempt only rises"),
+    validation = Rule::new("!oldSelf.cancel || self.cancel || self.attempt > oldSelf.attempt")
+        .message("a cancelled Run is not taken up again, except by a retry"),
+)]
+pub struct RunSpec {
+    /// The pipeline's name.
+    #[schemars(length(min = 1, max = 63))]
+    pub pipeline: String,
+    /// How many main Jobs there are, exactly.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub jobs: u32,
+    /// How many Jobs of finally stages there are, exactly.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub finally_jobs: u32,
+    /// Stages that succeed with fewer than all of their items.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1_000))]
+    pub quorums: BTreeMap<String, u32>,
+    /// `true` ends it: what has not started is cancelled, what runs is stopped, finally stages run.
+    #[serde(default)]
+    pub cancel: bool,
+    /// `true` holds it: nothing more starts, what runs is suspended.
+    #[serde(default)]
+    pub pause: bool,
+    /// Raised by a retry.
+    #[serde(default = "first_attempt")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub attempt: u32,
+    /// It is cancelled as timed out after this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// The first failure that counts cancels the rest.
+    #[serde(default)]
+    pub fail_fast: bool,
+    /// It is deleted, with all it owns, this long after its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_after_finished: Option<Duration>,
+}
+
+fn first_attempt() -> u32 {
+    1
+}
+
+/// Where a Run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Running, or how it ended.
+    #[serde(default)]
+    pub phase: RunPhase,
+    /// How the main Jobs ended, once all have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<RunOutcome>,
+    /// Jobs that wait for something.
+    #[serde(default)]
+    pub waiting: u32,
+    /// Jobs that run.
+    #[serde(default)]
+    pub running: u32,
+    /// Jobs that completed.
+    #[serde(default)]
+    pub succeeded: u32,
+    /// Jobs that failed.
+    #[serde(default)]
+    pub failed: u32,
+    /// Jobs that were skipped.
+    #[serde(default)]
+    pub skipped: u32,
+    /// Jobs that could not be reached, because something before them ended badly.
+    #[serde(default)]
+    pub unreached: u32,
+    /// Jobs that were cancelled.
+    #[serde(default)]
+    pub cancelled: u32,
+    /// The attempt that this status is about.
+    #[serde(default)]
+    pub attempt: u32,
+    /// When the operator first saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Succeeded`, and `Failing`.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a Run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RunPhase {
+    /// Main Jobs are going on.
+    #[default]
+    Running,
+    /// Every main Job has ended; finally stages are going on.
+    Finalizing,
+    /// Every stage that counts succeeded or was skipped, and no finally stage failed.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// How the main Jobs of a Run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RunOutcome {
+    /// Every stage that counts succeeded or was skipped.
+    Succeeded,
+    /// A stage that counts failed.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Its timeout passed.
+    TimedOut,
+}

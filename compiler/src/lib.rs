@@ -1,0 +1,1 @@
+//! Resolves, checks and lowers a pipeline to Kubernetes objects.

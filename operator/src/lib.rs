@@ -1,0 +1,1 @@
+//! Watches the cluster, asks the core what to do, and does it.

@@ -1,0 +1,1 @@
+//! Take part in konductor's primitives from a Rust program.
