@@ -37,7 +37,7 @@ pub use gate::{
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
-pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus};
+pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
 };

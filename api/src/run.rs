@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Duration;
+use crate::{API_VERSION, Duration};
 
 /// The record of one execution of a pipeline, and the owner of its objects.
 ///
@@ -185,4 +185,16 @@ pub enum RunOutcome {
     Cancelled,
     /// Its timeout passed.
     TimedOut,
+}
+
+/// The owner reference of a Run's objects: they are deleted with it.
+pub fn run_owner(run: &Run) -> OwnerReference {
+    OwnerReference {
+        api_version: API_VERSION.to_owned(),
+        kind: "Run".to_owned(),
+        name: run.metadata.name.clone().unwrap_or_default(),
+        uid: run.metadata.uid.clone().unwrap_or_default(),
+        controller: None,
+        block_owner_deletion: None,
+    }
 }

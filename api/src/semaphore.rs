@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Guarantees
 /// No stored version raises the sum of held permits above `permits`: the API server itself refuses
-/// such a write.
+/// such a write. The one exception is the first write of a re-created Semaphore, which enters those
+/// that hold already.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "konductor.io",
@@ -36,8 +37,8 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new(
         "!has(self.status) || !has(self.status.holders) || size(self.status.holders) == 0 || \
-         self.status.holders.map(h, h.permits).sum() <= self.spec.permits || \
-         (has(oldSelf.status) && has(oldSelf.status.holders) && \
+         !has(oldSelf.status) || self.status.holders.map(h, h.permits).sum() <= self.spec.permits || \
+         (has(oldSelf.status.holders) && \
          size(oldSelf.status.holders) > 0 && self.status.holders.map(h, h.permits).sum() <= \
          oldSelf.status.holders.map(h, h.permits).sum())"
     )

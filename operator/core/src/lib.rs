@@ -1,1 +1,31 @@
-//! What the primitives mean: pure decisions on what was observed, at a given time.
+//! What the primitives mean.
+//!
+//! What enters: an object, the [`Facts`] that were observed about others, and the time. What leaves:
+//! a [`Decision`] as data, or the [`Needs`] that must be observed before one can be made.
+//! What must never happen here: input or output, a clock, randomness, hash iteration.
+//!
+//! The three rules that everything rests on:
+//!
+//! * **A. Ledger first, then the holder.** A grant is in the ledger before the Claim or Job learns of
+//!   it; what is taken back from a holder that still exists is told to the holder first.
+//! * **B. Nothing final, and no start, from a cache alone.** Before such a write, what decides it is
+//!   asked for with [`Freshness::Live`], and the write carries the version of its object that was
+//!   read before.
+//! * **C. The API server enforces the ledger**, by the CEL rules in `konductor-api`.
+
+pub mod barrier;
+mod decision;
+mod facts;
+pub mod gate;
+pub mod job;
+pub mod ledger;
+pub mod limits;
+mod outcome;
+mod outputs;
+pub mod run;
+mod when;
+
+pub use decision::{Decided, Decision, Event, EventType, Kind, Write};
+pub use facts::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
+pub use outcome::{End, barrier_end, gate_end, job_end, run_end, verdict};
+pub use outputs::{parse_outputs, stored_outputs};

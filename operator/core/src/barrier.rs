@@ -1,0 +1,467 @@
+//! Barrier: n parties arrive, then it opens.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use konductor_api::condition::{self, reason};
+use konductor_api::{
+    API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus,
+    ConditionKind, Duration,
+};
+use serde_json::json;
+
+use crate::decision::{EventType, Kind};
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::outcome::{End, barrier_end, gate_end, job_end};
+use crate::{Decided, Decision, Event, Fact, Needs, Write};
+
+/// Decides about a Barrier.
+///
+/// # Guarantees
+/// A phase other than Waiting is never left and is written only from live reads; a party counts
+/// once; an Arrival counts only for the Barrier whose uid owns it.
+///
+/// # Errors
+/// What must be observed first.
+pub fn decide(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
+    if barrier.metadata.deletion_timestamp.is_some() {
+        return Ok(Decision::default());
+    }
+    if barrier_end(barrier).is_some() {
+        return expire(barrier, facts, now);
+    }
+    let mut decision = Decision::default();
+    let cached = look(barrier, facts, Freshness::Cached)?;
+    decision.before = cached.stamps.clone();
+    let (seen, ending) = match ending(barrier, &cached, now) {
+        None => (cached, None),
+        // Rule B: an end is decided again from live reads.
+        Some(_) => {
+            facts.require(
+                sources(barrier)
+                    .into_iter()
+                    .map(|fact| (fact, Freshness::Live)),
+            )?;
+            let live = look(barrier, facts, Freshness::Live)?;
+            decision.before = live.stamps.clone();
+            let ending = ending(barrier, &live, now);
+            (live, ending)
+        }
+    };
+    if ending.is_none()
+        && let Some(deadline) = deadline(barrier, &seen)
+    {
+        decision.wake_at(deadline);
+    }
+    let status = status(barrier, &seen, ending.as_ref(), now);
+    if let Some(ending) = ending {
+        let good = matches!(ending.phase, BarrierPhase::Open | BarrierPhase::Skipped);
+        decision.events.push(Event {
+            type_: if good {
+                EventType::Normal
+            } else {
+                EventType::Warning
+            },
+            reason: ending.reason,
+            note: ending.message,
+        });
+    }
+    decision.status = (barrier.status.as_ref() != Some(&status)).then_some(status);
+    Ok(decision)
+}
+
+/// What a Barrier sees of its parties.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// The ends of the parties that have ended.
+    ends: Vec<End>,
+    /// How many parties are known: with `jobs`, those that exist.
+    parties: usize,
+    gate: GateSeen,
+    stamps: Vec<Write>,
+}
+
+/// What a Barrier sees of its Gate.
+#[derive(Clone, Debug, Default)]
+enum GateSeen {
+    /// It has none.
+    #[default]
+    None,
+    Waiting,
+    Open(Option<Time>),
+    Ended(End),
+}
+
+/// What the Barrier is decided by.
+fn sources(barrier: &Barrier) -> Vec<Fact> {
+    let name = ObjectName::of(&barrier.metadata);
+    let gate = barrier.spec.gate.as_ref();
+    let gate = gate.map(|gate| Fact::Gate(ObjectName::new(&name.namespace, gate)));
+    let parties = match &barrier.spec.jobs {
+        None => Fact::ArrivalsAt(name),
+        Some(selector) => Fact::JobsLabelled {
+            namespace: name.namespace,
+            labels: selector
+                .match_labels
+                .iter()
+                .map(|(k, v)| (k.clone(), v.0.clone()))
+                .collect(),
+        },
+    };
+    gate.into_iter().chain([parties]).collect()
+}
+
+fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, Needs> {
+    facts.require(sources(barrier).into_iter().map(|fact| (fact, freshness)))?;
+    let mut seen = Seen::default();
+    for source in sources(barrier) {
+        match &source {
+            Fact::Gate(_) => {
+                let gate = facts.gates(source, freshness)?.first();
+                seen.gate = match gate.and_then(|gate| gate_end(gate)) {
+                    None => GateSeen::Waiting,
+                    Some(End::Succeeded) => {
+                        let status = gate.and_then(|gate| gate.status.as_ref());
+                        GateSeen::Open(status.and_then(|status| status.opened_at.clone()))
+                    }
+                    Some(end) => GateSeen::Ended(end),
+                };
+            }
+            Fact::JobsLabelled { .. } => {
+                let jobs = facts.jobs(source, freshness)?;
+                seen.parties = jobs.len();
+                seen.ends = jobs.iter().filter_map(|job| job_end(job)).collect();
+            }
+            _ => {
+                let arrivals = facts.arrivals(source, freshness)?;
+                count_arrivals(barrier, arrivals.iter().map(AsRef::as_ref), &mut seen);
+            }
+        }
+    }
+    Ok(seen)
+}
+
+fn count_arrivals<'a>(
+    barrier: &Barrier,
+    arrivals: impl Iterator<Item = &'a Arrival>,
+    seen: &mut Seen,
+) {
+    let mut parties: BTreeMap<&str, ArrivalOutcome> = BTreeMap::new();
+    let verified_only = barrier.spec.arrivals == Arrivals::Verified;
+    for arrival in arrivals {
+        if arrival.metadata.deletion_timestamp.is_some()
+            || (verified_only && !arrival.spec.verified)
+        {
+            continue;
+        }
+        match barrier_owner(arrival) {
+            None => seen.stamps.push(stamp(barrier, arrival)),
+            Some(uid) if Some(uid) == barrier.metadata.uid.as_deref() => {
+                let known = parties.entry(&arrival.spec.holder).or_default();
+                *known = arrival.spec.outcome.max(*known);
+            }
+            // It arrived at an earlier Barrier of this name.
+            Some(_) => {}
+        }
+    }
+    seen.parties = parties.len();
+    seen.ends = parties
+        .into_values()
+        .map(|outcome| match outcome {
+            ArrivalOutcome::Succeeded => End::Succeeded,
+            ArrivalOutcome::Failed => End::Failed,
+            ArrivalOutcome::Skipped => End::Skipped,
+            ArrivalOutcome::Cancelled => End::Cancelled,
+        })
+        .collect();
+}
+
+fn barrier_owner(arrival: &Arrival) -> Option<&str> {
+    let owners = arrival.metadata.owner_references.as_ref()?;
+    let owner = owners
+        .iter()
+        .find(|o| o.kind == "Barrier" && o.api_version == API_VERSION)?;
+    Some(&owner.uid)
+}
+
+/// The owner that an Arrival at this Barrier has: it is deleted with it.
+pub fn owner_reference(barrier: &Barrier) -> OwnerReference {
+    OwnerReference {
+        api_version: API_VERSION.into(),
+        kind: "Barrier".into(),
+        name: barrier.metadata.name.clone().unwrap_or_default(),
+        uid: barrier.metadata.uid.clone().unwrap_or_default(),
+        ..OwnerReference::default()
+    }
+}
+
+fn stamp(barrier: &Barrier, arrival: &Arrival) -> Write {
+    let mut owners = arrival
+        .metadata
+        .owner_references
+        .clone()
+        .unwrap_or_default();
+    owners.push(owner_reference(barrier));
+    Write::Patch {
+        kind: Kind::Arrival,
+        name: ObjectName::of(&arrival.metadata),
+        status: false,
+        body: json!({"metadata": {
+            "uid": arrival.metadata.uid,
+            "resourceVersion": arrival.metadata.resource_version,
+            "ownerReferences": owners,
+        }}),
+    }
+}
+
+/// How a Barrier ends, and why.
+struct Ending {
+    phase: BarrierPhase,
+    reason: &'static str,
+    message: String,
+}
+
+fn ending(barrier: &Barrier, seen: &Seen, now: Timestamp) -> Option<Ending> {
+    let end = |phase, reason, message: String| {
+        Some(Ending {
+            phase,
+            reason,
+            message,
+        })
+    };
+    let gate = barrier.spec.gate.as_deref().unwrap_or_default();
+    match &seen.gate {
+        GateSeen::Waiting => return None,
+        GateSeen::Ended(End::Skipped) => {
+            let message = format!("gate/{gate} was skipped");
+            return end(BarrierPhase::Skipped, reason::GATE_ENDED, message);
+        }
+        GateSeen::Ended(_) => {
+            let message = format!("gate/{gate} ended without opening");
+            return end(BarrierPhase::Unreached, reason::GATE_ENDED, message);
+        }
+        GateSeen::None | GateSeen::Open(_) => {}
+    }
+    let counts = Counts::of(&seen.ends);
+    let decided = match barrier.spec.jobs {
+        None => arrivals_end(&barrier.spec, counts),
+        Some(_) => jobs_end(&barrier.spec, counts, seen.parties),
+    };
+    if let Some(decided) = decided {
+        let (phase, reason) = match decided {
+            End::Succeeded => (BarrierPhase::Open, reason::ALL_ARRIVED),
+            End::Skipped => (BarrierPhase::Skipped, reason::ALL_SKIPPED),
+            End::Failed => (BarrierPhase::Failed, reason::QUORUM_OUT_OF_REACH),
+            End::Unreached | End::Cancelled => {
+                (BarrierPhase::Unreached, reason::QUORUM_OUT_OF_REACH)
+            }
+        };
+        return end(phase, reason, message(barrier, seen));
+    }
+    if deadline(barrier, seen).is_some_and(|deadline| deadline <= now) {
+        let timeout = barrier
+            .spec
+            .timeout
+            .as_ref()
+            .map(Duration::as_str)
+            .unwrap_or_default();
+        let message = format!("not open after {timeout}: {}", message(barrier, seen));
+        return end(BarrierPhase::Failed, reason::TIMED_OUT, message);
+    }
+    None
+}
+
+/// How many parties ended in which way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    succeeded: u32,
+    failed: u32,
+    skipped: u32,
+    /// Cancelled, or never reached.
+    lost: u32,
+}
+
+impl Counts {
+    fn of(ends: &[End]) -> Self {
+        let mut counts = Self::default();
+        for end in ends {
+            match end {
+                End::Succeeded => counts.succeeded += 1,
+                End::Failed => counts.failed += 1,
+                End::Skipped => counts.skipped += 1,
+                End::Unreached | End::Cancelled => counts.lost += 1,
+            }
+        }
+        counts
+    }
+
+    fn total(self) -> u32 {
+        self.succeeded + self.failed + self.skipped + self.lost
+    }
+}
+
+type Spec = konductor_api::BarrierSpec;
+
+/// Parties that arrive by themselves: open with a quorum, out when it can't be reached any more.
+fn arrivals_end(spec: &Spec, counts: Counts) -> Option<End> {
+    let quorum = spec.quorum.unwrap_or(spec.expected);
+    let out = counts.failed + counts.skipped + counts.lost;
+    if counts.succeeded >= quorum {
+        Some(End::Succeeded)
+    } else if spec.expected.saturating_sub(out) >= quorum {
+        None
+    } else if out == counts.skipped {
+        Some(End::Skipped)
+    } else {
+        Some(End::Failed)
+    }
+}
+
+/// The items of a fan-out, by its rule: an item failed, else one was not reached, else one
+/// succeeded, else all were skipped. Decided as soon as no open item can change it.
+fn jobs_end(spec: &Spec, counts: Counts, parties: usize) -> Option<End> {
+    if parties != spec.expected as usize {
+        return None;
+    }
+    let open = spec.expected.saturating_sub(counts.total());
+    match spec.quorum {
+        Some(quorum) if counts.succeeded >= quorum => return Some(End::Succeeded),
+        Some(quorum) if counts.succeeded + open >= quorum => return None,
+        _ => {}
+    }
+    if counts.failed > 0 {
+        Some(End::Failed)
+    } else if open > 0 {
+        None
+    } else if counts.lost > 0 {
+        Some(End::Unreached)
+    } else if counts.succeeded > 0 && spec.quorum.is_none() {
+        Some(End::Succeeded)
+    } else {
+        Some(End::Skipped)
+    }
+}
+
+fn deadline(barrier: &Barrier, seen: &Seen) -> Option<Timestamp> {
+    let timeout = barrier.spec.timeout.as_ref()?.parse().ok()?;
+    let Time(start) = match &seen.gate {
+        GateSeen::None => barrier.metadata.creation_timestamp.as_ref()?,
+        GateSeen::Open(time) => time.as_ref()?,
+        GateSeen::Waiting | GateSeen::Ended(_) => return None,
+    };
+    start.checked_add(timeout).ok()
+}
+
+fn message(barrier: &Barrier, seen: &Seen) -> String {
+    let counts = Counts::of(&seen.ends);
+    if let GateSeen::Waiting = seen.gate {
+        let gate = barrier.spec.gate.as_deref().unwrap_or_default();
+        return format!("counts from the opening of gate/{gate}");
+    }
+    let spec = &barrier.spec;
+    if spec.jobs.is_some() && seen.parties != spec.expected as usize {
+        return format!(
+            "waits for exactly {} Jobs: {} exist",
+            spec.expected, seen.parties
+        );
+    }
+    let quorum = spec
+        .quorum
+        .map(|quorum| format!(", {quorum} needed"))
+        .unwrap_or_default();
+    let mut message = format!("{} of {} arrived{quorum}", counts.succeeded, spec.expected);
+    for (count, word) in [
+        (counts.failed, "failed"),
+        (counts.lost, "not reached"),
+        (counts.skipped, "skipped"),
+    ] {
+        if count > 0 {
+            message.push_str(&format!(", {count} {word}"));
+        }
+    }
+    message
+}
+
+fn status(
+    barrier: &Barrier,
+    seen: &Seen,
+    ending: Option<&Ending>,
+    now: Timestamp,
+) -> BarrierStatus {
+    let generation = barrier.metadata.generation;
+    let counts = match seen.gate {
+        // Nothing counts before its Gate has opened.
+        GateSeen::Waiting | GateSeen::Ended(_) => Counts::default(),
+        GateSeen::None | GateSeen::Open(_) => Counts::of(&seen.ends),
+    };
+    let phase = ending.map_or(BarrierPhase::Waiting, |ending| ending.phase);
+    let (reason, message) = match ending {
+        Some(ending) => (ending.reason, ending.message.clone()),
+        None => (reason::WAITING, message(barrier, seen)),
+    };
+    let known = barrier.status.clone();
+    let mut conditions = known.map(|status| status.conditions).unwrap_or_default();
+    let open = phase == BarrierPhase::Open;
+    let failed = matches!(phase, BarrierPhase::Failed | BarrierPhase::Unreached);
+    for (type_, holds) in [(condition::OPEN, open), (condition::FAILED, failed)] {
+        condition::set(
+            &mut conditions,
+            type_,
+            Some(holds),
+            reason,
+            &message,
+            generation,
+            now,
+        );
+    }
+    let time = Time(condition::whole_second(now));
+    BarrierStatus {
+        phase,
+        arrived: counts.succeeded,
+        failed: counts.failed + counts.lost,
+        skipped: counts.skipped,
+        started_at: match &seen.gate {
+            GateSeen::Open(time) => time.clone(),
+            _ => None,
+        },
+        opened_at: open.then(|| time.clone()),
+        finished_at: ending.map(|_| time),
+        observed_generation: generation,
+        conditions,
+    }
+}
+
+/// A Barrier that has ended is deleted after its TTL, unless something unfinished names it.
+fn expire(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
+    let mut decision = Decision::default();
+    let finished = barrier
+        .status
+        .as_ref()
+        .and_then(|status| status.finished_at.as_ref());
+    let ttl = barrier
+        .spec
+        .ttl_after_finished
+        .as_ref()
+        .and_then(|ttl| ttl.parse().ok());
+    let (Some(Time(finished)), Some(ttl)) = (finished, ttl) else {
+        return Ok(decision);
+    };
+    let Ok(due) = finished.checked_add(ttl) else {
+        return Ok(decision);
+    };
+    if now < due {
+        decision.wake_at(due);
+        return Ok(decision);
+    }
+    let name = ObjectName::of(&barrier.metadata);
+    if facts.unfinished_waits_for(ConditionKind::Barrier, &name)? {
+        return Ok(decision);
+    }
+    decision.before.push(Write::Delete {
+        kind: Kind::Barrier,
+        name,
+        uid: barrier.metadata.uid.clone().unwrap_or_default(),
+    });
+    Ok(decision)
+}

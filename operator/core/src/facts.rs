@@ -1,0 +1,293 @@
+//! What was observed about other objects, and how fresh it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{
+    Arrival, Barrier, Claim, ConditionKind, Gate, Lease, LedgerKind, Run, Semaphore, annotation,
+};
+
+use crate::outcome::{barrier_end, gate_end, job_end};
+
+/// The place of an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// The place `namespace/name`.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+/// Something that a decision may need to know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fact {
+    /// One Job.
+    Job(ObjectName),
+    /// One Gate.
+    Gate(ObjectName),
+    /// One Barrier.
+    Barrier(ObjectName),
+    /// One Run.
+    Run(ObjectName),
+    /// One Claim.
+    Claim(ObjectName),
+    /// One Arrival.
+    Arrival(ObjectName),
+    /// One Semaphore.
+    Semaphore(ObjectName),
+    /// One Lease.
+    Lease(ObjectName),
+    /// One Pod.
+    Pod(ObjectName),
+    /// Every Job with these labels.
+    JobsLabelled {
+        /// Where.
+        namespace: String,
+        /// All of them.
+        labels: BTreeMap<String, String>,
+    },
+    /// Every Job whose hold annotation names this ledger.
+    JobsHolding {
+        /// The ledger's kind.
+        kind: LedgerKind,
+        /// The ledger's place.
+        name: ObjectName,
+    },
+    /// Every Job of a namespace.
+    JobsIn(String),
+    /// Every Gate of a namespace.
+    GatesIn(String),
+    /// Every Barrier of a namespace.
+    BarriersIn(String),
+    /// Every Claim on this ledger.
+    ClaimsOn {
+        /// The ledger's kind.
+        kind: LedgerKind,
+        /// The ledger's place.
+        name: ObjectName,
+    },
+    /// Every Arrival that names this Barrier.
+    ArrivalsAt(ObjectName),
+    /// Every Run of this pipeline.
+    RunsOf(ObjectName),
+    /// Every Pod of the Job with this uid.
+    PodsOf {
+        /// The Job's namespace.
+        namespace: String,
+        /// The Job's uid.
+        job_uid: String,
+    },
+}
+
+/// How a fact was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Freshness {
+    /// From the operator's cache, which may lag behind.
+    Cached,
+    /// From the API server, after the version of the object that is decided about was read.
+    Live,
+}
+
+/// What must be observed before a decision can be made.
+pub type Needs = BTreeMap<Fact, Freshness>;
+
+/// The objects that answer a fact: none or one where it names one object.
+#[derive(Clone, Debug)]
+pub enum Objects {
+    /// Jobs.
+    Jobs(Vec<Arc<Job>>),
+    /// Gates.
+    Gates(Vec<Arc<Gate>>),
+    /// Barriers.
+    Barriers(Vec<Arc<Barrier>>),
+    /// Runs.
+    Runs(Vec<Arc<Run>>),
+    /// Claims.
+    Claims(Vec<Arc<Claim>>),
+    /// Arrivals.
+    Arrivals(Vec<Arc<Arrival>>),
+    /// Semaphores.
+    Semaphores(Vec<Arc<Semaphore>>),
+    /// Leases.
+    Leases(Vec<Arc<Lease>>),
+    /// Pods.
+    Pods(Vec<Arc<Pod>>),
+}
+
+/// Everything that was observed so far for one decision.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    seen: BTreeMap<Fact, (Freshness, Objects)>,
+    /// When the operator first saw each granted Claim's present renewal, by uid, on its own clock.
+    pub renewals_seen: BTreeMap<String, Timestamp>,
+    /// Since when the API server refuses to start the Job that is decided about, and its words.
+    pub start_refused: Option<(Timestamp, String)>,
+}
+
+impl Facts {
+    /// Records the answer to a fact. A live answer is never replaced by a cached one.
+    pub fn record(&mut self, fact: Fact, freshness: Freshness, objects: Objects) {
+        match self.seen.get(&fact) {
+            Some((known, _)) if *known > freshness => {}
+            _ => {
+                self.seen.insert(fact, (freshness, objects));
+            }
+        }
+    }
+
+    /// Asks for several facts at once, so that they are read together.
+    ///
+    /// # Errors
+    /// Those that are not known as freshly as that.
+    pub fn require(
+        &self,
+        wanted: impl IntoIterator<Item = (Fact, Freshness)>,
+    ) -> Result<(), Needs> {
+        let missing: Needs = wanted
+            .into_iter()
+            .filter(|(fact, freshness)| !self.knows(fact, *freshness))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(missing)
+        }
+    }
+
+    fn knows(&self, fact: &Fact, freshness: Freshness) -> bool {
+        self.seen
+            .get(fact)
+            .is_some_and(|(known, _)| *known >= freshness)
+    }
+
+    fn objects(&self, fact: Fact, freshness: Freshness) -> Result<&Objects, Needs> {
+        match self.seen.get(&fact) {
+            Some((known, objects)) if *known >= freshness => Ok(objects),
+            _ => Err(Needs::from([(fact, freshness)])),
+        }
+    }
+}
+
+macro_rules! accessors {
+    ($($one:ident, $many:ident, $fact:ident, $objects:ident, $type:ty;)*) => {
+        impl Facts {
+            $(
+                /// The object of this name, where there is one.
+                ///
+                /// # Errors
+                /// The need, where it was not observed as freshly as that.
+                pub fn $one(
+                    &self,
+                    name: &ObjectName,
+                    freshness: Freshness,
+                ) -> Result<Option<&Arc<$type>>, Needs> {
+                    Ok(self.$many(Fact::$fact(name.clone()), freshness)?.first())
+                }
+
+                /// The objects that answer this fact.
+                ///
+                /// # Errors
+                /// The need, where it was not observed as freshly as that.
+                pub fn $many(
+                    &self,
+                    fact: Fact,
+                    freshness: Freshness,
+                ) -> Result<&[Arc<$type>], Needs> {
+                    match self.objects(fact, freshness)? {
+                        Objects::$objects(objects) => Ok(objects),
+                        _ => Ok(&[]),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+accessors! {
+    job, jobs, Job, Jobs, Job;
+    gate, gates, Gate, Gates, Gate;
+    barrier, barriers, Barrier, Barriers, Barrier;
+    run, runs, Run, Runs, Run;
+    claim, claims, Claim, Claims, Claim;
+    arrival, arrivals, Arrival, Arrivals, Arrival;
+    semaphore, semaphores, Semaphore, Semaphores, Semaphore;
+    lease, leases, Lease, Leases, Lease;
+    pod, pods, Pod, Pods, Pod;
+}
+
+impl ObjectName {
+    /// Where an object is.
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self::new(
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
+    }
+}
+
+impl Facts {
+    /// Whether something in its namespace that has not ended names this object: then a TTL does not
+    /// delete it. Read live, because a deletion can't be taken back.
+    ///
+    /// # Errors
+    /// What must be observed first.
+    pub(crate) fn unfinished_waits_for(
+        &self,
+        kind: ConditionKind,
+        name: &ObjectName,
+    ) -> Result<bool, Needs> {
+        let all = [
+            Fact::JobsIn(name.namespace.clone()),
+            Fact::GatesIn(name.namespace.clone()),
+            Fact::BarriersIn(name.namespace.clone()),
+        ];
+        self.require(all.clone().map(|fact| (fact, Freshness::Live)))?;
+        let [jobs, gates, barriers] = all;
+        let names_it = |job: &Job| {
+            let annotation = match kind {
+                ConditionKind::Gate => annotation::GATE,
+                ConditionKind::Barrier => annotation::ARRIVE,
+                ConditionKind::Job | ConditionKind::Run => return false,
+            };
+            let value = job
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get(annotation));
+            value == Some(&name.name)
+        };
+        let waits = |gate: &Gate| {
+            gate.spec.conditions.iter().any(|condition| {
+                condition.kind == kind && condition.name.as_deref() == Some(&name.name)
+            })
+        };
+        let jobs = self.jobs(jobs, Freshness::Live)?.iter();
+        let gates = self.gates(gates, Freshness::Live)?.iter();
+        let barriers = self.barriers(barriers, Freshness::Live)?.iter();
+        Ok(jobs
+            .filter(|job| job_end(job).is_none())
+            .any(|job| names_it(job))
+            || gates
+                .filter(|gate| gate_end(gate).is_none())
+                .any(|gate| waits(gate))
+            || barriers
+                .filter(|barrier| barrier_end(barrier).is_none())
+                .any(|barrier| {
+                    kind == ConditionKind::Gate && barrier.spec.gate.as_deref() == Some(&name.name)
+                }))
+    }
+}

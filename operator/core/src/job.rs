@@ -1,0 +1,523 @@
+//! An annotated Job: gate, then holds, then one patch that starts it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::condition::reason;
+use konductor_api::limits::INPUTS_BYTES_MAX;
+use konductor_api::{
+    Arrival, ArrivalOutcome, ArrivalSpec, Hold, JobPhase, LedgerKind, Run, annotation,
+    arrival_name, job_ended, job_phase, label, parse_holds,
+};
+use serde_json::{Map, Value, json};
+
+use crate::barrier::owner_reference;
+use crate::decision::{EventType, Kind};
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::limits::START_REFUSED_AFTER;
+use crate::outcome::{End, barrier_end, gate_end, job_end, owes_outputs, run_end};
+use crate::outputs::{parse_outputs, stored_outputs, termination_message};
+use crate::{Decided, Decision, Event, Fact, Needs, Write};
+
+/// A Job has no status of ours: its phase is an annotation.
+pub type NoStatus = std::convert::Infallible;
+
+/// Decides about a Job that carries an annotation of konductor.
+///
+/// # Guarantees
+/// It is started only with its Gate open and its holds in the ledgers, both read live, and only
+/// from a phase that is absent, Waiting or Queued. A Job that was found running is left alone.
+///
+/// # Errors
+/// What must be observed first.
+pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+    if job.metadata.deletion_timestamp.is_some() {
+        return Ok(Decision::default());
+    }
+    if job_ended(job) == Some(true) && owes_outputs(job) && job_end(job).is_none() {
+        return store_outputs(job, facts);
+    }
+    if let Some(end) = job_end(job) {
+        return arrive(job, end, facts);
+    }
+    if job_ended(job).is_some() || !waits(job) {
+        return Ok(Decision::default());
+    }
+    let coordinated = annotated(job, annotation::GATE).is_some() || !hold_text(job).is_empty();
+    if !coordinated {
+        return Ok(Decision::default());
+    }
+    if !suspended(job) {
+        // Somebody started it by hand, or it was created without `suspend: true`.
+        return phase_patch(job, JobPhase::Running, None, facts);
+    }
+    start(job, facts, now)
+}
+
+fn annotated<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
+    job.metadata
+        .annotations
+        .as_ref()?
+        .get(key)
+        .map(String::as_str)
+}
+
+fn hold_text(job: &Job) -> &str {
+    annotated(job, annotation::HOLD).unwrap_or_default().trim()
+}
+
+fn suspended(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
+}
+
+/// Whether it may still be started: nobody has started or ended it.
+fn waits(job: &Job) -> bool {
+    matches!(
+        job_phase(job),
+        None | Some(JobPhase::Waiting | JobPhase::Queued)
+    )
+}
+
+/// Whether a Job has ended for good, so that what it holds ends with its last pod. Unlike
+/// [`job_end`], it does not wait for outputs to be stored.
+pub(crate) fn over(job: &Job) -> bool {
+    job_ended(job).is_some()
+        || matches!(
+            job_phase(job),
+            Some(JobPhase::Cancelled | JobPhase::Failed | JobPhase::Skipped | JobPhase::Unreached)
+        )
+}
+
+/// What a Job's annotation says it holds of one ledger.
+pub(crate) fn hold_on(job: &Job, kind: LedgerKind, name: &str) -> Option<Hold> {
+    let holds = parse_holds(hold_text(job)).ok()?;
+    holds
+        .into_iter()
+        .find(|hold| hold.kind == kind && hold.name == name)
+}
+
+/// How many permits a Job queues for at this ledger now: it waits, its Gate has passed, and it has
+/// everything that comes before in the order of taking.
+pub(crate) fn queues_for(
+    job: &Job,
+    kind: LedgerKind,
+    name: &str,
+    facts: &Facts,
+) -> Result<Option<u32>, Needs> {
+    let gate_passed =
+        annotated(job, annotation::GATE).is_none() || job_phase(job) == Some(JobPhase::Queued);
+    let asks = waits(job)
+        && suspended(job)
+        && gate_passed
+        && !over(job)
+        && job.metadata.deletion_timestamp.is_none();
+    let Some(hold) = hold_on(job, kind, name).filter(|_| asks) else {
+        return Ok(None);
+    };
+    if held_back(job, facts)? {
+        return Ok(None);
+    }
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    for earlier in parse_holds(hold_text(job)).unwrap_or_default() {
+        if earlier >= hold {
+            break;
+        }
+        if !in_ledger(&namespace, &earlier, uid, facts, Freshness::Cached)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(hold.permits))
+}
+
+/// Whether the Job's Run lets nothing start: it is paused, cancelled or over.
+fn held_back(job: &Job, facts: &Facts) -> Result<bool, Needs> {
+    Ok(match run_of(job, facts)? {
+        None => false,
+        Some(run) => {
+            let main = role(&job.metadata) != Some("finally");
+            run.spec.pause || (run.spec.cancel && main) || run_end(run).is_some()
+        }
+    })
+}
+
+fn role(metadata: &ObjectMeta) -> Option<&str> {
+    metadata
+        .labels
+        .as_ref()?
+        .get(label::ROLE)
+        .map(String::as_str)
+}
+
+fn run_of<'a>(job: &Job, facts: &'a Facts) -> Result<Option<&'a Run>, Needs> {
+    let name = job
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(label::RUN));
+    let Some(name) = name else { return Ok(None) };
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    let run = facts.run(&ObjectName::new(namespace, name), Freshness::Cached)?;
+    Ok(run.map(AsRef::as_ref))
+}
+
+/// The holders of a ledger, whichever kind it is, and its token.
+fn in_ledger(
+    namespace: &str,
+    hold: &Hold,
+    uid: &str,
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<bool, Needs> {
+    let name = ObjectName::new(namespace, &hold.name);
+    let holders = match hold.kind {
+        LedgerKind::Semaphore => {
+            let found = facts.semaphore(&name, freshness)?;
+            found
+                .and_then(|found| found.status.as_ref())
+                .map(|status| &status.holders)
+        }
+        LedgerKind::Lease => {
+            let found = facts.lease(&name, freshness)?;
+            found
+                .and_then(|found| found.status.as_ref())
+                .map(|status| &status.holders)
+        }
+    };
+    Ok(holders.is_some_and(|holders| {
+        holders
+            .iter()
+            .any(|held| held.uid == uid && held.permits >= hold.permits)
+    }))
+}
+
+fn ledger_fact(namespace: &str, hold: &Hold) -> Fact {
+    let name = ObjectName::new(namespace, &hold.name);
+    match hold.kind {
+        LedgerKind::Semaphore => Fact::Semaphore(name),
+        LedgerKind::Lease => Fact::Lease(name),
+    }
+}
+
+/// Gate, then holds, then the start.
+fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    if let Some((since, words)) = &facts.start_refused
+        && now.duration_since(*since) >= START_REFUSED_AFTER
+    {
+        let message = format!("{}: {words}", reason::START_REFUSED);
+        return phase_patch(job, JobPhase::Failed, Some(&message), facts);
+    }
+    if let Some(gate) = annotated(job, annotation::GATE) {
+        let name = ObjectName::new(&namespace, gate);
+        for freshness in [Freshness::Cached, Freshness::Live] {
+            match facts
+                .gate(&name, freshness)?
+                .and_then(|gate| gate_end(gate))
+            {
+                None => return Ok(Decision::default()),
+                Some(End::Succeeded) => {}
+                Some(end) if freshness == Freshness::Live => return ruled_out(job, end, facts),
+                Some(_) => {}
+            }
+        }
+    }
+    if held_back(job, facts)? {
+        return Ok(Decision::default());
+    }
+    let holds = match parse_holds(hold_text(job)) {
+        Ok(holds) => holds,
+        Err(error) => return invalid(job, &format!("{}: {error}", annotation::HOLD), facts),
+    };
+    facts.require(
+        holds
+            .iter()
+            .map(|hold| (ledger_fact(&namespace, hold), Freshness::Cached)),
+    )?;
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    for freshness in [Freshness::Cached, Freshness::Live] {
+        facts.require(
+            holds
+                .iter()
+                .map(|hold| (ledger_fact(&namespace, hold), freshness)),
+        )?;
+        for hold in &holds {
+            if !in_ledger(&namespace, hold, uid, facts, freshness)? {
+                let queues = annotated(job, annotation::GATE).is_some()
+                    && job_phase(job) != Some(JobPhase::Queued);
+                return match queues {
+                    true => phase_patch(job, JobPhase::Queued, None, facts),
+                    false => Ok(Decision::default()),
+                };
+            }
+        }
+    }
+    let mut template = match inputs(job, facts)? {
+        Ok(inputs) => inputs,
+        Err(missing) => return phase_patch(job, JobPhase::Unreached, Some(&missing), facts),
+    };
+    for hold in holds.iter().filter(|hold| hold.kind == LedgerKind::Lease) {
+        let name = ObjectName::new(&namespace, &hold.name);
+        let lease = facts.lease(&name, Freshness::Live)?;
+        let token = lease
+            .and_then(|lease| lease.status.as_ref()?.token)
+            .unwrap_or_default();
+        template.insert(
+            format!("{}{}", annotation::TOKEN_PREFIX, hold.name),
+            token.to_string(),
+        );
+    }
+    let mut decision = phase_patch(job, JobPhase::Running, None, facts)?;
+    for write in &mut decision.before {
+        if let Write::Patch { body, .. } = write {
+            add_start(job, template.clone(), body);
+        }
+    }
+    if let Some((since, _)) = &facts.start_refused
+        && let Ok(due) = since.checked_add(START_REFUSED_AFTER)
+    {
+        decision.wake_at(due);
+    }
+    Ok(decision)
+}
+
+/// Adds to a patch what starts the Job: its inputs, and `suspend: false`, or for a Job in one of
+/// Kueue's queues the removal of our word from its list, because there Kueue starts it.
+fn add_start(job: &Job, template: BTreeMap<String, String>, body: &mut Value) {
+    if let Some(words) = annotated(job, annotation::KUEUE_GATED_BY) {
+        let rest: Vec<&str> = words
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty() && *word != annotation::KUEUE_GATE)
+            .collect();
+        body["metadata"]["annotations"][annotation::KUEUE_GATED_BY] = if rest.is_empty() {
+            Value::Null
+        } else {
+            rest.join(",").into()
+        };
+    }
+    let labels = job.metadata.labels.as_ref();
+    if !labels.is_some_and(|labels| labels.contains_key(label::KUEUE_QUEUE)) {
+        body["spec"]["suspend"] = false.into();
+    }
+    if !template.is_empty() {
+        body["spec"]["template"]["metadata"]["annotations"] = json!(template);
+    }
+}
+
+/// The Gate ended without opening.
+fn ruled_out(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
+    let gate = annotated(job, annotation::GATE).unwrap_or_default();
+    let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate);
+    let status = facts
+        .gate(&name, Freshness::Live)?
+        .and_then(|gate| gate.status.as_ref());
+    let why = status.and_then(|status| {
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == "Open")
+    });
+    let why = why.map_or_else(String::new, |condition| format!(": {}", condition.message));
+    let phase = if end == End::Skipped {
+        JobPhase::Skipped
+    } else {
+        JobPhase::Unreached
+    };
+    let word = if end == End::Skipped {
+        "was skipped"
+    } else {
+        "ended without opening"
+    };
+    phase_patch(job, phase, Some(&format!("gate/{gate} {word}{why}")), facts)
+}
+
+/// Tells that the Job's own annotations can't be followed. They are read until the start, so
+/// correcting them is enough.
+fn invalid(job: &Job, message: &str, facts: &Facts) -> Decided<NoStatus> {
+    if annotated(job, annotation::REASON) == Some(message) {
+        return Ok(Decision::default());
+    }
+    let phase = job_phase(job).unwrap_or(JobPhase::Waiting);
+    let mut decision = phase_patch(job, phase, Some(message), facts)?;
+    decision.events.push(Event {
+        type_: EventType::Warning,
+        reason: reason::INVALID,
+        note: message.to_owned(),
+    });
+    Ok(decision)
+}
+
+/// One patch of the Job's phase, under the version that was decided on; it also gives the Job to
+/// its Run where nobody did yet.
+fn phase_patch(
+    job: &Job,
+    phase: JobPhase,
+    reason: Option<&str>,
+    facts: &Facts,
+) -> Decided<NoStatus> {
+    let mut decision = Decision::default();
+    let mut annotations = Map::new();
+    annotations.insert(annotation::PHASE.into(), phase.word().into());
+    if reason.is_some() || annotated(job, annotation::REASON).is_some() {
+        annotations.insert(annotation::REASON.into(), reason.into());
+    }
+    let owners = run_of(job, facts)?.and_then(|run| owners_with(&job.metadata, run));
+    decision.before.push(patch(job, annotations, owners));
+    Ok(decision)
+}
+
+fn patch(job: &Job, annotations: Map<String, Value>, owners: Option<Value>) -> Write {
+    let mut body = json!({"metadata": {
+        "uid": job.metadata.uid,
+        "resourceVersion": job.metadata.resource_version,
+        "annotations": annotations,
+    }});
+    if let Some(owners) = owners {
+        body["metadata"]["ownerReferences"] = owners;
+    }
+    Write::Patch {
+        kind: Kind::Job,
+        name: ObjectName::of(&job.metadata),
+        status: false,
+        body,
+    }
+}
+
+/// The owners with the Run added; `None` where it is one already.
+fn owners_with(metadata: &ObjectMeta, run: &Run) -> Option<Value> {
+    let mut owners = metadata.owner_references.clone().unwrap_or_default();
+    if owners.iter().any(|owner| owner.kind == "Run") {
+        return None;
+    }
+    owners.push(konductor_api::run_owner(run));
+    Some(json!(owners))
+}
+
+/// What a later stage reads, from the outputs that are stored on the Jobs before it. The inner
+/// error says which value is missing: a Job without one of its inputs is not started.
+fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
+    let Some(text) = annotated(job, annotation::INPUTS) else {
+        return Ok(Ok(BTreeMap::new()));
+    };
+    let Ok(wanted) = serde_json::from_str::<BTreeMap<String, String>>(text) else {
+        return Ok(Err(format!(
+            "{} is not a JSON object of strings",
+            annotation::INPUTS
+        )));
+    };
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    let source = |from: &str| {
+        let (job, output) = from.split_once('/')?;
+        Some((ObjectName::new(&namespace, job), output.to_owned()))
+    };
+    let sources = wanted.values().filter_map(|from| source(from));
+    facts.require(sources.map(|(name, _)| (Fact::Job(name), Freshness::Live)))?;
+    let template = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.metadata.as_ref());
+    let preset = template.and_then(|template| template.annotations.as_ref());
+    let mut found = BTreeMap::new();
+    let mut bytes = 0;
+    for (key, from) in &wanted {
+        let Some((name, output)) = source(from) else {
+            return Ok(Err(format!("input {key}: {from:?} is not JOB/OUTPUT")));
+        };
+        let value = facts
+            .job(&name, Freshness::Live)?
+            .and_then(|source| stored_outputs(source).remove(&output));
+        let key = format!("{}{key}", annotation::INPUT_PREFIX);
+        match value {
+            Some(value) => {
+                bytes += value.len();
+                found.insert(key, value);
+            }
+            None if preset.is_some_and(|preset| preset.contains_key(&key)) => {}
+            None => return Ok(Err(format!("job/{} gave no output {output}", name.name))),
+        }
+    }
+    if bytes > INPUTS_BYTES_MAX {
+        return Ok(Err(format!(
+            "its inputs are {bytes} bytes; at most {INPUTS_BYTES_MAX} fit"
+        )));
+    }
+    Ok(Ok(found))
+}
+
+/// Stores what the succeeded pod wrote, together with the phase, in one patch.
+fn store_outputs(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+    let place = ObjectName::of(&job.metadata);
+    let job_uid = job.metadata.uid.clone().unwrap_or_default();
+    let pods = Fact::PodsOf {
+        namespace: place.namespace,
+        job_uid,
+    };
+    let pods = facts.pods(pods, Freshness::Live)?;
+    let message = termination_message(pods.iter().map(AsRef::as_ref));
+    let declared = annotated(job, annotation::OUTPUTS_DECLARED).unwrap_or_default();
+    let outputs = parse_outputs(message.unwrap_or_default(), declared);
+    let why = message
+        .is_none()
+        .then_some("its pod was gone before its outputs were read");
+    let mut decision = phase_patch(job, JobPhase::Complete, why, facts)?;
+    if let Some(Write::Patch { body, .. }) = decision.before.first_mut() {
+        let text = json!(outputs).to_string();
+        body["metadata"]["annotations"][annotation::OUTPUTS] = text.into();
+    }
+    Ok(decision)
+}
+
+/// Arrives at the Barrier that the Job names, with its own end.
+fn arrive(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
+    let mut decision = Decision::default();
+    let Some(barrier) = annotated(job, annotation::ARRIVE) else {
+        return Ok(decision);
+    };
+    let place = ObjectName::of(&job.metadata);
+    let barrier_name = ObjectName::new(&place.namespace, barrier);
+    for freshness in [Freshness::Cached, Freshness::Live] {
+        let Some(barrier) = facts.barrier(&barrier_name, freshness)? else {
+            return Ok(decision);
+        };
+        if barrier_end(barrier).is_some() {
+            return Ok(decision);
+        }
+        let holder = format!("job/{}", place.name);
+        let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
+        let name = arrival_name(&barrier_name.name, uid, &holder);
+        let known = facts.arrival(&ObjectName::new(&place.namespace, &name), freshness)?;
+        if known.is_some() {
+            return Ok(decision);
+        }
+        if freshness == Freshness::Live {
+            let live = facts.job(&place, Freshness::Live)?;
+            let same = live.is_some_and(|live| {
+                live.metadata.uid == job.metadata.uid && job_end(live) == Some(end)
+            });
+            if !same {
+                return Ok(decision);
+            }
+            let spec = ArrivalSpec {
+                barrier: barrier_name.name.clone(),
+                holder,
+                outcome: match end {
+                    End::Succeeded => ArrivalOutcome::Succeeded,
+                    End::Failed => ArrivalOutcome::Failed,
+                    End::Skipped => ArrivalOutcome::Skipped,
+                    End::Unreached | End::Cancelled => ArrivalOutcome::Cancelled,
+                },
+                verified: false,
+            };
+            let mut arrival = Arrival::new(&name, spec);
+            arrival.metadata.namespace = Some(place.namespace.clone());
+            arrival.metadata.owner_references = Some(vec![owner_reference(barrier)]);
+            decision
+                .before
+                .push(Write::CreateArrival(Box::new(arrival)));
+        }
+    }
+    Ok(decision)
+}

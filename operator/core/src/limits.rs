@@ -1,0 +1,14 @@
+//! The core's limits, each with its reason.
+
+use jiff::SignedDuration;
+
+/// How long a Claim on a Semaphore holds without renewal where it names no TTL: long enough for a
+/// script's step, short enough that a forgotten permit comes back the same day.
+pub const SEMAPHORE_TTL: SignedDuration = SignedDuration::from_hours(1);
+/// The shortest TTL that is honoured: below it, a holder could not renew in time over a network.
+pub const TTL_MIN: SignedDuration = SignedDuration::from_millis(100);
+/// How long the API server may refuse a start before the Job is given up. A quota or a webhook that
+/// is being fixed gets this long; permits are not kept from others for ever.
+pub const START_REFUSED_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// Names that a message lists before it says "and n more": a message is one line.
+pub const NAMES_IN_MESSAGE: usize = 3;

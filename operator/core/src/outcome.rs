@@ -1,0 +1,133 @@
+//! How things end, and what an end means for those that wait. The table is `docs/language.md`'s.
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{
+    Barrier, BarrierPhase, ConditionState, Gate, GatePhase, JobPhase, Run, RunPhase, Verdict,
+    annotation, job_ended, job_phase,
+};
+
+/// How a stage, a Job or a primitive ended. Two ends are good: Succeeded and Skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// It did what it had to.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// It had nothing to do, and nothing went wrong.
+    Skipped,
+    /// It was never started, because something before it ended badly.
+    Unreached,
+    /// It was ended from outside.
+    Cancelled,
+}
+
+/// What an end means for a condition that waits for `wanted`.
+pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
+    use ConditionState as State;
+    match (wanted, end) {
+        (State::Finished | State::Settled, _) => Verdict::Met,
+        (_, End::Unreached | End::Cancelled) => Verdict::Failed,
+        (State::Complete | State::Open | State::Succeeded, End::Succeeded) => Verdict::Met,
+        (State::Complete | State::Open | State::Succeeded, End::Failed) => Verdict::Failed,
+        (State::Complete | State::Open | State::Succeeded, End::Skipped) => Verdict::Skipped,
+        (State::Failed, End::Failed) => Verdict::Met,
+        (State::Failed, End::Succeeded | End::Skipped) => Verdict::Skipped,
+        (State::Skipped, End::Skipped) => Verdict::Met,
+        (State::Skipped, End::Succeeded | End::Failed) => Verdict::Failed,
+    }
+}
+
+/// How a Job ended; `None` while it goes on.
+///
+/// What the operator wrote comes first: a Job that was cancelled stays so although its last pod
+/// succeeded a moment later. A Job that declares outputs has succeeded once they are stored.
+pub fn job_end(job: &Job) -> Option<End> {
+    match job_phase(job) {
+        Some(JobPhase::Skipped) => return Some(End::Skipped),
+        Some(JobPhase::Unreached) => return Some(End::Unreached),
+        Some(JobPhase::Cancelled) => return Some(End::Cancelled),
+        Some(JobPhase::Failed) => return Some(End::Failed),
+        Some(
+            JobPhase::Waiting
+            | JobPhase::Queued
+            | JobPhase::Running
+            | JobPhase::Paused
+            | JobPhase::Complete,
+        )
+        | None => {}
+    }
+    match job_ended(job)? {
+        false => Some(End::Failed),
+        true => (!owes_outputs(job)).then_some(End::Succeeded),
+    }
+}
+
+/// Whether a Job declares outputs that are not stored on it yet.
+pub(crate) fn owes_outputs(job: &Job) -> bool {
+    let has = |key| {
+        job.metadata
+            .annotations
+            .as_ref()
+            .is_some_and(|all| all.contains_key(key))
+    };
+    has(annotation::OUTPUTS_DECLARED) && !has(annotation::OUTPUTS)
+}
+
+/// How a Barrier ended; `None` while it waits.
+pub fn barrier_end(barrier: &Barrier) -> Option<End> {
+    match barrier.status.as_ref()?.phase {
+        BarrierPhase::Waiting => None,
+        BarrierPhase::Open => Some(End::Succeeded),
+        BarrierPhase::Skipped => Some(End::Skipped),
+        BarrierPhase::Unreached => Some(End::Unreached),
+        BarrierPhase::Failed => Some(End::Failed),
+    }
+}
+
+/// How a Gate ended; `None` while it waits.
+pub fn gate_end(gate: &Gate) -> Option<End> {
+    match gate.status.as_ref()?.phase {
+        GatePhase::Waiting => None,
+        GatePhase::Open => Some(End::Succeeded),
+        GatePhase::Skipped => Some(End::Skipped),
+        GatePhase::Unreached => Some(End::Unreached),
+        GatePhase::Failed => Some(End::Failed),
+    }
+}
+
+/// How a Run ended; `None` while it goes on.
+pub fn run_end(run: &Run) -> Option<End> {
+    match run.status.as_ref()?.phase {
+        RunPhase::Running | RunPhase::Finalizing => None,
+        RunPhase::Succeeded => Some(End::Succeeded),
+        RunPhase::Failed => Some(End::Failed),
+        RunPhase::Cancelled => Some(End::Cancelled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_follow_the_outcome_table() {
+        use ConditionState::{Complete, Failed, Finished, Skipped};
+        use Verdict::{Failed as Bad, Met, Skipped as Good};
+        let ends = [
+            End::Succeeded,
+            End::Failed,
+            End::Skipped,
+            End::Unreached,
+            End::Cancelled,
+        ];
+        let table = [
+            (Complete, [Met, Bad, Good, Bad, Bad]),
+            (Failed, [Good, Met, Good, Bad, Bad]),
+            (Skipped, [Bad, Bad, Met, Bad, Bad]),
+            (Finished, [Met, Met, Met, Met, Met]),
+        ];
+        for (wanted, row) in table {
+            assert_eq!(ends.map(|end| verdict(wanted, end)), row, "{wanted:?}");
+        }
+    }
+}

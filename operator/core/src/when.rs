@@ -1,0 +1,53 @@
+//! A Gate's `when`: a CEL expression over the outputs of the Jobs that it waits for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use cel::{Context, Program, Value};
+
+/// Evaluates `when`. `outputs` has one entry for each Job that the Gate waits for by name.
+///
+/// # Errors
+/// Why it has no answer, in words for the author: it does not parse, reads a value that is not
+/// there, or gives something else than true or false.
+pub(crate) fn evaluate(
+    when: &str,
+    outputs: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Result<bool, String> {
+    let program = Program::compile(when).map_err(|error| error.to_string())?;
+    let mut context = Context::default();
+    let value: HashMap<String, HashMap<String, String>> = outputs
+        .iter()
+        .map(|(job, values)| (job.clone(), values.clone().into_iter().collect()))
+        .collect();
+    context.add_variable_from_value("outputs", value);
+    match program
+        .execute(&context)
+        .map_err(|error| error.to_string())?
+    {
+        Value::Bool(answer) => Ok(answer),
+        other => Err(format!("it gives {}, not true or false", other.type_of())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_reads_outputs_and_tells_what_is_wrong() {
+        let values = BTreeMap::from([("rows".to_owned(), "12".to_owned())]);
+        let outputs = BTreeMap::from([("run-extract".to_owned(), values)]);
+        let table = [
+            ("outputs['run-extract'].rows == '12'", Some(true)),
+            ("int(outputs['run-extract'].rows) > 12", Some(false)),
+            ("'x' in outputs['run-extract'] || true", Some(true)),
+            ("outputs['run-extract'].missing == ''", None),
+            ("outputs['other'].rows == ''", None),
+            ("outputs['run-extract'].rows", None),
+            ("outputs[", None),
+        ];
+        for (when, expected) in table {
+            assert_eq!(evaluate(when, &outputs).ok(), expected, "{when}");
+        }
+    }
+}
