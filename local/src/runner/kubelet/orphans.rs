@@ -1,0 +1,153 @@
+//! Ends what containers started even when the runner is killed and can't do it itself.
+//!
+//! A shell waits at the end of a pipe. It is told which process groups there are; when the pipe
+//! closes, which the operating system does however the runner ends, it ends those that are left:
+//! first politely, then for good.
+
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+const SCRIPT: &str = r#"
+while read -r action group; do
+  case $action in
+  begin) set -- "$@" "$group" ;;
+  end)
+    for known do
+      shift
+      [ "$known" = "$group" ] || set -- "$@" "$known"
+    done ;;
+  esac
+done
+[ $# -gt 0 ] || exit 0
+for group do kill -s TERM -- "-$group"; done
+sleep "$GRACE"
+for group do kill -s KILL -- "-$group"; done
+"#;
+
+/// How long what is left may take to end by itself.
+const GRACE_SECONDS: &str = "2";
+
+/// The shell that outlives the runner.
+#[derive(Debug)]
+pub(super) struct OrphanGuard {
+    /// `None` once it is told to end, or where there is no `sh`.
+    shell: Mutex<Option<Child>>,
+}
+
+impl OrphanGuard {
+    /// Starts the shell. Without `sh`, nothing is guarded, and a warning says so.
+    pub(super) fn start() -> Self {
+        Self::start_with(GRACE_SECONDS)
+    }
+
+    fn start_with(grace_seconds: &str) -> Self {
+        let shell = Command::new("/bin/sh")
+            .args(["-c", SCRIPT])
+            .env("GRACE", grace_seconds)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Not to be hit by the Ctrl-C, or the kill, that hits the runner.
+            .process_group(0)
+            .spawn()
+            .inspect_err(|error| {
+                tracing::warn!(%error, "no /bin/sh: processes may outlive a killed runner");
+            });
+        Self {
+            shell: Mutex::new(shell.ok()),
+        }
+    }
+
+    /// A process group begins to exist.
+    pub(super) fn begin(&self, group: i32) {
+        self.tell("begin", group);
+    }
+
+    /// A process group is gone, and its number may be used by others.
+    pub(super) fn end(&self, group: i32) {
+        self.tell("end", group);
+    }
+
+    /// Lets the shell end, after every group has, and waits for it.
+    pub(super) fn close(&self) -> io::Result<()> {
+        let shell = self
+            .shell
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(mut shell) = shell {
+            drop(shell.stdin.take());
+            shell.wait()?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, action: &str, group: i32) {
+        let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = match shell.as_mut().and_then(|shell| shell.stdin.as_mut()) {
+            Some(stdin) => stdin.write_all(format!("{action} {group}\n").as_bytes()),
+            None => Ok(()),
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, group, "process group {action} not noted by the guard");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// A process group that ends only when it is made to.
+    fn group() -> (Child, i32) {
+        let child = Command::new("/bin/sh")
+            .args(["-c", "sleep 600 & wait"])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let group = i32::try_from(child.id()).unwrap();
+        (child, group)
+    }
+
+    /// Returns when no process of the group has its stdout open any more.
+    fn wait_for_all(child: &mut Child) {
+        let mut output = String::new();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut output)
+            .unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn only_groups_that_have_not_ended_are_ended() {
+        let guard = OrphanGuard::start_with("0");
+        let (mut left, left_group) = group();
+        let (mut ended, ended_group) = group();
+        guard.begin(ended_group);
+        guard.begin(left_group);
+        guard.end(ended_group);
+        // What the operating system does when the runner is killed.
+        guard.close().unwrap();
+        wait_for_all(&mut left);
+        assert!(ended.try_wait().unwrap().is_none());
+        let ended_group = rustix::process::Pid::from_raw(ended_group).unwrap();
+        rustix::process::kill_process_group(ended_group, rustix::process::Signal::KILL).unwrap();
+        wait_for_all(&mut ended);
+    }
+
+    #[test]
+    fn a_guard_with_nothing_left_ends_at_once() {
+        let guard = OrphanGuard::start_with("600");
+        guard.begin(4_000_001);
+        guard.end(4_000_001);
+        guard.close().unwrap();
+    }
+}

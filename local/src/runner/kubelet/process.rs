@@ -1,0 +1,333 @@
+//! One container as a process group of this machine.
+
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::environment::Variables;
+use super::logs::LogWriter;
+use super::orphans::OrphanGuard;
+
+/// How long to wait for output of processes that left their group and keep the log open.
+const STRAGGLERS_WAIT: Duration = Duration::from_secs(1);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub(super) struct CommandLine {
+    /// The program and its arguments.
+    pub(super) words: Vec<String>,
+    /// All variables; nothing is inherited.
+    pub(super) variables: Variables,
+    pub(super) working_dir: PathBuf,
+}
+
+/// Why a process could not be started, with the exit code a shell or a container engine would use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StartError {
+    pub(super) exit_code: i32,
+    pub(super) message: String,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A running process group. Dropping it kills the group.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    group: Pid,
+    output: JoinHandle<()>,
+    guard: Arc<OrphanGuard>,
+    /// Whether the group may still have processes; its number is free for others afterwards.
+    alive: bool,
+}
+
+impl Process {
+    /// Starts `command` in a group of its own; stdout and stderr go to `log`.
+    pub(super) fn start(
+        command: &CommandLine,
+        log: LogWriter,
+        guard: Arc<OrphanGuard>,
+    ) -> Result<Self, StartError> {
+        let Some((program, arguments)) = command.words.split_first() else {
+            return Err(StartError {
+                exit_code: 128,
+                message: "no command specified: a process has no image to take one from, \
+                          so the container must set `command`"
+                    .into(),
+            });
+        };
+        if !command.working_dir.is_dir() {
+            let folder = command.working_dir.display();
+            let message = format!("chdir {folder}: there is no such folder on this machine");
+            return Err(StartError {
+                exit_code: 128,
+                message,
+            });
+        }
+        let failed = |error: io::Error| start_error(program, &error);
+        // One pipe for both, so that their lines stay in order.
+        let (output, stdout) = io::pipe().map_err(failed)?;
+        let stderr = stdout.try_clone().map_err(failed)?;
+        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(failed)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(&command.variables)
+            .current_dir(&command.working_dir)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .map_err(failed)?;
+        let pid = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        let group = pid.ok_or_else(|| failed(io::Error::other("it has no process id")))?;
+        guard.begin(group.as_raw_nonzero().get());
+        Ok(Self {
+            child,
+            group,
+            output: tokio::spawn(log.copy(output)),
+            guard,
+            alive: true,
+        })
+    }
+
+    pub(super) fn id(&self) -> i32 {
+        self.group.as_raw_nonzero().get()
+    }
+
+    /// Sends `signal` to every process of the group.
+    pub(super) fn signal(&self, signal: Signal) {
+        // An error says that no process is left, which is what the signal is for.
+        let _ = kill_process_group(self.group, signal);
+    }
+
+    /// Waits until the first process has ended. May be dropped and called again.
+    pub(super) async fn ended(&mut self) -> io::Result<i32> {
+        self.child.wait().await.map(exit_code)
+    }
+
+    /// Ends what the first process left behind, as a container ends with its first process, and
+    /// completes the log.
+    pub(super) async fn finish(mut self) {
+        self.signal(Signal::KILL);
+        self.alive = false;
+        if tokio::time::timeout(STRAGGLERS_WAIT, &mut self.output)
+            .await
+            .is_err()
+        {
+            tracing::debug!(
+                group = self.id(),
+                "a process left its group and still prints"
+            );
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.alive {
+            self.signal(Signal::KILL);
+        }
+        self.output.abort();
+        self.guard.end(self.id());
+    }
+}
+
+/// The code a shell reports: 128 + n for signal n.
+fn exit_code(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(128)
+}
+
+fn start_error(program: &str, error: &io::Error) -> StartError {
+    let (exit_code, reason) = match error.kind() {
+        io::ErrorKind::NotFound if program.contains('/') => (127, "no such file".to_owned()),
+        io::ErrorKind::NotFound => (127, "executable file not found in $PATH".to_owned()),
+        io::ErrorKind::PermissionDenied => (126, "permission denied".to_owned()),
+        _ => (128, error.to_string()),
+    };
+    StartError {
+        exit_code,
+        message: format!("exec: {program:?}: {reason}"),
+    }
+}
+
+/// The end of a container's message file, or `None` where it wrote none.
+pub(super) fn read_message(path: &Path, bytes_max: usize) -> Option<String> {
+    // A pipe or a folder in its place is not read: it could block, or be endless.
+    let file = std::fs::metadata(path)
+        .ok()
+        .filter(std::fs::Metadata::is_file)?;
+    if file.len() == 0 {
+        return None;
+    }
+    let bytes = tail(path, file.len(), bytes_max).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn tail(path: &Path, length: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(path)?;
+    let bytes_max = bytes_max as u64;
+    file.seek(SeekFrom::Start(length.saturating_sub(bytes_max)))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::logs::{LogOptions, Logs};
+    use super::*;
+    use futures::StreamExt;
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        logs: Logs,
+        guard: Arc<OrphanGuard>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                logs: Logs::default(),
+                guard: Arc::new(OrphanGuard::start()),
+            }
+        }
+
+        fn start(&self, words: &[&str]) -> Result<Process, StartError> {
+            let command = CommandLine {
+                words: words.iter().map(|word| (*word).to_owned()).collect(),
+                variables: [("PATH", "/usr/bin:/bin"), ("A", "1 2")]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+                working_dir: self.folder.path().into(),
+            };
+            let log = self.logs.start("u", "main", self.folder.path()).unwrap();
+            Process::start(&command, log, self.guard.clone())
+        }
+
+        async fn log(&self) -> String {
+            let chunks = self.logs.read("u", "main", LogOptions::default()).unwrap();
+            let bytes: Vec<u8> = chunks
+                .flat_map(|c| futures::stream::iter(c.unwrap()))
+                .collect()
+                .await;
+            String::from_utf8(bytes).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn output_and_exit_code_are_those_of_the_process() {
+        let fixture = Fixture::new();
+        let script = "echo out; echo err >&2; echo \"$A\"; env | cut -d= -f1 | sort; exit 7";
+        let mut process = fixture.start(&["sh", "-c", script]).unwrap();
+        assert_eq!(process.ended().await.unwrap(), 7);
+        process.finish().await;
+        assert_eq!(fixture.log().await, "out\nerr\n1 2\nA\nPATH\nPWD\n");
+    }
+
+    #[tokio::test]
+    async fn a_signal_reaches_the_whole_group_and_gives_128_and_its_number() {
+        let fixture = Fixture::new();
+        let mut process = fixture
+            .start(&["sh", "-c", "sleep 600 & echo up; wait"])
+            .unwrap();
+        let options = LogOptions {
+            follow: true,
+            ..LogOptions::default()
+        };
+        let mut log = Box::pin(fixture.logs.read("u", "main", options).unwrap());
+        assert_eq!(log.next().await.unwrap().unwrap(), b"up\n");
+        process.signal(Signal::TERM);
+        assert_eq!(process.ended().await.unwrap(), 143);
+        process.finish().await;
+        assert!(log.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_outlives_the_first_process() {
+        let fixture = Fixture::new();
+        let script = "trap '' TERM HUP; sleep 600 & echo left; exit 0";
+        let mut process = fixture.start(&["sh", "-c", script]).unwrap();
+        assert_eq!(process.ended().await.unwrap(), 0);
+        // The background process holds the log open: that it ends shows that it is gone.
+        let output = std::mem::replace(&mut process.output, tokio::spawn(async {}));
+        process.finish().await;
+        output.await.unwrap();
+        assert_eq!(fixture.log().await, "left\n");
+    }
+
+    #[tokio::test]
+    async fn dropping_a_process_ends_its_group() {
+        let fixture = Fixture::new();
+        let mut process = fixture.start(&["sh", "-c", "sleep 600 & wait"]).unwrap();
+        let output = std::mem::replace(&mut process.output, tokio::spawn(async {}));
+        drop(process);
+        output.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_started_says_why() {
+        let fixture = Fixture::new();
+        let plain = fixture.folder.path().join("plain");
+        std::fs::write(&plain, "not a program").unwrap();
+        let plain = plain.to_str().unwrap();
+        let not_executable = format!("exec: {plain:?}: permission denied");
+        let cases: [(&[&str], i32, &str); 4] = [
+            (
+                &[],
+                128,
+                "no command specified: a process has no image to take one from, \
+                 so the container must set `command`",
+            ),
+            (
+                &["nonesuch"],
+                127,
+                "exec: \"nonesuch\": executable file not found in $PATH",
+            ),
+            (&["/none/such"], 127, "exec: \"/none/such\": no such file"),
+            (&[plain], 126, &not_executable),
+        ];
+        for (words, exit_code, message) in cases {
+            let expected = StartError {
+                exit_code,
+                message: message.into(),
+            };
+            assert_eq!(fixture.start(words).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn a_message_is_the_end_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("message");
+        assert_eq!(read_message(&file, 4), None);
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(read_message(&file, 4), None);
+        std::fs::write(&file, "rows=12").unwrap();
+        assert_eq!(read_message(&file, 4096).as_deref(), Some("rows=12"));
+        assert_eq!(read_message(&file, 4).as_deref(), Some("s=12"));
+        assert_eq!(read_message(folder.path(), 4), None);
+    }
+}
