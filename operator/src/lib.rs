@@ -1,1 +1,76 @@
-//! Watches the cluster, asks the core what to do, and does it.
+//! The operator: it watches, asks `konductor-core` what to do, and does it.
+//!
+//! What enters: watch events. What leaves: writes, each under a precondition. What must never
+//! happen here: a decision about what a primitive means; polling; anything that must survive a
+//! restart, because all state is in the API.
+//!
+//! `reconcile` = [`observe`] (all reads) → `decide` (pure) → [`act`] (all writes). The shell is the
+//! same for every kind: the core names the facts it needs and how fresh, and the shell fetches them.
+
+mod act;
+mod backoff;
+mod cache;
+mod index;
+mod leader;
+mod memory;
+mod observe;
+mod options;
+mod reconcile;
+mod route;
+
+pub use leader::{LEADER_LEASE, LeaderElection};
+pub use options::{Clock, Error, Options};
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::memory::Memory;
+use crate::reconcile::Context;
+use crate::route::Queues;
+
+/// Runs the operator until `shutdown` is ready. With leader election it does nothing until it leads,
+/// and stops deciding when it leads no longer.
+///
+/// # Errors
+/// Where the API server refuses what the operator can't work without; what passes is retried.
+pub async fn run(
+    client: Client,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let (stop, stopped) = watch::channel(false);
+    let operator = async {
+        match &options.leader_election {
+            None => Ok(operate(client.clone(), &options, stopped.clone()).await),
+            Some(election) => {
+                leader::lead(client.clone(), election, stopped.clone(), |leading| {
+                    operate(client.clone(), &options, leading)
+                })
+                .await
+            }
+        }
+    };
+    tokio::pin!(operator);
+    tokio::select! {
+        result = &mut operator => return result,
+        () = shutdown => {}
+    }
+    // What is being written is finished; what is queued is left to the next start.
+    let _ = stop.send(true);
+    operator.await
+}
+
+/// Watches and decides until told to stop. Everything it remembers begins anew.
+async fn operate(client: Client, options: &Options, stopped: watch::Receiver<bool>) {
+    let memory = Arc::new(Memory::default());
+    let (cache, watches) = cache::watch(&client, options, &memory);
+    let context = Arc::new(Context::new(client, cache, memory, options));
+    let queues = Queues::new();
+    tokio::select! {
+        // They end when told to stop, after what they were doing.
+        () = reconcile::controllers(&context, queues.receivers, stopped) => {}
+        () = route::route(watches, queues.senders, &context.cache) => {}
+    }
+}

@@ -389,12 +389,10 @@ fn still_holding(
     });
     let mut live = Vec::new();
     let doubtful = |held: &Holder| match held.kind {
-        HolderKind::Claim => !cached_claims
+        HolderKind::Claim => cached_claims
             .get(&*held.uid)
-            .is_some_and(|claim| holds(claim)),
-        HolderKind::Job => !cached_jobs
-            .get(&*held.uid)
-            .is_some_and(|job| !job::over(job)),
+            .is_none_or(|claim| !holds(claim)),
+        HolderKind::Job => cached_jobs.get(&*held.uid).is_none_or(|job| job::over(job)),
     };
     for held in holders.iter().filter(|held| doubtful(held)) {
         let name = ObjectName::new(&namespace, &held.name);
@@ -421,10 +419,7 @@ fn still_holding(
     Ok(kept)
 }
 
-fn by_uid<'a, T>(
-    objects: Vec<&'a T>,
-    metadata: impl Fn(&T) -> &ObjectMeta,
-) -> BTreeMap<String, &'a T> {
+fn by_uid<T>(objects: Vec<&T>, metadata: impl Fn(&T) -> &ObjectMeta) -> BTreeMap<String, &T> {
     objects
         .into_iter()
         .map(|object| (uid(metadata(object)).to_owned(), object))

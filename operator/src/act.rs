@@ -1,0 +1,218 @@
+//! All writes, in the order of rule A: before, status, after.
+
+use std::fmt::Debug;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Arrival, Barrier, Claim, Gate, Run};
+use konductor_core::{Decision, Event, EventType, Kind, ObjectName, Write};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::events;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::reconcile::{Context, Decide, Retry};
+
+/// How many writes of one decision are under way at once.
+const WRITES_AT_ONCE: usize = 16;
+
+/// Carries out a decision. What can be written is written; the first thing that could not be is the
+/// error, and the object is then observed again.
+pub(crate) async fn act<K: Decide>(
+    context: &Context,
+    object: &K,
+    decision: Decision<K::Status>,
+    now: Timestamp,
+) -> Result<(), Retry> {
+    // Without `..`, so that what a decision gains can't be forgotten here.
+    let Decision {
+        before,
+        status,
+        after,
+        events,
+        wake: _,
+    } = decision;
+    let mut result = write_all(context, before, now).await;
+    let written = match status {
+        None => Ok(()),
+        Some(status) => write_status(context, object, status).await,
+    };
+    if written.is_ok() {
+        result = result.and(write_all(context, after, now).await);
+    }
+    result.and(written)?;
+    for event in events {
+        tell(context, object, event).await;
+    }
+    Ok(())
+}
+
+async fn write_status<K: Decide>(
+    context: &Context,
+    object: &K,
+    status: K::Status,
+) -> Result<(), Retry> {
+    let name = ObjectName::of(object.meta());
+    let api: Api<K> = Api::namespaced(context.client.clone(), &name.namespace);
+    let next = object.with_status(status);
+    let written = api
+        .replace_status(&name.name, &PostParams::default(), &next)
+        .await;
+    remember(context, written)
+}
+
+/// Remembers the version that was written. An object that is gone needs nothing any more.
+fn remember<K: Resource>(context: &Context, written: Result<K, kube::Error>) -> Result<(), Retry> {
+    match written {
+        Ok(object) => {
+            let meta = object.meta();
+            let uid = meta.uid.as_deref().unwrap_or_default();
+            context
+                .memory
+                .remember_written(uid, meta.resource_version.as_deref());
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Err(Retry::Conflict),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write_all(context: &Context, writes: Vec<Write>, now: Timestamp) -> Result<(), Retry> {
+    let under_way = writes.into_iter().map(|one| write(context, one, now));
+    let results = futures::stream::iter(under_way).buffer_unordered(WRITES_AT_ONCE);
+    results
+        .fold(Ok(()), |all, one| std::future::ready(all.and(one)))
+        .await
+}
+
+async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Retry> {
+    match write {
+        Write::Patch {
+            kind,
+            name,
+            status,
+            body,
+        } => match kind {
+            Kind::Job => patch_job(context, &name, body, now).await,
+            Kind::Arrival => patch::<Arrival>(context, &name, status, body).await,
+            Kind::Claim => patch::<Claim>(context, &name, status, body).await,
+            Kind::Gate => patch::<Gate>(context, &name, status, body).await,
+            Kind::Barrier => patch::<Barrier>(context, &name, status, body).await,
+            Kind::Run => patch::<Run>(context, &name, status, body).await,
+        },
+        Write::CreateArrival(arrival) => {
+            let namespace = arrival.metadata.namespace.as_deref().unwrap_or_default();
+            let api: Api<Arrival> = Api::namespaced(context.client.clone(), namespace);
+            match api.create(&PostParams::default(), &arrival).await {
+                // Its name is made of the Barrier's uid and the holder: it has arrived already.
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+                created => remember(context, created),
+            }
+        }
+        Write::Delete { kind, name, uid } => match kind {
+            Kind::Job => delete::<Job>(context, &name, uid).await,
+            Kind::Arrival => delete::<Arrival>(context, &name, uid).await,
+            Kind::Claim => delete::<Claim>(context, &name, uid).await,
+            Kind::Gate => delete::<Gate>(context, &name, uid).await,
+            Kind::Barrier => delete::<Barrier>(context, &name, uid).await,
+            Kind::Run => delete::<Run>(context, &name, uid).await,
+        },
+    }
+}
+
+async fn patch<K>(
+    context: &Context,
+    name: &ObjectName,
+    status: bool,
+    body: serde_json::Value,
+) -> Result<(), Retry>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &name.namespace);
+    let (params, body) = (PatchParams::default(), Patch::Merge(body));
+    let written = match status {
+        true => api.patch_status(&name.name, &params, &body).await,
+        false => api.patch(&name.name, &params, &body).await,
+    };
+    remember(context, written)
+}
+
+/// Patches a Job. What the API server refuses for good is remembered, because a start that stays
+/// refused ends the Job.
+async fn patch_job(
+    context: &Context,
+    name: &ObjectName,
+    body: serde_json::Value,
+    now: Timestamp,
+) -> Result<(), Retry> {
+    let uid = body["metadata"]["uid"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let api: Api<Job> = Api::namespaced(context.client.clone(), &name.namespace);
+    let written = api
+        .patch(&name.name, &PatchParams::default(), &Patch::Merge(body))
+        .await;
+    if let Err(kube::Error::Api(status)) = &written
+        && matches!(status.code, 400..=499)
+        && !matches!(status.code, 404 | 409 | 429)
+    {
+        context
+            .memory
+            .remember_refusal(&uid, now, status.message.clone());
+    }
+    remember(context, written)
+}
+
+async fn delete<K>(context: &Context, name: &ObjectName, uid: String) -> Result<(), Retry>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &name.namespace);
+    let preconditions = Preconditions {
+        uid: Some(uid.clone()),
+        resource_version: None,
+    };
+    let params = DeleteParams::background().preconditions(preconditions);
+    match api.delete(&name.name, &params).await {
+        Ok(_) => {
+            context.memory.forget(&uid);
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Err(Retry::Conflict),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells people. That nobody hears is no reason to stop.
+async fn tell<K: Decide>(context: &Context, object: &K, event: Event) {
+    let told = events::Event {
+        type_: match event.type_ {
+            EventType::Normal => events::EventType::Normal,
+            EventType::Warning => events::EventType::Warning,
+        },
+        reason: event.reason.to_owned(),
+        note: Some(event.note.chars().take(1000).collect()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = context
+        .recorder
+        .publish(&told, &object.object_ref(&()))
+        .await
+    {
+        let name = ObjectName::of(object.meta());
+        tracing::debug!(namespace = name.namespace, name = name.name, %error, "an event was lost");
+    }
+}

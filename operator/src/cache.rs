@@ -1,0 +1,222 @@
+//! The operator's cache: one watch for each kind, and the index over them.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, label};
+use konductor_core::ObjectName;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, reflector};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::backoff::WatchBackoff;
+use crate::index::{Index, Refers, Watched};
+use crate::memory::Memory;
+use crate::options::Options;
+
+/// What the watches have shown so far. It may lag behind the API server, never run ahead of it.
+pub(crate) struct Cache {
+    pub(crate) jobs: Store<Job>,
+    pub(crate) pods: Store<Pod>,
+    pub(crate) arrivals: Store<Arrival>,
+    pub(crate) barriers: Store<Barrier>,
+    pub(crate) claims: Store<Claim>,
+    pub(crate) gates: Store<Gate>,
+    pub(crate) leases: Store<Lease>,
+    pub(crate) runs: Store<Run>,
+    pub(crate) semaphores: Store<Semaphore>,
+    index: Arc<Mutex<Index>>,
+}
+
+impl Cache {
+    pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
+        lock(&self.index)
+    }
+}
+
+fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
+    // A panic in between would leave a referrer half indexed; the next event of it repairs that.
+    index.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Something that a watch has shown, after the cache and the index have taken it in.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    Job(Arc<Job>),
+    Pod(Arc<Pod>),
+    Arrival(Arc<Arrival>),
+    Barrier(Arc<Barrier>),
+    Claim(Arc<Claim>),
+    Gate(Arc<Gate>),
+    Lease(Arc<Lease>),
+    Run(Arc<Run>),
+    Semaphore(Arc<Semaphore>),
+    /// Everything of a kind was listed: at the start, and after a watch that had fallen behind.
+    /// Deletions in between have no event of their own.
+    Listed(Watched),
+}
+
+/// The watches of every kind. They run only while they are polled.
+pub(crate) type Watches = Vec<BoxStream<'static, Seen>>;
+
+/// Makes the cache and the watches that fill it.
+pub(crate) fn watch(client: &Client, options: &Options, memory: &Arc<Memory>) -> (Cache, Watches) {
+    let index = Arc::new(Mutex::new(Index::default()));
+    let watching = Watching {
+        client,
+        options,
+        index: &index,
+        memory,
+    };
+    let (jobs, jobs_watch) = watching.kind(Seen::Job, |_| {});
+    let (pods, pods_watch) = watching.kind(Seen::Pod, keep_what_matters);
+    let (arrivals, arrivals_watch) = watching.kind(Seen::Arrival, |_| {});
+    let (barriers, barriers_watch) = watching.kind(Seen::Barrier, |_| {});
+    let (claims, claims_watch) = watching.kind(Seen::Claim, |_| {});
+    let (gates, gates_watch) = watching.kind(Seen::Gate, |_| {});
+    let (leases, leases_watch) = watching.kind(Seen::Lease, |_| {});
+    let (runs, runs_watch) = watching.kind(Seen::Run, |_| {});
+    let (semaphores, semaphores_watch) = watching.kind(Seen::Semaphore, |_| {});
+    let watches = vec![
+        jobs_watch,
+        pods_watch,
+        arrivals_watch,
+        barriers_watch,
+        claims_watch,
+        gates_watch,
+        leases_watch,
+        runs_watch,
+        semaphores_watch,
+    ];
+    let cache = Cache {
+        jobs,
+        pods,
+        arrivals,
+        barriers,
+        claims,
+        gates,
+        leases,
+        runs,
+        semaphores,
+        index,
+    };
+    (cache, watches)
+}
+
+/// Of a pod, only who made it and whether it has ended: there may be many.
+fn keep_what_matters(pod: &mut Pod) {
+    let phase = pod.status.take().and_then(|status| status.phase);
+    pod.status = Some(PodStatus {
+        phase,
+        ..PodStatus::default()
+    });
+    pod.spec = None;
+    pod.metadata.annotations = None;
+    if let Some(labels) = &mut pod.metadata.labels {
+        labels.retain(|key, _| key == label::JOB_UID || key == label::JOB_NAME);
+    }
+}
+
+struct Watching<'a> {
+    client: &'a Client,
+    options: &'a Options,
+    index: &'a Arc<Mutex<Index>>,
+    memory: &'a Arc<Memory>,
+}
+
+impl Watching<'_> {
+    fn kind<K>(
+        &self,
+        seen: fn(Arc<K>) -> Seen,
+        strip: fn(&mut K),
+    ) -> (Store<K>, BoxStream<'static, Seen>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Refers
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+        K::DynamicType: Hash + Eq + Clone,
+    {
+        let api: Api<K> = match &self.options.namespace {
+            None => Api::all(self.client.clone()),
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+        };
+        let (reader, writer) = reflector::store();
+        let store = reader.clone();
+        let (index, memory) = (Arc::clone(self.index), Arc::clone(self.memory));
+        let events = watcher::watcher(api, watcher::Config::default())
+            .backoff(WatchBackoff::default())
+            .modify(move |object| {
+                object.meta_mut().managed_fields = None;
+                strip(object);
+            })
+            .reflect(writer)
+            .inspect_err(|error| tracing::warn!(kind = ?K::KIND, %error, "a watch broke"))
+            .filter_map(move |event| {
+                let took = event
+                    .ok()
+                    .and_then(|event| take_in(event, &store, &index, &memory));
+                std::future::ready(
+                    took.map(|took| took.map_or(Seen::Listed(K::KIND), |one| seen(Arc::new(one)))),
+                )
+            });
+        (reader, events.boxed())
+    }
+}
+
+/// Brings the index up to date. The outer `None` is an event that shows nothing yet; the inner one
+/// says that everything was listed.
+fn take_in<K>(
+    event: Event<K>,
+    store: &Store<K>,
+    index: &Mutex<Index>,
+    memory: &Memory,
+) -> Option<Option<K>>
+where
+    K: Resource<DynamicType = ()> + Refers + Clone + 'static,
+    K::DynamicType: Hash + Eq + Clone,
+{
+    match event {
+        Event::Init | Event::InitApply(_) => None,
+        Event::InitDone => {
+            let all = store.state();
+            let alive: BTreeSet<ObjectName> = all
+                .iter()
+                .map(|object| ObjectName::of(object.meta()))
+                .collect();
+            let mut index = lock(index);
+            index.retain(K::KIND, &alive);
+            for object in all {
+                index.set((K::KIND, ObjectName::of(object.meta())), object.keys());
+            }
+            Some(None)
+        }
+        Event::Apply(object) => {
+            lock(index).set((K::KIND, ObjectName::of(object.meta())), object.keys());
+            Some(Some(object))
+        }
+        Event::Delete(object) => {
+            memory.forget(object.meta().uid.as_deref().unwrap_or_default());
+            lock(index).remove(&(K::KIND, ObjectName::of(object.meta())));
+            Some(Some(object))
+        }
+    }
+}
+
+/// The reference of an object in the cache.
+pub(crate) fn reference<K: Resource<DynamicType = ()>>(name: &ObjectName) -> ObjectRef<K> {
+    ObjectRef::new(&name.name).within(&name.namespace)
+}

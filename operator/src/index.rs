@@ -1,0 +1,305 @@
+//! Who refers to whom: it turns one event into the few objects it concerns.
+
+use std::collections::{BTreeSet, HashMap};
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{
+    Arrival, Barrier, Claim, ConditionKind, Gate, Holder, HolderKind, Lease, LedgerKind, Run,
+    Semaphore, annotation, label, parse_holds,
+};
+use konductor_core::ObjectName;
+
+/// The kinds that the operator watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Watched {
+    Job,
+    Pod,
+    Arrival,
+    Barrier,
+    Claim,
+    Gate,
+    Lease,
+    Run,
+    Semaphore,
+}
+
+impl From<LedgerKind> for Watched {
+    fn from(kind: LedgerKind) -> Self {
+        match kind {
+            LedgerKind::Lease => Self::Lease,
+            LedgerKind::Semaphore => Self::Semaphore,
+        }
+    }
+}
+
+/// Something that can be referred to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// An object, by its name.
+    Named(Watched, ObjectName),
+    /// Jobs with a label, by namespace, key and value.
+    Labelled(String, String, String),
+    /// The Runs of a pipeline.
+    Pipeline(ObjectName),
+}
+
+/// One object that refers to others.
+pub(crate) type Referrer = (Watched, ObjectName);
+
+/// Who refers to whom.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    keys: HashMap<Referrer, Vec<Key>>,
+    referrers: HashMap<Key, BTreeSet<Referrer>>,
+}
+
+impl Index {
+    /// Replaces what is known of one object.
+    pub(crate) fn set(&mut self, referrer: Referrer, keys: Vec<Key>) {
+        if self.keys.get(&referrer) == Some(&keys) {
+            return;
+        }
+        self.remove(&referrer);
+        for key in &keys {
+            self.referrers
+                .entry(key.clone())
+                .or_default()
+                .insert(referrer.clone());
+        }
+        if !keys.is_empty() {
+            self.keys.insert(referrer, keys);
+        }
+    }
+
+    /// Forgets an object.
+    pub(crate) fn remove(&mut self, referrer: &Referrer) {
+        for key in self.keys.remove(referrer).unwrap_or_default() {
+            if let Some(known) = self.referrers.get_mut(&key) {
+                known.remove(referrer);
+                if known.is_empty() {
+                    self.referrers.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Forgets every object of a kind that is not among these.
+    pub(crate) fn retain(&mut self, kind: Watched, alive: &BTreeSet<ObjectName>) {
+        let gone: Vec<Referrer> = self
+            .keys
+            .keys()
+            .filter(|(known, name)| *known == kind && !alive.contains(name))
+            .cloned()
+            .collect();
+        for referrer in gone {
+            self.remove(&referrer);
+        }
+    }
+
+    /// Those of a kind that refer to this.
+    pub(crate) fn referring(&self, key: &Key, kind: Watched) -> Vec<ObjectName> {
+        let known = self.referrers.get(key).into_iter().flatten();
+        known
+            .filter(|(known, _)| *known == kind)
+            .map(|(_, name)| name.clone())
+            .collect()
+    }
+}
+
+/// What an object refers to.
+pub(crate) trait Refers {
+    /// Its kind.
+    const KIND: Watched;
+    /// What it refers to.
+    fn keys(&self) -> Vec<Key>;
+}
+
+fn named(kind: Watched, namespace: &str, name: impl Into<String>) -> Key {
+    Key::Named(kind, ObjectName::new(namespace, name))
+}
+
+fn namespace(metadata: &ObjectMeta) -> &str {
+    metadata.namespace.as_deref().unwrap_or_default()
+}
+
+impl Refers for Job {
+    const KIND: Watched = Watched::Job;
+
+    fn keys(&self) -> Vec<Key> {
+        let ns = namespace(&self.metadata);
+        let annotation = |key| self.metadata.annotations.as_ref()?.get(key);
+        let mut keys = Vec::new();
+        if let Some(gate) = annotation(annotation::GATE) {
+            keys.push(named(Watched::Gate, ns, gate));
+        }
+        if let Some(barrier) = annotation(annotation::ARRIVE) {
+            keys.push(named(Watched::Barrier, ns, barrier));
+        }
+        let holds = annotation(annotation::HOLD).and_then(|text| parse_holds(text).ok());
+        for hold in holds.unwrap_or_default() {
+            keys.push(named(hold.kind.into(), ns, hold.name));
+        }
+        if let Some(run) = self
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|all| all.get(label::RUN))
+        {
+            keys.push(named(Watched::Run, ns, run));
+            keys.push(Key::Labelled(
+                ns.to_owned(),
+                label::RUN.to_owned(),
+                run.clone(),
+            ));
+        }
+        keys
+    }
+}
+
+impl Refers for k8s_openapi::api::core::v1::Pod {
+    const KIND: Watched = Watched::Pod;
+
+    fn keys(&self) -> Vec<Key> {
+        Vec::new()
+    }
+}
+
+impl Refers for Arrival {
+    const KIND: Watched = Watched::Arrival;
+
+    fn keys(&self) -> Vec<Key> {
+        vec![named(
+            Watched::Barrier,
+            namespace(&self.metadata),
+            &self.spec.barrier,
+        )]
+    }
+}
+
+impl Refers for Barrier {
+    const KIND: Watched = Watched::Barrier;
+
+    fn keys(&self) -> Vec<Key> {
+        let ns = namespace(&self.metadata);
+        let gate = self
+            .spec
+            .gate
+            .iter()
+            .map(|gate| named(Watched::Gate, ns, gate));
+        let selector = self
+            .spec
+            .jobs
+            .iter()
+            .flat_map(|jobs| selected(ns, &jobs.match_labels));
+        gate.chain(selector).collect()
+    }
+}
+
+/// Every label of a selector: a Job with any of them may be one that it selects.
+fn selected<'a>(
+    namespace: &'a str,
+    labels: &'a std::collections::BTreeMap<String, konductor_api::barrier::LabelValue>,
+) -> impl Iterator<Item = Key> + 'a {
+    // One label is enough to find it, and a run's is the rarest.
+    let rarest = labels
+        .get_key_value(label::RUN)
+        .or_else(|| labels.iter().next());
+    rarest
+        .into_iter()
+        .map(|(key, value)| Key::Labelled(namespace.to_owned(), key.clone(), value.0.clone()))
+}
+
+impl Refers for Claim {
+    const KIND: Watched = Watched::Claim;
+
+    fn keys(&self) -> Vec<Key> {
+        let ns = namespace(&self.metadata);
+        let pod = self
+            .spec
+            .pod
+            .iter()
+            .map(|pod| named(Watched::Pod, ns, &pod.name));
+        pod.chain([named(self.spec.on.kind.into(), ns, &self.spec.on.name)])
+            .collect()
+    }
+}
+
+impl Refers for Gate {
+    const KIND: Watched = Watched::Gate;
+
+    fn keys(&self) -> Vec<Key> {
+        let own = namespace(&self.metadata);
+        let mut keys = Vec::new();
+        for condition in &self.spec.conditions {
+            let ns = condition.namespace.as_deref().unwrap_or(own);
+            if let Some(selector) = &condition.selector {
+                keys.extend(selected(ns, &selector.match_labels));
+            } else if let Some(pipeline) = &condition.pipeline {
+                keys.push(Key::Pipeline(ObjectName::new(ns, pipeline)));
+            } else if let Some(name) = &condition.name {
+                let kind = match condition.kind {
+                    ConditionKind::Job => Watched::Job,
+                    ConditionKind::Barrier => Watched::Barrier,
+                    ConditionKind::Gate => Watched::Gate,
+                    ConditionKind::Run => Watched::Run,
+                };
+                keys.push(named(kind, ns, name));
+            }
+        }
+        keys
+    }
+}
+
+fn holders(metadata: &ObjectMeta, holders: &[Holder]) -> Vec<Key> {
+    let jobs = holders.iter().filter(|held| held.kind == HolderKind::Job);
+    jobs.map(|held| named(Watched::Job, namespace(metadata), &held.name))
+        .collect()
+}
+
+impl Refers for Lease {
+    const KIND: Watched = Watched::Lease;
+
+    fn keys(&self) -> Vec<Key> {
+        let held = self.status.as_ref().map(|status| status.holders.as_slice());
+        holders(&self.metadata, held.unwrap_or_default())
+    }
+}
+
+impl Refers for Semaphore {
+    const KIND: Watched = Watched::Semaphore;
+
+    fn keys(&self) -> Vec<Key> {
+        let held = self.status.as_ref().map(|status| status.holders.as_slice());
+        holders(&self.metadata, held.unwrap_or_default())
+    }
+}
+
+impl Refers for Run {
+    const KIND: Watched = Watched::Run;
+
+    fn keys(&self) -> Vec<Key> {
+        let ns = namespace(&self.metadata);
+        vec![Key::Pipeline(ObjectName::new(ns, &self.spec.pipeline))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_follows_an_object_that_refers_to_something_else() {
+        let mut index = Index::default();
+        let [gate, old, new] = ["gate", "old", "new"].map(|name| ObjectName::new("ns", name));
+        let key = |name: &ObjectName| Key::Named(Watched::Job, name.clone());
+        let referrer = (Watched::Gate, gate.clone());
+        index.set(referrer.clone(), vec![key(&old)]);
+        index.set(referrer.clone(), vec![key(&new)]);
+        assert_eq!(index.referring(&key(&old), Watched::Gate), []);
+        assert_eq!(index.referring(&key(&new), Watched::Gate), [gate]);
+        index.retain(Watched::Gate, &BTreeSet::new());
+        assert_eq!(index.referring(&key(&new), Watched::Gate), []);
+        assert!(index.keys.is_empty() && index.referrers.is_empty());
+    }
+}

@@ -1,0 +1,118 @@
+//! What the operator remembers between decisions. Losing it costs time, never correctness.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use konductor_api::{Claim, ClaimPhase};
+
+/// What the operator remembers between decisions.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The present renewal of each granted Claim, by uid, and when it was first seen.
+    renewals: HashMap<String, (Option<MicroTime>, Timestamp)>,
+    /// Since when the API server refuses to start a Job, by uid, and its words.
+    refusals: HashMap<String, (Timestamp, String)>,
+    /// The version that the operator wrote last, by uid: an older one in the cache is out of date.
+    written: HashMap<String, u64>,
+    /// Failures in a row, by uid.
+    failures: HashMap<String, u32>,
+}
+
+impl Memory {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic in between leaves nothing half done that matters: these are single inserts.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When this Claim's present renewal was first seen; `None` where it holds nothing.
+    pub(crate) fn renewal_seen(&self, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
+        let uid = claim.metadata.uid.clone()?;
+        let granted = claim
+            .status
+            .as_ref()
+            .is_some_and(|s| s.phase == ClaimPhase::Granted);
+        if !granted {
+            return None;
+        }
+        let renewal = claim.spec.renew_time.clone();
+        let mut inner = self.inner();
+        let known = inner
+            .renewals
+            .entry(uid)
+            .or_insert_with(|| (renewal.clone(), now));
+        if known.0 != renewal {
+            *known = (renewal, now);
+        }
+        Some(known.1)
+    }
+
+    pub(crate) fn refused(&self, uid: &str) -> Option<(Timestamp, String)> {
+        self.inner().refusals.get(uid).cloned()
+    }
+
+    pub(crate) fn remember_refusal(&self, uid: &str, now: Timestamp, words: String) {
+        let mut inner = self.inner();
+        let known = inner
+            .refusals
+            .entry(uid.to_owned())
+            .or_insert((now, String::new()));
+        known.1 = words;
+    }
+
+    /// Whether the cache has not caught up with what was written to this object.
+    pub(crate) fn is_stale(&self, uid: &str, version: Option<&str>) -> bool {
+        let mut inner = self.inner();
+        match (inner.written.get(uid), number(version)) {
+            (Some(written), Some(cached)) if cached < *written => true,
+            (Some(_), _) => {
+                inner.written.remove(uid);
+                false
+            }
+            (None, _) => false,
+        }
+    }
+
+    pub(crate) fn remember_written(&self, uid: &str, version: Option<&str>) {
+        let Some(version) = number(version) else {
+            return;
+        };
+        let mut inner = self.inner();
+        let known = inner.written.entry(uid.to_owned()).or_default();
+        *known = version.max(*known);
+        inner.refusals.remove(uid);
+    }
+
+    /// Counts a failure; returns how many there were in a row.
+    pub(crate) fn count_failure(&self, uid: &str) -> u32 {
+        let mut inner = self.inner();
+        let count = inner.failures.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    pub(crate) fn forget_failures(&self, uid: &str) {
+        self.inner().failures.remove(uid);
+    }
+
+    /// Forgets an object that is gone.
+    pub(crate) fn forget(&self, uid: &str) {
+        let mut inner = self.inner();
+        inner.renewals.remove(uid);
+        inner.refusals.remove(uid);
+        inner.written.remove(uid);
+        inner.failures.remove(uid);
+    }
+}
+
+/// Versions are compared only with versions of the same object, where they rise as numbers; one that
+/// is no number is never called stale.
+fn number(version: Option<&str>) -> Option<u64> {
+    version?.parse().ok()
+}

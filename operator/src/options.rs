@@ -1,0 +1,65 @@
+//! What the operator can be told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::LeaderElection;
+
+/// The time, as the operator reads it. TTLs and timeouts are counted on it.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// A clock that somebody else drives.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(Timestamp::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Clock")
+    }
+}
+
+/// What the operator can be told. The default watches every namespace, alone.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The one namespace to work in; all, where it is absent.
+    pub namespace: Option<String>,
+    /// How several operators agree on one that works.
+    pub leader_election: Option<LeaderElection>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why the operator can't work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The election of a leader can't go on.
+    #[error(
+        "leader election by lease {namespace}/{name} failed: {message}; \
+         check that the operator may get, create and patch leases.coordination.k8s.io there"
+    )]
+    LeaderElection {
+        /// The Lease's namespace.
+        namespace: String,
+        /// The Lease's name.
+        name: String,
+        /// What the API server said.
+        message: String,
+    },
+}

@@ -1,0 +1,265 @@
+//! observe → decide → act, the same for every kind.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Barrier, Gate, Lease, LedgerKind, Run, Semaphore};
+use konductor_core::{Decided, Facts, ObjectName, barrier, gate, job, ledger, run};
+use kube::runtime::controller::{Action, Config, applier};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::act;
+use crate::backoff;
+use crate::cache::Cache;
+use crate::index::{Key, Watched};
+use crate::memory::Memory;
+use crate::observe::observe;
+use crate::options::{Clock, Options};
+use crate::route::Receivers;
+
+/// How often one reconcile may ask for more facts. Each kind needs a handful of rounds; more would
+/// be a loop.
+const ROUNDS_MAX: usize = 16;
+/// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
+/// enough to leave it some air.
+const CONCURRENCY: u16 = 32;
+
+/// What every reconcile shares.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) clock: Clock,
+    pub(crate) recorder: Recorder,
+}
+
+impl Context {
+    pub(crate) fn new(
+        client: Client,
+        cache: Cache,
+        memory: Arc<Memory>,
+        options: &Options,
+    ) -> Self {
+        let reporter = Reporter {
+            controller: "konductor".into(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            cache: Arc::new(cache),
+            memory,
+            clock: options.clock.clone(),
+        }
+    }
+}
+
+/// A kind that is decided about.
+pub(crate) trait Decide:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// Its status.
+    type Status: Send;
+
+    /// What the core decides.
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status>;
+
+    /// The object with this status.
+    fn with_status(&self, status: Self::Status) -> Self;
+
+    /// The ledger that it is, where it is one.
+    const LEDGER: Option<LedgerKind> = None;
+}
+
+macro_rules! decides {
+    ($($kind:ty, $status:ty, $decide:path, $ledger:expr;)*) => {
+        $(
+            impl Decide for $kind {
+                type Status = $status;
+                const LEDGER: Option<LedgerKind> = $ledger;
+
+                fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+                    $decide(self, facts, now)
+                }
+
+                fn with_status(&self, status: Self::Status) -> Self {
+                    Self { status: Some(status), ..self.clone() }
+                }
+            }
+        )*
+    };
+}
+
+decides! {
+    Barrier, konductor_api::BarrierStatus, barrier::decide, None;
+    Gate, konductor_api::GateStatus, gate::decide, None;
+    Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease);
+    Run, konductor_api::RunStatus, run::decide, None;
+    Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore, Some(LedgerKind::Semaphore);
+}
+
+impl Decide for Job {
+    type Status = job::NoStatus;
+
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+        job::decide(self, facts, now)
+    }
+
+    fn with_status(&self, status: Self::Status) -> Self {
+        match status {}
+    }
+}
+
+/// Why a reconcile is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Retry {
+    /// Somebody else wrote first: observe again.
+    #[error("another write came first")]
+    Conflict,
+    /// The API server said no, or nothing.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// The core asks for ever more facts.
+    #[error("no decision after {ROUNDS_MAX} rounds of observing; this is a bug in konductor")]
+    Undecided,
+}
+
+/// Runs the controllers of every kind until told to stop.
+pub(crate) async fn controllers(
+    context: &Arc<Context>,
+    queues: Receivers,
+    stopped: watch::Receiver<bool>,
+) {
+    let cache = &context.cache;
+    let stop = || stopped.clone();
+    tokio::join!(
+        controller(context, cache.jobs.clone(), queues.jobs, stop()),
+        controller(context, cache.barriers.clone(), queues.barriers, stop()),
+        controller(context, cache.gates.clone(), queues.gates, stop()),
+        controller(context, cache.leases.clone(), queues.leases, stop()),
+        controller(context, cache.runs.clone(), queues.runs, stop()),
+        controller(context, cache.semaphores.clone(), queues.semaphores, stop()),
+    );
+}
+
+async fn controller<K: Decide>(
+    context: &Arc<Context>,
+    store: Store<K>,
+    queue: UnboundedReceiver<ObjectRef<K>>,
+    stopped: watch::Receiver<bool>,
+) where
+    K::DynamicType: Debug + Eq + Hash + Clone + Unpin,
+{
+    let queue = until(queue, stopped).map(Ok::<_, std::convert::Infallible>);
+    applier(
+        |object, context| Box::pin(reconcile(object, context)),
+        |object, error, context| try_again(&*object, error, &context),
+        Arc::clone(context),
+        store,
+        queue,
+        Config::default().concurrency(CONCURRENCY),
+    )
+    // A queued object that is gone by now is nothing to reconcile; errors were told where they
+    // happened.
+    .for_each(|_| std::future::ready(()))
+    .await;
+}
+
+fn until<T>(
+    queue: impl Stream<Item = T>,
+    mut stopped: watch::Receiver<bool>,
+) -> impl Stream<Item = T> {
+    queue.take_until(async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    })
+}
+
+async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<Action, Retry> {
+    let uid = object.meta().uid.clone().unwrap_or_default();
+    if context
+        .memory
+        .is_stale(&uid, object.meta().resource_version.as_deref())
+    {
+        // The event of what was written last is on its way, and brings it here again.
+        return Ok(Action::await_change());
+    }
+    let now = context.clock.now();
+    let mut facts = Facts::default();
+    facts.start_refused = context.memory.refused(&uid);
+    if let Some(kind) = K::LEDGER {
+        facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
+    }
+    for _ in 0..ROUNDS_MAX {
+        match object.decide(&facts, now) {
+            Err(needs) => observe(&context.client, &context.cache, needs, &mut facts).await?,
+            Ok(decision) => {
+                let wake = decision.wake;
+                act::act(&context, &*object, decision, now).await?;
+                context.memory.forget_failures(&uid);
+                return Ok(wake.map_or_else(Action::await_change, |wake| {
+                    let wait = wake.duration_since(context.clock.now());
+                    Action::requeue(Duration::try_from(wait).unwrap_or_default())
+                }));
+            }
+        }
+    }
+    Err(Retry::Undecided)
+}
+
+/// When the present renewal of each Claim on this ledger was first seen.
+fn renewals(
+    context: &Context,
+    kind: LedgerKind,
+    name: &ObjectName,
+    now: Timestamp,
+) -> BTreeMap<String, Timestamp> {
+    let key = Key::Named(kind.into(), name.clone());
+    let claims = context.cache.index().referring(&key, Watched::Claim);
+    claims
+        .iter()
+        .filter_map(|claim| context.cache.claims.get(&crate::cache::reference(claim)))
+        .filter_map(|claim| {
+            let seen = context.memory.renewal_seen(&claim, now)?;
+            Some((claim.metadata.uid.clone()?, seen))
+        })
+        .collect()
+}
+
+fn try_again<K: Decide>(object: &K, error: &Retry, context: &Context) -> Action {
+    let name = ObjectName::of(object.meta());
+    let failures = context
+        .memory
+        .count_failure(object.meta().uid.as_deref().unwrap_or_default());
+    let wait = backoff::after(failures);
+    let kind = K::kind(&());
+    let (namespace, name) = (name.namespace, name.name);
+    match error {
+        Retry::Conflict => {
+            tracing::debug!(%kind, namespace, name, ?wait, "another write came first")
+        }
+        Retry::Api(_) | Retry::Undecided => {
+            tracing::warn!(%kind, namespace, name, %error, ?wait, "tries again");
+        }
+    }
+    Action::requeue(wait)
+}

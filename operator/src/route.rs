@@ -1,0 +1,289 @@
+//! One event concerns a few objects: it finds them, and queues them.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::stream::select_all;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{
+    Barrier, Gate, Holder, HolderKind, Lease, Run, Semaphore, annotation, label, parse_holds,
+};
+use konductor_core::ObjectName;
+use kube::Resource;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::cache::{Cache, Seen, Watches, reference};
+use crate::index::{Key, Refers, Watched};
+
+/// Where objects wait for their turn. A queue holds each object once: the scheduler behind it sees
+/// to that.
+pub(crate) struct Senders {
+    jobs: UnboundedSender<ObjectRef<Job>>,
+    barriers: UnboundedSender<ObjectRef<Barrier>>,
+    gates: UnboundedSender<ObjectRef<Gate>>,
+    leases: UnboundedSender<ObjectRef<Lease>>,
+    runs: UnboundedSender<ObjectRef<Run>>,
+    semaphores: UnboundedSender<ObjectRef<Semaphore>>,
+}
+
+/// The other ends.
+pub(crate) struct Receivers {
+    pub(crate) jobs: UnboundedReceiver<ObjectRef<Job>>,
+    pub(crate) barriers: UnboundedReceiver<ObjectRef<Barrier>>,
+    pub(crate) gates: UnboundedReceiver<ObjectRef<Gate>>,
+    pub(crate) leases: UnboundedReceiver<ObjectRef<Lease>>,
+    pub(crate) runs: UnboundedReceiver<ObjectRef<Run>>,
+    pub(crate) semaphores: UnboundedReceiver<ObjectRef<Semaphore>>,
+}
+
+/// The queues of the six kinds that are decided about. An Arrival is its Barrier's business, a Claim
+/// its ledger's, a Pod its Job's.
+pub(crate) struct Queues {
+    pub(crate) senders: Senders,
+    pub(crate) receivers: Receivers,
+}
+
+impl Queues {
+    pub(crate) fn new() -> Self {
+        let (jobs, jobs_out) = unbounded();
+        let (barriers, barriers_out) = unbounded();
+        let (gates, gates_out) = unbounded();
+        let (leases, leases_out) = unbounded();
+        let (runs, runs_out) = unbounded();
+        let (semaphores, semaphores_out) = unbounded();
+        Self {
+            senders: Senders {
+                jobs,
+                barriers,
+                gates,
+                leases,
+                runs,
+                semaphores,
+            },
+            receivers: Receivers {
+                jobs: jobs_out,
+                barriers: barriers_out,
+                gates: gates_out,
+                leases: leases_out,
+                runs: runs_out,
+                semaphores: semaphores_out,
+            },
+        }
+    }
+}
+
+impl Senders {
+    fn send(&self, kind: Watched, name: &ObjectName) {
+        match kind {
+            Watched::Job => push(&self.jobs, reference(name)),
+            Watched::Barrier => push(&self.barriers, reference(name)),
+            Watched::Gate => push(&self.gates, reference(name)),
+            Watched::Lease => push(&self.leases, reference(name)),
+            Watched::Run => push(&self.runs, reference(name)),
+            Watched::Semaphore => push(&self.semaphores, reference(name)),
+            Watched::Arrival | Watched::Claim | Watched::Pod => {}
+        }
+    }
+}
+
+fn push<K: Resource>(queue: &UnboundedSender<ObjectRef<K>>, object: ObjectRef<K>) {
+    // A closed queue means that the operator stops.
+    let _ = queue.unbounded_send(object);
+}
+
+/// Polls the watches for ever, and queues what each event concerns.
+pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
+    let router = Router { queues, cache };
+    let kinds = watches.len();
+    let mut events = select_all(watches);
+    let mut listed = BTreeSet::new();
+    while let Some(seen) = events.next().await {
+        match seen {
+            Seen::Listed(kind) => {
+                listed.insert(kind);
+                // Until every kind was listed, the cache would show objects as missing.
+                if listed.len() == kinds {
+                    router.everything();
+                }
+            }
+            _ if listed.len() < kinds => {}
+            Seen::Job(job) => router.job(&job),
+            Seen::Pod(pod) => router.pod(&pod),
+            Seen::Arrival(arrival) => router.referred(&*arrival),
+            Seen::Claim(claim) => router.referred(&*claim),
+            Seen::Barrier(barrier) => router.object(&*barrier),
+            Seen::Gate(gate) => router.object(&*gate),
+            Seen::Run(run) => router.run(&run),
+            Seen::Lease(lease) => {
+                let holders = lease
+                    .status
+                    .as_ref()
+                    .map(|status| status.holders.as_slice());
+                router.ledger(&*lease, holders.unwrap_or_default());
+            }
+            Seen::Semaphore(semaphore) => {
+                let holders = semaphore
+                    .status
+                    .as_ref()
+                    .map(|status| status.holders.as_slice());
+                router.ledger(&*semaphore, holders.unwrap_or_default());
+            }
+        }
+    }
+}
+
+struct Router<'a> {
+    queues: Senders,
+    cache: &'a Cache,
+}
+
+impl Router<'_> {
+    /// Everything that is decided about.
+    fn everything(&self) {
+        fn all<K>(store: &Store<K>, queue: &UnboundedSender<ObjectRef<K>>)
+        where
+            K: Resource<DynamicType = ()> + Clone + 'static,
+        {
+            for object in store.state() {
+                push(queue, ObjectRef::from_obj(&*object));
+            }
+        }
+        all(&self.cache.jobs, &self.queues.jobs);
+        all(&self.cache.barriers, &self.queues.barriers);
+        all(&self.cache.gates, &self.queues.gates);
+        all(&self.cache.leases, &self.queues.leases);
+        all(&self.cache.runs, &self.queues.runs);
+        all(&self.cache.semaphores, &self.queues.semaphores);
+    }
+
+    fn referring(&self, key: &Key, kinds: &[Watched]) {
+        for kind in kinds {
+            for name in self.cache.index().referring(key, *kind) {
+                self.queues.send(*kind, &name);
+            }
+        }
+    }
+
+    /// What this object names: an Arrival's Barrier, a Claim's ledger.
+    fn referred<K: Refers>(&self, object: &K) {
+        for key in object.keys() {
+            if let Key::Named(kind, name) = key {
+                self.queues.send(kind, &name);
+            }
+        }
+    }
+
+    /// The object itself, and those that wait for it.
+    fn object<K: Refers + Resource<DynamicType = ()>>(&self, object: &K) {
+        let name = ObjectName::of(object.meta());
+        self.queues.send(K::KIND, &name);
+        let key = Key::Named(K::KIND, name);
+        self.referring(&key, &[Watched::Job, Watched::Gate, Watched::Barrier]);
+    }
+
+    fn job(&self, job: &Job) {
+        let name = ObjectName::of(&job.metadata);
+        self.queues.send(Watched::Job, &name);
+        // Its Run and its ledgers; also a ledger that still has it although its annotation changed.
+        for key in job.keys() {
+            if let Key::Named(kind @ (Watched::Run | Watched::Lease | Watched::Semaphore), name) =
+                key
+            {
+                self.queues.send(kind, &name);
+            }
+        }
+        let key = Key::Named(Watched::Job, name.clone());
+        self.referring(&key, &[Watched::Gate, Watched::Lease, Watched::Semaphore]);
+        for (label, value) in job.metadata.labels.iter().flatten() {
+            let key = Key::Labelled(name.namespace.clone(), label.clone(), value.clone());
+            self.referring(&key, &[Watched::Gate, Watched::Barrier]);
+        }
+    }
+
+    /// A pod matters when it has ended or is gone; a Claim's also when it is new.
+    fn pod(&self, pod: &Pod) {
+        let name = ObjectName::of(&pod.metadata);
+        let claims = self
+            .cache
+            .index()
+            .referring(&Key::Named(Watched::Pod, name.clone()), Watched::Claim);
+        for claim in claims {
+            if let Some(claim) = self.cache.claims.get(&reference(&claim)) {
+                self.referred(&*claim);
+            }
+        }
+        let labels = pod.metadata.labels.as_ref();
+        let Some(job) = labels.and_then(|labels| labels.get(label::JOB_NAME)) else {
+            return;
+        };
+        let gone = self.cache.pods.get(&ObjectRef::from_obj(pod)).is_none();
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        if !gone && !matches!(phase, Some("Succeeded" | "Failed")) {
+            return;
+        }
+        let job = ObjectName::new(name.namespace, job);
+        let key = Key::Named(Watched::Job, job.clone());
+        self.referring(&key, &[Watched::Lease, Watched::Semaphore]);
+        if let Some(job) = self.cache.jobs.get(&reference(&job)) {
+            let run = job
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(label::RUN));
+            if let Some(run) = run {
+                let run = ObjectName::new(ObjectName::of(&job.metadata).namespace, run);
+                self.queues.send(Watched::Run, &run);
+            }
+            self.queues
+                .send(Watched::Job, &ObjectName::of(&job.metadata));
+        }
+    }
+
+    fn run(&self, run: &Run) {
+        let name = ObjectName::of(&run.metadata);
+        self.queues.send(Watched::Run, &name);
+        self.referring(&Key::Named(Watched::Run, name.clone()), &[Watched::Gate]);
+        self.referring(&Key::Pipeline(pipeline(run)), &[Watched::Gate]);
+        // Its waiting Jobs look at `pause` and `cancel`, so they are asked when the spec changed.
+        let observed = run
+            .status
+            .as_ref()
+            .and_then(|status| status.observed_generation);
+        if observed != run.metadata.generation {
+            self.referring(&Key::Named(Watched::Run, name), &[Watched::Job]);
+        }
+    }
+
+    /// A ledger, the Jobs that it has entered, and what they ask for next.
+    fn ledger<K: Refers + Resource<DynamicType = ()>>(&self, ledger: &K, holders: &[Holder]) {
+        let name = ObjectName::of(ledger.meta());
+        self.queues.send(K::KIND, &name);
+        for held in holders.iter().filter(|held| held.kind == HolderKind::Job) {
+            let job = ObjectName::new(&name.namespace, &held.name);
+            self.queues.send(Watched::Job, &job);
+            let job = self.cache.jobs.get(&reference(&job));
+            let annotations = job
+                .as_ref()
+                .and_then(|job| job.metadata.annotations.as_ref());
+            let text = annotations.and_then(|all| all.get(annotation::HOLD));
+            for hold in text
+                .and_then(|text| parse_holds(text).ok())
+                .unwrap_or_default()
+            {
+                let other = ObjectName::new(&name.namespace, &hold.name);
+                if other != name {
+                    self.queues.send(hold.kind.into(), &other);
+                }
+            }
+        }
+    }
+}
+
+fn pipeline(run: &Run) -> ObjectName {
+    ObjectName::new(ObjectName::of(&run.metadata).namespace, &run.spec.pipeline)
+}
