@@ -43,7 +43,10 @@ pub async fn run(
     let (stop, stopped) = watch::channel(false);
     let operator = async {
         match &options.leader_election {
-            None => Ok(operate(client.clone(), &options, stopped.clone()).await),
+            None => {
+                operate(client.clone(), &options, stopped.clone()).await;
+                Ok(())
+            }
             Some(election) => {
                 leader::lead(client.clone(), election, stopped.clone(), |leading| {
                     operate(client.clone(), &options, leading)
