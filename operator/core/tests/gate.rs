@@ -1,0 +1,246 @@
+//! Tables of what a Gate decides.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use jiff::SignedDuration;
+use konductor_api::{Gate, GatePhase, GateStatus, Verdict};
+use konductor_core::{Decision, Fact, gate};
+use serde_json::{Value, json};
+use world::{World, ended, job, now, object};
+
+fn with(spec: Value, status: Value) -> Gate {
+    let gate = object("Gate", "gate", json!({"spec": spec, "status": status}));
+    serde_json::from_value(gate).unwrap()
+}
+
+fn jobs(mode: &str, names: &[&str]) -> Value {
+    let conditions = names
+        .iter()
+        .map(|name| json!({"type": "Job", "name": name, "state": "Complete"}));
+    json!({"conditions": conditions.collect::<Vec<_>>(), "mode": mode})
+}
+
+fn decide(gate: &Gate, world: &World) -> (Decision<GateStatus>, Vec<Fact>) {
+    world.decide(|facts| gate::decide(gate, facts, now()))
+}
+
+fn phase(gate: &Gate, world: &World) -> GatePhase {
+    decide(gate, world).0.status.unwrap().phase
+}
+
+/// A Job in one of the ends of the outcome table, or none of them.
+fn job_that(name: &str, end: &str) -> Option<Value> {
+    Some(match end {
+        "succeeded" => job(name, json!({}), ended("Complete")),
+        "failed" => job(name, json!({}), ended("Failed")),
+        "skipped" => job(name, json!({"konductor.io/phase": "Skipped"}), json!({})),
+        "unreached" => job(name, json!({"konductor.io/phase": "Unreached"}), json!({})),
+        "cancelled" => job(name, json!({"konductor.io/phase": "Cancelled"}), json!({})),
+        "open" => job(name, json!({}), json!({})),
+        "missing" => return None,
+        other => panic!("{other}"),
+    })
+}
+
+#[test]
+fn a_gate_over_two_jobs_ends_by_the_outcome_table() {
+    use GatePhase::{Open, Skipped, Unreached, Waiting};
+    let table = [
+        ("succeeded", "succeeded", Open, Open),
+        ("succeeded", "open", Waiting, Open),
+        ("succeeded", "missing", Waiting, Open),
+        ("succeeded", "failed", Unreached, Open),
+        ("failed", "open", Unreached, Waiting),
+        ("failed", "failed", Unreached, Unreached),
+        ("skipped", "open", Waiting, Waiting),
+        ("skipped", "succeeded", Skipped, Open),
+        ("skipped", "skipped", Skipped, Skipped),
+        ("skipped", "failed", Unreached, Unreached),
+        ("unreached", "open", Unreached, Waiting),
+        ("cancelled", "skipped", Unreached, Unreached),
+    ];
+    for (a, b, all, any) in table {
+        let world = World::of([job_that("a", a), job_that("b", b)].into_iter().flatten());
+        for (mode, expected) in [("All", all), ("Any", any)] {
+            for names in [["a", "b"], ["b", "a"]] {
+                let gate = with(jobs(mode, &names), json!({}));
+                assert_eq!(
+                    phase(&gate, &world),
+                    expected,
+                    "{mode} of {a}, {b} as {names:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_latched_from_the_cache_alone() {
+    let mut world = World::of([job_that("b", "open").unwrap()]);
+    world.cached.add(job_that("a", "succeeded").unwrap());
+    world.live.add(job_that("a", "open").unwrap());
+    let (decision, live) = decide(&with(jobs("All", &["a", "b"]), json!({})), &world);
+    let status = decision.status.unwrap();
+    assert_eq!((status.met, status.phase), (0, GatePhase::Waiting));
+    assert_eq!(live.len(), 1, "{live:?}");
+}
+
+#[test]
+fn a_condition_that_was_met_stays_met_although_its_job_is_gone() {
+    let latched = json!({"phase": "Waiting", "conditionStatuses": [
+        {"target": "job/a", "verdict": "Met"},
+        {"target": "job/b", "verdict": "Pending"},
+    ]});
+    let gate = with(jobs("All", &["a", "b"]), latched);
+    let world = World::of([job_that("b", "succeeded").unwrap()]);
+    assert_eq!(phase(&gate, &world), GatePhase::Open);
+}
+
+#[test]
+fn a_gate_that_has_ended_is_left_alone() {
+    for ended in ["Open", "Skipped", "Unreached", "Failed"] {
+        let gate = with(jobs("All", &["a"]), json!({"phase": ended}));
+        let world = World::of([job_that("a", "failed").unwrap()]);
+        assert_eq!(decide(&gate, &world).0, Decision::default(), "{ended}");
+    }
+}
+
+#[test]
+fn a_job_is_complete_by_its_condition_and_once_its_outputs_are_stored() {
+    let gate = with(jobs("All", &["a"]), json!({}));
+    let declared = json!({"konductor.io/outputs-declared": "rows"});
+    let stored = json!({"konductor.io/outputs-declared": "rows", "konductor.io/outputs": "{}"});
+    let table = [
+        (
+            job("a", json!({}), json!({"status": {"succeeded": 1}})),
+            GatePhase::Waiting,
+        ),
+        (
+            job("a", json!({}), ended("SuccessCriteriaMet")),
+            GatePhase::Waiting,
+        ),
+        (job("a", declared, ended("Complete")), GatePhase::Waiting),
+        (job("a", stored, ended("Complete")), GatePhase::Open),
+        (
+            job("a", json!({}), ended("FailureTarget")),
+            GatePhase::Waiting,
+        ),
+    ];
+    for (job, expected) in table {
+        assert_eq!(phase(&gate, &World::of([job.clone()])), expected, "{job}");
+    }
+}
+
+#[test]
+fn a_manual_gate_waits_for_a_decision() {
+    for (decision, expected) in [
+        (json!({}), GatePhase::Waiting),
+        (json!({"decision": "Open"}), GatePhase::Open),
+        (json!({"decision": "Failed"}), GatePhase::Failed),
+    ] {
+        assert_eq!(
+            phase(&with(decision, json!({})), &World::default()),
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_gate_fails_at_its_timeout_and_looks_again_then() {
+    let mut spec = jobs("All", &["a"]);
+    spec["timeout"] = "61m".into();
+    let world = World::of([job_that("a", "open").unwrap()]);
+    let (decision, _) = decide(&with(spec.clone(), json!({})), &world);
+    assert_eq!(decision.wake, Some(now() + SignedDuration::from_mins(1)));
+    spec["timeout"] = "1h".into();
+    let (decision, live) = decide(&with(spec.clone(), json!({})), &world);
+    assert_eq!(decision.status.unwrap().phase, GatePhase::Failed);
+    assert_eq!(
+        live.len(),
+        1,
+        "the absence of an end is read live: {live:?}"
+    );
+    // It ended in time, and the cache has not heard of it.
+    let mut late = world;
+    late.live = World::of([job_that("a", "succeeded").unwrap()]).live;
+    assert_eq!(phase(&with(spec, json!({})), &late), GatePhase::Open);
+}
+
+#[test]
+fn when_is_asked_once_the_conditions_are_met() {
+    let done = |rows: &str| {
+        let outputs = json!({"rows": rows}).to_string();
+        job(
+            "a",
+            json!({"konductor.io/outputs": outputs}),
+            ended("Complete"),
+        )
+    };
+    let mut spec = jobs("All", &["a"]);
+    spec["when"] = "int(outputs['a'].rows) > 0".into();
+    let gate = with(spec, json!({}));
+    for (rows, expected) in [
+        ("3", GatePhase::Open),
+        ("0", GatePhase::Skipped),
+        ("many", GatePhase::Unreached),
+    ] {
+        assert_eq!(phase(&gate, &World::of([done(rows)])), expected, "{rows}");
+    }
+}
+
+#[test]
+fn another_namespace_is_waited_for_only_with_its_permission() {
+    let condition = json!({"type": "Job", "name": "a", "namespace": "other", "state": "Complete"});
+    let gate = with(json!({"conditions": [condition]}), json!({}));
+    for (allowed, expected) in [
+        ("ns", Verdict::Met),
+        ("x, ns", Verdict::Met),
+        ("x", Verdict::Pending),
+        ("", Verdict::Pending),
+    ] {
+        let mut job = job(
+            "a",
+            json!({"konductor.io/allow-from": allowed}),
+            ended("Complete"),
+        );
+        job["metadata"]["namespace"] = "other".into();
+        let (decision, _) = decide(&gate, &World::of([job]));
+        let status = decision.status.unwrap();
+        assert_eq!(
+            status.condition_statuses[0].verdict, expected,
+            "{allowed:?}"
+        );
+    }
+}
+
+#[test]
+fn a_selector_waits_for_exactly_its_count() {
+    let labelled = |name: &str, end: &str| {
+        let mut job = job_that(name, end).unwrap();
+        job["metadata"]["labels"] = json!({"app": "x"});
+        job
+    };
+    let condition = json!({"type": "Job", "selector": {"matchLabels": {"app": "x"}}, "count": 2,
+        "state": "Complete"});
+    let gate = with(json!({"conditions": [condition]}), json!({}));
+    for (ends, expected) in [
+        (vec!["succeeded"], GatePhase::Waiting),
+        (vec!["succeeded", "succeeded"], GatePhase::Open),
+        (
+            vec!["succeeded", "succeeded", "succeeded"],
+            GatePhase::Waiting,
+        ),
+        (vec!["open", "failed"], GatePhase::Unreached),
+        (vec!["succeeded", "skipped"], GatePhase::Skipped),
+    ] {
+        let names = ["a", "b", "c"];
+        let world = World::of(
+            names
+                .iter()
+                .zip(&ends)
+                .map(|(name, end)| labelled(name, end)),
+        );
+        assert_eq!(phase(&gate, &world), expected, "{ends:?}");
+    }
+}

@@ -1,0 +1,266 @@
+//! A world of objects that answers whatever a decision asks: what the cache shows, and what is so.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{
+    Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore, parse_holds,
+};
+use konductor_core::{Decided, Decision, Fact, Facts, Freshness, ObjectName, Objects, Write};
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+pub(crate) const NOW: &str = "2026-03-01T12:00:00Z";
+
+pub(crate) fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+/// One side of the world: the cache's, or what is really so.
+#[derive(Clone, Default)]
+pub(crate) struct Side {
+    pub(crate) jobs: Vec<Arc<Job>>,
+    pub(crate) gates: Vec<Arc<Gate>>,
+    pub(crate) barriers: Vec<Arc<Barrier>>,
+    pub(crate) runs: Vec<Arc<Run>>,
+    pub(crate) claims: Vec<Arc<Claim>>,
+    pub(crate) arrivals: Vec<Arc<Arrival>>,
+    pub(crate) semaphores: Vec<Arc<Semaphore>>,
+    pub(crate) leases: Vec<Arc<Lease>>,
+    pub(crate) pods: Vec<Arc<Pod>>,
+}
+
+fn at<K: Resource<DynamicType = ()>>(objects: &[Arc<K>], name: &ObjectName) -> Vec<Arc<K>> {
+    objects
+        .iter()
+        .filter(|object| ObjectName::of(object.meta()) == *name)
+        .cloned()
+        .collect()
+}
+
+impl Side {
+    pub(crate) fn add(&mut self, object: Value) -> &mut Self {
+        match object["kind"].as_str().unwrap() {
+            "Job" => self.jobs.push(read(object)),
+            "Gate" => self.gates.push(read(object)),
+            "Barrier" => self.barriers.push(read(object)),
+            "Run" => self.runs.push(read(object)),
+            "Claim" => self.claims.push(read(object)),
+            "Arrival" => self.arrivals.push(read(object)),
+            "Semaphore" => self.semaphores.push(read(object)),
+            "Lease" => self.leases.push(read(object)),
+            "Pod" => self.pods.push(read(object)),
+            other => panic!("{other}"),
+        }
+        self
+    }
+
+    fn answer(&self, fact: &Fact) -> Objects {
+        let labelled = |meta: &ObjectMeta, labels: &BTreeMap<String, String>| {
+            let own = meta.labels.clone().unwrap_or_default();
+            labels
+                .iter()
+                .all(|(key, value)| own.get(key) == Some(value))
+        };
+        let holds = |job: &Job, kind: LedgerKind, name: &str| {
+            let text = job.metadata.annotations.clone().unwrap_or_default();
+            let text = text.get("konductor.io/hold").cloned().unwrap_or_default();
+            let holds = parse_holds(&text).unwrap_or_default();
+            holds
+                .iter()
+                .any(|hold| hold.kind == kind && hold.name == name)
+        };
+        match fact {
+            Fact::Job(name) => Objects::Jobs(at(&self.jobs, name)),
+            Fact::Gate(name) => Objects::Gates(at(&self.gates, name)),
+            Fact::Barrier(name) => Objects::Barriers(at(&self.barriers, name)),
+            Fact::Run(name) => Objects::Runs(at(&self.runs, name)),
+            Fact::Claim(name) => Objects::Claims(at(&self.claims, name)),
+            Fact::Arrival(name) => Objects::Arrivals(at(&self.arrivals, name)),
+            Fact::Semaphore(name) => Objects::Semaphores(at(&self.semaphores, name)),
+            Fact::Lease(name) => Objects::Leases(at(&self.leases, name)),
+            Fact::Pod(name) => Objects::Pods(at(&self.pods, name)),
+            Fact::JobsLabelled { labels, .. } => {
+                let jobs = self
+                    .jobs
+                    .iter()
+                    .filter(|job| labelled(&job.metadata, labels));
+                Objects::Jobs(jobs.cloned().collect())
+            }
+            Fact::JobsHolding { kind, name } => {
+                let jobs = self.jobs.iter().filter(|job| holds(job, *kind, &name.name));
+                Objects::Jobs(jobs.cloned().collect())
+            }
+            Fact::JobsIn(_) => Objects::Jobs(self.jobs.clone()),
+            Fact::GatesIn(_) => Objects::Gates(self.gates.clone()),
+            Fact::BarriersIn(_) => Objects::Barriers(self.barriers.clone()),
+            Fact::ClaimsOn { kind, name } => {
+                let asks = |claim: &&Arc<Claim>| {
+                    claim.spec.on.kind == *kind && claim.spec.on.name == name.name
+                };
+                Objects::Claims(self.claims.iter().filter(asks).cloned().collect())
+            }
+            Fact::ArrivalsAt(name) => {
+                let arrivals = self
+                    .arrivals
+                    .iter()
+                    .filter(|one| one.spec.barrier == name.name);
+                Objects::Arrivals(arrivals.cloned().collect())
+            }
+            Fact::RunsOf(name) => {
+                let runs = self
+                    .runs
+                    .iter()
+                    .filter(|run| run.spec.pipeline == name.name);
+                Objects::Runs(runs.cloned().collect())
+            }
+            Fact::PodsOf { job_uid, .. } => {
+                let uid = "batch.kubernetes.io/controller-uid".to_owned();
+                let labels = BTreeMap::from([(uid, job_uid.clone())]);
+                let pods = self
+                    .pods
+                    .iter()
+                    .filter(|pod| labelled(&pod.metadata, &labels));
+                Objects::Pods(pods.cloned().collect())
+            }
+        }
+    }
+}
+
+fn read<K: DeserializeOwned>(object: Value) -> Arc<K> {
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+/// What the cache shows, what is so, and what was asked for live.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    pub(crate) cached: Side,
+    pub(crate) live: Side,
+    pub(crate) facts: Facts,
+}
+
+impl World {
+    /// A world whose cache is up to date.
+    pub(crate) fn of(objects: impl IntoIterator<Item = Value>) -> Self {
+        let mut world = Self::default();
+        for object in objects {
+            world.cached.add(object.clone());
+            world.live.add(object);
+        }
+        world
+    }
+
+    /// Asks until there is a decision; returns it and what was read live.
+    pub(crate) fn decide<S>(
+        &self,
+        decide: impl Fn(&Facts) -> Decided<S>,
+    ) -> (Decision<S>, Vec<Fact>) {
+        let mut facts = self.facts.clone();
+        let mut live = Vec::new();
+        for _ in 0..16 {
+            match decide(&facts) {
+                Ok(decision) => return (decision, live),
+                Err(needs) => {
+                    for (fact, freshness) in needs {
+                        let side = match freshness {
+                            Freshness::Cached => &self.cached,
+                            Freshness::Live => {
+                                live.push(fact.clone());
+                                &self.live
+                            }
+                        };
+                        let answer = side.answer(&fact);
+                        facts.record(fact, freshness, answer);
+                    }
+                }
+            }
+        }
+        panic!("no decision");
+    }
+}
+
+/// The object with this kind and name, and everything else from `rest`.
+pub(crate) fn object(kind: &str, name: &str, rest: Value) -> Value {
+    let mut object = json!({
+        "apiVersion": if kind == "Job" { "batch/v1" } else if kind == "Pod" { "v1" } else { "konductor.io/v1" },
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": "ns",
+            "uid": format!("uid-{name}"),
+            "resourceVersion": "100",
+            "creationTimestamp": "2026-03-01T11:00:00Z",
+        },
+    });
+    merge(&mut object, rest);
+    object
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// A Job with annotations.
+pub(crate) fn job(name: &str, annotations: Value, rest: Value) -> Value {
+    let mut job = object(
+        "Job",
+        name,
+        json!({
+            "metadata": {"annotations": annotations},
+            "spec": {"suspend": true, "template": {}},
+        }),
+    );
+    merge(&mut job, rest);
+    job
+}
+
+/// The status of a Job that the Job controller has ended.
+pub(crate) fn ended(condition: &str) -> Value {
+    json!({"status": {"conditions": [{"type": condition, "status": "True"}]}})
+}
+
+/// A short form of writes, for comparison.
+pub(crate) fn told(writes: &[Write]) -> Vec<String> {
+    writes
+        .iter()
+        .map(|write| match write {
+            Write::Patch {
+                kind, name, body, ..
+            } => {
+                let meta = &body["metadata"];
+                assert!(
+                    meta["uid"].is_string() && meta["resourceVersion"].is_string(),
+                    "{body}"
+                );
+                let mut text = format!("{kind:?}/{}", name.name);
+                if let Some(phase) = body["status"]["phase"].as_str() {
+                    text.push_str(&format!(" {phase}"));
+                }
+                if let Some(phase) = meta["annotations"]["konductor.io/phase"].as_str() {
+                    text.push_str(&format!(" {phase}"));
+                }
+                if let Some(suspend) = body["spec"]["suspend"].as_bool() {
+                    text.push_str(&format!(" suspend={suspend}"));
+                }
+                text
+            }
+            Write::CreateArrival(arrival) => {
+                format!("arrive {} {:?}", arrival.spec.holder, arrival.spec.outcome)
+            }
+            Write::Delete { kind, name, .. } => format!("delete {kind:?}/{}", name.name),
+        })
+        .collect()
+}
