@@ -1,0 +1,20 @@
+//! Pipeline text to a syntax tree with spans, and the registry of diagnostics.
+//!
+//! What enters: the text of a file. What leaves: an [`ast::File`] with as much as could be read,
+//! and [`Diagnostic`]s. What must never happen here: Kubernetes, the file system, a decision about
+//! what a name refers to.
+
+pub mod ast;
+mod code;
+mod diagnostic;
+pub mod limits;
+mod parse;
+mod recover;
+mod slip;
+mod source;
+mod text;
+
+pub use code::{CODES, Code};
+pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
+pub use parse::parse;
+pub use source::{Source, SourceId, Sources, Span, Spanned};

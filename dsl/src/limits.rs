@@ -1,0 +1,11 @@
+//! The limits of the text, each with its reason.
+
+/// Bytes of one file: ten times the largest pipeline that a cluster could run, and small enough to
+/// be read while somebody waits.
+pub const FILE_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// How deep brackets may be nested: people get lost beyond ten; recursion is safe far beyond this.
+pub const DEPTH_MAX: usize = 64;
+/// Characters of a name: stage, item and run must fit into one Kubernetes name of 63.
+pub const NAME_MAX: usize = 40;
+/// How many syntax errors are told: more would scroll away the first, which matter most.
+pub const ERRORS_MAX: usize = 50;

@@ -1,0 +1,426 @@
+//! One slip must not hide the others: where the whole file does not parse, it is cut at the
+//! declarations and at what is in a pipeline, and each piece is parsed for itself.
+
+use konductor_grammar::{KonductorParser, Rule};
+use pest::Parser as _;
+
+use crate::ast::{File, Name, Pipeline};
+use crate::limits::DEPTH_MAX;
+use crate::parse::Builder;
+use crate::slip::{ITEM_WORDS, diagnose};
+use crate::{Code, Diagnostic, Source, Span};
+
+/// A token, as far as cutting needs it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Token {
+    kind: Kind,
+    start: usize,
+    end: usize,
+    /// The column, where it is the first of its line.
+    first_at: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Word,
+    Open(char),
+    Close(char),
+    String,
+    Other,
+}
+
+fn span(source: &Source, start: usize, end: usize) -> Span {
+    let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+    Span {
+        source: source.id,
+        start: at(start),
+        end: at(end),
+    }
+}
+
+/// Finds what would make parsing pointless or dangerous: strings that are not closed, and brackets
+/// that are nested too deeply. One pass, no recursion.
+pub(crate) fn scan(source: &Source) -> Vec<Diagnostic> {
+    let mut slips = Vec::new();
+    let (mut depth, mut lists, mut deep) = (0usize, 0usize, false);
+    let mut last_word = "";
+    each_token(source, &mut slips, |token| {
+        let text = &source.text[token.start..token.end];
+        match token.kind {
+            Kind::Open(_) => {
+                depth += 1;
+                lists = 0;
+            }
+            Kind::Close(_) => {
+                depth = depth.saturating_sub(1);
+                lists = 0;
+            }
+            Kind::Other if text == "<" && last_word == "list" => lists += 1,
+            Kind::Other if text == "=" => lists = 0,
+            _ => {}
+        }
+        last_word = if token.kind == Kind::Word { text } else { "" };
+        if (depth > DEPTH_MAX || lists > DEPTH_MAX) && !deep {
+            deep = true;
+            return Some(
+                Diagnostic::error(
+                    Code::K0103,
+                    span(source, token.start, token.end),
+                    format!("brackets are nested more than {DEPTH_MAX} deep"),
+                )
+                .help("close some before this one"),
+            );
+        }
+        None
+    });
+    slips
+}
+
+/// Calls `each` with every token; it may answer with a diagnostic.
+fn each_token<'a>(
+    source: &'a Source,
+    slips: &mut Vec<Diagnostic>,
+    mut each: impl FnMut(Token) -> Option<Diagnostic> + 'a,
+) {
+    let text = &*source.text;
+    let bytes = text.as_bytes();
+    let (mut at, mut line_start, mut first) = (0, 0, true);
+    while at < bytes.len() {
+        let start = at;
+        let kind = match bytes[at] {
+            b'\n' => {
+                at += 1;
+                (line_start, first) = (at, true);
+                continue;
+            }
+            b' ' | b'\t' | b'\r' => {
+                at += 1;
+                continue;
+            }
+            b'#' => {
+                at += text[at..].find('\n').unwrap_or(text.len() - at);
+                continue;
+            }
+            b'"' => {
+                at = match end_of_string(text, at) {
+                    Ok(end) => end,
+                    Err(end) => {
+                        slips.push(not_closed(source, start, end));
+                        end
+                    }
+                };
+                Kind::String
+            }
+            byte if byte.is_ascii_alphanumeric() || byte == b'_' => {
+                let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+                at += bytes[at..].iter().take_while(|b| word(b)).count();
+                Kind::Word
+            }
+            byte @ (b'{' | b'[' | b'(') => {
+                at += 1;
+                Kind::Open(byte as char)
+            }
+            byte @ (b'}' | b']' | b')') => {
+                at += 1;
+                Kind::Close(byte as char)
+            }
+            _ => {
+                at += text[at..].chars().next().map_or(1, char::len_utf8);
+                Kind::Other
+            }
+        };
+        let first_at = first.then_some(start - line_start);
+        first = false;
+        slips.extend(each(Token {
+            kind,
+            start,
+            end: at,
+            first_at,
+        }));
+    }
+}
+
+fn not_closed(source: &Source, start: usize, end: usize) -> Diagnostic {
+    let block = source.text[start..].starts_with("\"\"\"");
+    let (shown, help) = if block {
+        (start + 3, "close it with `\"\"\"`")
+    } else {
+        (
+            end,
+            "close it with `\"` on the same line, or write a block: `\"\"\"…\"\"\"`",
+        )
+    };
+    let message = if block {
+        "a block is not closed"
+    } else {
+        "a string is not closed"
+    };
+    Diagnostic::error(Code::K0102, span(source, start, shown), message)
+        .here("it begins here")
+        .help(help)
+}
+
+/// Where a string ends; the error is where reading goes on after one that is not closed.
+fn end_of_string(text: &str, start: usize) -> Result<usize, usize> {
+    if text[start..].starts_with("\"\"\"") {
+        let inner = &text[start + 3..];
+        return inner
+            .find("\"\"\"")
+            .map(|end| start + end + 6)
+            .ok_or(text.len());
+    }
+    let bytes = text.as_bytes();
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => return Ok(at + 1),
+            b'\n' => return Err(at),
+            b'\\' if bytes.get(at + 1).is_some_and(|next| *next != b'\n') => at += 2,
+            b'$' if text[at..].starts_with("$${") => at += 3,
+            b'$' if bytes.get(at + 1) == Some(&b'{')
+                && bytes.get(at + 2).is_some_and(u8::is_ascii_lowercase) =>
+            {
+                at = end_of_hole(bytes, at);
+            }
+            _ => at += 1,
+        }
+    }
+    Err(text.len())
+}
+
+/// After the `}` of a `${`; where there is none on this line, after the `${`.
+fn end_of_hole(bytes: &[u8], start: usize) -> usize {
+    let (mut at, mut quoted) = (start + 2, false);
+    while at < bytes.len() && bytes[at] != b'\n' {
+        match bytes[at] {
+            b'"' => quoted = !quoted,
+            b'}' if !quoted => return at + 1,
+            // A reference has none of these: it is not closed.
+            b'$' | b'{' if !quoted => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    start + 2
+}
+
+/// Parses declaration by declaration. `slips` were found by [`scan`].
+pub(crate) fn declarations(
+    source: &Source,
+    slips: Vec<Diagnostic>,
+    builder: &mut Builder,
+    file: &mut File,
+) {
+    let mut tokens = Vec::new();
+    each_token(source, &mut Vec::new(), |token| {
+        tokens.push(token);
+        None
+    });
+    if slips.iter().any(|slip| slip.code == Code::K0103) {
+        builder.diagnostics.extend(slips);
+        return;
+    }
+    let recovery = Recovery {
+        source,
+        slips: &slips,
+    };
+    let starts: Vec<usize> = (0..tokens.len())
+        .filter(|index| {
+            let token = &tokens[*index];
+            let word = &source.text[token.start..token.end];
+            token.first_at == Some(0) && matches!(word, "import" | "template" | "pipeline")
+        })
+        .collect();
+    if starts.first() != Some(&0) && !tokens.is_empty() {
+        let end = starts.first().copied().unwrap_or(tokens.len());
+        recovery.declaration(&tokens[..end], builder, file);
+    }
+    for (position, start) in starts.iter().enumerate() {
+        let end = starts.get(position + 1).copied().unwrap_or(tokens.len());
+        recovery.declaration(&tokens[*start..end], builder, file);
+    }
+    builder.diagnostics.extend(slips);
+}
+
+struct Recovery<'a> {
+    source: &'a Source,
+    slips: &'a [Diagnostic],
+}
+
+impl Recovery<'_> {
+    fn text(&self, token: &Token) -> &str {
+        &self.source.text[token.start..token.end]
+    }
+
+    /// Whether a slip that is told already lies in here.
+    fn told(&self, start: usize, end: usize) -> bool {
+        self.slips
+            .iter()
+            .any(|slip| (start..=end).contains(&(slip.span().start as usize)))
+    }
+
+    fn declaration(&self, tokens: &[Token], builder: &mut Builder, file: &mut File) {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            return;
+        };
+        let piece = &self.source.text[first.start..last.end];
+        builder.set_offset(first.start);
+        let error = match KonductorParser::parse(Rule::lone_declaration, piece) {
+            Ok(pairs) => {
+                for pair in pairs.flat_map(|pair| pair.into_inner()) {
+                    builder.declaration(pair, file);
+                }
+                return;
+            }
+            Err(error) => error,
+        };
+        let open = tokens
+            .iter()
+            .position(|token| token.kind == Kind::Open('{'));
+        match open {
+            Some(open) if self.text(first) == "pipeline" && open == 2 => {
+                file.pipelines.push(self.pipeline(tokens, builder));
+            }
+            _ if self.told(first.start, last.end) => {}
+            _ => builder
+                .diagnostics
+                .push(diagnose(self.source, &error, first.start)),
+        }
+    }
+
+    /// `pipeline NAME {` and what is in it, piece by piece.
+    fn pipeline(&self, tokens: &[Token], builder: &mut Builder) -> Pipeline {
+        let whole = span(self.source, tokens[0].start, tokens[tokens.len() - 1].end);
+        let name = &tokens[1];
+        let mut pipeline = Pipeline {
+            name: Name {
+                text: self.text(name).to_owned(),
+                span: span(self.source, name.start, name.end),
+            },
+            items: Vec::new(),
+            span: whole,
+        };
+        let inner = &tokens[3..];
+        let column = inner.iter().find_map(|token| token.first_at).unwrap_or(0);
+        let mut depth = 0usize;
+        let mut piece_start = 0;
+        let mut closed = false;
+        for (index, token) in inner.iter().enumerate() {
+            if index > piece_start && self.starts_piece(inner, index, depth, column) {
+                self.piece(&inner[piece_start..index], builder, &mut pipeline);
+                (piece_start, depth) = (index, 0);
+            }
+            match token.kind {
+                Kind::Open(_) => depth += 1,
+                // Indented like what is in the pipeline, it closes something that was never opened.
+                Kind::Close('}') if depth == 0 && token.first_at >= Some(column.max(1)) => {}
+                Kind::Close('}') if depth == 0 => {
+                    self.piece(&inner[piece_start..index], builder, &mut pipeline);
+                    piece_start = index + 1;
+                    closed = true;
+                    break;
+                }
+                Kind::Close(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if !closed {
+            self.piece(&inner[piece_start..], builder, &mut pipeline);
+            if builder
+                .diagnostics
+                .iter()
+                .all(|told| told.code != Code::K0109)
+            {
+                builder
+                    .diagnostics
+                    .push(open_bracket(self.source, &tokens[2]));
+            }
+        } else if let Some(token) = inner.get(piece_start) {
+            let at = span(self.source, token.start, token.end);
+            let message = format!("`{}` stands outside of the pipeline", self.text(token));
+            let help = "move it before the pipeline's last `}`, or remove a `}` before it";
+            builder
+                .diagnostics
+                .push(Diagnostic::error(Code::K0101, at, message).help(help));
+        }
+        pipeline
+    }
+
+    /// Whether something new begins here: the first of its line, in the column of what is in the
+    /// pipeline. A word such as `stage` does so even where a bracket before it is still open.
+    fn starts_piece(&self, tokens: &[Token], index: usize, depth: usize, column: usize) -> bool {
+        let token = &tokens[index];
+        let Some(at) = token.first_at else {
+            return false;
+        };
+        let word = self.text(token);
+        let next_is_name = tokens.get(index + 1).is_some_and(|next| {
+            next.first_at.is_none() && matches!(next.kind, Kind::Word | Kind::String)
+        });
+        if ITEM_WORDS.contains(&word) && at <= column && (next_is_name || word == "defaults") {
+            return true;
+        }
+        let continues =
+            tokens[index - 1].kind == Kind::Other && self.text(&tokens[index - 1]) == ",";
+        depth == 0
+            && token.kind == Kind::Word
+            && at <= column
+            && !continues
+            && !matches!(
+                word,
+                "after" | "when" | "holding" | "for" | "quorum" | "in" | "within"
+            )
+    }
+
+    fn piece(&self, tokens: &[Token], builder: &mut Builder, pipeline: &mut Pipeline) {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            return;
+        };
+        let piece = &self.source.text[first.start..last.end];
+        builder.set_offset(first.start);
+        match KonductorParser::parse(Rule::lone_item, piece) {
+            Ok(pairs) => {
+                let inner = pairs.flat_map(|pair| pair.into_inner());
+                pipeline
+                    .items
+                    .extend(inner.filter_map(|pair| builder.item(pair)));
+            }
+            Err(_) if self.told(first.start, last.end) => {}
+            Err(error) => {
+                let told = match unbalanced(tokens) {
+                    Some(open) => open_bracket(self.source, open),
+                    None => diagnose(self.source, &error, first.start),
+                };
+                builder.diagnostics.push(told);
+            }
+        }
+    }
+}
+
+/// The last bracket that was opened and is closed nowhere in these tokens.
+fn unbalanced(tokens: &[Token]) -> Option<&Token> {
+    let mut open: Vec<&Token> = Vec::new();
+    for token in tokens {
+        match token.kind {
+            Kind::Open(_) => open.push(token),
+            Kind::Close(_) => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    open.pop()
+}
+
+fn open_bracket(source: &Source, token: &Token) -> Diagnostic {
+    let bracket = &source.text[token.start..token.end];
+    let close = match bracket {
+        "{" => "}",
+        "[" => "]",
+        _ => ")",
+    };
+    let at = span(source, token.start, token.end);
+    Diagnostic::error(Code::K0109, at, format!("`{bracket}` is not closed"))
+        .here("it is opened here")
+        .help(format!("add `{close}` where it ends"))
+}

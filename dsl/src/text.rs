@@ -1,0 +1,236 @@
+//! What is in a string: escapes, interpolations, and the indentation of blocks.
+
+use konductor_grammar::{KonductorParser, Rule};
+use pest::Parser as _;
+
+use crate::ast::{Part, Ref, Str};
+use crate::{Code, Diagnostic, Span};
+
+/// Builds what is between `${` and `}`.
+pub(crate) type ReadReference<'a> = dyn FnMut(&str, Span, &mut Vec<Diagnostic>) -> Option<Ref> + 'a;
+
+/// Reads a string token, quotes included. `reference` builds what is between `${` and `}`.
+pub(crate) fn read(
+    token: &str,
+    span: Span,
+    diagnostics: &mut Vec<Diagnostic>,
+    reference: &mut ReadReference<'_>,
+) -> Str {
+    let block = token.len() >= 6 && token.starts_with("\"\"\"");
+    let mut reader = Reader {
+        base: span,
+        diagnostics,
+        reference,
+        parts: Vec::new(),
+    };
+    if block {
+        reader.block(&token[3..token.len() - 3], 3);
+    } else {
+        reader.segments(&token[1..token.len() - 1], 1, true);
+    }
+    Str {
+        parts: reader.parts,
+        block,
+        span,
+    }
+}
+
+struct Reader<'a> {
+    base: Span,
+    diagnostics: &'a mut Vec<Diagnostic>,
+    reference: &'a mut ReadReference<'a>,
+    parts: Vec<Part>,
+}
+
+impl Reader<'_> {
+    /// A place in the token.
+    fn span(&self, start: usize, end: usize) -> Span {
+        let at = |offset: usize| self.base.start + u32::try_from(offset).unwrap_or(u32::MAX);
+        Span {
+            source: self.base.source,
+            start: at(start),
+            end: at(end),
+        }
+    }
+
+    /// A raw block: the first newline, a last blank line and the common indentation are dropped.
+    /// Each line is a part of its own, so that places in it can be found again.
+    fn block(&mut self, inner: &str, offset: usize) {
+        let mut lines: Vec<(usize, &str)> = Vec::new();
+        let mut start = 0;
+        for line in inner.split('\n') {
+            lines.push((start, line.strip_suffix('\r').unwrap_or(line)));
+            start += line.len() + 1;
+        }
+        if lines.len() > 1
+            && lines
+                .first()
+                .is_some_and(|(_, line)| line.trim().is_empty())
+        {
+            lines.remove(0);
+        }
+        if lines.len() > 1 && lines.last().is_some_and(|(_, line)| line.trim().is_empty()) {
+            lines.pop();
+        }
+        let indent_of = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+        let written = lines.iter().filter(|(_, line)| !line.trim().is_empty());
+        let indent = written.map(|(_, line)| indent_of(line)).min().unwrap_or(0);
+        let last = lines.len().saturating_sub(1);
+        for (index, (start, line)) in lines.into_iter().enumerate() {
+            let cut = indent.min(indent_of(line));
+            self.segments(&line[cut..], offset + start + cut, false);
+            if index < last {
+                let end = offset + start + line.len();
+                self.text("\n", self.span(end, end + 1));
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str, span: Span) {
+        if text.is_empty() {
+            return;
+        }
+        match self.parts.last_mut() {
+            // A newline belongs to its line.
+            Some(Part::Text {
+                text: known,
+                span: at,
+            }) if !known.ends_with('\n') => {
+                known.push_str(text);
+                *at = at.to(span);
+            }
+            _ => self.parts.push(Part::Text {
+                text: text.to_owned(),
+                span,
+            }),
+        }
+    }
+
+    fn segments(&mut self, raw: &str, offset: usize, escapes: bool) {
+        let mut rest = 0;
+        while rest < raw.len() {
+            let tail = &raw[rest..];
+            let stop = tail
+                .find(|c| c == '$' || (escapes && c == '\\'))
+                .unwrap_or(tail.len());
+            let at = offset + rest;
+            self.text(&tail[..stop], self.span(at, at + stop));
+            rest += stop;
+            let tail = &raw[rest..];
+            let at = offset + rest;
+            rest += if tail.is_empty() {
+                0
+            } else if tail.starts_with('\\') {
+                self.escape(tail, at)
+            } else if tail.starts_with("$${") {
+                self.text("${", self.span(at, at + 3));
+                3
+            } else if tail.starts_with("${") {
+                self.interpolation(tail, at)
+            } else {
+                self.text("$", self.span(at, at + 1));
+                1
+            };
+        }
+    }
+
+    /// Reads one escape; returns how long it is.
+    fn escape(&mut self, tail: &str, at: usize) -> usize {
+        let escaped = tail[1..].chars().next().unwrap_or('\\');
+        let simple = match escaped {
+            '"' => Some("\""),
+            '\\' => Some("\\"),
+            'n' => Some("\n"),
+            'r' => Some("\r"),
+            't' => Some("\t"),
+            _ => None,
+        };
+        if let Some(text) = simple {
+            self.text(text, self.span(at, at + 2));
+            return 2;
+        }
+        if let Some(digits) = tail.strip_prefix("\\u{")
+            && let Some(end) = digits.find('}').filter(|end| (1..=6).contains(end))
+            && let Some(character) = u32::from_str_radix(&digits[..end], 16)
+                .ok()
+                .and_then(char::from_u32)
+        {
+            let length = 3 + end + 1;
+            self.text(
+                character.encode_utf8(&mut [0; 4]),
+                self.span(at, at + length),
+            );
+            return length;
+        }
+        let length = 1 + escaped.len_utf8();
+        self.diagnostics.push(
+            Diagnostic::error(
+                Code::K0105,
+                self.span(at, at + length),
+                format!("`\\{escaped}` means nothing in a string"),
+            )
+            .help("write `\\\\` for a backslash, or use a block `\"\"\"…\"\"\"`, which has no escapes"),
+        );
+        length
+    }
+
+    /// Reads `${…`; returns how long it is.
+    fn interpolation(&mut self, tail: &str, at: usize) -> usize {
+        if !tail[2..].starts_with(|c: char| c.is_ascii_lowercase()) {
+            self.parts.push(Part::Shell(self.span(at, at + 2)));
+            return 2;
+        }
+        let Some(end) = end_of_hole(tail) else {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    Code::K0106,
+                    self.span(at, at + tail.len().min(20)),
+                    "an interpolation is not closed",
+                )
+                .help("close it with `}`, or write `$${` for a literal `${`"),
+            );
+            return tail.len();
+        };
+        let inner = self.span(at + 2, at + end);
+        let whole = self.span(at, at + end + 1);
+        if let Some(found) = (self.reference)(&tail[2..end], inner, self.diagnostics) {
+            self.parts.push(Part::Hole(found, whole));
+        } else {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    Code::K0106,
+                    inner,
+                    format!("`{}` is not a reference", &tail[2..end]),
+                )
+                .help(
+                    "inside `${…}` write a name, as in `${day}`, `${extract.rows}` or \
+                     `${extract[region].rows}`; for a literal `${` write `$${`",
+                ),
+            );
+        }
+        end + 1
+    }
+}
+
+/// Where the `}` of a `${` is; a string inside may contain one.
+fn end_of_hole(tail: &str) -> Option<usize> {
+    let mut quoted = false;
+    for (index, character) in tail.char_indices() {
+        match character {
+            '"' => quoted = !quoted,
+            '}' if !quoted => return Some(index),
+            '\n' => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether this text is a reference by the grammar.
+pub(crate) fn lone_reference(text: &str) -> Option<pest::iterators::Pair<'_, Rule>> {
+    KonductorParser::parse(Rule::lone_ref, text)
+        .ok()?
+        .next()?
+        .into_inner()
+        .next()
+}

@@ -1,0 +1,130 @@
+//! Every fixture: `ok_*` parses without a word, `err_*` tells exactly what its `.txt` says.
+//! `BLESS=1` rewrites the expected texts; read the diff.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use konductor_dsl::{CODES, Diagnostic, Source, SourceId, parse};
+
+fn source(text: &str) -> Source {
+    Source {
+        id: SourceId(0),
+        name: "test.kon".into(),
+        text: text.into(),
+    }
+}
+
+fn render(source: &Source, diagnostics: &[Diagnostic]) -> String {
+    let mut all = String::new();
+    for told in diagnostics {
+        let at = |offset| {
+            let (line, column) = source.line_column(offset);
+            format!("{line}:{column}")
+        };
+        let severity = format!("{:?}", told.severity).to_lowercase();
+        writeln!(all, "{severity}[{}]: {}", told.code, told.message).unwrap();
+        for label in &told.labels {
+            let (start, end) = (at(label.span.start), at(label.span.end));
+            let text = source.slice(label.span).lines().next().unwrap_or_default();
+            writeln!(all, "  {start}-{end} `{text}` {}", label.text).unwrap();
+        }
+        for help in &told.help {
+            writeln!(all, "  help: {help}").unwrap();
+        }
+    }
+    all
+}
+
+fn fixtures(prefix: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "kon"))
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(prefix)
+        })
+        .collect();
+    found.sort();
+    assert!(!found.is_empty());
+    found
+}
+
+#[test]
+fn right_files_parse_without_a_word() {
+    for path in fixtures("ok_") {
+        let source = source(&std::fs::read_to_string(&path).unwrap());
+        let (file, diagnostics) = parse(&source);
+        assert_eq!(render(&source, &diagnostics), "", "{}", path.display());
+        assert!(
+            !file.pipelines.is_empty() || !file.templates.is_empty(),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn wrong_files_tell_every_slip_at_once_in_source_order() {
+    for path in fixtures("err_") {
+        let source = source(&std::fs::read_to_string(&path).unwrap());
+        let told = render(&source, &parse(&source).1);
+        let expected = path.with_extension("txt");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&expected, &told).unwrap();
+        }
+        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(told, expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_code_of_the_syntax_has_a_page_whose_example_triggers_it() {
+    for code in CODES.iter().filter(|code| code.name() < "K0110") {
+        let page = code.page();
+        assert!(
+            page.starts_with(&format!("# {code}: {}", code.title())),
+            "{code}: its title"
+        );
+        if code.name() == "K0107" {
+            // Its example would have 20 MiB; hostile_nesting has one.
+            continue;
+        }
+        let example = page
+            .split("```kon\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let source = source(example.unwrap_or_else(|| panic!("{code} has no example")));
+        let told: Vec<&str> = parse(&source).1.iter().map(|one| one.code.name()).collect();
+        assert!(
+            told.contains(&code.name()),
+            "{code}: its example tells {told:?}"
+        );
+    }
+}
+
+#[test]
+fn hostile_nesting_ends_in_an_error_and_not_in_a_crash() {
+    let (many, long) = (1_000_000, 20 * 1024 * 1024);
+    let texts = [
+        "[".repeat(many),
+        format!("pipeline p {{ x = {}", "[".repeat(many)),
+        format!("pipeline p {{ param x: {}string", "list<".repeat(many)),
+        format!("pipeline p {{ stage s when {}", "(".repeat(many)),
+        format!("pipeline p {{ stage s when {} a {{ }} }}", "!".repeat(many)),
+        format!("pipeline p {{ stage s after {}", "any(".repeat(many)),
+        "a".repeat(long + 1),
+        "\"".repeat(many + 1),
+        format!("pipeline p {{ x = \"{}\" }}", "${a".repeat(many)),
+    ];
+    for text in texts {
+        let (_, diagnostics) = parse(&source(&text));
+        let allowed = text.contains("!!");
+        assert!(allowed || !diagnostics.is_empty(), "{}…", &text[..40]);
+    }
+}
