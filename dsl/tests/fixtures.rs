@@ -29,7 +29,7 @@ fn render(source: &Source, diagnostics: &[Diagnostic]) -> String {
             let text = source.slice(label.span).lines().next().unwrap_or_default();
             writeln!(all, "  {start}-{end} `{text}` {}", label.text).unwrap();
         }
-        for help in &told.help {
+        if let Some(help) = &told.help {
             writeln!(all, "  help: {help}").unwrap();
         }
     }
