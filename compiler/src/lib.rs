@@ -1,1 +1,42 @@
-//! Resolves, checks and lowers a pipeline to Kubernetes objects.
+//! A pipeline file becomes Kubernetes objects: names and types are resolved, rules checked, the DAG
+//! planned, and typed objects made of it.
+//!
+//! What enters: text, and what the command line gives. What leaves: [`Compiled`], with diagnostics
+//! in source order and, where none of them is an error, [`Manifests`]. What must never happen here:
+//! a clock, a file, a cluster, or a result that depends on anything but the input.
+//!
+//! ```
+//! use konductor_compiler::{Options, compile};
+//! use konductor_dsl::Sources;
+//!
+//! let mut sources = Sources::default();
+//! let text = r#"pipeline hello { stage greet { image = "busybox:1.36", run = "echo hello" } }"#;
+//! sources.add("hello.kon", text);
+//! let compiled = compile(sources, &Options::at("2026-01-31T02:00:00Z".parse()?));
+//! assert_eq!(compiled.diagnostics, []);
+//! let manifests = compiled.manifests.ok_or("it has no errors")?;
+//! let objects: Vec<String> = manifests.objects().map(|object| object.to_string()).collect();
+//! assert_eq!(objects, ["run/hello", "job/hello-greet"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod compile;
+mod eval;
+pub mod graph;
+mod limits;
+mod lower;
+mod manifest;
+mod name;
+mod options;
+mod pipeline;
+mod plan;
+mod resolve;
+mod rules;
+mod shell;
+mod value;
+mod yaml;
+
+pub use compile::{Compiled, check, compile};
+pub use graph::Graph;
+pub use manifest::{Manifests, Object};
+pub use options::Options;

@@ -98,6 +98,7 @@ codes! {
     K0502 "a name that is too long for Kubernetes",
     K0503 "a part of the language that this version does not compile",
     K0504 "a text that can't name an object in the cluster",
+    K0505 "a stage that is too large for one object",
     K0601 "something that nothing uses",
 }
 

@@ -1,0 +1,130 @@
+//! The stages of compiling, one after the other.
+
+use konductor_dsl::{Diagnostic, Source, Sources, parse};
+
+use crate::graph::{self, Graph};
+use crate::manifest::Manifests;
+use crate::options::Options;
+use crate::pipeline::Pipeline;
+use crate::plan::job::Jobs;
+use crate::plan::{self, Dag};
+use crate::{name, resolve, rules};
+
+/// What became of a pipeline file.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The files that were read: the root and its imports. Diagnostics point into them.
+    pub sources: Sources,
+    /// What there is to tell, in source order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Who waits for whom; `None` where the file is too broken to say.
+    pub graph: Option<Graph>,
+    /// The objects of the run; `None` where a diagnostic is an error, or where the file was only
+    /// checked.
+    pub manifests: Option<Manifests>,
+}
+
+impl Compiled {
+    /// Whether any diagnostic is an error.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Compiles the pipeline of the first file. Every parameter needs a value.
+pub fn compile(sources: Sources, options: &Options<'_>) -> Compiled {
+    compiled(sources, options)
+}
+
+/// Tells what there is to tell about the first file. A parameter without a value is no error: what
+/// depends on it is not looked at.
+pub fn check(sources: Sources, options: &Options<'_>) -> Compiled {
+    let options = Options {
+        check: true,
+        ..options.clone()
+    };
+    Compiled {
+        manifests: None,
+        ..compiled(sources, &options)
+    }
+}
+
+fn compiled(sources: Sources, options: &Options<'_>) -> Compiled {
+    let mut diagnostics = Vec::new();
+    let mut result = Compiled {
+        sources,
+        diagnostics: Vec::new(),
+        graph: None,
+        manifests: None,
+    };
+    if let Some(root) = result.sources.iter().next() {
+        let pipeline = front(root, options, &mut diagnostics);
+        if let Some((pipeline, dag)) = pipeline {
+            result.graph = Some(graph::of(&pipeline));
+            if !diagnostics.iter().any(Diagnostic::is_error) {
+                result.manifests = back(pipeline, &dag, options, &mut diagnostics);
+            }
+        }
+    }
+    diagnostics.sort_by_key(|told| (told.span(), told.severity, told.code));
+    // One place can be looked at once for each stage that it is about.
+    diagnostics.dedup();
+    result.manifests = result
+        .manifests
+        .filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
+    result.diagnostics = diagnostics;
+    result
+}
+
+/// From text to a resolved pipeline whose rules were checked.
+fn front(
+    root: &Source,
+    options: &Options<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<(Pipeline, Dag)> {
+    let (file, told) = parse(root);
+    let is_broken = told.iter().any(Diagnostic::is_error);
+    diagnostics.extend(told);
+    if is_broken && file.pipelines.is_empty() {
+        return None;
+    }
+    let pipeline = resolve::resolve(&file, options, diagnostics)?;
+    let dag = Dag::of(&pipeline);
+    rules::check(&pipeline, &dag, diagnostics);
+    Some((pipeline, dag))
+}
+
+/// From a resolved pipeline without errors to what it is made of.
+fn back(
+    pipeline: Pipeline,
+    dag: &Dag,
+    options: &Options<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Manifests> {
+    let run = options.run_name(&pipeline.name.text);
+    if !name::is_object_name(&run) {
+        diagnostics.push(rules::long_name::of_run(&pipeline, &run));
+        return None;
+    }
+    let jobs = match Jobs::of(&pipeline, &run) {
+        Ok(jobs) => jobs,
+        Err(problems) => {
+            let told = problems
+                .into_iter()
+                .map(|p| rules::long_name::of_stage(&pipeline, &run, p));
+            diagnostics.extend(told);
+            return None;
+        }
+    };
+    rules::check_run(&pipeline, &jobs, &run, diagnostics);
+    if diagnostics.iter().any(Diagnostic::is_error) || !pipeline.is_complete() {
+        return None;
+    }
+    let plan = plan::plan(&pipeline, dag, &run, jobs);
+    diagnostics.extend(rules::large_body::check_conditions(&pipeline, &plan));
+    Some(Manifests {
+        pipeline,
+        plan,
+        namespace: options.namespace.clone(),
+    })
+}

@@ -1,0 +1,149 @@
+//! Who waits for whom, for people: what `koncli graph` draws.
+
+use crate::pipeline::{Pipeline, State, Target};
+
+/// The stages and approvals of a pipeline, and who waits for whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Graph {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Stages in source order, then approvals.
+    pub nodes: Vec<Node>,
+    /// Dependencies, by what waits, in source order.
+    pub edges: Vec<Edge>,
+}
+
+/// A stage or an approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// How many items it has; `None` without `for`, or where a parameter has no value.
+    pub items: Option<usize>,
+    /// What it holds while it runs.
+    pub holding: Vec<String>,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A stage.
+    Stage,
+    /// A finally stage: it starts when every other has ended.
+    Finally,
+    /// An approval.
+    Approval,
+    /// Something in the cluster: a Gate, a Barrier or another pipeline.
+    External,
+}
+
+/// One node waits for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// What is waited for, by its place in the nodes.
+    pub from: usize,
+    /// What waits.
+    pub to: usize,
+    /// The end that is waited for: empty for success, else `failed`, `skipped`, `finished`, or
+    /// `any` for one of several.
+    pub label: &'static str,
+}
+
+/// The graph of a pipeline.
+pub(crate) fn of(pipeline: &Pipeline) -> Graph {
+    let stages = pipeline.stages.iter().map(|stage| Node {
+        name: stage.name.text.clone(),
+        kind: if stage.finally {
+            NodeKind::Finally
+        } else {
+            NodeKind::Stage
+        },
+        items: stage
+            .items
+            .as_ref()
+            .filter(|_| stage.is_fan_out())
+            .map(Vec::len),
+        holding: stage
+            .holding
+            .iter()
+            .map(|hold| pipeline.ledgers[hold.ledger].name.text.clone())
+            .collect(),
+    });
+    let approvals = pipeline.approvals.iter().map(|approval| Node {
+        name: approval.name.text.clone(),
+        kind: NodeKind::Approval,
+        items: None,
+        holding: Vec::new(),
+    });
+    let mut graph = Graph {
+        pipeline: pipeline.name.text.clone(),
+        nodes: stages.chain(approvals).collect(),
+        edges: Vec::new(),
+    };
+    let waits = pipeline.stages.iter().map(|stage| &stage.after);
+    let waits = waits.chain(pipeline.approvals.iter().map(|approval| &approval.after));
+    for (to, after) in waits.enumerate() {
+        for dependency in after {
+            let label = label(dependency.state);
+            graph.add(&dependency.target, to, label, pipeline.stages.len());
+        }
+    }
+    graph
+}
+
+fn label(state: State) -> &'static str {
+    match state {
+        State::Succeeded => "",
+        State::Failed => "failed",
+        State::Skipped => "skipped",
+        State::Finished => "finished",
+    }
+}
+
+impl Graph {
+    fn add(&mut self, target: &Target, to: usize, label: &'static str, stages: usize) {
+        let from = match target {
+            Target::Stage { stage, .. } => *stage,
+            Target::Approval(approval) => stages + approval,
+            Target::Any(parts) => {
+                parts
+                    .iter()
+                    .for_each(|part| self.add(&part.target, to, "any", stages));
+                return;
+            }
+            Target::Pipeline {
+                namespace, name, ..
+            } => self.external("pipeline", namespace, name),
+            Target::Gate { namespace, name } => self.external("gate", namespace, name),
+            Target::Barrier { namespace, name } => self.external("barrier", namespace, name),
+        };
+        let edge = Edge { from, to, label };
+        let known = self.edges.iter().rev().take_while(|edge| edge.to == to);
+        if !known.into_iter().any(|known| *known == edge) {
+            self.edges.push(edge);
+        }
+    }
+
+    fn external(&mut self, kind: &str, namespace: &Option<String>, name: &str) -> usize {
+        let name = match namespace {
+            Some(namespace) => format!("{kind} {namespace}/{name}"),
+            None => format!("{kind} {name}"),
+        };
+        let known = |node: &Node| node.kind == NodeKind::External && node.name == name;
+        match self.nodes.iter().position(known) {
+            Some(index) => index,
+            None => {
+                let kind = NodeKind::External;
+                self.nodes.push(Node {
+                    name,
+                    kind,
+                    items: None,
+                    holding: Vec::new(),
+                });
+                self.nodes.len() - 1
+            }
+        }
+    }
+}

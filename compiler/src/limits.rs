@@ -1,0 +1,35 @@
+//! The limits of the compiler, each with its reason. Over one is a diagnostic.
+
+/// Items of one fan-out. More of the same work belongs into fewer, longer Jobs: each item is a pod.
+pub(crate) const ITEMS_MAX: usize = 10_000;
+/// Main Jobs of one run: the schema of `Run.spec.jobs`.
+pub(crate) const JOBS_MAX: usize = 100_000;
+/// Jobs of finally stages of one run: the schema of `Run.spec.finallyJobs`.
+pub(crate) const FINALLY_JOBS_MAX: usize = 1_000;
+/// Stages with a quorum in one run: the schema of `Run.spec.quorums`.
+pub(crate) const QUORUMS_MAX: usize = 1_000;
+/// Characters of an object's name that also becomes a label's value or a pod's host name.
+pub(crate) const NAME_MAX: usize = 63;
+/// Characters that an item's slug may always use, a hash included: what a stage's name must leave.
+pub(crate) const SLUG_MIN: usize = 8;
+/// Bytes of one parameter's value as text. All of a pod's environment must fit an exec call.
+pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of what one stage says in its body, so that no Job grows beyond what an API server takes.
+pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of all Jobs' bodies together, so that a small file can't ask for unlimited output.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Characters of a Gate's `when`: the schema of `Gate.spec.when`.
+pub(crate) const WHEN_MAX: usize = 4096;
+/// Further attempts of an item: each costs a pod and a back-off of up to six minutes.
+pub(crate) const RETRIES_MAX: i64 = 1_000;
+/// Permits of one Semaphore: the schema of `Semaphore.spec.permits`.
+pub(crate) const PERMITS_MAX: i64 = 1_000_000;
+/// Approvers of one approval: more people than that don't read a pipeline.
+pub(crate) const APPROVERS_MAX: i64 = 100;
+/// Stages that the search for redundant dependencies visits for one stage. It only makes Gates
+/// smaller, so giving up is harmless, and the whole stays linear.
+pub(crate) const REDUCTION_VISITS_MAX: usize = 256;
+/// Stages that the search for the shortest cycle visits altogether; beyond, the shortest so far.
+pub(crate) const CYCLE_VISITS_MAX: usize = 4_000_000;
+/// Outputs that one Job may read: each is an annotation that kubelet projects.
+pub(crate) const INPUTS_MAX: usize = 256;

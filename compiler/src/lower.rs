@@ -1,0 +1,330 @@
+//! The plan as Kubernetes objects.
+//!
+//! What enters: the resolved pipeline and its plan. What leaves: typed objects, made one by one.
+//! What must never happen here: a decision; what there is was planned, and is correct.
+
+mod environment;
+mod job;
+pub(crate) mod names;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{
+    Arrivals, Barrier, BarrierSpec, ConditionKind, ConditionState, Duration, Gate, GateCondition,
+    GateMode, GateSpec, JobSelector, Lease, LeaseSpec, LedgerKind, Order, Role, Run, RunSpec,
+    Semaphore, SemaphoreSpec, barrier, label,
+};
+
+use crate::eval::Values;
+use crate::manifest::{Manifests, Object};
+use crate::pipeline::{Approval, Ledger, Pipeline, Setting, Workspace};
+use crate::plan::gate::{GatePlan, Leaf, LeafTarget, condition_state};
+use names::{approval_name, barrier_name, ledger_name, workspace_name};
+
+/// How many objects there are.
+pub(crate) fn len(all: &Manifests) -> usize {
+    let plan = &all.plan;
+    let shared = all
+        .pipeline
+        .ledgers
+        .iter()
+        .filter(|ledger| !ledger.external)
+        .count();
+    let workspaces = all
+        .pipeline
+        .workspaces
+        .iter()
+        .filter(|w| !w.external)
+        .count();
+    let barriers = plan.stage_barriers.iter().filter(|needed| **needed).count();
+    let approvals = all.pipeline.approvals.len();
+    1 + shared + workspaces + plan.gates.list.len() + barriers + approvals + plan.jobs.list.len()
+}
+
+/// All objects in the order of creation.
+pub(crate) fn objects(all: &Manifests) -> impl Iterator<Item = Object> + '_ {
+    let (pipeline, plan) = (&all.pipeline, &all.plan);
+    let ledgers = pipeline
+        .ledgers
+        .iter()
+        .enumerate()
+        .filter(|(_, ledger)| !ledger.external);
+    let workspaces = pipeline
+        .workspaces
+        .iter()
+        .enumerate()
+        .filter(|(_, w)| !w.external);
+    let stages = plan
+        .stage_barriers
+        .iter()
+        .enumerate()
+        .filter(|(_, needed)| **needed);
+    std::iter::once_with(|| Object::Run(run(all)))
+        .chain(ledgers.map(|(index, declared)| ledger(all, index, declared)))
+        .chain(workspaces.map(|(index, declared)| workspace(all, index, declared)))
+        .chain(
+            plan.gates
+                .list
+                .iter()
+                .map(|planned| Object::Gate(gate(all, planned))),
+        )
+        .chain(
+            pipeline
+                .approvals
+                .iter()
+                .enumerate()
+                .map(|(i, a)| approval(all, i, a)),
+        )
+        .chain(stages.map(|(index, _)| stage_barrier(all, index)))
+        .chain((0..plan.jobs.list.len()).map(|index| Object::Job(Box::new(job::job(all, index)))))
+}
+
+/// The Run.
+pub(crate) fn run(all: &Manifests) -> Run {
+    let (pipeline, plan) = (&all.pipeline, &all.plan);
+    let values = Values::of(pipeline);
+    let is_finally = |stage: usize| pipeline.stages[stage].finally;
+    let finally = plan
+        .jobs
+        .list
+        .iter()
+        .filter(|job| is_finally(job.stage))
+        .count();
+    let mut metadata = metadata(all, plan.run.clone());
+    if let Some(description) = &pipeline.description {
+        let text = values.text(description).unwrap_or_default();
+        metadata.annotations = Some(BTreeMap::from([(names::DESCRIPTION.to_owned(), text)]));
+    }
+    let spec = RunSpec {
+        pipeline: pipeline.name.text.clone(),
+        jobs: count(plan.jobs.list.len() - finally),
+        finally_jobs: count(finally),
+        quorums: quorums(all),
+        cancel: false,
+        pause: false,
+        attempt: 1,
+        timeout: duration(values, &pipeline.timeout),
+        fail_fast: values.is_true(&pipeline.fail_fast),
+        ttl_after_finished: duration(values, &pipeline.keep),
+    };
+    Run {
+        metadata,
+        spec,
+        status: None,
+    }
+}
+
+fn quorums(all: &Manifests) -> BTreeMap<String, u32> {
+    let values = Values::of(&all.pipeline);
+    let stages = all.pipeline.stages.iter().enumerate();
+    stages
+        .filter(|(index, _)| all.plan.jobs.whole(*index).is_none())
+        .filter_map(|(_, stage)| {
+            let quorum = values.int(&stage.quorum)?;
+            Some((stage.name.text.clone(), u32::try_from(quorum).ok()?))
+        })
+        .collect()
+}
+
+fn ledger(all: &Manifests, index: usize, declared: &Ledger) -> Object {
+    let values = Values::of(&all.pipeline);
+    let mut metadata = metadata(all, ledger_name(&all.pipeline, index));
+    // Shared by the runs: it must not look as if it belonged to one.
+    if let Some(labels) = &mut metadata.labels {
+        labels.remove(label::RUN);
+    }
+    match declared.kind {
+        LedgerKind::Semaphore => {
+            let permits = values
+                .int(&declared.permits)
+                .and_then(|n| u32::try_from(n).ok());
+            let spec = SemaphoreSpec {
+                permits: permits.unwrap_or_default(),
+                order: Order::Fifo,
+            };
+            Object::Semaphore(Semaphore {
+                metadata,
+                spec,
+                status: None,
+            })
+        }
+        LedgerKind::Lease => {
+            let ttl = values
+                .millis(&declared.ttl)
+                .unwrap_or(names::LEASE_TTL_MILLIS);
+            let spec = LeaseSpec {
+                ttl: Duration::from_millis(ttl),
+            };
+            Object::Lease(Lease {
+                metadata,
+                spec,
+                status: None,
+            })
+        }
+    }
+}
+
+fn workspace(all: &Manifests, index: usize, declared: &Workspace) -> Object {
+    let values = Values::of(&all.pipeline);
+    let size = values.quantity(&declared.size).unwrap_or_default();
+    let mode = if declared.many {
+        "ReadWriteMany"
+    } else {
+        "ReadWriteOnce"
+    };
+    let class = declared
+        .storage_class
+        .as_ref()
+        .and_then(|text| values.text(text));
+    let spec = PersistentVolumeClaimSpec {
+        access_modes: Some(vec![mode.to_owned()]),
+        resources: Some(VolumeResourceRequirements {
+            requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size))])),
+            limits: None,
+        }),
+        storage_class_name: class,
+        ..Default::default()
+    };
+    Object::PersistentVolumeClaim(Box::new(PersistentVolumeClaim {
+        metadata: metadata(all, workspace_name(all, index)),
+        spec: Some(spec),
+        status: None,
+    }))
+}
+
+fn gate(all: &Manifests, planned: &GatePlan) -> Gate {
+    let mode = if planned.key.any {
+        GateMode::Any
+    } else {
+        GateMode::All
+    };
+    let spec = GateSpec {
+        conditions: planned
+            .key
+            .leaves
+            .iter()
+            .map(|leaf| condition(all, *leaf))
+            .collect(),
+        mode,
+        when: planned.key.when.clone(),
+        decision: None,
+        timeout: None,
+        ttl_after_finished: None,
+    };
+    Gate {
+        metadata: metadata(all, planned.name.clone()),
+        spec,
+        status: None,
+    }
+}
+
+fn condition(all: &Manifests, leaf: Leaf) -> GateCondition {
+    let plan = &all.plan;
+    let (kind, name) = match leaf.target {
+        LeafTarget::External(index) => return plan.gates.external[index].clone(),
+        LeafTarget::Run => (ConditionKind::Run, plan.run.clone()),
+        LeafTarget::Job(job) => (ConditionKind::Job, plan.jobs.list[job].name.clone()),
+        LeafTarget::Stage(stage) => (ConditionKind::Barrier, barrier_name(all, stage)),
+        LeafTarget::Approval(approval) => (ConditionKind::Barrier, approval_name(all, approval)),
+        LeafTarget::Gate(gate) => (ConditionKind::Gate, plan.gates.list[gate].name.clone()),
+    };
+    let state = match leaf.target {
+        LeafTarget::Run => ConditionState::Settled,
+        _ => condition_state(kind, leaf.state),
+    };
+    GateCondition {
+        kind,
+        name: Some(name),
+        namespace: None,
+        selector: None,
+        count: None,
+        pipeline: None,
+        within: None,
+        state,
+    }
+}
+
+fn approval(all: &Manifests, index: usize, declared: &Approval) -> Object {
+    let values = Values::of(&all.pipeline);
+    let gate = all.plan.approval_gates[index].map(|gate| all.plan.gates.list[gate].name.clone());
+    let spec = BarrierSpec {
+        expected: values
+            .int(&declared.approvers)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(1),
+        quorum: None,
+        jobs: None,
+        gate,
+        timeout: duration(values, &declared.timeout),
+        ttl_after_finished: None,
+        arrivals: Arrivals::Verified,
+    };
+    let metadata = metadata(all, approval_name(all, index));
+    Object::Barrier(Barrier {
+        metadata,
+        spec,
+        status: None,
+    })
+}
+
+fn stage_barrier(all: &Manifests, index: usize) -> Object {
+    let stage = &all.pipeline.stages[index];
+    let quorum = Values::of(&all.pipeline).int(&stage.quorum);
+    let selected = [
+        (label::RUN, &all.plan.run),
+        (label::STAGE, &stage.name.text),
+    ];
+    let match_labels = selected
+        .map(|(name, value)| (name.to_owned(), barrier::LabelValue(value.clone())))
+        .into_iter()
+        .collect();
+    let spec = BarrierSpec {
+        expected: count(all.plan.jobs.of_stage(index).len()),
+        quorum: quorum.and_then(|quorum| u32::try_from(quorum).ok()),
+        jobs: Some(JobSelector { match_labels }),
+        gate: None,
+        timeout: None,
+        ttl_after_finished: None,
+        arrivals: Arrivals::Anyone,
+    };
+    let metadata = metadata(all, barrier_name(all, index));
+    Object::Barrier(Barrier {
+        metadata,
+        spec,
+        status: None,
+    })
+}
+
+/// A name in the run's namespace, with the labels that every object of the run has.
+fn metadata(all: &Manifests, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: all.namespace.clone(),
+        labels: Some(run_labels(&all.pipeline, &all.plan.run)),
+        ..ObjectMeta::default()
+    }
+}
+
+fn run_labels(pipeline: &Pipeline, run: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (label::PIPELINE.to_owned(), pipeline.name.text.clone()),
+        (label::RUN.to_owned(), run.to_owned()),
+    ])
+}
+
+fn duration(values: Values<'_>, setting: &Option<Setting>) -> Option<Duration> {
+    values.millis(setting).map(Duration::from_millis)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn role(finally: bool) -> Role {
+    if finally { Role::Finally } else { Role::Main }
+}

@@ -1,0 +1,326 @@
+//! How values reach a container: as environment variables, never as part of a script's text.
+//!
+//! What enters: texts with references. What leaves: the command line, the environment, and the
+//! annotations by which the operator hands over what only the run knows. What must never happen
+//! here: a value written into a script.
+
+use std::collections::{BTreeMap, HashMap};
+
+use k8s_openapi::api::core::v1::{
+    ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
+};
+use konductor_api::annotation;
+
+use super::names::ledger_name;
+use crate::eval::Values;
+use crate::manifest::Manifests;
+use crate::pipeline::{EnvValue, Piece, Pipeline, Reference, Source, Stage, Term, Text};
+
+/// Where a container finds the index of its item.
+const INDEX_FIELD: &str = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
+
+/// The environment of one Job's container, as it grows with each reference.
+pub(crate) struct Environment<'a> {
+    all: &'a Manifests,
+    stage: &'a Stage,
+    values: Values<'a>,
+    indexed: bool,
+    pub variables: Vec<EnvVar>,
+    /// By what the source calls the reference.
+    names: HashMap<String, String>,
+    /// What the operator fetches when the Job starts: `in-0` and where it comes from.
+    pub inputs: BTreeMap<String, String>,
+    /// Annotations of the pod template that stand until then: an output's default.
+    pub presets: BTreeMap<String, String>,
+}
+
+impl<'a> Environment<'a> {
+    pub(crate) fn new(
+        all: &'a Manifests,
+        stage: &'a Stage,
+        values: Values<'a>,
+        indexed: bool,
+    ) -> Self {
+        Self {
+            all,
+            stage,
+            values,
+            indexed,
+            variables: Vec::new(),
+            names: HashMap::new(),
+            inputs: BTreeMap::new(),
+            presets: BTreeMap::new(),
+        }
+    }
+
+    /// A script: every reference becomes `${name}`.
+    pub(crate) fn script(&mut self, text: &Text) -> String {
+        let mut script = String::new();
+        for piece in &text.pieces {
+            match piece {
+                Piece::Literal(literal) => escape(literal, &mut script),
+                Piece::Reference(reference) => {
+                    let name = self.variable(reference);
+                    script.push_str(&format!("${{{name}}}"));
+                }
+            }
+        }
+        script
+    }
+
+    /// An argument or an environment variable's value: what is known is written out, for the rest
+    /// kubelet puts the variable in.
+    pub(crate) fn argument(&mut self, text: &Text) -> String {
+        let mut argument = String::new();
+        for piece in &text.pieces {
+            match piece {
+                Piece::Literal(literal) => escape(literal, &mut argument),
+                Piece::Reference(reference) => match self.known(reference) {
+                    Some(value) => escape(&value, &mut argument),
+                    None => {
+                        let name = self.variable(reference);
+                        argument.push_str(&format!("$({name})"));
+                    }
+                },
+            }
+        }
+        argument
+    }
+
+    /// The author's own variables, after those that they may refer to.
+    pub(crate) fn own(&mut self, name: &str, value: &EnvValue) {
+        let mut variable = EnvVar {
+            name: name.to_owned(),
+            ..EnvVar::default()
+        };
+        match value {
+            EnvValue::Text(text) => variable.value = Some(self.argument(text)),
+            EnvValue::Secret { name, key } => {
+                let selector = SecretKeySelector {
+                    name: name.clone(),
+                    key: key.clone(),
+                    optional: None,
+                };
+                variable.value_from = Some(EnvVarSource {
+                    secret_key_ref: Some(selector),
+                    ..Default::default()
+                });
+            }
+            EnvValue::Config { name, key } => {
+                let selector = ConfigMapKeySelector {
+                    name: name.clone(),
+                    key: key.clone(),
+                    optional: None,
+                };
+                variable.value_from = Some(EnvVarSource {
+                    config_map_key_ref: Some(selector),
+                    ..Default::default()
+                });
+            }
+        }
+        self.variables.push(variable);
+    }
+
+    fn known(&self, reference: &Reference) -> Option<String> {
+        if self.indexed && matches!(reference.source, Source::Loop { .. }) {
+            return None;
+        }
+        self.values
+            .source(&reference.source)
+            .map(|value| value.text())
+    }
+
+    /// The name of the variable that carries a reference's value.
+    fn variable(&mut self, reference: &Reference) -> String {
+        let shown = source_text(&self.all.pipeline, &reference.source);
+        if let Some(name) = self.names.get(&shown) {
+            return name.clone();
+        }
+        let name = self.free_name(&shown);
+        self.names.insert(shown, name.clone());
+        let mut variable = EnvVar {
+            name: name.clone(),
+            ..EnvVar::default()
+        };
+        match self.known(reference) {
+            Some(value) => {
+                let mut escaped = String::new();
+                escape(&value, &mut escaped);
+                variable.value = Some(escaped);
+            }
+            None => self.fill(&mut variable, &reference.source),
+        }
+        self.variables.push(variable);
+        name
+    }
+
+    fn fill(&mut self, variable: &mut EnvVar, source: &Source) {
+        match source {
+            Source::Loop { .. } => variable.value_from = Some(field(INDEX_FIELD.to_owned())),
+            Source::Workspace { workspace } => {
+                let mounts = &self.stage.body.mounts;
+                let mount = mounts.iter().find(|mount| mount.workspace == *workspace);
+                variable.value = mount.map(|mount| mount.path.clone());
+            }
+            Source::Token { ledger } => {
+                let lease = ledger_name(&self.all.pipeline, *ledger);
+                variable.value_from = Some(pod_annotation(&format!(
+                    "{}{lease}",
+                    annotation::TOKEN_PREFIX
+                )));
+            }
+            Source::Output {
+                stage,
+                address,
+                output,
+            } => {
+                let jobs = &self.all.plan.jobs;
+                let declared = &self.all.pipeline.stages[*stage].body.outputs[*output];
+                if let Some(job) = jobs.addressed(*stage, address, self.values) {
+                    let from = format!("{}/{}", jobs.list[job].name, declared.name.text);
+                    let default = declared.default.as_ref().map(|value| value.text());
+                    variable.value_from = Some(self.input(from, default));
+                }
+            }
+            Source::RunOutcome => {
+                variable.value_from = Some(self.input("run.outcome".to_owned(), None));
+            }
+            Source::Argument { value, .. } => variable.value = Some(self.term(value)),
+            Source::Constant { .. } | Source::Param { .. } => {}
+        }
+    }
+
+    /// What a template's parameter stands for, where only the run knows it.
+    fn term(&mut self, term: &Term) -> String {
+        match term {
+            Term::Text(text) => self.argument(text),
+            Term::Reference(reference) => format!("$({})", self.variable(reference)),
+            Term::Value(_) | Term::List(_) => String::new(),
+        }
+    }
+
+    fn input(&mut self, from: String, default: Option<String>) -> EnvVarSource {
+        let key = format!("in-{}", self.inputs.len());
+        let annotation = format!("{}{key}", annotation::INPUT_PREFIX);
+        self.inputs.insert(key, from);
+        let source = pod_annotation(&annotation);
+        if let Some(default) = default {
+            self.presets.insert(annotation, default);
+        }
+        source
+    }
+
+    fn free_name(&self, shown: &str) -> String {
+        let mut name = String::from("kon_");
+        for c in shown.chars() {
+            let c = if c.is_ascii_alphanumeric() { c } else { '_' };
+            if !(c == '_' && name.ends_with('_')) {
+                name.push(c);
+            }
+        }
+        let base = name.trim_end_matches('_').to_owned();
+        let mut name = base.clone();
+        let mut count = 1;
+        while self.names.values().any(|taken| *taken == name) {
+            count += 1;
+            name = format!("{base}_{count}");
+        }
+        name
+    }
+}
+
+fn pod_annotation(name: &str) -> EnvVarSource {
+    field(format!("metadata.annotations['{name}']"))
+}
+
+fn field(path: String) -> EnvVarSource {
+    let selector = ObjectFieldSelector {
+        api_version: None,
+        field_path: path,
+    };
+    EnvVarSource {
+        field_ref: Some(selector),
+        ..Default::default()
+    }
+}
+
+/// Appends a text so that kubelet, which expands `$(NAME)` and turns `$$` into `$`, gives it back
+/// unchanged.
+fn escape(text: &str, into: &mut String) {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        into.push(c);
+        if c == '$' && matches!(chars.peek(), Some('$' | '(') | None) {
+            into.push('$');
+        }
+    }
+}
+
+/// A reference as the source writes it: `extract[region].rows`.
+pub(crate) fn source_text(pipeline: &Pipeline, source: &Source) -> String {
+    let with_field = |name: &str, field: &Option<String>| match field {
+        Some(field) => format!("{name}.{field}"),
+        None => name.to_owned(),
+    };
+    match source {
+        Source::Constant { name, .. } => (*name).to_owned(),
+        Source::Param { param, field } => with_field(&pipeline.params[*param].name.text, field),
+        Source::Loop { name, field, .. } => with_field(name, field),
+        Source::Output {
+            stage,
+            address,
+            output,
+        } => {
+            let stage = &pipeline.stages[*stage];
+            let index: Vec<String> = address
+                .iter()
+                .map(|term| term_text(pipeline, term))
+                .collect();
+            let index = if index.is_empty() {
+                String::new()
+            } else {
+                format!("[{}]", index.join(", "))
+            };
+            format!(
+                "{}{index}.{}",
+                stage.name.text, stage.body.outputs[*output].name.text
+            )
+        }
+        Source::Token { ledger } => format!("token.{}", pipeline.ledgers[*ledger].name.text),
+        Source::Workspace { workspace } => {
+            format!("workspace.{}", pipeline.workspaces[*workspace].name.text)
+        }
+        Source::RunOutcome => "run.outcome".to_owned(),
+        Source::Argument { name, .. } => name.clone(),
+    }
+}
+
+fn term_text(pipeline: &Pipeline, term: &Term) -> String {
+    match term {
+        Term::Value(value) => value.text(),
+        Term::Reference(reference) => source_text(pipeline, &reference.source),
+        Term::Text(_) | Term::List(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_text_survives_kubelets_expansion() {
+        let table = [
+            ("plain", "plain"),
+            ("$HOME ${x}", "$HOME ${x}"),
+            ("$(date)", "$$(date)"),
+            ("echo $$", "echo $$$$"),
+            ("$$(x)", "$$$$(x)"),
+            ("5$", "5$$"),
+        ];
+        for (text, expected) in table {
+            let mut escaped = String::new();
+            escape(text, &mut escaped);
+            assert_eq!(escaped, expected, "{text}");
+        }
+    }
+}

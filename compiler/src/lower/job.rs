@@ -1,0 +1,318 @@
+//! A stage, or an item of one, as a `batch/v1` Job.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Container, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements,
+    Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{Hold, JobPhase, LedgerKind, annotation, format_holds, label};
+use sha2::{Digest, Sha256};
+
+use super::environment::Environment;
+use super::names::{ledger_name, workspace_name};
+use super::{role, run_labels};
+use crate::eval::Values;
+use crate::manifest::Manifests;
+use crate::pipeline::{Action, Body, Stage};
+use crate::plan::job::JobPlan;
+
+/// Where a container leaves its outputs; kubelet stores what is there as its last words.
+const OUTPUT_PATH: &str = "/dev/termination-log";
+/// The variable that tells a container where that is.
+const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
+
+/// The Job at this place of the plan.
+pub(crate) fn job(all: &Manifests, index: usize) -> Job {
+    let plan = &all.plan.jobs.list[index];
+    let stage = &all.pipeline.stages[plan.stage];
+    let values = plan.values(&all.pipeline);
+    let holds = holds(all, stage, values);
+    let gate = all.plan.gates.of_job[index].map(|gate| all.plan.gates.list[gate].name.clone());
+    let waits = gate.is_some() || !holds.is_empty();
+
+    let mut environment = Environment::new(all, stage, values, plan.is_indexed());
+    let container = container(all, &mut environment, stage, values);
+    let labels = labels(all, plan, stage, values);
+    let own = texts(values, &stage.body.annotations);
+
+    let mut annotations = own.clone();
+    let mut set = |name: &str, value: String| annotations.insert(name.to_owned(), value);
+    if let Some(gate) = gate {
+        set(annotation::GATE, gate);
+    }
+    if !holds.is_empty() {
+        set(annotation::HOLD, format_holds(&holds));
+    }
+    if waits {
+        set(
+            annotation::KUEUE_GATED_BY,
+            annotation::KUEUE_GATE.to_owned(),
+        );
+    }
+    if plan.skipped {
+        set(annotation::PHASE, JobPhase::Skipped.word().to_owned());
+        set(annotation::REASON, "when is false".to_owned());
+    }
+    if !stage.body.outputs.is_empty() {
+        let names: Vec<&str> = stage
+            .body
+            .outputs
+            .iter()
+            .map(|o| o.name.text.as_str())
+            .collect();
+        set(annotation::OUTPUTS_DECLARED, names.join(", "));
+    }
+    if !environment.inputs.is_empty() {
+        set(
+            annotation::INPUTS,
+            serde_json::json!(environment.inputs).to_string(),
+        );
+    }
+    if let Some(item) = plan.item.and_then(|item| stage.items.as_ref()?.get(item)) {
+        set(annotation::ITEM, item.text());
+    }
+
+    let mut pod_annotations = own;
+    pod_annotations.extend(environment.presets);
+    let pod = pod(all, &stage.body, values, container);
+    let template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels.clone()),
+            annotations: (!pod_annotations.is_empty()).then_some(pod_annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod),
+    };
+    let mut labels = labels;
+    if let Some(queue) = stage
+        .body
+        .queue
+        .as_ref()
+        .and_then(|queue| values.text(queue))
+    {
+        labels.insert(label::KUEUE_QUEUE.to_owned(), queue);
+    }
+    let mut job = Job {
+        metadata: ObjectMeta {
+            name: Some(plan.name.clone()),
+            namespace: all.namespace.clone(),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec: Some(spec(
+            plan,
+            stage,
+            values,
+            waits,
+            !holds.is_empty(),
+            template,
+        )),
+        status: None,
+    };
+    let hash = content_hash(&job);
+    job.metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(annotation::CONTENT_HASH.to_owned(), hash);
+    job
+}
+
+fn spec(
+    plan: &JobPlan,
+    stage: &Stage,
+    values: Values<'_>,
+    waits: bool,
+    holds: bool,
+    template: PodTemplateSpec,
+) -> JobSpec {
+    let retries = values
+        .int(&stage.body.retries)
+        .and_then(|n| i32::try_from(n).ok());
+    let retries = Some(retries.unwrap_or_default());
+    let completions = plan.completions.and_then(|count| i32::try_from(count).ok());
+    let indexed = completions.is_some();
+    let deadline = values
+        .millis(&stage.body.timeout)
+        .map(|millis| millis.div_ceil(1_000));
+    JobSpec {
+        suspend: (waits || plan.skipped).then_some(true),
+        completions,
+        parallelism: completions,
+        completion_mode: indexed.then(|| "Indexed".to_owned()),
+        backoff_limit: if indexed { None } else { retries },
+        backoff_limit_per_index: if indexed { retries } else { None },
+        active_deadline_seconds: deadline.and_then(|seconds| i64::try_from(seconds).ok()),
+        // A permit must not be free while a pod that is being replaced still works.
+        pod_replacement_policy: holds.then(|| "Failed".to_owned()),
+        template,
+        ..JobSpec::default()
+    }
+}
+
+fn container(
+    all: &Manifests,
+    environment: &mut Environment<'_>,
+    stage: &Stage,
+    values: Values<'_>,
+) -> Container {
+    let body = &stage.body;
+    let has_outputs = !body.outputs.is_empty();
+    let command = body.action.as_ref().map(|action| match action {
+        Action::Run(script) => {
+            let script = environment.script(script);
+            vec![
+                "/bin/sh".to_owned(),
+                "-eu".to_owned(),
+                "-c".to_owned(),
+                script,
+            ]
+        }
+        Action::Exec(words) => words
+            .iter()
+            .map(|word| environment.argument(word))
+            .collect(),
+    });
+    for (name, value) in &body.env {
+        environment.own(name, value);
+    }
+    let mut variables = std::mem::take(&mut environment.variables);
+    if has_outputs {
+        let path = k8s_openapi::api::core::v1::EnvVar {
+            name: OUTPUT_VARIABLE.to_owned(),
+            value: Some(OUTPUT_PATH.to_owned()),
+            value_from: None,
+        };
+        variables.insert(0, path);
+    }
+    let mounts: Vec<VolumeMount> = body
+        .mounts
+        .iter()
+        .map(|mount| VolumeMount {
+            name: all.pipeline.workspaces[mount.workspace].name.text.clone(),
+            mount_path: mount.path.clone(),
+            ..VolumeMount::default()
+        })
+        .collect();
+    Container {
+        name: "main".to_owned(),
+        image: body.image.as_ref().and_then(|image| values.text(image)),
+        command,
+        env: (!variables.is_empty()).then_some(variables),
+        resources: resources(body, values),
+        termination_message_path: has_outputs.then(|| OUTPUT_PATH.to_owned()),
+        volume_mounts: (!mounts.is_empty()).then_some(mounts),
+        ..Container::default()
+    }
+}
+
+fn resources(body: &Body, values: Values<'_>) -> Option<ResourceRequirements> {
+    let cpu = values
+        .quantity(&body.cpu)
+        .map(|cpu| ("cpu".to_owned(), Quantity(cpu)));
+    let memory = values
+        .quantity(&body.memory)
+        .map(|m| ("memory".to_owned(), Quantity(m)));
+    let limits: BTreeMap<String, Quantity> = memory.clone().into_iter().collect();
+    let requests: BTreeMap<String, Quantity> = cpu.into_iter().chain(memory).collect();
+    (!requests.is_empty()).then(|| ResourceRequirements {
+        requests: Some(requests),
+        limits: (!limits.is_empty()).then_some(limits),
+        claims: None,
+    })
+}
+
+fn pod(all: &Manifests, body: &Body, values: Values<'_>, container: Container) -> PodSpec {
+    let mut used: Vec<usize> = body.mounts.iter().map(|mount| mount.workspace).collect();
+    used.sort_unstable();
+    used.dedup();
+    let volumes: Vec<Volume> = used
+        .into_iter()
+        .map(|workspace| Volume {
+            name: all.pipeline.workspaces[workspace].name.text.clone(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: workspace_name(all, workspace),
+                read_only: None,
+            }),
+            ..Volume::default()
+        })
+        .collect();
+    let text = |text: &Option<crate::pipeline::Text>| text.as_ref().and_then(|t| values.text(t));
+    PodSpec {
+        containers: vec![container],
+        restart_policy: Some("Never".to_owned()),
+        service_account_name: text(&body.service_account),
+        priority_class_name: text(&body.priority_class),
+        volumes: (!volumes.is_empty()).then_some(volumes),
+        ..PodSpec::default()
+    }
+}
+
+fn labels(
+    all: &Manifests,
+    plan: &JobPlan,
+    stage: &Stage,
+    values: Values<'_>,
+) -> BTreeMap<String, String> {
+    let mut labels = texts(values, &stage.body.labels);
+    labels.extend(run_labels(&all.pipeline, &all.plan.run));
+    labels.insert(label::STAGE.to_owned(), stage.name.text.clone());
+    labels.insert(
+        label::ROLE.to_owned(),
+        role(stage.finally).word().to_owned(),
+    );
+    if let Some(slug) = &plan.slug {
+        labels.insert(label::ITEM.to_owned(), slug.clone());
+    }
+    if values.is_true(&stage.body.may_fail) {
+        labels.insert(label::MAY_FAIL.to_owned(), "true".to_owned());
+    }
+    labels
+}
+
+fn texts(
+    values: Values<'_>,
+    map: &indexmap::IndexMap<String, crate::pipeline::Text>,
+) -> BTreeMap<String, String> {
+    map.iter()
+        .filter_map(|(name, text)| Some((name.clone(), values.text(text)?)))
+        .collect()
+}
+
+fn holds(all: &Manifests, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
+    let mut holds: Vec<Hold> = stage
+        .holding
+        .iter()
+        .map(|hold| {
+            let ledger = &all.pipeline.ledgers[hold.ledger];
+            let asked = values
+                .int(&hold.permits)
+                .and_then(|n| u32::try_from(n).ok());
+            let permits = if ledger.kind == LedgerKind::Lease {
+                1
+            } else {
+                asked.unwrap_or(1)
+            };
+            Hold {
+                kind: ledger.kind,
+                name: ledger_name(&all.pipeline, hold.ledger),
+                permits,
+            }
+        })
+        .collect();
+    holds.sort();
+    holds
+}
+
+/// Tells one Job from another of the same name.
+fn content_hash(job: &Job) -> String {
+    let bytes = serde_json::to_vec(job).unwrap_or_default();
+    Sha256::digest(bytes)[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,100 @@
+//! Names of objects: what is written in the source, cut and cleaned until Kubernetes takes it.
+
+use sha2::{Digest, Sha256};
+
+use crate::limits::NAME_MAX;
+
+/// The first six hexadecimal digits of a text's SHA-256.
+pub(crate) fn short_hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes())[..3]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The part of a name that stands for one item of a fan-out, at most `room` characters: the value in
+/// lower case with `-` for every other character. Where anything had to be changed, or where the
+/// result is taken, six digits of the value's hash are appended.
+///
+/// `take` says whether a slug is still free, and takes it.
+pub(crate) fn slug(value: &str, room: usize, mut take: impl FnMut(&str) -> bool) -> String {
+    let cleaned: String = value
+        .chars()
+        .map(|c| c.to_ascii_lowercase())
+        .map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let plain = cleaned.trim_matches('-');
+    if plain == value && (1..=room).contains(&plain.len()) && take(plain) {
+        return plain.to_owned();
+    }
+    with_hash(plain, value, room, take)
+}
+
+fn with_hash(plain: &str, value: &str, room: usize, mut take: impl FnMut(&str) -> bool) -> String {
+    let mut salted = value.to_owned();
+    loop {
+        let hash = short_hash(&salted);
+        let head: String = plain
+            .chars()
+            .take(room.saturating_sub(hash.len() + 1))
+            .collect();
+        let head = head.trim_end_matches('-');
+        let name = if head.is_empty() {
+            hash
+        } else {
+            format!("{head}-{hash}")
+        };
+        if take(&name) {
+            return name;
+        }
+        // Two values with the same six digits: take the digits of something else, always the same.
+        salted.push('+');
+    }
+}
+
+/// Whether a text can name an object, be a label's value and a pod's host name.
+pub(crate) fn is_object_name(text: &str) -> bool {
+    let alnum = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    (1..=NAME_MAX).contains(&bytes.len())
+        && bytes.iter().all(|byte| alnum(byte) || *byte == b'-')
+        && bytes.first().is_some_and(alnum)
+        && bytes.last().is_some_and(alnum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn slug_is_the_value_where_it_can_be_and_never_repeats() {
+        let mut taken = HashSet::new();
+        let table = [
+            ("eu", 20, "eu"),
+            ("eu", 20, "eu-4d0282"),
+            ("EU", 20, "eu-9170a8"),
+            ("-1", 20, "1-1bad6b"),
+            ("a/b", 20, "a-b-c14cdd"),
+            ("a-very-long-region", 12, "a-ver-4f40df"),
+            ("日本", 20, "cf2abf"),
+            ("", 20, "e3b0c4"),
+        ];
+        for (value, room, expected) in table {
+            assert_eq!(
+                slug(value, room, |slug| taken.insert(slug.to_owned())),
+                expected,
+                "{value}"
+            );
+        }
+        assert_eq!(taken.len(), table.len());
+        assert!(taken.iter().all(|slug| is_object_name(slug)), "{taken:?}");
+    }
+}

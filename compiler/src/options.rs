@@ -1,0 +1,61 @@
+//! What the command line gives.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value as Json};
+
+/// Reads an imported file: its path, relative to the root file's folder, and what went wrong.
+pub(crate) type ReadImport<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// What the command line gives. The result of compiling depends on nothing else but the text.
+#[derive(Clone)]
+pub struct Options<'a> {
+    /// The run's name (`--run`); without it, the pipeline's.
+    pub run: Option<String>,
+    /// The namespace that objects are given; without it they name none.
+    pub namespace: Option<String>,
+    /// `--set NAME=TEXT`, in order; of two for one parameter the last counts. The text is read by
+    /// the parameter's type: a string as it is, a list as JSON or separated by commas.
+    pub set: Vec<(String, String)>,
+    /// `--params FILE`, parsed. `--set` goes before it.
+    pub params: Map<String, Json>,
+    /// What `run.date` and `run.time` say, in UTC.
+    pub now: Timestamp,
+    /// Reads imported files.
+    pub read_import: ReadImport<'a>,
+    /// A parameter without a value is no error: see [`crate::check`].
+    pub(crate) check: bool,
+}
+
+impl Options<'_> {
+    /// Nothing given, and imports can't be read.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            run: None,
+            namespace: None,
+            set: Vec::new(),
+            params: Map::new(),
+            now,
+            read_import: &|_| Err("imports can't be read here".to_owned()),
+            check: false,
+        }
+    }
+
+    /// The run's name.
+    pub(crate) fn run_name(&self, pipeline: &str) -> String {
+        self.run.clone().unwrap_or_else(|| pipeline.to_owned())
+    }
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Options")
+            .field("run", &self.run)
+            .field("namespace", &self.namespace)
+            .field("set", &self.set)
+            .field("params", &self.params)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}

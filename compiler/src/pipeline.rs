@@ -1,0 +1,387 @@
+//! The pipeline with every name resolved and every type known: what the rules look at and what the
+//! plan is made from.
+//!
+//! What enters: nothing but what `resolve` puts together. What leaves: plain data. What must never
+//! happen here: a name that is still text, unless it is the name of something in the cluster.
+
+use indexmap::IndexMap;
+use konductor_api::LedgerKind;
+use konductor_dsl::Span;
+
+use crate::value::{Type, Value};
+
+/// A name where it is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    pub text: String,
+    pub span: Span,
+}
+
+/// The whole pipeline.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub name: Name,
+    pub description: Option<Text>,
+    pub timeout: Option<Setting>,
+    pub keep: Option<Setting>,
+    pub fail_fast: Option<Setting>,
+    pub params: Vec<Param>,
+    pub ledgers: Vec<Ledger>,
+    pub workspaces: Vec<Workspace>,
+    pub approvals: Vec<Approval>,
+    pub stages: Vec<Stage>,
+}
+
+impl Pipeline {
+    /// Whether every parameter has a value, so that a run can be planned.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.params.iter().all(|param| param.value.is_some())
+            && self.stages.iter().all(|stage| stage.items.is_some())
+    }
+}
+
+/// A parameter.
+#[derive(Debug)]
+pub(crate) struct Param {
+    pub name: Name,
+    pub ty: Type,
+    /// What it is in this run; unknown where a file is only checked.
+    pub value: Option<Value>,
+}
+
+/// A Semaphore or a Lease.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub kind: LedgerKind,
+    pub name: Name,
+    /// It exists in the cluster under its bare name: nothing is emitted.
+    pub external: bool,
+    /// Of a Semaphore.
+    pub permits: Option<Setting>,
+    /// Of a Lease.
+    pub ttl: Option<Setting>,
+}
+
+/// Storage that stages share.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub name: Name,
+    pub external: bool,
+    pub size: Option<Setting>,
+    /// Mounted by many nodes at once.
+    pub many: bool,
+    pub storage_class: Option<Text>,
+}
+
+/// People who must agree.
+#[derive(Debug)]
+pub(crate) struct Approval {
+    pub name: Name,
+    pub after: Vec<Dependency>,
+    pub when: Option<When>,
+    pub approvers: Option<Setting>,
+    pub timeout: Option<Setting>,
+}
+
+/// One stage, its body merged from defaults, templates and its own.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub name: Name,
+    pub finally: bool,
+    pub loops: Vec<Loop>,
+    /// The fan-out's items, in source order; unknown where a parameter has no value. Without `for`
+    /// there is one, of no values.
+    pub items: Option<Vec<Item>>,
+    pub after: Vec<Dependency>,
+    pub when: Option<When>,
+    pub holding: Vec<Hold>,
+    pub quorum: Option<Setting>,
+    pub body: Body,
+}
+
+impl Stage {
+    /// Whether it has a `for`.
+    pub(crate) fn is_fan_out(&self) -> bool {
+        !self.loops.is_empty()
+    }
+}
+
+/// One variable of a `for`.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    pub name: Name,
+    pub ty: Type,
+    /// It counts a range that begins with 0.
+    pub counts_from_zero: bool,
+}
+
+/// One element of a fan-out: a value for each variable.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub values: Vec<Value>,
+}
+
+impl Item {
+    /// How people see it: `eu`, or `linux, 3`.
+    pub(crate) fn text(&self) -> String {
+        let keys: Vec<String> = self.values.iter().map(Value::key).collect();
+        keys.join(", ")
+    }
+}
+
+/// One entry of `after`, or one that a use of an output added.
+#[derive(Clone, Debug)]
+pub(crate) struct Dependency {
+    pub target: Target,
+    pub state: State,
+    pub span: Span,
+}
+
+/// What a dependency waits for.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A stage, or one item of it.
+    Stage {
+        stage: usize,
+        address: Option<Vec<Term>>,
+    },
+    /// An approval.
+    Approval(usize),
+    /// One of several.
+    Any(Vec<Dependency>),
+    /// A run of another pipeline.
+    Pipeline {
+        namespace: Option<String>,
+        name: String,
+        within: Option<u64>,
+    },
+    /// A Gate in the cluster.
+    Gate {
+        namespace: Option<String>,
+        name: String,
+    },
+    /// A Barrier in the cluster.
+    Barrier {
+        namespace: Option<String>,
+        name: String,
+    },
+}
+
+/// The end that a dependency waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum State {
+    Succeeded,
+    Failed,
+    Skipped,
+    Finished,
+}
+
+/// A condition, and where it is written.
+#[derive(Debug)]
+pub(crate) struct When {
+    pub expr: Expr,
+    pub span: Span,
+}
+
+/// Permits, or a Lease, that a stage holds while it runs.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub ledger: usize,
+    pub permits: Option<Setting>,
+    pub span: Span,
+}
+
+/// A scalar that an attribute takes: written as a literal, or as a parameter or loop variable.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub term: Term,
+    pub span: Span,
+}
+
+/// What a stage does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Body {
+    pub action: Option<Action>,
+    pub image: Option<Text>,
+    pub env: IndexMap<String, EnvValue>,
+    pub outputs: Vec<Output>,
+    pub retries: Option<Setting>,
+    pub timeout: Option<Setting>,
+    pub may_fail: Option<Setting>,
+    pub cpu: Option<Setting>,
+    pub memory: Option<Setting>,
+    pub mounts: Vec<Mount>,
+    pub service_account: Option<Text>,
+    pub priority_class: Option<Text>,
+    pub queue: Option<Text>,
+    pub labels: IndexMap<String, Text>,
+    pub annotations: IndexMap<String, Text>,
+}
+
+/// How a stage's container starts.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// A script for `/bin/sh -eu`.
+    Run(Text),
+    /// A program and its arguments.
+    Exec(Vec<Text>),
+}
+
+/// The value of an environment variable.
+#[derive(Clone, Debug)]
+pub(crate) enum EnvValue {
+    /// Text.
+    Text(Text),
+    /// A key of a Secret.
+    Secret { name: String, key: String },
+    /// A key of a ConfigMap.
+    Config { name: String, key: String },
+}
+
+/// A value that a stage hands on.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub name: Name,
+    pub ty: Type,
+    pub default: Option<Value>,
+}
+
+/// A workspace in a stage's container.
+#[derive(Clone, Debug)]
+pub(crate) struct Mount {
+    pub workspace: usize,
+    pub path: String,
+    pub span: Span,
+}
+
+/// A text with interpolations.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pub pieces: Vec<Piece>,
+    pub span: Span,
+}
+
+/// A part of a text.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    Literal(String),
+    Reference(Reference),
+}
+
+/// A use of something's value.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    pub source: Source,
+    pub ty: Type,
+    pub span: Span,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Known from the start: `run.name`, `run.date`.
+    Constant { name: &'static str, value: Value },
+    /// A parameter, or a field of it.
+    Param { param: usize, field: Option<String> },
+    /// A loop variable of the stage, or a field of it.
+    Loop {
+        variable: usize,
+        name: String,
+        field: Option<String>,
+    },
+    /// What another stage hands on.
+    Output {
+        stage: usize,
+        address: Vec<Term>,
+        output: usize,
+    },
+    /// The fencing token of a held Lease.
+    Token { ledger: usize },
+    /// The path of a mounted workspace.
+    Workspace { workspace: usize },
+    /// How the run's stages ended.
+    RunOutcome,
+    /// What a template's parameter stands for.
+    Argument { name: String, value: Box<Term> },
+}
+
+impl Source {
+    /// Whether it is known only while the run goes on.
+    pub(crate) fn is_run_time(&self) -> bool {
+        match self {
+            Self::Output { .. } | Self::Token { .. } | Self::RunOutcome => true,
+            Self::Argument { value, .. } => value.is_run_time(),
+            Self::Constant { .. }
+            | Self::Param { .. }
+            | Self::Loop { .. }
+            | Self::Workspace { .. } => false,
+        }
+    }
+}
+
+/// A value in an expression, an address or an attribute.
+#[derive(Clone, Debug)]
+pub(crate) enum Term {
+    Value(Value),
+    Reference(Reference),
+    Text(Text),
+    List(Vec<Term>),
+}
+
+impl Term {
+    /// Whether it is known only while the run goes on.
+    pub(crate) fn is_run_time(&self) -> bool {
+        match self {
+            Self::Value(_) => false,
+            Self::Reference(reference) => reference.source.is_run_time(),
+            Self::Text(text) => text.references().any(|r| r.source.is_run_time()),
+            Self::List(terms) => terms.iter().any(Self::is_run_time),
+        }
+    }
+}
+
+impl Text {
+    /// The references in it, in order.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Literal(_) => None,
+            Piece::Reference(reference) => Some(reference),
+        })
+    }
+
+    /// The text, where nothing in it is a reference.
+    pub(crate) fn plain(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [] => Some(""),
+            [Piece::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub(crate) enum Expr {
+    Or(Vec<Expr>),
+    And(Vec<Expr>),
+    Not(Box<Expr>),
+    /// A value that is true or false by itself.
+    Bool(Term),
+    Compare {
+        operator: Operator,
+        left: Term,
+        right: Term,
+    },
+}
+
+/// How two values are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    In,
+}

@@ -1,0 +1,446 @@
+//! The Gates of a run: one for each distinct set of dependencies.
+
+use std::collections::{HashMap, HashSet};
+
+use konductor_api::limits::GATE_CONDITIONS_MAX;
+use konductor_api::{ConditionKind, ConditionState, Duration, GateCondition};
+
+use super::job::{Jobs, base, term_varies};
+use super::{Dag, Plan};
+use crate::eval::{Condition, Truth, Values};
+use crate::name::short_hash;
+use crate::pipeline::{Dependency, Expr, Pipeline, Source, State, Target, Term, When};
+
+/// One Gate to be.
+#[derive(Debug)]
+pub(crate) struct GatePlan {
+    pub name: String,
+    pub key: GateKey,
+}
+
+/// What tells one Gate from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GateKey {
+    /// One of the leaves is enough.
+    pub any: bool,
+    /// Sorted, each once.
+    pub leaves: Vec<Leaf>,
+    pub when: Option<String>,
+}
+
+/// One condition of a Gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Leaf {
+    pub target: LeafTarget,
+    pub state: State,
+}
+
+/// What a condition is about, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum LeafTarget {
+    /// Every main Job of this run has ended.
+    Run,
+    Job(usize),
+    /// The Barrier over a stage's items.
+    Stage(usize),
+    Approval(usize),
+    Gate(usize),
+    /// Something in the cluster, see [`Gates::external`].
+    External(usize),
+}
+
+/// All Gates of a run; a Gate comes after those it names.
+#[derive(Debug, Default)]
+pub(crate) struct Gates {
+    pub list: Vec<GatePlan>,
+    /// For each Job, its Gate.
+    pub of_job: Vec<Option<usize>>,
+    /// Conditions on objects that are not this run's.
+    pub external: Vec<GateCondition>,
+}
+
+/// Plans the Gates, and the Barriers that they need.
+pub(crate) fn plan_gates(pipeline: &Pipeline, dag: &Dag, run: &str, jobs: Jobs) -> Plan {
+    let stages = pipeline.stages.len();
+    let through = |node| {
+        node >= stages
+            || jobs
+                .whole(node)
+                .is_none_or(|job: usize| !jobs.list[job].skipped)
+    };
+    let reduced = dag.reduced(through);
+    let mut planner = Planner {
+        pipeline,
+        jobs: &jobs,
+        gates: Gates::default(),
+        by_key: HashMap::new(),
+        names: HashSet::new(),
+        external_by_key: HashMap::new(),
+        stage_barriers: vec![false; stages],
+    };
+    for (index, whole) in reduced.iter().take(stages).enumerate() {
+        planner.stage(run, index, whole);
+    }
+    let approval_gates: Vec<Option<usize>> = pipeline
+        .approvals
+        .iter()
+        .enumerate()
+        .map(|(index, approval)| {
+            let name = format!("{run}-{}", approval.name.text);
+            let whole = reduced
+                .get(stages + index)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            let waits = Waits {
+                after: &approval.after,
+                when: &approval.when,
+                finally: false,
+                whole,
+            };
+            planner.gate(&name, &waits, Values::of(pipeline))
+        })
+        .collect();
+    let (gates, stage_barriers) = (planner.gates, planner.stage_barriers);
+    Plan {
+        run: run.to_owned(),
+        jobs,
+        gates,
+        stage_barriers,
+        approval_gates,
+    }
+}
+
+/// What a stage or an approval waits for.
+struct Waits<'a> {
+    after: &'a [Dependency],
+    when: &'a Option<When>,
+    finally: bool,
+    /// The nodes whose whole success it must wait for by itself.
+    whole: &'a [usize],
+}
+
+struct Planner<'a> {
+    pipeline: &'a Pipeline,
+    jobs: &'a Jobs,
+    gates: Gates,
+    by_key: HashMap<GateKey, usize>,
+    names: HashSet<String>,
+    external_by_key: HashMap<String, usize>,
+    stage_barriers: Vec<bool>,
+}
+
+impl Planner<'_> {
+    fn stage(&mut self, run: &str, index: usize, whole: &[usize]) {
+        let (pipeline, jobs) = (self.pipeline, self.jobs);
+        let stage = &pipeline.stages[index];
+        let waits = Waits {
+            after: &stage.after,
+            when: &stage.when,
+            finally: stage.finally,
+            whole,
+        };
+        let varies = stage.after.iter().any(dependency_varies)
+            || stage
+                .when
+                .as_ref()
+                .is_some_and(|when| expr_varies(&when.expr));
+        let mut shared = None;
+        for job in jobs.of_stage(index) {
+            let plan = &jobs.list[job];
+            let gate = match (plan.skipped, varies, shared) {
+                (true, _, _) => None,
+                (false, true, _) => self.gate(&plan.name, &waits, plan.values(pipeline)),
+                (false, false, Some(gate)) => gate,
+                (false, false, None) => {
+                    let gate = self.gate(&base(run, stage), &waits, plan.values(pipeline));
+                    shared = Some(gate);
+                    gate
+                }
+            };
+            self.gates.of_job.push(gate);
+        }
+    }
+
+    /// The Gate for what is waited for; `None` where that is nothing.
+    fn gate(&mut self, name: &str, waits: &Waits<'_>, values: Values<'_>) -> Option<usize> {
+        let when = waits.when.as_ref().and_then(|when| self.cel(when, values));
+        let mut read = Vec::new();
+        if let (Some(_), Some(condition)) = (&when, waits.when) {
+            jobs_read(&condition.expr, &mut |stage, address| {
+                read.extend(self.jobs.addressed(stage, address, values));
+            });
+        }
+        let mut leaves = Vec::new();
+        let mut choices = Vec::new();
+        if waits.finally {
+            leaves.push(Leaf {
+                target: LeafTarget::Run,
+                state: State::Finished,
+            });
+        }
+        for dependency in waits.after {
+            match &dependency.target {
+                Target::Any(parts) => choices.push(self.choice(parts, values)),
+                _ if self.is_reduced(dependency, waits.whole, &read) => {}
+                _ => leaves.extend(self.leaf(dependency, values)),
+            }
+        }
+        for choice in &mut choices {
+            choice.sort_unstable();
+            choice.dedup();
+        }
+        let any = match (leaves.as_slice(), choices.as_slice()) {
+            ([], [choice]) => {
+                leaves.clone_from(choice);
+                true
+            }
+            _ => {
+                for choice in choices {
+                    leaves.extend(self.sub_gate(name, true, choice));
+                }
+                false
+            }
+        };
+        leaves.sort_unstable();
+        leaves.dedup();
+        if leaves.is_empty() {
+            return None;
+        }
+        let leaves = self.tree(name, any, leaves, &read);
+        let any = any && leaves.len() > 1;
+        Some(self.intern(name.to_owned(), GateKey { any, leaves, when }))
+    }
+
+    fn cel(&self, when: &When, values: Values<'_>) -> Option<String> {
+        let job_name = |stage: usize, address: &[Term]| {
+            let job = self.jobs.addressed(stage, address, values)?;
+            Some(self.jobs.list[job].name.clone())
+        };
+        let condition = Condition {
+            values,
+            pipeline: self.pipeline,
+            job_name: &job_name,
+        };
+        match condition.truth(&when.expr) {
+            Truth::RunTime(cel) => Some(cel),
+            Truth::Known(_) | Truth::Unknown => None,
+        }
+    }
+
+    /// Whether a dependency is met whenever another one of the same stage is. What `when` reads
+    /// stays: a Gate knows the outputs of the Jobs it waits for itself.
+    fn is_reduced(&self, dependency: &Dependency, whole: &[usize], read: &[usize]) -> bool {
+        if dependency.state != State::Succeeded {
+            return false;
+        }
+        match &dependency.target {
+            Target::Stage {
+                stage,
+                address: None,
+            } => {
+                let job = self.jobs.whole(*stage);
+                !whole.contains(stage) && !job.is_some_and(|job| read.contains(&job))
+            }
+            Target::Approval(approval) => !whole.contains(&(self.pipeline.stages.len() + approval)),
+            _ => false,
+        }
+    }
+
+    fn choice(&mut self, parts: &[Dependency], values: Values<'_>) -> Vec<Leaf> {
+        let mut leaves = Vec::new();
+        for part in parts {
+            match &part.target {
+                Target::Any(inner) => leaves.extend(self.choice(inner, values)),
+                _ => leaves.extend(self.leaf(part, values)),
+            }
+        }
+        leaves
+    }
+
+    fn leaf(&mut self, dependency: &Dependency, values: Values<'_>) -> Option<Leaf> {
+        let target = match &dependency.target {
+            Target::Stage {
+                stage,
+                address: Some(address),
+            } => LeafTarget::Job(self.jobs.addressed(*stage, address, values)?),
+            Target::Stage {
+                stage,
+                address: None,
+            } => match self.jobs.whole(*stage) {
+                Some(job) => LeafTarget::Job(job),
+                None => {
+                    self.stage_barriers[*stage] = true;
+                    LeafTarget::Stage(*stage)
+                }
+            },
+            Target::Approval(approval) => LeafTarget::Approval(*approval),
+            Target::Any(_) => return None,
+            Target::Pipeline { .. } | Target::Gate { .. } | Target::Barrier { .. } => {
+                LeafTarget::External(self.external(dependency))
+            }
+        };
+        Some(Leaf {
+            target,
+            state: dependency.state,
+        })
+    }
+
+    fn external(&mut self, dependency: &Dependency) -> usize {
+        let condition = external_condition(dependency);
+        let key = format!("{condition:?}");
+        let next = self.gates.external.len();
+        let index = *self.external_by_key.entry(key).or_insert(next);
+        if index == next {
+            self.gates.external.push(condition);
+        }
+        index
+    }
+
+    /// Cuts a long list into Gates of their own, until what is left fits one.
+    fn tree(&mut self, name: &str, any: bool, leaves: Vec<Leaf>, read: &[usize]) -> Vec<Leaf> {
+        if leaves.len() <= GATE_CONDITIONS_MAX {
+            return leaves;
+        }
+        let is_read =
+            |leaf: &Leaf| matches!(leaf.target, LeafTarget::Job(job) if read.contains(&job));
+        let (mut kept, rest): (Vec<Leaf>, Vec<Leaf>) = leaves.into_iter().partition(is_read);
+        let room = GATE_CONDITIONS_MAX - kept.len().min(GATE_CONDITIONS_MAX - 1);
+        let mut rest = rest;
+        while rest.len() > room {
+            let chunks = rest.chunks(GATE_CONDITIONS_MAX).map(<[Leaf]>::to_vec);
+            rest = chunks
+                .filter_map(|chunk| self.sub_gate(name, any, chunk))
+                .collect();
+        }
+        kept.extend(rest);
+        kept.sort_unstable();
+        kept
+    }
+
+    /// A Gate for a part of what another waits for. One leaf needs none.
+    fn sub_gate(&mut self, name: &str, any: bool, leaves: Vec<Leaf>) -> Option<Leaf> {
+        if leaves.len() < 2 {
+            return leaves.first().copied();
+        }
+        let leaves = self.tree(name, any, leaves, &[]);
+        let named = format!("{name}-{}", short_hash(&format!("{any} {leaves:?}")));
+        let gate = self.intern(
+            named,
+            GateKey {
+                any,
+                leaves,
+                when: None,
+            },
+        );
+        Some(Leaf {
+            target: LeafTarget::Gate(gate),
+            state: State::Succeeded,
+        })
+    }
+
+    fn intern(&mut self, name: String, key: GateKey) -> usize {
+        if let Some(known) = self.by_key.get(&key) {
+            return *known;
+        }
+        let mut unique = name;
+        while !self.names.insert(unique.clone()) {
+            unique = format!("{unique}-{}", short_hash(&format!("{key:?}")));
+        }
+        let index = self.gates.list.len();
+        self.by_key.insert(key.clone(), index);
+        self.gates.list.push(GatePlan { name: unique, key });
+        index
+    }
+}
+
+fn external_condition(dependency: &Dependency) -> GateCondition {
+    let bare = GateCondition {
+        kind: ConditionKind::Gate,
+        name: None,
+        namespace: None,
+        selector: None,
+        count: None,
+        pipeline: None,
+        within: None,
+        state: condition_state(ConditionKind::Gate, dependency.state),
+    };
+    match dependency.target.clone() {
+        Target::Gate { namespace, name } => GateCondition {
+            name: Some(name),
+            namespace,
+            ..bare
+        },
+        Target::Barrier { namespace, name } => GateCondition {
+            kind: ConditionKind::Barrier,
+            name: Some(name),
+            namespace,
+            ..bare
+        },
+        Target::Pipeline {
+            namespace,
+            name,
+            within,
+        } => GateCondition {
+            kind: ConditionKind::Run,
+            pipeline: Some(name),
+            namespace,
+            within: within.map(Duration::from_millis),
+            state: ConditionState::Succeeded,
+            ..bare
+        },
+        Target::Stage { .. } | Target::Approval(_) | Target::Any(_) => bare,
+    }
+}
+
+/// The word for a state, which depends on the kind it is about.
+pub(crate) fn condition_state(kind: ConditionKind, state: State) -> ConditionState {
+    match (state, kind) {
+        (State::Succeeded, ConditionKind::Job) => ConditionState::Complete,
+        (State::Succeeded, ConditionKind::Run) => ConditionState::Succeeded,
+        (State::Succeeded, ConditionKind::Barrier | ConditionKind::Gate) => ConditionState::Open,
+        (State::Failed, _) => ConditionState::Failed,
+        (State::Skipped, _) => ConditionState::Skipped,
+        (State::Finished, _) => ConditionState::Finished,
+    }
+}
+
+/// Whether what a dependency waits for depends on the item.
+pub(crate) fn dependency_varies(dependency: &Dependency) -> bool {
+    match &dependency.target {
+        Target::Stage {
+            address: Some(address),
+            ..
+        } => address.iter().any(term_varies),
+        Target::Any(parts) => parts.iter().any(dependency_varies),
+        _ => false,
+    }
+}
+
+fn expr_varies(expr: &Expr) -> bool {
+    match expr {
+        Expr::Or(parts) | Expr::And(parts) => parts.iter().any(expr_varies),
+        Expr::Not(inner) => expr_varies(inner),
+        Expr::Bool(term) => term_varies(term),
+        Expr::Compare { left, right, .. } => term_varies(left) || term_varies(right),
+    }
+}
+
+/// Calls `found` for every output that a condition reads.
+fn jobs_read(expr: &Expr, found: &mut dyn FnMut(usize, &[Term])) {
+    let mut term = |term: &Term| {
+        if let Term::Reference(reference) = term
+            && let Source::Output { stage, address, .. } = &reference.source
+        {
+            found(*stage, address);
+        }
+    };
+    match expr {
+        Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|part| jobs_read(part, found)),
+        Expr::Not(inner) => jobs_read(inner, found),
+        Expr::Bool(only) => term(only),
+        Expr::Compare { left, right, .. } => {
+            term(left);
+            term(right);
+        }
+    }
+}

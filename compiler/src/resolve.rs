@@ -1,0 +1,240 @@
+//! Names and types: the syntax tree becomes a [`Pipeline`].
+//!
+//! What enters: the files, and what the command line gives. What leaves: a pipeline with as much as
+//! could be understood, and diagnostics; where one of them is an error, nothing is planned. What
+//! must never happen here: a question about the graph or the cluster.
+
+mod body;
+mod declare;
+mod expr;
+mod header;
+mod param;
+mod reference;
+mod resource;
+mod term;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use konductor_dsl::{Diagnostic, ast};
+
+use crate::pipeline::{Ledger, Loop, Output, Param, Pipeline, Reference, Stage, Workspace};
+use crate::{Options, rules};
+use declare::Names;
+use term::Argument;
+
+/// Resolves the pipeline of the root file; `None` where there is none.
+pub(crate) fn resolve(
+    file: &ast::File,
+    options: &Options<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Pipeline> {
+    let Some((pipeline, more)) = file.pipelines.split_first() else {
+        diagnostics.push(rules::one_pipeline::missing(file.source));
+        return None;
+    };
+    diagnostics.extend(
+        more.iter()
+            .map(|other| rules::one_pipeline::second(pipeline, other)),
+    );
+    let mut resolver = Resolver::new(options, pipeline, diagnostics);
+    Some(resolver.pipeline(file, pipeline))
+}
+
+/// What is known while a pipeline is being resolved.
+struct Resolver<'a> {
+    options: &'a Options<'a>,
+    ast: &'a ast::Pipeline,
+    names: Names<'a>,
+    params: Vec<Param>,
+    /// Parameters that are not understood: what uses them is not told about.
+    broken: HashSet<&'a str>,
+    ledgers: Vec<Ledger>,
+    workspaces: Vec<Workspace>,
+    /// Of each stage, before its header and body are looked at.
+    signatures: Vec<Signature>,
+    defaults: Vec<&'a ast::Body>,
+    used: Used,
+    /// The outputs that the stage at hand reads.
+    reads: Vec<Read>,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+/// What something refers to, by index.
+#[derive(Default)]
+struct Used {
+    params: BTreeSet<usize>,
+    ledgers: BTreeSet<usize>,
+    workspaces: BTreeSet<usize>,
+    /// Stage and output.
+    outputs: BTreeSet<(usize, usize)>,
+}
+
+/// What other stages may know of a stage.
+struct Signature {
+    loops: Vec<Loop>,
+    items: Option<Vec<crate::pipeline::Item>>,
+    outputs: Vec<Output>,
+}
+
+/// A use of another stage's output.
+struct Read {
+    reference: Reference,
+    /// In the stage's `when`.
+    in_when: bool,
+}
+
+/// What a reference can mean at some place.
+#[derive(Clone, Copy)]
+struct Scope<'s> {
+    loops: &'s [Loop],
+    /// In a template: its parameters, and nothing else.
+    arguments: Option<&'s [Argument]>,
+    /// The stage that the place belongs to.
+    stage: Option<usize>,
+    held: &'s [usize],
+    mounted: &'s [usize],
+    finally: bool,
+}
+
+impl Scope<'_> {
+    /// Where there are parameters and nothing else.
+    const PIPELINE: Scope<'static> = Scope {
+        loops: &[],
+        arguments: None,
+        stage: None,
+        held: &[],
+        mounted: &[],
+        finally: false,
+    };
+}
+
+/// When a value must be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Time {
+    /// Before the run.
+    Compile,
+    /// When the container starts.
+    Run,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(
+        options: &'a Options<'a>,
+        pipeline: &'a ast::Pipeline,
+        diagnostics: &'a mut Vec<Diagnostic>,
+    ) -> Self {
+        let names = Names::collect(pipeline, diagnostics);
+        let defaults = pipeline.items.iter().filter_map(|item| match item {
+            ast::Item::Defaults(defaults) => Some(&defaults.body),
+            _ => None,
+        });
+        Self {
+            options,
+            ast: pipeline,
+            names,
+            params: Vec::new(),
+            broken: HashSet::new(),
+            ledgers: Vec::new(),
+            workspaces: Vec::new(),
+            signatures: Vec::new(),
+            defaults: defaults.collect(),
+            used: Used::default(),
+            reads: Vec::new(),
+            diagnostics,
+        }
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn pipeline(&mut self, file: &'a ast::File, ast: &'a ast::Pipeline) -> Pipeline {
+        for import in &file.imports {
+            self.report(rules::unsupported::report("import", import.span));
+        }
+        for template in &file.templates {
+            self.report(rules::unsupported::report("template", template.name.span));
+        }
+        for item in &ast.items {
+            if let ast::Item::Schedule(schedule) = item {
+                self.report(rules::unsupported::report("schedule", schedule.span));
+            }
+        }
+        self.resolve_params();
+        let settings = self.pipeline_attributes();
+        self.resolve_resources();
+        self.names.stages.clone().into_iter().for_each(|stage| {
+            let signature = self.signature(stage);
+            self.signatures.push(signature);
+        });
+        let approvals = self.names.approvals.clone();
+        let approvals = approvals
+            .into_iter()
+            .map(|approval| self.approval(approval))
+            .collect();
+        let stages = self.names.stages.clone().into_iter().enumerate();
+        let mut stages: Vec<Stage> = stages
+            .map(|(index, stage)| self.stage(index, stage))
+            .collect();
+        for (stage, signature) in stages.iter_mut().zip(std::mem::take(&mut self.signatures)) {
+            stage.loops = signature.loops;
+            stage.items = signature.items;
+            stage.body.outputs = signature.outputs;
+        }
+        if !self.diagnostics.iter().any(Diagnostic::is_error) {
+            self.unused(&stages);
+        }
+        Pipeline {
+            name: name(&ast.name),
+            description: settings.description,
+            timeout: settings.timeout,
+            keep: settings.keep,
+            fail_fast: settings.fail_fast,
+            params: std::mem::take(&mut self.params),
+            ledgers: std::mem::take(&mut self.ledgers),
+            workspaces: std::mem::take(&mut self.workspaces),
+            approvals,
+            stages,
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Tells declarations that nothing refers to. After an error it could be the error's fault.
+    fn unused(&mut self, stages: &[Stage]) {
+        let used = &self.used;
+        let params = self
+            .params
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !used.params.contains(i));
+        let params = params.map(|(_, param)| (&param.name, "parameter"));
+        let ledgers = self
+            .ledgers
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !used.ledgers.contains(i));
+        let ledgers = ledgers.map(|(_, ledger)| (&ledger.name, ledger.kind.word()));
+        let workspaces = self.workspaces.iter().enumerate();
+        let workspaces = workspaces.filter(|(i, _)| !used.workspaces.contains(i));
+        let workspaces = workspaces.map(|(_, workspace)| (&workspace.name, "workspace"));
+        let outputs = stages.iter().enumerate().flat_map(|(stage, declared)| {
+            let outputs = declared.body.outputs.iter().enumerate();
+            outputs.filter(move |(output, _)| !used.outputs.contains(&(stage, *output)))
+        });
+        let outputs = outputs.map(|(_, output)| (&output.name, "output"));
+        let all = params.chain(ledgers).chain(workspaces).chain(outputs);
+        self.diagnostics
+            .extend(all.map(|(name, what)| rules::unused::report(name, what)));
+    }
+}
+
+fn name(ast: &ast::Name) -> crate::pipeline::Name {
+    crate::pipeline::Name {
+        text: ast.text.clone(),
+        span: ast.span,
+    }
+}
+
+/// Names and where each is declared.
+type Index<'a> = HashMap<&'a str, usize>;

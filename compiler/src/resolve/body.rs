@@ -1,0 +1,426 @@
+//! Bodies: what a stage does, merged from defaults and its own.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use konductor_dsl::{Span, ast};
+
+use super::declare::Once;
+use super::term::Use;
+use super::{Resolver, Scope, Time};
+use crate::limits::RETRIES_MAX;
+use crate::pipeline::{Action, Body, EnvValue, Mount, Output, Piece, Text};
+use crate::rules;
+use crate::value::Type;
+
+/// What a body may set.
+const ATTRIBUTES: [&str; 13] = [
+    "image",
+    "run",
+    "exec",
+    "env",
+    "retries",
+    "timeout",
+    "may-fail",
+    "resources",
+    "service-account",
+    "priority-class",
+    "queue",
+    "labels",
+    "annotations",
+];
+
+impl<'a> Resolver<'a> {
+    /// The outputs that a stage declares: the defaults' and its own.
+    pub(super) fn outputs(&mut self, stage: &'a ast::Stage) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let mut once = Once::default();
+        let bodies: Vec<&ast::Body> = self.defaults.iter().copied().chain([&stage.body]).collect();
+        for item in bodies.into_iter().flat_map(|body| &body.items) {
+            if let ast::BodyItem::Output(param) = item
+                && once.add(&param.name, "output", self.diagnostics)
+                && let Some(output) = self.declared_output(param)
+            {
+                outputs.push(output);
+            }
+        }
+        outputs
+    }
+
+    fn declared_output(&mut self, ast: &ast::Param) -> Option<Output> {
+        let ty = self.ty(&ast.ty)?;
+        if !ty.is_scalar() {
+            self.report(rules::bad_type::output_is_no_scalar(ast.ty.span, &ty));
+            return None;
+        }
+        let default = match &ast.default {
+            None => None,
+            Some(value) => {
+                let term = self.term(value, &ty, Scope::PIPELINE, Time::Compile)?;
+                crate::eval::Values {
+                    params: &self.params,
+                    item: &[],
+                }
+                .term(&term)
+            }
+        };
+        Some(Output {
+            name: super::name(&ast.name),
+            ty,
+            default,
+        })
+    }
+
+    /// The workspaces that a stage mounts, before its texts are looked at.
+    pub(super) fn mounted(&self, stage: &ast::Stage) -> Vec<usize> {
+        let bodies = self.defaults.iter().copied().chain([&stage.body]);
+        let items = bodies.flat_map(|body| &body.items);
+        items
+            .filter_map(|item| match item {
+                ast::BodyItem::Mount { workspace, .. } => self
+                    .names
+                    .workspace_index
+                    .get(workspace.text.as_str())
+                    .copied(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Resolves a stage's body, merged with what comes before it.
+    pub(super) fn body(&mut self, stage: &'a ast::Stage, scope: Scope<'_>) -> Body {
+        let mut body = Body::default();
+        for defaults in self.defaults.clone() {
+            let layer = self.layer(
+                defaults,
+                Scope {
+                    loops: &[],
+                    ..scope
+                },
+            );
+            overlay(&mut body, layer);
+        }
+        let own = self.layer(&stage.body, scope);
+        overlay(&mut body, own);
+        for (index, mount) in body.mounts.iter().enumerate() {
+            let same = |other: &&Mount| other.path == mount.path;
+            if let Some(first) = body.mounts[..index].iter().find(same) {
+                self.report(rules::mounted_twice::report(mount.span, first.span));
+            }
+        }
+        body
+    }
+
+    /// One body by itself.
+    fn layer(&mut self, ast: &'a ast::Body, scope: Scope<'_>) -> Body {
+        let mut body = Body::default();
+        let mut seen: HashMap<&str, Span> = HashMap::new();
+        let mut action_at: Option<&ast::Key> = None;
+        for item in &ast.items {
+            match item {
+                ast::BodyItem::Output(_) => {}
+                ast::BodyItem::Mount {
+                    workspace,
+                    path,
+                    span,
+                } => {
+                    body.mounts
+                        .extend(self.mount(workspace, path, *span, scope));
+                }
+                ast::BodyItem::Use { span, .. } => {
+                    self.report(rules::unsupported::report("use", *span));
+                }
+                ast::BodyItem::Yaml { kind, .. } => {
+                    let word = match kind.value {
+                        ast::YamlKind::Pod => "pod",
+                        ast::YamlKind::Job => "job",
+                    };
+                    self.report(rules::unsupported::report(word, kind.span));
+                }
+                ast::BodyItem::Attribute(attribute) => {
+                    let key = &attribute.key;
+                    if let Some(first) = seen.insert(&key.text, key.span) {
+                        self.report(rules::duplicate_attribute::report(key, first));
+                        continue;
+                    }
+                    if matches!(key.text.as_str(), "run" | "exec") {
+                        match action_at {
+                            Some(first) => {
+                                self.report(rules::run_and_exec::report(key, first));
+                                continue;
+                            }
+                            None => action_at = Some(key),
+                        }
+                    }
+                    self.attribute(attribute, &mut body, scope);
+                }
+            }
+        }
+        body
+    }
+
+    fn attribute(&mut self, ast: &'a ast::Attribute, body: &mut Body, scope: Scope<'_>) {
+        let value = &ast.value;
+        match ast.key.text.as_str() {
+            "image" => body.image = self.text_value(value, scope, Time::Compile),
+            "run" => body.action = self.script(value, scope).map(Action::Run),
+            "exec" => body.action = self.exec(value, scope).map(Action::Exec),
+            "env" => body.env = self.env(value, scope),
+            "retries" => {
+                body.retries = self.setting(value, &Type::Int(Some(0..=RETRIES_MAX)), scope);
+            }
+            "timeout" => body.timeout = self.duration(value, scope),
+            "may-fail" => body.may_fail = self.setting(value, &Type::Bool, scope),
+            "resources" => self.resources(value, body, scope),
+            "service-account" => {
+                body.service_account = self.text_value(value, scope, Time::Compile)
+            }
+            "priority-class" => body.priority_class = self.text_value(value, scope, Time::Compile),
+            "queue" => body.queue = self.text_value(value, scope, Time::Compile),
+            "labels" => body.labels = self.metadata(value, scope, "label"),
+            "annotations" => body.annotations = self.metadata(value, scope, "annotation"),
+            "node" => self.report(rules::unsupported::report("node", ast.key.span)),
+            _ => self.report(rules::unknown_attribute::report(&ast.key, &ATTRIBUTES)),
+        }
+    }
+
+    fn script(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Text> {
+        let ast::Value::String(ast) = value else {
+            self.report(rules::wrong_type::script(value.span()));
+            return None;
+        };
+        let text = self.text(ast, scope, Time::Run, Use::Script)?;
+        text.references()
+            .for_each(|reference| self.note_reads(reference, false));
+        let quoting = rules::quoting::check(&text);
+        self.diagnostics.extend(quoting);
+        Some(text)
+    }
+
+    fn exec(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Vec<Text>> {
+        let ast::Value::List(list) = value else {
+            self.report(rules::wrong_type::exec(value.span()));
+            return None;
+        };
+        if list.items.is_empty() {
+            self.report(rules::wrong_type::exec(list.span));
+            return None;
+        }
+        let words = list.items.iter().map(|item| self.run_text(item, scope));
+        words.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// A text that may hold what only the run knows.
+    fn run_text(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Text> {
+        let text = self.text_value(value, scope, Time::Run)?;
+        text.references()
+            .for_each(|reference| self.note_reads(reference, false));
+        Some(text)
+    }
+
+    fn env(&mut self, value: &'a ast::Value, scope: Scope<'_>) -> IndexMap<String, EnvValue> {
+        let mut env = IndexMap::new();
+        for entry in self.map_entries(value) {
+            let key = &entry.key;
+            if let Some(problem) = rules::bad_key::env(key) {
+                self.report(problem);
+                continue;
+            }
+            let found = match &entry.value {
+                ast::Value::Call {
+                    kind, name, key, ..
+                } => self.call(kind.value, name, key, scope),
+                other => self.run_text(other, scope).map(EnvValue::Text),
+            };
+            if let Some(EnvValue::Text(text)) = &found {
+                self.diagnostics
+                    .extend(rules::plain_secret::check(key, text));
+            }
+            env.extend(found.map(|found| (key.text.clone(), found)));
+        }
+        env
+    }
+
+    fn call(
+        &mut self,
+        kind: ast::CallKind,
+        name: &ast::Str,
+        key: &ast::Str,
+        scope: Scope<'_>,
+    ) -> Option<EnvValue> {
+        let mut known = |text: &ast::Str| {
+            let resolved = self.text(text, scope, Time::Compile, Use::Other)?;
+            match resolved.plain() {
+                Some(plain) => Some(plain.to_owned()),
+                None => {
+                    self.report(rules::not_here::interpolated_secret(text.span));
+                    None
+                }
+            }
+        };
+        let (name, key) = (known(name)?, known(key)?);
+        Some(match kind {
+            ast::CallKind::Secret => EnvValue::Secret { name, key },
+            ast::CallKind::Config => EnvValue::Config { name, key },
+        })
+    }
+
+    /// Labels or annotations.
+    fn metadata(
+        &mut self,
+        value: &'a ast::Value,
+        scope: Scope<'_>,
+        what: &str,
+    ) -> IndexMap<String, Text> {
+        let mut map = IndexMap::new();
+        for entry in self.map_entries(value) {
+            if let Some(problem) = rules::bad_key::metadata(&entry.key, what) {
+                self.report(problem);
+                continue;
+            }
+            let Some(text) = self.text_value(&entry.value, scope, Time::Compile) else {
+                continue;
+            };
+            let plain = text
+                .pieces
+                .iter()
+                .all(|piece| matches!(piece, Piece::Literal(_)));
+            if what == "label"
+                && plain
+                && let Some(problem) = rules::bad_key::label_value(&text)
+            {
+                self.report(problem);
+                continue;
+            }
+            map.insert(entry.key.text.clone(), text);
+        }
+        map
+    }
+
+    /// The entries of a map with keys of the author's choice, each once.
+    fn map_entries<'m>(&mut self, value: &'m ast::Value) -> Vec<&'m ast::Attribute> {
+        let ast::Value::Map(map) = value else {
+            self.report(rules::wrong_type::no_map(value.span()));
+            return Vec::new();
+        };
+        let mut seen: HashMap<&str, Span> = HashMap::new();
+        let mut entries = Vec::with_capacity(map.entries.len());
+        for entry in &map.entries {
+            match seen.get(entry.key.text.as_str()) {
+                Some(first) => self.report(rules::duplicate_attribute::report(&entry.key, *first)),
+                None => {
+                    seen.insert(&entry.key.text, entry.key.span);
+                    entries.push(entry);
+                }
+            }
+        }
+        entries
+    }
+
+    fn resources(&mut self, value: &ast::Value, body: &mut Body, scope: Scope<'_>) {
+        let ast::Value::Map(map) = value else {
+            self.report(rules::wrong_type::no_map(value.span()));
+            return;
+        };
+        for entry in self.entries(map, &["cpu", "memory"]) {
+            let setting = self.setting(&entry.value, &Type::Quantity, scope);
+            if entry.key.text == "cpu" {
+                body.cpu = setting;
+            } else {
+                if let Some(setting) = &setting {
+                    self.diagnostics.extend(rules::memory_unit::check(setting));
+                }
+                body.memory = setting;
+            }
+        }
+    }
+
+    fn mount(
+        &mut self,
+        workspace: &ast::Name,
+        path: &ast::Str,
+        span: Span,
+        scope: Scope<'_>,
+    ) -> Option<Mount> {
+        let Some(index) = self
+            .names
+            .workspace_index
+            .get(workspace.text.as_str())
+            .copied()
+        else {
+            let known = self.names.workspaces.iter().map(|w| w.name.text.as_str());
+            let diagnostic = rules::unknown_name::report(workspace, "workspace", known);
+            self.report(diagnostic);
+            return None;
+        };
+        self.used.workspaces.insert(index);
+        let text = self.text(
+            path,
+            Scope {
+                loops: &[],
+                ..scope
+            },
+            Time::Compile,
+            Use::Other,
+        )?;
+        let known = crate::eval::Values {
+            params: &self.params,
+            item: &[],
+        }
+        .text(&text);
+        let absolute = known
+            .as_ref()
+            .is_none_or(|path| path.starts_with('/') && !path.contains(':'));
+        if !absolute {
+            self.report(rules::mount_path::report(path.span));
+            return None;
+        }
+        Some(Mount {
+            workspace: index,
+            path: known.unwrap_or_default(),
+            span,
+        })
+    }
+}
+
+/// Puts one body over another: scalars replace, maps merge by key, mounts append, `run` and `exec`
+/// replace each other.
+fn overlay(below: &mut Body, above: Body) {
+    fn replace<T>(below: &mut Option<T>, above: Option<T>) {
+        if above.is_some() {
+            *below = above;
+        }
+    }
+    let Body {
+        action,
+        image,
+        env,
+        outputs,
+        retries,
+        timeout,
+        may_fail,
+        cpu,
+        memory,
+        mounts,
+        service_account,
+        priority_class,
+        queue,
+        labels,
+        annotations,
+    } = above;
+    replace(&mut below.action, action);
+    replace(&mut below.image, image);
+    replace(&mut below.retries, retries);
+    replace(&mut below.timeout, timeout);
+    replace(&mut below.may_fail, may_fail);
+    replace(&mut below.cpu, cpu);
+    replace(&mut below.memory, memory);
+    replace(&mut below.service_account, service_account);
+    replace(&mut below.priority_class, priority_class);
+    replace(&mut below.queue, queue);
+    below.env.extend(env);
+    below.labels.extend(labels);
+    below.annotations.extend(annotations);
+    below.outputs.extend(outputs);
+    below.mounts.extend(mounts);
+}

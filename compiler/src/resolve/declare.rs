@@ -1,0 +1,127 @@
+//! What a pipeline declares: every name once.
+
+use konductor_dsl::{Diagnostic, Span, ast};
+
+use super::Index;
+use crate::rules;
+
+/// The declarations of a pipeline, by kind. What can be meant by the same reference shares an
+/// index: parameters, stages and approvals; semaphores and leases; workspaces.
+pub(super) struct Names<'a> {
+    pub params: Vec<&'a ast::Param>,
+    pub stages: Vec<&'a ast::Stage>,
+    pub approvals: Vec<&'a ast::Approval>,
+    pub ledgers: Vec<&'a ast::Resource>,
+    pub workspaces: Vec<&'a ast::Resource>,
+    pub stage_index: Index<'a>,
+    pub approval_index: Index<'a>,
+    pub ledger_index: Index<'a>,
+    pub workspace_index: Index<'a>,
+}
+
+impl<'a> Names<'a> {
+    /// Collects the declarations; of two with one name the first counts.
+    pub(super) fn collect(ast: &'a ast::Pipeline, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut names = Self {
+            params: Vec::new(),
+            stages: Vec::new(),
+            approvals: Vec::new(),
+            ledgers: Vec::new(),
+            workspaces: Vec::new(),
+            stage_index: Index::new(),
+            approval_index: Index::new(),
+            ledger_index: Index::new(),
+            workspace_index: Index::new(),
+        };
+        let mut values = Once::default();
+        let mut ledgers = Once::default();
+        let mut workspaces = Once::default();
+        for item in &ast.items {
+            match item {
+                ast::Item::Param(param) => {
+                    if values.add(&param.name, "parameter", diagnostics) {
+                        names.params.push(param);
+                    }
+                }
+                ast::Item::Stage(stage) => {
+                    if values.add(&stage.name, "stage", diagnostics) {
+                        names
+                            .stage_index
+                            .insert(&stage.name.text, names.stages.len());
+                        names.stages.push(stage);
+                    }
+                }
+                ast::Item::Approval(approval) => {
+                    if values.add(&approval.name, "approval", diagnostics) {
+                        names
+                            .approval_index
+                            .insert(&approval.name.text, names.approvals.len());
+                        names.approvals.push(approval);
+                    }
+                }
+                ast::Item::Resource(resource) => {
+                    names.resource(resource, &mut ledgers, &mut workspaces, diagnostics)
+                }
+                ast::Item::Schedule(_) | ast::Item::Defaults(_) | ast::Item::Attribute(_) => {}
+            }
+        }
+        names
+    }
+
+    fn resource(
+        &mut self,
+        resource: &'a ast::Resource,
+        ledgers: &mut Once<'a>,
+        workspaces: &mut Once<'a>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let (once, list, index, word) = match resource.kind.value {
+            ast::ResourceKind::Semaphore => (
+                ledgers,
+                &mut self.ledgers,
+                &mut self.ledger_index,
+                "semaphore",
+            ),
+            ast::ResourceKind::Lease => {
+                (ledgers, &mut self.ledgers, &mut self.ledger_index, "lease")
+            }
+            ast::ResourceKind::Workspace => (
+                workspaces,
+                &mut self.workspaces,
+                &mut self.workspace_index,
+                "workspace",
+            ),
+        };
+        if once.add(&resource.name, word, diagnostics) {
+            index.insert(&resource.name.text, list.len());
+            list.push(resource);
+        }
+    }
+}
+
+/// Names that may be given once.
+#[derive(Default)]
+pub(super) struct Once<'a> {
+    seen: std::collections::HashMap<&'a str, Span>,
+}
+
+impl<'a> Once<'a> {
+    /// Takes a name; `false`, and told, where it is taken.
+    pub(super) fn add(
+        &mut self,
+        name: &'a ast::Name,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> bool {
+        match self.seen.get(name.text.as_str()) {
+            Some(first) => {
+                diagnostics.push(rules::duplicate_name::report(name, what, *first));
+                false
+            }
+            None => {
+                self.seen.insert(&name.text, name.span);
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! What a reference means where it stands.
+
+use konductor_api::LedgerKind;
+use konductor_dsl::ast;
+
+use super::{Read, Resolver, Scope, Time};
+use crate::pipeline::{Reference, Source, Term};
+use crate::rules;
+use crate::value::{Type, Value};
+
+impl Resolver<'_> {
+    /// Resolves a reference; `None`, and told, where it means nothing here.
+    pub(super) fn reference(
+        &mut self,
+        ast: &ast::Ref,
+        scope: Scope<'_>,
+        time: Time,
+    ) -> Option<Reference> {
+        let (source, ty) = match ast.head.text.as_str() {
+            "run" => self.run_value(ast, scope)?,
+            "token" => self.token(ast, scope)?,
+            "workspace" => self.workspace_path(ast, scope)?,
+            _ => self.named(ast, scope)?,
+        };
+        let reference = Reference {
+            source,
+            ty,
+            span: ast.span,
+        };
+        if time == Time::Compile && reference.source.is_run_time() {
+            self.report(rules::run_time_value::report(ast.span));
+            return None;
+        }
+        Some(reference)
+    }
+
+    fn run_value(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
+        let field = self.only_field(ast, "run", "name")?;
+        let constant = |name, text| {
+            Some((
+                Source::Constant {
+                    name,
+                    value: Value::String(text),
+                },
+                Type::String,
+            ))
+        };
+        match field.text.as_str() {
+            "name" => constant("run.name", self.options.run_name(&self.ast.name.text)),
+            "date" => constant(
+                "run.date",
+                self.options.now.strftime("%Y-%m-%d").to_string(),
+            ),
+            "time" => constant(
+                "run.time",
+                self.options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            ),
+            "outcome" if scope.finally => Some((Source::RunOutcome, outcome_type())),
+            "outcome" => {
+                self.report(rules::not_here::run_outcome(ast.span));
+                None
+            }
+            _ => {
+                let known = ["name", "date", "time", "outcome"];
+                self.report(rules::unknown_field::report(field, "run", &known));
+                None
+            }
+        }
+    }
+
+    fn token(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
+        let name = self.only_field(ast, "token", "LEASE")?;
+        let Some(ledger) = self.names.ledger_index.get(name.text.as_str()).copied() else {
+            let known = self.names.ledgers.iter();
+            let leases = known.filter(|ledger| ledger.kind.value == ast::ResourceKind::Lease);
+            let known = leases.map(|ledger| ledger.name.text.as_str());
+            let diagnostic = rules::unknown_name::report(name, "lease", known);
+            self.report(diagnostic);
+            return None;
+        };
+        let declared = self.names.ledgers[ledger];
+        if declared.kind.value != ast::ResourceKind::Lease {
+            self.report(rules::not_here::semaphore_token(name, declared.name.span));
+            return None;
+        }
+        if !scope.held.contains(&ledger) {
+            let stage = scope.stage.map(|stage| &self.names.stages[stage].name);
+            let diagnostic = rules::not_here::token_not_held(name, stage);
+            self.report(diagnostic);
+            return None;
+        }
+        debug_assert_eq!(self.ledgers[ledger].kind, LedgerKind::Lease);
+        Some((Source::Token { ledger }, Type::Int(None)))
+    }
+
+    fn workspace_path(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
+        let name = self.only_field(ast, "workspace", "NAME")?;
+        let Some(workspace) = self.names.workspace_index.get(name.text.as_str()).copied() else {
+            let known = self.names.workspaces.iter().map(|w| w.name.text.as_str());
+            let diagnostic = rules::unknown_name::report(name, "workspace", known);
+            self.report(diagnostic);
+            return None;
+        };
+        if !scope.mounted.contains(&workspace) {
+            let stage = scope.stage.map(|stage| &self.names.stages[stage].name);
+            let diagnostic = rules::not_here::workspace_not_mounted(name, stage);
+            self.report(diagnostic);
+            return None;
+        }
+        Some((Source::Workspace { workspace }, Type::String))
+    }
+
+    /// The one field behind a word such as `run`.
+    fn only_field<'r>(
+        &mut self,
+        ast: &'r ast::Ref,
+        word: &str,
+        field: &str,
+    ) -> Option<&'r ast::Name> {
+        match (ast.fields.as_slice(), &ast.address) {
+            ([only], None) => Some(only),
+            _ => {
+                self.report(rules::unknown_field::shape(ast.span, word, field));
+                None
+            }
+        }
+    }
+
+    fn named(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
+        let text = ast.head.text.as_str();
+        if let Some(arguments) = scope.arguments {
+            let Some(argument) = arguments.iter().find(|argument| argument.name == text) else {
+                let known = arguments.iter().map(|argument| argument.name.as_str());
+                let diagnostic = rules::unknown_name::in_template(&ast.head, known);
+                self.report(diagnostic);
+                return None;
+            };
+            let source = Source::Argument {
+                name: text.to_owned(),
+                value: Box::new(argument.term.clone()),
+            };
+            self.value_field(ast, &argument.ty)?;
+            return Some((source, argument.ty.clone()));
+        }
+        if let Some(variable) = scope.loops.iter().position(|known| known.name.text == text) {
+            let declared = scope.loops[variable].ty.clone();
+            let (field, ty) = self.value_field(ast, &declared)?;
+            return Some((
+                Source::Loop {
+                    variable,
+                    name: text.to_owned(),
+                    field,
+                },
+                ty,
+            ));
+        }
+        if let Some(param) = self.params.iter().position(|known| known.name.text == text) {
+            self.used.params.insert(param);
+            let declared = self.params[param].ty.clone();
+            let (field, ty) = self.value_field(ast, &declared)?;
+            return Some((Source::Param { param, field }, ty));
+        }
+        if self.broken.contains(text) {
+            return None;
+        }
+        match self.names.stage_index.get(text).copied() {
+            Some(stage) => self.output(ast, stage, scope),
+            None => {
+                let diagnostic = self.unknown_value(&ast.head, scope);
+                self.report(diagnostic);
+                None
+            }
+        }
+    }
+
+    fn unknown_value(&self, name: &ast::Name, scope: Scope<'_>) -> konductor_dsl::Diagnostic {
+        let later = self
+            .names
+            .params
+            .iter()
+            .find(|param| param.name.text == name.text);
+        if let Some(param) = later {
+            return rules::not_here::later_param(name, param.name.span);
+        }
+        let loops = scope.loops.iter().map(|known| known.name.text.as_str());
+        let params = self
+            .names
+            .params
+            .iter()
+            .map(|param| param.name.text.as_str());
+        let stages = self
+            .names
+            .stages
+            .iter()
+            .map(|stage| stage.name.text.as_str());
+        rules::unknown_name::report(
+            name,
+            "parameter, loop variable or stage",
+            loops.chain(params).chain(stages),
+        )
+    }
+
+    /// `x` or `x.field` of a parameter or loop variable.
+    fn value_field(&mut self, ast: &ast::Ref, ty: &Type) -> Option<(Option<String>, Type)> {
+        if let Some(address) = &ast.address {
+            self.report(rules::address_shape::not_a_stage(&ast.head, address.span));
+            return None;
+        }
+        match (ast.fields.as_slice(), ty) {
+            ([], _) => Some((None, ty.clone())),
+            ([field], Type::Record(fields)) => {
+                match fields.iter().find(|known| known.name == field.text) {
+                    Some(known) => Some((Some(known.name.clone()), known.ty.clone())),
+                    None => {
+                        let known: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
+                        let diagnostic =
+                            rules::unknown_field::report(field, &ast.head.text, &known);
+                        self.report(diagnostic);
+                        None
+                    }
+                }
+            }
+            ([field, ..], _) => {
+                self.report(rules::unknown_field::no_fields(field, &ast.head, ty));
+                None
+            }
+        }
+    }
+
+    /// `stage.output` or `stage[i].output`.
+    fn output(&mut self, ast: &ast::Ref, stage: usize, scope: Scope<'_>) -> Option<(Source, Type)> {
+        let [field] = ast.fields.as_slice() else {
+            let outputs = &self.signatures[stage].outputs;
+            let known: Vec<&str> = outputs.iter().map(|o| o.name.text.as_str()).collect();
+            let diagnostic = rules::undeclared_output::stage_is_no_value(ast, &known);
+            self.report(diagnostic);
+            return None;
+        };
+        let outputs = &self.signatures[stage].outputs;
+        let Some(output) = outputs
+            .iter()
+            .position(|output| output.name.text == field.text)
+        else {
+            let known = outputs.iter().map(|output| output.name.text.as_str());
+            let diagnostic =
+                rules::undeclared_output::report(field, &self.names.stages[stage].name, known);
+            self.report(diagnostic);
+            return None;
+        };
+        if scope.stage == Some(stage) {
+            self.report(rules::self_dependency::own_output(ast.span, &ast.head));
+            return None;
+        }
+        let address = self.address(stage, &ast.head, ast.address.as_ref(), scope)?;
+        let address = match address {
+            None if !self.signatures[stage].loops.is_empty() => {
+                let variables: Vec<&str> = self.signatures[stage]
+                    .loops
+                    .iter()
+                    .map(|l| l.name.text.as_str())
+                    .collect();
+                let diagnostic = rules::address_shape::whole_fan_out(ast, field, &variables);
+                self.report(diagnostic);
+                return None;
+            }
+            address => address.unwrap_or_default(),
+        };
+        self.used.outputs.insert((stage, output));
+        let ty = self.signatures[stage].outputs[output].ty.clone();
+        Some((
+            Source::Output {
+                stage,
+                address,
+                output,
+            },
+            ty,
+        ))
+    }
+
+    /// `[i, j]`: one index for each loop variable of the stage it is about.
+    pub(super) fn address(
+        &mut self,
+        stage: usize,
+        name: &ast::Name,
+        address: Option<&ast::Address>,
+        scope: Scope<'_>,
+    ) -> Option<Option<Vec<Term>>> {
+        let Some(address) = address else {
+            return Some(None);
+        };
+        let wished: Vec<Type> = self.signatures[stage]
+            .loops
+            .iter()
+            .map(|known| known.ty.clone())
+            .collect();
+        if wished.is_empty() {
+            self.report(rules::address_shape::not_a_fan_out(name, address.span));
+            return None;
+        }
+        if wished.len() != address.indices.len() {
+            let variables: Vec<&str> = self.signatures[stage]
+                .loops
+                .iter()
+                .map(|l| l.name.text.as_str())
+                .collect();
+            let diagnostic = rules::address_shape::wrong_count(name, address, &variables);
+            self.report(diagnostic);
+            return None;
+        }
+        let mut terms = Vec::with_capacity(wished.len());
+        for (index, ty) in address.indices.iter().zip(&wished) {
+            terms.push(self.index(index, ty, scope)?);
+        }
+        Some(Some(terms))
+    }
+
+    fn index(&mut self, index: &ast::Index, wished: &Type, scope: Scope<'_>) -> Option<Term> {
+        // Of a record, the key is what an item is called.
+        let wished = match wished {
+            Type::Record(fields) => fields.first().map_or(&Type::String, |field| &field.ty),
+            other => other,
+        };
+        let value = match index {
+            ast::Index::String(text) => ast::Value::String(text.clone()),
+            ast::Index::Number(number) => ast::Value::Number(number.clone()),
+            ast::Index::Name(name) => {
+                let reference = ast::Ref {
+                    head: name.clone(),
+                    address: None,
+                    fields: Vec::new(),
+                    span: name.span,
+                };
+                return self.index_by_name(&reference, wished, scope);
+            }
+        };
+        self.term(&value, &unbounded(wished), scope, Time::Compile)
+    }
+
+    fn index_by_name(&mut self, ast: &ast::Ref, wished: &Type, scope: Scope<'_>) -> Option<Term> {
+        let reference = self.reference(ast, scope, Time::Compile)?;
+        let key = match &reference.ty {
+            Type::Record(fields) => fields
+                .first()
+                .map_or(Type::String, |field| field.ty.clone()),
+            other => other.clone(),
+        };
+        if !key.fits(wished) {
+            self.report(rules::wrong_type::report(ast.span, wished, &reference.ty));
+            return None;
+        }
+        Some(Term::Reference(reference))
+    }
+
+    /// Remembers that the stage at hand reads an output.
+    pub(super) fn note_reads(&mut self, reference: &Reference, in_when: bool) {
+        match &reference.source {
+            Source::Output { .. } => {
+                self.reads.push(Read {
+                    reference: reference.clone(),
+                    in_when,
+                });
+            }
+            Source::Argument { value, .. } => self.note_term_reads(value, in_when),
+            _ => {}
+        }
+    }
+
+    /// The same for everything in a term.
+    pub(super) fn note_term_reads(&mut self, term: &Term, in_when: bool) {
+        match term {
+            Term::Value(_) => {}
+            Term::Reference(reference) => self.note_reads(reference, in_when),
+            Term::Text(text) => {
+                text.references()
+                    .for_each(|reference| self.note_reads(reference, in_when));
+            }
+            Term::List(terms) => {
+                terms
+                    .iter()
+                    .for_each(|term| self.note_term_reads(term, in_when));
+            }
+        }
+    }
+}
+
+/// How a run can end, as its finally stages see it.
+fn outcome_type() -> Type {
+    let words = ["succeeded", "failed", "cancelled", "timed-out"];
+    Type::Words(words.map(str::to_owned).to_vec())
+}
+
+/// A type without its bounds: an index outside them is an item that does not exist.
+fn unbounded(ty: &Type) -> Type {
+    match ty {
+        Type::Int(_) => Type::Int(None),
+        Type::Words(_) => Type::String,
+        other => other.clone(),
+    }
+}

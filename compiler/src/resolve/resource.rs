@@ -1,0 +1,208 @@
+//! What a pipeline declares beside stages: its own attributes, semaphores, leases, workspaces,
+//! approvals.
+
+use konductor_api::LedgerKind;
+use konductor_dsl::ast;
+
+use super::{Resolver, Scope, Time, name};
+use crate::limits::{APPROVERS_MAX, PERMITS_MAX};
+use crate::pipeline::{Approval, Ledger, Setting, Text, Workspace};
+use crate::rules;
+use crate::value::{Type, Value};
+
+/// Attributes of the pipeline itself.
+#[derive(Default)]
+pub(super) struct PipelineSettings {
+    pub description: Option<Text>,
+    pub timeout: Option<Setting>,
+    pub keep: Option<Setting>,
+    pub fail_fast: Option<Setting>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Resolves the attributes of the pipeline.
+    pub(super) fn pipeline_attributes(&mut self) -> PipelineSettings {
+        let mut settings = PipelineSettings::default();
+        let entries = self.ast.items.iter().filter_map(|item| match item {
+            ast::Item::Attribute(attribute) => Some(attribute.clone()),
+            _ => None,
+        });
+        let map = ast::Map {
+            entries: entries.collect(),
+            span: self.ast.span,
+        };
+        let known = ["description", "timeout", "keep", "fail-fast"];
+        for entry in self.entries(&map, &known) {
+            let value = &entry.value;
+            match entry.key.text.as_str() {
+                "description" => {
+                    settings.description = self.text_value(value, Scope::PIPELINE, Time::Compile);
+                }
+                "timeout" => settings.timeout = self.duration(value, Scope::PIPELINE),
+                "keep" => settings.keep = self.duration(value, Scope::PIPELINE),
+                _ => settings.fail_fast = self.setting(value, &Type::Bool, Scope::PIPELINE),
+            }
+        }
+        settings
+    }
+
+    /// A duration of a second or more.
+    pub(super) fn duration(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Setting> {
+        let setting = self.setting(value, &Type::Duration, scope)?;
+        if let crate::pipeline::Term::Value(Value::Duration(millis)) = setting.term
+            && millis < 1_000
+        {
+            self.report(rules::out_of_range::short_duration(setting.span));
+        }
+        Some(setting)
+    }
+
+    /// Resolves semaphores, leases and workspaces.
+    pub(super) fn resolve_resources(&mut self) {
+        for resource in self.names.ledgers.clone() {
+            let ledger = self.ledger(resource);
+            self.ledgers.push(ledger);
+        }
+        for resource in self.names.workspaces.clone() {
+            let workspace = self.workspace(resource);
+            self.workspaces.push(workspace);
+        }
+    }
+
+    fn ledger(&mut self, resource: &'a ast::Resource) -> Ledger {
+        let (kind, own) = match resource.kind.value {
+            ast::ResourceKind::Semaphore => (LedgerKind::Semaphore, "permits"),
+            ast::ResourceKind::Lease | ast::ResourceKind::Workspace => (LedgerKind::Lease, "ttl"),
+        };
+        let mut ledger = Ledger {
+            kind,
+            name: name(&resource.name),
+            external: false,
+            permits: None,
+            ttl: None,
+        };
+        let empty = ast::Map::default();
+        let map = resource.attributes.as_ref().unwrap_or(&empty);
+        let entries = self.entries(map, &[own, "external"]);
+        let mut own_at = None;
+        let mut complete = true;
+        for entry in entries {
+            match entry.key.text.as_str() {
+                "external" => ledger.external = self.flag(&entry.value),
+                "permits" => {
+                    own_at = Some(entry.span);
+                    let ty = Type::Int(Some(0..=PERMITS_MAX));
+                    ledger.permits = self.setting(&entry.value, &ty, Scope::PIPELINE);
+                    complete &= ledger.permits.is_some();
+                }
+                _ => {
+                    own_at = Some(entry.span);
+                    ledger.ttl = self.duration(&entry.value, Scope::PIPELINE);
+                }
+            }
+        }
+        match (ledger.external, own_at) {
+            (true, Some(span)) => self.report(rules::external_resource::report(span, own)),
+            (false, None) if kind == LedgerKind::Semaphore && complete => {
+                let example = "permits = 2";
+                self.report(rules::missing_attribute::report(
+                    &resource.name,
+                    own,
+                    example,
+                ));
+            }
+            _ => {}
+        }
+        ledger
+    }
+
+    fn workspace(&mut self, resource: &'a ast::Resource) -> Workspace {
+        let mut workspace = Workspace {
+            name: name(&resource.name),
+            external: false,
+            size: None,
+            many: false,
+            storage_class: None,
+        };
+        let empty = ast::Map::default();
+        let map = resource.attributes.as_ref().unwrap_or(&empty);
+        let mut has_size = false;
+        let mut own_at = None;
+        for entry in self.entries(map, &["size", "access", "storage-class", "external"]) {
+            match entry.key.text.as_str() {
+                "external" => workspace.external = self.flag(&entry.value),
+                "access" => {
+                    workspace.many = self.word(&entry.value, &["one", "many"]) == Some("many")
+                }
+                "size" => {
+                    has_size = true;
+                    own_at = Some(entry.span);
+                    workspace.size = self.setting(&entry.value, &Type::Quantity, Scope::PIPELINE);
+                }
+                _ => {
+                    own_at = Some(entry.span);
+                    let text = self.text_value(&entry.value, Scope::PIPELINE, Time::Compile);
+                    workspace.storage_class = text;
+                }
+            }
+        }
+        match (workspace.external, own_at) {
+            (true, Some(span)) => self.report(rules::external_resource::report(span, "size")),
+            (false, _) if !has_size => {
+                let example = "size = 10Gi";
+                self.report(rules::missing_attribute::report(
+                    &resource.name,
+                    "size",
+                    example,
+                ));
+            }
+            _ => {}
+        }
+        workspace
+    }
+
+    fn flag(&mut self, value: &ast::Value) -> bool {
+        let setting = self.setting(value, &Type::Bool, Scope::PIPELINE);
+        crate::eval::Values {
+            params: &self.params,
+            item: &[],
+        }
+        .is_true(&setting)
+    }
+
+    /// Resolves an approval.
+    pub(super) fn approval(&mut self, ast: &'a ast::Approval) -> Approval {
+        self.check_clauses(&ast.clauses);
+        self.reads.clear();
+        for clause in &ast.clauses {
+            if !matches!(
+                clause.kind,
+                ast::ClauseKind::After(_) | ast::ClauseKind::When(_)
+            ) {
+                self.report(rules::clause_not_here::report(clause));
+            }
+        }
+        let when = self.when(&ast.clauses, Scope::PIPELINE);
+        let mut after = self.after(&ast.clauses, Scope::PIPELINE);
+        self.add_reads(&mut after);
+        let mut approval = Approval {
+            name: name(&ast.name),
+            after,
+            when,
+            approvers: None,
+            timeout: None,
+        };
+        let empty = ast::Map::default();
+        let map = ast.attributes.as_ref().unwrap_or(&empty);
+        for entry in self.entries(map, &["approvers", "timeout"]) {
+            match entry.key.text.as_str() {
+                "approvers" => {
+                    let ty = Type::Int(Some(1..=APPROVERS_MAX));
+                    approval.approvers = self.setting(&entry.value, &ty, Scope::PIPELINE);
+                }
+                _ => approval.timeout = self.duration(&entry.value, Scope::PIPELINE),
+            }
+        }
+        approval
+    }
+}

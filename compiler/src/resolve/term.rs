@@ -1,0 +1,324 @@
+//! Values as they are written: literals, references and texts, of the type that is wanted.
+
+use konductor_dsl::{Span, ast};
+
+use super::{Resolver, Scope, Time};
+use crate::eval::Values;
+use crate::pipeline::{Piece, Setting, Term, Text};
+use crate::rules;
+use crate::value::{Type, Value, parse_duration, parse_quantity};
+
+/// What a template's parameter stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Argument {
+    pub name: String,
+    pub ty: Type,
+    pub term: Term,
+}
+
+/// What a text is for: it decides what `${HOME}` means, which is a name only a shell knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    Script,
+    Other,
+}
+
+impl Resolver<'_> {
+    /// Resolves a value where one of type `wished` is wanted; `None`, and told, where it is none.
+    pub(super) fn term(
+        &mut self,
+        value: &ast::Value,
+        wished: &Type,
+        scope: Scope<'_>,
+        time: Time,
+    ) -> Option<Term> {
+        match value {
+            ast::Value::Ref(reference) => {
+                let found = self.reference(reference, scope, time)?;
+                if !found.ty.fits(wished) {
+                    self.report(rules::wrong_type::report(reference.span, wished, &found.ty));
+                    return None;
+                }
+                self.admitted(Term::Reference(found), wished, reference.span)
+            }
+            ast::Value::String(text) => {
+                if !Type::String.fits(wished) {
+                    let written = text.plain();
+                    self.report(rules::wrong_type::text(
+                        text.span,
+                        wished,
+                        written.as_deref(),
+                    ));
+                    return None;
+                }
+                let text = self.text(text, scope, time, Use::Other)?;
+                let span = text.span;
+                let term = match text.plain() {
+                    Some(plain) => Term::Value(Value::String(plain.to_owned())),
+                    None => Term::Text(text),
+                };
+                self.admitted(term, wished, span)
+            }
+            ast::Value::Bool(literal) => {
+                if *wished != Type::Bool {
+                    self.report(rules::wrong_type::report(literal.span, wished, &Type::Bool));
+                    return None;
+                }
+                Some(Term::Value(Value::Bool(literal.value)))
+            }
+            ast::Value::Number(number) => self.number(number, wished),
+            ast::Value::List(list) => self.list(list, wished, scope, time),
+            ast::Value::Map(map) => self.record(map, wished, scope),
+            ast::Value::Call { kind, .. } => {
+                self.report(rules::not_here::secret(kind.span));
+                None
+            }
+        }
+    }
+
+    /// An attribute's value, which must be known before the run.
+    pub(super) fn setting(
+        &mut self,
+        value: &ast::Value,
+        wished: &Type,
+        scope: Scope<'_>,
+    ) -> Option<Setting> {
+        let term = self.term(value, wished, scope, Time::Compile)?;
+        Some(Setting {
+            term,
+            span: value.span(),
+        })
+    }
+
+    /// A number or a reference to one, such as the bound of a range.
+    pub(super) fn bound(
+        &mut self,
+        bound: &ast::Bound,
+        wished: &Type,
+        scope: Scope<'_>,
+    ) -> Option<Setting> {
+        let value = match bound {
+            ast::Bound::Number(number) => ast::Value::Number(number.clone()),
+            ast::Bound::Ref(reference) => ast::Value::Ref(reference.clone()),
+        };
+        self.setting(&value, wished, scope)
+    }
+
+    /// Checks what is known of a term against the bounds and words of a type.
+    pub(super) fn admitted(&mut self, term: Term, wished: &Type, span: Span) -> Option<Term> {
+        let values = Values {
+            params: &self.params,
+            item: &[],
+        };
+        if let Some(value) = values.term(&term)
+            && let Err(problem) = wished.admits(&value)
+        {
+            self.report(rules::out_of_range::report(span, &problem, wished));
+            return None;
+        }
+        Some(term)
+    }
+
+    /// A number of the type that is wanted.
+    pub(super) fn number(&mut self, number: &ast::Number, wished: &Type) -> Option<Term> {
+        let text = number.text.as_str();
+        let value = match wished {
+            Type::Int(_) => text.parse().ok().map(Value::Int),
+            Type::Duration => parse_duration(text).map(Value::Duration),
+            Type::Quantity => parse_quantity(text).map(|_| Value::Quantity(text.to_owned())),
+            _ => None,
+        };
+        let Some(value) = value else {
+            self.report(rules::wrong_type::number(number, wished));
+            return None;
+        };
+        self.admitted(Term::Value(value), wished, number.span)
+    }
+
+    fn list(
+        &mut self,
+        list: &ast::List,
+        wished: &Type,
+        scope: Scope<'_>,
+        time: Time,
+    ) -> Option<Term> {
+        let Type::List(item) = wished else {
+            self.report(rules::wrong_type::list(list.span, wished));
+            return None;
+        };
+        let mut terms = Vec::with_capacity(list.items.len());
+        for value in &list.items {
+            terms.extend(self.term(value, item, scope, time));
+        }
+        if terms.len() < list.items.len() {
+            return None;
+        }
+        let values: Option<Vec<Value>> = terms
+            .iter()
+            .map(|term| match term {
+                Term::Value(value) => Some(value.clone()),
+                _ => None,
+            })
+            .collect();
+        Some(values.map_or(Term::List(terms), |values| Term::Value(Value::List(values))))
+    }
+
+    fn record(&mut self, map: &ast::Map, wished: &Type, scope: Scope<'_>) -> Option<Term> {
+        let Type::Record(fields) = wished else {
+            self.report(rules::wrong_type::map(map.span, wished));
+            return None;
+        };
+        let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let mut members = Vec::with_capacity(fields.len());
+        for entry in self.entries(map, &known) {
+            let Some(field) = fields.iter().find(|field| field.name == entry.key.text) else {
+                continue;
+            };
+            let term = self.term(&entry.value, &field.ty, scope, Time::Compile)?;
+            let values = Values {
+                params: &self.params,
+                item: &[],
+            };
+            members.push((field.name.clone(), values.term(&term)?));
+        }
+        let mut ordered = Vec::with_capacity(fields.len());
+        for field in fields {
+            let given = members.iter().find(|(name, _)| *name == field.name);
+            match given.map(|(_, value)| value).or(field.default.as_ref()) {
+                Some(value) => ordered.push((field.name.clone(), value.clone())),
+                None => {
+                    self.report(rules::missing_attribute::field(
+                        map.span,
+                        &field.name,
+                        wished,
+                    ));
+                    return None;
+                }
+            }
+        }
+        Some(Term::Value(Value::Record(ordered)))
+    }
+
+    /// The entries of a map whose keys are known, each once. Others are told.
+    pub(super) fn entries<'m>(
+        &mut self,
+        map: &'m ast::Map,
+        known: &[&str],
+    ) -> Vec<&'m ast::Attribute> {
+        let mut entries: Vec<&ast::Attribute> = Vec::with_capacity(map.entries.len());
+        for entry in &map.entries {
+            if !known.contains(&entry.key.text.as_str()) {
+                self.report(rules::unknown_attribute::report(&entry.key, known));
+            } else if let Some(first) = entries.iter().find(|e| e.key.text == entry.key.text) {
+                self.report(rules::duplicate_attribute::report(
+                    &entry.key,
+                    first.key.span,
+                ));
+            } else {
+                entries.push(entry);
+            }
+        }
+        entries
+    }
+
+    /// A string with its interpolations.
+    pub(super) fn text(
+        &mut self,
+        ast: &ast::Str,
+        scope: Scope<'_>,
+        time: Time,
+        used: Use,
+    ) -> Option<Text> {
+        let mut text = Text {
+            pieces: Vec::new(),
+            span: ast.span,
+        };
+        let mut complete = true;
+        for part in &ast.parts {
+            match part {
+                ast::Part::Text { text: literal, .. } => text.push(literal),
+                ast::Part::Shell(span) => {
+                    if used == Use::Other {
+                        self.report(rules::shell_expansion::report(*span));
+                    }
+                    text.push("${");
+                }
+                ast::Part::Hole(reference, _) => match self.reference(reference, scope, time) {
+                    Some(found) => text.pieces.push(Piece::Reference(found)),
+                    None => complete = false,
+                },
+            }
+        }
+        complete.then_some(text)
+    }
+
+    /// A string that must be known before the run, from an attribute's value.
+    pub(super) fn text_value(
+        &mut self,
+        value: &ast::Value,
+        scope: Scope<'_>,
+        time: Time,
+    ) -> Option<Text> {
+        match value {
+            ast::Value::String(text) => self.text(text, scope, time, Use::Other),
+            ast::Value::Ref(reference) => {
+                let found = self.reference(reference, scope, time)?;
+                Some(Text {
+                    pieces: vec![Piece::Reference(found)],
+                    span: reference.span,
+                })
+            }
+            ast::Value::Bool(literal) => {
+                Some(Text::literal(literal.value.to_string(), literal.span))
+            }
+            ast::Value::Number(number) => Some(Text::literal(number.text.clone(), number.span)),
+            ast::Value::List(list) => {
+                self.report(rules::wrong_type::list(list.span, &Type::String));
+                None
+            }
+            ast::Value::Map(map) => {
+                self.report(rules::wrong_type::map(map.span, &Type::String));
+                None
+            }
+            ast::Value::Call { kind, .. } => {
+                self.report(rules::not_here::secret(kind.span));
+                None
+            }
+        }
+    }
+
+    /// One of an attribute's words, such as `overlap = skip`.
+    pub(super) fn word<'w>(&mut self, value: &ast::Value, words: &[&'w str]) -> Option<&'w str> {
+        let (text, span) = match value {
+            ast::Value::Ref(reference)
+                if reference.fields.is_empty() && reference.address.is_none() =>
+            {
+                (Some(reference.head.text.clone()), reference.span)
+            }
+            ast::Value::String(text) => (text.plain(), text.span),
+            other => (None, other.span()),
+        };
+        let found = text.and_then(|text| words.iter().find(|word| **word == text).copied());
+        if found.is_none() {
+            self.report(rules::wrong_type::word(span, words));
+        }
+        found
+    }
+}
+
+impl Text {
+    /// A text without references.
+    pub(super) fn literal(text: String, span: Span) -> Self {
+        Self {
+            pieces: vec![Piece::Literal(text)],
+            span,
+        }
+    }
+
+    fn push(&mut self, literal: &str) {
+        match self.pieces.last_mut() {
+            Some(Piece::Literal(text)) => text.push_str(literal),
+            _ => self.pieces.push(Piece::Literal(literal.to_owned())),
+        }
+    }
+}

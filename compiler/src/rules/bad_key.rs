@@ -1,0 +1,84 @@
+//! K0314: a name that Kubernetes does not take.
+
+use konductor_api::GROUP;
+use konductor_dsl::{Code, Diagnostic, ast};
+
+use crate::pipeline::Text;
+
+/// An environment variable's name.
+pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
+    let text = &key.text;
+    let mut bytes = text.bytes();
+    let starts = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        let message = format!("`{text}` is not the name of an environment variable");
+        return Some(
+            Diagnostic::error(Code::K0314, key.span, message)
+                .help("use letters, digits and `_`, such as `DB_URL`"),
+        );
+    }
+    let ours = text == "KON_OUTPUT" || text.starts_with("kon_");
+    ours.then(|| {
+        Diagnostic::error(
+            Code::K0314,
+            key.span,
+            format!("`{text}` is set by konductor"),
+        )
+        .help("choose a name that does not begin with `kon_`")
+    })
+}
+
+/// The name of a label or annotation.
+pub(crate) fn metadata(key: &ast::Key, what: &str) -> Option<Diagnostic> {
+    let (prefix, name) = match key.text.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key.text.as_str()),
+    };
+    if prefix.is_some_and(|prefix| prefix == GROUP || prefix.ends_with(&format!(".{GROUP}"))) {
+        let message = format!("`{}` is set by konductor", key.text);
+        return Some(
+            Diagnostic::error(Code::K0314, key.span, message).help("choose another prefix"),
+        );
+    }
+    let prefix_is_right = prefix.is_none_or(|prefix| {
+        prefix.len() <= 253 && prefix.split('.').all(crate::name::is_object_name)
+    });
+    if prefix_is_right && is_qualified(name) {
+        return None;
+    }
+    let message = format!(
+        "`{}` is not the name of {} {what}",
+        key.text,
+        if what == "label" { "a" } else { "an" }
+    );
+    Some(Diagnostic::error(Code::K0314, key.span, message).help(
+        "use letters, digits, `-`, `_` and `.`, at most 63, such as `team` or `acme.com/team`",
+    ))
+}
+
+/// The value of a label.
+pub(crate) fn label_value(text: &Text) -> Option<Diagnostic> {
+    let value = text.plain()?;
+    let is_right = value.is_empty() || is_qualified(value);
+    (!is_right).then(|| {
+        Diagnostic::error(
+            Code::K0314,
+            text.span,
+            "Kubernetes does not take this as a label's value",
+        )
+        .help("use letters, digits, `-`, `_` and `.`, at most 63; an annotation takes any text")
+    })
+}
+
+fn is_qualified(name: &str) -> bool {
+    let alnum = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    bytes.len() <= 63
+        && alnum(bytes.first())
+        && alnum(bytes.last())
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+}

@@ -1,0 +1,72 @@
+//! K0304: a type that does not exist or is not allowed here.
+
+use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
+
+use crate::value::Type;
+
+const TYPES: [&str; 5] = ["string", "int", "bool", "duration", "quantity"];
+
+/// A word that is no type.
+pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
+    let message = format!("`{}` is not a type", name.text);
+    let diagnostic = Diagnostic::error(Code::K0304, name.span, message);
+    match did_you_mean(&name.text, TYPES) {
+        Some(near) => diagnostic.help(format!("write `{near}`")),
+        None => diagnostic.help(
+            "use `string`, `int`, `bool`, `duration`, `quantity`, `\"a\" | \"b\"`, `list<…>` or `{field: …}`",
+        ),
+    }
+}
+
+/// A word of a choice that was there before.
+pub(crate) fn repeated_word(span: Span, word: &str) -> Diagnostic {
+    Diagnostic::error(Code::K0304, span, format!("{word:?} is listed twice")).help("remove it")
+}
+
+/// A word of a choice that is not fixed.
+pub(crate) fn interpolated_word(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0304, span, "a type's words are fixed")
+        .help("write the word without `${…}`")
+}
+
+/// A list of lists.
+pub(crate) fn nested_list(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0304,
+        span,
+        "a list's elements are scalars or records",
+    )
+    .help("use `list<string>`, or two variables: `for a in …, b in …`")
+}
+
+/// Bounds of something that has none.
+pub(crate) fn range_of_no_int(span: Span, ty: &Type) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0304,
+        span,
+        format!("only an int has bounds, not a {ty}"),
+    )
+    .help("remove `in …`")
+}
+
+/// Bounds between which there is nothing.
+pub(crate) fn empty_range(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0304, span, "there is no number between these bounds")
+        .help("write the smaller one first, such as `1..10`")
+}
+
+/// A record in a record.
+pub(crate) fn field_is_no_scalar(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0304, span, "a record's fields are scalars")
+        .help("use `string`, `int`, `bool`, `duration`, `quantity` or `\"a\" | \"b\"`")
+}
+
+/// A list or record that a stage hands on.
+pub(crate) fn output_is_no_scalar(span: Span, ty: &Type) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0304,
+        span,
+        format!("an output can't be of type {ty}"),
+    )
+    .help("use `string` and write JSON into it")
+}

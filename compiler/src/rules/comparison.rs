@@ -1,0 +1,29 @@
+//! K0307: two values that can't be compared like this.
+
+use konductor_dsl::{Code, Diagnostic, Span, ast};
+
+use crate::value::Type;
+
+/// `<` and the like for a type that has no order, or a comparison of lists.
+pub(crate) fn not_ordered(span: Span, operator: ast::Operator, ty: &Type) -> Diagnostic {
+    let message = format!(
+        "values of type {ty} can't be compared with `{}`",
+        operator.text()
+    );
+    let help = if ty.is_scalar() {
+        "use `==` or `!=`"
+    } else {
+        "use `x in LIST`"
+    };
+    Diagnostic::error(Code::K0307, span, message).help(help)
+}
+
+/// A duration or quantity that only the run knows.
+pub(crate) fn of_output(span: Span, ty: &Type) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0307,
+        span,
+        format!("an output of type {ty} can't be compared"),
+    )
+    .help("declare the output as `int`, in one unit")
+}

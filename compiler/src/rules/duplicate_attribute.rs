@@ -1,0 +1,15 @@
+//! K0204: an attribute that is given twice.
+
+use konductor_dsl::{Code, Diagnostic, Span, ast};
+
+/// The second of two equal keys.
+pub(crate) fn report(key: &ast::Key, first: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0204,
+        key.span,
+        format!("`{}` is given twice", key.text),
+    )
+    .here("given again here")
+    .label(first, "first given here")
+    .help("remove one of them")
+}

@@ -1,0 +1,16 @@
+//! K0318: an external resource with settings of its own.
+
+use konductor_dsl::{Code, Diagnostic, Span};
+
+/// A setting of something that is not created here.
+pub(crate) fn report(attribute: Span, own: &str) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0318,
+        attribute,
+        "an external resource has its own settings",
+    )
+    .here("it exists already, and this would be ignored")
+    .help(format!(
+        "remove this, or remove `external` to create it with this `{own}`"
+    ))
+}

@@ -1,0 +1,111 @@
+//! K0505: a stage that is too large for one object.
+
+use konductor_dsl::{Code, Diagnostic};
+
+use crate::eval::Values;
+use crate::limits::{BODY_BYTES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, WHEN_MAX};
+use crate::pipeline::{Action, EnvValue, Name, Pipeline, Source, Stage, Text};
+use crate::plan::Plan;
+use crate::plan::job::{Jobs, text_varies};
+
+/// Tells stages whose Jobs an API server would refuse, and pipelines that are too large together.
+pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
+    let mut total: usize = 0;
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        let varies = texts(stage).any(text_varies);
+        let planned = jobs.of_stage(index);
+        let looked_at = if varies {
+            planned.len()
+        } else {
+            planned.len().min(1)
+        };
+        let sizes = jobs.list[planned.start..planned.start + looked_at]
+            .iter()
+            .map(|job| size(stage, job.values(pipeline)));
+        let (sum, largest) = sizes.fold((0_usize, 0), |(sum, most), size| {
+            (sum.saturating_add(size), most.max(size))
+        });
+        let repeated = if varies { 1 } else { planned.len() };
+        total = total.saturating_add(sum.saturating_mul(repeated));
+        let inputs = texts(stage).flat_map(Text::references);
+        let inputs = inputs
+            .filter(|used| matches!(used.source, Source::Output { .. }))
+            .count();
+        if largest > BODY_BYTES_MAX {
+            diagnostics.push(report(
+                &stage.name,
+                largest,
+                BODY_BYTES_MAX,
+                "bytes of text",
+            ));
+        }
+        if inputs > INPUTS_MAX {
+            diagnostics.push(report(
+                &stage.name,
+                inputs,
+                INPUTS_MAX,
+                "outputs of other stages",
+            ));
+        }
+    }
+    if total > OUTPUT_BYTES_MAX {
+        diagnostics.push(report(
+            &pipeline.name,
+            total,
+            OUTPUT_BYTES_MAX,
+            "bytes of text",
+        ));
+    }
+}
+
+/// Tells conditions that have become longer than a Gate takes.
+pub(crate) fn check_conditions(pipeline: &Pipeline, plan: &Plan) -> Vec<Diagnostic> {
+    let gate_of = |stage: usize| {
+        let gates = plan
+            .jobs
+            .of_stage(stage)
+            .filter_map(|job| plan.gates.of_job[job]);
+        let lengths = gates.filter_map(|gate| plan.gates.list[gate].key.when.as_ref());
+        lengths.map(String::len).max().unwrap_or_default()
+    };
+    let stages = pipeline.stages.iter().enumerate();
+    stages
+        .filter_map(|(index, stage)| Some((stage.when.as_ref()?, gate_of(index), &stage.name)))
+        .filter(|(_, length, _)| *length > WHEN_MAX)
+        .map(|(when, length, name)| {
+            report(name, length, WHEN_MAX, "characters of `when`")
+                .label(when.span, "this condition")
+        })
+        .collect()
+}
+
+fn report(name: &Name, count: usize, max: usize, what: &str) -> Diagnostic {
+    let message = format!("`{}` has {count} {what}: at most {max}", name.text);
+    Diagnostic::error(Code::K0505, name.span, message).help(
+        "put long scripts and data into the image, and share large values through a workspace",
+    )
+}
+
+fn texts(stage: &Stage) -> impl Iterator<Item = &Text> {
+    let action = match &stage.body.action {
+        None => &[],
+        Some(Action::Run(script)) => std::slice::from_ref(script),
+        Some(Action::Exec(words)) => words.as_slice(),
+    };
+    let env = stage.body.env.values().filter_map(|value| match value {
+        EnvValue::Text(text) => Some(text),
+        EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
+    });
+    let metadata = stage
+        .body
+        .labels
+        .values()
+        .chain(stage.body.annotations.values());
+    action.iter().chain(env).chain(metadata)
+}
+
+fn size(stage: &Stage, values: Values<'_>) -> usize {
+    texts(stage)
+        .map(|text| values.length(text))
+        .fold(0, usize::saturating_add)
+}

@@ -1,0 +1,39 @@
+//! K0311: an attribute that must be given.
+
+use konductor_dsl::{Code, Diagnostic, Span, ast};
+
+use crate::pipeline::Pipeline;
+use crate::value::Type;
+
+/// A declaration without what it needs.
+pub(crate) fn report(name: &ast::Name, attribute: &str, example: &str) -> Diagnostic {
+    let message = format!("`{}` needs `{attribute}`", name.text);
+    Diagnostic::error(Code::K0311, name.span, message)
+        .here(format!("`{attribute}` is missing"))
+        .help(format!("add `{example}`"))
+}
+
+/// A record without one of its fields.
+pub(crate) fn field(span: Span, field: &str, ty: &Type) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0311,
+        span,
+        format!("the field `{field}` of {ty} is missing"),
+    )
+    .help(format!("add `{field} = …`"))
+}
+
+/// Tells stages that have no image.
+pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    for stage in pipeline
+        .stages
+        .iter()
+        .filter(|stage| stage.body.image.is_none())
+    {
+        let message = format!("`{}` has no image", stage.name.text);
+        let diagnostic = Diagnostic::error(Code::K0311, stage.name.span, message)
+            .here("no container image to run in")
+            .help("add `image = \"busybox:1.36\"` to it, or to `defaults` for all stages");
+        diagnostics.push(diagnostic);
+    }
+}

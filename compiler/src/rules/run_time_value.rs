@@ -1,0 +1,10 @@
+//! K0305: a value that only the run knows, where it is needed before.
+
+use konductor_dsl::{Code, Diagnostic, Span};
+
+/// An output, token or outcome where the compiler needs the value.
+pub(crate) fn report(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0305, span, "this is known only while the run goes on")
+        .here("needed before it starts")
+        .help("use a parameter here; outputs, tokens and `run.outcome` go into `run`, `exec`, `env` and `when`")
+}

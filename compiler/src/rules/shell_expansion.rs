@@ -1,0 +1,14 @@
+//! K0310: a `${…}` of the shell where there is no shell.
+
+use konductor_dsl::{Code, Diagnostic, Span};
+
+/// `${HOME}` in a text that no shell reads.
+pub(crate) fn report(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0310,
+        span,
+        "only `run` has a shell that could expand this",
+    )
+    .here("names in lower case are ours, everything else is the shell's")
+    .help("write `$${` for the characters themselves")
+}

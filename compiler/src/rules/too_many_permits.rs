@@ -1,0 +1,59 @@
+//! K0406: more permits than there will ever be.
+
+use konductor_dsl::{Code, Diagnostic, Span};
+
+use crate::eval::Values;
+use crate::pipeline::{Hold, Ledger, Pipeline};
+
+/// Tells holds that ask for more than their Semaphore has. Each place once.
+pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    for stage in &pipeline.stages {
+        for hold in &stage.holding {
+            let ledger = &pipeline.ledgers[hold.ledger];
+            let permits = Values::of(pipeline).int(&ledger.permits);
+            let Some(permits) = permits.filter(|_| !ledger.external) else {
+                continue;
+            };
+            let items = stage.items.iter().flatten();
+            let asked = items
+                .filter_map(|item| {
+                    let values = Values {
+                        params: &pipeline.params,
+                        item: &item.values,
+                    };
+                    values.int(&hold.permits)
+                })
+                .chain(hold.permits.is_none().then_some(1))
+                .max();
+            // No permits at all is a pause, on purpose.
+            if let Some(asked) = asked.filter(|asked| *asked > permits && permits > 0) {
+                diagnostics.push(report(hold, ledger, asked, permits));
+            }
+        }
+    }
+}
+
+fn report(hold: &Hold, ledger: &Ledger, asked: i64, permits: i64) -> Diagnostic {
+    let name = &ledger.name.text;
+    let message = format!("`{name}` can never grant {asked} permits: it has {permits}");
+    let span = hold
+        .permits
+        .as_ref()
+        .map_or(hold.span, |permits| permits.span);
+    Diagnostic::error(Code::K0406, span, message)
+        .here(format!("asks for {asked}"))
+        .label(
+            ledger.permits.as_ref().map_or(ledger.name.span, |p| p.span),
+            format!("has {permits}"),
+        )
+        .help(format!(
+            "ask for at most {permits}, or raise `permits` of `{name}`"
+        ))
+}
+
+/// Permits of a Lease.
+pub(crate) fn of_a_lease(span: Span, lease: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0406, span, "a lease has one holder, and no permits")
+        .label(lease, "declared as a lease here")
+        .help("remove the number, or declare a `semaphore`")
+}

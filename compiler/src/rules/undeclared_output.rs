@@ -1,0 +1,37 @@
+//! K0207: an output that its stage does not declare.
+
+use konductor_dsl::{Code, Diagnostic, ast, did_you_mean};
+
+/// A use of an output that the stage does not declare.
+pub(crate) fn report<'a>(
+    output: &ast::Name,
+    stage: &ast::Name,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Diagnostic {
+    let message = format!("`{}` declares no output `{}`", stage.text, output.text);
+    let diagnostic = Diagnostic::error(Code::K0207, output.span, message)
+        .here("not declared")
+        .label(stage.span, "this stage");
+    match did_you_mean(&output.text, known) {
+        Some(near) => diagnostic.help(format!("write `{}.{near}`", stage.text)),
+        None => diagnostic.help(format!(
+            "add `output {}: string` to `{}`, and let it append `{}=…` to \"$KON_OUTPUT\"",
+            output.text, stage.text, output.text
+        )),
+    }
+}
+
+/// A stage where a value is wanted.
+pub(crate) fn stage_is_no_value(reference: &ast::Ref, outputs: &[&str]) -> Diagnostic {
+    let stage = &reference.head.text;
+    let message = format!("`{stage}` is a stage, not a value");
+    let diagnostic = Diagnostic::error(Code::K0207, reference.span, message).here("a stage");
+    match outputs.first() {
+        Some(output) => diagnostic.help(format!(
+            "use one of its outputs, such as `{stage}.{output}`"
+        )),
+        None => diagnostic.help(format!(
+            "declare an output in `{stage}` and write `{stage}.OUTPUT`"
+        )),
+    }
+}

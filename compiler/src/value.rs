@@ -1,0 +1,423 @@
+//! Values and their types: what a parameter, an output or an attribute can be.
+//!
+//! What enters: text from the command line, JSON from a file, literals from the source.
+//! What leaves: a [`Value`] of the wished [`Type`], or a sentence that says what is wrong with it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use konductor_api::Duration;
+
+use crate::limits::VALUE_BYTES_MAX;
+
+/// The type of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    /// Any text.
+    String,
+    /// A whole number, perhaps within bounds.
+    Int(Option<RangeInclusive<i64>>),
+    /// `true` or `false`.
+    Bool,
+    /// Such as `1h30m`.
+    Duration,
+    /// Such as `500m` or `1Gi`.
+    Quantity,
+    /// One of these words.
+    Words(Vec<String>),
+    /// Several of one type.
+    List(Box<Type>),
+    /// Named scalars; the first is the key.
+    Record(Vec<Field>),
+}
+
+/// One field of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its type, a scalar.
+    pub ty: Type,
+    /// What it is where a record leaves it out.
+    pub default: Option<Value>,
+}
+
+/// A value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Text.
+    String(String),
+    /// A whole number.
+    Int(i64),
+    /// True or false.
+    Bool(bool),
+    /// Milliseconds.
+    Duration(u64),
+    /// A Kubernetes quantity as it was written.
+    Quantity(String),
+    /// Several.
+    List(Vec<Value>),
+    /// Named scalars in the order of the type's fields.
+    Record(Vec<(String, Value)>),
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => out.write_str("string"),
+            Self::Int(None) => out.write_str("int"),
+            Self::Int(Some(range)) => write!(out, "int in {}..{}", range.start(), range.end()),
+            Self::Bool => out.write_str("bool"),
+            Self::Duration => out.write_str("duration"),
+            Self::Quantity => out.write_str("quantity"),
+            Self::Words(words) => out.write_str(&quoted(words, " | ")),
+            Self::List(item) => write!(out, "list<{item}>"),
+            Self::Record(fields) => {
+                out.write_str("{")?;
+                for (index, field) in fields.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(out, "{comma}{}: {}", field.name, field.ty)?;
+                }
+                out.write_str("}")
+            }
+        }
+    }
+}
+
+fn quoted(words: &[String], between: &str) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    quoted.join(between)
+}
+
+impl Type {
+    /// Reads a value from text as `--set` gives it: a string as it is, a list as JSON or separated
+    /// by commas, a record as JSON.
+    pub(crate) fn read_text(&self, text: &str) -> Result<Value, String> {
+        if text.len() > VALUE_BYTES_MAX {
+            return Err(format!("it is longer than {VALUE_BYTES_MAX} bytes"));
+        }
+        match self {
+            Self::List(item) if !text.trim_start().starts_with('[') => {
+                let parts = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty());
+                let values = parts.map(|part| item.read_text(part));
+                values.collect::<Result<Vec<_>, _>>().map(Value::List)
+            }
+            Self::List(_) | Self::Record(_) => match serde_json::from_str(text) {
+                Ok(json) => self.read_json(&json),
+                Err(error) => Err(format!("it is not JSON: {error}")),
+            },
+            _ => self.read_scalar(text),
+        }
+    }
+
+    /// Reads a value from JSON as `--params` gives it.
+    pub(crate) fn read_json(&self, json: &serde_json::Value) -> Result<Value, String> {
+        use serde_json::Value as Json;
+        match (self, json) {
+            (Self::List(item), Json::Array(values)) => {
+                let values = values.iter().map(|value| item.read_json(value));
+                values.collect::<Result<Vec<_>, _>>().map(Value::List)
+            }
+            (Self::Record(fields), Json::Object(members)) => read_record(fields, members),
+            (Self::Bool, Json::Bool(value)) => Ok(Value::Bool(*value)),
+            (Self::Int(_) | Self::Quantity, Json::Number(number)) => {
+                self.read_scalar(&number.to_string())
+            }
+            (Self::List(_) | Self::Record(_) | Self::Bool | Self::Int(_), other) => {
+                Err(format!("{other} is not a value of type {self}"))
+            }
+            (_, Json::String(text)) => self.read_scalar(text),
+            (_, other) => Err(format!("{other} is not a value of type {self}")),
+        }
+    }
+
+    fn read_scalar(&self, text: &str) -> Result<Value, String> {
+        let wrong = || format!("{text:?} is not a value of type {self}");
+        match self {
+            Self::String => Ok(Value::String(text.to_owned())),
+            Self::Bool => match text {
+                "true" => Ok(Value::Bool(true)),
+                "false" => Ok(Value::Bool(false)),
+                _ => Err(wrong()),
+            },
+            Self::Int(_) => {
+                let value = Value::Int(text.parse().map_err(|_| wrong())?);
+                self.admits(&value).map(|()| value)
+            }
+            Self::Words(_) => {
+                let value = Value::String(text.to_owned());
+                self.admits(&value).map(|()| value)
+            }
+            Self::Duration => parse_duration(text).map(Value::Duration).ok_or_else(wrong),
+            Self::Quantity => match parse_quantity(text) {
+                Some(_) => Ok(Value::Quantity(text.to_owned())),
+                None => Err(wrong()),
+            },
+            Self::List(_) | Self::Record(_) => Err(wrong()),
+        }
+    }
+
+    /// Whether a value of the right kind is within the type's bounds and words.
+    pub(crate) fn admits(&self, value: &Value) -> Result<(), String> {
+        match (self, value) {
+            (Self::Int(Some(range)), Value::Int(number)) if !range.contains(number) => Err(
+                format!("{number} is outside {}..{}", range.start(), range.end()),
+            ),
+            (Self::Words(words), Value::String(text)) if !words.contains(text) => {
+                Err(format!("{text:?} is not one of {}", quoted(words, ", ")))
+            }
+            (Self::List(item), Value::List(values)) => {
+                values.iter().try_for_each(|value| item.admits(value))
+            }
+            (Self::Record(fields), Value::Record(members)) => {
+                let mut pairs = fields.iter().zip(members);
+                pairs.try_for_each(|(field, (_, value))| field.ty.admits(value))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a value of this type can be used where `wished` is: bounds and words aside.
+    pub(crate) fn fits(&self, wished: &Self) -> bool {
+        match (self, wished) {
+            (Self::String | Self::Words(_), Self::String | Self::Words(_)) => true,
+            (Self::Int(_), Self::Int(_)) => true,
+            (Self::List(item), Self::List(other)) => item.fits(other),
+            (Self::Record(fields), Self::Record(others)) => {
+                fields.len() == others.len()
+                    && fields
+                        .iter()
+                        .zip(others)
+                        .all(|(field, other)| field.name == other.name && field.ty.fits(&other.ty))
+            }
+            _ => self == wished,
+        }
+    }
+
+    /// Whether a value of this type is a single word to a shell, whatever it is.
+    pub(crate) fn is_one_shell_word(&self) -> bool {
+        match self {
+            Self::Int(_) | Self::Bool | Self::Duration | Self::Quantity => true,
+            Self::Words(words) => words.iter().all(|word| {
+                !word.is_empty()
+                    && word
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&b))
+            }),
+            Self::String | Self::List(_) | Self::Record(_) => false,
+        }
+    }
+
+    /// Whether it is neither a list nor a record.
+    pub(crate) fn is_scalar(&self) -> bool {
+        !matches!(self, Self::List(_) | Self::Record(_))
+    }
+}
+
+fn read_record(
+    fields: &[Field],
+    members: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Value, String> {
+    if let Some(unknown) = members
+        .keys()
+        .find(|name| fields.iter().all(|f| f.name != **name))
+    {
+        return Err(format!(
+            "{unknown:?} is not a field of {}",
+            Type::Record(fields.to_vec())
+        ));
+    }
+    let mut values = Vec::with_capacity(fields.len());
+    for field in fields {
+        let value = match (members.get(&field.name), &field.default) {
+            (Some(json), _) => {
+                let read = field.ty.read_json(json);
+                read.map_err(|error| format!("field {}: {error}", field.name))?
+            }
+            (None, Some(default)) => default.clone(),
+            (None, None) => return Err(format!("field {} is missing", field.name)),
+        };
+        values.push((field.name.clone(), value));
+    }
+    Ok(Value::Record(values))
+}
+
+impl Value {
+    /// The value as a program receives it: text as it is, lists and records as JSON.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::String(text) | Self::Quantity(text) => text.clone(),
+            Self::Int(number) => number.to_string(),
+            Self::Bool(value) => value.to_string(),
+            Self::Duration(millis) => Duration::from_millis(*millis).as_str().to_owned(),
+            Self::List(_) | Self::Record(_) => self.json().to_string(),
+        }
+    }
+
+    /// The value as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Int(number) => (*number).into(),
+            Self::Bool(value) => (*value).into(),
+            Self::String(_) | Self::Quantity(_) | Self::Duration(_) => self.text().into(),
+            Self::List(values) => values.iter().map(Self::json).collect(),
+            Self::Record(members) => members
+                .iter()
+                .map(|(name, value)| (name.clone(), value.json()))
+                .collect(),
+        }
+    }
+
+    /// What tells a fan-out's item apart: a record's first field, else the value itself.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Record(members) => members.first().map(|(_, v)| v.text()).unwrap_or_default(),
+            other => other.text(),
+        }
+    }
+
+    /// A record's field.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Record(members) => members
+                .iter()
+                .find(|(member, _)| member == name)
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+}
+
+/// Milliseconds of a duration such as `1h30m`.
+pub(crate) fn parse_duration(text: &str) -> Option<u64> {
+    let length = Duration::new(text).ok()?.parse().ok()?;
+    u64::try_from(length.as_millis()).ok()
+}
+
+/// A quantity in billionths, such as 500,000,000 for `500m`. Negative ones are none.
+pub(crate) fn parse_quantity(text: &str) -> Option<i128> {
+    const NANO: i128 = 1_000_000_000;
+    let digits = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'.')
+        .count();
+    let (number, suffix) = text.split_at(digits);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || number.ends_with('.') || whole.len() > 18 || fraction.len() > 9 {
+        return None;
+    }
+    let scale = match suffix {
+        "n" => 1,
+        "u" => 1_000,
+        "m" => 1_000_000,
+        "" => NANO,
+        "k" => NANO * 1_000,
+        "M" => NANO * 1_000_000,
+        "G" => NANO * 1_000_000_000,
+        "T" => NANO * 1_000_000_000_000,
+        "P" => NANO * 1_000_000_000_000_000,
+        "E" => NANO * 1_000_000_000_000_000_000,
+        "Ki" => NANO << 10,
+        "Mi" => NANO << 20,
+        "Gi" => NANO << 30,
+        "Ti" => NANO << 40,
+        "Pi" => NANO << 50,
+        "Ei" => NANO << 60,
+        _ => return None,
+    };
+    let ten = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let whole = whole.parse::<i128>().ok()?.checked_mul(scale)?;
+    let part = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse::<i128>().ok()?
+    };
+    whole.checked_add(part.checked_mul(scale)? / ten)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_in_billionths() {
+        let table = [
+            ("500m", Some(500_000_000)),
+            ("1", Some(1_000_000_000)),
+            ("0.5", Some(500_000_000)),
+            ("1Ki", Some(1_024_000_000_000)),
+            ("10Ei", Some(10 * (1_000_000_000_i128 << 60))),
+            ("999999999999999999Ei", None),
+            ("1.", None),
+            (".5", None),
+            ("-1", None),
+            ("1gi", None),
+            ("1 Gi", None),
+            ("1.2.3", None),
+            ("9999999999999999999", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_quantity(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn set_is_read_by_type() {
+        let list = Type::List(Box::new(Type::Int(Some(1..=9))));
+        let words = Type::Words(vec!["dev".into(), "prod".into()]);
+        let sample = |name: &str| Field {
+            name: name.into(),
+            ty: Type::String,
+            default: None,
+        };
+        let record = Type::List(Box::new(Type::Record(vec![sample("id"), sample("r1")])));
+        let table = [
+            (&Type::String, "[1, 2]", Ok("[1, 2]".to_owned())),
+            (&list, "1, 2,3", Ok("[1,2,3]".to_owned())),
+            (&list, "[1, 2]", Ok("[1,2]".to_owned())),
+            (&list, "1,10", Err("10 is outside 1..9".to_owned())),
+            (
+                &list,
+                "[",
+                Err("it is not JSON: EOF while parsing a list at line 1 column 1".into()),
+            ),
+            (
+                &words,
+                "test",
+                Err(r#""test" is not one of "dev", "prod""#.to_owned()),
+            ),
+            (&Type::Duration, "90m", Ok("1h30m".to_owned())),
+            (
+                &Type::Duration,
+                "90",
+                Err(r#""90" is not a value of type duration"#.to_owned()),
+            ),
+            (
+                &record,
+                r#"[{"id":"a","r1":"b"}]"#,
+                Ok(r#"[{"id":"a","r1":"b"}]"#.to_owned()),
+            ),
+            (
+                &record,
+                r#"[{"id":"a"}]"#,
+                Err("field r1 is missing".to_owned()),
+            ),
+            (
+                &record,
+                r#"[{"id":"a","r1":"b","r2":"c"}]"#,
+                Err(r#""r2" is not a field of {id: string, r1: string}"#.to_owned()),
+            ),
+        ];
+        for (ty, text, expected) in table {
+            assert_eq!(
+                ty.read_text(text).map(|value| value.text()),
+                expected,
+                "{ty}: {text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Every fixture: `ok_*.kon` compiles to its `.yaml`, `err_*.kon` tells exactly what its `.txt`
+//! says, and `BLESS=1` rewrites the expected files; read the diff. Lines `# --set NAME=TEXT` and
+//! `# --run NAME` at the top of a fixture are its command line.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use konductor_compiler::{Compiled, Options, check, compile};
+use konductor_dsl::{Diagnostic, Severity, Sources};
+
+fn options(text: &str) -> Options<'_> {
+    let mut options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+    for line in text.lines() {
+        if let Some(set) = line.strip_prefix("# --set ") {
+            let (name, text) = set.split_once('=').unwrap();
+            options.set.push((name.to_owned(), text.to_owned()));
+        } else if let Some(run) = line.strip_prefix("# --run ") {
+            options.run = Some(run.to_owned());
+        }
+    }
+    options
+}
+
+fn sources(text: &str) -> Sources {
+    let mut sources = Sources::default();
+    sources.add("test.kon", text);
+    sources
+}
+
+fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
+    let mut all = String::new();
+    for told in diagnostics {
+        let severity = match told.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        writeln!(all, "{severity}[{}]: {}", told.code, told.message).unwrap();
+        for label in &told.labels {
+            let source = sources.get(label.span.source).unwrap();
+            let (line, column) = source.line_column(label.span.start);
+            let text = source.slice(label.span).lines().next().unwrap_or_default();
+            let sign = if label.primary { "^" } else { "-" };
+            writeln!(all, "  {line}:{column} {sign} `{text}` {}", label.text).unwrap();
+        }
+        if let Some(help) = &told.help {
+            writeln!(all, "  help: {help}").unwrap();
+        }
+    }
+    all
+}
+
+fn rendered(compiled: &Compiled) -> String {
+    render(&compiled.sources, &compiled.diagnostics)
+}
+
+fn fixtures(prefix: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "kon"))
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(prefix)
+        })
+        .collect();
+    found.sort();
+    assert!(!found.is_empty());
+    found
+}
+
+/// Compares with the expected file beside the fixture, or rewrites it.
+fn compare(path: &Path, extension: &str, found: &str) {
+    let expected = path.with_extension(extension);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&expected, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&expected).unwrap_or_default();
+    assert!(found == expected, "{}: found\n{found}", path.display());
+}
+
+#[test]
+fn right_files_compile_to_the_expected_objects() {
+    for path in fixtures("ok_") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let compiled = compile(sources(&text), &options(&text));
+        assert_eq!(rendered(&compiled), "", "{}", path.display());
+        compare(&path, "yaml", &compiled.manifests.unwrap().to_yaml());
+    }
+}
+
+#[test]
+fn wrong_files_tell_every_mistake_at_once_in_source_order() {
+    for path in fixtures("err_") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let compiled = compile(sources(&text), &options(&text));
+        let errors = compiled.has_errors();
+        assert_eq!(compiled.manifests.is_none(), errors, "{}", path.display());
+        compare(&path, "txt", &rendered(&compiled));
+    }
+}
+
+#[test]
+fn same_input_gives_the_same_bytes() {
+    for path in fixtures("ok_") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let yaml = || {
+            compile(sources(&text), &options(&text))
+                .manifests
+                .unwrap()
+                .to_yaml()
+        };
+        assert_eq!(yaml(), yaml(), "{}", path.display());
+    }
+}
+
+#[test]
+fn what_is_written_reads_back_as_the_same_objects() {
+    for path in fixtures("ok_") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let manifests = compile(sources(&text), &options(&text)).manifests.unwrap();
+        let objects: Vec<serde_json::Value> = manifests
+            .objects()
+            .map(|object| serde_json::to_value(object).unwrap())
+            .collect();
+        let yaml: Vec<serde_json::Value> =
+            serde_saphyr::from_multiple(&manifests.to_yaml()).unwrap();
+        assert_eq!(yaml, objects, "{}", path.display());
+        let json: serde_json::Value = serde_json::from_str(&manifests.to_json()).unwrap();
+        assert_eq!(
+            json["items"],
+            serde_json::Value::from(objects),
+            "{}",
+            path.display()
+        );
+        assert_eq!(manifests.len(), yaml.len(), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_parameter_without_a_value_is_no_mistake_when_checking() {
+    let text = r#"pipeline p {
+        param regions: list<string>
+        defaults { image = "busybox:1.36" }
+        stage a for r in regions { run = "echo \"${r}\"" }
+        stage b after a["eu"] { run = "true" }
+    }"#;
+    let checked = check(sources(text), &options(text));
+    assert_eq!(rendered(&checked), "");
+    assert!(checked.manifests.is_none());
+    assert_eq!(checked.graph.unwrap().nodes[0].items, None);
+    assert!(compile(sources(text), &options(text)).has_errors());
+}
