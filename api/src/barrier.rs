@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Duration;
+use crate::{API_VERSION, Duration};
 
 /// A point that `expected` parties reach before anything that waits for it goes on.
 ///
@@ -155,4 +155,15 @@ pub enum BarrierPhase {
     Unreached,
     /// Too many parties failed, or the timeout passed.
     Failed,
+}
+
+/// The owner reference of an Arrival at a Barrier: it is deleted with it, and counts for it alone.
+pub fn barrier_owner(barrier: &Barrier) -> OwnerReference {
+    OwnerReference {
+        api_version: API_VERSION.to_owned(),
+        kind: "Barrier".to_owned(),
+        name: barrier.metadata.name.clone().unwrap_or_default(),
+        uid: barrier.metadata.uid.clone().unwrap_or_default(),
+        ..OwnerReference::default()
+    }
 }

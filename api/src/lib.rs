@@ -26,7 +26,9 @@ pub mod run;
 pub mod semaphore;
 
 pub use arrival::{Arrival, ArrivalOutcome, ArrivalSpec, arrival_name};
-pub use barrier::{Arrivals, Barrier, BarrierPhase, BarrierSpec, BarrierStatus, JobSelector};
+pub use barrier::{
+    Arrivals, Barrier, BarrierPhase, BarrierSpec, BarrierStatus, JobSelector, barrier_owner,
+};
 pub use claim::{Claim, ClaimPhase, ClaimSpec, ClaimStatus, ClaimTarget, PodReference};
 pub use crds::crds;
 pub use duration::{Duration, DurationError};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
     API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus,
-    ConditionKind, Duration,
+    ConditionKind, Duration, barrier_owner,
 };
 use serde_json::json;
 
@@ -155,7 +155,7 @@ fn count_arrivals<'a>(
         {
             continue;
         }
-        match barrier_owner(arrival) {
+        match owning_barrier(arrival) {
             None => seen.stamps.push(stamp(barrier, arrival)),
             Some(uid) if Some(uid) == barrier.metadata.uid.as_deref() => {
                 let known = parties.entry(&arrival.spec.holder).or_default();
@@ -177,23 +177,12 @@ fn count_arrivals<'a>(
         .collect();
 }
 
-fn barrier_owner(arrival: &Arrival) -> Option<&str> {
+fn owning_barrier(arrival: &Arrival) -> Option<&str> {
     let owners = arrival.metadata.owner_references.as_ref()?;
     let owner = owners
         .iter()
         .find(|o| o.kind == "Barrier" && o.api_version == API_VERSION)?;
     Some(&owner.uid)
-}
-
-/// The owner that an Arrival at this Barrier has: it is deleted with it.
-pub fn owner_reference(barrier: &Barrier) -> OwnerReference {
-    OwnerReference {
-        api_version: API_VERSION.into(),
-        kind: "Barrier".into(),
-        name: barrier.metadata.name.clone().unwrap_or_default(),
-        uid: barrier.metadata.uid.clone().unwrap_or_default(),
-        ..OwnerReference::default()
-    }
 }
 
 fn stamp(barrier: &Barrier, arrival: &Arrival) -> Write {
@@ -202,7 +191,7 @@ fn stamp(barrier: &Barrier, arrival: &Arrival) -> Write {
         .owner_references
         .clone()
         .unwrap_or_default();
-    owners.push(owner_reference(barrier));
+    owners.push(barrier_owner(barrier));
     Write::Patch {
         kind: Kind::Arrival,
         name: ObjectName::of(&arrival.metadata),

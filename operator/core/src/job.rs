@@ -13,7 +13,6 @@ use konductor_api::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::barrier::owner_reference;
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::limits::START_REFUSED_AFTER;
@@ -513,7 +512,7 @@ fn arrive(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
             };
             let mut arrival = Arrival::new(&name, spec);
             arrival.metadata.namespace = Some(place.namespace.clone());
-            arrival.metadata.owner_references = Some(vec![owner_reference(barrier)]);
+            arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(barrier)]);
             decision
                 .before
                 .push(Write::CreateArrival(Box::new(arrival)));

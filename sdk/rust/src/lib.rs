@@ -1,1 +1,213 @@
 //! Take part in konductor's primitives from a Rust program.
+//!
+//! What enters: names of Barriers, Gates, Semaphores and Leases. What leaves: waits that end, and
+//! guards that hold. What must never happen here: polling, or a decision that is the operator's.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), konductor::Error> {
+//! let client = konductor::Client::try_default().await?;
+//! client.wait_gate("dependencies-ready", None).await?;
+//! let permit = client.semaphore("batch").permits(2).acquire().await?;
+//! // … work that at most so many do at once …
+//! permit.release().await?;
+//! client.arrive_barrier("stage-complete", "worker-1", Default::default()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod claim;
+mod clock;
+mod error;
+mod guard;
+mod wait;
+
+use std::time::Duration;
+
+use konductor_api::{
+    Arrival, ArrivalOutcome, ArrivalSpec, Barrier, BarrierPhase, Gate, GatePhase, LedgerKind,
+    arrival_name,
+};
+use kube::Api;
+use kube::api::PostParams;
+
+pub use claim::{Claimed, Request};
+pub use error::{Error, Object};
+pub use guard::Guard;
+pub use wait::wait_until;
+
+/// A connection to one namespace.
+#[derive(Clone)]
+pub struct Client {
+    kube: kube::Client,
+    namespace: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Client")
+            .field("namespace", &self.namespace)
+            .finish()
+    }
+}
+
+impl Client {
+    /// Connects as kubectl does: by the kubeconfig, or in a pod by its service account.
+    ///
+    /// # Errors
+    /// Where neither is there.
+    pub async fn try_default() -> Result<Self, Error> {
+        let kube = kube::Client::try_default()
+            .await
+            .map_err(|error| Error::Unreachable {
+                message: error.to_string(),
+            })?;
+        let namespace = kube.default_namespace().to_owned();
+        Ok(Self { kube, namespace })
+    }
+
+    /// Uses a client that is there already.
+    pub fn new(kube: kube::Client, namespace: impl Into<String>) -> Self {
+        Self {
+            kube,
+            namespace: namespace.into(),
+        }
+    }
+
+    /// The namespace that names are looked up in.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The Kubernetes client underneath.
+    pub fn kube(&self) -> &kube::Client {
+        &self.kube
+    }
+
+    /// An API of this namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    /// Names an object of this namespace, for an error.
+    pub(crate) fn object(&self, kind: &'static str, name: &str) -> Object {
+        Object {
+            kind,
+            name: name.to_owned(),
+            namespace: self.namespace.clone(),
+        }
+    }
+
+    /// Waits until a Barrier is open; `None` waits for ever, zero looks once.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] as soon as it can't open any more, [`Error::TimedOut`],
+    /// [`Error::NotFound`] also where it is deleted meanwhile, and what the API server refuses.
+    pub async fn wait_barrier(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Barrier, Error> {
+        let object = self.object("barrier", name);
+        let failed = object.clone();
+        wait_until(
+            &self.api::<Barrier>(),
+            object,
+            timeout,
+            move |barrier: &Barrier| {
+                let status = barrier.status.as_ref()?;
+                let message = open_message(&status.conditions);
+                match status.phase {
+                    BarrierPhase::Waiting => None,
+                    BarrierPhase::Open => Some(Ok(barrier.clone())),
+                    phase => Some(Err(failed.failed(format!("{phase:?}"), message))),
+                }
+            },
+        )
+        .await
+    }
+
+    /// Waits until a Gate is open; `None` waits for ever, zero looks once.
+    ///
+    /// # Errors
+    /// As for [`Client::wait_barrier`].
+    pub async fn wait_gate(&self, name: &str, timeout: Option<Duration>) -> Result<Gate, Error> {
+        let object = self.object("gate", name);
+        let failed = object.clone();
+        wait_until(&self.api::<Gate>(), object, timeout, move |gate: &Gate| {
+            let status = gate.status.as_ref()?;
+            let message = open_message(&status.conditions);
+            match status.phase {
+                GatePhase::Waiting => None,
+                GatePhase::Open => Some(Ok(gate.clone())),
+                phase => Some(Err(failed.failed(format!("{phase:?}"), message))),
+            }
+        })
+        .await
+    }
+
+    /// Arrives at a Barrier. Arriving again with the same outcome changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such Barrier, [`Error::Failed`] where this holder has
+    /// arrived with another outcome, and what the API server refuses.
+    pub async fn arrive_barrier(
+        &self,
+        name: &str,
+        holder: &str,
+        outcome: ArrivalOutcome,
+    ) -> Result<Arrival, Error> {
+        let object = self.object("barrier", name);
+        let barrier = self
+            .api::<Barrier>()
+            .get(name)
+            .await
+            .map_err(|e| object.explain(e))?;
+        let uid = barrier.metadata.uid.clone().unwrap_or_default();
+        let arrival_name = arrival_name(name, &uid, holder);
+        let spec = ArrivalSpec {
+            barrier: name.to_owned(),
+            holder: holder.to_owned(),
+            outcome,
+            verified: false,
+        };
+        let mut arrival = Arrival::new(&arrival_name, spec);
+        arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);
+        let api = self.api::<Arrival>();
+        match api.create(&PostParams::default(), &arrival).await {
+            Ok(arrival) => Ok(arrival),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let known = api
+                    .get(&arrival_name)
+                    .await
+                    .map_err(|e| object.explain(e))?;
+                if known.spec.outcome == outcome {
+                    return Ok(known);
+                }
+                let message = format!("{holder} has arrived as {:?}", known.spec.outcome);
+                Err(object.failed("AlreadyArrived".to_owned(), message))
+            }
+            Err(error) => Err(object.explain(error)),
+        }
+    }
+
+    /// Asks for permits of a Semaphore.
+    pub fn semaphore(&self, name: &str) -> Request {
+        Request::new(self.clone(), LedgerKind::Semaphore, name)
+    }
+
+    /// Asks for a Lease.
+    pub fn lease(&self, name: &str) -> Request {
+        Request::new(self.clone(), LedgerKind::Lease, name)
+    }
+}
+
+fn open_message(conditions: &[konductor_api::condition::Condition]) -> String {
+    let open = conditions
+        .iter()
+        .find(|one| one.type_ == konductor_api::condition::OPEN);
+    open.map(|one| one.message.clone()).unwrap_or_default()
+}
