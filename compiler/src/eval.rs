@@ -86,6 +86,21 @@ impl<'a> Values<'a> {
         lengths.fold(0, usize::saturating_add)
     }
 
+    /// How many bytes a term's value has, as far as it is known.
+    pub(crate) fn term_length(&self, term: &Term) -> usize {
+        match term {
+            Term::Value(value) => value.text().len(),
+            Term::Reference(reference) => self
+                .source(&reference.source)
+                .map_or(0, |value| value.text().len()),
+            Term::Text(text) => self.length(text),
+            Term::List(terms) => terms
+                .iter()
+                .map(|term| self.term_length(term))
+                .fold(0, usize::saturating_add),
+        }
+    }
+
     /// A whole number that an attribute takes.
     pub(crate) fn int(&self, setting: &Option<Setting>) -> Option<i64> {
         match self.term(&setting.as_ref()?.term)? {

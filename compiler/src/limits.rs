@@ -14,6 +14,8 @@ pub(crate) const NAME_MAX: usize = 63;
 pub(crate) const SLUG_MIN: usize = 8;
 /// Bytes of one parameter's value as text. All of a pod's environment must fit an exec call.
 pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Interpolations in one text: each may stand for a value of the largest size.
+pub(crate) const TEXT_REFERENCES_MAX: usize = 1_000;
 /// Bytes of what one stage says in its body, so that no Job grows beyond what an API server takes.
 pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of all Jobs' bodies together, so that a small file can't ask for unlimited output.

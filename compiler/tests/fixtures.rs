@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use konductor_compiler::{Compiled, Options, check, compile};
-use konductor_dsl::{Diagnostic, Severity, Sources};
+use konductor_dsl::{CODES, Code, Diagnostic, Severity, Sources};
 
 fn options(text: &str) -> Options<'_> {
     let mut options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
@@ -139,6 +139,66 @@ fn what_is_written_reads_back_as_the_same_objects() {
             path.display()
         );
         assert_eq!(manifests.len(), yaml.len(), "{}", path.display());
+    }
+}
+
+fn example(code: Code) -> (String, Vec<Code>) {
+    let page = code.page();
+    let example = page
+        .split("```kon\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let text = example
+        .unwrap_or_else(|| panic!("{code} has no example"))
+        .to_owned();
+    let compiled = compile(sources(&text), &options(&text));
+    let told = compiled.diagnostics.iter().map(|told| told.code).collect();
+    (text, told)
+}
+
+#[test]
+fn every_code_has_a_page_whose_example_triggers_it_alone() {
+    for code in CODES.iter().copied().filter(|code| code.name() >= "K0200") {
+        let page = code.page();
+        assert!(
+            page.starts_with(&format!("# {code}: {}\n", code.title())),
+            "{code}: its title"
+        );
+        let (text, told) = example(code);
+        assert!(
+            told.iter().all(|other| *other == code),
+            "{code}: {told:?}\n{text}"
+        );
+        assert!(
+            !told.is_empty(),
+            "{code}: its example tells nothing\n{text}"
+        );
+    }
+}
+
+#[test]
+fn every_diagnostic_reads_as_expected() {
+    let mut table = String::new();
+    for code in CODES.iter().copied().filter(|code| code.name() >= "K0200") {
+        let (text, _) = example(code);
+        let compiled = compile(sources(&text), &options(&text));
+        writeln!(table, "{}", rendered(&compiled)).unwrap();
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    compare(&folder.join("diagnostics"), "txt", &table);
+}
+
+#[test]
+fn what_a_page_says_to_write_instead_compiles_without_a_word() {
+    for code in CODES.iter().copied().filter(|code| code.name() >= "K0200") {
+        let instead = code
+            .page()
+            .split("```kon\n")
+            .nth(2)
+            .and_then(|rest| rest.split("```").next());
+        let text = instead.unwrap_or_else(|| panic!("{code} does not say what to write"));
+        let compiled = compile(sources(text), &options(text));
+        assert_eq!(rendered(&compiled), "", "{code}\n{text}");
     }
 }
 

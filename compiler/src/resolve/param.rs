@@ -6,6 +6,7 @@ use konductor_dsl::ast;
 
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
+use crate::limits::VALUE_BYTES_MAX;
 use crate::pipeline::Param;
 use crate::rules;
 use crate::value::{Field, Type, Value};
@@ -41,6 +42,15 @@ impl Resolver<'_> {
 
     fn default(&mut self, default: &ast::Value, ty: &Type) -> Option<Value> {
         let term = self.term(default, ty, Scope::PIPELINE, Time::Compile)?;
+        let values = Values {
+            params: &self.params,
+            item: &[],
+        };
+        let length = values.term_length(&term);
+        if length > VALUE_BYTES_MAX {
+            self.report(rules::large_body::of_value(default.span(), length));
+            return None;
+        }
         Values {
             params: &self.params,
             item: &[],

@@ -4,6 +4,7 @@ use konductor_dsl::{Span, ast};
 
 use super::{Resolver, Scope, Time};
 use crate::eval::Values;
+use crate::limits::{BODY_BYTES_MAX, TEXT_REFERENCES_MAX};
 use crate::pipeline::{Piece, Setting, Term, Text};
 use crate::rules;
 use crate::value::{Type, Value, parse_duration, parse_quantity};
@@ -248,6 +249,15 @@ impl Resolver<'_> {
                     None => complete = false,
                 },
             }
+        }
+        let values = Values {
+            params: &self.params,
+            item: &[],
+        };
+        let (references, length) = (text.references().count(), values.length(&text));
+        if references > TEXT_REFERENCES_MAX || length > BODY_BYTES_MAX {
+            self.report(rules::large_body::of_text(text.span, references, length));
+            return None;
         }
         complete.then_some(text)
     }

@@ -1,9 +1,11 @@
 //! K0505: a stage that is too large for one object.
 
-use konductor_dsl::{Code, Diagnostic};
+use konductor_dsl::{Code, Diagnostic, Span};
 
 use crate::eval::Values;
-use crate::limits::{BODY_BYTES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, WHEN_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, TEXT_REFERENCES_MAX, VALUE_BYTES_MAX, WHEN_MAX,
+};
 use crate::pipeline::{Action, EnvValue, Name, Pipeline, Source, Stage, Text};
 use crate::plan::Plan;
 use crate::plan::job::{Jobs, text_varies};
@@ -77,6 +79,24 @@ pub(crate) fn check_conditions(pipeline: &Pipeline, plan: &Plan) -> Vec<Diagnost
                 .label(when.span, "this condition")
         })
         .collect()
+}
+
+/// A parameter's default that is too long.
+pub(crate) fn of_value(span: Span, length: usize) -> Diagnostic {
+    let message = format!("this value has {length} bytes: at most {VALUE_BYTES_MAX}");
+    Diagnostic::error(Code::K0505, span, message)
+        .help("put large values into a file in the image, or into a workspace")
+}
+
+/// A text that is too long, or has too many interpolations.
+pub(crate) fn of_text(span: Span, references: usize, length: usize) -> Diagnostic {
+    let message = if references > TEXT_REFERENCES_MAX {
+        format!("this text has {references} interpolations: at most {TEXT_REFERENCES_MAX}")
+    } else {
+        format!("this text has {length} bytes: at most {BODY_BYTES_MAX}")
+    };
+    Diagnostic::error(Code::K0505, span, message)
+        .help("put long scripts into the image, and share large values through a workspace")
 }
 
 fn report(name: &Name, count: usize, max: usize, what: &str) -> Diagnostic {
