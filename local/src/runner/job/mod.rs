@@ -1,5 +1,6 @@
 //! The Job controller: what kube-controller-manager does for `batch/v1` Jobs.
 
+mod controller;
 mod failure_policy;
 mod indexes;
 mod plan;
@@ -10,4 +11,5 @@ mod tests;
 mod tracking;
 mod verdict;
 
+pub use controller::JobController;
 pub use plan::{BackOff, JobPlan, PodDeletion, PodRef, plan};

@@ -26,9 +26,11 @@ const MESSAGE_BYTES_MAX: usize = 2048;
 /// The logs of all containers of a kubelet.
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
-    /// By uid of the pod and name of the container: a log for each start, oldest first.
-    containers: Arc<Mutex<HashMap<(String, String), Vec<Log>>>>,
+    containers: Arc<Mutex<ByContainer>>,
 }
+
+/// By uid of the pod and name of the container: a log for each start, oldest first.
+type ByContainer = HashMap<(String, String), Vec<Log>>;
 
 /// Which part of a log to read.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +78,7 @@ impl Logs {
             log,
             options,
             file: None,
+            position: 0,
             given: 0,
         };
         Some(futures::stream::unfold(Some(reader), |reader| async {
@@ -130,7 +133,7 @@ impl Logs {
         logs.iter().rev().nth(usize::from(previous)).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Vec<Log>>> {
+    fn lock(&self) -> MutexGuard<'_, ByContainer> {
         // A map stays sound whatever panicked while it was locked.
         self.containers
             .lock()
@@ -148,10 +151,6 @@ pub(super) struct LogWriter {
 }
 
 impl LogWriter {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Stores all that `output` gives until it ends.
     pub(super) async fn copy(mut self, mut output: impl AsyncRead + Unpin) {
         let mut buffer = vec![0; PART_BYTES_MAX];
@@ -250,6 +249,8 @@ struct LogReader {
     log: Log,
     options: LogOptions,
     file: Option<BufReader<File>>,
+    /// How far the file is read.
+    position: u64,
     /// Bytes given out so far.
     given: usize,
 }
@@ -282,17 +283,18 @@ impl LogReader {
             unopened => {
                 let mut file = BufReader::new(File::open(&self.log.path)?);
                 if let Some(lines) = self.options.tail_lines {
-                    let start = start_of_tail(&mut file, end, lines)?;
-                    file.seek(SeekFrom::Start(start))?;
+                    self.position = start_of_tail(&mut file, end, lines)?;
+                    file.seek(SeekFrom::Start(self.position))?;
                 }
                 unopened.insert(file)
             }
         };
         let mut chunk = Vec::new();
-        while chunk.len() < CHUNK_BYTES && file.stream_position()? < end {
+        while chunk.len() < CHUNK_BYTES && self.position < end {
             let Some(record) = read_record(file)? else {
                 break;
             };
+            self.position += record.stored_bytes;
             if self.options.since.is_none_or(|since| record.time >= since) {
                 record.print(self.options.timestamps, &mut chunk);
             }
@@ -307,6 +309,8 @@ struct Record {
     time_text: String,
     full: bool,
     text: Vec<u8>,
+    /// What the record takes up in the file.
+    stored_bytes: u64,
 }
 
 impl Record {
@@ -324,7 +328,8 @@ impl Record {
 
 fn read_record(file: &mut impl BufRead) -> io::Result<Option<Record>> {
     let mut line = Vec::new();
-    if file.read_until(b'\n', &mut line)? == 0 {
+    let stored_bytes = file.read_until(b'\n', &mut line)? as u64;
+    if stored_bytes == 0 {
         return Ok(None);
     }
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, "not a line of a container log");
@@ -339,6 +344,7 @@ fn read_record(file: &mut impl BufRead) -> io::Result<Option<Record>> {
         time_text: time.into(),
         full: mark.ok_or_else(malformed)? == b"F",
         text: text.ok_or_else(malformed)?.to_vec(),
+        stored_bytes,
     }))
 }
 

@@ -1,12 +1,258 @@
 //! The kubelet: runs pods as processes of this machine.
+//!
+//! Pods that nobody has bound to another node enter; their containers become process groups, and
+//! their statuses are written as a kubelet writes them. No process outlives its pod or the kubelet.
+//!
+//! # What a process gets instead of a container
+//! * The folder of a volume in place of its mount path, wherever the pod hands that path over as a
+//!   value: see [`mounts`]. The folder is also in `KONDUCTOR_MOUNT_<VOLUME>`.
+//! * A file in place of `terminationMessagePath`, by the same rule.
+//! * `PATH HOME TMPDIR LANG USER` of the runner, `HOSTNAME`, and `KUBECONFIG` of the embedded
+//!   cluster; then the pod's own variables. Nothing else is inherited.
+//! * The folder that the runner was told as working directory, unless it sets one.
+//!
+//! Images, resources, probes, lifecycle hooks, users, read-only mounts, node selectors and
+//! tolerations have no effect.
+
 mod downward;
 mod environment;
 mod expansion;
 mod logs;
 mod mounts;
 mod orphans;
+mod pod;
+mod pods;
 mod process;
 mod quantity;
 mod references;
 mod status;
+#[cfg(test)]
+mod tests;
 mod volumes;
+
+use std::fs::DirBuilder;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodStatus, Secret};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub use logs::{LogOptions, Logs};
+
+use self::environment::Variables;
+use self::orphans::OrphanGuard;
+use self::pods::Pods;
+use self::references::Referent;
+use crate::runner::cluster::{Cluster, name, namespace, uid};
+use crate::{ApiServer, Status};
+
+/// What a process takes over from the runner's own environment.
+const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "USER"];
+/// The longest wait between restarts of a container.
+const RESTART_WAIT_MAX: Duration = Duration::from_secs(300);
+/// As many pods as a node takes by default; each needs a few open files.
+const PODS_MAX: NonZeroUsize = NonZeroUsize::new(110).expect("110 is not zero");
+
+/// How containers are run.
+///
+/// A container engine (docker, podman) will be another variant; what differs then is only how
+/// [`pod::PodLife`] starts a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// As processes; the image is ignored.
+    #[default]
+    Process,
+}
+
+/// What a kubelet needs to know.
+#[derive(Clone, Debug)]
+pub struct KubeletOptions {
+    /// Where logs, messages and volumes are kept. The caller removes it, if anybody does.
+    pub folder: PathBuf,
+    /// Where processes start that do not say otherwise.
+    pub working_dir: PathBuf,
+    /// The kubeconfig of the cluster, for clients inside steps.
+    pub kubeconfig: Option<PathBuf>,
+    /// No more pods than this run at once; the others wait in the order of their creation.
+    pub pods_max: NonZeroUsize,
+    /// The name of the node that pods are bound to.
+    pub node_name: String,
+    /// The wait before a container is restarted the second time; doubles every time.
+    pub restart_wait: Duration,
+    /// How containers are run.
+    pub runtime: Runtime,
+}
+
+impl KubeletOptions {
+    /// What is usual, with everything kept in `folder` and processes starting in `working_dir`.
+    pub fn new(folder: impl Into<PathBuf>, working_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            working_dir: working_dir.into(),
+            kubeconfig: None,
+            pods_max: PODS_MAX,
+            node_name: "local".into(),
+            restart_wait: Duration::from_secs(10),
+            runtime: Runtime::default(),
+        }
+    }
+
+    /// The wait before a container is restarted that has been restarted `restarts` times.
+    fn restart_wait(&self, restarts: i32) -> Duration {
+        let Ok(doublings) = u32::try_from(restarts - 1) else {
+            return Duration::ZERO;
+        };
+        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        self.restart_wait
+            .saturating_mul(factor)
+            .min(RESTART_WAIT_MAX)
+    }
+}
+
+/// A running kubelet.
+#[derive(Debug)]
+pub struct Kubelet {
+    logs: Logs,
+    stop: oneshot::Sender<Duration>,
+    task: JoinHandle<()>,
+}
+
+impl Kubelet {
+    /// Starts to run the pods of `api`.
+    ///
+    /// # Errors
+    /// If its folder can't be made.
+    pub fn start(api: &ApiServer, options: KubeletOptions) -> io::Result<Self> {
+        // Secrets are files in there.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&options.folder)?;
+        let logs = Logs::default();
+        let node = Node {
+            cluster: Cluster::new(api.managed_by("kubelet")),
+            options,
+            logs: logs.clone(),
+            guard: Arc::new(OrphanGuard::start()),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(Pods::new(Arc::new(node)).run(stopped));
+        Ok(Self { logs, stop, task })
+    }
+
+    /// The logs of the containers it runs.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Ends all processes, those that take longer than `grace` by force, and waits for their end.
+    pub async fn shutdown(self, grace: Duration) {
+        // Errors say that the task is over, after a panic that has been reported.
+        let _ = self.stop.send(grace);
+        let _ = self.task.await;
+    }
+}
+
+/// What all pods of a kubelet share.
+struct Node {
+    cluster: Cluster,
+    options: KubeletOptions,
+    logs: Logs,
+    guard: Arc<OrphanGuard>,
+}
+
+impl Node {
+    fn pod_folder(&self, pod: &Pod) -> PathBuf {
+        let folder = format!("{}_{}_{}", namespace(pod), name(pod), uid(pod));
+        // Names can't contain it; who wrote one into the store all the same stays inside.
+        self.options
+            .folder
+            .join("pods")
+            .join(folder.replace('/', "_"))
+    }
+
+    fn claims_folder(&self) -> PathBuf {
+        self.options.folder.join("claims")
+    }
+
+    fn find(&self, pod: &Pod, referent: Referent, name: &str) -> Option<Arc<Value>> {
+        let namespace = namespace(pod);
+        match referent {
+            Referent::ConfigMap => self.cluster.get_value::<ConfigMap>(namespace, name),
+            Referent::Secret => self.cluster.get_value::<Secret>(namespace, name),
+            Referent::Claim => self
+                .cluster
+                .get_value::<PersistentVolumeClaim>(namespace, name),
+        }
+    }
+
+    /// Tells, from now on, of every change of what pods may refer to.
+    fn reference_changes(&self) -> BoxStream<'static, ()> {
+        let config_maps = self.cluster.changes::<ConfigMap>().map(drop).boxed();
+        let secrets = self.cluster.changes::<Secret>().map(drop).boxed();
+        let claims = self
+            .cluster
+            .changes::<PersistentVolumeClaim>()
+            .map(drop)
+            .boxed();
+        futures::stream::select_all([config_maps, secrets, claims]).boxed()
+    }
+
+    /// What every process has in its environment.
+    fn base_variables(&self) -> Variables {
+        let inherited = INHERITED.iter().filter_map(|name| {
+            std::env::var(name)
+                .ok()
+                .map(|value| ((*name).to_owned(), value))
+        });
+        let mut variables: Variables = inherited.collect();
+        if let Some(kubeconfig) = &self.options.kubeconfig {
+            let kubeconfig = kubeconfig.to_string_lossy().into_owned();
+            variables.insert("KUBECONFIG".into(), kubeconfig);
+        }
+        variables
+    }
+
+    /// Binds the pod to this node.
+    fn bind(&self, pod: &Pod) {
+        let bound = self.cluster.update::<Pod>(pod, |live| {
+            live.spec.get_or_insert_default().node_name = Some(self.options.node_name.clone());
+        });
+        self.report(pod, "bind", bound);
+    }
+
+    /// Writes a status made from the one that is there and the time.
+    fn write_status(&self, pod: &Pod, make: impl Fn(&PodStatus, Timestamp) -> PodStatus) {
+        let now = self.cluster.now();
+        let written = self.cluster.update_status::<Pod>(pod, |live| {
+            live.status = Some(make(&live.status.take().unwrap_or_default(), now));
+        });
+        self.report(pod, "write the status of", written);
+    }
+
+    /// Removes a pod that has ended and is being deleted.
+    fn remove(&self, pod: &Pod) {
+        let now = Some(0);
+        let removed = self
+            .cluster
+            .delete::<Pod>(namespace(pod), name(pod), uid(pod), now);
+        self.report(pod, "remove", removed);
+    }
+
+    /// A pod that is gone, or another one by now, is nobody's concern any more.
+    fn report<T>(&self, pod: &Pod, action: &str, result: Result<T, Status>) {
+        if let Err(error) = result {
+            let (namespace, pod) = (namespace(pod), name(pod));
+            tracing::warn!(namespace, pod, %error, "kubelet can't {action} the pod");
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! working directory), the process gets the folder. Text inside a script is not touched:
 //! a script takes the path from a variable.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The mount paths of one container and what they stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,14 +65,8 @@ pub(super) fn variable_of(volume: &str) -> String {
 
 /// Whether `path` stays below the folder it is joined to.
 pub(super) fn stays_inside(path: &str) -> bool {
-    let components = Path::new(path).components();
-    components.fold(true, |inside, component| {
-        inside
-            && matches!(
-                component,
-                std::path::Component::Normal(_) | std::path::Component::CurDir
-            )
-    })
+    let mut components = Path::new(path).components();
+    components.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 #[cfg(test)]

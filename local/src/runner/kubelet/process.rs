@@ -11,7 +11,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::environment::Variables;
 use super::logs::LogWriter;
@@ -112,21 +114,33 @@ impl Process {
         self.group.as_raw_nonzero().get()
     }
 
-    /// Sends `signal` to every process of the group.
-    pub(super) fn signal(&self, signal: Signal) {
-        // An error says that no process is left, which is what the signal is for.
-        let _ = kill_process_group(self.group, signal);
-    }
-
-    /// Waits until the first process has ended. May be dropped and called again.
-    pub(super) async fn ended(&mut self) -> io::Result<i32> {
-        self.child.wait().await.map(exit_code)
+    /// Waits until the first process has ended, or brings its end about: once `halt` gives it a
+    /// time, the group is asked to end, and made to when that time is over.
+    pub(super) async fn run_to_end(
+        &mut self,
+        halt: &mut watch::Receiver<Option<Duration>>,
+    ) -> io::Result<i32> {
+        let group = self.group;
+        let mut end = std::pin::pin!(self.child.wait());
+        tokio::select! {
+            biased;
+            status = &mut end => return status.map(exit_code),
+            () = requested(halt) => {}
+        }
+        signal(group, Signal::TERM);
+        tokio::select! {
+            biased;
+            status = &mut end => return status.map(exit_code),
+            () = run_out(halt) => {}
+        }
+        signal(group, Signal::KILL);
+        end.await.map(exit_code)
     }
 
     /// Ends what the first process left behind, as a container ends with its first process, and
     /// completes the log.
     pub(super) async fn finish(mut self) {
-        self.signal(Signal::KILL);
+        signal(self.group, Signal::KILL);
         self.alive = false;
         if tokio::time::timeout(STRAGGLERS_WAIT, &mut self.output)
             .await
@@ -143,11 +157,36 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.alive {
-            self.signal(Signal::KILL);
+            signal(self.group, Signal::KILL);
         }
         self.output.abort();
         self.guard.end(self.id());
     }
+}
+
+async fn requested(halt: &mut watch::Receiver<Option<Duration>>) {
+    if halt.wait_for(Option::is_some).await.is_err() {
+        // Nobody is left to ask.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits for the time that `halt` gives, which may become shorter meanwhile.
+async fn run_out(halt: &mut watch::Receiver<Option<Duration>>) {
+    let begin = Instant::now();
+    loop {
+        let grace = halt.borrow_and_update().unwrap_or_default();
+        tokio::select! {
+            () = tokio::time::sleep_until(begin + grace) => return,
+            Ok(()) = halt.changed() => {}
+        }
+    }
+}
+
+/// Sends `signal` to every process of a group.
+fn signal(group: Pid, signal: Signal) {
+    // An error says that no process is left, which is what the signal is for.
+    let _ = kill_process_group(group, signal);
 }
 
 /// The code a shell reports: 128 + n for signal n.
@@ -237,12 +276,17 @@ mod tests {
         }
     }
 
+    /// Nobody asks for an end.
+    fn never() -> watch::Receiver<Option<Duration>> {
+        watch::Sender::new(None).subscribe()
+    }
+
     #[tokio::test]
     async fn output_and_exit_code_are_those_of_the_process() {
         let fixture = Fixture::new();
         let script = "echo out; echo err >&2; echo \"$A\"; env | cut -d= -f1 | sort; exit 7";
         let mut process = fixture.start(&["sh", "-c", script]).unwrap();
-        assert_eq!(process.ended().await.unwrap(), 7);
+        assert_eq!(process.run_to_end(&mut never()).await.unwrap(), 7);
         process.finish().await;
         assert_eq!(fixture.log().await, "out\nerr\n1 2\nA\nPATH\nPWD\n");
     }
@@ -259,8 +303,8 @@ mod tests {
         };
         let mut log = Box::pin(fixture.logs.read("u", "main", options).unwrap());
         assert_eq!(log.next().await.unwrap().unwrap(), b"up\n");
-        process.signal(Signal::TERM);
-        assert_eq!(process.ended().await.unwrap(), 143);
+        let mut halt = watch::Sender::new(Some(Duration::from_secs(600))).subscribe();
+        assert_eq!(process.run_to_end(&mut halt).await.unwrap(), 143);
         process.finish().await;
         assert!(log.next().await.is_none());
     }
@@ -270,7 +314,7 @@ mod tests {
         let fixture = Fixture::new();
         let script = "trap '' TERM HUP; sleep 600 & echo left; exit 0";
         let mut process = fixture.start(&["sh", "-c", script]).unwrap();
-        assert_eq!(process.ended().await.unwrap(), 0);
+        assert_eq!(process.run_to_end(&mut never()).await.unwrap(), 0);
         // The background process holds the log open: that it ends shows that it is gone.
         let output = std::mem::replace(&mut process.output, tokio::spawn(async {}));
         process.finish().await;

@@ -15,8 +15,6 @@ pub(super) enum Referent {
 }
 
 impl Referent {
-    pub(super) const ALL: [Self; 3] = [Self::ConfigMap, Self::Secret, Self::Claim];
-
     /// The word the kubelet uses in its messages.
     fn word(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+    ContainerStateWaiting, ContainerStatus, HostIP, PodCondition, PodIP, PodSpec, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -300,13 +300,40 @@ fn container_id(process: i32) -> String {
     format!("process://{process}")
 }
 
-/// The status of a pod that failed before the kubelet began with it.
-pub(super) fn failed_before_start(pod: &Pod, reason: &str, message: &str) -> PodStatus {
+/// The status of a pod that ended without a life of which anything is known.
+pub(super) fn failed_unseen(before: &PodStatus, reason: &str, message: &str) -> PodStatus {
     PodStatus {
         phase: Some("Failed".into()),
         reason: Some(reason.into()),
         message: Some(message.into()),
-        ..pod.status.clone().unwrap_or_default()
+        ..before.clone()
+    }
+}
+
+/// The status of a pod that can't be started yet.
+pub(super) fn unscheduled(
+    before: &PodStatus,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> PodStatus {
+    let conditions = before.conditions.iter().flatten();
+    let mut conditions: Vec<PodCondition> = conditions
+        .filter(|condition| condition.type_ != "PodScheduled")
+        .cloned()
+        .collect();
+    conditions.push(PodCondition {
+        type_: "PodScheduled".into(),
+        status: "False".into(),
+        reason: Some(reason.into()),
+        message: Some(message.into()),
+        last_transition_time: Some(Time(now)),
+        ..PodCondition::default()
+    });
+    PodStatus {
+        phase: Some("Pending".into()),
+        conditions: Some(conditions),
+        ..before.clone()
     }
 }
 

@@ -1,0 +1,544 @@
+//! The life of one pod: volumes, init containers in order, containers at once, the last status.
+//!
+//! A pod that was accepted enters; when `run` returns, none of its processes is left and its last
+//! status is written. What a container engine would add is left out on purpose: images, probes,
+//! lifecycle hooks, limits, users and read-only mounts have no effect on processes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use tokio::sync::watch;
+
+use super::Node;
+use super::environment::{Scope, Variables};
+use super::logs;
+use super::mounts::{Mounts, variable_of};
+use super::process::{CommandLine, Process, StartError, read_message};
+use super::references::{ConfigError, References, file_name};
+use super::status::{ContainerReport, Ended, PodReport, State};
+use super::volumes::{self, Folders, Volumes};
+use crate::runner::cluster::{name, uid};
+
+/// Where a container writes its message unless it says otherwise.
+const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
+/// The longest message a container may leave.
+const MESSAGE_BYTES_MAX: usize = 4096;
+/// What a pod is given that does not say how long it may take to end.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// Why a pod has to end before its containers do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The pod is being deleted.
+    Deleted { grace: Duration },
+    /// The pod does not exist any more.
+    Gone,
+    /// The kubelet is being shut down.
+    Shutdown { grace: Duration },
+}
+
+impl Stop {
+    fn grace(&self) -> Duration {
+        match self {
+            Self::Deleted { grace } | Self::Shutdown { grace } => *grace,
+            Self::Gone => Duration::ZERO,
+        }
+    }
+}
+
+/// A pod on its way through life.
+pub(super) struct PodLife {
+    node: Arc<Node>,
+    pod: Pod,
+    spec: PodSpec,
+    folder: PathBuf,
+    report: Mutex<PodReport>,
+    /// Tells the containers to end, and how long they may take.
+    halt: watch::Sender<Option<Duration>>,
+}
+
+/// One container of the pod.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    container: &'a Container,
+    init: bool,
+    index: usize,
+}
+
+impl PodLife {
+    pub(super) fn new(node: Arc<Node>, pod: Pod) -> Self {
+        let spec = pod.spec.clone().unwrap_or_default();
+        let report = Mutex::new(PodReport::new(&spec, node.cluster.now()));
+        let folder = node.pod_folder(&pod);
+        Self {
+            node,
+            pod,
+            spec,
+            folder,
+            report,
+            halt: watch::Sender::new(None),
+        }
+    }
+
+    /// Runs the pod until it has ended, by itself or because of `stop`.
+    pub(super) async fn run(self, mut stop: watch::Receiver<Option<Stop>>) {
+        tokio::select! {
+            () = self.work() => {}
+            () = self.supervise(&mut stop) => {}
+        }
+        self.report().over = true;
+        self.publish();
+    }
+
+    /// Turns a stop, or the pod's deadline, into a halt of all containers. Never returns.
+    async fn supervise(&self, stop: &mut watch::Receiver<Option<Stop>>) {
+        let deadline = self
+            .spec
+            .active_deadline_seconds
+            .and_then(|s| u64::try_from(s).ok());
+        let overdue = async {
+            match deadline {
+                Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let stopped = async {
+            // An error means that the kubelet is gone, which also drops this future.
+            let _ = stop.wait_for(Option::is_some).await;
+        };
+        tokio::select! {
+            biased;
+            () = stopped => {}
+            () = overdue => {
+                let message = "Pod was active on the node longer than the specified deadline";
+                self.fail("DeadlineExceeded", message);
+                self.halt.send_replace(Some(self.grace()));
+            }
+        }
+        loop {
+            let requested = stop
+                .wait_for(Option::is_some)
+                .await
+                .map(|stop| stop.clone());
+            let Ok(Some(requested)) = requested else {
+                break;
+            };
+            if matches!(requested, Stop::Shutdown { .. }) {
+                let message = "Pod was terminated in response to imminent node shutdown.";
+                self.fail("Terminated", message);
+            }
+            // A second request can only make it shorter.
+            let grace = requested.grace();
+            self.halt.send_if_modified(|halt| {
+                let shorter = halt.is_none_or(|before| grace < before);
+                if shorter {
+                    *halt = Some(grace);
+                }
+                shorter
+            });
+            if stop.changed().await.is_err() {
+                break;
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn work(&self) {
+        if let Err(error) = self.check() {
+            return self.fail("UnsupportedPod", &error.to_string());
+        }
+        let folders = self.when_configured(
+            || self.make_folders(),
+            |error| {
+                let mut report = self.report();
+                let PodReport { init, main, .. } = &mut *report;
+                for container in init.iter_mut().chain(main) {
+                    if let State::Waiting { message, .. } = &mut container.state {
+                        *message = Some(error.to_string());
+                    }
+                }
+            },
+        );
+        let folders = match folders.await {
+            Ok(Some(folders)) => folders,
+            Ok(None) => return,
+            Err(message) => return self.fail("FailedMount", &message),
+        };
+        for (index, container) in self.spec.init_containers.iter().flatten().enumerate() {
+            let place = Place {
+                container,
+                init: true,
+                index,
+            };
+            if !self.run_container(place, &folders).await {
+                return;
+            }
+        }
+        let containers = self
+            .spec
+            .containers
+            .iter()
+            .enumerate()
+            .map(|(index, container)| {
+                self.run_container(
+                    Place {
+                        container,
+                        init: false,
+                        index,
+                    },
+                    &folders,
+                )
+            });
+        join_all(containers).await;
+    }
+
+    /// Refuses what would silently run in another way than in a cluster.
+    fn check(&self) -> Result<(), ConfigError> {
+        for container in self.spec.init_containers.iter().flatten() {
+            if container.restart_policy.is_some() {
+                return Err(ConfigError::Invalid(format!(
+                    "init container {:?} is a sidecar (restartPolicy), which processes can't be: \
+                     make it one of the pod's containers",
+                    container.name
+                )));
+            }
+        }
+        let all = self
+            .spec
+            .init_containers
+            .iter()
+            .flatten()
+            .chain(&self.spec.containers);
+        all.map(|container| file_name(&container.name))
+            .try_for_each(|name| name.map(drop))
+    }
+
+    fn make_folders(&self) -> Result<Folders, ConfigError> {
+        for folder in ["logs", "messages"] {
+            let folder = self.folder.join(folder);
+            fs::create_dir_all(&folder).map_err(|error| {
+                ConfigError::Invalid(format!("can't create {}: {error}", folder.display()))
+            })?;
+        }
+        let find = |referent, name: &str| self.node.find(&self.pod, referent, name);
+        Volumes {
+            pod: &self.pod,
+            references: References { find: &find },
+            node_name: &self.node.options.node_name,
+            pod_folder: &self.folder,
+            claims_folder: &self.node.claims_folder(),
+        }
+        .make()
+    }
+
+    /// Runs a container as often as its pod's restart policy says; tells whether it succeeded.
+    async fn run_container(&self, place: Place<'_>, folders: &Folders) -> bool {
+        let mut halt = self.halt.subscribe();
+        loop {
+            if halt.borrow().is_some() || !self.run_once(place, folders).await {
+                return false;
+            }
+            let (end, restarts) = self.end_of(place);
+            let succeeded = end.as_ref().is_some_and(|end| end.exit_code == 0);
+            let again = match self.spec.restart_policy.as_deref() {
+                Some("Never") => false,
+                Some("OnFailure") => !succeeded,
+                _ => !(place.init && succeeded),
+            };
+            if !again || halt.borrow().is_some() {
+                self.publish_unless_last();
+                return succeeded;
+            }
+            let wait = self.node.options.restart_wait(restarts);
+            self.change(place, |container| {
+                let message = format!(
+                    "back-off {}s restarting failed container={}",
+                    wait.as_secs(),
+                    place.container.name
+                );
+                container.last = end.clone();
+                container.state = State::Waiting {
+                    reason: "CrashLoopBackOff",
+                    message: Some(message),
+                };
+            });
+            if !wait.is_zero() {
+                self.publish();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = halt.wait_for(Option::is_some) => {
+                    self.change(place, |container| {
+                        if let Some(end) = end {
+                            container.state = State::Terminated { end, process: None };
+                        }
+                    });
+                    return false;
+                }
+            }
+            self.change(place, |container| container.restarts += 1);
+        }
+    }
+
+    /// Runs a container once; tells whether it was started, or tried to.
+    async fn run_once(&self, place: Place<'_>, folders: &Folders) -> bool {
+        let configured = self.when_configured(
+            || self.command_line(place.container, folders),
+            |error| {
+                self.change(place, |container| {
+                    let message = Some(error.to_string());
+                    container.state = State::Waiting {
+                        reason: "CreateContainerConfigError",
+                        message,
+                    };
+                });
+            },
+        );
+        let started_at = self.node.cluster.now();
+        let process = match configured.await {
+            Ok(Some(command)) => self.start(place.container, &command),
+            Ok(None) => return false,
+            Err(message) => Err(StartError {
+                exit_code: 128,
+                message,
+            }),
+        };
+        match process {
+            Ok(process) => self.attend(place, process, started_at).await,
+            Err(StartError { exit_code, message }) => {
+                let end = Ended {
+                    exit_code,
+                    reason: "StartError",
+                    message: Some(message),
+                    started_at,
+                    finished_at: self.node.cluster.now(),
+                };
+                self.change(place, |container| {
+                    container.state = State::Terminated { end, process: None };
+                });
+            }
+        }
+        true
+    }
+
+    fn start(&self, container: &Container, command: &CommandLine) -> Result<Process, StartError> {
+        let message_file = self.message_file(container);
+        let log = fs::write(&message_file, "")
+            .and_then(|()| {
+                let folder = self.folder.join("logs");
+                self.node
+                    .logs
+                    .start(uid(&self.pod), &container.name, &folder)
+            })
+            .map_err(|error| StartError {
+                exit_code: 128,
+                message: format!("can't write in {}: {error}", self.folder.display()),
+            })?;
+        Process::start(command, log, self.node.guard.clone())
+    }
+
+    /// Waits for the end of a process, or brings it about when the pod is halted.
+    async fn attend(&self, place: Place<'_>, mut process: Process, started_at: Timestamp) {
+        let id = process.id();
+        self.change(place, |container| {
+            container.state = State::Running {
+                since: started_at,
+                process: id,
+            };
+        });
+        self.publish();
+        let ended = process.run_to_end(&mut self.halt.subscribe()).await;
+        process.finish().await;
+        let (exit_code, error) = match ended {
+            Ok(exit_code) => (exit_code, None),
+            Err(error) => (128, Some(format!("can't wait for the process: {error}"))),
+        };
+        let end = Ended {
+            exit_code,
+            reason: if exit_code == 0 { "Completed" } else { "Error" },
+            message: error.or_else(|| self.message(place.container, exit_code)),
+            started_at,
+            finished_at: self.node.cluster.now(),
+        };
+        self.change(place, |container| {
+            container.state = State::Terminated {
+                end,
+                process: Some(id),
+            };
+        });
+    }
+
+    /// What a container leaves as its message.
+    fn message(&self, container: &Container, exit_code: i32) -> Option<String> {
+        let written = read_message(&self.message_file(container), MESSAGE_BYTES_MAX);
+        let policy = container.termination_message_policy.as_deref();
+        if written.is_some() || exit_code == 0 || policy != Some("FallbackToLogsOnError") {
+            return written;
+        }
+        let log = self.node.logs.path(uid(&self.pod), &container.name)?;
+        logs::message(&log)
+            .ok()
+            .filter(|message| !message.is_empty())
+    }
+
+    fn message_file(&self, container: &Container) -> PathBuf {
+        self.folder.join("messages").join(&container.name)
+    }
+
+    fn command_line(
+        &self,
+        container: &Container,
+        folders: &Folders,
+    ) -> Result<CommandLine, ConfigError> {
+        let find = |referent, name: &str| self.node.find(&self.pod, referent, name);
+        let no_mounts = Mounts::default();
+        let scope = Scope {
+            pod: &self.pod,
+            container,
+            references: References { find: &find },
+            mounts: &no_mounts,
+            node_name: &self.node.options.node_name,
+        };
+        let mut mounts = volumes::mounts(container, folders, &scope.variables()?)?;
+        let message_path = container.termination_message_path.as_deref();
+        let message_path = message_path.filter(|path| !path.is_empty());
+        mounts.add(
+            message_path.unwrap_or(DEFAULT_MESSAGE_PATH),
+            self.message_file(container),
+        );
+        let scope = Scope {
+            mounts: &mounts,
+            ..scope
+        };
+        let own = scope.variables()?;
+        let words = scope.command_line(&own);
+        let mut variables = self.node.base_variables();
+        let hostname = self.spec.hostname.as_deref().unwrap_or(name(&self.pod));
+        variables.insert("HOSTNAME".into(), hostname.into());
+        variables.extend(mount_variables(container, &mounts));
+        variables.extend(own);
+        let working_dir = match container.working_dir.as_deref() {
+            Some(folder) if !folder.is_empty() => {
+                let here = || self.node.options.working_dir.join(folder);
+                mounts.resolve(folder).unwrap_or_else(here)
+            }
+            _ => self.node.options.working_dir.clone(),
+        };
+        Ok(CommandLine {
+            words,
+            variables,
+            working_dir,
+        })
+    }
+
+    /// Makes something of what the pod refers to, waiting for what is missing.
+    ///
+    /// `None` if the pod was halted before. `tell` notes what is waited for.
+    async fn when_configured<T>(
+        &self,
+        make: impl Fn() -> Result<T, ConfigError>,
+        tell: impl Fn(&ConfigError),
+    ) -> Result<Option<T>, String> {
+        let mut halt = self.halt.subscribe();
+        let mut changes = None;
+        loop {
+            let error = match make() {
+                Ok(made) => return Ok(Some(made)),
+                Err(ConfigError::Invalid(message)) => return Err(message),
+                Err(error) => error,
+            };
+            let Some(changes) = &mut changes else {
+                // Looks again once it watches: it may have come in between.
+                changes = Some(self.node.reference_changes());
+                continue;
+            };
+            tell(&error);
+            self.publish();
+            tokio::select! {
+                _ = halt.wait_for(Option::is_some) => return Ok(None),
+                change = changes.next() => if change.is_none() {
+                    *changes = self.node.reference_changes();
+                },
+            }
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        let seconds = self.spec.termination_grace_period_seconds;
+        let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        seconds.map_or(DEFAULT_GRACE, Duration::from_secs)
+    }
+
+    /// Notes why the pod fails, unless it is known already.
+    fn fail(&self, reason: &'static str, message: &str) {
+        self.report()
+            .failure
+            .get_or_insert((reason, message.into()));
+    }
+
+    fn change(&self, place: Place<'_>, change: impl FnOnce(&mut ContainerReport)) {
+        let mut report = self.report();
+        let containers = if place.init {
+            &mut report.init
+        } else {
+            &mut report.main
+        };
+        if let Some(container) = containers.get_mut(place.index) {
+            change(container);
+        }
+    }
+
+    fn end_of(&self, place: Place<'_>) -> (Option<Ended>, i32) {
+        let report = self.report();
+        let containers = if place.init {
+            &report.init
+        } else {
+            &report.main
+        };
+        let container = containers.get(place.index);
+        container.map_or((None, 0), |container| {
+            (container.end().cloned(), container.restarts)
+        })
+    }
+
+    /// Writes the status, unless the pod is about to end, which is written once it has.
+    fn publish_unless_last(&self) {
+        if self
+            .report()
+            .main
+            .iter()
+            .any(|container| container.end().is_none())
+        {
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        let report = self.report().clone();
+        self.node
+            .write_status(&self.pod, |before, now| report.status(before, now));
+    }
+
+    fn report(&self) -> MutexGuard<'_, PodReport> {
+        // What is known stays true whatever panicked while it was locked.
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `KONDUCTOR_MOUNT_<VOLUME>` for each volume; of several mounts of a volume, the first counts.
+fn mount_variables(container: &Container, mounts: &Mounts) -> Variables {
+    let mut variables = Variables::new();
+    for mount in container.volume_mounts.iter().flatten() {
+        if let Some(folder) = mounts.resolve(&mount.mount_path) {
+            let folder = folder.to_string_lossy().into_owned();
+            variables.entry(variable_of(&mount.name)).or_insert(folder);
+        }
+    }
+    variables
+}

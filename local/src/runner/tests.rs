@@ -1,0 +1,203 @@
+//! Jobs from their creation to their end, with the controller and the kubelet together.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use serde_json::{Value, json};
+
+use super::bench::{api, create, job, options, until, until_condition, until_logged};
+use super::cluster::{Change, Cluster, name};
+use super::job::{BackOff, JobController};
+use super::{Runner, RunnerOptions};
+use crate::ApiServer;
+
+fn start(api: &ApiServer) -> (Runner, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let back_off = BackOff {
+        base: Duration::from_millis(1),
+        max: Duration::from_millis(1),
+    };
+    let options = RunnerOptions {
+        kubelet: options(folder.path()),
+        back_off,
+    };
+    (Runner::start(api, options).unwrap(), folder)
+}
+
+fn suspend(api: &ApiServer, job: &Job, suspend: bool) {
+    let cluster = Cluster::new(api.clone());
+    cluster
+        .update::<Job>(job, |job| {
+            job.spec.as_mut().unwrap().suspend = Some(suspend)
+        })
+        .unwrap();
+}
+
+/// The status without its times.
+fn counters(job: &Job) -> Value {
+    let mut status = serde_json::to_value(job.status.as_ref().unwrap()).unwrap();
+    for time in ["startTime", "completionTime", "conditions"] {
+        status.as_object_mut().unwrap().remove(time);
+    }
+    status
+}
+
+fn true_conditions(job: &Job) -> Vec<&str> {
+    let conditions = job
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .filter(|one| one.status == "True")
+        .map(|one| one.type_.as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_suspended_job_runs_when_it_is_resumed() {
+    let api = api();
+    let (runner, folder) = start(&api);
+    let waiting: Job = create(&api, job("j", "touch ran", json!({"suspend": true})));
+    until_condition(&api, "j", "Suspended").await;
+    suspend(&api, &waiting, false);
+    let done = until_condition(&api, "j", "Complete").await;
+    let expected =
+        json!({"ready": 0, "succeeded": 1, "terminating": 0, "uncountedTerminatedPods": {}});
+    assert_eq!(counters(&done), expected);
+    assert_eq!(true_conditions(&done), ["SuccessCriteriaMet", "Complete"]);
+    assert!(folder.path().join("ran").exists());
+    runner.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_failing_job_is_retried_and_fails() {
+    let api = api();
+    let (runner, folder) = start(&api);
+    let limit = json!({"backoffLimit": 2});
+    create::<Job>(&api, job("j", "echo x >> tries; exit 1", limit));
+    let failed = until_condition(&api, "j", "Failed").await;
+    let expected =
+        json!({"failed": 3, "ready": 0, "terminating": 0, "uncountedTerminatedPods": {}});
+    assert_eq!(counters(&failed), expected);
+    assert_eq!(true_conditions(&failed), ["FailureTarget", "Failed"]);
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("tries")).unwrap(),
+        "x\nx\nx\n"
+    );
+    runner.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn each_pod_of_an_indexed_job_knows_its_index() {
+    let api = api();
+    let (runner, folder) = start(&api);
+    let spec = json!({"completionMode": "Indexed", "completions": 5, "parallelism": 2});
+    create::<Job>(
+        &api,
+        job("j", "echo $HOSTNAME > $JOB_COMPLETION_INDEX", spec),
+    );
+    let done = until_condition(&api, "j", "Complete").await;
+    assert_eq!(counters(&done)["completedIndexes"], "0-4");
+    for index in 0..5 {
+        let written = std::fs::read_to_string(folder.path().join(index.to_string())).unwrap();
+        assert_eq!(written, format!("j-{index}\n"));
+    }
+    runner.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn suspending_a_running_job_ends_its_pods() {
+    let api = api();
+    let (runner, folder) = start(&api);
+    let script = "trap 'touch ended; exit 1' TERM; echo up; while :; do sleep 600 & wait; done";
+    let running: Job = create(&api, job("j", script, json!({})));
+    let pod = until_running(&api).await;
+    until_logged(runner.logs(), &pod, "up").await;
+    suspend(&api, &running, true);
+    let stopped = until::<Job>(&api, "j", |job| {
+        job.is_some_and(|job| {
+            true_conditions(job) == ["Suspended"] && counters(job)["terminating"] == 0
+        })
+    });
+    let stopped = stopped.await.unwrap();
+    assert_eq!(counters(&stopped)["failed"], Value::Null);
+    assert!(folder.path().join("ended").exists());
+    runner.shutdown(Duration::ZERO).await;
+}
+
+/// Waits until the pod of Job `j` runs.
+async fn until_running(api: &ApiServer) -> Pod {
+    let ready = |job: &Job| {
+        job.status
+            .as_ref()
+            .is_some_and(|status| status.ready == Some(1))
+    };
+    until::<Job>(api, "j", |job| job.is_some_and(ready)).await;
+    Cluster::new(api.clone()).list::<Pod>().0.remove(0)
+}
+
+/// Without a kubelet, and with a clock that only moves when everybody sleeps.
+#[tokio::test(start_paused = true)]
+async fn the_controller_alone_waits_as_long_as_kubernetes_does() {
+    let api = api();
+    let controller = JobController::start(&api, BackOff::default());
+    let kubelet = tokio::spawn(fail_every_pod(api.clone()));
+    let begin = tokio::time::Instant::now();
+    create::<Job>(
+        &api,
+        job(
+            "j",
+            "",
+            json!({"backoffLimit": 3, "ttlSecondsAfterFinished": 100}),
+        ),
+    );
+    let failed = until_long(&api, |job| {
+        job.is_some_and(|job| true_conditions(job).contains(&"Failed"))
+    });
+    assert_eq!(counters(&failed.await.unwrap())["failed"], 4);
+    let waited = begin.elapsed().as_secs();
+    assert!(
+        (68..=71).contains(&waited),
+        "10 + 20 + 40 seconds, not {waited}"
+    );
+    until_long(&api, |job| job.is_none()).await;
+    let waited = begin.elapsed().as_secs() - waited;
+    assert!(
+        (99..=101).contains(&waited),
+        "100 seconds to live, not {waited}"
+    );
+    kubelet.abort();
+    controller.shutdown().await;
+}
+
+/// Like `until`, for a clock that leaps.
+async fn until_long(api: &ApiServer, wanted: impl Fn(Option<&Job>) -> bool) -> Option<Job> {
+    let cluster = Cluster::new(api.clone());
+    let mut changes = std::pin::pin!(cluster.changes::<Job>());
+    loop {
+        let now = cluster.get::<Job>("default", "j");
+        if wanted(now.as_ref()) {
+            return now;
+        }
+        changes.next().await;
+    }
+}
+
+async fn fail_every_pod(api: ApiServer) {
+    let cluster = Cluster::new(api);
+    let mut changes = std::pin::pin!(cluster.watch::<Pod>(0));
+    while let Some(change) = changes.next().await {
+        if let Change::Set(pod) = change {
+            let failed = PodStatus {
+                phase: Some("Failed".into()),
+                ..PodStatus::default()
+            };
+            cluster
+                .update_status(&pod, |pod| pod.status = Some(failed.clone()))
+                .unwrap();
+            assert!(name(&pod).starts_with("j-"));
+        }
+    }
+}
