@@ -45,6 +45,7 @@ pub(super) fn create<T: Object>(api: &ApiServer, object: Value) -> T {
 pub(super) fn pod(pod_name: &str, script: &str, more: Value) -> Value {
     let mut spec = json!({
         "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 30,
         "containers": [{"name": "main", "image": "ignored",
             "command": ["/bin/sh", "-eu", "-c", script]}],
     });

@@ -3,6 +3,8 @@
 mod controller;
 mod failure_policy;
 mod indexes;
+#[cfg(test)]
+mod laws;
 mod plan;
 mod pods;
 mod scale;

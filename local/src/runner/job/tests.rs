@@ -10,18 +10,18 @@ use super::{BackOff, JobPlan, plan, pods};
 
 const START: &str = "2026-01-01T00:00:00Z";
 
-struct World {
-    job: Job,
-    pods: Vec<Pod>,
-    now: Timestamp,
+pub(super) struct World {
+    pub(super) job: Job,
+    pub(super) pods: Vec<Pod>,
+    pub(super) now: Timestamp,
     created: usize,
     /// Types of conditions in the order in which they became True.
-    conditions: Vec<String>,
+    pub(super) conditions: Vec<String>,
     wake: Option<Timestamp>,
 }
 
 impl World {
-    fn new(mut spec: Value) -> Self {
+    pub(super) fn new(mut spec: Value) -> Self {
         let template = &mut spec["template"];
         if template.is_null() {
             *template = json!({"spec": {"containers": [], "restartPolicy": "Never"}});
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Plans and applies until a plan changes nothing.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..20 {
             let plan = self.plan();
             if self.apply(plan) {
@@ -55,13 +55,13 @@ impl World {
         panic!("plans do not converge: {:?}", self.plan());
     }
 
-    fn plan(&self) -> JobPlan {
+    pub(super) fn plan(&self) -> JobPlan {
         let pods: Vec<&Pod> = self.pods.iter().collect();
         plan(&self.job, &pods, self.now, BackOff::default())
     }
 
     /// Returns whether the plan was empty.
-    fn apply(&mut self, plan: JobPlan) -> bool {
+    pub(super) fn apply(&mut self, plan: JobPlan) -> bool {
         let JobPlan {
             delete,
             create,
@@ -121,21 +121,21 @@ impl World {
         unchanged
     }
 
-    fn pod_mut(&mut self, name: &str) -> &mut Pod {
+    pub(super) fn pod_mut(&mut self, name: &str) -> &mut Pod {
         self.pods
             .iter_mut()
             .find(|pod| pod.metadata.name.as_deref() == Some(name))
             .unwrap()
     }
 
-    fn names(&self, filter: fn(&Pod) -> bool) -> Vec<&str> {
+    pub(super) fn names(&self, filter: fn(&Pod) -> bool) -> Vec<&str> {
         let pods = self.pods.iter().filter(|pod| filter(pod));
         pods.map(|pod| pod.metadata.name.as_deref().unwrap())
             .collect()
     }
 
     /// The kubelet starts every pending pod.
-    fn start(&mut self) -> &mut Self {
+    pub(super) fn start(&mut self) -> &mut Self {
         for pod in self
             .pods
             .iter_mut()
@@ -152,7 +152,7 @@ impl World {
     }
 
     /// The pod's only container ends.
-    fn end(&mut self, name: &str, exit_code: i32) -> &mut Self {
+    pub(super) fn end(&mut self, name: &str, exit_code: i32) -> &mut Self {
         let finished_at = self.now.to_string();
         let pod = self.pod_mut(name);
         pod.status = serde_json::from_value(json!({
@@ -168,27 +168,27 @@ impl World {
     }
 
     /// The kubelet ends pods that are being deleted, and they are gone.
-    fn reap(&mut self) -> &mut Self {
+    pub(super) fn reap(&mut self) -> &mut Self {
         self.pods
             .retain(|pod| !pods::is_deleted(pod) || pods::is_tracked(pod));
         self.settle();
         self
     }
 
-    fn advance(&mut self, seconds: i64) -> &mut Self {
+    pub(super) fn advance(&mut self, seconds: i64) -> &mut Self {
         self.now += SignedDuration::from_secs(seconds);
         self.settle();
         self
     }
 
-    fn suspend(&mut self, suspend: bool) -> &mut Self {
+    pub(super) fn suspend(&mut self, suspend: bool) -> &mut Self {
         self.job.spec.as_mut().unwrap().suspend = Some(suspend);
         self.settle();
         self
     }
 
     /// Somebody deletes a pod.
-    fn delete_pod(&mut self, name: &str) -> &mut Self {
+    pub(super) fn delete_pod(&mut self, name: &str) -> &mut Self {
         let now = self.now;
         self.pod_mut(name).metadata.deletion_timestamp = Some(Time(now));
         self.settle();
@@ -196,7 +196,7 @@ impl World {
     }
 
     /// The status without conditions, and the conditions as `Type=Status Reason`.
-    fn status(&self) -> (Value, Vec<String>) {
+    pub(super) fn status(&self) -> (Value, Vec<String>) {
         let mut status = serde_json::to_value(self.job.status.clone().unwrap()).unwrap();
         status.as_object_mut().unwrap().remove("conditions");
         let conditions = self
@@ -213,7 +213,7 @@ impl World {
         (status, conditions)
     }
 
-    fn seconds_to_wake(&self) -> Option<i64> {
+    pub(super) fn seconds_to_wake(&self) -> Option<i64> {
         self.wake
             .map(|wake| wake.duration_since(self.now).as_secs())
     }
@@ -662,96 +662,4 @@ fn a_second_pod_of_an_index_is_removed() {
     world.pods.push(twin);
     world.settle();
     assert_eq!(world.names(pods::is_active), ["load-0-1"]);
-}
-
-/// A seeded walk through what can happen to a Job. Whatever it is: plans converge, counters and
-/// indexes only grow, terminal words stay, and no more pods are active than allowed.
-#[test]
-fn any_course_of_events_keeps_the_laws() {
-    for seed in 0..400_u64 {
-        let mut random = Random(seed);
-        let indexed = random.below(2) == 1;
-        let mut spec = json!({
-            "parallelism": 1 + random.below(3), "completions": 1 + random.below(4),
-            "backoffLimit": random.below(4),
-        });
-        if indexed {
-            spec["completionMode"] = "Indexed".into();
-            if random.below(2) == 1 {
-                spec["backoffLimitPerIndex"] = random.below(2).into();
-                spec.as_object_mut().unwrap().remove("backoffLimit");
-            }
-        }
-        if random.below(2) == 1 {
-            spec["podReplacementPolicy"] = "Failed".into();
-        }
-        let mut world = World::new(spec);
-        for _ in 0..25 {
-            step(&mut world, &mut random);
-        }
-        world.suspend(false);
-        for _ in 0..40 {
-            world.advance(400).start();
-            let running = world.names(|pod| pods::phase(pod) == "Running").join(" ");
-            for name in running.split_whitespace() {
-                world.end(name, 0);
-            }
-            world.reap();
-        }
-        let last = world.conditions.last().cloned().unwrap_or_default();
-        assert!(
-            ["Complete", "Failed"].contains(&last.as_str()),
-            "seed {seed}: {last}"
-        );
-    }
-}
-
-fn step(world: &mut World, random: &mut Random) {
-    let before = world.job.status.clone().unwrap();
-    let names: Vec<String> = world
-        .names(|pod| !pods::is_terminal(pod))
-        .iter()
-        .map(|name| (*name).to_owned())
-        .collect();
-    let chosen = names.get(random.below(4)).cloned();
-    match (random.below(8), chosen) {
-        (0, Some(name)) => world.end(&name, 0),
-        (1 | 2, Some(name)) => world.end(&name, 1),
-        (3, Some(name)) => world.delete_pod(&name),
-        (4, _) => world.suspend(random.below(2) == 1),
-        (5, _) => world.advance(10),
-        (6, _) => world.reap(),
-        _ => world.start(),
-    };
-    let after = world.job.status.clone().unwrap();
-    assert!(after.failed >= before.failed && after.succeeded >= before.succeeded);
-    let terminal = |world: &World| {
-        let words = world
-            .conditions
-            .iter()
-            .filter(|c| ["Complete", "Failed"].contains(&c.as_str()));
-        words.count()
-    };
-    assert!(terminal(world) <= 1, "{:?}", world.conditions);
-    if terminal(world) == 1 {
-        assert_eq!(
-            world.names(|pod| pods::is_active(pod) || pods::is_terminating(pod)),
-            [""; 0]
-        );
-    }
-    let parallelism = world.job.spec.as_ref().unwrap().parallelism.unwrap();
-    assert!(world.names(pods::is_active).len() <= usize::try_from(parallelism).unwrap());
-}
-
-/// A linear congruential generator: the same seed, the same story.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963);
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
 }

@@ -14,6 +14,7 @@
 //! Images, resources, probes, lifecycle hooks, users, read-only mounts, node selectors and
 //! tolerations have no effect.
 
+mod container;
 mod downward;
 mod environment;
 mod expansion;
@@ -65,7 +66,7 @@ const PODS_MAX: NonZeroUsize = NonZeroUsize::new(110).expect("110 is not zero");
 /// How containers are run.
 ///
 /// A container engine (docker, podman) will be another variant; what differs then is only how
-/// [`pod::PodLife`] starts a container.
+/// `container.rs` starts one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Runtime {
     /// As processes; the image is ignored.
@@ -228,6 +229,24 @@ impl Node {
             live.spec.get_or_insert_default().node_name = Some(self.options.node_name.clone());
         });
         self.report(pod, "bind", bound);
+    }
+
+    /// Marks the claims of a pod as bound: they have their folders.
+    fn bind_claims(&self, pod: &Pod) {
+        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref());
+        for source in volumes
+            .into_iter()
+            .flatten()
+            .filter_map(|v| v.persistent_volume_claim.as_ref())
+        {
+            let claim = self.cluster.get(namespace(pod), &source.claim_name);
+            let bound = claim.map(|claim: PersistentVolumeClaim| {
+                self.cluster.update_status(&claim, |claim| {
+                    claim.status.get_or_insert_default().phase = Some("Bound".into());
+                })
+            });
+            self.report(pod, "bind a claim of", bound.unwrap_or(Ok(())));
+        }
     }
 
     /// Writes a status made from the one that is there and the time.

@@ -11,24 +11,15 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use tokio::sync::watch;
 
 use super::Node;
-use super::environment::{Scope, Variables};
-use super::logs;
-use super::mounts::{Mounts, variable_of};
-use super::process::{CommandLine, Process, StartError, read_message};
+use super::process::StartError;
 use super::references::{ConfigError, References, file_name};
 use super::status::{ContainerReport, Ended, PodReport, State};
-use super::volumes::{self, Folders, Volumes};
-use crate::runner::cluster::{name, uid};
+use super::volumes::{Folders, Volumes};
 
-/// Where a container writes its message unless it says otherwise.
-const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
-/// The longest message a container may leave.
-const MESSAGE_BYTES_MAX: usize = 4096;
 /// What a pod is given that does not say how long it may take to end.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
@@ -54,21 +45,21 @@ impl Stop {
 
 /// A pod on its way through life.
 pub(super) struct PodLife {
-    node: Arc<Node>,
-    pod: Pod,
-    spec: PodSpec,
-    folder: PathBuf,
+    pub(super) node: Arc<Node>,
+    pub(super) pod: Pod,
+    pub(super) spec: PodSpec,
+    pub(super) folder: PathBuf,
     report: Mutex<PodReport>,
     /// Tells the containers to end, and how long they may take.
-    halt: watch::Sender<Option<Duration>>,
+    pub(super) halt: watch::Sender<Option<Duration>>,
 }
 
 /// One container of the pod.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    container: &'a Container,
-    init: bool,
-    index: usize,
+pub(super) struct Place<'a> {
+    pub(super) container: &'a Container,
+    pub(super) init: bool,
+    pub(super) index: usize,
 }
 
 impl PodLife {
@@ -227,14 +218,16 @@ impl PodLife {
             })?;
         }
         let find = |referent, name: &str| self.node.find(&self.pod, referent, name);
-        Volumes {
+        let volumes = Volumes {
             pod: &self.pod,
             references: References { find: &find },
             node_name: &self.node.options.node_name,
             pod_folder: &self.folder,
             claims_folder: &self.node.claims_folder(),
-        }
-        .make()
+        };
+        let folders = volumes.make()?;
+        self.node.bind_claims(&self.pod);
+        Ok(folders)
     }
 
     /// Runs a container as often as its pod's restart policy says; tells whether it succeeded.
@@ -252,7 +245,9 @@ impl PodLife {
                 _ => !(place.init && succeeded),
             };
             if !again || halt.borrow().is_some() {
-                self.publish_unless_last();
+                if !place.init {
+                    self.publish_unless_last();
+                }
                 return succeeded;
             }
             let wait = self.node.options.restart_wait(restarts);
@@ -327,116 +322,6 @@ impl PodLife {
         true
     }
 
-    fn start(&self, container: &Container, command: &CommandLine) -> Result<Process, StartError> {
-        let message_file = self.message_file(container);
-        let log = fs::write(&message_file, "")
-            .and_then(|()| {
-                let folder = self.folder.join("logs");
-                self.node
-                    .logs
-                    .start(uid(&self.pod), &container.name, &folder)
-            })
-            .map_err(|error| StartError {
-                exit_code: 128,
-                message: format!("can't write in {}: {error}", self.folder.display()),
-            })?;
-        Process::start(command, log, self.node.guard.clone())
-    }
-
-    /// Waits for the end of a process, or brings it about when the pod is halted.
-    async fn attend(&self, place: Place<'_>, mut process: Process, started_at: Timestamp) {
-        let id = process.id();
-        self.change(place, |container| {
-            container.state = State::Running {
-                since: started_at,
-                process: id,
-            };
-        });
-        self.publish();
-        let ended = process.run_to_end(&mut self.halt.subscribe()).await;
-        process.finish().await;
-        let (exit_code, error) = match ended {
-            Ok(exit_code) => (exit_code, None),
-            Err(error) => (128, Some(format!("can't wait for the process: {error}"))),
-        };
-        let end = Ended {
-            exit_code,
-            reason: if exit_code == 0 { "Completed" } else { "Error" },
-            message: error.or_else(|| self.message(place.container, exit_code)),
-            started_at,
-            finished_at: self.node.cluster.now(),
-        };
-        self.change(place, |container| {
-            container.state = State::Terminated {
-                end,
-                process: Some(id),
-            };
-        });
-    }
-
-    /// What a container leaves as its message.
-    fn message(&self, container: &Container, exit_code: i32) -> Option<String> {
-        let written = read_message(&self.message_file(container), MESSAGE_BYTES_MAX);
-        let policy = container.termination_message_policy.as_deref();
-        if written.is_some() || exit_code == 0 || policy != Some("FallbackToLogsOnError") {
-            return written;
-        }
-        let log = self.node.logs.path(uid(&self.pod), &container.name)?;
-        logs::message(&log)
-            .ok()
-            .filter(|message| !message.is_empty())
-    }
-
-    fn message_file(&self, container: &Container) -> PathBuf {
-        self.folder.join("messages").join(&container.name)
-    }
-
-    fn command_line(
-        &self,
-        container: &Container,
-        folders: &Folders,
-    ) -> Result<CommandLine, ConfigError> {
-        let find = |referent, name: &str| self.node.find(&self.pod, referent, name);
-        let no_mounts = Mounts::default();
-        let scope = Scope {
-            pod: &self.pod,
-            container,
-            references: References { find: &find },
-            mounts: &no_mounts,
-            node_name: &self.node.options.node_name,
-        };
-        let mut mounts = volumes::mounts(container, folders, &scope.variables()?)?;
-        let message_path = container.termination_message_path.as_deref();
-        let message_path = message_path.filter(|path| !path.is_empty());
-        mounts.add(
-            message_path.unwrap_or(DEFAULT_MESSAGE_PATH),
-            self.message_file(container),
-        );
-        let scope = Scope {
-            mounts: &mounts,
-            ..scope
-        };
-        let own = scope.variables()?;
-        let words = scope.command_line(&own);
-        let mut variables = self.node.base_variables();
-        let hostname = self.spec.hostname.as_deref().unwrap_or(name(&self.pod));
-        variables.insert("HOSTNAME".into(), hostname.into());
-        variables.extend(mount_variables(container, &mounts));
-        variables.extend(own);
-        let working_dir = match container.working_dir.as_deref() {
-            Some(folder) if !folder.is_empty() => {
-                let here = || self.node.options.working_dir.join(folder);
-                mounts.resolve(folder).unwrap_or_else(here)
-            }
-            _ => self.node.options.working_dir.clone(),
-        };
-        Ok(CommandLine {
-            words,
-            variables,
-            working_dir,
-        })
-    }
-
     /// Makes something of what the pod refers to, waiting for what is missing.
     ///
     /// `None` if the pod was halted before. `tell` notes what is waited for.
@@ -482,7 +367,7 @@ impl PodLife {
             .get_or_insert((reason, message.into()));
     }
 
-    fn change(&self, place: Place<'_>, change: impl FnOnce(&mut ContainerReport)) {
+    pub(super) fn change(&self, place: Place<'_>, change: impl FnOnce(&mut ContainerReport)) {
         let mut report = self.report();
         let containers = if place.init {
             &mut report.init
@@ -519,7 +404,7 @@ impl PodLife {
         }
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let report = self.report().clone();
         self.node
             .write_status(&self.pod, |before, now| report.status(before, now));
@@ -529,16 +414,4 @@ impl PodLife {
         // What is known stays true whatever panicked while it was locked.
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `KONDUCTOR_MOUNT_<VOLUME>` for each volume; of several mounts of a volume, the first counts.
-fn mount_variables(container: &Container, mounts: &Mounts) -> Variables {
-    let mut variables = Variables::new();
-    for mount in container.volume_mounts.iter().flatten() {
-        if let Some(folder) = mounts.resolve(&mount.mount_path) {
-            let folder = folder.to_string_lossy().into_owned();
-            variables.entry(variable_of(&mount.name)).or_insert(folder);
-        }
-    }
-    variables
 }

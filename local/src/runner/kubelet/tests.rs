@@ -77,7 +77,10 @@ impl Node {
 }
 
 fn phase(pod: &Pod) -> &str {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     phase.unwrap_or("Pending")
 }
 
@@ -191,6 +194,9 @@ async fn steps_share_a_workspace_by_its_mount_path() {
     read["spec"]["containers"][0]["command"] = json!(["cat", "/data/who", "$(WORKSPACE)/who"]);
     let read = node.run(read).await;
     assert_eq!(node.log(&read).await, "meme");
+    let claim = Cluster::new(node.api.clone()).get::<PersistentVolumeClaim>("default", "run-data");
+    let phase = claim.unwrap().status.unwrap().phase;
+    assert_eq!(phase.as_deref(), Some("Bound"));
     node.kubelet.shutdown(Duration::ZERO).await;
 }
 
