@@ -1,5 +1,8 @@
 //! Jobs from their creation to their end, with the controller and the kubelet together.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -200,4 +203,43 @@ async fn fail_every_pod(api: ApiServer) {
             assert!(name(&pod).starts_with("j-"));
         }
     }
+}
+
+/// The variable that makes the test below the runner that is killed.
+const VICTIM: &str = "KONDUCTOR_TEST_VICTIM_FOLDER";
+
+#[tokio::test]
+async fn processes_end_even_if_the_runner_is_killed() {
+    if let Some(folder) = std::env::var_os(VICTIM) {
+        let api = api();
+        let options = RunnerOptions {
+            kubelet: options(folder.as_ref()),
+            back_off: BackOff::default(),
+        };
+        let _runner = Runner::start(&api, options).unwrap();
+        let script = "sleep 600 > held & echo up > held; wait";
+        create::<Job>(&api, job("j", script, json!({})));
+        return std::future::pending().await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let held = folder.path().join("held");
+    let made = Command::new("mkfifo").arg(&held).status().unwrap();
+    assert!(made.success());
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "runner::tests::processes_end_even_if_the_runner_is_killed",
+        ])
+        .env(VICTIM, folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Opening waits for a writer; reading ends when no process of the Job holds it any more.
+    let mut held = BufReader::new(File::open(held).unwrap());
+    let mut line = String::new();
+    held.read_line(&mut line).unwrap();
+    assert_eq!(line, "up\n");
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    held.read_to_string(&mut line).unwrap();
 }

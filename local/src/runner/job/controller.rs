@@ -15,9 +15,11 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::plan::{BackOff, JobPlan, PodDeletion, PodRef, plan};
+use super::plan::{BackOff, JobPlan, PodDeletion, PodRef, is_finished, plan};
 use super::pods::{TRACKING_FINALIZER, is_tracked};
-use crate::runner::cluster::{Change, Cluster, is_outdated, name, namespace, owner, uid, version};
+use crate::runner::cluster::{
+    self, Change, Cluster, is_outdated, name, namespace, owner, uid, version,
+};
 use crate::{ApiServer, Status};
 
 /// The wait before a failed write is tried again, doubled after each failure.
@@ -78,8 +80,8 @@ struct View {
     cluster: Cluster,
     back_off: BackOff,
     /// By uid.
-    jobs: HashMap<String, Job>,
-    /// By the uid of their Job, then by their own.
+    jobs: HashMap<String, KnownJob>,
+    /// By the uid of their Job, then by their own. Of a finished Job, only those to be let go.
     pods: HashMap<String, BTreeMap<String, Pod>>,
     /// Uids of Jobs to plan.
     queue: Queue,
@@ -87,6 +89,15 @@ struct View {
     alarms: Alarms,
     /// Failed rounds in a row, by Job.
     failures: HashMap<String, u32>,
+}
+
+/// Where to find a Job. The Job itself is read when it is planned: thousands may be waiting.
+#[derive(Clone)]
+struct KnownJob {
+    namespace: String,
+    name: String,
+    version: u64,
+    finished: bool,
 }
 
 impl View {
@@ -133,26 +144,38 @@ impl View {
     }
 
     fn see_job(&mut self, change: Change<Job>) {
+        let (Change::Set(job) | Change::Gone(job)) = &change;
+        let uid = uid(job).to_owned();
+        let known = self.jobs.get(&uid).map(|known| known.version);
         match change {
             Change::Set(job) => {
-                let uid = uid(&job).to_owned();
-                if self
-                    .jobs
-                    .get(&uid)
-                    .is_none_or(|known| version(known) < version(&job))
-                {
-                    self.jobs.insert(uid.clone(), job);
-                    self.queue.push(uid);
+                let version = version(&job);
+                if known.is_some_and(|known| known >= version) {
+                    return;
+                }
+                let finished = job.status.as_ref().is_some_and(is_finished);
+                let (namespace, name) = (namespace(&job).to_owned(), name(&job).to_owned());
+                let job = KnownJob {
+                    namespace,
+                    name,
+                    version,
+                    finished,
+                };
+                self.jobs.insert(uid.clone(), job);
+                if finished && let Some(pods) = self.pods.get_mut(&uid) {
+                    pods.retain(|_, pod| is_tracked(pod));
+                    if pods.is_empty() {
+                        self.pods.remove(&uid);
+                    }
                 }
             }
-            Change::Gone(job) => {
-                let uid = uid(&job);
-                self.jobs.remove(uid);
-                self.failures.remove(uid);
-                self.alarms.set(uid, None);
-                self.queue.push(uid.to_owned());
+            Change::Gone(_) => {
+                self.jobs.remove(&uid);
+                self.failures.remove(&uid);
+                self.alarms.set(&uid, None);
             }
         }
+        self.queue.push(uid);
     }
 
     fn see_pod(&mut self, change: Change<Pod>) {
@@ -161,30 +184,35 @@ impl View {
             return;
         };
         let uid = uid(pod).to_owned();
-        let pods = self.pods.entry(owner.uid.clone()).or_default();
+        let known = self
+            .pods
+            .get(&owner.uid)
+            .and_then(|pods| pods.get(&uid))
+            .map(version);
         match change {
             Change::Set(pod) => {
-                if pods
-                    .get(&uid)
-                    .is_none_or(|known| version(known) < version(&pod))
-                {
-                    self.queue.push(owner.uid);
-                    pods.insert(uid, pod);
+                let finished = self.jobs.get(&owner.uid).is_some_and(|job| job.finished);
+                if known.is_some_and(|known| known >= version(&pod)) {
+                    return;
                 }
-            }
-            Change::Gone(_) => {
-                pods.remove(&uid);
-                if pods.is_empty() {
-                    self.pods.remove(&owner.uid);
+                if finished && !is_tracked(&pod) {
+                    return self.forget_pod(&owner.uid, &uid);
                 }
+                self.pods
+                    .entry(owner.uid.clone())
+                    .or_default()
+                    .insert(uid, pod);
                 self.queue.push(owner.uid);
             }
+            Change::Gone(_) => self.forget_pod(&owner.uid, &uid),
         }
     }
 
     fn plan_next(&mut self) {
         let Some(uid) = self.queue.pop() else { return };
-        let job = self.jobs.get(&uid).cloned();
+        let known = self.jobs.get(&uid);
+        let job = known.and_then(|known| self.cluster.get::<Job>(&known.namespace, &known.name));
+        let job = job.filter(|job| cluster::uid(job) == uid);
         let done = match &job {
             Some(job) => {
                 let pods = self.pods.get(&uid).into_iter().flat_map(BTreeMap::values);
@@ -256,7 +284,7 @@ impl View {
             match self.cluster.replace_status(&planned) {
                 Ok(job) => self.see_job(Change::Set(job)),
                 Err(error) if is_outdated(&error) => {
-                    self.look_again(job);
+                    self.queue.push(uid(job).to_owned());
                     return outcome;
                 }
                 Err(error) => {
@@ -358,20 +386,15 @@ impl View {
             .filter(|live| uid(live) == pod.uid)
     }
 
-    /// Brings a Job into view that somebody else wrote or deleted.
-    fn look_again(&mut self, job: &Job) {
-        let live = self.cluster.get::<Job>(namespace(job), name(job));
-        match live.filter(|live| uid(live) == uid(job)) {
-            Some(live) => self.see_job(Change::Set(live)),
-            None => self.see_job(Change::Gone(job.clone())),
-        }
-    }
-
     fn forget_pod(&mut self, job_uid: &str, pod_uid: &str) {
-        if let Some(pods) = self.pods.get_mut(job_uid) {
-            pods.remove(pod_uid);
+        if let Some(pods) = self.pods.get_mut(job_uid)
+            && pods.remove(pod_uid).is_some()
+        {
+            self.queue.push(job_uid.to_owned());
+            if pods.is_empty() {
+                self.pods.remove(job_uid);
+            }
         }
-        self.queue.push(job_uid.to_owned());
     }
 }
 

@@ -250,6 +250,11 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Whether a Job of this status is over.
+pub(super) fn is_finished(status: &JobStatus) -> bool {
+    terminal_time(status).is_some()
+}
+
 /// When the Job reached a terminal condition.
 fn terminal_time(status: &JobStatus) -> Option<Timestamp> {
     let condition = find_true(status, "Complete").or_else(|| find_true(status, "Failed"))?;
