@@ -1,8 +1,9 @@
 //! The stages of compiling, one after the other.
 
-use konductor_dsl::{Diagnostic, Source, Sources, parse};
+use konductor_dsl::{Diagnostic, Sources};
 
 use crate::graph::{self, Graph};
+use crate::library::Library;
 use crate::manifest::Manifests;
 use crate::options::Options;
 use crate::pipeline::Pipeline;
@@ -49,49 +50,37 @@ pub fn check(sources: Sources, options: &Options<'_>) -> Compiled {
     }
 }
 
-fn compiled(sources: Sources, options: &Options<'_>) -> Compiled {
+fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     let mut diagnostics = Vec::new();
-    let mut result = Compiled {
-        sources,
-        diagnostics: Vec::new(),
-        graph: None,
-        manifests: None,
-    };
-    if let Some(root) = result.sources.iter().next() {
-        let pipeline = front(root, options, &mut diagnostics);
-        if let Some((pipeline, dag)) = pipeline {
-            result.graph = Some(graph::of(&pipeline));
-            if !diagnostics.iter().any(Diagnostic::is_error) {
-                result.manifests = back(pipeline, &dag, options, &mut diagnostics);
-            }
+    let mut graph = None;
+    let mut manifests = None;
+    let library = Library::load(&mut sources, options, &mut diagnostics);
+    let is_broken = diagnostics.iter().any(Diagnostic::is_error);
+    let is_empty = library
+        .files
+        .first()
+        .is_none_or(|file| file.pipelines.is_empty());
+    if !(is_broken && is_empty)
+        && let Some(pipeline) = resolve::resolve(&library, options, &mut diagnostics)
+    {
+        drop(library);
+        let dag = Dag::of(&pipeline);
+        rules::check(&pipeline, &dag, &mut diagnostics);
+        graph = Some(graph::of(&pipeline));
+        if !diagnostics.iter().any(Diagnostic::is_error) {
+            manifests = back(pipeline, &dag, options, &mut diagnostics);
         }
     }
     diagnostics.sort_by_key(|told| (told.span(), told.severity, told.code));
     // One place can be looked at once for each stage that it is about.
     diagnostics.dedup();
-    result.manifests = result
-        .manifests
-        .filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
-    result.diagnostics = diagnostics;
-    result
-}
-
-/// From text to a resolved pipeline whose rules were checked.
-fn front(
-    root: &Source,
-    options: &Options<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<(Pipeline, Dag)> {
-    let (file, told) = parse(root);
-    let is_broken = told.iter().any(Diagnostic::is_error);
-    diagnostics.extend(told);
-    if is_broken && file.pipelines.is_empty() {
-        return None;
+    let manifests = manifests.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
+    Compiled {
+        sources,
+        diagnostics,
+        graph,
+        manifests,
     }
-    let pipeline = resolve::resolve(&file, options, diagnostics)?;
-    let dag = Dag::of(&pipeline);
-    rules::check(&pipeline, &dag, diagnostics);
-    Some((pipeline, dag))
 }
 
 /// From a resolved pipeline without errors to what it is made of.

@@ -53,6 +53,7 @@ impl<'a> Values<'a> {
         match term {
             Term::Value(value) => Some(value.clone()),
             Term::Reference(reference) => self.source(&reference.source).map(Cow::into_owned),
+            Term::Unknown => None,
             Term::Text(text) => self.text(text).map(Value::String),
             Term::List(terms) => {
                 let values = terms.iter().map(|term| self.term(term));
@@ -89,6 +90,7 @@ impl<'a> Values<'a> {
     /// How many bytes a term's value has, as far as it is known.
     pub(crate) fn term_length(&self, term: &Term) -> usize {
         match term {
+            Term::Unknown => 0,
             Term::Value(value) => value.text().len(),
             Term::Reference(reference) => self
                 .source(&reference.source)

@@ -23,6 +23,7 @@
 mod compile;
 mod eval;
 pub mod graph;
+mod library;
 mod limits;
 mod lower;
 mod manifest;

@@ -1,5 +1,11 @@
 //! The limits of the compiler, each with its reason. Over one is a diagnostic.
 
+/// Files of one pipeline: more than anybody would look through.
+pub(crate) const FILES_MAX: usize = 256;
+/// Templates inside templates: beyond this nobody knows any more what a stage does.
+pub(crate) const TEMPLATE_DEPTH_MAX: usize = 16;
+/// Templates that one stage uses, directly or not: two uses in each of many would double each time.
+pub(crate) const USES_MAX: usize = 256;
 /// Items of one fan-out. More of the same work belongs into fewer, longer Jobs: each item is a pod.
 pub(crate) const ITEMS_MAX: usize = 10_000;
 /// Main Jobs of one run: the schema of `Run.spec.jobs`.

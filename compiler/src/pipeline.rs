@@ -302,7 +302,12 @@ pub(crate) enum Source {
     /// How the run's stages ended.
     RunOutcome,
     /// What a template's parameter stands for.
-    Argument { name: String, value: Box<Term> },
+    Argument {
+        name: String,
+        value: Box<Term>,
+        /// Tells one use of a template from another.
+        use_id: usize,
+    },
 }
 
 impl Source {
@@ -326,13 +331,15 @@ pub(crate) enum Term {
     Reference(Reference),
     Text(Text),
     List(Vec<Term>),
+    /// Of a template that is looked at by itself.
+    Unknown,
 }
 
 impl Term {
     /// Whether it is known only while the run goes on.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {
-            Self::Value(_) => false,
+            Self::Value(_) | Self::Unknown => false,
             Self::Reference(reference) => reference.source.is_run_time(),
             Self::Text(text) => text.references().any(|r| r.source.is_run_time()),
             Self::List(terms) => terms.iter().any(Self::is_run_time),

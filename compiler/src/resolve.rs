@@ -11,37 +11,54 @@ mod header;
 mod param;
 mod reference;
 mod resource;
+mod template;
 mod term;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use konductor_dsl::{Diagnostic, ast};
+use konductor_dsl::{Diagnostic, Span, ast};
 
+use crate::library::Library;
 use crate::pipeline::{Ledger, Loop, Output, Param, Pipeline, Reference, Stage, Workspace};
 use crate::{Options, rules};
 use declare::Names;
 use term::Argument;
 
-/// Resolves the pipeline of the root file; `None` where there is none.
+/// Resolves the pipeline of the root file; `None` where there is none. A file of templates alone can
+/// be checked, but not compiled.
 pub(crate) fn resolve(
-    file: &ast::File,
+    library: &Library,
     options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Pipeline> {
+    let file = library.files.first()?;
+    let nothing = ast::Pipeline {
+        name: ast::Name {
+            text: String::new(),
+            span: Span::default(),
+        },
+        items: Vec::new(),
+        span: Span::default(),
+    };
     let Some((pipeline, more)) = file.pipelines.split_first() else {
-        diagnostics.push(rules::one_pipeline::missing(file.source));
+        if file.templates.is_empty() || !options.check {
+            diagnostics.push(rules::one_pipeline::missing(file.source));
+        }
+        Resolver::new(library, options, &nothing, diagnostics).check_templates();
         return None;
     };
     diagnostics.extend(
         more.iter()
             .map(|other| rules::one_pipeline::second(pipeline, other)),
     );
-    let mut resolver = Resolver::new(options, pipeline, diagnostics);
-    Some(resolver.pipeline(file, pipeline))
+    let mut resolver = Resolver::new(library, options, pipeline, diagnostics);
+    resolver.check_templates();
+    Some(resolver.pipeline(pipeline))
 }
 
 /// What is known while a pipeline is being resolved.
 struct Resolver<'a> {
+    library: &'a Library,
     options: &'a Options<'a>,
     ast: &'a ast::Pipeline,
     names: Names<'a>,
@@ -67,6 +84,8 @@ struct Used {
     workspaces: BTreeSet<usize>,
     /// Stage and output.
     outputs: BTreeSet<(usize, usize)>,
+    /// File and place.
+    templates: BTreeSet<(usize, usize)>,
 }
 
 /// What other stages may know of a stage.
@@ -108,6 +127,17 @@ impl Scope<'_> {
     };
 }
 
+impl<'s> Scope<'s> {
+    /// In a template: its arguments hide everything else.
+    fn template(arguments: Option<&'s [Argument]>, around: Scope<'s>) -> Self {
+        Scope {
+            loops: &[],
+            arguments: Some(arguments.unwrap_or_default()),
+            ..around
+        }
+    }
+}
+
 /// When a value must be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Time {
@@ -119,6 +149,7 @@ enum Time {
 
 impl<'a> Resolver<'a> {
     fn new(
+        library: &'a Library,
         options: &'a Options<'a>,
         pipeline: &'a ast::Pipeline,
         diagnostics: &'a mut Vec<Diagnostic>,
@@ -129,6 +160,7 @@ impl<'a> Resolver<'a> {
             _ => None,
         });
         Self {
+            library,
             options,
             ast: pipeline,
             names,
@@ -148,13 +180,7 @@ impl<'a> Resolver<'a> {
         self.diagnostics.push(diagnostic);
     }
 
-    fn pipeline(&mut self, file: &'a ast::File, ast: &'a ast::Pipeline) -> Pipeline {
-        for import in &file.imports {
-            self.report(rules::unsupported::report("import", import.span));
-        }
-        for template in &file.templates {
-            self.report(rules::unsupported::report("template", template.name.span));
-        }
+    fn pipeline(&mut self, ast: &'a ast::Pipeline) -> Pipeline {
         for item in &ast.items {
             if let ast::Item::Schedule(schedule) = item {
                 self.report(rules::unsupported::report("schedule", schedule.span));
@@ -218,14 +244,37 @@ impl Resolver<'_> {
         let workspaces = self.workspaces.iter().enumerate();
         let workspaces = workspaces.filter(|(i, _)| !used.workspaces.contains(i));
         let workspaces = workspaces.map(|(_, workspace)| (&workspace.name, "workspace"));
+        let templates = self
+            .library
+            .files
+            .first()
+            .into_iter()
+            .flat_map(|file| &file.templates);
+        let templates = templates
+            .enumerate()
+            .filter(|(i, _)| !used.templates.contains(&(0, *i)));
+        let templates: Vec<_> = templates
+            .map(|(_, template)| (name(&template.name), "template"))
+            .collect();
+        let imports = self.library.root_imports();
+        let imports = imports.filter(|(_, file)| used.templates.iter().all(|(of, _)| of != file));
+        let imports: Vec<Diagnostic> = imports
+            .map(|(import, _)| rules::unused::import(import.path.span))
+            .collect();
         let outputs = stages.iter().enumerate().flat_map(|(stage, declared)| {
             let outputs = declared.body.outputs.iter().enumerate();
             outputs.filter(move |(output, _)| !used.outputs.contains(&(stage, *output)))
         });
         let outputs = outputs.map(|(_, output)| (&output.name, "output"));
-        let all = params.chain(ledgers).chain(workspaces).chain(outputs);
+        let templates = templates.iter().map(|(name, what)| (name, *what));
+        let all = params
+            .chain(ledgers)
+            .chain(workspaces)
+            .chain(outputs)
+            .chain(templates);
         self.diagnostics
             .extend(all.map(|(name, what)| rules::unused::report(name, what)));
+        self.diagnostics.extend(imports);
     }
 }
 

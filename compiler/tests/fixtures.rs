@@ -9,8 +9,22 @@ use std::path::{Path, PathBuf};
 use konductor_compiler::{Compiled, Options, check, compile};
 use konductor_dsl::{CODES, Code, Diagnostic, Severity, Sources};
 
+/// What fixtures and pages import.
+fn read_import(path: &str) -> Result<String, String> {
+    match path {
+        "lib/circle.kon" => {
+            Ok("import \"circle.kon\"\ntemplate round() { run = \"true\" }".to_owned())
+        }
+        _ => {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+            std::fs::read_to_string(folder.join(path)).map_err(|_| "no such file".to_owned())
+        }
+    }
+}
+
 fn options(text: &str) -> Options<'_> {
     let mut options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+    options.read_import = &read_import;
     for line in text.lines() {
         if let Some(set) = line.strip_prefix("# --set ") {
             let (name, text) = set.split_once('=').unwrap();

@@ -15,6 +15,7 @@ use super::names::ledger_name;
 use crate::eval::Values;
 use crate::manifest::Manifests;
 use crate::pipeline::{EnvValue, Piece, Pipeline, Reference, Source, Stage, Term, Text};
+use crate::plan::job::source_varies;
 
 /// Where a container finds the index of its item.
 const INDEX_FIELD: &str = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
@@ -26,7 +27,7 @@ pub(crate) struct Environment<'a> {
     values: Values<'a>,
     indexed: bool,
     pub variables: Vec<EnvVar>,
-    /// By what the source calls the reference.
+    /// By what the source calls the reference, and for a template's parameter which use it is of.
     names: HashMap<String, String>,
     /// What the operator fetches when the Job starts: `in-0` and where it comes from.
     pub inputs: BTreeMap<String, String>,
@@ -122,7 +123,7 @@ impl<'a> Environment<'a> {
     }
 
     fn known(&self, reference: &Reference) -> Option<String> {
-        if self.indexed && matches!(reference.source, Source::Loop { .. }) {
+        if self.indexed && source_varies(&reference.source) {
             return None;
         }
         self.values
@@ -133,11 +134,15 @@ impl<'a> Environment<'a> {
     /// The name of the variable that carries a reference's value.
     fn variable(&mut self, reference: &Reference) -> String {
         let shown = source_text(&self.all.pipeline, &reference.source);
-        if let Some(name) = self.names.get(&shown) {
+        let known = match &reference.source {
+            Source::Argument { use_id, .. } => format!("{use_id} {shown}"),
+            _ => shown.clone(),
+        };
+        if let Some(name) = self.names.get(&known) {
             return name.clone();
         }
         let name = self.free_name(&shown);
-        self.names.insert(shown, name.clone());
+        self.names.insert(known, name.clone());
         let mut variable = EnvVar {
             name: name.clone(),
             ..EnvVar::default()
@@ -195,7 +200,7 @@ impl<'a> Environment<'a> {
         match term {
             Term::Text(text) => self.argument(text),
             Term::Reference(reference) => format!("$({})", self.variable(reference)),
-            Term::Value(_) | Term::List(_) => String::new(),
+            Term::Value(_) | Term::List(_) | Term::Unknown => String::new(),
         }
     }
 
@@ -299,7 +304,7 @@ fn term_text(pipeline: &Pipeline, term: &Term) -> String {
     match term {
         Term::Value(value) => value.text(),
         Term::Reference(reference) => source_text(pipeline, &reference.source),
-        Term::Text(_) | Term::List(_) => String::new(),
+        Term::Text(_) | Term::List(_) | Term::Unknown => String::new(),
     }
 }
 

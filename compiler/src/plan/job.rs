@@ -217,7 +217,7 @@ fn can_be_indexed(stage: &Stage) -> bool {
 /// Whether a term depends on the item.
 pub(crate) fn term_varies(term: &Term) -> bool {
     match term {
-        Term::Value(_) => false,
+        Term::Value(_) | Term::Unknown => false,
         Term::Reference(reference) => source_varies(&reference.source),
         Term::Text(text) => text_varies(text),
         Term::List(terms) => terms.iter().any(term_varies),
@@ -230,7 +230,8 @@ pub(crate) fn text_varies(text: &Text) -> bool {
         .any(|reference| source_varies(&reference.source))
 }
 
-fn source_varies(source: &Source) -> bool {
+/// Whether a reference depends on the item.
+pub(crate) fn source_varies(source: &Source) -> bool {
     match source {
         Source::Loop { .. } => true,
         Source::Output { address, .. } => address.iter().any(term_varies),

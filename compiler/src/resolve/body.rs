@@ -35,8 +35,11 @@ impl<'a> Resolver<'a> {
     pub(super) fn outputs(&mut self, stage: &'a ast::Stage) -> Vec<Output> {
         let mut outputs = Vec::new();
         let mut once = Once::default();
-        let bodies: Vec<&ast::Body> = self.defaults.iter().copied().chain([&stage.body]).collect();
-        for item in bodies.into_iter().flat_map(|body| &body.items) {
+        for item in self
+            .all_bodies(stage)
+            .into_iter()
+            .flat_map(|body| &body.items)
+        {
             if let ast::BodyItem::Output(param) = item
                 && once.add(&param.name, "output", self.diagnostics)
                 && let Some(output) = self.declared_output(param)
@@ -71,10 +74,19 @@ impl<'a> Resolver<'a> {
         })
     }
 
+    /// The bodies that a stage is made of: the defaults', its own, and what they use.
+    fn all_bodies(&mut self, stage: &'a ast::Stage) -> Vec<&'a ast::Body> {
+        let mut bodies = Vec::new();
+        for body in self.defaults.clone().into_iter().chain([&stage.body]) {
+            bodies.extend(self.layers(body).bodies());
+        }
+        bodies
+    }
+
     /// The workspaces that a stage mounts, before its texts are looked at.
-    pub(super) fn mounted(&self, stage: &ast::Stage) -> Vec<usize> {
-        let bodies = self.defaults.iter().copied().chain([&stage.body]);
-        let items = bodies.flat_map(|body| &body.items);
+    pub(super) fn mounted(&mut self, stage: &'a ast::Stage) -> Vec<usize> {
+        let bodies = self.all_bodies(stage);
+        let items = bodies.into_iter().flat_map(|body| &body.items);
         items
             .filter_map(|item| match item {
                 ast::BodyItem::Mount { workspace, .. } => self
@@ -91,7 +103,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn body(&mut self, stage: &'a ast::Stage, scope: Scope<'_>) -> Body {
         let mut body = Body::default();
         for defaults in self.defaults.clone() {
-            let layer = self.layer(
+            let layer = self.merged(
                 defaults,
                 Scope {
                     loops: &[],
@@ -100,7 +112,7 @@ impl<'a> Resolver<'a> {
             );
             overlay(&mut body, layer);
         }
-        let own = self.layer(&stage.body, scope);
+        let own = self.merged(&stage.body, scope);
         overlay(&mut body, own);
         for (index, mount) in body.mounts.iter().enumerate() {
             let same = |other: &&Mount| other.path == mount.path;
@@ -112,13 +124,15 @@ impl<'a> Resolver<'a> {
     }
 
     /// One body by itself.
-    fn layer(&mut self, ast: &'a ast::Body, scope: Scope<'_>) -> Body {
+    pub(super) fn layer(&mut self, ast: &'a ast::Body, scope: Scope<'_>) -> Body {
         let mut body = Body::default();
         let mut seen: HashMap<&str, Span> = HashMap::new();
         let mut action_at: Option<&ast::Key> = None;
         for item in &ast.items {
             match item {
                 ast::BodyItem::Output(_) => {}
+                // A template by itself has no workspaces.
+                ast::BodyItem::Mount { .. } if scope.stage.is_none() => {}
                 ast::BodyItem::Mount {
                     workspace,
                     path,
@@ -127,9 +141,7 @@ impl<'a> Resolver<'a> {
                     body.mounts
                         .extend(self.mount(workspace, path, *span, scope));
                 }
-                ast::BodyItem::Use { span, .. } => {
-                    self.report(rules::unsupported::report("use", *span));
-                }
+                ast::BodyItem::Use { .. } => {}
                 ast::BodyItem::Yaml { kind, .. } => {
                     let word = match kind.value {
                         ast::YamlKind::Pod => "pod",
@@ -385,7 +397,7 @@ impl<'a> Resolver<'a> {
 
 /// Puts one body over another: scalars replace, maps merge by key, mounts append, `run` and `exec`
 /// replace each other.
-fn overlay(below: &mut Body, above: Body) {
+pub(super) fn overlay(below: &mut Body, above: Body) {
     fn replace<T>(below: &mut Option<T>, above: Option<T>) {
         if above.is_some() {
             *below = above;

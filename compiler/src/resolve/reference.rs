@@ -3,6 +3,7 @@
 use konductor_api::LedgerKind;
 use konductor_dsl::ast;
 
+use super::term::Argument;
 use super::{Read, Resolver, Scope, Time};
 use crate::pipeline::{Reference, Source, Term};
 use crate::rules;
@@ -16,11 +17,12 @@ impl Resolver<'_> {
         scope: Scope<'_>,
         time: Time,
     ) -> Option<Reference> {
-        let (source, ty) = match ast.head.text.as_str() {
-            "run" => self.run_value(ast, scope)?,
-            "token" => self.token(ast, scope)?,
-            "workspace" => self.workspace_path(ast, scope)?,
-            _ => self.named(ast, scope)?,
+        let (source, ty) = match (ast.head.text.as_str(), scope.arguments) {
+            (_, Some(arguments)) => self.argument(ast, arguments)?,
+            ("run", None) => self.run_value(ast, scope)?,
+            ("token", None) => self.token(ast, scope)?,
+            ("workspace", None) => self.workspace_path(ast, scope)?,
+            (_, None) => self.named(ast, scope)?,
         };
         let reference = Reference {
             source,
@@ -28,10 +30,42 @@ impl Resolver<'_> {
             span: ast.span,
         };
         if time == Time::Compile && reference.source.is_run_time() {
-            self.report(rules::run_time_value::report(ast.span));
+            let given = scope.arguments.into_iter().flatten();
+            let given = given.filter(|argument| argument.name == ast.head.text);
+            let given = given.map(|argument| argument.span).next();
+            self.report(rules::run_time_value::report(ast.span, given));
             return None;
         }
         Some(reference)
+    }
+
+    /// A parameter of the template that the place is in.
+    fn argument(&mut self, ast: &ast::Ref, arguments: &[Argument]) -> Option<(Source, Type)> {
+        let text = ast.head.text.as_str();
+        let Some(argument) = arguments.iter().find(|argument| argument.name == text) else {
+            let known = arguments.iter().map(|argument| argument.name.as_str());
+            let diagnostic = rules::unknown_name::in_template(&ast.head, known);
+            self.report(diagnostic);
+            return None;
+        };
+        let (field, ty) = self.value_field(ast, &argument.ty)?;
+        let value = match (field, &argument.term) {
+            (None, term) => term.clone(),
+            (Some(field), Term::Value(value)) => value
+                .field(&field)
+                .cloned()
+                .map_or(Term::Unknown, Term::Value),
+            (Some(field), Term::Reference(reference)) => {
+                Term::Reference(with_field(reference, field, ty.clone()))
+            }
+            (Some(_), _) => Term::Unknown,
+        };
+        let source = Source::Argument {
+            name: text.to_owned(),
+            value: Box::new(value),
+            use_id: argument.use_id,
+        };
+        Some((source, ty))
     }
 
     fn run_value(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
@@ -128,20 +162,6 @@ impl Resolver<'_> {
 
     fn named(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let text = ast.head.text.as_str();
-        if let Some(arguments) = scope.arguments {
-            let Some(argument) = arguments.iter().find(|argument| argument.name == text) else {
-                let known = arguments.iter().map(|argument| argument.name.as_str());
-                let diagnostic = rules::unknown_name::in_template(&ast.head, known);
-                self.report(diagnostic);
-                return None;
-            };
-            let source = Source::Argument {
-                name: text.to_owned(),
-                value: Box::new(argument.term.clone()),
-            };
-            self.value_field(ast, &argument.ty)?;
-            return Some((source, argument.ty.clone()));
-        }
         if let Some(variable) = scope.loops.iter().position(|known| known.name.text == text) {
             let declared = scope.loops[variable].ty.clone();
             let (field, ty) = self.value_field(ast, &declared)?;
@@ -368,7 +388,7 @@ impl Resolver<'_> {
     /// The same for everything in a term.
     pub(super) fn note_term_reads(&mut self, term: &Term, in_when: bool) {
         match term {
-            Term::Value(_) => {}
+            Term::Value(_) | Term::Unknown => {}
             Term::Reference(reference) => self.note_reads(reference, in_when),
             Term::Text(text) => {
                 text.references()
@@ -380,6 +400,27 @@ impl Resolver<'_> {
                     .for_each(|term| self.note_term_reads(term, in_when));
             }
         }
+    }
+}
+
+/// A field of what a reference stands for.
+fn with_field(reference: &Reference, field: String, ty: Type) -> Reference {
+    let source = match reference.source.clone() {
+        Source::Param { param, .. } => Source::Param {
+            param,
+            field: Some(field),
+        },
+        Source::Loop { variable, name, .. } => Source::Loop {
+            variable,
+            name,
+            field: Some(field),
+        },
+        other => other,
+    };
+    Reference {
+        source,
+        ty,
+        span: reference.span,
     }
 }
 

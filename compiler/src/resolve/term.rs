@@ -15,6 +15,10 @@ pub(super) struct Argument {
     pub name: String,
     pub ty: Type,
     pub term: Term,
+    /// Where it is given.
+    pub span: Span,
+    /// Tells one use of a template from another.
+    pub use_id: usize,
 }
 
 /// What a text is for: it decides what `${HOME}` means, which is a name only a shell knows.

@@ -25,3 +25,14 @@ pub(crate) fn second(first: &ast::Pipeline, second: &ast::Pipeline) -> Diagnosti
     .label(first.name.span, "the first one")
     .help("move it into a file of its own")
 }
+
+/// An imported file has one.
+pub(crate) fn imported(pipeline: &ast::Pipeline) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0210,
+        pipeline.name.span,
+        "an imported file holds only templates",
+    )
+    .here("this pipeline would never run")
+    .help("move the templates into a file of their own, and import that")
+}

@@ -1,6 +1,6 @@
 //! K0601: something that nothing uses.
 
-use konductor_dsl::{Code, Diagnostic};
+use konductor_dsl::{Code, Diagnostic, Span};
 
 use crate::pipeline::Name;
 
@@ -12,4 +12,9 @@ pub(crate) fn report(name: &Name, what: &str) -> Diagnostic {
         format!("the {what} `{}` is never used", name.text),
     )
     .help("remove it")
+}
+
+/// An import of which no template is used.
+pub(crate) fn import(path: Span) -> Diagnostic {
+    Diagnostic::warning(Code::K0601, path, "nothing of this import is used").help("remove it")
 }

@@ -1,0 +1,288 @@
+//! The files of one pipeline: the root and everything it imports, each read once.
+//!
+//! What enters: the root file and a way to read others. What leaves: syntax trees, and for each
+//! file the templates that it sees. What must never happen here: a path that leaves the root file's
+//! folder, and a file that is read twice.
+
+use std::collections::HashMap;
+
+use konductor_dsl::{Diagnostic, SourceId, Sources, ast, parse};
+
+use crate::limits::FILES_MAX;
+use crate::options::Options;
+use crate::rules;
+
+/// All files, the root first.
+#[derive(Debug, Default)]
+pub(crate) struct Library {
+    pub files: Vec<ast::File>,
+    /// For each file, what its imports are, in source order.
+    imports: Vec<Vec<Option<usize>>>,
+    /// For each file, the templates that it sees by name: file and place in it.
+    visible: Vec<HashMap<String, (usize, usize)>>,
+}
+
+impl Library {
+    /// Reads the root file and all that it imports.
+    pub(crate) fn load(
+        sources: &mut Sources,
+        options: &Options<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let Some(root) = sources.iter().next() else {
+            return Self::default();
+        };
+        let folder = root
+            .name
+            .rsplit_once('/')
+            .map(|(folder, _)| format!("{folder}/"));
+        let (file, told) = parse(root);
+        diagnostics.extend(told);
+        let mut loader = Loader {
+            folder: folder.unwrap_or_default(),
+            sources,
+            options,
+            diagnostics,
+            by_path: HashMap::new(),
+            files: vec![Loaded {
+                path: String::new(),
+                ast: file,
+                imports: Vec::new(),
+            }],
+        };
+        loader.follow();
+        loader.tell_cycles();
+        let (files, imports): (Vec<_>, Vec<_>) = loader
+            .files
+            .into_iter()
+            .map(|file| (file.ast, file.imports))
+            .unzip();
+        let mut library = Self {
+            files,
+            imports,
+            visible: Vec::new(),
+        };
+        library.index(diagnostics);
+        library
+    }
+
+    /// The template of this name that a file sees.
+    pub(crate) fn template(&self, from: SourceId, name: &str) -> Option<(usize, usize)> {
+        self.visible.get(from.0 as usize)?.get(name).copied()
+    }
+
+    /// The names of all templates that a file sees, in order.
+    pub(crate) fn template_names(&self, from: SourceId) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .visible
+            .get(from.0 as usize)
+            .into_iter()
+            .flatten()
+            .map(|(n, _)| n.as_str())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What the root file imports: the import, and the file.
+    pub(crate) fn root_imports(&self) -> impl Iterator<Item = (&ast::Import, usize)> {
+        let imports = self
+            .files
+            .first()
+            .map(|file| file.imports.as_slice())
+            .unwrap_or_default();
+        let files = self.imports.first().into_iter().flatten();
+        imports
+            .iter()
+            .zip(files)
+            .filter_map(|(import, file)| Some((import, (*file)?)))
+    }
+
+    fn index(&mut self, diagnostics: &mut Vec<Diagnostic>) {
+        for (index, file) in self.files.iter().enumerate() {
+            let mut visible: HashMap<String, (usize, usize)> = HashMap::new();
+            let own = file
+                .templates
+                .iter()
+                .enumerate()
+                .map(|(place, t)| (index, place, t));
+            let imported = self.imports[index]
+                .iter()
+                .flatten()
+                .filter(|import| **import != index);
+            let imported = imported.flat_map(|import| {
+                let templates = self.files.get(*import).map(|file| file.templates.iter());
+                templates
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                    .map(|(place, t)| (*import, place, t))
+            });
+            for (file, place, template) in own.chain(imported) {
+                match visible.get(&template.name.text) {
+                    Some((known, at)) if (*known, *at) != (file, place) => {
+                        let first = self.files[*known].templates[*at].name.span;
+                        let told = rules::duplicate_name::report(&template.name, "template", first);
+                        diagnostics.push(told);
+                    }
+                    _ => {
+                        visible.insert(template.name.text.clone(), (file, place));
+                    }
+                }
+            }
+            self.visible.push(visible);
+        }
+    }
+}
+
+struct Loaded {
+    /// Relative to the root file's folder; the root's own is empty.
+    path: String,
+    ast: ast::File,
+    /// One for each import of the file; `None` where it can't be read.
+    imports: Vec<Option<usize>>,
+}
+
+struct Loader<'l, 'o> {
+    /// The root file's, with a slash at the end.
+    folder: String,
+    sources: &'l mut Sources,
+    options: &'l Options<'o>,
+    diagnostics: &'l mut Vec<Diagnostic>,
+    by_path: HashMap<String, usize>,
+    files: Vec<Loaded>,
+}
+
+impl Loader<'_, '_> {
+    /// Reads what is imported, file by file, until nothing is left.
+    fn follow(&mut self) {
+        let mut next = 0;
+        while let Some(file) = self.files.get(next) {
+            let (path, imports) = (file.path.clone(), file.ast.imports.clone());
+            for import in imports {
+                let found = self.import(&path, &import);
+                self.files[next].imports.push(found);
+            }
+            next += 1;
+        }
+    }
+
+    fn import(&mut self, from: &str, import: &ast::Import) -> Option<usize> {
+        let span = import.path.span;
+        let Some(path) = import.path.plain().and_then(|path| normalized(from, &path)) else {
+            self.diagnostics.push(rules::bad_import::path(span));
+            return None;
+        };
+        if let Some(known) = self.by_path.get(&path) {
+            return Some(*known);
+        }
+        if self.files.len() >= FILES_MAX {
+            self.diagnostics.push(rules::bad_import::too_many(span));
+            return None;
+        }
+        let text = match (self.options.read_import)(&path) {
+            Ok(text) => text,
+            Err(problem) => {
+                self.diagnostics
+                    .push(rules::bad_import::unreadable(span, &path, &problem));
+                return None;
+            }
+        };
+        let id = self.sources.add(format!("{}{path}", self.folder), text);
+        let source = self.sources.get(id)?;
+        let (ast, told) = parse(source);
+        self.diagnostics.extend(told);
+        self.diagnostics
+            .extend(ast.pipelines.first().map(rules::one_pipeline::imported));
+        let index = self.files.len();
+        self.by_path.insert(path.clone(), index);
+        self.files.push(Loaded {
+            path,
+            ast,
+            imports: Vec::new(),
+        });
+        Some(index)
+    }
+
+    /// Tells imports that lead back to the file they are in. Nothing recursive: files can be many.
+    fn tell_cycles(&mut self) {
+        for start in 0..self.files.len() {
+            let imports = self.files[start].imports.iter().enumerate();
+            // Once for each circle: at the file that was read first.
+            let back: Vec<usize> = imports
+                .filter_map(|(place, to)| Some((place, (*to)?)))
+                .filter(|(_, to)| *to >= start && self.reaches(*to, start))
+                .map(|(place, _)| place)
+                .collect();
+            for place in back {
+                let import = &self.files[start].ast.imports[place];
+                self.diagnostics
+                    .push(rules::import_cycle::report(import.span));
+            }
+        }
+    }
+
+    fn reaches(&self, from: usize, wanted: usize) -> bool {
+        let mut seen = vec![false; self.files.len()];
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == wanted {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[at], true) {
+                open.extend(self.files[at].imports.iter().flatten());
+            }
+        }
+        false
+    }
+}
+
+/// A path relative to the root's folder, without `.` and `..`; `None` where it is absolute, leaves
+/// the folder, or is no path of a file.
+fn normalized(from: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') || path.contains(['\\', ':', '\0']) || path.ends_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            other => parts.push(other),
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn import_paths_stay_in_the_root_files_folder() {
+        let table = [
+            ("", "lib/python.kon", Some("lib/python.kon")),
+            ("", "./a.kon", Some("a.kon")),
+            ("lib/python.kon", "shell.kon", Some("lib/shell.kon")),
+            ("lib/python.kon", "../a.kon", Some("a.kon")),
+            ("lib/python.kon", "../../a.kon", None),
+            ("", "../a.kon", None),
+            ("", "lib/../../a.kon", None),
+            ("", "/etc/passwd", None),
+            ("", "https://example.com/a.kon", None),
+            ("", "C:\\a.kon", None),
+            ("", "", None),
+            ("", "lib/", None),
+        ];
+        for (from, path, expected) in table {
+            assert_eq!(
+                normalized(from, path).as_deref(),
+                expected,
+                "{from}: {path}"
+            );
+        }
+    }
+}
