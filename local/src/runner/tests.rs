@@ -141,6 +141,36 @@ async fn until_running(api: &ApiServer) -> Pod {
     Cluster::new(api.clone()).list::<Pod>().0.remove(0)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_others_write_to_all_the_time_runs_as_if_they_did_not() {
+    let api = api();
+    let (runner, _folder) = start(&api);
+    let job: Job = create(
+        &api,
+        job("j", "", json!({"completions": 8, "parallelism": 3})),
+    );
+    let others = api.clone();
+    let writer = tokio::task::spawn_blocking(move || {
+        let cluster = Cluster::new(others);
+        for round in 0.. {
+            let live = cluster.get::<Job>("default", "j").unwrap();
+            if true_conditions(&live).contains(&"Complete") {
+                break;
+            }
+            let written = cluster.update::<Job>(&job, |job| {
+                let annotations = job.metadata.annotations.get_or_insert_default();
+                annotations.insert("example.com/round".into(), round.to_string());
+            });
+            written.unwrap();
+        }
+    });
+    let done = until_condition(&api, "j", "Complete").await;
+    writer.await.unwrap();
+    assert_eq!(counters(&done)["succeeded"], 8);
+    assert_eq!(Cluster::new(api.clone()).list::<Pod>().0.len(), 8);
+    runner.shutdown(Duration::ZERO).await;
+}
+
 /// Without a kubelet, and with a clock that only moves when everybody sleeps.
 #[tokio::test(start_paused = true)]
 async fn the_controller_alone_waits_as_long_as_kubernetes_does() {
