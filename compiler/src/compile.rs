@@ -8,6 +8,7 @@ use crate::manifest::Manifests;
 use crate::options::Options;
 use crate::pipeline::Pipeline;
 use crate::plan::job::Jobs;
+use crate::plan::skip::Skips;
 use crate::plan::{self, Dag};
 use crate::{name, resolve, rules};
 
@@ -95,7 +96,8 @@ fn back(
         diagnostics.push(rules::long_name::of_run(&pipeline, &run));
         return None;
     }
-    let jobs = match Jobs::of(&pipeline, &run) {
+    let skips = Skips::of(&pipeline, dag);
+    let jobs = match Jobs::of(&pipeline, &run, &skips) {
         Ok(jobs) => jobs,
         Err(problems) => {
             let told = problems
@@ -109,7 +111,7 @@ fn back(
     if diagnostics.iter().any(Diagnostic::is_error) || !pipeline.is_complete() {
         return None;
     }
-    let plan = plan::plan(&pipeline, dag, &run, jobs);
+    let plan = plan::plan(&pipeline, dag, &run, jobs, &skips);
     diagnostics.extend(rules::large_body::check_conditions(&pipeline, &plan));
     Some(Manifests {
         pipeline,

@@ -42,7 +42,11 @@ pub(crate) fn len(all: &Manifests) -> usize {
         .filter(|w| !w.external)
         .count();
     let barriers = plan.stage_barriers.iter().filter(|needed| **needed).count();
-    let approvals = all.pipeline.approvals.len();
+    let approvals = plan
+        .approvals
+        .iter()
+        .filter(|approval| !approval.skipped)
+        .count();
     1 + shared + workspaces + plan.gates.list.len() + barriers + approvals + plan.jobs.list.len()
 }
 
@@ -64,6 +68,8 @@ pub(crate) fn objects(all: &Manifests) -> impl Iterator<Item = Object> + '_ {
         .iter()
         .enumerate()
         .filter(|(_, needed)| **needed);
+    let approvals = pipeline.approvals.iter().enumerate();
+    let approvals = approvals.filter(|(index, _)| !plan.approvals[*index].skipped);
     std::iter::once_with(|| Object::Run(run(all)))
         .chain(ledgers.map(|(index, declared)| ledger(all, index, declared)))
         .chain(workspaces.map(|(index, declared)| workspace(all, index, declared)))
@@ -73,13 +79,7 @@ pub(crate) fn objects(all: &Manifests) -> impl Iterator<Item = Object> + '_ {
                 .iter()
                 .map(|planned| Object::Gate(gate(all, planned))),
         )
-        .chain(
-            pipeline
-                .approvals
-                .iter()
-                .enumerate()
-                .map(|(i, a)| approval(all, i, a)),
-        )
+        .chain(approvals.map(|(index, declared)| approval(all, index, declared)))
         .chain(stages.map(|(index, _)| stage_barrier(all, index)))
         .chain((0..plan.jobs.list.len()).map(|index| Object::Job(Box::new(job::job(all, index)))))
 }
@@ -251,7 +251,9 @@ fn condition(all: &Manifests, leaf: Leaf) -> GateCondition {
 
 fn approval(all: &Manifests, index: usize, declared: &Approval) -> Object {
     let values = Values::of(&all.pipeline);
-    let gate = all.plan.approval_gates[index].map(|gate| all.plan.gates.list[gate].name.clone());
+    let gate = all.plan.approvals[index]
+        .gate
+        .map(|gate| all.plan.gates.list[gate].name.clone());
     let spec = BarrierSpec {
         expected: values
             .int(&declared.approvers)

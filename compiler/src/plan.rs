@@ -5,6 +5,7 @@
 
 pub(crate) mod gate;
 pub(crate) mod job;
+pub(crate) mod skip;
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -16,6 +17,7 @@ use crate::limits::{CYCLE_VISITS_MAX, REDUCTION_VISITS_MAX};
 use crate::pipeline::{Dependency, Pipeline, State, Target};
 use gate::Gates;
 use job::Jobs;
+use skip::Skips;
 
 /// Everything that one run is made of.
 #[derive(Debug)]
@@ -25,13 +27,21 @@ pub(crate) struct Plan {
     pub gates: Gates,
     /// For each stage, whether a Barrier stands for it.
     pub stage_barriers: Vec<bool>,
-    /// For each approval, the Gate that it counts from.
-    pub approval_gates: Vec<Option<usize>>,
+    /// For each approval, whether it is asked for, and the Gate that it counts from.
+    pub approvals: Vec<ApprovalPlan>,
 }
 
 /// Plans a run of a pipeline that has no errors.
-pub(crate) fn plan(pipeline: &Pipeline, dag: &Dag, run: &str, jobs: Jobs) -> Plan {
-    gate::plan_gates(pipeline, dag, run, jobs)
+pub(crate) fn plan(pipeline: &Pipeline, dag: &Dag, run: &str, jobs: Jobs, skips: &Skips) -> Plan {
+    gate::plan_gates(pipeline, dag, run, jobs, skips)
+}
+
+/// An approval of this run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApprovalPlan {
+    /// It is known before the run that nobody is asked: there is no Barrier.
+    pub skipped: bool,
+    pub gate: Option<usize>,
 }
 
 /// A stage or an approval: stages come first.
@@ -102,6 +112,11 @@ impl Dag {
             tangles,
             level,
         }
+    }
+
+    /// Every node after those that it waits for.
+    pub(crate) fn order(&self) -> impl Iterator<Item = Node> + '_ {
+        self.tangles.iter().flatten().copied()
     }
 
     /// Every edge between two nodes, by what waits, in source order.

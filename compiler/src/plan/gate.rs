@@ -6,7 +6,8 @@ use konductor_api::limits::GATE_CONDITIONS_MAX;
 use konductor_api::{ConditionKind, ConditionState, Duration, GateCondition};
 
 use super::job::{Jobs, base, term_varies};
-use super::{Dag, Plan};
+use super::skip::{Known, Skips};
+use super::{ApprovalPlan, Dag, Plan};
 use crate::eval::{Condition, Truth, Values};
 use crate::name::short_hash;
 use crate::pipeline::{Dependency, Expr, Pipeline, Source, State, Target, Term, When};
@@ -60,18 +61,25 @@ pub(crate) struct Gates {
 }
 
 /// Plans the Gates, and the Barriers that they need.
-pub(crate) fn plan_gates(pipeline: &Pipeline, dag: &Dag, run: &str, jobs: Jobs) -> Plan {
+pub(crate) fn plan_gates(
+    pipeline: &Pipeline,
+    dag: &Dag,
+    run: &str,
+    jobs: Jobs,
+    skips: &Skips,
+) -> Plan {
     let stages = pipeline.stages.len();
-    let through = |node| {
-        node >= stages
-            || jobs
-                .whole(node)
-                .is_none_or(|job: usize| !jobs.list[job].skipped)
+    let through = |node: usize| match node.checked_sub(stages) {
+        Some(approval) => !skips.approvals[approval],
+        None => jobs
+            .whole(node)
+            .is_none_or(|job: usize| !jobs.list[job].skipped),
     };
     let reduced = dag.reduced(through);
     let mut planner = Planner {
         pipeline,
         jobs: &jobs,
+        skips,
         gates: Gates::default(),
         by_key: HashMap::new(),
         names: HashSet::new(),
@@ -81,23 +89,24 @@ pub(crate) fn plan_gates(pipeline: &Pipeline, dag: &Dag, run: &str, jobs: Jobs) 
     for (index, whole) in reduced.iter().take(stages).enumerate() {
         planner.stage(run, index, whole);
     }
-    let approval_gates: Vec<Option<usize>> = pipeline
-        .approvals
-        .iter()
-        .enumerate()
+    let approvals = pipeline.approvals.iter().enumerate();
+    let approvals: Vec<ApprovalPlan> = approvals
         .map(|(index, approval)| {
             let name = format!("{run}-{}", approval.name.text);
-            let whole = reduced
-                .get(stages + index)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
+            let whole = reduced.get(stages + index).map(Vec::as_slice);
             let waits = Waits {
                 after: &approval.after,
                 when: &approval.when,
                 finally: false,
-                whole,
+                whole: whole.unwrap_or_default(),
             };
-            planner.gate(&name, &waits, Values::of(pipeline))
+            let skipped = skips.approvals[index];
+            let gate = if skipped {
+                None
+            } else {
+                planner.gate(&name, &waits, Values::of(pipeline))
+            };
+            ApprovalPlan { skipped, gate }
         })
         .collect();
     let (gates, stage_barriers) = (planner.gates, planner.stage_barriers);
@@ -106,7 +115,7 @@ pub(crate) fn plan_gates(pipeline: &Pipeline, dag: &Dag, run: &str, jobs: Jobs) 
         jobs,
         gates,
         stage_barriers,
-        approval_gates,
+        approvals,
     }
 }
 
@@ -122,6 +131,7 @@ struct Waits<'a> {
 struct Planner<'a> {
     pipeline: &'a Pipeline,
     jobs: &'a Jobs,
+    skips: &'a Skips,
     gates: Gates,
     by_key: HashMap<GateKey, usize>,
     names: HashSet<String>,
@@ -163,7 +173,16 @@ impl Planner<'_> {
 
     /// The Gate for what is waited for; `None` where that is nothing.
     fn gate(&mut self, name: &str, waits: &Waits<'_>, values: Values<'_>) -> Option<usize> {
-        let when = waits.when.as_ref().and_then(|when| self.cel(when, values));
+        let ruled_out = waits
+            .after
+            .iter()
+            .any(|clause| self.skips.known(clause) == Known::Out);
+        let when = match waits.when {
+            // The other clauses decide between skipped and unreached; it never runs.
+            _ if ruled_out => Some("false".to_owned()),
+            Some(when) => self.cel(when, values),
+            None => None,
+        };
         let mut read = Vec::new();
         if let (Some(_), Some(condition)) = (&when, waits.when) {
             jobs_read(&condition.expr, &mut |stage, address| {
@@ -178,7 +197,8 @@ impl Planner<'_> {
                 state: State::Finished,
             });
         }
-        for dependency in waits.after {
+        let open = |clause: &&Dependency| self.skips.known(clause) == Known::Open;
+        for dependency in waits.after.iter().filter(open) {
             match &dependency.target {
                 Target::Any(parts) => choices.push(self.choice(parts, values)),
                 _ if self.is_reduced(dependency, waits.whole, &read) => {}
@@ -248,7 +268,10 @@ impl Planner<'_> {
 
     fn choice(&mut self, parts: &[Dependency], values: Values<'_>) -> Vec<Leaf> {
         let mut leaves = Vec::new();
-        for part in parts {
+        for part in parts
+            .iter()
+            .filter(|part| self.skips.known(part) == Known::Open)
+        {
             match &part.target {
                 Target::Any(inner) => leaves.extend(self.choice(inner, values)),
                 _ => leaves.extend(self.leaf(part, values)),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::gate::dependency_varies;
+use super::skip::Skips;
 use crate::eval::{Condition, Truth, Values};
 use crate::limits::NAME_MAX;
 use crate::name;
@@ -60,7 +61,7 @@ impl Jobs {
     ///
     /// # Errors
     /// The stages whose names are too long for this run's name.
-    pub(crate) fn of(pipeline: &Pipeline, run: &str) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn of(pipeline: &Pipeline, run: &str, skips: &Skips) -> Result<Self, Vec<Problem>> {
         let addressed = addressed_stages(pipeline);
         let mut planner = Planner {
             list: Vec::new(),
@@ -71,7 +72,10 @@ impl Jobs {
             .stages
             .iter()
             .enumerate()
-            .map(|(index, stage)| shape(pipeline, stage, addressed[index]))
+            .map(|(index, stage)| match skips.stages[index] {
+                true => Shape::Single { skipped: true },
+                false => shape(pipeline, stage, addressed[index]),
+            })
             .collect();
         // Whole stages first: their names are what the author wrote, an item's can be changed.
         for (index, (stage, shape)) in pipeline.stages.iter().zip(&shapes).enumerate() {
