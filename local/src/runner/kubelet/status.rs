@@ -174,7 +174,6 @@ impl PodReport {
     /// The status to write; times of conditions that did not change come from `before`.
     pub(super) fn status(&self, before: &PodStatus, now: Timestamp) -> PodStatus {
         let phase = self.phase();
-        let initialized = self.init.iter().all(ContainerReport::succeeded);
         let ready = |report: &ContainerReport| {
             phase == "Running" && matches!(report.state, State::Running { .. })
         };
@@ -199,86 +198,115 @@ impl PodReport {
             pod_ips: Some(vec![PodIP { ip: address }]),
             init_container_statuses: Some(init).filter(|statuses| !statuses.is_empty()),
             container_statuses: Some(statuses(&self.main, &ready)),
-            conditions: Some(self.conditions(before, initialized, now)),
+            conditions: Some(self.conditions(before, now)),
             qos_class: before.qos_class.clone(),
             observed_generation: before.observed_generation,
             ..PodStatus::default()
         }
     }
 
-    fn conditions(
-        &self,
-        before: &PodStatus,
-        initialized: bool,
-        now: Timestamp,
-    ) -> Vec<PodCondition> {
-        let phase = self.phase();
-        let final_reason = match phase {
-            "Succeeded" => Some("PodCompleted"),
-            "Failed" => Some("PodFailed"),
-            _ => None,
-        };
-        let names = |reports: &[ContainerReport], done: &dyn Fn(&ContainerReport) -> bool| {
-            let names = reports.iter().filter(|r| !done(r)).map(|r| r.name.as_str());
-            names.collect::<Vec<_>>().join(" ")
-        };
-        let running = |report: &ContainerReport| matches!(report.state, State::Running { .. });
-        let unready = names(&self.main, &running);
-        let not_ready = match final_reason {
-            Some(reason) => Some((reason, None)),
-            None if unready.is_empty() => None,
-            None => Some((
-                "ContainersNotReady",
-                Some(format!("containers with unready status: [{unready}]")),
-            )),
-        };
-        let incomplete = names(&self.init, &ContainerReport::succeeded);
-        let not_initialized = (!initialized).then(|| {
-            let message = format!("containers with incomplete status: [{incomplete}]");
-            ("ContainersNotInitialized", Some(message))
-        });
-        let completed = (phase == "Succeeded").then_some("PodCompleted");
-        let mut conditions: Vec<PodCondition> = before
-            .conditions
-            .iter()
-            .flatten()
-            .filter(|condition| !OWN_CONDITIONS.contains(&condition.type_.as_str()))
-            .cloned()
-            .collect();
-        let sandbox = if final_reason.is_some() {
-            Some(("", None))
-        } else {
-            None
-        };
-        for (type_, refusal, reason) in [
-            ("PodReadyToStartContainers", sandbox, None),
-            ("Initialized", not_initialized, completed),
-            ("Ready", not_ready.clone(), None),
-            ("ContainersReady", not_ready, None),
-            ("PodScheduled", None, None),
-        ] {
-            let (status, reason, message) = match refusal {
-                Some((reason, message)) => ("False", Some(reason), message),
-                None => ("True", reason, None),
-            };
-            let old = before
-                .conditions
-                .iter()
-                .flatten()
-                .find(|old| old.type_ == type_);
-            let since = old.filter(|old| old.status == status);
-            let since = since.and_then(|old| old.last_transition_time.clone());
-            conditions.push(PodCondition {
-                type_: type_.into(),
-                status: status.into(),
-                reason: reason.filter(|reason| !reason.is_empty()).map(Into::into),
-                message,
-                last_transition_time: Some(since.unwrap_or(Time(now))),
-                ..PodCondition::default()
-            });
-        }
+    fn conditions(&self, before: &PodStatus, now: Timestamp) -> Vec<PodCondition> {
+        let mut conditions = before.conditions.clone().unwrap_or_default();
+        let foreign = |type_: &str| !OWN_CONDITIONS.contains(&type_);
+        conditions.retain(|condition| foreign(&condition.type_));
+        let old = before.conditions.as_deref().unwrap_or_default();
+        let answers = self.answers();
+        conditions.extend(answers.map(|(type_, answer)| answer.condition(type_, old, now)));
         conditions
     }
+
+    /// The kubelet's own conditions.
+    fn answers(&self) -> impl Iterator<Item = (&'static str, Answer)> + use<> {
+        let phase = self.phase();
+        let running = |report: &ContainerReport| matches!(report.state, State::Running { .. });
+        let unready = names_of_others(&self.main, running);
+        let ready = match phase {
+            "Succeeded" => Answer::no("PodCompleted", None),
+            "Failed" => Answer::no("PodFailed", None),
+            _ if unready.is_empty() => Answer::yes(),
+            _ => {
+                let message = format!("containers with unready status: [{unready}]");
+                Answer::no("ContainersNotReady", Some(message))
+            }
+        };
+        let incomplete = names_of_others(&self.init, ContainerReport::succeeded);
+        let initialized = match phase {
+            "Succeeded" => Answer {
+                reason: Some("PodCompleted"),
+                ..Answer::yes()
+            },
+            _ if incomplete.is_empty() => Answer::yes(),
+            _ => {
+                let message = format!("containers with incomplete status: [{incomplete}]");
+                Answer::no("ContainersNotInitialized", Some(message))
+            }
+        };
+        // What would be the sandbox ends with the pod.
+        let sandbox = Answer {
+            yes: !matches!(phase, "Succeeded" | "Failed"),
+            ..Answer::yes()
+        };
+        [
+            ("PodReadyToStartContainers", sandbox),
+            ("Initialized", initialized),
+            ("Ready", ready.clone()),
+            ("ContainersReady", ready),
+            ("PodScheduled", Answer::yes()),
+        ]
+        .into_iter()
+    }
+}
+
+/// What a condition says.
+#[derive(Clone)]
+struct Answer {
+    yes: bool,
+    reason: Option<&'static str>,
+    message: Option<String>,
+}
+
+impl Answer {
+    fn yes() -> Self {
+        Self {
+            yes: true,
+            reason: None,
+            message: None,
+        }
+    }
+
+    fn no(reason: &'static str, message: Option<String>) -> Self {
+        Self {
+            yes: false,
+            reason: Some(reason),
+            message,
+        }
+    }
+
+    /// The condition, with the time since when it has said so.
+    fn condition(self, type_: &str, old: &[PodCondition], now: Timestamp) -> PodCondition {
+        let status = if self.yes { "True" } else { "False" };
+        let same = old
+            .iter()
+            .find(|old| old.type_ == type_ && old.status == status);
+        let since = same.and_then(|same| same.last_transition_time.clone());
+        PodCondition {
+            type_: type_.into(),
+            status: status.into(),
+            reason: self.reason.map(Into::into),
+            message: self.message,
+            last_transition_time: Some(since.unwrap_or(Time(now))),
+            ..PodCondition::default()
+        }
+    }
+}
+
+/// The names of the containers that are not as asked, with spaces between.
+fn names_of_others(reports: &[ContainerReport], is: impl Fn(&ContainerReport) -> bool) -> String {
+    let others = reports.iter().filter(|report| !is(report));
+    others
+        .map(|report| report.name.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn terminated(end: &Ended, process: Option<i32>) -> ContainerState {
