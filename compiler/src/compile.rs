@@ -113,9 +113,11 @@ fn back(
     }
     let plan = plan::plan(&pipeline, dag, &run, jobs, &skips);
     diagnostics.extend(rules::large_body::check_conditions(&pipeline, &plan));
-    Some(Manifests {
+    let manifests = Manifests {
         pipeline,
         plan,
         namespace: options.namespace.clone(),
-    })
+    };
+    rules::kube_value::check(&manifests, diagnostics);
+    Some(manifests)
 }

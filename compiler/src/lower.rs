@@ -4,8 +4,9 @@
 //! What must never happen here: a decision; what there is was planned, and is correct.
 
 mod environment;
-mod job;
+pub(crate) mod job;
 pub(crate) mod names;
+pub(crate) mod passthrough;
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@
 use indexmap::IndexMap;
 use konductor_api::LedgerKind;
 use konductor_dsl::Span;
+use konductor_dsl::ast::YamlKind;
 
 use crate::value::{Type, Value};
 
@@ -216,6 +217,78 @@ pub(crate) struct Body {
     pub queue: Option<Text>,
     pub labels: IndexMap<String, Text>,
     pub annotations: IndexMap<String, Text>,
+    pub node_selector: IndexMap<String, Text>,
+    pub tolerations: Option<Vec<Toleration>>,
+    /// In the order in which they are merged.
+    pub passthrough: Vec<Passthrough>,
+}
+
+/// A taint that a stage's pods put up with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Toleration {
+    pub key: Option<Text>,
+    pub operator: Option<String>,
+    pub value: Option<Text>,
+    pub effect: Option<String>,
+}
+
+/// YAML that is merged into the Job.
+#[derive(Clone, Debug)]
+pub(crate) struct Passthrough {
+    pub kind: YamlKind,
+    pub root: Node,
+    pub span: Span,
+}
+
+/// A part of passthrough YAML, checked against the schema.
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    Json(serde_json::Value),
+    Text { text: Text, leaf: Leaf },
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+/// What a text with interpolations becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    Text,
+    Number,
+    Bool,
+}
+
+impl Node {
+    /// The member of a map.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Map(members) => members
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, node)| node),
+            _ => None,
+        }
+    }
+}
+
+impl Passthrough {
+    /// Whether it gives the stage's container an image.
+    pub(crate) fn sets_image(&self) -> bool {
+        let pod = match self.kind {
+            YamlKind::Pod => Some(&self.root),
+            YamlKind::Job => {
+                let template = self.root.get("spec").and_then(|spec| spec.get("template"));
+                template.and_then(|template| template.get("spec"))
+            }
+        };
+        let containers = match pod.and_then(|pod| pod.get("containers")) {
+            Some(Node::List(containers)) => containers.as_slice(),
+            _ => &[],
+        };
+        containers.iter().any(|container| {
+            let is_main = matches!(container.get("name"), Some(Node::Json(name)) if name == "main");
+            is_main && container.get("image").is_some()
+        })
+    }
 }
 
 /// How a stage's container starts.

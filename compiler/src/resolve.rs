@@ -9,6 +9,7 @@ mod declare;
 mod expr;
 mod header;
 mod param;
+mod passthrough;
 mod reference;
 mod resource;
 mod template;
@@ -73,6 +74,8 @@ struct Resolver<'a> {
     used: Used,
     /// The outputs that the stage at hand reads.
     reads: Vec<Read>,
+    /// Of a Job's spec, once something is checked against it.
+    schema: Option<serde_json::Value>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -172,6 +175,7 @@ impl<'a> Resolver<'a> {
             defaults: defaults.collect(),
             used: Used::default(),
             reads: Vec::new(),
+            schema: None,
             diagnostics,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Container, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements,
-    Volume, VolumeMount,
+    Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::environment::Environment;
 use super::names::{ledger_name, workspace_name};
+use super::passthrough;
 use super::{role, run_labels};
 use crate::eval::Values;
 use crate::manifest::Manifests;
@@ -27,6 +28,20 @@ const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
 
 /// The Job at this place of the plan.
 pub(crate) fn job(all: &Manifests, index: usize) -> Job {
+    let mut job = bare(all, index);
+    let plan = &all.plan.jobs.list[index];
+    for block in &all.pipeline.stages[plan.stage].body.passthrough {
+        let merged = passthrough::merge(&mut job, block, plan.values(&all.pipeline));
+        debug_assert!(merged.is_ok(), "the rules tried it: {merged:?}");
+    }
+    let hash = content_hash(&job);
+    let annotations = job.metadata.annotations.get_or_insert_default();
+    annotations.insert(annotation::CONTENT_HASH.to_owned(), hash);
+    job
+}
+
+/// The same before passthrough is merged into it.
+pub(crate) fn bare(all: &Manifests, index: usize) -> Job {
     let plan = &all.plan.jobs.list[index];
     let stage = &all.pipeline.stages[plan.stage];
     let values = plan.values(&all.pipeline);
@@ -40,42 +55,11 @@ pub(crate) fn job(all: &Manifests, index: usize) -> Job {
     let own = texts(values, &stage.body.annotations);
 
     let mut annotations = own.clone();
-    let mut set = |name: &str, value: String| annotations.insert(name.to_owned(), value);
-    if let Some(gate) = gate {
-        set(annotation::GATE, gate);
-    }
-    if !holds.is_empty() {
-        set(annotation::HOLD, format_holds(&holds));
-    }
-    if waits {
-        set(
-            annotation::KUEUE_GATED_BY,
-            annotation::KUEUE_GATE.to_owned(),
-        );
-    }
-    if plan.skipped {
-        set(annotation::PHASE, JobPhase::Skipped.word().to_owned());
-        set(annotation::REASON, "when is false".to_owned());
-    }
-    if !stage.body.outputs.is_empty() {
-        let names: Vec<&str> = stage
-            .body
-            .outputs
-            .iter()
-            .map(|o| o.name.text.as_str())
-            .collect();
-        set(annotation::OUTPUTS_DECLARED, names.join(", "));
-    }
+    annotations.extend(wiring(all, plan, gate, &holds));
     if !environment.inputs.is_empty() {
-        set(
-            annotation::INPUTS,
-            serde_json::json!(environment.inputs).to_string(),
-        );
+        let inputs = serde_json::json!(environment.inputs).to_string();
+        annotations.insert(annotation::INPUTS.to_owned(), inputs);
     }
-    if let Some(item) = plan.item.and_then(|item| stage.items.as_ref()?.get(item)) {
-        set(annotation::ITEM, item.text());
-    }
-
     let mut pod_annotations = own;
     pod_annotations.extend(environment.presets);
     let pod = pod(all, &stage.body, values, container);
@@ -96,7 +80,7 @@ pub(crate) fn job(all: &Manifests, index: usize) -> Job {
     {
         labels.insert(label::KUEUE_QUEUE.to_owned(), queue);
     }
-    let mut job = Job {
+    Job {
         metadata: ObjectMeta {
             name: Some(plan.name.clone()),
             namespace: all.namespace.clone(),
@@ -113,13 +97,47 @@ pub(crate) fn job(all: &Manifests, index: usize) -> Job {
             template,
         )),
         status: None,
-    };
-    let hash = content_hash(&job);
-    job.metadata
-        .annotations
-        .get_or_insert_default()
-        .insert(annotation::CONTENT_HASH.to_owned(), hash);
-    job
+    }
+}
+
+/// The annotations by which the Job takes part.
+fn wiring(
+    all: &Manifests,
+    plan: &JobPlan,
+    gate: Option<String>,
+    holds: &[Hold],
+) -> BTreeMap<String, String> {
+    let stage = &all.pipeline.stages[plan.stage];
+    let mut annotations = BTreeMap::new();
+    let mut set = |name: &str, value: String| annotations.insert(name.to_owned(), value);
+    if gate.is_some() || !holds.is_empty() {
+        set(
+            annotation::KUEUE_GATED_BY,
+            annotation::KUEUE_GATE.to_owned(),
+        );
+    }
+    if let Some(gate) = gate {
+        set(annotation::GATE, gate);
+    }
+    if !holds.is_empty() {
+        set(annotation::HOLD, format_holds(holds));
+    }
+    if plan.skipped {
+        set(annotation::PHASE, JobPhase::Skipped.word().to_owned());
+        set(annotation::REASON, "when is false".to_owned());
+    }
+    let outputs = &stage.body.outputs;
+    if !outputs.is_empty() {
+        let names: Vec<&str> = outputs
+            .iter()
+            .map(|output| output.name.text.as_str())
+            .collect();
+        set(annotation::OUTPUTS_DECLARED, names.join(", "));
+    }
+    if let Some(item) = plan.item.and_then(|item| stage.items.as_ref()?.get(item)) {
+        set(annotation::ITEM, item.text());
+    }
+    annotations
 }
 
 fn spec(
@@ -242,7 +260,20 @@ fn pod(all: &Manifests, body: &Body, values: Values<'_>, container: Container) -
         })
         .collect();
     let text = |text: &Option<crate::pipeline::Text>| text.as_ref().and_then(|t| values.text(t));
+    let selector = texts(values, &body.node_selector);
+    let tolerations = body.tolerations.as_ref().map(|tolerations| {
+        let tolerations = tolerations.iter().map(|toleration| Toleration {
+            key: text(&toleration.key),
+            operator: toleration.operator.clone(),
+            value: text(&toleration.value),
+            effect: toleration.effect.clone(),
+            toleration_seconds: None,
+        });
+        tolerations.collect()
+    });
     PodSpec {
+        node_selector: (!selector.is_empty()).then_some(selector),
+        tolerations,
         containers: vec![container],
         restart_policy: Some("Never".to_owned()),
         service_account_name: text(&body.service_account),

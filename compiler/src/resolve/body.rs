@@ -9,12 +9,12 @@ use super::declare::Once;
 use super::term::Use;
 use super::{Resolver, Scope, Time};
 use crate::limits::RETRIES_MAX;
-use crate::pipeline::{Action, Body, EnvValue, Mount, Output, Piece, Text};
+use crate::pipeline::{Action, Body, EnvValue, Mount, Output, Piece, Text, Toleration};
 use crate::rules;
 use crate::value::Type;
 
 /// What a body may set.
-const ATTRIBUTES: [&str; 13] = [
+const ATTRIBUTES: [&str; 14] = [
     "image",
     "run",
     "exec",
@@ -28,6 +28,7 @@ const ATTRIBUTES: [&str; 13] = [
     "queue",
     "labels",
     "annotations",
+    "node",
 ];
 
 impl<'a> Resolver<'a> {
@@ -142,12 +143,9 @@ impl<'a> Resolver<'a> {
                         .extend(self.mount(workspace, path, *span, scope));
                 }
                 ast::BodyItem::Use { .. } => {}
-                ast::BodyItem::Yaml { kind, .. } => {
-                    let word = match kind.value {
-                        ast::YamlKind::Pod => "pod",
-                        ast::YamlKind::Job => "job",
-                    };
-                    self.report(rules::unsupported::report(word, kind.span));
+                ast::BodyItem::Yaml { kind, text, .. } => {
+                    body.passthrough
+                        .extend(self.passthrough(kind.value, text, scope));
                 }
                 ast::BodyItem::Attribute(attribute) => {
                     let key = &attribute.key;
@@ -191,7 +189,7 @@ impl<'a> Resolver<'a> {
             "queue" => body.queue = self.text_value(value, scope, Time::Compile),
             "labels" => body.labels = self.metadata(value, scope, "label"),
             "annotations" => body.annotations = self.metadata(value, scope, "annotation"),
-            "node" => self.report(rules::unsupported::report("node", ast.key.span)),
+            "node" => self.node(value, body, scope),
             _ => self.report(rules::unknown_attribute::report(&ast.key, &ATTRIBUTES)),
         }
     }
@@ -347,6 +345,49 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Where a stage's pods may run.
+    fn node(&mut self, value: &'a ast::Value, body: &mut Body, scope: Scope<'_>) {
+        let ast::Value::Map(map) = value else {
+            self.report(rules::wrong_type::no_map(value.span()));
+            return;
+        };
+        for entry in self.entries(map, &["selector", "tolerations"]) {
+            if entry.key.text == "selector" {
+                body.node_selector = self.metadata(&entry.value, scope, "label");
+                continue;
+            }
+            let ast::Value::List(list) = &entry.value else {
+                self.report(rules::wrong_type::tolerations(entry.value.span()));
+                continue;
+            };
+            let tolerations = list.items.iter();
+            let tolerations = tolerations.filter_map(|item| self.toleration(item, scope));
+            body.tolerations = Some(tolerations.collect());
+        }
+    }
+
+    fn toleration(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Toleration> {
+        const OPERATORS: [&str; 2] = ["Exists", "Equal"];
+        const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        let ast::Value::Map(map) = value else {
+            self.report(rules::wrong_type::tolerations(value.span()));
+            return None;
+        };
+        let mut toleration = Toleration::default();
+        for entry in self.entries(map, &["key", "operator", "value", "effect"]) {
+            let value = &entry.value;
+            match entry.key.text.as_str() {
+                "key" => toleration.key = self.text_value(value, scope, Time::Compile),
+                "value" => toleration.value = self.text_value(value, scope, Time::Compile),
+                "operator" => {
+                    toleration.operator = self.word(value, &OPERATORS).map(str::to_owned);
+                }
+                _ => toleration.effect = self.word(value, &EFFECTS).map(str::to_owned),
+            }
+        }
+        Some(toleration)
+    }
+
     fn mount(
         &mut self,
         workspace: &ast::Name,
@@ -419,6 +460,9 @@ pub(super) fn overlay(below: &mut Body, above: Body) {
         queue,
         labels,
         annotations,
+        node_selector,
+        tolerations,
+        passthrough,
     } = above;
     replace(&mut below.action, action);
     replace(&mut below.image, image);
@@ -433,6 +477,9 @@ pub(super) fn overlay(below: &mut Body, above: Body) {
     below.env.extend(env);
     below.labels.extend(labels);
     below.annotations.extend(annotations);
+    replace(&mut below.tolerations, tolerations);
+    below.node_selector.extend(node_selector);
+    below.passthrough.extend(passthrough);
     below.outputs.extend(outputs);
     below.mounts.extend(mounts);
 }

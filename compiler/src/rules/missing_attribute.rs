@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic, Span, ast};
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Body, Passthrough, Pipeline};
 use crate::value::Type;
 
 /// A declaration without what it needs.
@@ -25,10 +25,12 @@ pub(crate) fn field(span: Span, field: &str, ty: &Type) -> Diagnostic {
 
 /// Tells stages that have no image.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    let has_image =
+        |body: &Body| body.image.is_some() || body.passthrough.iter().any(Passthrough::sets_image);
     for stage in pipeline
         .stages
         .iter()
-        .filter(|stage| stage.body.image.is_none())
+        .filter(|stage| !has_image(&stage.body))
     {
         let message = format!("`{}` has no image", stage.name.text);
         let diagnostic = Diagnostic::error(Code::K0311, stage.name.span, message)

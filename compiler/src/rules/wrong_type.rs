@@ -98,6 +98,12 @@ pub(crate) fn exec(span: Span) -> Diagnostic {
     .help("write `exec = [\"program\", \"argument\"]`, or `run = \"…\"` for a script")
 }
 
+/// Something that is no list of tolerations.
+pub(crate) fn tolerations(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0301, span, "expected a list of tolerations")
+        .help("write `tolerations = [{key = \"gpu\", operator = Exists, effect = NoSchedule}]`")
+}
+
 /// Something that is none of an attribute's words.
 pub(crate) fn word(span: Span, words: &[&str]) -> Diagnostic {
     Diagnostic::error(

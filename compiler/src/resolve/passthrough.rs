@@ -1,0 +1,461 @@
+//! Passthrough: YAML that is merged into a Job, checked against the schema of Kubernetes.
+//!
+//! The text is parsed with a mark for each `${…}`, and values are put in afterwards: no value can
+//! change what the YAML says.
+
+use konductor_dsl::{Span, ast};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value as Json};
+use serde_saphyr::{Location, Spanned};
+
+use super::{Resolver, Scope, Time};
+use crate::pipeline::{Leaf, Node, Passthrough, Piece, Reference, Text};
+use crate::rules;
+use crate::value::Type;
+
+/// Around the number of a hole, while the YAML is parsed: characters for private use, which stand
+/// for nothing.
+const MARKS: (char, char) = ('\u{e000}', '\u{e001}');
+
+impl Resolver<'_> {
+    /// Reads and checks `pod """…"""` or `job """…"""`.
+    pub(super) fn passthrough(
+        &mut self,
+        kind: ast::YamlKind,
+        text: &ast::Str,
+        scope: Scope<'_>,
+    ) -> Option<Passthrough> {
+        let marked = self.marked(text, scope)?;
+        let options = serde_saphyr::options! {
+            legacy_octal_numbers: true,
+            reject_unsupported_tags: true,
+        };
+        let root: Parsed = match serde_saphyr::from_str_with_options(&marked.yaml, options) {
+            Ok(root) => root,
+            Err(error) => {
+                let error = error.without_snippet();
+                let span = error.location().map_or(text.span, |at| marked.place(at));
+                let problem = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+                let problem = problem.lines().next().unwrap_or_default();
+                let problem = problem.split(" at line ").next().unwrap_or_default();
+                self.report(rules::yaml::report(span, problem));
+                return None;
+            }
+        };
+        let schema = self.schema().clone();
+        let definitions = schema.get("$defs").cloned().unwrap_or_default();
+        let whole = match kind {
+            ast::YamlKind::Job => serde_json::json!({
+                "type": "object",
+                "properties": {"spec": schema},
+            }),
+            ast::YamlKind::Pod => serde_json::json!({
+                "$ref": "#/$defs/io.k8s.api.core.v1.PodSpec",
+            }),
+        };
+        let told = self.diagnostics.len();
+        let mut walk = Walk {
+            marked: &marked,
+            definitions: &definitions,
+            resolver: self,
+        };
+        let path = if kind == ast::YamlKind::Pod {
+            "spec.template.spec"
+        } else {
+            ""
+        };
+        let root = walk.node(&root, &whole, path, text.span);
+        (self.diagnostics.len() == told).then_some(Passthrough {
+            kind,
+            root,
+            span: text.span,
+        })
+    }
+
+    /// The schema of a Job's spec, made once.
+    fn schema(&mut self) -> &Json {
+        self.schema.get_or_insert_with(|| {
+            let settings = k8s_openapi::schemars::generate::SchemaSettings::default();
+            let generator = settings.into_generator();
+            generator
+                .into_root_schema_for::<k8s_openapi::api::batch::v1::JobSpec>()
+                .into()
+        })
+    }
+
+    fn marked(&mut self, ast: &ast::Str, scope: Scope<'_>) -> Option<Marked> {
+        let mut marked = Marked {
+            yaml: String::new(),
+            places: Vec::new(),
+            holes: Vec::new(),
+        };
+        let mut complete = true;
+        for part in &ast.parts {
+            let start = marked.yaml.len();
+            let span = match part {
+                ast::Part::Text { text, span } => {
+                    marked.yaml.push_str(text);
+                    *span
+                }
+                ast::Part::Shell(span) => {
+                    marked.yaml.push_str("${");
+                    *span
+                }
+                ast::Part::Hole(reference, span) => {
+                    match self.reference(reference, scope, Time::Compile) {
+                        Some(found) => {
+                            let number = marked.holes.len();
+                            marked
+                                .yaml
+                                .push_str(&format!("{}{number}{}", MARKS.0, MARKS.1));
+                            marked.holes.push(found);
+                        }
+                        None => complete = false,
+                    }
+                    *span
+                }
+            };
+            marked.places.push((start, span));
+        }
+        complete.then_some(marked)
+    }
+}
+
+/// YAML with marks in place of holes, and where its parts come from.
+struct Marked {
+    yaml: String,
+    /// Where a part begins in the YAML, and where it is in the source.
+    places: Vec<(usize, Span)>,
+    holes: Vec<Reference>,
+}
+
+impl Marked {
+    /// The place in the source.
+    fn place(&self, at: Location) -> Span {
+        let found = at.span();
+        let (Some(start), Some(length)) = (found.byte_offset(), found.byte_len()) else {
+            return self
+                .places
+                .first()
+                .map(|(_, span)| *span)
+                .unwrap_or_default();
+        };
+        let (start, length) = (to_usize(start), to_usize(length));
+        let text = self.yaml.get(start..start + length).unwrap_or_default();
+        let length = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_end()
+            .len()
+            .max(1);
+        let from = self.source(start);
+        Span {
+            end: self.source(start + length).end.max(from.start + 1),
+            ..from
+        }
+    }
+
+    /// Where one byte of the YAML comes from: an empty span.
+    fn source(&self, offset: usize) -> Span {
+        let part = self
+            .places
+            .partition_point(|(start, _)| *start <= offset)
+            .saturating_sub(1);
+        let Some((start, span)) = self.places.get(part).copied() else {
+            return Span::default();
+        };
+        let inside = u32::try_from(offset - start.min(offset)).unwrap_or(u32::MAX);
+        let at = span.start.saturating_add(inside).min(span.end);
+        Span {
+            start: at,
+            end: at,
+            ..span
+        }
+    }
+
+    /// A scalar's text with its holes.
+    fn text(&self, scalar: &str, span: Span) -> Text {
+        let mut pieces = Vec::new();
+        let mut rest = scalar;
+        while let Some((before, behind)) = rest.split_once(MARKS.0) {
+            let Some((number, after)) = behind.split_once(MARKS.1) else {
+                break;
+            };
+            if !before.is_empty() {
+                pieces.push(Piece::Literal(before.to_owned()));
+            }
+            let hole = number
+                .parse::<usize>()
+                .ok()
+                .and_then(|number| self.holes.get(number));
+            pieces.extend(hole.cloned().map(Piece::Reference));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Literal(rest.to_owned()));
+        }
+        Text { pieces, span }
+    }
+}
+
+fn to_usize(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX / 2)
+}
+
+/// Any YAML, with places.
+struct Parsed {
+    value: Kind,
+    at: Location,
+}
+
+enum Kind {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Parsed>),
+    Map(Vec<(Spanned<String>, Parsed)>),
+}
+
+impl<'de> Deserialize<'de> for Parsed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Kind>::deserialize(deserializer)?;
+        Ok(Self {
+            value: spanned.value,
+            at: spanned.referenced,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KindVisitor)
+    }
+}
+
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Kind, E> {
+        Ok(Kind::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Kind, E> {
+        Ok(Kind::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kind, D::Error> {
+        Kind::deserialize(deserializer)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Kind, E> {
+        Ok(Kind::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Kind, E> {
+        Ok(Kind::Number(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Kind, E> {
+        Ok(Kind::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Kind, E> {
+        Number::from_f64(value)
+            .map(Kind::Number)
+            .ok_or_else(|| E::custom("not a number"))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Kind, E> {
+        Ok(Kind::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Kind, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            values.push(value);
+        }
+        Ok(Kind::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Kind::Map(members))
+    }
+}
+
+/// A walk through YAML and its schema at once.
+struct Walk<'w, 'r, 'a> {
+    marked: &'w Marked,
+    definitions: &'w Json,
+    resolver: &'r mut Resolver<'a>,
+}
+
+impl Walk<'_, '_, '_> {
+    /// Checks a node; what is wrong is told, and the node is then of no use.
+    fn node(&mut self, parsed: &Parsed, schema: &Json, path: &str, at: Span) -> Node {
+        let (schema, name) = self.resolved(schema);
+        let wanted = schema.get("type").and_then(Json::as_str);
+        match (&parsed.value, wanted) {
+            (Kind::Map(members), Some("object") | None) => {
+                self.map(members, &schema, &name, path, at)
+            }
+            (Kind::List(items), Some("array")) => {
+                let item = schema.get("items").cloned().unwrap_or_default();
+                let items = items.iter().map(|parsed| {
+                    let at = self.marked.place(parsed.at);
+                    self.node(parsed, &item, path, at)
+                });
+                Node::List(items.collect())
+            }
+            (Kind::Map(_) | Kind::List(_) | Kind::Null, _) => {
+                self.wrong(at, wanted);
+                Node::Json(Json::Null)
+            }
+            (_, wanted) => {
+                let is_quantity = name.ends_with("resource.Quantity");
+                let span = self.marked.place(parsed.at);
+                self.scalar(&parsed.value, wanted, is_quantity, span)
+            }
+        }
+    }
+
+    /// A schema behind its references, and the name it has there.
+    fn resolved(&self, schema: &Json) -> (Json, String) {
+        let reference = schema.get("$ref").and_then(Json::as_str);
+        let name = reference.and_then(|reference| reference.strip_prefix("#/$defs/"));
+        match name.and_then(|name| Some((self.definitions.get(name)?, name))) {
+            Some((found, name)) => (found.clone(), name.to_owned()),
+            None => (schema.clone(), String::new()),
+        }
+    }
+
+    fn map(
+        &mut self,
+        members: &[(Spanned<String>, Parsed)],
+        schema: &Json,
+        name: &str,
+        path: &str,
+        at: Span,
+    ) -> Node {
+        let properties = schema.get("properties").and_then(Json::as_object);
+        let others = schema.get("additionalProperties");
+        let mut node = Vec::with_capacity(members.len());
+        for (key, value) in members {
+            let span = self.marked.place(key.referenced);
+            let inner = format!("{path}.{}", key.value);
+            let inner = inner.trim_start_matches('.');
+            if let Some(problem) = owned(inner, &key.value, members) {
+                self.resolver
+                    .report(rules::owned_field::report(span, &key.value, problem));
+                continue;
+            }
+            let wanted = properties
+                .and_then(|known| known.get(&key.value))
+                .or(others);
+            match (wanted, properties) {
+                (Some(wanted), _) => {
+                    node.push((key.value.clone(), self.node(value, wanted, inner, span)));
+                }
+                (None, Some(known)) => {
+                    let known: Vec<&str> = known.keys().map(String::as_str).collect();
+                    let diagnostic = rules::unknown_kube_field::report(span, &key.value, &known);
+                    self.resolver.report(diagnostic);
+                }
+                (None, None) => node.push((
+                    key.value.clone(),
+                    self.node(value, &Json::Null, inner, span),
+                )),
+            }
+        }
+        let required = schema.get("required").and_then(Json::as_array);
+        for field in required.into_iter().flatten().filter_map(Json::as_str) {
+            let is_merged = matches!((name, field), ("io.k8s.api.core.v1.PodSpec", "containers"));
+            if !is_merged && path != "spec" && members.iter().all(|(key, _)| key.value != field) {
+                self.resolver.report(rules::kube_value::missing(at, field));
+            }
+        }
+        Node::Map(node)
+    }
+
+    fn scalar(&mut self, value: &Kind, wanted: Option<&str>, quantity: bool, span: Span) -> Node {
+        match (value, wanted) {
+            (Kind::Text(text), _) if text.contains(MARKS.0) => {
+                let text = self.marked.text(text, span);
+                match self.leaf(&text, wanted) {
+                    Some(leaf) => return Node::Text { text, leaf },
+                    None => self.wrong(span, wanted),
+                }
+            }
+            (Kind::Text(text), Some("string") | None) => return Node::Json(text.clone().into()),
+            (Kind::Number(number), Some("string")) if quantity => {
+                return Node::Json(number.to_string().into());
+            }
+            (Kind::Number(number), Some("integer")) if number.is_i64() => {
+                return Node::Json(number.clone().into());
+            }
+            (Kind::Number(number), Some("number") | None) => {
+                return Node::Json(number.clone().into());
+            }
+            (Kind::Bool(value), Some("boolean") | None) => return Node::Json((*value).into()),
+            _ => self.wrong(span, wanted),
+        }
+        Node::Json(Json::Null)
+    }
+
+    /// What a text with holes becomes, by the field that it is for.
+    fn leaf(&self, text: &Text, wanted: Option<&str>) -> Option<Leaf> {
+        let only = match text.pieces.as_slice() {
+            [Piece::Reference(reference)] => Some(&reference.ty),
+            _ => None,
+        };
+        match (wanted, only) {
+            (Some("string") | None, _) => Some(Leaf::Text),
+            (Some("integer" | "number"), Some(Type::Int(_))) => Some(Leaf::Number),
+            (Some("boolean"), Some(Type::Bool)) => Some(Leaf::Bool),
+            _ => None,
+        }
+    }
+
+    fn wrong(&mut self, span: Span, wanted: Option<&str>) {
+        self.resolver
+            .report(rules::kube_value::wrong(span, wanted.unwrap_or("scalar")));
+    }
+}
+
+/// Why a field can't be set: the compiler sets it.
+fn owned(path: &str, key: &str, siblings: &[(Spanned<String>, Parsed)]) -> Option<&'static str> {
+    let is_main = || {
+        siblings.iter().any(|(key, value)| {
+            key.value == "name" && matches!(&value.value, Kind::Text(name) if name == "main")
+        })
+    };
+    match path {
+        "spec.suspend" => Some("it says whether the stage has started"),
+        "spec.ttlSecondsAfterFinished" => Some("use `keep` of the pipeline"),
+        "spec.selector" | "spec.manualSelector" => Some("the Job controller chooses its own"),
+        "spec.podReplacementPolicy" => Some("it keeps permits from being free too early"),
+        "spec.template.spec.containers.terminationMessagePath" if is_main() => {
+            Some("outputs are read from there")
+        }
+        _ if is_ours(key) => Some("it carries what the operator needs"),
+        _ => None,
+    }
+}
+
+fn is_ours(key: &str) -> bool {
+    key.split_once('/').is_some_and(|(prefix, _)| {
+        prefix == konductor_api::GROUP || prefix.ends_with(".konductor.io")
+    })
+}

@@ -1,0 +1,54 @@
+//! K0508: a value that a field of Kubernetes does not take.
+
+use konductor_dsl::{Code, Diagnostic, Span};
+
+use super::parallel_lease;
+use crate::lower::job::bare;
+use crate::lower::passthrough::merge;
+use crate::manifest::Manifests;
+
+/// A value of another type than the schema's.
+pub(crate) fn wrong(span: Span, wanted: &str) -> Diagnostic {
+    let (wanted, help) = match wanted {
+        "string" => ("a text", "put it in quotes"),
+        "integer" | "number" => ("a number", "write a number without quotes"),
+        "boolean" => ("true or false", "write `true` or `false` without quotes"),
+        "array" => (
+            "a list",
+            "write each element on a line of its own, behind `- `",
+        ),
+        "object" => ("a map", "write `key: value` on indented lines"),
+        _ => ("a single value", "write one value"),
+    };
+    Diagnostic::error(Code::K0508, span, format!("expected {wanted} here")).help(help)
+}
+
+/// A field that the schema requires.
+pub(crate) fn missing(span: Span, field: &str) -> Diagnostic {
+    Diagnostic::error(Code::K0508, span, format!("`{field}` is missing here"))
+        .help(format!("add `{field}: …`"))
+}
+
+/// Tries the passthrough of every stage on one of its Jobs.
+pub(crate) fn check(all: &Manifests, diagnostics: &mut Vec<Diagnostic>) {
+    for (index, stage) in all.pipeline.stages.iter().enumerate() {
+        if stage.body.passthrough.is_empty() {
+            continue;
+        }
+        let Some(first) = all.plan.jobs.of_stage(index).next() else {
+            continue;
+        };
+        let mut job = bare(all, first);
+        let values = all.plan.jobs.list[first].values(&all.pipeline);
+        for block in &stage.body.passthrough {
+            if let Err(problem) = merge(&mut job, block, values) {
+                let message = format!("Kubernetes does not take this: {problem}");
+                let diagnostic = Diagnostic::error(Code::K0508, block.span, message)
+                    .help("compare it with `kubectl explain job.spec`");
+                diagnostics.push(diagnostic);
+            }
+        }
+        let parallelism = job.spec.and_then(|spec| spec.parallelism).unwrap_or(1);
+        diagnostics.extend(parallel_lease::check(&all.pipeline, stage, parallelism));
+    }
+}
