@@ -1,3 +1,44 @@
-//! The command line of konductor.
+//! The command line of konductor: compiler, client, operator, local cluster.
+//!
+//! What enters: arguments and files. What leaves: data on stdout, talk on stderr, an exit code. What
+//! must never happen here: a rule of the language, or a decision that is the operator's.
 
-fn main() {}
+mod apply;
+mod arguments;
+mod cluster;
+mod command;
+mod diagnostics;
+mod exit;
+mod load;
+mod output;
+mod progress;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let verbose = arguments.global.verbose;
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = Failure::failed(format!("no threads could be started: {error}"));
+            return output::report(&failure, verbose);
+        }
+    };
+    let code = runtime.block_on(command::execute(arguments));
+    // What is being given back in the background has a moment to reach the API server.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    match code {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output::report(&failure, verbose),
+    }
+}

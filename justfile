@@ -1,0 +1,19 @@
+# What CI runs, and nothing else.
+check:
+    bash .ci/run
+
+# All tests that need nothing but Rust.
+test:
+    cargo test --workspace
+
+# The scenarios on a real etcd, kube-apiserver and kube-controller-manager (needs Go).
+test-real:
+    KONDUCTOR_TEST_CLUSTER=real cargo test --package konductor-tests --test scenarios
+
+# Rewrite the expected outputs; read the diff.
+bless:
+    BLESS=1 cargo test --package konductor-dsl --package konductor-compiler --package koncli
+
+# The main job on a real example.
+run:
+    cargo run --release --package koncli -- run examples/02-sales/pipeline.kon

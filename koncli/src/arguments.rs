@@ -1,0 +1,433 @@
+//! What can be said on the command line. The names of flags are kubectl's where it has them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Coordinates Kubernetes Jobs: pipelines, barriers, gates, semaphores and leases.
+#[derive(Debug, Parser)]
+#[command(name = "koncli", version, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The namespace; by default the context's, or in a pod the pod's
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "KONCLI_NAMESPACE",
+        value_name = "NAME"
+    )]
+    pub(crate) namespace: Option<String>,
+    /// Every namespace, where a command lists
+    #[arg(short = 'A', long, global = true)]
+    pub(crate) all_namespaces: bool,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, env = "KONCLI_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig; by default $KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, env = "KONCLI_KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// How results are written
+    #[arg(short, long, global = true, env = "KONCLI_OUTPUT", value_enum)]
+    pub(crate) output: Option<Format>,
+    /// Leave out the header of tables
+    #[arg(long, global = true)]
+    pub(crate) no_headers: bool,
+    /// Tell more; twice tells what the operator does
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table for people
+    Table,
+    /// A table with more columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// kind/name, a line each
+    Name,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check pipeline files
+    Check {
+        /// Pipeline files; `-` is standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        params: Params,
+    },
+    /// Compile a pipeline to Kubernetes manifests on stdout
+    Compile {
+        #[command(flatten)]
+        pipeline: Pipeline,
+    },
+    /// Create a run of a pipeline in the cluster
+    Apply {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        /// Wait until the run has ended
+        #[arg(long)]
+        wait: bool,
+        /// How long to wait, such as 30m; for ever by default
+        #[arg(long, value_parser = duration, requires = "wait", value_name = "TIME")]
+        timeout: Option<Duration>,
+    },
+    /// Run a pipeline here, with no cluster: its Jobs are processes
+    Run {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        /// How many Jobs run at once; by default as many as there are CPUs, at least 4
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        jobs: Option<u32>,
+        /// Keep logs and volumes when the run has ended, and say where
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Show a run: its stages, their states, and what each waits for
+    Status {
+        /// The run's name; without it, all runs
+        run: Option<String>,
+    },
+    /// List runs
+    Runs,
+    /// Explain a diagnostic such as K0203
+    Explain {
+        /// The code
+        code: String,
+    },
+    /// Wait until something is so, or can't be so any more
+    Wait {
+        /// KIND/NAME, where KIND is run, gate, barrier, claim or job
+        #[arg(required = true, value_name = "KIND/NAME")]
+        targets: Vec<String>,
+        /// The state to wait for: Open, Succeeded, Granted, Complete, Failed, Skipped or Finished
+        #[arg(long = "for", value_name = "STATE")]
+        state: Option<String>,
+        /// How long to wait, such as 30m; for ever by default, 0 looks once
+        #[arg(long, value_parser = duration, value_name = "TIME")]
+        timeout: Option<Duration>,
+    },
+    /// Barriers: n parties arrive, then it opens
+    #[command(subcommand, visible_alias = "barriers")]
+    Barrier(Barrier),
+    /// Gates: conditions are met, then it opens
+    #[command(subcommand, visible_alias = "gates")]
+    Gate(Gate),
+    /// Semaphores: at most so many at once
+    #[command(subcommand, visible_alias = "semaphores")]
+    Semaphore(Semaphore),
+    /// Leases: one at a time
+    #[command(subcommand, visible_alias = "leases")]
+    Lease(Lease),
+    /// Print the CustomResourceDefinitions
+    Crds,
+    /// Run the operator
+    Operator {
+        /// Let one of several operators lead; needs --leader-namespace outside of a pod
+        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, env = "KONCLI_LEADER_ELECT")]
+        leader_elect: bool,
+        /// Where the election's Lease is; by default the operator's own namespace
+        #[arg(long, env = "KONCLI_LEADER_NAMESPACE", value_name = "NAME")]
+        leader_namespace: Option<String>,
+        /// The one namespace to work in; all by default
+        #[arg(long, env = "KONCLI_WATCH_NAMESPACE", value_name = "NAME")]
+        watch_namespace: Option<String>,
+    },
+    /// Print a completion script
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// A pipeline file and what its run is given.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Pipeline {
+    /// The pipeline file; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// The run's name; by default the pipeline's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) params: Params,
+}
+
+/// What parameters are given.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Params {
+    /// A parameter's value; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// A YAML or JSON file with parameters; --set goes before it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) params: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Barrier {
+    /// Create one
+    Create {
+        name: String,
+        /// How many parties there are
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        expected: u32,
+        /// How many of them must succeed; all by default
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        quorum: Option<u32>,
+        /// Fail where it has not opened after this long
+        #[arg(long, value_name = "TIME")]
+        timeout: Option<konductor_api::Duration>,
+    },
+    /// List them
+    List,
+    /// Show one
+    Get { name: String },
+    /// Wait until it is open, or can't open any more
+    Wait {
+        name: String,
+        /// How long, such as 30m; for ever by default, 0 looks once
+        #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
+        timeout: Option<Duration>,
+    },
+    /// Arrive at it
+    Arrive {
+        name: String,
+        #[command(flatten)]
+        holder: Holder,
+        /// How it went
+        #[arg(long, value_enum, default_value_t = Outcome::Succeeded)]
+        outcome: Outcome,
+    },
+    /// Delete it
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Gate {
+    /// Create one
+    Create {
+        name: String,
+        /// A condition such as job/extract=Complete or barrier/workers=Open; none: a manual gate
+        #[arg(long = "condition", value_name = "KIND/NAME=STATE")]
+        conditions: Vec<String>,
+        /// One condition is enough
+        #[arg(long)]
+        any: bool,
+        /// Fail where it has not opened after this long
+        #[arg(long, value_name = "TIME")]
+        timeout: Option<konductor_api::Duration>,
+    },
+    /// List them
+    List,
+    /// Show one
+    Get { name: String },
+    /// Wait until it is open, or can't open any more
+    Wait {
+        name: String,
+        /// How long, such as 30m; for ever by default, 0 looks once
+        #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
+        timeout: Option<Duration>,
+    },
+    /// Open it by decision
+    Open { name: String },
+    /// Fail it by decision
+    Fail { name: String },
+    /// Delete it
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Semaphore {
+    /// Create one
+    Create {
+        name: String,
+        /// How many permits there are
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+        permits: u32,
+        /// Give the higher priority its turn first
+        #[arg(long)]
+        by_priority: bool,
+    },
+    /// List them
+    List,
+    /// Show one
+    Get { name: String },
+    /// Acquire permits and leave them held, for a script
+    Acquire {
+        name: String,
+        #[command(flatten)]
+        acquire: Acquire,
+        /// How many permits
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        permits: u32,
+        /// The higher goes first, where the semaphore orders by priority
+        #[arg(
+            long,
+            default_value_t = 0,
+            allow_hyphen_values = true,
+            value_name = "N"
+        )]
+        priority: i32,
+    },
+    /// Release what a holder has acquired
+    Release {
+        name: String,
+        #[command(flatten)]
+        holder: Holder,
+    },
+    /// Acquire, run a command, release
+    Hold {
+        name: String,
+        #[command(flatten)]
+        acquire: Acquire,
+        /// How many permits
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        permits: u32,
+        /// The command
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<String>,
+    },
+    /// Delete it
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lease {
+    /// Create one
+    Create {
+        name: String,
+        /// How long a grant lasts without renewal
+        #[arg(long, default_value = "30s", value_name = "TIME")]
+        ttl: konductor_api::Duration,
+    },
+    /// List them
+    List,
+    /// Show one
+    Get { name: String },
+    /// Acquire it and leave it held, for a script; prints the fencing token
+    Acquire {
+        name: String,
+        #[command(flatten)]
+        acquire: Acquire,
+    },
+    /// Renew what a holder has acquired
+    Renew {
+        name: String,
+        #[command(flatten)]
+        holder: Holder,
+    },
+    /// Release what a holder has acquired
+    Release {
+        name: String,
+        #[command(flatten)]
+        holder: Holder,
+    },
+    /// Acquire it, run a command, release it; the command is stopped where the lease is lost
+    Hold {
+        name: String,
+        #[command(flatten)]
+        acquire: Acquire,
+        /// The command
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<String>,
+    },
+    /// Delete it
+    Delete { name: String },
+}
+
+/// Who it is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Holder {
+    /// Who; by default $POD_NAME, $HOSTNAME, or the host's name
+    #[arg(long, env = "KONDUCTOR_HOLDER", value_name = "NAME")]
+    pub(crate) holder: Option<String>,
+}
+
+/// How something is acquired.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Acquire {
+    #[command(flatten)]
+    pub(crate) holder: Holder,
+    /// How long the grant lasts without renewal
+    #[arg(long, value_name = "TIME")]
+    pub(crate) ttl: Option<konductor_api::Duration>,
+    /// How long to wait, such as 30m; for ever by default, 0 asks once
+    #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// How it went for the party that arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Outcome {
+    Succeeded,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+/// Reads `30m`, `1h30m`, and `0` for "once".
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let read = konductor_api::Duration::new(text).and_then(|duration| duration.parse());
+    let read = read.map_err(|error| error.to_string())?;
+    Duration::try_from(read).map_err(|error| error.to_string())
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_manifests_write_them() {
+        let table = [
+            ("0", Some(0)),
+            ("0s", Some(0)),
+            ("90s", Some(90)),
+            ("1h30m", Some(5400)),
+            ("30", None),
+            ("-1s", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(
+                duration(text).ok().map(|read| read.as_secs()),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The commands, one module each.
+
+mod barrier;
+mod check;
+mod claim;
+mod gate;
+mod hold;
+mod lease;
+mod operator;
+mod run;
+mod semaphore;
+mod status;
+mod wait;
+
+use std::fmt::Debug;
+use std::io::Write as _;
+
+use clap::CommandFactory;
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::arguments::{Arguments, Command, Format, Global, Pipeline};
+use crate::exit::{Failure, INTERRUPTED, USAGE};
+use crate::{apply, cluster, load, output};
+
+/// Executes a command. Ctrl-C drops what it was waiting for, which gives back what it asked for.
+pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { global, command } = arguments;
+    let managed = matches!(
+        command,
+        Command::Run { .. }
+            | Command::Operator { .. }
+            | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
+            | Command::Lease(crate::arguments::Lease::Hold { .. })
+    );
+    let work = dispatch(global, command);
+    if managed {
+        // These end what they have started first.
+        return work.await;
+    }
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => {
+            Err(Failure::silent(INTERRUPTED))
+        }
+    }
+}
+
+async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Check { files, params } => check::check(&global, &files, &params),
+        Command::Compile { pipeline } => compile(&global, &pipeline),
+        Command::Apply {
+            pipeline,
+            wait,
+            timeout,
+        } => apply_run(&global, &pipeline, wait, timeout).await,
+        Command::Run {
+            pipeline,
+            jobs,
+            keep,
+        } => run::run(&global, &pipeline, jobs, keep).await,
+        Command::Status { run: Some(run) } => status::status(&global, &run).await,
+        Command::Status { run: None } | Command::Runs => status::runs(&global).await,
+        Command::Explain { code } => explain(&code),
+        Command::Wait {
+            targets,
+            state,
+            timeout,
+        } => wait::wait(&global, &targets, state.as_deref(), timeout).await,
+        Command::Barrier(command) => barrier::barrier(&global, command).await,
+        Command::Gate(command) => gate::gate(&global, command).await,
+        Command::Semaphore(command) => semaphore::semaphore(&global, command).await,
+        Command::Lease(command) => lease::lease(&global, command).await,
+        Command::Crds => crds(&global),
+        Command::Operator {
+            leader_elect,
+            leader_namespace,
+            watch_namespace,
+        } => operator::operator(&global, leader_elect, leader_namespace, watch_namespace).await,
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "koncli", &mut script);
+            output::data(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+        Command::Version => {
+            output::data(concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(())
+        }
+    }
+}
+
+fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
+    let compiled = load::compiled(pipeline, global.namespace.clone())?;
+    let manifests = compiled.manifests.ok_or_else(|| Failure::silent(USAGE))?;
+    let mut out = Vec::new();
+    match global.output {
+        None | Some(Format::Yaml) => manifests.write_yaml(&mut out)?,
+        Some(Format::Json) => manifests.write_json(&mut out)?,
+        Some(Format::Name) => {
+            for object in manifests.objects() {
+                writeln!(out, "{object}")?;
+            }
+        }
+        Some(Format::Table | Format::Wide) => {
+            return Err(Failure::usage("compile writes -o yaml, json or name"));
+        }
+    }
+    output::data(&String::from_utf8_lossy(&out));
+    Ok(())
+}
+
+async fn apply_run(
+    global: &Global,
+    pipeline: &Pipeline,
+    wait: bool,
+    timeout: Option<std::time::Duration>,
+) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()))?;
+    let manifests = compiled.manifests.ok_or_else(|| Failure::silent(USAGE))?;
+    let counts = std::sync::Mutex::new([0_usize; 3]);
+    apply::apply(&client, &manifests, |kind, name, applied| {
+        let mut counts = counts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        counts[applied as usize] += 1;
+        if global.verbose > 0 {
+            output::talk(&format!(
+                "{kind}/{name} {}",
+                format!("{applied:?}").to_lowercase()
+            ));
+        }
+    })
+    .await?;
+    let [created, configured, unchanged] = counts
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let run = manifests.run_name();
+    output::talk(&format!(
+        "run/{run}: {created} created, {configured} configured, {unchanged} unchanged"
+    ));
+    if wait {
+        wait::until_run_ends(&client, run, timeout).await?;
+    } else {
+        output::talk(&format!("look at it with `koncli status {run}`"));
+    }
+    Ok(())
+}
+
+fn explain(code: &str) -> Result<(), Failure> {
+    let Ok(code) = code.parse::<konductor_dsl::Code>() else {
+        let known = konductor_dsl::CODES.iter().map(|code| code.name());
+        let near = konductor_dsl::did_you_mean(&code.to_uppercase(), known);
+        let help = near.map_or_else(
+            || "codes are printed in brackets, as in `error[K0203]`".to_owned(),
+            |near| format!("did you mean {near}?"),
+        );
+        return Err(Failure::usage(format!("{code} is not a code of a diagnostic")).help(help));
+    };
+    output::data(code.page());
+    Ok(())
+}
+
+fn crds(global: &Global) -> Result<(), Failure> {
+    let crds = konductor_api::crds();
+    let text = match global.output {
+        Some(Format::Json) => serde_json::to_string_pretty(
+            &serde_json::json!({"apiVersion": "v1", "kind": "List", "items": crds}),
+        )
+        .map(|text| text + "\n")
+        .map_err(|error| Failure::failed(error.to_string()))?,
+        _ => {
+            let mut all = String::new();
+            for crd in crds {
+                let text = serde_saphyr::to_string(&crd)
+                    .map_err(|error| Failure::failed(error.to_string()))?;
+                all.push_str("---\n");
+                all.push_str(&text);
+            }
+            all
+        }
+    };
+    output::data(&text);
+    Ok(())
+}
+
+/// Lists the objects of a kind.
+async fn list<K>(client: &konductor::Client, global: &Global) -> Result<Vec<K>, Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = match global.all_namespaces {
+        true => Api::all(client.kube().clone()),
+        false => Api::namespaced(client.kube().clone(), client.namespace()),
+    };
+    Ok(api.list(&ListParams::default()).await?.items)
+}
+
+fn api<K>(client: &konductor::Client) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(client.kube().clone(), client.namespace())
+}
+
+/// Names an object for an error.
+fn object(client: &konductor::Client, kind: &'static str, name: &str) -> konductor::Object {
+    konductor::Object {
+        kind,
+        name: name.to_owned(),
+        namespace: client.namespace().to_owned(),
+    }
+}
+
+async fn get<K>(client: &konductor::Client, kind: &'static str, name: &str) -> Result<K, Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let found = api::<K>(client).get(name).await;
+    found.map_err(|error| object(client, kind, name).explain(error).into())
+}
+
+async fn create<K>(client: &konductor::Client, kind: &'static str, new: &K) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let name = new.name_any();
+    let created = api::<K>(client).create(&PostParams::default(), new).await;
+    created.map_err(|error| object(client, kind, &name).explain(error))?;
+    output::talk(&format!("{kind}/{name} created"));
+    Ok(())
+}
+
+async fn delete<K>(
+    client: &konductor::Client,
+    kind: &'static str,
+    name: &str,
+) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let deleted = api::<K>(client)
+        .delete(name, &DeleteParams::background())
+        .await;
+    deleted.map_err(|error| object(client, kind, name).explain(error))?;
+    output::talk(&format!("{kind}/{name} deleted"));
+    Ok(())
+}

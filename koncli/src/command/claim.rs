@@ -1,0 +1,111 @@
+//! Acquiring and releasing for a script: the grant outlives the process.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use konductor::Request;
+use konductor_api::{Claim, ClaimPhase, LedgerKind, PodReference};
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
+
+use super::{api, object, wait};
+use crate::arguments::{Acquire, Holder};
+use crate::exit::{Failure, NOT_FOUND};
+use crate::{cluster, output};
+
+/// What the arguments say about an acquisition.
+pub(crate) fn request(request: Request, acquire: &Acquire) -> Request {
+    let mut request = request
+        .holder(cluster::holder(acquire.holder.holder.as_deref()))
+        .timeout(acquire.timeout);
+    if let Some(ttl) = &acquire.ttl {
+        request = request.ttl(ttl.clone());
+    }
+    // A pod that tells who it is by the downward API takes its grant with it when it ends.
+    if let (Ok(name), Ok(uid)) = (std::env::var("POD_NAME"), std::env::var("POD_UID")) {
+        request = request.pod(PodReference { name, uid });
+    }
+    request
+}
+
+/// Acquires, and prints a Lease's fencing token.
+pub(crate) async fn acquire(
+    client: &konductor::Client,
+    request: Request,
+    kind: LedgerKind,
+    name: &str,
+) -> Result<(), Failure> {
+    let claimed = wait::with_operator(client, request.claim()).await?;
+    output::talk(&format!("{kind}/{name} acquired by claim/{}", claimed.name));
+    if let Some(token) = claimed.token {
+        output::data(&format!("{token}\n"));
+    }
+    Ok(())
+}
+
+/// Releases what a holder has, whichever process acquired it.
+pub(crate) async fn release(
+    request: Request,
+    holder: &Holder,
+    kind: &str,
+    name: &str,
+) -> Result<(), Failure> {
+    let holder = cluster::holder(holder.holder.as_deref());
+    match request.holder(&holder).release().await? {
+        0 => Err(Failure::new(
+            NOT_FOUND,
+            format!("{holder} holds nothing of {kind}/{name}"),
+        )
+        .help("name another holder with --holder, or look at `kubectl get claims`")),
+        count => {
+            output::talk(&format!("{kind}/{name}: {count} released by {holder}"));
+            Ok(())
+        }
+    }
+}
+
+/// Renews what a holder has.
+pub(crate) async fn renew(
+    client: &konductor::Client,
+    kind: LedgerKind,
+    name: &str,
+    holder: &Holder,
+) -> Result<(), Failure> {
+    let holder = cluster::holder(holder.holder.as_deref());
+    let explain = |error| Failure::from(object(client, kind.word(), name).explain(error));
+    let fields = format!("spec.on.kind={kind:?},spec.on.name={name},spec.holder={holder}");
+    let claims = api::<Claim>(client);
+    let found = claims
+        .list(&ListParams::default().fields(&fields))
+        .await
+        .map_err(explain)?;
+    let granted = found.items.iter().find(|claim| {
+        claim
+            .status
+            .as_ref()
+            .is_some_and(|status| status.phase == ClaimPhase::Granted)
+    });
+    let Some(claim) = granted else {
+        return Err(
+            Failure::failed(format!("{holder} does not hold {kind}/{name}"))
+                .help("acquire it again; somebody else may have held it meanwhile"),
+        );
+    };
+    let patch = Patch::Merge(serde_json::json!({
+        "metadata": {"uid": claim.metadata.uid},
+        "spec": {"renewTime": MicroTime(Timestamp::now())},
+    }));
+    let name_of_claim = claim.name_any();
+    let renewed = claims
+        .patch(&name_of_claim, &PatchParams::default(), &patch)
+        .await;
+    let renewed = renewed.map_err(explain)?;
+    match renewed
+        .status
+        .is_some_and(|status| status.phase == ClaimPhase::Granted)
+    {
+        true => Ok(()),
+        false => Err(Failure::failed(format!(
+            "{kind}/{name} is not {holder}'s any more"
+        ))),
+    }
+}

@@ -1,0 +1,134 @@
+//! `koncli gate …`
+
+use konductor_api::{
+    ConditionKind, ConditionState, Gate, GateCondition, GateDecision, GateMode, GateSpec,
+};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+
+use super::{api, create, delete, get, list, object};
+use crate::arguments::{Gate as Command, Global};
+use crate::exit::Failure;
+use crate::{cluster, output};
+
+pub(crate) async fn gate(global: &Global, command: Command) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    match command {
+        Command::Create {
+            name,
+            conditions,
+            any,
+            timeout,
+        } => {
+            let conditions = conditions.iter().map(|text| condition(text));
+            let spec = GateSpec {
+                conditions: conditions.collect::<Result<_, _>>()?,
+                mode: if any { GateMode::Any } else { GateMode::All },
+                when: None,
+                decision: None,
+                timeout,
+                ttl_after_finished: None,
+            };
+            create(&client, "gate", &Gate::new(&name, spec)).await
+        }
+        Command::List => show(global, &list(&client, global).await?, false),
+        Command::Get { name } => show(global, &[get(&client, "gate", &name).await?], true),
+        Command::Wait { name, timeout } => {
+            super::wait::with_operator(&client, client.wait_gate(&name, timeout)).await?;
+            Ok(())
+        }
+        Command::Open { name } => decide(&client, &name, GateDecision::Open).await,
+        Command::Fail { name } => decide(&client, &name, GateDecision::Failed).await,
+        Command::Delete { name } => delete::<Gate>(&client, "gate", &name).await,
+    }
+}
+
+async fn decide(
+    client: &konductor::Client,
+    name: &str,
+    decision: GateDecision,
+) -> Result<(), Failure> {
+    let patch = Patch::Merge(serde_json::json!({"spec": {"decision": decision}}));
+    let patched = api::<Gate>(client)
+        .patch(name, &PatchParams::default(), &patch)
+        .await;
+    patched.map_err(|error| object(client, "gate", name).explain(error))?;
+    output::talk(&format!("gate/{name}: decided {decision:?}"));
+    Ok(())
+}
+
+/// Reads `job/extract=Complete`.
+fn condition(text: &str) -> Result<GateCondition, Failure> {
+    let wrong = || {
+        Failure::usage(format!("{text:?} is not a condition"))
+            .help("write KIND/NAME=STATE, such as job/extract=Complete or barrier/workers=Open")
+    };
+    let (target, state) = text.split_once('=').ok_or_else(wrong)?;
+    let (kind, name) = target.split_once('/').ok_or_else(wrong)?;
+    let kind = match kind.to_lowercase().as_str() {
+        "job" => ConditionKind::Job,
+        "barrier" => ConditionKind::Barrier,
+        "gate" => ConditionKind::Gate,
+        "run" => ConditionKind::Run,
+        _ => return Err(wrong()),
+    };
+    let state = match state.to_lowercase().as_str() {
+        "complete" => ConditionState::Complete,
+        "open" => ConditionState::Open,
+        "succeeded" => ConditionState::Succeeded,
+        "failed" => ConditionState::Failed,
+        "skipped" => ConditionState::Skipped,
+        "settled" => ConditionState::Settled,
+        "finished" => ConditionState::Finished,
+        _ => return Err(wrong()),
+    };
+    Ok(GateCondition {
+        kind,
+        name: Some(name.to_owned()),
+        namespace: None,
+        selector: None,
+        count: None,
+        pipeline: None,
+        within: None,
+        state,
+    })
+}
+
+fn show(global: &Global, gates: &[Gate], one: bool) -> Result<(), Failure> {
+    let headers = ["NAME", "PHASE", "MET", "TOTAL", "AGE"];
+    output::objects(
+        global,
+        "gate",
+        gates,
+        one,
+        ResourceExt::name_any,
+        &headers,
+        |gate| {
+            let status = gate.status.as_ref();
+            vec![
+                gate.name_any(),
+                status.map_or("Waiting".into(), |status| format!("{:?}", status.phase)),
+                status.map_or(0, |status| status.met).to_string(),
+                gate.spec.conditions.len().to_string(),
+                output::age(gate.creation_timestamp().map(|time| time.0)),
+            ]
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_as_kind_name_and_state() {
+        let read = condition("Job/extract=complete").unwrap();
+        assert_eq!(
+            (read.kind, read.state),
+            (ConditionKind::Job, ConditionState::Complete)
+        );
+        for wrong in ["job", "job/x", "pod/x=Complete", "job/x=Done"] {
+            assert!(condition(wrong).is_err(), "{wrong}");
+        }
+    }
+}

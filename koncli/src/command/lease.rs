@@ -1,0 +1,69 @@
+//! `koncli lease …`
+
+use konductor_api::{Lease, LeaseSpec, LedgerKind};
+use kube::ResourceExt;
+
+use super::{claim, create, delete, get, hold, list};
+use crate::arguments::{Global, Lease as Command};
+use crate::exit::Failure;
+use crate::{cluster, output};
+
+pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    match command {
+        Command::Create { name, ttl } => {
+            create(&client, "lease", &Lease::new(&name, LeaseSpec { ttl })).await
+        }
+        Command::List => show(global, &list(&client, global).await?, false),
+        Command::Get { name } => show(global, &[get(&client, "lease", &name).await?], true),
+        Command::Acquire { name, acquire } => {
+            let request = claim::request(client.lease(&name), &acquire);
+            claim::acquire(&client, request, LedgerKind::Lease, &name).await
+        }
+        Command::Renew { name, holder } => {
+            claim::renew(&client, LedgerKind::Lease, &name, &holder).await
+        }
+        Command::Release { name, holder } => {
+            claim::release(client.lease(&name), &holder, "lease", &name).await
+        }
+        Command::Hold {
+            name,
+            acquire,
+            command,
+        } => {
+            hold::hold(
+                &client,
+                claim::request(client.lease(&name), &acquire),
+                &command,
+            )
+            .await
+        }
+        Command::Delete { name } => delete::<Lease>(&client, "lease", &name).await,
+    }
+}
+
+fn show(global: &Global, leases: &[Lease], one: bool) -> Result<(), Failure> {
+    let headers = ["NAME", "PHASE", "HOLDER", "TTL", "TOKEN", "AGE"];
+    output::objects(
+        global,
+        "lease",
+        leases,
+        one,
+        ResourceExt::name_any,
+        &headers,
+        |lease| {
+            let status = lease.status.clone().unwrap_or_default();
+            vec![
+                lease.name_any(),
+                format!("{:?}", status.phase),
+                status
+                    .holders
+                    .first()
+                    .map_or("-".into(), |held| held.holder.clone()),
+                lease.spec.ttl.to_string(),
+                status.token.map_or("-".into(), |token| token.to_string()),
+                output::age(lease.creation_timestamp().map(|time| time.0)),
+            ]
+        },
+    )
+}

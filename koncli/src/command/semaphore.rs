@@ -1,0 +1,81 @@
+//! `koncli semaphore …`
+
+use konductor_api::{LedgerKind, Order, Semaphore, SemaphoreSpec};
+use kube::ResourceExt;
+
+use super::{claim, create, delete, get, hold, list};
+use crate::arguments::{Global, Semaphore as Command};
+use crate::exit::Failure;
+use crate::{cluster, output};
+
+pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    match command {
+        Command::Create {
+            name,
+            permits,
+            by_priority,
+        } => {
+            let order = if by_priority {
+                Order::Priority
+            } else {
+                Order::Fifo
+            };
+            let spec = SemaphoreSpec { permits, order };
+            create(&client, "semaphore", &Semaphore::new(&name, spec)).await
+        }
+        Command::List => show(global, &list(&client, global).await?, false),
+        Command::Get { name } => show(global, &[get(&client, "semaphore", &name).await?], true),
+        Command::Acquire {
+            name,
+            acquire,
+            permits,
+            priority,
+        } => {
+            let request = claim::request(client.semaphore(&name), &acquire);
+            let request = request.permits(permits).priority(priority);
+            claim::acquire(&client, request, LedgerKind::Semaphore, &name).await
+        }
+        Command::Release { name, holder } => {
+            claim::release(client.semaphore(&name), &holder, "semaphore", &name).await
+        }
+        Command::Hold {
+            name,
+            acquire,
+            permits,
+            command,
+        } => {
+            let request = claim::request(client.semaphore(&name), &acquire).permits(permits);
+            hold::hold(&client, request, &command).await
+        }
+        Command::Delete { name } => delete::<Semaphore>(&client, "semaphore", &name).await,
+    }
+}
+
+fn show(global: &Global, semaphores: &[Semaphore], one: bool) -> Result<(), Failure> {
+    let headers = ["NAME", "PHASE", "PERMITS", "IN-USE", "AVAILABLE", "AGE"];
+    let name = ResourceExt::name_any;
+    output::objects(
+        global,
+        "semaphore",
+        semaphores,
+        one,
+        name,
+        &headers,
+        |semaphore| {
+            let status = semaphore.status.clone().unwrap_or_default();
+            vec![
+                semaphore.name_any(),
+                format!("{:?}", status.phase),
+                semaphore.spec.permits.to_string(),
+                status.in_use.to_string(),
+                semaphore
+                    .spec
+                    .permits
+                    .saturating_sub(status.in_use)
+                    .to_string(),
+                output::age(semaphore.creation_timestamp().map(|time| time.0)),
+            ]
+        },
+    )
+}

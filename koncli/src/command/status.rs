@@ -1,0 +1,143 @@
+//! `koncli status` and `koncli runs`
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Run, label};
+use kube::api::ListParams;
+use kube::{Resource, ResourceExt};
+
+use super::{api, get, list};
+use crate::arguments::{Format, Global};
+use crate::exit::Failure;
+use crate::view::{Around, Stage, View, view};
+use crate::{cluster, output};
+
+/// Shows one run.
+pub(crate) async fn status(global: &Global, name: &str) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let run: Run = get(&client, "run", name).await?;
+    let around = around(&client, name).await?;
+    let view = view(&run, &around, &[]);
+    let unwritable = |error: &dyn std::error::Error| Failure::failed(error.to_string());
+    let text = match global.output.unwrap_or(Format::Table) {
+        Format::Json => {
+            serde_json::to_string_pretty(&view).map_err(|error| unwritable(&error))? + "\n"
+        }
+        Format::Yaml => serde_saphyr::to_string(&view).map_err(|error| unwritable(&error))?,
+        Format::Name => format!("run/{name}\n"),
+        Format::Table | Format::Wide => table(&view, global.no_headers),
+    };
+    output::data(&text);
+    Ok(())
+}
+
+/// Everything around a run that says why something waits.
+pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Around, Failure> {
+    let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
+    let all = ListParams::default();
+    let (jobs_api, gates_api) = (api::<Job>(client), api(client));
+    let (semaphores_api, leases_api) = (api(client), api(client));
+    let (jobs, gates, semaphores, leases) = tokio::try_join!(
+        jobs_api.list(&of_run),
+        gates_api.list(&of_run),
+        semaphores_api.list(&all),
+        leases_api.list(&all),
+    )?;
+    Ok(Around {
+        jobs: jobs.items,
+        gates: by_name(gates.items),
+        semaphores: by_name(semaphores.items),
+        leases: by_name(leases.items),
+    })
+}
+
+fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
+    objects
+        .into_iter()
+        .map(|object| (object.name_any(), object))
+        .collect()
+}
+
+/// Lists runs.
+pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let mut runs: Vec<Run> = list(&client, global).await?;
+    runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
+    let headers = ["NAME", "PIPELINE", "PHASE", "DONE", "FAILED", "AGE"];
+    output::objects(
+        global,
+        "run",
+        &runs,
+        false,
+        ResourceExt::name_any,
+        &headers,
+        |run| {
+            let status = run.status.clone().unwrap_or_default();
+            let done = status.succeeded
+                + status.failed
+                + status.skipped
+                + status.unreached
+                + status.cancelled;
+            vec![
+                run.name_any(),
+                run.spec.pipeline.clone(),
+                format!("{:?}", status.phase),
+                format!("{done}/{}", run.spec.jobs + run.spec.finally_jobs),
+                status.failed.to_string(),
+                output::age(run.creation_timestamp().map(|time| time.0)),
+            ]
+        },
+    )
+}
+
+fn table(view: &View, no_headers: bool) -> String {
+    let mut rows = Vec::new();
+    for stage in &view.stages {
+        rows.push(row(stage));
+        if stage.items.len() > 1 {
+            for item in &stage.items {
+                rows.push(vec![
+                    format!(
+                        "  [{}]",
+                        item.item.clone().unwrap_or_else(|| item.job.clone())
+                    ),
+                    format!("{} {}", item.state.mark(), item.state.word()),
+                    String::new(),
+                    output::age(item.since),
+                    item.why.clone(),
+                ]);
+            }
+        }
+    }
+    let headers = ["STAGE", "STATE", "ITEMS", "SINCE", "WHY"];
+    let head = format!(
+        "run/{} of pipeline {}: {}",
+        view.run, view.pipeline, view.phase
+    );
+    let head = match view.message.is_empty() {
+        true => head,
+        false => format!("{head} ({})", view.message),
+    };
+    format!("{head}\n\n{}", output::table(&headers, &rows, no_headers))
+}
+
+fn row(stage: &Stage) -> Vec<String> {
+    let state = stage.state();
+    let first = stage.items.iter().find(|item| item.state == state);
+    let one = stage.items.len() == 1;
+    vec![
+        stage.name.clone(),
+        format!("{} {}", state.mark(), state.word()),
+        if one {
+            String::new()
+        } else {
+            format!("{}/{}", stage.ended(), stage.items.len())
+        },
+        output::age(first.and_then(|item| item.since)),
+        first
+            .filter(|_| one)
+            .map(|item| item.why.clone())
+            .unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,148 @@
+//! Exit codes, and the errors behind them.
+
+use std::fmt;
+
+/// It failed: a gate, a run, a denial, a difference.
+pub(crate) const FAILED: u8 = 1;
+/// The arguments or the pipeline are not valid.
+pub(crate) const USAGE: u8 = 2;
+/// It did not come in time.
+pub(crate) const TIMED_OUT: u8 = 3;
+/// There is no such object.
+pub(crate) const NOT_FOUND: u8 = 4;
+/// The API server does not allow it.
+pub(crate) const FORBIDDEN: u8 = 5;
+/// No API server or no operator answers.
+pub(crate) const UNREACHABLE: u8 = 6;
+/// Ended by Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// For `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    done
+  1    it failed: a gate or run failed, a claim was denied, something differs
+  2    the arguments or the pipeline are not valid
+  3    it did not come in time
+  4    not found
+  5    forbidden
+  6    the API server can't be reached, or no operator answers
+  130  ended by Ctrl-C";
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    /// What happened, on which object. Empty where it was told already.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) help: Option<String>,
+    /// What is shown with `--verbose`.
+    pub(crate) cause: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            help: None,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(FAILED, message)
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(USAGE, message)
+    }
+
+    /// Everything was told already.
+    pub(crate) fn silent(code: u8) -> Self {
+        Self::new(code, "")
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl From<konductor::Error> for Failure {
+    fn from(error: konductor::Error) -> Self {
+        use konductor::Error as E;
+        let (code, help) = match &error {
+            E::NotFound { object } => (
+                NOT_FOUND,
+                Some(format!("look at `koncli {} list`", group(object.kind))),
+            ),
+            E::Forbidden { .. } => (FORBIDDEN, Some(FORBIDDEN_HELP.to_owned())),
+            E::TimedOut { object, .. } => {
+                let what = format!(
+                    "look at `koncli {} get {}`",
+                    group(object.kind),
+                    object.name
+                );
+                (TIMED_OUT, Some(what))
+            }
+            E::Unreachable { .. } => (UNREACHABLE, Some(UNREACHABLE_HELP.to_owned())),
+            E::Failed { .. } | E::Denied { .. } | E::Lost { .. } | E::Refused { .. } => {
+                (FAILED, None)
+            }
+        };
+        Self {
+            code,
+            message: error.to_string(),
+            help,
+            cause: None,
+        }
+    }
+}
+
+/// The command that knows a kind.
+fn group(kind: &str) -> &str {
+    match kind {
+        "run" => "runs",
+        other => other,
+    }
+}
+
+const FORBIDDEN_HELP: &str =
+    "ask for a role that allows it; `kubectl auth can-i --list` shows what you may do";
+const UNREACHABLE_HELP: &str = "check --kubeconfig and --context, or that the API server runs; without a cluster, \
+     `koncli run FILE` needs none";
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        let object = konductor::Object {
+            kind: "request",
+            name: "API".into(),
+            namespace: String::new(),
+        };
+        match &error {
+            kube::Error::Api(status) if status.code == 404 => {
+                Self::new(NOT_FOUND, status.message.clone())
+                    .help("are the CRDs installed? `koncli crds | kubectl apply -f -`")
+            }
+            kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
+                Self::new(FORBIDDEN, status.message.clone()).help(FORBIDDEN_HELP)
+            }
+            kube::Error::Api(status) => Self::failed(status.message.clone()),
+            _ => object.explain(error).into(),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error.to_string())
+    }
+}

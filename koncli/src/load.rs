@@ -1,0 +1,119 @@
+//! Reading a pipeline file, what it imports, and its parameters.
+
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use konductor_compiler::{Compiled, Options, check, compile};
+use konductor_dsl::Sources;
+use serde_json::{Map, Value};
+
+use crate::arguments::{Params, Pipeline};
+use crate::diagnostics;
+use crate::exit::{Failure, NOT_FOUND, USAGE};
+
+/// Compiles the pipeline; diagnostics are told on stderr, and errors among them end the command.
+pub(crate) fn compiled(
+    pipeline: &Pipeline,
+    namespace: Option<String>,
+) -> Result<Compiled, Failure> {
+    let sources = sources(&pipeline.file)?;
+    let reader = Imports::of(&pipeline.file);
+    let read = |path: &str| reader.read(path);
+    let options = Options {
+        run: pipeline.run.clone(),
+        namespace,
+        set: pipeline.params.set.clone(),
+        params: parameters(&pipeline.params)?,
+        read_import: &read,
+        ..Options::at(jiff::Timestamp::now())
+    };
+    let compiled = compile(sources, &options);
+    diagnostics::tell(&compiled);
+    if compiled.has_errors() {
+        return Err(Failure::silent(USAGE));
+    }
+    Ok(compiled)
+}
+
+/// Checks one file; nothing is told yet.
+pub(crate) fn checked(file: &Path, params: &Params) -> Result<Compiled, Failure> {
+    let sources = sources(file)?;
+    let reader = Imports::of(file);
+    let read = |path: &str| reader.read(path);
+    let options = Options {
+        set: params.set.clone(),
+        params: parameters(params)?,
+        read_import: &read,
+        ..Options::at(jiff::Timestamp::now())
+    };
+    Ok(check(sources, &options))
+}
+
+fn sources(file: &Path) -> Result<Sources, Failure> {
+    let mut sources = Sources::default();
+    sources.add(file.display().to_string(), read(file)?);
+    Ok(sources)
+}
+
+/// Reads a text file; `-` is standard input.
+fn read(file: &Path) -> Result<String, Failure> {
+    let bytes = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    let shown = file.display();
+    let bytes = bytes.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::new(NOT_FOUND, format!("{shown}: there is no such file"))
+        }
+        _ => Failure::new(USAGE, format!("{shown}: {error}")),
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let message = format!("{shown}: byte {at} is not UTF-8");
+        Failure::new(USAGE, message).help("save the file as UTF-8")
+    })
+}
+
+fn parameters(params: &Params) -> Result<Map<String, Value>, Failure> {
+    let Some(file) = &params.params else {
+        return Ok(Map::new());
+    };
+    let text = read(file)?;
+    let read: Result<Value, _> = serde_saphyr::from_str(&text);
+    match read {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(
+            Failure::usage(format!("{}: it is not a map", file.display()))
+                .help("write one parameter on each line, as in `day: 2026-01-31`"),
+        ),
+        Err(error) => Err(Failure::usage(format!("{}: {error}", file.display()))),
+    }
+}
+
+/// The folder of the root file: imports do not leave it.
+struct Imports {
+    folder: PathBuf,
+}
+
+impl Imports {
+    fn of(file: &Path) -> Self {
+        Self {
+            folder: file.parent().unwrap_or(Path::new("")).to_owned(),
+        }
+    }
+
+    fn read(&self, path: &str) -> Result<String, String> {
+        let inside = Path::new(path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if !inside {
+            return Err(format!("{path} is outside of the pipeline's folder"));
+        }
+        let file = self.folder.join(path);
+        let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        String::from_utf8(bytes).map_err(|_| format!("{}: it is not UTF-8", file.display()))
+    }
+}

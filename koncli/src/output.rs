@@ -1,0 +1,156 @@
+//! Writing: data on stdout, talk on stderr.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::arguments::{Format, Global};
+use crate::exit::Failure;
+
+/// Writes to stdout. A reader that has gone away ends the program without a word, as `head` expects.
+pub(crate) fn data(text: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        let code = if error.kind() == io::ErrorKind::BrokenPipe {
+            0
+        } else {
+            1
+        };
+        std::process::exit(code);
+    }
+}
+
+/// Writes a line to stderr; nobody need hear it.
+pub(crate) fn talk(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Tells why a command failed; returns its exit code.
+pub(crate) fn report(failure: &Failure, verbose: u8) -> ExitCode {
+    if !failure.message.is_empty() {
+        let (red, bold, off) = if color() {
+            ("\x1b[31;1m", "\x1b[1m", "\x1b[0m")
+        } else {
+            ("", "", "")
+        };
+        talk(&format!("{red}error{off}{bold}:{off} {failure}"));
+        if let Some(cause) = failure.cause.as_ref().filter(|_| verbose > 0) {
+            talk(&format!("  because: {cause}"));
+        }
+        if let Some(help) = &failure.help {
+            talk(&format!("  help: {help}"));
+        }
+    }
+    ExitCode::from(failure.code)
+}
+
+/// Whether stderr understands colours and wants them.
+pub(crate) fn color() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !unwanted && io::stderr().is_terminal() && std::env::var("TERM").as_deref() != Ok("dumb")
+}
+
+/// A table whose columns are as wide as they must be, two blanks apart, as kubectl's.
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) -> String {
+    let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
+    let all = || (!no_headers).then_some(&headers).into_iter().chain(rows);
+    let width = |column: usize| {
+        let cells = all().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
+    let mut text = String::new();
+    for row in all() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let blanks = width - cell.chars().count() + 2;
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', blanks));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Writes objects in the format that was asked for; `rows` makes the table.
+pub(crate) fn objects<T: Serialize>(
+    global: &Global,
+    kind: &str,
+    objects: &[T],
+    one: bool,
+    name: impl Fn(&T) -> String,
+    headers: &[&str],
+    rows: impl Fn(&T) -> Vec<String>,
+) -> Result<(), Failure> {
+    let unwritable = |error: &dyn std::error::Error| Failure::failed(error.to_string());
+    match global.output.unwrap_or(Format::Table) {
+        Format::Name => {
+            let lines = objects
+                .iter()
+                .map(|object| format!("{kind}/{}\n", name(object)));
+            data(&lines.collect::<String>());
+        }
+        Format::Json => {
+            let text = match objects {
+                [object] if one => serde_json::to_string_pretty(object),
+                _ => serde_json::to_string_pretty(&list(objects)),
+            };
+            data(&format!("{}\n", text.map_err(|error| unwritable(&error))?));
+        }
+        Format::Yaml => {
+            let text = match objects {
+                [object] if one => serde_saphyr::to_string(object),
+                _ => serde_saphyr::to_string(&list(objects)),
+            };
+            data(&text.map_err(|error| unwritable(&error))?);
+        }
+        Format::Table | Format::Wide if objects.is_empty() => talk("No resources found."),
+        Format::Table | Format::Wide => {
+            let rows: Vec<Vec<String>> = objects.iter().map(rows).collect();
+            data(&table(headers, &rows, global.no_headers));
+        }
+    }
+    Ok(())
+}
+
+fn list<T: Serialize>(objects: &[T]) -> impl Serialize {
+    serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects})
+}
+
+/// How long ago something was, as kubectl shows it: `5s`, `3m`, `2h`, `4d`.
+pub(crate) fn age(since: Option<jiff::Timestamp>) -> String {
+    let Some(since) = since else {
+        return "-".to_owned();
+    };
+    let seconds = jiff::Timestamp::now()
+        .duration_since(since)
+        .as_secs()
+        .max(0);
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7_199 => format!("{}m", seconds / 60),
+        7_200..=172_799 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let rows = [
+            vec!["a".into(), "1".into()],
+            vec!["long-name".into(), String::new()],
+        ];
+        let written = table(&["NAME", "N"], &rows, false);
+        assert_eq!(written, "NAME       N\na          1\nlong-name\n");
+        assert_eq!(
+            table(&["NAME", "N"], &rows, true),
+            "a          1\nlong-name\n"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! A run while it goes on: a live view on a terminal, plain lines in a pipe.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use k8s_openapi::api::batch::v1::Job;
+
+use crate::output;
+use crate::view::{Stage, State, View, state, title};
+
+/// Where a run is shown while it goes on.
+pub(crate) struct Progress {
+    started: Instant,
+    /// The last state that was told of each Job.
+    told: Mutex<BTreeMap<String, State>>,
+    live: Option<Live>,
+}
+
+/// The lines of a live view: as many as fit, reused for whatever is worth showing.
+struct Live {
+    all: MultiProgress,
+    lines: Vec<ProgressBar>,
+    width: usize,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        let live = std::io::stderr().is_terminal().then(Live::new);
+        Self {
+            started: Instant::now(),
+            told: Mutex::new(BTreeMap::new()),
+            live,
+        }
+    }
+
+    /// Shows a line of a Job's log. It is data: on a terminal it goes above the view.
+    pub(crate) fn log(&self, title: &str, line: &str) {
+        let text = format!("{title} | {line}\n");
+        match &self.live {
+            None => output::data(&text),
+            Some(live) => live.all.suspend(|| output::data(&text)),
+        }
+    }
+
+    /// A Job changed. In a pipe, each new state is a line.
+    pub(crate) fn job(&self, job: &Job) {
+        let (name, state) = (job.metadata.name.clone().unwrap_or_default(), state(job));
+        let mut told = self
+            .told
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if told.insert(name, state) == Some(state) || self.live.is_some() {
+            return;
+        }
+        if !matches!(state, State::Waiting) {
+            let seconds = self.started.elapsed().as_secs_f64();
+            output::talk(&format!(
+                "{seconds:7.2}s  {} {} {}",
+                state.mark(),
+                title(job),
+                state.word()
+            ));
+        }
+    }
+
+    /// The run changed.
+    pub(crate) fn view(&self, view: &View) {
+        if let Some(live) = &self.live {
+            live.show(view, self.started);
+        }
+    }
+
+    /// Takes the live view off the terminal; what is told next stays.
+    pub(crate) fn finish(&self) {
+        if let Some(live) = &self.live {
+            for line in &live.lines {
+                line.finish_and_clear();
+            }
+            let _ = live.all.clear();
+        }
+    }
+
+    pub(crate) fn elapsed(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}
+
+impl Live {
+    fn new() -> Self {
+        let (rows, columns) = rustix::termios::tcgetwinsize(std::io::stderr())
+            .map_or((24, 80), |size| {
+                (usize::from(size.ws_row), usize::from(size.ws_col))
+            });
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(15));
+        // Some of the terminal is left to logs.
+        let count = (rows * 2 / 3).clamp(3, 40);
+        let lines = (0..count).map(|_| {
+            let line = all.add(ProgressBar::new_spinner());
+            line.set_style(
+                ProgressStyle::with_template("{msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            line
+        });
+        let lines = lines.collect();
+        Self {
+            all,
+            lines,
+            width: columns.max(20),
+        }
+    }
+
+    fn show(&self, view: &View, started: Instant) {
+        let ended = view
+            .stages
+            .iter()
+            .filter(|stage| stage.state().has_ended())
+            .count();
+        let head = format!(
+            "{} {}  {ended}/{} stages  {:.1}s",
+            view.run,
+            view.phase.to_lowercase(),
+            view.stages.len(),
+            started.elapsed().as_secs_f64()
+        );
+        let room = self.lines.len() - 1;
+        let shown = worth_showing(&view.stages, room);
+        let name_width = shown
+            .iter()
+            .map(|stage| stage.name.chars().count())
+            .max()
+            .unwrap_or(0);
+        let mut texts = vec![head];
+        texts.extend(shown.iter().map(|stage| describe(stage, name_width)));
+        for (index, line) in self.lines.iter().enumerate() {
+            let text = texts.get(index).map(String::as_str).unwrap_or_default();
+            line.set_message(cut(text, self.width - 1));
+        }
+    }
+}
+
+/// As many stages as there is room for, in their order: those that say most are kept.
+fn worth_showing(stages: &[Stage], room: usize) -> Vec<&Stage> {
+    let mut ranked: Vec<(usize, &Stage)> = stages.iter().enumerate().collect();
+    ranked.sort_by_key(|(index, stage)| (stage.state(), *index));
+    ranked.truncate(room);
+    ranked.sort_by_key(|(index, _)| *index);
+    ranked.into_iter().map(|(_, stage)| stage).collect()
+}
+
+fn describe(stage: &Stage, width: usize) -> String {
+    let state = stage.state();
+    let count = match stage.items.len() {
+        1 => String::new(),
+        all => format!(" {}/{all}", stage.ended()),
+    };
+    let why = stage
+        .items
+        .iter()
+        .find(|item| item.state == state && !item.why.is_empty());
+    let why = why
+        .map(|item| format!("  {}", item.why))
+        .unwrap_or_default();
+    let name = &stage.name;
+    format!(
+        "{} {name:width$}  {}{count}{why}",
+        state.mark(),
+        state.word()
+    )
+}
+
+/// Cuts a text to a width, in characters.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Item;
+
+    fn stage(name: &str, state: State) -> Stage {
+        let item = Item {
+            job: name.into(),
+            item: None,
+            state,
+            since: None,
+            why: String::new(),
+        };
+        Stage {
+            name: name.into(),
+            items: vec![item],
+        }
+    }
+
+    #[test]
+    fn running_and_failed_stages_are_shown_first_and_in_their_order() {
+        let stages = [
+            stage("a", State::Succeeded),
+            stage("b", State::Running),
+            stage("c", State::Waiting),
+            stage("d", State::Failed),
+        ];
+        let names = |room| {
+            let shown = worth_showing(&stages, room);
+            shown
+                .iter()
+                .map(|stage| stage.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(2), ["b", "d"]);
+        assert_eq!(names(3), ["b", "c", "d"]);
+        assert_eq!(names(9), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn texts_are_cut_to_the_terminal() {
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("abcd", 4), "abcd");
+    }
+}

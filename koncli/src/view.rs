@@ -1,0 +1,309 @@
+//! A run as people look at it: stages, their states, and what each waits for. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::condition::{AVAILABLE, Condition, OPEN, SUCCEEDED};
+use konductor_api::{
+    Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, Semaphore, annotation, job_ended,
+    job_phase, label, parse_holds,
+};
+use serde::Serialize;
+
+/// Where a Job stands, in the words of `koncli`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    Failed,
+    Running,
+    Paused,
+    Queued,
+    Waiting,
+    Cancelled,
+    Unreached,
+    Skipped,
+    Succeeded,
+}
+
+impl State {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::Cancelled => "cancelled",
+            Self::Unreached => "unreached",
+            Self::Skipped => "skipped",
+            Self::Succeeded => "succeeded",
+        }
+    }
+
+    /// Readable without colour.
+    pub(crate) fn mark(self) -> char {
+        match self {
+            Self::Failed => '✗',
+            Self::Running => '●',
+            Self::Paused => '‖',
+            Self::Queued => '◔',
+            Self::Waiting => '○',
+            Self::Cancelled | Self::Unreached => '⊘',
+            Self::Skipped => '−',
+            Self::Succeeded => '✓',
+        }
+    }
+
+    pub(crate) fn has_ended(self) -> bool {
+        !matches!(
+            self,
+            Self::Running | Self::Paused | Self::Queued | Self::Waiting
+        )
+    }
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct View {
+    pub(crate) run: String,
+    pub(crate) pipeline: String,
+    pub(crate) phase: String,
+    pub(crate) message: String,
+    pub(crate) stages: Vec<Stage>,
+}
+
+/// A stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) items: Vec<Item>,
+}
+
+/// One Job of a stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Item {
+    pub(crate) job: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) item: Option<String>,
+    pub(crate) state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Timestamp>,
+    /// What it waits for, or why it ended as it did.
+    pub(crate) why: String,
+}
+
+impl Stage {
+    /// The state that says most: one failed, else one running, and so on.
+    pub(crate) fn state(&self) -> State {
+        self.items
+            .iter()
+            .map(|item| item.state)
+            .min()
+            .unwrap_or(State::Waiting)
+    }
+
+    /// How many items have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.items
+            .iter()
+            .filter(|item| item.state.has_ended())
+            .count()
+    }
+}
+
+/// What a view is made of, besides the Run.
+#[derive(Debug, Default)]
+pub(crate) struct Around {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) gates: BTreeMap<String, Gate>,
+    pub(crate) semaphores: BTreeMap<String, Semaphore>,
+    pub(crate) leases: BTreeMap<String, Lease>,
+}
+
+/// Looks at a run. Stages are in the order of `order`; those that it does not name follow.
+pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
+    let mut stages: Vec<Stage> = order
+        .iter()
+        .map(|name| Stage {
+            name: name.clone(),
+            items: Vec::new(),
+        })
+        .collect();
+    for job in &around.jobs {
+        let own = job.metadata.name.clone().unwrap_or_default();
+        let name = labelled(job, label::STAGE).unwrap_or(own);
+        let item = item(job, around);
+        match stages.iter_mut().find(|stage| stage.name == name) {
+            Some(stage) => stage.items.push(item),
+            None => stages.push(Stage {
+                name,
+                items: vec![item],
+            }),
+        }
+    }
+    stages.retain(|stage| !stage.items.is_empty());
+    let status = run.status.clone().unwrap_or_default();
+    View {
+        run: run.metadata.name.clone().unwrap_or_default(),
+        pipeline: run.spec.pipeline.clone(),
+        phase: format!("{:?}", status.phase),
+        message: message(&status.conditions, SUCCEEDED).unwrap_or_default(),
+        stages,
+    }
+}
+
+/// Whether a Run has ended, and whether well.
+pub(crate) fn run_ended(run: &Run) -> Option<bool> {
+    match run.status.as_ref()?.phase {
+        RunPhase::Running | RunPhase::Finalizing => None,
+        RunPhase::Succeeded => Some(true),
+        RunPhase::Failed | RunPhase::Cancelled => Some(false),
+    }
+}
+
+fn labelled(job: &Job, key: &str) -> Option<String> {
+    job.metadata.labels.as_ref()?.get(key).cloned()
+}
+
+fn annotated<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
+    job.metadata
+        .annotations
+        .as_ref()?
+        .get(key)
+        .map(String::as_str)
+}
+
+/// What a condition says.
+pub(crate) fn message(conditions: &[Condition], type_: &str) -> Option<String> {
+    let found = conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)?;
+    Some(found.message.clone())
+}
+
+/// How a Job is named among the items of its stage: `extract[eu]`.
+pub(crate) fn title(job: &Job) -> String {
+    let own = job.metadata.name.clone().unwrap_or_default();
+    let stage = labelled(job, label::STAGE).unwrap_or(own);
+    match exact_item(job) {
+        Some(item) => format!("{stage}[{item}]"),
+        None => stage,
+    }
+}
+
+fn exact_item(job: &Job) -> Option<String> {
+    annotated(job, annotation::ITEM)
+        .map(str::to_owned)
+        .or_else(|| labelled(job, label::ITEM))
+}
+
+pub(crate) fn state(job: &Job) -> State {
+    match job_phase(job) {
+        Some(JobPhase::Skipped) => return State::Skipped,
+        Some(JobPhase::Unreached) => return State::Unreached,
+        Some(JobPhase::Cancelled) => return State::Cancelled,
+        Some(JobPhase::Failed) => return State::Failed,
+        _ => {}
+    }
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+    match (job_ended(job), job_phase(job)) {
+        (Some(true), _) => State::Succeeded,
+        (Some(false), _) => State::Failed,
+        (None, Some(JobPhase::Paused)) => State::Paused,
+        (None, Some(JobPhase::Queued)) => State::Queued,
+        (None, _) if !suspended => State::Running,
+        (None, _) if annotated(job, annotation::GATE).is_none() => State::Queued,
+        (None, _) => State::Waiting,
+    }
+}
+
+fn item(job: &Job, around: &Around) -> Item {
+    let state = state(job);
+    let reason = annotated(job, annotation::REASON).map(str::to_owned);
+    let why = match state {
+        State::Waiting => gate_message(job, around),
+        State::Queued => hold_message(job, around),
+        State::Failed => job
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref())
+            .and_then(|conditions| conditions.iter().find(|one| one.type_ == "Failed"))
+            .and_then(|failed| failed.message.clone()),
+        _ => None,
+    };
+    Item {
+        job: job.metadata.name.clone().unwrap_or_default(),
+        item: exact_item(job),
+        state,
+        since: since(job, state),
+        why: reason.or(why).unwrap_or_default(),
+    }
+}
+
+fn since(job: &Job, state: State) -> Option<Timestamp> {
+    let status = job.status.as_ref();
+    let created = job.metadata.creation_timestamp.as_ref();
+    let time = match state {
+        State::Succeeded => status.and_then(|status| status.completion_time.as_ref()),
+        State::Failed => status
+            .and_then(|status| status.conditions.as_ref())
+            .and_then(|conditions| conditions.iter().find(|one| one.type_ == "Failed"))
+            .and_then(|failed| failed.last_transition_time.as_ref()),
+        State::Running => status.and_then(|status| status.start_time.as_ref()),
+        _ => created,
+    };
+    time.map(|time| time.0)
+}
+
+fn gate_message(job: &Job, around: &Around) -> Option<String> {
+    let name = annotated(job, annotation::GATE)?;
+    let Some(gate) = around.gates.get(name) else {
+        return Some(format!("waits for gate/{name}, which does not exist"));
+    };
+    let status = gate.status.as_ref()?;
+    Some(message(&status.conditions, OPEN).unwrap_or_else(|| format!("waits for gate/{name}")))
+}
+
+fn hold_message(job: &Job, around: &Around) -> Option<String> {
+    let holds = parse_holds(annotated(job, annotation::HOLD).unwrap_or_default());
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let missing = |hold: &&Hold| {
+        let holders = holders(hold, around).map(|(holders, _)| holders);
+        !holders
+            .unwrap_or_default()
+            .iter()
+            .any(|held| held.uid == uid)
+    };
+    let holds = match holds {
+        Ok(holds) => holds,
+        Err(error) => return Some(error.to_string()),
+    };
+    let Some(hold) = holds.iter().find(missing) else {
+        return Some("about to start".to_owned());
+    };
+    let word = format!("{}/{}", hold.kind, hold.name);
+    Some(match holders(hold, around) {
+        None => format!("waits for {word}, which does not exist"),
+        Some((_, conditions)) => match message(conditions, AVAILABLE) {
+            Some(message) => format!("waits for {word}: {message}"),
+            None => format!("waits for {word}"),
+        },
+    })
+}
+
+fn holders<'a>(hold: &Hold, around: &'a Around) -> Option<(&'a [Holder], &'a [Condition])> {
+    match hold.kind {
+        konductor_api::LedgerKind::Semaphore => {
+            let found = around.semaphores.get(&hold.name)?;
+            let status = found.status.as_ref();
+            Some(status.map_or((&[][..], &[][..]), |s| (&s.holders[..], &s.conditions[..])))
+        }
+        konductor_api::LedgerKind::Lease => {
+            let found = around.leases.get(&hold.name)?;
+            let status = found.status.as_ref();
+            Some(status.map_or((&[][..], &[][..]), |s| (&s.holders[..], &s.conditions[..])))
+        }
+    }
+}

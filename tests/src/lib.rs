@@ -1,0 +1,8 @@
+//! What the tests across crates stand on: clusters, a kubelet that is told what happens, and the
+//! scenarios that run on every cluster alike.
+
+pub mod cluster;
+pub mod kubelet;
+pub mod operator;
+pub mod scenario;
+pub mod watching;

@@ -1,0 +1,122 @@
+//! Operators for tests: in this process, or as the program that people start.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use konductor_operator::{Error, Options};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::cluster::Cluster;
+
+/// An operator in this process, for one namespace.
+pub struct Operator {
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Operator {
+    /// Starts one, without leader election.
+    pub fn start(cluster: &Cluster, namespace: &str) -> Self {
+        let options = Options {
+            namespace: Some(namespace.to_owned()),
+            ..Options::default()
+        };
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(konductor_operator::run(
+            cluster.client.clone(),
+            options,
+            async {
+                let _ = stopped.await;
+            },
+        ));
+        Self {
+            stop: Some(stop),
+            task: Some(task),
+        }
+    }
+
+    /// Stops it in order.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        if let Some(task) = self.task.take() {
+            task.await
+                .expect("it did not panic")
+                .expect("it ended well");
+        }
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// `koncli` as it is built from this tree.
+pub fn koncli() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let built = Command::new(cargo)
+                .args(["build", "--quiet", "--package", "koncli"])
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .status();
+            assert!(
+                built.expect("cargo runs").success(),
+                "koncli does not build"
+            );
+            let test = std::env::current_exe().expect("this test");
+            // target/PROFILE/deps/test-hash
+            let folder = test
+                .parent()
+                .and_then(std::path::Path::parent)
+                .expect("target");
+            folder.parent().expect("target").join("debug/koncli")
+        })
+        .clone()
+}
+
+/// An operator as a process. Dropping it is `kill -9`.
+pub struct OperatorProcess(Child);
+
+impl OperatorProcess {
+    /// Starts one, without leader election.
+    pub fn start(cluster: &Cluster, namespace: &str) -> Self {
+        let child = Command::new(koncli())
+            .args([
+                "operator",
+                "--leader-elect=false",
+                "--watch-namespace",
+                namespace,
+            ])
+            .arg("--kubeconfig")
+            .arg(&cluster.kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.expect("koncli starts"))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// As `kill -9`.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for OperatorProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

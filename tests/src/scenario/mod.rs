@@ -1,0 +1,55 @@
+//! What must hold on every cluster: each scenario is one function of a cluster, run on the embedded
+//! API server and on a real one.
+
+pub mod coordination;
+pub mod pipeline;
+pub mod rules;
+
+use crate::cluster::Cluster;
+
+/// One scenario: its name is a claim.
+pub struct Scenario {
+    /// The claim.
+    pub name: &'static str,
+    /// Runs it; a panic is a failure.
+    pub run: for<'a> fn(&'a Cluster) -> futures::future::BoxFuture<'a, ()>,
+}
+
+macro_rules! scenarios {
+    ($($module:ident::$name:ident,)*) => {
+        /// Every scenario.
+        pub fn all() -> Vec<Scenario> {
+            vec![$(Scenario {
+                name: stringify!($name),
+                run: |cluster| Box::pin($module::$name(cluster)),
+            },)*]
+        }
+    };
+}
+
+scenarios! {
+    pipeline::a_pipeline_runs_to_its_end_and_hands_on_values,
+    pipeline::a_failed_stage_fails_the_run_and_what_depends_on_it_is_unreached,
+    pipeline::a_cancelled_run_stops_its_jobs_and_still_runs_finally,
+    pipeline::an_operator_killed_in_the_middle_changes_nothing_in_the_outcome,
+    coordination::fifty_claims_on_two_permits_never_hold_three,
+    coordination::two_operators_grant_no_more_than_one_does,
+    coordination::a_barrier_opens_for_those_who_wait_when_the_last_one_arrives,
+    coordination::a_barrier_created_again_counts_from_zero,
+    coordination::a_lease_passes_on_when_it_is_not_renewed,
+    coordination::who_does_not_wait_is_denied_and_leaves_no_claim,
+    coordination::a_dropped_wait_leaves_no_claim,
+    coordination::jobs_that_hold_by_annotation_run_one_at_a_time,
+    coordination::a_gate_by_hand_starts_a_suspended_job,
+    rules::the_api_server_refuses_a_ledger_beyond_its_permits,
+    rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,
+    rules::the_api_server_refuses_specs_that_make_no_sense,
+}
+
+/// A client that panics where a test would.
+pub(crate) fn api<K>(cluster: &Cluster, namespace: &str) -> kube::Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    kube::Api::namespaced(cluster.client.clone(), namespace)
+}

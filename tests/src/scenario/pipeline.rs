@@ -1,0 +1,363 @@
+//! Pipelines, from the text of a file to the end of their run.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{JobPhase, Run, RunOutcome, RunPhase, job_phase, label, run_owner};
+use konductor_compiler::{Manifests, Object, Options, compile};
+use konductor_dsl::Sources;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::api;
+use crate::cluster::Cluster;
+use crate::kubelet::{Script, play};
+use crate::operator::{Operator, OperatorProcess, koncli};
+use crate::watching::{Versions, until};
+
+/// Compiles a pipeline.
+///
+/// # Panics
+/// Where it has a mistake.
+pub fn compiled(text: &str) -> Manifests {
+    let mut sources = Sources::default();
+    sources.add("test.kon", text);
+    let now = "2026-01-31T02:00:00Z".parse().expect("a time");
+    let compiled = compile(sources, &Options::at(now));
+    compiled
+        .manifests
+        .unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics))
+}
+
+/// Creates the objects of a run as koncli does: the Run first, and it owns the rest.
+pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
+    async fn one<K>(api: Api<K>, object: K)
+    where
+        K: kube::Resource
+            + Clone
+            + std::fmt::Debug
+            + serde::Serialize
+            + serde::de::DeserializeOwned,
+    {
+        let name = object.meta().name.clone();
+        let created = api.create(&PostParams::default(), &object).await;
+        created.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+    }
+    let runs: Api<Run> = api(cluster, namespace);
+    let run = runs
+        .create(&PostParams::default(), &manifests.run())
+        .await
+        .expect("a run");
+    for mut object in manifests.objects().skip(1) {
+        if !object.is_shared() {
+            object.metadata_mut().owner_references = Some(vec![run_owner(&run)]);
+        }
+        match object {
+            Object::Run(_) => {}
+            Object::Semaphore(object) => one(api(cluster, namespace), object).await,
+            Object::Lease(object) => one(api(cluster, namespace), object).await,
+            Object::Gate(object) => one(api(cluster, namespace), object).await,
+            Object::Barrier(object) => one(api(cluster, namespace), object).await,
+            Object::PersistentVolumeClaim(object) => one(api(cluster, namespace), *object).await,
+            Object::Job(object) => one(api(cluster, namespace), *object).await,
+        }
+    }
+}
+
+/// The stage that a pod works for.
+fn stage(pod: &Pod) -> String {
+    let labels = pod.labels();
+    labels
+        .get(label::STAGE)
+        .cloned()
+        .unwrap_or_else(|| labels["batch.kubernetes.io/job-name"].clone())
+}
+
+async fn until_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
+    until(&cluster.client, namespace, run, |run: &Run| {
+        run.status
+            .as_ref()
+            .is_some_and(|status| !matches!(status.phase, RunPhase::Running | RunPhase::Finalizing))
+    })
+    .await
+}
+
+async fn phases(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Option<JobPhase>> {
+    let jobs = api::<Job>(cluster, namespace)
+        .list(&ListParams::default())
+        .await
+        .expect("jobs");
+    jobs.items
+        .iter()
+        .map(|job| (job.name_any(), job_phase(job)))
+        .collect()
+}
+
+const SALES: &str = r#"
+pipeline sales {
+  semaphore source { permits = 2 }
+  lease ledger { ttl = 30s }
+  defaults { image = "busybox:1.36" }
+  stage extract for region in ["eu", "us", "ap"] holding source {
+    run = "extract"
+    output rows: int
+  }
+  stage clean for region in ["eu", "us", "ap"] after extract[region] {
+    run = "clean ${extract[region].rows}"
+  }
+  stage load for region in ["eu", "us", "ap"] after clean[region] holding ledger {
+    run = "load"
+  }
+  stage report after load { run = "report" }
+}
+"#;
+
+/// Fan-out, outputs, holds, a fan-in and a report; values arrive where they are used.
+pub async fn a_pipeline_runs_to_its_end_and_hands_on_values(cluster: &Cluster) {
+    let namespace = cluster.namespace("sales").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let versions = Versions::<konductor_api::Semaphore>::watch(&cluster.client, &namespace).await;
+    let _kubelet = play(&cluster.client, &namespace, |pod| {
+        match stage(pod).as_str() {
+            "extract" => Script::with_outputs("rows=42\n"),
+            "clean" => {
+                let handed_on = pod.annotations().get("konductor.io/in-0");
+                if handed_on.map(String::as_str) == Some("42") {
+                    Script::succeed()
+                } else {
+                    Script::fail()
+                }
+            }
+            _ => Script::succeed(),
+        }
+    });
+    create(cluster, &namespace, &compiled(SALES)).await;
+    let run = until_ended(cluster, &namespace, "sales").await;
+    let status = run.status.expect("a status");
+    assert_eq!(
+        (status.phase, status.succeeded),
+        (RunPhase::Succeeded, 10),
+        "{status:#?}"
+    );
+    for version in versions.seen() {
+        let in_use = version.status.map_or(0, |status| status.in_use);
+        assert!(in_use <= 2, "{in_use} held of 2");
+    }
+}
+
+/// A failure shows at once, and nothing is left waiting without a reason.
+pub async fn a_failed_stage_fails_the_run_and_what_depends_on_it_is_unreached(cluster: &Cluster) {
+    let namespace = cluster.namespace("fails").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let (release, released) = watch::channel(false);
+    let _kubelet = play(&cluster.client, &namespace, move |pod| {
+        match stage(pod).as_str() {
+            "bad" => Script::fail(),
+            "slow" => Script::until(&released),
+            _ => Script::succeed(),
+        }
+    });
+    let pipeline = compiled(
+        r#"pipeline p {
+          defaults { image = "busybox:1.36" }
+          stage bad { run = "false" }
+          stage slow { run = "sleep" }
+          stage next after bad { run = "true" }
+          stage last after next { run = "true" }
+          stage mend after bad.failed { run = "true" }
+          finally stage page { run = "true" }
+        }"#,
+    );
+    create(cluster, &namespace, &pipeline).await;
+    // While `slow` still runs, the Run says that it will fail.
+    until(&cluster.client, &namespace, "p", |run: &Run| {
+        run.status.as_ref().is_some_and(|status| {
+            status
+                .conditions
+                .iter()
+                .any(|one| one.type_ == "Failing" && one.status == "True")
+        })
+    })
+    .await;
+    until(&cluster.client, &namespace, "p-last", |job: &Job| {
+        job_phase(job) == Some(JobPhase::Unreached)
+    })
+    .await;
+    release.send(true).expect("it is waited for");
+    let run = until_ended(cluster, &namespace, "p").await;
+    let status = run.status.expect("a status");
+    assert_eq!(
+        (status.phase, status.outcome),
+        (RunPhase::Failed, Some(RunOutcome::Failed))
+    );
+    assert_eq!(
+        (status.succeeded, status.failed, status.unreached),
+        (3, 1, 2),
+        "{status:#?}"
+    );
+    let phases = phases(cluster, &namespace).await;
+    assert_eq!(phases["p-next"], Some(JobPhase::Unreached));
+}
+
+/// Cancel stops what runs, starts nothing more, and lets finally stages run.
+pub async fn a_cancelled_run_stops_its_jobs_and_still_runs_finally(cluster: &Cluster) {
+    let namespace = cluster.namespace("cancel").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let (_release, released) = watch::channel(false);
+    let _kubelet = play(&cluster.client, &namespace, move |pod| {
+        match stage(pod).as_str() {
+            "slow" => Script::until(&released),
+            _ => Script::succeed(),
+        }
+    });
+    let pipeline = compiled(
+        r#"pipeline p {
+          defaults { image = "busybox:1.36" }
+          lease one { ttl = 30s }
+          stage first { run = "true" }
+          stage slow after first holding one { run = "sleep" }
+          stage last after slow { run = "true" }
+          finally stage page { run = "true" }
+        }"#,
+    );
+    create(cluster, &namespace, &pipeline).await;
+    until(&cluster.client, &namespace, "p-slow", |job: &Job| {
+        job.status
+            .as_ref()
+            .is_some_and(|status| status.active == Some(1))
+    })
+    .await;
+    let cancel = Patch::Merge(json!({"spec": {"cancel": true}}));
+    let runs: Api<Run> = api(cluster, &namespace);
+    runs.patch("p", &PatchParams::default(), &cancel)
+        .await
+        .expect("a patch");
+    let run = until_ended(cluster, &namespace, "p").await;
+    let status = run.status.expect("a status");
+    assert_eq!(
+        (status.phase, status.cancelled, status.succeeded),
+        (RunPhase::Cancelled, 2, 2)
+    );
+    // What it held is free again.
+    until(
+        &cluster.client,
+        &namespace,
+        "p-one",
+        |lease: &konductor_api::Lease| {
+            lease
+                .status
+                .as_ref()
+                .is_some_and(|status| status.holders.is_empty())
+        },
+    )
+    .await;
+    // Deleting the run deletes what it owns.
+    runs.delete("p", &DeleteParams::background())
+        .await
+        .expect("deleted");
+    let jobs: Api<Job> = api(cluster, &namespace);
+    let gone =
+        kube::runtime::wait::await_condition(jobs, "p-slow", |job: Option<&Job>| job.is_none());
+    tokio::time::timeout(crate::watching::WITHIN, gone)
+        .await
+        .expect("in time")
+        .expect("gone");
+}
+
+/// As a person would: compile, pipe into the API, `koncli operator`; and `kill -9` in the middle.
+pub async fn an_operator_killed_in_the_middle_changes_nothing_in_the_outcome(cluster: &Cluster) {
+    let namespace = cluster.namespace("killed").await;
+    let (release, released) = watch::channel(false);
+    let _kubelet = play(&cluster.client, &namespace, move |pod| {
+        match stage(pod).as_str() {
+            "extract" => Script {
+                message: "rows=42".into(),
+                ..Script::until(&released)
+            },
+            _ => Script::succeed(),
+        }
+    });
+    let jobs = Versions::<Job>::watch(&cluster.client, &namespace).await;
+    let operator = OperatorProcess::start(cluster, &namespace);
+    let file = cluster.folder().join("killed.kon");
+    std::fs::write(&file, SALES).expect("a file");
+    let yaml = Command::new(koncli())
+        .arg("compile")
+        .arg(&file)
+        .output()
+        .expect("koncli");
+    assert!(
+        yaml.status.success(),
+        "{}",
+        String::from_utf8_lossy(&yaml.stderr)
+    );
+    kubectl_apply(cluster, &namespace, &yaml.stdout).await;
+    until(
+        &cluster.client,
+        &namespace,
+        "sales-extract-eu",
+        |job: &Job| job_phase(job) == Some(JobPhase::Running),
+    )
+    .await;
+    operator.kill();
+    release.send(true).expect("it is waited for");
+    until(
+        &cluster.client,
+        &namespace,
+        "sales-extract-eu",
+        |job: &Job| konductor_api::job_ended(job) == Some(true),
+    )
+    .await;
+    let operator = OperatorProcess::start(cluster, &namespace);
+    let run = until_ended(cluster, &namespace, "sales").await;
+    let status = run.status.expect("a status");
+    assert_eq!(
+        (status.phase, status.succeeded),
+        (RunPhase::Succeeded, 10),
+        "{status:#?}"
+    );
+    operator.kill();
+    // No Job was started twice: once it has run, it is never suspended again.
+    let mut started: BTreeMap<String, bool> = BTreeMap::new();
+    for job in jobs.seen() {
+        let runs = job.spec.as_ref().and_then(|spec| spec.suspend) != Some(true);
+        let known = started.entry(job.name_any()).or_default();
+        assert!(
+            runs || !*known,
+            "{} was suspended after its start",
+            job.name_any()
+        );
+        *known |= runs;
+    }
+}
+
+/// `kubectl apply -f -`, where kubectl is there; else the same objects by the API.
+async fn kubectl_apply(cluster: &Cluster, namespace: &str, yaml: &[u8]) {
+    use std::io::Write;
+    let kubectl = Command::new("kubectl")
+        .args(["apply", "--namespace", namespace, "-f", "-", "--kubeconfig"])
+        .arg(&cluster.kubeconfig)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn();
+    match kubectl {
+        Ok(mut kubectl) => {
+            kubectl
+                .stdin
+                .take()
+                .expect("a pipe")
+                .write_all(yaml)
+                .expect("written");
+            let status = tokio::task::spawn_blocking(move || kubectl.wait()).await;
+            assert!(
+                status.expect("joined").expect("waited").success(),
+                "kubectl apply failed"
+            );
+        }
+        Err(_) => create(cluster, namespace, &compiled(SALES)).await,
+    }
+}

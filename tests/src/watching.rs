@@ -1,0 +1,95 @@
+//! Reading every stored version of objects, and waiting for what a test expects.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
+
+/// How long a test waits for what must come.
+pub const WITHIN: Duration = Duration::from_secs(60);
+
+/// Every version of every object of a kind, from now on, in the order of the API server.
+pub struct Versions<K> {
+    seen: Arc<Mutex<Vec<K>>>,
+    task: JoinHandle<()>,
+}
+
+impl<K> Drop for Versions<K> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<K> Versions<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    /// Begins to watch.
+    pub async fn watch(client: &Client, namespace: &str) -> Self {
+        let api: Api<K> = Api::namespaced(client.clone(), namespace);
+        let list = api.list(&ListParams::default()).await.expect("a list");
+        let mut version = list.metadata.resource_version.unwrap_or_default();
+        let seen = Arc::new(Mutex::new(list.items));
+        let found = Arc::clone(&seen);
+        let task = tokio::spawn(async move {
+            loop {
+                let Ok(events) = api.watch(&WatchParams::default(), &version).await else {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                };
+                let mut events = events.boxed();
+                while let Ok(Some(event)) = events.try_next().await {
+                    if let WatchEvent::Added(one) | WatchEvent::Modified(one) = event {
+                        version = one.meta().resource_version.clone().unwrap_or_default();
+                        found.lock().expect("nobody panicked").push(one);
+                    }
+                }
+            }
+        });
+        Self { seen, task }
+    }
+
+    /// What was seen so far.
+    pub fn seen(&self) -> Vec<K> {
+        self.seen.lock().expect("nobody panicked").clone()
+    }
+}
+
+/// Waits until an object is as expected; returns it.
+///
+/// # Panics
+/// Where it is not within [`WITHIN`], with what it is instead.
+pub async fn until<K>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    expected: impl Fn(&K) -> bool + Send,
+) -> K
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let condition = |object: Option<&K>| object.is_some_and(&expected);
+    let found = tokio::time::timeout(WITHIN, await_condition(api.clone(), name, condition)).await;
+    match found {
+        Ok(found) => found.expect("a watch").expect("an object"),
+        Err(_) => panic!("{name} is not as expected: {:#?}", api.get_opt(name).await),
+    }
+}
