@@ -2,15 +2,17 @@
 
 use konductor_dsl::{Diagnostic, Sources};
 
+use crate::eval::Values;
 use crate::graph::{self, Graph};
-use crate::library::Library;
-use crate::manifest::Manifests;
+use crate::library::{self, Library};
+use crate::lower::schedule::Scheduled;
+use crate::manifest::{Manifests, Schedule};
 use crate::options::Options;
 use crate::pipeline::Pipeline;
 use crate::plan::job::Jobs;
 use crate::plan::skip::Skips;
 use crate::plan::{self, Dag};
-use crate::{name, resolve, rules};
+use crate::{lower, name, resolve, rules};
 
 /// What became of a pipeline file.
 #[derive(Debug)]
@@ -21,9 +23,11 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// Who waits for whom; `None` where the file is too broken to say.
     pub graph: Option<Graph>,
-    /// The objects of the run; `None` where a diagnostic is an error, or where the file was only
-    /// checked.
+    /// The objects of the run; `None` where a diagnostic is an error, where the file was only
+    /// checked, or where it is a schedule that is to be installed.
     pub manifests: Option<Manifests>,
+    /// The objects of the schedule: where the pipeline has one, and no run was asked for by name.
+    pub schedule: Option<Schedule>,
 }
 
 impl Compiled {
@@ -47,6 +51,7 @@ pub fn check(sources: Sources, options: &Options<'_>) -> Compiled {
     };
     Compiled {
         manifests: None,
+        schedule: None,
         ..compiled(sources, &options)
     }
 }
@@ -75,13 +80,49 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     diagnostics.sort_by_key(|told| (told.span(), told.severity, told.code));
     // One place can be looked at once for each stage that it is about.
     diagnostics.dedup();
-    let manifests = manifests.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
+    let mut manifests = manifests.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
+    let is_schedule =
+        |all: &mut Manifests| options.run.is_none() && all.pipeline.schedule.is_some();
+    let scheduled = manifests.take_if(is_schedule);
+    let schedule = scheduled.and_then(|all| schedule(&all, &sources, options));
     Compiled {
         sources,
         diagnostics,
         graph,
         manifests,
+        schedule,
     }
+}
+
+/// The objects of a pipeline's schedule.
+fn schedule(all: &Manifests, sources: &Sources, options: &Options<'_>) -> Option<Schedule> {
+    let pipeline = &all.pipeline;
+    let given = |name: &str| {
+        options.params.contains_key(name) || options.set.iter().any(|(set, _)| set == name)
+    };
+    let params = pipeline
+        .params
+        .iter()
+        .filter(|param| given(&param.name.text));
+    let set = params.filter_map(|param| {
+        let text = param.value.as_ref()?.text();
+        Some((param.name.text.clone(), text))
+    });
+    let declared = pipeline.schedule.as_ref()?;
+    let catch_up = Values::of(pipeline).millis(&declared.catch_up);
+    let scheduled = Scheduled {
+        pipeline: &pipeline.name.text,
+        namespace: options.namespace.as_deref(),
+        schedule: declared,
+        catch_up: catch_up.map(|millis| millis.div_ceil(1_000)),
+        files: library::relative_files(sources),
+        set: set.collect(),
+        image: &options.koncli_image,
+    };
+    Some(Schedule {
+        name: pipeline.name.text.clone(),
+        objects: lower::schedule::objects(&scheduled),
+    })
 }
 
 /// From a resolved pipeline without errors to what it is made of.
@@ -91,7 +132,11 @@ fn back(
     options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Manifests> {
-    let run = options.run_name(&pipeline.name.text);
+    let run = match (&pipeline.schedule, &options.run) {
+        // Every slot's name must fit: minutes since 1970 have eight digits until 2160.
+        (Some(_), None) => format!("{}-00000000", pipeline.name.text),
+        _ => options.run_name(&pipeline.name.text),
+    };
     if !name::is_object_name(&run) {
         diagnostics.push(rules::long_name::of_run(&pipeline, &run));
         return None;

@@ -21,6 +21,7 @@
 //! ```
 
 mod compile;
+mod cron;
 mod eval;
 pub mod graph;
 mod library;
@@ -39,5 +40,5 @@ mod yaml;
 
 pub use compile::{Compiled, check, compile};
 pub use graph::Graph;
-pub use manifest::{Manifests, Object};
+pub use manifest::{Manifests, Object, Schedule};
 pub use options::Options;

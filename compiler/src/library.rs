@@ -135,6 +135,23 @@ impl Library {
     }
 }
 
+/// The files by paths relative to the root file's folder, the root first.
+pub(crate) fn relative_files(sources: &Sources) -> Vec<(String, String)> {
+    let root = sources
+        .iter()
+        .next()
+        .map(|root| root.name.as_str())
+        .unwrap_or_default();
+    let folder = root
+        .rsplit_once('/')
+        .map_or(0, |(folder, _)| folder.len() + 1);
+    let files = sources.iter().map(|source| {
+        let path = source.name.get(folder..).unwrap_or(&source.name);
+        (path.to_owned(), source.text.to_string())
+    });
+    files.collect()
+}
+
 struct Loaded {
     /// Relative to the root file's folder; the root's own is empty.
     path: String,

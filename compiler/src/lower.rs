@@ -7,6 +7,7 @@ mod environment;
 pub(crate) mod job;
 pub(crate) mod names;
 pub(crate) mod passthrough;
+pub(crate) mod schedule;
 
 use std::collections::BTreeMap;
 

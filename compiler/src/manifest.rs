@@ -7,8 +7,9 @@
 use std::fmt;
 use std::io;
 
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{Barrier, Gate, Lease, Run, Semaphore};
 use serde::Serialize;
@@ -36,6 +37,16 @@ pub enum Object {
     Barrier(Barrier),
     /// A stage, or an item of one.
     Job(Box<Job>),
+    /// The files of a scheduled pipeline.
+    ConfigMap(ConfigMap),
+    /// What a schedule acts as.
+    ServiceAccount(ServiceAccount),
+    /// What a schedule may do.
+    Role(Role),
+    /// That it may.
+    RoleBinding(RoleBinding),
+    /// A schedule.
+    CronJob(Box<CronJob>),
 }
 
 impl Object {
@@ -49,14 +60,20 @@ impl Object {
             Self::Gate(_) => "Gate",
             Self::Barrier(_) => "Barrier",
             Self::Job(_) => "Job",
+            Self::ConfigMap(_) => "ConfigMap",
+            Self::ServiceAccount(_) => "ServiceAccount",
+            Self::Role(_) => "Role",
+            Self::RoleBinding(_) => "RoleBinding",
+            Self::CronJob(_) => "CronJob",
         }
     }
 
     /// The group and version, such as `batch/v1`.
     pub fn api_version(&self) -> &'static str {
         match self {
-            Self::PersistentVolumeClaim(_) => "v1",
-            Self::Job(_) => "batch/v1",
+            Self::PersistentVolumeClaim(_) | Self::ConfigMap(_) | Self::ServiceAccount(_) => "v1",
+            Self::Job(_) | Self::CronJob(_) => "batch/v1",
+            Self::Role(_) | Self::RoleBinding(_) => "rbac.authorization.k8s.io/v1",
             _ => konductor_api::API_VERSION,
         }
     }
@@ -71,6 +88,11 @@ impl Object {
             Self::Gate(object) => &object.metadata,
             Self::Barrier(object) => &object.metadata,
             Self::Job(object) => &object.metadata,
+            Self::ConfigMap(object) => &object.metadata,
+            Self::ServiceAccount(object) => &object.metadata,
+            Self::Role(object) => &object.metadata,
+            Self::RoleBinding(object) => &object.metadata,
+            Self::CronJob(object) => &object.metadata,
         }
     }
 
@@ -84,6 +106,11 @@ impl Object {
             Self::Gate(object) => &mut object.metadata,
             Self::Barrier(object) => &mut object.metadata,
             Self::Job(object) => &mut object.metadata,
+            Self::ConfigMap(object) => &mut object.metadata,
+            Self::ServiceAccount(object) => &mut object.metadata,
+            Self::Role(object) => &mut object.metadata,
+            Self::RoleBinding(object) => &mut object.metadata,
+            Self::CronJob(object) => &mut object.metadata,
         }
     }
 
@@ -141,16 +168,7 @@ impl Manifests {
     /// # Errors
     /// What `out` reports.
     pub fn write_yaml(&self, out: &mut impl io::Write) -> io::Result<()> {
-        let mut document = String::new();
-        for (index, object) in self.objects().enumerate() {
-            document.clear();
-            if index > 0 {
-                document.push_str("---\n");
-            }
-            yaml::write_document(&mut document, &object).map_err(io::Error::other)?;
-            out.write_all(document.as_bytes())?;
-        }
-        Ok(())
+        write_yaml(self.objects(), out)
     }
 
     /// Writes all objects as one `v1` List in JSON.
@@ -158,35 +176,89 @@ impl Manifests {
     /// # Errors
     /// What `out` reports.
     pub fn write_json(&self, out: &mut impl io::Write) -> io::Result<()> {
-        out.write_all(b"{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[\n")?;
-        for (index, object) in self.objects().enumerate() {
-            if index > 0 {
-                out.write_all(b",\n")?;
-            }
-            serde_json::to_writer(&mut *out, &object)?;
-        }
-        out.write_all(b"\n]}\n")
+        write_json(self.objects(), out)
     }
 
     /// All objects as one YAML stream.
     pub fn to_yaml(&self) -> String {
-        self.written(|out| self.write_yaml(out))
+        written(|out| self.write_yaml(out))
     }
 
     /// All objects as one `v1` List in JSON.
     pub fn to_json(&self) -> String {
-        self.written(|out| self.write_json(out))
+        written(|out| self.write_json(out))
+    }
+}
+
+/// What runs a pipeline by itself: a CronJob whose pod applies the pipeline's files, which are in a
+/// ConfigMap, with a ServiceAccount that may do just that. No Run owns these.
+#[derive(Debug)]
+pub struct Schedule {
+    pub(crate) name: String,
+    pub(crate) objects: Vec<Object>,
+}
+
+impl Schedule {
+    /// The CronJob's name: the pipeline's. Its runs are called `<name>-<slot>`, with the slot in
+    /// minutes since 1970.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    fn written(&self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
-        let mut bytes = Vec::new();
-        let done = write(&mut bytes);
-        debug_assert!(
-            done.is_ok(),
-            "memory takes every write, and our objects are plain data"
-        );
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// All objects in the order of creation.
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
     }
+
+    /// All objects as one YAML stream.
+    pub fn to_yaml(&self) -> String {
+        written(|out| write_yaml(self.objects.iter(), out))
+    }
+
+    /// All objects as one `v1` List in JSON.
+    pub fn to_json(&self) -> String {
+        written(|out| write_json(self.objects.iter(), out))
+    }
+}
+
+fn write_yaml(
+    objects: impl Iterator<Item = impl Serialize>,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    let mut document = String::new();
+    for (index, object) in objects.enumerate() {
+        document.clear();
+        if index > 0 {
+            document.push_str("---\n");
+        }
+        yaml::write_document(&mut document, &object).map_err(io::Error::other)?;
+        out.write_all(document.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_json(
+    objects: impl Iterator<Item = impl Serialize>,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    out.write_all(b"{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[\n")?;
+    for (index, object) in objects.enumerate() {
+        if index > 0 {
+            out.write_all(b",\n")?;
+        }
+        serde_json::to_writer(&mut *out, &object)?;
+    }
+    out.write_all(b"\n]}\n")
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+    let mut bytes = Vec::new();
+    let done = write(&mut bytes);
+    debug_assert!(
+        done.is_ok(),
+        "memory takes every write, and our objects are plain data"
+    );
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl fmt::Display for Object {

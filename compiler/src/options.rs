@@ -5,6 +5,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
+/// The image of this version's `koncli`.
+const KONCLI_IMAGE: &str = concat!("ghcr.io/konductor/koncli:", env!("CARGO_PKG_VERSION"));
+
 /// Reads an imported file: its path, relative to the root file's folder, and what went wrong.
 pub(crate) type ReadImport<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
@@ -20,8 +23,10 @@ pub struct Options<'a> {
     pub set: Vec<(String, String)>,
     /// `--params FILE`, parsed. `--set` goes before it.
     pub params: Map<String, Json>,
-    /// What `run.date` and `run.time` say, in UTC.
+    /// What `run.date` and `run.time` say, in UTC: the apply time, or a schedule's slot.
     pub now: Timestamp,
+    /// The image of `koncli`, for the pod of a schedule.
+    pub koncli_image: String,
     /// Reads imported files.
     pub read_import: ReadImport<'a>,
     /// A parameter without a value is no error: see [`crate::check`].
@@ -37,6 +42,7 @@ impl Options<'_> {
             set: Vec::new(),
             params: Map::new(),
             now,
+            koncli_image: KONCLI_IMAGE.to_owned(),
             read_import: &|_| Err("imports can't be read here".to_owned()),
             check: false,
         }
@@ -56,6 +62,7 @@ impl fmt::Debug for Options<'_> {
             .field("set", &self.set)
             .field("params", &self.params)
             .field("now", &self.now)
+            .field("koncli_image", &self.koncli_image)
             .finish_non_exhaustive()
     }
 }

@@ -26,6 +26,7 @@ pub(crate) struct Pipeline {
     pub timeout: Option<Setting>,
     pub keep: Option<Setting>,
     pub fail_fast: Option<Setting>,
+    pub schedule: Option<Schedule>,
     pub params: Vec<Param>,
     pub ledgers: Vec<Ledger>,
     pub workspaces: Vec<Workspace>,
@@ -39,6 +40,23 @@ impl Pipeline {
         self.params.iter().all(|param| param.value.is_some())
             && self.stages.iter().all(|stage| stage.items.is_some())
     }
+}
+
+/// When the pipeline runs by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    pub cron: String,
+    pub time_zone: Option<String>,
+    pub overlap: Overlap,
+    pub catch_up: Option<Setting>,
+}
+
+/// What happens where the run before still goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overlap {
+    Allow,
+    Skip,
+    Replace,
 }
 
 /// A parameter.

@@ -12,6 +12,7 @@ mod param;
 mod passthrough;
 mod reference;
 mod resource;
+mod schedule;
 mod template;
 mod term;
 
@@ -185,13 +186,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn pipeline(&mut self, ast: &'a ast::Pipeline) -> Pipeline {
-        for item in &ast.items {
-            if let ast::Item::Schedule(schedule) = item {
-                self.report(rules::unsupported::report("schedule", schedule.span));
-            }
-        }
         self.resolve_params();
         let settings = self.pipeline_attributes();
+        let schedule = self.schedule();
         self.resolve_resources();
         self.names.stages.clone().into_iter().for_each(|stage| {
             let signature = self.signature(stage);
@@ -220,6 +217,7 @@ impl<'a> Resolver<'a> {
             timeout: settings.timeout,
             keep: settings.keep,
             fail_fast: settings.fail_fast,
+            schedule,
             params: std::mem::take(&mut self.params),
             ledgers: std::mem::take(&mut self.ledgers),
             workspaces: std::mem::take(&mut self.workspaces),

@@ -101,13 +101,14 @@ codes! {
     K0413 "a lease that several pods would hold at once",
     K0501 "a fan-out or a run that is too large",
     K0502 "a name that is too long for Kubernetes",
-    K0503 "a part of the language that this version does not compile",
     K0504 "a text that can't name an object in the cluster",
     K0505 "a stage that is too large for one object",
     K0506 "YAML that can't be read",
     K0507 "a field that Kubernetes does not have",
     K0508 "a value that a field of Kubernetes does not take",
     K0509 "a field that konductor sets itself",
+    K0510 "a schedule that can't be installed",
+    K0511 "a schedule that never fires",
     K0601 "something that nothing uses",
 }
 

@@ -251,7 +251,7 @@ fn field(path: String) -> EnvVarSource {
 
 /// Appends a text so that kubelet, which expands `$(NAME)` and turns `$$` into `$`, gives it back
 /// unchanged.
-fn escape(text: &str, into: &mut String) {
+pub(super) fn escape(text: &str, into: &mut String) {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         into.push(c);

@@ -1,0 +1,94 @@
+//! Schedules: when a pipeline runs by itself.
+
+use konductor_dsl::ast;
+
+use super::{Resolver, Scope, Time};
+use crate::cron::{self, CronError};
+use crate::pipeline::{Overlap, Schedule};
+use crate::rules;
+
+impl<'a> Resolver<'a> {
+    /// Resolves the schedule of a pipeline; a second one is told.
+    pub(super) fn schedule(&mut self) -> Option<Schedule> {
+        let schedules = self.ast.items.iter().filter_map(|item| match item {
+            ast::Item::Schedule(schedule) => Some(schedule),
+            _ => None,
+        });
+        let schedules: Vec<&'a ast::Schedule> = schedules.collect();
+        let (first, more) = schedules.split_first()?;
+        for other in more {
+            self.report(rules::bad_schedule::second(
+                other.cron.span,
+                first.cron.span,
+            ));
+        }
+        for param in &self.params {
+            // Where a run is compiled, a missing value is told anyway.
+            if param.value.is_none() && self.options.check {
+                let told = rules::bad_schedule::param(&param.name, first.cron.span);
+                self.diagnostics.push(told);
+            }
+        }
+        self.resolved_schedule(first)
+    }
+
+    fn resolved_schedule(&mut self, ast: &'a ast::Schedule) -> Option<Schedule> {
+        let Some(cron) = ast.cron.plain() else {
+            self.report(rules::bad_schedule::interpolated(ast.cron.span));
+            return None;
+        };
+        match cron::check(&cron) {
+            Ok(()) => {}
+            Err(CronError::Unreadable(problem)) => {
+                self.report(rules::bad_schedule::unreadable(ast.cron.span, &problem));
+            }
+            Err(CronError::NeverFires) => {
+                self.report(rules::never_fires::report(ast.cron.span));
+            }
+        }
+        let mut schedule = Schedule {
+            cron,
+            time_zone: None,
+            overlap: Overlap::Allow,
+            catch_up: None,
+        };
+        let empty = ast::Map::default();
+        let map = ast.attributes.as_ref().unwrap_or(&empty);
+        for entry in self.entries(map, &["timezone", "overlap", "catch-up"]) {
+            let value = &entry.value;
+            match entry.key.text.as_str() {
+                "timezone" => {
+                    let text = self.text_value(value, Scope::PIPELINE, Time::Compile);
+                    let plain = text
+                        .as_ref()
+                        .and_then(|text| text.plain())
+                        .map(str::to_owned);
+                    if !plain.as_deref().is_some_and(is_time_zone) {
+                        self.report(rules::bad_schedule::time_zone(value.span()));
+                    }
+                    schedule.time_zone = plain;
+                }
+                "overlap" => {
+                    schedule.overlap = match self.word(value, &["allow", "skip", "replace"]) {
+                        Some("skip") => Overlap::Skip,
+                        Some("replace") => Overlap::Replace,
+                        _ => Overlap::Allow,
+                    };
+                }
+                _ => schedule.catch_up = self.duration(value, Scope::PIPELINE),
+            }
+        }
+        Some(schedule)
+    }
+}
+
+/// The shape of a name such as `Europe/Berlin` or `UTC`; which there are, the cluster knows.
+fn is_time_zone(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
+    };
+    name != "Local" && name.split('/').all(part)
+}
