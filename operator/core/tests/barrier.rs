@@ -1,0 +1,218 @@
+//! Tables of what a Barrier decides.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use jiff::SignedDuration;
+use konductor_api::{Barrier, BarrierPhase, BarrierStatus};
+use konductor_core::{Decision, Fact, barrier};
+use serde_json::{Value, json};
+use world::{World, ended, job, now, object, told};
+
+fn with(spec: Value, status: Value) -> Barrier {
+    let barrier = object("Barrier", "stage", json!({"spec": spec, "status": status}));
+    serde_json::from_value(barrier).unwrap()
+}
+
+fn arrival(holder: &str, outcome: &str) -> Value {
+    object(
+        "Arrival",
+        &format!("{holder}-{outcome}").to_lowercase(),
+        json!({
+            "metadata": {"ownerReferences": [{
+                "apiVersion": "konductor.io/v1",
+                "kind": "Barrier",
+                "name": "stage",
+                "uid": "uid-stage",
+            }]},
+            "spec": {"barrier": "stage", "holder": holder, "outcome": outcome},
+        }),
+    )
+}
+
+fn decide(barrier: &Barrier, world: &World) -> (Decision<BarrierStatus>, Vec<Fact>) {
+    world.decide(|facts| barrier::decide(barrier, facts, now()))
+}
+
+fn phase(barrier: &Barrier, world: &World) -> BarrierPhase {
+    decide(barrier, world).0.status.unwrap().phase
+}
+
+#[test]
+fn a_barrier_ends_by_its_arrivals() {
+    use BarrierPhase::{Failed, Open, Skipped, Waiting};
+    let table: [(&str, Option<u32>, BarrierPhase); 11] = [
+        ("", None, Waiting),
+        ("SS", None, Waiting),
+        ("SSS", None, Open),
+        ("SSSS", None, Open),
+        ("SSF", None, Failed),
+        ("F", None, Failed),
+        ("SSK", None, Skipped),
+        ("KF", None, Failed),
+        ("SS", Some(2), Open),
+        ("SF", Some(2), Waiting),
+        ("FF", Some(2), Failed),
+    ];
+    for (arrivals, quorum, expected) in table {
+        let world = World::of(arrivals.chars().enumerate().map(|(index, outcome)| {
+            let outcome = match outcome {
+                'S' => "Succeeded",
+                'F' => "Failed",
+                _ => "Skipped",
+            };
+            arrival(&format!("h{index}"), outcome)
+        }));
+        let barrier = with(json!({"expected": 3, "quorum": quorum}), json!({}));
+        assert_eq!(
+            phase(&barrier, &world),
+            expected,
+            "{arrivals:?} of 3, quorum {quorum:?}"
+        );
+    }
+}
+
+#[test]
+fn one_holder_counts_once_and_its_failure_wins() {
+    let world = World::of([arrival("a", "Succeeded"), arrival("a", "Failed")]);
+    let barrier = with(json!({"expected": 2, "quorum": 1}), json!({}));
+    let status = decide(&barrier, &world).0.status.unwrap();
+    assert_eq!((status.arrived, status.failed), (0, 1));
+}
+
+#[test]
+fn arrivals_count_for_the_barrier_whose_uid_owns_them() {
+    let mut other = arrival("a", "Succeeded");
+    other["metadata"]["ownerReferences"][0]["uid"] = "an earlier one".into();
+    let mut fresh = arrival("b", "Succeeded");
+    fresh["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ownerReferences");
+    let barrier = with(json!({"expected": 1}), json!({}));
+    let (decision, _) = decide(&barrier, &World::of([other, fresh]));
+    assert_eq!(decision.status.unwrap().arrived, 0);
+    // The one without an owner is given to this Barrier first, and counts then.
+    assert_eq!(told(&decision.before), ["Arrival/b-succeeded"]);
+}
+
+#[test]
+fn an_arrival_that_was_withdrawn_does_not_open_it() {
+    let mut world = World::of([arrival("a", "Succeeded")]);
+    world.cached.add(arrival("b", "Succeeded"));
+    assert_eq!(
+        phase(&with(json!({"expected": 2}), json!({})), &world),
+        BarrierPhase::Waiting
+    );
+}
+
+#[test]
+fn approvals_count_only_what_is_verified() {
+    let mut verified = arrival("a", "Succeeded");
+    verified["spec"]["verified"] = true.into();
+    let barrier = with(json!({"expected": 2, "arrivals": "Verified"}), json!({}));
+    let world = World::of([verified, arrival("b", "Succeeded")]);
+    assert_eq!(decide(&barrier, &world).0.status.unwrap().arrived, 1);
+}
+
+#[test]
+fn jobs_end_a_barrier_by_the_rule_of_a_fan_out() {
+    use BarrierPhase::{Failed, Open, Skipped, Unreached, Waiting};
+    let table: [(&str, Option<u32>, BarrierPhase); 14] = [
+        ("SS", None, Waiting),
+        ("SSS", None, Open),
+        ("SSSS", None, Waiting),
+        ("SSo", None, Waiting),
+        ("Foo", None, Failed),
+        ("Uoo", None, Waiting),
+        ("USS", None, Unreached),
+        ("UFS", None, Failed),
+        ("KKS", None, Open),
+        ("KKK", None, Skipped),
+        ("SSo", Some(2), Open),
+        ("SFF", Some(2), Failed),
+        ("SFo", Some(2), Waiting),
+        ("SKK", Some(2), Skipped),
+    ];
+    for (ends, quorum, expected) in table {
+        let world = World::of(ends.chars().enumerate().map(|(index, end)| {
+            let name = format!("j{index}");
+            let mut job = match end {
+                'S' => job(&name, json!({}), ended("Complete")),
+                'F' => job(&name, json!({}), ended("Failed")),
+                'K' => job(&name, json!({"konductor.io/phase": "Skipped"}), json!({})),
+                'U' => job(&name, json!({"konductor.io/phase": "Unreached"}), json!({})),
+                _ => job(&name, json!({}), json!({})),
+            };
+            job["metadata"]["labels"] = json!({"stage": "x"});
+            job
+        }));
+        let spec = json!({
+            "expected": 3,
+            "quorum": quorum,
+            "jobs": {"matchLabels": {"stage": "x"}},
+        });
+        let barrier = with(spec, json!({}));
+        assert_eq!(
+            phase(&barrier, &world),
+            expected,
+            "{ends:?} of 3, quorum {quorum:?}"
+        );
+    }
+}
+
+#[test]
+fn a_timeout_counts_from_the_opening_of_its_gate() {
+    let gate = |status: Value| object("Gate", "after", json!({"spec": {}, "status": status}));
+    let barrier = with(
+        json!({"expected": 1, "gate": "after", "timeout": "30m"}),
+        json!({}),
+    );
+    let table = [
+        (json!({"phase": "Waiting"}), BarrierPhase::Waiting, None),
+        (
+            json!({"phase": "Open", "openedAt": "2026-03-01T11:40:00Z"}),
+            BarrierPhase::Waiting,
+            Some(now() + SignedDuration::from_mins(10)),
+        ),
+        (
+            json!({"phase": "Open", "openedAt": "2026-03-01T11:30:00Z"}),
+            BarrierPhase::Failed,
+            None,
+        ),
+        (json!({"phase": "Skipped"}), BarrierPhase::Skipped, None),
+        (json!({"phase": "Unreached"}), BarrierPhase::Unreached, None),
+        (json!({"phase": "Failed"}), BarrierPhase::Unreached, None),
+    ];
+    for (status, expected, wake) in table {
+        let (decision, _) = decide(&barrier, &World::of([gate(status.clone())]));
+        assert_eq!(decision.status.unwrap().phase, expected, "{status}");
+        assert_eq!(decision.wake, wake, "{status}");
+    }
+}
+
+#[test]
+fn what_has_ended_is_deleted_after_its_ttl_unless_somebody_waits_for_it() {
+    let done = json!({"phase": "Open", "finishedAt": "2026-03-01T11:30:00Z"});
+    let gate = |phase: &str| {
+        let conditions = json!([{"type": "Barrier", "name": "stage", "state": "Open"}]);
+        object(
+            "Gate",
+            "g",
+            json!({"spec": {"conditions": conditions}, "status": {"phase": phase}}),
+        )
+    };
+    let table = [
+        ("1h", "Open", vec![]),
+        ("30m", "Open", vec!["delete Barrier/stage"]),
+        ("30m", "Waiting", vec![]),
+    ];
+    for (ttl, waiting, expected) in table {
+        let barrier = with(
+            json!({"expected": 1, "ttlAfterFinished": ttl}),
+            done.clone(),
+        );
+        let (decision, _) = decide(&barrier, &World::of([gate(waiting)]));
+        assert_eq!(told(&decision.before), expected, "{ttl} {waiting}");
+    }
+}

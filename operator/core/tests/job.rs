@@ -1,0 +1,297 @@
+//! Tables of what an annotated Job decides.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use jiff::SignedDuration;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_core::{Fact, Write, job};
+use serde_json::{Value, json};
+use world::{World, ended, job, now, object, told};
+
+fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
+    let job: Job = serde_json::from_value(job.clone()).unwrap();
+    let (decision, live) = world.decide(|facts| job::decide(&job, facts, now()));
+    (decision.before, live)
+}
+
+fn gate(phase: &str) -> Value {
+    object(
+        "Gate",
+        "ready",
+        json!({"spec": {}, "status": {"phase": phase}}),
+    )
+}
+
+fn lease(holder: Option<&str>) -> Value {
+    let holders: Vec<Value> = holder
+        .iter()
+        .map(|name| {
+            json!({"kind": "Job", "name": name, "uid": format!("uid-{name}"), "holder": name,
+                "permits": 1})
+        })
+        .collect();
+    let status = json!({"holders": holders, "token": 12});
+    object(
+        "Lease",
+        "schema",
+        json!({"spec": {"ttl": "1m"}, "status": status}),
+    )
+}
+
+#[test]
+fn a_job_follows_its_gate() {
+    let waiting = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
+    let table = [
+        (vec![], vec![]),
+        (vec![gate("Waiting")], vec![]),
+        (vec![gate("Open")], vec!["Job/work Running suspend=false"]),
+        (vec![gate("Skipped")], vec!["Job/work Skipped"]),
+        (vec![gate("Unreached")], vec!["Job/work Unreached"]),
+        (vec![gate("Failed")], vec!["Job/work Unreached"]),
+    ];
+    for (objects, expected) in table {
+        let (writes, _) = decide(&waiting, &World::of(objects.clone()));
+        assert_eq!(told(&writes), expected, "{objects:?}");
+    }
+}
+
+#[test]
+fn a_job_is_not_started_by_a_gate_that_only_the_cache_shows_open() {
+    let waiting = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
+    let mut world = World::of([]);
+    world.cached.add(gate("Open"));
+    // Deleted and created again meanwhile.
+    world.live.add(gate("Waiting"));
+    assert_eq!(decide(&waiting, &world).0, []);
+}
+
+#[test]
+fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
+    let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "lease/schema"});
+    let mut work = job("work", annotations, json!({}));
+    let (writes, _) = decide(&work, &World::of([gate("Open"), lease(None)]));
+    assert_eq!(told(&writes), ["Job/work Queued"]);
+    work["metadata"]["annotations"]["konductor.io/phase"] = "Queued".into();
+    let (writes, _) = decide(&work, &World::of([gate("Open"), lease(Some("other"))]));
+    assert_eq!(told(&writes), [""; 0]);
+    let (writes, live) = decide(&work, &World::of([gate("Open"), lease(Some("work"))]));
+    assert_eq!(told(&writes), ["Job/work Running suspend=false"]);
+    assert_eq!(live.len(), 2, "gate and ledger were read live: {live:?}");
+    let Write::Patch { body, .. } = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    let template = &body["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(template, &json!({"token.konductor.io/schema": "12"}));
+}
+
+#[test]
+fn a_job_that_was_started_or_ended_is_never_started_again() {
+    for phase in [
+        "Running",
+        "Paused",
+        "Skipped",
+        "Unreached",
+        "Cancelled",
+        "Failed",
+        "Complete",
+    ] {
+        let annotations = json!({"konductor.io/gate": "ready", "konductor.io/phase": phase});
+        let work = job("work", annotations, json!({}));
+        assert_eq!(
+            told(&decide(&work, &World::of([gate("Open")])).0),
+            [""; 0],
+            "{phase}"
+        );
+    }
+    let by_hand = json!({"konductor.io/gate": "ready"});
+    let by_hand = job("work", by_hand, json!({"spec": {"suspend": false}}));
+    assert_eq!(
+        told(&decide(&by_hand, &World::of([gate("Waiting")])).0),
+        ["Job/work Running"]
+    );
+    let stranger = job("work", json!({}), json!({}));
+    assert_eq!(told(&decide(&stranger, &World::of([])).0), [""; 0]);
+}
+
+#[test]
+fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
+    let mut work = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
+    work["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": "main"});
+    let table = [
+        (json!({}), vec!["Job/work Running suspend=false"]),
+        (json!({"pause": true}), vec![]),
+        (json!({"cancel": true}), vec![]),
+    ];
+    for (more, expected) in table {
+        let mut spec = json!({"pipeline": "p", "jobs": 1});
+        for (key, value) in more.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let run = object("Run", "r", json!({ "spec": spec }));
+        let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
+        assert_eq!(told(&writes), expected, "{more}");
+    }
+}
+
+#[test]
+fn inputs_come_from_stored_outputs_and_a_missing_one_fails_closed() {
+    let annotations = json!({
+        "konductor.io/gate": "ready",
+        "konductor.io/inputs": "{\"in-0\": \"extract/rows\"}",
+    });
+    let extract = |outputs: &str| {
+        job(
+            "extract",
+            json!({"konductor.io/outputs": outputs}),
+            ended("Complete"),
+        )
+    };
+    let preset = json!({"spec": {"template": {"metadata": {"annotations": {
+        "konductor.io/in-0": "0",
+    }}}}});
+    let table = [
+        (
+            "{\"rows\":\"42\"}",
+            json!({}),
+            "Job/work Running suspend=false",
+            Some("42"),
+        ),
+        ("{}", json!({}), "Job/work Unreached", None),
+        ("not json", json!({}), "Job/work Unreached", None),
+        ("{}", preset, "Job/work Running suspend=false", None),
+    ];
+    for (outputs, rest, expected, value) in table {
+        let work = job("work", annotations.clone(), rest);
+        let (writes, _) = decide(&work, &World::of([gate("Open"), extract(outputs)]));
+        assert_eq!(told(&writes), [expected], "{outputs}");
+        let Write::Patch { body, .. } = &writes[0] else {
+            panic!("{writes:?}")
+        };
+        let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        assert_eq!(given.as_str(), value, "{outputs}");
+    }
+}
+
+#[test]
+fn outputs_are_stored_with_the_phase_in_one_patch() {
+    let declared = json!({"konductor.io/outputs-declared": "rows"});
+    let work = job("work", declared, ended("Complete"));
+    let pod = object(
+        "Pod",
+        "pod",
+        json!({
+            "metadata": {"labels": {"batch.kubernetes.io/controller-uid": "uid-work"}},
+            "status": {"phase": "Succeeded", "containerStatuses": [{
+                "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "message": "rows=7\nother=1\n"}},
+            }]},
+        }),
+    );
+    for (world, expected) in [
+        (World::of([pod]), "{\"rows\":\"7\"}"),
+        (World::of([]), "{}"),
+    ] {
+        let (writes, _) = decide(&work, &world);
+        assert_eq!(told(&writes), ["Job/work Complete"]);
+        let Write::Patch { body, .. } = &writes[0] else {
+            panic!("{writes:?}")
+        };
+        assert_eq!(
+            body["metadata"]["annotations"]["konductor.io/outputs"],
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_job_arrives_at_its_barrier_with_its_own_end_once() {
+    let barrier = |phase: &str| {
+        object(
+            "Barrier",
+            "all",
+            json!({"spec": {"expected": 2}, "status": {"phase": phase}}),
+        )
+    };
+    let arrive = json!({"konductor.io/arrive": "all"});
+    let skipped = json!({"konductor.io/arrive": "all", "konductor.io/phase": "Skipped"});
+    let table = [
+        (
+            job("work", arrive.clone(), ended("Complete")),
+            vec!["arrive job/work Succeeded"],
+        ),
+        (
+            job("work", arrive.clone(), ended("Failed")),
+            vec!["arrive job/work Failed"],
+        ),
+        (
+            job("work", skipped, json!({})),
+            vec!["arrive job/work Skipped"],
+        ),
+        (
+            job("work", arrive.clone(), json!({"spec": {"suspend": false}})),
+            vec![],
+        ),
+    ];
+    for (work, expected) in table {
+        let world = World::of([barrier("Waiting"), work.clone()]);
+        assert_eq!(told(&decide(&work, &world).0), expected, "{work}");
+    }
+    let work = job("work", arrive, ended("Complete"));
+    let world = World::of([barrier("Open"), work.clone()]);
+    assert_eq!(told(&decide(&work, &world).0), [""; 0]);
+    let (writes, _) = decide(&work, &World::of([barrier("Waiting"), work.clone()]));
+    let Write::CreateArrival(arrival) = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    let arrived = serde_json::to_value(arrival).unwrap();
+    let world = World::of([barrier("Waiting"), work.clone(), arrived]);
+    assert_eq!(told(&decide(&work, &world).0), [""; 0]);
+}
+
+#[test]
+fn a_start_that_stays_refused_ends_the_job() {
+    let work = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
+    for (seconds, expected) in [
+        (29, "Job/work Running suspend=false"),
+        (30, "Job/work Failed"),
+    ] {
+        let mut world = World::of([gate("Open")]);
+        let since = now() - SignedDuration::from_secs(seconds);
+        world.facts.start_refused = Some((since, "quota exceeded".into()));
+        assert_eq!(told(&decide(&work, &world).0), [expected], "{seconds} s");
+    }
+}
+
+#[test]
+fn a_job_in_a_queue_of_kueue_is_let_go_without_touching_suspend() {
+    let annotations = json!({
+        "konductor.io/gate": "ready",
+        "kueue.x-k8s.io/admission-gated-by": "other.io/gate,konductor.io/gate",
+    });
+    let mut work = job("work", annotations, json!({}));
+    work["metadata"]["labels"] = json!({"kueue.x-k8s.io/queue-name": "batch"});
+    let (writes, _) = decide(&work, &World::of([gate("Open")]));
+    assert_eq!(told(&writes), ["Job/work Running"]);
+    let Write::Patch { body, .. } = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    let left = &body["metadata"]["annotations"]["kueue.x-k8s.io/admission-gated-by"];
+    assert_eq!(left, "other.io/gate");
+}
+
+#[test]
+fn holds_that_can_t_be_read_are_told_once() {
+    let work = job("work", json!({"konductor.io/hold": "batch"}), json!({}));
+    let (writes, _) = decide(&work, &World::of([]));
+    let Write::Patch { body, .. } = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    let reason = body["metadata"]["annotations"]["konductor.io/reason"]
+        .as_str()
+        .unwrap();
+    assert!(reason.contains("semaphore/NAME"), "{reason}");
+    let mut told_already = work;
+    told_already["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+    assert_eq!(decide(&told_already, &World::of([])).0, []);
+}
