@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
 use crate::builtin;
+use crate::custom::Custom;
 use crate::kind::{Kind, Resource};
+use crate::managed::apply::Writer;
+use crate::metadata;
 use crate::names::NameRule;
-use crate::status::Cause;
+use crate::schema::{Schema, defaults, prune, typed};
+use crate::status::{Cause, Status};
 
 /// A part of an object with a path of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,17 +73,43 @@ pub(crate) const NO_RULES: Rules = Rules {
 #[derive(Clone, Debug)]
 pub(crate) enum Nature {
     Builtin(Rules),
+    Custom(Arc<Custom>),
+}
+
+/// Where the replicas of a kind that scales are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScalePaths {
+    pub(crate) spec_replicas: String,
+    pub(crate) status_replicas: String,
+    pub(crate) label_selector: Option<String>,
+}
+
+/// A column that a custom resource prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) format: String,
+    pub(crate) description: String,
+    pub(crate) priority: i64,
+    pub(crate) json_path: String,
 }
 
 /// A kind as it is served in one version.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
     pub(crate) kind: Kind,
+    /// The `apiVersion` that it is served with.
+    pub(crate) api_version: String,
+    /// The `apiVersion` that its objects are stored with.
+    pub(crate) storage_api_version: String,
     pub(crate) singular: String,
+    pub(crate) list_kind: String,
     pub(crate) short_names: Vec<String>,
     pub(crate) categories: Vec<String>,
     pub(crate) name_rule: NameRule,
     pub(crate) has_status: bool,
+    pub(crate) scale: Option<ScalePaths>,
     /// Whether `metadata.generation` counts the changes of the spec.
     pub(crate) has_generation: bool,
     /// Whether replacing an object that is not there makes it.
@@ -90,32 +120,278 @@ pub(crate) struct Definition {
     pub(crate) returns_deleted: bool,
     /// Whether dependents are kept where a deletion does not say.
     pub(crate) orphans_by_default: bool,
+    /// Whether all objects of a namespace can be deleted at once.
+    pub(crate) deletes_collections: bool,
+    /// What fields, beside name and namespace, objects are selected by.
+    pub(crate) selectable: Vec<String>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) schema: Arc<Schema>,
+    /// What every object of the kind has, as far as managed fields are concerned.
+    pub(crate) skeleton: Value,
     pub(crate) nature: Nature,
 }
 
-/// All definitions.
+impl Definition {
+    /// Reads an object that a client sent: fills in defaults, drops unknown fields and returns
+    /// their paths.
+    ///
+    /// # Errors
+    /// If a value is not of its type.
+    pub(crate) fn decode(&self, value: &mut Value) -> Result<Vec<String>, Status> {
+        match &self.nature {
+            Nature::Builtin(rules) => {
+                let unknown =
+                    typed::decode(value, &self.schema).map_err(|why| self.bad_object(&why))?;
+                (rules.default)(value);
+                Ok(unknown)
+            }
+            Nature::Custom(_) => {
+                let mut unknown = decode_metadata(value).map_err(Status::bad_request)?;
+                defaults::fill(value, &self.schema);
+                unknown.extend(prune::prune(value, &self.schema));
+                defaults::drop_nulls(value, &self.schema);
+                Ok(unknown)
+            }
+        }
+    }
+
+    /// Who writes, as managed fields remember it.
+    pub(crate) fn writer<'a>(
+        &'a self,
+        subresource: Option<Subresource>,
+        name: &'a str,
+        time: &'a str,
+    ) -> Writer<'a> {
+        let reset: &[&str] = match (subresource, &self.nature) {
+            (Some(Subresource::Status), Nature::Builtin(_)) => &["spec"],
+            (Some(Subresource::Status), Nature::Custom(_)) => &["metadata", "spec"],
+            _ if self.has_status => &["status"],
+            _ => &[],
+        };
+        Writer {
+            name,
+            api_version: &self.api_version,
+            subresource: subresource.map_or("", Subresource::as_str),
+            time,
+            schema: &self.schema,
+            reset,
+        }
+    }
+
+    /// An object of this kind that can't be read.
+    pub(crate) fn bad_object(&self, why: &str) -> Status {
+        let kind = &self.kind;
+        Status::bad_request(match self.nature {
+            Nature::Builtin(_) => format!(
+                "{0} in version \"{1}\" cannot be handled as a {0}: {why}",
+                kind.kind, kind.version
+            ),
+            Nature::Custom(_) => why.to_owned(),
+        })
+    }
+
+    /// Sets what only the server decides about a new object.
+    pub(crate) fn prepare_create(&self, value: &mut Value) {
+        if self.has_status {
+            remove(value, "status");
+        }
+        if let Nature::Builtin(rules) = &self.nature {
+            (rules.prepare_create)(value);
+        }
+    }
+
+    /// Keeps what an update can't change, by whether it is of the object or of a subresource.
+    pub(crate) fn prepare_update(
+        &self,
+        value: &mut Value,
+        old: &Value,
+        subresource: Option<Subresource>,
+    ) {
+        let of_status = subresource == Some(Subresource::Status);
+        match &self.nature {
+            Nature::Builtin(_) if of_status => keep(value, old, "spec"),
+            Nature::Builtin(rules) => {
+                if self.has_status {
+                    keep(value, old, "status");
+                }
+                (rules.prepare_update)(value, old);
+                if self.has_generation && value["spec"] != old["spec"] {
+                    metadata::raise_generation(value);
+                }
+            }
+            Nature::Custom(_) if of_status => {
+                let status = value.get_mut("status").map(Value::take);
+                value.clone_from(old);
+                match status {
+                    Some(status) => value["status"] = status,
+                    None => remove(value, "status"),
+                }
+            }
+            Nature::Custom(_) => {
+                if self.has_status {
+                    keep(value, old, "status");
+                }
+                if differs_beside_metadata(value, old) {
+                    metadata::raise_generation(value);
+                }
+            }
+        }
+    }
+
+    /// What is wrong with a new object, its metadata aside.
+    pub(crate) fn validate_create(&self, value: &Value) -> Vec<Cause> {
+        match &self.nature {
+            Nature::Builtin(rules) => (rules.validate)(value),
+            Nature::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// What is wrong with a change, that of metadata aside.
+    pub(crate) fn validate_update(
+        &self,
+        value: &Value,
+        old: &Value,
+        subresource: Option<Subresource>,
+    ) -> Vec<Cause> {
+        match (&self.nature, subresource) {
+            (Nature::Builtin(rules), Some(Subresource::Status)) => {
+                (rules.validate_status_update)(value, old)
+            }
+            (Nature::Builtin(rules), _) => {
+                let mut causes = (rules.validate)(value);
+                causes.extend((rules.validate_update)(value, old));
+                causes
+            }
+            (Nature::Custom(_), _) => Vec::new(),
+        }
+    }
+
+    /// Fills in what the schema has defaults for by now, as on every read of the real store.
+    pub(crate) fn fill_defaults(&self, value: &mut Value) {
+        if matches!(self.nature, Nature::Custom(_)) {
+            defaults::fill(value, &self.schema);
+        }
+    }
+
+    /// The object as this version serves it.
+    pub(crate) fn serve(&self, value: &Arc<Value>) -> Arc<Value> {
+        if value["apiVersion"] == self.api_version.as_str() {
+            return value.clone();
+        }
+        let mut converted = (**value).clone();
+        converted["apiVersion"] = self.api_version.as_str().into();
+        Arc::new(converted)
+    }
+}
+
+fn differs_beside_metadata(value: &Value, old: &Value) -> bool {
+    let content = |value: &Value| {
+        let mut value = value.clone();
+        remove(&mut value, "metadata");
+        value
+    };
+    content(value) != content(old)
+}
+
+/// Takes a field as it was.
+fn keep(value: &mut Value, old: &Value, field: &str) {
+    match old.get(field) {
+        Some(before) => value[field] = before.clone(),
+        None => remove(value, field),
+    }
+}
+
+fn remove(value: &mut Value, field: &str) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.shift_remove(field);
+    }
+}
+
+/// Reads the metadata of a custom resource as the typed server does.
+fn decode_metadata(value: &mut Value) -> Result<Vec<String>, String> {
+    let Some(schema) = crate::schema::builtin::schema(OBJECT_META) else {
+        return Ok(Vec::new());
+    };
+    let Some(metadata) = value.get_mut("metadata") else {
+        return Ok(Vec::new());
+    };
+    let unknown = typed::decode(metadata, &schema)?.into_iter();
+    Ok(unknown.map(|path| format!("metadata.{path}")).collect())
+}
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+/// All definitions, each resource with the version first that it is stored in.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    definitions: RwLock<BTreeMap<Resource, Arc<Definition>>>,
+    definitions: RwLock<Definitions>,
 }
+
+type Definitions = BTreeMap<Resource, Vec<Arc<Definition>>>;
 
 impl Catalog {
     pub(crate) fn new() -> Self {
         let definitions = builtin::definitions().into_iter();
+        let definitions = definitions
+            .map(|definition| (definition.kind.resource.clone(), vec![Arc::new(definition)]));
         Self {
-            definitions: RwLock::new(
-                definitions
-                    .map(|definition| (definition.kind.resource.clone(), Arc::new(definition)))
-                    .collect(),
-            ),
+            definitions: RwLock::new(definitions.collect()),
         }
     }
 
-    pub(crate) fn get(&self, resource: &Resource) -> Option<Arc<Definition>> {
-        let definitions = self
-            .definitions
+    fn read(&self) -> RwLockReadGuard<'_, Definitions> {
+        self.definitions
             .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A resource in the version that it is stored in.
+    pub(crate) fn get(&self, resource: &Resource) -> Option<Arc<Definition>> {
+        self.read().get(resource)?.first().cloned()
+    }
+
+    /// A resource as one version serves it.
+    pub(crate) fn served(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+    ) -> Option<Arc<Definition>> {
+        let resource = Resource {
+            group: group.to_owned().into(),
+            plural: plural.to_owned().into(),
+        };
+        let definitions = self.read();
+        let mut versions = definitions.get(&resource)?.iter();
+        versions
+            .find(|definition| definition.kind.version == version)
+            .cloned()
+    }
+
+    /// The kind of this group and name, in the version it is stored in.
+    pub(crate) fn of_kind(&self, group: &str, kind: &str) -> Option<Arc<Definition>> {
+        let definitions = self.read();
+        let mut stored = definitions.values().filter_map(|versions| versions.first());
+        stored
+            .find(|definition| definition.kind.group() == group && definition.kind.kind == kind)
+            .cloned()
+    }
+
+    /// Everything that is served, in the order of groups and plurals.
+    pub(crate) fn all(&self) -> Vec<Arc<Definition>> {
+        self.read().values().flatten().cloned().collect()
+    }
+
+    /// Serves a resource in `versions` from now on; not at all, where there are none.
+    pub(crate) fn set(&self, resource: &Resource, versions: Vec<Arc<Definition>>) {
+        let mut definitions = self
+            .definitions
+            .write()
             .unwrap_or_else(PoisonError::into_inner);
-        definitions.get(resource).cloned()
+        if versions.is_empty() {
+            definitions.remove(resource);
+        } else {
+            definitions.insert(resource.clone(), versions);
+        }
     }
 }

@@ -4,18 +4,30 @@
 //! Statuses leave, as a real API server would answer. Nothing here knows what the resources of
 //! konductor mean: they are served from their CustomResourceDefinitions, as everyone's are.
 
+mod age;
 mod builtin;
+mod custom;
 mod definition;
+mod encoding;
 mod field;
+mod http;
 mod identity;
+mod json_path;
 pub mod kind;
 mod managed;
 mod metadata;
 mod names;
+mod openapi;
+mod patch;
 pub mod runner;
+mod scale;
+mod schema;
+mod selector;
 mod server;
 mod status;
 mod store;
+mod table;
+mod version;
 mod write;
 
 pub use kind::{Kind, Resource};

@@ -13,7 +13,7 @@ use crate::kind::{self, Kind, Resource};
 use crate::metadata;
 use crate::status::{Reason, Status};
 use crate::store::{Change, Effect, Gone, Store};
-use crate::write::{DeleteOptions, Target, WriteOptions};
+use crate::write::{DeleteOptions, FieldValidation, Target, WriteOptions};
 
 /// What tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -201,7 +201,7 @@ impl ApiServer {
         let object = as_object(object, kind)?;
         let written = self
             .shared
-            .create(&definition, namespace, object, self.options())?;
+            .create(&definition, namespace, object.into(), self.options())?;
         Ok(written.version.value.clone())
     }
 
@@ -248,7 +248,7 @@ impl ApiServer {
             name: &name,
             subresource,
         };
-        let mut change = |_: &_| Ok(object.clone());
+        let mut change = |_: &_| Ok(object.clone().into());
         let written = self.shared.update(target, self.options(), &mut change)?;
         Ok(written.version.value.clone())
     }
@@ -276,7 +276,7 @@ impl ApiServer {
         let mut change = |old: &crate::store::Version| {
             let mut value = (*old.value).clone();
             json_patch::merge(&mut value, patch);
-            Ok(value)
+            Ok(value.into())
         };
         let written = self.shared.update(target, self.options(), &mut change)?;
         Ok(written.version.value.clone())
@@ -327,6 +327,8 @@ impl ApiServer {
         WriteOptions {
             dry_run: false,
             manager: &self.manager,
+            validation: FieldValidation::Ignore,
+            by_patch: false,
         }
     }
 

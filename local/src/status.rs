@@ -39,6 +39,8 @@ pub enum Reason {
     NotImplemented,
     /// The server is at fault.
     InternalError,
+    /// No other word fits.
+    Unknown,
 }
 
 impl Reason {
@@ -55,7 +57,7 @@ impl Reason {
             Reason::RequestEntityTooLarge => 413,
             Reason::UnsupportedMediaType => 415,
             Reason::Invalid => 422,
-            Reason::InternalError => 500,
+            Reason::InternalError | Reason::Unknown => 500,
             Reason::NotImplemented => 501,
             Reason::Timeout => 504,
         }
@@ -101,6 +103,8 @@ pub struct Status {
     pub message: String,
     /// What it is about.
     pub details: Option<Box<Details>>,
+    /// Where a list that broke off can be continued.
+    pub continue_token: Option<String>,
 }
 
 impl Status {
@@ -111,6 +115,7 @@ impl Status {
             reason,
             message: message.into(),
             details: None,
+            continue_token: None,
         }
     }
 
@@ -247,8 +252,13 @@ impl Status {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": format!("{:?}", self.reason),
         });
+        if let Some(token) = &self.continue_token {
+            status["metadata"]["continue"] = token.as_str().into();
+        }
+        if self.reason != Reason::Unknown {
+            status["reason"] = format!("{:?}", self.reason).into();
+        }
         if let Some(details) = &self.details {
             status["details"] = details.to_value();
         }

@@ -41,6 +41,17 @@ pub(crate) enum Effect {
     Deleted,
 }
 
+impl Effect {
+    /// The event's type, as watches tell it.
+    pub(crate) fn event(self) -> &'static str {
+        match self {
+            Effect::Created => "ADDED",
+            Effect::Updated => "MODIFIED",
+            Effect::Deleted => "DELETED",
+        }
+    }
+}
+
 /// A write, as watchers see it.
 #[derive(Debug)]
 pub(crate) struct Change {

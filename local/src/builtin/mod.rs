@@ -1,105 +1,224 @@
 //! The kinds that every cluster has, as far as they are served here.
 
+pub(crate) mod pod_status;
+pub(crate) mod print;
+
+use serde_json::{Value, json};
+
 use crate::definition::{Definition, NO_RULES, Nature};
 use crate::kind::{self, Kind};
 use crate::names::NameRule;
+use crate::schema;
 
-fn plain(kind: Kind, singular: &str, short_names: &[&str]) -> Definition {
+/// A kind without anything particular, with the schema called `definition`.
+fn plain(kind: Kind, definition: &str, singular: &str, short_names: &[&str]) -> Definition {
     Definition {
-        kind,
+        api_version: kind.api_version(),
+        storage_api_version: kind.api_version(),
         singular: singular.to_owned(),
-        short_names: short_names.iter().map(ToString::to_string).collect(),
+        list_kind: format!("{}List", kind.kind),
+        short_names: strings(short_names),
         categories: Vec::new(),
         name_rule: NameRule::Subdomain,
         has_status: false,
+        scale: None,
         has_generation: false,
         create_on_update: false,
         unconditional_update: true,
         returns_deleted: false,
         orphans_by_default: false,
+        deletes_collections: true,
+        selectable: Vec::new(),
+        columns: Vec::new(),
+        schema: schema::builtin::schema(definition).unwrap_or_default(),
+        skeleton: skeleton(&kind),
         nature: Nature::Builtin(NO_RULES),
+        kind,
     }
 }
 
+/// What a typed client always sends of a kind, empty or not: nobody owns that it is there.
+fn skeleton(kind: &Kind) -> Value {
+    let template = json!({"metadata": {}, "spec": {"containers": null}});
+    let mut skeleton = match kind.kind.as_ref() {
+        "Pod" => json!({"spec": {"containers": null}, "status": {}}),
+        "Job" => json!({"spec": {"template": template}, "status": {}}),
+        "CronJob" => json!({
+            "spec": {
+                "schedule": "",
+                "jobTemplate": {"metadata": {}, "spec": {"template": template}},
+            },
+            "status": {},
+        }),
+        "Namespace" | "Lease" | "CustomResourceDefinition" => json!({"spec": {}}),
+        "PersistentVolumeClaim" => json!({"spec": {"resources": {}}, "status": {}}),
+        "Event" => json!({"involvedObject": {}, "source": {}}),
+        "RoleBinding" | "ClusterRoleBinding" => json!({"roleRef": {}}),
+        _ => json!({}),
+    };
+    skeleton["metadata"] = json!({});
+    skeleton
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
 fn permission(kind: Kind, singular: &str) -> Definition {
+    let definition = format!("io.k8s.api.rbac.v1.{}", kind.kind);
     Definition {
         name_rule: NameRule::PathSegment,
         create_on_update: true,
-        ..plain(kind, singular, &[])
+        ..plain(kind, &definition, singular, &[])
     }
 }
 
 /// Every built-in kind.
 pub(crate) fn definitions() -> Vec<Definition> {
-    let all = || vec!["all".to_owned()];
-    vec![
-        Definition {
-            name_rule: NameRule::Label,
-            has_status: true,
-            returns_deleted: true,
-            ..plain(kind::NAMESPACE, "namespace", &["ns"])
-        },
-        Definition {
-            categories: all(),
-            has_status: true,
-            has_generation: true,
-            returns_deleted: true,
-            ..plain(kind::POD, "pod", &["po"])
-        },
-        plain(kind::CONFIG_MAP, "configmap", &["cm"]),
-        plain(kind::SECRET, "secret", &[]),
-        Definition {
-            returns_deleted: true,
-            ..plain(kind::SERVICE_ACCOUNT, "serviceaccount", &["sa"])
-        },
-        Definition {
-            has_status: true,
-            returns_deleted: true,
-            ..plain(
-                kind::PERSISTENT_VOLUME_CLAIM,
-                "persistentvolumeclaim",
-                &["pvc"],
-            )
-        },
-        Definition {
-            create_on_update: true,
-            ..plain(kind::CORE_EVENT, "event", &["ev"])
-        },
-        Definition {
-            create_on_update: true,
-            ..plain(kind::EVENT, "event", &["ev"])
-        },
-        Definition {
-            categories: all(),
-            has_status: true,
-            has_generation: true,
-            orphans_by_default: true,
-            ..plain(kind::JOB, "job", &[])
-        },
-        Definition {
-            name_rule: NameRule::CronJob,
-            categories: all(),
-            has_status: true,
-            has_generation: true,
-            ..plain(kind::CRON_JOB, "cronjob", &["cj"])
-        },
+    let mut definitions = core();
+    definitions.extend(batch());
+    definitions.extend([
         Definition {
             create_on_update: true,
             unconditional_update: false,
-            ..plain(kind::COORDINATION_LEASE, "lease", &[])
+            ..plain(
+                kind::COORDINATION_LEASE,
+                "io.k8s.api.coordination.v1.Lease",
+                "lease",
+                &[],
+            )
         },
         permission(kind::ROLE, "role"),
         permission(kind::ROLE_BINDING, "rolebinding"),
         permission(kind::CLUSTER_ROLE, "clusterrole"),
         permission(kind::CLUSTER_ROLE_BINDING, "clusterrolebinding"),
         Definition {
+            categories: strings(&["api-extensions"]),
             has_status: true,
             has_generation: true,
             unconditional_update: false,
             ..plain(
                 kind::CUSTOM_RESOURCE_DEFINITION,
+                "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
                 "customresourcedefinition",
                 &["crd", "crds"],
+            )
+        },
+    ]);
+    definitions
+}
+
+fn core() -> Vec<Definition> {
+    let event_fields = [
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    ];
+    vec![
+        Definition {
+            name_rule: NameRule::Label,
+            has_status: true,
+            returns_deleted: true,
+            deletes_collections: false,
+            selectable: strings(&["status.phase"]),
+            ..plain(
+                kind::NAMESPACE,
+                "io.k8s.api.core.v1.Namespace",
+                "namespace",
+                &["ns"],
+            )
+        },
+        Definition {
+            categories: strings(&["all"]),
+            has_status: true,
+            has_generation: true,
+            returns_deleted: true,
+            selectable: strings(&[
+                "spec.nodeName",
+                "spec.restartPolicy",
+                "spec.schedulerName",
+                "spec.serviceAccountName",
+                "spec.hostNetwork",
+                "status.phase",
+                "status.podIP",
+                "status.nominatedNodeName",
+            ]),
+            ..plain(kind::POD, "io.k8s.api.core.v1.Pod", "pod", &["po"])
+        },
+        plain(
+            kind::CONFIG_MAP,
+            "io.k8s.api.core.v1.ConfigMap",
+            "configmap",
+            &["cm"],
+        ),
+        Definition {
+            selectable: strings(&["type"]),
+            ..plain(kind::SECRET, "io.k8s.api.core.v1.Secret", "secret", &[])
+        },
+        Definition {
+            returns_deleted: true,
+            ..plain(
+                kind::SERVICE_ACCOUNT,
+                "io.k8s.api.core.v1.ServiceAccount",
+                "serviceaccount",
+                &["sa"],
+            )
+        },
+        Definition {
+            has_status: true,
+            returns_deleted: true,
+            ..plain(
+                kind::PERSISTENT_VOLUME_CLAIM,
+                "io.k8s.api.core.v1.PersistentVolumeClaim",
+                "persistentvolumeclaim",
+                &["pvc"],
+            )
+        },
+        Definition {
+            create_on_update: true,
+            selectable: strings(&event_fields),
+            ..plain(
+                kind::CORE_EVENT,
+                "io.k8s.api.core.v1.Event",
+                "event",
+                &["ev"],
+            )
+        },
+        Definition {
+            create_on_update: true,
+            ..plain(kind::EVENT, "io.k8s.api.events.v1.Event", "event", &["ev"])
+        },
+    ]
+}
+
+fn batch() -> Vec<Definition> {
+    vec![
+        Definition {
+            categories: strings(&["all"]),
+            has_status: true,
+            has_generation: true,
+            orphans_by_default: true,
+            selectable: strings(&["status.successful"]),
+            ..plain(kind::JOB, "io.k8s.api.batch.v1.Job", "job", &[])
+        },
+        Definition {
+            name_rule: NameRule::CronJob,
+            categories: strings(&["all"]),
+            has_status: true,
+            has_generation: true,
+            ..plain(
+                kind::CRON_JOB,
+                "io.k8s.api.batch.v1.CronJob",
+                "cronjob",
+                &["cj"],
             )
         },
     ]

@@ -1,0 +1,191 @@
+//! The HTTP API: paths, verbs and media types as Kubernetes has them.
+//!
+//! A request enters; the same answer leaves that a real API server gives, or a `Status` that says
+//! what this one does not do. Nothing is decided here about objects: that is `write`'s.
+
+mod change;
+mod discovery;
+mod media;
+mod read;
+mod request;
+mod respond;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::response::Response;
+use tokio::net::TcpListener;
+
+use crate::definition::Definition;
+use crate::server::ApiServer;
+use crate::status::{Reason, Status};
+use media::{Media, Representation};
+use request::{Path, Query, ResourcePath};
+
+/// The largest body that is read, as on a real server.
+const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// What every request is answered with.
+#[derive(Clone, Debug)]
+struct Service {
+    server: ApiServer,
+    /// Becomes true when open watches are to end.
+    closing: tokio::sync::watch::Receiver<bool>,
+    /// Keeps `closing` open where nothing ever closes it.
+    _closer: Arc<tokio::sync::watch::Sender<bool>>,
+}
+
+/// A request for the objects of a kind, read so far as all verbs need it.
+struct Call {
+    server: ApiServer,
+    closing: tokio::sync::watch::Receiver<bool>,
+    definition: Arc<Definition>,
+    path: ResourcePath,
+    query: Query,
+    headers: HeaderMap,
+    representation: Representation,
+}
+
+impl ApiServer {
+    /// The whole HTTP API. A client can call it without a socket:
+    /// `kube::Client::new(server.router(), "default")`.
+    pub fn router(&self) -> Router {
+        self.router_until(Arc::new(tokio::sync::watch::Sender::new(false)))
+    }
+
+    fn router_until(&self, closer: Arc<tokio::sync::watch::Sender<bool>>) -> Router {
+        Router::new().fallback(handle).with_state(Service {
+            server: self.clone(),
+            closing: closer.subscribe(),
+            _closer: closer,
+        })
+    }
+
+    /// Serves the HTTP API on `listener` until `shutdown` is over. Then watches end, and other
+    /// requests are finished.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let closer = Arc::new(tokio::sync::watch::Sender::new(false));
+        let router = self.router_until(closer.clone());
+        let shutdown = async move {
+            shutdown.await;
+            closer.send_replace(true);
+        };
+        axum::serve(listener, router)
+            .with_graceful_shutdown(shutdown)
+            .await
+    }
+}
+
+async fn handle(State(service): State<Service>, request: Request) -> Response {
+    match answer(service, request).await {
+        Ok(response) => response,
+        Err(status) => respond::status(&status),
+    }
+}
+
+async fn answer(service: Service, request: Request) -> Result<Response, Status> {
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(&parts.uri)?;
+    let path = Path::parse(parts.uri.path());
+    let path = match path {
+        Path::Resource(path) => path,
+        other if parts.method == Method::GET || parts.method == Method::HEAD => {
+            return discovery::answer(&service.server, &other, &parts.headers);
+        }
+        _ => return Err(not_allowed()),
+    };
+    let Some(definition) =
+        service
+            .server
+            .shared
+            .catalog
+            .served(&path.group, &path.version, &path.resource)
+    else {
+        return Err(unknown_path());
+    };
+    let representation = Media::accepted(&parts.headers)?;
+    let call = Call {
+        server: service.server,
+        closing: service.closing,
+        definition,
+        path,
+        query,
+        headers: parts.headers,
+        representation,
+    };
+    call.check_scope()?;
+    match (parts.method, call.path.name.is_some()) {
+        (Method::GET, _) if call.query.flag("watch")? || call.path.watch => watch::watch(call),
+        (Method::GET, true) => read::get(&call),
+        (Method::GET, false) => read::list(&call),
+        (Method::POST, false) => change::create(&call, &read_body(body).await?),
+        (Method::PUT, true) => change::replace(&call, &read_body(body).await?),
+        (Method::PATCH, true) => change::patch(&call, &read_body(body).await?),
+        (Method::DELETE, true) => change::delete(&call, &read_body(body).await?),
+        (Method::DELETE, false) => change::delete_collection(&call, &read_body(body).await?),
+        _ => Err(not_allowed()),
+    }
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Status> {
+    axum::body::to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|_| {
+            Status::new(
+                Reason::RequestEntityTooLarge,
+                format!("Request entity too large: limit is {BODY_BYTES_MAX}"),
+            )
+        })
+}
+
+fn unknown_path() -> Status {
+    Status::new(
+        Reason::NotFound,
+        "the server could not find the requested resource",
+    )
+}
+
+fn not_allowed() -> Status {
+    Status::new(
+        Reason::MethodNotAllowed,
+        "the server does not allow this method on the requested resource",
+    )
+}
+
+impl Call {
+    fn namespace(&self) -> &str {
+        self.path.namespace.as_deref().unwrap_or_default()
+    }
+
+    fn name(&self) -> &str {
+        self.path.name.as_deref().unwrap_or_default()
+    }
+
+    /// A namespaced object is in a namespace, others are not.
+    fn check_scope(&self) -> Result<(), Status> {
+        let in_namespace = self.path.namespace.is_some();
+        match self.definition.kind.namespaced {
+            true if !in_namespace && self.path.name.is_some() => Err(unknown_path()),
+            false if in_namespace => Err(unknown_path()),
+            _ => Ok(()),
+        }
+    }
+
+    fn header(&self, name: header::HeaderName) -> &str {
+        let value = self.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,101 @@
+//! The schemas of the built-in kinds, as Kubernetes 1.36 publishes them.
+//!
+//! `schemas/extract` writes the file they are read from. It is read when it is first needed: most
+//! of it is descriptions.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
+
+use super::{Schema, Type};
+
+static SOURCE: &str = include_str!("../../schemas/builtin.jsonl");
+const REFERENCE: &str = "#/components/schemas/";
+/// The schema of schemas refers to itself. It is checked by what reads it.
+const RECURSIVE: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
+/// All definitions as they are published, by their names.
+pub(crate) static DEFINITIONS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
+    let lines = SOURCE.lines().filter_map(|line| {
+        // Each line is `["name",{schema}]`.
+        let (name, schema) = line.strip_prefix("[\"")?.split_once("\",")?;
+        Some((name, serde_json::from_str(schema.strip_suffix(']')?).ok()?))
+    });
+    lines.collect()
+});
+
+static SCHEMAS: LazyLock<BTreeMap<&'static str, Arc<Schema>>> = LazyLock::new(|| {
+    let mut known = BTreeMap::new();
+    for name in DEFINITIONS.keys() {
+        define(name, &mut known);
+    }
+    known
+});
+
+/// The schema of a definition, such as `io.k8s.api.batch.v1.Job`.
+pub(crate) fn schema(definition: &str) -> Option<Arc<Schema>> {
+    SCHEMAS.get(definition).cloned()
+}
+
+fn define(name: &'static str, known: &mut BTreeMap<&'static str, Arc<Schema>>) -> Arc<Schema> {
+    if let Some(schema) = known.get(name) {
+        return schema.clone();
+    }
+    let mut schema = if name == RECURSIVE {
+        Schema::anything()
+    } else {
+        DEFINITIONS
+            .get(name)
+            .map_or_else(Schema::anything, |source| resolve(source, known))
+    };
+    schema.definition = Some(name);
+    if is_open(name) {
+        schema.preserves_unknown = true;
+    }
+    let schema = Arc::new(schema);
+    known.insert(name, schema.clone());
+    schema
+}
+
+/// Whether a definition takes any fields.
+fn is_open(name: &str) -> bool {
+    [".JSON", ".FieldsV1", ".RawExtension"]
+        .iter()
+        .any(|suffix| name.ends_with(suffix))
+}
+
+/// Reads a schema whose references are to other definitions.
+fn resolve(source: &'static Value, known: &mut BTreeMap<&'static str, Arc<Schema>>) -> Schema {
+    // A reference with something beside it is published as `allOf` with one member.
+    let reference = source["$ref"]
+        .as_str()
+        .or_else(|| source["allOf"][0]["$ref"].as_str());
+    if let Some(name) = reference.and_then(|reference| reference.strip_prefix(REFERENCE)) {
+        let mut schema = (*define(name, known)).clone();
+        let own = Schema::parse(source, &mut |_| Arc::default());
+        schema.patch = own.patch;
+        schema.atomic_map |= own.atomic_map;
+        return schema;
+    }
+    let mut below: Vec<(&'static Value, Arc<Schema>)> = Vec::new();
+    let children = source["properties"]
+        .as_object()
+        .into_iter()
+        .flat_map(|properties| properties.values())
+        .chain([&source["items"], &source["additionalProperties"]])
+        .filter(|child| child.is_object());
+    for child in children {
+        below.push((child, Arc::new(resolve(child, known))));
+    }
+    let mut schema = Schema::parse(source, &mut |child| {
+        let found = below.iter().find(|(known, _)| std::ptr::eq(*known, child));
+        found.map(|(_, schema)| schema.clone()).unwrap_or_default()
+    });
+    schema.default = None;
+    if source["oneOf"].is_array() {
+        schema.kind = Type::Any;
+        schema.format = "int-or-string".to_owned();
+    }
+    schema
+}
