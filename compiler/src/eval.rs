@@ -303,7 +303,8 @@ fn cel_string(text: &str) -> String {
     literal
 }
 
-fn compare(operator: Operator, left: &Value, right: &Value) -> bool {
+/// Compares two values of one type.
+pub(crate) fn compare(operator: Operator, left: &Value, right: &Value) -> bool {
     match operator {
         Operator::Equal => equal(left, right),
         Operator::NotEqual => !equal(left, right),

@@ -186,6 +186,41 @@ pub(crate) enum Target {
     },
 }
 
+impl Target {
+    /// Whether both are the same stage, item or approval.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Stage { stage, address },
+                Self::Stage {
+                    stage: other,
+                    address: other_address,
+                },
+            ) => {
+                let (left, right) = (address.as_deref(), other_address.as_deref());
+                stage == other && same_address(left.unwrap_or(&[]), right.unwrap_or(&[]))
+            }
+            (Self::Approval(approval), Self::Approval(other)) => approval == other,
+            _ => false,
+        }
+    }
+}
+
+/// Whether both addresses are surely of the same item.
+pub(crate) fn same_address(left: &[Term], right: &[Term]) -> bool {
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .all(|(left, right)| match (left, right) {
+                (Term::Value(left), Term::Value(right)) => left == right,
+                (Term::Reference(left), Term::Reference(right)) => {
+                    left.source.is_same_input(&right.source)
+                }
+                _ => false,
+            })
+}
+
 /// The end that a dependency waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum State {
@@ -402,6 +437,30 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// Whether both are the same parameter or loop variable, or the same field of it.
+    pub(crate) fn is_same_input(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Param { param, field },
+                Self::Param {
+                    param: other,
+                    field: other_field,
+                },
+            ) => param == other && field == other_field,
+            (
+                Self::Loop {
+                    variable, field, ..
+                },
+                Self::Loop {
+                    variable: other,
+                    field: other_field,
+                    ..
+                },
+            ) => variable == other && field == other_field,
+            _ => false,
+        }
+    }
+
     /// Whether it is known only while the run goes on.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {

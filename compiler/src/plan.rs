@@ -7,6 +7,9 @@ pub(crate) mod gate;
 pub(crate) mod job;
 pub(crate) mod skip;
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -56,7 +59,9 @@ pub(crate) struct Edge {
     pub to: Node,
     /// Where that is written.
     pub span: Span,
-    /// The whole of `from` must succeed, unconditionally: such edges may be reduced.
+    /// The whole of `from` must have ended, unconditionally.
+    pub whole: bool,
+    /// And it must have succeeded: such edges may be reduced.
     pub plain: bool,
 }
 
@@ -124,6 +129,27 @@ impl Dag {
         self.incoming.iter().flatten()
     }
 
+    /// Whether one node surely has ended before another starts. Takes from `visits` what it needs;
+    /// where nothing is left the answer is yes.
+    pub(crate) fn is_before(&self, first: Node, second: Node, visits: &mut usize) -> bool {
+        let mut seen = HashSet::new();
+        let mut open = vec![second];
+        while let Some(node) = open.pop() {
+            if node == first || *visits == 0 {
+                return true;
+            }
+            *visits -= 1;
+            let before = self.incoming[node].iter().filter(|edge| edge.whole);
+            let before = before.filter(|edge| self.level[edge.from] >= self.level[first]);
+            open.extend(
+                before
+                    .map(|edge| edge.from)
+                    .filter(|from| seen.insert(*from)),
+            );
+        }
+        false
+    }
+
     /// The shortest cycle of each group of nodes that wait for each other, as its edges: each edge's
     /// `from` is the next one's `to`.
     pub(crate) fn cycles(&self) -> Vec<Vec<Edge>> {
@@ -160,7 +186,7 @@ impl Dag {
         known: usize,
         visits: &mut usize,
     ) -> Option<Vec<Edge>> {
-        let mut reached: std::collections::HashMap<Node, Edge> = std::collections::HashMap::new();
+        let mut reached: HashMap<Node, Edge> = HashMap::new();
         let mut frontier = vec![start];
         let mut length = 0;
         while !frontier.is_empty() && length + 1 < known {
@@ -175,9 +201,7 @@ impl Dag {
                     if edge.from == start {
                         return Some(way_back(&reached, *edge, start));
                     }
-                    if let std::collections::hash_map::Entry::Vacant(entry) =
-                        reached.entry(edge.from)
-                    {
+                    if let Entry::Vacant(entry) = reached.entry(edge.from) {
                         entry.insert(*edge);
                         next.push(edge.from);
                     }
@@ -245,7 +269,7 @@ impl Dag {
     }
 }
 
-fn way_back(reached: &std::collections::HashMap<Node, Edge>, last: Edge, start: Node) -> Vec<Edge> {
+fn way_back(reached: &HashMap<Node, Edge>, last: Edge, start: Node) -> Vec<Edge> {
     let mut edges = vec![last];
     let mut at = last.to;
     while at != start {
@@ -276,11 +300,13 @@ fn collect_edges(
         Target::Pipeline { .. } | Target::Gate { .. } | Target::Barrier { .. } => return,
     };
     if from != to {
-        let plain = unconditional && whole && dependency.state == State::Succeeded;
+        let whole = whole && unconditional;
+        let plain = whole && dependency.state == State::Succeeded;
         edges.push(Edge {
             from,
             to,
             span: dependency.span,
+            whole,
             plain,
         });
     }

@@ -17,6 +17,7 @@ pub(crate) mod duplicate_clause;
 pub(crate) mod duplicate_item;
 pub(crate) mod duplicate_name;
 pub(crate) mod empty_fan_out;
+pub(crate) mod exclusive_clauses;
 pub(crate) mod external_resource;
 pub(crate) mod given_value;
 pub(crate) mod held_twice;
@@ -36,6 +37,7 @@ pub(crate) mod missing_param;
 pub(crate) mod mount_path;
 pub(crate) mod mounted_twice;
 pub(crate) mod never_fires;
+pub(crate) mod never_true;
 pub(crate) mod not_here;
 pub(crate) mod one_pipeline;
 pub(crate) mod out_of_range;
@@ -45,9 +47,11 @@ pub(crate) mod parallel_lease;
 pub(crate) mod plain_secret;
 pub(crate) mod quorum;
 pub(crate) mod quoting;
+pub(crate) mod repeated_dependency;
 pub(crate) mod run_and_exec;
 pub(crate) mod run_time_value;
 pub(crate) mod self_dependency;
+pub(crate) mod shared_workspace;
 pub(crate) mod shell_expansion;
 pub(crate) mod template_recursion;
 pub(crate) mod too_many_permits;
@@ -77,6 +81,10 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
     image_tag::check(pipeline, diagnostics);
     too_many_permits::check(pipeline, diagnostics);
     long_timeout::check(pipeline, diagnostics);
+    exclusive_clauses::check(pipeline, diagnostics);
+    repeated_dependency::check(pipeline, diagnostics);
+    never_true::check(pipeline, diagnostics);
+    shared_workspace::check(pipeline, dag, diagnostics);
 }
 
 /// The rules about the items and names of one run.

@@ -10,7 +10,7 @@ use super::{Read, Resolver, Scope, Signature, Time, name};
 use crate::eval::Values;
 use crate::limits::ITEMS_MAX;
 use crate::pipeline::{
-    Dependency, Hold, Item, Loop, Setting, Source, Stage, State, Target, Term, When,
+    Dependency, Hold, Item, Loop, Setting, Source, Stage, State, Target, Term, When, same_address,
 };
 use crate::plan::job::key;
 use crate::rules;
@@ -528,9 +528,7 @@ impl<'a> Resolver<'a> {
                 stage: *stage,
                 address,
             };
-            let known = after
-                .iter()
-                .any(|dependency| same_target(&dependency.target, &target));
+            let known = after.iter().any(|dependency| dependency.target.is(&target));
             if !known {
                 after.push(Dependency {
                     target,
@@ -589,50 +587,6 @@ fn cover(after: &[Dependency], stage: usize, address: &[Term]) -> Cover {
         };
     }
     found
-}
-
-fn same_target(left: &Target, right: &Target) -> bool {
-    match (left, right) {
-        (
-            Target::Stage { stage, address },
-            Target::Stage {
-                stage: other,
-                address: other_address,
-            },
-        ) => {
-            stage == other
-                && same_address(
-                    address.as_deref().unwrap_or_default(),
-                    other_address.as_deref().unwrap_or_default(),
-                )
-        }
-        _ => false,
-    }
-}
-
-fn same_address(left: &[Term], right: &[Term]) -> bool {
-    left.len() == right.len()
-        && left
-            .iter()
-            .zip(right)
-            .all(|(left, right)| match (left, right) {
-                (Term::Value(left), Term::Value(right)) => left == right,
-                (Term::Reference(left), Term::Reference(right)) => {
-                    match (&left.source, &right.source) {
-                        (
-                            Source::Loop { variable, .. },
-                            Source::Loop {
-                                variable: other, ..
-                            },
-                        ) => variable == other,
-                        (Source::Param { param, .. }, Source::Param { param: other, .. }) => {
-                            param == other
-                        }
-                        _ => false,
-                    }
-                }
-                _ => false,
-            })
 }
 
 fn loops_span(variables: &[ast::Loop]) -> Span {
