@@ -8,6 +8,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 
 use super::bench::{api, create, job, options, until, until_condition, until_logged};
@@ -168,6 +171,35 @@ async fn a_job_that_others_write_to_all_the_time_runs_as_if_they_did_not() {
     writer.await.unwrap();
     assert_eq!(counters(&done)["succeeded"], 8);
     assert_eq!(Cluster::new(api.clone()).list::<Pod>().0.len(), 8);
+    runner.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_client_of_the_http_api_runs_a_job() {
+    let api = api();
+    let (runner, folder) = start(&api);
+    let client = kube::Client::new(api.router(), "default");
+    let jobs: Api<Job> = Api::default_namespaced(client.clone());
+    let object = job("j", "touch ran", json!({"suspend": true}));
+    let object = serde_json::from_value(object).unwrap();
+    jobs.create(&PostParams::default(), &object).await.unwrap();
+    let resume = Patch::Merge(json!({"spec": {"suspend": false}}));
+    jobs.patch("j", &PatchParams::default(), &resume)
+        .await
+        .unwrap();
+    let complete = await_condition(jobs, "j", conditions::is_job_completed());
+    let done = complete.await.unwrap().unwrap();
+    assert_eq!(counters(&done)["succeeded"], 1);
+    assert!(folder.path().join("ran").exists());
+
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    let of_job = ListParams::default().labels("batch.kubernetes.io/job-name=j");
+    let pods = pods.list(&of_job).await.unwrap().items;
+    let phases: Vec<_> = pods
+        .iter()
+        .map(|pod| pod.status.as_ref().unwrap().phase.as_deref())
+        .collect();
+    assert_eq!(phases, [Some("Succeeded")]);
     runner.shutdown(Duration::ZERO).await;
 }
 
