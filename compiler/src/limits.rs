@@ -22,6 +22,8 @@ pub(crate) const SLUG_MIN: usize = 8;
 pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Interpolations in one text: each may stand for a value of the largest size.
 pub(crate) const TEXT_REFERENCES_MAX: usize = 1_000;
+/// Environment variables, labels or annotations of one stage: an exec call has to take them all.
+pub(crate) const ENTRIES_MAX: usize = 1_000;
 /// Bytes of what one stage says in its body, so that no Job grows beyond what an API server takes.
 pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of all Jobs' bodies together, so that a small file can't ask for unlimited output.

@@ -4,7 +4,6 @@
 //! What enters: nothing but what `resolve` puts together. What leaves: plain data. What must never
 //! happen here: a name that is still text, unless it is the name of something in the cluster.
 
-use indexmap::IndexMap;
 use konductor_api::LedgerKind;
 use konductor_dsl::Span;
 use konductor_dsl::ast::YamlKind;
@@ -248,7 +247,7 @@ pub(crate) struct Hold {
 /// A scalar that an attribute takes: written as a literal, or as a parameter or loop variable.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    pub term: Term,
+    pub term: Box<Term>,
     pub span: Span,
 }
 
@@ -257,7 +256,7 @@ pub(crate) struct Setting {
 pub(crate) struct Body {
     pub action: Option<Action>,
     pub image: Option<Text>,
-    pub env: IndexMap<String, EnvValue>,
+    pub env: Entries<EnvValue>,
     pub outputs: Vec<Output>,
     pub retries: Option<Setting>,
     pub timeout: Option<Setting>,
@@ -268,9 +267,9 @@ pub(crate) struct Body {
     pub service_account: Option<Text>,
     pub priority_class: Option<Text>,
     pub queue: Option<Text>,
-    pub labels: IndexMap<String, Text>,
-    pub annotations: IndexMap<String, Text>,
-    pub node_selector: IndexMap<String, Text>,
+    pub labels: Entries<Text>,
+    pub annotations: Entries<Text>,
+    pub node_selector: Entries<Text>,
     pub tolerations: Option<Vec<Toleration>>,
     /// In the order in which they are merged.
     pub passthrough: Vec<Passthrough>,
@@ -341,6 +340,48 @@ impl Passthrough {
             let is_main = matches!(container.get("name"), Some(Node::Json(name)) if name == "main");
             is_main && container.get("image").is_some()
         })
+    }
+}
+
+/// Named values in the order in which they were first given. A stage has a handful of each kind, and
+/// most have none.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries<T>(Vec<(String, T)>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Entries<T> {
+    /// Sets a value; one of the same name is replaced in its place.
+    pub(crate) fn set(&mut self, name: String, value: T) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Sets all of another's values.
+    pub(crate) fn extend(&mut self, others: Self) {
+        if self.0.is_empty() {
+            *self = others;
+            return;
+        }
+        for (name, value) in others.0 {
+            self.set(name, value);
+        }
+    }
+
+    /// Names and values, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The values, in order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, value)| value)
     }
 }
 

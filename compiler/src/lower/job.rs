@@ -18,7 +18,7 @@ use super::passthrough;
 use super::{role, run_labels};
 use crate::eval::Values;
 use crate::manifest::Manifests;
-use crate::pipeline::{Action, Body, Stage};
+use crate::pipeline::{Action, Body, Entries, Stage};
 use crate::plan::job::JobPlan;
 
 /// Where a container leaves its outputs; kubelet stores what is there as its last words.
@@ -195,7 +195,7 @@ fn container(
             .map(|word| environment.argument(word))
             .collect(),
     });
-    for (name, value) in &body.env {
+    for (name, value) in body.env.iter() {
         environment.own(name, value);
     }
     let mut variables = std::mem::take(&mut environment.variables);
@@ -305,12 +305,9 @@ fn labels(
     labels
 }
 
-fn texts(
-    values: Values<'_>,
-    map: &indexmap::IndexMap<String, crate::pipeline::Text>,
-) -> BTreeMap<String, String> {
+fn texts(values: Values<'_>, map: &Entries<crate::pipeline::Text>) -> BTreeMap<String, String> {
     map.iter()
-        .filter_map(|(name, text)| Some((name.clone(), values.text(text)?)))
+        .filter_map(|(name, text)| Some((name.to_owned(), values.text(text)?)))
         .collect()
 }
 

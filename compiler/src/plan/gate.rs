@@ -1,6 +1,7 @@
 //! The Gates of a run: one for each distinct set of dependencies.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use konductor_api::limits::GATE_CONDITIONS_MAX;
 use konductor_api::{ConditionKind, ConditionState, Duration, GateCondition};
@@ -16,7 +17,7 @@ use crate::pipeline::{Dependency, Expr, Pipeline, Source, State, Target, Term, W
 #[derive(Debug)]
 pub(crate) struct GatePlan {
     pub name: String,
-    pub key: GateKey,
+    pub key: Arc<GateKey>,
 }
 
 /// What tells one Gate from another.
@@ -133,7 +134,7 @@ struct Planner<'a> {
     jobs: &'a Jobs,
     skips: &'a Skips,
     gates: Gates,
-    by_key: HashMap<GateKey, usize>,
+    by_key: HashMap<Arc<GateKey>, usize>,
     names: HashSet<String>,
     external_by_key: HashMap<String, usize>,
     stage_barriers: Vec<bool>,
@@ -370,7 +371,8 @@ impl Planner<'_> {
             unique = format!("{unique}-{}", short_hash(&format!("{key:?}")));
         }
         let index = self.gates.list.len();
-        self.by_key.insert(key.clone(), index);
+        let key = Arc::new(key);
+        self.by_key.insert(Arc::clone(&key), index);
         self.gates.list.push(GatePlan { name: unique, key });
         index
     }

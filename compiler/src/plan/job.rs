@@ -64,8 +64,8 @@ impl Jobs {
     pub(crate) fn of(pipeline: &Pipeline, run: &str, skips: &Skips) -> Result<Self, Vec<Problem>> {
         let addressed = addressed_stages(pipeline);
         let mut planner = Planner {
-            list: Vec::new(),
-            names: HashSet::new(),
+            list: Vec::with_capacity(pipeline.stages.len()),
+            names: HashSet::with_capacity(pipeline.stages.len()),
             problems: Vec::new(),
         };
         let shapes: Vec<Shape> = pipeline

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use indexmap::IndexMap;
 use konductor_dsl::{Span, ast};
 
 use super::declare::Once;
+use super::template::uses_any;
 use super::term::Use;
 use super::{Resolver, Scope, Time};
-use crate::limits::RETRIES_MAX;
-use crate::pipeline::{Action, Body, EnvValue, Mount, Output, Piece, Text, Toleration};
+use crate::limits::{ENTRIES_MAX, RETRIES_MAX};
+use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Piece, Text, Toleration};
 use crate::rules;
 use crate::value::Type;
 
@@ -77,15 +77,22 @@ impl<'a> Resolver<'a> {
 
     /// The bodies that a stage is made of: the defaults', its own, and what they use.
     fn all_bodies(&mut self, stage: &'a ast::Stage) -> Vec<&'a ast::Body> {
-        let mut bodies = Vec::new();
+        let mut bodies = Vec::with_capacity(2);
         for body in self.defaults.clone().into_iter().chain([&stage.body]) {
-            bodies.extend(self.layers(body).bodies());
+            if uses_any(body) {
+                bodies.extend(self.layers(body).bodies());
+            } else {
+                bodies.push(body);
+            }
         }
         bodies
     }
 
     /// The workspaces that a stage mounts, before its texts are looked at.
     pub(super) fn mounted(&mut self, stage: &'a ast::Stage) -> Vec<usize> {
+        if self.workspaces.is_empty() {
+            return Vec::new();
+        }
         let bodies = self.all_bodies(stage);
         let items = bodies.into_iter().flat_map(|body| &body.items);
         items
@@ -228,8 +235,8 @@ impl<'a> Resolver<'a> {
         Some(text)
     }
 
-    fn env(&mut self, value: &'a ast::Value, scope: Scope<'_>) -> IndexMap<String, EnvValue> {
-        let mut env = IndexMap::new();
+    fn env(&mut self, value: &'a ast::Value, scope: Scope<'_>) -> Entries<EnvValue> {
+        let mut env = Entries::default();
         for entry in self.map_entries(value) {
             let key = &entry.key;
             if let Some(problem) = rules::bad_key::env(key) {
@@ -246,7 +253,9 @@ impl<'a> Resolver<'a> {
                 self.diagnostics
                     .extend(rules::plain_secret::check(key, text));
             }
-            env.extend(found.map(|found| (key.text.clone(), found)));
+            if let Some(found) = found {
+                env.set(key.text.clone(), found);
+            }
         }
         env
     }
@@ -276,13 +285,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Labels or annotations.
-    fn metadata(
-        &mut self,
-        value: &'a ast::Value,
-        scope: Scope<'_>,
-        what: &str,
-    ) -> IndexMap<String, Text> {
-        let mut map = IndexMap::new();
+    fn metadata(&mut self, value: &'a ast::Value, scope: Scope<'_>, what: &str) -> Entries<Text> {
+        let mut map = Entries::default();
         for entry in self.map_entries(value) {
             if let Some(problem) = rules::bad_key::metadata(&entry.key, what) {
                 self.report(problem);
@@ -302,7 +306,7 @@ impl<'a> Resolver<'a> {
                 self.report(problem);
                 continue;
             }
-            map.insert(entry.key.text.clone(), text);
+            map.set(entry.key.text.clone(), text);
         }
         map
     }
@@ -313,6 +317,10 @@ impl<'a> Resolver<'a> {
             self.report(rules::wrong_type::no_map(value.span()));
             return Vec::new();
         };
+        if map.entries.len() > ENTRIES_MAX {
+            self.report(rules::large_body::of_entries(map.span, map.entries.len()));
+            return Vec::new();
+        }
         let mut seen: HashMap<&str, Span> = HashMap::new();
         let mut entries = Vec::with_capacity(map.entries.len());
         for entry in &map.entries {

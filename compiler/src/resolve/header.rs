@@ -491,6 +491,9 @@ impl<'a> Resolver<'a> {
 
     /// A use of an output waits for its stage, where no clause of the author's does.
     pub(super) fn add_reads(&mut self, after: &mut Vec<Dependency>) {
+        if self.reads.is_empty() {
+            return;
+        }
         let written = after.clone();
         for Read { reference, in_when } in std::mem::take(&mut self.reads) {
             let Source::Output {

@@ -49,7 +49,7 @@ impl<'a> Resolver<'a> {
     /// A duration of a second or more.
     pub(super) fn duration(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Setting> {
         let setting = self.setting(value, &Type::Duration, scope)?;
-        if let crate::pipeline::Term::Value(Value::Duration(millis)) = setting.term
+        if let crate::pipeline::Term::Value(Value::Duration(millis)) = *setting.term
             && millis < 1_000
         {
             self.report(rules::out_of_range::short_duration(setting.span));

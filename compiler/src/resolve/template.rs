@@ -100,6 +100,9 @@ impl<'a> Resolver<'a> {
 
     /// Resolves a body with all that it uses: what is used is laid first, in order.
     pub(super) fn merged(&mut self, body: &'a ast::Body, scope: Scope<'_>) -> Body {
+        if !uses_any(body) {
+            return self.layer(body, scope);
+        }
         let layers = self.layers(body);
         let mut arguments: Vec<Option<Vec<Argument>>> = Vec::with_capacity(layers.list.len());
         for layer in &layers.list {
@@ -208,6 +211,13 @@ impl<'a> Resolver<'a> {
             self.reads.clear();
         }
     }
+}
+
+/// Whether a body uses a template: most do not.
+pub(super) fn uses_any(body: &ast::Body) -> bool {
+    body.items
+        .iter()
+        .any(|item| matches!(item, ast::BodyItem::Use { .. }))
 }
 
 /// The use by which a template is already around a layer.

@@ -90,7 +90,7 @@ impl Resolver<'_> {
     ) -> Option<Setting> {
         let term = self.term(value, wished, scope, Time::Compile)?;
         Some(Setting {
-            term,
+            term: Box::new(term),
             span: value.span(),
         })
     }

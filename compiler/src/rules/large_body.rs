@@ -4,7 +4,8 @@ use konductor_dsl::{Code, Diagnostic, Span};
 
 use crate::eval::Values;
 use crate::limits::{
-    BODY_BYTES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, TEXT_REFERENCES_MAX, VALUE_BYTES_MAX, WHEN_MAX,
+    BODY_BYTES_MAX, ENTRIES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, TEXT_REFERENCES_MAX,
+    VALUE_BYTES_MAX, WHEN_MAX,
 };
 use crate::pipeline::{Action, EnvValue, Name, Pipeline, Source, Stage, Text};
 use crate::plan::Plan;
@@ -97,6 +98,13 @@ pub(crate) fn of_text(span: Span, references: usize, length: usize) -> Diagnosti
     };
     Diagnostic::error(Code::K0505, span, message)
         .help("put long scripts into the image, and share large values through a workspace")
+}
+
+/// A map with too many entries.
+pub(crate) fn of_entries(span: Span, count: usize) -> Diagnostic {
+    let message = format!("{count} entries are too many: at most {ENTRIES_MAX}");
+    Diagnostic::error(Code::K0505, span, message)
+        .help("put them into a file in the image, or into a ConfigMap that the stage mounts")
 }
 
 fn report(name: &Name, count: usize, max: usize, what: &str) -> Diagnostic {

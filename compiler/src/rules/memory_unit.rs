@@ -7,7 +7,7 @@ use crate::value::Value;
 
 /// `memory = 500m`, which Kubernetes reads as half a byte.
 pub(crate) fn check(memory: &Setting) -> Option<Diagnostic> {
-    let Term::Value(Value::Quantity(text)) = &memory.term else {
+    let Term::Value(Value::Quantity(text)) = &*memory.term else {
         return None;
     };
     let digits = text.strip_suffix('m')?;
