@@ -76,6 +76,12 @@ pub(crate) async fn apply(
         .await
 }
 
+/// A schedule's objects run a koncli that knows slots, which this one does not.
+pub(crate) fn schedule() -> Failure {
+    Failure::usage("this version does not install schedules")
+        .help("start one run now, by a name: --run NAME")
+}
+
 fn hash(job: &k8s_openapi::api::batch::v1::Job) -> Option<&String> {
     job.metadata
         .annotations
@@ -97,6 +103,11 @@ impl Applier<'_> {
             Object::PersistentVolumeClaim(claim) => self.create(&*claim, |_, _| true).await?.1,
             Object::Semaphore(one) => self.share(&one, |a, b| a.spec == b.spec).await?,
             Object::Lease(one) => self.share(&one, |a, b| a.spec == b.spec).await?,
+            Object::ConfigMap(_)
+            | Object::ServiceAccount(_)
+            | Object::Role(_)
+            | Object::RoleBinding(_)
+            | Object::CronJob(_) => return Err(schedule()),
         })
     }
 

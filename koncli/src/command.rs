@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::{Arguments, Command, Format, Global, Pipeline};
-use crate::exit::{Failure, INTERRUPTED, USAGE};
+use crate::exit::{Failure, INTERRUPTED};
 use crate::{apply, cluster, load, output};
 
 /// Executes a command. Ctrl-C drops what it was waiting for, which gives back what it asked for.
@@ -96,7 +96,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
 
 fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
     let compiled = load::compiled(pipeline, global.namespace.clone())?;
-    let manifests = compiled.manifests.ok_or_else(|| Failure::silent(USAGE))?;
+    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let mut out = Vec::new();
     match global.output {
         None | Some(Format::Yaml) => manifests.write_yaml(&mut out)?,
@@ -122,7 +122,7 @@ async fn apply_run(
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()))?;
-    let manifests = compiled.manifests.ok_or_else(|| Failure::silent(USAGE))?;
+    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let counts = std::sync::Mutex::new([0_usize; 3]);
     apply::apply(&client, &manifests, |kind, name, applied| {
         let mut counts = counts

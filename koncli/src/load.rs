@@ -19,14 +19,9 @@ pub(crate) fn compiled(
     let sources = sources(&pipeline.file)?;
     let reader = Imports::of(&pipeline.file);
     let read = |path: &str| reader.read(path);
-    let options = Options {
-        run: pipeline.run.clone(),
-        namespace,
-        set: pipeline.params.set.clone(),
-        params: parameters(&pipeline.params)?,
-        read_import: &read,
-        ..Options::at(jiff::Timestamp::now())
-    };
+    let mut options = options(&pipeline.params, &read)?;
+    options.run = pipeline.run.clone();
+    options.namespace = namespace;
     let compiled = compile(sources, &options);
     diagnostics::tell(&compiled);
     if compiled.has_errors() {
@@ -40,13 +35,18 @@ pub(crate) fn checked(file: &Path, params: &Params) -> Result<Compiled, Failure>
     let sources = sources(file)?;
     let reader = Imports::of(file);
     let read = |path: &str| reader.read(path);
-    let options = Options {
-        set: params.set.clone(),
-        params: parameters(params)?,
-        read_import: &read,
-        ..Options::at(jiff::Timestamp::now())
-    };
-    Ok(check(sources, &options))
+    Ok(check(sources, &options(params, &read)?))
+}
+
+fn options<'a>(
+    params: &Params,
+    read: &'a dyn Fn(&str) -> Result<String, String>,
+) -> Result<Options<'a>, Failure> {
+    let mut options = Options::at(jiff::Timestamp::now());
+    options.set = params.set.clone();
+    options.params = parameters(params)?;
+    options.read_import = read;
+    Ok(options)
 }
 
 fn sources(file: &Path) -> Result<Sources, Failure> {

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::status::around;
 use crate::arguments::{Global, Pipeline};
-use crate::exit::{FAILED, Failure, INTERRUPTED, USAGE};
+use crate::exit::{FAILED, Failure, INTERRUPTED};
 use crate::progress::Progress;
 use crate::view::{State, run_ended, state, title, view};
 use crate::{apply, load, output};
@@ -50,7 +50,7 @@ pub(crate) async fn run(
         super::operator::log(global.verbose);
     }
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()))?;
-    let manifests = compiled.manifests.ok_or_else(|| Failure::silent(USAGE))?;
+    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
     let local = Local::start(folder.path(), &working_folder(&pipeline.file), jobs).await?;
     let outcome = tokio::select! {
