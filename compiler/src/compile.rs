@@ -81,8 +81,7 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     // One place can be looked at once for each stage that it is about.
     diagnostics.dedup();
     let mut manifests = manifests.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
-    let is_schedule =
-        |all: &mut Manifests| options.run.is_none() && all.pipeline.schedule.is_some();
+    let is_schedule = |all: &mut Manifests| options.installs() && all.pipeline.schedule.is_some();
     let scheduled = manifests.take_if(is_schedule);
     let schedule = scheduled.and_then(|all| schedule(&all, &sources, options));
     Compiled {
@@ -132,10 +131,11 @@ fn back(
     options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Manifests> {
-    let run = match (&pipeline.schedule, &options.run) {
+    let run = if options.installs() && pipeline.schedule.is_some() {
         // Every slot's name must fit: minutes since 1970 have eight digits until 2160.
-        (Some(_), None) => format!("{}-00000000", pipeline.name.text),
-        _ => options.run_name(&pipeline.name.text),
+        format!("{}-00000000", pipeline.name.text)
+    } else {
+        options.run_name(&pipeline.name.text)
     };
     if !name::is_object_name(&run) {
         diagnostics.push(rules::long_name::of_run(&pipeline, &run));

@@ -16,6 +16,8 @@ pub(crate) type ReadImport<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 pub struct Options<'a> {
     /// The run's name (`--run`); without it, the pipeline's.
     pub run: Option<String>,
+    /// One run, also where the pipeline has a schedule and no run is named.
+    pub once: bool,
     /// The namespace that objects are given; without it they name none.
     pub namespace: Option<String>,
     /// `--set NAME=TEXT`, in order; of two for one parameter the last counts. The text is read by
@@ -38,6 +40,7 @@ impl Options<'_> {
     pub fn at(now: Timestamp) -> Self {
         Self {
             run: None,
+            once: false,
             namespace: None,
             set: Vec::new(),
             params: Map::new(),
@@ -46,6 +49,11 @@ impl Options<'_> {
             read_import: &|_| Err("imports can't be read here".to_owned()),
             check: false,
         }
+    }
+
+    /// Whether a pipeline's schedule is to be installed, where it has one.
+    pub(crate) fn installs(&self) -> bool {
+        self.run.is_none() && !self.once
     }
 
     /// The run's name.
@@ -58,6 +66,7 @@ impl fmt::Debug for Options<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Options")
             .field("run", &self.run)
+            .field("once", &self.once)
             .field("namespace", &self.namespace)
             .field("set", &self.set)
             .field("params", &self.params)

@@ -75,8 +75,6 @@ struct Resolver<'a> {
     used: Used,
     /// The outputs that the stage at hand reads.
     reads: Vec<Read>,
-    /// Of a Job's spec, once something is checked against it.
-    schema: Option<serde_json::Value>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -176,7 +174,6 @@ impl<'a> Resolver<'a> {
             defaults: defaults.collect(),
             used: Used::default(),
             reads: Vec::new(),
-            schema: None,
             diagnostics,
         }
     }

@@ -3,6 +3,11 @@
 //! The text is parsed with a mark for each `${…}`, and values are put in afterwards: no value can
 //! change what the YAML says.
 
+use std::sync::LazyLock;
+
+use k8s_openapi::api::batch::v1::JobSpec;
+use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::schemars::SchemaGenerator;
 use konductor_dsl::{Span, ast};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -17,6 +22,21 @@ use crate::value::Type;
 /// Around the number of a hole, while the YAML is parsed: characters for private use, which stand
 /// for nothing.
 const MARKS: (char, char) = ('\u{e000}', '\u{e001}');
+
+/// What Kubernetes takes: of a PodSpec, and of a Job from `spec:` down. Made when it is first needed.
+static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
+    let mut generator = SchemaGenerator::default();
+    let pod = generator.subschema_for::<PodSpec>().to_value();
+    let spec = generator.subschema_for::<JobSpec>().to_value();
+    let definitions = generator.take_definitions(true);
+    serde_json::json!({
+        "properties": {
+            "pod": pod,
+            "job": {"type": "object", "properties": {"spec": spec}},
+        },
+        "$defs": definitions,
+    })
+});
 
 impl Resolver<'_> {
     /// Reads and checks `pod """…"""` or `job """…"""`.
@@ -43,44 +63,20 @@ impl Resolver<'_> {
                 return None;
             }
         };
-        let schema = self.schema().clone();
-        let definitions = schema.get("$defs").cloned().unwrap_or_default();
-        let whole = match kind {
-            ast::YamlKind::Job => serde_json::json!({
-                "type": "object",
-                "properties": {"spec": schema},
-            }),
-            ast::YamlKind::Pod => serde_json::json!({
-                "$ref": "#/$defs/io.k8s.api.core.v1.PodSpec",
-            }),
+        let (whole, path) = match kind {
+            ast::YamlKind::Job => (&SCHEMA["properties"]["job"], ""),
+            ast::YamlKind::Pod => (&SCHEMA["properties"]["pod"], "spec.template.spec"),
         };
         let told = self.diagnostics.len();
         let mut walk = Walk {
             marked: &marked,
-            definitions: &definitions,
             resolver: self,
         };
-        let path = if kind == ast::YamlKind::Pod {
-            "spec.template.spec"
-        } else {
-            ""
-        };
-        let root = walk.node(&root, &whole, path, text.span);
+        let root = walk.node(&root, whole, path, text.span);
         (self.diagnostics.len() == told).then_some(Passthrough {
             kind,
             root,
             span: text.span,
-        })
-    }
-
-    /// The schema of a Job's spec, made once.
-    fn schema(&mut self) -> &Json {
-        self.schema.get_or_insert_with(|| {
-            let settings = k8s_openapi::schemars::generate::SchemaSettings::default();
-            let generator = settings.into_generator();
-            generator
-                .into_root_schema_for::<k8s_openapi::api::batch::v1::JobSpec>()
-                .into()
         })
     }
 
@@ -298,24 +294,23 @@ impl<'de> Visitor<'de> for KindVisitor {
 /// A walk through YAML and its schema at once.
 struct Walk<'w, 'r, 'a> {
     marked: &'w Marked,
-    definitions: &'w Json,
     resolver: &'r mut Resolver<'a>,
 }
 
 impl Walk<'_, '_, '_> {
     /// Checks a node; what is wrong is told, and the node is then of no use.
-    fn node(&mut self, parsed: &Parsed, schema: &Json, path: &str, at: Span) -> Node {
-        let (schema, name) = self.resolved(schema);
+    fn node(&mut self, parsed: &Parsed, schema: &'static Json, path: &str, at: Span) -> Node {
+        let (schema, name) = resolved(schema);
         let wanted = schema.get("type").and_then(Json::as_str);
         match (&parsed.value, wanted) {
             (Kind::Map(members), Some("object") | None) => {
-                self.map(members, &schema, &name, path, at)
+                self.map(members, schema, name, path, at)
             }
             (Kind::List(items), Some("array")) => {
-                let item = schema.get("items").cloned().unwrap_or_default();
+                let item = schema.get("items").unwrap_or(&Json::Null);
                 let items = items.iter().map(|parsed| {
                     let at = self.marked.place(parsed.at);
-                    self.node(parsed, &item, path, at)
+                    self.node(parsed, item, path, at)
                 });
                 Node::List(items.collect())
             }
@@ -331,20 +326,10 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    /// A schema behind its references, and the name it has there.
-    fn resolved(&self, schema: &Json) -> (Json, String) {
-        let reference = schema.get("$ref").and_then(Json::as_str);
-        let name = reference.and_then(|reference| reference.strip_prefix("#/$defs/"));
-        match name.and_then(|name| Some((self.definitions.get(name)?, name))) {
-            Some((found, name)) => (found.clone(), name.to_owned()),
-            None => (schema.clone(), String::new()),
-        }
-    }
-
     fn map(
         &mut self,
         members: &[(Spanned<String>, Parsed)],
-        schema: &Json,
+        schema: &'static Json,
         name: &str,
         path: &str,
         at: Span,
@@ -432,6 +417,14 @@ impl Walk<'_, '_, '_> {
         self.resolver
             .report(rules::kube_value::wrong(span, wanted.unwrap_or("scalar")));
     }
+}
+
+/// A schema behind its reference, and the name it has there.
+fn resolved(schema: &'static Json) -> (&'static Json, &'static str) {
+    let reference = schema.get("$ref").and_then(Json::as_str);
+    let name = reference.and_then(|reference| reference.strip_prefix("#/$defs/"));
+    let found = name.and_then(|name| Some((SCHEMA["$defs"].get(name)?, name)));
+    found.unwrap_or((schema, ""))
 }
 
 /// Why a field can't be set: the compiler sets it.
