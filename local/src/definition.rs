@@ -242,7 +242,7 @@ impl Definition {
     pub(crate) fn validate_create(&self, value: &Value) -> Vec<Cause> {
         match &self.nature {
             Nature::Builtin(rules) => (rules.validate)(value),
-            Nature::Custom(_) => Vec::new(),
+            Nature::Custom(custom) => custom.validate_create(self, value),
         }
     }
 
@@ -262,15 +262,18 @@ impl Definition {
                 causes.extend((rules.validate_update)(value, old));
                 causes
             }
-            (Nature::Custom(_), _) => Vec::new(),
+            (Nature::Custom(custom), _) => custom.validate_update(self, value, old, subresource),
         }
     }
 
-    /// Fills in what the schema has defaults for by now, as on every read of the real store.
-    pub(crate) fn fill_defaults(&self, value: &mut Value) {
-        if matches!(self.nature, Nature::Custom(_)) {
-            defaults::fill(value, &self.schema);
+    /// The object as a read of the real store gives it: with what the schema has defaults for.
+    pub(crate) fn as_read(&self, value: &Value) -> Option<Value> {
+        if matches!(self.nature, Nature::Builtin(_)) {
+            return None;
         }
+        let mut filled = value.clone();
+        defaults::fill(&mut filled, &self.schema);
+        (filled != *value).then_some(filled)
     }
 
     /// The object as this version serves it.

@@ -66,6 +66,11 @@ impl Path {
         )
     }
 
+    /// A value that is too much to show.
+    pub(crate) fn omitted(&self, why: impl AsRef<str>) -> Cause {
+        self.cause("FieldValueInvalid", "Invalid value", None, why.as_ref())
+    }
+
     pub(crate) fn type_invalid(&self, value: impl Into<Value>, why: impl AsRef<str>) -> Cause {
         self.cause(
             "FieldValueTypeInvalid",

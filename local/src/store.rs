@@ -24,6 +24,9 @@ pub(crate) struct Version {
     pub(crate) value: Arc<Value>,
     pub(crate) managed: Managed,
     pub(crate) revision: u64,
+    /// Whether the object is shown with more than was written, so that writing what is shown is a
+    /// change.
+    pub(crate) stale: bool,
 }
 
 /// An object that is to become a version.
@@ -31,6 +34,7 @@ pub(crate) struct Version {
 pub(crate) struct Draft {
     pub(crate) value: Value,
     pub(crate) managed: Managed,
+    pub(crate) stale: bool,
 }
 
 /// What a write did.
@@ -330,6 +334,21 @@ impl Store {
         }
     }
 
+    /// Shows the objects of a resource in another way from now on, without a write.
+    pub(crate) fn refresh(&self, resource: &Resource, read: impl Fn(&Value) -> Option<Value>) {
+        let mut tables = self.lock();
+        for version in tables.table(resource).objects.values_mut() {
+            if let Some(value) = read(&version.value) {
+                *version = Arc::new(Version {
+                    value: Arc::new(value),
+                    managed: version.managed.clone(),
+                    revision: version.revision,
+                    stale: true,
+                });
+            }
+        }
+    }
+
     /// Every change since the start, where that is kept.
     pub(crate) fn history(&self) -> Vec<Arc<Change>> {
         self.lock().history.clone().unwrap_or_default()
@@ -428,6 +447,7 @@ impl Tables {
             value: Arc::new(draft.value),
             managed: draft.managed,
             revision,
+            stale: draft.stale,
         });
         let change = Arc::new(Change {
             resource: resource.clone(),
@@ -462,6 +482,7 @@ impl Draft {
         Self {
             value: version.map_or(Value::Null, |version| (*version.value).clone()),
             managed: version.map_or_else(Managed::default, |version| version.managed.clone()),
+            stale: false,
         }
     }
 }

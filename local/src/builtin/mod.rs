@@ -1,10 +1,19 @@
 //! The kinds that every cluster has, as far as they are served here.
 
+pub(crate) mod core;
+mod cron_job;
+mod job;
+mod job_status;
+mod pod;
+mod pod_defaults;
 pub(crate) mod pod_status;
+mod policy;
 pub(crate) mod print;
+mod schedule;
 
 use serde_json::{Value, json};
 
+use crate::custom::crd;
 use crate::definition::{Definition, NO_RULES, Nature};
 use crate::kind::{self, Kind};
 use crate::names::NameRule;
@@ -81,6 +90,7 @@ pub(crate) fn definitions() -> Vec<Definition> {
         Definition {
             create_on_update: true,
             unconditional_update: false,
+            nature: Nature::Builtin(core::LEASE),
             ..plain(
                 kind::COORDINATION_LEASE,
                 "io.k8s.api.coordination.v1.Lease",
@@ -94,6 +104,7 @@ pub(crate) fn definitions() -> Vec<Definition> {
         permission(kind::CLUSTER_ROLE_BINDING, "clusterrolebinding"),
         Definition {
             categories: strings(&["api-extensions"]),
+            nature: Nature::Builtin(crd::RULES),
             has_status: true,
             has_generation: true,
             unconditional_update: false,
@@ -129,6 +140,7 @@ fn core() -> Vec<Definition> {
             returns_deleted: true,
             deletes_collections: false,
             selectable: strings(&["status.phase"]),
+            nature: Nature::Builtin(core::NAMESPACE),
             ..plain(
                 kind::NAMESPACE,
                 "io.k8s.api.core.v1.Namespace",
@@ -151,16 +163,21 @@ fn core() -> Vec<Definition> {
                 "status.podIP",
                 "status.nominatedNodeName",
             ]),
+            nature: Nature::Builtin(pod::RULES),
             ..plain(kind::POD, "io.k8s.api.core.v1.Pod", "pod", &["po"])
         },
-        plain(
-            kind::CONFIG_MAP,
-            "io.k8s.api.core.v1.ConfigMap",
-            "configmap",
-            &["cm"],
-        ),
+        Definition {
+            nature: Nature::Builtin(core::CONFIG_MAP),
+            ..plain(
+                kind::CONFIG_MAP,
+                "io.k8s.api.core.v1.ConfigMap",
+                "configmap",
+                &["cm"],
+            )
+        },
         Definition {
             selectable: strings(&["type"]),
+            nature: Nature::Builtin(core::SECRET),
             ..plain(kind::SECRET, "io.k8s.api.core.v1.Secret", "secret", &[])
         },
         Definition {
@@ -175,6 +192,7 @@ fn core() -> Vec<Definition> {
         Definition {
             has_status: true,
             returns_deleted: true,
+            nature: Nature::Builtin(core::PERSISTENT_VOLUME_CLAIM),
             ..plain(
                 kind::PERSISTENT_VOLUME_CLAIM,
                 "io.k8s.api.core.v1.PersistentVolumeClaim",
@@ -207,6 +225,7 @@ fn batch() -> Vec<Definition> {
             has_generation: true,
             orphans_by_default: true,
             selectable: strings(&["status.successful"]),
+            nature: Nature::Builtin(job::RULES),
             ..plain(kind::JOB, "io.k8s.api.batch.v1.Job", "job", &[])
         },
         Definition {
@@ -214,6 +233,7 @@ fn batch() -> Vec<Definition> {
             categories: strings(&["all"]),
             has_status: true,
             has_generation: true,
+            nature: Nature::Builtin(cron_job::RULES),
             ..plain(
                 kind::CRON_JOB,
                 "io.k8s.api.batch.v1.CronJob",

@@ -313,5 +313,6 @@ fn last_seen(previous: &Version, revision: u64) -> Version {
         value: Arc::new(value),
         managed: previous.managed.clone(),
         revision,
+        stale: false,
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::set::{Element, FieldSet};
-use super::shape::{Shape, field_schema, item_element};
-use crate::schema::Schema;
+use super::shape::{Shape, item_element};
+use crate::schema::{Schema, field_of};
 
 /// What differs: no field is in more than one of the sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,12 +105,12 @@ fn fields(before: Option<&Value>, after: Option<&Value>, schema: &Schema) -> Com
     let after = after.and_then(Value::as_object);
     for (name, old) in before.into_iter().flatten() {
         let new = after.and_then(|fields| fields.get(name));
-        let below = node(Some(old), new, &field_schema(schema, name));
+        let below = node(Some(old), new, &field_of(schema, name));
         comparison.attach(&Element::field(name), below);
     }
     let is_new = |name: &str| before.is_none_or(|fields| !fields.contains_key(name));
     for (name, new) in after.into_iter().flatten().filter(|(name, _)| is_new(name)) {
-        let below = node(None, Some(new), &field_schema(schema, name));
+        let below = node(None, Some(new), &field_of(schema, name));
         comparison.attach(&Element::field(name), below);
     }
     comparison
@@ -166,7 +166,7 @@ fn consists(value: &Value, schema: &Schema) -> (bool, FieldSet) {
         Shape::Whole => return (true, set),
         Shape::Fields => {
             for (name, value) in value.as_object().into_iter().flatten() {
-                let (member, below) = consists(value, &field_schema(schema, name));
+                let (member, below) = consists(value, &field_of(schema, name));
                 let element = Element::field(name);
                 let empty = value.is_null() || value.as_object().is_some_and(|map| map.is_empty());
                 if member || empty || !schema.properties.contains_key(name) {
@@ -200,7 +200,7 @@ pub(super) fn remove(value: &Value, schema: &Schema, gone: &FieldSet) -> Option<
                 }
                 let value = match gone.below(&element) {
                     Some(gone) => {
-                        remove(value, &field_schema(schema, name), gone).unwrap_or(Value::Null)
+                        remove(value, &field_of(schema, name), gone).unwrap_or(Value::Null)
                     }
                     None => value.clone(),
                 };

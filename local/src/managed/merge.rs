@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::set::Element;
-use super::shape::{Shape, field_schema, item_element};
-use crate::schema::{Schema, Type};
+use super::shape::{Shape, item_element};
+use crate::schema::{Schema, Type, field_of};
 
 /// What is wrong with an object that is to be applied: fields the schema does not know, values of
 /// another type, items that are there twice.
@@ -30,7 +30,7 @@ pub(super) fn check(value: &Value, schema: &Schema, path: &str, mistakes: &mut V
                     mistakes.push(format!("{path}: field not declared in schema"));
                     continue;
                 }
-                check(value, &field_schema(schema, name), &path, mistakes);
+                check(value, &field_of(schema, name), &path, mistakes);
             }
         }
         (Type::Array, Value::Array(items)) => check_items(items, schema, path, mistakes),
@@ -124,7 +124,7 @@ fn fields(live: Option<&Value>, applied: Option<&Value>, schema: &Schema) -> Opt
     let mut merged = Map::new();
     for (name, value) in live.into_iter().flatten() {
         let new = applied.and_then(|fields| fields.get(name));
-        let below = node(Some(value), new, &field_schema(schema, name));
+        let below = node(Some(value), new, &field_of(schema, name));
         merged.extend(below.map(|value| (name.clone(), value)));
     }
     let is_new = |name: &str| live.is_none_or(|fields| !fields.contains_key(name));
@@ -133,7 +133,7 @@ fn fields(live: Option<&Value>, applied: Option<&Value>, schema: &Schema) -> Opt
         .flatten()
         .filter(|(name, _)| is_new(name))
     {
-        let below = node(None, Some(value), &field_schema(schema, name));
+        let below = node(None, Some(value), &field_of(schema, name));
         merged.extend(below.map(|value| (name.clone(), value)));
     }
     (!merged.is_empty()).then_some(Value::Object(merged))

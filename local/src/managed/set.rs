@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::shape::{Shape, field_schema};
-use crate::schema::Schema;
+use super::shape::Shape;
+use crate::schema::{Schema, field_of};
 
 /// One step to a field, as `fieldsV1` writes it: `f:name`, `k:{"name":"a"}`, `v:"a"` or `i:0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -213,7 +213,7 @@ impl FieldSet {
                     if schema.properties.contains_key(name) {
                         set.members.insert(element.clone());
                     }
-                    field_schema(schema, name)
+                    field_of(schema, name)
                 }
                 None => Shape::items(schema),
             };

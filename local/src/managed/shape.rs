@@ -1,13 +1,11 @@
 //! How a value is taken apart: as one, by its fields, or by its items.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::set::Element;
 use crate::schema::{ListType, Schema, Type};
-
-static ANYTHING: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::anything()));
 
 /// How a value is taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +36,8 @@ impl Shape {
 
     /// The schema of a list's items.
     pub(super) fn items(schema: &Schema) -> Arc<Schema> {
-        schema.items.clone().unwrap_or_else(|| ANYTHING.clone())
+        schema.items.clone().unwrap_or_default()
     }
-}
-
-/// The schema of a field; of one that is not declared, anything.
-pub(super) fn field_schema(schema: &Schema, name: &str) -> Arc<Schema> {
-    schema
-        .field(name)
-        .cloned()
-        .unwrap_or_else(|| ANYTHING.clone())
 }
 
 /// What identifies an item of a list.

@@ -9,7 +9,7 @@ pub(crate) mod defaults;
 pub(crate) mod prune;
 pub(crate) mod typed;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -27,21 +27,6 @@ pub(crate) enum Type {
     /// Anything.
     #[default]
     Any,
-}
-
-impl Type {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Type::Object => "object",
-            Type::Array => "array",
-            Type::String => "string",
-            Type::Integer => "integer",
-            Type::Number => "number",
-            Type::Boolean => "boolean",
-            Type::IntOrString => "integer,string",
-            Type::Any => "",
-        }
-    }
 }
 
 /// What identifies the items of a list.
@@ -145,6 +130,12 @@ impl Schema {
             ..Self::default()
         }
     }
+}
+
+/// The schema of a field; of one that is not declared, anything.
+pub(crate) fn field_of(schema: &Schema, name: &str) -> Arc<Schema> {
+    static ANYTHING: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::anything()));
+    schema.field(name).unwrap_or(&ANYTHING).clone()
 }
 
 impl PatchStrategy {

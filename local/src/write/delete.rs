@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Target, not_stored};
+use crate::custom::crd::CLEANUP;
 use crate::definition::Definition;
 use crate::kind;
 use crate::metadata::{self, FOREGROUND, ORPHAN};
@@ -101,6 +102,7 @@ impl Shared {
         let draft = Draft {
             value,
             managed: old.managed.clone(),
+            stale: false,
         };
         let gone = !waits && !matches!(grace, Grace::Seconds(1..));
         if options.dry_run {
@@ -184,6 +186,10 @@ impl Shared {
         if definition.kind.resource == kind::NAMESPACE.resource {
             return;
         }
+        if definition.kind.resource == kind::CUSTOM_RESOURCE_DEFINITION.resource {
+            // Its objects go first.
+            add_finalizer(value, CLEANUP);
+        }
         let has = |value: &Value, wanted| metadata::finalizers(value).any(|name| name == wanted);
         let (orphan, foreground) = match options.propagation {
             Some(propagation) => (
@@ -219,6 +225,14 @@ enum Grace {
     Seconds(i64),
     /// It is on its way already.
     Pending,
+}
+
+fn add_finalizer(value: &mut Value, finalizer: &str) {
+    let mut finalizers: Vec<String> = metadata::finalizers(value).map(str::to_owned).collect();
+    if !finalizers.iter().any(|known| known == finalizer) {
+        finalizers.push(finalizer.to_owned());
+        metadata::set_finalizers(value, &finalizers);
+    }
 }
 
 fn check_preconditions(

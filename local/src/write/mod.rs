@@ -6,6 +6,7 @@
 
 mod applied;
 mod delete;
+mod establish;
 
 use std::sync::Arc;
 
@@ -119,7 +120,10 @@ impl Shared {
                 return Ok(created(not_stored(draft, 0)));
             }
             match self.store.create(resource, namespace, &name, draft) {
-                Ok(version) => return Ok(created(version)),
+                Ok(version) => {
+                    self.after_write(definition, &version);
+                    return Ok(created(version));
+                }
                 Err(_) if tries > 0 => {}
                 Err(_) => return Err(self.exists(definition, namespace, &name)),
             }
@@ -183,7 +187,14 @@ impl Shared {
         self.refuse(definition, &value, causes)?;
         self.check_namespace_accepts(definition, namespace, &value)?;
         value["apiVersion"] = definition.storage_api_version.as_str().into();
-        Ok((Draft { value, managed }, warnings))
+        let filled = definition.as_read(&value);
+        let stale = filled.is_some();
+        let draft = Draft {
+            value: filled.unwrap_or(value),
+            managed,
+            stale,
+        };
+        Ok((draft, warnings))
     }
 
     /// Fields that the schema does not know are refused, or told, as the client wishes.
@@ -209,6 +220,13 @@ impl Shared {
                     false => definition.bad_object(&why),
                 })
             }
+        }
+    }
+
+    /// What a write means to the server itself: a definition that was stored is served.
+    fn after_write(&self, definition: &Definition, version: &Arc<Version>) {
+        if definition.kind.resource == kind::CUSTOM_RESOURCE_DEFINITION.resource {
+            self.establish(definition, metadata::name(&version.value));
         }
     }
 
@@ -311,10 +329,17 @@ impl Shared {
             self.prepare_update(target, &mut value, &old_value);
             self.validate_update(target, &value, &old_value)?;
             value["apiVersion"] = definition.storage_api_version.as_str().into();
-            let draft = Draft { value, managed };
+            let draft = Draft {
+                value,
+                managed,
+                stale: false,
+            };
             match self.store_update(target, options, draft, &old) {
                 Err(Refusal::Moved | Refusal::Exists) => {}
                 Ok(version) => {
+                    if !options.dry_run && version.revision != old.revision {
+                        self.after_write(definition, &version);
+                    }
                     return Ok(Written {
                         version,
                         created: false,
@@ -341,11 +366,16 @@ impl Shared {
             && metadata::finalizers(&draft.value).next().is_none()
             && metadata::grace_seconds(&old.value).unwrap_or_default() == 0;
         if ends {
-            return self
+            let removed = self
                 .store
-                .remove(resource, namespace, name, old, Some(draft));
+                .remove(resource, namespace, name, old, Some(draft))?;
+            if *resource == kind::CUSTOM_RESOURCE_DEFINITION.resource {
+                self.retire(&removed.value);
+            }
+            return Ok(removed);
         }
-        if draft.value == *old.value && draft.managed.same_beside_times(&old.managed) {
+        let same = draft.value == *old.value && draft.managed.same_beside_times(&old.managed);
+        if same && !old.stale {
             return Ok(old.clone());
         }
         self.store.update(resource, namespace, name, old, draft)
@@ -441,5 +471,6 @@ fn not_stored(draft: Draft, revision: u64) -> Arc<Version> {
         value: Arc::new(draft.value),
         managed: draft.managed,
         revision,
+        stale: draft.stale,
     })
 }
