@@ -40,10 +40,16 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 
 /// What a crate must not use although others do.
 const FORBIDDEN: [(&str, &[&str]); 5] = [
-    ("konductor-dsl", &["k8s-openapi", "kube", "petgraph", "tokio"]),
+    (
+        "konductor-dsl",
+        &["k8s-openapi", "kube", "petgraph", "tokio"],
+    ),
     ("konductor-compiler", &["kube", "pest", "tokio"]),
     ("konductor-api", &["tokio"]),
-    ("konductor-core", &["futures", "kube", "rand", "tokio", "uuid"]),
+    (
+        "konductor-core",
+        &["futures", "kube", "rand", "tokio", "uuid"],
+    ),
     ("konductor-local", &["kube"]),
 ];
 
@@ -65,10 +71,20 @@ fn crates_use_only_what_their_room_allows() {
         uses.insert(name, names.collect());
     }
     let ours: BTreeSet<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
-    assert_eq!(uses.keys().map(String::as_str).collect::<BTreeSet<_>>(), ours, "the crates");
+    assert_eq!(
+        uses.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        ours,
+        "the crates"
+    );
     for (name, allowed) in ALLOWED {
-        for used in uses[name].iter().filter(|used| ours.contains(used.as_str())) {
-            assert!(allowed.contains(&used.as_str()), "{name} must not use {used}");
+        for used in uses[name]
+            .iter()
+            .filter(|used| ours.contains(used.as_str()))
+        {
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} must not use {used}"
+            );
         }
     }
     for (name, forbidden) in FORBIDDEN {

@@ -106,13 +106,7 @@ impl Request {
         }
         let asked = clock::now();
         let claimed = self.claim_once().await?;
-        Ok(Guard::start(
-            self.client.clone(),
-            self.object(),
-            claimed,
-            self.ttl,
-            asked,
-        ))
+        Guard::start(self.client.clone(), self.object(), claimed, self.ttl, asked).await
     }
 
     /// Waits for the grant and leaves it: for scripts, which release it by holder.

@@ -34,13 +34,15 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn start(
+    /// `asked` is when the Claim was sent: it was granted some time after. Where that is long ago, a
+    /// renewal tells how long the grant still lasts at least.
+    pub(crate) async fn start(
         client: Client,
         object: Object,
         claimed: Claimed,
         ttl: Option<konductor_api::Duration>,
         asked: Duration,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let ttl = ttl.and_then(|ttl| ttl.parse().ok()).unwrap_or(GUARD_TTL);
         let ttl = Duration::try_from(ttl).unwrap_or_default();
         let (tell, lost) = watch::channel(None);
@@ -55,14 +57,14 @@ impl Guard {
             let why = renewal.go_on().await;
             let _ = tell.send(Some(why));
         });
-        Self {
+        Ok(Self {
             object,
             claimed,
             api,
             lost,
             renewing,
             released: false,
-        }
+        })
     }
 
     /// The fencing token of a Lease's grant: hand it to the storage you protect, and let the

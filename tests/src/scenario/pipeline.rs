@@ -64,6 +64,7 @@ pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
             Object::Barrier(object) => one(api(cluster, namespace), object).await,
             Object::PersistentVolumeClaim(object) => one(api(cluster, namespace), *object).await,
             Object::Job(object) => one(api(cluster, namespace), *object).await,
+            schedule => panic!("{schedule} belongs to a schedule"),
         }
     }
 }
