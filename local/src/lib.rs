@@ -6,6 +6,7 @@
 
 mod age;
 mod builtin;
+mod controllers;
 mod custom;
 mod definition;
 mod encoding;
@@ -30,6 +31,7 @@ mod table;
 mod version;
 mod write;
 
+pub use controllers::Controllers;
 pub use kind::{Kind, Resource};
 pub use server::{ApiServer, Clock, Event, Record, ServerOptions};
 pub use status::{Cause, Details, Reason, Status};

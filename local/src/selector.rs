@@ -310,18 +310,20 @@ impl FieldSelector {
 
     /// Whether an object's fields are so.
     pub(crate) fn matches(&self, object: &Value) -> bool {
-        self.0.iter().all(|term| {
-            let mut value = object;
-            for name in term.path.split('.') {
-                value = &value[name];
-            }
-            (printed(value) == term.value) == term.equal
-        })
+        self.0
+            .iter()
+            .all(|term| (printed(object, &term.path) == term.value) == term.equal)
     }
 }
 
-/// A value as field selectors compare it.
-fn printed(value: &Value) -> String {
+/// A field as selectors compare it.
+fn printed(object: &Value, path: &str) -> String {
+    if path == "status.successful" {
+        // What a Job calls succeeded, and counts from nothing.
+        let succeeded = object["status"]["succeeded"].as_i64();
+        return succeeded.unwrap_or_default().to_string();
+    }
+    let value = path.split('.').fold(object, |value, name| &value[name]);
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

@@ -1,7 +1,7 @@
 //! The server: a handle that is cheap to copy, and what controllers in the process call.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::Stream;
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use crate::definition::{Catalog, Definition, Subresource};
 use crate::identity::Identities;
 use crate::kind::{self, Kind, Resource};
 use crate::metadata;
+use crate::runner::kubelet::Logs;
 use crate::status::{Reason, Status};
 use crate::store::{Change, Effect, Gone, Store};
 use crate::write::{DeleteOptions, FieldValidation, Target, WriteOptions};
@@ -102,6 +103,17 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) identities: Identities,
     pub(crate) clock: Clock,
+    logs: Mutex<Option<Logs>>,
+}
+
+impl Shared {
+    /// The logs of pods, where there are any.
+    pub(crate) fn logs(&self) -> Option<Logs> {
+        self.logs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// An API server in memory. Copies are handles of the same one.
@@ -130,6 +142,7 @@ impl ApiServer {
                 catalog: Catalog::new(),
                 identities: Identities::new(options.seed),
                 clock: options.clock,
+                logs: Mutex::new(None),
             }),
             manager: "kube-apiserver".into(),
         };
@@ -149,6 +162,16 @@ impl ApiServer {
             shared: self.shared.clone(),
             manager: manager.into(),
         }
+    }
+
+    /// Answers requests for the logs of pods from `logs` from now on.
+    pub fn serve_logs(&self, logs: Logs) {
+        let mut served = self
+            .shared
+            .logs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *served = Some(logs);
     }
 
     /// The time on the server's clock.

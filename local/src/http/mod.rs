@@ -5,6 +5,7 @@
 
 mod change;
 mod discovery;
+mod log;
 mod media;
 mod read;
 mod request;
@@ -21,6 +22,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 
 use crate::definition::Definition;
+use crate::kind;
 use crate::server::ApiServer;
 use crate::status::{Reason, Status};
 use media::{Media, Representation};
@@ -127,6 +129,7 @@ async fn answer(service: Service, request: Request) -> Result<Response, Status> 
     call.check_scope()?;
     match (parts.method, call.path.name.is_some()) {
         (Method::GET, _) if call.query.flag("watch")? || call.path.watch => watch::watch(call),
+        (Method::GET, true) if call.is_pod_log() => log::log(&call),
         (Method::GET, true) => read::get(&call),
         (Method::GET, false) => read::list(&call),
         (Method::POST, false) => change::create(&call, &read_body(body).await?),
@@ -180,6 +183,11 @@ impl Call {
             false if in_namespace => Err(unknown_path()),
             _ => Ok(()),
         }
+    }
+
+    fn is_pod_log(&self) -> bool {
+        self.definition.kind.resource == kind::POD.resource
+            && self.path.subresource.as_deref() == Some("log")
     }
 
     fn header(&self, name: header::HeaderName) -> &str {
