@@ -277,7 +277,7 @@ pub(crate) enum Semaphore {
     Acquire {
         name: String,
         #[command(flatten)]
-        acquire: Acquire,
+        acquire: Acquisition,
         /// How many permits
         #[arg(long, default_value_t = 1, value_name = "N")]
         permits: u32,
@@ -300,7 +300,7 @@ pub(crate) enum Semaphore {
     Hold {
         name: String,
         #[command(flatten)]
-        acquire: Acquire,
+        acquire: Acquisition,
         /// How many permits
         #[arg(long, default_value_t = 1, value_name = "N")]
         permits: u32,
@@ -329,7 +329,7 @@ pub(crate) enum Lease {
     Acquire {
         name: String,
         #[command(flatten)]
-        acquire: Acquire,
+        acquire: Acquisition,
     },
     /// Renew what a holder has acquired
     Renew {
@@ -347,7 +347,7 @@ pub(crate) enum Lease {
     Hold {
         name: String,
         #[command(flatten)]
-        acquire: Acquire,
+        acquire: Acquisition,
         /// The command
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<String>,
@@ -366,7 +366,7 @@ pub(crate) struct Holder {
 
 /// How something is acquired.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Acquire {
+pub(crate) struct Acquisition {
     #[command(flatten)]
     pub(crate) holder: Holder,
     /// How long the grant lasts without renewal

@@ -8,12 +8,12 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 
 use super::{api, object, wait};
-use crate::arguments::{Acquire, Holder};
+use crate::arguments::{Acquisition, Holder};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::{cluster, output};
 
 /// What the arguments say about an acquisition.
-pub(crate) fn request(request: Request, acquire: &Acquire) -> Request {
+pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
     let mut request = request
         .holder(cluster::holder(acquire.holder.holder.as_deref()))
         .timeout(acquire.timeout);

@@ -152,7 +152,10 @@ impl Renewal {
                     return "its claim was deleted".to_owned();
                 }
                 // Tried again until the time is up.
-                Ok(Err(_)) | Err(_) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(claim = self.claimed.name, %error, "a renewal failed");
+                }
+                Err(_) => {}
             }
         }
     }

@@ -179,7 +179,7 @@ pub async fn the_api_server_refuses_to_reopen_and_to_lower_tokens(cluster: &Clus
         .expect("a holder with a higher token");
     refused(
         patch_status::<Lease>(cluster, ns, "l", holders(&[1, 1])).await,
-        "at most 1 items",
+        "Too many",
     );
 
     let claim = json!({"metadata": {"name": "c"},
