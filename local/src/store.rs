@@ -478,7 +478,7 @@ impl Tables {
 }
 
 impl Draft {
-    fn of(version: Option<&Version>) -> Self {
+    pub(crate) fn of(version: Option<&Version>) -> Self {
         Self {
             value: version.map_or(Value::Null, |version| (*version.value).clone()),
             managed: version.map_or_else(Managed::default, |version| version.managed.clone()),

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::kind::{self, Kind};
+use crate::store::Draft;
 use crate::{ApiServer, DeleteOptions, Propagation, Status};
 
 /// What happened to an object.
@@ -184,6 +185,24 @@ impl Cluster {
             match write(&after) {
                 Err(error) if is_outdated(&error) => {}
                 result => return result.map(drop),
+            }
+        }
+    }
+
+    /// Binds a pod to a node, as its `binding` does: no update may set a pod's node.
+    pub(super) fn bind(&self, pod: &Pod, node: &str) {
+        let (store, pods) = (&self.api.shared.store, &Pod::TABLE.resource);
+        while let Some(old) = store.get(pods, namespace(pod), name(pod)) {
+            if old.value["metadata"]["uid"] != uid(pod) {
+                return;
+            }
+            let mut draft = Draft::of(Some(&old));
+            draft.value["spec"]["nodeName"] = node.into();
+            if store
+                .update(pods, namespace(pod), name(pod), &old, draft)
+                .is_ok()
+            {
+                return;
             }
         }
     }

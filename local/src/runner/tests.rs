@@ -14,10 +14,10 @@ use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 
 use super::bench::{api, create, job, options, until, until_condition, until_logged};
-use super::cluster::{Change, Cluster, name};
+use super::cluster::{Change, Cluster, name, namespace, uid};
 use super::job::{BackOff, JobController};
 use super::{Runner, RunnerOptions};
-use crate::ApiServer;
+use crate::{ApiServer, Controllers};
 
 fn start(api: &ApiServer) -> (Runner, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -201,6 +201,22 @@ async fn a_client_of_the_http_api_runs_a_job() {
         .collect();
     assert_eq!(phases, [Some("Succeeded")]);
     runner.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn deleting_a_job_ends_its_processes() {
+    let api = api();
+    let controllers = Controllers::start(&api);
+    let (runner, _folder) = start(&api);
+    let running: Job = create(&api, job("j", "sleep 600", json!({})));
+    let pod = until_running(&api).await;
+    let cluster = Cluster::new(api.clone());
+    cluster
+        .delete::<Job>(namespace(&running), "j", uid(&running), None)
+        .unwrap();
+    until::<Pod>(&api, name(&pod), |pod| pod.is_none()).await;
+    runner.shutdown(Duration::ZERO).await;
+    controllers.shutdown().await;
 }
 
 /// Without a kubelet, and with a clock that only moves when everybody sleeps.

@@ -128,7 +128,7 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// Starts to run the pods of `api`.
+    /// Starts to run the pods of `api`, which serves their logs from now on.
     ///
     /// # Errors
     /// If its folder can't be made.
@@ -139,6 +139,7 @@ impl Kubelet {
             .mode(0o700)
             .create(&options.folder)?;
         let logs = Logs::default();
+        api.serve_logs(logs.clone());
         let node = Node {
             cluster: Cluster::new(api.managed_by("kubelet")),
             options,
@@ -221,14 +222,6 @@ impl Node {
             variables.insert("KUBECONFIG".into(), kubeconfig);
         }
         variables
-    }
-
-    /// Binds the pod to this node.
-    fn bind(&self, pod: &Pod) {
-        let bound = self.cluster.update::<Pod>(pod, |live| {
-            live.spec.get_or_insert_default().node_name = Some(self.options.node_name.clone());
-        });
-        self.report(pod, "bind", bound);
     }
 
     /// Marks the claims of a pod as bound: they have their folders.

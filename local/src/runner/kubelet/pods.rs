@@ -192,7 +192,7 @@ impl Pods {
                 Some(stage @ Stage::Waiting(_)) => {
                     let (stop, stopped) = watch::channel(None);
                     if let Stage::Waiting(pod) = std::mem::replace(stage, Stage::Ended) {
-                        self.node.bind(&pod);
+                        self.node.cluster.bind(&pod, &self.node.options.node_name);
                         let life = PodLife::new(self.node.clone(), (*pod).clone());
                         *stage = Stage::Running { pod, stop };
                         let uid = uid.clone();

@@ -167,7 +167,11 @@ async fn a_container_leaves_a_message() {
 #[tokio::test]
 async fn steps_share_a_workspace_by_its_mount_path() {
     let node = Node::start();
-    create::<PersistentVolumeClaim>(&node.api, json!({"metadata": {"name": "run-data"}}));
+    let claim = json!({
+        "metadata": {"name": "run-data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    create::<PersistentVolumeClaim>(&node.api, claim);
     create::<Secret>(
         &node.api,
         json!({"metadata": {"name": "login"}, "data": {"user": "bWU="}}),
@@ -238,7 +242,7 @@ async fn a_process_inherits_little_and_learns_where_the_cluster_is() {
 async fn init_containers_run_one_after_the_other_before_the_rest() {
     let node = Node::start();
     let init = |name: &str, script: &str| {
-        json!({"name": name, "command": ["/bin/sh", "-c", script],
+        json!({"name": name, "image": "ignored", "command": ["/bin/sh", "-c", script],
             "volumeMounts": [{"name": "v", "mountPath": "/v"}], "workingDir": "/v"})
     };
     let main = json!({"workingDir": "/v", "volumeMounts": [{"name": "v", "mountPath": "/v"}]});
@@ -276,7 +280,7 @@ async fn containers_of_a_pod_run_at_once() {
     let node = Node::start();
     // Each waits for the other: a named pipe opens only when both ends do.
     let end = |name: &str, script: &str| {
-        json!({"name": name, "command": ["/bin/sh", "-c", script],
+        json!({"name": name, "image": "ignored", "command": ["/bin/sh", "-c", script],
             "volumeMounts": [{"name": "v", "mountPath": "/v"}], "workingDir": "/v"})
     };
     let spec = json!({
@@ -346,7 +350,7 @@ async fn what_cannot_be_started_fails_with_a_reason() {
     );
 
     let sidecar = json!({"initContainers": [
-        {"name": "proxy", "restartPolicy": "Always", "command": ["true"]}]});
+        {"name": "proxy", "image": "ignored", "restartPolicy": "Always"}]});
     let sidecar = node.run(pod("sidecar", "true", sidecar)).await;
     let status = sidecar.status.unwrap();
     assert_eq!(status.reason.as_deref(), Some("UnsupportedPod"));
