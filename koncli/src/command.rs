@@ -29,6 +29,9 @@ use crate::{apply, cluster, load, output};
 /// Executes a command. Ctrl-C drops what it was waiting for, which gives back what it asked for.
 pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
+    if global.verbose > 1 && !matches!(command, Command::Operator { .. }) {
+        operator::log(global.verbose);
+    }
     let managed = matches!(
         command,
         Command::Run { .. }
@@ -62,7 +65,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             pipeline,
             jobs,
             keep,
-        } => run::run(&global, &pipeline, jobs, keep).await,
+        } => run::run(&pipeline, jobs, keep).await,
         Command::Status { run: Some(run) } => status::status(&global, &run).await,
         Command::Status { run: None } | Command::Runs => status::runs(&global).await,
         Command::Explain { code } => explain(&code),

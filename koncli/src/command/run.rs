@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::status::around;
-use crate::arguments::{Global, Pipeline};
+use crate::arguments::Pipeline;
 use crate::exit::{FAILED, Failure, INTERRUPTED};
 use crate::progress::Progress;
 use crate::view::{State, run_ended, state, title, view};
@@ -40,15 +40,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 const LOG_TAIL: usize = 20;
 
 /// Runs a pipeline here, and ends with its outcome.
-pub(crate) async fn run(
-    global: &Global,
-    pipeline: &Pipeline,
-    jobs: Option<u32>,
-    keep: bool,
-) -> Result<(), Failure> {
-    if global.verbose > 1 {
-        super::operator::log(global.verbose);
-    }
+pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> Result<(), Failure> {
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()))?;
     let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;

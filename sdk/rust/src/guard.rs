@@ -47,12 +47,23 @@ impl Guard {
         let ttl = Duration::try_from(ttl).unwrap_or_default();
         let (tell, lost) = watch::channel(None);
         let api = client.api::<Claim>();
-        let renewal = Renewal {
+        let mut renewal = Renewal {
             api: api.clone(),
             claimed: claimed.clone(),
             ttl,
             confirmed: asked,
         };
+        let sent = clock::now();
+        if sent.saturating_sub(asked) > ttl / 3 {
+            match renewal.renew().await {
+                Ok(true) => renewal.confirmed = sent,
+                Ok(false) => {
+                    let message = "it ended before it could be used".to_owned();
+                    return Err(Error::Lost { object, message });
+                }
+                Err(error) => return Err(object.explain(error)),
+            }
+        }
         let renewing = tokio::spawn(async move {
             let why = renewal.go_on().await;
             let _ = tell.send(Some(why));
