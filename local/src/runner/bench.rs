@@ -10,7 +10,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::cluster::{Change, Cluster, Object, name, uid};
+use super::cluster::{Change, Cluster, Object, is_outdated, name, uid};
 use super::kubelet::{KubeletOptions, LogOptions, Logs};
 use crate::{ApiServer, ServerOptions};
 
@@ -59,6 +59,19 @@ pub(super) fn job(job_name: &str, script: &str, more: Value) -> Value {
     let mut spec = json!({"template": template});
     merge(&mut spec, more);
     json!({"metadata": {"name": job_name}, "spec": spec})
+}
+
+/// Changes an object, however often others do.
+pub(super) fn update<T: Object>(api: &ApiServer, object_name: &str, change: impl Fn(&mut T)) {
+    let cluster = Cluster::new(api.clone());
+    loop {
+        let mut object = cluster.get::<T>("default", object_name).unwrap();
+        change(&mut object);
+        match cluster.replace(&object) {
+            Ok(_) => return,
+            Err(error) => assert!(is_outdated(&error), "{error}"),
+        }
+    }
 }
 
 /// Merges objects deeply; lists by position.

@@ -148,29 +148,11 @@ impl Cluster {
         written(&stored)
     }
 
-    /// Changes the object that `known` was a version of; nothing if it is gone.
-    pub(super) fn update<T: Object>(
-        &self,
-        known: &T,
-        change: impl Fn(&mut T),
-    ) -> Result<(), Status> {
-        self.change(known, change, |object| self.replace(object))
-    }
-
-    /// Changes its status.
+    /// Changes the status of the object that `known` was a version of; nothing if it is gone.
     pub(super) fn update_status<T: Object>(
         &self,
         known: &T,
         change: impl Fn(&mut T),
-    ) -> Result<(), Status> {
-        self.change(known, change, |object| self.replace_status(object))
-    }
-
-    fn change<T: Object>(
-        &self,
-        known: &T,
-        change: impl Fn(&mut T),
-        write: impl Fn(&T) -> Result<T, Status>,
     ) -> Result<(), Status> {
         loop {
             let live = self.get::<T>(namespace(known), name(known));
@@ -182,7 +164,7 @@ impl Cluster {
             if after == before {
                 return Ok(());
             }
-            match write(&after) {
+            match self.replace_status(&after) {
                 Err(error) if is_outdated(&error) => {}
                 result => return result.map(drop),
             }

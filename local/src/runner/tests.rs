@@ -13,7 +13,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 
-use super::bench::{api, create, job, options, until, until_condition, until_logged};
+use super::bench::{api, create, job, options, until, until_condition, until_logged, update};
 use super::cluster::{Change, Cluster, name, namespace, uid};
 use super::job::{BackOff, JobController};
 use super::{Runner, RunnerOptions};
@@ -32,13 +32,10 @@ fn start(api: &ApiServer) -> (Runner, tempfile::TempDir) {
     (Runner::start(api, options).unwrap(), folder)
 }
 
-fn suspend(api: &ApiServer, job: &Job, suspend: bool) {
-    let cluster = Cluster::new(api.clone());
-    cluster
-        .update::<Job>(job, |job| {
-            job.spec.as_mut().unwrap().suspend = Some(suspend)
-        })
-        .unwrap();
+fn suspend(api: &ApiServer, suspend: bool) {
+    update::<Job>(api, "j", |job| {
+        job.spec.as_mut().unwrap().suspend = Some(suspend)
+    });
 }
 
 /// The status without its times.
@@ -65,9 +62,9 @@ fn true_conditions(job: &Job) -> Vec<&str> {
 async fn a_suspended_job_runs_when_it_is_resumed() {
     let api = api();
     let (runner, folder) = start(&api);
-    let waiting: Job = create(&api, job("j", "touch ran", json!({"suspend": true})));
+    create::<Job>(&api, job("j", "touch ran", json!({"suspend": true})));
     until_condition(&api, "j", "Suspended").await;
-    suspend(&api, &waiting, false);
+    suspend(&api, false);
     let done = until_condition(&api, "j", "Complete").await;
     let expected =
         json!({"ready": 0, "succeeded": 1, "terminating": 0, "uncountedTerminatedPods": {}});
@@ -118,10 +115,10 @@ async fn suspending_a_running_job_ends_its_pods() {
     let api = api();
     let (runner, folder) = start(&api);
     let script = "trap 'touch ended; exit 1' TERM; echo up; while :; do sleep 600 & wait; done";
-    let running: Job = create(&api, job("j", script, json!({})));
+    create::<Job>(&api, job("j", script, json!({})));
     let pod = until_running(&api).await;
     until_logged(runner.logs(), &pod, "up").await;
-    suspend(&api, &running, true);
+    suspend(&api, true);
     let stopped = until::<Job>(&api, "j", |job| {
         job.is_some_and(|job| {
             true_conditions(job) == ["Suspended"] && counters(job)["terminating"] == 0
@@ -148,23 +145,22 @@ async fn until_running(api: &ApiServer) -> Pod {
 async fn a_job_that_others_write_to_all_the_time_runs_as_if_they_did_not() {
     let api = api();
     let (runner, _folder) = start(&api);
-    let job: Job = create(
+    create::<Job>(
         &api,
         job("j", "", json!({"completions": 8, "parallelism": 3})),
     );
     let others = api.clone();
     let writer = tokio::task::spawn_blocking(move || {
-        let cluster = Cluster::new(others);
+        let cluster = Cluster::new(others.clone());
         for round in 0.. {
             let live = cluster.get::<Job>("default", "j").unwrap();
             if true_conditions(&live).contains(&"Complete") {
                 break;
             }
-            let written = cluster.update::<Job>(&job, |job| {
+            update::<Job>(&others, "j", |job| {
                 let annotations = job.metadata.annotations.get_or_insert_default();
                 annotations.insert("example.com/round".into(), round.to_string());
             });
-            written.unwrap();
         }
     });
     let done = until_condition(&api, "j", "Complete").await;
