@@ -249,14 +249,18 @@ impl Resolver<'_> {
 
     /// `stage.output` or `stage[i].output`.
     fn output(&mut self, ast: &ast::Ref, stage: usize, scope: Scope<'_>) -> Option<(Source, Type)> {
+        // Parameters and loops come first: no stage has an output yet.
+        let Some(signature) = self.signatures.get(stage) else {
+            self.report(rules::run_time_value::report(ast.span, None));
+            return None;
+        };
+        let outputs = &signature.outputs;
         let [field] = ast.fields.as_slice() else {
-            let outputs = &self.signatures[stage].outputs;
             let known: Vec<&str> = outputs.iter().map(|o| o.name.text.as_str()).collect();
             let diagnostic = rules::undeclared_output::stage_is_no_value(ast, &known);
             self.report(diagnostic);
             return None;
         };
-        let outputs = &self.signatures[stage].outputs;
         let Some(output) = outputs
             .iter()
             .position(|output| output.name.text == field.text)
