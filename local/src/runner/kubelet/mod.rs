@@ -5,7 +5,7 @@
 //!
 //! # What a process gets instead of a container
 //! * The folder of a volume in place of its mount path, wherever the pod hands that path over as a
-//!   value: see [`mounts`]. The folder is also in `KONDUCTOR_MOUNT_<VOLUME>`.
+//!   value (see `mounts.rs`). The folder is also in `KONDUCTOR_MOUNT_<VOLUME>`.
 //! * A file in place of `terminationMessagePath`, by the same rule.
 //! * `PATH HOME TMPDIR LANG USER` of the runner, `HOSTNAME`, and `KUBECONFIG` of the embedded
 //!   cluster; then the pod's own variables. Nothing else is inherited.
