@@ -85,6 +85,12 @@ pub(crate) fn objects<T: Serialize>(
     rows: impl Fn(&T) -> Vec<String>,
 ) -> Result<(), Failure> {
     let unwritable = |error: &dyn std::error::Error| Failure::failed(error.to_string());
+    let plain = || {
+        objects
+            .iter()
+            .map(without_managed_fields)
+            .collect::<Result<Vec<_>, _>>()
+    };
     match global.output.unwrap_or(Format::Table) {
         Format::Name => {
             let lines = objects
@@ -93,16 +99,18 @@ pub(crate) fn objects<T: Serialize>(
             data(&lines.collect::<String>());
         }
         Format::Json => {
-            let text = match objects {
+            let plain = plain().map_err(|error| unwritable(&error))?;
+            let text = match plain.as_slice() {
                 [object] if one => serde_json::to_string_pretty(object),
-                _ => serde_json::to_string_pretty(&list(objects)),
+                all => serde_json::to_string_pretty(&list(all)),
             };
             data(&format!("{}\n", text.map_err(|error| unwritable(&error))?));
         }
         Format::Yaml => {
-            let text = match objects {
+            let plain = plain().map_err(|error| unwritable(&error))?;
+            let text = match plain.as_slice() {
                 [object] if one => serde_saphyr::to_string(object),
-                _ => serde_saphyr::to_string(&list(objects)),
+                all => serde_saphyr::to_string(&list(all)),
             };
             data(&text.map_err(|error| unwritable(&error))?);
         }
@@ -113,6 +121,20 @@ pub(crate) fn objects<T: Serialize>(
         }
     }
     Ok(())
+}
+
+/// As kubectl shows objects: who manages which field is of no interest here.
+fn without_managed_fields<T: Serialize>(
+    object: &T,
+) -> Result<serde_json::Value, serde_json::Error> {
+    let mut object = serde_json::to_value(object)?;
+    if let Some(metadata) = object
+        .get_mut("metadata")
+        .and_then(|one| one.as_object_mut())
+    {
+        metadata.remove("managedFields");
+    }
+    Ok(object)
 }
 
 fn list<T: Serialize>(objects: &[T]) -> impl Serialize {

@@ -37,7 +37,7 @@ enum MadeOf {
         _controller: JobController,
         _server: tokio::task::JoinHandle<()>,
     },
-    Real(Mutex<ControlPlane>),
+    Real(Box<Mutex<ControlPlane>>),
     External,
 }
 
@@ -105,7 +105,7 @@ impl Cluster {
                 let plane = ControlPlane::start(folder.path()).await;
                 (
                     folder.path().join("kubeconfig"),
-                    MadeOf::Real(Mutex::new(plane)),
+                    MadeOf::Real(Box::new(Mutex::new(plane))),
                 )
             }
         };
@@ -371,6 +371,7 @@ impl Component {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a test that fails tells why on stderr")]
 impl Drop for Component {
     fn drop(&mut self) {
         self.kill();

@@ -306,11 +306,14 @@ pub(crate) async fn delete(
     name: &str,
     uid: Option<String>,
 ) -> Result<(), kube::Error> {
-    let mut params = DeleteParams::default();
-    params.preconditions = uid.map(|uid| Preconditions {
+    let preconditions = uid.map(|uid| Preconditions {
         uid: Some(uid),
         resource_version: None,
     });
+    let params = DeleteParams {
+        preconditions,
+        ..DeleteParams::default()
+    };
     match api.delete(name, &params).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
