@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use konductor_local::runner::job::{BackOff, JobController};
-use konductor_local::{ApiServer, ServerOptions};
+use konductor_local::{ApiServer, Controllers, ServerOptions};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
@@ -34,7 +34,8 @@ pub struct Cluster {
 
 enum MadeOf {
     Embedded {
-        _controller: JobController,
+        _job_controller: JobController,
+        _controllers: Controllers,
         _server: tokio::task::JoinHandle<()>,
     },
     Real(Box<Mutex<ControlPlane>>),
@@ -73,13 +74,15 @@ impl Cluster {
         let kubeconfig = folder.path().join("kubeconfig");
         write_kubeconfig(&kubeconfig, &format!("http://{address}"), None);
         let client = Client::new(api.router(), "default");
-        let controller = JobController::start(&api, BackOff::default());
+        let job_controller = JobController::start(&api, BackOff::default());
+        let controllers = Controllers::start(&api);
         let server = tokio::spawn(async move {
             let _ = api.serve(listener, std::future::pending()).await;
         });
         install_crds(&client).await;
         let made_of = MadeOf::Embedded {
-            _controller: controller,
+            _job_controller: job_controller,
+            _controllers: controllers,
             _server: server,
         };
         Self {

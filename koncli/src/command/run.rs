@@ -16,12 +16,12 @@ use konductor_compiler::Manifests;
 use konductor_local::runner::job::BackOff;
 use konductor_local::runner::kubelet::{KubeletOptions, LogOptions, Logs};
 use konductor_local::runner::{Runner, RunnerOptions};
-use konductor_local::{ApiServer, ServerOptions};
+use konductor_local::{ApiServer, Controllers, ServerOptions};
 use kube::api::{ListParams, PostParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::status::around;
 use crate::arguments::Pipeline;
@@ -92,10 +92,12 @@ async fn interrupted() -> u8 {
 struct Local {
     client: konductor::Client,
     runner: Runner,
+    controllers: Controllers,
     logs: Logs,
     progress: Arc<Progress>,
     stop_operator: oneshot::Sender<()>,
-    operator: tokio::task::JoinHandle<Result<(), konductor_operator::Error>>,
+    operator: tokio::task::JoinHandle<()>,
+    operator_ended: watch::Receiver<Option<String>>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -122,6 +124,7 @@ impl Local {
         kubelet.pods_max = jobs
             .or(NonZeroUsize::new(cpus))
             .unwrap_or(NonZeroUsize::MIN);
+        let controllers = Controllers::start(&api);
         let back_off = BackOff {
             base: RETRY_WAIT,
             ..BackOff::default()
@@ -129,24 +132,37 @@ impl Local {
         let runner = Runner::start(&api, RunnerOptions { kubelet, back_off })?;
         let (stop_operator, stopped) = oneshot::channel();
         let options = konductor_operator::Options::default();
-        let operator = tokio::spawn(konductor_operator::run(kube.clone(), options, async {
-            let _ = stopped.await;
-        }));
+        let (tell_end, operator_ended) = watch::channel(None);
+        let watching = kube.clone();
+        let operator = tokio::spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            let ended = konductor_operator::run(watching, options, stop).await;
+            let why = ended
+                .err()
+                .map_or_else(String::new, |error| error.to_string());
+            let _ = tell_end.send(Some(why));
+        });
         Ok(Self {
             client: konductor::Client::new(kube, NAMESPACE),
             logs: runner.logs().clone(),
             runner,
+            controllers,
             progress: Arc::new(Progress::new()),
             stop_operator,
             operator,
+            operator_ended,
             server,
         })
     }
 
     async fn stop(self) {
         let _ = self.stop_operator.send(());
-        let _ = self.operator.await;
+        // What runs is ended whatever the operator does.
+        let _ = tokio::time::timeout(GRACE, self.operator).await;
         self.runner.shutdown(GRACE).await;
+        self.controllers.shutdown().await;
         self.server.abort();
     }
 
@@ -160,9 +176,21 @@ impl Local {
         let run = tokio::select! {
             run = watching => run?,
             never = logs => match never {},
+            why = self.operator_is_gone() => {
+                return Err(Failure::failed(format!("the operator has ended: {why}")));
+            }
         };
         self.progress.finish();
         self.summary(&run).await
+    }
+
+    /// Ready when there is nobody left to move the run forward.
+    async fn operator_is_gone(&self) -> String {
+        let mut ended = self.operator_ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "it panicked".to_owned(),
+        }
     }
 
     /// Watches the run and its Jobs until the run has ended.

@@ -1,0 +1,299 @@
+//! `koncli run` and the compiler's commands as a user meets them: no cluster, a pipe, whole outputs.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn koncli() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_koncli"));
+    command
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1")
+        .env_remove("KUBECONFIG");
+    command
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn written(folder: &Path, pipeline: &str) -> PathBuf {
+    let file = folder.join("pipeline.kon");
+    std::fs::write(&file, pipeline).unwrap();
+    file
+}
+
+#[test]
+fn hello_runs_to_its_end_and_hands_on_a_value() {
+    let file = examples().join("01-hello/pipeline.kon");
+    let output = koncli()
+        .arg("run")
+        .arg(file)
+        .args(["--set", "name=you"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        text(&output.stdout),
+        "greet | hello, you\ncount | that was 3 bytes\n"
+    );
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+}
+
+/// The figures of the report, computed from the source in another way.
+fn expected_report(csv: &str) -> Vec<String> {
+    let mut orders: BTreeMap<&str, &str> = BTreeMap::new();
+    for line in csv.lines().skip(1) {
+        let order = line.split(',').next().unwrap();
+        if !line.split(',').nth(4).unwrap().is_empty() {
+            orders.entry(order).or_insert(line);
+        }
+    }
+    let mut regions: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut products: BTreeMap<String, u64> = BTreeMap::new();
+    for line in orders.values() {
+        let fields: Vec<&str> = line.split(',').collect();
+        if fields[6].eq_ignore_ascii_case("paid") {
+            let price: u64 = fields[5].replace('.', "").parse().unwrap();
+            let cents = fields[4].parse::<u64>().unwrap() * price;
+            for key in [fields[2], "total"] {
+                let entry = regions.entry(key.to_owned()).or_default();
+                *entry = (entry.0 + 1, entry.1 + cents);
+            }
+            *products.entry(fields[3].trim().to_owned()).or_default() += cents;
+        }
+    }
+    let money = |cents: u64| format!("{}.{:02}", cents / 100, cents % 100);
+    let mut lines: Vec<String> = regions
+        .iter()
+        .map(|(region, (count, cents))| {
+            format!("{region:<6} {count:>4} orders {:>12}", money(*cents))
+        })
+        .collect();
+    let best = products.iter().max_by_key(|(_, cents)| **cents).unwrap();
+    lines.push(format!("best: {} {}", best.0, money(*best.1)));
+    lines.sort();
+    lines
+}
+
+#[test]
+fn sales_gives_the_right_report() {
+    // A copy, so that runs at the same time do not meet in one folder.
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["pipeline.kon", "sales.csv"] {
+        std::fs::copy(
+            examples().join("02-sales").join(name),
+            folder.path().join(name),
+        )
+        .unwrap();
+    }
+    let file = folder.path().join("pipeline.kon");
+    let output = koncli().arg("run").arg(file).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let csv = std::fs::read_to_string(folder.path().join("sales.csv")).unwrap();
+    let report = std::fs::read_to_string(folder.path().join("out/report.txt")).unwrap();
+    let mut report: Vec<&str> = report.lines().collect();
+    report.sort_unstable();
+    assert_eq!(report, expected_report(&csv));
+}
+
+#[test]
+fn a_failed_stage_is_named_with_the_end_of_its_log_and_what_depended_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline bad {
+      defaults { image = "busybox:1.36" }
+      stage a { run = "echo working; echo oh no >&2; exit 3" }
+      stage b after a { run = "true" }
+    }"#;
+    let output = koncli()
+        .arg("run")
+        .arg(written(folder.path(), pipeline))
+        .output()
+        .unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(code(&output), 1, "{told}");
+    let end: Vec<&str> = told
+        .lines()
+        .skip_while(|line| !line.starts_with('✗'))
+        .collect();
+    assert_eq!(
+        end,
+        [
+            "✗ a failed with exit code 3",
+            "    working",
+            "    oh no",
+            "⊘ b unreached: gate/bad-b ended without opening: \
+         job/bad-a can't be Complete any more",
+            "error: run/bad failed: failed: a",
+        ]
+    );
+}
+
+#[test]
+fn ctrl_c_ends_every_child_and_exits_130() {
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join("started");
+    let pipeline = r#"pipeline slow {
+      defaults { image = "busybox:1.36" }
+      stage a { run = "sleep 600 & echo $! > started.tmp; mv started.tmp started; wait" }
+    }"#;
+    let child = koncli()
+        .arg("run")
+        .arg(written(folder.path(), pipeline))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !marker.exists() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it has not started"
+        );
+        std::thread::yield_now();
+    }
+    let sleeper: i32 = std::fs::read_to_string(&marker)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 130, "{}", text(&output.stderr));
+    // A grandchild that was in the background is gone too.
+    let alive = Path::new(&format!("/proc/{sleeper}/stat")).exists();
+    let zombie = std::fs::read_to_string(format!("/proc/{sleeper}/stat"))
+        .is_ok_and(|stat| stat.contains(") Z "));
+    assert!(!alive || zombie, "process {sleeper} is left");
+}
+
+#[test]
+fn five_mistakes_are_told_in_one_go_in_source_order() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../compiler/tests/fixtures/err_five_mistakes.kon");
+    let output = koncli()
+        .args(["check", "-o", "json"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let codes: Vec<&str> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["K0302", "K0203", "K0406", "K0201", "K0401"]);
+    for one in told.as_array().unwrap() {
+        assert!(
+            one["help"].is_string() && one["labels"][0]["primary"] == true,
+            "{one}"
+        );
+    }
+    let output = koncli().arg("check").arg(&file).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(code(&output), 2);
+    assert!(told.ends_with("5 errors\n"), "{told}");
+    assert!(told.contains("help: write `extract`"), "{told}");
+}
+
+#[test]
+fn the_same_file_compiles_to_the_same_bytes() {
+    let file = examples().join("02-sales/pipeline.kon");
+    let compiled = || koncli().arg("compile").arg(&file).output().unwrap();
+    let (first, second) = (compiled(), compiled());
+    assert_eq!(code(&first), 0);
+    assert!(first.stdout.len() > 1000);
+    assert_eq!(first.stdout, second.stdout);
+}
+
+#[test]
+fn mistakes_on_the_command_line_have_their_exit_codes() {
+    let table: [(&[&str], i32, &str); 6] = [
+        (
+            &["run", "missing.kon"],
+            4,
+            "error: missing.kon: there is no such file\n",
+        ),
+        (
+            &["explain", "K9999"],
+            2,
+            "error: K9999 is not a code of a diagnostic",
+        ),
+        (
+            &["wait", "pod/x", "--kubeconfig", "missing"],
+            6,
+            "error: no cluster is configured",
+        ),
+        (
+            &["barrier", "wait", "x", "--timeout", "soon"],
+            2,
+            "error: invalid value 'soon'",
+        ),
+        (&["frobnicate"], 2, "error: unrecognized subcommand"),
+        (&["explain", "k0101"], 0, ""),
+    ];
+    for (arguments, expected, told) in table {
+        let output = koncli().args(arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), expected, "{arguments:?}: {said}");
+        assert!(said.starts_with(told), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut crds = koncli().arg("crds").stdout(Stdio::piped()).spawn().unwrap();
+    drop(crds.stdout.take());
+    assert_eq!(crds.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn steps_reach_the_cluster_they_run_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_koncli");
+    let pipeline = format!(
+        r#"pipeline inside {{
+      defaults {{ image = "busybox:1.36" }}
+      stage prepare {{ run = "{program} barrier create meet --expected 2" }}
+      stage wait after prepare {{ run = "{program} barrier wait meet --timeout 30s && echo open" }}
+      stage arrive for who in ["a", "b"] after prepare {{
+        run = "{program} barrier arrive meet --holder \"${{who}}\""
+      }}
+      stage lease after wait, arrive {{ run = """
+        {program} lease create daily --ttl 1m
+        {program} lease acquire daily --holder me --timeout 0 > token
+        if {program} lease acquire daily --holder you --timeout 0; then echo both; fi
+        {program} lease release daily --holder me
+        {program} lease hold daily -- sh -c 'test "$KONDUCTOR_TOKEN" -gt "$(cat token)" && echo newer'
+      """ }}
+    }}"#
+    );
+    let output = koncli()
+        .arg("run")
+        .arg(written(folder.path(), &pipeline))
+        .output()
+        .unwrap();
+    let mut lines: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(
+        code(&output),
+        0,
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    lines
+        .retain(|line| line.ends_with("open") || line.ends_with("both") || line.ends_with("newer"));
+    assert_eq!(lines, ["wait | open", "lease | newer"]);
+}
