@@ -1,5 +1,7 @@
 //! Who waits for whom, for people: what `koncli graph` draws.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::pipeline::{Pipeline, State, Target};
 
 /// The stages and approvals of a pipeline, and who waits for whom.
@@ -77,20 +79,25 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
         items: None,
         holding: Vec::new(),
     });
-    let mut graph = Graph {
-        pipeline: pipeline.name.text.clone(),
-        nodes: stages.chain(approvals).collect(),
-        edges: Vec::new(),
+    let mut builder = Builder {
+        stages: pipeline.stages.len(),
+        graph: Graph {
+            pipeline: pipeline.name.text.clone(),
+            nodes: stages.chain(approvals).collect(),
+            edges: Vec::new(),
+        },
+        known: HashSet::new(),
+        external: HashMap::new(),
     };
     let waits = pipeline.stages.iter().map(|stage| &stage.after);
     let waits = waits.chain(pipeline.approvals.iter().map(|approval| &approval.after));
     for (to, after) in waits.enumerate() {
+        builder.known.clear();
         for dependency in after {
-            let label = label(dependency.state);
-            graph.add(&dependency.target, to, label, pipeline.stages.len());
+            builder.add(&dependency.target, to, label(dependency.state));
         }
     }
-    graph
+    builder.graph
 }
 
 fn label(state: State) -> &'static str {
@@ -102,15 +109,25 @@ fn label(state: State) -> &'static str {
     }
 }
 
-impl Graph {
-    fn add(&mut self, target: &Target, to: usize, label: &'static str, stages: usize) {
+struct Builder {
+    /// How many nodes are stages.
+    stages: usize,
+    graph: Graph,
+    /// The edges of the node at hand: what is waited for, and how.
+    known: HashSet<(usize, &'static str)>,
+    /// The nodes of what is in the cluster.
+    external: HashMap<String, usize>,
+}
+
+impl Builder {
+    fn add(&mut self, target: &Target, to: usize, label: &'static str) {
         let from = match target {
             Target::Stage { stage, .. } => *stage,
-            Target::Approval(approval) => stages + approval,
+            Target::Approval(approval) => self.stages + approval,
             Target::Any(parts) => {
                 parts
                     .iter()
-                    .for_each(|part| self.add(&part.target, to, "any", stages));
+                    .for_each(|part| self.add(&part.target, to, "any"));
                 return;
             }
             Target::Pipeline {
@@ -119,10 +136,8 @@ impl Graph {
             Target::Gate { namespace, name } => self.external("gate", namespace, name),
             Target::Barrier { namespace, name } => self.external("barrier", namespace, name),
         };
-        let edge = Edge { from, to, label };
-        let known = self.edges.iter().rev().take_while(|edge| edge.to == to);
-        if !known.into_iter().any(|known| *known == edge) {
-            self.edges.push(edge);
+        if self.known.insert((from, label)) {
+            self.graph.edges.push(Edge { from, to, label });
         }
     }
 
@@ -131,19 +146,15 @@ impl Graph {
             Some(namespace) => format!("{kind} {namespace}/{name}"),
             None => format!("{kind} {name}"),
         };
-        let known = |node: &Node| node.kind == NodeKind::External && node.name == name;
-        match self.nodes.iter().position(known) {
-            Some(index) => index,
-            None => {
-                let kind = NodeKind::External;
-                self.nodes.push(Node {
-                    name,
-                    kind,
-                    items: None,
-                    holding: Vec::new(),
-                });
-                self.nodes.len() - 1
-            }
-        }
+        let nodes = &mut self.graph.nodes;
+        *self.external.entry(name.clone()).or_insert_with(|| {
+            nodes.push(Node {
+                name,
+                kind: NodeKind::External,
+                items: None,
+                holding: Vec::new(),
+            });
+            nodes.len() - 1
+        })
     }
 }

@@ -1,5 +1,14 @@
 //! The limits of the compiler, each with its reason. Over one is a diagnostic.
 
+/// Bytes of bodies that are looked at, each as often as a stage uses it: templates and defaults can
+/// make much out of a small file.
+pub(crate) const WORK_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Fields of a record, and parameters of a template.
+pub(crate) const FIELDS_MAX: usize = 256;
+/// Variables of one `for`: with more, nobody knows what an address stands for.
+pub(crate) const LOOPS_MAX: usize = 8;
+/// Different values in one condition, up to which it is checked for being never true.
+pub(crate) const INPUTS_CHECKED_MAX: usize = 64;
 /// Files of one pipeline: more than anybody would look through.
 pub(crate) const FILES_MAX: usize = 256;
 /// Templates inside templates: beyond this nobody knows any more what a stage does.
@@ -8,6 +17,8 @@ pub(crate) const TEMPLATE_DEPTH_MAX: usize = 16;
 pub(crate) const USES_MAX: usize = 256;
 /// Items of one fan-out. More of the same work belongs into fewer, longer Jobs: each item is a pod.
 pub(crate) const ITEMS_MAX: usize = 10_000;
+/// Items of all fan-outs: some may be left out by `when`, and the rest become Jobs.
+pub(crate) const ITEMS_TOTAL_MAX: usize = 200_000;
 /// Main Jobs of one run: the schema of `Run.spec.jobs`.
 pub(crate) const JOBS_MAX: usize = 100_000;
 /// Jobs of finally stages of one run: the schema of `Run.spec.finallyJobs`.
@@ -32,6 +43,8 @@ pub(crate) const OUTPUT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub(crate) const WHEN_MAX: usize = 4096;
 /// Further attempts of an item: each costs a pod and a back-off of up to six minutes.
 pub(crate) const RETRIES_MAX: i64 = 1_000;
+/// Semaphores and leases that one stage holds: the operator takes no more.
+pub(crate) const HOLDS_MAX: usize = konductor_api::limits::HOLDS_MAX;
 /// Permits of one Semaphore: the schema of `Semaphore.spec.permits`.
 pub(crate) const PERMITS_MAX: i64 = 1_000_000;
 /// Approvers of one approval: more people than that don't read a pipeline.
@@ -40,6 +53,6 @@ pub(crate) const APPROVERS_MAX: i64 = 100;
 /// smaller, so giving up is harmless, and the whole stays linear.
 pub(crate) const REDUCTION_VISITS_MAX: usize = 256;
 /// Stages that the search for the shortest cycle visits altogether; beyond, the shortest so far.
-pub(crate) const CYCLE_VISITS_MAX: usize = 4_000_000;
+pub(crate) const CYCLE_VISITS_MAX: usize = 1_000_000;
 /// Outputs that one Job may read: each is an annotation that kubelet projects.
 pub(crate) const INPUTS_MAX: usize = 256;

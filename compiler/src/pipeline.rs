@@ -186,23 +186,34 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Whether both are the same stage, item or approval.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Stage { stage, address },
-                Self::Stage {
-                    stage: other,
-                    address: other_address,
-                },
-            ) => {
-                let (left, right) = (address.as_deref(), other_address.as_deref());
-                stage == other && same_address(left.unwrap_or(&[]), right.unwrap_or(&[]))
+    /// The same for targets that are surely the same stage, item or approval.
+    pub(crate) fn key(&self) -> Option<(bool, usize, Option<String>)> {
+        match self {
+            Self::Stage { stage, address } => {
+                Some((false, *stage, address.as_deref().map(address_key)))
             }
-            (Self::Approval(approval), Self::Approval(other)) => approval == other,
-            _ => false,
+            Self::Approval(approval) => Some((true, *approval, None)),
+            _ => None,
         }
     }
+}
+
+/// The same text for addresses that are surely of the same item.
+pub(crate) fn address_key(address: &[Term]) -> String {
+    let part = |term: &Term| match term {
+        Term::Value(value) => format!("={}", value.text()),
+        Term::Reference(reference) => match &reference.source {
+            Source::Param { param, field } => format!("p{param}.{field:?}"),
+            Source::Loop {
+                variable, field, ..
+            } => format!("l{variable}.{field:?}"),
+            // Where it is written tells it from any other.
+            _ => format!("@{:?}", reference.span),
+        },
+        Term::Text(text) => format!("@{:?}", text.span),
+        Term::List(_) | Term::Unknown => "?".to_owned(),
+    };
+    address.iter().map(part).collect::<Vec<_>>().join("\u{1f}")
 }
 
 /// Whether both addresses are surely of the same item.

@@ -65,6 +65,7 @@ struct Resolver<'a> {
     ast: &'a ast::Pipeline,
     names: Names<'a>,
     params: Vec<Param>,
+    param_index: Index<'a>,
     /// Parameters that are not understood: what uses them is not told about.
     broken: HashSet<&'a str>,
     ledgers: Vec<Ledger>,
@@ -72,9 +73,14 @@ struct Resolver<'a> {
     /// Of each stage, before its header and body are looked at.
     signatures: Vec<Signature>,
     defaults: Vec<&'a ast::Body>,
+    /// Bytes of bodies looked at, each as often as it is used.
+    work: usize,
+    /// Items of all fan-outs so far.
+    items: usize,
     used: Used,
-    /// The outputs that the stage at hand reads.
+    /// The outputs that the stage at hand reads, each once.
     reads: Vec<Read>,
+    read_keys: HashSet<String>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -167,13 +173,17 @@ impl<'a> Resolver<'a> {
             ast: pipeline,
             names,
             params: Vec::new(),
+            param_index: Index::new(),
             broken: HashSet::new(),
             ledgers: Vec::new(),
             workspaces: Vec::new(),
             signatures: Vec::new(),
             defaults: defaults.collect(),
+            work: 0,
+            items: 0,
             used: Used::default(),
             reads: Vec::new(),
+            read_keys: HashSet::new(),
             diagnostics,
         }
     }

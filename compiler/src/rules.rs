@@ -54,6 +54,7 @@ pub(crate) mod self_dependency;
 pub(crate) mod shared_workspace;
 pub(crate) mod shell_expansion;
 pub(crate) mod template_recursion;
+pub(crate) mod too_many_holds;
 pub(crate) mod too_many_permits;
 pub(crate) mod undeclared_output;
 pub(crate) mod unknown_attribute;

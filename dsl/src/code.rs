@@ -103,6 +103,7 @@ codes! {
     K0415 "a dependency that is listed twice",
     K0416 "a condition that is never true",
     K0417 "a workspace for one that several stages mount at once",
+    K0418 "more semaphores and leases than one stage can hold",
     K0501 "a fan-out or a run that is too large",
     K0502 "a name that is too long for Kubernetes",
     K0504 "a text that can't name an object in the cluster",

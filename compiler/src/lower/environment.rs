@@ -4,7 +4,7 @@
 //! annotations by which the operator hands over what only the run knows. What must never happen
 //! here: a value written into a script.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::{
     ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
@@ -29,6 +29,7 @@ pub(crate) struct Environment<'a> {
     pub variables: Vec<EnvVar>,
     /// By what the source calls the reference, and for a template's parameter which use it is of.
     names: HashMap<String, String>,
+    taken: HashSet<String>,
     /// What the operator fetches when the Job starts: `in-0` and where it comes from.
     pub inputs: BTreeMap<String, String>,
     /// Annotations of the pod template that stand until then: an output's default.
@@ -49,6 +50,7 @@ impl<'a> Environment<'a> {
             indexed,
             variables: Vec::new(),
             names: HashMap::new(),
+            taken: HashSet::new(),
             inputs: BTreeMap::new(),
             presets: BTreeMap::new(),
         }
@@ -142,6 +144,7 @@ impl<'a> Environment<'a> {
             return name.clone();
         }
         let name = self.free_name(&shown);
+        self.taken.insert(name.clone());
         self.names.insert(known, name.clone());
         let mut variable = EnvVar {
             name: name.clone(),
@@ -226,7 +229,7 @@ impl<'a> Environment<'a> {
         let base = name.trim_end_matches('_').to_owned();
         let mut name = base.clone();
         let mut count = 1;
-        while self.names.values().any(|taken| *taken == name) {
+        while self.taken.contains(&name) {
             count += 1;
             name = format!("{base}_{count}");
         }

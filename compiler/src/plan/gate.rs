@@ -125,7 +125,7 @@ struct Waits<'a> {
     after: &'a [Dependency],
     when: &'a Option<When>,
     finally: bool,
-    /// The nodes whose whole success it must wait for by itself.
+    /// The nodes whose whole success it must wait for by itself, sorted.
     whole: &'a [usize],
 }
 
@@ -260,9 +260,12 @@ impl Planner<'_> {
                 address: None,
             } => {
                 let job = self.jobs.whole(*stage);
-                !whole.contains(stage) && !job.is_some_and(|job| read.contains(&job))
+                whole.binary_search(stage).is_err() && !job.is_some_and(|job| read.contains(&job))
             }
-            Target::Approval(approval) => !whole.contains(&(self.pipeline.stages.len() + approval)),
+            Target::Approval(approval) => {
+                let node = self.pipeline.stages.len() + approval;
+                whole.binary_search(&node).is_err()
+            }
             _ => false,
         }
     }

@@ -122,13 +122,18 @@ impl Jobs {
         address: &[Term],
         values: Values<'_>,
     ) -> Option<usize> {
+        if let StageJobs::One(job) = &self.by_stage[stage] {
+            return Some(*job);
+        }
+        let values: Option<Vec<Value>> = address.iter().map(|term| values.term(term)).collect();
+        self.by_key(stage, &values?)
+    }
+
+    /// The Job of the item with these values.
+    pub(crate) fn by_key(&self, stage: usize, values: &[Value]) -> Option<usize> {
         match &self.by_stage[stage] {
             StageJobs::One(job) => Some(*job),
-            StageJobs::Items { by_key, .. } => {
-                let values: Option<Vec<Value>> =
-                    address.iter().map(|term| values.term(term)).collect();
-                by_key.get(&key(&values?)).copied()
-            }
+            StageJobs::Items { by_key, .. } => by_key.get(&key(values)).copied(),
         }
     }
 }

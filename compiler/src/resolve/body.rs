@@ -8,7 +8,7 @@ use super::declare::Once;
 use super::template::uses_any;
 use super::term::Use;
 use super::{Resolver, Scope, Time};
-use crate::limits::{ENTRIES_MAX, RETRIES_MAX};
+use crate::limits::{ENTRIES_MAX, RETRIES_MAX, WORK_BYTES_MAX};
 use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Piece, Text, Toleration};
 use crate::rules;
 use crate::value::Type;
@@ -122,10 +122,11 @@ impl<'a> Resolver<'a> {
         }
         let own = self.merged(&stage.body, scope);
         overlay(&mut body, own);
-        for (index, mount) in body.mounts.iter().enumerate() {
-            let same = |other: &&Mount| other.path == mount.path;
-            if let Some(first) = body.mounts[..index].iter().find(same) {
-                self.report(rules::mounted_twice::report(mount.span, first.span));
+        let mut paths: HashMap<&str, Span> = HashMap::new();
+        for mount in &body.mounts {
+            if let Some(first) = paths.insert(&mount.path, mount.span) {
+                let told = rules::mounted_twice::report(mount.span, first);
+                self.diagnostics.push(told);
             }
         }
         body
@@ -134,6 +135,11 @@ impl<'a> Resolver<'a> {
     /// One body by itself.
     pub(super) fn layer(&mut self, ast: &'a ast::Body, scope: Scope<'_>) -> Body {
         let mut body = Body::default();
+        self.work = self.work.saturating_add(ast.span.len());
+        if self.work > WORK_BYTES_MAX {
+            self.report(rules::large_body::of_pipeline(&self.ast.name));
+            return body;
+        }
         let mut seen: HashMap<&str, Span> = HashMap::new();
         let mut action_at: Option<&ast::Key> = None;
         for item in &ast.items {

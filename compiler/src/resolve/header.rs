@@ -8,7 +8,7 @@ use konductor_dsl::{Span, Spanned, ast};
 use super::term::Use;
 use super::{Read, Resolver, Scope, Signature, Time, name};
 use crate::eval::Values;
-use crate::limits::ITEMS_MAX;
+use crate::limits::{HOLDS_MAX, ITEMS_MAX, ITEMS_TOTAL_MAX, LOOPS_MAX};
 use crate::pipeline::{
     Dependency, Hold, Item, Loop, Setting, Source, Stage, State, Target, Term, When, same_address,
 };
@@ -26,7 +26,11 @@ impl<'a> Resolver<'a> {
             _ => None,
         });
         let mut complete = true;
-        for variable in clause.into_iter().flatten() {
+        if let Some(last) = clause.and_then(|variables| variables.get(LOOPS_MAX)) {
+            self.report(rules::large_fan_out::too_many_variables(last.span));
+            complete = false;
+        }
+        for variable in clause.into_iter().flatten().take(LOOPS_MAX) {
             if self.is_taken(&variable.variable, &loops) {
                 complete = false;
                 continue;
@@ -174,6 +178,11 @@ impl<'a> Resolver<'a> {
             self.report(rules::large_fan_out::report(span, &count.to_string()));
             return None;
         }
+        self.items = self.items.saturating_add(count);
+        if self.items > ITEMS_TOTAL_MAX {
+            self.report(rules::large_fan_out::too_many_items(span));
+            return None;
+        }
         let mut items = vec![Item { values: Vec::new() }];
         for list in values {
             let longer = items.iter().flat_map(|item| {
@@ -215,7 +224,7 @@ impl<'a> Resolver<'a> {
     /// Resolves a stage. Its loops, items and outputs are put in later, from its signature.
     pub(super) fn stage(&mut self, index: usize, ast: &'a ast::Stage) -> Stage {
         self.check_clauses(&ast.clauses);
-        self.reads.clear();
+        self.forget_reads();
         let loops = std::mem::take(&mut self.signatures[index].loops);
         let finally = ast.finally.is_some();
         let holding = self.holding(&ast.clauses, &loops, index);
@@ -260,6 +269,10 @@ impl<'a> Resolver<'a> {
         };
         let mut holding: Vec<Hold> = Vec::new();
         for hold in clause.into_iter().flatten() {
+            if holding.len() >= HOLDS_MAX {
+                self.report(rules::too_many_holds::report(hold.span));
+                break;
+            }
             let Some(ledger) = self
                 .names
                 .ledger_index
@@ -489,12 +502,22 @@ impl<'a> Resolver<'a> {
         })
     }
 
+    /// Begins with a new stage.
+    pub(super) fn forget_reads(&mut self) {
+        self.reads.clear();
+        self.read_keys.clear();
+    }
+
     /// A use of an output waits for its stage, where no clause of the author's does.
     pub(super) fn add_reads(&mut self, after: &mut Vec<Dependency>) {
         if self.reads.is_empty() {
             return;
         }
         let written = after.clone();
+        let mut known: HashSet<_> = written
+            .iter()
+            .filter_map(|clause| clause.target.key())
+            .collect();
         for Read { reference, in_when } in std::mem::take(&mut self.reads) {
             let Source::Output {
                 stage,
@@ -531,8 +554,7 @@ impl<'a> Resolver<'a> {
                 stage: *stage,
                 address,
             };
-            let known = after.iter().any(|dependency| dependency.target.is(&target));
-            if !known {
+            if target.key().is_some_and(|key| known.insert(key)) {
                 after.push(Dependency {
                     target,
                     state,

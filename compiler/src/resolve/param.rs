@@ -6,7 +6,7 @@ use konductor_dsl::ast;
 
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
-use crate::limits::VALUE_BYTES_MAX;
+use crate::limits::{FIELDS_MAX, VALUE_BYTES_MAX};
 use crate::pipeline::Param;
 use crate::rules;
 use crate::value::{Field, Type, Value};
@@ -29,6 +29,7 @@ impl Resolver<'_> {
                     if value.is_none() && default.is_none() && !self.options.check {
                         self.report(rules::missing_param::report(&ast.name, &ty));
                     }
+                    self.param_index.insert(&ast.name.text, self.params.len());
                     self.params.push(Param {
                         name: name(&ast.name),
                         ty,
@@ -100,9 +101,10 @@ impl Resolver<'_> {
             ast::TypeKind::Scalar { name, range } => self.scalar(name, range.as_ref()),
             ast::TypeKind::Choice(words) => {
                 let mut texts: Vec<String> = Vec::with_capacity(words.len());
+                let mut seen = HashSet::new();
                 for word in words {
                     match word.plain() {
-                        Some(text) if !texts.contains(&text) => texts.push(text),
+                        Some(text) if seen.insert(text.clone()) => texts.push(text),
                         Some(text) => self.report(rules::bad_type::repeated_word(word.span, &text)),
                         None => self.report(rules::bad_type::interpolated_word(word.span)),
                     }
@@ -167,6 +169,10 @@ impl Resolver<'_> {
     }
 
     fn record_type(&mut self, ast: &[ast::Param]) -> Option<Type> {
+        if let Some(last) = ast.get(FIELDS_MAX) {
+            self.report(rules::bad_type::too_many_fields(last.name.span));
+            return None;
+        }
         let mut fields: Vec<Field> = Vec::with_capacity(ast.len());
         for field in ast {
             let ty = self.ty(&field.ty)?;

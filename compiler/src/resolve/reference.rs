@@ -5,7 +5,8 @@ use konductor_dsl::ast;
 
 use super::term::Argument;
 use super::{Read, Resolver, Scope, Time};
-use crate::pipeline::{Reference, Source, Term};
+use crate::limits::INPUTS_MAX;
+use crate::pipeline::{Reference, Source, Term, address_key};
 use crate::rules;
 use crate::value::{Type, Value};
 
@@ -174,7 +175,7 @@ impl Resolver<'_> {
                 ty,
             ));
         }
-        if let Some(param) = self.params.iter().position(|known| known.name.text == text) {
+        if let Some(param) = self.param_index.get(text).copied() {
             self.used.params.insert(param);
             let declared = self.params[param].ty.clone();
             let (field, ty) = self.value_field(ast, &declared)?;
@@ -378,7 +379,18 @@ impl Resolver<'_> {
     /// Remembers that the stage at hand reads an output.
     pub(super) fn note_reads(&mut self, reference: &Reference, in_when: bool) {
         match &reference.source {
-            Source::Output { .. } => {
+            Source::Output {
+                stage,
+                address,
+                output,
+            } => {
+                let known = format!("{stage} {output} {in_when} {}", address_key(address));
+                if self.reads.len() > INPUTS_MAX || !self.read_keys.insert(known) {
+                    return;
+                }
+                if self.reads.len() == INPUTS_MAX {
+                    self.report(rules::large_body::of_inputs(reference.span));
+                }
                 self.reads.push(Read {
                     reference: reference.clone(),
                     in_when,

@@ -173,7 +173,7 @@ impl<'a> Resolver<'a> {
     /// Resolves an approval.
     pub(super) fn approval(&mut self, ast: &'a ast::Approval) -> Approval {
         self.check_clauses(&ast.clauses);
-        self.reads.clear();
+        self.forget_reads();
         for clause in &ast.clauses {
             if !matches!(
                 clause.kind,

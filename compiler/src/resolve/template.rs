@@ -4,7 +4,7 @@ use konductor_dsl::{Span, ast};
 
 use super::term::Argument;
 use super::{Resolver, Scope, Time};
-use crate::limits::{TEMPLATE_DEPTH_MAX, USES_MAX};
+use crate::limits::{FIELDS_MAX, TEMPLATE_DEPTH_MAX, USES_MAX};
 use crate::pipeline::{Body, Term};
 use crate::rules;
 
@@ -139,8 +139,9 @@ impl<'a> Resolver<'a> {
             .map(|p| p.name.text.as_str())
             .collect();
         let entries = self.entries(map, &known);
+        let params = &via.template.params[..known.len().min(FIELDS_MAX)];
         let mut arguments: Vec<Argument> = Vec::with_capacity(known.len());
-        for param in &via.template.params {
+        for param in params {
             let Some(ty) = self.ty(&param.ty) else {
                 continue;
             };
@@ -175,6 +176,10 @@ impl<'a> Resolver<'a> {
     pub(super) fn check_templates(&mut self) {
         let library = self.library;
         for template in library.files.iter().flat_map(|file| &file.templates) {
+            if let Some(last) = template.params.get(FIELDS_MAX) {
+                self.report(rules::bad_type::too_many_fields(last.name.span));
+                continue;
+            }
             let mut arguments: Vec<Argument> = Vec::new();
             for param in &template.params {
                 let first = arguments
@@ -208,7 +213,7 @@ impl<'a> Resolver<'a> {
             let scope = Scope::template(Some(&arguments), Scope::PIPELINE);
             self.layer(&template.body, scope);
             self.layers(&template.body);
-            self.reads.clear();
+            self.forget_reads();
         }
     }
 }

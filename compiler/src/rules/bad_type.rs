@@ -2,6 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
 
+use crate::limits::FIELDS_MAX;
 use crate::value::Type;
 
 const TYPES: [&str; 5] = ["string", "int", "bool", "duration", "quantity"];
@@ -59,6 +60,16 @@ pub(crate) fn empty_range(span: Span) -> Diagnostic {
 pub(crate) fn field_is_no_scalar(span: Span) -> Diagnostic {
     Diagnostic::error(Code::K0304, span, "a record's fields are scalars")
         .help("use `string`, `int`, `bool`, `duration`, `quantity` or `\"a\" | \"b\"`")
+}
+
+/// A record, or a template, with too many of them.
+pub(crate) fn too_many_fields(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0304,
+        span,
+        format!("more than {FIELDS_MAX} fields or parameters"),
+    )
+    .help("keep what belongs together in a file, and pass its path")
 }
 
 /// A list or record that a stage hands on.

@@ -1,5 +1,7 @@
 //! K0414: dependencies that never hold together.
 
+use std::collections::HashMap;
+
 use konductor_dsl::{Code, Diagnostic};
 
 use crate::pipeline::{Dependency, Pipeline, State, Target};
@@ -9,13 +11,44 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let stages = pipeline.stages.iter().map(|stage| &stage.after);
     let approvals = pipeline.approvals.iter().map(|approval| &approval.after);
     for after in stages.chain(approvals) {
-        for (index, second) in after.iter().enumerate() {
-            let first = after[..index]
-                .iter()
-                .find(|first| exclude(pipeline, first, second));
-            diagnostics.extend(first.map(|first| report(first, second)));
-        }
+        diagnostics.extend(of_header(pipeline, after));
     }
+}
+
+fn of_header(pipeline: &Pipeline, after: &[Dependency]) -> Vec<Diagnostic> {
+    let mut told = Vec::new();
+    // The first clause about each target, and for each stage the first that rules out the rest.
+    let mut first: HashMap<_, &Dependency> = HashMap::new();
+    let mut whole: HashMap<usize, &Dependency> = HashMap::new();
+    let mut failed_item: HashMap<usize, &Dependency> = HashMap::new();
+    for clause in after
+        .iter()
+        .filter(|clause| clause.state != State::Finished)
+    {
+        let Some(key) = clause.target.key() else {
+            continue;
+        };
+        let known = *first.entry(key).or_insert(clause);
+        let mut other = (known.state != clause.state).then_some(known);
+        // A fan-out without a quorum succeeds only where none of its items fails.
+        if let Target::Stage { stage, address } = &clause.target
+            && pipeline.stages[*stage].quorum.is_none()
+        {
+            match (address, clause.state) {
+                (None, State::Succeeded) => {
+                    other = other.or(failed_item.get(stage).copied());
+                    whole.entry(*stage).or_insert(clause);
+                }
+                (Some(_), State::Failed) => {
+                    other = other.or(whole.get(stage).copied());
+                    failed_item.entry(*stage).or_insert(clause);
+                }
+                _ => {}
+            }
+        }
+        told.extend(other.map(|other| report(other, clause)));
+    }
+    told
 }
 
 fn report(first: &Dependency, second: &Dependency) -> Diagnostic {
@@ -32,33 +65,4 @@ fn wanted(state: State) -> &'static str {
         State::Skipped => "holds when it was skipped",
         State::Finished => "holds when it has ended",
     }
-}
-
-fn exclude(pipeline: &Pipeline, first: &Dependency, second: &Dependency) -> bool {
-    if first.state == State::Finished || second.state == State::Finished {
-        return false;
-    }
-    if first.target.is(&second.target) {
-        return first.state != second.state;
-    }
-    // A fan-out without a quorum succeeds only where none of its items fails.
-    let fails = |item: &Dependency, whole: &Dependency| match (&item.target, &whole.target) {
-        (
-            Target::Stage {
-                stage,
-                address: Some(_),
-            },
-            Target::Stage {
-                stage: of,
-                address: None,
-            },
-        ) => {
-            stage == of
-                && item.state == State::Failed
-                && whole.state == State::Succeeded
-                && pipeline.stages[*stage].quorum.is_none()
-        }
-        _ => false,
-    };
-    fails(first, second) || fails(second, first)
 }

@@ -1,13 +1,13 @@
 //! K0505: a stage that is too large for one object.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Span, ast};
 
 use crate::eval::Values;
 use crate::limits::{
     BODY_BYTES_MAX, ENTRIES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, TEXT_REFERENCES_MAX,
-    VALUE_BYTES_MAX, WHEN_MAX,
+    VALUE_BYTES_MAX, WHEN_MAX, WORK_BYTES_MAX,
 };
-use crate::pipeline::{Action, EnvValue, Name, Pipeline, Source, Stage, Text};
+use crate::pipeline::{Action, EnvValue, Name, Pipeline, Stage, Text};
 use crate::plan::Plan;
 use crate::plan::job::{Jobs, text_varies};
 
@@ -30,24 +30,12 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
         });
         let repeated = if varies { 1 } else { planned.len() };
         total = total.saturating_add(sum.saturating_mul(repeated));
-        let inputs = texts(stage).flat_map(Text::references);
-        let inputs = inputs
-            .filter(|used| matches!(used.source, Source::Output { .. }))
-            .count();
         if largest > BODY_BYTES_MAX {
             diagnostics.push(report(
                 &stage.name,
                 largest,
                 BODY_BYTES_MAX,
                 "bytes of text",
-            ));
-        }
-        if inputs > INPUTS_MAX {
-            diagnostics.push(report(
-                &stage.name,
-                inputs,
-                INPUTS_MAX,
-                "outputs of other stages",
             ));
         }
     }
@@ -98,6 +86,24 @@ pub(crate) fn of_text(span: Span, references: usize, length: usize) -> Diagnosti
     };
     Diagnostic::error(Code::K0505, span, message)
         .help("put long scripts into the image, and share large values through a workspace")
+}
+
+/// A pipeline whose templates and defaults add up to too much.
+pub(crate) fn of_pipeline(name: &ast::Name) -> Diagnostic {
+    let message = format!("the bodies of all stages have more than {WORK_BYTES_MAX} bytes");
+    Diagnostic::error(Code::K0505, name.span, message)
+        .help("put long scripts into the image, and make `defaults` and templates smaller")
+}
+
+/// A stage that reads too many outputs.
+pub(crate) fn of_inputs(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0505,
+        span,
+        format!("a stage reads at most {INPUTS_MAX} outputs"),
+    )
+    .here("one too many")
+    .help("let the other stages write into a workspace, and read them from there")
 }
 
 /// A map with too many entries.

@@ -2,13 +2,32 @@
 
 use konductor_dsl::{Code, Diagnostic, Span};
 
-use crate::limits::{FINALLY_JOBS_MAX, ITEMS_MAX, JOBS_MAX, QUORUMS_MAX};
+use crate::limits::{
+    FINALLY_JOBS_MAX, ITEMS_MAX, ITEMS_TOTAL_MAX, JOBS_MAX, LOOPS_MAX, QUORUMS_MAX,
+};
 use crate::pipeline::Pipeline;
 use crate::plan::job::Jobs;
 
 /// Too many items.
 pub(crate) fn report(span: Span, count: &str) -> Diagnostic {
     let message = format!("{count} items are too many: at most {ITEMS_MAX}");
+    Diagnostic::error(Code::K0501, span, message)
+        .help("let one item do more: each is a pod that has to be started")
+}
+
+/// Too many variables in one `for`.
+pub(crate) fn too_many_variables(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::K0501,
+        span,
+        format!("a `for` has at most {LOOPS_MAX} variables"),
+    )
+    .help("use a list of records, such as `for x in targets` with `x.os` and `x.arch`")
+}
+
+/// Too many items in all fan-outs together.
+pub(crate) fn too_many_items(span: Span) -> Diagnostic {
+    let message = format!("all fan-outs together have more than {ITEMS_TOTAL_MAX} items");
     Diagnostic::error(Code::K0501, span, message)
         .help("let one item do more: each is a pod that has to be started")
 }

@@ -1,5 +1,7 @@
 //! K0404: an item that its stage does not have.
 
+use std::collections::{HashMap, HashSet};
+
 use konductor_dsl::{Code, Diagnostic};
 
 use super::listed;
@@ -12,66 +14,87 @@ use crate::value::Value;
 /// Tells addresses of items that do not exist: of dependencies, and of outputs, which are
 /// dependencies too. Each place once.
 pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
-    for stage in &pipeline.stages {
-        let Some(items) = &stage.items else { continue };
+    let mut search = Search {
+        pipeline,
+        jobs,
+        declared: HashMap::new(),
+    };
+    for (index, stage) in pipeline.stages.iter().enumerate() {
         let varies = stage.after.iter().any(dependency_varies);
-        let tried = if varies {
-            items.len()
-        } else {
-            items.len().min(1)
-        };
+        let planned = jobs.list[jobs.of_stage(index)]
+            .iter()
+            .filter(|job| !job.skipped);
         let mut open: Vec<&Dependency> = stage.after.iter().collect();
-        for item in &items[..tried] {
-            let values = Values {
-                params: &pipeline.params,
-                item: &item.values,
-            };
+        for job in planned.take(if varies { usize::MAX } else { 1 }) {
+            let values = job.values(pipeline);
             open.retain(|dependency| {
-                let found = missing(pipeline, jobs, dependency, values);
+                let found = search.missing(dependency, values);
                 let complete = found.is_empty();
                 diagnostics.extend(found);
                 complete
             });
         }
     }
-    for approval in &pipeline.approvals {
-        for dependency in &approval.after {
-            diagnostics.extend(missing(pipeline, jobs, dependency, Values::of(pipeline)));
-        }
+    for dependency in pipeline
+        .approvals
+        .iter()
+        .flat_map(|approval| &approval.after)
+    {
+        diagnostics.extend(search.missing(dependency, Values::of(pipeline)));
     }
 }
 
-fn missing(
-    pipeline: &Pipeline,
-    jobs: &Jobs,
-    dependency: &Dependency,
-    values: Values<'_>,
-) -> Vec<Diagnostic> {
-    match &dependency.target {
-        Target::Any(parts) => parts
-            .iter()
-            .flat_map(|part| missing(pipeline, jobs, part, values))
-            .collect(),
-        Target::Stage {
-            stage,
-            address: Some(address),
-        } => {
-            let known: Option<Vec<Value>> = address.iter().map(|term| values.term(term)).collect();
-            let Some(known) = known else {
-                return Vec::new();
-            };
-            let target = &pipeline.stages[*stage];
-            let Some(items) = target.items.as_deref() else {
-                return Vec::new();
-            };
-            let declared = items.iter().any(|item| key(&item.values) == key(&known));
-            if declared && jobs.addressed(*stage, address, values).is_some() {
-                return Vec::new();
+struct Search<'a> {
+    pipeline: &'a Pipeline,
+    jobs: &'a Jobs,
+    /// What the items of a stage are called, also those that are left out.
+    declared: HashMap<usize, HashSet<String>>,
+}
+
+impl Search<'_> {
+    fn missing(&mut self, dependency: &Dependency, values: Values<'_>) -> Vec<Diagnostic> {
+        match &dependency.target {
+            Target::Any(parts) => parts
+                .iter()
+                .flat_map(|part| self.missing(part, values))
+                .collect(),
+            Target::Stage {
+                stage,
+                address: Some(address),
+            } => {
+                let known: Option<Vec<Value>> =
+                    address.iter().map(|term| values.term(term)).collect();
+                known
+                    .and_then(|known| self.missing_at(dependency, *stage, known))
+                    .into_iter()
+                    .collect()
             }
-            let wished = Item { values: known }.text();
-            vec![report(target, items, dependency, &wished, declared)]
+            _ => Vec::new(),
         }
-        _ => Vec::new(),
+    }
+
+    fn missing_at(
+        &mut self,
+        dependency: &Dependency,
+        stage: usize,
+        wished: Vec<Value>,
+    ) -> Option<Diagnostic> {
+        let target = &self.pipeline.stages[stage];
+        let items = target.items.as_deref()?;
+        let is_planned = self.jobs.by_key(stage, &wished).is_some();
+        if is_planned && self.jobs.whole(stage).is_none() {
+            return None;
+        }
+        let declared = self
+            .declared
+            .entry(stage)
+            .or_insert_with(|| items.iter().map(|item| key(&item.values)).collect())
+            .contains(&key(&wished));
+        if declared && is_planned {
+            return None;
+        }
+        let wished = Item { values: wished }.text();
+        Some(report(target, items, dependency, &wished, declared))
     }
 }
 

@@ -3,6 +3,7 @@
 use konductor_dsl::{Code, Diagnostic};
 
 use crate::eval::{Values, compare};
+use crate::limits::INPUTS_CHECKED_MAX;
 use crate::pipeline::{Expr, Pipeline, Reference, Source, Stage, Term, When, same_address};
 use crate::value::{Type, Value};
 
@@ -43,6 +44,12 @@ impl<'p> Domain<'p> {
         let mut terms = Vec::new();
         collect(expr, &mut terms);
         let literals: Vec<&Value> = terms.iter().flat_map(|term| literals(term)).collect();
+        if terms.len() > INPUTS_CHECKED_MAX {
+            return Self {
+                pipeline,
+                inputs: Vec::new(),
+            };
+        }
         let mut domain = Self {
             pipeline,
             inputs: Vec::new(),

@@ -1,22 +1,25 @@
 //! K0415: a dependency that is listed twice.
 
+use std::collections::HashMap;
+
 use konductor_dsl::{Code, Diagnostic};
 
-use crate::pipeline::{Dependency, Pipeline};
+use crate::pipeline::Pipeline;
 
 /// Tells entries of `after` that say the same.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let stages = pipeline.stages.iter().map(|stage| &stage.after);
     let approvals = pipeline.approvals.iter().map(|approval| &approval.after);
     for after in stages.chain(approvals) {
-        for (index, second) in after.iter().enumerate() {
-            let same = |first: &&Dependency| {
-                first.target.is(&second.target) && first.state == second.state
+        let mut seen = HashMap::new();
+        for clause in after {
+            let Some(key) = clause.target.key() else {
+                continue;
             };
-            if let Some(first) = after[..index].iter().find(same) {
+            if let Some(first) = seen.insert((key, clause.state), clause.span) {
                 let diagnostic =
-                    Diagnostic::warning(Code::K0415, second.span, "this is waited for already")
-                        .label(first.span, "first listed here")
+                    Diagnostic::warning(Code::K0415, clause.span, "this is waited for already")
+                        .label(first, "first listed here")
                         .help("remove one of them");
                 diagnostics.push(diagnostic);
             }

@@ -1,0 +1,154 @@
+//! Files that ask for too much, or for as much as is allowed: each ends in time and within bounds.
+//! Every one of them would take minutes or all memory if something grew with a square.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use konductor_compiler::{Compiled, Object, Options, compile};
+use konductor_dsl::{Code, Sources};
+
+fn compiled(text: &str) -> Compiled {
+    let mut sources = Sources::default();
+    sources.add("test.kon", text);
+    compile(
+        sources,
+        &Options::at("2026-01-31T02:03:04Z".parse().unwrap()),
+    )
+}
+
+fn codes(text: &str) -> Vec<Code> {
+    compiled(text)
+        .diagnostics
+        .iter()
+        .map(|told| told.code)
+        .collect()
+}
+
+fn pipeline(inside: &str) -> String {
+    format!(
+        "pipeline p {{\n  defaults {{ image = \"busybox:1.36\", run = \"true\" }}\n{inside}\n}}"
+    )
+}
+
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn fan_outs_together_have_a_limit() {
+    let stages = lines(3_000, |i| {
+        format!("stage s-{i} for x in 1..10000, y in [\"a\"] {{ }}\n")
+    });
+    let told = codes(&pipeline(&stages));
+    assert!(told.iter().all(|code| *code == Code::K0501), "{told:?}");
+}
+
+#[test]
+fn parameters_that_double_end_at_the_largest_value() {
+    let ten = |i: usize| format!("${{a-{i}}}").repeat(10);
+    let params = lines(30, |i| {
+        format!("param a-{}: string = \"{}\"\n", i + 1, ten(i))
+    });
+    let told = codes(&pipeline(&format!(
+        "param a-0: string = \"0123456789\"\n{params}\nstage s {{ }}"
+    )));
+    assert_eq!(told.first(), Some(&Code::K0505));
+}
+
+#[test]
+fn templates_that_double_end_at_the_number_of_uses() {
+    let templates = lines(40, |i| {
+        format!("template t-{i}() {{ use t-{} use t-{0} }}\n", i + 1)
+    });
+    let text = format!(
+        "{templates}template t-40() {{ }}\n{}",
+        pipeline("stage s { use t-0 }")
+    );
+    let told = codes(&text);
+    assert!(told.contains(&Code::K0214), "{told:?}");
+}
+
+#[test]
+fn a_template_used_by_every_stage_counts_every_time() {
+    let script = "x".repeat(60_000);
+    let stages = lines(6_000, |i| format!("stage s-{i} {{ use t }}\n"));
+    let text = format!(
+        "template t() {{ run = \"{script}\" }}\n{}",
+        pipeline(&stages)
+    );
+    assert!(codes(&text).contains(&Code::K0505));
+}
+
+#[test]
+fn a_long_cycle_is_told_with_every_edge() {
+    let count = 5_000;
+    let stages = lines(count, |i| {
+        format!("stage s-{i} after s-{} {{ }}\n", (i + 1) % count)
+    });
+    let told = compiled(&pipeline(&stages)).diagnostics;
+    let [cycle] = told.as_slice() else {
+        panic!("{} diagnostics", told.len())
+    };
+    assert_eq!((cycle.code, cycle.labels.len()), (Code::K0401, count));
+    assert!(cycle.message.len() < 300, "{}", cycle.message);
+}
+
+#[test]
+fn the_shortest_cycle_is_told() {
+    let ring = lines(50, |i| {
+        format!(
+            "stage s-{i} after s-{}{} {{ }}\n",
+            (i + 1) % 50,
+            if i == 30 { ", s-28" } else { "" }
+        )
+    });
+    let told = compiled(&pipeline(&ring)).diagnostics;
+    let labels: Vec<&str> = told[0]
+        .labels
+        .iter()
+        .map(|label| label.text.as_str())
+        .collect();
+    let expected = [
+        "`s-28` waits for `s-29`",
+        "`s-29` waits for `s-30`",
+        "`s-30` waits for `s-28`",
+    ];
+    assert_eq!(labels, expected);
+}
+
+#[test]
+fn no_gate_has_more_conditions_than_it_may() {
+    let count = 20_000;
+    let stages = lines(count, |i| format!("stage s-{i} {{ }}\n"));
+    let names: Vec<String> = (0..count).map(|i| format!("s-{i}")).collect();
+    let all = names.join(", ");
+    let last = format!("stage all after {all} {{ }}\nstage one after any({all}), s-1 {{ }}\n");
+    let compiled = compiled(&pipeline(&format!("{stages}{last}")));
+    assert!(!compiled.has_errors());
+    let manifests = compiled.manifests.unwrap();
+    let mut jobs_waited_for = 0;
+    for object in manifests.objects() {
+        if let Object::Gate(gate) = object {
+            let conditions = &gate.spec.conditions;
+            assert!(
+                (1..=256).contains(&conditions.len()),
+                "{}",
+                conditions.len()
+            );
+            let jobs = conditions
+                .iter()
+                .filter(|c| c.name.as_ref().unwrap().starts_with("p-s-"));
+            jobs_waited_for += jobs.count();
+        }
+    }
+    assert_eq!(jobs_waited_for, 2 * count + 1);
+}
+
+#[test]
+fn the_largest_fan_out_pairs_with_another() {
+    let text = pipeline(
+        "stage a for i in 1..10000 { }\nstage b for i in 1..10000 after a[i] { }\nstage c after b { }",
+    );
+    let compiled = compiled(&text);
+    assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+    // A Job and a Gate for each item of b, Jobs for a's, c with its Gate, b's Barrier, the Run.
+    assert_eq!(compiled.manifests.unwrap().len(), 30_000 + 2 + 1 + 1);
+}
