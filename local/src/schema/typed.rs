@@ -51,7 +51,8 @@ impl Decoder {
             Value::Object(fields)
                 if schema.properties.is_empty() && schema.additional.is_none() =>
             {
-                if !schema.preserves_unknown && schema.definition.is_some() {
+                let is_empty_type = !schema.preserves_unknown && schema.definition.is_some();
+                if is_empty_type {
                     let dropped = fields
                         .keys()
                         .map(|name| path.child(name).as_str().to_owned());
