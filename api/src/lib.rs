@@ -1,7 +1,7 @@
 //! The one vocabulary that every room shares: the custom resources of `konductor.io/v1`, the labels
 //! and annotations that coordinate plain Jobs, and the words of conditions and reasons.
 //!
-//! What enters: nothing. What leaves: types, schemas ([`crds`]) and constants.
+//! What enters: nothing. What leaves: types, schemas ([`crds()`]) and constants.
 //! What must never happen here: behaviour. What a primitive *means* is decided in `konductor-core`.
 
 #![expect(

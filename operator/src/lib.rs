@@ -4,7 +4,7 @@
 //! happen here: a decision about what a primitive means; polling; anything that must survive a
 //! restart, because all state is in the API.
 //!
-//! `reconcile` = [`observe`] (all reads) → `decide` (pure) → [`act`] (all writes). The shell is the
+//! `reconcile` = `observe` (all reads) → `decide` (pure) → `act` (all writes). The shell is the
 //! same for every kind: the core names the facts it needs and how fresh, and the shell fetches them.
 
 mod act;
