@@ -320,11 +320,12 @@ mod tests {
         assert_eq!(
             patched(original, patch),
             json!({"containers": [
+                // What the patch adds comes before what only the object has, as in Kubernetes.
                 {"name": "a", "image": "a:1", "env": [
-                    {"name": "X", "value": "1"}, {"name": "Y", "value": "2"},
+                    {"name": "Y", "value": "2"}, {"name": "X", "value": "1"},
                 ]},
-                {"name": "b", "image": "b:1"},
                 {"name": "c", "image": "c:1"},
+                {"name": "b", "image": "b:1"},
             ]})
         );
     }
