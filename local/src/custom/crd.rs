@@ -85,7 +85,7 @@ fn definition(crd: &Value, version: &Value, storage: &Value) -> Definition {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let texts = |value: &Value| {
         let texts = value.as_array().into_iter().flatten();
-        texts.map(|value| text(value)).collect::<Vec<_>>()
+        texts.map(text).collect::<Vec<_>>()
     };
     let kind = Kind {
         resource: resource(crd),
