@@ -7,9 +7,11 @@
 mod body;
 mod declare;
 mod expr;
+mod fan_out;
 mod header;
 mod param;
 mod passthrough;
+mod read;
 mod reference;
 mod resource;
 mod schedule;

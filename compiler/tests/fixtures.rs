@@ -195,6 +195,22 @@ fn every_code_has_a_page_whose_example_triggers_it_alone() {
 }
 
 #[test]
+fn every_code_has_one_rule_file_with_its_title() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rules");
+    let mut heads: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .map(|text| text.lines().next().unwrap().to_owned())
+        .collect();
+    heads.sort();
+    let codes = CODES.iter().filter(|code| code.name() >= "K0200");
+    let expected: Vec<String> = codes
+        .map(|code| format!("//! {code}: {}.", code.title()))
+        .collect();
+    assert_eq!(heads, expected);
+}
+
+#[test]
 fn every_diagnostic_reads_as_expected() {
     let mut table = String::new();
     for code in CODES.iter().copied().filter(|code| code.name() >= "K0200") {

@@ -1,0 +1,207 @@
+//! Fan-outs: what a stage goes over, as items.
+
+use std::collections::HashSet;
+
+use konductor_dsl::{Span, ast};
+
+use super::{Resolver, Scope, Signature, Time, name};
+use crate::eval::Values;
+use crate::limits::{ITEMS_MAX, ITEMS_TOTAL_MAX, LOOPS_MAX};
+use crate::pipeline::{Item, Loop, Term};
+use crate::plan::job::key;
+use crate::rules;
+use crate::value::{Type, Value};
+
+impl<'a> Resolver<'a> {
+    /// What others may know of a stage: its items and its outputs.
+    pub(super) fn signature(&mut self, ast: &'a ast::Stage) -> Signature {
+        let mut loops: Vec<Loop> = Vec::new();
+        let mut values: Vec<Option<Vec<Value>>> = Vec::new();
+        let clause = self.clauses(&ast.clauses, |kind| match kind {
+            ast::ClauseKind::For(variables) => Some(variables),
+            _ => None,
+        });
+        let mut complete = true;
+        if let Some(last) = clause.and_then(|variables| variables.get(LOOPS_MAX)) {
+            self.report(rules::large_fan_out::too_many_variables(last.span));
+            complete = false;
+        }
+        for variable in clause.into_iter().flatten().take(LOOPS_MAX) {
+            if self.is_taken(&variable.variable, &loops) {
+                complete = false;
+                continue;
+            }
+            match self.over(&variable.over) {
+                Some((ty, counts_from_zero, over)) => {
+                    if over.as_ref().is_some_and(Vec::is_empty) {
+                        self.report(rules::empty_fan_out::report(variable));
+                        complete = false;
+                    }
+                    values.push(over);
+                    loops.push(Loop {
+                        name: name(&variable.variable),
+                        ty,
+                        counts_from_zero,
+                    });
+                }
+                None => {
+                    complete = false;
+                    self.broken.insert(&variable.variable.text);
+                }
+            }
+        }
+        let span = clause
+            .map(|variables| loops_span(variables))
+            .unwrap_or(ast.name.span);
+        let items = if complete {
+            self.product(&values, span)
+        } else {
+            None
+        };
+        Signature {
+            loops,
+            items,
+            outputs: self.outputs(ast),
+        }
+    }
+
+    fn is_taken(&mut self, variable: &ast::Name, loops: &[Loop]) -> bool {
+        let text = variable.text.as_str();
+        let param = self
+            .params
+            .iter()
+            .map(|param| &param.name)
+            .find(|name| name.text == text);
+        let other = loops
+            .iter()
+            .map(|known| &known.name)
+            .find(|name| name.text == text);
+        let stage = self
+            .names
+            .stage_index
+            .get(text)
+            .map(|stage| self.names.stages[*stage].name.span);
+        let first = param.or(other).map(|name| name.span).or(stage);
+        if let Some(first) = first {
+            self.report(rules::duplicate_name::report(
+                variable,
+                "loop variable",
+                first,
+            ));
+        }
+        first.is_some()
+    }
+
+    /// The type and the elements of what a loop goes over; no elements where a parameter has no
+    /// value.
+    fn over(&mut self, over: &ast::Over) -> Option<(Type, bool, Option<Vec<Value>>)> {
+        match over {
+            ast::Over::Range(range) => {
+                let (start, end) = self.range_bounds(range)?;
+                let (Some(start), Some(end)) = (start, end) else {
+                    return Some((Type::Int(None), false, None));
+                };
+                let last = if range.inclusive {
+                    end
+                } else {
+                    end.saturating_sub(1)
+                };
+                let count = last.saturating_sub(start).saturating_add(1);
+                if count > ITEMS_MAX as i64 {
+                    self.report(rules::large_fan_out::report(range.span, &count.to_string()));
+                    return None;
+                }
+                let values = (start..=last).map(Value::Int).collect();
+                Some((Type::Int(None), start == 0, Some(values)))
+            }
+            ast::Over::List(list) => {
+                let ty = self.element_type(list)?;
+                let value = ast::Value::List(list.clone());
+                let wished = Type::List(Box::new(ty.clone()));
+                let term = self.term(&value, &wished, Scope::PIPELINE, Time::Compile)?;
+                Some((ty, false, self.elements(&term)))
+            }
+            ast::Over::Ref(reference) => {
+                let found = self.reference(reference, Scope::PIPELINE, Time::Compile)?;
+                let Type::List(item) = found.ty.clone() else {
+                    self.report(rules::wrong_type::no_list(reference.span, &found.ty));
+                    return None;
+                };
+                Some((*item, false, self.elements(&Term::Reference(found))))
+            }
+        }
+    }
+
+    /// Both bounds; `None` inside where a parameter has no value.
+    fn range_bounds(&mut self, range: &ast::Range) -> Option<(Option<i64>, Option<i64>)> {
+        let start = self.bound(&range.start, &Type::Int(None), Scope::PIPELINE);
+        let end = self.bound(&range.end, &Type::Int(None), Scope::PIPELINE);
+        let values = Values {
+            params: &self.params,
+            item: &[],
+        };
+        Some((values.int(&Some(start?)), values.int(&Some(end?))))
+    }
+
+    /// The type of a list's elements is that of the first.
+    fn element_type(&mut self, list: &ast::List) -> Option<Type> {
+        match list.items.first() {
+            None => Some(Type::String),
+            Some(first) => self.type_of(first, Scope::PIPELINE),
+        }
+    }
+
+    fn elements(&self, term: &Term) -> Option<Vec<Value>> {
+        match (Values {
+            params: &self.params,
+            item: &[],
+        })
+        .term(term)?
+        {
+            Value::List(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Every combination, the last variable fastest. Without a `for` there is one, of nothing.
+    fn product(&mut self, values: &[Option<Vec<Value>>], span: Span) -> Option<Vec<Item>> {
+        let values: Vec<&Vec<Value>> = values.iter().map(Option::as_ref).collect::<Option<_>>()?;
+        let count = values
+            .iter()
+            .try_fold(1_usize, |n, list| n.checked_mul(list.len()));
+        let count = count.unwrap_or(usize::MAX);
+        if count > ITEMS_MAX {
+            self.report(rules::large_fan_out::report(span, &count.to_string()));
+            return None;
+        }
+        self.items = self.items.saturating_add(count);
+        if self.items > ITEMS_TOTAL_MAX {
+            self.report(rules::large_fan_out::too_many_items(span));
+            return None;
+        }
+        let mut items = vec![Item { values: Vec::new() }];
+        for list in values {
+            let longer = items.iter().flat_map(|item| {
+                list.iter().map(|value| {
+                    let mut values = item.values.clone();
+                    values.push(value.clone());
+                    Item { values }
+                })
+            });
+            items = longer.collect();
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = items.iter().find(|item| !seen.insert(key(&item.values))) {
+            self.report(rules::duplicate_item::report(span, &twice.text()));
+            return None;
+        }
+        Some(items)
+    }
+}
+
+fn loops_span(variables: &[ast::Loop]) -> Span {
+    match (variables.first(), variables.last()) {
+        (Some(first), Some(last)) => first.span.to(last.span),
+        _ => Span::default(),
+    }
+}

@@ -1,0 +1,134 @@
+//! What a condition becomes: nothing where it is known before the run, else CEL that means the same.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::HashMap;
+
+use cel::{Context, Program, Value};
+use konductor_compiler::{Object, Options, compile};
+use konductor_dsl::Sources;
+
+/// The `when` of the Gate before the stage `last`; `None` where there is none, and an error where
+/// the stage is skipped from the start.
+fn when(condition: &str) -> Result<Option<String>, &'static str> {
+    let text = format!(
+        r#"pipeline p {{
+            param target: "dev" | "prod" = "prod"
+            param limit: int = 10
+            defaults {{ image = "busybox:1.36" }}
+            stage a {{
+                run = "true"
+                output rows: int
+                output ok: bool
+                output text: string
+                output kind: "small" | "big"
+            }}
+            stage b {{ run = "true", output rows: int = 7 }}
+            stage last after a, b.finished when {condition} {{ run = "echo ${{target}} ${{limit}}" }}
+        }}"#
+    );
+    let mut sources = Sources::default();
+    sources.add("test.kon", text.as_str());
+    let options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+    let compiled = compile(sources, &options);
+    assert!(
+        !compiled.has_errors(),
+        "{condition}: {:?}",
+        compiled.diagnostics
+    );
+    let mut found = Err("skipped");
+    for object in compiled.manifests.unwrap().objects() {
+        if let Object::Gate(gate) = object
+            && gate.metadata.name.as_deref() == Some("p-last")
+        {
+            found = Ok(gate.spec.when);
+        }
+    }
+    found
+}
+
+/// As the operator evaluates it.
+fn evaluate(cel: &str, outputs: &[(&str, &str, &str)]) -> Option<bool> {
+    let mut jobs: HashMap<String, HashMap<String, String>> = HashMap::new();
+    for (job, name, value) in outputs {
+        jobs.entry((*job).to_owned())
+            .or_default()
+            .insert((*name).to_owned(), (*value).to_owned());
+    }
+    let mut context = Context::default();
+    context.add_variable_from_value("outputs", jobs);
+    match Program::compile(cel).unwrap().execute(&context).ok()? {
+        Value::Bool(answer) => Some(answer),
+        other => panic!("{cel} gives {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_known_before_the_run_is_left_out() {
+    let table = [
+        (r#"target == "prod""#, Ok(None)),
+        (r#"target == "dev""#, Err("skipped")),
+        ("limit >= 10 && !(limit > 10)", Ok(None)),
+        ("limit in [1, 2]", Err("skipped")),
+        (r#"target == "prod" || a.rows > 1"#, Ok(None)),
+        (r#"target == "dev" && a.rows > 1"#, Err("skipped")),
+        (
+            r#"target == "prod" && a.rows > limit"#,
+            Ok(Some("int(outputs['p-a']['rows']) > 10")),
+        ),
+        (
+            r#"!(target == "dev" || a.ok)"#,
+            Ok(Some("!((outputs['p-a']['ok'] == 'true'))")),
+        ),
+        (
+            r#"a.text in ["x", "it's", "\\"]"#,
+            Ok(Some(r"outputs['p-a']['text'] in ['x', 'it\'s', '\\']")),
+        ),
+        (
+            "b.rows == 1",
+            Ok(Some(
+                "('p-b' in outputs && 'rows' in outputs['p-b'] ? int(outputs['p-b']['rows']) : 7) == 1",
+            )),
+        ),
+    ];
+    for (condition, expected) in table {
+        assert_eq!(
+            when(condition),
+            expected.map(|cel| cel.map(str::to_owned)),
+            "{condition}"
+        );
+    }
+}
+
+#[test]
+fn cel_means_what_the_condition_says() {
+    let outputs = [
+        ("p-a", "rows", "12"),
+        ("p-a", "ok", "true"),
+        ("p-a", "text", "it's \\ fine"),
+        ("p-a", "kind", "big"),
+    ];
+    let table = [
+        ("a.rows > limit", Some(true)),
+        ("a.rows < 2", Some(false)),
+        ("9 < a.rows", Some(true)),
+        ("a.rows in [1, 12]", Some(true)),
+        ("a.ok", Some(true)),
+        ("!a.ok || a.rows == 12", Some(true)),
+        ("a.ok == false", Some(false)),
+        (r#"a.text == "it's \\ fine""#, Some(true)),
+        (r#"a.text >= "a" && a.kind != "small""#, Some(true)),
+        ("b.rows == 7", Some(true)),
+        ("b.rows > 7 || a.rows > 100", Some(false)),
+    ];
+    for (condition, expected) in table {
+        let cel = when(condition).unwrap().unwrap();
+        assert_eq!(evaluate(&cel, &outputs), expected, "{condition}: {cel}");
+    }
+}
+
+#[test]
+fn a_missing_output_without_default_has_no_answer() {
+    let cel = when("a.rows > 1").unwrap().unwrap();
+    assert_eq!(evaluate(&cel, &[]), None);
+    assert_eq!(evaluate(&cel, &[("p-a", "rows", "many")]), None);
+}
