@@ -98,7 +98,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
 }
 
 fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
-    let compiled = load::compiled(pipeline, global.namespace.clone())?;
+    let compiled = load::compiled(pipeline, global.namespace.clone(), false)?;
     let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let mut out = Vec::new();
     match global.output {
@@ -124,7 +124,7 @@ async fn apply_run(
     timeout: Option<std::time::Duration>,
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()))?;
+    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), false)?;
     let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let counts = std::sync::Mutex::new([0_usize; 3]);
     apply::apply(&client, &manifests, |kind, name, applied| {

@@ -11,10 +11,11 @@ use crate::arguments::{Params, Pipeline};
 use crate::diagnostics;
 use crate::exit::{Failure, NOT_FOUND, USAGE};
 
-/// Compiles the pipeline; diagnostics are told on stderr, and errors among them end the command.
+/// Compiles the pipeline, `once` although it has a schedule; diagnostics are told on stderr, and errors among them end the command.
 pub(crate) fn compiled(
     pipeline: &Pipeline,
     namespace: Option<String>,
+    once: bool,
 ) -> Result<Compiled, Failure> {
     let sources = sources(&pipeline.file)?;
     let reader = Imports::of(&pipeline.file);
@@ -22,6 +23,7 @@ pub(crate) fn compiled(
     let mut options = options(&pipeline.params, &read)?;
     options.run = pipeline.run.clone();
     options.namespace = namespace;
+    options.once = once;
     let compiled = compile(sources, &options);
     diagnostics::tell(&compiled);
     if compiled.has_errors() {

@@ -41,7 +41,7 @@ const LOG_TAIL: usize = 20;
 
 /// Runs a pipeline here, and ends with its outcome.
 pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> Result<(), Failure> {
-    let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()))?;
+    let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), true)?;
     let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
     let local = Local::start(folder.path(), &working_folder(&pipeline.file), jobs).await?;

@@ -13,7 +13,7 @@ use konductor_api::{
 
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
-use crate::outcome::{barrier_end, gate_end, job_end, run_end, verdict};
+use crate::outcome::{barrier_end, gate_end, job_end, outcome_word, run_end, verdict};
 use crate::outputs::stored_outputs;
 use crate::when;
 use crate::{Decided, Decision, Event, Fact, Needs, Write};
@@ -520,7 +520,20 @@ fn met(gate: &Gate, facts: &Facts) -> Result<Ending, Needs> {
             outputs.insert(name, stored_outputs(job));
         }
     }
-    Ok(match when::evaluate(when, &outputs) {
+    let run = gate
+        .spec
+        .conditions
+        .iter()
+        .find(|condition| condition.kind == ConditionKind::Run && condition.name.is_some());
+    let outcome = match run {
+        None => None,
+        Some(condition) => facts
+            .runs(fact(gate, condition), Freshness::Live)?
+            .first()
+            .filter(|run| permits(gate, condition, &run.metadata))
+            .and_then(|run| outcome_word(run)),
+    };
+    Ok(match when::evaluate(when, &outputs, outcome) {
         Ok(true) => open,
         Ok(false) => Ending {
             phase: GatePhase::Skipped,

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::limits::START_REFUSED_AFTER;
-use crate::outcome::{End, barrier_end, gate_end, job_end, owes_outputs, run_end};
+use crate::outcome::{End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end};
 use crate::outputs::{parse_outputs, stored_outputs, termination_message};
 use crate::{Decided, Decision, Event, Fact, Needs, Write};
 
@@ -395,6 +395,9 @@ fn owners_with(metadata: &ObjectMeta, run: &Run) -> Option<Value> {
     Some(json!(owners))
 }
 
+/// The input of a finally stage that is not another Job's output.
+const RUN_OUTCOME: &str = "run.outcome";
+
 /// What a later stage reads, from the outputs that are stored on the Jobs before it. The inner
 /// error says which value is missing: a Job without one of its inputs is not started.
 fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
@@ -414,14 +417,34 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
     };
     let sources = wanted.values().filter_map(|from| source(from));
     facts.require(sources.map(|(name, _)| (Fact::Job(name), Freshness::Live)))?;
+    let run = job
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(label::RUN));
+    let run = run.map(|run| ObjectName::new(&namespace, run));
     let template = job
         .spec
         .as_ref()
         .and_then(|spec| spec.template.metadata.as_ref());
     let preset = template.and_then(|template| template.annotations.as_ref());
-    let mut found = BTreeMap::new();
+    let mut inputs = BTreeMap::new();
     let mut bytes = 0;
     for (key, from) in &wanted {
+        if from == RUN_OUTCOME {
+            let found = match &run {
+                Some(run) => facts.run(run, Freshness::Live)?,
+                None => None,
+            };
+            let Some(outcome) = found.and_then(|run| outcome_word(run)) else {
+                return Ok(Err("its run has no outcome".to_owned()));
+            };
+            inputs.insert(
+                format!("{}{key}", annotation::INPUT_PREFIX),
+                outcome.to_owned(),
+            );
+            continue;
+        }
         let Some((name, output)) = source(from) else {
             return Ok(Err(format!("input {key}: {from:?} is not JOB/OUTPUT")));
         };
@@ -432,7 +455,7 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
         match value {
             Some(value) => {
                 bytes += value.len();
-                found.insert(key, value);
+                inputs.insert(key, value);
             }
             None if preset.is_some_and(|preset| preset.contains_key(&key)) => {}
             None => return Ok(Err(format!("job/{} gave no output {output}", name.name))),
@@ -443,7 +466,7 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
             "its inputs are {bytes} bytes; at most {INPUTS_BYTES_MAX} fit"
         )));
     }
-    Ok(Ok(found))
+    Ok(Ok(inputs))
 }
 
 /// Stores what the succeeded pod wrote, together with the phase, in one patch.

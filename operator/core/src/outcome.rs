@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{
-    Barrier, BarrierPhase, ConditionState, Gate, GatePhase, JobPhase, Run, RunPhase, Verdict,
-    annotation, job_ended, job_phase,
+    Barrier, BarrierPhase, ConditionState, Gate, GatePhase, JobPhase, Run, RunOutcome, RunPhase,
+    Verdict, annotation, job_ended, job_phase,
 };
 
 /// How a stage, a Job or a primitive ended. Two ends are good: Succeeded and Skipped.
@@ -103,6 +103,16 @@ pub fn run_end(run: &Run) -> Option<End> {
         RunPhase::Failed => Some(End::Failed),
         RunPhase::Cancelled => Some(End::Cancelled),
     }
+}
+
+/// How a Run's main Jobs ended, in the words of the language: `run.outcome`; `None` while they go on.
+pub(crate) fn outcome_word(run: &Run) -> Option<&'static str> {
+    Some(match run.status.as_ref()?.outcome? {
+        RunOutcome::Succeeded => "succeeded",
+        RunOutcome::Failed => "failed",
+        RunOutcome::Cancelled => "cancelled",
+        RunOutcome::TimedOut => "timed-out",
+    })
 }
 
 #[cfg(test)]

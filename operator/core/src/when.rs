@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use cel::{Context, Program, Value};
 
-/// Evaluates `when`. `outputs` has one entry for each Job that the Gate waits for by name.
+/// Evaluates `when`. `outputs` has one entry for each Job that the Gate waits for by name; `outcome` is
+/// that of the Run it waits for, as `run.outcome`.
 ///
 /// # Errors
 /// Why it has no answer, in words for the author: it does not parse, reads a value that is not
@@ -12,6 +13,7 @@ use cel::{Context, Program, Value};
 pub(crate) fn evaluate(
     when: &str,
     outputs: &BTreeMap<String, BTreeMap<String, String>>,
+    outcome: Option<&str>,
 ) -> Result<bool, String> {
     let program = Program::compile(when).map_err(|error| error.to_string())?;
     let mut context = Context::default();
@@ -20,6 +22,10 @@ pub(crate) fn evaluate(
         .map(|(job, values)| (job.clone(), values.clone().into_iter().collect()))
         .collect();
     context.add_variable_from_value("outputs", value);
+    if let Some(outcome) = outcome {
+        let run = HashMap::from([("outcome".to_owned(), outcome.to_owned())]);
+        context.add_variable_from_value("run", run);
+    }
     match program
         .execute(&context)
         .map_err(|error| error.to_string())?
@@ -45,9 +51,15 @@ mod tests {
             ("outputs['other'].rows == ''", None),
             ("outputs['run-extract'].rows", None),
             ("outputs[", None),
+            ("run.outcome == 'failed'", Some(true)),
+            ("run.name == ''", None),
         ];
         for (when, expected) in table {
-            assert_eq!(evaluate(when, &outputs).ok(), expected, "{when}");
+            assert_eq!(
+                evaluate(when, &outputs, Some("failed")).ok(),
+                expected,
+                "{when}"
+            );
         }
     }
 }

@@ -244,3 +244,30 @@ fn a_selector_waits_for_exactly_its_count() {
         assert_eq!(phase(&gate, &world), expected, "{ends:?}");
     }
 }
+
+#[test]
+fn when_reads_the_outcome_of_the_run_it_waits_for() {
+    let run = |outcome: &str| {
+        object(
+            "Run",
+            "r",
+            json!({
+                "spec": {"pipeline": "p", "jobs": 1},
+                "status": {"phase": "Finalizing", "outcome": outcome, "attempt": 1},
+            }),
+        )
+    };
+    let condition = json!({"type": "Run", "name": "r", "state": "Settled"});
+    let when = "run.outcome == 'timed-out'";
+    let gate = with(json!({"conditions": [condition], "when": when}), json!({}));
+    for (outcome, expected) in [
+        ("TimedOut", GatePhase::Open),
+        ("Failed", GatePhase::Skipped),
+    ] {
+        assert_eq!(
+            phase(&gate, &World::of([run(outcome)])),
+            expected,
+            "{outcome}"
+        );
+    }
+}

@@ -295,3 +295,35 @@ fn holds_that_can_t_be_read_are_told_once() {
     told_already["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
     assert_eq!(decide(&told_already, &World::of([])).0, []);
 }
+
+#[test]
+fn a_finally_stage_is_given_the_outcome_of_its_run() {
+    let annotations = json!({
+        "konductor.io/gate": "ready",
+        "konductor.io/inputs": "{\"in-0\": \"run.outcome\"}",
+    });
+    let mut work = job("work", annotations, json!({}));
+    work["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": "finally"});
+    for (status, expected, value) in [
+        (
+            json!({"phase": "Finalizing", "outcome": "Failed", "attempt": 1}),
+            "Job/work Running suspend=false",
+            Some("failed"),
+        ),
+        (
+            json!({"phase": "Running", "attempt": 1}),
+            "Job/work Unreached",
+            None,
+        ),
+    ] {
+        let spec = json!({"pipeline": "p", "jobs": 1, "cancel": true});
+        let run = object("Run", "r", json!({"spec": spec, "status": status}));
+        let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
+        assert_eq!(told(&writes), [expected]);
+        let Write::Patch { body, .. } = &writes[0] else {
+            panic!("{writes:?}")
+        };
+        let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        assert_eq!(given.as_str(), value);
+    }
+}
