@@ -101,6 +101,18 @@ pub(crate) enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes
+    Dev {
+        /// Where the kubeconfig is written; a temporary file by default
+        #[arg(long = "write-kubeconfig", value_name = "FILE")]
+        write_kubeconfig: Option<PathBuf>,
+        /// The port on loopback; 0 takes a free one
+        #[arg(long, default_value_t = 0, value_name = "PORT")]
+        port: u16,
+        /// How many pods run at once; by default as many as there are CPUs, at least 4
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        jobs: Option<u32>,
+    },
     /// Show a run: its stages, their states, and what each waits for
     Status {
         /// The run's name; without it, all runs

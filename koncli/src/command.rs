@@ -3,6 +3,7 @@
 mod barrier;
 mod check;
 mod claim;
+mod dev;
 mod gate;
 mod hold;
 mod lease;
@@ -35,6 +36,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
     let managed = matches!(
         command,
         Command::Run { .. }
+            | Command::Dev { .. }
             | Command::Operator { .. }
             | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
             | Command::Lease(crate::arguments::Lease::Hold { .. })
@@ -66,6 +68,11 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             jobs,
             keep,
         } => run::run(&pipeline, jobs, keep).await,
+        Command::Dev {
+            write_kubeconfig,
+            port,
+            jobs,
+        } => dev::dev(write_kubeconfig.as_deref(), port, jobs).await,
         Command::Status { run: Some(run) } => status::status(&global, &run).await,
         Command::Status { run: None } | Command::Runs => status::runs(&global).await,
         Command::Explain { code } => explain(&code),

@@ -10,6 +10,7 @@ mod command;
 mod diagnostics;
 mod exit;
 mod load;
+mod local;
 mod output;
 mod progress;
 mod view;

@@ -238,32 +238,48 @@ impl Definition {
         }
     }
 
-    /// What is wrong with a new object, its metadata aside.
-    pub(crate) fn validate_create(&self, value: &Value) -> Vec<Cause> {
-        match &self.nature {
-            Nature::Builtin(rules) => (rules.validate)(value),
-            Nature::Custom(custom) => custom.validate_create(self, value),
+    fn validate_metadata(&self, value: &Value) -> Vec<Cause> {
+        let mut causes = metadata::validate(value, self.kind.namespaced, self.name_rule);
+        if matches!(self.nature, Nature::Builtin(_)) {
+            causes.extend(metadata::validate_standard_finalizers(value));
         }
+        causes
     }
 
-    /// What is wrong with a change, that of metadata aside.
+    /// What is wrong with a new object.
+    pub(crate) fn validate_create(&self, value: &Value) -> Vec<Cause> {
+        let mut causes = self.validate_metadata(value);
+        causes.extend(match &self.nature {
+            Nature::Builtin(rules) => (rules.validate)(value),
+            Nature::Custom(custom) => custom.validate_create(self, value),
+        });
+        causes
+    }
+
+    /// What is wrong with a change. Mistakes in the metadata are found twice on the real server,
+    /// by what all kinds have in common and by the kind, and told twice.
     pub(crate) fn validate_update(
         &self,
         value: &Value,
         old: &Value,
         subresource: Option<Subresource>,
     ) -> Vec<Cause> {
+        let mut causes = self.validate_metadata(value);
+        causes.extend(metadata::validate_update(value, old));
+        causes.extend(metadata::validate_update(value, old));
         match (&self.nature, subresource) {
             (Nature::Builtin(rules), Some(Subresource::Status)) => {
-                (rules.validate_status_update)(value, old)
+                causes.extend((rules.validate_status_update)(value, old));
             }
             (Nature::Builtin(rules), _) => {
-                let mut causes = (rules.validate)(value);
+                causes.extend((rules.validate)(value));
                 causes.extend((rules.validate_update)(value, old));
-                causes
             }
-            (Nature::Custom(custom), _) => custom.validate_update(self, value, old, subresource),
+            (Nature::Custom(custom), _) => {
+                causes.extend(custom.validate_update(self, value, old, subresource));
+            }
         }
+        causes
     }
 
     /// The object as a read of the real store gives it: with what the schema has defaults for.
@@ -369,6 +385,15 @@ impl Catalog {
         versions
             .find(|definition| definition.kind.version == version)
             .cloned()
+    }
+
+    /// Whether a group version is built in, rather than made by definitions.
+    pub(crate) fn is_builtin(&self, group: &str, version: &str) -> bool {
+        self.read().values().flatten().any(|definition| {
+            matches!(definition.nature, Nature::Builtin(_))
+                && definition.kind.group() == group
+                && definition.kind.version == version
+        })
     }
 
     /// The kind of this group and name, in the version it is stored in.

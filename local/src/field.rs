@@ -144,9 +144,28 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Value::String(text) => formatter.write_str(&quote(text)),
-            other => write!(formatter, "{other}"),
+            other => formatter.write_str(&sorted_json(other)),
         }
     }
+}
+
+/// JSON with sorted keys, as Go writes maps.
+pub(crate) fn sorted_json(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let mut keys: Vec<_> = fields.iter().collect();
+                keys.sort_by_key(|(key, _)| *key);
+                let fields = keys
+                    .into_iter()
+                    .map(|(key, value)| (key.clone(), sorted(value)));
+                Value::Object(fields.collect())
+            }
+            Value::Array(items) => items.iter().map(sorted).collect(),
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
 }
 
 /// Quotes a text as Go's `%q` does.

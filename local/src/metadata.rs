@@ -263,6 +263,21 @@ fn validate_finalizers(object: &Value, path: &Path) -> Vec<Cause> {
     causes
 }
 
+/// Finalizers of built-in kinds are Kubernetes' own, or have a domain.
+pub(crate) fn validate_standard_finalizers(object: &Value) -> Vec<Cause> {
+    let path = Path::new("metadata").child("finalizers");
+    finalizers(object)
+        .enumerate()
+        .filter(|(_, name)| {
+            !name.contains('/') && ![ORPHAN, FOREGROUND, "kubernetes"].contains(name)
+        })
+        .map(|(index, name)| {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            path.index(index).invalid(name, why)
+        })
+        .collect()
+}
+
 /// What is wrong with the change from `old` to `object`.
 pub(crate) fn validate_update(object: &Value, old: &Value) -> Vec<Cause> {
     let path = Path::new("metadata");
@@ -297,5 +312,12 @@ pub(crate) fn validate_update(object: &Value, old: &Value) -> Vec<Cause> {
             );
         }
     }
+    let metadata = &object["metadata"];
+    causes.extend(validate_labels(&metadata["labels"], &path.child("labels")));
+    causes.extend(validate_annotations(
+        &metadata["annotations"],
+        &path.child("annotations"),
+    ));
+    causes.extend(validate_owners(object, &path.child("ownerReferences")));
     causes
 }

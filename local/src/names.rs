@@ -55,7 +55,7 @@ fn explained(message: &str, regex: &str, examples: &[&str]) -> String {
         .collect();
     format!(
         "{message} (e.g. {}regex used for validation is '{regex}')",
-        quoted.join("or ")
+        quoted.join(" or ")
     )
 }
 

@@ -6,8 +6,17 @@
 use serde_json::Value;
 
 use crate::field::{Path, quote};
+use crate::kind::Kind;
 use crate::names;
 use crate::status::Status;
+
+/// The groups whose kinds say in their own words which fields they are not selected by.
+const BUILTIN_GROUPS: [&str; 4] = [
+    "batch",
+    "coordination.k8s.io",
+    "rbac.authorization.k8s.io",
+    "apiextensions.k8s.io",
+];
 
 /// How a value is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,7 +236,7 @@ impl Parser {
 
     fn values(&mut self, key: &str) -> Result<Vec<String>, String> {
         if !self.next_is("(") {
-            return Err(format!("found '{}', expected: '('", self.found()));
+            return Err(format!("found '{}' expected: '('", self.found()));
         }
         let mut values = Vec::new();
         loop {
@@ -349,9 +358,17 @@ impl FieldTerm {
     }
 
     /// The message for a field that can't be selected by.
-    pub(crate) fn unsupported(&self, kind: &str) -> String {
-        match kind {
-            "Job" => format!("field label {} not supported for Job", quote(&self.path)),
+    pub(crate) fn unsupported(&self, kind: &Kind) -> String {
+        let path = quote(&self.path);
+        match (kind.group(), kind.kind.as_ref()) {
+            ("batch", "Job") => format!("field label {path} not supported for Job"),
+            ("", "Pod" | "Namespace" | "Secret" | "Event") | ("events.k8s.io", "Event") => {
+                format!("field label not supported: {}", self.path)
+            }
+            (group, _) if group.is_empty() || BUILTIN_GROUPS.contains(&group) => format!(
+                "{path} is not a known field selector: only \"metadata.name\", \
+                 \"metadata.namespace\""
+            ),
             _ => format!("field label not supported: {}", self.path),
         }
     }

@@ -119,6 +119,14 @@ impl Status {
         }
     }
 
+    /// A failure that is about no object, told as the real server's router tells it.
+    pub(crate) fn of_route(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            details: Some(Box::default()),
+            ..Self::new(reason, message)
+        }
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(Reason::BadRequest, message)
     }

@@ -2,40 +2,27 @@
 //! is, and a runner that makes processes of pods.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use konductor_api::{Run, label};
 use konductor_compiler::Manifests;
-use konductor_local::runner::job::BackOff;
-use konductor_local::runner::kubelet::{KubeletOptions, LogOptions, Logs};
-use konductor_local::runner::{Runner, RunnerOptions};
-use konductor_local::{ApiServer, Controllers, ServerOptions};
-use kube::api::{ListParams, PostParams};
+use konductor_local::runner::kubelet::LogOptions;
+use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
 
 use super::status::around;
 use crate::arguments::Pipeline;
-use crate::exit::{FAILED, Failure, INTERRUPTED};
+use crate::exit::{FAILED, Failure};
+use crate::local::{self, Local, NAMESPACE, interrupted};
 use crate::progress::Progress;
 use crate::view::{State, run_ended, state, title, view};
 use crate::{apply, load, output};
 
-/// The namespace of a run without a cluster.
-const NAMESPACE: &str = "default";
-/// How long processes may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(5);
-/// The first wait before a failed Job's next attempt; Kubernetes' ten seconds are long on a laptop.
-const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// How many lines of a failed stage's log are shown at the end.
 const LOG_TAIL: usize = 20;
 
@@ -44,16 +31,25 @@ pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> R
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), true)?;
     let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
-    let local = Local::start(folder.path(), &working_folder(&pipeline.file), jobs).await?;
+    let local = Local::start(local::Options {
+        folder: folder.path(),
+        kubeconfig: &folder.path().join("kubeconfig"),
+        steps: &working_folder(&pipeline.file),
+        pods: jobs,
+        port: 0,
+    })
+    .await?;
+    let progress = Arc::new(Progress::new());
+    let following = Following { local, progress };
     let outcome = tokio::select! {
-        outcome = local.follow(&manifests) => outcome,
+        outcome = following.follow(&manifests) => outcome,
         code = interrupted() => {
-            local.progress.finish();
+            following.progress.finish();
             output::talk("interrupted: ending what runs");
             Err(Failure::silent(code))
         }
     };
-    local.stop().await;
+    following.local.stop().await;
     if keep {
         output::talk(&format!(
             "logs and volumes are kept in {}",
@@ -72,130 +68,32 @@ fn working_folder(file: &Path) -> PathBuf {
     folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
-/// Ready when somebody wants this to end; the exit code says who.
-async fn interrupted() -> u8 {
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => INTERRUPTED,
-        _ = terminate.recv() => 143,
-        _ = hang_up.recv() => 129,
-    }
-}
-
-/// A cluster in this process.
-struct Local {
-    client: konductor::Client,
-    runner: Runner,
-    controllers: Controllers,
-    logs: Logs,
+/// A run that is followed.
+struct Following {
+    local: Local,
     progress: Arc<Progress>,
-    stop_operator: oneshot::Sender<()>,
-    operator: tokio::task::JoinHandle<()>,
-    operator_ended: watch::Receiver<Option<String>>,
-    server: tokio::task::JoinHandle<()>,
 }
 
-impl Local {
-    async fn start(folder: &Path, steps: &Path, jobs: Option<u32>) -> Result<Self, Failure> {
-        let api = ApiServer::new(ServerOptions::default());
-        let kube = kube::Client::new(api.router(), NAMESPACE);
-        install_crds(&kube).await?;
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-        let kubeconfig = folder.join("kubeconfig");
-        let address = listener.local_addr()?;
-        std::fs::write(&kubeconfig, kubeconfig_for(&format!("http://{address}")))?;
-        let serving = api.clone();
-        let server = tokio::spawn(async move {
-            // It ends with this process; a step that calls it then gets no answer.
-            let _ = serving.serve(listener, std::future::pending()).await;
-        });
-        let mut kubelet = KubeletOptions::new(folder.join("pods"), steps);
-        kubelet.kubeconfig = Some(kubeconfig);
-        let cpus = std::thread::available_parallelism()
-            .map_or(4, NonZeroUsize::get)
-            .max(4);
-        let jobs = jobs.and_then(|jobs| NonZeroUsize::new(jobs as usize));
-        kubelet.pods_max = jobs
-            .or(NonZeroUsize::new(cpus))
-            .unwrap_or(NonZeroUsize::MIN);
-        let controllers = Controllers::start(&api);
-        let back_off = BackOff {
-            base: RETRY_WAIT,
-            ..BackOff::default()
-        };
-        let runner = Runner::start(&api, RunnerOptions { kubelet, back_off })?;
-        let (stop_operator, stopped) = oneshot::channel();
-        let options = konductor_operator::Options::default();
-        let (tell_end, operator_ended) = watch::channel(None);
-        let watching = kube.clone();
-        let operator = tokio::spawn(async move {
-            let stop = async {
-                let _ = stopped.await;
-            };
-            let ended = konductor_operator::run(watching, options, stop).await;
-            let why = ended
-                .err()
-                .map_or_else(String::new, |error| error.to_string());
-            let _ = tell_end.send(Some(why));
-        });
-        Ok(Self {
-            client: konductor::Client::new(kube, NAMESPACE),
-            logs: runner.logs().clone(),
-            runner,
-            controllers,
-            progress: Arc::new(Progress::new()),
-            stop_operator,
-            operator,
-            operator_ended,
-            server,
-        })
-    }
-
-    async fn stop(self) {
-        let _ = self.stop_operator.send(());
-        // What runs is ended whatever the operator does.
-        let _ = tokio::time::timeout(GRACE, self.operator).await;
-        self.runner.shutdown(GRACE).await;
-        self.controllers.shutdown().await;
-        self.server.abort();
-    }
-
+impl Following {
     /// Creates the run and follows it to its end.
     async fn follow(&self, manifests: &Manifests) -> Result<(), Failure> {
         let order = stages(manifests);
         let name = manifests.run_name();
         let logs = self.follow_logs();
         let watching = self.watch(name, &order);
-        apply::apply(&self.client, manifests, |_, _, _| {}).await?;
+        apply::apply(&self.local.client, manifests, |_, _, _| {}).await?;
         let run = tokio::select! {
             run = watching => run?,
             never = logs => match never {},
-            why = self.operator_is_gone() => {
-                return Err(Failure::failed(format!("the operator has ended: {why}")));
-            }
+            failure = self.local.operator_is_gone() => return Err(failure),
         };
         self.progress.finish();
         self.summary(&run).await
     }
 
-    /// Ready when there is nobody left to move the run forward.
-    async fn operator_is_gone(&self) -> String {
-        let mut ended = self.operator_ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "it panicked".to_owned(),
-        }
-    }
-
     /// Watches the run and its Jobs until the run has ended.
     async fn watch(&self, name: &str, order: &[String]) -> Result<Run, Failure> {
-        let kube = self.client.kube().clone();
+        let kube = self.local.client.kube().clone();
         let of_run = watcher::Config::default().labels(&format!("{}={name}", label::RUN));
         let jobs: Api<Job> = Api::namespaced(kube.clone(), NAMESPACE);
         let itself = watcher::Config::default().fields(&format!("metadata.name={name}"));
@@ -218,7 +116,7 @@ impl Local {
                 }
             }
             if let Some(run) = &last {
-                let around = around(&self.client, name).await?;
+                let around = around(&self.local.client, name).await?;
                 self.progress.view(&view(run, &around, order));
                 if run_ended(run).is_some() {
                     around.jobs.iter().for_each(|job| self.progress.job(job));
@@ -230,8 +128,8 @@ impl Local {
 
     /// Prints what containers print, each line under its stage's name. It never ends.
     async fn follow_logs(&self) -> std::convert::Infallible {
-        let pods: Api<Pod> = Api::namespaced(self.client.kube().clone(), NAMESPACE);
-        let jobs: Api<Job> = Api::namespaced(self.client.kube().clone(), NAMESPACE);
+        let pods: Api<Pod> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
+        let jobs: Api<Job> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
         let mut events = watcher::watcher(pods, watcher::Config::default()).boxed();
         let mut followed = BTreeMap::new();
         loop {
@@ -261,7 +159,7 @@ impl Local {
                 follow: true,
                 ..LogOptions::default()
             };
-            if let Some(log) = self.logs.read(&uid, "main", options) {
+            if let Some(log) = self.local.logs.read(&uid, "main", options) {
                 let progress = Arc::clone(&self.progress);
                 let task = tokio::spawn(async move { print(log, &title, &progress).await });
                 followed.insert(uid, task);
@@ -273,7 +171,7 @@ impl Local {
     async fn summary(&self, run: &Run) -> Result<(), Failure> {
         let name = run.name_any();
         let seconds = self.progress.elapsed();
-        let around = around(&self.client, &name).await?;
+        let around = around(&self.local.client, &name).await?;
         if run_ended(run) == Some(true) {
             let skipped = run.status.as_ref().map_or(0, |status| status.skipped);
             let skipped = if skipped > 0 {
@@ -314,7 +212,7 @@ impl Local {
     }
 
     async fn tell_failure(&self, job: &Job) {
-        let pods: Api<Pod> = Api::namespaced(self.client.kube().clone(), NAMESPACE);
+        let pods: Api<Pod> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
         let of_job = format!("{}={}", label::JOB_NAME, job.name_any());
         let pods = pods.list(&ListParams::default().labels(&of_job)).await;
         let mut pods = pods.map(|pods| pods.items).unwrap_or_default();
@@ -334,7 +232,7 @@ impl Local {
             tail_lines: Some(LOG_TAIL),
             ..LogOptions::default()
         };
-        let Some(log) = self.logs.read(&uid, "main", options) else {
+        let Some(log) = self.local.logs.read(&uid, "main", options) else {
             return;
         };
         let chunks: Vec<_> = log.collect().await;
@@ -367,29 +265,6 @@ fn stages(manifests: &Manifests) -> Vec<String> {
         }
     }
     stages
-}
-
-async fn install_crds(kube: &kube::Client) -> Result<(), Failure> {
-    let api: Api<CustomResourceDefinition> = Api::all(kube.clone());
-    for crd in konductor_api::crds() {
-        api.create(&PostParams::default(), &crd).await?;
-    }
-    Ok(())
-}
-
-fn kubeconfig_for(server: &str) -> String {
-    serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "local", "cluster": {"server": server}}],
-        "contexts": [{
-            "name": "local",
-            "context": {"cluster": "local", "user": "local", "namespace": NAMESPACE},
-        }],
-        "users": [{"name": "local", "user": {}}],
-        "current-context": "local",
-    })
-    .to_string()
 }
 
 /// Prints a log line by line.

@@ -96,11 +96,18 @@ fn validate_data(object: &Value, fields: &[&str]) -> Vec<Cause> {
             let path = Path::new(field).key(key);
             bytes += value.as_str().unwrap_or_default().len();
             let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            let step = match key.as_str() {
+                "." => Some("must not be '.'"),
+                ".." => Some("must not be '..'"),
+                longer if longer.starts_with("..") => Some("must not start with '..'"),
+                _ => None,
+            };
+            causes.extend(step.map(|why| path.invalid(key.as_str(), why)));
             if key.len() > KEY_LENGTH_MAX {
                 let why = format!("must be no more than {KEY_LENGTH_MAX} characters");
                 causes.push(path.invalid(key.as_str(), why));
             }
-            if key.is_empty() || !key.bytes().all(known) || key == "." || key.starts_with("..") {
+            if key.is_empty() || !key.bytes().all(known) {
                 let why = "a valid config key must consist of alphanumeric characters, '-', '_' or \
                            '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for \
                            validation is '[-._a-zA-Z0-9]+')";

@@ -8,7 +8,7 @@ use super::media::Media;
 use super::read::Selection;
 use super::respond::{self, ListMeta};
 use super::{Call, not_allowed};
-use crate::definition::Subresource;
+use crate::definition::{Nature, Subresource};
 use crate::field::Path;
 use crate::kind::Kind;
 use crate::metadata;
@@ -87,7 +87,12 @@ fn check_uid(call: &Call, wanted: &str, old: &Version) -> Result<(), Status> {
     Err(Status::conflict(
         &call.definition.kind,
         call.name(),
-        format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"),
+        format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in \
+             object meta: {uid}",
+            call.storage_key()
+        ),
     ))
 }
 
@@ -233,6 +238,20 @@ fn options_kind(name: &'static str) -> Kind {
 }
 
 impl Call {
+    /// Where a real server keeps the object.
+    fn storage_key(&self) -> String {
+        let kind = &self.definition.kind;
+        let folder = match &self.definition.nature {
+            Nature::Builtin(_) => kind.resource.plural.to_string(),
+            Nature::Custom(_) => format!("{}/{}", kind.group(), kind.resource.plural),
+        };
+        let namespace = match self.namespace() {
+            "" => String::new(),
+            namespace => format!("{namespace}/"),
+        };
+        format!("/registry/{folder}/{namespace}{}", self.name())
+    }
+
     fn target(&self, subresource: Option<Subresource>) -> Target<'_> {
         Target {
             definition: &self.definition,
@@ -302,28 +321,11 @@ impl Call {
         };
         let api_version = kind.api_version();
         let found = |field: &str| {
-            fields
-                .get(field)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
+            let found = fields.get(field).and_then(Value::as_str);
+            found.unwrap_or_default().to_owned()
         };
-        if !found("apiVersion").is_empty() && found("apiVersion") != api_version {
-            return Err(Status::bad_request(format!(
-                "the API version in the data ({}) does not match the expected API version \
-                 ({api_version})",
-                found("apiVersion")
-            )));
-        }
-        if !found("kind").is_empty() && found("kind") != kind.kind {
-            return Err(Status::bad_request(format!(
-                "{} in version \"{}\" cannot be handled as a {}: no kind \"{}\" is registered for \
-                 this path",
-                found("kind"),
-                kind.version,
-                kind.kind,
-                found("kind")
-            )));
-        }
+        let (found_version, found_kind) = (found("apiVersion"), found("kind"));
+        self.check_kind(&found_version, &found_kind)?;
         fields.insert("apiVersion".to_owned(), api_version.into());
         fields.insert("kind".to_owned(), kind.kind.as_ref().into());
         let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
@@ -337,10 +339,71 @@ impl Call {
             && metadata::name(&object).is_empty()
         {
             return Err(Status::bad_request(format!(
-                "the name of the object (based on metadata.name) must be set: {name}"
+                "the name of the object ({name} based on URL) was undeterminable: name must be \
+                 provided"
             )));
         }
         Ok(object)
+    }
+
+    /// The kind and version of a body are those of the path, or left to it.
+    fn check_kind(&self, api_version: &str, found: &str) -> Result<(), Status> {
+        let kind = &self.definition.kind;
+        let expected = kind.api_version();
+        let other_version = !api_version.is_empty() && api_version != expected;
+        let other_kind = !found.is_empty() && found != kind.kind;
+        if !other_version && !other_kind {
+            return Ok(());
+        }
+        if matches!(self.definition.nature, Nature::Custom(_)) {
+            return Err(Status::bad_request(if other_version {
+                format!(
+                    "the API version in the data ({api_version}) does not match the expected API \
+                     version ({expected})"
+                )
+            } else {
+                format!(
+                    "{found} in version \"{}\" is not a {}",
+                    kind.version, kind.kind
+                )
+            }));
+        }
+        let version = api_version.rsplit('/').next().unwrap_or_default();
+        let version = if version.is_empty() {
+            &kind.version
+        } else {
+            version
+        };
+        let found = if found.is_empty() { &kind.kind } else { found };
+        let known = !other_version
+            && self
+                .server
+                .shared
+                .catalog
+                .of_kind(kind.group(), found)
+                .is_some();
+        let why = if known {
+            let package = match kind.group().split('.').next() {
+                None | Some("") => "core",
+                Some(group) => group,
+            };
+            format!(
+                "converting ({version}.{found}) to ({package}.{}): unknown conversion",
+                kind.kind
+            )
+        } else {
+            let scheme = "in scheme \"pkg/runtime/scheme.go:111\"";
+            let version = if other_version {
+                api_version
+            } else {
+                &expected
+            };
+            format!("no kind \"{found}\" is registered for version \"{version}\" {scheme}")
+        };
+        Err(Status::bad_request(format!(
+            "{found} in version \"{version}\" cannot be handled as a {}: {why}",
+            kind.kind
+        )))
     }
 
     fn read_json(&self, body: &[u8]) -> Result<Value, Status> {
@@ -348,15 +411,18 @@ impl Call {
         match media.name.as_str() {
             "" | "application/json" => serde_json::from_slice(body).map_err(|error| {
                 Status::bad_request(format!(
-                    "couldn't get version/kind; json parse error: {error}"
+                    "the object provided is unrecognized (must be of type {}): couldn't get \
+                     version/kind; json parse error: {error} ({})",
+                    self.definition.kind.kind,
+                    String::from_utf8_lossy(&body[..body.len().min(256)])
                 ))
             }),
             "application/yaml" => patch::read_yaml(body),
             other => Err(Status::new(
                 Reason::UnsupportedMediaType,
                 format!(
-                    "the body of the request was in an unknown format ({other}) - accepted media \
-                     types include: application/json, application/yaml"
+                    "the body of the request was in an unknown format - accepted media types \
+                     include: application/json, application/yaml; {other} is not read"
                 ),
             )),
         }

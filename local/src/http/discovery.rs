@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::media::{Media, Representation};
 use super::request::Path;
-use super::{respond, unknown_path};
+use super::respond;
 use crate::definition::Definition;
 use crate::kind;
 use crate::openapi;
@@ -35,45 +35,48 @@ pub(super) fn answer(
     server: &ApiServer,
     path: &Path,
     headers: &HeaderMap,
-) -> Result<Response, Status> {
+) -> Result<Option<Response>, Status> {
     let definitions = server.shared.catalog.all();
     let aggregated = || Ok(Media::accepted(headers)? == Representation::AggregatedDiscovery);
-    match path {
-        Path::Version => Ok(json_response(&version())),
-        Path::Health => Ok(plain("ok")),
-        Path::CoreVersions if aggregated()? => Ok(aggregate(&definitions, true)),
-        Path::CoreVersions => Ok(json_response(&json!({
+    Ok(match path {
+        Path::Version => Some(json_response(&version())),
+        Path::Health => Some(plain("ok")),
+        Path::CoreVersions if aggregated()? => Some(aggregate(&definitions, true)),
+        Path::CoreVersions => Some(json_response(&json!({
             "kind": "APIVersions",
             "versions": ["v1"],
             "serverAddressByClientCIDRs": [],
         }))),
-        Path::Groups if aggregated()? => Ok(aggregate(&definitions, false)),
-        Path::Groups => {
-            let groups: Vec<_> = groups(&definitions).into_iter().collect();
-            let groups = groups
-                .iter()
-                .filter(|(name, _)| !name.is_empty())
-                .map(|(name, versions)| group(name, versions));
-            Ok(json_response(&json!({
-                "kind": "APIGroupList",
-                "apiVersion": "v1",
-                "groups": groups.collect::<Vec<_>>(),
-            })))
-        }
-        Path::Group(name) => {
-            let groups = groups(&definitions);
-            let versions = groups.get(name.as_str()).filter(|_| !name.is_empty());
-            let mut found = group(name, versions.ok_or_else(unknown_path)?);
-            found["kind"] = "APIGroup".into();
-            found["apiVersion"] = "v1".into();
-            Ok(json_response(&found))
-        }
+        Path::Groups if aggregated()? => Some(aggregate(&definitions, false)),
+        Path::Groups => Some(group_list(&definitions)),
+        Path::Group(name) => groups(&definitions)
+            .get(name.as_str())
+            .filter(|_| !name.is_empty())
+            .map(|versions| {
+                let mut found = group(name, versions);
+                found["kind"] = "APIGroup".into();
+                found["apiVersion"] = "v1".into();
+                json_response(&found)
+            }),
         Path::Resources { group, version } => resources(&definitions, group, version),
-        Path::OpenApi(path) => openapi::answer(&definitions, path)
-            .map(|document| json_response(&document))
-            .ok_or_else(unknown_path),
-        Path::Resource(_) | Path::Unknown => Err(unknown_path()),
-    }
+        Path::OpenApi(path) => {
+            openapi::answer(&definitions, path).map(|document| json_response(&document))
+        }
+        Path::Resource(_) | Path::Unknown => None,
+    })
+}
+
+fn group_list(definitions: &[Arc<Definition>]) -> Response {
+    let groups = groups(definitions);
+    let groups = groups
+        .iter()
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, versions)| group(name, versions));
+    json_response(&json!({
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": groups.collect::<Vec<_>>(),
+    }))
 }
 
 fn json_response(value: &Value) -> Response {
@@ -175,11 +178,7 @@ fn verbs(definition: &Definition) -> Vec<&'static str> {
         .collect()
 }
 
-fn resources(
-    definitions: &[Arc<Definition>],
-    group: &str,
-    version: &str,
-) -> Result<Response, Status> {
+fn resources(definitions: &[Arc<Definition>], group: &str, version: &str) -> Option<Response> {
     let mut resources = Vec::new();
     let served = definitions.iter().filter(|definition| {
         definition.kind.group() == group && definition.kind.version == version
@@ -216,13 +215,13 @@ fn resources(
         }
     }
     if resources.is_empty() {
-        return Err(unknown_path());
+        return None;
     }
     let group_version = match group {
         "" => version.to_owned(),
         group => format!("{group}/{version}"),
     };
-    Ok(json_response(&json!({
+    Some(json_response(&json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": group_version,

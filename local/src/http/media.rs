@@ -66,9 +66,9 @@ impl Media {
             .iter()
             .find_map(Media::representation)
             .ok_or_else(|| {
-                Status::new(
+                Status::of_route(
                     Reason::NotAcceptable,
-                    "only the following media types are accepted: application/json, \
+                    "406: Not Acceptable\n\nAvailable representations: application/json, \
                      application/json;stream=watch",
                 )
             })

@@ -92,20 +92,36 @@ impl ApiServer {
 async fn handle(State(service): State<Service>, request: Request) -> Response {
     match answer(service, request).await {
         Ok(response) => response,
-        Err(status) => respond::status(&status),
+        Err(Failure::Status(status)) => respond::status(&status),
+        Err(Failure::NoSuchPath) => respond::no_such_path(),
     }
 }
 
-async fn answer(service: Service, request: Request) -> Result<Response, Status> {
+/// Why there is no answer.
+enum Failure {
+    Status(Status),
+    /// Not even the group is served.
+    NoSuchPath,
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+async fn answer(service: Service, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let query = Query::parse(&parts.uri)?;
     let path = Path::parse(parts.uri.path());
     let path = match path {
         Path::Resource(path) => path,
         other if parts.method == Method::GET || parts.method == Method::HEAD => {
-            return discovery::answer(&service.server, &other, &parts.headers);
+            return discovery::answer(&service.server, &other, &parts.headers)?
+                .ok_or(Failure::NoSuchPath);
         }
-        _ => return Err(not_allowed()),
+        Path::Unknown => return Err(Failure::NoSuchPath),
+        _ => return Err(not_allowed().into()),
     };
     let Some(definition) =
         service
@@ -114,7 +130,16 @@ async fn answer(service: Service, request: Request) -> Result<Response, Status> 
             .catalog
             .served(&path.group, &path.version, &path.resource)
     else {
-        return Err(unknown_path());
+        let builtin = service
+            .server
+            .shared
+            .catalog
+            .is_builtin(&path.group, &path.version);
+        return Err(if builtin {
+            unknown_path().into()
+        } else {
+            Failure::NoSuchPath
+        });
     };
     let representation = Media::accepted(&parts.headers)?;
     let call = Call {
@@ -127,7 +152,7 @@ async fn answer(service: Service, request: Request) -> Result<Response, Status> 
         representation,
     };
     call.check_scope()?;
-    match (parts.method, call.path.name.is_some()) {
+    let response = match (parts.method, call.path.name.is_some()) {
         (Method::GET, _) if call.query.flag("watch")? || call.path.watch => watch::watch(call),
         (Method::GET, true) if call.is_pod_log() => log::log(&call),
         (Method::GET, true) => read::get(&call),
@@ -138,7 +163,8 @@ async fn answer(service: Service, request: Request) -> Result<Response, Status> 
         (Method::DELETE, true) => change::delete(&call, &read_body(body).await?),
         (Method::DELETE, false) => change::delete_collection(&call, &read_body(body).await?),
         _ => Err(not_allowed()),
-    }
+    };
+    Ok(response?)
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Status> {
@@ -153,14 +179,14 @@ async fn read_body(body: Body) -> Result<Bytes, Status> {
 }
 
 fn unknown_path() -> Status {
-    Status::new(
+    Status::of_route(
         Reason::NotFound,
         "the server could not find the requested resource",
     )
 }
 
 fn not_allowed() -> Status {
-    Status::new(
+    Status::of_route(
         Reason::MethodNotAllowed,
         "the server does not allow this method on the requested resource",
     )

@@ -55,7 +55,7 @@ fn check_fields(definition: &Definition, fields: &FieldSelector) -> Result<(), S
             || (term.path == "metadata.namespace" && definition.kind.namespaced)
             || definition.selectable.contains(&term.path);
         if !known {
-            let message = term.unsupported(&definition.kind.kind);
+            let message = term.unsupported(&definition.kind);
             return Err(Status::bad_request(message));
         }
     }

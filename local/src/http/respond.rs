@@ -37,6 +37,16 @@ pub(super) fn status(status: &Status) -> Response {
     response
 }
 
+/// The answer to a path that nothing is served at.
+pub(super) fn no_such_path() -> Response {
+    let mut response = json(StatusCode::NOT_FOUND, "404 page not found\n");
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
 /// JSON as an answer.
 pub(super) fn json(code: StatusCode, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(body.into()));

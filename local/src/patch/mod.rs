@@ -41,6 +41,10 @@ impl PatchType {
                     known.push("application/strategic-merge-patch+json");
                 }
                 known.push("application/apply-patch+yaml");
+                if builtin {
+                    let message = "415: Unsupported Media Type";
+                    return Err(Status::of_route(Reason::UnsupportedMediaType, message));
+                }
                 Err(Status::new(
                     Reason::UnsupportedMediaType,
                     format!(
@@ -77,6 +81,12 @@ impl Patch {
         };
         match kind {
             PatchType::Json => {
+                if !json()?.is_array() {
+                    return Err(Status::bad_request(
+                        "error decoding patch: json: cannot unmarshal object into Go value of \
+                         type []handlers.jsonPatchOp",
+                    ));
+                }
                 let patch: json_patch::Patch =
                     serde_json::from_value(json()?).map_err(|error| {
                         Status::bad_request(format!("error decoding patch: {error}"))

@@ -84,7 +84,12 @@ impl Decoder {
         path: &Path,
         names: &mut Vec<String>,
     ) -> Result<(), String> {
-        let owner = std::mem::replace(&mut self.owner, go_name(schema));
+        // A map is a field of the struct that it is in.
+        let is_map = schema.properties.is_empty();
+        let owner = self.owner.clone();
+        if !is_map {
+            self.owner = go_name(schema);
+        }
         let mut dropped = Vec::new();
         for (name, value) in fields.iter_mut() {
             let Some(field) = schema.field(name) else {
@@ -94,6 +99,10 @@ impl Decoder {
                 }
                 continue;
             };
+            if is_map {
+                self.value(value, field, &path.child(name), names)?;
+                continue;
+            }
             names.push(name.clone());
             self.value(value, field, &path.child(name), names)?;
             names.pop();

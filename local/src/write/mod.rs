@@ -21,7 +21,7 @@ use crate::kind;
 use crate::managed::{Managed, apply};
 use crate::metadata;
 use crate::server::Shared;
-use crate::status::{Cause, Status};
+use crate::status::{Cause, Reason, Status};
 use crate::store::{Draft, Refusal, Version};
 
 /// How often a generated name is tried again where it is taken.
@@ -148,12 +148,12 @@ impl Shared {
         proposal: Proposal,
         options: WriteOptions<'_>,
     ) -> Result<(Draft, Vec<String>), Status> {
-        let kind = &definition.kind;
         let mut value = proposal.value;
         let unknown = definition.decode(&mut value)?;
         let warnings = self.judge_unknown(definition, unknown, &value, options)?;
         if !metadata::text(&value, "resourceVersion").is_empty() {
-            return Err(Status::bad_request(
+            return Err(Status::new(
+                Reason::Unknown,
                 "resourceVersion should not be set on objects to be created",
             ));
         }
@@ -183,8 +183,6 @@ impl Shared {
         definition.prepare_create(&mut value);
         metadata::normalize(&mut value);
         self.refuse(definition, &value, definition.validate_create(&value))?;
-        let causes = metadata::validate(&value, kind.namespaced, definition.name_rule);
-        self.refuse(definition, &value, causes)?;
         self.check_namespace_accepts(definition, namespace, &value)?;
         value["apiVersion"] = definition.storage_api_version.as_str().into();
         let filled = definition.as_read(&value);
@@ -427,10 +425,7 @@ impl Shared {
         old: &Value,
     ) -> Result<(), Status> {
         let definition = target.definition;
-        let namespaced = definition.kind.namespaced;
-        let mut causes = metadata::validate(value, namespaced, definition.name_rule);
-        causes.extend(metadata::validate_update(value, old));
-        causes.extend(definition.validate_update(value, old, target.subresource));
+        let causes = definition.validate_update(value, old, target.subresource);
         self.refuse(definition, value, causes)
     }
 }
@@ -445,7 +440,7 @@ fn take_managed(value: &mut Value) -> Option<Managed> {
 /// A patch that leaves something that can't be read.
 fn invalid_patch(value: &Value, why: &str) -> Status {
     let nothing = kind::Kind::cluster("", "", "", "");
-    let cause = Path::new("patch").invalid(value.to_string(), why);
+    let cause = Path::new("patch").invalid(crate::field::sorted_json(value), why);
     Status::invalid(&nothing, "", vec![cause])
 }
 

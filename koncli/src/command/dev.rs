@@ -1,0 +1,50 @@
+//! `koncli dev`: only the cluster, for kubectl and whatever else speaks to one.
+
+use std::path::{Path, PathBuf};
+
+use crate::exit::{Failure, INTERRUPTED};
+use crate::local::{self, Local, interrupted};
+use crate::output;
+
+/// Runs a cluster in memory until Ctrl-C.
+pub(crate) async fn dev(
+    kubeconfig: Option<&Path>,
+    port: u16,
+    pods: Option<u32>,
+) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
+    let kubeconfig = kubeconfig.map_or_else(|| folder.path().join("kubeconfig"), PathBuf::from);
+    let local = Local::start(local::Options {
+        folder: folder.path(),
+        kubeconfig: &kubeconfig,
+        steps: &std::env::current_dir()?,
+        pods,
+        port,
+    })
+    .await?;
+    let path = std::path::absolute(&kubeconfig)?;
+    output::data(&format!("export KUBECONFIG={}\n", quoted(&path)));
+    output::talk("the cluster is up, with the operator; it lasts until Ctrl-C");
+    let outcome = tokio::select! {
+        failure = local.operator_is_gone() => Err(failure),
+        code = interrupted() => match code {
+            // That is how it is meant to end.
+            INTERRUPTED => Ok(()),
+            code => Err(Failure::silent(code)),
+        },
+    };
+    local.stop().await;
+    // It leads nowhere any more.
+    let _ = std::fs::remove_file(&kubeconfig);
+    outcome
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if path.chars().all(plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
+}

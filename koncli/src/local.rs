@@ -1,0 +1,181 @@
+//! A cluster in this process: an API server in memory, the operator as it is, and a runner that makes
+//! processes of pods.
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use konductor_local::runner::job::BackOff;
+use konductor_local::runner::kubelet::{KubeletOptions, Logs};
+use konductor_local::runner::{Runner, RunnerOptions};
+use konductor_local::{ApiServer, Controllers, ServerOptions};
+use kube::Api;
+use kube::api::PostParams;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use crate::exit::{Failure, INTERRUPTED};
+
+/// The namespace of what has no other.
+pub(crate) const NAMESPACE: &str = "default";
+/// How long processes may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(5);
+/// The first wait before a failed Job's next attempt; Kubernetes' ten seconds are long on a laptop.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+/// What a local cluster is made with.
+#[derive(Debug)]
+pub(crate) struct Options<'a> {
+    /// Where logs and volumes of pods go.
+    pub(crate) folder: &'a Path,
+    /// Where the kubeconfig is written.
+    pub(crate) kubeconfig: &'a Path,
+    /// Where steps start that name no folder of their own.
+    pub(crate) steps: &'a Path,
+    /// How many pods run at once; by default as many as there are CPUs, at least 4.
+    pub(crate) pods: Option<u32>,
+    /// Where it listens on loopback; 0 takes a free port.
+    pub(crate) port: u16,
+}
+
+/// A cluster in this process.
+pub(crate) struct Local {
+    /// A client with every right.
+    pub(crate) client: konductor::Client,
+    /// What containers print.
+    pub(crate) logs: Logs,
+    runner: Runner,
+    controllers: Controllers,
+    stop_operator: oneshot::Sender<()>,
+    operator: tokio::task::JoinHandle<()>,
+    operator_ended: watch::Receiver<Option<String>>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Local {
+    pub(crate) async fn start(options: Options<'_>) -> Result<Self, Failure> {
+        let api = ApiServer::new(ServerOptions::default());
+        let kube = kube::Client::new(api.router(), NAMESPACE);
+        install_crds(&kube).await?;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await;
+        let listener = listener.map_err(|error| {
+            let where_to = format!("127.0.0.1:{}", options.port);
+            Failure::failed(format!(
+                "the API server can't listen on {where_to}: {error}"
+            ))
+            .help("name another port, or none for one that is free")
+        })?;
+        let address = listener.local_addr()?;
+        write_kubeconfig(options.kubeconfig, &format!("http://{address}"))?;
+        let serving = api.clone();
+        let server = tokio::spawn(async move {
+            // It ends with this process; a step that calls it then gets no answer.
+            let _ = serving.serve(listener, std::future::pending()).await;
+        });
+        let mut kubelet = KubeletOptions::new(options.folder.join("pods"), options.steps);
+        kubelet.kubeconfig = Some(options.kubeconfig.to_owned());
+        let cpus = std::thread::available_parallelism()
+            .map_or(4, NonZeroUsize::get)
+            .max(4);
+        let pods = options
+            .pods
+            .and_then(|pods| NonZeroUsize::new(pods as usize));
+        kubelet.pods_max = pods
+            .or(NonZeroUsize::new(cpus))
+            .unwrap_or(NonZeroUsize::MIN);
+        let controllers = Controllers::start(&api);
+        let back_off = BackOff {
+            base: RETRY_WAIT,
+            ..BackOff::default()
+        };
+        let runner = Runner::start(&api, RunnerOptions { kubelet, back_off })?;
+        let (stop_operator, stopped) = oneshot::channel();
+        let (tell_end, operator_ended) = watch::channel(None);
+        let watching = kube.clone();
+        let operator = tokio::spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            let options = konductor_operator::Options::default();
+            let ended = konductor_operator::run(watching, options, stop).await;
+            let why = ended
+                .err()
+                .map_or_else(String::new, |error| error.to_string());
+            let _ = tell_end.send(Some(why));
+        });
+        Ok(Self {
+            client: konductor::Client::new(kube, NAMESPACE),
+            logs: runner.logs().clone(),
+            runner,
+            controllers,
+            stop_operator,
+            operator,
+            operator_ended,
+            server,
+        })
+    }
+
+    /// Ready when there is nobody left to move anything forward.
+    pub(crate) async fn operator_is_gone(&self) -> Failure {
+        let mut ended = self.operator_ended.clone();
+        let why = match ended.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "it panicked".to_owned(),
+        };
+        Failure::failed(format!("the operator has ended: {why}"))
+    }
+
+    /// Ends what runs, then the rest.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop_operator.send(());
+        // What runs is ended whatever the operator does.
+        let _ = tokio::time::timeout(GRACE, self.operator).await;
+        self.runner.shutdown(GRACE).await;
+        self.controllers.shutdown().await;
+        self.server.abort();
+    }
+}
+
+/// Ready when somebody wants this to end; the exit code says who.
+pub(crate) async fn interrupted() -> u8 {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => INTERRUPTED,
+        _ = terminate.recv() => 143,
+        _ = hang_up.recv() => 129,
+    }
+}
+
+async fn install_crds(kube: &kube::Client) -> Result<(), Failure> {
+    let api: Api<CustomResourceDefinition> = Api::all(kube.clone());
+    for crd in konductor_api::crds() {
+        api.create(&PostParams::default(), &crd).await?;
+    }
+    Ok(())
+}
+
+fn write_kubeconfig(path: &Path, server: &str) -> Result<(), Failure> {
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "local", "cluster": {"server": server}}],
+        "contexts": [{
+            "name": "local",
+            "context": {"cluster": "local", "user": "local", "namespace": NAMESPACE},
+        }],
+        "users": [{"name": "local", "user": {}}],
+        "current-context": "local",
+    });
+    // Whatever is there may be the only kubeconfig somebody has.
+    let written = std::fs::File::create_new(path)
+        .and_then(|mut file| file.write_all(kubeconfig.to_string().as_bytes()));
+    written.map_err(|error| Failure::failed(format!("can't create {}: {error}", path.display())))
+}
