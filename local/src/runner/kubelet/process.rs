@@ -22,6 +22,8 @@ use super::orphans::OrphanGuard;
 /// How long to wait for output of processes that left their group and keep the log open.
 const STRAGGLERS_WAIT: Duration = Duration::from_secs(1);
 
+const SHELL: &str = "/bin/sh";
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub(super) struct CommandLine {
@@ -84,23 +86,23 @@ impl Process {
         let (output, stdout) = io::pipe().map_err(failed)?;
         let stderr = stdout.try_clone().map_err(failed)?;
         let output = pipe::Receiver::from_owned_fd(output.into()).map_err(failed)?;
+        // The group is guarded before the process exists: killed in between, the runner leaves none.
+        let (_anchor, group) = anchor().map_err(|error| start_error(SHELL, &error))?;
+        guard.begin(group.as_raw_nonzero().get());
         let child = Command::new(program)
             .args(arguments)
             .env_clear()
             .envs(&command.variables)
             .current_dir(&command.working_dir)
-            .process_group(0)
+            .process_group(group.as_raw_nonzero().get())
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
             .spawn()
-            .map_err(failed)?;
-        let pid = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        let group = pid.ok_or_else(|| failed(io::Error::other("it has no process id")))?;
-        guard.begin(group.as_raw_nonzero().get());
+            .map_err(|error| {
+                guard.end(group.as_raw_nonzero().get());
+                failed(error)
+            })?;
         Ok(Self {
             child,
             group,
@@ -152,6 +154,23 @@ impl Process {
             );
         }
     }
+}
+
+/// The first process of a group: it does nothing, and ends when this is dropped, or when the runner
+/// has ended however it did.
+fn anchor() -> io::Result<(Child, Pid)> {
+    let child = Command::new(SHELL)
+        .args(["-c", "read -r _"])
+        .env_clear()
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    let group = id.and_then(Pid::from_raw);
+    let group = group.ok_or_else(|| io::Error::other("it has no process id"))?;
+    Ok((child, group))
 }
 
 impl Drop for Process {
