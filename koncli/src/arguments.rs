@@ -1,5 +1,6 @@
 //! What can be said on the command line. The names of flags are kubectl's where it has them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -152,17 +153,7 @@ pub(crate) enum Command {
     /// Print the CustomResourceDefinitions
     Crds,
     /// Run the operator
-    Operator {
-        /// Let one of several operators lead; needs --leader-namespace outside of a pod
-        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, env = "KONCLI_LEADER_ELECT")]
-        leader_elect: bool,
-        /// Where the election's Lease is; by default the operator's own namespace
-        #[arg(long, env = "KONCLI_LEADER_NAMESPACE", value_name = "NAME")]
-        leader_namespace: Option<String>,
-        /// The one namespace to work in; all by default
-        #[arg(long, env = "KONCLI_WATCH_NAMESPACE", value_name = "NAME")]
-        watch_namespace: Option<String>,
-    },
+    Operator(Operator),
     /// Print a completion script
     Completion {
         /// The shell
@@ -171,6 +162,23 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// How the operator runs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Operator {
+    /// Let one of several operators lead; needs --leader-namespace outside of a pod
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, env = "KONCLI_LEADER_ELECT")]
+    pub(crate) leader_elect: bool,
+    /// Where the election's Lease is; by default the operator's own namespace
+    #[arg(long, env = "KONCLI_LEADER_NAMESPACE", value_name = "NAME")]
+    pub(crate) leader_namespace: Option<String>,
+    /// The one namespace to work in; all by default
+    #[arg(long, env = "KONCLI_WATCH_NAMESPACE", value_name = "NAME")]
+    pub(crate) watch_namespace: Option<String>,
+    /// Where /metrics, /healthz and /readyz are answered, such as 0.0.0.0:8080; nowhere by default
+    #[arg(long, env = "KONCLI_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// A pipeline file and what its run is given.

@@ -30,14 +30,14 @@ use crate::{apply, cluster, load, output};
 /// Executes a command. Ctrl-C drops what it was waiting for, which gives back what it asked for.
 pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
-    if global.verbose > 1 && !matches!(command, Command::Operator { .. }) {
+    if global.verbose > 1 && !matches!(command, Command::Operator(_)) {
         operator::log(global.verbose);
     }
     let managed = matches!(
         command,
         Command::Run { .. }
             | Command::Dev { .. }
-            | Command::Operator { .. }
+            | Command::Operator(_)
             | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
             | Command::Lease(crate::arguments::Lease::Hold { .. })
     );
@@ -86,11 +86,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Semaphore(command) => semaphore::semaphore(&global, command).await,
         Command::Lease(command) => lease::lease(&global, command).await,
         Command::Crds => crds(&global),
-        Command::Operator {
-            leader_elect,
-            leader_namespace,
-            watch_namespace,
-        } => operator::operator(&global, leader_elect, leader_namespace, watch_namespace).await,
+        Command::Operator(settings) => operator::operator(&global, settings).await,
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "koncli", &mut script);

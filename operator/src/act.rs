@@ -13,6 +13,8 @@ use kube::runtime::events;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::cache::reference;
+use crate::index::{Refers, Watched};
 use crate::reconcile::{Context, Decide, Retry};
 
 /// How many writes of one decision are under way at once.
@@ -37,7 +39,7 @@ pub(crate) async fn act<K: Decide>(
     let mut result = write_all(context, before, now).await;
     let written = match status {
         None => Ok(()),
-        Some(status) => write_status(context, object, status).await,
+        Some(status) => write_status(context, object, status, now).await,
     };
     if written.is_ok() {
         result = result.and(write_all(context, after, now).await);
@@ -53,20 +55,28 @@ async fn write_status<K: Decide>(
     context: &Context,
     object: &K,
     status: K::Status,
+    now: Timestamp,
 ) -> Result<(), Retry> {
     let name = ObjectName::of(object.meta());
     let api: Api<K> = Api::namespaced(context.client.clone(), &name.namespace);
-    let next = object.with_status(status);
+    let next = object.with_status(status.clone());
     let written = api
         .replace_status(&name.name, &PostParams::default(), &next)
         .await;
+    if written.is_ok() {
+        object.measure(&status, context, now);
+    }
     remember(context, written)
 }
 
 /// Remembers the version that was written. An object that is gone needs nothing any more.
-fn remember<K: Resource>(context: &Context, written: Result<K, kube::Error>) -> Result<(), Retry> {
+fn remember<K: Refers + Resource>(
+    context: &Context,
+    written: Result<K, kube::Error>,
+) -> Result<(), Retry> {
     match written {
         Ok(object) => {
+            context.telemetry.wrote(K::KIND);
             let meta = object.meta();
             let uid = meta.uid.as_deref().unwrap_or_default();
             context
@@ -98,7 +108,16 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
         } => match kind {
             Kind::Job => patch_job(context, &name, body, now).await,
             Kind::Arrival => patch::<Arrival>(context, &name, status, body).await,
-            Kind::Claim => patch::<Claim>(context, &name, status, body).await,
+            Kind::Claim => {
+                let granted = body["status"]["phase"] == "Granted";
+                patch::<Claim>(context, &name, status, body).await?;
+                if granted && let Some(claim) = context.cache.claims.get(&reference(&name)) {
+                    context
+                        .telemetry
+                        .waited(Watched::Claim, &claim.metadata, now);
+                }
+                Ok(())
+            }
             Kind::Gate => patch::<Gate>(context, &name, status, body).await,
             Kind::Barrier => patch::<Barrier>(context, &name, status, body).await,
             Kind::Run => patch::<Run>(context, &name, status, body).await,
@@ -130,7 +149,8 @@ async fn patch<K>(
     body: serde_json::Value,
 ) -> Result<(), Retry>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    K: Refers
+        + Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + Debug
         + DeserializeOwned,
@@ -156,6 +176,7 @@ async fn patch_job(
         .as_str()
         .unwrap_or_default()
         .to_owned();
+    let starts = body["spec"]["suspend"] == false;
     let api: Api<Job> = Api::namespaced(context.client.clone(), &name.namespace);
     let written = api
         .patch(&name.name, &PatchParams::default(), &Patch::Merge(body))
@@ -167,6 +188,9 @@ async fn patch_job(
         context
             .memory
             .remember_refusal(&uid, now, status.message.clone());
+    }
+    if let (true, Ok(job)) = (starts, &written) {
+        context.telemetry.waited(Watched::Job, &job.metadata, now);
     }
     remember(context, written)
 }

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, label};
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore, label};
 use konductor_core::ObjectName;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
@@ -40,6 +40,39 @@ pub(crate) struct Cache {
 impl Cache {
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
+    }
+
+    /// Whether the ledger shows this holder.
+    pub(crate) fn holds(&self, kind: LedgerKind, ledger: &ObjectName, holder: &str) -> bool {
+        let holders = match kind {
+            LedgerKind::Semaphore => {
+                let found = self.semaphores.get(&reference(ledger));
+                found.and_then(|one| Some(one.status.as_ref()?.holders.clone()))
+            }
+            LedgerKind::Lease => {
+                let found = self.leases.get(&reference(ledger));
+                found.and_then(|one| Some(one.status.as_ref()?.holders.clone()))
+            }
+        };
+        holders
+            .unwrap_or_default()
+            .iter()
+            .any(|one| one.uid == holder)
+    }
+
+    /// How many objects of each kind there are.
+    pub(crate) fn counts(&self) -> [(Watched, usize); 9] {
+        [
+            (Watched::Job, self.jobs.len()),
+            (Watched::Pod, self.pods.len()),
+            (Watched::Arrival, self.arrivals.len()),
+            (Watched::Barrier, self.barriers.len()),
+            (Watched::Claim, self.claims.len()),
+            (Watched::Gate, self.gates.len()),
+            (Watched::Lease, self.leases.len()),
+            (Watched::Run, self.runs.len()),
+            (Watched::Semaphore, self.semaphores.len()),
+        ]
     }
 }
 
@@ -157,6 +190,7 @@ impl Watching<'_> {
         let (reader, writer) = reflector::store();
         let store = reader.clone();
         let (index, memory) = (Arc::clone(self.index), Arc::clone(self.memory));
+        let telemetry = self.options.telemetry.clone();
         let events = watcher::watcher(api, watcher::Config::default())
             .backoff(WatchBackoff::default())
             .modify(move |object| {
@@ -164,7 +198,10 @@ impl Watching<'_> {
                 strip(object);
             })
             .reflect(writer)
-            .inspect_err(|error| tracing::warn!(kind = ?K::KIND, %error, "a watch broke"))
+            .inspect_err(move |error| {
+                telemetry.watch_broke(K::KIND);
+                tracing::warn!(kind = K::KIND.word(), %error, "a watch broke");
+            })
             .filter_map(move |event| {
                 let took = event
                     .ok()

@@ -24,6 +24,23 @@ pub(crate) enum Watched {
     Semaphore,
 }
 
+impl Watched {
+    /// The kind, as Kubernetes writes it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Job => "Job",
+            Self::Pod => "Pod",
+            Self::Arrival => "Arrival",
+            Self::Barrier => "Barrier",
+            Self::Claim => "Claim",
+            Self::Gate => "Gate",
+            Self::Lease => "Lease",
+            Self::Run => "Run",
+            Self::Semaphore => "Semaphore",
+        }
+    }
+}
+
 impl From<LedgerKind> for Watched {
     fn from(kind: LedgerKind) -> Self {
         match kind {

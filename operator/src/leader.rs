@@ -6,6 +6,7 @@ use kube_lease_manager::{LeaseCreateMode, LeaseManagerBuilder};
 use tokio::sync::watch;
 
 use crate::options::Error;
+use crate::telemetry::{Phase, Telemetry};
 
 /// The name of the `coordination.k8s.io` Lease by which operators agree, and by which clients see
 /// that one is there.
@@ -41,6 +42,7 @@ impl LeaderElection {
 pub(crate) async fn lead<Work>(
     client: Client,
     election: &LeaderElection,
+    telemetry: &Telemetry,
     mut stopped: watch::Receiver<bool>,
     work: impl Fn(watch::Receiver<bool>) -> Work,
 ) -> Result<(), Error>
@@ -63,6 +65,7 @@ where
         .map_err(|error| failed(error.to_string()))?;
     let (mut leads, election_task) = manager.watch().await;
     loop {
+        telemetry.enter(Phase::StandingBy);
         tokio::select! {
             changed = leads.wait_for(|leads| *leads) => if changed.is_err() { break },
             _ = stopped.wait_for(|stop| *stop) => break,

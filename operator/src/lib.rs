@@ -17,9 +17,11 @@ mod observe;
 mod options;
 mod reconcile;
 mod route;
+mod telemetry;
 
 pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options};
+pub use telemetry::Telemetry;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 use crate::memory::Memory;
 use crate::reconcile::Context;
 use crate::route::Queues;
+use crate::telemetry::Phase;
 
 /// Runs the operator until `shutdown` is ready. With leader election it does nothing until it leads,
 /// and stops deciding when it leads no longer.
@@ -48,9 +51,14 @@ pub async fn run(
                 Ok(())
             }
             Some(election) => {
-                leader::lead(client.clone(), election, stopped.clone(), |leading| {
-                    operate(client.clone(), &options, leading)
-                })
+                let telemetry = &options.telemetry;
+                leader::lead(
+                    client.clone(),
+                    election,
+                    telemetry,
+                    stopped.clone(),
+                    |leading| operate(client.clone(), &options, leading),
+                )
                 .await
             }
         }
@@ -70,7 +78,10 @@ async fn operate(client: Client, options: &Options, stopped: watch::Receiver<boo
     let memory = Arc::new(Memory::default());
     let (cache, watches) = cache::watch(&client, options, &memory);
     let context = Arc::new(Context::new(client, cache, memory, options));
-    let queues = Queues::new();
+    let telemetry = &context.telemetry;
+    telemetry.know(&context.cache);
+    telemetry.enter(Phase::Listing);
+    let queues = Queues::new(telemetry);
     tokio::select! {
         // They end when told to stop, after what they were doing.
         () = reconcile::controllers(&context, queues.receivers, stopped) => {}

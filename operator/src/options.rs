@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::LeaderElection;
+use crate::{LeaderElection, Telemetry};
 
 /// The time, as the operator reads it. TTLs and timeouts are counted on it.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub struct Options {
     pub leader_election: Option<LeaderElection>,
     /// The time.
     pub clock: Clock,
+    /// Where the operator tells about itself.
+    pub telemetry: Telemetry,
 }
 
 /// Why the operator can't work.

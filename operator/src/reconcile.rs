@@ -11,7 +11,8 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Barrier, Gate, Lease, LedgerKind, Run, Semaphore};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{Barrier, Gate, Holder, Lease, LedgerKind, Run, Semaphore};
 use konductor_core::{Decided, Facts, ObjectName, barrier, gate, job, ledger, run};
 use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::events::{Recorder, Reporter};
@@ -24,11 +25,12 @@ use tokio::sync::watch;
 use crate::act;
 use crate::backoff;
 use crate::cache::Cache;
-use crate::index::{Key, Watched};
+use crate::index::{Key, Refers, Watched};
 use crate::memory::Memory;
 use crate::observe::observe;
 use crate::options::{Clock, Options};
 use crate::route::Receivers;
+use crate::telemetry::Telemetry;
 
 /// How often one reconcile may ask for more facts. Each kind needs a handful of rounds; more would
 /// be a loop.
@@ -44,6 +46,7 @@ pub(crate) struct Context {
     pub(crate) memory: Arc<Memory>,
     pub(crate) clock: Clock,
     pub(crate) recorder: Recorder,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Context {
@@ -63,13 +66,26 @@ impl Context {
             cache: Arc::new(cache),
             memory,
             clock: options.clock.clone(),
+            telemetry: options.telemetry.clone(),
+        }
+    }
+}
+
+impl Context {
+    /// A ledger was written: who is new holds from now on, who is missing did until now.
+    fn held(&self, kind: LedgerKind, ledger: &ObjectMeta, holders: &[Holder], now: Timestamp) {
+        let uid = ledger.uid.as_deref().unwrap_or_default();
+        let holders = holders.iter().map(|one| one.uid.as_str());
+        for since in self.memory.hold(uid, &holders.collect(), now) {
+            self.telemetry.held(kind, since, now);
         }
     }
 }
 
 /// A kind that is decided about.
 pub(crate) trait Decide:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    Refers
+    + Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
     + Serialize
@@ -79,7 +95,7 @@ pub(crate) trait Decide:
     + 'static
 {
     /// Its status.
-    type Status: Send;
+    type Status: Clone + Send;
 
     /// What the core decides.
     fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status>;
@@ -87,12 +103,15 @@ pub(crate) trait Decide:
     /// The object with this status.
     fn with_status(&self, status: Self::Status) -> Self;
 
+    /// Tells that a status was written: of what it was before, and what it is now.
+    fn measure(&self, _next: &Self::Status, _context: &Context, _now: Timestamp) {}
+
     /// The ledger that it is, where it is one.
     const LEDGER: Option<LedgerKind> = None;
 }
 
 macro_rules! decides {
-    ($($kind:ty, $status:ty, $decide:path, $ledger:expr;)*) => {
+    ($($kind:ty, $status:ty, $decide:path, $ledger:expr, $measure:expr;)*) => {
         $(
             impl Decide for $kind {
                 type Status = $status;
@@ -105,17 +124,30 @@ macro_rules! decides {
                 fn with_status(&self, status: Self::Status) -> Self {
                     Self { status: Some(status), ..self.clone() }
                 }
+
+                fn measure(&self, next: &Self::Status, context: &Context, now: Timestamp) {
+                    let measure: fn(&Self, &Self::Status, &Context, Timestamp) = $measure;
+                    measure(self, next, context, now);
+                }
             }
         )*
     };
 }
 
 decides! {
-    Barrier, konductor_api::BarrierStatus, barrier::decide, None;
-    Gate, konductor_api::GateStatus, gate::decide, None;
-    Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease);
-    Run, konductor_api::RunStatus, run::decide, None;
-    Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore, Some(LedgerKind::Semaphore);
+    Barrier, konductor_api::BarrierStatus, barrier::decide, None,
+        |one, next, context, _| context.telemetry.barrier(&one.metadata, one.status.as_ref(), next);
+    Gate, konductor_api::GateStatus, gate::decide, None,
+        |one, next, context, _| context.telemetry.gate(&one.metadata, one.status.as_ref(), next);
+    Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease),
+        |one, next, context, now| context.held(LedgerKind::Lease, &one.metadata, &next.holders, now);
+    Run, konductor_api::RunStatus, run::decide, None,
+        |one, next, context, _| context.telemetry.run(one.status.as_ref(), next);
+    Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
+        Some(LedgerKind::Semaphore),
+        |one, next, context, now| {
+            context.held(LedgerKind::Semaphore, &one.metadata, &next.holders, now);
+        };
 }
 
 impl Decide for Job {
@@ -203,6 +235,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
         // The event of what was written last is on its way, and brings it here again.
         return Ok(Action::await_change());
     }
+    let mut measured = context.telemetry.reconciling(K::KIND);
     let now = context.clock.now();
     let mut facts = Facts::default();
     facts.start_refused = context.memory.refused(&uid);
@@ -214,7 +247,12 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
             Err(needs) => observe(&context.client, &context.cache, needs, &mut facts).await?,
             Ok(decision) => {
                 let wake = decision.wake;
-                act::act(&context, &*object, decision, now).await?;
+                let done = act::act(&context, &*object, decision, now).await;
+                if matches!(done, Err(Retry::Conflict)) {
+                    measured.ends("conflict");
+                }
+                done?;
+                measured.ends("success");
                 context.memory.forget_failures(&uid);
                 return Ok(wake.map_or_else(Action::await_change, |wake| {
                     let wait = wake.duration_since(context.clock.now());

@@ -16,6 +16,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::cache::{Cache, Seen, Watches, reference};
 use crate::index::{Key, Refers, Watched};
+use crate::telemetry::{Phase, Telemetry};
 
 /// Where objects wait for their turn. A queue holds each object once: the scheduler behind it sees
 /// to that.
@@ -26,6 +27,7 @@ pub(crate) struct Senders {
     leases: UnboundedSender<ObjectRef<Lease>>,
     runs: UnboundedSender<ObjectRef<Run>>,
     semaphores: UnboundedSender<ObjectRef<Semaphore>>,
+    telemetry: Telemetry,
 }
 
 /// The other ends.
@@ -46,7 +48,7 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(telemetry: &Telemetry) -> Self {
         let (jobs, jobs_out) = unbounded();
         let (barriers, barriers_out) = unbounded();
         let (gates, gates_out) = unbounded();
@@ -61,6 +63,7 @@ impl Queues {
                 leases,
                 runs,
                 semaphores,
+                telemetry: telemetry.clone(),
             },
             receivers: Receivers {
                 jobs: jobs_out,
@@ -77,20 +80,25 @@ impl Queues {
 impl Senders {
     fn send(&self, kind: Watched, name: &ObjectName) {
         match kind {
-            Watched::Job => push(&self.jobs, reference(name)),
-            Watched::Barrier => push(&self.barriers, reference(name)),
-            Watched::Gate => push(&self.gates, reference(name)),
-            Watched::Lease => push(&self.leases, reference(name)),
-            Watched::Run => push(&self.runs, reference(name)),
-            Watched::Semaphore => push(&self.semaphores, reference(name)),
+            Watched::Job => self.push(&self.jobs, reference(name)),
+            Watched::Barrier => self.push(&self.barriers, reference(name)),
+            Watched::Gate => self.push(&self.gates, reference(name)),
+            Watched::Lease => self.push(&self.leases, reference(name)),
+            Watched::Run => self.push(&self.runs, reference(name)),
+            Watched::Semaphore => self.push(&self.semaphores, reference(name)),
             Watched::Arrival | Watched::Claim | Watched::Pod => {}
         }
     }
-}
 
-fn push<K: Resource>(queue: &UnboundedSender<ObjectRef<K>>, object: ObjectRef<K>) {
-    // A closed queue means that the operator stops.
-    let _ = queue.unbounded_send(object);
+    fn push<K: Refers + Resource>(
+        &self,
+        queue: &UnboundedSender<ObjectRef<K>>,
+        object: ObjectRef<K>,
+    ) {
+        self.telemetry.queued(K::KIND);
+        // A closed queue means that the operator stops.
+        let _ = queue.unbounded_send(object);
+    }
 }
 
 /// Polls the watches for ever, and queues what each event concerns.
@@ -105,6 +113,7 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
                 listed.insert(kind);
                 // Until every kind was listed, the cache would show objects as missing.
                 if listed.len() == kinds {
+                    router.queues.telemetry.enter(Phase::Working);
                     router.everything();
                 }
             }
@@ -142,20 +151,24 @@ struct Router<'a> {
 impl Router<'_> {
     /// Everything that is decided about.
     fn everything(&self) {
-        fn all<K>(store: &Store<K>, queue: &UnboundedSender<ObjectRef<K>>)
+        fn all<K>(queues: &Senders, store: &Store<K>, queue: &UnboundedSender<ObjectRef<K>>)
         where
-            K: Resource<DynamicType = ()> + Clone + 'static,
+            K: Refers + Resource<DynamicType = ()> + Clone + 'static,
         {
             for object in store.state() {
-                push(queue, ObjectRef::from_obj(&*object));
+                queues.push(queue, ObjectRef::from_obj(&*object));
             }
         }
-        all(&self.cache.jobs, &self.queues.jobs);
-        all(&self.cache.barriers, &self.queues.barriers);
-        all(&self.cache.gates, &self.queues.gates);
-        all(&self.cache.leases, &self.queues.leases);
-        all(&self.cache.runs, &self.queues.runs);
-        all(&self.cache.semaphores, &self.queues.semaphores);
+        all(&self.queues, &self.cache.jobs, &self.queues.jobs);
+        all(&self.queues, &self.cache.barriers, &self.queues.barriers);
+        all(&self.queues, &self.cache.gates, &self.queues.gates);
+        all(&self.queues, &self.cache.leases, &self.queues.leases);
+        all(&self.queues, &self.cache.runs, &self.queues.runs);
+        all(
+            &self.queues,
+            &self.cache.semaphores,
+            &self.queues.semaphores,
+        );
     }
 
     fn referring(&self, key: &Key, kinds: &[Watched]) {

@@ -1,31 +1,35 @@
 //! `koncli operator`
 
-use konductor_operator::{LeaderElection, Options};
+use std::net::SocketAddr;
+
+use konductor_operator::{LeaderElection, Options, Telemetry};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Global;
+use crate::arguments::{Global, Operator};
 use crate::cluster;
 use crate::exit::{FORBIDDEN, Failure};
 
 /// Runs the operator until SIGTERM or Ctrl-C.
-pub(crate) async fn operator(
-    global: &Global,
-    leader_elect: bool,
-    leader_namespace: Option<String>,
-    watch_namespace: Option<String>,
-) -> Result<(), Failure> {
+pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), Failure> {
     log(global.verbose);
     let client = cluster::connect(global).await?;
-    let leader_election = leader_elect.then(|| {
-        let namespace = leader_namespace.unwrap_or_else(|| client.namespace().to_owned());
+    let leader_election = settings.leader_elect.then(|| {
+        let namespace = settings.leader_namespace;
+        let namespace = namespace.unwrap_or_else(|| client.namespace().to_owned());
         let host = cluster::holder(None);
         LeaderElection::new(namespace, format!("{host}-{}", std::process::id()))
     });
     let options = Options {
-        namespace: watch_namespace,
+        namespace: settings.watch_namespace,
         leader_election,
         ..Options::default()
+    };
+    let served = match settings.listen {
+        None => None,
+        Some(address) => Some(serve(address, &options.telemetry).await?),
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -36,7 +40,24 @@ pub(crate) async fn operator(
         }
     };
     let ended = konductor_operator::run(client.kube().clone(), options, shutdown).await;
+    if let Some(served) = served {
+        served.abort();
+    }
     ended.map_err(|error| Failure::new(FORBIDDEN, error.to_string()))
+}
+
+/// Answers probes and Prometheus until it is aborted.
+async fn serve(address: SocketAddr, telemetry: &Telemetry) -> Result<JoinHandle<()>, Failure> {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Failure::failed(format!("can't listen on {address}: {error}"))
+            .help("name another address with --listen")
+    })?;
+    let routes = telemetry.routes();
+    Ok(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "metrics and probes are not answered any more");
+        }
+    }))
 }
 
 /// Logs JSON lines to stderr; `RUST_LOG` says more exactly what.
