@@ -1,6 +1,6 @@
 //! What the operator remembers between decisions. Losing it costs time, never correctness.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -21,8 +21,6 @@ struct Inner {
     refusals: HashMap<String, (Timestamp, String)>,
     /// The version that the operator wrote last, by uid: an older one in the cache is out of date.
     written: HashMap<String, u64>,
-    /// Since when each holder, by uid, holds of each ledger, by uid.
-    holds: HashMap<String, HashMap<String, Timestamp>>,
     /// Failures in a row, by uid.
     failures: HashMap<String, u32>,
 }
@@ -91,23 +89,6 @@ impl Memory {
         inner.refusals.remove(uid);
     }
 
-    /// Remembers who holds of a ledger now; returns since when those did who do no longer.
-    pub(crate) fn hold(
-        &self,
-        ledger: &str,
-        holders: &BTreeSet<&str>,
-        now: Timestamp,
-    ) -> Vec<Timestamp> {
-        let mut inner = self.inner();
-        let known = inner.holds.entry(ledger.to_owned()).or_default();
-        let ended = known.extract_if(|uid, _| !holders.contains(uid.as_str()));
-        let ended = ended.map(|(_, since)| since).collect();
-        for holder in holders {
-            known.entry((*holder).to_owned()).or_insert(now);
-        }
-        ended
-    }
-
     /// Counts a failure; returns how many there were in a row.
     pub(crate) fn count_failure(&self, uid: &str) -> u32 {
         let mut inner = self.inner();
@@ -126,7 +107,6 @@ impl Memory {
         inner.renewals.remove(uid);
         inner.refusals.remove(uid);
         inner.written.remove(uid);
-        inner.holds.remove(uid);
         inner.failures.remove(uid);
     }
 }

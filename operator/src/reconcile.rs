@@ -11,8 +11,7 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{Barrier, Gate, Holder, Lease, LedgerKind, Run, Semaphore};
+use konductor_api::{Barrier, Gate, Lease, LedgerKind, Run, Semaphore};
 use konductor_core::{Decided, Facts, ObjectName, barrier, gate, job, ledger, run};
 use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::events::{Recorder, Reporter};
@@ -67,17 +66,6 @@ impl Context {
             memory,
             clock: options.clock.clone(),
             telemetry: options.telemetry.clone(),
-        }
-    }
-}
-
-impl Context {
-    /// A ledger was written: who is new holds from now on, who is missing did until now.
-    fn held(&self, kind: LedgerKind, ledger: &ObjectMeta, holders: &[Holder], now: Timestamp) {
-        let uid = ledger.uid.as_deref().unwrap_or_default();
-        let holders = holders.iter().map(|one| one.uid.as_str());
-        for since in self.memory.hold(uid, &holders.collect(), now) {
-            self.telemetry.held(kind, since, now);
         }
     }
 }
@@ -140,13 +128,17 @@ decides! {
     Gate, konductor_api::GateStatus, gate::decide, None,
         |one, next, context, _| context.telemetry.gate(&one.metadata, one.status.as_ref(), next);
     Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease),
-        |one, next, context, now| context.held(LedgerKind::Lease, &one.metadata, &next.holders, now);
+        |one, next, context, now| {
+            let before = one.status.as_ref().map(|status| status.holders.as_slice());
+            context.telemetry.ledger(LedgerKind::Lease, before, &next.holders, now);
+        };
     Run, konductor_api::RunStatus, run::decide, None,
         |one, next, context, _| context.telemetry.run(one.status.as_ref(), next);
     Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
         Some(LedgerKind::Semaphore),
         |one, next, context, now| {
-            context.held(LedgerKind::Semaphore, &one.metadata, &next.holders, now);
+            let before = one.status.as_ref().map(|status| status.holders.as_slice());
+            context.telemetry.ledger(LedgerKind::Semaphore, before, &next.holders, now);
         };
 }
 

@@ -15,8 +15,8 @@ use axum::routing::get;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use konductor_api::{
-    BarrierStatus, ClaimPhase, GateStatus, JobPhase, LedgerKind, RunPhase, RunStatus, annotation,
-    job_phase, parse_holds,
+    BarrierStatus, ClaimPhase, GateStatus, Holder, JobPhase, LedgerKind, RunPhase, RunStatus,
+    annotation, job_phase, parse_holds,
 };
 use konductor_core::ObjectName;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -195,7 +195,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "hold_duration",
-            "From a grant to its end, for grants that this operator has made",
+            "From a grant to its end",
             seconds.clone(),
             holds.clone(),
         );
@@ -334,12 +334,24 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn held(&self, kind: LedgerKind, since: Timestamp, now: Timestamp) {
+    /// A ledger was written: who is missing held until now.
+    pub(crate) fn ledger(
+        &self,
+        kind: LedgerKind,
+        before: Option<&[Holder]>,
+        holders: &[Holder],
+        now: Timestamp,
+    ) {
         let holds = &self.metrics().holds;
         let of_kind = OfKind {
             kind: Watched::from(kind).word(),
         };
-        holds.get_or_create(&of_kind).observe(seconds(since, now));
+        for held in before.unwrap_or_default() {
+            let ended = !holders.iter().any(|holder| holder.uid == held.uid);
+            if let (true, Some(since)) = (ended, &held.since) {
+                holds.get_or_create(&of_kind).observe(seconds(since.0, now));
+            }
+        }
     }
 
     /// A Barrier's status was written.
@@ -526,7 +538,18 @@ mod tests {
             ..ObjectMeta::default()
         };
         telemetry.waited(Watched::Gate, &meta, later);
-        telemetry.held(LedgerKind::Lease, created, later);
+        let holder = Holder {
+            kind: konductor_api::HolderKind::Claim,
+            name: "c".into(),
+            uid: "u".into(),
+            holder: "h".into(),
+            permits: 1,
+            since: Some(Time(created)),
+        };
+        let both = [holder];
+        telemetry.ledger(LedgerKind::Lease, None, &both, created);
+        telemetry.ledger(LedgerKind::Lease, Some(&both), &both, created);
+        telemetry.ledger(LedgerKind::Lease, Some(&both), &[], later);
         let mut run = RunStatus {
             phase: RunPhase::Succeeded,
             started_at: Some(Time(created)),
