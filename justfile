@@ -17,3 +17,7 @@ bless:
 # The main job on a real example.
 run:
     cargo run --release --package koncli -- run examples/02-sales/pipeline.kon
+
+# Every single fault at every write and watch event, and 1,000 random plans of each story.
+simulate:
+    KONDUCTOR_FAULTS=all KONDUCTOR_PLANS=1000 cargo test --profile simulate --package konductor-tests --test simulation -- --nocapture

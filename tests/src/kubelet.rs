@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
@@ -20,6 +21,8 @@ pub struct Script {
     pub exit_code: i32,
     /// What it leaves as its termination message.
     pub message: String,
+    /// How long it runs, on tokio's clock.
+    pub lasts: Duration,
     /// It runs until this says true.
     pub until: Option<watch::Receiver<bool>>,
 }
@@ -44,6 +47,11 @@ impl Script {
             message: message.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// The same, but it takes its time.
+    pub fn lasting(self, lasts: Duration) -> Self {
+        Self { lasts, ..self }
     }
 
     /// It runs until it is released, and then succeeds.
@@ -96,6 +104,7 @@ async fn live(pods: &Api<Pod>, pod: &Pod, script: Script) {
     if !patch(pods, &name, status(pod, "Running", &now, running)).await {
         return;
     }
+    tokio::time::sleep(script.lasts).await;
     if let Some(mut until) = script.until {
         // A test that has ended releases nobody: its pods end with its namespace.
         if until.wait_for(|released| *released).await.is_err() {
@@ -146,7 +155,7 @@ async fn patch(pods: &Api<Pod>, name: &str, body: Value) -> bool {
             Ok(_) => return true,
             Err(kube::Error::Api(status)) if status.is_not_found() => return false,
             // The API server is being restarted.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
     false

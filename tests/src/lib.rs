@@ -5,4 +5,5 @@ pub mod cluster;
 pub mod kubelet;
 pub mod operator;
 pub mod scenario;
+pub mod simulation;
 pub mod watching;

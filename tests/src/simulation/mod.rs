@@ -1,0 +1,317 @@
+//! The operator as it is, over the embedded API server, in simulated time, with faults.
+//!
+//! What enters: a [`Story`] (what users do) and a [`Plan`] (what goes wrong). What leaves: how it
+//! ended, as text, after the whole history of stored versions was checked against what must never
+//! happen. What must never happen here: the wall clock, a socket, a thread.
+//!
+//! Time is tokio's, paused: it jumps to the next timer once nobody has anything to do. A plan is
+//! data and can be written on a command line, so that what failed is replayed.
+
+mod faults;
+mod history;
+mod plan;
+mod stories;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, job_ended, job_phase};
+use konductor_local::runner::job::{BackOff, JobController};
+use konductor_local::{ApiServer, Controllers, ServerOptions};
+use konductor_operator::{Clock, Options};
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::kubelet::{self, Kubelet};
+
+pub use faults::{Link, WatchFault, WriteFault};
+pub use plan::{Fault, Plan};
+pub use stories::{STORIES, Story};
+
+/// The namespace of every story.
+pub const NAMESPACE: &str = "default";
+/// How long a story may take, whatever goes wrong.
+const WITHIN: Duration = Duration::from_secs(30 * 60);
+/// What has ended must be let go by then, once no fault lasts any more.
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+/// How long nobody may write anything once all has ended.
+const QUIET: Duration = Duration::from_secs(600);
+/// How long a crashed operator is away.
+const RESTART: Duration = Duration::from_millis(1500);
+
+/// A cluster in simulated time, for one story.
+pub struct World {
+    /// The API server.
+    pub api: ApiServer,
+    /// A client whose requests always arrive.
+    pub client: Client,
+    begun: Instant,
+}
+
+/// Simulated time begins here.
+const EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
+
+fn clock(begun: Instant, offset: impl Fn() -> SignedDuration + Send + Sync + 'static) -> Clock {
+    Clock::new(move || {
+        let passed = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
+        EPOCH + passed + offset()
+    })
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let begun = Instant::now();
+        let now = clock(begun, || SignedDuration::ZERO);
+        let api = ApiServer::new(ServerOptions {
+            clock: Arc::new(move || now.now()),
+            seed: Some(seed),
+            keep_history: true,
+            ..ServerOptions::default()
+        });
+        let client = Client::new(api.router(), NAMESPACE);
+        let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+        for crd in konductor_api::crds() {
+            let created = crds.create(&PostParams::default(), &crd).await;
+            created.expect("a CRD");
+        }
+        Self { api, client, begun }
+    }
+
+    /// An API of the story's namespace.
+    pub fn objects<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// All objects of a kind.
+    pub async fn list<K>(&self) -> Vec<K>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let found = self.objects::<K>().list(&ListParams::default()).await;
+        found.expect("a list").items
+    }
+
+    /// Waits until something is so, in simulated time.
+    pub async fn until<F>(&self, mut is_so: impl FnMut() -> F)
+    where
+        F: Future<Output = bool>,
+    {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// How everything stands, without what differs between two good runs: times, versions, uids.
+    async fn summary(&self) -> String {
+        let mut text = String::new();
+        let mut tell = |kind: &str, states: BTreeMap<String, String>| {
+            for (name, state) in states {
+                let _ = writeln!(text, "{kind}/{name}: {state}");
+            }
+        };
+        let jobs = self.list::<Job>().await.into_iter();
+        tell(
+            "job",
+            jobs.map(|job| (job.name_any(), job_state(&job))).collect(),
+        );
+        let gates = self.list::<Gate>().await.into_iter();
+        tell(
+            "gate",
+            gates
+                .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+                .collect(),
+        );
+        let barriers = self.list::<Barrier>().await.into_iter();
+        tell(
+            "barrier",
+            barriers
+                .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+                .collect(),
+        );
+        let runs = self.list::<Run>().await.into_iter();
+        tell(
+            "run",
+            runs.map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+                .collect(),
+        );
+        let ledgers = self.list::<Semaphore>().await.into_iter();
+        tell(
+            "semaphore",
+            ledgers
+                .map(|one| (one.name_any(), phase(one.status, |s| s.in_use)))
+                .collect(),
+        );
+        let ledgers = self.list::<Lease>().await.into_iter();
+        tell(
+            "lease",
+            ledgers
+                .map(|one| (one.name_any(), phase(one.status, |s| s.in_use)))
+                .collect(),
+        );
+        let claims = self.list::<Claim>().await.into_iter();
+        tell(
+            "claim",
+            claims
+                .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+                .collect(),
+        );
+        let arrivals = self.list::<Arrival>().await;
+        let mut counted: BTreeMap<String, usize> = BTreeMap::new();
+        for arrival in arrivals {
+            *counted.entry(arrival.spec.barrier).or_default() += 1;
+        }
+        tell(
+            "arrivals",
+            counted
+                .into_iter()
+                .map(|(name, count)| (name, count.to_string()))
+                .collect(),
+        );
+        text
+    }
+}
+
+fn phase<S, P: std::fmt::Debug>(status: Option<S>, of: impl Fn(&S) -> P) -> String {
+    status.map_or_else(|| "-".to_owned(), |status| format!("{:?}", of(&status)))
+}
+
+fn job_state(job: &Job) -> String {
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+    match job_ended(job) {
+        Some(true) => "Complete".to_owned(),
+        Some(false) => format!("Failed {:?}", job_phase(job)),
+        None => format!("{:?} suspended={suspended}", job_phase(job)),
+    }
+}
+
+/// How a story ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How everything stood.
+    pub summary: String,
+    /// How many writes the operators made, or tried to.
+    pub writes: u64,
+    /// How many versions were stored.
+    pub versions: usize,
+}
+
+/// Tells a story under a plan.
+///
+/// # Errors
+/// What must never happen and did, with the end of the history.
+pub fn tell(story: &Story, plan: &Plan) -> Result<Ended, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(tell_in_time(story, plan))
+}
+
+async fn tell_in_time(story: &Story, plan: &Plan) -> Result<Ended, String> {
+    let world = World::new(plan.seed).await;
+    let controllers = Controllers::start(&world.api);
+    let job_controller = JobController::start(&world.api, BackOff::default());
+    let kubelet: Kubelet = kubelet::play(&world.client, NAMESPACE, story.script);
+    let links: Vec<Arc<Link>> = (0..plan.operators)
+        .map(|index| Link::new(plan.of_operator(index), plan.delay()))
+        .collect();
+    let operators: Vec<JoinHandle<()>> = links
+        .iter()
+        .map(|link| tokio::spawn(operate(world.api.clone(), world.begun, Arc::clone(link))))
+        .collect();
+    let compacting = tokio::spawn(compact(world.api.clone(), plan.compactions()));
+    let told = tokio::time::timeout(WITHIN, (story.tell)(&world)).await;
+    let result = match told {
+        Err(_) => Err(format!(
+            "after {WITHIN:?} the story has not ended:\n{}",
+            world.summary().await
+        )),
+        Ok(()) => settle(&world, plan).await.map(|summary| {
+            let lines = summary.lines().filter(|line| (story.fixed)(line));
+            lines.map(|line| format!("{line}\n")).collect()
+        }),
+    };
+    for operator in &operators {
+        operator.abort();
+    }
+    compacting.abort();
+    let records = world.api.history();
+    let result = history::check(&records).and(result);
+    drop(kubelet);
+    job_controller.shutdown().await;
+    controllers.shutdown().await;
+    let writes = links.iter().map(|link| link.writes()).sum();
+    match result {
+        Ok(summary) => Ok(Ended {
+            summary,
+            writes,
+            versions: records.len(),
+        }),
+        Err(why) => Err(format!("{why}\n{}", history::tail(&records))),
+    }
+}
+
+/// After a story has ended, all is let go soon, and then nobody writes anything any more.
+async fn settle(world: &World, plan: &Plan) -> Result<String, String> {
+    tokio::time::sleep_until(world.begun + plan.last_pause_ends()).await;
+    tokio::time::sleep(plan.longest_delay() + SETTLES_WITHIN).await;
+    let summary = world.summary().await;
+    history::nothing_leaks(&world.api.history())?;
+    let before = world.api.history().len();
+    tokio::time::sleep(QUIET).await;
+    let after = world.api.history();
+    if after.len() > before {
+        return Err(format!(
+            "somebody writes although nothing happens: {} versions",
+            after.len() - before
+        ));
+    }
+    Ok(summary)
+}
+
+/// An operator that is started again whenever it has crashed.
+async fn operate(api: ApiServer, begun: Instant, link: Arc<Link>) {
+    loop {
+        let client = Client::new(link.to(&api), NAMESPACE);
+        let offset = Arc::clone(&link);
+        let options = Options {
+            clock: clock(begun, move || offset.clock_offset(begun.elapsed())),
+            ..Options::default()
+        };
+        let operator = konductor_operator::run(client, options, std::future::pending());
+        let mut operator = std::pin::pin!(operator);
+        loop {
+            tokio::select! {
+                biased;
+                () = link.crashed() => break,
+                // Not polled meanwhile: stopped, as by SIGSTOP.
+                pause = link.paused(begun) => tokio::time::sleep(pause).await,
+                ended = &mut operator => panic!("the operator ended: {ended:?}"),
+            }
+        }
+        tokio::time::sleep(RESTART).await;
+    }
+}
+
+async fn compact(api: ApiServer, times: Vec<Duration>) {
+    let begun = Instant::now();
+    for time in times {
+        tokio::time::sleep_until(begun + time).await;
+        api.compact();
+    }
+}

@@ -1,0 +1,377 @@
+//! What users do, each story a small one.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{
+    Arrival, Barrier, Claim, ClaimPhase, Gate, Lease, Run, RunPhase, Semaphore, label,
+};
+use konductor_compiler::{Object, Options, compile};
+use konductor_dsl::Sources;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{EPOCH, World};
+use crate::kubelet::Script;
+
+/// What users do, and what their pods do.
+pub struct Story {
+    /// What it is about.
+    pub name: &'static str,
+    /// Tells it to its end.
+    pub tell: for<'a> fn(&'a World) -> Telling<'a>,
+    /// What becomes of a pod.
+    pub script: fn(&Pod) -> Script,
+    /// Which lines of its end do not depend on when things happen.
+    pub fixed: fn(&str) -> bool,
+}
+
+type Telling<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// All stories.
+pub const STORIES: [Story; 8] = [
+    Story {
+        name: "claims_take_turns",
+        tell: |world| Box::pin(claims_take_turns(world)),
+        script: |_| Script::succeed(),
+        fixed: |_| true,
+    },
+    Story {
+        name: "a_lease_passes_on",
+        tell: |world| Box::pin(a_lease_passes_on(world)),
+        script: |_| Script::succeed(),
+        fixed: |_| true,
+    },
+    Story {
+        name: "jobs_hold_two_things",
+        tell: |world| Box::pin(jobs_hold_two_things(world)),
+        script: |_| Script::succeed().lasting(Duration::from_secs(3)),
+        fixed: |_| true,
+    },
+    Story {
+        name: "parties_arrive",
+        tell: |world| Box::pin(parties_arrive(world)),
+        script: |_| Script::succeed().lasting(Duration::from_secs(2)),
+        fixed: |_| true,
+    },
+    Story {
+        name: "a_pipeline_succeeds",
+        tell: |world| Box::pin(a_pipeline(world, RunPhase::Succeeded)),
+        script: |_| Script::with_outputs("rows=3\n").lasting(Duration::from_secs(2)),
+        fixed: |_| true,
+    },
+    Story {
+        name: "a_pipeline_fails",
+        tell: |world| Box::pin(a_pipeline(world, RunPhase::Failed)),
+        script: one_item_fails,
+        fixed: |_| true,
+    },
+    Story {
+        name: "a_pipeline_is_cancelled",
+        tell: |world| Box::pin(a_pipeline_is_cancelled(world)),
+        script: |_| Script::with_outputs("rows=3\n").lasting(Duration::from_secs(20)),
+        // How far it came before it was cancelled is a matter of time.
+        fixed: |line| {
+            [
+                "run/",
+                "semaphore/",
+                "lease/",
+                "job/story-report:",
+                "job/story-tell:",
+            ]
+            .iter()
+            .any(|fixed| line.starts_with(fixed))
+        },
+    },
+    Story {
+        name: "ledgers_are_made_anew_in_use",
+        tell: |world| Box::pin(ledgers_are_made_anew_in_use(world)),
+        script: |_| Script::succeed().lasting(Duration::from_secs(15)),
+        fixed: |_| true,
+    },
+];
+
+fn one_item_fails(pod: &Pod) -> Script {
+    let job = pod.labels().get(label::JOB_NAME).map(String::as_str);
+    let script = match job {
+        Some("story-part-b") => Script::fail(),
+        _ => Script::with_outputs("rows=3\n"),
+    };
+    script.lasting(Duration::from_secs(2))
+}
+
+async fn create<K>(world: &World, object: Value) -> K
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let object: K = serde_json::from_value(object).expect("an object");
+    let created = world
+        .objects::<K>()
+        .create(&PostParams::default(), &object)
+        .await;
+    created.expect("created")
+}
+
+async fn semaphore(world: &World, name: &str, permits: u32) {
+    create::<Semaphore>(
+        world,
+        json!({"metadata": {"name": name}, "spec": {"permits": permits}}),
+    )
+    .await;
+}
+
+async fn lease(world: &World, name: &str, ttl: &str) {
+    create::<Lease>(
+        world,
+        json!({"metadata": {"name": name}, "spec": {"ttl": ttl}}),
+    )
+    .await;
+}
+
+async fn claim(world: &World, name: &str, kind: &str, on: &str, permits: u32) {
+    let spec = json!({"on": {"kind": kind, "name": on}, "holder": name, "permits": permits});
+    create::<Claim>(world, json!({"metadata": {"name": name}, "spec": spec})).await;
+}
+
+async fn job(world: &World, name: &str, annotations: Value) {
+    let spec = json!({
+        "suspend": true,
+        "backoffLimit": 0,
+        "podReplacementPolicy": "Failed",
+        "template": {"spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "main", "image": "busybox:1.36"}],
+        }},
+    });
+    let metadata = json!({"name": name, "annotations": annotations});
+    create::<Job>(world, json!({"metadata": metadata, "spec": spec})).await;
+}
+
+async fn granted(world: &World, name: &str) {
+    let claims = world.objects::<Claim>();
+    let is_granted = || async {
+        let claim = claims.get(name).await.expect("it is there");
+        claim
+            .status
+            .is_some_and(|status| status.phase == ClaimPhase::Granted)
+    };
+    world.until(is_granted).await;
+}
+
+async fn delete<K>(world: &World, name: &str)
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let deleted = world
+        .objects::<K>()
+        .delete(name, &DeleteParams::background())
+        .await;
+    deleted.expect("deleted");
+}
+
+async fn jobs_have_ended(world: &World, count: usize) {
+    let have_ended = || async {
+        let jobs = world.list::<Job>().await;
+        let ended = jobs
+            .iter()
+            .filter(|job| konductor_api::job_ended(job).is_some());
+        ended.count() == count
+    };
+    world.until(have_ended).await;
+}
+
+/// Six ask for one, two or three permits of three; each works and gives back.
+async fn claims_take_turns(world: &World) {
+    semaphore(world, "batch", 3).await;
+    let turns = (0_u32..6).map(|index| async move {
+        let name = format!("c{index}");
+        claim(world, &name, "Semaphore", "batch", 1 + index % 3).await;
+        granted(world, &name).await;
+        tokio::time::sleep(Duration::from_secs(1 + u64::from(index))).await;
+        delete::<Claim>(world, &name).await;
+    });
+    futures::future::join_all(turns).await;
+}
+
+/// The first holder goes silent; the next two have their turn.
+async fn a_lease_passes_on(world: &World) {
+    lease(world, "schema", "30s").await;
+    claim(world, "silent", "Lease", "schema", 1).await;
+    granted(world, "silent").await;
+    let turns = ["second", "third"].map(|name| async move {
+        claim(world, name, "Lease", "schema", 1).await;
+        granted(world, name).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        delete::<Claim>(world, name).await;
+    });
+    futures::future::join_all(turns).await;
+}
+
+/// Four Jobs want a Semaphore and a Lease, in different words.
+async fn jobs_hold_two_things(world: &World) {
+    semaphore(world, "batch", 2).await;
+    lease(world, "schema", "30s").await;
+    let holds = [
+        "semaphore/batch, lease/schema",
+        "lease/schema, semaphore/batch=2",
+        "semaphore/batch=2",
+        "lease/schema",
+    ];
+    for (index, hold) in holds.into_iter().enumerate() {
+        job(
+            world,
+            &format!("j{index}"),
+            json!({"konductor.io/hold": hold}),
+        )
+        .await;
+    }
+    jobs_have_ended(world, 4).await;
+}
+
+/// Two Jobs and somebody else arrive at a Barrier; a Gate opens with it, and a Job starts.
+async fn parties_arrive(world: &World) {
+    let spec = json!({"expected": 3});
+    let barrier: Barrier = create(world, json!({"metadata": {"name": "all"}, "spec": spec})).await;
+    let conditions = json!([{"type": "Barrier", "name": "all", "state": "Open"}]);
+    create::<Gate>(
+        world,
+        json!({"metadata": {"name": "go"}, "spec": {"conditions": conditions}}),
+    )
+    .await;
+    create::<Gate>(
+        world,
+        json!({"metadata": {"name": "begin"}, "spec": {"conditions": []}}),
+    )
+    .await;
+    job(world, "after", json!({"konductor.io/gate": "go"})).await;
+    for name in ["one", "two"] {
+        let annotations = json!({"konductor.io/arrive": "all", "konductor.io/gate": "begin"});
+        job(world, name, annotations).await;
+    }
+    let open = Patch::Merge(json!({"spec": {"decision": "Open"}}));
+    let gates = world.objects::<Gate>();
+    gates
+        .patch("begin", &PatchParams::default(), &open)
+        .await
+        .expect("patched");
+    let uid = barrier.uid().expect("a uid");
+    let arrival = konductor_api::arrival_name("all", &uid, "somebody");
+    let spec = json!({"barrier": "all", "holder": "somebody", "outcome": "Succeeded"});
+    let metadata =
+        json!({"name": arrival, "ownerReferences": [konductor_api::barrier_owner(&barrier)]});
+    create::<Arrival>(world, json!({"metadata": metadata, "spec": spec})).await;
+    jobs_have_ended(world, 3).await;
+}
+
+const PIPELINE: &str = r#"
+pipeline story {
+  semaphore slots { permits = 2 }
+  lease ledger { ttl = 1m }
+  defaults { image = "busybox:1.36" }
+  stage prepare { run = "true", output rows: int }
+  stage part for item in ["a", "b", "c"] after prepare holding slots {
+    run = "echo ${prepare.rows}"
+  }
+  stage load for item in ["a", "b", "c"] after part[item] holding ledger { run = "true" }
+  stage mourn after part.failed { run = "true" }
+  stage report after load { run = "true" }
+  finally stage tell { run = "true" }
+}
+"#;
+
+async fn apply(world: &World) {
+    let mut sources = Sources::default();
+    sources.add("story.kon", PIPELINE);
+    let options = Options::at(EPOCH);
+    let compiled = compile(sources, &options);
+    assert_eq!(compiled.diagnostics, []);
+    let manifests = compiled.manifests.expect("it compiles");
+    let mut owner = None;
+    for mut object in manifests.objects() {
+        if let (Some(run), false) = (&owner, object.is_shared()) {
+            object.metadata_mut().owner_references = Some(vec![konductor_api::run_owner(run)]);
+        }
+        let params = PostParams::default();
+        let created = match &object {
+            Object::Run(run) => {
+                let run = world.objects::<Run>().create(&params, run).await;
+                owner = Some(run.expect("created"));
+                continue;
+            }
+            Object::Gate(one) => world.objects().create(&params, one).await.map(drop),
+            Object::Barrier(one) => world.objects().create(&params, one).await.map(drop),
+            Object::Semaphore(one) => world.objects().create(&params, one).await.map(drop),
+            Object::Lease(one) => world.objects().create(&params, one).await.map(drop),
+            Object::Job(one) => world.objects().create(&params, &**one).await.map(drop),
+            other => panic!("{other} is not expected here"),
+        };
+        created.expect("created");
+    }
+}
+
+async fn run_ends(world: &World) -> RunPhase {
+    let runs = world.objects::<Run>();
+    let phase = || async {
+        let run = runs.get("story").await.expect("it is there");
+        run.status.map(|status| status.phase).unwrap_or_default()
+    };
+    let ended = || async { !matches!(phase().await, RunPhase::Running | RunPhase::Finalizing) };
+    world.until(ended).await;
+    phase().await
+}
+
+async fn a_pipeline(world: &World, expected: RunPhase) {
+    apply(world).await;
+    assert_eq!(run_ends(world).await, expected);
+}
+
+async fn a_pipeline_is_cancelled(world: &World) {
+    apply(world).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let cancel = Patch::Merge(json!({"spec": {"cancel": true}}));
+    let runs = world.objects::<Run>();
+    runs.patch("story", &PatchParams::default(), &cancel)
+        .await
+        .expect("patched");
+    run_ends(world).await;
+}
+
+/// A Semaphore and a Lease are deleted while they are held, and created again.
+async fn ledgers_are_made_anew_in_use(world: &World) {
+    semaphore(world, "batch", 1).await;
+    lease(world, "schema", "1m").await;
+    job(
+        world,
+        "first",
+        json!({"konductor.io/hold": "semaphore/batch, lease/schema"}),
+    )
+    .await;
+    let jobs = world.objects::<Job>();
+    let runs = || async {
+        let first = jobs.get("first").await.expect("it is there");
+        first.spec.and_then(|spec| spec.suspend) == Some(false)
+    };
+    world.until(runs).await;
+    delete::<Semaphore>(world, "batch").await;
+    delete::<Lease>(world, "schema").await;
+    semaphore(world, "batch", 1).await;
+    lease(world, "schema", "1m").await;
+    job(
+        world,
+        "second",
+        json!({"konductor.io/hold": "semaphore/batch, lease/schema"}),
+    )
+    .await;
+    jobs_have_ended(world, 2).await;
+}

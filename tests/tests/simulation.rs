@@ -1,0 +1,161 @@
+//! Every story, with everything that can go wrong, in simulated time.
+//!
+//! By default a sample of all single faults is tried, and a few random plans. `KONDUCTOR_FAULTS=all`
+//! tries every single fault, `KONDUCTOR_PLANS=5000` that many random plans of each story, and
+//! `KONDUCTOR_SEED=…` others; `just simulate` does both, optimised. What fails prints the command
+//! that replays it.
+#![expect(clippy::print_stderr, reason = "a test tells what it did")]
+
+use std::thread;
+use std::time::Instant;
+
+use konductor_tests::simulation::{
+    Ended, Fault, Plan, STORIES, Story, WatchFault, WriteFault, tell,
+};
+
+/// Random plans of each story, where nobody asks for more.
+const PLANS: u64 = 8;
+/// One of so many single faults is tried, where nobody asks for all.
+const ONE_OF: usize = 61;
+
+fn replay(story: &Story, plan: &Plan, why: &str) -> String {
+    format!(
+        "{}: {why}\nreplay: KONDUCTOR_STORY={} KONDUCTOR_PLAN='{plan}' cargo test -p \
+         konductor-tests --test simulation replayed",
+        story.name, story.name
+    )
+}
+
+fn calm(story: &Story) -> Ended {
+    let plan = Plan::calm(1);
+    tell(story, &plan).unwrap_or_else(|why| panic!("{}", replay(story, &plan, &why)))
+}
+
+/// Tells a story under each plan, on all processors; its end must be the calm one.
+fn every(story: &Story, plans: &[Plan], expected: &Ended) {
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let failures: Vec<String> = thread::scope(|scope| {
+        let workers = (0..workers).map(|worker| {
+            let mine = plans.iter().skip(worker).step_by(workers);
+            scope.spawn(move || {
+                let failed = mine.filter_map(|plan| match tell(story, plan) {
+                    Ok(ended) if ended.summary == expected.summary => None,
+                    Ok(ended) => {
+                        let (other, calm) = (&ended.summary, &expected.summary);
+                        let why = format!("it ended as\n{other}and not as\n{calm}");
+                        Some(replay(story, plan, &why))
+                    }
+                    Err(why) => Some(replay(story, plan, &why)),
+                });
+                failed.collect::<Vec<_>>()
+            })
+        });
+        let workers: Vec<_> = workers.collect();
+        let failed = workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("no panic"));
+        failed.collect()
+    });
+    assert!(
+        failures.is_empty(),
+        "{} of {} plans failed; the first:\n{}",
+        failures.len(),
+        plans.len(),
+        failures[0]
+    );
+}
+
+/// A sample of what could go wrong, spread over all of it; or all.
+fn sample(faults: impl Iterator<Item = Fault>) -> Vec<Plan> {
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    faults
+        .step_by(if all { 1 } else { ONE_OF })
+        .map(Plan::with)
+        .collect()
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn a_story_is_told_the_same_when_nothing_goes_wrong() {
+    for story in &STORIES {
+        assert_eq!(calm(story).summary, calm(story).summary, "{}", story.name);
+    }
+}
+
+#[test]
+fn every_single_fault_at_every_write_ends_as_if_there_was_none() {
+    let begun = Instant::now();
+    let mut count = 0;
+    for story in &STORIES {
+        let expected = calm(story);
+        let faults = (1..=expected.writes).flat_map(|nth| {
+            WriteFault::ALL.map(|fault| Fault::Write {
+                operator: 0,
+                nth,
+                fault,
+            })
+        });
+        let plans = sample(faults);
+        count += plans.len();
+        every(story, &plans, &expected);
+    }
+    eprintln!("{count} single faults in {:.1?}", begun.elapsed());
+}
+
+#[test]
+fn every_single_fault_of_a_watch_ends_as_if_there_was_none() {
+    let begun = Instant::now();
+    let mut count = 0;
+    for story in &STORIES {
+        let expected = calm(story);
+        // Each event of each kind's watch, but not each bookmark at the end.
+        let events = expected.versions as u64;
+        let faults = (1..=events).flat_map(|nth| {
+            WatchFault::ALL.map(|fault| Fault::Watch {
+                operator: 0,
+                nth,
+                fault,
+            })
+        });
+        let plans = sample(faults);
+        count += plans.len();
+        every(story, &plans, &expected);
+    }
+    eprintln!("{count} single faults in {:.1?}", begun.elapsed());
+}
+
+#[test]
+fn random_plans_end_as_if_nothing_had_gone_wrong() {
+    let begun = Instant::now();
+    let (count, seed) = (
+        number("KONDUCTOR_PLANS", PLANS),
+        number("KONDUCTOR_SEED", 1),
+    );
+    for story in &STORIES {
+        let expected = calm(story);
+        let plans: Vec<Plan> = (seed..seed + count)
+            .map(|seed| Plan::random(seed, expected.writes))
+            .collect();
+        every(story, &plans, &expected);
+    }
+    let all = count * STORIES.len() as u64;
+    eprintln!("{all} random plans in {:.1?}", begun.elapsed());
+}
+
+/// Replays what one of the others has printed; without a plan, a calm one.
+#[test]
+fn replayed() {
+    let plan = std::env::var("KONDUCTOR_PLAN").unwrap_or_else(|_| Plan::calm(1).to_string());
+    let plan: Plan = plan.parse().expect("a plan");
+    let wanted = std::env::var("KONDUCTOR_STORY").ok();
+    for story in STORIES
+        .iter()
+        .filter(|story| wanted.as_deref().is_none_or(|name| name == story.name))
+    {
+        every(story, std::slice::from_ref(&plan), &calm(story));
+    }
+}
