@@ -4,7 +4,6 @@
 //! tries every single fault, `KONDUCTOR_PLANS=5000` that many random plans of each story, and
 //! `KONDUCTOR_SEED=…` others; `just simulate` does both, optimised. What fails prints the command
 //! that replays it.
-#![expect(clippy::print_stderr, reason = "a test tells what it did")]
 
 use std::thread;
 use std::time::Instant;
