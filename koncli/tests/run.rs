@@ -297,3 +297,14 @@ fn steps_reach_the_cluster_they_run_in() {
         .retain(|line| line.ends_with("open") || line.ends_with("both") || line.ends_with("newer"));
     assert_eq!(lines, ["wait | open", "lease | newer"]);
 }
+
+#[test]
+fn the_charts_crds_are_those_of_this_koncli() {
+    let output = koncli().arg("crds").output().unwrap();
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/konductor/files/crds.yaml");
+    let chart = std::fs::read_to_string(chart).unwrap();
+    assert!(
+        text(&output.stdout) == chart,
+        "charts/konductor/files/crds.yaml is not what `koncli crds` prints: run charts/generate"
+    );
+}

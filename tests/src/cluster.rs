@@ -170,7 +170,7 @@ impl Cluster {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Client {
+pub(crate) async fn client(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options)
@@ -287,8 +287,8 @@ impl ControlPlane {
             Some("admin-token"),
         );
         ready(&client(&kubeconfig).await).await;
-        let controllers = "job-controller,cronjob-controller,garbage-collector-controller,\
-            namespace-controller,pod-garbage-collector-controller,ttl-after-finished-controller";
+        let controllers = "clusterrole-aggregation-controller,job-controller,cronjob-controller,\
+            garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,ttl-after-finished-controller";
         let controller_manager = Component::new(
             &binaries,
             folder,

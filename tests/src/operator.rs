@@ -1,6 +1,6 @@
 //! Operators for tests: in this process, or as the program that people start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -72,10 +72,7 @@ pub fn koncli() -> PathBuf {
             );
             let test = std::env::current_exe().expect("this test");
             // target/PROFILE/deps/test-hash
-            let folder = test
-                .parent()
-                .and_then(std::path::Path::parent)
-                .expect("target");
+            let folder = test.parent().and_then(Path::parent).expect("target");
             folder.parent().expect("target").join("debug/koncli")
         })
         .clone()
@@ -96,6 +93,25 @@ impl OperatorProcess {
             ])
             .arg("--kubeconfig")
             .arg(&cluster.kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.expect("koncli starts"))
+    }
+
+    /// Starts one with another kubeconfig, which takes part in the election of a leader.
+    pub fn start_leading(kubeconfig: &Path, namespace: &str) -> Self {
+        let child = Command::new(koncli())
+            .args([
+                "operator",
+                "--leader-namespace",
+                namespace,
+                "--watch-namespace",
+                namespace,
+            ])
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

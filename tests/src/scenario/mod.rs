@@ -1,6 +1,7 @@
 //! What must hold on every cluster: each scenario is one function of a cluster, run on the embedded
 //! API server and on a real one.
 
+pub mod chart;
 pub mod coordination;
 pub mod pipeline;
 pub mod rules;
@@ -11,6 +12,8 @@ use crate::cluster::Cluster;
 pub struct Scenario {
     /// The claim.
     pub name: &'static str,
+    /// Whether it needs what the embedded API server does not have: users and their rights.
+    pub real_only: bool,
     /// Runs it; a panic is a failure.
     pub run: for<'a> fn(&'a Cluster) -> futures::future::BoxFuture<'a, ()>,
 }
@@ -21,6 +24,7 @@ macro_rules! scenarios {
         pub fn all() -> Vec<Scenario> {
             vec![$(Scenario {
                 name: stringify!($name),
+                real_only: stringify!($module) == "chart",
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
         }
@@ -44,6 +48,11 @@ scenarios! {
     rules::the_api_server_refuses_a_ledger_beyond_its_permits,
     rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,
     rules::the_api_server_refuses_specs_that_make_no_sense,
+    chart::the_chart_lints_and_every_set_of_values_is_accepted,
+    chart::the_chart_comes_and_goes_and_leaves_what_people_made,
+    chart::the_api_server_refuses_what_the_charts_policies_forbid,
+    chart::each_role_allows_what_it_is_for_and_nothing_else,
+    chart::the_operator_needs_no_right_that_the_chart_does_not_give,
 }
 
 /// A client that panics where a test would.
