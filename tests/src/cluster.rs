@@ -127,6 +127,14 @@ impl Cluster {
         !matches!(self.made_of, MadeOf::Embedded { .. })
     }
 
+    /// kubectl: built with the control plane, else the one that is installed, if any.
+    pub fn kubectl(&self) -> PathBuf {
+        match self.made_of {
+            MadeOf::Real(_) => binaries().join("kubectl"),
+            MadeOf::Embedded { .. } | MadeOf::External => PathBuf::from("kubectl"),
+        }
+    }
+
     /// A folder that lives as long as the cluster.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -288,7 +296,8 @@ impl ControlPlane {
         );
         ready(&client(&kubeconfig).await).await;
         let controllers = "clusterrole-aggregation-controller,job-controller,cronjob-controller,\
-            garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,ttl-after-finished-controller";
+            garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,\
+            ttl-after-finished-controller";
         let controller_manager = Component::new(
             &binaries,
             folder,

@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for scenario in scenario::all() {
         for is_real in [false, true] {
+            if scenario.real_only && !is_real {
+                continue;
+            }
             let cluster = Arc::clone(if is_real { &real } else { &embedded });
             let handle = runtime.handle().clone();
             let kind = if is_real { "real" } else { "embedded" };

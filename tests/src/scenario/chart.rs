@@ -83,7 +83,7 @@ pub async fn the_chart_lints_and_every_set_of_values_is_accepted(cluster: &Clust
             .collect();
         let file = folder.path().join(format!("{index}.yaml"));
         std::fs::write(&file, known.join("\n---\n")).expect("a file");
-        let applied = Command::new("kubectl")
+        let applied = Command::new(cluster.kubectl())
             .args([
                 "apply",
                 "--dry-run=server",

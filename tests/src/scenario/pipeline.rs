@@ -339,7 +339,7 @@ pub async fn an_operator_killed_in_the_middle_changes_nothing_in_the_outcome(clu
 /// `kubectl apply -f -`, where kubectl is there; else the same objects by the API.
 async fn kubectl_apply(cluster: &Cluster, namespace: &str, yaml: &[u8]) {
     use std::io::Write;
-    let kubectl = Command::new("kubectl")
+    let kubectl = Command::new(cluster.kubectl())
         .args(["apply", "--namespace", namespace, "-f", "-", "--kubeconfig"])
         .arg(&cluster.kubeconfig)
         .stdin(Stdio::piped())
