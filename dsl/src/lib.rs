@@ -7,14 +7,17 @@
 pub mod ast;
 mod code;
 mod diagnostic;
+mod format;
 pub mod limits;
 mod parse;
 mod recover;
 mod slip;
 mod source;
 mod text;
+mod token;
 
 pub use code::{CODES, Code};
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
+pub use format::format;
 pub use parse::parse;
 pub use source::{Source, SourceId, Sources, Span, Spanned};

@@ -13,7 +13,6 @@ use crate::{Code, Diagnostic, Source, SourceId, Span, Spanned};
 /// Reads a file. Broken input is not an error: what could be read is returned, together with
 /// diagnostics in source order.
 pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
-    let mut builder = Builder::new(source.id, 0);
     let text = &*source.text;
     if text.len() > FILE_BYTES_MAX {
         let message = format!("a file of {} bytes is too large to read", text.len());
@@ -32,7 +31,13 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
             vec![diagnostic],
         );
     }
-    let slips = recover::scan(source);
+    let recover::Scan { slips, comments } = recover::scan(source);
+    let mut builder = Builder {
+        source: source.id,
+        offset: 0,
+        comments,
+        diagnostics: Vec::new(),
+    };
     let parsed = match slips.is_empty() {
         true => KonductorParser::parse(Rule::file, text).ok(),
         false => None,
@@ -71,18 +76,12 @@ pub(crate) struct Builder {
     source: SourceId,
     /// Where the text that is parsed begins in the file.
     offset: u32,
+    /// Where comments start and end in the file.
+    comments: Vec<(u32, u32)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl Builder {
-    pub(crate) fn new(source: SourceId, offset: u32) -> Self {
-        Self {
-            source,
-            offset,
-            diagnostics: Vec::new(),
-        }
-    }
-
     /// Places in what is built next begin here.
     pub(crate) fn set_offset(&mut self, offset: usize) {
         self.offset = u32::try_from(offset).unwrap_or(u32::MAX);
@@ -90,13 +89,24 @@ impl Builder {
 
     fn span(&self, pair: &P<'_>) -> Span {
         let span = pair.as_span();
-        // A rule's span ends after its last token, so trailing blanks are never part of it.
-        let text = span.as_str().trim_end();
         let start = self.offset + u32::try_from(span.start()).unwrap_or(u32::MAX);
+        let mut text = span.as_str();
+        // A rule that ends in something optional has run over the blanks and comments before it.
+        let end = loop {
+            text = text.trim_end_matches([' ', '\t', '\r', '\n', '\u{FEFF}']);
+            let end = start + u32::try_from(text.len()).unwrap_or(u32::MAX);
+            let after = self.comments.partition_point(|comment| comment.1 < end);
+            match self.comments.get(after) {
+                Some((begin, stop)) if *stop == end && *begin >= start => {
+                    text = &text[..(begin - start) as usize];
+                }
+                _ => break end,
+            }
+        };
         Span {
             source: self.source,
             start,
-            end: start + u32::try_from(text.len()).unwrap_or(u32::MAX),
+            end,
         }
     }
 
@@ -159,10 +169,12 @@ impl Builder {
     pub(crate) fn item(&mut self, pair: P<'_>) -> Option<Item> {
         Some(match pair.as_rule() {
             Rule::param => {
+                let span = self.span(&pair);
                 let inner = pair
                     .into_inner()
                     .find(|part| part.as_rule() == Rule::param_decl)?;
-                Item::Param(self.param(inner))
+                let param = self.param(inner);
+                Item::Param(Param { span, ..param })
             }
             Rule::stage => Item::Stage(self.stage(pair)),
             Rule::approval => Item::Approval(self.approval(pair)),
@@ -631,11 +643,13 @@ impl Builder {
             Rule::list => Value::List(self.list(pair)),
             Rule::map => Value::Map(self.map(pair)),
             Rule::reference => {
-                let span = self.span(&pair);
-                match pair.as_str().trim() {
-                    "true" => Value::Bool(Spanned { value: true, span }),
-                    "false" => Value::Bool(Spanned { value: false, span }),
-                    _ => Value::Ref(self.reference(pair)?),
+                let found = self.reference(pair)?;
+                let span = found.span;
+                let is_word = found.address.is_none() && found.fields.is_empty();
+                match &*found.head.text {
+                    "true" if is_word => Value::Bool(Spanned { value: true, span }),
+                    "false" if is_word => Value::Bool(Spanned { value: false, span }),
+                    _ => Value::Ref(found),
                 }
             }
             _ => return None,
@@ -747,6 +761,7 @@ impl Builder {
                 let mut builder = Self {
                     source,
                     offset: at.start,
+                    comments: Vec::new(),
                     diagnostics: Vec::new(),
                 };
                 let found = text::lone_reference(inner).and_then(|part| builder.reference(part));

@@ -8,26 +8,8 @@ use crate::ast::{File, Name, Pipeline};
 use crate::limits::DEPTH_MAX;
 use crate::parse::Builder;
 use crate::slip::{ITEM_WORDS, diagnose};
+use crate::token::{Kind, Token, tokens};
 use crate::{Code, Diagnostic, Source, Span};
-
-/// A token, as far as cutting needs it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Token {
-    kind: Kind,
-    start: usize,
-    end: usize,
-    /// The column, where it is the first of its line.
-    first_at: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Word,
-    Open(char),
-    Close(char),
-    String,
-    Other,
-}
 
 fn span(source: &Source, start: usize, end: usize) -> Span {
     let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -38,20 +20,33 @@ fn span(source: &Source, start: usize, end: usize) -> Span {
     }
 }
 
-/// Finds what would make parsing pointless or dangerous: strings that are not closed, and brackets
-/// that are nested too deeply. One pass, no recursion.
-pub(crate) fn scan(source: &Source) -> Vec<Diagnostic> {
-    let mut slips = Vec::new();
+/// What one pass over the tokens finds before anything is parsed.
+pub(crate) struct Scan {
+    /// What would make parsing pointless or dangerous.
+    pub(crate) slips: Vec<Diagnostic>,
+    /// Where comments start and end, in source order.
+    pub(crate) comments: Vec<(u32, u32)>,
+}
+
+/// Finds strings that are not closed, and brackets that are nested too deeply. No recursion.
+pub(crate) fn scan(source: &Source) -> Scan {
+    let (mut slips, mut comments) = (Vec::new(), Vec::new());
     let (mut depth, mut lists, mut deep) = (0usize, 0usize, false);
     let mut last_word = "";
-    each_token(source, &mut slips, |token| {
-        let text = &source.text[token.start..token.end];
+    for token in tokens(&source.text) {
+        let text = token.text(&source.text);
         match token.kind {
-            Kind::Open(_) => {
+            Kind::Comment => {
+                let at = span(source, token.start, token.end);
+                comments.push((at.start, at.end));
+                continue;
+            }
+            Kind::Unclosed => slips.push(not_closed(source, token.start, token.end)),
+            Kind::Open => {
                 depth += 1;
                 lists = 0;
             }
-            Kind::Close(_) => {
+            Kind::Close => {
                 depth = depth.saturating_sub(1);
                 lists = 0;
             }
@@ -62,82 +57,13 @@ pub(crate) fn scan(source: &Source) -> Vec<Diagnostic> {
         last_word = if token.kind == Kind::Word { text } else { "" };
         if (depth > DEPTH_MAX || lists > DEPTH_MAX) && !deep {
             deep = true;
-            return Some(
-                Diagnostic::error(
-                    Code::K0103,
-                    span(source, token.start, token.end),
-                    format!("brackets are nested more than {DEPTH_MAX} deep"),
-                )
-                .help("close some before this one"),
-            );
+            let at = span(source, token.start, token.end);
+            let message = format!("brackets are nested more than {DEPTH_MAX} deep");
+            let told = Diagnostic::error(Code::K0103, at, message);
+            slips.push(told.help("close some before this one"));
         }
-        None
-    });
-    slips
-}
-
-/// Calls `each` with every token; it may answer with a diagnostic.
-fn each_token<'a>(
-    source: &'a Source,
-    slips: &mut Vec<Diagnostic>,
-    mut each: impl FnMut(Token) -> Option<Diagnostic> + 'a,
-) {
-    let text = &*source.text;
-    let bytes = text.as_bytes();
-    let (mut at, mut line_start, mut first) = (0, 0, true);
-    while at < bytes.len() {
-        let start = at;
-        let kind = match bytes[at] {
-            b'\n' => {
-                at += 1;
-                (line_start, first) = (at, true);
-                continue;
-            }
-            b' ' | b'\t' | b'\r' => {
-                at += 1;
-                continue;
-            }
-            b'#' => {
-                at += text[at..].find('\n').unwrap_or(text.len() - at);
-                continue;
-            }
-            b'"' => {
-                at = match end_of_string(text, at) {
-                    Ok(end) => end,
-                    Err(end) => {
-                        slips.push(not_closed(source, start, end));
-                        end
-                    }
-                };
-                Kind::String
-            }
-            byte if byte.is_ascii_alphanumeric() || byte == b'_' => {
-                let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-                at += bytes[at..].iter().take_while(|b| word(b)).count();
-                Kind::Word
-            }
-            byte @ (b'{' | b'[' | b'(') => {
-                at += 1;
-                Kind::Open(byte as char)
-            }
-            byte @ (b'}' | b']' | b')') => {
-                at += 1;
-                Kind::Close(byte as char)
-            }
-            _ => {
-                at += text[at..].chars().next().map_or(1, char::len_utf8);
-                Kind::Other
-            }
-        };
-        let first_at = first.then_some(start - line_start);
-        first = false;
-        slips.extend(each(Token {
-            kind,
-            start,
-            end: at,
-            first_at,
-        }));
     }
+    Scan { slips, comments }
 }
 
 fn not_closed(source: &Source, start: usize, end: usize) -> Diagnostic {
@@ -160,50 +86,6 @@ fn not_closed(source: &Source, start: usize, end: usize) -> Diagnostic {
         .help(help)
 }
 
-/// Where a string ends; the error is where reading goes on after one that is not closed.
-fn end_of_string(text: &str, start: usize) -> Result<usize, usize> {
-    if text[start..].starts_with("\"\"\"") {
-        let inner = &text[start + 3..];
-        return inner
-            .find("\"\"\"")
-            .map(|end| start + end + 6)
-            .ok_or(text.len());
-    }
-    let bytes = text.as_bytes();
-    let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => return Ok(at + 1),
-            b'\n' => return Err(at),
-            b'\\' if bytes.get(at + 1).is_some_and(|next| *next != b'\n') => at += 2,
-            b'$' if text[at..].starts_with("$${") => at += 3,
-            b'$' if bytes.get(at + 1) == Some(&b'{')
-                && bytes.get(at + 2).is_some_and(u8::is_ascii_lowercase) =>
-            {
-                at = end_of_hole(bytes, at);
-            }
-            _ => at += 1,
-        }
-    }
-    Err(text.len())
-}
-
-/// After the `}` of a `${`; where there is none on this line, after the `${`.
-fn end_of_hole(bytes: &[u8], start: usize) -> usize {
-    let (mut at, mut quoted) = (start + 2, false);
-    while at < bytes.len() && bytes[at] != b'\n' {
-        match bytes[at] {
-            b'"' => quoted = !quoted,
-            b'}' if !quoted => return at + 1,
-            // A reference has none of these: it is not closed.
-            b'$' | b'{' if !quoted => break,
-            _ => {}
-        }
-        at += 1;
-    }
-    start + 2
-}
-
 /// Parses declaration by declaration. `slips` were found by [`scan`].
 pub(crate) fn declarations(
     source: &Source,
@@ -211,11 +93,9 @@ pub(crate) fn declarations(
     builder: &mut Builder,
     file: &mut File,
 ) {
-    let mut tokens = Vec::new();
-    each_token(source, &mut Vec::new(), |token| {
-        tokens.push(token);
-        None
-    });
+    let tokens: Vec<Token> = tokens(&source.text)
+        .filter(|token| token.kind != Kind::Comment)
+        .collect();
     if slips.iter().any(|slip| slip.code == Code::K0103) {
         builder.diagnostics.extend(slips);
         return;
@@ -227,7 +107,7 @@ pub(crate) fn declarations(
     let starts: Vec<usize> = (0..tokens.len())
         .filter(|index| {
             let token = &tokens[*index];
-            let word = &source.text[token.start..token.end];
+            let word = token.text(&source.text);
             token.first_at == Some(0) && matches!(word, "import" | "template" | "pipeline")
         })
         .collect();
@@ -249,7 +129,7 @@ struct Recovery<'a> {
 
 impl Recovery<'_> {
     fn text(&self, token: &Token) -> &str {
-        &self.source.text[token.start..token.end]
+        token.text(&self.source.text)
     }
 
     /// Whether a slip that is told already lies in here.
@@ -274,9 +154,7 @@ impl Recovery<'_> {
             }
             Err(error) => error,
         };
-        let open = tokens
-            .iter()
-            .position(|token| token.kind == Kind::Open('{'));
+        let open = tokens.iter().position(|token| self.text(token) == "{");
         match open {
             Some(open) if self.text(first) == "pipeline" && open == 2 => {
                 file.pipelines.push(self.pipeline(tokens, builder));
@@ -310,17 +188,18 @@ impl Recovery<'_> {
                 self.piece(&inner[piece_start..index], builder, &mut pipeline);
                 (piece_start, depth) = (index, 0);
             }
+            let closes = self.text(token) == "}";
             match token.kind {
-                Kind::Open(_) => depth += 1,
+                Kind::Open => depth += 1,
                 // Indented like what is in the pipeline, it closes something that was never opened.
-                Kind::Close('}') if depth == 0 && token.first_at >= Some(column.max(1)) => {}
-                Kind::Close('}') if depth == 0 => {
+                Kind::Close if closes && depth == 0 && token.first_at >= Some(column.max(1)) => {}
+                Kind::Close if closes && depth == 0 => {
                     self.piece(&inner[piece_start..index], builder, &mut pipeline);
                     piece_start = index + 1;
                     closed = true;
                     break;
                 }
-                Kind::Close(_) => depth = depth.saturating_sub(1),
+                Kind::Close => depth = depth.saturating_sub(1),
                 _ => {}
             }
         }
@@ -402,8 +281,8 @@ fn unbalanced(tokens: &[Token]) -> Option<&Token> {
     let mut open: Vec<&Token> = Vec::new();
     for token in tokens {
         match token.kind {
-            Kind::Open(_) => open.push(token),
-            Kind::Close(_) => {
+            Kind::Open => open.push(token),
+            Kind::Close => {
                 open.pop();
             }
             _ => {}
@@ -413,7 +292,7 @@ fn unbalanced(tokens: &[Token]) -> Option<&Token> {
 }
 
 fn open_bracket(source: &Source, token: &Token) -> Diagnostic {
-    let bracket = &source.text[token.start..token.end];
+    let bracket = token.text(&source.text);
     let close = match bracket {
         "{" => "}",
         "[" => "]",

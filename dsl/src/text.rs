@@ -35,6 +35,33 @@ pub(crate) fn read(
     }
 }
 
+/// The lines of what is between `"""` and `"""`, each with where it starts: without the first
+/// newline, a last blank line, and the indentation that all written lines have in common.
+pub(crate) fn block_lines(inner: &str) -> Vec<(usize, &str)> {
+    let mut lines: Vec<(usize, &str)> = Vec::new();
+    let mut start = 0;
+    for line in inner.split('\n') {
+        lines.push((start, line.strip_suffix('\r').unwrap_or(line)));
+        start += line.len() + 1;
+    }
+    let is_blank = |line: &(usize, &str)| line.1.trim().is_empty();
+    if lines.len() > 1 && lines.first().is_some_and(is_blank) {
+        lines.remove(0);
+    }
+    if lines.len() > 1 && lines.last().is_some_and(is_blank) {
+        lines.pop();
+    }
+    let indent_of = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let written = lines.iter().filter(|line| !is_blank(line));
+    let indent = written.map(|(_, line)| indent_of(line)).min().unwrap_or(0);
+    for (start, line) in &mut lines {
+        let cut = indent.min(indent_of(line));
+        *start += cut;
+        *line = &line[cut..];
+    }
+    lines
+}
+
 struct Reader<'a> {
     base: Span,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -53,32 +80,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A raw block: the first newline, a last blank line and the common indentation are dropped.
     /// Each line is a part of its own, so that places in it can be found again.
     fn block(&mut self, inner: &str, offset: usize) {
-        let mut lines: Vec<(usize, &str)> = Vec::new();
-        let mut start = 0;
-        for line in inner.split('\n') {
-            lines.push((start, line.strip_suffix('\r').unwrap_or(line)));
-            start += line.len() + 1;
-        }
-        if lines.len() > 1
-            && lines
-                .first()
-                .is_some_and(|(_, line)| line.trim().is_empty())
-        {
-            lines.remove(0);
-        }
-        if lines.len() > 1 && lines.last().is_some_and(|(_, line)| line.trim().is_empty()) {
-            lines.pop();
-        }
-        let indent_of = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
-        let written = lines.iter().filter(|(_, line)| !line.trim().is_empty());
-        let indent = written.map(|(_, line)| indent_of(line)).min().unwrap_or(0);
+        let lines = block_lines(inner);
         let last = lines.len().saturating_sub(1);
         for (index, (start, line)) in lines.into_iter().enumerate() {
-            let cut = indent.min(indent_of(line));
-            self.segments(&line[cut..], offset + start + cut, false);
+            self.segments(line, offset + start, false);
             if index < last {
                 let end = offset + start + line.len();
                 self.text("\n", self.span(end, end + 1));
