@@ -33,7 +33,8 @@ pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
         (State::Failed, End::Failed) => Verdict::Met,
         (State::Failed, End::Succeeded | End::Skipped) => Verdict::Skipped,
         (State::Skipped, End::Skipped) => Verdict::Met,
-        (State::Skipped, End::Succeeded | End::Failed) => Verdict::Failed,
+        (State::Skipped, End::Succeeded) => Verdict::Skipped,
+        (State::Skipped, End::Failed) => Verdict::Failed,
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
         let table = [
             (Complete, [Met, Bad, Good, Bad, Bad]),
             (Failed, [Good, Met, Good, Bad, Bad]),
-            (Skipped, [Bad, Bad, Met, Bad, Bad]),
+            (Skipped, [Good, Bad, Met, Bad, Bad]),
             (Finished, [Met, Met, Met, Met, Met]),
         ];
         for (wanted, row) in table {
