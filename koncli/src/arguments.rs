@@ -75,6 +75,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         params: Params,
     },
+    /// Lay pipeline files out in the one style there is
+    Fmt {
+        /// Pipeline files; `-` is standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Write nothing, and name those that would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Draw who waits for whom
+    Graph(GraphSelection),
     /// Compile a pipeline to Kubernetes manifests on stdout
     Compile {
         #[command(flatten)]
@@ -121,6 +132,47 @@ pub(crate) enum Command {
     },
     /// List runs
     Runs,
+    /// Tell what keeps a stage from starting, down to the object at the bottom of it
+    Why {
+        /// The run's name
+        run: String,
+        /// The stage's name
+        stage: String,
+    },
+    /// Print what the pods of a run print, each line under its stage's name
+    Logs(LogSelection),
+    /// End a run: what runs is stopped, finally stages still run
+    Cancel {
+        /// The run's name
+        run: String,
+        #[command(flatten)]
+        ending: Ending,
+    },
+    /// Hold a run: nothing more starts, and what runs is suspended
+    Pause {
+        /// The run's name
+        run: String,
+    },
+    /// Let a paused run go on
+    Resume {
+        /// The run's name
+        run: String,
+    },
+    /// Delete a run and all that it owns
+    Delete {
+        /// The run's name
+        run: String,
+        #[command(flatten)]
+        ending: Ending,
+    },
+    /// Give one's approval, or deny it
+    Approve {
+        /// The approval's name: the pipeline's run and the approval, as `koncli barrier list` has it
+        name: String,
+        /// Deny it
+        #[arg(long)]
+        deny: bool,
+    },
     /// Explain a diagnostic such as K0203
     Explain {
         /// The code
@@ -160,8 +212,62 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Print the manual page
+    Man,
     /// Print the version
     Version,
+}
+
+/// What is drawn, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GraphSelection {
+    /// The pipeline file; `-` is standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) params: Params,
+    /// What for
+    #[arg(long = "as", value_enum, default_value = "text", value_name = "FORMAT")]
+    pub(crate) drawing: Drawing,
+}
+
+/// What a graph is drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// A table
+    Text,
+    /// A Mermaid flowchart, for Markdown
+    Mermaid,
+    /// Graphviz
+    Dot,
+}
+
+/// Which logs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogSelection {
+    /// The run's name
+    pub(crate) run: String,
+    /// Only this stage
+    pub(crate) stage: Option<String>,
+    /// Go on until the run has ended
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines of each pod
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) tail: Option<i64>,
+    /// Put the time before each line
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+}
+
+/// Whether to wait for the end.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Ending {
+    /// Wait until it has ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, such as 30m; for ever by default
+    #[arg(long, value_parser = duration, requires = "wait", value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// How the operator runs.

@@ -4,14 +4,19 @@ mod barrier;
 mod check;
 mod claim;
 mod dev;
+mod fmt;
 mod gate;
+mod graph;
 mod hold;
 mod lease;
+mod lifecycle;
+mod logs;
 mod operator;
 mod run;
 mod semaphore;
 mod status;
 mod wait;
+mod why;
 
 use std::fmt::Debug;
 use std::io::Write as _;
@@ -57,6 +62,8 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
 async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { files, params } => check::check(&global, &files, &params),
+        Command::Fmt { files, check } => fmt::fmt(&files, check),
+        Command::Graph(selection) => graph::graph(&selection),
         Command::Compile { pipeline } => compile(&global, &pipeline),
         Command::Apply {
             pipeline,
@@ -75,6 +82,17 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         } => dev::dev(write_kubeconfig.as_deref(), port, jobs).await,
         Command::Status { run: Some(run) } => status::status(&global, &run).await,
         Command::Status { run: None } | Command::Runs => status::runs(&global).await,
+        Command::Why { run, stage } => why::why(&global, &run, &stage).await,
+        Command::Logs(selection) => logs::logs(&global, &selection).await,
+        Command::Cancel { run, ending } => {
+            lifecycle::cancel(&global, &run, ending.wait, ending.timeout).await
+        }
+        Command::Pause { run } => lifecycle::pause(&global, &run).await,
+        Command::Resume { run } => lifecycle::resume(&global, &run).await,
+        Command::Delete { run, ending } => {
+            lifecycle::delete(&global, &run, ending.wait, ending.timeout).await
+        }
+        Command::Approve { name, deny } => lifecycle::approve(&global, &name, deny).await,
         Command::Explain { code } => explain(&code),
         Command::Wait {
             targets,
@@ -91,6 +109,12 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "koncli", &mut script);
             output::data(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
+            output::data(&String::from_utf8_lossy(&page));
             Ok(())
         }
         Command::Version => {

@@ -15,8 +15,13 @@ const WIDTH: usize = 100;
 
 /// Tells the diagnostics on stderr.
 pub(crate) fn tell(compiled: &Compiled) {
-    for told in &compiled.diagnostics {
-        output::talk(render(&compiled.sources, told, output::color()).trim_end());
+    tell_all(&compiled.sources, &compiled.diagnostics);
+}
+
+/// The same, of whatever stage found them.
+pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
+    for told in diagnostics {
+        output::talk(render(sources, told, output::color()).trim_end());
         output::talk("");
     }
 }

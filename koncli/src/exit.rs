@@ -82,15 +82,11 @@ impl From<konductor::Error> for Failure {
         let (code, help) = match &error {
             E::NotFound { object } => (
                 NOT_FOUND,
-                Some(format!("look at `koncli {} list`", group(object.kind))),
+                Some(format!("look at `{}`", listing(object.kind))),
             ),
             E::Forbidden { .. } => (FORBIDDEN, Some(FORBIDDEN_HELP.to_owned())),
             E::TimedOut { object, .. } => {
-                let what = format!(
-                    "look at `koncli {} get {}`",
-                    group(object.kind),
-                    object.name
-                );
+                let what = format!("look at `{}`", showing(object));
                 (TIMED_OUT, Some(what))
             }
             E::Unreachable { .. } => (UNREACHABLE, Some(UNREACHABLE_HELP.to_owned())),
@@ -107,11 +103,22 @@ impl From<konductor::Error> for Failure {
     }
 }
 
-/// The command that knows a kind.
-fn group(kind: &str) -> &str {
+/// The command that lists a kind.
+fn listing(kind: &str) -> String {
     match kind {
-        "run" => "runs",
-        other => other,
+        "run" => "koncli runs".to_owned(),
+        "barrier" | "gate" | "semaphore" | "lease" => format!("koncli {kind} list"),
+        other => format!("kubectl get {other}s"),
+    }
+}
+
+/// The command that shows an object.
+fn showing(object: &konductor::Object) -> String {
+    let name = &object.name;
+    match object.kind {
+        "run" => format!("koncli status {name}"),
+        kind @ ("barrier" | "gate" | "semaphore" | "lease") => format!("koncli {kind} get {name}"),
+        kind => format!("kubectl describe {kind} {name}"),
     }
 }
 

@@ -58,7 +58,7 @@ fn sources(file: &Path) -> Result<Sources, Failure> {
 }
 
 /// Reads a text file; `-` is standard input.
-fn read(file: &Path) -> Result<String, Failure> {
+pub(crate) fn read(file: &Path) -> Result<String, Failure> {
     let bytes = if file == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)

@@ -11,6 +11,7 @@ use konductor_local::runner::job::BackOff;
 use konductor_local::runner::kubelet::{KubeletOptions, Logs};
 use konductor_local::runner::{Runner, RunnerOptions};
 use konductor_local::{ApiServer, Controllers, ServerOptions};
+use konductor_operator::LeaderElection;
 use kube::Api;
 use kube::api::PostParams;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +39,8 @@ pub(crate) struct Options<'a> {
     pub(crate) pods: Option<u32>,
     /// Where it listens on loopback; 0 takes a free port.
     pub(crate) port: u16,
+    /// Whether the operator takes its Lease, by which others see that one is there.
+    pub(crate) elects: bool,
 }
 
 /// A cluster in this process.
@@ -94,12 +97,16 @@ impl Local {
         let (stop_operator, stopped) = oneshot::channel();
         let (tell_end, operator_ended) = watch::channel(None);
         let watching = kube.clone();
+        let election = || LeaderElection::new("kube-system", "local");
+        let operator_options = konductor_operator::Options {
+            leader_election: options.elects.then(election),
+            ..konductor_operator::Options::default()
+        };
         let operator = tokio::spawn(async move {
             let stop = async {
                 let _ = stopped.await;
             };
-            let options = konductor_operator::Options::default();
-            let ended = konductor_operator::run(watching, options, stop).await;
+            let ended = konductor_operator::run(watching, operator_options, stop).await;
             let why = ended
                 .err()
                 .map_or_else(String::new, |error| error.to_string());

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::condition::{AVAILABLE, Condition, OPEN, SUCCEEDED};
 use konductor_api::{
-    Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, Semaphore, annotation, job_ended,
+    Barrier, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, Semaphore, annotation, job_ended,
     job_phase, label, parse_holds,
 };
 use serde::Serialize;
@@ -117,6 +117,7 @@ impl Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Around {
     pub(crate) jobs: Vec<Job>,
+    pub(crate) barriers: BTreeMap<String, Barrier>,
     pub(crate) gates: BTreeMap<String, Gate>,
     pub(crate) semaphores: BTreeMap<String, Semaphore>,
     pub(crate) leases: BTreeMap<String, Lease>,
@@ -219,7 +220,7 @@ pub(crate) fn state(job: &Job) -> State {
     }
 }
 
-fn item(job: &Job, around: &Around) -> Item {
+pub(crate) fn item(job: &Job, around: &Around) -> Item {
     let state = state(job);
     let reason = annotated(job, annotation::REASON).map(str::to_owned);
     let why = match state {
@@ -266,7 +267,8 @@ fn gate_message(job: &Job, around: &Around) -> Option<String> {
     Some(message(&status.conditions, OPEN).unwrap_or_else(|| format!("waits for gate/{name}")))
 }
 
-fn hold_message(job: &Job, around: &Around) -> Option<String> {
+/// What a queued Job waits for.
+pub(crate) fn hold_message(job: &Job, around: &Around) -> Option<String> {
     let holds = parse_holds(annotated(job, annotation::HOLD).unwrap_or_default());
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
     let missing = |hold: &&Hold| {

@@ -20,6 +20,7 @@ pub(crate) async fn dev(
         steps: &std::env::current_dir()?,
         pods,
         port,
+        elects: true,
     })
     .await?;
     let path = std::path::absolute(&kubeconfig)?;

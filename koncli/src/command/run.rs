@@ -37,6 +37,7 @@ pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> R
         steps: &working_folder(&pipeline.file),
         pods: jobs,
         port: 0,
+        elects: false,
     })
     .await?;
     let progress = Arc::new(Progress::new());

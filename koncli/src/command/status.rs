@@ -38,14 +38,17 @@ pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Arou
     let all = ListParams::default();
     let (jobs_api, gates_api) = (api::<Job>(client), api(client));
     let (semaphores_api, leases_api) = (api(client), api(client));
-    let (jobs, gates, semaphores, leases) = tokio::try_join!(
+    let barriers_api = api(client);
+    let (jobs, barriers, gates, semaphores, leases) = tokio::try_join!(
         jobs_api.list(&of_run),
+        barriers_api.list(&of_run),
         gates_api.list(&of_run),
         semaphores_api.list(&all),
         leases_api.list(&all),
     )?;
     Ok(Around {
         jobs: jobs.items,
+        barriers: by_name(barriers.items),
         gates: by_name(gates.items),
         semaphores: by_name(semaphores.items),
         leases: by_name(leases.items),

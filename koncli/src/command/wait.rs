@@ -187,6 +187,15 @@ pub(crate) async fn until_run_ends(
     Ok(())
 }
 
+/// Waits until a run has ended, well or not.
+pub(crate) async fn until_run_ended(
+    client: &konductor::Client,
+    run: &str,
+    timeout: Option<Duration>,
+) -> Result<(), Failure> {
+    one(client, "run", run, Some("finished"), timeout).await
+}
+
 /// Waits for something that only an operator brings. Where none is there, that is told; and a
 /// timeout then says so by its exit code.
 pub(crate) async fn with_operator<T>(

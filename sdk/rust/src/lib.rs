@@ -160,6 +160,31 @@ impl Client {
         holder: &str,
         outcome: ArrivalOutcome,
     ) -> Result<Arrival, Error> {
+        self.arrive(name, holder, outcome, false).await
+    }
+
+    /// Gives an approval, or denies it by [`ArrivalOutcome::Failed`], as `user`: one's own user
+    /// name, which the chart's admission policy checks.
+    ///
+    /// # Errors
+    /// As for [`Client::arrive_barrier`]; [`Error::Forbidden`] or [`Error::Refused`] where one may
+    /// not `approve` that Barrier.
+    pub async fn approve_barrier(
+        &self,
+        name: &str,
+        user: &str,
+        outcome: ArrivalOutcome,
+    ) -> Result<Arrival, Error> {
+        self.arrive(name, user, outcome, true).await
+    }
+
+    async fn arrive(
+        &self,
+        name: &str,
+        holder: &str,
+        outcome: ArrivalOutcome,
+        verified: bool,
+    ) -> Result<Arrival, Error> {
         let object = self.object("barrier", name);
         let barrier = self
             .api::<Barrier>()
@@ -172,7 +197,7 @@ impl Client {
             barrier: name.to_owned(),
             holder: holder.to_owned(),
             outcome,
-            verified: false,
+            verified,
         };
         let mut arrival = Arrival::new(&arrival_name, spec);
         arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);

@@ -1,0 +1,64 @@
+//! `koncli fmt`
+
+use std::path::{Path, PathBuf};
+
+use konductor_dsl::Sources;
+
+use crate::exit::{FAILED, Failure, USAGE};
+use crate::{diagnostics, load, output};
+
+/// Lays files out in the one style there is; with `check`, only says which are not. `-` is standard
+/// input, whose layout goes to standard output.
+pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
+    let (mut other, mut broken) = (0, false);
+    for file in files {
+        let mut sources = Sources::default();
+        let text = load::read(file)?;
+        let id = sources.add(file.display().to_string(), text.clone());
+        let Some(source) = sources.get(id) else {
+            continue;
+        };
+        match konductor_dsl::format(source) {
+            Err(errors) => {
+                diagnostics::tell_all(&sources, &errors);
+                broken = true;
+            }
+            Ok(formatted) if file == Path::new("-") && !check => output::data(&formatted),
+            Ok(formatted) if formatted == text => {}
+            Ok(_) if check => {
+                output::data(&format!("{}\n", file.display()));
+                other += 1;
+            }
+            Ok(formatted) => {
+                write(file, &formatted)?;
+                output::talk(&format!("formatted {}", file.display()));
+            }
+        }
+    }
+    if broken {
+        return Err(Failure::silent(USAGE));
+    }
+    if other > 0 {
+        let files = if other == 1 { "file is" } else { "files are" };
+        return Err(
+            Failure::new(FAILED, format!("{other} {files} laid out differently"))
+                .help("`koncli fmt` without --check lays them out"),
+        );
+    }
+    Ok(())
+}
+
+/// Replaces a file as a whole or not at all.
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::failed(format!("can't write {}: {error}", file.display()));
+    // A link goes on pointing where it does.
+    let target = file.canonicalize().map_err(failed)?;
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    std::io::Write::write_all(&mut new, text.as_bytes()).map_err(failed)?;
+    let permissions = std::fs::metadata(&target).map_err(failed)?.permissions();
+    new.as_file().set_permissions(permissions).map_err(failed)?;
+    new.persist(&target).map_err(|error| failed(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! `koncli cancel`, `pause`, `resume`, `delete` and `approve`: what people decide about a run.
+
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Run};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::{await_condition, conditions};
+use serde_json::json;
+
+use super::{api, get, object, wait};
+use crate::arguments::Global;
+use crate::exit::{Failure, TIMED_OUT};
+use crate::view::run_ended;
+use crate::{cluster, output};
+
+/// Ends a run: what has not started is cancelled, what runs is stopped, finally stages run.
+pub(crate) async fn cancel(
+    global: &Global,
+    name: &str,
+    wait_for_end: bool,
+    timeout: Option<Duration>,
+) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    decide(&client, name, "cancel", true).await?;
+    output::talk(&format!("run/{name} is being cancelled"));
+    if wait_for_end {
+        wait::until_run_ended(&client, name, timeout).await?;
+        output::talk(&format!("run/{name} has ended"));
+    }
+    Ok(())
+}
+
+/// Holds a run: nothing more starts, and what runs is suspended.
+pub(crate) async fn pause(global: &Global, name: &str) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    decide(&client, name, "pause", true).await?;
+    output::talk(&format!(
+        "run/{name} is paused; `koncli resume {name}` lets it go on"
+    ));
+    Ok(())
+}
+
+/// Lets a run go on.
+pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    decide(&client, name, "pause", false).await?;
+    output::talk(&format!("run/{name} goes on"));
+    Ok(())
+}
+
+async fn decide(
+    client: &konductor::Client,
+    name: &str,
+    field: &str,
+    value: bool,
+) -> Result<(), Failure> {
+    let run: Run = get(client, "run", name).await?;
+    if run_ended(&run).is_some() {
+        let phase = run.status.unwrap_or_default().phase;
+        return Err(Failure::failed(format!(
+            "run/{name} has ended already: it is {phase:?}"
+        )));
+    }
+    let patch = Patch::Merge(json!({"spec": {field: value}}));
+    let patched = api::<Run>(client)
+        .patch(name, &PatchParams::default(), &patch)
+        .await;
+    patched.map_err(|error| object(client, "run", name).explain(error))?;
+    Ok(())
+}
+
+/// Deletes a run and all that it owns: its Jobs with their pods, its gates and barriers.
+pub(crate) async fn delete(
+    global: &Global,
+    name: &str,
+    wait_for_end: bool,
+    timeout: Option<Duration>,
+) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let run: Run = get(&client, "run", name).await?;
+    let uid = run.metadata.uid.unwrap_or_default();
+    let runs: Api<Run> = api(&client);
+    let params = match wait_for_end {
+        true => DeleteParams::foreground(),
+        false => DeleteParams::background(),
+    };
+    let deleted = runs.delete(name, &params).await;
+    deleted.map_err(|error| object(&client, "run", name).explain(error))?;
+    if wait_for_end {
+        let gone = await_condition(runs, name, conditions::is_deleted(&uid));
+        let gone = match timeout {
+            None => gone.await,
+            Some(after) => match tokio::time::timeout(after, gone).await {
+                Ok(gone) => gone,
+                Err(_) => {
+                    let message = format!("run/{name} is still being deleted");
+                    return Err(Failure::new(TIMED_OUT, message));
+                }
+            },
+        };
+        gone.map_err(|error| Failure::failed(error.to_string()))?;
+    }
+    output::talk(&format!("run/{name} deleted"));
+    Ok(())
+}
+
+/// Arrives at an approval, as oneself.
+pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let barrier: Barrier = get(&client, "barrier", name).await?;
+    if barrier.spec.arrivals != Arrivals::Verified {
+        let message = format!("barrier/{name} is no approval: anyone may arrive at it");
+        return Err(
+            Failure::failed(message).help(format!("arrive with `koncli barrier arrive {name}`"))
+        );
+    }
+    let outcome = match deny {
+        true => ArrivalOutcome::Failed,
+        false => ArrivalOutcome::Succeeded,
+    };
+    let user = user(&client).await?;
+    client.approve_barrier(name, &user, outcome).await?;
+    let word = if deny { "denied" } else { "approved" };
+    output::talk(&format!("barrier/{name} {word} by {user}"));
+    Ok(())
+}
+
+/// Who this is, in the API server's words; a cluster on a laptop knows no users.
+async fn user(client: &konductor::Client) -> Result<String, Failure> {
+    let reviews: Api<SelfSubjectReview> = Api::all(client.kube().clone());
+    let review = reviews
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await;
+    match review {
+        Ok(review) => {
+            let info = review.status.and_then(|status| status.user_info);
+            let name = info.and_then(|info| info.username);
+            name.ok_or_else(|| Failure::failed("the API server does not say who you are"))
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            let user = std::env::var("USER").ok().filter(|name| !name.is_empty());
+            Ok(user.unwrap_or_else(|| "somebody".to_owned()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,144 @@
+//! `koncli logs`: what the pods of a run print, merged, each line under its stage's name.
+
+use std::collections::BTreeSet;
+
+use futures::stream::FuturesUnordered;
+use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{Run, label};
+use kube::api::{ListParams, LogParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, ResourceExt};
+
+use super::{api, get, wait};
+use crate::arguments::{Global, LogSelection};
+use crate::exit::Failure;
+use crate::view::title;
+use crate::{cluster, output};
+
+/// The container that a stage's step runs in.
+const CONTAINER: &str = "main";
+
+/// Prints what was printed so far; with `follow`, goes on until the run has ended.
+pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let _: Run = get(&client, "run", &selection.run).await?;
+    let logs = Logs {
+        pods: api(&client),
+        jobs: api(&client),
+        selection,
+    };
+    if !selection.follow {
+        return logs.so_far().await;
+    }
+    let following = logs.follow();
+    let ended = wait::until_run_ended(&client, &selection.run, None);
+    tokio::pin!(following);
+    tokio::select! {
+        failure = &mut following => return failure,
+        ended = ended => ended?,
+    }
+    // What pods have printed last is still on its way.
+    let _ = tokio::time::timeout(LAST_LINES, following).await;
+    Ok(())
+}
+
+const LAST_LINES: std::time::Duration = std::time::Duration::from_millis(500);
+
+struct Logs<'a> {
+    pods: Api<Pod>,
+    jobs: Api<Job>,
+    selection: &'a LogSelection,
+}
+
+impl Logs<'_> {
+    /// What a pod's lines are called; `None` where it is not of this run and stage.
+    async fn title(&self, pod: &Pod) -> Result<Option<String>, Failure> {
+        let Some(name) = pod.labels().get(label::JOB_NAME) else {
+            return Ok(None);
+        };
+        let job = self.jobs.get_opt(name).await?;
+        let is_meant = |job: &Job| {
+            let stage = job.labels().get(label::STAGE);
+            job.labels().get(label::RUN) == Some(&self.selection.run)
+                && (self.selection.stage.is_none() || stage == self.selection.stage.as_ref())
+        };
+        Ok(job.filter(is_meant).map(|job| title(&job)))
+    }
+
+    async fn so_far(&self) -> Result<(), Failure> {
+        let params = ListParams::default().labels(label::JOB_NAME);
+        let mut pods = self.pods.list(&params).await?.items;
+        pods.sort_by_key(|pod| {
+            let created = pod.creation_timestamp().map(|time| time.0);
+            (created, pod.name_any())
+        });
+        let mut is_silent = true;
+        for pod in pods.iter().filter(|pod| has_started(pod)) {
+            if let Some(title) = self.title(pod).await? {
+                self.print(pod, &title, false).await?;
+                is_silent = false;
+            }
+        }
+        if is_silent {
+            output::talk("No pods have started.");
+        }
+        Ok(())
+    }
+
+    /// Ends only with an error.
+    async fn follow(&self) -> Result<(), Failure> {
+        let config = watcher::Config::default().labels(label::JOB_NAME);
+        let mut pods = watcher::watcher(self.pods.clone(), config)
+            .default_backoff()
+            .boxed();
+        let (mut printing, mut known) = (FuturesUnordered::new(), BTreeSet::new());
+        loop {
+            tokio::select! {
+                event = pods.next() => {
+                    let Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) = event else { continue };
+                    if has_started(&pod) && known.insert(pod.metadata.uid.clone()) {
+                        printing.push(async move {
+                            match self.title(&pod).await? {
+                                Some(title) => self.print(&pod, &title, true).await,
+                                None => Ok(()),
+                            }
+                        });
+                    }
+                }
+                Some(printed) = printing.next() => printed?,
+            }
+        }
+    }
+
+    async fn print(&self, pod: &Pod, title: &str, follow: bool) -> Result<(), Failure> {
+        let params = LogParams {
+            container: Some(CONTAINER.to_owned()),
+            follow,
+            tail_lines: self.selection.tail,
+            timestamps: self.selection.timestamps,
+            ..LogParams::default()
+        };
+        let lines = match self.pods.log_stream(&pod.name_any(), &params).await {
+            Ok(lines) => lines,
+            // It is gone by now, or has not got as far.
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 404) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut lines = lines.lines();
+        while let Some(line) = lines.try_next().await? {
+            output::data(&format!("{title} | {line}\n"));
+        }
+        Ok(())
+    }
+}
+
+fn has_started(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Running" | "Succeeded" | "Failed"))
+}

@@ -1,0 +1,228 @@
+//! Commands that talk to a cluster, as transcripts: whole output, and exit code.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Dev, copy_of, koncli, transcript};
+
+const HELD: &str = r#"pipeline night {
+  defaults { image = "busybox:1.36" }
+  gate go {}
+  stage first { run = "echo one; echo two" }
+  stage held after first { run = "while [ ! -e released ]; do sleep 0.05; done; echo done" }
+  stage last after held { run = "true" }
+}
+"#;
+
+fn written(folder: &Path, text: &str) -> String {
+    let file = folder.join("pipeline.kon");
+    std::fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn a_run_is_looked_at_paused_resumed_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(folder.path(), &HELD.replace("  gate go {}\n", ""));
+    assert_eq!(
+        dev.told(&["apply", &file]),
+        "run/night: 6 created, 0 configured, 0 unchanged\n\
+         look at it with `koncli status night`\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["apply", &file]),
+        "run/night: 0 created, 0 configured, 6 unchanged\n\
+         look at it with `koncli status night`\nexit code 0\n"
+    );
+    dev.until(
+        &["logs", "night", "first"],
+        "first | one\nfirst | two\nexit code 0\n",
+    );
+    assert_eq!(
+        dev.told(&["logs", "night", "first", "--tail", "1"]),
+        "first | two\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["logs", "night", "last"]),
+        "No pods have started.\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["pause", "night"]),
+        "run/night is paused; `koncli resume night` lets it go on\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["resume", "night"]),
+        "run/night goes on\nexit code 0\n"
+    );
+    std::fs::write(folder.path().join("released"), "").unwrap();
+    assert_eq!(
+        dev.told(&["wait", "run/night", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["cancel", "night"]),
+        "error: run/night has ended already: it is Succeeded\nexit code 1\n"
+    );
+    assert_eq!(
+        dev.told(&["delete", "night", "--wait"]),
+        "run/night deleted\nexit code 0\n"
+    );
+    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(
+        dev.told(&["delete", "night"]),
+        "error: run/night in namespace default does not exist\n  \
+         help: look at `koncli runs`\nexit code 4\n"
+    );
+}
+
+#[test]
+fn a_cancelled_run_has_ended_when_cancel_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(folder.path(), &HELD.replace("  gate go {}\n", ""));
+    dev.told(&["apply", &file]);
+    dev.until(
+        &["logs", "night", "first"],
+        "first | one\nfirst | two\nexit code 0\n",
+    );
+    assert_eq!(
+        dev.told(&["cancel", "night", "--wait", "--timeout", "1m"]),
+        "run/night is being cancelled\nrun/night has ended\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["why", "night", "last"]),
+        "⊘ last cancelled for 0s: Cancelled: its run was cancelled\nexit code 0\n"
+            .replace("0s", &age_in(&dev.told(&["why", "night", "last"])))
+    );
+}
+
+/// How old something is depends on how fast the machine is.
+fn age_in(told: &str) -> String {
+    let words: Vec<&str> = told.split_whitespace().collect();
+    let after_for = words
+        .iter()
+        .position(|word| *word == "for")
+        .map(|at| words[at + 1]);
+    after_for
+        .unwrap_or_default()
+        .trim_end_matches(':')
+        .to_owned()
+}
+
+#[test]
+fn an_approval_is_what_a_deployment_waits_for() {
+    let folder = copy_of("06-deployment");
+    let dev = Dev::start(folder.path());
+    let file = folder.path().join("pipeline.kon").display().to_string();
+    dev.told(&["apply", &file, "--set", "target=prod"]);
+    assert_eq!(
+        dev.told(&["wait", "job/deployment-test", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+    let told = dev.told(&["why", "deployment", "deploy"]);
+    assert_eq!(
+        told,
+        format!(
+            "○ deploy waiting for {}\n  barrier/deployment-sign-off waits: 0 of 1 have arrived\n    \
+             `koncli approve deployment-sign-off` gives an approval\nexit code 0\n",
+            age_in(&told)
+        )
+    );
+    assert_eq!(
+        dev.told(&["why", "deployment", "deplo"]),
+        "error: run/deployment has no stage deplo\n  help: did you mean deploy?\nexit code 4\n"
+    );
+    assert_eq!(
+        dev.told(&["approve", "deployment-sign-of"]),
+        "error: barrier/deployment-sign-of in namespace default does not exist\n  \
+         help: look at `koncli barrier list`\nexit code 4\n"
+    );
+    assert_eq!(
+        dev.told(&["approve", "deployment-sign-off"]),
+        "barrier/deployment-sign-off approved by tester\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["wait", "run/deployment", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+    let deployed = std::fs::read_to_string(folder.path().join("out/prod/current")).unwrap();
+    assert_eq!(deployed, "version=1.4.0\n");
+}
+
+#[test]
+fn a_denied_deployment_does_not_happen() {
+    let folder = copy_of("06-deployment");
+    let dev = Dev::start(folder.path());
+    let file = folder.path().join("pipeline.kon").display().to_string();
+    dev.told(&["apply", &file, "--set", "target=prod"]);
+    assert_eq!(
+        dev.told(&["approve", "deployment-sign-off", "--deny"]),
+        "barrier/deployment-sign-off denied by tester\nexit code 0\n"
+    );
+    let output = dev.koncli(&["wait", "run/deployment", "--timeout", "1m"]);
+    assert_eq!(output.status.code(), Some(1), "{}", transcript(&output));
+    assert!(!folder.path().join("out/prod/current").exists());
+}
+
+#[test]
+fn one_pipeline_waits_for_a_run_of_another() {
+    let folder = copy_of("09-two-pipelines");
+    let dev = Dev::start(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    dev.told(&["apply", &file("pipeline.kon")]);
+    assert_eq!(
+        dev.told(&["apply", &file("rates.kon"), "--wait", "--timeout", "1m"])
+            .lines()
+            .last(),
+        Some("exit code 0")
+    );
+    assert_eq!(
+        dev.told(&["wait", "run/invoices", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+}
+
+#[test]
+fn without_a_cluster_the_error_says_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let output = koncli()
+        .args(["runs"])
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    let told = transcript(&output);
+    assert!(
+        told.starts_with("error: no cluster is configured: "),
+        "{told}"
+    );
+    assert!(
+        told.ends_with(
+            "  help: name one with --kubeconfig or $KUBECONFIG; `koncli run FILE` needs none\n\
+             exit code 6\n"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
+fn dev_does_not_write_over_a_kubeconfig() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = folder.path().join("config");
+    std::fs::write(&mine, "precious").unwrap();
+    let output = koncli()
+        .args(["dev", "--write-kubeconfig"])
+        .arg(&mine)
+        .output()
+        .unwrap();
+    assert_eq!(
+        transcript(&output),
+        format!(
+            "error: can't create {}: File exists (os error 17)\nexit code 1\n",
+            mine.display()
+        )
+    );
+    assert_eq!(std::fs::read_to_string(mine).unwrap(), "precious");
+}

@@ -1,0 +1,160 @@
+//! Every example that runs alone does so, and ends as its README says.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::process::Output;
+
+use support::{copy_of, examples, koncli, transcript};
+
+/// Runs an example in a folder of its own; returns what it printed and a file that it left.
+fn run(example: &str, set: &[&str], file: &str) -> (Output, String) {
+    let folder = copy_of(example);
+    let mut command = koncli();
+    command.arg("run").arg(folder.path().join("pipeline.kon"));
+    for one in set {
+        command.args(["--set", one]);
+    }
+    let output = command.output().unwrap();
+    let left = std::fs::read_to_string(folder.path().join(file)).unwrap_or_default();
+    (output, left)
+}
+
+#[test]
+fn every_example_ends_with_the_exit_code_of_its_readme() {
+    let table: &[(&str, &[&str], i32)] = &[
+        ("01-hello", &[], 0),
+        ("02-sales", &[], 0),
+        ("03-nightly-etl", &[], 0),
+        ("03-nightly-etl", &["errors-max=10"], 1),
+        ("03-nightly-etl", &["day=2026-03-15"], 1),
+        ("04-map-reduce", &[], 0),
+        ("05-migration", &[], 0),
+        ("06-deployment", &[], 0),
+        ("06-deployment", &["version=1.5.0-broken"], 1),
+        ("07-matrix", &[], 0),
+        ("08-schedule", &[], 0),
+        ("10-failures", &[], 0),
+        ("10-failures", &["up=first"], 0),
+        ("10-failures", &["up=none"], 1),
+        ("10-failures", &["strict=true"], 0),
+        ("11-library", &[], 0),
+        ("11-library", &["letters=a,g,x"], 0),
+    ];
+    for (example, set, code) in table {
+        let (output, _) = run(example, set, "");
+        assert_eq!(
+            output.status.code(),
+            Some(*code),
+            "{example} {set:?}:\n{}",
+            transcript(&output)
+        );
+    }
+}
+
+#[test]
+fn the_words_are_counted_right_however_many_count_them() {
+    let poem = std::fs::read_to_string(examples().join("04-map-reduce/raven.txt")).unwrap();
+    let count = |word: &str| {
+        let words = poem
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .map(str::to_lowercase);
+        words.filter(|one| one == word).count()
+    };
+    let (few, words) = run("04-map-reduce", &[], "out/words.txt");
+    let (many, same) = run(
+        "04-map-reduce",
+        &["mappers=20", "reducers=5"],
+        "out/words.txt",
+    );
+    assert_eq!((few.status.code(), many.status.code()), (Some(0), Some(0)));
+    assert_eq!(words, same);
+    for line in words.lines().take(3) {
+        let mut fields: Vec<&str> = line.split_whitespace().collect();
+        fields.sort_unstable();
+        let [number, word] = fields.as_slice() else {
+            panic!("{line}");
+        };
+        assert_eq!(number.parse(), Ok(count(word)), "{word}");
+    }
+}
+
+#[test]
+fn every_example_is_checked_without_a_word_and_laid_out_as_fmt_does() {
+    let mut files = Vec::new();
+    for folder in std::fs::read_dir(examples()).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_some_and(|extension| extension == "kon") {
+                files.push(file);
+            }
+        }
+    }
+    assert!(files.len() >= 12, "{files:?}");
+    let checked = koncli().arg("check").args(&files).output().unwrap();
+    assert_eq!(transcript(&checked), "exit code 0\n");
+    let formatted = koncli()
+        .args(["fmt", "--check"])
+        .args(&files)
+        .output()
+        .unwrap();
+    assert_eq!(transcript(&formatted), "exit code 0\n");
+}
+
+#[test]
+fn fmt_lays_out_and_check_only_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.kon");
+    let untidy = "pipeline a {\n      stage b { image=\"x\", run=\"true\" } # why\n}\n";
+    std::fs::write(&file, untidy).unwrap();
+    let told = koncli()
+        .args(["fmt", "--check"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let shown = file.display();
+    assert_eq!(
+        transcript(&told),
+        format!(
+            "{shown}\nerror: 1 file is laid out differently\n  \
+             help: `koncli fmt` without --check lays them out\nexit code 1\n"
+        )
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), untidy);
+    let done = koncli().arg("fmt").arg(&file).output().unwrap();
+    assert_eq!(
+        transcript(&done),
+        format!("formatted {shown}\nexit code 0\n")
+    );
+    let tidy = "pipeline a {\n  stage b { image = \"x\", run = \"true\" }  # why\n}\n";
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), tidy);
+    let again = koncli().arg("fmt").arg(&file).output().unwrap();
+    assert_eq!(transcript(&again), "exit code 0\n");
+}
+
+#[test]
+fn a_graph_is_drawn_as_text_mermaid_and_dot() {
+    let file = examples().join("01-hello/pipeline.kon");
+    let drawn = |drawing: &str| {
+        let output = koncli()
+            .arg("graph")
+            .arg(&file)
+            .args(["--as", drawing])
+            .output()
+            .unwrap();
+        transcript(&output)
+    };
+    assert_eq!(
+        drawn("text"),
+        "STAGE  AFTER  HOLDING\ngreet\ncount  greet\nexit code 0\n"
+    );
+    assert_eq!(
+        drawn("mermaid"),
+        "flowchart LR\n  n0[\"greet\"]\n  n1[\"count\"]\n  n0 --> n1\nexit code 0\n"
+    );
+    assert_eq!(
+        drawn("dot"),
+        "digraph \"hello\" {\n  rankdir=LR;\n  n0 [label=\"greet\", shape=box];\n  \
+         n1 [label=\"count\", shape=box];\n  n0 -> n1;\n}\nexit code 0\n"
+    );
+}

@@ -1,0 +1,121 @@
+//! koncli as a process, and a cluster of its own for a test.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// koncli, without the surroundings of whoever runs the tests.
+pub(crate) fn koncli() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_koncli"));
+    command
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1")
+        .env("USER", "tester")
+        .env_remove("KUBECONFIG");
+    command
+}
+
+pub(crate) fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+/// A copy of an example's folder, so that runs at the same time do not meet in one.
+pub(crate) fn copy_of(example: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copied = Command::new("cp")
+        .args(["-R"])
+        .arg(examples().join(example).join("."))
+        .arg(folder.path())
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let _ = std::fs::remove_dir_all(folder.path().join("out"));
+    folder
+}
+
+/// Exit code, stdout and stderr, as a transcript.
+pub(crate) fn transcript(output: &Output) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let code = output.status.code().unwrap_or(-1);
+    format!("{stdout}{stderr}exit code {code}\n")
+}
+
+/// `koncli dev`. It ends with the test.
+pub(crate) struct Dev {
+    child: Child,
+    pub(crate) kubeconfig: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Dev {
+    /// Starts one whose steps begin in `steps`.
+    pub(crate) fn start(steps: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kubeconfig = folder.path().join("kubeconfig");
+        let mut child = koncli()
+            .args(["dev", "--write-kubeconfig"])
+            .arg(&kubeconfig)
+            .current_dir(steps)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("koncli starts");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("a pipe");
+        let mut lines = std::io::BufReader::new(stdout);
+        std::io::BufRead::read_line(&mut lines, &mut line).expect("a line");
+        assert_eq!(
+            line,
+            format!("export KUBECONFIG={}\n", kubeconfig.display())
+        );
+        Self {
+            child,
+            kubeconfig,
+            _folder: folder,
+        }
+    }
+
+    /// Runs a command against it.
+    pub(crate) fn koncli(&self, arguments: &[&str]) -> Output {
+        let command = koncli()
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .output();
+        command.expect("koncli runs")
+    }
+
+    /// The same, as a transcript.
+    pub(crate) fn told(&self, arguments: &[&str]) -> String {
+        transcript(&self.koncli(arguments))
+    }
+
+    /// Runs a command until its transcript is the one that is waited for.
+    pub(crate) fn until(&self, arguments: &[&str], expected: &str) {
+        let begun = Instant::now();
+        loop {
+            let told = self.told(arguments);
+            if told == expected {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{arguments:?}: waited for\n{expected}\nand the last was\n{told}"
+            );
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let interrupted = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status();
+        if interrupted.is_ok_and(|status| status.success()) {
+            let _ = self.child.wait();
+        } else {
+            let _ = self.child.kill();
+        }
+    }
+}
