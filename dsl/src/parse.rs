@@ -7,6 +7,7 @@ use pest::iterators::{Pair, Pairs};
 use crate::ast::*;
 use crate::limits::{ERRORS_MAX, FILE_BYTES_MAX, NAME_MAX};
 use crate::recover;
+use crate::slip::diagnose;
 use crate::text;
 use crate::{Code, Diagnostic, Source, SourceId, Span, Spanned};
 
@@ -31,28 +32,33 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
             vec![diagnostic],
         );
     }
-    let recover::Scan { slips, comments } = recover::scan(source);
+    let recover::Scan {
+        slips,
+        comments,
+        is_readable,
+    } = recover::scan(source);
     let mut builder = Builder {
         source: source.id,
         offset: 0,
         comments,
         diagnostics: Vec::new(),
     };
-    let parsed = match slips.is_empty() {
-        true => KonductorParser::parse(Rule::file, text).ok(),
-        false => None,
-    };
+    let parsed = slips
+        .is_empty()
+        .then(|| KonductorParser::parse(Rule::file, text));
     let mut file = File {
         source: source.id,
         ..File::default()
     };
-    match parsed.and_then(|mut pairs| pairs.next()) {
-        Some(pair) => {
-            for declaration in pair.into_inner() {
+    match parsed {
+        Some(Ok(pairs)) => {
+            for declaration in pairs.flat_map(|pair| pair.into_inner()) {
                 builder.declaration(declaration, &mut file);
             }
         }
-        None => recover::declarations(source, slips, &mut builder, &mut file),
+        _ if is_readable => recover::declarations(source, slips, &mut builder, &mut file),
+        Some(Err(error)) => builder.diagnostics.push(diagnose(source, &error, 0)),
+        None => builder.diagnostics.extend(slips),
     }
     let mut diagnostics = builder.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span().start);
@@ -758,6 +764,9 @@ impl Builder {
             span,
             &mut diagnostics,
             &mut |inner, at, told| {
+                if let Some(found) = text::plain_reference(inner, at) {
+                    return Some(found);
+                }
                 let mut builder = Self {
                     source,
                     offset: at.start,

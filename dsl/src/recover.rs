@@ -5,7 +5,7 @@ use konductor_grammar::{KonductorParser, Rule};
 use pest::Parser as _;
 
 use crate::ast::{File, Name, Pipeline};
-use crate::limits::DEPTH_MAX;
+use crate::limits::{DEPTH_MAX, ERRORS_MAX, RECOVERY_TOKENS_MAX, TOKENS_MAX};
 use crate::parse::Builder;
 use crate::slip::{ITEM_WORDS, diagnose};
 use crate::token::{Kind, Token, tokens};
@@ -26,6 +26,9 @@ pub(crate) struct Scan {
     pub(crate) slips: Vec<Diagnostic>,
     /// Where comments start and end, in source order.
     pub(crate) comments: Vec<(u32, u32)>,
+    /// Whether each declaration may be looked at by itself: brackets are not nested too deeply, and
+    /// there are few enough tokens.
+    pub(crate) is_readable: bool,
 }
 
 /// Finds strings that are not closed, and brackets that are nested too deeply. No recursion.
@@ -33,7 +36,17 @@ pub(crate) fn scan(source: &Source) -> Scan {
     let (mut slips, mut comments) = (Vec::new(), Vec::new());
     let (mut depth, mut lists, mut deep) = (0usize, 0usize, false);
     let mut last_word = "";
+    let mut count = 0;
     for token in tokens(&source.text) {
+        if slips.len() >= ERRORS_MAX || deep {
+            // What comes after so many is told by nobody.
+            break;
+        }
+        count += 1;
+        if count > TOKENS_MAX {
+            slips.push(too_many(source, token));
+            break;
+        }
         let text = token.text(&source.text);
         match token.kind {
             Kind::Comment => {
@@ -63,7 +76,19 @@ pub(crate) fn scan(source: &Source) -> Scan {
             slips.push(told.help("close some before this one"));
         }
     }
-    Scan { slips, comments }
+    Scan {
+        slips,
+        comments,
+        is_readable: !deep && count <= RECOVERY_TOKENS_MAX,
+    }
+}
+
+fn too_many(source: &Source, token: Token) -> Diagnostic {
+    let at = span(source, token.start, token.end);
+    let message = "a file with so many words and signs is too large to read";
+    Diagnostic::error(Code::K0107, at, message)
+        .here(format!("up to here there are {TOKENS_MAX}"))
+        .help("split it by `import`, or let one stage do what many do by `for`")
 }
 
 fn not_closed(source: &Source, start: usize, end: usize) -> Diagnostic {
@@ -93,16 +118,18 @@ pub(crate) fn declarations(
     builder: &mut Builder,
     file: &mut File,
 ) {
+    // What comes after the last one that is told need not be looked at.
+    let is_cut = slips.len() >= ERRORS_MAX;
+    let end = slips.last().filter(|_| is_cut);
+    let end = end.map_or(source.text.len(), |slip| slip.span().start as usize);
     let tokens: Vec<Token> = tokens(&source.text)
+        .take_while(|token| token.start <= end)
         .filter(|token| token.kind != Kind::Comment)
         .collect();
-    if slips.iter().any(|slip| slip.code == Code::K0103) {
-        builder.diagnostics.extend(slips);
-        return;
-    }
     let recovery = Recovery {
         source,
         slips: &slips,
+        is_cut,
     };
     let starts: Vec<usize> = (0..tokens.len())
         .filter(|index| {
@@ -116,6 +143,9 @@ pub(crate) fn declarations(
         recovery.declaration(&tokens[..end], builder, file);
     }
     for (position, start) in starts.iter().enumerate() {
+        if builder.diagnostics.len() >= ERRORS_MAX {
+            break;
+        }
         let end = starts.get(position + 1).copied().unwrap_or(tokens.len());
         recovery.declaration(&tokens[*start..end], builder, file);
     }
@@ -125,6 +155,8 @@ pub(crate) fn declarations(
 struct Recovery<'a> {
     source: &'a Source,
     slips: &'a [Diagnostic],
+    /// Whether there is more text than is looked at.
+    is_cut: bool,
 }
 
 impl Recovery<'_> {
@@ -132,37 +164,41 @@ impl Recovery<'_> {
         token.text(&self.source.text)
     }
 
-    /// Whether a slip that is told already lies in here.
-    fn told(&self, start: usize, end: usize) -> bool {
-        self.slips
-            .iter()
-            .any(|slip| (start..=end).contains(&(slip.span().start as usize)))
+    /// Whether a slip that is told already lies in here: what can't parse need not be tried.
+    fn told(&self, tokens: &[Token]) -> bool {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            return false;
+        };
+        let starts_at = |slip: &Diagnostic| slip.span().start as usize;
+        let next = self
+            .slips
+            .partition_point(|slip| starts_at(slip) < first.start);
+        let next = self.slips.get(next);
+        next.is_some_and(|slip| starts_at(slip) < last.end)
     }
 
     fn declaration(&self, tokens: &[Token], builder: &mut Builder, file: &mut File) {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return;
         };
+        let mut head = tokens.iter().take(3);
+        let open = head.position(|token| self.text(token) == "{");
+        let has_pieces = self.text(first) == "pipeline" && open == Some(2);
         let piece = &self.source.text[first.start..last.end];
         builder.set_offset(first.start);
-        let error = match KonductorParser::parse(Rule::lone_declaration, piece) {
-            Ok(pairs) => {
+        let is_told = self.told(tokens);
+        match (!is_told).then(|| KonductorParser::parse(Rule::lone_declaration, piece)) {
+            Some(Ok(pairs)) => {
                 for pair in pairs.flat_map(|pair| pair.into_inner()) {
                     builder.declaration(pair, file);
                 }
-                return;
             }
-            Err(error) => error,
-        };
-        let open = tokens.iter().position(|token| self.text(token) == "{");
-        match open {
-            Some(open) if self.text(first) == "pipeline" && open == 2 => {
-                file.pipelines.push(self.pipeline(tokens, builder));
+            _ if has_pieces => file.pipelines.push(self.pipeline(tokens, builder)),
+            Some(Err(error)) => {
+                let told = diagnose(self.source, &error, first.start);
+                builder.diagnostics.push(told);
             }
-            _ if self.told(first.start, last.end) => {}
-            _ => builder
-                .diagnostics
-                .push(diagnose(self.source, &error, first.start)),
+            None => {}
         }
     }
 
@@ -205,11 +241,8 @@ impl Recovery<'_> {
         }
         if !closed {
             self.piece(&inner[piece_start..], builder, &mut pipeline);
-            if builder
-                .diagnostics
-                .iter()
-                .all(|told| told.code != Code::K0109)
-            {
+            let mut told = builder.diagnostics.iter();
+            if !self.is_cut && told.all(|told| told.code != Code::K0109) {
                 builder
                     .diagnostics
                     .push(open_bracket(self.source, &tokens[2]));
@@ -255,6 +288,9 @@ impl Recovery<'_> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return;
         };
+        if builder.diagnostics.len() >= ERRORS_MAX || self.told(tokens) {
+            return;
+        }
         let piece = &self.source.text[first.start..last.end];
         builder.set_offset(first.start);
         match KonductorParser::parse(Rule::lone_item, piece) {
@@ -264,7 +300,6 @@ impl Recovery<'_> {
                     .items
                     .extend(inner.filter_map(|pair| builder.item(pair)));
             }
-            Err(_) if self.told(first.start, last.end) => {}
             Err(error) => {
                 let told = match unbalanced(tokens) {
                     Some(open) => open_bracket(self.source, open),

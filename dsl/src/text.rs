@@ -3,7 +3,7 @@
 use konductor_grammar::{KonductorParser, Rule};
 use pest::Parser as _;
 
-use crate::ast::{Part, Ref, Str};
+use crate::ast::{Name, Part, Ref, Str};
 use crate::{Code, Diagnostic, Span};
 
 /// Builds what is between `${` and `}`.
@@ -231,6 +231,28 @@ fn end_of_hole(tail: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// A reference without an item, read by hand: most are such, and the grammar takes its time.
+pub(crate) fn plain_reference(text: &str, at: Span) -> Option<Ref> {
+    let mut start = at.start;
+    let mut names = text.split('.').map(|name| {
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        let end = start + u32::try_from(name.len()).ok()?;
+        let span = Span { start, end, ..at };
+        start = end + 1;
+        let text = name.to_owned();
+        is_name.then_some(Name { text, span })
+    });
+    Some(Ref {
+        head: names.next()??,
+        address: None,
+        fields: names.collect::<Option<_>>()?,
+        span: at,
+    })
 }
 
 /// Whether this text is a reference by the grammar.
