@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod generate;
+mod tree;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use konductor_dsl::ast::File;
 use konductor_dsl::{Source, SourceId, format, parse};
+use tree::tree;
 
 fn source(text: &str) -> Source {
     Source {
@@ -41,20 +42,6 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found.sort();
     assert!(!found.is_empty(), "{}", folder.display());
     found
-}
-
-/// A syntax tree without places.
-fn tree(file: &File) -> String {
-    let written = format!("{file:?}");
-    let mut tree = String::with_capacity(written.len());
-    let mut rest = &*written;
-    while let Some(at) = rest.find("Span { source: SourceId(") {
-        tree.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let end = rest.find(" }").unwrap();
-        rest = &rest[end + 2..];
-    }
-    tree + rest
 }
 
 /// The comments of a text that parses, sorted: found by another way than the formatter does.

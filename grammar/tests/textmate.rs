@@ -273,6 +273,15 @@ fn every_word_of_the_language_is_coloured_as_one() {
 }
 
 #[test]
+fn every_word_of_the_language_is_known_to_the_fuzzer() {
+    let dictionary = include_str!("../../fuzz/konductor.dict");
+    for word in words() {
+        let entry = format!("\"{word}\"");
+        assert!(dictionary.lines().any(|line| line == entry), "{entry}");
+    }
+}
+
+#[test]
 fn a_pipeline_is_coloured_as_listed() {
     let path = folder().join("pipeline.kon");
     let text = std::fs::read_to_string(&path).unwrap();
