@@ -21,6 +21,7 @@ run:
 # Every single fault at every write and watch event, and 1,000 random plans of each story.
 simulate:
     KONDUCTOR_FAULTS=all KONDUCTOR_PLANS=1000 cargo test --profile simulate --package konductor-tests --test simulation -- --nocapture
+
 # Fuzz a target (parse, format or compile) from the fixtures on; needs nightly and cargo-fuzz.
 fuzz target *options:
     mkdir -p fuzz/corpus/{{target}}
