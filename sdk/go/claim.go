@@ -1,0 +1,260 @@
+package konductor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// guardTTL is the TTL of what stays and renews: so long the others wait where it has crashed.
+	guardTTL = 30 * time.Second
+	// ttlMin is the shortest that the operator counts.
+	ttlMin = 100 * time.Millisecond
+	// answerWithin is how long an answer that needs no waiting may take.
+	answerWithin = 10 * time.Second
+	// lastWords is how long a request may outlive the context of its call: a Claim that may have
+	// been created must be found again to be deleted.
+	lastWords = 2 * time.Second
+	// tidyWithin bounds the deletion of a Claim that is not wanted any more.
+	tidyWithin = 5 * time.Second
+)
+
+// AcquireSemaphore waits for permits of a Semaphore, and renews them until they are released or
+// lost. Release them when the work is done.
+//
+// It returns [ErrNotFound], [ErrDenied] with WithWait(false), [ErrTimeout], and what the API server
+// refuses. After an error, also that of a cancelled context, nothing is left in the queue.
+func (c *Client) AcquireSemaphore(
+	ctx context.Context, name string, options ...AcquireOption,
+) (*Permit, error) {
+	on := c.target("Semaphore", v1.SemaphoreResource, name)
+	made, err := c.acquire(ctx, on, v1.LedgerKindSemaphore, options)
+	if err != nil {
+		return nil, err
+	}
+	return &Permit{made}, nil
+}
+
+// AcquireLease waits for a Lease, and renews it until it is released or lost. Release it when the
+// work is done. Its errors are those of [Client.AcquireSemaphore].
+func (c *Client) AcquireLease(
+	ctx context.Context, name string, options ...AcquireOption,
+) (*LeaseGuard, error) {
+	on := c.target("Lease", v1.LeaseResource, name)
+	made, err := c.acquire(ctx, on, v1.LedgerKindLease, options)
+	if err != nil {
+		return nil, err
+	}
+	return &LeaseGuard{made}, nil
+}
+
+// WithSemaphore acquires permits, does the work and releases them. The context that the work is
+// given ends when they are lost; the work must end with it, and the result is then [ErrLost]
+// together with what the work returned.
+func (c *Client) WithSemaphore(
+	ctx context.Context, name string, work func(context.Context) error, options ...AcquireOption,
+) error {
+	held, err := c.AcquireSemaphore(ctx, name, options...)
+	if err != nil {
+		return err
+	}
+	return held.during(ctx, work)
+}
+
+// WithLease acquires a Lease, does the work and releases it, as [Client.WithSemaphore] does. The
+// work finds its fencing token with [Token].
+func (c *Client) WithLease(
+	ctx context.Context, name string, work func(context.Context) error, options ...AcquireOption,
+) error {
+	held, err := c.AcquireLease(ctx, name, options...)
+	if err != nil {
+		return err
+	}
+	return held.during(context.WithValue(ctx, tokenKey{}, held.Token()), work)
+}
+
+type tokenKey struct{}
+
+// Token is the fencing token of the Lease that is held, in the context that [Client.WithLease] gives
+// to its work.
+func Token(ctx context.Context) (int64, bool) {
+	token, ok := ctx.Value(tokenKey{}).(int64)
+	return token, ok
+}
+
+func (c *Client) acquire(
+	ctx context.Context, on target, kind v1.LedgerKind, options []AcquireOption,
+) (*hold, error) {
+	made := acquireOptions{holder: c.holder, permits: 1, wait: true, timeout: -1, ttl: guardTTL}
+	for _, one := range options {
+		one.acquire(&made)
+	}
+	if made.ttl < ttlMin {
+		return nil, on.fail(ErrRefused, "Invalid",
+			"a TTL of %s can't be kept; use at least %s", made.ttl, ttlMin)
+	}
+	if err := c.ceiling(ctx, on, kind, &made.ttl); err != nil {
+		return nil, err
+	}
+	made.ttl = made.ttl.Truncate(time.Millisecond)
+	claim := v1.Claim{
+		ObjectMeta: metav1.ObjectMeta{Name: prefix(on.name) + "-" + random()},
+		Spec: v1.ClaimSpec{
+			On:      v1.ClaimTarget{Kind: kind, Name: on.name},
+			Holder:  made.holder,
+			Permits: made.permits, Priority: made.priority,
+			TTL: v1.NewDuration(made.ttl), Wait: &made.wait, Pod: made.pod,
+		},
+	}
+	within, timeout := ctx, made.timeout
+	if !made.wait {
+		// The operator answers at once; somebody must be there to.
+		timeout = answerWithin
+	}
+	if timeout >= 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	held, err := c.claim(within, on, &claim, made.ttl)
+	if err == nil {
+		return held, nil
+	}
+	if ctx.Err() == nil && within.Err() != nil && errors.Is(err, ErrTimeout) {
+		err = on.late(timeout).because(within.Err())
+		if !made.wait {
+			err = on.fail(ErrTimeout, ReasonNoAnswer, "no answer within %s; check that the "+
+				"operator runs: `kubectl get pods -A -l app.kubernetes.io/name=konductor`",
+				timeout).because(within.Err())
+		}
+	}
+	return nil, err
+}
+
+// ceiling reads what is asked for, which must exist, and lowers a TTL to the Lease's own.
+func (c *Client) ceiling(
+	ctx context.Context, on target, kind v1.LedgerKind, ttl *time.Duration,
+) error {
+	if kind == v1.LedgerKindSemaphore {
+		return c.find(ctx, on, &v1.Semaphore{})
+	}
+	var lease v1.Lease
+	if err := c.find(ctx, on, &lease); err != nil {
+		return err
+	}
+	if own, err := lease.Spec.TTL.Parse(); err == nil {
+		*ttl = max(min(*ttl, own), ttlMin)
+	}
+	return nil
+}
+
+// claim creates a Claim, waits until it is granted, and begins to renew it. After an error there is
+// no Claim.
+func (c *Client) claim(
+	ctx context.Context, on target, claim *v1.Claim, ttl time.Duration,
+) (held *hold, err error) {
+	asked := now()
+	requests, done := grace(ctx, lastWords)
+	defer done()
+	var created v1.Claim
+	err = c.createNamed(ctx, requests, v1.ClaimResource, claim.Name, claim, &created)
+	if err != nil {
+		if uncertain(err) {
+			c.tidy(ctx, on, claim.Name, "")
+		}
+		return nil, on.explain(ctx, err)
+	}
+	defer func() {
+		if err != nil {
+			c.tidy(ctx, on, claim.Name, created.UID)
+		}
+	}()
+	queued := target{"Claim", v1.ClaimResource, on.namespace, claim.Name}
+	granted, err := await(ctx, c, queued, -1, func(found *v1.Claim) (bool, error) {
+		switch found.Status.Phase {
+		case v1.ClaimPhaseGranted:
+			return true, nil
+		case v1.ClaimPhaseDenied:
+			return true, on.fail(ErrDenied, "Denied",
+				"nothing is free; wait for it, or try again later")
+		case v1.ClaimPhaseExpired:
+			return true, on.fail(ErrLost, "Expired",
+				"claim/%s ended before it was used: %s", claim.Name, found.Status.Message)
+		}
+		return false, nil
+	})
+	if err != nil {
+		return nil, about(on, err)
+	}
+	return c.hold(ctx, on, granted, ttl, asked)
+}
+
+// about lets an error that is about a Claim name what was asked for.
+func about(on target, err error) error {
+	var known *Error
+	if !errors.As(err, &known) || known.Kind != "Claim" {
+		return err
+	}
+	if errors.Is(err, ErrTimeout) {
+		return on.late(-1).because(known.cause)
+	}
+	told := *known
+	told.Kind, told.Name = on.kind, on.name
+	if known.Reason == ReasonDeleted {
+		told.Message = "its claim/" + known.Name + " was deleted while it stood in the queue; " +
+			"ask again"
+	}
+	return &told
+}
+
+// tidy deletes a Claim that is not wanted any more, also where the context is over.
+func (c *Client) tidy(ctx context.Context, on target, name string, uid types.UID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyWithin)
+	defer cancel()
+	if err := c.deleteClaim(ctx, name, uid); err != nil {
+		c.log.WarnContext(ctx, "a claim could not be deleted; it ends with its TTL",
+			"claim", name, "namespace", c.namespace, "on", on.kind+"/"+on.name, "error", err)
+	}
+}
+
+// deleteClaim deletes a Claim, trying again while the context lasts. One that is gone, or is
+// another of the same name, is what was wanted.
+func (c *Client) deleteClaim(ctx context.Context, name string, uid types.UID) error {
+	options := metav1.DeleteOptions{}
+	if uid != "" {
+		options.Preconditions = metav1.NewUIDPreconditions(string(uid))
+	}
+	var pauses backoff
+	for {
+		err := c.deleteOnce(ctx, name, &options)
+		if err == nil || apierrors.IsConflict(err) ||
+			(apierrors.IsNotFound(err) && !notServed(err)) {
+			return nil
+		}
+		if !uncertain(err) || !pauses.pause(ctx) {
+			return err
+		}
+	}
+}
+
+func (c *Client) deleteOnce(ctx context.Context, name string, options *metav1.DeleteOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.rest.Delete().Namespace(c.namespace).Resource(v1.ClaimResource).Name(name).
+		Body(options).Do(ctx).Error()
+}
+
+// random makes the part of a Claim's name that only its author knows.
+func random() string {
+	var bytes [6]byte
+	_, _ = rand.Read(bytes[:]) // It never fails.
+	return hex.EncodeToString(bytes[:])
+}

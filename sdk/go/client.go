@@ -1,0 +1,186 @@
+package konductor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// requestTimeout bounds one request that is no watch.
+const requestTimeout = 30 * time.Second
+
+const inPodNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// Client is a connection to one namespace. It may be used by many goroutines.
+type Client struct {
+	rest      rest.Interface
+	codec     runtime.ParameterCodec
+	namespace string
+	holder    string
+	log       *slog.Logger
+}
+
+// New connects to an API server. Without a config it does so as kubectl does: by $KUBECONFIG or
+// ~/.kube/config, and in a pod by its service account. It makes no request.
+func New(config *rest.Config, options ...Option) (*Client, error) {
+	made := clientOptions{holder: defaultHolder(), log: slog.Default()}
+	for _, one := range options {
+		one.client(&made)
+	}
+	config, namespace, err := connection(config)
+	if err != nil {
+		return nil, fmt.Errorf("no cluster to connect to; "+
+			"set KUBECONFIG, or run in a pod with a service account: %w", err)
+	}
+	if made.namespace == "" {
+		made.namespace = namespace
+	}
+	scheme := runtime.NewScheme()
+	if err := v1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	codecs := serializer.NewCodecFactory(scheme)
+	config.APIPath, config.GroupVersion = "/apis", &v1.GroupVersion
+	config.NegotiatedSerializer = codecs.WithoutConversion()
+	// A watch lasts longer than any request may; requests have timeouts of their own.
+	config.Timeout = 0
+	if config.QPS == 0 && config.RateLimiter == nil {
+		// The API server shares itself out fairly. A limit here would delay renewals.
+		config.QPS = -1
+	}
+	if config.UserAgent == "" {
+		config.UserAgent = "konductor-go"
+	}
+	if config.WarningHandler == nil && config.WarningHandlerWithContext == nil {
+		config.WarningHandlerWithContext = warnings{made.log}
+	}
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster's configuration can't be used: %w", err)
+	}
+	return &Client{
+		rest: client, codec: runtime.NewParameterCodec(scheme),
+		namespace: made.namespace, holder: made.holder, log: made.log,
+	}, nil
+}
+
+// Namespace is where names are looked up.
+func (c *Client) Namespace() string { return c.namespace }
+
+// Holder is who takes part, unless a call says otherwise.
+func (c *Client) Holder() string { return c.holder }
+
+// connection copies a config, or finds one, and the namespace that goes with it.
+func connection(config *rest.Config) (*rest.Config, string, error) {
+	if config != nil {
+		if text, err := os.ReadFile(inPodNamespace); err == nil {
+			return rest.CopyConfig(config), strings.TrimSpace(string(text)), nil
+		}
+		return rest.CopyConfig(config), metav1.NamespaceDefault, nil
+	}
+	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		clientcmd.NewDefaultClientConfigLoadingRules(), nil)
+	found, err := loaded.ClientConfig()
+	if err != nil {
+		return nil, "", err
+	}
+	namespace, _, err := loaded.Namespace()
+	return found, namespace, err
+}
+
+func defaultHolder() string {
+	for _, name := range []string{"KONDUCTOR_HOLDER", "POD_NAME", "HOSTNAME"} {
+		if value := os.Getenv(name); value != "" {
+			return value
+		}
+	}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	return fmt.Sprintf("process-%d", os.Getpid())
+}
+
+// warnings logs what the API server warns of.
+type warnings struct{ log *slog.Logger }
+
+func (w warnings) HandleWarningHeaderWithContext(
+	ctx context.Context, code int, _ string, text string,
+) {
+	if code == 299 && text != "" {
+		w.log.WarnContext(ctx, "the API server warns", "warning", text)
+	}
+}
+
+func (c *Client) target(kind, resource, name string) target {
+	return target{kind, resource, c.namespace, name}
+}
+
+func (c *Client) get(ctx context.Context, resource, name string, into runtime.Object) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx).Into(into)
+}
+
+func (c *Client) post(ctx context.Context, resource string, object, into runtime.Object) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.rest.Post().Namespace(c.namespace).Resource(resource).Body(object).Do(ctx).Into(into)
+}
+
+// find reads an object that must be there, as the first request of a call: where no API server
+// answers, that is told at once.
+func (c *Client) find(ctx context.Context, on target, into runtime.Object) error {
+	if err := c.get(ctx, on.resource, on.name, into); err != nil {
+		return on.explain(ctx, err)
+	}
+	return nil
+}
+
+// backoff is the pause between attempts, doubled from one to the next. Its jitter keeps those that
+// a restart of the API server has interrupted from all coming back in the same moment.
+type backoff struct{ next time.Duration }
+
+const (
+	pauseMin = 100 * time.Millisecond
+	pauseMax = 2 * time.Second
+)
+
+func (b *backoff) pause(ctx context.Context) bool {
+	b.next = min(max(b.next, pauseMin), pauseMax)
+	length := b.next/2 + rand.N(b.next/2)
+	b.next *= 2
+	return sleep(ctx, length)
+}
+
+// sleep tells whether the context has lasted so long.
+func sleep(ctx context.Context, length time.Duration) bool {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// grace is a context that outlives another by some time, for what must be tidied up after it.
+func grace(ctx context.Context, length time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(length, func() { cancel(context.DeadlineExceeded) })
+	})
+	return longer, func() { stop(); cancel(errors.New("done")) }
+}

@@ -1,0 +1,31 @@
+// Package konductor takes part in konductor's primitives from a Go program: it waits for Barriers
+// and Gates, arrives at Barriers, and holds permits of Semaphores and Leases.
+//
+//	client, err := konductor.New(nil)
+//	err = client.WaitGate(ctx, "dependencies-ready")
+//	err = client.WithLease(ctx, "daily-report", func(ctx context.Context) error {
+//		return writeReport(ctx) // ctx ends when the Lease is lost
+//	})
+//	err = client.ArriveBarrier(ctx, "stage-complete")
+//
+// # Guarantees
+//
+// A wait is one read and one watch: nothing is asked while nothing happens. A restart of the API
+// server, a cut watch and 410 Gone are survived for as long as the context lasts. A wait ends at
+// once when what it waits for can no longer come.
+//
+// A context that is cancelled while a request stands in the queue leaves no Claim behind.
+//
+// What is held is renewed in the background. [LeaseGuard.Lost] and [Permit.Lost] are closed, and the
+// contexts of [Client.WithLease] and [Client.WithSemaphore] end, before anybody else is granted it:
+// at 4/5 of its TTL, counted from before the last confirmed renewal was sent, on a clock that goes
+// on while the machine sleeps. A process can be stopped between a look at that clock and a write, so
+// what must never be written twice is protected by the storage: hand it [LeaseGuard.Token], and let
+// it refuse lower ones.
+//
+// # Errors
+//
+// Every error of this package is an [Error] for errors.As, and one of [ErrNotFound], [ErrForbidden],
+// [ErrTimeout], [ErrFailed], [ErrDenied], [ErrLost], [ErrUnreachable] and [ErrRefused], or
+// [context.Canceled], for errors.Is.
+package konductor

@@ -1,0 +1,166 @@
+package konductor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// What can go wrong, for errors.Is.
+var (
+	// ErrNotFound: there is no such object, or it was deleted while it was waited for.
+	ErrNotFound = errors.New("not found")
+	// ErrForbidden: the API server does not allow it.
+	ErrForbidden = errors.New("forbidden")
+	// ErrTimeout: it did not come within the timeout or the context's deadline.
+	ErrTimeout = errors.New("timed out")
+	// ErrFailed: what was waited for can't come any more; [Error.Reason] is the phase it ended in.
+	ErrFailed = errors.New("failed")
+	// ErrDenied: nothing was free, and it was asked not to wait.
+	ErrDenied = errors.New("denied")
+	// ErrLost: what was held is held no longer.
+	ErrLost = errors.New("lost")
+	// ErrUnreachable: no API server answers.
+	ErrUnreachable = errors.New("unreachable")
+	// ErrRefused: the API server refuses the request as it is.
+	ErrRefused = errors.New("refused")
+)
+
+// Reasons that are no phase of an object.
+const (
+	// ReasonDeleted: it was there and was deleted.
+	ReasonDeleted = "Deleted"
+	// ReasonNotInstalled: the API server does not serve konductor.io/v1.
+	ReasonNotInstalled = "NotInstalled"
+	// ReasonAlreadyArrived: this holder has arrived with another outcome.
+	ReasonAlreadyArrived = "AlreadyArrived"
+	// ReasonNoAnswer: no operator has answered.
+	ReasonNoAnswer = "NoAnswer"
+	// ReasonReleased is the cause of a guard's context after its release.
+	ReasonReleased = "Released"
+)
+
+// Error tells what happened, on which object, and what to do.
+type Error struct {
+	// Kind, Namespace and Name are the object that was asked for, such as a Gate.
+	Kind, Namespace, Name string
+	// Reason is one word in PascalCase: a phase such as Skipped, or why the request failed.
+	Reason string
+	// Message is for people.
+	Message string
+
+	is    error
+	cause error
+}
+
+// Error names the object and says what happened to it.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s/%s in namespace %s: %s",
+		strings.ToLower(e.Kind), e.Name, e.Namespace, e.Message)
+}
+
+// Unwrap lets errors.Is find what kind of error it is, and errors.As its cause.
+func (e *Error) Unwrap() []error {
+	var all []error
+	for _, one := range []error{e.is, e.cause} {
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// target is an object, as errors name it.
+type target struct {
+	kind, resource, namespace, name string
+}
+
+func (t target) fail(is error, reason, message string, arguments ...any) *Error {
+	return &Error{
+		Kind: t.kind, Namespace: t.namespace, Name: t.name,
+		Reason: reason, Message: fmt.Sprintf(message, arguments...), is: is,
+	}
+}
+
+func (e *Error) because(cause error) *Error {
+	e.cause = cause
+	return e
+}
+
+// ended explains why a context is over.
+func (t target) ended(ctx context.Context, after time.Duration) *Error {
+	cause := context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		e := t.fail(context.Canceled, "Canceled", "given up, because the context was cancelled")
+		if !errors.Is(cause, context.Canceled) {
+			e.Message = fmt.Sprintf("given up: %v", cause)
+		}
+		return e.because(cause)
+	}
+	return t.late(after).because(ctx.Err())
+}
+
+func (t target) late(after time.Duration) *Error {
+	within := "within the context's deadline"
+	if after >= 0 {
+		within = "within " + after.String()
+	}
+	return t.fail(ErrTimeout, "Timeout", "not %s; "+
+		"`koncli %s get %s` shows what it waits for", within, strings.ToLower(t.kind), t.name)
+}
+
+// explain puts what the API client reports into the words of [Error].
+func (t target) explain(ctx context.Context, err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	if ctx.Err() != nil {
+		return t.ended(ctx, -1)
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return t.fail(ErrUnreachable, "Unreachable",
+			"the API server can't be reached; check the kubeconfig and the network: %v", err,
+		).because(err)
+	}
+	said := status.Status()
+	switch {
+	case said.Code == 404 && notServed(err):
+		return t.fail(ErrNotFound, ReasonNotInstalled, "the API server does not serve it; "+
+			"install konductor, such as with `koncli crds | kubectl apply -f -`").because(err)
+	case said.Code == 404:
+		return t.fail(ErrNotFound, "NotFound",
+			"it does not exist; create it, or use another namespace").because(err)
+	case said.Code == 401 || said.Code == 403:
+		return t.fail(ErrForbidden, "Forbidden",
+			"not allowed; give this account the right: %s", said.Message).because(err)
+	}
+	reason := string(said.Reason)
+	if reason == "" {
+		reason = string(metav1.StatusReasonUnknown)
+	}
+	return t.fail(ErrRefused, reason,
+		"the API server refuses it (%d): %s", said.Code, said.Message).because(err)
+}
+
+// notServed tells a path that does not exist from an object that does not.
+func notServed(err error) bool {
+	return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// uncertain tells whether a request may have been carried out although it failed, or may be
+// answered another way if it is sent again.
+func uncertain(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true
+	}
+	code := status.Status().Code
+	return code >= 500 || code == 429 || code == 408 || (code == 404 && notServed(err))
+}

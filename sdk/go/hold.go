@@ -1,0 +1,180 @@
+package konductor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Permit holds permits of a Semaphore.
+type Permit struct{ *hold }
+
+// LeaseGuard holds a Lease.
+type LeaseGuard struct{ *hold }
+
+// Token is the fencing token: it rises with each new holder, also when the Lease is deleted and
+// created again. Hand it to the storage you protect, and let the storage refuse lower ones.
+func (g *LeaseGuard) Token() int64 {
+	if g.token == nil {
+		return 0
+	}
+	return *g.token
+}
+
+// hold is a granted Claim that is renewed in the background.
+type hold struct {
+	client *Client
+	on     target
+	name   string
+	uid    types.UID
+	token  *int64
+	ttl    time.Duration
+
+	ctx    context.Context // ends when it is lost or released
+	end    context.CancelCauseFunc
+	lost   chan struct{}
+	stop   context.CancelFunc
+	silent chan struct{} // closed when nothing is renewed any more
+
+	releasing sync.Mutex
+	released  bool
+}
+
+// Claim is the name of the Claim behind it.
+func (h *hold) Claim() string { return h.name }
+
+// Lost is closed when it is lost: stop at once. The cause of [hold.Context] tells why.
+func (h *hold) Lost() <-chan struct{} { return h.lost }
+
+// Context carries the values of the context that it was acquired with, but not its end: it ends when
+// what is held is lost, with [ErrLost] as its cause, or released.
+func (h *hold) Context() context.Context { return h.ctx }
+
+// Release gives it back. Called again it does nothing more. It may be called with a context that is
+// over, such as in a defer: it then has 5 s. Where it fails, the hold ends with its TTL.
+func (h *hold) Release(ctx context.Context) error {
+	h.releasing.Lock()
+	defer h.releasing.Unlock()
+	if h.released {
+		return nil
+	}
+	h.stop()
+	<-h.silent
+	h.end(h.on.fail(context.Canceled, ReasonReleased, "it was released"))
+	ctx, done := grace(ctx, tidyWithin)
+	defer done()
+	// After its TTL it has ended without this.
+	ctx, cancel := context.WithTimeout(ctx, h.ttl+tidyWithin)
+	defer cancel()
+	if err := h.client.deleteClaim(ctx, h.name, h.uid); err != nil {
+		return h.on.explain(context.Background(), err)
+	}
+	h.released = true
+	return nil
+}
+
+// during does work while it is held, and releases it also where the work panics.
+func (h *hold) during(ctx context.Context, work func(context.Context) error) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
+	defer func() {
+		stop()
+		cancel(nil)
+		select {
+		case <-h.lost:
+			h.client.tidy(ctx, h.on, h.name, h.uid)
+			err = errors.Join(context.Cause(h.ctx), err)
+		default:
+			// The work is done; where giving back fails, the TTL ends it, and that is logged.
+			if failed := h.Release(ctx); failed != nil {
+				h.client.log.WarnContext(ctx, "a hold could not be released; it ends with its TTL",
+					"claim", h.name, "error", failed)
+			}
+		}
+	}()
+	return work(ctx)
+}
+
+// hold begins to renew a granted Claim. It was asked for at a time; where that is long ago, a
+// renewal tells how long the grant lasts at least.
+func (c *Client) hold(
+	ctx context.Context, on target, granted *v1.Claim, ttl time.Duration, asked time.Duration,
+) (*hold, error) {
+	held := &hold{
+		client: c, on: on, name: granted.Name, uid: granted.UID, token: granted.Status.Token,
+		ttl:  ttl,
+		lost: make(chan struct{}), silent: make(chan struct{}),
+	}
+	kept := renewal{ttl: ttl, now: now, send: held.renew}
+	var pauses backoff
+	for sent := now(); sent-asked > ttl/3; sent = now() {
+		switch state, err := kept.attempt(ctx, max(ttl/6, attemptMin)); {
+		case state == stillHeld:
+			asked = sent
+		case state == takenBack:
+			return nil, on.fail(ErrLost, "Expired", "it ended before it could be used; ask again")
+		case !pauses.pause(ctx):
+			return nil, on.explain(ctx, err)
+		}
+	}
+	held.ctx, held.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	var renewing context.Context
+	renewing, held.stop = context.WithCancel(held.ctx)
+	kept.failed = func(err error) {
+		c.log.DebugContext(renewing, "a renewal failed", "claim", held.name, "error", err)
+	}
+	go func() {
+		defer close(held.silent)
+		if why := kept.run(renewing, asked); why != "" {
+			held.end(on.fail(ErrLost, "Lost", "what was held is lost: %s; stop what it protects", why))
+			close(held.lost)
+		}
+	}()
+	return held, nil
+}
+
+// renew tells whether the answer still says Granted, with the same token.
+func (h *hold) renew(ctx context.Context) (renewed, error) {
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": h.uid},
+		"spec":     map[string]any{"renewTime": metav1.NowMicro()},
+	})
+	if err != nil {
+		return notKnown, err
+	}
+	var found v1.Claim
+	err = h.client.rest.Patch(types.MergePatchType).Namespace(h.on.namespace).
+		Resource(v1.ClaimResource).Name(h.name).Body(patch).Do(ctx).Into(&found)
+	if apierrors.IsConflict(err) {
+		// Another uid, or only many writes at once: what is there tells.
+		if err := h.client.get(ctx, v1.ClaimResource, h.name, &found); err != nil {
+			return notKnown, err
+		}
+		if h.grants(&found) {
+			return notKnown, err
+		}
+		return takenBack, nil
+	}
+	switch {
+	case apierrors.IsNotFound(err) && !notServed(err):
+		return takenBack, nil
+	case err != nil:
+		return notKnown, err
+	case !h.grants(&found):
+		return takenBack, nil
+	}
+	return stillHeld, nil
+}
+
+func (h *hold) grants(found *v1.Claim) bool {
+	same := (found.Status.Token == nil) == (h.token == nil) &&
+		(h.token == nil || *found.Status.Token == *h.token)
+	return found.Status.Phase == v1.ClaimPhaseGranted && same && found.UID == h.uid
+}

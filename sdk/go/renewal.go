@@ -1,0 +1,68 @@
+package konductor
+
+import (
+	"context"
+	"time"
+)
+
+// renewed is what an attempt to renew has shown.
+type renewed int
+
+const (
+	notKnown renewed = iota
+	stillHeld
+	takenBack
+)
+
+const (
+	// lookEvery bounds a pause: timers stand still while the machine sleeps, the clock does not.
+	lookEvery = time.Second
+	// attemptMin is the least that an attempt is given, where so much is left.
+	attemptMin = time.Second
+)
+
+// renewal keeps a grant: it is renewed at a third of its TTL, and lost at 4/5 of it.
+type renewal struct {
+	ttl    time.Duration
+	now    func() time.Duration
+	send   func(context.Context) (renewed, error)
+	failed func(error)
+}
+
+// run renews until the context ends, or returns why it can't go on. confirmed is when that was sent
+// which was answered last: the operator counts from some moment after.
+func (r renewal) run(ctx context.Context, confirmed time.Duration) string {
+	due := confirmed + r.ttl/3
+	for {
+		sent := r.now()
+		left := confirmed + r.ttl*4/5 - sent
+		if left <= 0 {
+			return "it was not renewed in time"
+		}
+		if sent < due {
+			if !sleep(ctx, min(due-sent, left, lookEvery)) {
+				return ""
+			}
+			continue
+		}
+		state, err := r.attempt(ctx, min(left, max(r.ttl/6, attemptMin)))
+		if ctx.Err() != nil {
+			return ""
+		}
+		switch state {
+		case stillHeld:
+			confirmed, due = sent, sent+r.ttl/3
+		case takenBack:
+			return "the operator took it back, or its claim was deleted"
+		case notKnown:
+			r.failed(err)
+			due = r.now() + r.ttl/30
+		}
+	}
+}
+
+func (r renewal) attempt(ctx context.Context, length time.Duration) (renewed, error) {
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	return r.send(ctx)
+}

@@ -1,0 +1,231 @@
+package konductor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+const (
+	// watchSeconds is how long the server is asked to serve a watch; it is begun anew then.
+	watchSeconds = 290
+	// watchGrace is how much longer it may last, before the connection is taken for dead.
+	watchGrace = 30 * time.Second
+	// patience is how long an API server that has answered once may deny rights and resources: one
+	// that has just started does, until it has read its roles and CustomResourceDefinitions.
+	patience = 10 * time.Second
+)
+
+// WaitBarrier waits until a Barrier is open.
+//
+// It returns [ErrFailed] as soon as the Barrier can't open any more, with the phase as the reason;
+// [ErrNotFound] where there is none, or it is deleted meanwhile; [ErrTimeout]; [ErrForbidden]; and
+// [ErrUnreachable] where no API server answers the first request.
+func (c *Client) WaitBarrier(ctx context.Context, name string, options ...WaitOption) error {
+	on := c.target("Barrier", v1.BarrierResource, name)
+	return waitOpen(ctx, c, on, options, func(found *v1.Barrier) (string, []metav1.Condition) {
+		return string(found.Status.Phase), found.Status.Conditions
+	})
+}
+
+// WaitGate waits until a Gate is open. Its errors are those of [Client.WaitBarrier].
+func (c *Client) WaitGate(ctx context.Context, name string, options ...WaitOption) error {
+	on := c.target("Gate", v1.GateResource, name)
+	return waitOpen(ctx, c, on, options, func(found *v1.Gate) (string, []metav1.Condition) {
+		return string(found.Status.Phase), found.Status.Conditions
+	})
+}
+
+func waitOpen[T any, P object[T]](
+	ctx context.Context, c *Client, on target, options []WaitOption,
+	status func(P) (string, []metav1.Condition),
+) error {
+	made := waitOptions{timeout: -1}
+	for _, one := range options {
+		one.wait(&made)
+	}
+	_, err := await(ctx, c, on, made.timeout, func(found P) (bool, error) {
+		phase, conditions := status(found)
+		switch phase {
+		case "Open":
+			return true, nil
+		case "Failed", "Skipped", "Unreached":
+			return true, on.fail(ErrFailed, phase, "it is %s and will not open: %s",
+				phase, because(conditions))
+		}
+		// Also a phase that this version does not know: it is not known to be final.
+		return false, nil
+	})
+	return err
+}
+
+// because finds what the operator says about why it is not open.
+func because(conditions []metav1.Condition) string {
+	for _, one := range conditions {
+		if one.Type == "Open" && one.Message != "" {
+			return one.Message
+		}
+	}
+	return "its conditions tell why"
+}
+
+// object is a pointer to a custom resource.
+type object[T any] interface {
+	*T
+	runtime.Object
+	metav1.Object
+}
+
+// await waits until decide has an answer about an object: a read, then a watch from that version
+// on. A negative timeout is none, zero looks once.
+func await[T any, P object[T]](
+	ctx context.Context, c *Client, on target, timeout time.Duration,
+	decide func(P) (bool, error),
+) (P, error) {
+	waiting := waiting[T, P]{client: c, on: on, decide: decide}
+	if timeout == 0 {
+		found, done, err := waiting.look(ctx)
+		if err == nil && !done {
+			err = on.late(0)
+		}
+		return found, err
+	}
+	within := ctx
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	found, err := waiting.run(within)
+	if err != nil && ctx.Err() == nil && within.Err() != nil && errors.Is(err, ErrTimeout) {
+		err = on.late(timeout).because(within.Err())
+	}
+	return found, err
+}
+
+type waiting[T any, P object[T]] struct {
+	client *Client
+	on     target
+	decide func(P) (bool, error)
+	// uid is that of the object which was seen first; empty before the first answer. From then on
+	// the absence of the API server is waited out.
+	uid types.UID
+	// denied is since when the API server denies what it has granted before.
+	denied time.Time
+}
+
+func (w *waiting[T, P]) run(ctx context.Context) (P, error) {
+	var pauses backoff
+	for {
+		found, done, err := w.look(ctx)
+		if done || (err != nil && w.final(ctx, err)) {
+			return found, err
+		}
+		if err == nil {
+			begun := time.Now()
+			found, done, err = w.watch(ctx, found.GetResourceVersion())
+			if done || (err != nil && w.final(ctx, err)) {
+				return found, err
+			}
+			if time.Since(begun) > pauseMax {
+				pauses = backoff{}
+			}
+		}
+		if !pauses.pause(ctx) {
+			return nil, w.on.ended(ctx, -1)
+		}
+	}
+}
+
+// final tells whether trying again could not change an error.
+func (w *waiting[T, P]) final(ctx context.Context, err error) bool {
+	var known *Error
+	if ctx.Err() != nil || w.uid == "" || !errors.As(err, &known) {
+		return true
+	}
+	denied := known.Reason == ReasonNotInstalled || errors.Is(err, ErrForbidden)
+	if !denied {
+		return errors.Is(err, ErrNotFound)
+	}
+	if w.denied.IsZero() {
+		w.denied = time.Now()
+	}
+	return time.Since(w.denied) > patience
+}
+
+// look reads the object. Its error is one of this package.
+func (w *waiting[T, P]) look(ctx context.Context) (P, bool, error) {
+	found := P(new(T))
+	if err := w.client.get(ctx, w.on.resource, w.on.name, found); err != nil {
+		explained := w.on.explain(ctx, err)
+		if w.uid != "" && explained.Reason == "NotFound" {
+			explained = w.deleted()
+		}
+		return nil, false, explained
+	}
+	if w.uid == "" {
+		w.uid = found.GetUID()
+	}
+	w.denied = time.Time{}
+	done, err := w.judge(found)
+	return found, done, err
+}
+
+func (w *waiting[T, P]) judge(found P) (bool, error) {
+	if found.GetUID() != w.uid {
+		return true, w.deleted()
+	}
+	return w.decide(found)
+}
+
+func (w *waiting[T, P]) deleted() *Error {
+	return w.on.fail(ErrNotFound, ReasonDeleted,
+		"it was deleted while it was waited for; create it and wait again")
+}
+
+// watch follows the object from a version on. Without an answer and an error the watch has ended.
+func (w *waiting[T, P]) watch(ctx context.Context, version string) (P, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchSeconds*time.Second+watchGrace)
+	defer cancel()
+	seconds := int64(watchSeconds)
+	options := metav1.ListOptions{
+		Watch: true, AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
+		FieldSelector: "metadata.name=" + w.on.name, ResourceVersion: version,
+	}
+	events, err := w.client.rest.Get().Namespace(w.on.namespace).Resource(w.on.resource).
+		VersionedParams(&options, w.client.codec).Watch(ctx)
+	if err != nil {
+		if explained := w.on.explain(ctx, err); errors.Is(explained, ErrForbidden) {
+			return nil, false, explained
+		}
+		return nil, false, nil
+	}
+	defer events.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, false, nil
+		case event, open := <-events.ResultChan():
+			if !open || event.Type == watch.Error {
+				w.client.log.DebugContext(ctx, "a watch has ended", "object", w.on.name)
+				return nil, false, nil
+			}
+			found, ok := event.Object.(P)
+			if !ok || event.Type == watch.Bookmark {
+				continue
+			}
+			if event.Type == watch.Deleted {
+				return nil, true, w.deleted()
+			}
+			if done, err := w.judge(found); done {
+				return found, true, err
+			}
+		}
+	}
+}
