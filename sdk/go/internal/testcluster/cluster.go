@@ -140,7 +140,8 @@ var count atomic.Int64
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("go-%d-%d", os.Getpid(), count.Add(1))
-	namespaces := c.Objects.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+	namespaces := c.Objects.Resource(
+		schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
 	}}
@@ -155,4 +156,48 @@ func (c *Cluster) Namespace(t testing.TB) string {
 		}
 	})
 	return name
+}
+
+// Create creates an object of konductor.io/v1.
+func (c *Cluster) Create(t testing.TB, namespace, kind, name string, spec map[string]any) {
+	t.Helper()
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "konductor.io/v1", "kind": kind,
+		"metadata": map[string]any{"name": name}, "spec": spec,
+	}}
+	resource := schema.GroupVersionResource{
+		Group: "konductor.io", Version: "v1", Resource: strings.ToLower(kind) + "s",
+	}
+	_, err := c.Objects.Resource(resource).Namespace(namespace).
+		Create(t.Context(), object, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Left is how many objects of a resource a namespace has.
+func (c *Cluster) Left(t testing.TB, namespace, resource string) int {
+	t.Helper()
+	found, err := c.Objects.Resource(schema.GroupVersionResource{
+		Group: "konductor.io", Version: "v1", Resource: resource,
+	}).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(found.Items)
+}
+
+// KubeconfigOf writes a kubeconfig whose context is in a namespace.
+func (c *Cluster) KubeconfigOf(t testing.TB, namespace string) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(c.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Contexts[config.CurrentContext].Namespace = namespace
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
