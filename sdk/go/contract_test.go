@@ -129,8 +129,7 @@ func (s scenario) run(t *testing.T) {
 		calls: map[string]*call{}, holds: map[string]held{},
 		faults: map[string]*testcluster.Fault{},
 		objects: func(resource string) dynamic.ResourceInterface {
-			return cluster.Objects.Resource(v1.GroupVersion.WithResource(resource)).
-				Namespace(namespace)
+			return cluster.Resource(namespace, resource)
 		},
 	}
 	for _, object := range s.Setup {
@@ -242,15 +241,8 @@ func (s *stage) change(one step) error {
 }
 
 func (s *stage) create(object map[string]any) {
-	kind := object["kind"].(string)
-	made := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": v1.GroupVersion.String(), "kind": kind, "spec": object["spec"],
-		"metadata": map[string]any{"name": object["name"]},
-	}}
-	resource := s.objects(strings.ToLower(kind) + "s")
-	if _, err := resource.Create(s.t.Context(), made, metav1.CreateOptions{}); err != nil {
-		s.t.Fatal(err)
-	}
+	spec, _ := object["spec"].(map[string]any)
+	cluster.Create(s.t, s.namespace, object["kind"].(string), object["name"].(string), spec)
 }
 
 func (s *stage) patch(object string, with map[string]any) error {

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -36,19 +37,25 @@ type Cluster struct {
 	Config     *rest.Config
 	Kubeconfig string
 	Objects    dynamic.Interface
-	stop       func() error
+
+	folder string
+	stop   func() error
 }
 
 // Run starts a cluster, hands it out, runs the tests and stops it; it returns their exit code.
-func Run(m *testing.M, use func(*Cluster)) int {
+func Run(m *testing.M, use func(*Cluster) error) int {
 	cluster, err := start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "no cluster for the tests:", err)
 		return 1
 	}
-	use(cluster)
-	code := m.Run()
-	if err := cluster.stop(); err != nil {
+	code := 1
+	if err := use(cluster); err != nil {
+		fmt.Fprintln(os.Stderr, "the cluster can't be prepared:", err)
+	} else {
+		code = m.Run()
+	}
+	if err := errors.Join(cluster.stop(), os.RemoveAll(cluster.folder)); err != nil {
 		fmt.Fprintln(os.Stderr, "the cluster has not ended well:", err)
 		return 1
 	}
@@ -56,30 +63,42 @@ func Run(m *testing.M, use func(*Cluster)) int {
 }
 
 func start() (*Cluster, error) {
-	if os.Getenv("KONDUCTOR_TEST_CLUSTER") == "external" {
-		return connect(os.Getenv("KUBECONFIG"), func() error { return nil })
-	}
-	koncli, err := Koncli()
-	if err != nil {
-		return nil, err
-	}
 	folder, err := os.MkdirTemp("", "konductor-go-")
 	if err != nil {
 		return nil, err
 	}
-	kubeconfig := filepath.Join(folder, "kubeconfig")
-	var said bytes.Buffer
-	command := exec.Command(koncli, "dev", "--write-kubeconfig", kubeconfig)
-	command.Stderr = &said
+	made := &Cluster{folder: folder, stop: func() error { return nil }}
+	made.Kubeconfig = os.Getenv("KUBECONFIG")
+	if os.Getenv("KONDUCTOR_TEST_CLUSTER") != "external" {
+		err = made.dev()
+	}
+	if err == nil {
+		err = made.connect()
+	}
+	if err != nil {
+		return nil, errors.Join(err, made.stop(), os.RemoveAll(folder))
+	}
+	return made, nil
+}
+
+// dev starts `koncli dev`, and waits until it is up.
+func (c *Cluster) dev() error {
+	koncli, err := Koncli()
+	if err != nil {
+		return err
+	}
+	c.Kubeconfig = filepath.Join(c.folder, "kubeconfig")
+	command := exec.Command(koncli, "dev", "--write-kubeconfig", c.Kubeconfig)
+	said := &bytes.Buffer{}
+	command.Stderr = said
 	stdout, err := command.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := command.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	stop := func() error {
-		defer func() { _ = os.RemoveAll(folder) }()
+	c.stop = func() error {
 		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 			return err
 		}
@@ -93,23 +112,21 @@ func start() (*Cluster, error) {
 	}
 	// One line tells that it is up.
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-		return nil, errors.Join(fmt.Errorf("koncli dev: %w", err), stop(), errors.New(said.String()))
+		_ = command.Wait()
+		c.stop = func() error { return nil }
+		return fmt.Errorf("koncli dev: %w: %s", err, said)
 	}
 	go func() { _, _ = io.Copy(io.Discard, stdout) }()
-	return connect(kubeconfig, stop)
+	return nil
 }
 
-func connect(kubeconfig string, stop func() error) (*Cluster, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return nil, errors.Join(err, stop())
+func (c *Cluster) connect() (err error) {
+	if c.Config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
+		return err
 	}
-	config.QPS = -1
-	objects, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, errors.Join(err, stop())
-	}
-	return &Cluster{config, kubeconfig, objects, stop}, nil
+	c.Config.QPS = -1
+	c.Objects, err = dynamic.NewForConfig(c.Config)
+	return err
 }
 
 // Koncli is the path of koncli: that of $KONCLI, or it is built.
@@ -134,53 +151,91 @@ func Koncli() (string, error) {
 	return "", errors.New("cargo names no executable of koncli")
 }
 
-var count atomic.Int64
+// Object is an object of konductor.io/v1.
+type Object struct {
+	Kind, Name string
+	Spec       map[string]any
+}
+
+// Stage creates objects in a new namespace, and makes that the one of $KUBECONFIG.
+func (c *Cluster) Stage(objects []Object) error {
+	ctx := context.Background()
+	namespace := name()
+	if err := c.createNamespace(ctx, namespace); err != nil {
+		return err
+	}
+	for _, one := range objects {
+		if err := c.create(ctx, namespace, one); err != nil {
+			return err
+		}
+	}
+	path := filepath.Join(c.folder, "stage")
+	if err := c.kubeconfigOf(namespace, path); err != nil {
+		return err
+	}
+	return os.Setenv("KUBECONFIG", path)
+}
 
 // Namespace creates a namespace for a test, and deletes it after.
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("go-%d-%d", os.Getpid(), count.Add(1))
-	namespaces := c.Objects.Resource(
-		schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
-	}}
-	if _, err := namespaces.Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+	made := name()
+	if err := c.createNamespace(t.Context(), made); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := namespaces.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-			t.Logf("namespace %s stays: %v", name, err)
+		if err := c.namespaces().Delete(ctx, made, metav1.DeleteOptions{}); err != nil {
+			t.Logf("namespace %s stays: %v", made, err)
 		}
 	})
-	return name
+	return made
+}
+
+var count atomic.Int64
+
+func name() string { return fmt.Sprintf("go-%d-%d", os.Getpid(), count.Add(1)) }
+
+func (c *Cluster) namespaces() dynamic.ResourceInterface {
+	return c.Objects.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+}
+
+func (c *Cluster) createNamespace(ctx context.Context, name string) error {
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
+	}}
+	_, err := c.namespaces().Create(ctx, object, metav1.CreateOptions{})
+	return err
 }
 
 // Create creates an object of konductor.io/v1.
 func (c *Cluster) Create(t testing.TB, namespace, kind, name string, spec map[string]any) {
 	t.Helper()
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "konductor.io/v1", "kind": kind,
-		"metadata": map[string]any{"name": name}, "spec": spec,
-	}}
-	resource := schema.GroupVersionResource{
-		Group: "konductor.io", Version: "v1", Resource: strings.ToLower(kind) + "s",
-	}
-	_, err := c.Objects.Resource(resource).Namespace(namespace).
-		Create(t.Context(), object, metav1.CreateOptions{})
-	if err != nil {
+	if err := c.create(t.Context(), namespace, Object{kind, name, spec}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (c *Cluster) create(ctx context.Context, namespace string, one Object) error {
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": v1.GroupVersion.String(), "kind": one.Kind, "spec": one.Spec,
+		"metadata": map[string]any{"name": one.Name},
+	}}
+	_, err := c.Resource(namespace, strings.ToLower(one.Kind)+"s").
+		Create(ctx, object, metav1.CreateOptions{})
+	return err
+}
+
+// Resource is a resource of konductor.io/v1 in a namespace, with every right.
+func (c *Cluster) Resource(namespace, resource string) dynamic.ResourceInterface {
+	return c.Objects.Resource(v1.GroupVersion.WithResource(resource)).Namespace(namespace)
 }
 
 // Left is how many objects of a resource a namespace has.
 func (c *Cluster) Left(t testing.TB, namespace, resource string) int {
 	t.Helper()
-	found, err := c.Objects.Resource(schema.GroupVersionResource{
-		Group: "konductor.io", Version: "v1", Resource: resource,
-	}).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+	found, err := c.Resource(namespace, resource).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,14 +245,18 @@ func (c *Cluster) Left(t testing.TB, namespace, resource string) int {
 // KubeconfigOf writes a kubeconfig whose context is in a namespace.
 func (c *Cluster) KubeconfigOf(t testing.TB, namespace string) string {
 	t.Helper()
-	config, err := clientcmd.LoadFromFile(c.Kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Contexts[config.CurrentContext].Namespace = namespace
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
+	if err := c.kubeconfigOf(namespace, path); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func (c *Cluster) kubeconfigOf(namespace, path string) error {
+	config, err := clientcmd.LoadFromFile(c.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	config.Contexts[config.CurrentContext].Namespace = namespace
+	return clientcmd.WriteToFile(*config, path)
 }
