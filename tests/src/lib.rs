@@ -2,6 +2,7 @@
 //! scenarios that run on every cluster alike.
 
 pub mod cluster;
+pub mod fault;
 pub mod kubelet;
 pub mod operator;
 pub mod scenario;

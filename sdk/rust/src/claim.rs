@@ -101,9 +101,7 @@ impl Request {
     /// [`Error::NotFound`], [`Error::Denied`] with a timeout of zero, [`Error::TimedOut`], and what
     /// the API server refuses.
     pub async fn acquire(mut self) -> Result<Guard, Error> {
-        if self.ttl.is_none() {
-            self.ttl = Some(self.guard_ttl().await?);
-        }
+        self.ttl = Some(self.guard_ttl().await?);
         let asked = clock::now();
         let claimed = self.claim_once().await?;
         Guard::start(self.client.clone(), self.object(), claimed, self.ttl, asked).await
@@ -165,17 +163,25 @@ impl Request {
             .object(self.target.kind.word(), &self.target.name)
     }
 
-    /// What stays and renews uses 30 s, or the Lease's TTL where that is shorter.
+    /// What stays and renews uses 30 s where nothing else is asked for, and no more than the Lease's
+    /// TTL: the operator counts no more either.
     async fn guard_ttl(&self) -> Result<konductor_api::Duration, Error> {
+        let millis = u64::try_from(GUARD_TTL.as_millis()).unwrap_or_default();
+        let default = konductor_api::Duration::from_millis(millis);
+        let asked = self.ttl.clone().unwrap_or(default);
         if self.target.kind == LedgerKind::Lease {
             let lease = self.client.api::<Lease>().get(&self.target.name).await;
-            let lease = lease.map_err(|error| self.object().explain(error))?;
-            if lease.spec.ttl.parse().is_ok_and(|ttl| ttl < GUARD_TTL) {
-                return Ok(lease.spec.ttl);
+            let ceiling = lease
+                .map_err(|error| self.object().explain(error))?
+                .spec
+                .ttl;
+            if let (Ok(length), Ok(most)) = (asked.parse(), ceiling.parse())
+                && most < length
+            {
+                return Ok(ceiling);
             }
         }
-        let millis = u64::try_from(GUARD_TTL.as_millis()).unwrap_or_default();
-        Ok(konductor_api::Duration::from_millis(millis))
+        Ok(asked)
     }
 
     async fn exists(&self) -> Result<(), Error> {
