@@ -83,8 +83,8 @@ func (c *Client) WithLease(
 
 type tokenKey struct{}
 
-// Token is the fencing token of the Lease that is held, in the context that [Client.WithLease] gives
-// to its work.
+// Token is the fencing token of the Lease that is held, in the context that [Client.WithLease]
+// gives to its work.
 func Token(ctx context.Context) (int64, bool) {
 	token, ok := ctx.Value(tokenKey{}).(int64)
 	return token, ok
@@ -178,7 +178,7 @@ func (c *Client) claim(
 		}
 	}()
 	queued := target{"Claim", v1.ClaimResource, on.namespace, claim.Name}
-	granted, err := await(ctx, c, queued, -1, func(found *v1.Claim) (bool, error) {
+	granted, err := awaitKnown(ctx, c, queued, created.UID, func(found *v1.Claim) (bool, error) {
 		switch found.Status.Phase {
 		case v1.ClaimPhaseGranted:
 			return true, nil

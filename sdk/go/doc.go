@@ -16,16 +16,16 @@
 //
 // A context that is cancelled while a request stands in the queue leaves no Claim behind.
 //
-// What is held is renewed in the background. [LeaseGuard.Lost] and [Permit.Lost] are closed, and the
-// contexts of [Client.WithLease] and [Client.WithSemaphore] end, before anybody else is granted it:
-// at 4/5 of its TTL, counted from before the last confirmed renewal was sent, on a clock that goes
-// on while the machine sleeps. A process can be stopped between a look at that clock and a write, so
-// what must never be written twice is protected by the storage: hand it [LeaseGuard.Token], and let
-// it refuse lower ones.
+// What is held is renewed in the background. Its Lost channel is closed, and the contexts of
+// [Client.WithLease] and [Client.WithSemaphore] end, before anybody else is granted it: at 4/5 of
+// its TTL, counted from before the last confirmed renewal was sent, on a clock that goes on while the
+// machine sleeps. A process can be stopped between a look at that clock and a write, so what must
+// never be written twice is protected by the storage: hand it [LeaseGuard.Token], and let it refuse
+// lower ones.
 //
 // # Errors
 //
-// Every error of this package is an [Error] for errors.As, and one of [ErrNotFound], [ErrForbidden],
+// Every error of a call is an [Error] for errors.As, and one of [ErrNotFound], [ErrForbidden],
 // [ErrTimeout], [ErrFailed], [ErrDenied], [ErrLost], [ErrUnreachable] and [ErrRefused], or
 // [context.Canceled], for errors.Is.
 package konductor

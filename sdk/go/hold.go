@@ -53,8 +53,8 @@ func (h *hold) Claim() string { return h.name }
 // Lost is closed when it is lost: stop at once. The cause of [hold.Context] tells why.
 func (h *hold) Lost() <-chan struct{} { return h.lost }
 
-// Context carries the values of the context that it was acquired with, but not its end: it ends when
-// what is held is lost, with [ErrLost] as its cause, or released.
+// Context carries the values of the context that it was acquired with, but not its end: it ends
+// when what is held is lost, with [ErrLost] as its cause, or released.
 func (h *hold) Context() context.Context { return h.ctx }
 
 // Release gives it back. Called again it does nothing more. It may be called with a context that is

@@ -211,7 +211,7 @@ func TestAHoldOutlivesTheContextItWasAcquiredWithAndIsReleasedWithoutOne(t *test
 	t.Parallel()
 	namespace := cluster.Namespace(t)
 	client, proxy := through(t, namespace)
-	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "1s"})
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "3s"})
 	ctx, cancel := context.WithCancel(t.Context())
 	held, err := client.AcquireLease(ctx, "report")
 	if err != nil {
@@ -259,5 +259,38 @@ func TestAPartyMeetsTheArrivalThatKoncliMadeForIt(t *testing.T) {
 	}
 	if left := cluster.Left(t, namespace, "arrivals"); left != 1 {
 		t.Errorf("there are %d arrivals, want the one of koncli", left)
+	}
+}
+
+func TestAnAcquisitionGoesOnAlthoughItsClaimCanNotBeReadForAMoment(t *testing.T) {
+	t.Parallel()
+	namespace := cluster.Namespace(t)
+	client, proxy := through(t, namespace)
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "30s"})
+	proxy.Break(testcluster.Fault{Verb: "get", Resource: "claims", Code: 500, Times: 2})
+	held, err := client.AcquireLease(t.Context(), "report")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := held.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWithoutAnAnswerOfAnOperatorAnAcquisitionThatDoesNotWaitEnds(t *testing.T) {
+	t.Parallel()
+	namespace := cluster.Namespace(t)
+	client, proxy := through(t, namespace)
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "30s"})
+	// What the operator says is not heard.
+	proxy.Break(testcluster.Fault{Verb: "get", Resource: "claims", Hang: true})
+	_, err := client.AcquireLease(t.Context(), "report", konductor.WithWait(false))
+	var known *konductor.Error
+	if !errors.As(err, &known) || !errors.Is(err, konductor.ErrTimeout) ||
+		known.Reason != konductor.ReasonNoAnswer || known.Kind != "Lease" {
+		t.Errorf("got %v", err)
+	}
+	if left := cluster.Left(t, namespace, "claims"); left != 0 {
+		t.Errorf("%d claims are left", left)
 	}
 }

@@ -109,6 +109,15 @@ func await[T any, P object[T]](
 	return found, err
 }
 
+// awaitKnown waits as await does, for an object that is known to exist: the API server has answered
+// already, so its absence is waited out from the beginning.
+func awaitKnown[T any, P object[T]](
+	ctx context.Context, c *Client, on target, uid types.UID, decide func(P) (bool, error),
+) (P, error) {
+	waiting := waiting[T, P]{client: c, on: on, decide: decide, uid: uid}
+	return waiting.run(ctx)
+}
+
 type waiting[T any, P object[T]] struct {
 	client *Client
 	on     target

@@ -1,5 +1,5 @@
-// Command map-reduce counts the words of files. Each mapper, such as a pod of an indexed Job, counts
-// those of one file and arrives at a Barrier; the reducer waits for all and adds up.
+// Command map-reduce counts the words of files. Each mapper, such as a pod of an indexed Job,
+// counts those of one file and arrives at a Barrier; the reducer waits for all and adds up.
 //
 //	koncli barrier create counted --expected 2
 //	go run ./examples/map-reduce -dir /tmp/counts -map book-1.txt &

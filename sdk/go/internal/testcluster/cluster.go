@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,10 @@ func Run(m *testing.M, use func(*Cluster) error) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "no cluster for the tests:", err)
 		return 1
+	}
+	// The tests wait more than they compute; -parallel says otherwise.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	code := 1
 	if err := use(cluster); err != nil {

@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Proxy stands between a client and the API server, and makes the faults that a network and a server
-// make.
+// Proxy stands between a client and the API server, and makes the faults that a network and a
+// server make.
 type Proxy struct {
 	// Config leads a client through the proxy.
 	Config *rest.Config
