@@ -131,9 +131,9 @@ func (c *Client) acquire(
 	if ctx.Err() == nil && within.Err() != nil && errors.Is(err, ErrTimeout) {
 		err = on.late(timeout).because(within.Err())
 		if !made.wait {
-			err = on.fail(ErrTimeout, ReasonNoAnswer, "no answer within %s; check that the "+
-				"operator runs: `kubectl get pods -A -l app.kubernetes.io/name=konductor`",
-				timeout).because(within.Err())
+			err = on.fail(ErrTimeout, ReasonNoAnswer,
+				"no answer within %s; check that the konductor operator runs", timeout,
+			).because(within.Err())
 		}
 	}
 	return nil, err

@@ -111,7 +111,7 @@ func (t target) late(after time.Duration) *Error {
 		within = "within " + after.String()
 	}
 	return t.fail(ErrTimeout, "Timeout", "not %s; "+
-		"`koncli %s get %s` shows what it waits for", within, strings.ToLower(t.kind), t.name)
+		"`koncli %s get %s` shows how it stands", within, strings.ToLower(t.kind), t.name)
 }
 
 // explain puts what the API client reports into the words of [Error].

@@ -50,7 +50,7 @@ type hold struct {
 // Claim is the name of the Claim behind it.
 func (h *hold) Claim() string { return h.name }
 
-// Lost is closed when it is lost: stop at once. The cause of [hold.Context] tells why.
+// Lost is closed when it is lost: stop at once. The cause of its Context tells why.
 func (h *hold) Lost() <-chan struct{} { return h.lost }
 
 // Context carries the values of the context that it was acquired with, but not its end: it ends
