@@ -64,6 +64,8 @@ async fn write_status<K: Decide>(
         .replace_status(&name.name, &PostParams::default(), &next)
         .await;
     if written.is_ok() {
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        context.memory.remember_status(uid, &status);
         object.measure(&status, context, now);
     }
     remember(context, written)

@@ -1,6 +1,8 @@
 //! What the operator remembers between decisions. Losing it costs time, never correctness.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -21,6 +23,8 @@ struct Inner {
     refusals: HashMap<String, (Timestamp, String)>,
     /// The version that the operator wrote last, by uid: an older one in the cache is out of date.
     written: HashMap<String, u64>,
+    /// The status that the operator wrote last, by uid, as a hash.
+    statuses: HashMap<String, u64>,
     /// Failures in a row, by uid.
     failures: HashMap<String, u32>,
 }
@@ -89,6 +93,15 @@ impl Memory {
         inner.refusals.remove(uid);
     }
 
+    /// Whether this is the status that the operator wrote last.
+    pub(crate) fn wrote_last<S: Debug>(&self, uid: &str, status: &S) -> bool {
+        self.inner().statuses.get(uid) == Some(&hash(status))
+    }
+
+    pub(crate) fn remember_status<S: Debug>(&self, uid: &str, status: &S) {
+        self.inner().statuses.insert(uid.to_owned(), hash(status));
+    }
+
     /// Counts a failure; returns how many there were in a row.
     pub(crate) fn count_failure(&self, uid: &str) -> u32 {
         let mut inner = self.inner();
@@ -107,8 +120,16 @@ impl Memory {
         inner.renewals.remove(uid);
         inner.refusals.remove(uid);
         inner.written.remove(uid);
+        inner.statuses.remove(uid);
         inner.failures.remove(uid);
     }
+}
+
+/// Two statuses with the same hash only cost reads.
+fn hash<S: Debug>(status: &S) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{status:?}").hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Versions are compared only with versions of the same object, where they rise as numbers; one that

@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, Gate, Lease, LedgerKind, Run, Semaphore};
-use konductor_core::{Decided, Facts, ObjectName, barrier, gate, job, ledger, run};
+use konductor_core::{
+    Decided, Decision, Facts, Freshness, ObjectName, barrier, gate, job, ledger, run,
+};
 use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -83,7 +85,7 @@ pub(crate) trait Decide:
     + 'static
 {
     /// Its status.
-    type Status: Clone + Send;
+    type Status: Clone + Debug + Send;
 
     /// What the core decides.
     fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status>;
@@ -234,9 +236,21 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     if let Some(kind) = K::LEDGER {
         facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
     }
+    let mut doubtful = false;
     for _ in 0..ROUNDS_MAX {
         match object.decide(&facts, now) {
-            Err(needs) => observe(&context.client, &context.cache, needs, &mut facts).await?,
+            Err(mut needs) => {
+                if doubtful {
+                    needs.values_mut().for_each(|how| *how = Freshness::Live);
+                }
+                observe(&context.client, &context.cache, needs, &mut facts).await?;
+            }
+            // Another operator has replaced what this one now wants to write again: one of them
+            // looks at a cache that is out of date. Reading live, they agree.
+            Ok(decision) if !doubtful && undone(&context, &uid, &decision) => {
+                doubtful = true;
+                facts.forget_observed();
+            }
             Ok(decision) => {
                 let wake = decision.wake;
                 let done = act::act(&context, &*object, decision, now).await;
@@ -254,6 +268,12 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
         }
     }
     Err(Retry::Undecided)
+}
+
+/// Whether this status is the one that the operator wrote last, although another stands there now.
+fn undone<S: Debug>(context: &Context, uid: &str, decision: &Decision<S>) -> bool {
+    let status = decision.status.as_ref();
+    status.is_some_and(|status| context.memory.wrote_last(uid, status))
 }
 
 /// When the present renewal of each Claim on this ledger was first seen.

@@ -561,6 +561,19 @@ mod tests {
         run.phase = RunPhase::Running;
         telemetry.run(None, &run);
         let text = telemetry.metrics_text();
+        let docs = include_str!("../../docs/operations.md");
+        for sample in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = sample.split(['{', ' ']).next().unwrap_or_default();
+            let ends = ["_bucket", "_sum", "_count"];
+            let name = ends
+                .iter()
+                .find_map(|end| name.strip_suffix(end))
+                .unwrap_or(name);
+            assert!(
+                docs.contains(&format!("`{name}`")),
+                "{name} is not in docs/operations.md"
+            );
+        }
         let sums = text
             .lines()
             .filter(|line| !line.starts_with('#') && !line.contains("_bucket"));

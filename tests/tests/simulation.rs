@@ -5,8 +5,9 @@
 //! `KONDUCTOR_SEED=…` others; `just simulate` does both, optimised. What fails prints the command
 //! that replays it.
 
+use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use konductor_tests::simulation::{
     Ended, Fault, Plan, STORIES, Story, WatchFault, WriteFault, tell,
@@ -25,9 +26,30 @@ fn replay(story: &Story, plan: &Plan, why: &str) -> String {
     )
 }
 
+/// How long the telling of a story may really take: a hundred times what it does.
+const AT_MOST: Duration = Duration::from_secs(60);
+
+/// Tells a story. Where simulated time stands still because somebody is busy without an end, nothing
+/// in the simulation can notice it: the process is ended from outside.
+#[expect(clippy::print_stderr, reason = "the process ends here")]
+fn told(story: &Story, plan: &Plan) -> Result<Ended, String> {
+    let (done, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if ended.recv_timeout(AT_MOST) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("{}", replay(story, plan, "simulated time stands still"));
+                std::process::abort();
+            }
+        });
+        let result = tell(story, plan);
+        drop(done);
+        result
+    })
+}
+
 fn calm(story: &Story) -> Ended {
     let plan = Plan::calm(1);
-    tell(story, &plan).unwrap_or_else(|why| panic!("{}", replay(story, &plan, &why)))
+    told(story, &plan).unwrap_or_else(|why| panic!("{}", replay(story, &plan, &why)))
 }
 
 /// Tells a story under each plan, on all processors; its end must be the calm one.
@@ -37,7 +59,7 @@ fn every(story: &Story, plans: &[Plan], expected: &Ended) {
         let workers = (0..workers).map(|worker| {
             let mine = plans.iter().skip(worker).step_by(workers);
             scope.spawn(move || {
-                let failed = mine.filter_map(|plan| match tell(story, plan) {
+                let failed = mine.filter_map(|plan| match told(story, plan) {
                     Ok(ended) if ended.summary == expected.summary => None,
                     Ok(ended) => {
                         let (other, calm) = (&ended.summary, &expected.summary);
@@ -105,22 +127,40 @@ fn every_single_fault_at_every_write_ends_as_if_there_was_none() {
     eprintln!("{count} single faults in {:.1?}", begun.elapsed());
 }
 
+/// Each event of each kind's watch, but not each bookmark at the end.
+fn watch_faults(story: &Ended, operator: usize) -> impl Iterator<Item = Fault> {
+    (1..=story.versions as u64).flat_map(move |nth| {
+        WatchFault::ALL.map(|fault| Fault::Watch {
+            operator,
+            nth,
+            fault,
+        })
+    })
+}
+
 #[test]
 fn every_single_fault_of_a_watch_ends_as_if_there_was_none() {
     let begun = Instant::now();
     let mut count = 0;
     for story in &STORIES {
         let expected = calm(story);
-        // Each event of each kind's watch, but not each bookmark at the end.
-        let events = expected.versions as u64;
-        let faults = (1..=events).flat_map(|nth| {
-            WatchFault::ALL.map(|fault| Fault::Watch {
-                operator: 0,
-                nth,
-                fault,
-            })
-        });
-        let plans = sample(faults);
+        let plans = sample(watch_faults(&expected, 0));
+        count += plans.len();
+        every(story, &plans, &expected);
+    }
+    eprintln!("{count} single faults in {:.1?}", begun.elapsed());
+}
+
+/// One of them then decides from a cache that is out of date, beside one that knows better: neither
+/// may undo what the other writes, for as long as that lasts.
+#[test]
+fn every_single_fault_of_a_watch_beside_a_second_operator_ends_as_if_there_was_none() {
+    let begun = Instant::now();
+    let mut count = 0;
+    for story in &STORIES {
+        let expected = calm(story);
+        let mut plans = sample(watch_faults(&expected, 1));
+        plans.iter_mut().for_each(|plan| plan.operators = 2);
         count += plans.len();
         every(story, &plans, &expected);
     }

@@ -149,6 +149,11 @@ impl Facts {
         }
     }
 
+    /// Forgets the answers, so that each is observed again.
+    pub fn forget_observed(&mut self) {
+        self.seen.clear();
+    }
+
     /// Asks for several facts at once, so that they are read together.
     ///
     /// # Errors

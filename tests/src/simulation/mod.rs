@@ -237,6 +237,9 @@ async fn tell_in_time(story: &Story, plan: &Plan) -> Result<Ended, String> {
     let compacting = tokio::spawn(compact(world.api.clone(), plan.compactions()));
     let told = tokio::time::timeout(WITHIN, (story.tell)(&world)).await;
     let result = match told {
+        _ if links.iter().any(|link| link.writes_without_end()) => {
+            Err("an operator writes without an end".to_owned())
+        }
         Err(_) => Err(format!(
             "after {WITHIN:?} the story has not ended:\n{}",
             world.summary().await
