@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Where help shows what every command understands.
+const GLOBAL: &str = "Global options";
+
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
@@ -26,27 +29,28 @@ pub(crate) struct Global {
         short,
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "KONCLI_NAMESPACE",
         value_name = "NAME"
     )]
     pub(crate) namespace: Option<String>,
     /// Every namespace, where a command lists
-    #[arg(short = 'A', long, global = true)]
+    #[arg(short = 'A', long, global = true, help_heading = GLOBAL)]
     pub(crate) all_namespaces: bool,
     /// The context of the kubeconfig
-    #[arg(long, global = true, env = "KONCLI_CONTEXT", value_name = "NAME")]
+    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_CONTEXT", value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// The kubeconfig; by default $KUBECONFIG or ~/.kube/config
-    #[arg(long, global = true, env = "KONCLI_KUBECONFIG", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_KUBECONFIG", value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// How results are written
-    #[arg(short, long, global = true, env = "KONCLI_OUTPUT", value_enum)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, env = "KONCLI_OUTPUT", value_enum)]
     pub(crate) output: Option<Format>,
     /// Leave out the header of tables
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) no_headers: bool,
     /// Tell more; twice tells what the operator does
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
@@ -536,6 +540,46 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Every command with its help, in Markdown; what all understand is shown once.
+    fn reference(command: &clap::Command, path: &str, text: &mut String) {
+        let top = !path.contains(' ');
+        let shown = command.clone().term_width(100).mut_args(|arg| {
+            let global = arg.is_global_set();
+            arg.hide_env_values(true).hide(global && !top)
+        });
+        let help = shown.disable_help_flag(!top).clone().render_help();
+        let heading = if top { "##" } else { "###" };
+        text.push_str(&format!("\n{heading} {path}\n\n```text\n"));
+        for line in help.to_string().trim_end().lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text.push_str("```\n");
+        let subcommands = command.get_subcommands();
+        for sub in subcommands.filter(|sub| sub.get_name() != "help") {
+            reference(sub, &format!("{path} {}", sub.get_name()), text);
+        }
+    }
+
+    #[test]
+    fn the_cli_reference_is_what_help_says() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
+        let known = std::fs::read_to_string(&file).expect("docs/cli.md");
+        let head = known.split("\n## koncli\n").next().unwrap_or_default();
+        let mut text = head.to_owned();
+        let mut command = Arguments::command();
+        command.build();
+        reference(&command, "koncli", &mut text);
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&file, &text).expect("a file");
+            return;
+        }
+        assert!(
+            known == text,
+            "docs/cli.md is out of date: BLESS=1 cargo test -p koncli writes it"
+        );
     }
 
     #[test]
