@@ -65,7 +65,14 @@ pub fn koncli() -> PathBuf {
             let built = Command::new(cargo)
                 // By a test of its own, with the features that `cargo test --workspace` unifies: else
                 // half of what it depends on would be built a second time.
-                .args(["test", "--quiet", "--workspace", "--no-run", "--test", "run"])
+                .args([
+                    "test",
+                    "--quiet",
+                    "--workspace",
+                    "--no-run",
+                    "--test",
+                    "run",
+                ])
                 .current_dir(env!("CARGO_MANIFEST_DIR"))
                 .status();
             assert!(
