@@ -177,6 +177,8 @@ pub(crate) enum Command {
         #[arg(long)]
         deny: bool,
     },
+    /// Look whether what konductor needs is there: API server, CRDs, operator, rights
+    Doctor,
     /// Explain a diagnostic such as K0203
     Explain {
         /// The code

@@ -4,6 +4,7 @@ mod barrier;
 mod check;
 mod claim;
 mod dev;
+mod doctor;
 mod fmt;
 mod gate;
 mod graph;
@@ -93,6 +94,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             lifecycle::delete(&global, &run, ending.wait, ending.timeout).await
         }
         Command::Approve { name, deny } => lifecycle::approve(&global, &name, deny).await,
+        Command::Doctor => doctor::doctor(&global).await,
         Command::Explain { code } => explain(&code),
         Command::Wait {
             targets,

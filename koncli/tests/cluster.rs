@@ -79,6 +79,40 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
 }
 
 #[test]
+fn the_doctor_tells_what_is_there_and_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    // The leader Lease comes a moment after the API server.
+    dev.until(
+        &["doctor"],
+        "ok    API server  Kubernetes v1.36.3\n\
+         ok    CRDs        7 installed, as this koncli has them\n\
+         ok    operator    local leads\n\
+         ok    rights      this API server has no users: everybody may do everything\n\
+         warn  approvals   no admission policy: who may create Arrivals can approve in another's \
+         name\n      help: install the chart with policies.verifiedArrivals\nexit code 0\n",
+    );
+    let findings = dev.koncli(&["doctor", "-o", "json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&findings.stdout).unwrap();
+    let levels: Vec<_> = findings.as_array().unwrap().iter().collect();
+    assert_eq!(levels.len(), 5, "{findings:#}");
+    assert_eq!(levels[4]["level"], "warn");
+    drop(dev);
+    assert_eq!(
+        transcript(
+            &koncli()
+                .args(["doctor", "--kubeconfig", "gone"])
+                .current_dir(folder.path())
+                .output()
+                .unwrap()
+        ),
+        "error: no cluster is configured: failed to read kubeconfig from '\"gone\"': No such file \
+         or directory (os error 2)\n  help: name one with --kubeconfig or $KUBECONFIG; `koncli run \
+         FILE` needs none\nexit code 6\n"
+    );
+}
+
+#[test]
 fn a_cancelled_run_has_ended_when_cancel_returns() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());

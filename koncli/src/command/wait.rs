@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::coordination::v1::Lease as LeaderLease;
 use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Run};
-use kube::Api;
-use kube::api::ListParams;
 
-use super::{api, object};
+use super::{api, doctor, object};
 use crate::arguments::Global;
 use crate::exit::{Failure, UNREACHABLE};
 use crate::view::{State, run_ended, state};
@@ -227,23 +224,6 @@ pub(crate) async fn with_operator<T>(
 
 /// Whether it is known that no operator leads: where it can't be looked up, nothing is said.
 async fn operator_is_missing(client: &konductor::Client) -> bool {
-    let leases: Api<LeaderLease> = Api::all(client.kube().clone());
-    let name = format!("metadata.name={}", konductor_operator::LEADER_LEASE);
-    let Ok(found) = leases.list(&ListParams::default().fields(&name)).await else {
-        return false;
-    };
-    let now = jiff::Timestamp::now();
-    !found
-        .items
-        .iter()
-        .filter_map(|lease| lease.spec.as_ref())
-        .any(|spec| {
-            let renewed = spec.renew_time.as_ref().map(|time| time.0);
-            let seconds = i64::from(spec.lease_duration_seconds.unwrap_or(15));
-            let held = spec
-                .holder_identity
-                .as_ref()
-                .is_some_and(|holder| !holder.is_empty());
-            held && renewed.is_some_and(|time| now.duration_since(time).as_secs() <= seconds)
-        })
+    let leaders = doctor::leaders(client.kube()).await;
+    leaders.is_ok_and(|leaders| leaders.is_empty())
 }

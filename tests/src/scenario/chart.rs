@@ -551,9 +551,26 @@ pub async fn the_operator_needs_no_right_that_the_chart_does_not_give(cluster: &
             .is_some_and(|one| one.phase == RunPhase::Succeeded)
     };
     until(&cluster.client, &namespace, "rights", ended).await;
+    the_doctor_is_content(cluster, &namespace);
     drop((running, kubelet));
     done(helm(
         cluster,
         &["uninstall", "needs", "--namespace", &namespace],
     ));
+}
+
+/// `koncli doctor` where all is as it should be: it only names the operator that leads, by itself.
+fn the_doctor_is_content(cluster: &Cluster, namespace: &str) {
+    let told = Command::new(crate::operator::koncli())
+        .args(["doctor", "--namespace", namespace, "--kubeconfig"])
+        .arg(&cluster.kubeconfig)
+        .output()
+        .expect("koncli runs");
+    let text = String::from_utf8_lossy(&told.stdout);
+    let levels: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(level, _)| level.trim())
+        .collect();
+    assert_eq!(levels, ["ok"; 5], "{text}");
 }

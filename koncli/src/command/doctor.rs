@@ -1,0 +1,397 @@
+//! `koncli doctor`: whether what konductor needs is there, and what to do where it isn't.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use k8s_openapi::api::coordination::v1::Lease as LeaderLease;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde::Serialize;
+
+use crate::arguments::{Format, Global};
+use crate::exit::{FAILED, Failure, UNREACHABLE};
+use crate::{cluster, output};
+
+/// The first minor version of Kubernetes 1 whose Jobs and admission policies do what is needed.
+const KUBERNETES_MINOR: u32 = 30;
+
+/// What `koncli apply`, `wait`, `arrive`, `acquire`, `logs` and `cancel` do.
+const RIGHTS: [(&str, &str, &str); 12] = [
+    ("create", "konductor.io", "runs"),
+    ("patch", "konductor.io", "runs"),
+    ("create", "konductor.io", "gates"),
+    ("create", "konductor.io", "barriers"),
+    ("create", "konductor.io", "semaphores"),
+    ("create", "konductor.io", "leases"),
+    ("create", "konductor.io", "claims"),
+    ("delete", "konductor.io", "claims"),
+    ("create", "konductor.io", "arrivals"),
+    ("watch", "konductor.io", "gates"),
+    ("create", "batch", "jobs"),
+    ("get", "", "pods/log"),
+];
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    /// Something works less well, or can't be looked at.
+    Warn,
+    Fail,
+}
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    check: &'static str,
+    level: Level,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+    /// The exit code that it asks for.
+    #[serde(skip)]
+    code: u8,
+}
+
+impl Finding {
+    fn new(check: &'static str, level: Level, message: impl Into<String>) -> Self {
+        Self {
+            check,
+            level,
+            message: message.into(),
+            help: None,
+            code: if level == Level::Fail { FAILED } else { 0 },
+        }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What can't be looked at is neither good nor bad.
+    fn unseen(check: &'static str, error: &kube::Error) -> Self {
+        let message = match error {
+            kube::Error::Api(status) if status.code == 403 => "you may not look at it".to_owned(),
+            error => error.to_string(),
+        };
+        Self::new(check, Level::Warn, message)
+    }
+}
+
+/// Looks at everything, tells what it found, and fails where something is missing.
+pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let kube = client.kube().clone();
+    let version = kube.apiserver_version().await?;
+    let (crds, operator, rights, approvals) = tokio::join!(
+        crds(&kube),
+        operator(&kube),
+        rights(&kube, client.namespace()),
+        approvals(&kube),
+    );
+    let findings = [
+        api_server(&version.major, &version.minor, &version.git_version),
+        crds,
+        operator,
+        rights,
+        approvals,
+    ];
+    match global.output.unwrap_or(Format::Table) {
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&findings);
+            let text = text.map_err(|error| Failure::failed(error.to_string()))?;
+            output::data(&format!("{text}\n"));
+        }
+        Format::Yaml => {
+            let text = serde_saphyr::to_string(&findings);
+            output::data(&text.map_err(|error| Failure::failed(error.to_string()))?);
+        }
+        Format::Table | Format::Wide | Format::Name => output::data(&told(&findings)),
+    }
+    match findings.iter().find(|finding| finding.code != 0) {
+        Some(finding) => Err(Failure::silent(finding.code)),
+        None => Ok(()),
+    }
+}
+
+fn told(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Fail => "FAIL",
+        };
+        text.push_str(&format!(
+            "{level:<4}  {:<10}  {}\n",
+            finding.check, finding.message
+        ));
+        if let Some(help) = &finding.help {
+            text.push_str(&format!("      help: {help}\n"));
+        }
+    }
+    text
+}
+
+fn api_server(major: &str, minor: &str, version: &str) -> Finding {
+    // Some providers write 30+.
+    let digits = minor.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let old = major == "1"
+        && digits
+            .parse()
+            .is_ok_and(|minor: u32| minor < KUBERNETES_MINOR);
+    if old {
+        let message = format!("Kubernetes {version} is older than 1.{KUBERNETES_MINOR}");
+        return Finding::new("API server", Level::Fail, message)
+            .help("its Jobs start pods again before the old ones have ended; upgrade the cluster");
+    }
+    Finding::new("API server", Level::Ok, format!("Kubernetes {version}"))
+}
+
+async fn crds(client: &Client) -> Finding {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    match api.list(&ListParams::default()).await {
+        Ok(found) => compare(&found.items, &konductor_api::crds()),
+        Err(error) => Finding::unseen("CRDs", &error),
+    }
+}
+
+/// Compares what is installed with what this koncli is built with.
+fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition]) -> Finding {
+    const HELP: &str = "`koncli crds | kubectl apply --server-side -f -`, or upgrade the chart";
+    let mut missing = Vec::new();
+    let mut other = Vec::new();
+    for own in own {
+        let name = own.name_any();
+        match found.iter().find(|one| one.name_any() == name) {
+            None => missing.push(name),
+            Some(one) if one.spec.versions != own.spec.versions => other.push(name),
+            Some(_) => {}
+        }
+    }
+    if !missing.is_empty() {
+        let message = format!("not installed: {}", missing.join(", "));
+        return Finding::new("CRDs", Level::Fail, message).help(HELP);
+    }
+    if !other.is_empty() {
+        let message = format!("of another version than this koncli: {}", other.join(", "));
+        return Finding::new("CRDs", Level::Warn, message).help(HELP);
+    }
+    let message = format!("{} installed, as this koncli has them", own.len());
+    Finding::new("CRDs", Level::Ok, message)
+}
+
+async fn operator(client: &Client) -> Finding {
+    match leaders(client).await {
+        Err(error) => Finding::unseen("operator", &error),
+        Ok(leaders) if leaders.is_empty() => Finding {
+            code: UNREACHABLE,
+            ..Finding::new("operator", Level::Fail, "no operator leads").help(
+                "install the chart, or run `koncli operator`; one with --leader-elect=false is \
+                 not seen",
+            )
+        },
+        Ok(leaders) => {
+            let leaders: Vec<&str> = leaders.iter().map(String::as_str).collect();
+            let message = format!("{} leads", leaders.join(" and "));
+            Finding::new("operator", Level::Ok, message)
+        }
+    }
+}
+
+/// Who leads now, by the leader Leases: one, or one of each namespace that has its own operator.
+///
+/// # Errors
+/// Where they can't be looked up.
+pub(super) async fn leaders(client: &Client) -> Result<BTreeSet<String>, kube::Error> {
+    let leases: Api<LeaderLease> = Api::all(client.clone());
+    let name = format!("metadata.name={}", konductor_operator::LEADER_LEASE);
+    let found = leases.list(&ListParams::default().fields(&name)).await?;
+    let now = jiff::Timestamp::now();
+    Ok(found
+        .items
+        .into_iter()
+        .filter_map(|lease| leader(&lease, now))
+        .collect())
+}
+
+/// Who leads by this Lease, where it is not out of date.
+fn leader(lease: &LeaderLease, now: jiff::Timestamp) -> Option<String> {
+    let spec = lease.spec.as_ref()?;
+    let holder = spec.holder_identity.clone().filter(|one| !one.is_empty())?;
+    let renewed = spec.renew_time.as_ref()?.0;
+    let seconds = i64::from(spec.lease_duration_seconds.unwrap_or(15));
+    (now.duration_since(renewed).as_secs() <= seconds).then_some(holder)
+}
+
+async fn rights(client: &Client, namespace: &str) -> Finding {
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let asked = RIGHTS.map(|(verb, group, resource)| {
+        let (resource, subresource) = match resource.split_once('/') {
+            Some((resource, below)) => (resource, Some(below.to_owned())),
+            None => (resource, None),
+        };
+        let attributes = ResourceAttributes {
+            verb: Some(verb.to_owned()),
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource,
+            namespace: Some(namespace.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(attributes),
+                ..SelfSubjectAccessReviewSpec::default()
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let reviews = &reviews;
+        async move { reviews.create(&PostParams::default(), &review).await }
+    });
+    match futures::future::try_join_all(asked).await {
+        Ok(answers) => {
+            let allowed = answers
+                .iter()
+                .map(|answer| answer.status.as_ref().is_some_and(|status| status.allowed));
+            may(namespace, &allowed.collect::<Vec<_>>())
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            let message = "this API server has no users: everybody may do everything";
+            Finding::new("rights", Level::Ok, message)
+        }
+        Err(error) => Finding::unseen("rights", &error),
+    }
+}
+
+fn may(namespace: &str, allowed: &[bool]) -> Finding {
+    let missing: Vec<String> = RIGHTS
+        .iter()
+        .zip(allowed)
+        .filter(|(_, allowed)| !**allowed)
+        .map(|((verb, _, resource), _)| format!("{verb} {resource}"))
+        .collect();
+    if missing.is_empty() {
+        let message = format!("you may run pipelines in namespace {namespace}");
+        return Finding::new("rights", Level::Ok, message);
+    }
+    let message = format!(
+        "in namespace {namespace} you may not {}",
+        missing.join(", ")
+    );
+    Finding::new("rights", Level::Warn, message)
+        .help("the chart adds them to the cluster's own roles: ask to be given `edit` there")
+}
+
+async fn approvals(client: &Client) -> Finding {
+    const HELP: &str = "install the chart with policies.verifiedArrivals";
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+    let unguarded = || {
+        let message = "no admission policy: who may create Arrivals can approve in another's name";
+        Finding::new("approvals", Level::Warn, message).help(HELP)
+    };
+    match policies.list(&ListParams::default()).await {
+        Ok(found) if found.items.iter().any(guards_arrivals) => {
+            let message = "an admission policy checks who approves";
+            Finding::new("approvals", Level::Ok, message)
+        }
+        Ok(_) => unguarded(),
+        Err(kube::Error::Api(status)) if status.code == 404 => unguarded(),
+        Err(error) => Finding::unseen("approvals", &error),
+    }
+}
+
+/// Whether a policy is about Arrivals, whatever it is called.
+fn guards_arrivals(policy: &ValidatingAdmissionPolicy) -> bool {
+    let rules = policy
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.match_constraints.as_ref())
+        .and_then(|constraints| constraints.resource_rules.as_ref());
+    rules.into_iter().flatten().any(|rule| {
+        let names =
+            |all: &Option<Vec<String>>, wanted: &str| all.iter().flatten().any(|one| one == wanted);
+        names(&rule.api_groups, "konductor.io") && names(&rule.resources, "arrivals")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_api_server_is_told_by_its_minor_version() {
+        let table = [
+            ("1", "36", Level::Ok),
+            ("1", "30", Level::Ok),
+            ("1", "30+", Level::Ok),
+            ("1", "29", Level::Fail),
+            ("1", "29+", Level::Fail),
+            ("2", "0", Level::Ok),
+        ];
+        for (major, minor, level) in table {
+            let found = api_server(major, minor, &format!("v{major}.{minor}.0"));
+            assert_eq!(found.level, level, "{major}.{minor}");
+        }
+    }
+
+    #[test]
+    fn missing_crds_go_before_those_that_differ() {
+        let own = konductor_api::crds();
+        assert_eq!(compare(&own, &own).level, Level::Ok);
+        let mut found = own.clone();
+        found[0].spec.versions[0].served = false;
+        let different = compare(&found, &own);
+        assert_eq!(
+            (different.level, different.code),
+            (Level::Warn, 0),
+            "{different:?}"
+        );
+        found.pop();
+        let missing = compare(&found, &own);
+        let last = own[own.len() - 1].name_any();
+        assert_eq!(missing.message, format!("not installed: {last}"));
+        assert_eq!(missing.code, FAILED);
+    }
+
+    #[test]
+    fn a_leader_is_one_that_renewed_in_time() {
+        let now: jiff::Timestamp = "2026-01-01T00:01:00Z".parse().expect("a time");
+        let lease = |holder: &str, renewed: &str| -> LeaderLease {
+            serde_json::from_value(serde_json::json!({"spec": {
+                "holderIdentity": holder,
+                "leaseDurationSeconds": 15,
+                "renewTime": renewed,
+            }}))
+            .expect("a Lease")
+        };
+        let table = [
+            ("a", "2026-01-01T00:00:50.000000Z", Some("a")),
+            ("a", "2026-01-01T00:00:45.000000Z", Some("a")),
+            ("a", "2026-01-01T00:00:44.000000Z", None),
+            ("", "2026-01-01T00:00:59.000000Z", None),
+        ];
+        for (holder, renewed, leads) in table {
+            let found = leader(&lease(holder, renewed), now);
+            assert_eq!(found.as_deref(), leads, "{holder} {renewed}");
+        }
+    }
+
+    #[test]
+    fn what_one_may_not_do_is_named() {
+        let mut allowed = [true; RIGHTS.len()];
+        assert_eq!(may("team", &allowed).level, Level::Ok);
+        allowed[0] = false;
+        allowed[11] = false;
+        assert_eq!(
+            may("team", &allowed).message,
+            "in namespace team you may not create runs, get pods/log"
+        );
+    }
+}
