@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use konductor_tests::simulation::{
-    Ended, Fault, Plan, STORIES, Story, WatchFault, WriteFault, tell,
+    Ended, Fault, Injected, Plan, STORIES, Story, WatchFault, WriteFault, tell,
 };
 
 /// Random plans of each story, where nobody asks for more.
@@ -52,38 +52,78 @@ fn calm(story: &Story) -> Ended {
     told(story, &plan).unwrap_or_else(|why| panic!("{}", replay(story, &plan, &why)))
 }
 
-/// Tells a story under each plan, on all processors; its end must be the calm one.
-fn every(story: &Story, plans: &[Plan], expected: &Ended) {
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let failures: Vec<String> = thread::scope(|scope| {
-        let workers = (0..workers).map(|worker| {
-            let mine = plans.iter().skip(worker).step_by(workers);
-            scope.spawn(move || {
-                let failed = mine.filter_map(|plan| match told(story, plan) {
-                    Ok(ended) if ended.summary == expected.summary => None,
-                    Ok(ended) => {
-                        let (other, calm) = (&ended.summary, &expected.summary);
-                        let why = format!("it ended as\n{other}and not as\n{calm}");
-                        Some(replay(story, plan, &why))
-                    }
-                    Err(why) => Some(replay(story, plan, &why)),
-                });
-                failed.collect::<Vec<_>>()
-            })
+/// What has been told, and what really went wrong meanwhile.
+struct Tally {
+    begun: Instant,
+    plans: usize,
+    injected: Injected,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            plans: 0,
+            injected: Injected::new(),
+        }
+    }
+
+    /// Tells a story under each plan, on all processors; its end must be the calm one.
+    fn every(&mut self, story: &Story, plans: &[Plan], expected: &Ended) {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let results: Vec<Result<Ended, String>> = thread::scope(|scope| {
+            let workers = (0..workers).map(|worker| {
+                let mine = plans.iter().skip(worker).step_by(workers);
+                scope.spawn(move || {
+                    mine.map(|plan| as_expected(story, plan, expected))
+                        .collect::<Vec<_>>()
+                })
+            });
+            let workers: Vec<_> = workers.collect();
+            let told = workers
+                .into_iter()
+                .flat_map(|worker| worker.join().expect("no panic"));
+            told.collect()
         });
-        let workers: Vec<_> = workers.collect();
-        let failed = workers
-            .into_iter()
-            .flat_map(|worker| worker.join().expect("no panic"));
-        failed.collect()
-    });
-    assert!(
-        failures.is_empty(),
-        "{} of {} plans failed; the first:\n{}",
-        failures.len(),
-        plans.len(),
-        failures[0]
-    );
+        self.plans += plans.len();
+        let mut failures = Vec::new();
+        for result in results {
+            match result {
+                Ok(ended) => {
+                    for (what, count) in ended.injected {
+                        *self.injected.entry(what).or_default() += count;
+                    }
+                }
+                Err(why) => failures.push(why),
+            }
+        }
+        assert!(
+            failures.is_empty(),
+            "{} of {} plans failed; the first:\n{}",
+            failures.len(),
+            plans.len(),
+            failures[0]
+        );
+    }
+
+    fn print(&self, what: &str) {
+        eprintln!("{} {what} in {:.1?}", self.plans, self.begun.elapsed());
+        for (what, count) in &self.injected {
+            eprintln!("  {count:>6} {what}");
+        }
+    }
+}
+
+fn as_expected(story: &Story, plan: &Plan, expected: &Ended) -> Result<Ended, String> {
+    match told(story, plan) {
+        Ok(ended) if ended.summary == expected.summary => Ok(ended),
+        Ok(ended) => {
+            let (other, calm) = (&ended.summary, &expected.summary);
+            let why = format!("it ended as\n{other}and not as\n{calm}");
+            Err(replay(story, plan, &why))
+        }
+        Err(why) => Err(replay(story, plan, &why)),
+    }
 }
 
 /// A sample of what could go wrong, spread over all of it; or all.
@@ -109,8 +149,7 @@ fn a_story_is_told_the_same_when_nothing_goes_wrong() {
 
 #[test]
 fn every_single_fault_at_every_write_ends_as_if_there_was_none() {
-    let begun = Instant::now();
-    let mut count = 0;
+    let mut tally = Tally::new();
     for story in &STORIES {
         let expected = calm(story);
         let faults = (1..=expected.writes).flat_map(|nth| {
@@ -121,10 +160,9 @@ fn every_single_fault_at_every_write_ends_as_if_there_was_none() {
             })
         });
         let plans = sample(faults);
-        count += plans.len();
-        every(story, &plans, &expected);
+        tally.every(story, &plans, &expected);
     }
-    eprintln!("{count} single faults in {:.1?}", begun.elapsed());
+    tally.print("single faults");
 }
 
 /// Each event of each kind's watch, but not each bookmark at the end.
@@ -140,36 +178,32 @@ fn watch_faults(story: &Ended, operator: usize) -> impl Iterator<Item = Fault> {
 
 #[test]
 fn every_single_fault_of_a_watch_ends_as_if_there_was_none() {
-    let begun = Instant::now();
-    let mut count = 0;
+    let mut tally = Tally::new();
     for story in &STORIES {
         let expected = calm(story);
         let plans = sample(watch_faults(&expected, 0));
-        count += plans.len();
-        every(story, &plans, &expected);
+        tally.every(story, &plans, &expected);
     }
-    eprintln!("{count} single faults in {:.1?}", begun.elapsed());
+    tally.print("single faults");
 }
 
 /// One of them then decides from a cache that is out of date, beside one that knows better: neither
 /// may undo what the other writes, for as long as that lasts.
 #[test]
 fn every_single_fault_of_a_watch_beside_a_second_operator_ends_as_if_there_was_none() {
-    let begun = Instant::now();
-    let mut count = 0;
+    let mut tally = Tally::new();
     for story in &STORIES {
         let expected = calm(story);
         let mut plans = sample(watch_faults(&expected, 1));
         plans.iter_mut().for_each(|plan| plan.operators = 2);
-        count += plans.len();
-        every(story, &plans, &expected);
+        tally.every(story, &plans, &expected);
     }
-    eprintln!("{count} single faults in {:.1?}", begun.elapsed());
+    tally.print("single faults");
 }
 
 #[test]
 fn random_plans_end_as_if_nothing_had_gone_wrong() {
-    let begun = Instant::now();
+    let mut tally = Tally::new();
     let (count, seed) = (
         number("KONDUCTOR_PLANS", PLANS),
         number("KONDUCTOR_SEED", 1),
@@ -179,10 +213,9 @@ fn random_plans_end_as_if_nothing_had_gone_wrong() {
         let plans: Vec<Plan> = (seed..seed + count)
             .map(|seed| Plan::random(seed, expected.writes))
             .collect();
-        every(story, &plans, &expected);
+        tally.every(story, &plans, &expected);
     }
-    let all = count * STORIES.len() as u64;
-    eprintln!("{all} random plans in {:.1?}", begun.elapsed());
+    tally.print("random plans");
 }
 
 /// Replays what one of the others has printed; without a plan, a calm one.
@@ -195,6 +228,6 @@ fn replayed() {
         .iter()
         .filter(|story| wanted.as_deref().is_none_or(|name| name == story.name))
     {
-        every(story, std::slice::from_ref(&plan), &calm(story));
+        Tally::new().every(story, std::slice::from_ref(&plan), &calm(story));
     }
 }

@@ -4,8 +4,8 @@
 //! they break leave. Rules that compare with `oldSelf` are asked only where it can be told what the
 //! value was; the others are not asked about what is as it was.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cel::common::types::{CelInt, CelOptional, LIST_TYPE};
 use cel::common::value::{CowVal, Val};
@@ -103,10 +103,10 @@ pub(super) struct RuleTree {
 
 #[derive(Debug)]
 struct Rule {
-    program: Program,
+    program: Arc<Program>,
     text: String,
     message: String,
-    message_expression: Option<Program>,
+    message_expression: Option<Arc<Program>>,
     reason: String,
     field: String,
     /// Whether it asks about `oldSelf`.
@@ -368,7 +368,26 @@ impl Rule {
     }
 }
 
-fn compile(rule: &str) -> Result<Program, String> {
+/// The programs of rules that were compiled before: CRDs are applied again and again with the same
+/// rules, and each simulated cluster has the same.
+static COMPILED: Mutex<BTreeMap<String, Arc<Program>>> = Mutex::new(BTreeMap::new());
+/// More than all CRDs of a laptop have; what comes after these is compiled each time.
+const COMPILED_MAX: usize = 4096;
+
+fn compile(rule: &str) -> Result<Arc<Program>, String> {
+    let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = compiled().get(rule) {
+        return Ok(Arc::clone(known));
+    }
+    let program = Arc::new(compile_anew(rule)?);
+    let mut compiled = compiled();
+    if compiled.len() < COMPILED_MAX {
+        compiled.insert(rule.to_owned(), Arc::clone(&program));
+    }
+    Ok(program)
+}
+
+fn compile_anew(rule: &str) -> Result<Program, String> {
     let program = ENVIRONMENT
         .compile(rule)
         .map_err(|error| format!("compilation failed: {error}"))?;

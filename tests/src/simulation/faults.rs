@@ -1,6 +1,6 @@
 //! The way between an operator and the API server, on which requests and answers get lost.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,7 +92,11 @@ pub struct Link {
     crash: Notify,
     /// When it stands still, and how long, in order.
     pauses: Mutex<VecDeque<(Duration, Duration)>>,
+    injected: Mutex<Injected>,
 }
+
+/// What really went wrong, and how often.
+pub type Injected = BTreeMap<String, u64>;
 
 impl Link {
     pub(super) fn new(faults: Vec<Fault>, (seed, delay): (u64, Duration)) -> Arc<Self> {
@@ -115,12 +119,24 @@ impl Link {
             events: AtomicU64::new(0),
             crash: Notify::new(),
             pauses: Mutex::new(pauses.into()),
+            injected: Mutex::default(),
         })
     }
 
     /// How many writes the operator made, or tried to.
     pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
+    }
+
+    /// What went wrong on it, and how often.
+    pub fn injected(&self) -> Injected {
+        let injected = self.injected.lock();
+        injected.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn inject(&self, what: String) {
+        let mut injected = self.injected.lock().unwrap_or_else(PoisonError::into_inner);
+        *injected.entry(what).or_default() += 1;
     }
 
     /// Whether it wrote more than can have a reason.
@@ -156,6 +172,7 @@ impl Link {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop_front();
+        self.inject("Pause".to_owned());
         pause
     }
 
@@ -168,10 +185,11 @@ impl Link {
 
     fn next_write(&self) -> Option<WriteFault> {
         let count = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
-        self.faults.iter().find_map(|fault| match fault {
+        let fault = self.faults.iter().find_map(|fault| match fault {
             Fault::Write { nth, fault, .. } if *nth == count => Some(*fault),
             _ => None,
-        })
+        });
+        fault.inspect(|fault| self.inject(format!("write {fault:?}")))
     }
 
     fn next_event(&self) -> (Option<WatchFault>, Duration) {
@@ -180,6 +198,9 @@ impl Link {
             Fault::Watch { nth, fault, .. } if *nth == count => Some(*fault),
             _ => None,
         });
+        if let Some(fault) = fault {
+            self.inject(format!("event {fault:?}"));
+        }
         let longest = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         (fault, Duration::from_millis(chance.u64(..=longest)))

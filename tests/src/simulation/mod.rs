@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 use crate::kubelet::{self, Kubelet};
 
-pub use faults::{Link, WatchFault, WriteFault};
+pub use faults::{Injected, Link, WatchFault, WriteFault};
 pub use plan::{Fault, Plan};
 pub use stories::{STORIES, Story};
 
@@ -207,6 +207,8 @@ pub struct Ended {
     pub writes: u64,
     /// How many versions were stored.
     pub versions: usize,
+    /// What really went wrong, and how often.
+    pub injected: Injected,
 }
 
 /// Tells a story under a plan.
@@ -264,9 +266,18 @@ async fn tell_in_time(story: &Story, plan: &Plan) -> Result<Ended, String> {
             summary,
             writes,
             versions: records.len(),
+            injected: injected(plan, &links, world.begun.elapsed()),
         }),
         Err(why) => Err(format!("{why}\n{}", history::tail(&records))),
     }
+}
+
+fn injected(plan: &Plan, links: &[Arc<Link>], passed: Duration) -> Injected {
+    let mut injected = plan.injected(passed);
+    for (what, count) in links.iter().flat_map(|link| link.injected()) {
+        *injected.entry(what).or_default() += count;
+    }
+    injected
 }
 
 /// After a story has ended, all is let go soon, and then nobody writes anything any more.

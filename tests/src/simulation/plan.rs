@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::faults::{SLOW_EVENT, SLOW_WRITE, WatchFault, WriteFault};
+use super::faults::{Injected, SLOW_EVENT, SLOW_WRITE, WatchFault, WriteFault};
 
 /// What goes wrong, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +169,28 @@ impl Plan {
             _ => Duration::ZERO,
         });
         slow.sum::<Duration>() + Duration::from_millis(self.delay_ms) * 8
+    }
+
+    /// What else has gone wrong when so much time has passed: clocks that jumped, histories that
+    /// were forgotten, events that came late, operators that did not know of each other.
+    pub(super) fn injected(&self, passed: Duration) -> Injected {
+        let due = |at_ms: &u64| passed >= Duration::from_millis(*at_ms);
+        let mut injected = Injected::new();
+        let mut inject = |what: &str| *injected.entry(what.to_owned()).or_default() += 1;
+        for fault in &self.faults {
+            match fault {
+                Fault::Clock { at_ms, .. } if due(at_ms) => inject("Clock"),
+                Fault::Compact { at_ms } if due(at_ms) => inject("Compact"),
+                _ => {}
+            }
+        }
+        if self.delay_ms > 0 {
+            inject("late events");
+        }
+        if self.operators > 1 {
+            inject("two operators");
+        }
+        injected
     }
 
     pub(super) fn compactions(&self) -> Vec<Duration> {
