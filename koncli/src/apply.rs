@@ -26,13 +26,14 @@ pub(crate) enum Applied {
 }
 
 /// Creates a run. The same again changes nothing; another pipeline under the same name is refused.
-/// `tell` hears of each object.
+/// `tell` hears of each object. With `dry_run` the API server judges each object and stores none.
 pub(crate) async fn apply(
     client: &konductor::Client,
     manifests: &Manifests,
+    dry_run: bool,
     tell: impl Fn(&str, &str, Applied) + Sync,
 ) -> Result<(), Failure> {
-    let applier = Applier { client };
+    let applier = Applier { client, dry_run };
     let mut objects = manifests.objects();
     let Some(Object::Run(run)) = objects.next() else {
         return Err(Failure::failed(
@@ -91,6 +92,7 @@ fn hash(job: &k8s_openapi::api::batch::v1::Job) -> Option<&String> {
 
 struct Applier<'a> {
     client: &'a konductor::Client,
+    dry_run: bool,
 }
 
 impl Applier<'_> {
@@ -109,6 +111,13 @@ impl Applier<'_> {
             | Object::RoleBinding(_)
             | Object::CronJob(_) => return Err(schedule()),
         })
+    }
+
+    fn posting(&self) -> PostParams {
+        PostParams {
+            dry_run: self.dry_run,
+            ..PostParams::default()
+        }
     }
 
     fn api<K>(&self) -> Api<K>
@@ -133,7 +142,7 @@ impl Applier<'_> {
     {
         let name = object.meta().name.clone().unwrap_or_default();
         let api = self.api::<K>();
-        match api.create(&PostParams::default(), object).await {
+        match api.create(&self.posting(), object).await {
             Ok(created) => Ok((created, Applied::Created)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let known = api.get(&name).await?;
@@ -162,7 +171,7 @@ impl Applier<'_> {
     {
         let name = object.meta().name.clone().unwrap_or_default();
         let api = self.api::<K>();
-        match api.create(&PostParams::default(), object).await {
+        match api.create(&self.posting(), object).await {
             Ok(_) => Ok(Applied::Created),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 if same(&api.get(&name).await?, object) {
@@ -171,7 +180,11 @@ impl Applier<'_> {
                 let object: Value = serde_json::to_value(object)
                     .map_err(|error| Failure::failed(error.to_string()))?;
                 let patch = Patch::Merge(serde_json::json!({"spec": object["spec"]}));
-                api.patch(&name, &PatchParams::default(), &patch).await?;
+                let params = PatchParams {
+                    dry_run: self.dry_run,
+                    ..PatchParams::default()
+                };
+                api.patch(&name, &params, &patch).await?;
                 Ok(Applied::Configured)
             }
             Err(error) => Err(error.into()),

@@ -105,7 +105,12 @@ pub(crate) enum Command {
         /// How long to wait, such as 30m; for ever by default
         #[arg(long, value_parser = duration, requires = "wait", value_name = "TIME")]
         timeout: Option<Duration>,
+        /// Change nothing: only compile (client), or let the API server judge each object (server)
+        #[arg(long, value_enum, conflicts_with = "wait", value_name = "WHERE")]
+        dry_run: Option<DryRun>,
     },
+    /// Show what `koncli apply` would change, and fail if there is anything
+    Diff(Pipeline),
     /// Run a pipeline here, with no cluster: its Jobs are processes
     Run {
         #[command(flatten)]
@@ -222,6 +227,15 @@ pub(crate) enum Command {
     Man,
     /// Print the version
     Version,
+}
+
+/// How far a dry run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRun {
+    /// Only compile
+    Client,
+    /// Let the API server judge each object
+    Server,
 }
 
 /// What is drawn, and how.

@@ -4,6 +4,7 @@ mod barrier;
 mod check;
 mod claim;
 mod dev;
+mod diff;
 mod doctor;
 mod fmt;
 mod gate;
@@ -21,6 +22,7 @@ mod why;
 
 use std::fmt::Debug;
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 
 use clap::CommandFactory;
 use k8s_openapi::NamespaceResourceScope;
@@ -29,7 +31,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::arguments::{Arguments, Command, Format, Global, Pipeline};
+use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
 use crate::exit::{Failure, INTERRUPTED};
 use crate::{apply, cluster, load, output};
 
@@ -70,7 +72,18 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             pipeline,
             wait,
             timeout,
-        } => apply_run(&global, &pipeline, wait, timeout).await,
+            dry_run,
+        } => {
+            let (client, run) = apply_run(&global, &pipeline, dry_run).await?;
+            if wait {
+                return wait::until_run_ends(&client, &run, timeout).await;
+            }
+            if dry_run.is_none() {
+                output::talk(&format!("look at it with `koncli status {run}`"));
+            }
+            Ok(())
+        }
+        Command::Diff(pipeline) => diff::diff(&global, &pipeline).await,
         Command::Run {
             pipeline,
             jobs,
@@ -149,39 +162,46 @@ fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
 async fn apply_run(
     global: &Global,
     pipeline: &Pipeline,
-    wait: bool,
-    timeout: Option<std::time::Duration>,
-) -> Result<(), Failure> {
+    dry_run: Option<DryRun>,
+) -> Result<(konductor::Client, String), Failure> {
     let client = cluster::connect(global).await?;
     let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), false)?;
     let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
-    let counts = std::sync::Mutex::new([0_usize; 3]);
-    apply::apply(&client, &manifests, |kind, name, applied| {
-        let mut counts = counts
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        counts[applied as usize] += 1;
-        if global.verbose > 0 {
-            output::talk(&format!(
-                "{kind}/{name} {}",
-                format!("{applied:?}").to_lowercase()
-            ));
-        }
-    })
-    .await?;
-    let [created, configured, unchanged] = counts
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let run = manifests.run_name();
-    output::talk(&format!(
-        "run/{run}: {created} created, {configured} configured, {unchanged} unchanged"
-    ));
-    if wait {
-        wait::until_run_ends(&client, run, timeout).await?;
-    } else {
-        output::talk(&format!("look at it with `koncli status {run}`"));
+    let run = manifests.run_name().to_owned();
+    if dry_run == Some(DryRun::Client) {
+        let count = manifests.objects().count();
+        output::talk(&format!(
+            "run/{run}: {count} objects (client dry run: the API server was not asked)"
+        ));
+        return Ok((client, run));
     }
-    Ok(())
+    let counts = Mutex::new([0_usize; 3]);
+    apply::apply(
+        &client,
+        &manifests,
+        dry_run.is_some(),
+        |kind, name, applied| {
+            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            counts[applied as usize] += 1;
+            if global.verbose > 0 {
+                output::talk(&format!(
+                    "{kind}/{name} {}",
+                    format!("{applied:?}").to_lowercase()
+                ));
+            }
+        },
+    )
+    .await?;
+    let [created, configured, unchanged] =
+        counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let dry = match dry_run {
+        None => "",
+        Some(_) => " (server dry run: nothing was stored)",
+    };
+    output::talk(&format!(
+        "run/{run}: {created} created, {configured} configured, {unchanged} unchanged{dry}"
+    ));
+    Ok((client, run))
 }
 
 fn explain(code: &str) -> Result<(), Failure> {

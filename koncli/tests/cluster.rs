@@ -79,6 +79,58 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
 }
 
 #[test]
+fn what_apply_would_change_is_shown_and_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(
+        folder.path(),
+        "pipeline night {\n  semaphore source { permits = 2 }\n  stage first holding source { image = \"busybox:1.36\" exec = \
+         [\"true\"] }\n}\n",
+    );
+    assert_eq!(
+        dev.told(&["apply", &file, "--dry-run", "client"]),
+        "run/night: 3 objects (client dry run: the API server was not asked)\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["apply", &file, "--dry-run", "server"]),
+        "run/night: 3 created, 0 configured, 0 unchanged (server dry run: nothing was \
+         stored)\nexit code 0\n"
+    );
+    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(
+        dev.told(&["semaphore", "list"]),
+        "No resources found.\nexit code 0\n"
+    );
+    let missing = dev.told(&["diff", &file]);
+    assert!(
+        missing.contains("--- /dev/null\n+++ semaphore/night-source\n")
+            && missing.contains("+  permits: 2\n")
+            && missing.contains("+++ job/night-first\n")
+            && missing.ends_with("exit code 1\n"),
+        "{missing}"
+    );
+    assert_eq!(
+        dev.told(&["apply", &file, "--wait"]),
+        "run/night: 3 created, 0 configured, 0 unchanged\nrun/night succeeded\nexit code 0\n"
+    );
+    // What the operator and the Job controller have written since is no difference.
+    assert_eq!(dev.told(&["diff", &file]), "exit code 0\n");
+    let other = std::fs::read_to_string(&file).unwrap();
+    let file = written(folder.path(), &other.replace("permits = 2", "permits = 3"));
+    assert_eq!(
+        dev.told(&["diff", &file]),
+        "--- semaphore/night-source\n+++ semaphore/night-source\n@@ -7,4 +7,4 @@\n   namespace: \
+         default\n spec:\n   order: Fifo\n-  permits: 2\n+  permits: 3\nexit code 1\n"
+    );
+    assert_eq!(
+        dev.told(&["apply", &file, "--dry-run", "server"]),
+        "run/night: 0 created, 1 configured, 2 unchanged (server dry run: nothing was \
+         stored)\nexit code 0\n"
+    );
+    assert!(dev.told(&["diff", &file]).ends_with("exit code 1\n"));
+}
+
+#[test]
 fn the_doctor_tells_what_is_there_and_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());

@@ -106,11 +106,15 @@ impl Tally {
         );
     }
 
-    fn print(&self, what: &str) {
-        eprintln!("{} {what} in {:.1?}", self.plans, self.begun.elapsed());
-        for (what, count) in &self.injected {
-            eprintln!("  {count:>6} {what}");
-        }
+    /// A line for all, and one for each thing that went wrong.
+    fn told(&self, what: &str) -> String {
+        let (plans, took) = (self.plans, self.begun.elapsed());
+        let injected = self.injected.iter();
+        let lines = injected.map(|(what, count)| format!("  {count:>6} {what}\n"));
+        format!(
+            "{plans} {what} in {took:.1?}\n{}",
+            lines.collect::<String>()
+        )
     }
 }
 
@@ -162,7 +166,7 @@ fn every_single_fault_at_every_write_ends_as_if_there_was_none() {
         let plans = sample(faults);
         tally.every(story, &plans, &expected);
     }
-    tally.print("single faults");
+    eprint!("{}", tally.told("single faults"));
 }
 
 /// Each event of each kind's watch, but not each bookmark at the end.
@@ -184,7 +188,7 @@ fn every_single_fault_of_a_watch_ends_as_if_there_was_none() {
         let plans = sample(watch_faults(&expected, 0));
         tally.every(story, &plans, &expected);
     }
-    tally.print("single faults");
+    eprint!("{}", tally.told("single faults"));
 }
 
 /// One of them then decides from a cache that is out of date, beside one that knows better: neither
@@ -198,7 +202,7 @@ fn every_single_fault_of_a_watch_beside_a_second_operator_ends_as_if_there_was_n
         plans.iter_mut().for_each(|plan| plan.operators = 2);
         tally.every(story, &plans, &expected);
     }
-    tally.print("single faults");
+    eprint!("{}", tally.told("single faults"));
 }
 
 #[test]
@@ -215,7 +219,7 @@ fn random_plans_end_as_if_nothing_had_gone_wrong() {
             .collect();
         tally.every(story, &plans, &expected);
     }
-    tally.print("random plans");
+    eprint!("{}", tally.told("random plans"));
 }
 
 /// Replays what one of the others has printed; without a plan, a calm one.

@@ -82,7 +82,7 @@ impl Following {
         let name = manifests.run_name();
         let logs = self.follow_logs();
         let watching = self.watch(name, &order);
-        apply::apply(&self.local.client, manifests, |_, _, _| {}).await?;
+        apply::apply(&self.local.client, manifests, false, |_, _, _| {}).await?;
         let run = tokio::select! {
             run = watching => run?,
             never = logs => match never {},

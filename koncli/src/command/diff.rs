@@ -1,0 +1,150 @@
+//! `koncli diff`: what `koncli apply` would change. It only reads.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt};
+use konductor_api::annotation;
+use konductor_compiler::Object;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::Value;
+use similar::TextDiff;
+
+use crate::apply;
+use crate::arguments::{Global, Pipeline};
+use crate::exit::{FAILED, Failure};
+use crate::{cluster, load, output};
+
+/// How many requests are under way at once.
+const REQUESTS_AT_ONCE: usize = 32;
+
+/// Prints what is missing and what differs, as a unified diff; fails where there is anything.
+pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), false)?;
+    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
+    let client = &client;
+    let differences: Vec<Option<String>> = futures::stream::iter(manifests.objects())
+        .map(|object| async move {
+            let known = known(client, &object).await?;
+            difference(&object, known.as_ref())
+        })
+        .buffered(REQUESTS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let differences: Vec<String> = differences.into_iter().flatten().collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    output::data(&differences.concat());
+    Err(Failure::silent(FAILED))
+}
+
+/// The object as the cluster has it.
+async fn known(client: &konductor::Client, object: &Object) -> Result<Option<Value>, Failure> {
+    let value = json(object)?;
+    let version = value["apiVersion"].as_str().unwrap_or_default();
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, object.kind()));
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.kube().clone(), client.namespace(), &resource);
+    match api.get_opt(object.name()).await? {
+        Some(found) => Ok(Some(json(&found)?)),
+        None => Ok(None),
+    }
+}
+
+fn json<T: serde::Serialize>(object: &T) -> Result<Value, Failure> {
+    serde_json::to_value(object).map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// What differs between an object and what the cluster has under its name.
+fn difference(object: &Object, known: Option<&Value>) -> Result<Option<String>, Failure> {
+    let new = json(object)?;
+    let name = format!("{}/{}", object.kind().to_lowercase(), object.name());
+    let (before, old) = match known {
+        None => ("/dev/null".to_owned(), String::new()),
+        Some(known) if same(&new, known) => return Ok(None),
+        Some(known) => (name.clone(), yaml(&within(known, &new))?),
+    };
+    let new = yaml(&new)?;
+    let text = TextDiff::from_lines(&old, &new)
+        .unified_diff()
+        .header(&before, &name)
+        .to_string();
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// Whether `koncli apply` would leave it as it is: a Job is known by its hash, because it may have
+/// started; of all else the spec counts.
+fn same(new: &Value, known: &Value) -> bool {
+    let hash = |object: &Value| {
+        let annotations = &object["metadata"]["annotations"];
+        annotations[annotation::CONTENT_HASH]
+            .as_str()
+            .map(str::to_owned)
+    };
+    match hash(new) {
+        Some(own) => hash(known) == Some(own),
+        None => within(&known["spec"], &new["spec"]) == new["spec"],
+    }
+}
+
+/// Of what the cluster has only what the other one has too: defaults, statuses and what others wrote
+/// is no difference.
+fn within(known: &Value, new: &Value) -> Value {
+    match (known, new) {
+        (Value::Object(known), Value::Object(new)) => {
+            let both = new
+                .iter()
+                .filter_map(|(key, new)| Some((key.clone(), within(known.get(key)?, new))));
+            Value::Object(both.collect())
+        }
+        (Value::Array(known), Value::Array(new)) => {
+            let one = |(at, known): (usize, &Value)| match new.get(at) {
+                Some(new) => within(known, new),
+                None => known.clone(),
+            };
+            Value::Array(known.iter().enumerate().map(one).collect())
+        }
+        (known, _) => known.clone(),
+    }
+}
+
+/// Keys in order, so that only what differs differs.
+fn yaml(value: &Value) -> Result<String, Failure> {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let map: BTreeMap<_, _> = map.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
+                Value::Object(map.into_iter().collect())
+            }
+            Value::Array(all) => Value::Array(all.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    serde_saphyr::to_string(&sorted(value)).map_err(|error| Failure::failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_cluster_adds_is_no_difference() {
+        let table = [
+            (json!({"a": 1, "b": 2}), json!({"a": 1}), json!({"a": 1})),
+            (json!({"a": 2}), json!({"a": 1}), json!({"a": 2})),
+            (json!({}), json!({"a": 1}), json!({})),
+            (
+                json!([{"a": 1, "b": 2}, 3]),
+                json!([{"a": 1}]),
+                json!([{"a": 1}, 3]),
+            ),
+        ];
+        for (known, new, expected) in table {
+            assert_eq!(within(&known, &new), expected, "{known} within {new}");
+        }
+    }
+}
