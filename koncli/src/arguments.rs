@@ -138,6 +138,9 @@ pub(crate) enum Command {
     Status {
         /// The run's name; without it, all runs
         run: Option<String>,
+        /// Keep showing it until it has ended
+        #[arg(short, long, requires = "run")]
+        watch: bool,
     },
     /// List runs
     Runs,

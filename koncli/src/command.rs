@@ -7,6 +7,7 @@ mod dev;
 mod diff;
 mod doctor;
 mod fmt;
+mod follow;
 mod gate;
 mod graph;
 mod hold;
@@ -94,8 +95,11 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             port,
             jobs,
         } => dev::dev(write_kubeconfig.as_deref(), port, jobs).await,
-        Command::Status { run: Some(run) } => status::status(&global, &run).await,
-        Command::Status { run: None } | Command::Runs => status::runs(&global).await,
+        Command::Status {
+            run: Some(run),
+            watch,
+        } => status::status(&global, &run, watch).await,
+        Command::Status { run: None, .. } | Command::Runs => status::runs(&global).await,
         Command::Why { run, stage } => why::why(&global, &run, &stage).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
         Command::Cancel { run, ending } => {

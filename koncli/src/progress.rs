@@ -27,10 +27,11 @@ struct Live {
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    /// Of a run that began at this time.
+    pub(crate) fn since(started: Instant) -> Self {
         let live = std::io::stderr().is_terminal().then(Live::new);
         Self {
-            started: Instant::now(),
+            started,
             told: Mutex::new(BTreeMap::new()),
             live,
         }
@@ -64,6 +65,11 @@ impl Progress {
                 state.word()
             ));
         }
+    }
+
+    /// Whether there is a live view.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.is_some()
     }
 
     /// The run changed.

@@ -1,13 +1,13 @@
 //! A run as people look at it: stages, their states, and what each waits for. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::condition::{AVAILABLE, Condition, OPEN, SUCCEEDED};
 use konductor_api::{
-    Barrier, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, Semaphore, annotation, job_ended,
-    job_phase, label, parse_holds,
+    Barrier, ConditionKind, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, Semaphore,
+    annotation, job_ended, job_phase, label, parse_holds,
 };
 use serde::Serialize;
 
@@ -123,7 +123,8 @@ pub(crate) struct Around {
     pub(crate) leases: BTreeMap<String, Lease>,
 }
 
-/// Looks at a run. Stages are in the order of `order`; those that it does not name follow.
+/// Looks at a run. Stages are in the order of `order`; those that it does not name follow, each after
+/// what it waits for.
 pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
     let mut stages: Vec<Stage> = order
         .iter()
@@ -145,6 +146,12 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
         }
     }
     stages.retain(|stage| !stage.items.is_empty());
+    let depths = depths(around);
+    stages.sort_by_cached_key(|stage| {
+        let known = order.iter().position(|name| *name == stage.name);
+        let depth = depths.get(&stage.name).copied();
+        (known.unwrap_or(order.len()), depth, stage.name.clone())
+    });
     let status = run.status.clone().unwrap_or_default();
     View {
         run: run.metadata.name.clone().unwrap_or_default(),
@@ -153,6 +160,56 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
         message: message(&status.conditions, SUCCEEDED).unwrap_or_default(),
         stages,
     }
+}
+
+/// How many stages go before each, on the longest way; finally stages come after all others.
+fn depths(around: &Around) -> BTreeMap<String, usize> {
+    let stage = |job: &Job| labelled(job, label::STAGE);
+    let stages: BTreeMap<&str, String> = around
+        .jobs
+        .iter()
+        .filter_map(|job| Some((job.metadata.name.as_deref()?, stage(job)?)))
+        .collect();
+    let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for job in &around.jobs {
+        let Some(stage) = stage(job) else { continue };
+        let gate = annotated(job, annotation::GATE).and_then(|gate| around.gates.get(gate));
+        let conditions = gate.into_iter().flat_map(|gate| &gate.spec.conditions);
+        let named = conditions.filter_map(|condition| {
+            let name = condition.name.as_deref()?;
+            match condition.kind {
+                ConditionKind::Job => stages.get(name).cloned(),
+                ConditionKind::Barrier => {
+                    let labels = around.barriers.get(name)?.metadata.labels.as_ref()?;
+                    labels.get(label::STAGE).cloned()
+                }
+                ConditionKind::Gate | ConditionKind::Run => None,
+            }
+        });
+        let named: Vec<String> = named.filter(|name| *name != stage).collect();
+        before.entry(stage).or_default().extend(named);
+    }
+    let mut depths: BTreeMap<String, usize> = BTreeMap::new();
+    // A longest way has no more steps than there are stages, whatever the objects claim.
+    for _ in 0..before.len() {
+        let mut settled = true;
+        for (stage, before) in &before {
+            let depth = before.iter().filter_map(|one| depths.get(one)).max();
+            let depth = depth.map_or(0, |depth| depth + 1);
+            settled &= depths.insert(stage.clone(), depth) == Some(depth);
+        }
+        if settled {
+            break;
+        }
+    }
+    for job in &around.jobs {
+        if labelled(job, label::ROLE).as_deref() == Some("finally")
+            && let Some(depth) = stage(job).and_then(|stage| depths.get_mut(&stage))
+        {
+            *depth = usize::MAX;
+        }
+    }
+    depths
 }
 
 /// Whether a Run has ended, and whether well.

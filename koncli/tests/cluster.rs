@@ -165,6 +165,54 @@ fn the_doctor_tells_what_is_there_and_what_is_missing() {
 }
 
 #[test]
+fn a_run_is_watched_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(
+        folder.path(),
+        &HELD.replace("  gate go {}\n", "").replace("first", "zero"),
+    );
+    dev.told(&["apply", &file]);
+    let watching = koncli()
+        .args(["status", "night", "--watch", "--kubeconfig"])
+        .arg(&dev.kubeconfig)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::fs::write(folder.path().join("released"), "").unwrap();
+    let watched = watching.wait_with_output().unwrap();
+    let lines = String::from_utf8(watched.stderr).unwrap();
+    let ended: std::collections::BTreeSet<&str> = lines
+        .lines()
+        .filter_map(|line| line.split_once("s  "))
+        .map(|(_, what)| what)
+        .filter(|what| what.ends_with("succeeded"))
+        .collect();
+    assert_eq!(
+        Vec::from_iter(ended),
+        ["✓ held succeeded", "✓ last succeeded", "✓ zero succeeded"],
+        "{lines}"
+    );
+    let table = String::from_utf8(watched.stdout).unwrap();
+    let head = "run/night of pipeline night: Succeeded (every stage succeeded or was skipped)\n\n";
+    assert!(table.starts_with(head), "{table}");
+    // Each stage is below what it waits for.
+    let names: Vec<&str> = table
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(names, ["STAGE", "zero", "held", "last"]);
+    assert_eq!(watched.status.code(), Some(0));
+    assert_eq!(
+        dev.told(&["status", "gone", "--watch"]),
+        "error: run/gone in namespace default does not exist\n  help: look at `koncli runs`\nexit \
+         code 4\n"
+    );
+}
+
+#[test]
 fn a_cancelled_run_has_ended_when_cancel_returns() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
@@ -15,12 +16,12 @@ use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 
-use super::status::around;
+use super::follow;
 use crate::arguments::Pipeline;
 use crate::exit::{FAILED, Failure};
 use crate::local::{self, Local, NAMESPACE, interrupted};
 use crate::progress::Progress;
-use crate::view::{State, run_ended, state, title, view};
+use crate::view::{Around, State, run_ended, state, title, view};
 use crate::{apply, load, output};
 
 /// How many lines of a failed stage's log are shown at the end.
@@ -40,7 +41,7 @@ pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> R
         elects: false,
     })
     .await?;
-    let progress = Arc::new(Progress::new());
+    let progress = Arc::new(Progress::since(Instant::now()));
     let following = Following { local, progress };
     let outcome = tokio::select! {
         outcome = following.follow(&manifests) => outcome,
@@ -81,50 +82,14 @@ impl Following {
         let order = stages(manifests);
         let name = manifests.run_name();
         let logs = self.follow_logs();
-        let watching = self.watch(name, &order);
+        let watching = follow::until_ended(&self.local.client, name, &order, &self.progress);
         apply::apply(&self.local.client, manifests, false, |_, _, _| {}).await?;
-        let run = tokio::select! {
-            run = watching => run?,
+        let (run, around) = tokio::select! {
+            ended = watching => ended?,
             never = logs => match never {},
             failure = self.local.operator_is_gone() => return Err(failure),
         };
-        self.progress.finish();
-        self.summary(&run).await
-    }
-
-    /// Watches the run and its Jobs until the run has ended.
-    async fn watch(&self, name: &str, order: &[String]) -> Result<Run, Failure> {
-        let kube = self.local.client.kube().clone();
-        let of_run = watcher::Config::default().labels(&format!("{}={name}", label::RUN));
-        let jobs: Api<Job> = Api::namespaced(kube.clone(), NAMESPACE);
-        let itself = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let runs: Api<Run> = Api::namespaced(kube, NAMESPACE);
-        let mut jobs = watcher::watcher(jobs, of_run).boxed();
-        let mut runs = watcher::watcher(runs, itself).boxed();
-        let mut last: Option<Run> = None;
-        loop {
-            tokio::select! {
-                biased;
-                event = jobs.next() => {
-                    if let Some(Ok(Event::Apply(job) | Event::InitApply(job))) = event {
-                        self.progress.job(&job);
-                    }
-                }
-                event = runs.next() => {
-                    if let Some(Ok(Event::Apply(run) | Event::InitApply(run))) = event {
-                        last = Some(run);
-                    }
-                }
-            }
-            if let Some(run) = &last {
-                let around = around(&self.local.client, name).await?;
-                self.progress.view(&view(run, &around, order));
-                if run_ended(run).is_some() {
-                    around.jobs.iter().for_each(|job| self.progress.job(job));
-                    return Ok(run.clone());
-                }
-            }
-        }
+        self.summary(&run, &around).await
     }
 
     /// Prints what containers print, each line under its stage's name. It never ends.
@@ -169,10 +134,9 @@ impl Following {
     }
 
     /// What became of the run: for a failure, which stages failed, and the ends of their logs.
-    async fn summary(&self, run: &Run) -> Result<(), Failure> {
+    async fn summary(&self, run: &Run, around: &Around) -> Result<(), Failure> {
         let name = run.name_any();
         let seconds = self.progress.elapsed();
-        let around = around(&self.local.client, &name).await?;
         if run_ended(run) == Some(true) {
             let skipped = run.status.as_ref().map_or(0, |status| status.skipped);
             let skipped = if skipped > 0 {
@@ -189,7 +153,7 @@ impl Following {
         for job in around.jobs.iter().filter(|job| state(job) == State::Failed) {
             self.tell_failure(job).await;
         }
-        let view = view(run, &around, &[]);
+        let view = view(run, around, &[]);
         for stage in &view.stages {
             for item in stage
                 .items

@@ -1,23 +1,33 @@
 //! `koncli status` and `koncli runs`
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Run, label};
 use kube::api::ListParams;
 use kube::{Resource, ResourceExt};
 
-use super::{api, get, list};
+use super::{api, follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
+use crate::progress::Progress;
 use crate::view::{Around, Stage, View, view};
 use crate::{cluster, output};
 
-/// Shows one run.
-pub(crate) async fn status(global: &Global, name: &str) -> Result<(), Failure> {
+/// Shows one run; with `watch` while it goes on, and then how it ended.
+pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let run: Run = get(&client, "run", name).await?;
-    let around = around(&client, name).await?;
+    let mut run: Run = get(&client, "run", name).await?;
+    let around = if watch {
+        let progress = Progress::since(begun(&run));
+        let ended = follow::until_ended(&client, name, &[], &progress).await?;
+        run = ended.0;
+        ended.1
+    } else {
+        around(&client, name).await?
+    };
     let view = view(&run, &around, &[]);
     let unwritable = |error: &dyn std::error::Error| Failure::failed(error.to_string());
     let text = match global.output.unwrap_or(Format::Table) {
@@ -30,6 +40,14 @@ pub(crate) async fn status(global: &Global, name: &str) -> Result<(), Failure> {
     };
     output::data(&text);
     Ok(())
+}
+
+/// When a run was created, on this machine's clock.
+fn begun(run: &Run) -> Instant {
+    let now = Instant::now();
+    let created = run.creation_timestamp().map(|time| time.0);
+    let age = created.and_then(|created| Timestamp::now().duration_since(created).try_into().ok());
+    age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
 }
 
 /// Everything around a run that says why something waits.
