@@ -173,20 +173,11 @@ fn depths(around: &Around) -> BTreeMap<String, usize> {
     let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for job in &around.jobs {
         let Some(stage) = stage(job) else { continue };
-        let gate = annotated(job, annotation::GATE).and_then(|gate| around.gates.get(gate));
-        let conditions = gate.into_iter().flat_map(|gate| &gate.spec.conditions);
-        let named = conditions.filter_map(|condition| {
-            let name = condition.name.as_deref()?;
-            match condition.kind {
-                ConditionKind::Job => stages.get(name).cloned(),
-                ConditionKind::Barrier => {
-                    let labels = around.barriers.get(name)?.metadata.labels.as_ref()?;
-                    labels.get(label::STAGE).cloned()
-                }
-                ConditionKind::Gate | ConditionKind::Run => None,
-            }
-        });
-        let named: Vec<String> = named.filter(|name| *name != stage).collect();
+        let mut named = BTreeSet::new();
+        if let Some(gate) = annotated(job, annotation::GATE) {
+            behind(gate, around, &stages, &mut BTreeSet::new(), &mut named);
+        }
+        named.remove(&stage);
         before.entry(stage).or_default().extend(named);
     }
     let mut depths: BTreeMap<String, usize> = BTreeMap::new();
@@ -210,6 +201,41 @@ fn depths(around: &Around) -> BTreeMap<String, usize> {
         }
     }
     depths
+}
+
+/// The stages that a Gate waits for, also behind an approval.
+fn behind<'a>(
+    gate: &'a str,
+    around: &'a Around,
+    stages: &BTreeMap<&str, String>,
+    seen: &mut BTreeSet<&'a str>,
+    named: &mut BTreeSet<String>,
+) {
+    if !seen.insert(gate) {
+        return;
+    }
+    let gate = around.gates.get(gate);
+    for condition in gate.into_iter().flat_map(|gate| &gate.spec.conditions) {
+        let Some(name) = condition.name.as_deref() else {
+            continue;
+        };
+        match condition.kind {
+            ConditionKind::Job => named.extend(stages.get(name).cloned()),
+            ConditionKind::Gate => behind(name, around, stages, seen, named),
+            ConditionKind::Barrier => {
+                let Some(barrier) = around.barriers.get(name) else {
+                    continue;
+                };
+                let of_stage = barrier.spec.jobs.as_ref();
+                let stage = of_stage.and_then(|jobs| jobs.match_labels.get(label::STAGE));
+                named.extend(stage.map(|stage| stage.0.clone()));
+                if let Some(gate) = &barrier.spec.gate {
+                    behind(gate, around, stages, seen, named);
+                }
+            }
+            ConditionKind::Run => {}
+        }
+    }
 }
 
 /// Whether a Run has ended, and whether well.
