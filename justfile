@@ -22,6 +22,10 @@ run:
 simulate:
     KONDUCTOR_FAULTS=all KONDUCTOR_PLANS=1000 cargo test --profile simulate --package konductor-tests --test simulation -- --nocapture
 
+# Break the product in small ways, one at a time: a test must notice each.
+mutants *names:
+    tests/mutants/run {{names}}
+
 # Fuzz a target (parse, format or compile) from the fixtures on; needs nightly and cargo-fuzz.
 fuzz target *options:
     mkdir -p fuzz/corpus/{{target}}

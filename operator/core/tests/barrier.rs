@@ -107,6 +107,20 @@ fn an_arrival_that_was_withdrawn_does_not_open_it() {
 }
 
 #[test]
+fn a_barrier_that_has_ended_is_left_alone() {
+    for ended in ["Open", "Skipped", "Unreached", "Failed"] {
+        let barrier = with(json!({"expected": 1}), json!({"phase": ended}));
+        for world in [
+            World::of([]),
+            World::of([arrival("a", "Succeeded")]),
+            World::of([arrival("a", "Failed")]),
+        ] {
+            assert_eq!(decide(&barrier, &world).0, Decision::default(), "{ended}");
+        }
+    }
+}
+
+#[test]
 fn approvals_count_only_what_is_verified() {
     let mut verified = arrival("a", "Succeeded");
     verified["spec"]["verified"] = true.into();

@@ -67,6 +67,21 @@ fn a_job_is_not_started_by_a_gate_that_only_the_cache_shows_open() {
 }
 
 #[test]
+fn a_job_is_not_started_by_a_hold_that_only_the_cache_shows() {
+    let work = job(
+        "work",
+        json!({"konductor.io/hold": "lease/schema"}),
+        json!({}),
+    );
+    for by_now in [None, Some("other")] {
+        let mut world = World::of([]);
+        world.cached.add(lease(Some("work")));
+        world.live.add(lease(by_now));
+        assert_eq!(decide(&work, &world).0, [], "held by {by_now:?}");
+    }
+}
+
+#[test]
 fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
     let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "lease/schema"});
     let mut work = job("work", annotations, json!({}));

@@ -239,6 +239,27 @@ fn an_expired_claim_is_told_before_the_ledger_forgets_it() {
     }
 }
 
+/// What a holder writes as `renewTime` says only that it has renewed.
+#[test]
+fn a_holder_whose_clock_is_wrong_keeps_what_it_renews() {
+    for (renewed, age, expected) in [
+        ("2026-03-01T11:50:00.000000Z", 5, vec![]),
+        ("2026-03-01T12:10:00.000000Z", 31, vec!["Claim/a Expired"]),
+    ] {
+        let spec = json!({"ttl": "30s", "renewTime": renewed});
+        let granted = claim(
+            "a",
+            1,
+            json!({"spec": spec, "status": {"phase": "Granted"}}),
+        );
+        let mut world = World::of([granted]);
+        let seen = now() - SignedDuration::from_secs(age);
+        world.facts.renewals_seen.insert("uid-a".into(), seen);
+        let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
+        assert_eq!(told(&decision.before), expected, "renewed at {renewed}");
+    }
+}
+
 #[test]
 fn a_claim_ends_with_its_pod() {
     let with_pod = claim(

@@ -156,17 +156,12 @@ impl Renewal {
             tokio::time::sleep(pause).await;
             let sent = clock::now();
             let left = (self.ttl * 4 / 5).saturating_sub(sent.saturating_sub(self.confirmed));
-            match tokio::time::timeout(left, self.renew()).await {
-                Ok(Ok(true)) => self.confirmed = sent,
-                Ok(Ok(false)) => return "the operator took it back".to_owned(),
-                Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                    return "its claim was deleted".to_owned();
-                }
+            let answer = tokio::time::timeout(left, self.renew()).await;
+            match confirmed(&self.claimed.name, sent, answer) {
+                Ok(Some(confirmed)) => self.confirmed = confirmed,
                 // Tried again until the time is up.
-                Ok(Err(error)) => {
-                    tracing::debug!(claim = self.claimed.name, %error, "a renewal failed");
-                }
-                Err(_) => {}
+                Ok(None) => {}
+                Err(why) => return why.to_owned(),
             }
         }
     }
@@ -183,5 +178,53 @@ impl Renewal {
             .await?;
         let status = claim.status.unwrap_or_default();
         Ok(status.phase == ClaimPhase::Granted && status.token == self.claimed.token)
+    }
+}
+
+/// From when on a renewal counts that was sent then: the operator may have seen it as early as that,
+/// however late the answer comes. `None` where it does not count; the error is why the grant is lost.
+fn confirmed<E>(
+    claim: &str,
+    sent: Duration,
+    answer: Result<Result<bool, kube::Error>, E>,
+) -> Result<Option<Duration>, &'static str> {
+    match answer {
+        Ok(Ok(true)) => Ok(Some(sent)),
+        Ok(Ok(false)) => Err("the operator took it back"),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+            Err("its claim was deleted")
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(claim, %error, "a renewal failed");
+            Ok(None)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer to each of these came a second after the renewal was sent.
+    #[test]
+    fn a_renewal_counts_from_its_sending() {
+        let sent = clock::now().saturating_sub(Duration::from_secs(1));
+        let after = |answer: Result<bool, kube::Error>| confirmed::<()>("c", sent, Ok(answer));
+        let refused = |code| {
+            let status = kube::core::Status::failure("no", "No").with_code(code);
+            Err(kube::Error::Api(Box::new(status)))
+        };
+        let table = [
+            (after(Ok(true)), Ok(Some(sent))),
+            (after(Ok(false)), Err("the operator took it back")),
+            (after(refused(404)), Err("its claim was deleted")),
+            (after(refused(409)), Err("its claim was deleted")),
+            (after(refused(503)), Ok(None)),
+            (confirmed("c", sent, Err(())), Ok(None)),
+        ];
+        for (index, (found, expected)) in table.into_iter().enumerate() {
+            assert_eq!(found, expected, "case {index}");
+        }
     }
 }
