@@ -35,8 +35,12 @@ impl Memory {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When this Claim's present renewal was first seen; `None` where it holds nothing.
-    pub(crate) fn renewal_seen(&self, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
+    /// This Claim's present renewal, and when it was first seen; `None` where it holds nothing.
+    pub(crate) fn renewal_seen(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Option<(Option<MicroTime>, Timestamp)> {
         let uid = claim.metadata.uid.clone()?;
         let granted = claim
             .status
@@ -54,7 +58,7 @@ impl Memory {
         if known.0 != renewal {
             *known = (renewal, now);
         }
-        Some(known.1)
+        Some(known.clone())
     }
 
     pub(crate) fn refused(&self, uid: &str) -> Option<(Timestamp, String)> {

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Barrier, Gate, Lease, LedgerKind, Run, Semaphore};
 use konductor_core::{
     Decided, Decision, Facts, Freshness, ObjectName, barrier, gate, job, ledger, run,
@@ -276,13 +277,13 @@ fn undone<S: Debug>(context: &Context, uid: &str, decision: &Decision<S>) -> boo
     status.is_some_and(|status| context.memory.wrote_last(uid, status))
 }
 
-/// When the present renewal of each Claim on this ledger was first seen.
+/// The present renewal of each Claim on this ledger, and when it was first seen.
 fn renewals(
     context: &Context,
     kind: LedgerKind,
     name: &ObjectName,
     now: Timestamp,
-) -> BTreeMap<String, Timestamp> {
+) -> BTreeMap<String, (Option<MicroTime>, Timestamp)> {
     let key = Key::Named(kind.into(), name.clone());
     let claims = context.cache.index().referring(&key, Watched::Claim);
     claims

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use konductor_api::{
     Arrival, Barrier, Claim, ConditionKind, Gate, Lease, LedgerKind, Run, Semaphore, annotation,
 };
@@ -132,8 +132,9 @@ pub enum Objects {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     seen: BTreeMap<Fact, (Freshness, Objects)>,
-    /// When the operator first saw each granted Claim's present renewal, by uid, on its own clock.
-    pub renewals_seen: BTreeMap<String, Timestamp>,
+    /// The renewal of each granted Claim that the operator has seen last, by uid, and when it first
+    /// saw it, on its own clock.
+    pub renewals_seen: BTreeMap<String, (Option<MicroTime>, Timestamp)>,
     /// Since when the API server refuses to start the Job that is decided about, and its words.
     pub start_refused: Option<(Timestamp, String)>,
 }

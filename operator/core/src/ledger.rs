@@ -318,7 +318,9 @@ fn expire(
             step.before
                 .push(tell(claim, ClaimPhase::Expired, None, &message, now));
         } else if phase(claim) == ClaimPhase::Granted
-            && let Some(seen) = facts.renewals_seen.get(uid(&claim.metadata))
+            && let Some((renewal, seen)) = facts.renewals_seen.get(uid(&claim.metadata))
+            // A live read may show a renewal that the cache, and so the clock, has not seen yet.
+            && *renewal == claim.spec.renew_time
         {
             let ttl = ttl(ledger, claim);
             let Ok(due) = seen.checked_add(ttl) else {

@@ -6,6 +6,7 @@ mod world;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Lease, LeaseStatus, Semaphore, SemaphoreStatus};
 use konductor_core::{Decision, Fact, ledger};
 use serde_json::{Value, json};
@@ -227,7 +228,10 @@ fn an_expired_claim_is_told_before_the_ledger_forgets_it() {
     ] {
         let mut world = World::of([granted.clone(), claim("b", 2, json!({}))]);
         let seen = now() - SignedDuration::from_secs(age);
-        world.facts.renewals_seen.insert("uid-a".into(), seen);
+        world
+            .facts
+            .renewals_seen
+            .insert("uid-a".into(), (None, seen));
         let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
         assert_eq!(told(&decision.before), expected, "{age} s");
         assert_eq!(
@@ -254,10 +258,38 @@ fn a_holder_whose_clock_is_wrong_keeps_what_it_renews() {
         );
         let mut world = World::of([granted]);
         let seen = now() - SignedDuration::from_secs(age);
-        world.facts.renewals_seen.insert("uid-a".into(), seen);
+        let renewal = MicroTime(renewed.parse().unwrap());
+        world
+            .facts
+            .renewals_seen
+            .insert("uid-a".into(), (Some(renewal), seen));
         let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
         assert_eq!(told(&decision.before), expected, "renewed at {renewed}");
     }
+}
+
+/// A live read can be ahead of the cache, from which renewals are timed.
+#[test]
+fn a_renewal_that_the_cache_has_not_seen_is_not_expired() {
+    let renewed = claim(
+        "a",
+        1,
+        json!({
+            "spec": {"ttl": "30s", "renewTime": "2026-03-01T12:00:00.000000Z"},
+            "status": {"phase": "Granted"},
+        }),
+    );
+    let mut world = World::of([renewed]);
+    let seen = now() - SignedDuration::from_secs(30);
+    world
+        .facts
+        .renewals_seen
+        .insert("uid-a".into(), (None, seen));
+    let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
+    assert_eq!(
+        (told(&decision.before), holders(&decision)),
+        (vec![], vec!["a".into()])
+    );
 }
 
 #[test]
