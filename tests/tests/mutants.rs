@@ -11,7 +11,10 @@ fn every_mutant_still_applies_and_says_what_catches_it() {
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(root.join("tests/mutants")).expect("mutants") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_none_or(|extension| extension != "patch") {
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "patch")
+        {
             continue;
         }
         checked += 1;
