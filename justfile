@@ -22,6 +22,10 @@ run:
 simulate:
     KONDUCTOR_FAULTS=all KONDUCTOR_PLANS=1000 cargo test --profile simulate --package konductor-tests --test simulation -- --nocapture
 
+# Every interleaving of two operators, three claimants and two permits.
+model:
+    KONDUCTOR_MODEL=large cargo test --profile simulate --package konductor-tests --test model
+
 # Break the product in small ways, one at a time: a test must notice each.
 mutants *names:
     tests/mutants/run {{names}}

@@ -1,12 +1,8 @@
 //! Clusters: the embedded one, a real control plane that is started here, or one that is there.
 
-use std::fs::File;
-use std::io::Read;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,11 +12,14 @@ use konductor_local::{ApiServer, Controllers, ServerOptions};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
+use crate::control_plane::{ControlPlane, binaries};
+
 /// How long a component may take to answer.
-const START_WITHIN: Duration = Duration::from_secs(90);
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(90);
 
 /// A cluster with the CRDs of konductor and a Job controller, without nodes.
 pub struct Cluster {
@@ -164,17 +163,51 @@ impl Cluster {
         konductor::Client::new(self.client.clone(), namespace)
     }
 
+    fn control_plane(&self) -> Option<MutexGuard<'_, ControlPlane>> {
+        match &self.made_of {
+            MadeOf::Real(plane) => Some(plane.lock().expect("nobody panicked")),
+            MadeOf::Embedded { .. } | MadeOf::External => None,
+        }
+    }
+
     /// Kills the API server and starts it again; the embedded one can't be.
     pub async fn restart_api_server(&self) {
-        let MadeOf::Real(plane) = &self.made_of else {
-            return;
-        };
-        {
-            let mut plane = plane.lock().expect("nobody panicked");
-            plane.api_server.kill();
-            plane.api_server.start();
+        if let Some(mut plane) = self.control_plane() {
+            plane.restart_api_server();
         }
         ready(&self.client).await;
+    }
+
+    /// Kills etcd and starts it again with what it had stored; the embedded server has none.
+    pub async fn restart_etcd(&self) {
+        if let Some(mut plane) = self.control_plane() {
+            plane.restart_etcd();
+        }
+        ready(&self.client).await;
+    }
+
+    /// Every version of every object of a kind of ours that was ever stored in a namespace, oldest
+    /// first, as etcd has them: no watch can have missed one. Only where the control plane was
+    /// started here.
+    pub async fn stored<K>(&self, namespace: &str) -> Vec<K>
+    where
+        K: Resource<DynamicType = ()> + DeserializeOwned,
+    {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let begun = namespaces.get(namespace).await.expect("a namespace");
+        let since = begun.resource_version().expect("a version");
+        let etcd = self.control_plane().map(|plane| plane.etcd());
+        let etcd = etcd.expect("a control plane of our own");
+        let prefix = format!(
+            "/registry/{}/{}/{namespace}/",
+            K::group(&()),
+            K::plural(&())
+        );
+        let stored = etcd
+            .history(&prefix, since.parse().expect("a revision"))
+            .await;
+        let stored = stored.into_iter().map(serde_json::from_value);
+        stored.collect::<Result<_, _>>().expect("of this kind")
     }
 }
 
@@ -187,7 +220,7 @@ pub(crate) async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config).expect("a client")
 }
 
-fn write_kubeconfig(path: &Path, server: &str, token: Option<&str>) {
+pub(crate) fn write_kubeconfig(path: &Path, server: &str, token: Option<&str>) {
     let kubeconfig = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -219,7 +252,7 @@ pub async fn install_crds(client: &Client) {
     }
 }
 
-async fn ready(client: &Client) {
+pub(crate) async fn ready(client: &Client) {
     let begun = Instant::now();
     loop {
         let request = http::Request::get("/readyz")
@@ -230,172 +263,5 @@ async fn ready(client: &Client) {
             other => assert!(begun.elapsed() < START_WITHIN, "not ready: {other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// etcd, kube-apiserver and kube-controller-manager as processes of this one.
-struct ControlPlane {
-    // Stopped in this order: nobody is left to complain about who is gone.
-    _controller_manager: Component,
-    api_server: Component,
-    _etcd: Component,
-}
-
-impl ControlPlane {
-    async fn start(folder: &Path) -> Self {
-        let binaries = binaries();
-        let [etcd_port, peer_port, port] = free_ports();
-        let etcd_url = format!("http://127.0.0.1:{etcd_port}");
-        let peer_url = format!("http://127.0.0.1:{peer_port}");
-        let etcd = Component::new(
-            &binaries,
-            folder,
-            "etcd",
-            vec![
-                format!("--data-dir={}", folder.join("etcd").display()),
-                format!("--listen-client-urls={etcd_url}"),
-                format!("--advertise-client-urls={etcd_url}"),
-                format!("--listen-peer-urls={peer_url}"),
-                format!("--initial-advertise-peer-urls={peer_url}"),
-                format!("--initial-cluster=default={peer_url}"),
-                "--unsafe-no-fsync".into(),
-            ],
-        );
-        let key = folder.join("service-account.key");
-        let made = Command::new(binaries.join("service-account-key"))
-            .output()
-            .expect("a key");
-        std::fs::write(&key, made.stdout).expect("a file");
-        let tokens = folder.join("tokens.csv");
-        std::fs::write(&tokens, "admin-token,admin,admin,system:masters\n").expect("a file");
-        let api_server = Component::new(
-            &binaries,
-            folder,
-            "kube-apiserver",
-            vec![
-                format!("--etcd-servers={etcd_url}"),
-                "--bind-address=127.0.0.1".into(),
-                format!("--secure-port={port}"),
-                format!("--cert-dir={}", folder.join("certificates").display()),
-                "--service-account-issuer=https://kubernetes.default.svc".into(),
-                format!("--service-account-key-file={}", key.display()),
-                format!("--service-account-signing-key-file={}", key.display()),
-                format!("--token-auth-file={}", tokens.display()),
-                "--authorization-mode=RBAC".into(),
-                "--service-cluster-ip-range=10.0.0.0/24".into(),
-                "--allow-privileged=true".into(),
-                // Without nodes, no pod needs a token.
-                "--disable-admission-plugins=ServiceAccount".into(),
-            ],
-        );
-        let kubeconfig = folder.join("kubeconfig");
-        write_kubeconfig(
-            &kubeconfig,
-            &format!("https://127.0.0.1:{port}"),
-            Some("admin-token"),
-        );
-        ready(&client(&kubeconfig).await).await;
-        let controllers = "clusterrole-aggregation-controller,job-controller,cronjob-controller,\
-            garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,\
-            ttl-after-finished-controller";
-        let controller_manager = Component::new(
-            &binaries,
-            folder,
-            "kube-controller-manager",
-            vec![
-                format!("--kubeconfig={}", kubeconfig.display()),
-                format!("--service-account-private-key-file={}", key.display()),
-                format!("--controllers={controllers}"),
-                "--leader-elect=false".into(),
-                "--kube-api-qps=500".into(),
-                "--kube-api-burst=1000".into(),
-                "--secure-port=0".into(),
-            ],
-        );
-        Self {
-            _controller_manager: controller_manager,
-            api_server,
-            _etcd: etcd,
-        }
-    }
-}
-
-/// Builds the components, or finds them built.
-fn binaries() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/build");
-    let built = Command::new(&script).stderr(Stdio::inherit()).output();
-    let built = built.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
-    assert!(built.status.success(), "{} failed", script.display());
-    PathBuf::from(String::from_utf8(built.stdout).expect("a path").trim())
-}
-
-fn free_ports<const N: usize>() -> [u16; N] {
-    // All are bound before any is given back, so they differ.
-    let bound = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port"));
-    bound.map(|listener| listener.local_addr().expect("an address").port())
-}
-
-/// One process. It ends when this one does, however that ends: its standard input is a pipe from
-/// here.
-struct Component {
-    program: PathBuf,
-    arguments: Vec<String>,
-    log: PathBuf,
-    child: Option<Child>,
-}
-
-impl Component {
-    fn new(binaries: &Path, folder: &Path, name: &str, arguments: Vec<String>) -> Self {
-        let log = folder.join(format!("{name}.log"));
-        let mut one = Self {
-            program: binaries.join(name),
-            arguments,
-            log,
-            child: None,
-        };
-        one.start();
-        one
-    }
-
-    fn start(&mut self) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .expect("a log");
-        let child = Command::new(&self.program)
-            .args(&self.arguments)
-            .env("KONDUCTOR_EXIT_WITH_PARENT", "1")
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("a log"))
-            .stderr(log)
-            .spawn();
-        let shown = self.program.display();
-        self.child = Some(child.unwrap_or_else(|error| panic!("{shown}: {error}")));
-    }
-
-    /// As `kill -9`.
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that fails tells why on stderr")]
-impl Drop for Component {
-    fn drop(&mut self) {
-        self.kill();
-        if std::thread::panicking() {
-            let mut text = String::new();
-            let read = File::open(&self.log).and_then(|mut log| log.read_to_string(&mut text));
-            if read.is_ok() {
-                let lines: Vec<&str> = text.lines().rev().take(20).collect();
-                for line in lines.iter().rev() {
-                    eprintln!("{}: {line}", self.program.display());
-                }
-            }
-        }
     }
 }

@@ -2,8 +2,10 @@
 //! scenarios that run on every cluster alike.
 
 pub mod cluster;
+mod control_plane;
 pub mod fault;
 pub mod kubelet;
+pub mod model;
 pub mod operator;
 pub mod scenario;
 pub mod simulation;

@@ -14,7 +14,7 @@ mod stories;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -78,8 +78,9 @@ impl World {
         });
         let client = Client::new(api.router(), NAMESPACE);
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-        for crd in konductor_api::crds() {
-            let created = crds.create(&PostParams::default(), &crd).await;
+        static CRDS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(konductor_api::crds);
+        for crd in &*CRDS {
+            let created = crds.create(&PostParams::default(), crd).await;
             created.expect("a CRD");
         }
         Self { api, client, begun }

@@ -1,0 +1,246 @@
+//! etcd, kube-apiserver and kube-controller-manager as processes of this one, on loopback.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt, stream};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use crate::cluster::{client, ready, write_kubeconfig};
+
+/// etcd, kube-apiserver and kube-controller-manager as processes of this one.
+pub(crate) struct ControlPlane {
+    // Stopped in this order: nobody is left to complain about who is gone.
+    _controller_manager: Component,
+    api_server: Component,
+    etcd: Component,
+    etcd_url: String,
+}
+
+impl ControlPlane {
+    /// Starts all three; the API server answers, and `kubeconfig` in the folder has every right.
+    pub(crate) async fn start(folder: &Path) -> Self {
+        let binaries = binaries();
+        let [etcd_port, peer_port, port] = free_ports();
+        let etcd_url = format!("http://127.0.0.1:{etcd_port}");
+        let peer_url = format!("http://127.0.0.1:{peer_port}");
+        let etcd = Component::new(
+            &binaries,
+            folder,
+            "etcd",
+            vec![
+                format!("--data-dir={}", folder.join("etcd").display()),
+                format!("--listen-client-urls={etcd_url}"),
+                format!("--advertise-client-urls={etcd_url}"),
+                format!("--listen-peer-urls={peer_url}"),
+                format!("--initial-advertise-peer-urls={peer_url}"),
+                format!("--initial-cluster=default={peer_url}"),
+                "--unsafe-no-fsync".into(),
+            ],
+        );
+        let key = folder.join("service-account.key");
+        let made = Command::new(binaries.join("service-account-key"))
+            .output()
+            .expect("a key");
+        std::fs::write(&key, made.stdout).expect("a file");
+        let tokens = folder.join("tokens.csv");
+        std::fs::write(&tokens, "admin-token,admin,admin,system:masters\n").expect("a file");
+        let api_server = Component::new(
+            &binaries,
+            folder,
+            "kube-apiserver",
+            vec![
+                format!("--etcd-servers={etcd_url}"),
+                "--bind-address=127.0.0.1".into(),
+                format!("--secure-port={port}"),
+                format!("--cert-dir={}", folder.join("certificates").display()),
+                "--service-account-issuer=https://kubernetes.default.svc".into(),
+                format!("--service-account-key-file={}", key.display()),
+                format!("--service-account-signing-key-file={}", key.display()),
+                format!("--token-auth-file={}", tokens.display()),
+                "--authorization-mode=RBAC".into(),
+                "--service-cluster-ip-range=10.0.0.0/24".into(),
+                "--allow-privileged=true".into(),
+                // Without nodes, no pod needs a token.
+                "--disable-admission-plugins=ServiceAccount".into(),
+            ],
+        );
+        let kubeconfig = folder.join("kubeconfig");
+        write_kubeconfig(
+            &kubeconfig,
+            &format!("https://127.0.0.1:{port}"),
+            Some("admin-token"),
+        );
+        ready(&client(&kubeconfig).await).await;
+        let controllers = "clusterrole-aggregation-controller,job-controller,cronjob-controller,\
+            garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,\
+            ttl-after-finished-controller";
+        let controller_manager = Component::new(
+            &binaries,
+            folder,
+            "kube-controller-manager",
+            vec![
+                format!("--kubeconfig={}", kubeconfig.display()),
+                format!("--service-account-private-key-file={}", key.display()),
+                format!("--controllers={controllers}"),
+                "--leader-elect=false".into(),
+                "--kube-api-qps=500".into(),
+                "--kube-api-burst=1000".into(),
+                "--secure-port=0".into(),
+            ],
+        );
+        Self {
+            _controller_manager: controller_manager,
+            api_server,
+            etcd,
+            etcd_url,
+        }
+    }
+
+    pub(crate) fn restart_api_server(&mut self) {
+        self.api_server.kill();
+        self.api_server.start();
+    }
+
+    pub(crate) fn restart_etcd(&mut self) {
+        self.etcd.kill();
+        self.etcd.start();
+    }
+
+    /// What the API server stores in.
+    pub(crate) fn etcd(&self) -> Etcd {
+        let url = self.etcd_url.parse().expect("an address");
+        Etcd(Client::try_from(Config::new(url)).expect("a client"))
+    }
+}
+
+/// etcd itself, by its JSON gateway.
+pub(crate) struct Etcd(Client);
+
+impl Etcd {
+    /// Every value that was stored below a prefix since a revision, oldest first: the snapshot of
+    /// each revision is asked for what it changed.
+    pub(crate) async fn history(&self, prefix: &str, since: u64) -> Vec<Value> {
+        let now = self.range(prefix, json!({"count_only": true})).await;
+        let now: u64 = number(&now["header"]["revision"]);
+        let revisions = stream::iter(since..=now).map(|revision| {
+            let changed = json!({
+                "revision": revision, "min_mod_revision": revision, "max_mod_revision": revision,
+            });
+            self.range(prefix, changed)
+        });
+        let answers: Vec<Value> = revisions.buffered(16).collect().await;
+        let changes = answers.iter().flat_map(|answer| answer["kvs"].as_array());
+        changes.flatten().map(stored).collect()
+    }
+
+    async fn range(&self, prefix: &str, options: Value) -> Value {
+        let mut end = prefix.as_bytes().to_vec();
+        *end.last_mut().expect("a prefix") += 1;
+        let mut body = options;
+        body["key"] = STANDARD.encode(prefix).into();
+        body["range_end"] = STANDARD.encode(end).into();
+        let request = http::Request::post("/v3/kv/range").body(body.to_string().into_bytes());
+        let answer = self.0.request(request.expect("a request")).await;
+        answer.expect("an answer of etcd")
+    }
+}
+
+/// Numbers of 64 bits are texts there.
+fn number(value: &Value) -> u64 {
+    let text = value.as_str().expect("a number");
+    text.parse().expect("a number")
+}
+
+/// Custom resources are stored as JSON.
+fn stored(change: &Value) -> Value {
+    let value = change["value"].as_str().expect("a value");
+    let value = STANDARD.decode(value).expect("base64");
+    serde_json::from_slice(&value).expect("JSON")
+}
+
+/// Builds the components, or finds them built; their folder.
+pub(crate) fn binaries() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/build");
+    let built = Command::new(&script).stderr(Stdio::inherit()).output();
+    let built = built.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+    assert!(built.status.success(), "{} failed", script.display());
+    PathBuf::from(String::from_utf8(built.stdout).expect("a path").trim())
+}
+
+fn free_ports<const N: usize>() -> [u16; N] {
+    // All are bound before any is given back, so they differ.
+    let bound = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port"));
+    bound.map(|listener| listener.local_addr().expect("an address").port())
+}
+
+/// One process. It ends when this one does, however that ends: its standard input is a pipe from
+/// here.
+struct Component {
+    program: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Component {
+    fn new(binaries: &Path, folder: &Path, name: &str, arguments: Vec<String>) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let mut one = Self {
+            program: binaries.join(name),
+            arguments,
+            log,
+            child: None,
+        };
+        one.start();
+        one
+    }
+
+    fn start(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .expect("a log");
+        let child = Command::new(&self.program)
+            .args(&self.arguments)
+            .env("KONDUCTOR_EXIT_WITH_PARENT", "1")
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn();
+        let shown = self.program.display();
+        self.child = Some(child.unwrap_or_else(|error| panic!("{shown}: {error}")));
+    }
+
+    /// As `kill -9`.
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a test that fails tells why on stderr")]
+impl Drop for Component {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let mut text = String::new();
+            let read = File::open(&self.log).and_then(|mut log| log.read_to_string(&mut text));
+            if read.is_ok() {
+                let lines: Vec<&str> = text.lines().rev().take(20).collect();
+                for line in lines.iter().rev() {
+                    eprintln!("{}: {line}", self.program.display());
+                }
+            }
+        }
+    }
+}
