@@ -71,7 +71,7 @@ impl Cluster {
         let address = listener.local_addr().expect("an address");
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = folder.path().join("kubeconfig");
-        write_kubeconfig(&kubeconfig, &format!("http://{address}"), None);
+        write_kubeconfig(&kubeconfig, &format!("http://{address}"), None, None);
         let client = Client::new(api.router(), "default");
         let job_controller = JobController::start(&api, BackOff::default());
         let controllers = Controllers::start(&api);
@@ -220,13 +220,18 @@ pub(crate) async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config).expect("a client")
 }
 
-pub(crate) fn write_kubeconfig(path: &Path, server: &str, token: Option<&str>) {
+pub(crate) fn write_kubeconfig(
+    path: &Path,
+    server: &str,
+    authority: Option<&Path>,
+    token: Option<&str>,
+) {
     let kubeconfig = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{
             "name": "test",
-            "cluster": {"server": server, "insecure-skip-tls-verify": token.is_some()},
+            "cluster": {"server": server, "certificate-authority": authority},
         }],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         "users": [{"name": "test", "user": {"token": token}}],

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,7 @@ use futures::{StreamExt, stream};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use crate::cluster::{client, ready, write_kubeconfig};
+use crate::cluster::{START_WITHIN, client, ready, write_kubeconfig};
 
 /// etcd, kube-apiserver and kube-controller-manager as processes of this one.
 pub(crate) struct ControlPlane {
@@ -72,9 +73,13 @@ impl ControlPlane {
             ],
         );
         let kubeconfig = folder.join("kubeconfig");
+        // The API server signs its certificate itself, before it listens.
+        let authority = folder.join("certificates/apiserver.crt");
+        appears(&authority).await;
         write_kubeconfig(
             &kubeconfig,
             &format!("https://127.0.0.1:{port}"),
+            Some(&authority),
             Some("admin-token"),
         );
         ready(&client(&kubeconfig).await).await;
@@ -163,6 +168,18 @@ fn stored(change: &Value) -> Value {
     let value = change["value"].as_str().expect("a value");
     let value = STANDARD.decode(value).expect("base64");
     serde_json::from_slice(&value).expect("JSON")
+}
+
+async fn appears(file: &Path) {
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(
+            begun.elapsed() < START_WITHIN,
+            "{} is not there",
+            file.display()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Builds the components, or finds them built; their folder.

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use konductor_operator::{Error, Options};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -134,6 +135,22 @@ impl OperatorProcess {
     /// As `kill -9`.
     pub fn kill(self) {
         drop(self);
+    }
+
+    /// As `kill -STOP`: it goes on when what is returned is dropped.
+    pub fn stop(&self) -> Stopped {
+        let id = Pid::from_child(&self.0);
+        kill_process(id, Signal::STOP).expect("it is there");
+        Stopped(id)
+    }
+}
+
+/// A process that stands still.
+pub struct Stopped(Pid);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod chart;
 pub mod coordination;
+pub mod outage;
 pub mod pipeline;
 pub mod rules;
 
@@ -19,12 +20,12 @@ pub struct Scenario {
 }
 
 macro_rules! scenarios {
-    ($($module:ident::$name:ident,)*) => {
-        /// Every scenario.
-        pub fn all() -> Vec<Scenario> {
+    ($(#[$doc:meta])* $all:ident: $($module:ident::$name:ident,)*) => {
+        $(#[$doc])*
+        pub fn $all() -> Vec<Scenario> {
             vec![$(Scenario {
                 name: stringify!($name),
-                real_only: stringify!($module) == "chart",
+                real_only: matches!(stringify!($module), "chart" | "outage"),
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
         }
@@ -32,6 +33,8 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    /// Those that disturb nobody: each in a namespace of one cluster that they share.
+    all:
     pipeline::a_pipeline_runs_to_its_end_and_hands_on_values,
     pipeline::a_failed_stage_fails_the_run_and_what_depends_on_it_is_unreached,
     pipeline::a_cancelled_run_stops_its_jobs_and_still_runs_finally,
@@ -53,6 +56,16 @@ scenarios! {
     chart::the_api_server_refuses_what_the_charts_policies_forbid,
     chart::each_role_allows_what_it_is_for_and_nothing_else,
     chart::the_operator_needs_no_right_that_the_chart_does_not_give,
+}
+
+scenarios! {
+    /// Those that take something away from everybody, or must not be disturbed: one after another.
+    outages:
+    outage::the_api_server_is_killed_and_everything_goes_on,
+    outage::etcd_is_killed_and_everything_goes_on,
+    outage::one_of_two_operators_is_stopped_and_everything_goes_on,
+    outage::the_only_operator_is_stopped_and_nobody_loses_what_it_renewed,
+    outage::two_thousand_primitives_are_left_alone,
 }
 
 /// A client that panics where a test would.

@@ -78,7 +78,7 @@ fn stage(pod: &Pod) -> String {
         .unwrap_or_else(|| labels["batch.kubernetes.io/job-name"].clone())
 }
 
-async fn until_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
+pub(crate) async fn until_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
     until(&cluster.client, namespace, run, |run: &Run| {
         run.status
             .as_ref()
@@ -98,7 +98,7 @@ async fn phases(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Option<J
         .collect()
 }
 
-const SALES: &str = r#"
+pub(crate) const SALES: &str = r#"
 pipeline sales {
   semaphore source { permits = 2 }
   lease ledger { ttl = 30s }
