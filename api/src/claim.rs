@@ -22,12 +22,12 @@ use crate::{Duration, LedgerKind};
     status = "ClaimStatus",
     derive = "PartialEq",
     doc = "Asks for permits of a Semaphore, or for a Lease.",
-    selectable = ".spec.on.name",
-    selectable = ".spec.on.kind",
+    selectable = ".spec.target.name",
+    selectable = ".spec.target.kind",
     selectable = ".spec.holder",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Kind", type_ = "string", json_path = ".spec.on.kind"),
-    printcolumn(name = "On", type_ = "string", json_path = ".spec.on.name"),
+    printcolumn(name = "Kind", type_ = "string", json_path = ".spec.target.kind"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.name"),
     printcolumn(name = "Holder", type_ = "string", json_path = ".spec.holder"),
     printcolumn(name = "Permits", type_ = "integer", json_path = ".spec.permits", priority = 1),
     printcolumn(name = "Token", type_ = "integer", json_path = ".status.token", priority = 1),
@@ -47,19 +47,20 @@ use crate::{Duration, LedgerKind};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
-        "self.on == oldSelf.on && self.holder == oldSelf.holder && \
+        "self.target == oldSelf.target && self.holder == oldSelf.holder && \
          self.permits == oldSelf.permits && self.priority == oldSelf.priority && \
          self.wait == oldSelf.wait && has(self.ttl) == has(oldSelf.ttl) && \
          (!has(self.ttl) || self.ttl == oldSelf.ttl) && has(self.pod) == has(oldSelf.pod) && \
          (!has(self.pod) || self.pod == oldSelf.pod)"
     )
     .message("a Claim is immutable but for renewTime: create another"),
-    validation = Rule::new("self.on.kind != 'Lease' || self.permits == 1")
+    validation = Rule::new("self.target.kind != 'Lease' || self.permits == 1")
         .message("a Lease is held with one permit"),
 )]
 pub struct ClaimSpec {
+    // Not `on`: kubectl reads that as the YAML word for true.
     /// What is asked for.
-    pub on: ClaimTarget,
+    pub target: ClaimTarget,
     /// Who asks. Any process of the same holder may release.
     #[schemars(length(min = 1, max = 253))]
     pub holder: String,

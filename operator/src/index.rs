@@ -237,8 +237,12 @@ impl Refers for Claim {
             .pod
             .iter()
             .map(|pod| named(Watched::Pod, ns, &pod.name));
-        pod.chain([named(self.spec.on.kind.into(), ns, &self.spec.on.name)])
-            .collect()
+        pod.chain([named(
+            self.spec.target.kind.into(),
+            ns,
+            &self.spec.target.name,
+        )])
+        .collect()
     }
 }
 

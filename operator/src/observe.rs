@@ -177,7 +177,7 @@ async fn read(client: &Client, fact: Fact) -> Result<(Fact, Objects), kube::Erro
             Objects::Barriers(reader.list(namespace, ListParams::default()).await?)
         }
         Fact::ClaimsOn { kind, name } => {
-            let fields = format!("spec.on.kind={kind:?},spec.on.name={}", name.name);
+            let fields = format!("spec.target.kind={kind:?},spec.target.name={}", name.name);
             let params = ListParams::default().fields(&fields);
             Objects::Claims(reader.list(&name.namespace, params).await?)
         }

@@ -455,7 +455,7 @@ fn waiting(cache: &Cache) -> BTreeMap<Ledger, i64> {
         let phase = claim.status.as_ref().map(|status| status.phase);
         if matches!(phase, None | Some(ClaimPhase::Queued)) {
             let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
-            count(claim.spec.on.kind, namespace, &claim.spec.on.name);
+            count(claim.spec.target.kind, namespace, &claim.spec.target.name);
         }
     }
     for job in cache.jobs.state() {

@@ -108,7 +108,7 @@ func (c *Client) acquire(
 	claim := v1.Claim{
 		ObjectMeta: metav1.ObjectMeta{Name: prefix(on.name) + "-" + random()},
 		Spec: v1.ClaimSpec{
-			On:      v1.ClaimTarget{Kind: kind, Name: on.name},
+			Target:  v1.ClaimTarget{Kind: kind, Name: on.name},
 			Holder:  made.holder,
 			Permits: made.permits, Priority: made.priority,
 			TTL: v1.NewDuration(made.ttl), Wait: &made.wait, Pod: made.pod,

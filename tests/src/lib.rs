@@ -9,4 +9,5 @@ pub mod model;
 pub mod operator;
 pub mod scenario;
 pub mod simulation;
+pub mod transcript;
 pub mod watching;

@@ -552,7 +552,7 @@ fn claim(index: usize, stored: StoredClaim) -> Claim {
         "apiVersion": "konductor.io/v1",
         "kind": "Claim",
         "metadata": metadata(&index.to_string(), &format!("uid-{index}"), stored.version),
-        "spec": {"on": {"kind": "Semaphore", "name": "permits"}, "holder": "h", "ttl": "30s",
+        "spec": {"target": {"kind": "Semaphore", "name": "permits"}, "holder": "h", "ttl": "30s",
             "renewTime": renewal(stored)},
         "status": {"phase": format!("{:?}", stored.phase)},
     }))

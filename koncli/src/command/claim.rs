@@ -72,7 +72,7 @@ pub(crate) async fn renew(
 ) -> Result<(), Failure> {
     let holder = cluster::holder(holder.holder.as_deref());
     let explain = |error| Failure::from(object(client, kind.word(), name).explain(error));
-    let fields = format!("spec.on.kind={kind:?},spec.on.name={name},spec.holder={holder}");
+    let fields = format!("spec.target.kind={kind:?},spec.target.name={name},spec.holder={holder}");
     let claims = api::<Claim>(client);
     let found = claims
         .list(&ListParams::default().fields(&fields))

@@ -23,7 +23,7 @@ use crate::decision::Kind;
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::job;
 use crate::limits::{SEMAPHORE_TTL, TTL_MIN};
-use crate::{Decided, Decision, Fact, Needs, Write};
+use crate::{Decided, Decision, Event, EventType, Fact, Needs, Write};
 
 /// Decides about a Semaphore.
 ///
@@ -163,16 +163,29 @@ struct Step {
     after: Vec<Write>,
     holders: Vec<Holder>,
     token: Option<i64>,
+    events: Vec<Event>,
     wake: Option<Timestamp>,
 }
 
 impl Step {
+    /// Takes from a Claim what it holds or asks for, and tells both it and people.
+    fn expire(&mut self, claim: &Claim, message: &str, now: Timestamp) {
+        self.before
+            .push(tell(claim, ClaimPhase::Expired, None, message, now));
+        let name = claim.metadata.name.as_deref().unwrap_or_default();
+        self.events.push(Event {
+            type_: EventType::Warning,
+            reason: reason::EXPIRED,
+            note: format!("claim/{name} of {}: {message}", claim.spec.holder),
+        });
+    }
+
     fn decision<S>(self, status: Option<S>) -> Decision<S> {
         Decision {
             before: self.before,
             status,
             after: self.after,
-            events: Vec::new(),
+            events: self.events,
             wake: self.wake,
         }
     }
@@ -315,8 +328,7 @@ fn expire(
                 .map(|pod| pod.name.as_str())
                 .unwrap_or_default();
             let message = format!("pod/{pod} has ended");
-            step.before
-                .push(tell(claim, ClaimPhase::Expired, None, &message, now));
+            step.expire(claim, &message, now);
         } else if phase(claim) == ClaimPhase::Granted
             && let Some((renewal, seen)) = facts.renewals_seen.get(uid(&claim.metadata))
             // A live read may show a renewal that the cache, and so the clock, has not seen yet.
@@ -331,8 +343,7 @@ fn expire(
                     "not renewed within {}",
                     Duration::from_millis(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
                 );
-                step.before
-                    .push(tell(claim, ClaimPhase::Expired, None, &message, now));
+                step.expire(claim, &message, now);
             } else {
                 step.wake = Some(step.wake.map_or(due, |wake| wake.min(due)));
             }

@@ -23,15 +23,25 @@ fn gate(phase: &str) -> Value {
     )
 }
 
+fn holders(holder: Option<&str>) -> Vec<Value> {
+    let held = holder.iter().map(|name| {
+        json!({"kind": "Job", "name": name, "uid": format!("uid-{name}"), "holder": name,
+            "permits": 1})
+    });
+    held.collect()
+}
+
+fn semaphore(holder: Option<&str>) -> Value {
+    let status = json!({"holders": holders(holder)});
+    object(
+        "Semaphore",
+        "batch",
+        json!({"spec": {"permits": 1}, "status": status}),
+    )
+}
+
 fn lease(holder: Option<&str>) -> Value {
-    let holders: Vec<Value> = holder
-        .iter()
-        .map(|name| {
-            json!({"kind": "Job", "name": name, "uid": format!("uid-{name}"), "holder": name,
-                "permits": 1})
-        })
-        .collect();
-    let status = json!({"holders": holders, "token": 12});
+    let status = json!({"holders": holders(holder), "token": 12});
     object(
         "Lease",
         "schema",
@@ -68,16 +78,21 @@ fn a_job_is_not_started_by_a_gate_that_only_the_cache_shows_open() {
 
 #[test]
 fn a_job_is_not_started_by_a_hold_that_only_the_cache_shows() {
-    let work = job(
-        "work",
-        json!({"konductor.io/hold": "lease/schema"}),
-        json!({}),
-    );
     for by_now in [None, Some("other")] {
-        let mut world = World::of([]);
-        world.cached.add(lease(Some("work")));
-        world.live.add(lease(by_now));
-        assert_eq!(decide(&work, &world).0, [], "held by {by_now:?}");
+        for (hold, cached, live) in [
+            ("lease/schema", lease(Some("work")), lease(by_now)),
+            (
+                "semaphore/batch",
+                semaphore(Some("work")),
+                semaphore(by_now),
+            ),
+        ] {
+            let work = job("work", json!({"konductor.io/hold": hold}), json!({}));
+            let mut world = World::of([]);
+            world.cached.add(cached);
+            world.live.add(live);
+            assert_eq!(decide(&work, &world).0, [], "{hold} held by {by_now:?}");
+        }
     }
 }
 

@@ -31,7 +31,7 @@ fn claim(name: &str, second: u32, rest: Value) -> Value {
         name,
         json!({
             "metadata": {"creationTimestamp": format!("2026-03-01T11:00:{second:02}Z")},
-            "spec": {"on": {"kind": "Semaphore", "name": "batch"}, "holder": name},
+            "spec": {"target": {"kind": "Semaphore", "name": "batch"}, "holder": name},
         }),
     );
     for (key, value) in rest.as_object().unwrap() {
@@ -357,7 +357,7 @@ fn lease_claim(name: &str, status: Value) -> Value {
         "Claim",
         name,
         json!({
-            "spec": {"on": {"kind": "Lease", "name": "schema"}, "holder": name},
+            "spec": {"target": {"kind": "Lease", "name": "schema"}, "holder": name},
             "status": status,
         }),
     )

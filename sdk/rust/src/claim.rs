@@ -136,7 +136,7 @@ impl Request {
     pub async fn release(self) -> Result<usize, Error> {
         let api = self.client.api::<Claim>();
         let fields = format!(
-            "spec.on.kind={:?},spec.on.name={},spec.holder={}",
+            "spec.target.kind={:?},spec.target.name={},spec.holder={}",
             self.target.kind, self.target.name, self.holder
         );
         let object = self.object();
@@ -200,7 +200,7 @@ impl Request {
         let prefix: String = self.target.name.chars().take(200).collect();
         let name = format!("{prefix}-{}", &id[..12]);
         let spec = ClaimSpec {
-            on: self.target.clone(),
+            target: self.target.clone(),
             holder: self.holder.clone(),
             permits: self.permits,
             priority: self.priority,

@@ -3,6 +3,7 @@
 
 pub mod chart;
 pub mod coordination;
+pub mod kubectl;
 pub mod outage;
 pub mod pipeline;
 pub mod rules;
@@ -25,7 +26,7 @@ macro_rules! scenarios {
         pub fn $all() -> Vec<Scenario> {
             vec![$(Scenario {
                 name: stringify!($name),
-                real_only: matches!(stringify!($module), "chart" | "outage"),
+                real_only: matches!(stringify!($module), "chart" | "kubectl" | "outage"),
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
         }
@@ -51,6 +52,7 @@ scenarios! {
     rules::the_api_server_refuses_a_ledger_beyond_its_permits,
     rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,
     rules::the_api_server_refuses_specs_that_make_no_sense,
+    kubectl::kubectl_prints_what_its_page_shows,
     chart::the_chart_lints_and_every_set_of_values_is_accepted,
     chart::the_chart_comes_and_goes_and_leaves_what_people_made,
     chart::the_api_server_refuses_what_the_charts_policies_forbid,

@@ -352,7 +352,7 @@ pub async fn two_thousand_primitives_are_left_alone(cluster: &Cluster) {
             .await;
             for (on, name) in [("Semaphore", "s"), ("Lease", "l")] {
                 let on = json!({"kind": on, "name": format!("{name}{index}")});
-                let claim = json!({"on": on, "holder": "somebody", "ttl": "1h"});
+                let claim = json!({"target": on, "holder": "somebody", "ttl": "1h"});
                 make(
                     cluster,
                     namespace,

@@ -183,7 +183,7 @@ pub async fn the_api_server_refuses_to_reopen_and_to_lower_tokens(cluster: &Clus
     );
 
     let claim = json!({"metadata": {"name": "c"},
-        "spec": {"on": {"kind": "Lease", "name": "l"}, "holder": "h"}});
+        "spec": {"target": {"kind": "Lease", "name": "l"}, "holder": "h"}});
     let created = create::<Claim>(cluster, ns, claim).await.expect("created");
     assert_eq!(
         format!("{:?}", created.status.expect("a default").phase),

@@ -137,7 +137,7 @@ async fn lease(world: &World, name: &str, ttl: &str) {
 }
 
 async fn claim(world: &World, name: &str, kind: &str, on: &str, permits: u32) {
-    let spec = json!({"on": {"kind": kind, "name": on}, "holder": name, "permits": permits});
+    let spec = json!({"target": {"kind": kind, "name": on}, "holder": name, "permits": permits});
     create::<Claim>(world, json!({"metadata": {"name": name}, "spec": spec})).await;
 }
 

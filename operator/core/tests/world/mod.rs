@@ -102,7 +102,7 @@ impl Side {
             Fact::BarriersIn(_) => Objects::Barriers(self.barriers.clone()),
             Fact::ClaimsOn { kind, name } => {
                 let asks = |claim: &&Arc<Claim>| {
-                    claim.spec.on.kind == *kind && claim.spec.on.name == name.name
+                    claim.spec.target.kind == *kind && claim.spec.target.name == name.name
                 };
                 Objects::Claims(self.claims.iter().filter(asks).cloned().collect())
             }

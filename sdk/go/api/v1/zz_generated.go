@@ -697,8 +697,6 @@ func (in *BarrierStatus) DeepCopy() *BarrierStatus {
 type ClaimSpec struct {
 	// Who asks. Any process of the same holder may release.
 	Holder string `json:"holder"`
-	// What is asked for.
-	On ClaimTarget `json:"on"`
 	// How many permits.
 	Permits int32 `json:"permits,omitempty"`
 	// The pod that asks: when it has ended or is gone, so has the Claim.
@@ -707,6 +705,8 @@ type ClaimSpec struct {
 	Priority int32 `json:"priority,omitempty"`
 	// Moved by the holder to renew. The operator counts the TTL from when it saw the change.
 	RenewTime *metav1.Time `json:"renewTime,omitempty"`
+	// What is asked for.
+	Target ClaimTarget `json:"target"`
 	// How long the grant lasts without renewal. Absent: the Lease's own, or for a Semaphore one
 	// hour.
 	TTL Duration `json:"ttl,omitempty"`
@@ -717,9 +717,9 @@ type ClaimSpec struct {
 // DeepCopyInto copies in to out, which shares nothing with it afterwards.
 func (in *ClaimSpec) DeepCopyInto(out *ClaimSpec) {
 	*out = *in
-	in.On.DeepCopyInto(&out.On)
 	out.Pod = in.Pod.DeepCopy()
 	out.RenewTime = in.RenewTime.DeepCopy()
+	in.Target.DeepCopyInto(&out.Target)
 	if in.Wait != nil {
 		out.Wait = new(*in.Wait)
 	}
@@ -731,29 +731,6 @@ func (in *ClaimSpec) DeepCopy() *ClaimSpec {
 		return nil
 	}
 	out := new(ClaimSpec)
-	in.DeepCopyInto(out)
-	return out
-}
-
-// ClaimTarget: What is asked for.
-type ClaimTarget struct {
-	// Semaphore or Lease.
-	Kind LedgerKind `json:"kind"`
-	// Its name.
-	Name string `json:"name"`
-}
-
-// DeepCopyInto copies in to out, which shares nothing with it afterwards.
-func (in *ClaimTarget) DeepCopyInto(out *ClaimTarget) {
-	*out = *in
-}
-
-// DeepCopy returns a copy that shares nothing with in.
-func (in *ClaimTarget) DeepCopy() *ClaimTarget {
-	if in == nil {
-		return nil
-	}
-	out := new(ClaimTarget)
 	in.DeepCopyInto(out)
 	return out
 }
@@ -777,6 +754,29 @@ func (in *PodReference) DeepCopy() *PodReference {
 		return nil
 	}
 	out := new(PodReference)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// ClaimTarget: What is asked for.
+type ClaimTarget struct {
+	// Semaphore or Lease.
+	Kind LedgerKind `json:"kind"`
+	// Its name.
+	Name string `json:"name"`
+}
+
+// DeepCopyInto copies in to out, which shares nothing with it afterwards.
+func (in *ClaimTarget) DeepCopyInto(out *ClaimTarget) {
+	*out = *in
+}
+
+// DeepCopy returns a copy that shares nothing with in.
+func (in *ClaimTarget) DeepCopy() *ClaimTarget {
+	if in == nil {
+		return nil
+	}
+	out := new(ClaimTarget)
 	in.DeepCopyInto(out)
 	return out
 }
