@@ -181,13 +181,10 @@ impl Definition {
     /// An object of this kind that can't be read.
     pub(crate) fn bad_object(&self, why: &str) -> Status {
         let kind = &self.kind;
-        Status::bad_request(match self.nature {
-            Nature::Builtin(_) => format!(
-                "{0} in version \"{1}\" cannot be handled as a {0}: {why}",
-                kind.kind, kind.version
-            ),
-            Nature::Custom(_) => why.to_owned(),
-        })
+        Status::bad_request(format!(
+            "{0} in version \"{1}\" cannot be handled as a {0}: {why}",
+            kind.kind, kind.version
+        ))
     }
 
     /// Sets what only the server decides about a new object.

@@ -33,8 +33,7 @@ pub struct Cluster {
 
 enum MadeOf {
     Embedded {
-        _job_controller: JobController,
-        _controllers: Controllers,
+        _controllers: Option<(JobController, Controllers)>,
         _server: tokio::task::JoinHandle<()>,
     },
     Real(Box<Mutex<ControlPlane>>),
@@ -65,6 +64,19 @@ impl Cluster {
     /// The embedded API server with its own Job controller, also over HTTP on loopback.
     pub async fn embedded() -> Self {
         let api = ApiServer::new(ServerOptions::default());
+        let controllers = (
+            JobController::start(&api, BackOff::default()),
+            Controllers::start(&api),
+        );
+        Self::serve(api, Some(controllers)).await
+    }
+
+    /// Only the embedded API server: nobody but its clients changes anything.
+    pub async fn embedded_without_controllers() -> Self {
+        Self::serve(ApiServer::new(ServerOptions::default()), None).await
+    }
+
+    async fn serve(api: ApiServer, controllers: Option<(JobController, Controllers)>) -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
             .await
             .expect("a port");
@@ -73,14 +85,11 @@ impl Cluster {
         let kubeconfig = folder.path().join("kubeconfig");
         write_kubeconfig(&kubeconfig, &format!("http://{address}"), None, None);
         let client = Client::new(api.router(), "default");
-        let job_controller = JobController::start(&api, BackOff::default());
-        let controllers = Controllers::start(&api);
         let server = tokio::spawn(async move {
             let _ = api.serve(listener, std::future::pending()).await;
         });
         install_crds(&client).await;
         let made_of = MadeOf::Embedded {
-            _job_controller: job_controller,
             _controllers: controllers,
             _server: server,
         };
@@ -176,6 +185,13 @@ impl Cluster {
             plane.restart_api_server();
         }
         ready(&self.client).await;
+    }
+
+    /// Ends the controllers: from then on nobody but clients changes anything.
+    pub fn stop_controllers(&self) {
+        if let Some(mut plane) = self.control_plane() {
+            plane.stop_controllers();
+        }
     }
 
     /// Kills etcd and starts it again with what it had stored; the embedded server has none.

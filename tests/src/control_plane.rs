@@ -18,7 +18,7 @@ use crate::cluster::{START_WITHIN, client, ready, write_kubeconfig};
 /// etcd, kube-apiserver and kube-controller-manager as processes of this one.
 pub(crate) struct ControlPlane {
     // Stopped in this order: nobody is left to complain about who is gone.
-    _controller_manager: Component,
+    controller_manager: Component,
     api_server: Component,
     etcd: Component,
     etcd_url: String,
@@ -101,7 +101,7 @@ impl ControlPlane {
             ],
         );
         Self {
-            _controller_manager: controller_manager,
+            controller_manager,
             api_server,
             etcd,
             etcd_url,
@@ -111,6 +111,10 @@ impl ControlPlane {
     pub(crate) fn restart_api_server(&mut self) {
         self.api_server.kill();
         self.api_server.start();
+    }
+
+    pub(crate) fn stop_controllers(&mut self) {
+        self.controller_manager.kill();
     }
 
     pub(crate) fn restart_etcd(&mut self) {

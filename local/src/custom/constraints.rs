@@ -189,7 +189,9 @@ impl Constraints {
     fn check_text(&self, text: &str, report: &Report<'_>, causes: &mut Vec<Cause>) {
         let length = text.chars().count();
         if let Some(max) = self.length_max.filter(|max| length > *max) {
+            // Who comes with so long a text is told nothing else about it.
             causes.push(report.place.too_long(max));
+            return;
         }
         if let Some(min) = self.length_min.filter(|min| length < *min) {
             let why = report.say(&format!("should be at least {min} chars long"));
@@ -216,7 +218,7 @@ impl Constraints {
             let order = compare(number, &bound.limit);
             if order.is_gt() || (bound.exclusive && order.is_eq()) {
                 let or_equal = if bound.exclusive { "" } else { "or equal to " };
-                let why = format!("should be less than {or_equal}{}", bound.limit);
+                let why = format!("should be less than {or_equal}{}", whole(&bound.limit));
                 causes.push(report.place.invalid(value(), report.say(&why)));
             }
         }
@@ -224,7 +226,7 @@ impl Constraints {
             let order = compare(number, &bound.limit);
             if order.is_lt() || (bound.exclusive && order.is_eq()) {
                 let or_equal = if bound.exclusive { "" } else { "or equal to " };
-                let why = format!("should be greater than {or_equal}{}", bound.limit);
+                let why = format!("should be greater than {or_equal}{}", whole(&bound.limit));
                 causes.push(report.place.invalid(value(), report.say(&why)));
             }
         }
@@ -273,7 +275,7 @@ impl Constraints {
         };
         if let Some(min) = self.fields_min.filter(|min| fields.len() < *min) {
             let why = report.say(&format!("should have at least {min} properties"));
-            causes.push(report.place.invalid(value.clone(), why));
+            causes.push(report.place.invalid(fields.len(), why));
         }
         if let Some(max) = self.fields_max.filter(|max| fields.len() > *max) {
             causes.push(report.place.too_many(fields.len(), max));
@@ -363,5 +365,13 @@ fn compare(left: &Number, right: &Number) -> std::cmp::Ordering {
             let number = |number: &Number| number.as_f64().unwrap_or_default();
             number(left).total_cmp(&number(right))
         }
+    }
+}
+
+/// A limit as people write it: `1`, where the schema was kept with `1.0`.
+fn whole(limit: &Number) -> Number {
+    match limit.as_f64() {
+        Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => Number::from(float as i64),
+        _ => limit.clone(),
     }
 }

@@ -134,6 +134,12 @@ pub(super) fn list(
             // Typed lists don't repeat the kind in each item.
             let typed = matches!(definition.nature, Nature::Builtin(_));
             let kind = (definition.list_kind.as_str(), api_version.as_str());
+            // And untyped ones tell that nothing is left.
+            let last = (!typed && meta.next.is_none()).then(|| ListMeta {
+                next: Some(String::new()),
+                ..*meta
+            });
+            let meta = last.as_ref().unwrap_or(meta);
             write_list(&mut body, kind, meta, items, |body, item| {
                 write_version(body, definition, item, !typed);
             });

@@ -331,7 +331,7 @@ pub async fn two_thousand_primitives_are_left_alone(cluster: &Cluster) {
             let barrier = json!({"expected": 2, "timeout": "2h"});
             make(cluster, namespace, "Barrier", &format!("b{index}"), barrier).await;
             let open = json!({"type": "Barrier", "name": format!("b{index}"), "state": "Open"});
-            let gate = json!({"conditions": [open], "within": "2h"});
+            let gate = json!({"conditions": [open], "timeout": "2h"});
             make(cluster, namespace, "Gate", &format!("g{index}"), gate).await;
             let semaphore = json!({"permits": 1});
             make(

@@ -1,0 +1,56 @@
+//! Fixed words for what differs each time.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::Value;
+
+/// An answer without versions, times, identifiers, and who manages which field.
+pub(crate) fn normal(value: Value, namespace: &str) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(key, _)| {
+                // Who wrote which field depends on the order of clocks; a hash is of the stored form.
+                key != "managedFields" && key != "storageVersionHash"
+            });
+            let mut fields: Vec<(String, Value)> = fields
+                .map(|(key, value)| {
+                    let value = match (key.as_str(), value) {
+                        ("resourceVersion", Value::String(text)) if !text.is_empty() => {
+                            "VERSION".into()
+                        }
+                        ("continue", Value::String(text)) if !text.is_empty() => "CONTINUE".into(),
+                        (_, value) => normal(value, namespace),
+                    };
+                    (key, value)
+                })
+                .collect();
+            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Value::Object(fields.into_iter().collect())
+        }
+        Value::Array(values) => values
+            .into_iter()
+            .map(|value| normal(value, namespace))
+            .collect(),
+        Value::String(text) => fixed(&text, namespace).into(),
+        other => other,
+    }
+}
+
+fn fixed(text: &str, namespace: &str) -> String {
+    static FIXED: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
+        [
+            (r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+            (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),
+            (r"generated-[a-z0-9]{5}\b", "generated-NAME"),
+            (r"in record \(\d+\)", "in record (VERSION)"),
+            (r"^\d+s$", "AGE"),
+            (r"^\d+\.\d+\.\d+\.\d+:\d+$", "ADDRESS"),
+        ]
+        .map(|(pattern, fixed)| (Regex::new(pattern).expect("a pattern"), fixed))
+    });
+    let text = text.replace(namespace, "NAMESPACE");
+    FIXED.iter().fold(text, |text, (pattern, fixed)| {
+        pattern.replace_all(&text, *fixed).into_owned()
+    })
+}
