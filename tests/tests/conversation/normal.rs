@@ -20,6 +20,15 @@ pub(crate) fn normal(value: Value, namespace: &str) -> Value {
                             "VERSION".into()
                         }
                         ("continue", Value::String(text)) if !text.is_empty() => "CONTINUE".into(),
+                        // Discovery lists definitions in the order in which they were established.
+                        ("resources", Value::Array(resources)) => {
+                            let mut resources: Vec<Value> = resources
+                                .into_iter()
+                                .map(|one| normal(one, namespace))
+                                .collect();
+                            resources.sort_by_key(|one| one["name"].to_string());
+                            resources.into()
+                        }
                         (_, value) => normal(value, namespace),
                     };
                     (key, value)
@@ -38,11 +47,13 @@ pub(crate) fn normal(value: Value, namespace: &str) -> Value {
 }
 
 fn fixed(text: &str, namespace: &str) -> String {
-    static FIXED: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
+    static FIXED: LazyLock<[(Regex, &str); 7]> = LazyLock::new(|| {
         [
             (r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
             (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),
             (r"generated-[a-z0-9]{5}\b", "generated-NAME"),
+            // In a message that quotes a whole object.
+            (r#"(resourceVersion\\*":\\*")\d+"#, "${1}VERSION"),
             (r"in record \(\d+\)", "in record (VERSION)"),
             (r"^\d+s$", "AGE"),
             (r"^\d+\.\d+\.\d+\.\d+:\d+$", "ADDRESS"),
