@@ -35,7 +35,9 @@ pub(crate) fn normal(value: Value, namespace: &str) -> Value {
                 })
                 .collect();
             fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Value::Object(fields.into_iter().collect())
+            let mut object = Value::Object(fields.into_iter().collect());
+            several_causes(&mut object);
+            object
         }
         Value::Array(values) => values
             .into_iter()
@@ -43,6 +45,21 @@ pub(crate) fn normal(value: Value, namespace: &str) -> Value {
             .collect(),
         Value::String(text) => fixed(&text, namespace).into(),
         other => other,
+    }
+}
+
+/// Several causes come in any order, and so they stand in the message.
+fn several_causes(status: &mut Value) {
+    let Some(Value::Array(causes)) = status.pointer_mut("/details/causes") else {
+        return;
+    };
+    if causes.len() > 1 {
+        causes.sort_by_key(Value::to_string);
+        if let Value::String(message) = &mut status["message"]
+            && let Some(end) = message.find(" is invalid: [")
+        {
+            message.truncate(end + " is invalid:".len());
+        }
     }
 }
 
