@@ -290,7 +290,7 @@ pub async fn etcd_is_killed_and_everything_goes_on(cluster: &Cluster) {
 pub async fn one_of_two_operators_is_stopped_and_everything_goes_on(cluster: &Cluster) {
     let namespace = cluster.namespace("one-stops").await;
     let [one, _other] = two_operators(cluster, &namespace);
-    let load = Load::begin(cluster, &namespace, "5s").await;
+    let load = Load::begin(cluster, &namespace, "10s").await;
     let stopped = one.stop();
     let goes_on = tokio::spawn(async move {
         tokio::time::sleep(STOPPED).await;
@@ -312,7 +312,7 @@ pub async fn one_of_two_operators_is_stopped_and_everything_goes_on(cluster: &Cl
 pub async fn the_only_operator_is_stopped_and_nobody_loses_what_it_renewed(cluster: &Cluster) {
     let namespace = cluster.namespace("only-stops").await;
     let operator = OperatorProcess::start(cluster, &namespace);
-    let load = Load::begin(cluster, &namespace, "5s").await;
+    let load = Load::begin(cluster, &namespace, "10s").await;
     let stopped = operator.stop();
     tokio::time::sleep(STOPPED).await;
     drop(stopped);
