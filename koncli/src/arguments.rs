@@ -133,6 +133,9 @@ pub(crate) enum Command {
         /// How many pods run at once; by default as many as there are CPUs, at least 4
         #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         jobs: Option<u32>,
+        /// Start no operator: another is, such as by `koncli operator`
+        #[arg(long)]
+        no_operator: bool,
     },
     /// Show a run: its stages, their states, and what each waits for
     Status {

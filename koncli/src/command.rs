@@ -34,6 +34,7 @@ use serde::de::DeserializeOwned;
 
 use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
 use crate::exit::{Failure, INTERRUPTED};
+use crate::local::WithOperator;
 use crate::{apply, cluster, load, output};
 
 /// Executes a command. Ctrl-C drops what it was waiting for, which gives back what it asked for.
@@ -94,7 +95,14 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             write_kubeconfig,
             port,
             jobs,
-        } => dev::dev(write_kubeconfig.as_deref(), port, jobs).await,
+            no_operator,
+        } => {
+            let operator = match no_operator {
+                true => WithOperator::None,
+                false => WithOperator::Elected,
+            };
+            dev::dev(write_kubeconfig.as_deref(), port, jobs, operator).await
+        }
         Command::Status {
             run: Some(run),
             watch,

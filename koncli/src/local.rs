@@ -39,8 +39,19 @@ pub(crate) struct Options<'a> {
     pub(crate) pods: Option<u32>,
     /// Where it listens on loopback; 0 takes a free port.
     pub(crate) port: u16,
-    /// Whether the operator takes its Lease, by which others see that one is there.
-    pub(crate) elects: bool,
+    /// Who moves things forward.
+    pub(crate) operator: WithOperator,
+}
+
+/// Which operator a local cluster has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WithOperator {
+    /// None: somebody starts one of their own.
+    None,
+    /// One that nobody else needs to see.
+    Alone,
+    /// One that takes its Lease, by which others see that it is there.
+    Elected,
 }
 
 /// A cluster in this process.
@@ -99,13 +110,17 @@ impl Local {
         let watching = kube.clone();
         let election = || LeaderElection::new("kube-system", "local");
         let operator_options = konductor_operator::Options {
-            leader_election: options.elects.then(election),
+            leader_election: (options.operator == WithOperator::Elected).then(election),
             ..konductor_operator::Options::default()
         };
         let operator = tokio::spawn(async move {
             let stop = async {
                 let _ = stopped.await;
             };
+            if options.operator == WithOperator::None {
+                stop.await;
+                return;
+            }
             let ended = konductor_operator::run(watching, operator_options, stop).await;
             let why = ended
                 .err()

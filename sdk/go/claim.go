@@ -30,8 +30,8 @@ const (
 // AcquireSemaphore waits for permits of a Semaphore, and renews them until they are released or
 // lost. Release them when the work is done.
 //
-// It returns [ErrNotFound], [ErrDenied] with WithWait(false), [ErrTimeout], and what the API server
-// refuses. After an error, also that of a cancelled context, nothing is left in the queue.
+// It returns [ErrNotFound], [ErrDenied] with WithWait(false), [ErrTimeout], with the reason
+// [ReasonNoAnswer] where no operator has looked at that, and what the API server refuses. After an error, also that of a cancelled context, nothing is left in the queue.
 func (c *Client) AcquireSemaphore(
 	ctx context.Context, name string, options ...AcquireOption,
 ) (*Permit, error) {
@@ -101,7 +101,8 @@ func (c *Client) acquire(
 		return nil, on.fail(ErrRefused, "Invalid",
 			"a TTL of %s can't be kept; use at least %s", made.ttl, ttlMin)
 	}
-	if err := c.ceiling(ctx, on, kind, &made.ttl); err != nil {
+	answered, err := c.ledger(ctx, on, kind, &made.ttl)
+	if err != nil {
 		return nil, err
 	}
 	made.ttl = made.ttl.Truncate(time.Millisecond)
@@ -130,30 +131,40 @@ func (c *Client) acquire(
 	}
 	if ctx.Err() == nil && within.Err() != nil && errors.Is(err, ErrTimeout) {
 		err = on.late(timeout).because(within.Err())
-		if !made.wait {
-			err = on.fail(ErrTimeout, ReasonNoAnswer,
-				"no answer within %s; check that the konductor operator runs", timeout,
-			).because(within.Err())
+		if !made.wait || (!answered && c.unanswered(ctx, on, kind)) {
+			err = on.unanswered(err)
 		}
 	}
 	return nil, err
 }
 
-// ceiling reads what is asked for, which must exist, and lowers a TTL to the Lease's own.
-func (c *Client) ceiling(
+// ledger reads what is asked for, which must exist, and lowers a TTL to the Lease's own. It returns
+// whether an operator has ever looked at it; a Claim in the queue does not tell.
+func (c *Client) ledger(
 	ctx context.Context, on target, kind v1.LedgerKind, ttl *time.Duration,
-) error {
+) (bool, error) {
 	if kind == v1.LedgerKindSemaphore {
-		return c.find(ctx, on, &v1.Semaphore{})
+		var semaphore v1.Semaphore
+		err := c.find(ctx, on, &semaphore)
+		return semaphore.Status.Phase != "", err
 	}
 	var lease v1.Lease
 	if err := c.find(ctx, on, &lease); err != nil {
-		return err
+		return false, err
 	}
 	if own, err := lease.Spec.TTL.Parse(); err == nil {
 		*ttl = max(min(*ttl, own), ttlMin)
 	}
-	return nil
+	return lease.Status.Phase != "", nil
+}
+
+// unanswered tells after a timeout whether it is known that no operator has looked at a ledger.
+func (c *Client) unanswered(ctx context.Context, on target, kind v1.LedgerKind) bool {
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	var ttl time.Duration
+	answered, err := c.ledger(ctx, on, kind, &ttl)
+	return err == nil && !answered
 }
 
 // claim creates a Claim, waits until it is granted, and begins to renew it. After an error there is

@@ -27,10 +27,11 @@ const within = 20 * time.Second
 
 // A scenario of ../contract; its README.md tells what each field means.
 type scenario struct {
-	Name  string           `json:"name"`
-	Setup []map[string]any `json:"setup"`
-	Steps []step           `json:"steps"`
-	Left  map[string]int   `json:"left"`
+	Name     string           `json:"name"`
+	Operator string           `json:"operator"`
+	Setup    []map[string]any `json:"setup"`
+	Steps    []step           `json:"steps"`
+	Left     map[string]int   `json:"left"`
 }
 
 type step struct {
@@ -68,6 +69,7 @@ type step struct {
 	Mend      string         `json:"mend"`
 	Cut       string         `json:"cut"`
 	Server    string         `json:"server"`
+	Operator  string         `json:"operator"`
 	Requests  []string       `json:"requests"`
 }
 
@@ -99,6 +101,7 @@ func TestContract(t *testing.T) {
 // A stage is where one scenario is played.
 type stage struct {
 	t         *testing.T
+	cluster   *testcluster.Cluster
 	namespace string
 	objects   func(resource string) dynamic.ResourceInterface
 	proxy     *testcluster.Proxy
@@ -123,9 +126,18 @@ type held interface {
 }
 
 func (s scenario) run(t *testing.T) {
+	cluster := cluster
+	switch s.Operator {
+	case "":
+	case "absent":
+		cluster = cluster.WithoutOperator(t)
+	default:
+		t.Fatalf("not an operator: %s", s.Operator)
+	}
 	namespace := cluster.Namespace(t)
 	on := &stage{
-		t: t, namespace: namespace, proxy: testcluster.NewProxy(t, cluster.Config),
+		t: t, cluster: cluster, namespace: namespace,
+		proxy: testcluster.NewProxy(t, cluster.Config),
 		calls: map[string]*call{}, holds: map[string]held{},
 		faults: map[string]*testcluster.Fault{},
 		objects: func(resource string) dynamic.ResourceInterface {
@@ -230,6 +242,8 @@ func (s *stage) change(one step) error {
 		s.proxy.Mend(s.faults[one.Mend])
 	case one.Cut == "watches":
 		s.proxy.CutWatches()
+	case one.Operator == "up":
+		s.cluster.StartOperator(s.t, s.namespace)
 	case one.Server == "down":
 		s.proxy.Down()
 	case one.Server == "up":
@@ -242,7 +256,7 @@ func (s *stage) change(one step) error {
 
 func (s *stage) create(object map[string]any) {
 	spec, _ := object["spec"].(map[string]any)
-	cluster.Create(s.t, s.namespace, object["kind"].(string), object["name"].(string), spec)
+	s.cluster.Create(s.t, s.namespace, object["kind"].(string), object["name"].(string), spec)
 }
 
 func (s *stage) patch(object string, with map[string]any) error {

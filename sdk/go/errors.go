@@ -39,7 +39,7 @@ const (
 	ReasonNotInstalled = "NotInstalled"
 	// ReasonAlreadyArrived: this holder has arrived with another outcome.
 	ReasonAlreadyArrived = "AlreadyArrived"
-	// ReasonNoAnswer: no operator has answered.
+	// ReasonNoAnswer: no operator has looked at what was waited for.
 	ReasonNoAnswer = "NoAnswer"
 	// ReasonReleased is the cause of a guard's context after its release.
 	ReasonReleased = "Released"
@@ -112,6 +112,18 @@ func (t target) late(after time.Duration) *Error {
 	}
 	return t.fail(ErrTimeout, "Timeout", "not %s; "+
 		"`koncli %s get %s` shows how it stands", within, strings.ToLower(t.kind), t.name)
+}
+
+// unanswered lets a timeout tell that no operator has looked at what was waited for.
+func (t target) unanswered(err error) error {
+	var known *Error
+	if !errors.Is(err, ErrTimeout) || !errors.As(err, &known) {
+		return err
+	}
+	told := *known
+	told.Reason = ReasonNoAnswer
+	told.Message += "; no operator has looked at it: check that konductor's operator runs"
+	return &told
 }
 
 // explain puts what the API client reports into the words of [Error].

@@ -25,43 +25,59 @@ const (
 // WaitBarrier waits until a Barrier is open.
 //
 // It returns [ErrFailed] as soon as the Barrier can't open any more, with the phase as the reason;
-// [ErrNotFound] where there is none, or it is deleted meanwhile; [ErrTimeout]; [ErrForbidden]; and
-// [ErrUnreachable] where no API server answers the first request.
+// [ErrNotFound] where there is none, or it is deleted meanwhile; [ErrTimeout], with the reason
+// [ReasonNoAnswer] where no operator has looked at it; [ErrForbidden]; and [ErrUnreachable] where no
+// API server answers the first request.
 func (c *Client) WaitBarrier(ctx context.Context, name string, options ...WaitOption) error {
 	on := c.target("Barrier", v1.BarrierResource, name)
-	return waitOpen(ctx, c, on, options, func(found *v1.Barrier) (string, []metav1.Condition) {
-		return string(found.Status.Phase), found.Status.Conditions
+	return waitOpen(ctx, c, on, options, func(found *v1.Barrier) seen {
+		status := found.Status
+		return seen{string(status.Phase), status.ObservedGeneration != nil, status.Conditions}
 	})
 }
 
 // WaitGate waits until a Gate is open. Its errors are those of [Client.WaitBarrier].
 func (c *Client) WaitGate(ctx context.Context, name string, options ...WaitOption) error {
 	on := c.target("Gate", v1.GateResource, name)
-	return waitOpen(ctx, c, on, options, func(found *v1.Gate) (string, []metav1.Condition) {
-		return string(found.Status.Phase), found.Status.Conditions
+	return waitOpen(ctx, c, on, options, func(found *v1.Gate) seen {
+		status := found.Status
+		return seen{string(status.Phase), status.ObservedGeneration != nil, status.Conditions}
 	})
+}
+
+// seen is what the operator has written about a Barrier or Gate. The phase alone says nothing of it:
+// that of a new object is a default.
+type seen struct {
+	phase      string
+	answered   bool
+	conditions []metav1.Condition
 }
 
 func waitOpen[T any, P object[T]](
 	ctx context.Context, c *Client, on target, options []WaitOption,
-	status func(P) (string, []metav1.Condition),
+	status func(P) seen,
 ) error {
 	made := waitOptions{timeout: -1}
 	for _, one := range options {
 		one.wait(&made)
 	}
+	unanswered := false
 	_, err := await(ctx, c, on, made.timeout, func(found P) (bool, error) {
-		phase, conditions := status(found)
-		switch phase {
+		status := status(found)
+		unanswered = !status.answered
+		switch status.phase {
 		case "Open":
 			return true, nil
 		case "Failed", "Skipped", "Unreached":
-			return true, on.fail(ErrFailed, phase, "it is %s and will not open: %s",
-				phase, because(conditions))
+			return true, on.fail(ErrFailed, status.phase, "it is %s and will not open: %s",
+				status.phase, because(status.conditions))
 		}
 		// Also a phase that this version does not know: it is not known to be final.
 		return false, nil
 	})
+	if unanswered {
+		err = on.unanswered(err)
+	}
 	return err
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::exit::{Failure, INTERRUPTED};
-use crate::local::{self, Local, interrupted};
+use crate::local::{self, Local, WithOperator, interrupted};
 use crate::output;
 
 /// Runs a cluster in memory until Ctrl-C.
@@ -11,6 +11,7 @@ pub(crate) async fn dev(
     kubeconfig: Option<&Path>,
     port: u16,
     pods: Option<u32>,
+    operator: WithOperator,
 ) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
     let kubeconfig = kubeconfig.map_or_else(|| folder.path().join("kubeconfig"), PathBuf::from);
@@ -20,12 +21,15 @@ pub(crate) async fn dev(
         steps: &std::env::current_dir()?,
         pods,
         port,
-        elects: true,
+        operator,
     })
     .await?;
     let path = std::path::absolute(&kubeconfig)?;
     output::data(&format!("export KUBECONFIG={}\n", quoted(&path)));
-    output::talk("the cluster is up, with the operator; it lasts until Ctrl-C");
+    output::talk(match operator {
+        WithOperator::None => "the cluster is up, without an operator; it lasts until Ctrl-C",
+        _ => "the cluster is up, with the operator; it lasts until Ctrl-C",
+    });
     let outcome = tokio::select! {
         failure = local.operator_is_gone() => Err(failure),
         code = interrupted() => match code {

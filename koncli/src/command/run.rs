@@ -38,7 +38,7 @@ pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> R
         steps: &working_folder(&pipeline.file),
         pods: jobs,
         port: 0,
-        elects: false,
+        operator: local::WithOperator::Alone,
     })
     .await?;
     let progress = Arc::new(Progress::since(Instant::now()));

@@ -98,8 +98,8 @@ impl Request {
     /// Waits for the grant, and renews it until it is released or dropped.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Denied`] with a timeout of zero, [`Error::TimedOut`], and what
-    /// the API server refuses.
+    /// [`Error::NotFound`], [`Error::Denied`] with a timeout of zero, [`Error::TimedOut`], which tells
+    /// where no operator has looked at the Semaphore or Lease, and what the API server refuses.
     pub async fn acquire(mut self) -> Result<Guard, Error> {
         self.ttl = Some(self.guard_ttl().await?);
         let asked = clock::now();
@@ -184,17 +184,37 @@ impl Request {
         Ok(asked)
     }
 
-    async fn exists(&self) -> Result<(), Error> {
+    /// Reads what is asked for, which must exist: whether an operator has ever looked at it. A Claim
+    /// in the queue does not tell; one that is not to wait is always answered.
+    async fn is_seen(&self) -> Result<bool, Error> {
         let name = &self.target.name;
         let found = match self.target.kind {
-            LedgerKind::Semaphore => self.client.api::<Semaphore>().get(name).await.map(drop),
-            LedgerKind::Lease => self.client.api::<Lease>().get(name).await.map(drop),
+            LedgerKind::Semaphore => {
+                let found = self.client.api::<Semaphore>().get(name).await;
+                found.map(|found| found.status.is_some())
+            }
+            LedgerKind::Lease => {
+                let found = self.client.api::<Lease>().get(name).await;
+                found.map(|found| found.status.is_some())
+            }
         };
         found.map_err(|error| self.object().explain(error))
     }
 
+    /// After a timeout: whether it is known that no operator has answered.
+    async fn is_unseen(&self, was_seen: bool) -> bool {
+        if self.timeout == Some(Duration::ZERO) {
+            return true;
+        }
+        if was_seen {
+            return false;
+        }
+        let is_seen = tokio::time::timeout(LAST_WORDS, self.is_seen()).await;
+        matches!(is_seen, Ok(Ok(false)))
+    }
+
     async fn claim_once(&self) -> Result<Claimed, Error> {
-        self.exists().await?;
+        let was_seen = self.is_seen().await?;
         let object = self.object();
         let id = uuid::Uuid::new_v4().simple().to_string();
         let prefix: String = self.target.name.chars().take(200).collect();
@@ -242,20 +262,18 @@ impl Request {
             other => other,
         };
         let asked = object.clone();
-        let granted = wait_until(&api, claim, timeout, move |claim: &Claim| {
-            match phase(claim) {
-                ClaimPhase::Queued => None,
-                ClaimPhase::Granted => Some(Ok(claim.status.as_ref().and_then(|s| s.token))),
-                ClaimPhase::Denied => Some(Err(Error::Denied {
+        let granted = wait_until(&api, claim, timeout, |claim: &Claim| match phase(claim) {
+            ClaimPhase::Queued => None,
+            ClaimPhase::Granted => Some(Ok(claim.status.as_ref().and_then(|s| s.token))),
+            ClaimPhase::Denied => Some(Err(Error::Denied {
+                object: asked.clone(),
+            })),
+            ClaimPhase::Expired => {
+                let message = claim.status.as_ref().map(|s| s.message.clone());
+                Some(Err(Error::Lost {
                     object: asked.clone(),
-                })),
-                ClaimPhase::Expired => {
-                    let message = claim.status.as_ref().map(|s| s.message.clone());
-                    Some(Err(Error::Lost {
-                        object: asked.clone(),
-                        message: message.unwrap_or_default(),
-                    }))
-                }
+                    message: message.unwrap_or_default(),
+                }))
             }
         })
         .await;
@@ -269,7 +287,11 @@ impl Request {
                 // What is left of it would stand in the queue.
                 let _ = delete(&api, &name, Some(uid)).await;
                 Err(match error {
-                    Error::TimedOut { after, .. } => Error::TimedOut { object, after },
+                    Error::TimedOut { after, .. } => Error::TimedOut {
+                        object,
+                        after,
+                        unanswered: self.is_unseen(was_seen).await,
+                    },
                     other => other,
                 })
             }
@@ -277,6 +299,8 @@ impl Request {
     }
 }
 
+/// How long a call may go on after its timeout, to tell why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long an answer that needs no waiting may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 

@@ -42,12 +42,14 @@ pub enum Error {
         message: String,
     },
     /// It did not come in time.
-    #[error("{object}: not within {}", shown(*.after))]
+    #[error("{object}: not within {}{}", shown(*.after), missing(*.unanswered))]
     TimedOut {
         /// What was waited for.
         object: Object,
         /// How long.
         after: Duration,
+        /// Whether it is known that no operator has ever looked at it.
+        unanswered: bool,
     },
     /// It can't come any more.
     #[error("{object} is {phase}: {message}")]
@@ -87,6 +89,14 @@ pub enum Error {
         /// What the API server said.
         message: String,
     },
+}
+
+fn missing(unanswered: bool) -> &'static str {
+    if unanswered {
+        "; no operator has looked at it: check that konductor's operator runs"
+    } else {
+        ""
+    }
 }
 
 fn shown(duration: Duration) -> konductor_api::Duration {
@@ -135,4 +145,14 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+impl Error {
+    /// Lets a timeout tell that no operator has answered, where that is so.
+    pub(crate) fn unanswered(mut self, is_so: bool) -> Self {
+        if let Self::TimedOut { unanswered, .. } = &mut self {
+            *unanswered = is_so;
+        }
+        self
+    }
 }

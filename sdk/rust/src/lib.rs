@@ -104,7 +104,8 @@ impl Client {
     /// Waits until a Barrier is open; `None` waits for ever, zero looks once.
     ///
     /// # Errors
-    /// [`Error::Failed`] as soon as it can't open any more, [`Error::TimedOut`],
+    /// [`Error::Failed`] as soon as it can't open any more, [`Error::TimedOut`], which tells where no
+    /// operator has looked at it,
     /// [`Error::NotFound`] also where it is deleted meanwhile, and what the API server refuses.
     pub async fn wait_barrier(
         &self,
@@ -113,12 +114,14 @@ impl Client {
     ) -> Result<Barrier, Error> {
         let object = self.object("barrier", name);
         let failed = object.clone();
-        wait_until(
+        let mut unanswered = false;
+        let waited = wait_until(
             &self.api::<Barrier>(),
             object,
             timeout,
-            move |barrier: &Barrier| {
+            |barrier: &Barrier| {
                 let status = barrier.status.as_ref()?;
+                unanswered = status.observed_generation.is_none();
                 let message = open_message(&status.conditions);
                 match status.phase {
                     BarrierPhase::Waiting => None,
@@ -127,7 +130,8 @@ impl Client {
                 }
             },
         )
-        .await
+        .await;
+        waited.map_err(|error| error.unanswered(unanswered))
     }
 
     /// Waits until a Gate is open; `None` waits for ever, zero looks once.
@@ -137,8 +141,10 @@ impl Client {
     pub async fn wait_gate(&self, name: &str, timeout: Option<Duration>) -> Result<Gate, Error> {
         let object = self.object("gate", name);
         let failed = object.clone();
-        wait_until(&self.api::<Gate>(), object, timeout, move |gate: &Gate| {
+        let mut unanswered = false;
+        let waited = wait_until(&self.api::<Gate>(), object, timeout, |gate: &Gate| {
             let status = gate.status.as_ref()?;
+            unanswered = status.observed_generation.is_none();
             let message = open_message(&status.conditions);
             match status.phase {
                 GatePhase::Waiting => None,
@@ -146,7 +152,8 @@ impl Client {
                 phase => Some(Err(failed.failed(format!("{phase:?}"), message))),
             }
         })
-        .await
+        .await;
+        waited.map_err(|error| error.unanswered(unanswered))
     }
 
     /// Arrives at a Barrier. Arriving again with the same outcome changes nothing.

@@ -47,6 +47,7 @@ where
             Looked::NotYet(_) => Err(Error::TimedOut {
                 object,
                 after: Duration::ZERO,
+                unanswered: false,
             }),
         };
     }
@@ -54,7 +55,11 @@ where
         None => waiting.go_on().await,
         Some(after) => match tokio::time::timeout(after, waiting.go_on()).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::TimedOut { object, after }),
+            Err(_) => Err(Error::TimedOut {
+                object,
+                after,
+                unanswered: false,
+            }),
         },
     }
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 pub(crate) struct Scenario {
     pub(crate) name: String,
     #[serde(default)]
+    pub(crate) operator: Option<String>,
+    #[serde(default)]
     pub(crate) setup: Vec<Object>,
     pub(crate) steps: Vec<Step>,
     #[serde(default)]
@@ -67,5 +69,6 @@ pub(crate) struct Step {
     pub(crate) mend: Option<String>,
     pub(crate) cut: Option<String>,
     pub(crate) server: Option<String>,
+    pub(crate) operator: Option<String>,
     pub(crate) requests: Option<Vec<String>>,
 }

@@ -26,6 +26,7 @@ type Ended = Result<Option<Guard>, Error>;
 pub(crate) struct Stage<'a> {
     cluster: &'a Cluster,
     namespace: String,
+    operator: Option<Operator>,
     faults: Faults,
     client: kube::Client,
     calls: HashMap<String, JoinHandle<Ended>>,
@@ -43,12 +44,17 @@ impl<'a> Stage<'a> {
     /// Plays a scenario; the error tells which step is not as it should be.
     pub(crate) async fn play(cluster: &'a Cluster, scenario: &Scenario) -> Result<(), String> {
         let namespace = cluster.namespace("contract").await;
-        let operator = Operator::start(cluster, &namespace);
+        let operator = match scenario.operator.as_deref() {
+            None => Some(Operator::start(cluster, &namespace)),
+            Some("absent") => None,
+            Some(other) => return Err(format!("not an operator: {other}")),
+        };
         let faults = Faults::default();
         let client = faults.client(&cluster.client);
         let mut stage = Stage {
             cluster,
             namespace,
+            operator,
             faults,
             client,
             calls: HashMap::new(),
@@ -67,8 +73,11 @@ impl<'a> Stage<'a> {
                 .observe(resource, &what, |all| all.len() == *left)
                 .await?;
         }
+        let operator = stage.operator.take();
         drop(stage);
-        operator.stop().await;
+        if let Some(operator) = operator {
+            operator.stop().await;
+        }
         Ok(())
     }
 
@@ -132,6 +141,10 @@ impl<'a> Stage<'a> {
 
     /// What others do: the steps that are no call.
     async fn change(&mut self, step: &Step) -> Result<(), String> {
+        if step.operator.as_deref() == Some("up") {
+            self.operator = Some(Operator::start(self.cluster, &self.namespace));
+            return Ok(());
+        }
         if let Some(object) = &step.create {
             return self.create(object).await;
         }
@@ -375,7 +388,10 @@ fn word(ended: &Result<Ended, Canceled>) -> String {
         Ok(Err(error)) => match error {
             Error::NotFound { .. } => "not-found",
             Error::Forbidden { .. } => "forbidden",
-            Error::TimedOut { .. } => "timed-out",
+            Error::TimedOut {
+                unanswered: true, ..
+            } => "timed-out NoAnswer",
+            Error::TimedOut { .. } => "timed-out Timeout",
             Error::Failed { phase, .. } => return format!("failed {phase}"),
             Error::Denied { .. } => "denied",
             Error::Lost { .. } => "lost",
@@ -388,7 +404,8 @@ fn word(ended: &Result<Ended, Canceled>) -> String {
 
 fn expect(word: &str, step: &Step) -> Result<(), String> {
     let wanted = step.result.as_deref().unwrap_or("ok");
-    if word == wanted {
+    let kind = word.split(' ').next();
+    if word == wanted || kind == Some(wanted) {
         return Ok(());
     }
     Err(format!("the result is {word}, not {wanted}"))

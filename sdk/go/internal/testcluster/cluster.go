@@ -2,7 +2,8 @@
 // namespace for each test.
 //
 // By default it is `koncli dev`, from the program that $KONCLI names or built here. With
-// KONDUCTOR_TEST_CLUSTER=external it is the one of $KUBECONFIG.
+// KONDUCTOR_TEST_CLUSTER=external it is the one of $KUBECONFIG. For what happens without an operator
+// there is a second one: that of $KONDUCTOR_TEST_BARE_KUBECONFIG, or `koncli dev --no-operator`.
 package testcluster
 
 import (
@@ -19,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -41,11 +43,20 @@ type Cluster struct {
 
 	folder string
 	stop   func() error
+
+	starting sync.Once
+	bare     *Cluster
+	notBare  error
 }
 
 // Run starts a cluster, hands it out, runs the tests and stops it; it returns their exit code.
 func Run(m *testing.M, use func(*Cluster) error) int {
-	cluster, err := start()
+	kubeconfig, err := external()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cluster, err := start(kubeconfig)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "no cluster for the tests:", err)
 		return 1
@@ -60,40 +71,97 @@ func Run(m *testing.M, use func(*Cluster) error) int {
 	} else {
 		code = m.Run()
 	}
-	if err := errors.Join(cluster.stop(), os.RemoveAll(cluster.folder)); err != nil {
+	if err := cluster.end(); err != nil {
 		fmt.Fprintln(os.Stderr, "the cluster has not ended well:", err)
 		return 1
 	}
 	return code
 }
 
-func start() (*Cluster, error) {
+// external names the cluster that is there already, if that is to be used.
+func external() (string, error) {
+	if os.Getenv("KONDUCTOR_TEST_CLUSTER") != "external" {
+		return "", nil
+	}
+	kubeconfig := os.Getenv("KUBECONFIG")
+	if kubeconfig == "" {
+		return "", errors.New("name the cluster for the tests with KUBECONFIG")
+	}
+	return kubeconfig, nil
+}
+
+// start opens the cluster of a kubeconfig, or without one starts `koncli dev` with these options.
+func start(kubeconfig string, options ...string) (*Cluster, error) {
 	folder, err := os.MkdirTemp("", "konductor-go-")
 	if err != nil {
 		return nil, err
 	}
-	made := &Cluster{folder: folder, stop: func() error { return nil }}
-	made.Kubeconfig = os.Getenv("KUBECONFIG")
-	if os.Getenv("KONDUCTOR_TEST_CLUSTER") != "external" {
-		err = made.dev()
+	made := &Cluster{
+		Kubeconfig: kubeconfig, folder: folder, stop: func() error { return nil },
+	}
+	if kubeconfig == "" {
+		err = made.dev(options)
 	}
 	if err == nil {
 		err = made.connect()
 	}
 	if err != nil {
-		return nil, errors.Join(err, made.stop(), os.RemoveAll(folder))
+		return nil, errors.Join(err, made.end())
 	}
 	return made, nil
 }
 
+func (c *Cluster) end() error {
+	ended := errors.Join(c.stop(), os.RemoveAll(c.folder))
+	if c.bare != nil {
+		ended = errors.Join(ended, c.bare.end())
+	}
+	return ended
+}
+
+// WithoutOperator is a second cluster, with the CustomResourceDefinitions and no operator.
+func (c *Cluster) WithoutOperator(t testing.TB) *Cluster {
+	t.Helper()
+	c.starting.Do(func() {
+		c.bare, c.notBare = start(os.Getenv("KONDUCTOR_TEST_BARE_KUBECONFIG"), "--no-operator")
+	})
+	if c.notBare != nil {
+		t.Fatal("no cluster without an operator:", c.notBare)
+	}
+	return c.bare
+}
+
+// StartOperator starts an operator for one namespace. It ends with the test.
+func (c *Cluster) StartOperator(t testing.TB, namespace string) {
+	t.Helper()
+	koncli, err := Koncli()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(koncli, "operator", "--leader-elect=false",
+		"--watch-namespace", namespace, "--kubeconfig", c.Kubeconfig)
+	said := &bytes.Buffer{}
+	command.Stderr = said
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		if err := command.Wait(); err != nil {
+			t.Logf("the operator: %v: %s", err, said)
+		}
+	})
+}
+
 // dev starts `koncli dev`, and waits until it is up.
-func (c *Cluster) dev() error {
+func (c *Cluster) dev(options []string) error {
 	koncli, err := Koncli()
 	if err != nil {
 		return err
 	}
 	c.Kubeconfig = filepath.Join(c.folder, "kubeconfig")
-	command := exec.Command(koncli, "dev", "--write-kubeconfig", c.Kubeconfig)
+	command := exec.Command(koncli,
+		append([]string{"dev", "--write-kubeconfig", c.Kubeconfig}, options...)...)
 	said := &bytes.Buffer{}
 	command.Stderr = said
 	stdout, err := command.StdoutPipe()
