@@ -40,6 +40,8 @@ struct Fault {
 #[derive(Debug, Default)]
 struct State {
     faults: Vec<Fault>,
+    /// The names of those that were ended; one that is used up hangs on.
+    mended: Vec<String>,
     requests: Vec<String>,
     is_down: bool,
     /// Raised when the watches are cut.
@@ -80,8 +82,10 @@ impl Faults {
 
     /// Ends a fault.
     pub fn mend(&self, name: &str) {
-        self.0
-            .send_modify(|state| state.faults.retain(|fault| fault.name != name));
+        self.0.send_modify(|state| {
+            state.faults.retain(|fault| fault.name != name);
+            state.mended.push(name.to_owned());
+        });
     }
 
     /// Breaks the watches that are open.
@@ -170,7 +174,7 @@ impl Faults {
                 Ok(builder.body(text(&status(code)))?)
             }
             How::Hang => {
-                let is_mended = |state: &State| state.faults.iter().all(|one| one.name != fault);
+                let is_mended = |state: &State| state.mended.iter().any(|name| name == fault);
                 let _ = self.0.subscribe().wait_for(is_mended).await;
                 Err(broken(io::ErrorKind::ConnectionReset))
             }
@@ -231,6 +235,7 @@ fn named(request: &Request<Body>) -> String {
 fn status(code: u16) -> serde_json::Value {
     let reason = match code {
         403 => "Forbidden",
+        409 => "Conflict",
         410 => "Expired",
         503 => "ServiceUnavailable",
         _ => "InternalError",

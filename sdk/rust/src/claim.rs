@@ -6,10 +6,13 @@ use konductor_api::{
     Claim, ClaimPhase, ClaimSpec, ClaimTarget, Lease, LedgerKind, PodReference, Semaphore,
 };
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use kube::api::ListParams;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::guard::{GUARD_TTL, Guard};
-use crate::wait::wait_until;
+use crate::guard::{Guard, TIDY_WITHIN};
+use crate::request::{create_named, delete};
+use crate::wait::wait_known;
 use crate::{Client, Error, Object, clock};
 
 /// What is asked for, and how. Dropping a future that waits leaves no Claim behind.
@@ -101,10 +104,29 @@ impl Request {
     /// [`Error::NotFound`], [`Error::Denied`] with a timeout of zero, [`Error::TimedOut`], which tells
     /// where no operator has looked at the Semaphore or Lease, and what the API server refuses.
     pub async fn acquire(mut self) -> Result<Guard, Error> {
-        self.ttl = Some(self.guard_ttl().await?);
-        let asked = clock::now();
-        let claimed = self.claim_once().await?;
-        Guard::start(self.client.clone(), self.object(), claimed, self.ttl, asked).await
+        let ttl = self.guard_ttl().await?;
+        self.ttl = Some(in_whole_millis(ttl));
+        let (begun, asked) = (Instant::now(), clock::now());
+        let pending = self.claim_once().await?;
+        let (object, claimed) = (self.object(), pending.claimed.clone());
+        let started = Guard::start(&self.client, object, claimed, ttl, asked);
+        let started = match self.timeout {
+            None | Some(Duration::ZERO) => started.await,
+            Some(after) => match timeout_at(begun + after, started).await {
+                Ok(started) => started,
+                Err(_) => Err(self.late(after)),
+            },
+        };
+        match started {
+            Ok(guard) => {
+                pending.keep();
+                Ok(guard)
+            }
+            Err(error) => {
+                pending.give_up().await;
+                Err(error)
+            }
+        }
     }
 
     /// Waits for the grant and leaves it: for scripts, which release it by holder.
@@ -112,10 +134,11 @@ impl Request {
     /// # Errors
     /// As for [`Request::acquire`].
     pub async fn claim(self) -> Result<Claimed, Error> {
-        self.claim_once().await
+        Ok(self.claim_once().await?.keep())
     }
 
-    /// Acquires, does the work, releases; the work is dropped where the grant is lost.
+    /// Acquires, does the work, releases; the work is dropped where the grant is lost. Where giving
+    /// back fails, the TTL ends the grant, and that is logged: the work is done.
     ///
     /// # Errors
     /// As for [`Request::acquire`], and [`Error::Lost`].
@@ -125,7 +148,9 @@ impl Request {
             done = work(&guard) => done,
             lost = guard.lost() => return Err(lost),
         };
-        guard.release().await?;
+        if let Err(error) = guard.release().await {
+            tracing::warn!(%error, "it could not be released; its TTL ends it");
+        }
         Ok(done)
     }
 
@@ -151,7 +176,7 @@ impl Request {
         let count = live.count();
         for claim in &claims.items {
             let name = claim.metadata.name.as_deref().unwrap_or_default();
-            delete(&api, name, claim.metadata.uid.clone())
+            delete(&api, name, claim.metadata.uid.clone(), TIDY_WITHIN)
                 .await
                 .map_err(|error| object.explain(error))?;
         }
@@ -163,25 +188,34 @@ impl Request {
             .object(self.target.kind.word(), &self.target.name)
     }
 
+    fn late(&self, after: Duration) -> Error {
+        Error::TimedOut {
+            object: self.object(),
+            after,
+            unanswered: false,
+        }
+    }
+
     /// What stays and renews uses 30 s where nothing else is asked for, and no more than the Lease's
     /// TTL: the operator counts no more either.
-    async fn guard_ttl(&self) -> Result<konductor_api::Duration, Error> {
-        let millis = u64::try_from(GUARD_TTL.as_millis()).unwrap_or_default();
-        let default = konductor_api::Duration::from_millis(millis);
-        let asked = self.ttl.clone().unwrap_or(default);
-        if self.target.kind == LedgerKind::Lease {
-            let lease = self.client.api::<Lease>().get(&self.target.name).await;
-            let ceiling = lease
-                .map_err(|error| self.object().explain(error))?
-                .spec
-                .ttl;
-            if let (Ok(length), Ok(most)) = (asked.parse(), ceiling.parse())
-                && most < length
-            {
-                return Ok(ceiling);
-            }
+    async fn guard_ttl(&self) -> Result<Duration, Error> {
+        let asked = match &self.ttl {
+            Some(ttl) => length(ttl).ok_or_else(|| self.unkept(ttl))?,
+            None => GUARD_TTL,
+        };
+        if self.target.kind != LedgerKind::Lease {
+            return Ok(asked);
         }
-        Ok(asked)
+        let lease = self.client.api::<Lease>().get(&self.target.name).await;
+        let lease = lease.map_err(|error| self.object().explain(error))?;
+        Ok(length(&lease.spec.ttl).map_or(asked, |ceiling| asked.min(ceiling)))
+    }
+
+    fn unkept(&self, ttl: &konductor_api::Duration) -> Error {
+        Error::Refused {
+            object: self.object(),
+            message: format!("a TTL of {ttl} can't be kept; use at least 100ms"),
+        }
     }
 
     /// Reads what is asked for, which must exist: whether an operator has ever looked at it. A Claim
@@ -202,7 +236,7 @@ impl Request {
     }
 
     /// After a timeout: whether it is known that no operator has answered.
-    async fn is_unseen(&self, was_seen: bool) -> bool {
+    async fn is_unanswered(&self, was_seen: bool) -> bool {
         if self.timeout == Some(Duration::ZERO) {
             return true;
         }
@@ -213,12 +247,35 @@ impl Request {
         matches!(is_seen, Ok(Ok(false)))
     }
 
-    async fn claim_once(&self) -> Result<Claimed, Error> {
+    /// Creates a Claim and waits until it is granted. After an error, or where this is dropped, there
+    /// is none.
+    async fn claim_once(&self) -> Result<Pending, Error> {
         let was_seen = self.is_seen().await?;
-        let object = self.object();
+        let mut pending = Pending::begin(self.client.api(), self.new_claim());
+        // A question without waiting is answered by the operator; somebody must be there to.
+        let within = match self.timeout {
+            Some(Duration::ZERO) => Some(ANSWER_WITHIN),
+            other => other,
+        };
+        let granted = match within {
+            None => self.granted(&mut pending).await,
+            Some(within) => match timeout(within, self.granted(&mut pending)).await {
+                Ok(granted) => granted,
+                Err(_) => Err(self.late(within)),
+            },
+        };
+        let Err(error) = granted else {
+            return Ok(pending);
+        };
+        pending.give_up().await;
+        let unanswered =
+            matches!(error, Error::TimedOut { .. }) && self.is_unanswered(was_seen).await;
+        Err(error.unanswered(unanswered))
+    }
+
+    fn new_claim(&self) -> Claim {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let prefix: String = self.target.name.chars().take(200).collect();
-        let name = format!("{prefix}-{}", &id[..12]);
         let spec = ClaimSpec {
             target: self.target.clone(),
             holder: self.holder.clone(),
@@ -229,80 +286,58 @@ impl Request {
             pod: self.pod.clone(),
             renew_time: None,
         };
-        let api = self.client.api::<Claim>();
-        // From here on it may exist, whatever the answer is.
-        let mut pending = Pending {
-            api: api.clone(),
-            name: Some(name.clone()),
-        };
-        let created = match api
-            .create(&PostParams::default(), &Claim::new(&name, spec))
-            .await
-        {
-            Ok(claim) => claim,
-            Err(error @ kube::Error::Api(_)) => {
-                pending.name = None;
-                return Err(object.explain(error));
-            }
-            // The answer was lost; the name tells whether the request was.
-            Err(_) => api
-                .get(&name)
-                .await
-                .map_err(|error| object.explain(error))?,
-        };
-        let uid = created.metadata.uid.clone().unwrap_or_default();
+        Claim::new(&format!("{prefix}-{}", &id[..12]), spec)
+    }
+
+    async fn granted(&self, pending: &mut Pending) -> Result<(), Error> {
+        let object = self.object();
+        let created = pending.created().await;
+        let created = created.map_err(|error| object.explain(error))?;
+        let uid = created.metadata.uid.unwrap_or_default();
         let claim = Object {
             kind: "claim",
-            name: name.clone(),
+            name: pending.claimed.name.clone(),
             ..object.clone()
         };
-        // A question without waiting is answered by the operator; somebody must be there to.
-        let timeout = match self.timeout {
-            Some(Duration::ZERO) => Some(ANSWER_WITHIN),
-            other => other,
-        };
-        let asked = object.clone();
-        let granted = wait_until(&api, claim, timeout, |claim: &Claim| match phase(claim) {
-            ClaimPhase::Queued => None,
-            ClaimPhase::Granted => Some(Ok(claim.status.as_ref().and_then(|s| s.token))),
-            ClaimPhase::Denied => Some(Err(Error::Denied {
-                object: asked.clone(),
-            })),
-            ClaimPhase::Expired => {
-                let message = claim.status.as_ref().map(|s| s.message.clone());
-                Some(Err(Error::Lost {
-                    object: asked.clone(),
-                    message: message.unwrap_or_default(),
-                }))
+        let token = wait_known(&pending.api, claim, uid, |claim: &Claim| {
+            match phase(claim) {
+                ClaimPhase::Queued => None,
+                ClaimPhase::Granted => Some(Ok(claim.status.as_ref().and_then(|s| s.token))),
+                ClaimPhase::Denied => Some(Err(Error::Denied {
+                    object: object.clone(),
+                })),
+                ClaimPhase::Expired => {
+                    let message = claim.status.as_ref().map(|s| s.message.clone());
+                    Some(Err(Error::Lost {
+                        object: object.clone(),
+                        message: message.unwrap_or_default(),
+                    }))
+                }
             }
-        })
-        .await;
-        match granted {
-            Ok(token) => {
-                pending.name = None;
-                Ok(Claimed { name, uid, token })
-            }
-            Err(error) => {
-                pending.name = None;
-                // What is left of it would stand in the queue.
-                let _ = delete(&api, &name, Some(uid)).await;
-                Err(match error {
-                    Error::TimedOut { after, .. } => Error::TimedOut {
-                        object,
-                        after,
-                        unanswered: self.is_unseen(was_seen).await,
-                    },
-                    other => other,
-                })
-            }
-        }
+        });
+        pending.claimed.token = token.await?;
+        Ok(())
     }
 }
 
-/// How long a call may go on after its timeout, to tell why.
+/// The TTL of what stays and renews.
+const GUARD_TTL: Duration = Duration::from_secs(30);
+/// The shortest TTL that the operator counts.
+const TTL_MIN: Duration = Duration::from_millis(100);
+/// How long a call may go on after its timeout, or a request after its caller is gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long an answer that needs no waiting may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A TTL that can be kept.
+fn length(ttl: &konductor_api::Duration) -> Option<Duration> {
+    let ttl = Duration::try_from(ttl.parse().ok()?).ok()?;
+    (ttl >= TTL_MIN).then_some(ttl)
+}
+
+fn in_whole_millis(ttl: Duration) -> konductor_api::Duration {
+    konductor_api::Duration::from_millis(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+}
 
 fn phase(claim: &Claim) -> ClaimPhase {
     claim
@@ -312,42 +347,86 @@ fn phase(claim: &Claim) -> ClaimPhase {
         .unwrap_or_default()
 }
 
-/// A Claim that is deleted when nobody waits for it any more.
+/// A Claim that may exist, and is deleted when nobody wants it any more.
 struct Pending {
     api: Api<Claim>,
-    name: Option<String>,
+    claimed: Claimed,
+    /// A task of its own: also where its caller is gone, it must be known how it ends.
+    creating: Option<JoinHandle<Result<Claim, kube::Error>>>,
+    is_wanted: bool,
+}
+
+impl Pending {
+    fn begin(api: Api<Claim>, claim: Claim) -> Self {
+        let to = api.clone();
+        let name = claim.metadata.name.clone().unwrap_or_default();
+        Self {
+            api,
+            claimed: Claimed {
+                name,
+                uid: String::new(),
+                token: None,
+            },
+            creating: Some(tokio::spawn(async move {
+                create_named(&to, &claim, None).await
+            })),
+            is_wanted: true,
+        }
+    }
+
+    async fn created(&mut self) -> Result<Claim, kube::Error> {
+        let Some(creating) = &mut self.creating else {
+            return self.api.get(&self.claimed.name).await;
+        };
+        let created = creating.await;
+        self.creating = None;
+        let created = created.unwrap_or_else(|error| Err(kube::Error::Service(error.into())));
+        match &created {
+            Ok(claim) => self.claimed.uid = claim.metadata.uid.clone().unwrap_or_default(),
+            // It was refused, so there is nothing to delete.
+            Err(_) => self.is_wanted = false,
+        }
+        created
+    }
+
+    /// Leaves it to somebody else.
+    fn keep(mut self) -> Claimed {
+        self.is_wanted = false;
+        self.claimed.clone()
+    }
+
+    /// Deletes it, and waits until that is done.
+    async fn give_up(mut self) {
+        if let Some(tidying) = self.tidy() {
+            let _ = tidying.await;
+        }
+    }
+
+    /// What is left of it would stand in the queue.
+    fn tidy(&mut self) -> Option<JoinHandle<()>> {
+        if !std::mem::take(&mut self.is_wanted) {
+            return None;
+        }
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        let (api, name) = (self.api.clone(), self.claimed.name.clone());
+        let uid = Some(self.claimed.uid.clone()).filter(|uid| !uid.is_empty());
+        let creating = self.creating.take();
+        Some(runtime.spawn(async move {
+            if let Some(mut creating) = creating
+                && timeout(LAST_WORDS, &mut creating).await.is_err()
+            {
+                creating.abort();
+            }
+            if let Err(error) = delete(&api, &name, uid, TIDY_WITHIN).await {
+                tracing::warn!(claim = name, %error, "it could not be deleted; its TTL ends it");
+            }
+        }))
+    }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let (Some(name), Ok(runtime)) = (self.name.take(), tokio::runtime::Handle::try_current())
-        {
-            let api = self.api.clone();
-            runtime.spawn(async move {
-                let _ = delete(&api, &name, None).await;
-            });
-        }
-    }
-}
-
-/// Deletes a Claim; one that is gone already is what was wanted.
-pub(crate) async fn delete(
-    api: &Api<Claim>,
-    name: &str,
-    uid: Option<String>,
-) -> Result<(), kube::Error> {
-    let preconditions = uid.map(|uid| Preconditions {
-        uid: Some(uid),
-        resource_version: None,
-    });
-    let params = DeleteParams {
-        preconditions,
-        ..DeleteParams::default()
-    };
-    match api.delete(name, &params).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(error),
+        drop(self.tidy());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Claim, ClaimPhase};
 use kube::Api;
@@ -11,11 +11,14 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::claim::{Claimed, delete};
+use crate::backoff::Backoff;
+use crate::claim::Claimed;
+use crate::renewal::{Renewal, Renewed, Standing};
+use crate::request::{bounded, delete, is_not_served};
 use crate::{Client, Error, Object, clock};
 
-/// The TTL of what stays and renews.
-pub(crate) const GUARD_TTL: SignedDuration = SignedDuration::from_secs(30);
+/// Bounds the deletion of a Claim that is not wanted any more.
+pub(crate) const TIDY_WITHIN: Duration = Duration::from_secs(5);
 
 /// A grant that is held. Dropping it gives it back in the background; [`Guard::release`] waits until
 /// that is done.
@@ -27,8 +30,9 @@ pub(crate) const GUARD_TTL: SignedDuration = SignedDuration::from_secs(30);
 pub struct Guard {
     object: Object,
     claimed: Claimed,
+    ttl: Duration,
     api: Api<Claim>,
-    lost: watch::Receiver<Option<String>>,
+    standing: watch::Receiver<Standing>,
     renewing: JoinHandle<()>,
     released: bool,
 }
@@ -37,43 +41,46 @@ impl Guard {
     /// `asked` is when the Claim was sent: it was granted some time after. Where that is long ago, a
     /// renewal tells how long the grant still lasts at least.
     pub(crate) async fn start(
-        client: Client,
+        client: &Client,
         object: Object,
         claimed: Claimed,
-        ttl: Option<konductor_api::Duration>,
+        ttl: Duration,
         asked: Duration,
     ) -> Result<Self, Error> {
-        let ttl = ttl.and_then(|ttl| ttl.parse().ok()).unwrap_or(GUARD_TTL);
-        let ttl = Duration::try_from(ttl).unwrap_or_default();
-        let (tell, lost) = watch::channel(None);
         let api = client.api::<Claim>();
+        let (to, what) = (api.clone(), claimed.clone());
         let mut renewal = Renewal {
-            api: api.clone(),
-            claimed: claimed.clone(),
             ttl,
-            confirmed: asked,
+            now: clock::now,
+            send: move || {
+                let (to, what) = (to.clone(), what.clone());
+                async move { renew(&to, &what).await }
+            },
         };
-        let sent = clock::now();
-        if sent.saturating_sub(asked) > ttl / 3 {
-            match renewal.renew().await {
-                Ok(true) => renewal.confirmed = sent,
-                Ok(false) => {
+        let mut confirmed = asked;
+        let mut pauses = Backoff::default();
+        loop {
+            let sent = clock::now();
+            if sent.saturating_sub(confirmed) <= ttl / 3 {
+                break;
+            }
+            match renewal.attempt(ttl).await {
+                Renewed::Held => confirmed = sent,
+                Renewed::TakenBack => {
                     let message = "it ended before it could be used".to_owned();
                     return Err(Error::Lost { object, message });
                 }
-                Err(error) => return Err(object.explain(error)),
+                Renewed::NotKnown => pauses.pause().await,
             }
         }
-        let renewing = tokio::spawn(async move {
-            let why = renewal.go_on().await;
-            let _ = tell.send(Some(why));
-        });
+        let (tell, standing) = watch::channel(Standing::Until(renewal.end(confirmed)));
         Ok(Self {
             object,
             claimed,
+            ttl,
             api,
-            lost,
-            renewing,
+            standing,
+            renewing: tokio::spawn(renewal.go_on(confirmed, tell)),
             released: false,
         })
     }
@@ -91,14 +98,31 @@ impl Guard {
 
     /// Is ready when the grant is lost: stop at once.
     pub async fn lost(&self) -> Error {
-        let mut lost = self.lost.clone();
-        let why = match lost.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "renewal has stopped".to_owned(),
-        };
+        let mut standing = self.standing.clone();
+        let is_lost = |standing: &Standing| matches!(standing, Standing::Lost(_));
+        match standing.wait_for(is_lost).await.as_deref() {
+            Ok(Standing::Lost(why)) => self.because(why),
+            _ => self.because("renewal has stopped"),
+        }
+    }
+
+    /// Whether it is held in this moment. This looks at the clock, so a program that was stopped for
+    /// longer than the TTL learns of the loss before it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Lost`].
+    pub fn check(&self) -> Result<(), Error> {
+        match *self.standing.borrow() {
+            Standing::Until(end) if clock::now() < end => Ok(()),
+            Standing::Until(_) => Err(self.because("it was not renewed in time")),
+            Standing::Lost(why) => Err(self.because(why)),
+        }
+    }
+
+    fn because(&self, why: &str) -> Error {
         Error::Lost {
             object: self.object.clone(),
-            message: why,
+            message: why.to_owned(),
         }
     }
 
@@ -110,7 +134,9 @@ impl Guard {
         self.released = true;
         self.renewing.abort();
         let uid = Some(self.claimed.uid.clone());
-        delete(&self.api, &self.claimed.name, uid)
+        // After its TTL it has ended without this.
+        let patience = self.ttl + TIDY_WITHIN;
+        delete(&self.api, &self.claimed.name, uid, patience)
             .await
             .map_err(|e| self.object.explain(e))
     }
@@ -126,105 +152,53 @@ impl Drop for Guard {
             let (api, claimed) = (self.api.clone(), self.claimed.clone());
             runtime.spawn(async move {
                 // Where it fails, the TTL ends the grant.
-                let _ = delete(&api, &claimed.name, Some(claimed.uid)).await;
+                let _ = delete(&api, &claimed.name, Some(claimed.uid), TIDY_WITHIN).await;
             });
         }
     }
 }
 
-struct Renewal {
-    api: Api<Claim>,
-    claimed: Claimed,
-    ttl: Duration,
-    /// When the last renewal that was confirmed was sent.
-    confirmed: Duration,
-}
-
-impl Renewal {
-    /// Renews at every third of the TTL; returns why it can't go on.
-    async fn go_on(mut self) -> String {
-        loop {
-            let since = clock::now().saturating_sub(self.confirmed);
-            let left = (self.ttl * 4 / 5).saturating_sub(since);
-            if left.is_zero() {
-                return "it was not renewed in time".to_owned();
-            }
-            let pause = (self.ttl / 3)
-                .saturating_sub(since)
-                .max(self.ttl / 30)
-                .min(left);
-            tokio::time::sleep(pause).await;
-            let sent = clock::now();
-            let left = (self.ttl * 4 / 5).saturating_sub(sent.saturating_sub(self.confirmed));
-            let answer = tokio::time::timeout(left, self.renew()).await;
-            match confirmed(&self.claimed.name, sent, answer) {
-                Ok(Some(confirmed)) => self.confirmed = confirmed,
-                // Tried again until the time is up.
-                Ok(None) => {}
-                Err(why) => return why.to_owned(),
-            }
-        }
-    }
-
-    /// Whether the answer still says Granted, with the same token.
-    async fn renew(&self) -> Result<bool, kube::Error> {
-        let patch = Patch::Merge(json!({
-            "metadata": {"uid": self.claimed.uid},
-            "spec": {"renewTime": MicroTime(Timestamp::now())},
-        }));
-        let claim = self
-            .api
-            .patch(&self.claimed.name, &PatchParams::default(), &patch)
-            .await?;
-        let status = claim.status.unwrap_or_default();
-        Ok(status.phase == ClaimPhase::Granted && status.token == self.claimed.token)
-    }
-}
-
-/// From when on a renewal counts that was sent then: the operator may have seen it as early as that,
-/// however late the answer comes. `None` where it does not count; the error is why the grant is lost.
-fn confirmed<E>(
-    claim: &str,
-    sent: Duration,
-    answer: Result<Result<bool, kube::Error>, E>,
-) -> Result<Option<Duration>, &'static str> {
+/// Renews a Claim. It is held where the answer still says Granted, with the same token.
+async fn renew(api: &Api<Claim>, claimed: &Claimed) -> Renewed {
+    let patch = Patch::Merge(json!({
+        "metadata": {"uid": claimed.uid},
+        "spec": {"renewTime": MicroTime(Timestamp::now())},
+    }));
+    let answer = api
+        .patch(&claimed.name, &PatchParams::default(), &patch)
+        .await;
     match answer {
-        Ok(Ok(true)) => Ok(Some(sent)),
-        Ok(Ok(false)) => Err("the operator took it back"),
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-            Err("its claim was deleted")
+        Ok(found) if grants(&found, claimed) => Renewed::Held,
+        Ok(_) => Renewed::TakenBack,
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            // Another uid, or only many writes at once: what is there tells.
+            match bounded(api.get(&claimed.name)).await {
+                Ok(found) if !grants(&found, claimed) => Renewed::TakenBack,
+                Ok(_) => Renewed::NotKnown,
+                Err(error) => failed(claimed, &error),
+            }
         }
-        Ok(Err(error)) => {
-            tracing::debug!(claim, %error, "a renewal failed");
-            Ok(None)
-        }
-        Err(_) => Ok(None),
+        Err(error) => failed(claimed, &error),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The answer to each of these came a second after the renewal was sent.
-    #[test]
-    fn a_renewal_counts_from_its_sending() {
-        let sent = clock::now().saturating_sub(Duration::from_secs(1));
-        let after = |answer: Result<bool, kube::Error>| confirmed::<()>("c", sent, Ok(answer));
-        let refused = |code| {
-            let status = kube::core::Status::failure("no", "No").with_code(code);
-            Err(kube::Error::Api(Box::new(status)))
-        };
-        let table = [
-            (after(Ok(true)), Ok(Some(sent))),
-            (after(Ok(false)), Err("the operator took it back")),
-            (after(refused(404)), Err("its claim was deleted")),
-            (after(refused(409)), Err("its claim was deleted")),
-            (after(refused(503)), Ok(None)),
-            (confirmed("c", sent, Err(())), Ok(None)),
-        ];
-        for (index, (found, expected)) in table.into_iter().enumerate() {
-            assert_eq!(found, expected, "case {index}");
+fn failed(claimed: &Claimed, error: &kube::Error) -> Renewed {
+    match error {
+        kube::Error::Api(status) if status.code == 404 && !is_not_served(status) => {
+            Renewed::TakenBack
+        }
+        error => {
+            tracing::debug!(claim = claimed.name, %error, "a renewal failed");
+            Renewed::NotKnown
         }
     }
+}
+
+fn grants(found: &Claim, claimed: &Claimed) -> bool {
+    let is_same = found.metadata.uid.as_ref() == Some(&claimed.uid);
+    let status = found.status.as_ref();
+    is_same
+        && status.is_some_and(|status| {
+            status.phase == ClaimPhase::Granted && status.token == claimed.token
+        })
 }

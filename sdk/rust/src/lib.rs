@@ -15,10 +15,13 @@
 //! # }
 //! ```
 
+mod backoff;
 mod claim;
 mod clock;
 mod error;
 mod guard;
+mod renewal;
+mod request;
 mod wait;
 
 use std::time::Duration;
@@ -28,12 +31,14 @@ use konductor_api::{
     arrival_name,
 };
 use kube::Api;
-use kube::api::PostParams;
 
 pub use claim::{Claimed, Request};
 pub use error::{Error, Object};
 pub use guard::Guard;
 pub use wait::wait_until;
+
+/// How long an arrival is tried again where the API server has no answer.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection to one namespace.
 #[derive(Clone)]
@@ -209,21 +214,13 @@ impl Client {
         let mut arrival = Arrival::new(&arrival_name, spec);
         arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);
         let api = self.api::<Arrival>();
-        match api.create(&PostParams::default(), &arrival).await {
-            Ok(arrival) => Ok(arrival),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let known = api
-                    .get(&arrival_name)
-                    .await
-                    .map_err(|e| object.explain(e))?;
-                if known.spec.outcome == outcome {
-                    return Ok(known);
-                }
-                let message = format!("{holder} has arrived as {:?}", known.spec.outcome);
-                Err(object.failed("AlreadyArrived".to_owned(), message))
-            }
-            Err(error) => Err(object.explain(error)),
+        let known = request::create_named(&api, &arrival, Some(ARRIVE_WITHIN)).await;
+        let known = known.map_err(|error| object.explain(error))?;
+        if known.spec.outcome == outcome {
+            return Ok(known);
         }
+        let message = format!("{holder} has arrived as {:?}", known.spec.outcome);
+        Err(object.failed("AlreadyArrived".to_owned(), message))
     }
 
     /// Asks for permits of a Semaphore.

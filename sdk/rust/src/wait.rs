@@ -4,24 +4,31 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use kube::api::{WatchEvent, WatchParams};
-use kube::{Api, Resource};
+use kube::api::{GetParams, WatchEvent, WatchParams};
+use kube::core::Request;
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
 
+use crate::backoff::{Backoff, LONGEST};
+use crate::request::{bounded, is_not_served};
 use crate::{Error, Object};
 
-/// The first wait after an error; it doubles up to [`LONGEST`].
-const FIRST: Duration = Duration::from_millis(100);
-/// The longest wait after an error: so soon a server that is back is used again.
-const LONGEST: Duration = Duration::from_secs(2);
 /// A watch is asked for this many seconds; the server ends it then, and it is begun anew.
 const WATCH_SECONDS: u32 = 290;
+/// So long may it last, before the connection is taken for dead.
+const WATCH_WITHIN: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
+/// So long may an API server that has answered once deny rights and resources: one that has just
+/// started does, until it has read its roles and CustomResourceDefinitions.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `verdict` has an answer about the object; `None` waits for ever, zero looks once.
 ///
 /// # Guarantees
 /// No request is made while nothing happens. A restart of the API server, a cut watch and 410 Gone
-/// are survived within the timeout.
+/// are survived within the timeout. An object that can't be read as `K`, such as one with a phase of
+/// a newer version, is undecided. One that was deleted and created again is not taken for the same.
 ///
 /// # Errors
 /// The verdict's own; [`Error::NotFound`] where the object is not there or is deleted meanwhile;
@@ -35,41 +42,52 @@ pub async fn wait_until<K, T>(
 where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
-    let mut waiting = Waiting {
-        api,
-        object: object.clone(),
-        verdict,
-        heard: false,
+    let mut waiting = Waiting::new(api, object.clone(), None, verdict);
+    let late = |after| Error::TimedOut {
+        object,
+        after,
+        unanswered: false,
     };
-    if timeout == Some(Duration::ZERO) {
-        return match waiting.look().await? {
-            Looked::Decided(answer) => answer,
-            Looked::NotYet(_) => Err(Error::TimedOut {
-                object,
-                after: Duration::ZERO,
-                unanswered: false,
-            }),
-        };
-    }
     match timeout {
         None => waiting.go_on().await,
+        Some(Duration::ZERO) => match waiting.look().await {
+            Ok(Looked::Decided(answer)) => answer,
+            Ok(Looked::NotYet(_)) => Err(late(Duration::ZERO)),
+            Err(error) => Err(waiting.object.explain(error)),
+        },
         Some(after) => match tokio::time::timeout(after, waiting.go_on()).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::TimedOut {
-                object,
-                after,
-                unanswered: false,
-            }),
+            Err(_) => Err(late(after)),
         },
     }
 }
 
-struct Waiting<'a, K, V> {
-    api: &'a Api<K>,
+/// Waits as [`wait_until`] does, for an object that is known to exist: the API server has answered
+/// already, so its absence is waited out from the beginning.
+pub(crate) async fn wait_known<K, T>(
+    api: &Api<K>,
+    object: Object,
+    uid: String,
+    verdict: impl FnMut(&K) -> Option<Result<T, Error>>,
+) -> Result<T, Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let mut waiting = Waiting::new(api, object, Some(uid), verdict);
+    waiting.go_on().await
+}
+
+struct Waiting<K, V> {
+    client: Client,
+    requests: Request,
     object: Object,
     verdict: V,
-    /// Whether the API server has answered once: from then on its absence is waited out.
-    heard: bool,
+    /// That of the object which was seen first. From then on the absence of the API server is waited
+    /// out.
+    uid: Option<String>,
+    /// Since when the API server denies what it has granted before.
+    denied: Option<Instant>,
+    kind: std::marker::PhantomData<fn(&K)>,
 }
 
 enum Looked<T> {
@@ -78,70 +96,134 @@ enum Looked<T> {
     NotYet(String),
 }
 
-impl<K, V, T> Waiting<'_, K, V>
+impl<K, V, T> Waiting<K, V>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
     V: FnMut(&K) -> Option<Result<T, Error>>,
 {
-    async fn look(&mut self) -> Result<Looked<T>, Error> {
-        let found = self.api.get(&self.object.name).await;
-        let found = found.map_err(|error| self.object.explain(error))?;
-        self.heard = true;
-        Ok(match (self.verdict)(&found) {
-            Some(answer) => Looked::Decided(answer),
-            None => Looked::NotYet(found.meta().resource_version.clone().unwrap_or_default()),
-        })
-    }
-
-    async fn go_on(&mut self) -> Result<T, Error> {
-        let mut wait = FIRST;
-        loop {
-            match self.look().await {
-                Ok(Looked::Decided(answer)) => return answer,
-                Ok(Looked::NotYet(version)) => match self.watch(&version).await? {
-                    Some(answer) => return answer,
-                    None => wait = FIRST,
-                },
-                Err(error @ (Error::NotFound { .. } | Error::Forbidden { .. })) => {
-                    return Err(error);
-                }
-                Err(error) if !self.heard => return Err(error),
-                Err(_) => {}
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST);
+    fn new(api: &Api<K>, object: Object, uid: Option<String>, verdict: V) -> Self {
+        Self {
+            client: api.clone().into_client(),
+            requests: Request::new(api.resource_url()),
+            object,
+            verdict,
+            uid,
+            denied: None,
+            kind: std::marker::PhantomData,
         }
     }
 
+    async fn look(&mut self) -> Result<Looked<T>, kube::Error> {
+        let request = self.requests.get(&self.object.name, &GetParams::default());
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let found: Value = bounded(self.client.request(request)).await?;
+        self.denied = None;
+        Ok(match self.judge(&found) {
+            Some(answer) => Looked::Decided(answer),
+            None => Looked::NotYet(text(&found, "/metadata/resourceVersion")),
+        })
+    }
+
+    fn judge(&mut self, found: &Value) -> Option<Result<T, Error>> {
+        let uid = text(found, "/metadata/uid");
+        if *self.uid.get_or_insert_with(|| uid.clone()) != uid {
+            return Some(Err(self.deleted()));
+        }
+        match K::deserialize(found) {
+            Ok(found) => (self.verdict)(&found),
+            Err(error) => {
+                tracing::debug!(object = %self.object, %error, "it can't be read as it is now");
+                None
+            }
+        }
+    }
+
+    fn deleted(&self) -> Error {
+        Error::NotFound {
+            object: self.object.clone(),
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<T, Error> {
+        let mut pauses = Backoff::default();
+        loop {
+            let failed = match self.look().await {
+                Ok(Looked::Decided(answer)) => return answer,
+                Ok(Looked::NotYet(version)) => {
+                    let begun = Instant::now();
+                    let watched = self.watch(&version).await;
+                    if begun.elapsed() > LONGEST {
+                        pauses = Backoff::default();
+                    }
+                    match watched {
+                        Ok(Some(answer)) => return answer,
+                        Ok(None) => None,
+                        Err(error) => Some(error),
+                    }
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = failed {
+                if self.is_final(&error) {
+                    return Err(self.object.explain(error));
+                }
+                tracing::debug!(object = %self.object, %error, "waiting goes on");
+            }
+            pauses.pause().await;
+        }
+    }
+
+    /// Whether trying again could not change an error.
+    fn is_final(&mut self, error: &kube::Error) -> bool {
+        if self.uid.is_none() {
+            return true;
+        }
+        let kube::Error::Api(status) = error else {
+            return false;
+        };
+        let is_denied = matches!(status.code, 401 | 403) || is_not_served(status);
+        if !is_denied {
+            return status.code == 404;
+        }
+        self.denied.get_or_insert_with(Instant::now).elapsed() > PATIENCE
+    }
+
     /// Watches from a version on; `None` where the watch ended or broke.
-    async fn watch(&mut self, version: &str) -> Result<Option<Result<T, Error>>, Error> {
+    async fn watch(&mut self, version: &str) -> Result<Option<Result<T, Error>>, kube::Error> {
         let fields = format!("metadata.name={}", self.object.name);
         let params = WatchParams::default()
             .fields(&fields)
             .timeout(WATCH_SECONDS);
-        let mut events = match self.api.watch(&params, version).await {
-            Ok(events) => events.boxed(),
-            Err(error) => match self.object.explain(error) {
-                error @ Error::Forbidden { .. } => return Err(error),
-                _ => return Ok(None),
-            },
-        };
-        while let Ok(Some(event)) = events.try_next().await {
-            match event {
-                WatchEvent::Added(found) | WatchEvent::Modified(found) => {
-                    if let Some(answer) = (self.verdict)(&found) {
-                        return Ok(Some(answer));
+        let request = self.requests.watch(&params, version);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let client = self.client.clone();
+        let watched = timeout(WATCH_WITHIN, async {
+            let mut events = client.request_events::<Value>(request).await?.boxed();
+            while let Ok(Some(event)) = events.try_next().await {
+                match event {
+                    WatchEvent::Added(found) | WatchEvent::Modified(found) => {
+                        if let Some(answer) = self.judge(&found) {
+                            return Ok(Some(answer));
+                        }
                     }
+                    WatchEvent::Deleted(_) => return Ok(Some(Err(self.deleted()))),
+                    WatchEvent::Bookmark(_) => {}
+                    WatchEvent::Error(_) => break,
                 }
-                WatchEvent::Deleted(_) => {
-                    return Err(Error::NotFound {
-                        object: self.object.clone(),
-                    });
-                }
-                WatchEvent::Bookmark(_) => {}
-                WatchEvent::Error(_) => return Ok(None),
             }
+            Ok(None)
+        });
+        match watched.await {
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 401 | 403) => {
+                Err(kube::Error::Api(status))
+            }
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Ok(None),
         }
-        Ok(None)
     }
+}
+
+fn text(found: &Value, field: &str) -> String {
+    let text = found.pointer(field).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
 }

@@ -265,7 +265,7 @@ func named(r *http.Request) (string, string) {
 
 func status(code int) map[string]any {
 	reasons := map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "NotFound",
-		410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
+		409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code,
 		"reason": reasons[code], "message": fmt.Sprintf("the proxy answers %d", code),
