@@ -117,7 +117,8 @@ impl<'a> Stage<'a> {
         }
         if let Some(name) = &step.holds {
             let guard = self.hold(name)?.guard.as_ref().ok_or("it is released")?;
-            return match guard.lost().now_or_never() {
+            let lost = guard.lost().now_or_never().or(guard.check().err());
+            return match lost {
                 Some(error) => Err(format!("{name} is held no longer: {error}")),
                 None => Ok(()),
             };
@@ -282,9 +283,10 @@ impl<'a> Stage<'a> {
                 let guard = self.hold(of)?.guard.as_ref().ok_or("it is released")?;
                 let lost = tokio::time::timeout(WITHIN, guard.lost()).await;
                 let lost = lost.map_err(|_| format!("{of} is not lost"))?;
-                matches!(lost, Error::Lost { .. })
-                    .then_some(())
-                    .ok_or(lost.to_string())
+                match (&lost, guard.check()) {
+                    (Error::Lost { .. }, Err(Error::Lost { .. })) => Ok(()),
+                    (lost, check) => Err(format!("{lost}; {check:?}")),
+                }
             }
             "requests" => {
                 let times = step.times.unwrap_or(1);
