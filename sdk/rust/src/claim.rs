@@ -12,10 +12,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::guard::{Guard, TIDY_WITHIN};
 use crate::request::{create_named, delete};
+use crate::tidying::Tidying;
 use crate::wait::wait_known;
 use crate::{Client, Error, Object, clock};
 
-/// What is asked for, and how. Dropping a future that waits leaves no Claim behind.
+/// What is asked for, and how. Dropping a future that waits leaves no Claim behind: it is deleted in
+/// the background, for which [`Client::settled`] waits.
 #[derive(Clone, Debug)]
 pub struct Request {
     client: Client,
@@ -251,7 +253,7 @@ impl Request {
     /// is none.
     async fn claim_once(&self) -> Result<Pending, Error> {
         let was_seen = self.is_seen().await?;
-        let mut pending = Pending::begin(self.client.api(), self.new_claim());
+        let mut pending = Pending::begin(&self.client, self.new_claim());
         // A question without waiting is answered by the operator; somebody must be there to.
         let within = match self.timeout {
             Some(Duration::ZERO) => Some(ANSWER_WITHIN),
@@ -350,6 +352,7 @@ fn phase(claim: &Claim) -> ClaimPhase {
 /// A Claim that may exist, and is deleted when nobody wants it any more.
 struct Pending {
     api: Api<Claim>,
+    tidying: Tidying,
     claimed: Claimed,
     /// A task of its own: also where its caller is gone, it must be known how it ends.
     creating: Option<JoinHandle<Result<Claim, kube::Error>>>,
@@ -357,11 +360,13 @@ struct Pending {
 }
 
 impl Pending {
-    fn begin(api: Api<Claim>, claim: Claim) -> Self {
+    fn begin(client: &Client, claim: Claim) -> Self {
+        let api = client.api();
         let to = api.clone();
         let name = claim.metadata.name.clone().unwrap_or_default();
         Self {
             api,
+            tidying: client.tidying.clone(),
             claimed: Claimed {
                 name,
                 uid: String::new(),
@@ -407,11 +412,10 @@ impl Pending {
         if !std::mem::take(&mut self.is_wanted) {
             return None;
         }
-        let runtime = tokio::runtime::Handle::try_current().ok()?;
         let (api, name) = (self.api.clone(), self.claimed.name.clone());
         let uid = Some(self.claimed.uid.clone()).filter(|uid| !uid.is_empty());
         let creating = self.creating.take();
-        Some(runtime.spawn(async move {
+        self.tidying.spawn(async move {
             if let Some(mut creating) = creating
                 && timeout(LAST_WORDS, &mut creating).await.is_err()
             {
@@ -420,7 +424,7 @@ impl Pending {
             if let Err(error) = delete(&api, &name, uid, TIDY_WITHIN).await {
                 tracing::warn!(claim = name, %error, "it could not be deleted; its TTL ends it");
             }
-        }))
+        })
     }
 }
 

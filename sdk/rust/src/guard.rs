@@ -15,13 +15,14 @@ use crate::backoff::Backoff;
 use crate::claim::Claimed;
 use crate::renewal::{Renewal, Renewed, Standing};
 use crate::request::{bounded, delete, is_not_served};
+use crate::tidying::Tidying;
 use crate::{Client, Error, Object, clock};
 
 /// Bounds the deletion of a Claim that is not wanted any more.
 pub(crate) const TIDY_WITHIN: Duration = Duration::from_secs(5);
 
-/// A grant that is held. Dropping it gives it back in the background; [`Guard::release`] waits until
-/// that is done.
+/// A grant that is held. Dropping it gives it back in the background, for which
+/// [`Client::settled`] waits; [`Guard::release`] waits itself, and tells whether it could be.
 ///
 /// # Guarantees
 /// [`Guard::lost`] is ready at 4/5 of the TTL after the last renewal that was asked for and
@@ -32,6 +33,7 @@ pub struct Guard {
     claimed: Claimed,
     ttl: Duration,
     api: Api<Claim>,
+    tidying: Tidying,
     standing: watch::Receiver<Standing>,
     renewing: JoinHandle<()>,
     released: bool,
@@ -79,6 +81,7 @@ impl Guard {
             claimed,
             ttl,
             api,
+            tidying: client.tidying.clone(),
             standing,
             renewing: tokio::spawn(renewal.go_on(confirmed, tell)),
             released: false,
@@ -148,13 +151,13 @@ impl Drop for Guard {
         if self.released {
             return;
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (api, claimed) = (self.api.clone(), self.claimed.clone());
-            runtime.spawn(async move {
-                // Where it fails, the TTL ends the grant.
-                let _ = delete(&api, &claimed.name, Some(claimed.uid), TIDY_WITHIN).await;
-            });
-        }
+        let (api, claimed) = (self.api.clone(), self.claimed.clone());
+        self.tidying.spawn(async move {
+            let deleted = delete(&api, &claimed.name, Some(claimed.uid), TIDY_WITHIN).await;
+            if let Err(error) = deleted {
+                tracing::warn!(claim = claimed.name, %error, "it could not be released; its TTL ends it");
+            }
+        });
     }
 }
 

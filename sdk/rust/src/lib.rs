@@ -22,6 +22,7 @@ mod error;
 mod guard;
 mod renewal;
 mod request;
+mod tidying;
 mod wait;
 
 use std::time::Duration;
@@ -45,6 +46,7 @@ const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Client {
     kube: kube::Client,
     namespace: String,
+    tidying: tidying::Tidying,
 }
 
 impl std::fmt::Debug for Client {
@@ -68,7 +70,7 @@ impl Client {
                 message: error.to_string(),
             })?;
         let namespace = kube.default_namespace().to_owned();
-        Ok(Self { kube, namespace })
+        Ok(Self::new(kube, namespace))
     }
 
     /// Uses a client that is there already.
@@ -76,6 +78,7 @@ impl Client {
         Self {
             kube,
             namespace: namespace.into(),
+            tidying: tidying::Tidying::default(),
         }
     }
 
@@ -87,6 +90,13 @@ impl Client {
     /// The Kubernetes client underneath.
     pub fn kube(&self) -> &kube::Client {
         &self.kube
+    }
+
+    /// Waits until what was dropped has been given back: guards, and acquisitions that nobody waits
+    /// for any more. A program calls it before its runtime ends, which would end that too. It takes
+    /// seven seconds at most; what could not be given back then ends with its TTL.
+    pub async fn settled(&self) {
+        self.tidying.settled().await;
     }
 
     /// An API of this namespace.

@@ -1,0 +1,45 @@
+//! What is given back in the background, because its owner was dropped.
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The number of tasks that give something back.
+#[derive(Clone, Debug)]
+pub(crate) struct Tidying(watch::Sender<usize>);
+
+impl Default for Tidying {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+/// Counts a task for as long as it lives, however it ends.
+struct Counted(watch::Sender<usize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Tidying {
+    /// Runs a task in the background. Without a runtime there is nobody to.
+    pub(crate) fn spawn(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
+        let runtime = Handle::try_current().ok()?;
+        self.0.send_modify(|count| *count += 1);
+        let counted = Counted(self.0.clone());
+        Some(runtime.spawn(async move {
+            task.await;
+            drop(counted);
+        }))
+    }
+
+    /// Waits until none is left.
+    pub(crate) async fn settled(&self) {
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
