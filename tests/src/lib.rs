@@ -1,6 +1,7 @@
 //! What the tests across crates stand on: clusters, a kubelet that is told what happens, and the
 //! scenarios that run on every cluster alike.
 
+pub mod built;
 pub mod cluster;
 mod control_plane;
 pub mod fault;

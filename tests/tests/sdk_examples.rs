@@ -1,11 +1,10 @@
 //! The example programs of the Rust SDK, as people start them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use konductor_tests::built::example;
 use konductor_tests::cluster::Cluster;
 use konductor_tests::operator::Operator;
 use kube::Api;
@@ -17,26 +16,6 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// How long anything that must happen may take.
 const WITHIN: Duration = Duration::from_secs(30);
-
-/// Where the examples are, built with the features that `cargo test --workspace` unifies.
-fn built() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = std::process::Command::new(cargo)
-            .args(["build", "--quiet", "--workspace", "--examples"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(
-            built.expect("cargo runs").success(),
-            "the examples do not build"
-        );
-        // target/PROFILE/deps/test-hash
-        let test = std::env::current_exe().expect("this test");
-        let target = test.ancestors().nth(3).expect("target");
-        target.join("debug/examples")
-    })
-}
 
 /// A cluster with an operator, and a folder with a kubeconfig of one namespace.
 struct Place {
@@ -79,7 +58,7 @@ impl Place {
     }
 
     fn example(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(built().join(name));
+        let mut command = Command::new(example(name));
         command
             .args(arguments)
             .current_dir(self.folder.path())
@@ -172,21 +151,20 @@ async fn worker_pool_keeps_to_the_permits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn map_reduce_adds_up_what_all_mappers_have_counted() {
     let place = Place::with("Barrier", "counted", json!({"expected": 2})).await;
-    let reducer = place.start("map_reduce", &["reduce"]);
+    let mut reducer = place.start("map_reduce", &["reduce"]);
     for (name, text) in [("one.txt", "a b c"), ("two.txt", "d e")] {
         fs::write(place.folder.path().join(name), text).expect("a file");
         let mapped = place.run("map_reduce", &["map", name], "").await;
         assert_eq!(mapped, (String::new(), String::new(), 0));
     }
-    let mut reducer = reducer;
     assert_eq!(reducer.line().await, "5 words in 2 files");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn map_reduce_ends_at_once_when_a_mapper_has_failed() {
     let place = Place::with("Barrier", "counted", json!({"expected": 2})).await;
-    let reducer = place.example("map_reduce", &["reduce"]);
-    let reducer = { reducer }.spawn().expect("it starts");
+    let mut reducer = place.example("map_reduce", &["reduce"]);
+    let reducer = reducer.spawn().expect("it starts");
     let (_, said, code) = place.run("map_reduce", &["map", "missing"], "").await;
     assert_eq!((said.as_str(), code), (MISSING, 1));
     let (printed, said, code) = ended(reducer).await;
@@ -207,8 +185,7 @@ async fn a_leader_that_was_stopped_for_too_long_stands_by_before_it_leads_again(
     assert_eq!(first.line().await, "standing by");
     let before = first.number("leading with token ").await;
     first.signal("STOP").await;
-    let second = place.start("leader_election", &["--resign-after", "0.1"]);
-    let mut second = second;
+    let mut second = place.start("leader_election", &["--resign-after", "0.1"]);
     assert_eq!(second.line().await, "standing by");
     let between = second.number("leading with token ").await;
     assert_eq!(second.line().await, "resigning");
