@@ -1,19 +1,4 @@
-//! Take part in konductor's primitives from a Rust program.
-//!
-//! What enters: names of Barriers, Gates, Semaphores and Leases. What leaves: waits that end, and
-//! guards that hold. What must never happen here: polling, or a decision that is the operator's.
-//!
-//! ```no_run
-//! # async fn example() -> Result<(), konductor::Error> {
-//! let client = konductor::Client::try_default().await?;
-//! client.wait_gate("dependencies-ready", None).await?;
-//! let permit = client.semaphore("batch").permits(2).acquire().await?;
-//! // … work that at most so many do at once …
-//! permit.release().await?;
-//! client.arrive_barrier("stage-complete", "worker-1", Default::default()).await?;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod backoff;
 mod claim;
