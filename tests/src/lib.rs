@@ -11,4 +11,5 @@ pub mod operator;
 pub mod scenario;
 pub mod simulation;
 pub mod transcript;
+pub mod turnstile;
 pub mod watching;
