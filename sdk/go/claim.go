@@ -31,7 +31,8 @@ const (
 // lost. Release them when the work is done.
 //
 // It returns [ErrNotFound], [ErrDenied] with WithWait(false), [ErrTimeout], with the reason
-// [ReasonNoAnswer] where no operator has looked at that, and what the API server refuses. After an error, also that of a cancelled context, nothing is left in the queue.
+// [ReasonNoAnswer] where no operator has looked at that, and what the API server refuses. After an
+// error, also that of a cancelled context, nothing is left in the queue.
 func (c *Client) AcquireSemaphore(
 	ctx context.Context, name string, options ...AcquireOption,
 ) (*Permit, error) {

@@ -122,6 +122,7 @@ type held interface {
 	Claim() string
 	Lost() <-chan struct{}
 	Context() context.Context
+	Check() error
 	Release(context.Context) error
 }
 
@@ -187,7 +188,8 @@ func (s *stage) play(one step) error {
 	case one.Release != "":
 		return expect(s.holds[one.Release].Release(s.t.Context()), one.Result)
 	case one.Holds != "":
-		if err := s.holds[one.Holds].Context().Err(); err != nil {
+		held := s.holds[one.Holds]
+		if err := errors.Join(held.Context().Err(), held.Check()); err != nil {
 			return fmt.Errorf("%s is held no longer: %w", one.Holds, err)
 		}
 	case one.Rising != nil:
@@ -426,6 +428,9 @@ func (s *stage) until(one step) error {
 	case "lost":
 		select {
 		case <-s.holds[one.Of].Lost():
+			if err := expect(s.holds[one.Of].Check(), "lost"); err != nil {
+				return fmt.Errorf("check: %w", err)
+			}
 			return expect(context.Cause(s.holds[one.Of].Context()), "lost")
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not lost", one.Of)

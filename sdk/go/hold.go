@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
@@ -36,6 +37,7 @@ type hold struct {
 	uid    types.UID
 	token  *int64
 	ttl    time.Duration
+	until  atomic.Int64 // when it ends without a further renewal, by the clock that counts TTLs
 
 	ctx    context.Context // ends when it is lost or released
 	end    context.CancelCauseFunc
@@ -56,6 +58,23 @@ func (h *hold) Lost() <-chan struct{} { return h.lost }
 // Context carries the values of the context that it was acquired with, but not its end: it ends
 // when what is held is lost, with [ErrLost] as its cause, or released.
 func (h *hold) Context() context.Context { return h.ctx }
+
+// Check tells whether it is held in this moment: [ErrLost] where it is not, or context.Canceled where
+// it was released. It looks at the clock, so a program that was stopped for longer than the TTL
+// learns of the loss before it goes on.
+func (h *hold) Check() error {
+	if h.ctx.Err() != nil {
+		return context.Cause(h.ctx)
+	}
+	if now() >= time.Duration(h.until.Load()) {
+		return h.gone("it was not renewed in time")
+	}
+	return nil
+}
+
+func (h *hold) gone(why string) *Error {
+	return h.on.fail(ErrLost, "Lost", "what was held is lost: %s; stop what it protects", why)
+}
 
 // Release gives it back. Called again it does nothing more. It may be called with a context that is
 // over, such as in a defer: it then has 5 s. Where it fails, the hold ends with its TTL.
@@ -124,6 +143,8 @@ func (c *Client) hold(
 			return nil, on.explain(ctx, err)
 		}
 	}
+	held.until.Store(int64(kept.end(asked)))
+	kept.held = func(until time.Duration) { held.until.Store(int64(until)) }
 	held.ctx, held.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	var renewing context.Context
 	renewing, held.stop = context.WithCancel(held.ctx)
@@ -133,7 +154,7 @@ func (c *Client) hold(
 	go func() {
 		defer close(held.silent)
 		if why := kept.run(renewing, asked); why != "" {
-			held.end(on.fail(ErrLost, "Lost", "what was held is lost: %s; stop what it protects", why))
+			held.end(held.gone(why))
 			close(held.lost)
 		}
 	}()

@@ -27,6 +27,8 @@ type renewal struct {
 	now    func() time.Duration
 	send   func(context.Context) (renewed, error)
 	failed func(error)
+	// held is told until when it is held at least.
+	held func(until time.Duration)
 }
 
 // run renews until the context ends, or returns why it can't go on. confirmed is when that was sent
@@ -35,7 +37,7 @@ func (r renewal) run(ctx context.Context, confirmed time.Duration) string {
 	due := confirmed + r.ttl/3
 	for {
 		sent := r.now()
-		left := confirmed + r.ttl*4/5 - sent
+		left := r.end(confirmed) - sent
 		if left <= 0 {
 			return "it was not renewed in time"
 		}
@@ -52,6 +54,7 @@ func (r renewal) run(ctx context.Context, confirmed time.Duration) string {
 		switch state {
 		case stillHeld:
 			confirmed, due = sent, sent+r.ttl/3
+			r.held(r.end(confirmed))
 		case takenBack:
 			return "the operator took it back, or its claim was deleted"
 		case notKnown:
@@ -60,6 +63,9 @@ func (r renewal) run(ctx context.Context, confirmed time.Duration) string {
 		}
 	}
 }
+
+// end is when a grant ends whose last confirmed renewal was sent then.
+func (r renewal) end(confirmed time.Duration) time.Duration { return confirmed + r.ttl*4/5 }
 
 func (r renewal) attempt(ctx context.Context, length time.Duration) (renewed, error) {
 	ctx, cancel := context.WithTimeout(ctx, length)

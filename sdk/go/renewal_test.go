@@ -73,6 +73,7 @@ func TestARenewalIsSentAtAThirdAndLostAtFourFifths(t *testing.T) {
 				var sent []time.Duration
 				kept := renewal{
 					ttl: 30 * time.Second, now: clock, failed: func(error) {},
+					held: func(time.Duration) {},
 					send: func(ctx context.Context) (renewed, error) {
 						answer := one.answers[min(len(sent), len(one.answers)-1)]
 						sent = append(sent, clock())
@@ -116,4 +117,22 @@ func TestALossIsNoticedWithinASecondOfWaking(t *testing.T) {
 			t.Fatalf("noticed after %s", awake)
 		}
 	})
+}
+
+// A process that was stopped does not run what would renew or notice.
+func TestAHoldThatWasNotRenewedIsLostByTheClockAlone(t *testing.T) {
+	held := &hold{on: target{kind: "Lease", namespace: "default", name: "report"}}
+	held.ctx, held.end = context.WithCancelCause(t.Context())
+	held.until.Store(int64(now() + time.Hour))
+	if err := held.Check(); err != nil {
+		t.Errorf("got %v, want that it is held", err)
+	}
+	held.until.Store(int64(now()))
+	if err := held.Check(); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want that it is lost", err)
+	}
+	held.end(held.on.fail(context.Canceled, ReasonReleased, "it was released"))
+	if err := held.Check(); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it is released", err)
+	}
 }

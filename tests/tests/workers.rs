@@ -3,6 +3,7 @@
 //!
 //! `KONDUCTOR_TEST_CLUSTER=real cargo test -p konductor-tests --test workers -- --nocapture` prints
 //! what it costs.
+#![expect(clippy::print_stdout, reason = "the figures are for people")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
