@@ -233,7 +233,7 @@ func (c *Client) tidy(ctx context.Context, on target, name string, uid types.UID
 	defer cancel()
 	if err := c.deleteClaim(ctx, name, uid); err != nil {
 		c.log.WarnContext(ctx, "a claim could not be deleted; it ends with its TTL",
-			"claim", name, "namespace", c.namespace, "on", on.kind+"/"+on.name, "error", err)
+			"claim", name, "namespace", c.namespace, "target", on.kind+"/"+on.name, "error", err)
 	}
 }
 

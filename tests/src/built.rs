@@ -4,35 +4,47 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Cargo as a person calls it. What it tells a test about itself would make build scripts run again,
-/// and most of what there is be built again after them.
-pub fn cargo() -> Command {
+/// `koncli`.
+pub fn koncli() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    // By a test of its own, with the features that `cargo test --workspace` unifies: else half of what
+    // it depends on would be built a second time.
+    BUILT
+        .get_or_init(|| build(&["test", "--no-run", "--test", "run"]).join("koncli"))
+        .clone()
+}
+
+/// An example of the Rust SDK.
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build(&["build", "--examples"]).join("examples"))
+        .join(name)
+}
+
+/// Builds with cargo; the folder of what is built.
+fn build(arguments: &[&str]) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells this test about its package would tell build scripts that theirs has changed:
+    // half of everything would be built again, now and the next time.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+        if name.starts_with("CARGO_PKG_")
+            || name.starts_with("CARGO_MANIFEST_")
+            || name == "OUT_DIR"
+        {
             cargo.env_remove(&*name);
         }
     }
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    cargo
-}
-
-/// The path of an example of the Rust SDK, with the features that `cargo test --workspace` unifies.
-pub fn example(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| {
-        let built = cargo()
-            .args(["build", "--quiet", "--workspace", "--examples"])
-            .status();
-        assert!(
-            built.expect("cargo runs").success(),
-            "the examples do not build"
-        );
-        // target/PROFILE/deps/test-hash
-        let test = std::env::current_exe().expect("this test");
-        let target = test.ancestors().nth(3).map(Path::to_owned);
-        target.expect("target").join("debug/examples")
-    });
-    folder.join(name)
+    let built = cargo
+        .args(arguments)
+        .args(["--quiet", "--workspace"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "cargo {arguments:?}: {built}");
+    let test = std::env::current_exe().expect("this test");
+    // target/PROFILE/deps/test-hash
+    let target = test.ancestors().nth(3).map(Path::to_owned);
+    target.expect("target").join("debug")
 }

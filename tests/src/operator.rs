@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use konductor_operator::{Error, Options};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::built::koncli;
 use crate::cluster::Cluster;
 
 /// An operator in this process, for one namespace.
@@ -55,48 +55,6 @@ impl Drop for Operator {
             task.abort();
         }
     }
-}
-
-/// `koncli` as it is built from this tree.
-pub fn koncli() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let mut build = Command::new(cargo);
-            // What cargo tells this test about its package would tell build scripts that theirs has
-            // changed: half of everything would be built again, now and the next time.
-            let about_this = |name: &str| {
-                name.starts_with("CARGO_PKG_")
-                    || name.starts_with("CARGO_MANIFEST_")
-                    || name == "OUT_DIR"
-            };
-            for (name, _) in std::env::vars().filter(|(name, _)| about_this(name)) {
-                build.env_remove(name);
-            }
-            let built = build
-                // By a test of its own, with the features that `cargo test --workspace` unifies: else
-                // half of what it depends on would be built a second time.
-                .args([
-                    "test",
-                    "--quiet",
-                    "--workspace",
-                    "--no-run",
-                    "--test",
-                    "run",
-                ])
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .status();
-            assert!(
-                built.expect("cargo runs").success(),
-                "koncli does not build"
-            );
-            let test = std::env::current_exe().expect("this test");
-            // target/PROFILE/deps/test-hash
-            let folder = test.parent().and_then(Path::parent).expect("target");
-            folder.parent().expect("target").join("debug/koncli")
-        })
-        .clone()
 }
 
 /// An operator as a process. Dropping it is `kill -9`.

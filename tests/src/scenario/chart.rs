@@ -561,7 +561,7 @@ pub async fn the_operator_needs_no_right_that_the_chart_does_not_give(cluster: &
 
 /// `koncli doctor` where all is as it should be: it only names the operator that leads, by itself.
 fn the_doctor_is_content(cluster: &Cluster, namespace: &str) {
-    let told = Command::new(crate::operator::koncli())
+    let told = Command::new(crate::built::koncli())
         .args(["doctor", "--namespace", namespace, "--kubeconfig"])
         .arg(&cluster.kubeconfig)
         .output()

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use crate::built::koncli;
 use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
-use crate::operator::{Operator, koncli};
+use crate::operator::Operator;
 use crate::transcript;
 
 /// Get, describe, wait, scale, explain and what is refused.

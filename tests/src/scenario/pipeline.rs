@@ -14,9 +14,10 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::api;
+use crate::built::koncli;
 use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
-use crate::operator::{Operator, OperatorProcess, koncli};
+use crate::operator::{Operator, OperatorProcess};
 use crate::watching::{Versions, until};
 
 /// Compiles a pipeline.
