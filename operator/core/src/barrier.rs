@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::outcome::{End, barrier_end, gate_end, job_end};
-use crate::{Decided, Decision, Event, Fact, Needs, Write};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
 
 /// Decides about a Barrier.
 ///
@@ -27,6 +27,9 @@ use crate::{Decided, Decision, Event, Fact, Needs, Write};
 pub fn decide(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
     if barrier.metadata.deletion_timestamp.is_some() {
         return Ok(Decision::default());
+    }
+    if let Some(given) = owner::given(Kind::Barrier, &barrier.metadata, facts)? {
+        return Ok(given);
     }
     if barrier_end(barrier).is_some() {
         return expire(barrier, facts, now);

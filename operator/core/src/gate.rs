@@ -16,7 +16,7 @@ use crate::facts::{Facts, Freshness, ObjectName};
 use crate::outcome::{barrier_end, gate_end, job_end, outcome_word, run_end, verdict};
 use crate::outputs::stored_outputs;
 use crate::when;
-use crate::{Decided, Decision, Event, Fact, Needs, Write};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
 
 /// Decides about a Gate.
 ///
@@ -29,6 +29,9 @@ use crate::{Decided, Decision, Event, Fact, Needs, Write};
 pub fn decide(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus> {
     if gate.metadata.deletion_timestamp.is_some() {
         return Ok(Decision::default());
+    }
+    if let Some(given) = owner::given(Kind::Gate, &gate.metadata, facts)? {
+        return Ok(given);
     }
     if gate_end(gate).is_some() {
         return expire(gate, facts, now);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use konductor_api::condition::reason;
 use konductor_api::limits::INPUTS_BYTES_MAX;
 use konductor_api::{
-    Arrival, ArrivalOutcome, ArrivalSpec, Hold, JobPhase, LedgerKind, Run, annotation,
-    arrival_name, job_ended, job_phase, label, parse_holds,
+    Arrival, ArrivalOutcome, ArrivalSpec, Hold, JobPhase, LedgerKind, annotation, arrival_name,
+    job_ended, job_phase, label, parse_holds,
 };
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ use crate::facts::{Facts, Freshness, ObjectName};
 use crate::limits::START_REFUSED_AFTER;
 use crate::outcome::{End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end};
 use crate::outputs::{parse_outputs, stored_outputs, termination_message};
-use crate::{Decided, Decision, Event, Fact, Needs, Write};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
 
 /// A Job has no status of ours: its phase is an annotation.
 pub type NoStatus = std::convert::Infallible;
@@ -133,7 +133,7 @@ pub(crate) fn queues_for(
 
 /// Whether the Job's Run lets nothing start: it is paused, cancelled or over.
 fn held_back(job: &Job, facts: &Facts) -> Result<bool, Needs> {
-    Ok(match run_of(job, facts)? {
+    Ok(match owner::run_of(&job.metadata, facts)? {
         None => false,
         Some(run) => {
             let main = role(&job.metadata) != Some("finally");
@@ -148,18 +148,6 @@ fn role(metadata: &ObjectMeta) -> Option<&str> {
         .as_ref()?
         .get(label::ROLE)
         .map(String::as_str)
-}
-
-fn run_of<'a>(job: &Job, facts: &'a Facts) -> Result<Option<&'a Run>, Needs> {
-    let name = job
-        .metadata
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(label::RUN));
-    let Some(name) = name else { return Ok(None) };
-    let namespace = ObjectName::of(&job.metadata).namespace;
-    let run = facts.run(&ObjectName::new(namespace, name), Freshness::Cached)?;
-    Ok(run.map(AsRef::as_ref))
 }
 
 /// The holders of a ledger, whichever kind it is, and its token.
@@ -363,19 +351,20 @@ fn phase_patch(
     if reason.is_some() || annotated(job, annotation::REASON).is_some() {
         annotations.insert(annotation::REASON.into(), reason.into());
     }
-    let owners = run_of(job, facts)?.and_then(|run| owners_with(&job.metadata, run));
+    let owners =
+        owner::run_of(&job.metadata, facts)?.and_then(|run| owner::with_run(&job.metadata, run));
     decision.before.push(patch(job, annotations, owners));
     Ok(decision)
 }
 
-fn patch(job: &Job, annotations: Map<String, Value>, owners: Option<Value>) -> Write {
+fn patch(job: &Job, annotations: Map<String, Value>, owners: Option<Vec<OwnerReference>>) -> Write {
     let mut body = json!({"metadata": {
         "uid": job.metadata.uid,
         "resourceVersion": job.metadata.resource_version,
         "annotations": annotations,
     }});
     if let Some(owners) = owners {
-        body["metadata"]["ownerReferences"] = owners;
+        body["metadata"]["ownerReferences"] = json!(owners);
     }
     Write::Patch {
         kind: Kind::Job,
@@ -383,16 +372,6 @@ fn patch(job: &Job, annotations: Map<String, Value>, owners: Option<Value>) -> W
         status: false,
         body,
     }
-}
-
-/// The owners with the Run added; `None` where it is one already.
-fn owners_with(metadata: &ObjectMeta, run: &Run) -> Option<Value> {
-    let mut owners = metadata.owner_references.clone().unwrap_or_default();
-    if owners.iter().any(|owner| owner.kind == "Run") {
-        return None;
-    }
-    owners.push(konductor_api::run_owner(run));
-    Some(json!(owners))
 }
 
 /// The input of a finally stage that is not another Job's output.

@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod limits;
 mod outcome;
 mod outputs;
+mod owner;
 pub mod run;
 mod when;
 

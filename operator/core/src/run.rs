@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use konductor_api::condition::{self, reason};
 use konductor_api::{
     ConditionKind, Duration, JobPhase, Run, RunOutcome, RunPhase, RunStatus, annotation, job_ended,
-    job_phase, label, run_owner,
+    job_phase, label,
 };
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use crate::job;
 use crate::ledger::pod_ended;
 use crate::limits::NAMES_IN_MESSAGE;
 use crate::outcome::{End, job_end, run_end};
-use crate::{Decided, Decision, Event, Fact, Needs, Write};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
 
 /// Decides about a Run.
 ///
@@ -319,23 +319,17 @@ fn write(metadata: &ObjectMeta, body: Value) -> Write {
 /// still wait are given with their first patch.
 fn adopt(run: &Run, view: &View<'_>, decision: &mut Decision<RunStatus>) {
     for job in view.main.iter().chain(&view.finally) {
-        let owners = job.metadata.owner_references.clone().unwrap_or_default();
-        let owned = owners.iter().any(|owner| owner.kind == "Run");
         let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
         let patched = decision.before.iter().any(|known| {
             matches!(known, Write::Patch { name, .. } if *name == ObjectName::of(&job.metadata))
         });
-        if !owned && !patched && !suspended && job.metadata.deletion_timestamp.is_none() {
-            let mut owners = owners;
-            owners.push(run_owner(run));
-            decision.before.push(write(
-                &job.metadata,
-                json!({"metadata": {
-                    "uid": job.metadata.uid,
-                    "resourceVersion": job.metadata.resource_version,
-                    "ownerReferences": owners,
-                }}),
-            ));
+        if !patched
+            && !suspended
+            && job.metadata.deletion_timestamp.is_none()
+            && let Some(given) = owner::with_run(&job.metadata, run)
+                .map(|owners| owner::give(Kind::Job, &job.metadata, &owners))
+        {
+            decision.before.push(given);
         }
     }
 }

@@ -5,7 +5,7 @@ mod world;
 
 use jiff::SignedDuration;
 use konductor_api::{Gate, GatePhase, GateStatus, Verdict};
-use konductor_core::{Decision, Fact, gate};
+use konductor_core::{Decision, Fact, Write, gate};
 use serde_json::{Value, json};
 use world::{World, ended, job, now, object};
 
@@ -270,4 +270,31 @@ fn when_reads_the_outcome_of_the_run_it_waits_for() {
             "{outcome}"
         );
     }
+}
+
+#[test]
+fn a_gate_of_a_run_is_given_to_it_before_anything_is_decided() {
+    let mut gate = with(jobs("All", &["a"]), json!({}));
+    gate.metadata.labels = Some([("konductor.io/run".to_owned(), "night".to_owned())].into());
+    let complete = job("a", json!({}), ended("Complete"));
+    let run = object(
+        "Run",
+        "night",
+        json!({"spec": {"pipeline": "p", "jobs": 1}}),
+    );
+    let world = World::of([complete.clone(), run]);
+    let (decision, _) = decide(&gate, &world);
+    assert_eq!(decision.status, None);
+    let [Write::Patch { body, .. }] = decision.before.as_slice() else {
+        panic!("{decision:?}")
+    };
+    let owner = &body["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["name"]),
+        (&json!("Run"), &json!("night"))
+    );
+    // One that is given, or whose Run isn't there, is decided about.
+    assert_eq!(phase(&gate, &World::of([complete])), GatePhase::Open);
+    gate.metadata.owner_references = serde_json::from_value(json!([owner])).unwrap();
+    assert_eq!(phase(&gate, &world), GatePhase::Open);
 }

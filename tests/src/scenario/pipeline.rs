@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{JobPhase, Run, RunOutcome, RunPhase, job_phase, label, run_owner};
+use konductor_api::{Gate, JobPhase, Run, RunOutcome, RunPhase, job_phase, label, run_owner};
 use konductor_compiler::{Manifests, Object, Options, compile};
 use konductor_dsl::Sources;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -323,6 +323,9 @@ pub async fn an_operator_killed_in_the_middle_changes_nothing_in_the_outcome(clu
         "{status:#?}"
     );
     operator.kill();
+    // What kubectl has made goes with its Run.
+    assert_eq!(without_run::<Job>(cluster, &namespace).await, [""; 0]);
+    assert_eq!(without_run::<Gate>(cluster, &namespace).await, [""; 0]);
     // No Job was started twice: once it has run, it is never suspended again.
     let mut started: BTreeMap<String, bool> = BTreeMap::new();
     for job in jobs.seen() {
@@ -335,6 +338,25 @@ pub async fn an_operator_killed_in_the_middle_changes_nothing_in_the_outcome(clu
         );
         *known |= runs;
     }
+}
+
+/// The names of those that no Run owns.
+async fn without_run<K>(cluster: &Cluster, namespace: &str) -> Vec<String>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let all = api::<K>(cluster, namespace);
+    let all = all.list(&ListParams::default()).await.expect("a list");
+    let mut without = all.items;
+    without.retain(|one| {
+        one.owner_references()
+            .iter()
+            .all(|owner| owner.kind != "Run")
+    });
+    without.iter().map(ResourceExt::name_any).collect()
 }
 
 /// `kubectl apply -f -`, where kubectl is there; else the same objects by the API.
