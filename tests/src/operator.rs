@@ -1,6 +1,6 @@
 //! Operators for tests: in this process, or as the program that people start.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use konductor_operator::{Error, Options};
