@@ -18,6 +18,7 @@ use crate::facts::{Facts, Freshness, ObjectName};
 use crate::limits::START_REFUSED_AFTER;
 use crate::outcome::{End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end};
 use crate::outputs::{parse_outputs, stored_outputs, termination_message};
+use crate::run::ends_what_waits;
 use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
 
 /// A Job has no status of ours: its phase is an annotation.
@@ -133,13 +134,15 @@ pub(crate) fn queues_for(
 
 /// Whether the Job's Run lets nothing start: it is paused, cancelled or over.
 fn held_back(job: &Job, facts: &Facts) -> Result<bool, Needs> {
-    Ok(match owner::run_of(&job.metadata, facts)? {
-        None => false,
-        Some(run) => {
-            let main = role(&job.metadata) != Some("finally");
-            run.spec.pause || (run.spec.cancel && main) || run_end(run).is_some()
-        }
-    })
+    Ok(
+        match owner::run_of(&job.metadata, facts, Freshness::Cached)? {
+            None => false,
+            Some(run) => {
+                let main = role(&job.metadata) != Some("finally");
+                run.spec.pause || (run.spec.cancel && main) || run_end(run).is_some()
+            }
+        },
+    )
 }
 
 fn role(metadata: &ObjectMeta) -> Option<&str> {
@@ -206,7 +209,9 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
             {
                 None => return Ok(Decision::default()),
                 Some(End::Succeeded) => {}
-                Some(end) if freshness == Freshness::Live => return ruled_out(job, end, facts),
+                Some(end) if freshness == Freshness::Live => {
+                    return ruled_out(job, end, facts, now);
+                }
                 Some(_) => {}
             }
         }
@@ -295,7 +300,14 @@ fn add_start(job: &Job, template: BTreeMap<String, String>, body: &mut Value) {
 }
 
 /// The Gate ended without opening.
-fn ruled_out(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
+fn ruled_out(job: &Job, end: End, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+    // What a Run ends is Cancelled, also where its Gate was quicker to see what came before cancelled.
+    // That was stored after the Run's own end was: a live read shows it.
+    let run = owner::run_of(&job.metadata, facts, Freshness::Live)?;
+    let main = role(&job.metadata) != Some("finally");
+    if main && end != End::Skipped && run.is_some_and(|run| ends_what_waits(run, now)) {
+        return Ok(Decision::default());
+    }
     let gate = annotated(job, annotation::GATE).unwrap_or_default();
     let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate);
     let status = facts
@@ -351,8 +363,8 @@ fn phase_patch(
     if reason.is_some() || annotated(job, annotation::REASON).is_some() {
         annotations.insert(annotation::REASON.into(), reason.into());
     }
-    let owners =
-        owner::run_of(&job.metadata, facts)?.and_then(|run| owner::with_run(&job.metadata, run));
+    let owners = owner::run_of(&job.metadata, facts, Freshness::Cached)?
+        .and_then(|run| owner::with_run(&job.metadata, run));
     decision.before.push(patch(job, annotations, owners));
     Ok(decision)
 }

@@ -12,13 +12,14 @@ use crate::{Decision, Needs, Write};
 pub(crate) fn run_of<'a>(
     metadata: &ObjectMeta,
     facts: &'a Facts,
+    freshness: Freshness,
 ) -> Result<Option<&'a Run>, Needs> {
     let labels = metadata.labels.as_ref();
     let Some(name) = labels.and_then(|labels| labels.get(label::RUN)) else {
         return Ok(None);
     };
     let namespace = ObjectName::of(metadata).namespace;
-    let run = facts.run(&ObjectName::new(namespace, name), Freshness::Cached)?;
+    let run = facts.run(&ObjectName::new(namespace, name), freshness)?;
     Ok(run.map(AsRef::as_ref))
 }
 
@@ -61,7 +62,8 @@ pub(crate) fn given<S>(
     if has_run(metadata) {
         return Ok(None);
     }
-    let owners = run_of(metadata, facts)?.and_then(|run| with_run(metadata, run));
+    let owners =
+        run_of(metadata, facts, Freshness::Cached)?.and_then(|run| with_run(metadata, run));
     Ok(owners.map(|owners| Decision {
         before: vec![give(kind, metadata, &owners)],
         ..Decision::default()

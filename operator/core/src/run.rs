@@ -43,13 +43,11 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
     let mut decision = Decision::default();
     let started = known.and_then(|status| status.started_at.clone());
     let started = started.unwrap_or_else(|| Time(condition::whole_second(now)));
-    let timed_out = match deadline(run, &started) {
-        Some(deadline) if deadline > now => {
-            decision.wake_at(deadline);
-            false
-        }
-        deadline => deadline.is_some(),
-    };
+    let deadline = deadline(run, &started);
+    let timed_out = deadline.is_some_and(|deadline| deadline <= now);
+    if let Some(deadline) = deadline.filter(|_| !timed_out) {
+        decision.wake_at(deadline);
+    }
     let jobs = facts.jobs(jobs_of(run), Freshness::Cached)?;
     let mut view = View::of(run, jobs);
     if known.and_then(|status| status.outcome).is_none() {
@@ -98,6 +96,18 @@ fn jobs_of(run: &Run) -> Fact {
         namespace: name.namespace,
         labels,
     }
+}
+
+/// Whether a Run ends what has not started: it is cancelled, or it took too long.
+pub(crate) fn ends_what_waits(run: &Run, now: Timestamp) -> bool {
+    let status = run
+        .status
+        .as_ref()
+        .filter(|status| status.attempt == run.spec.attempt);
+    let started = status.and_then(|status| status.started_at.as_ref());
+    let late = started.and_then(|started| deadline(run, started));
+    status.is_none_or(|status| status.outcome.is_none())
+        && (run.spec.cancel || late.is_some_and(|late| late <= now))
 }
 
 fn deadline(run: &Run, started: &Time) -> Option<Timestamp> {

@@ -5,7 +5,7 @@ mod world;
 
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
-use konductor_core::{Fact, Write, job};
+use konductor_core::{Fact, ObjectName, Write, job};
 use serde_json::{Value, json};
 use world::{World, ended, job, now, object, told};
 
@@ -161,6 +161,85 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
         let run = object("Run", "r", json!({ "spec": spec }));
         let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
         assert_eq!(told(&writes), expected, "{more}");
+    }
+}
+
+#[test]
+fn what_a_run_ends_is_left_to_it_whatever_its_gate_says() {
+    let mut work = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
+    let status = |more: Value| {
+        let mut status = json!({"attempt": 1, "startedAt": "2026-03-01T00:00:00Z"});
+        status
+            .as_object_mut()
+            .unwrap()
+            .append(&mut more.as_object().unwrap().clone());
+        status
+    };
+    let (unreached, skipped) = (["Job/work Unreached"], ["Job/work Skipped"]);
+    let table = [
+        (
+            "main",
+            json!({"cancel": true}),
+            status(json!({})),
+            "Unreached",
+            &[][..],
+        ),
+        (
+            "main",
+            json!({"timeout": "1s"}),
+            status(json!({})),
+            "Unreached",
+            &[],
+        ),
+        (
+            "main",
+            json!({"timeout": "9999h"}),
+            status(json!({})),
+            "Unreached",
+            &unreached,
+        ),
+        (
+            "main",
+            json!({}),
+            status(json!({})),
+            "Unreached",
+            &unreached,
+        ),
+        (
+            "main",
+            json!({"cancel": true}),
+            status(json!({})),
+            "Skipped",
+            &skipped,
+        ),
+        (
+            "main",
+            json!({"cancel": true}),
+            status(json!({"outcome": "Failed"})),
+            "Unreached",
+            &unreached,
+        ),
+        (
+            "finally",
+            json!({"cancel": true}),
+            status(json!({})),
+            "Unreached",
+            &unreached,
+        ),
+    ];
+    for (role, more, status, phase, expected) in table {
+        work["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": role});
+        let mut spec = json!({"pipeline": "p", "jobs": 1});
+        spec.as_object_mut()
+            .unwrap()
+            .append(&mut more.as_object().unwrap().clone());
+        let run = object("Run", "r", json!({"spec": spec, "status": status}));
+        let (writes, live) = decide(&work, &World::of([gate(phase), run]));
+        assert_eq!(told(&writes), expected, "{role} {more} {status} {phase}");
+        assert!(
+            live.contains(&Fact::Run(ObjectName::new("ns", "r"))),
+            "{live:?}"
+        );
     }
 }
 
