@@ -3,6 +3,7 @@
 
 pub mod chart;
 pub mod coordination;
+pub mod field;
 pub mod kubectl;
 pub mod outage;
 pub mod pipeline;
@@ -49,6 +50,14 @@ scenarios! {
     coordination::a_dropped_wait_leaves_no_claim,
     coordination::jobs_that_hold_by_annotation_run_one_at_a_time,
     coordination::a_gate_by_hand_starts_a_suspended_job,
+    field::a_job_that_is_deleted_while_it_works_gives_back_its_lease_when_its_pod_is_gone,
+    field::what_is_deleted_while_the_operator_is_down_is_given_back,
+    field::an_operator_that_starts_anew_lets_in_nobody_beside_those_that_hold,
+    field::nobody_enters_between_two_tries_of_a_job,
+    field::a_large_request_is_not_starved_by_small_ones,
+    field::a_permit_ends_with_the_pod_whose_node_vanished,
+    field::jobs_of_one_cron_job_never_overlap,
+    field::a_job_that_its_ttl_has_deleted_still_counts,
     rules::the_api_server_refuses_a_ledger_beyond_its_permits,
     rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,
     rules::the_api_server_refuses_specs_that_make_no_sense,
