@@ -31,6 +31,7 @@ mod manifest;
 mod name;
 mod options;
 mod pipeline;
+pub mod placed;
 mod plan;
 mod resolve;
 mod rules;

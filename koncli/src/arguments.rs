@@ -71,9 +71,9 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check pipeline files
+    /// Check pipeline files, and manifests as an API server would
     Check {
-        /// Pipeline files; `-` is standard input
+        /// Pipeline files, or manifests that end in .yaml or .yml; `-` is a pipeline on standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[command(flatten)]

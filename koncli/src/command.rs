@@ -66,7 +66,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
 
 async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Check { files, params } => check::check(&global, &files, &params),
+        Command::Check { files, params } => check::check(&global, &files, &params).await,
         Command::Fmt { files, check } => fmt::fmt(&files, check),
         Command::Graph(selection) => graph::graph(&selection),
         Command::Compile { pipeline } => compile(&global, &pipeline),

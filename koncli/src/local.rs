@@ -176,7 +176,8 @@ pub(crate) async fn interrupted() -> u8 {
     }
 }
 
-async fn install_crds(kube: &kube::Client) -> Result<(), Failure> {
+/// What an installed konductor brings to an API server.
+pub(crate) async fn install_crds(kube: &kube::Client) -> Result<(), Failure> {
     let api: Api<CustomResourceDefinition> = Api::all(kube.clone());
     for crd in konductor_api::crds() {
         api.create(&PostParams::default(), &crd).await?;

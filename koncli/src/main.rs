@@ -11,6 +11,7 @@ mod diagnostics;
 mod exit;
 mod load;
 mod local;
+mod manifests;
 mod output;
 mod progress;
 mod view;

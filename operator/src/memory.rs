@@ -25,6 +25,8 @@ struct Inner {
     written: HashMap<String, u64>,
     /// The status that the operator wrote last, by uid, as a hash.
     statuses: HashMap<String, u64>,
+    /// The status that the cache led to last and a live read did not, by uid, as a hash.
+    overruled: HashMap<String, u64>,
     /// Failures in a row, by uid.
     failures: HashMap<String, u32>,
 }
@@ -97,13 +99,24 @@ impl Memory {
         inner.refusals.remove(uid);
     }
 
-    /// Whether this is the status that the operator wrote last.
-    pub(crate) fn wrote_last<S: Debug>(&self, uid: &str, status: &S) -> bool {
-        self.inner().statuses.get(uid) == Some(&hash(status))
+    /// Whether the cache may be out of date where it leads to this status: it is the one that the
+    /// operator wrote last, and another stands there now, or a live read has overruled it before.
+    pub(crate) fn doubts<S: Debug>(&self, uid: &str, status: &S) -> bool {
+        let (inner, status) = (self.inner(), hash(status));
+        inner.statuses.get(uid) == Some(&status) || inner.overruled.get(uid) == Some(&status)
+    }
+
+    /// Takes note of a status that the cache led to, and a live read did not.
+    pub(crate) fn overrule<S: Debug>(&self, uid: &str, status: &S) {
+        self.inner().overruled.insert(uid.to_owned(), hash(status));
     }
 
     pub(crate) fn remember_status<S: Debug>(&self, uid: &str, status: &S) {
-        self.inner().statuses.insert(uid.to_owned(), hash(status));
+        let (mut inner, status) = (self.inner(), hash(status));
+        if inner.overruled.get(uid) == Some(&status) {
+            inner.overruled.remove(uid);
+        }
+        inner.statuses.insert(uid.to_owned(), status);
     }
 
     /// Counts a failure; returns how many there were in a row.
@@ -125,6 +138,7 @@ impl Memory {
         inner.refusals.remove(uid);
         inner.written.remove(uid);
         inner.statuses.remove(uid);
+        inner.overruled.remove(uid);
         inner.failures.remove(uid);
     }
 }

@@ -237,22 +237,27 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     if let Some(kind) = K::LEDGER {
         facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
     }
-    let mut doubtful = false;
+    let mut doubted: Option<K::Status> = None;
     for _ in 0..ROUNDS_MAX {
         match object.decide(&facts, now) {
             Err(mut needs) => {
-                if doubtful {
+                if doubted.is_some() {
                     needs.values_mut().for_each(|how| *how = Freshness::Live);
                 }
                 observe(&context.client, &context.cache, needs, &mut facts).await?;
             }
-            // Another operator has replaced what this one now wants to write again: one of them
-            // looks at a cache that is out of date. Reading live, they agree.
-            Ok(decision) if !doubtful && undone(&context, &uid, &decision) => {
-                doubtful = true;
+            // Another operator has replaced what this one now wants to write again, or a live read
+            // has overruled it before: one of them looks at a cache that is out of date. Reading
+            // live, they agree.
+            Ok(decision) if doubted.is_none() && doubtful(&context, &uid, &decision) => {
+                doubted = decision.status;
                 facts.forget_observed();
             }
             Ok(decision) => {
+                if let Some(status) = &doubted {
+                    // Unless it is what is written now.
+                    context.memory.overrule(&uid, status);
+                }
                 let wake = decision.wake;
                 let done = act::act(&context, &*object, decision, now).await;
                 if matches!(done, Err(Retry::Conflict)) {
@@ -271,10 +276,10 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     Err(Retry::Undecided)
 }
 
-/// Whether this status is the one that the operator wrote last, although another stands there now.
-fn undone<S: Debug>(context: &Context, uid: &str, decision: &Decision<S>) -> bool {
+/// Whether the status that is to be written may come from a cache that is out of date.
+fn doubtful<S: Debug>(context: &Context, uid: &str, decision: &Decision<S>) -> bool {
     let status = decision.status.as_ref();
-    status.is_some_and(|status| context.memory.wrote_last(uid, status))
+    status.is_some_and(|status| context.memory.doubts(uid, status))
 }
 
 /// The present renewal of each Claim on this ledger, and when it was first seen.

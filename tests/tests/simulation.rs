@@ -221,6 +221,36 @@ fn random_plans_end_as_if_nothing_had_gone_wrong() {
     tally.told("random plans");
 }
 
+/// What once went wrong, as it was found: the story, and the plan.
+const ONCE_WRONG: [(&str, &str); 3] = [
+    // A Job that its Run was ending was Unreached, where its Gate was quicker.
+    (
+        "a_pipeline_is_cancelled",
+        "seed=1000555 operators=1 delay=0 write:0:3:Slow write:0:44:Slow write:0:18:CrashAfter",
+    ),
+    (
+        "a_pipeline_is_cancelled",
+        "seed=1001561 operators=1 delay=20 clock:0:16740:-11756 write:0:13:CrashBefore \
+         write:0:24:Slow write:0:32:Slow write:0:75:CrashBefore write:0:22:TooMany",
+    ),
+    // Two operators, both with an outdated cache, undid each other's status in turns.
+    (
+        "a_pipeline_succeeds",
+        "seed=1005779 operators=2 delay=0 watch:0:138:Slow write:0:40:TooMany watch:1:64:Twice \
+         write:0:27:TooMany watch:1:58:Slow clock:0:38581:-515092",
+    ),
+];
+
+#[test]
+fn what_once_went_wrong_ends_well() {
+    for (name, plan) in ONCE_WRONG {
+        let story = STORIES.iter().find(|story| story.name == name);
+        let story = story.expect("a story");
+        let plan: Plan = plan.parse().expect("a plan");
+        Tally::new().every(story, &[plan], &calm(story));
+    }
+}
+
 /// Replays what one of the others has printed; without a plan, a calm one.
 #[test]
 fn replayed() {

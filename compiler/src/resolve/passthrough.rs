@@ -9,13 +9,12 @@ use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::schemars::SchemaGenerator;
 use konductor_dsl::{Span, ast};
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Number, Value as Json};
+use serde_json::Value as Json;
 use serde_saphyr::{Location, Spanned};
 
 use super::{Resolver, Scope, Time};
 use crate::pipeline::{Leaf, Node, Passthrough, Piece, Reference, Text};
+use crate::placed::{self, Kind, Placed};
 use crate::rules;
 use crate::value::Type;
 
@@ -47,19 +46,11 @@ impl Resolver<'_> {
         scope: Scope<'_>,
     ) -> Option<Passthrough> {
         let marked = self.marked(text, scope)?;
-        let options = serde_saphyr::options! {
-            legacy_octal_numbers: true,
-            reject_unsupported_tags: true,
-        };
-        let root: Parsed = match serde_saphyr::from_str_with_options(&marked.yaml, options) {
+        let root = match placed::parse(&marked.yaml) {
             Ok(root) => root,
             Err(error) => {
-                let error = error.without_snippet();
-                let span = error.location().map_or(text.span, |at| marked.place(at));
-                let problem = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-                let problem = problem.lines().next().unwrap_or_default();
-                let problem = problem.split(" at line ").next().unwrap_or_default();
-                self.report(rules::yaml::report(span, problem));
+                let span = error.at.map_or(text.span, |at| marked.place(at));
+                self.report(rules::yaml::report(span, &error.problem));
                 return None;
             }
         };
@@ -200,97 +191,6 @@ fn to_usize(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX / 2)
 }
 
-/// Any YAML, with places.
-struct Parsed {
-    value: Kind,
-    at: Location,
-}
-
-enum Kind {
-    Null,
-    Bool(bool),
-    Number(Number),
-    Text(String),
-    List(Vec<Parsed>),
-    Map(Vec<(Spanned<String>, Parsed)>),
-}
-
-impl<'de> Deserialize<'de> for Parsed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Kind>::deserialize(deserializer)?;
-        Ok(Self {
-            value: spanned.value,
-            at: spanned.referenced,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(KindVisitor)
-    }
-}
-
-struct KindVisitor;
-
-impl<'de> Visitor<'de> for KindVisitor {
-    type Value = Kind;
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("a value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Kind, E> {
-        Ok(Kind::Null)
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Kind, E> {
-        Ok(Kind::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kind, D::Error> {
-        Kind::deserialize(deserializer)
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Kind, E> {
-        Ok(Kind::Bool(value))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Kind, E> {
-        Ok(Kind::Number(value.into()))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Kind, E> {
-        Ok(Kind::Number(value.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Kind, E> {
-        Number::from_f64(value)
-            .map(Kind::Number)
-            .ok_or_else(|| E::custom("not a number"))
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Kind, E> {
-        Ok(Kind::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Kind, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = seq.next_element()? {
-            values.push(value);
-        }
-        Ok(Kind::List(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Kind::Map(members))
-    }
-}
-
 /// A walk through YAML and its schema at once.
 struct Walk<'w, 'r, 'a> {
     marked: &'w Marked,
@@ -299,7 +199,7 @@ struct Walk<'w, 'r, 'a> {
 
 impl Walk<'_, '_, '_> {
     /// Checks a node; what is wrong is told, and the node is then of no use.
-    fn node(&mut self, parsed: &Parsed, schema: &'static Json, path: &str, at: Span) -> Node {
+    fn node(&mut self, parsed: &Placed, schema: &'static Json, path: &str, at: Span) -> Node {
         let (schema, name) = resolved(schema);
         let wanted = schema.get("type").and_then(Json::as_str);
         match (&parsed.value, wanted) {
@@ -309,7 +209,7 @@ impl Walk<'_, '_, '_> {
             (Kind::List(items), Some("array")) => {
                 let item = schema.get("items").unwrap_or(&Json::Null);
                 let items = items.iter().map(|parsed| {
-                    let at = self.marked.place(parsed.at);
+                    let at = self.marked.place(parsed.place);
                     self.node(parsed, item, path, at)
                 });
                 Node::List(items.collect())
@@ -320,7 +220,7 @@ impl Walk<'_, '_, '_> {
             }
             (_, wanted) => {
                 let is_quantity = name.ends_with("resource.Quantity");
-                let span = self.marked.place(parsed.at);
+                let span = self.marked.place(parsed.place);
                 self.scalar(&parsed.value, wanted, is_quantity, span)
             }
         }
@@ -328,7 +228,7 @@ impl Walk<'_, '_, '_> {
 
     fn map(
         &mut self,
-        members: &[(Spanned<String>, Parsed)],
+        members: &[(Spanned<String>, Placed)],
         schema: &'static Json,
         name: &str,
         path: &str,
@@ -428,7 +328,7 @@ fn resolved(schema: &'static Json) -> (&'static Json, &'static str) {
 }
 
 /// Why a field can't be set: the compiler sets it.
-fn owned(path: &str, key: &str, siblings: &[(Spanned<String>, Parsed)]) -> Option<&'static str> {
+fn owned(path: &str, key: &str, siblings: &[(Spanned<String>, Placed)]) -> Option<&'static str> {
     let is_main = || {
         siblings.iter().any(|(key, value)| {
             key.value == "name" && matches!(&value.value, Kind::Text(name) if name == "main")

@@ -4,21 +4,35 @@ use std::path::PathBuf;
 
 use crate::arguments::{Format, Global, Params};
 use crate::exit::{Failure, USAGE};
+use crate::manifests::{self, Checker};
 use crate::{diagnostics, load, output};
 
 /// Checks files, all of them, and tells everything.
-pub(crate) fn check(global: &Global, files: &[PathBuf], params: &Params) -> Result<(), Failure> {
+pub(crate) async fn check(
+    global: &Global,
+    files: &[PathBuf],
+    params: &Params,
+) -> Result<(), Failure> {
     let mut all = Vec::new();
     let mut json = Vec::new();
+    let mut checker = None;
     for file in files {
-        let compiled = load::checked(file, params)?;
-        if global.output == Some(Format::Json) {
-            let told = compiled.diagnostics.iter();
-            json.extend(told.map(|told| diagnostics::as_json(&compiled.sources, told)));
+        let (sources, told) = if manifests::is_manifest(file) {
+            let checker = match &checker {
+                Some(checker) => checker,
+                None => checker.insert(Checker::start().await?),
+            };
+            checker.check(file).await?
         } else {
-            diagnostics::tell(&compiled);
+            let compiled = load::checked(file, params)?;
+            (compiled.sources, compiled.diagnostics)
+        };
+        if global.output == Some(Format::Json) {
+            json.extend(told.iter().map(|told| diagnostics::as_json(&sources, told)));
+        } else {
+            diagnostics::tell_all(&sources, &told);
         }
-        all.extend(compiled.diagnostics);
+        all.extend(told);
     }
     if global.output == Some(Format::Json) {
         let text = serde_json::to_string_pretty(&json);

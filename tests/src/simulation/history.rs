@@ -505,13 +505,18 @@ pub(super) fn tail(records: &[Record]) -> String {
                 .get(annotation::PHASE)
                 .unwrap_or(&object["status"]["phase"]),
             object["spec"]["suspend"],
-            object["status"]
-                .get("holders")
-                .map_or_else(String::new, |holders| {
-                    let names = holders.as_array().into_iter().flatten();
-                    let names: Vec<&str> = names.filter_map(|one| one["name"].as_str()).collect();
-                    format!("holders={names:?}")
-                }),
+            if record.resource.plural == "runs" {
+                object["status"].to_string()
+            } else {
+                object["status"]
+                    .get("holders")
+                    .map_or_else(String::new, |holders| {
+                        let names = holders.as_array().into_iter().flatten();
+                        let names: Vec<&str> =
+                            names.filter_map(|one| one["name"].as_str()).collect();
+                        format!("holders={names:?}")
+                    })
+            },
         );
     }
     text

@@ -1,0 +1,315 @@
+//! Checking manifests without a cluster: by the rules of the API server that `koncli dev` serves, and
+//! those that only the operator knows.
+
+use std::path::Path;
+
+use konductor_api::{annotation, parse_holds};
+use konductor_compiler::placed::{self, Kind, Placed};
+use konductor_dsl::{Code, Diagnostic, Sources, Span};
+use konductor_local::{ApiServer, ServerOptions};
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::Status;
+use kube::discovery::{Discovery, Scope};
+use kube::{Client, Resource};
+use serde_json::Value;
+use serde_saphyr::Location;
+
+use crate::exit::Failure;
+use crate::{load, local, output};
+
+/// Whether a file is a manifest, and not a pipeline, by its name.
+pub(crate) fn is_manifest(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// What would refuse a manifest: an API server in memory.
+pub(crate) struct Checker {
+    client: Client,
+    discovery: Discovery,
+}
+
+impl Checker {
+    pub(crate) async fn start() -> Result<Self, Failure> {
+        let api = ApiServer::new(ServerOptions::default());
+        let client = Client::new(api.router(), local::NAMESPACE);
+        local::install_crds(&client).await?;
+        let discovery = Discovery::new(client.clone()).run().await?;
+        Ok(Self { client, discovery })
+    }
+
+    /// Checks every object of a file. An object of another kind is named, and not checked.
+    pub(crate) async fn check(&self, file: &Path) -> Result<(Sources, Vec<Diagnostic>), Failure> {
+        let text = load::read(file)?;
+        let mut sources = Sources::default();
+        sources.add(file.display().to_string(), text.as_str());
+        let documents = match placed::parse_all(&text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                let span = error.at.map_or(Span::default(), |at| first_line(&text, at));
+                let message = format!("this is not YAML: {}", error.problem);
+                let told = Diagnostic::error(Code::K0506, span, message)
+                    .help("check the indentation, and put texts with `: ` or `#` in quotes");
+                return Ok((sources, vec![told]));
+            }
+        };
+        let mut told = Vec::new();
+        let mut objects = Vec::new();
+        for document in &documents {
+            match document.member("items").map(|(_, items)| &items.value) {
+                Some(Kind::List(items)) if document.text("kind") == "List" => objects.extend(items),
+                _ => objects.push(document),
+            }
+        }
+        for object in objects
+            .into_iter()
+            .filter(|object| !matches!(object.value, Kind::Null))
+        {
+            let manifest = Manifest {
+                text: &text,
+                root: object,
+            };
+            self.object(&manifest, &mut told).await?;
+        }
+        told.sort_by_key(Diagnostic::span);
+        Ok((sources, told))
+    }
+
+    async fn object(
+        &self,
+        manifest: &Manifest<'_>,
+        told: &mut Vec<Diagnostic>,
+    ) -> Result<(), Failure> {
+        let mut object = manifest.root.to_json();
+        let (version, kind) = (manifest.root.text("apiVersion"), manifest.root.text("kind"));
+        if version.is_empty() || kind.is_empty() {
+            let message = "this is no object of Kubernetes: it has no apiVersion or no kind";
+            told.push(Diagnostic::error(
+                Code::K0508,
+                manifest.place("", Part::Value),
+                message,
+            ));
+            return Ok(());
+        }
+        let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+        let known = self.discovery.get(group).and_then(|group| {
+            let mut resources = group.versioned_resources(version).into_iter();
+            resources.find(|(resource, _)| resource.kind == kind)
+        });
+        let Some((resource, capabilities)) = known else {
+            if group == "konductor.io" {
+                let message = format!("{group}/{version} has no kind {kind}");
+                told.push(Diagnostic::error(
+                    Code::K0508,
+                    manifest.place("kind", Part::Value),
+                    message,
+                ));
+            } else {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                output::talk(&format!(
+                    "{kind}/{name} is not checked: konductor has nothing to do with it"
+                ));
+            }
+            return Ok(());
+        };
+        let namespaced = capabilities.scope == Scope::Namespaced;
+        // Which namespaces there are is not the file's business.
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("namespace");
+        }
+        let before = told.len();
+        if let Err(status) = self
+            .create(&resource, namespaced, &object, "Strict")
+            .await?
+        {
+            let unknown = unknown_fields(&status.message);
+            told.extend(unknown.iter().map(|field| manifest.unknown(kind, field)));
+            let rest = match unknown.is_empty() {
+                true => Err(status),
+                false => {
+                    self.create(&resource, namespaced, &object, "Ignore")
+                        .await?
+                }
+            };
+            if let Err(status) = rest {
+                manifest.refused(kind, &status, told);
+            }
+        }
+        if told.len() == before {
+            manifest.waits(kind, told);
+        }
+        Ok(())
+    }
+
+    /// The answer to a dry run.
+    async fn create(
+        &self,
+        resource: &ApiResource,
+        namespaced: bool,
+        object: &Value,
+        fields: &str,
+    ) -> Result<Result<(), Status>, Failure> {
+        let namespace = namespaced.then_some(local::NAMESPACE);
+        let path = DynamicObject::url_path(resource, namespace);
+        let path = format!("{path}?dryRun=All&fieldValidation={fields}");
+        let request = axum::http::Request::post(path)
+            .header("content-type", "application/json")
+            .body(object.to_string().into_bytes())
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        match self.client.request::<Value>(request).await {
+            Ok(_) => Ok(Ok(())),
+            Err(kube::Error::Api(status)) => Ok(Err(*status)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The fields that strict decoding does not know.
+fn unknown_fields(message: &str) -> Vec<&str> {
+    let Some((_, list)) = message.split_once("strict decoding error: ") else {
+        return Vec::new();
+    };
+    let named = list.split("unknown field \"").skip(1);
+    named
+        .filter_map(|rest| Some(rest.split_once('"')?.0))
+        .collect()
+}
+
+/// One object, in the text it is written in.
+struct Manifest<'a> {
+    text: &'a str,
+    root: &'a Placed,
+}
+
+impl Manifest<'_> {
+    fn name(&self, kind: &str) -> String {
+        let metadata = self.root.member("metadata").map(|(_, metadata)| metadata);
+        let name = metadata.map_or("", |metadata| metadata.text("name"));
+        format!("{kind}/{name}")
+    }
+
+    fn unknown(&self, kind: &str, field: &str) -> Diagnostic {
+        let name = self.name(kind);
+        let message = format!("{name} has a field that its kind does not have: {field}");
+        Diagnostic::error(Code::K0507, self.place(field, Part::Key), message)
+    }
+
+    /// What an API server says, each cause at its place.
+    fn refused(&self, kind: &str, status: &Status, told: &mut Vec<Diagnostic>) {
+        let name = self.name(kind);
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let before = told.len();
+        told.extend(causes.map(|cause| {
+            let field = match cause.field.as_str() {
+                "<nil>" => "",
+                field => field,
+            };
+            let at = self.place(field, Part::Value);
+            let message = match field {
+                "" => format!("{name}: {}", cause.message),
+                field => format!("{name}: {field}: {}", cause.message),
+            };
+            Diagnostic::error(Code::K0508, at, message)
+        }));
+        if told.len() == before {
+            let message = format!("{name}: {}", status.message);
+            told.push(Diagnostic::error(
+                Code::K0508,
+                self.place("", Part::Value),
+                message,
+            ));
+        }
+    }
+
+    /// What only the operator would find, when it is too late: a Job that is to wait and doesn't.
+    fn waits(&self, kind: &str, told: &mut Vec<Diagnostic>) {
+        let job = match kind {
+            "Job" => Some(self.root),
+            "CronJob" => self.root.at(&["spec", "jobTemplate"]).map(|(_, job)| job),
+            _ => None,
+        };
+        let Some(job) = job else { return };
+        let annotation = |key| job.at(&["metadata", "annotations", key]);
+        let (gate, hold) = (annotation(annotation::GATE), annotation(annotation::HOLD));
+        if let Some((_, text)) = hold
+            && let Kind::Text(holds) = &text.value
+            && let Err(error) = parse_holds(holds)
+        {
+            let message = format!("{}: {}: {error}", self.name(kind), annotation::HOLD);
+            told.push(Diagnostic::error(
+                Code::K0508,
+                first_line(self.text, text.place),
+                message,
+            ));
+        }
+        let suspend = job.at(&["spec", "suspend"]);
+        let suspended = suspend.is_some_and(|(_, value)| matches!(value.value, Kind::Bool(true)));
+        if let Some((key, _)) = gate.or(hold).filter(|_| !suspended) {
+            let message = format!(
+                "{} would start at once, whatever it is to wait for",
+                self.name(kind)
+            );
+            let at = suspend.map_or(key, |(_, value)| value.place);
+            let told_here = Diagnostic::error(Code::K0508, first_line(self.text, at), message)
+                .help("write `suspend: true` into the Job's spec: the operator starts it");
+            told.push(told_here);
+        }
+    }
+
+    /// Where a field such as `spec.conditions[0].type` is, or as much of it as there is.
+    fn place(&self, field: &str, part: Part) -> Span {
+        let mut found = (self.root.place, self.root);
+        let steps = field.split(['.', '[', ']']).filter(|step| !step.is_empty());
+        for step in steps {
+            let next = match &found.1.value {
+                Kind::List(items) => step
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get(index))
+                    .map(|item| (item.place, item)),
+                _ => found.1.member(step),
+            };
+            let Some(next) = next else { break };
+            found = next;
+        }
+        let is_text = !matches!(found.1.value, Kind::Map(_) | Kind::List(_) | Kind::Null);
+        first_line(
+            self.text,
+            if is_text && part == Part::Value {
+                found.1.place
+            } else {
+                found.0
+            },
+        )
+    }
+}
+
+/// Of a member, what is guilty.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Key,
+    Value,
+}
+
+/// A place, as far as its first line goes.
+fn first_line(text: &str, at: Location) -> Span {
+    let found = at.span();
+    let (start, length) = (
+        found.byte_offset().unwrap_or(0),
+        found.byte_len().unwrap_or(0),
+    );
+    let (start, length) = (to_u32(start), to_u32(length));
+    let rest = text
+        .get(start as usize..(start.saturating_add(length)) as usize)
+        .unwrap_or_default();
+    let line = rest.lines().next().unwrap_or_default().trim_end();
+    Span {
+        start,
+        end: start + to_u32(line.len().max(1) as u64),
+        ..Span::default()
+    }
+}
+
+fn to_u32(offset: u64) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX / 2)
+}
