@@ -198,20 +198,20 @@ impl Manifest<'_> {
     fn refused(&self, kind: &str, status: &Status, told: &mut Vec<Diagnostic>) {
         let name = self.name(kind);
         let causes = status.details.iter().flat_map(|details| &details.causes);
-        let before = told.len();
-        told.extend(causes.map(|cause| {
-            let field = match cause.field.as_str() {
-                "<nil>" => "",
-                field => field,
-            };
-            let at = self.place(field, Part::Value);
-            let message = match field {
-                "" => format!("{name}: {}", cause.message),
-                field => format!("{name}: {field}: {}", cause.message),
-            };
-            Diagnostic::error(Code::K0508, at, message)
-        }));
-        if told.len() == before {
+        // `<nil>` says only that there may be more, once this is mended.
+        let causes = causes.filter(|cause| cause.field != "<nil>");
+        let mut places = Vec::new();
+        for cause in causes {
+            let at = self.place(&cause.field, Part::Value);
+            // A schema and what knows the kind may both tell of one value.
+            if places.contains(&at) {
+                continue;
+            }
+            places.push(at);
+            let message = format!("{name}: {}: {}", cause.field, cause.message);
+            told.push(Diagnostic::error(Code::K0508, at, message));
+        }
+        if places.is_empty() {
             let message = format!("{name}: {}", status.message);
             told.push(Diagnostic::error(
                 Code::K0508,
@@ -294,11 +294,16 @@ enum Part {
 /// A place, as far as its first line goes.
 fn first_line(text: &str, at: Location) -> Span {
     let found = at.span();
-    let (start, length) = (
-        found.byte_offset().unwrap_or(0),
-        found.byte_len().unwrap_or(0),
-    );
-    let (start, length) = (to_u32(start), to_u32(length));
+    let (start, length) = match (found.byte_offset(), found.byte_len()) {
+        (Some(start), Some(length)) => (to_u32(start), to_u32(length)),
+        _ => {
+            let lines = text.split_inclusive('\n');
+            let before = lines.take((at.line() as usize).saturating_sub(1));
+            let start =
+                before.map(str::len).sum::<usize>() + (at.column() as usize).saturating_sub(1);
+            (to_u32(start as u64), 1)
+        }
+    };
     let rest = text
         .get(start as usize..(start.saturating_add(length)) as usize)
         .unwrap_or_default();

@@ -158,3 +158,123 @@ fn a_graph_is_drawn_as_text_mermaid_and_dot() {
          n1 [label=\"count\", shape=box];\n  n0 -> n1;\n}\nexit code 0\n"
     );
 }
+
+#[test]
+fn manifests_are_refused_where_an_api_server_or_the_operator_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"apiVersion: konductor.io/v1
+kind: Gate
+metadata: {name: ready, namespace: prod}
+spec:
+  conditions:
+    - {type: Jub, name: extract, state: Complete}
+  timeout: 2 hours
+  tmeout: 2h
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: process
+  annotations:
+    konductor.io/gate: ready
+    konductor.io/hold: lease/x, batch
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: main, image: busybox}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+"#;
+    std::fs::write(folder.path().join("all.yaml"), text).unwrap();
+    let output = koncli()
+        .args(["check", "all.yaml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        transcript(&output),
+        r#"Deployment/web is not checked: konductor has nothing to do with it
+K0508
+
+  × Gate/ready: spec.conditions[0].type: Unsupported value: "Jub": supported values: "Job",
+  │ "Barrier", "Gate", "Run"
+   ╭─[all.yaml:6:14]
+ 5 │   conditions:
+ 6 │     - {type: Jub, name: extract, state: Complete}
+   ·              ───
+ 7 │   timeout: 2 hours
+   ╰────
+
+K0508
+
+  × Gate/ready: spec.timeout: Invalid value: "2 hours": spec.timeout in body should match '^([0-
+  │ 9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$'
+   ╭─[all.yaml:7:12]
+ 6 │     - {type: Jub, name: extract, state: Complete}
+ 7 │   timeout: 2 hours
+   ·            ───────
+ 8 │   tmeout: 2h
+   ╰────
+
+K0507
+
+  × Gate/ready has a field that its kind does not have: spec.tmeout
+   ╭─[all.yaml:8:3]
+ 7 │   timeout: 2 hours
+ 8 │   tmeout: 2h
+   ·   ──────
+ 9 │ ---
+   ╰────
+
+K0508
+
+  × Job/process would start at once, whatever it is to wait for
+    ╭─[all.yaml:15:5]
+ 14 │   annotations:
+ 15 │     konductor.io/gate: ready
+    ·     ─────────────────
+ 16 │     konductor.io/hold: lease/x, batch
+    ╰────
+  help: write `suspend: true` into the Job's spec: the operator starts it
+
+K0508
+
+  × Job/process: konductor.io/hold: "batch" is not a hold: write semaphore/NAME, semaphore/
+  │ NAME=PERMITS or lease/NAME
+    ╭─[all.yaml:16:24]
+ 15 │     konductor.io/gate: ready
+ 16 │     konductor.io/hold: lease/x, batch
+    ·                        ──────────────
+ 17 │ spec:
+    ╰────
+
+5 errors
+exit code 2
+"#
+    );
+    std::fs::write(folder.path().join("all.yaml"), "a: [1\nb: }\n").unwrap();
+    let output = koncli()
+        .args(["check", "all.yaml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        transcript(&output),
+        r#"K0506
+
+  × this is not YAML: illegal placement of ':' indicator
+   ╭─[all.yaml:2:2]
+ 1 │ a: [1
+ 2 │ b: }
+   ·  ─
+   ╰────
+  help: check the indentation, and put texts with `: ` or `#` in quotes
+
+1 error
+exit code 2
+"#
+    );
+}

@@ -6,14 +6,16 @@
 //! and does not differ is a failure, too. `KONDUCTOR_TEST_CLUSTER=real` asks a real one again, and
 //! with `BLESS=1` writes its answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
+use konductor_tests::built::koncli;
 use konductor_tests::cluster::{Cluster, Wanted, wanted};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
 
@@ -62,6 +64,12 @@ fn main() -> ExitCode {
                 compare(is_real, &name, &requests, &answers)
             });
             trials.push(trial.with_ignored_flag(is_real && wanted() != Wanted::Real));
+        }
+    }
+    for (name, requests) in conversations() {
+        if name.starts_with("broken-") {
+            let trial = Trial::test(format!("client::{name}"), move || checked(&name, &requests));
+            trials.push(trial);
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -123,7 +131,7 @@ fn compare(
     requests: &[Request],
     answers: &[Answer],
 ) -> Result<(), Failed> {
-    let path = folder().join(format!("answers/{name}.jsonl"));
+    let path = answers_path(name);
     if is_real && std::env::var_os("BLESS").is_some() {
         let lines = answers
             .iter()
@@ -132,11 +140,7 @@ fn compare(
         std::fs::write(&path, lines.collect::<String>())?;
         return Ok(());
     }
-    let recorded = std::fs::read_to_string(&path).unwrap_or_default();
-    let recorded: Vec<Answer> = recorded
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
+    let recorded = recorded(name)?;
     if recorded.len() != requests.len() {
         return Err(format!(
             "{} has {} answers to {} requests: BLESS=1 with a real API server writes it",
@@ -174,6 +178,53 @@ fn compare(
     } else {
         Err(wrong.into())
     }
+}
+
+/// `koncli check` refuses exactly what a real API server has refused, without one.
+fn checked(name: &str, requests: &[Request]) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("all.yaml");
+    // Each on a line, as JSON is YAML.
+    let lines = requests
+        .iter()
+        .map(|request| format!("{}\n---\n", request.body()));
+    std::fs::write(&file, lines.collect::<String>())?;
+    let output = Command::new(koncli())
+        .args(["check", "-o", "json"])
+        .arg(&file)
+        .output()?;
+    let told: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+    let refused: BTreeSet<u64> = told
+        .iter()
+        .filter_map(|told| told["labels"][0]["place"]["start"]["line"].as_u64())
+        .map(|line| line / 2 + 1)
+        .collect();
+    let mut wrong = String::new();
+    for (number, (request, answer)) in (1..).zip(requests.iter().zip(recorded(name)?)) {
+        if answer.is_refusal() != refused.contains(&number) {
+            let says = if answer.is_refusal() {
+                "refuses"
+            } else {
+                "takes"
+            };
+            wrong += &format!("{number}: only the API server {says} {}\n", request.body());
+        }
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.into())
+    }
+}
+
+fn recorded(name: &str) -> Result<Vec<Answer>, Failed> {
+    let recorded = std::fs::read_to_string(answers_path(name)).unwrap_or_default();
+    let answers = recorded.lines().map(serde_json::from_str);
+    Ok(answers.collect::<Result<_, _>>()?)
+}
+
+fn answers_path(name: &str) -> PathBuf {
+    folder().join(format!("answers/{name}.jsonl"))
 }
 
 fn differences(name: &str) -> Vec<Difference> {

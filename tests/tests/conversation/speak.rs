@@ -39,6 +39,11 @@ impl Request {
             r#as: None,
         }
     }
+
+    /// What is sent.
+    pub(crate) fn body(&self) -> &Value {
+        self.body.as_ref().unwrap_or(&Value::Null)
+    }
 }
 
 impl fmt::Display for Request {
@@ -57,6 +62,13 @@ pub(crate) struct Answer {
     status: u16,
     /// Objects, or each event of a watch.
     body: Vec<Value>,
+}
+
+impl Answer {
+    /// Whether it is no success.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status >= 300
+    }
 }
 
 /// How long an answer may take, a watch's too.
