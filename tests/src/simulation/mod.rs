@@ -19,8 +19,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, job_ended, job_phase};
+use konductor_compiler::Manifests;
 use konductor_local::runner::job::{BackOff, JobController};
 use konductor_local::{ApiServer, Controllers, ServerOptions};
 use konductor_operator::{Clock, Options};
@@ -30,10 +32,11 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::kubelet::{self, Kubelet};
+use crate::kubelet::{self, Kubelet, Script};
 
 pub use faults::{Injected, Link, WatchFault, WriteFault};
 pub use plan::{Fault, Plan};
+use stories::Telling;
 pub use stories::{STORIES, Story};
 
 /// The namespace of every story.
@@ -217,19 +220,48 @@ pub struct Ended {
 /// # Errors
 /// What must never happen and did, with the end of the history.
 pub fn tell(story: &Story, plan: &Plan) -> Result<Ended, String> {
+    in_simulated_time(tell_in_time(plan, story.script, story.fixed, story.tell))
+}
+
+/// Runs a pipeline called `story` under a plan; the summary of its end has the Jobs and the Run.
+///
+/// # Errors
+/// As for [`tell`].
+pub fn run(
+    pipeline: Manifests,
+    script: impl Fn(&Pod) -> Script + Send + Sync + 'static,
+    plan: &Plan,
+) -> Result<Ended, String> {
+    let jobs_and_run = |line: &str| line.starts_with("job/") || line.starts_with("run/");
+    in_simulated_time(tell_in_time(plan, script, jobs_and_run, |world| {
+        Box::pin(async move {
+            stories::apply(world, &pipeline).await;
+            stories::run_ends(world).await;
+        })
+    }))
+}
+
+fn in_simulated_time(
+    telling: impl Future<Output = Result<Ended, String>>,
+) -> Result<Ended, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(tell_in_time(story, plan))
+    runtime.block_on(telling)
 }
 
-async fn tell_in_time(story: &Story, plan: &Plan) -> Result<Ended, String> {
+async fn tell_in_time(
+    plan: &Plan,
+    script: impl Fn(&Pod) -> Script + Send + Sync + 'static,
+    fixed: impl Fn(&str) -> bool,
+    tell: impl for<'a> FnOnce(&'a World) -> Telling<'a>,
+) -> Result<Ended, String> {
     let world = World::new(plan.seed).await;
     let controllers = Controllers::start(&world.api);
     let job_controller = JobController::start(&world.api, BackOff::default());
-    let kubelet: Kubelet = kubelet::play(&world.client, NAMESPACE, story.script);
+    let kubelet: Kubelet = kubelet::play(&world.client, NAMESPACE, script);
     let links: Vec<Arc<Link>> = (0..plan.operators)
         .map(|index| Link::new(plan.of_operator(index), plan.delay()))
         .collect();
@@ -238,7 +270,7 @@ async fn tell_in_time(story: &Story, plan: &Plan) -> Result<Ended, String> {
         .map(|link| tokio::spawn(operate(world.api.clone(), world.begun, Arc::clone(link))))
         .collect();
     let compacting = tokio::spawn(compact(world.api.clone(), plan.compactions()));
-    let told = tokio::time::timeout(WITHIN, (story.tell)(&world)).await;
+    let told = tokio::time::timeout(WITHIN, tell(&world)).await;
     let result = match told {
         _ if links.iter().any(|link| link.writes_without_end()) => {
             Err("an operator writes without an end".to_owned())
@@ -248,7 +280,7 @@ async fn tell_in_time(story: &Story, plan: &Plan) -> Result<Ended, String> {
             world.summary().await
         )),
         Ok(()) => settle(&world, plan).await.map(|summary| {
-            let lines = summary.lines().filter(|line| (story.fixed)(line));
+            let lines = summary.lines().filter(|line| fixed(line));
             lines.map(|line| format!("{line}\n")).collect()
         }),
     };

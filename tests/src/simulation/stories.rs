@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{
     Arrival, Barrier, Claim, ClaimPhase, Gate, Lease, Run, RunPhase, Semaphore, label,
 };
-use konductor_compiler::{Object, Options, compile};
+use konductor_compiler::{Manifests, Object, Options, compile};
 use konductor_dsl::Sources;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
@@ -30,7 +30,7 @@ pub struct Story {
     pub fixed: fn(&str) -> bool,
 }
 
-type Telling<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+pub(super) type Telling<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// All stories.
 pub const STORIES: [Story; 8] = [
@@ -290,13 +290,7 @@ pipeline story {
 }
 "#;
 
-async fn apply(world: &World) {
-    let mut sources = Sources::default();
-    sources.add("story.kon", PIPELINE);
-    let options = Options::at(EPOCH);
-    let compiled = compile(sources, &options);
-    assert_eq!(compiled.diagnostics, []);
-    let manifests = compiled.manifests.expect("it compiles");
+pub(super) async fn apply(world: &World, manifests: &Manifests) {
     let mut owner = None;
     for mut object in manifests.objects() {
         if let (Some(run), false) = (&owner, object.is_shared()) {
@@ -320,7 +314,7 @@ async fn apply(world: &World) {
     }
 }
 
-async fn run_ends(world: &World) -> RunPhase {
+pub(super) async fn run_ends(world: &World) -> RunPhase {
     let runs = world.objects::<Run>();
     let phase = || async {
         let run = runs.get("story").await.expect("it is there");
@@ -331,13 +325,21 @@ async fn run_ends(world: &World) -> RunPhase {
     phase().await
 }
 
+fn pipeline() -> Manifests {
+    let mut sources = Sources::default();
+    sources.add("story.kon", PIPELINE);
+    let compiled = compile(sources, &Options::at(EPOCH));
+    assert_eq!(compiled.diagnostics, []);
+    compiled.manifests.expect("it compiles")
+}
+
 async fn a_pipeline(world: &World, expected: RunPhase) {
-    apply(world).await;
+    apply(world, &pipeline()).await;
     assert_eq!(run_ends(world).await, expected);
 }
 
 async fn a_pipeline_is_cancelled(world: &World) {
-    apply(world).await;
+    apply(world, &pipeline()).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     let cancel = Patch::Merge(json!({"spec": {"cancel": true}}));
     let runs = world.objects::<Run>();
