@@ -298,21 +298,23 @@ pub async fn an_operator_killed_in_the_middle_changes_nothing_in_the_outcome(clu
         String::from_utf8_lossy(&yaml.stderr)
     );
     kubectl_apply(cluster, &namespace, &yaml.stdout).await;
-    until(
-        &cluster.client,
-        &namespace,
-        "sales-extract-eu",
-        |job: &Job| job_phase(job) == Some(JobPhase::Running),
-    )
+    // Two of the three extracts, whichever came first: there are two permits.
+    until(&cluster.client, &namespace, "sales", |run: &Run| {
+        run.status
+            .as_ref()
+            .is_some_and(|status| status.running == 2)
+    })
     .await;
+    let started = phases(cluster, &namespace).await;
+    let (started, _) = started
+        .iter()
+        .find(|(_, phase)| **phase == Some(JobPhase::Running))
+        .expect("the Run counts it");
     operator.kill();
     release.send(true).expect("it is waited for");
-    until(
-        &cluster.client,
-        &namespace,
-        "sales-extract-eu",
-        |job: &Job| konductor_api::job_ended(job) == Some(true),
-    )
+    until(&cluster.client, &namespace, started, |job: &Job| {
+        konductor_api::job_ended(job) == Some(true)
+    })
     .await;
     let operator = OperatorProcess::start(cluster, &namespace);
     let run = until_ended(cluster, &namespace, "sales").await;
