@@ -12,6 +12,7 @@ mod backoff;
 mod cache;
 mod index;
 mod leader;
+mod live;
 mod memory;
 mod observe;
 mod options;

@@ -28,6 +28,7 @@ use crate::act;
 use crate::backoff;
 use crate::cache::Cache;
 use crate::index::{Key, Refers, Watched};
+use crate::live::Live;
 use crate::memory::Memory;
 use crate::observe::observe;
 use crate::options::{Clock, Options};
@@ -44,6 +45,7 @@ const CONCURRENCY: u16 = 32;
 /// What every reconcile shares.
 pub(crate) struct Context {
     pub(crate) client: Client,
+    pub(crate) live: Live,
     pub(crate) cache: Arc<Cache>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) clock: Clock,
@@ -64,6 +66,7 @@ impl Context {
         };
         Self {
             recorder: Recorder::new(client.clone(), reporter),
+            live: Live::new(client.clone()),
             client,
             cache: Arc::new(cache),
             memory,
@@ -165,10 +168,16 @@ pub(crate) enum Retry {
     Conflict,
     /// The API server said no, or nothing.
     #[error(transparent)]
-    Api(#[from] kube::Error),
+    Api(#[from] Arc<kube::Error>),
     /// The core asks for ever more facts.
     #[error("no decision after {ROUNDS_MAX} rounds of observing; this is a bug in konductor")]
     Undecided,
+}
+
+impl From<kube::Error> for Retry {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(Arc::new(error))
+    }
 }
 
 /// Runs the controllers of every kind until told to stop.
@@ -244,7 +253,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
                 if doubted.is_some() {
                     needs.values_mut().for_each(|how| *how = Freshness::Live);
                 }
-                observe(&context.client, &context.cache, needs, &mut facts).await?;
+                observe(&context.live, &context.cache, needs, &mut facts).await?;
             }
             // Another operator has replaced what this one now wants to write again, or a live read
             // has overruled it before: one of them looks at a cache that is out of date. Reading

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// `koncli`.
+/// `koncli`: the one that `KONCLI` names, else built here.
 pub fn koncli() -> PathBuf {
+    if let Some(named) = std::env::var_os("KONCLI") {
+        return named.into();
+    }
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     // By a test of its own, with the features that `cargo test --workspace` unifies: else half of what
     // it depends on would be built a second time.

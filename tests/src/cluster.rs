@@ -106,6 +106,18 @@ impl Cluster {
     /// # Panics
     /// Where it does not come up, with the end of what its components logged.
     pub async fn real() -> Self {
+        Self::real_one(false).await
+    }
+
+    /// The same, but etcd waits until the disk has what it stores: for measuring.
+    ///
+    /// # Panics
+    /// As [`Cluster::real`].
+    pub async fn durable() -> Self {
+        Self::real_one(true).await
+    }
+
+    async fn real_one(durable: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (kubeconfig, made_of) = match wanted() {
             Wanted::External => {
@@ -113,7 +125,7 @@ impl Cluster {
                 (PathBuf::from(path), MadeOf::External)
             }
             Wanted::Real | Wanted::None => {
-                let plane = ControlPlane::start(folder.path()).await;
+                let plane = ControlPlane::start(folder.path(), durable).await;
                 (
                     folder.path().join("kubeconfig"),
                     MadeOf::Real(Box::new(Mutex::new(plane))),

@@ -26,7 +26,8 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     /// Starts all three; the API server answers, and `kubeconfig` in the folder has every right.
-    pub(crate) async fn start(folder: &Path) -> Self {
+    /// Unless `durable`, etcd does not wait for the disk.
+    pub(crate) async fn start(folder: &Path, durable: bool) -> Self {
         let binaries = binaries();
         let [etcd_port, peer_port, port] = free_ports();
         let etcd_url = format!("http://127.0.0.1:{etcd_port}");
@@ -42,7 +43,7 @@ impl ControlPlane {
                 format!("--listen-peer-urls={peer_url}"),
                 format!("--initial-advertise-peer-urls={peer_url}"),
                 format!("--initial-cluster=default={peer_url}"),
-                "--unsafe-no-fsync".into(),
+                format!("--unsafe-no-fsync={}", !durable),
             ],
         );
         let key = folder.join("service-account.key");
