@@ -206,7 +206,7 @@ fn step(ledger: &Ledger<'_>, facts: &Facts, now: Timestamp) -> Result<Option<Ste
     };
     step.token = known.1;
     expire(ledger, &known.0, facts, now, &mut step)?;
-    step.holders = still_holding(ledger, known.0, facts)?;
+    step.holders = still_holding(ledger, known.0, facts, &mut step)?;
     let queue = queue(ledger, &step, facts)?;
     grant(ledger, queue, facts, now, &mut step)?;
     answer(ledger, facts, now, &mut step)?;
@@ -393,6 +393,7 @@ fn still_holding(
     ledger: &Ledger<'_>,
     holders: Vec<Holder>,
     facts: &Facts,
+    step: &mut Step,
 ) -> Result<Vec<Holder>, Needs> {
     let namespace = ledger.name().namespace;
     let cached_claims = by_uid(claims(ledger, facts)?, |claim| &claim.metadata);
@@ -422,7 +423,14 @@ fn still_holding(
             }
         }
     }
-    facts.require(live)?;
+    if let Err(mut needs) = facts.require(live) {
+        // Where they are gone it is the turn of others, who are read at the same time.
+        step.holders = holders;
+        step.holders.retain(|held| !doubtful(held));
+        let line = line(ledger, queue(ledger, step, facts)?, facts, step)?;
+        needs.extend(line.next.iter().map(Candidate::read_live));
+        return Err(needs);
+    }
     let mut kept = Vec::new();
     for held in holders {
         if !doubtful(&held) || holds_live(&namespace, &held, facts)? {
@@ -480,6 +488,16 @@ enum Who<'a> {
     Job(&'a Job),
 }
 
+impl Candidate<'_> {
+    fn read_live(&self) -> (Fact, Freshness) {
+        let fact = match self.who {
+            Who::Claim(claim) => Fact::Claim(ObjectName::of(&claim.metadata)),
+            Who::Job(job) => Fact::Job(ObjectName::of(&job.metadata)),
+        };
+        (fact, Freshness::Live)
+    }
+}
+
 /// Those that wait, in the order of their turns.
 fn queue<'a>(
     ledger: &Ledger<'_>,
@@ -535,8 +553,43 @@ fn created(metadata: &ObjectMeta) -> i64 {
         .map_or(i64::MAX, |Time(time)| time.as_second())
 }
 
-/// Enters those whose turn it is, each of them read live first. The head of the queue is not
-/// overtaken by smaller requests behind it, unless it asks for more than there is.
+/// Those that wait, by what becomes of them now.
+#[derive(Default)]
+struct Line<'a> {
+    /// It is their turn.
+    next: Vec<Candidate<'a>>,
+    /// It is not, and they do not wait.
+    refused: Vec<&'a Claim>,
+}
+
+/// Whose turn it is beside those that hold. The head of the queue is not overtaken by smaller requests
+/// behind it, unless it asks for more than there is.
+fn line<'a>(
+    ledger: &Ledger<'_>,
+    queue: Vec<Candidate<'a>>,
+    facts: &Facts,
+    step: &Step,
+) -> Result<Line<'a>, Needs> {
+    let mut free = ledger.permits.saturating_sub(sum(&step.holders));
+    let mut line = Line::default();
+    let mut blocked = false;
+    for one in queue {
+        let room = step.holders.len() + line.next.len() < HOLDERS_MAX;
+        if !blocked && room && one.permits <= free && still_waits(ledger, &one, facts)? {
+            free -= one.permits;
+            line.next.push(one);
+        } else if let Who::Claim(claim) = one.who
+            && !claim.spec.wait
+        {
+            line.refused.push(claim);
+        } else if one.permits <= ledger.permits && still_waits(ledger, &one, facts)? {
+            blocked = true;
+        }
+    }
+    Ok(line)
+}
+
+/// Enters those whose turn it is, each of them read live first.
 fn grant(
     ledger: &Ledger<'_>,
     queue: Vec<Candidate<'_>>,
@@ -544,31 +597,8 @@ fn grant(
     now: Timestamp,
     step: &mut Step,
 ) -> Result<(), Needs> {
-    let mut free = ledger.permits.saturating_sub(sum(&step.holders));
-    let mut next: Vec<Candidate<'_>> = Vec::new();
-    let mut refused: Vec<&Claim> = Vec::new();
-    let mut blocked = false;
-    for one in queue {
-        let room = step.holders.len() + next.len() < HOLDERS_MAX;
-        if !blocked && room && one.permits <= free && still_waits(ledger, &one, facts)? {
-            free -= one.permits;
-            next.push(one);
-        } else if let Who::Claim(claim) = one.who
-            && !claim.spec.wait
-        {
-            refused.push(claim);
-        } else if one.permits <= ledger.permits && still_waits(ledger, &one, facts)? {
-            blocked = true;
-        }
-    }
-    let unread = next.iter().map(|one| match one.who {
-        Who::Claim(claim) => (
-            Fact::Claim(ObjectName::of(&claim.metadata)),
-            Freshness::Live,
-        ),
-        Who::Job(job) => (Fact::Job(ObjectName::of(&job.metadata)), Freshness::Live),
-    });
-    facts.require(unread)?;
+    let Line { next, refused } = line(ledger, queue, facts, step)?;
+    facts.require(next.iter().map(Candidate::read_live))?;
     let since = Some(Time(condition::whole_second(now)));
     for one in next {
         step.holders.push(match one.who {

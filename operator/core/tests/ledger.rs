@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Lease, LeaseStatus, Semaphore, SemaphoreStatus};
-use konductor_core::{Decision, Fact, ledger};
+use konductor_core::{Decision, Fact, Facts, Freshness, Needs, ObjectName, ledger};
 use serde_json::{Value, json};
 use world::{World, ended, job, now, object, told};
 
@@ -124,6 +124,26 @@ fn a_holder_that_the_cache_misses_is_kept_while_it_is_there() {
     let (decision, live) = decide(semaphore(1, json!([holder("Claim", "new", 1)])), &world);
     assert_eq!(holders(&decision), ["new"]);
     assert_eq!(live.len(), 1, "{live:?}");
+}
+
+#[test]
+fn who_is_next_is_read_together_with_who_may_be_gone() {
+    let world = World::of([claim("next", 2, json!({})), claim("later", 3, json!({}))]);
+    let held = semaphore(1, json!([holder("Claim", "gone", 1)]));
+    let held: Semaphore = serde_json::from_value(held).unwrap();
+    let mut facts = Facts::default();
+    let needs = loop {
+        let needs = ledger::decide_semaphore(&held, &facts, now()).unwrap_err();
+        if needs.values().any(|how| *how == Freshness::Live) {
+            break needs;
+        }
+        for (fact, how) in needs {
+            let objects = world.cached.answer(&fact);
+            facts.record(fact, how, objects);
+        }
+    };
+    let live = |name| (Fact::Claim(ObjectName::new("ns", name)), Freshness::Live);
+    assert_eq!(needs, Needs::from([live("gone"), live("next")]));
 }
 
 #[test]

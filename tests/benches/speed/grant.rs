@@ -144,7 +144,7 @@ pub(crate) async fn many_semaphores(cluster: &Cluster) -> Vec<Row> {
 
 /// P4: one hot Semaphore.
 pub(crate) async fn one_semaphore(cluster: &Cluster) -> Vec<Row> {
-    compared(cluster, "P4", "≥ 0.6×", 1, 10, 1000).await
+    compared(cluster, "P4", "≥ 0.6×", 1, 100, 1000).await
 }
 
 /// P5: a release, until the next has it.

@@ -61,7 +61,7 @@ impl Side {
         self
     }
 
-    fn answer(&self, fact: &Fact) -> Objects {
+    pub(crate) fn answer(&self, fact: &Fact) -> Objects {
         let labelled = |meta: &ObjectMeta, labels: &BTreeMap<String, String>| {
             let own = meta.labels.clone().unwrap_or_default();
             labels
