@@ -5,16 +5,19 @@
 //! what a name refers to.
 
 pub mod ast;
+pub mod build;
 mod code;
 mod diagnostic;
 mod format;
 pub mod limits;
+mod name;
 mod parse;
 mod recover;
 mod slip;
 mod source;
 mod text;
 mod token;
+mod write;
 
 pub use code::{CODES, Code};
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};

@@ -8,7 +8,8 @@ use pest::Parser as _;
 use pest::iterators::Pair;
 
 use crate::ast::*;
-use crate::limits::{ERRORS_MAX, FILE_BYTES_MAX, NAME_MAX};
+use crate::limits::{ERRORS_MAX, FILE_BYTES_MAX};
+use crate::name;
 use crate::recover;
 use crate::slip::diagnose;
 use crate::{Code, Diagnostic, Source, SourceId, Span, Spanned};
@@ -68,14 +69,6 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
     diagnostics.truncate(ERRORS_MAX);
     (file, diagnostics)
 }
-
-/// Words that are never names.
-const RESERVED: [&str; 19] = [
-    "after", "any", "at", "barrier", "false", "finally", "for", "gate", "holding", "import", "in",
-    "pipeline", "quorum", "stage", "template", "true", "when", "within", "run",
-];
-/// Words that are never names but may begin a reference.
-const ROOTS: [&str; 3] = ["run", "token", "workspace"];
 
 type P<'i> = Pair<'i, Rule>;
 
@@ -416,74 +409,12 @@ impl Builder {
     /// A name that is declared, or that can only be that of something declared.
     pub(crate) fn declared(&mut self, pair: &P<'_>) -> Name {
         let name = self.word(pair);
-        if RESERVED.contains(&&*name.text) || ROOTS.contains(&&*name.text) {
-            self.diagnostics.push(
-                Diagnostic::error(
-                    Code::K0108,
-                    name.span,
-                    format!("`{}` is a word of the language, not a name", name.text),
-                )
-                .help("choose another name, or remove the comma or word before it"),
-            );
-        } else {
-            self.check_shape(&name);
-        }
+        self.diagnostics.extend(name::objection(&name));
         name
     }
 
     /// A name in a reference, which may be a bare word of an attribute.
     fn referred(&mut self, pair: &P<'_>) -> Name {
         self.word(pair)
-    }
-
-    fn check_shape(&mut self, name: &Name) {
-        let text = &name.text;
-        let shaped = text.starts_with(|c: char| c.is_ascii_lowercase())
-            && !text.ends_with('-')
-            && !text.contains("--")
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !shaped {
-            let better = better_name(text);
-            self.diagnostics.push(
-                Diagnostic::error(Code::K0104, name.span, format!("`{text}` can't be a name"))
-                    .here("lower-case letters, digits and single `-`, starting with a letter")
-                    .help(format!("write `{better}`")),
-            );
-        } else if text.len() > NAME_MAX {
-            self.diagnostics.push(
-                Diagnostic::error(
-                    Code::K0104,
-                    name.span,
-                    format!("a name of {} characters is too long", text.len()),
-                )
-                .help(format!(
-                    "use at most {NAME_MAX}: it becomes part of Kubernetes names"
-                )),
-            );
-        }
-    }
-}
-
-/// The nearest text that is a name: `MyStage_1` becomes `my-stage-1`.
-fn better_name(text: &str) -> String {
-    let mut better = String::new();
-    for character in text.chars() {
-        if character.is_ascii_uppercase() && better.ends_with(|c: char| c.is_ascii_lowercase()) {
-            better.push('-');
-        }
-        match character {
-            '_' | '-' if better.ends_with('-') => {}
-            '_' | '-' => better.push('-'),
-            other => better.push(other.to_ascii_lowercase()),
-        }
-    }
-    let better = better.trim_matches('-');
-    let start = better.trim_start_matches(|c: char| !c.is_ascii_lowercase());
-    if start.is_empty() {
-        "a".to_owned()
-    } else {
-        start.to_owned()
     }
 }

@@ -4,6 +4,7 @@ use konductor_grammar::{KonductorParser, Rule};
 use pest::Parser as _;
 
 use crate::ast::{Name, Part, Ref, Str};
+use crate::name::is_identifier;
 use crate::{Code, Diagnostic, Span};
 
 /// Builds what is between `${` and `}`.
@@ -237,10 +238,7 @@ fn end_of_hole(tail: &str) -> Option<usize> {
 pub(crate) fn plain_reference(text: &str, at: Span) -> Option<Ref> {
     let mut start = at.start;
     let mut names = text.split('.').map(|name| {
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        let is_name = is_identifier(name);
         let end = start + u32::try_from(name.len()).ok()?;
         let span = Span { start, end, ..at };
         start = end + 1;

@@ -3,8 +3,9 @@
 use konductor_grammar::Rule;
 use pest::iterators::Pairs;
 
-use super::{Builder, P, ROOTS};
+use super::{Builder, P};
 use crate::ast::*;
+use crate::name::ROOTS;
 use crate::{Span, Spanned, text};
 
 impl Builder {

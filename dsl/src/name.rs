@@ -1,0 +1,80 @@
+//! What may be a name.
+
+use crate::ast::Name;
+use crate::limits::NAME_MAX;
+use crate::{Code, Diagnostic};
+
+/// Words that are never names.
+const RESERVED: [&str; 19] = [
+    "after", "any", "at", "barrier", "false", "finally", "for", "gate", "holding", "import", "in",
+    "pipeline", "quorum", "stage", "template", "true", "when", "within", "run",
+];
+/// Words that are never names but may begin a reference.
+pub(crate) const ROOTS: [&str; 3] = ["run", "token", "workspace"];
+
+/// Why this can't be the name of something that is declared.
+pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {
+    let text = &*name.text;
+    if RESERVED.contains(&text) || ROOTS.contains(&text) {
+        let message = format!("`{text}` is a word of the language, not a name");
+        let told = Diagnostic::error(Code::K0108, name.span, message);
+        return Some(told.help("choose another name, or remove the comma or word before it"));
+    }
+    if !is_shaped(text) {
+        return Some(misshapen(name));
+    }
+    (text.len() > NAME_MAX).then(|| {
+        let message = format!("a name of {} characters is too long", text.len());
+        let told = Diagnostic::error(Code::K0104, name.span, message);
+        told.help(format!(
+            "use at most {NAME_MAX}: it becomes part of Kubernetes names"
+        ))
+    })
+}
+
+/// That this has not the shape of a name.
+pub(crate) fn misshapen(name: &Name) -> Diagnostic {
+    let text = &name.text;
+    Diagnostic::error(Code::K0104, name.span, format!("`{text}` can't be a name"))
+        .here("lower-case letters, digits and single `-`, starting with a letter")
+        .help(format!("write `{}`", better(text)))
+}
+
+/// Whether the grammar reads this as one identifier.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+fn is_shaped(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && !text.contains("--")
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// The nearest text that is a name: `MyStage_1` becomes `my-stage-1`.
+fn better(text: &str) -> String {
+    let mut better = String::new();
+    for character in text.chars() {
+        if character.is_ascii_uppercase() && better.ends_with(|c: char| c.is_ascii_lowercase()) {
+            better.push('-');
+        }
+        match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' => better.push(character.to_ascii_lowercase()),
+            _ if better.ends_with('-') => {}
+            _ => better.push('-'),
+        }
+    }
+    let better = better.trim_matches('-');
+    let start = better.trim_start_matches(|c: char| !c.is_ascii_lowercase());
+    if start.is_empty() {
+        "a".to_owned()
+    } else {
+        start.to_owned()
+    }
+}
