@@ -43,3 +43,8 @@ pub use compile::{Compiled, check, compile};
 pub use graph::Graph;
 pub use manifest::{Manifests, Object, Schedule};
 pub use options::Options;
+
+/// The guide to pipelines that programs make, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/builder.md")]
+struct BuilderGuide;

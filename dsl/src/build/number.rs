@@ -40,8 +40,14 @@ impl From<Duration> for Number {
             (u64::from(finer), "ns"),
         ];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let text: String = parts.map(|(count, unit)| format!("{count}{unit}")).collect();
-        Self::new(if text.is_empty() { "0s".to_owned() } else { text })
+        let text: String = parts
+            .map(|(count, unit)| format!("{count}{unit}"))
+            .collect();
+        Self::new(if text.is_empty() {
+            "0s".to_owned()
+        } else {
+            text
+        })
     }
 }
 

@@ -47,6 +47,16 @@ impl Ref {
         self
     }
 
+    /// As it is inside of a text, where no index can be a block.
+    pub(super) fn on_one_line(mut self) -> ast::Ref {
+        for index in self.0.address.iter_mut().flat_map(|all| &mut all.indices) {
+            if let ast::Index::String(text) = index {
+                text.block = false;
+            }
+        }
+        self.0
+    }
+
     /// The reference in double quotes: one word for the shell, whatever is in it.
     #[must_use]
     pub fn quoted(&self) -> Text {
@@ -92,13 +102,13 @@ impl<N: Into<Number>> From<N> for Index {
 
 impl From<&str> for Index {
     fn from(text: &str) -> Self {
-        Text::from(text).into()
+        Text::from(text).line().into()
     }
 }
 
 impl From<String> for Index {
     fn from(text: String) -> Self {
-        Text::from(text).into()
+        Text::from(text).line().into()
     }
 }
 

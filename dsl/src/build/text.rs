@@ -146,8 +146,9 @@ impl From<&String> for Text {
 
 impl From<Ref> for Text {
     fn from(reference: Ref) -> Self {
+        let reference = reference.on_one_line();
         Self {
-            parts: vec![Part::Hole(reference.into(), NOWHERE)],
+            parts: vec![Part::Hole(reference, NOWHERE)],
             layout: Layout::default(),
         }
     }

@@ -56,8 +56,9 @@ impl Writer {
         if !is_number(&number.text) {
             let message = format!("`{}` is not a number", number.text);
             let told = Diagnostic::error(Code::K0101, self.since(start), message);
-            self.diagnostics
-                .push(told.help("write digits and the unit, as in `3`, `0.5`, `500m`, `1Gi`, `1h30m`"));
+            self.diagnostics.push(
+                told.help("write digits and the unit, as in `3`, `0.5`, `500m`, `1Gi`, `1h30m`"),
+            );
         }
     }
 
@@ -170,9 +171,17 @@ impl Writer {
                 }
                 Part::Shell(_) => self.push("${"),
                 Part::Hole(reference, _) => {
+                    let start = self.out.len();
                     self.push("${");
                     self.reference_at(reference, Place::Hole);
                     self.push("}");
+                    if line == Some(Place::Hole) {
+                        let message = "an index inside of `${…}` can't have references in it";
+                        let told = Diagnostic::error(Code::K0106, self.since(start), message);
+                        self.diagnostics.push(
+                            told.help("declare a parameter with that value, and use its name"),
+                        );
+                    }
                 }
             }
         }

@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::ListParams;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{Instrument, instrument};
 
 use crate::guard::{Guard, TIDY_WITHIN};
 use crate::request::{create_named, delete};
@@ -105,6 +106,7 @@ impl Request {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Denied`] with a timeout of zero, [`Error::TimedOut`], which tells
     /// where no operator has looked at the Semaphore or Lease, and what the API server refuses.
+    #[instrument(level = "debug", skip_all, fields(on = %self.object(), holder = self.holder))]
     pub async fn acquire(mut self) -> Result<Guard, Error> {
         let ttl = self.guard_ttl().await?;
         self.ttl = Some(in_whole_millis(ttl));
@@ -135,6 +137,7 @@ impl Request {
     ///
     /// # Errors
     /// As for [`Request::acquire`].
+    #[instrument(level = "debug", skip_all, fields(on = %self.object(), holder = self.holder))]
     pub async fn claim(self) -> Result<Claimed, Error> {
         Ok(self.claim_once().await?.keep())
     }
@@ -160,6 +163,7 @@ impl Request {
     ///
     /// # Errors
     /// What the API server refuses.
+    #[instrument(level = "debug", skip_all, fields(on = %self.object(), holder = self.holder))]
     pub async fn release(self) -> Result<usize, Error> {
         let api = self.client.api::<Claim>();
         let fields = format!(
@@ -372,9 +376,9 @@ impl Pending {
                 uid: String::new(),
                 token: None,
             },
-            creating: Some(tokio::spawn(async move {
-                create_named(&to, &claim, None).await
-            })),
+            creating: Some(tokio::spawn(
+                async move { create_named(&to, &claim, None).await }.in_current_span(),
+            )),
             is_wanted: true,
         }
     }

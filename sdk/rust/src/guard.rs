@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::{Instrument, debug_span, instrument};
 
 use crate::backoff::Backoff;
 use crate::claim::Claimed;
@@ -76,6 +77,9 @@ impl Guard {
             }
         }
         let (tell, standing) = watch::channel(Standing::Until(renewal.end(confirmed)));
+        // It lasts longer than the acquisition, and follows from it.
+        let hold = debug_span!(parent: None, "hold", on = %object, claim = claimed.name);
+        hold.follows_from(tracing::Span::current());
         Ok(Self {
             object,
             claimed,
@@ -83,7 +87,7 @@ impl Guard {
             api,
             tidying: client.tidying.clone(),
             standing,
-            renewing: tokio::spawn(renewal.go_on(confirmed, tell)),
+            renewing: tokio::spawn(renewal.go_on(confirmed, tell).instrument(hold)),
             released: false,
         })
     }
@@ -133,6 +137,7 @@ impl Guard {
     ///
     /// # Errors
     /// What the API server refuses; the grant then ends with its TTL.
+    #[instrument(level = "debug", skip_all, fields(on = %self.object, claim = self.claimed.name))]
     pub async fn release(mut self) -> Result<(), Error> {
         self.released = true;
         self.renewing.abort();

@@ -17,6 +17,7 @@ use konductor_api::{
     arrival_name,
 };
 use kube::Api;
+use tracing::instrument;
 
 pub use claim::{Claimed, Request};
 pub use error::{Error, Object};
@@ -185,6 +186,7 @@ impl Client {
         self.arrive(name, user, outcome, true).await
     }
 
+    #[instrument(level = "debug", skip_all, fields(on = %self.object("barrier", name), holder))]
     async fn arrive(
         &self,
         name: &str,

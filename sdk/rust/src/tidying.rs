@@ -3,6 +3,7 @@
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 /// The number of tasks that give something back.
 #[derive(Clone, Debug)]
@@ -32,10 +33,11 @@ impl Tidying {
         let runtime = Handle::try_current().ok()?;
         self.0.send_modify(|count| *count += 1);
         let counted = Counted(self.0.clone());
-        Some(runtime.spawn(async move {
+        let task = async move {
             task.await;
             drop(counted);
-        }))
+        };
+        Some(runtime.spawn(task.in_current_span()))
     }
 
     /// Waits until none is left.

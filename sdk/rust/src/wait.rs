@@ -10,6 +10,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
+use tracing::instrument;
 
 use crate::backoff::{Backoff, LONGEST};
 use crate::request::{bounded, is_not_served};
@@ -33,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// The verdict's own; [`Error::NotFound`] where the object is not there or is deleted meanwhile;
 /// [`Error::TimedOut`]; [`Error::Forbidden`]; [`Error::Unreachable`] where the first read fails.
+#[instrument(name = "wait", level = "debug", skip_all, fields(on = %object))]
 pub async fn wait_until<K, T>(
     api: &Api<K>,
     object: Object,

@@ -1,0 +1,312 @@
+//! A syntax tree built again by the builder, call by call: what the text said, a program says.
+
+use konductor_dsl::ast;
+use konductor_dsl::build::{
+    Approval, Body, Bound, Compare, Condition, Defaults, Dep, External, File, Index, Key, Lease,
+    Map, Number, Over, Param, Pipeline, Range, Ref, Schedule, Semaphore, Stage, Target, Template,
+    Text, Type, Value, Workspace,
+};
+
+pub(crate) fn file(file: &ast::File) -> File {
+    let mut built = File::new();
+    for import in &file.imports {
+        built = built.import(text(&import.path));
+    }
+    for template in &file.templates {
+        let mut made = Template::new(&template.name.text);
+        for one in &template.params {
+            made = made.param(param(one));
+        }
+        built = built.template(body(made, &template.body));
+    }
+    for pipeline in &file.pipelines {
+        let start = Pipeline::new(&pipeline.name.text);
+        built = built.pipeline(pipeline.items.iter().fold(start, item));
+    }
+    built
+}
+
+fn item(pipeline: Pipeline, item: &ast::Item) -> Pipeline {
+    match item {
+        ast::Item::Param(one) => pipeline.param(param(one)),
+        ast::Item::Stage(one) => pipeline.stage(stage(one)),
+        ast::Item::Approval(one) => {
+            let mut made = Approval::new(&one.name.text);
+            for clause in &one.clauses {
+                made = match &clause.kind {
+                    ast::ClauseKind::After(deps) => {
+                        deps.iter().map(dep).fold(made, Approval::after)
+                    }
+                    ast::ClauseKind::When(asked) => made.when(condition(asked)),
+                    other => panic!("an approval has no `{}`", other.word()),
+                };
+            }
+            pipeline
+                .approval(entries(&one.attributes).fold(made, |made, (k, v)| made.attribute(k, v)))
+        }
+        ast::Item::Resource(one) => {
+            let (name, all) = (&one.name.text, entries(&one.attributes));
+            match one.kind.value {
+                ast::ResourceKind::Semaphore => pipeline
+                    .semaphore(all.fold(Semaphore::new(name), |made, (k, v)| made.attribute(k, v))),
+                ast::ResourceKind::Lease => {
+                    pipeline.lease(all.fold(Lease::new(name), |made, (k, v)| made.attribute(k, v)))
+                }
+                ast::ResourceKind::Workspace => pipeline
+                    .workspace(all.fold(Workspace::new(name), |made, (k, v)| made.attribute(k, v))),
+            }
+        }
+        ast::Item::Schedule(one) => {
+            let made = Schedule::new(text(&one.cron));
+            pipeline
+                .schedule(entries(&one.attributes).fold(made, |made, (k, v)| made.attribute(k, v)))
+        }
+        ast::Item::Defaults(one) => pipeline.defaults(body(Defaults::new(), &one.body)),
+        ast::Item::Attribute(one) => pipeline.attribute(key(&one.key), value(&one.value)),
+    }
+}
+
+fn entries(map: &Option<ast::Map>) -> impl Iterator<Item = (Key, Value)> {
+    let entries = map.iter().flat_map(|map| &map.entries);
+    entries.map(|entry| (key(&entry.key), value(&entry.value)))
+}
+
+fn stage(stage: &ast::Stage) -> Stage {
+    let mut made = match stage.finally {
+        Some(_) => Stage::finally(&stage.name.text),
+        None => Stage::new(&stage.name.text),
+    };
+    for clause in &stage.clauses {
+        made = match &clause.kind {
+            ast::ClauseKind::For(loops) => loops.iter().fold(made, |made, one| {
+                made.for_each(&one.variable.text, over(&one.over))
+            }),
+            ast::ClauseKind::After(deps) => deps.iter().map(dep).fold(made, Stage::after),
+            ast::ClauseKind::When(asked) => made.when(condition(asked)),
+            ast::ClauseKind::Holding(holds) => {
+                holds.iter().fold(made, |made, hold| match &hold.permits {
+                    Some(permits) => made.holding_permits(&hold.name.text, bound(permits)),
+                    None => made.holding(&hold.name.text),
+                })
+            }
+            ast::ClauseKind::Quorum(count) => made.quorum(bound(count)),
+        };
+    }
+    body(made, &stage.body)
+}
+
+fn body<B: Body>(made: B, body: &ast::Body) -> B {
+    body.items.iter().fold(made, |made, item| match item {
+        ast::BodyItem::Output(output) => made.output(param(output)),
+        ast::BodyItem::Mount {
+            workspace, path, ..
+        } => made.mount(&workspace.text, text(path)),
+        ast::BodyItem::Use {
+            template,
+            arguments,
+            ..
+        } => made.uses(&template.text, entries(arguments)),
+        ast::BodyItem::Yaml {
+            kind, text: yaml, ..
+        } => match kind.value {
+            ast::YamlKind::Pod => made.pod(text(yaml)),
+            ast::YamlKind::Job => made.job(text(yaml)),
+        },
+        ast::BodyItem::Attribute(attribute) => by_key(made, attribute),
+    })
+}
+
+/// By the method of this attribute, where there is one that takes such a value.
+fn by_key<B: Body>(made: B, attribute: &ast::Attribute) -> B {
+    match (&*attribute.key.text, &attribute.value) {
+        _ if attribute.key.quoted => made.attribute(key(&attribute.key), value(&attribute.value)),
+        ("image", ast::Value::String(image)) => made.image(text(image)),
+        ("run", ast::Value::String(script)) => made.run(text(script)),
+        ("timeout", ast::Value::Number(timeout)) => made.timeout(number(timeout)),
+        (_, given) => made.attribute(key(&attribute.key), value(given)),
+    }
+}
+
+fn param(param: &ast::Param) -> Param {
+    let made = Param::new(&param.name.text, ty(&param.ty));
+    match &param.default {
+        Some(default) => made.default(value(default)),
+        None => made,
+    }
+}
+
+fn ty(ty: &ast::Type) -> Type {
+    match &ty.kind {
+        ast::TypeKind::Scalar { name, range } => match (&*name.text, range) {
+            ("int", Some(range)) => Type::int_in(self::range(range)),
+            ("int", None) => Type::int(),
+            ("string", None) => Type::string(),
+            ("bool", None) => Type::bool(),
+            ("duration", None) => Type::duration(),
+            ("quantity", None) => Type::quantity(),
+            (other, _) => panic!("`{other}` is no type"),
+        },
+        ast::TypeKind::Choice(words) => Type::one_of(words.iter().map(text)),
+        ast::TypeKind::List(element) => Type::list(self::ty(element)),
+        ast::TypeKind::Record(fields) => Type::record(fields.iter().map(param)),
+    }
+}
+
+fn range(range: &ast::Range) -> Range {
+    let (start, end) = (bound(&range.start), bound(&range.end));
+    match range.inclusive {
+        true => Range::to(start, end),
+        false => Range::below(start, end),
+    }
+}
+
+fn bound(bound: &ast::Bound) -> Bound {
+    match bound {
+        ast::Bound::Number(found) => number(found).into(),
+        ast::Bound::Ref(found) => reference(found).into(),
+    }
+}
+
+fn over(over: &ast::Over) -> Over {
+    match over {
+        ast::Over::Range(found) => range(found).into(),
+        ast::Over::List(found) => values(found).into(),
+        ast::Over::Ref(found) => reference(found).into(),
+    }
+}
+
+fn dep(dep: &ast::Dep) -> Dep {
+    match dep {
+        ast::Dep::Any { deps, .. } => Dep::any(deps.iter().map(self::dep)),
+        ast::Dep::External {
+            kind, name, within, ..
+        } => {
+            let made = match kind.value {
+                ast::ExternalKind::Pipeline => Dep::pipeline(text(name)),
+                ast::ExternalKind::Gate => Dep::gate(text(name)),
+                ast::ExternalKind::Barrier => Dep::barrier(text(name)),
+            };
+            let within = within.iter().map(number);
+            within.fold(made, External::within).into()
+        }
+        ast::Dep::Target {
+            name,
+            address,
+            state,
+            ..
+        } => {
+            let made = Dep::on(&name.text);
+            let made = address.iter().fold(made, |made, address| {
+                made.item(address.indices.iter().map(index))
+            });
+            let ended: fn(Target) -> Target = match state.as_ref().map(|state| &*state.text) {
+                Some("failed") => Target::failed,
+                Some("skipped") => Target::skipped,
+                Some("finished") => Target::finished,
+                _ => |target| target,
+            };
+            ended(made).into()
+        }
+    }
+}
+
+fn condition(asked: &ast::Expr) -> Condition {
+    match asked {
+        ast::Expr::Or(sides, _) => Condition::any(sides.iter().map(condition)),
+        ast::Expr::And(sides, _) => Condition::all(sides.iter().map(condition)),
+        ast::Expr::Not(inner, _) => !condition(inner),
+        ast::Expr::Value(found) => value(found).into(),
+        ast::Expr::Compare {
+            left,
+            operator,
+            right,
+            ..
+        } => {
+            let compare: fn(Value, Value) -> Condition = match operator.value {
+                ast::Operator::Equal => Compare::equals,
+                ast::Operator::NotEqual => Compare::differs,
+                ast::Operator::Less => Compare::less_than,
+                ast::Operator::LessOrEqual => Compare::at_most,
+                ast::Operator::Greater => Compare::more_than,
+                ast::Operator::GreaterOrEqual => Compare::at_least,
+                ast::Operator::In => Compare::is_in,
+            };
+            compare(value(left), value(right))
+        }
+    }
+}
+
+fn value(value: &ast::Value) -> Value {
+    match value {
+        ast::Value::Call {
+            kind, name, key, ..
+        } => match kind.value {
+            ast::CallKind::Secret => Value::secret(text(name), text(key)),
+            ast::CallKind::Config => Value::config(text(name), text(key)),
+        },
+        ast::Value::String(found) => text(found).into(),
+        ast::Value::Bool(found) => found.value.into(),
+        ast::Value::Number(found) => number(found).into(),
+        ast::Value::List(found) => values(found).into(),
+        ast::Value::Map(found) => {
+            let entries = found.entries.iter();
+            let map = entries.fold(Map::new(), |map, entry| {
+                map.with(key(&entry.key), self::value(&entry.value))
+            });
+            map.into()
+        }
+        ast::Value::Ref(found) => reference(found).into(),
+    }
+}
+
+fn values(list: &ast::List) -> Vec<Value> {
+    list.items.iter().map(value).collect()
+}
+
+fn number(number: &ast::Number) -> Number {
+    Number::new(&number.text)
+}
+
+fn key(key: &ast::Key) -> Key {
+    match key.quoted {
+        true => Key::quoted(&key.text),
+        false => Key::from(&*key.text),
+    }
+}
+
+fn reference(reference: &ast::Ref) -> Ref {
+    let made = Ref::to(&reference.head.text);
+    let made = reference.address.iter().fold(made, |made, address| {
+        made.item(address.indices.iter().map(index))
+    });
+    let fields = reference.fields.iter().map(|field| &field.text);
+    fields.fold(made, Ref::field)
+}
+
+fn index(index: &ast::Index) -> Index {
+    match index {
+        ast::Index::String(found) => text(found).into(),
+        ast::Index::Number(found) => number(found).into(),
+        ast::Index::Name(name) => Index::variable(&name.text),
+    }
+}
+
+fn text(text: &ast::Str) -> Text {
+    let mut made = Text::new();
+    let mut parts = text.parts.iter().peekable();
+    while let Some(part) = parts.next() {
+        made = match part {
+            ast::Part::Text { text, .. } => made.with(text),
+            ast::Part::Hole(found, _) => made.with(reference(found)),
+            // The shell's `${` is told by what follows it.
+            ast::Part::Shell(_) => match parts.next() {
+                Some(ast::Part::Text { text, .. }) => made.shell(&format!("${{{text}")),
+                other => panic!("a `${{` before {other:?}"),
+            },
+        };
+    }
+    match text.block {
+        true => made.block(),
+        false => made.line(),
+    }
+}
