@@ -8,7 +8,7 @@ test:
 
 # The scenarios on a real etcd, kube-apiserver and kube-controller-manager (needs Go).
 test-real:
-    KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test differential --test outages
+    KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test workers --test differential --test outages
 
 # Rewrite the expected outputs; read the diff.
 bless:

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::built::koncli;
 use crate::cluster::Cluster;
 
-/// An operator in this process, for one namespace.
+/// An operator in this process.
 pub struct Operator {
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<Result<(), Error>>>,
@@ -20,8 +20,17 @@ pub struct Operator {
 impl Operator {
     /// Starts one, without leader election.
     pub fn start(cluster: &Cluster, namespace: &str) -> Self {
+        Self::watching(cluster, Some(namespace.to_owned()))
+    }
+
+    /// Starts one for all namespaces, without leader election.
+    pub fn start_everywhere(cluster: &Cluster) -> Self {
+        Self::watching(cluster, None)
+    }
+
+    fn watching(cluster: &Cluster, namespace: Option<String>) -> Self {
         let options = Options {
-            namespace: Some(namespace.to_owned()),
+            namespace,
             ..Options::default()
         };
         let (stop, stopped) = oneshot::channel();
