@@ -70,10 +70,7 @@ pub(crate) fn scan(source: &Source) -> Scan {
         last_word = if token.kind == Kind::Word { text } else { "" };
         if (depth > DEPTH_MAX || lists > DEPTH_MAX) && !deep {
             deep = true;
-            let at = span(source, token.start, token.end);
-            let message = format!("brackets are nested more than {DEPTH_MAX} deep");
-            let told = Diagnostic::error(Code::K0103, at, message);
-            slips.push(told.help("close some before this one"));
+            slips.push(too_deep(span(source, token.start, token.end)));
         }
     }
     Scan {
@@ -81,6 +78,12 @@ pub(crate) fn scan(source: &Source) -> Scan {
         comments,
         is_readable: !deep && count <= RECOVERY_TOKENS_MAX,
     }
+}
+
+/// That brackets are nested too deeply at this one.
+pub(crate) fn too_deep(at: Span) -> Diagnostic {
+    let message = format!("brackets are nested more than {DEPTH_MAX} deep");
+    Diagnostic::error(Code::K0103, at, message).help("close some before this one")
 }
 
 fn too_many(source: &Source, token: Token) -> Diagnostic {

@@ -12,6 +12,7 @@ pub(crate) use value::fits_block;
 use crate::ast::*;
 use crate::limits::DEPTH_MAX;
 use crate::name::{is_identifier, misshapen, objection};
+use crate::recover::too_deep;
 use crate::{Code, Diagnostic, SourceId, Span};
 
 /// Writes a whole file.
@@ -61,13 +62,16 @@ impl Writer {
         }
     }
 
-    /// What is inside of brackets. Where they are nested too deeply it is left out, and who reads the
-    /// text tells so.
+    /// What is inside of brackets. Where they are nested too deeply it is left out and told.
     fn nested(&mut self, open: &str, close: &str, inside: impl FnOnce(&mut Self)) {
+        let start = self.out.len();
         self.push(open);
         self.depth += 1;
-        if self.depth <= DEPTH_MAX + 1 {
+        if self.depth <= DEPTH_MAX {
             inside(self);
+        } else {
+            let at = self.since(start);
+            self.diagnostics.push(too_deep(at));
         }
         self.depth -= 1;
         self.push(close);
@@ -114,7 +118,9 @@ impl Writer {
         if !is_identifier(&name.text) || !is_allowed(&name.text) {
             let span = self.since(start);
             let text = name.text.clone();
-            self.diagnostics.push(misshapen(&Name { text, span }));
+            let written = Name { text, span };
+            let told = objection(&written).unwrap_or_else(|| misshapen(&written));
+            self.diagnostics.push(told);
         }
     }
 

@@ -295,7 +295,7 @@ fn names_that_are_none_are_told_at_once_with_what_is_allowed() {
          `500m`, `1Gi`, `1h30m`\n\
          p.kon:4:9: K0104 `a { run = \"x\" } stage b` can't be a name; lower-case letters, digits and \
          single `-`, starting with a letter; write `a-run-x-stage-b`\n\
-         p.kon:4:41: K0104 `a_b` can't be a name; lower-case letters, digits and single `-`, \
+         p.kon:4:39: K0104 `a_b` can't be a name; lower-case letters, digits and single `-`, \
          starting with a letter; write `a-b`\n\
          p.kon:7:9: K0104 `` can't be a name; lower-case letters, digits and single `-`, starting \
          with a letter; write `a`\n\
@@ -310,7 +310,7 @@ fn what_can_not_be_written_is_told() {
     let table: [(Stage, &str); 9] = [
         (
             Stage::new("a").image(text!["x:", nested]),
-            "p.kon:3:20: K0106 an index inside of `${…}` can't have references in it; declare a \
+            "p.kon:3:22: K0106 an index inside of `${…}` can't have references in it; declare a \
              parameter with that value, and use its name",
         ),
         (
@@ -324,8 +324,8 @@ fn what_can_not_be_written_is_told() {
         ),
         (
             Stage::new("a").when(Ref::to("true")),
-            "p.kon:2:16: K0104 `true` can't be a name; lower-case letters, digits and single `-`, \
-             starting with a letter; write `true`",
+            "p.kon:2:16: K0108 `true` is a word of the language, not a name; choose another name, or \
+             remove the comma or word before it",
         ),
         (
             Stage::new("a").image(text!["x:", Ref::to("TAG")]),
@@ -444,7 +444,10 @@ fn entries_of_one_map_are_written_together() {
     resources { cpu = 500m, memory = 1Gi }
     env { A = 1, B = run.name }
     labels { team = "data" }
-    node { selector { disk = "ssd", "kubernetes.io/arch" = "arm64" }, tolerations = [{ key = "gpu", operator = Exists }] }
+    node {
+      selector { disk = "ssd", "kubernetes.io/arch" = "arm64" }
+      tolerations = [{ key = "gpu", operator = Exists }]
+    }
   }
 }
 "#

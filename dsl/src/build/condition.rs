@@ -62,10 +62,7 @@ impl ops::Not for Condition {
     type Output = Self;
 
     fn not(self) -> Self {
-        Self(match self.0 {
-            Expr::Not(inner, _) => *inner,
-            other => Expr::Not(Box::new(other), NOWHERE),
-        })
+        Self(Expr::Not(Box::new(self.0), NOWHERE))
     }
 }
 

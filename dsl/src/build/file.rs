@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{NOWHERE, Pipeline, Template, Text};
+use crate::limits::ERRORS_MAX;
 use crate::write::write;
 use crate::{Diagnostic, Source, SourceId, ast, format, parse};
 
@@ -52,7 +53,9 @@ impl File {
     /// [`Rejected`] where something can't be written: a name that is none, a number that is none, or
     /// more than a file may have. Nothing is left out of it.
     pub fn build(&self, name: impl Into<String>) -> Result<Built, Rejected> {
-        let (text, diagnostics) = write(&self.0);
+        let (text, mut diagnostics) = write(&self.0);
+        diagnostics.sort_by_key(|told| told.span().start);
+        diagnostics.truncate(ERRORS_MAX);
         let written = Source {
             id: SourceId::default(),
             name: name.into(),
@@ -99,7 +102,7 @@ pub struct Built {
 pub struct Rejected {
     /// The text as far as it can be written: the diagnostics point into it.
     pub source: Source,
-    /// What is wrong, in the order of the text; never empty.
+    /// What is wrong, in the order of the text, the first of it where there is very much; never empty.
     pub diagnostics: Vec<Diagnostic>,
 }
 
