@@ -57,8 +57,9 @@ async fn each_call_is_a_span_that_names_its_object() {
     let semaphores: Api<Semaphore> = Api::namespaced(cluster.client.clone(), &namespace);
     let spec: SemaphoreSpec =
         serde_json::from_value(serde_json::json!({"permits": 1})).expect("a spec");
-    let created = semaphores.create(&PostParams::default(), &Semaphore::new("batch", spec));
-    created.await.expect("a semaphore");
+    let semaphore = Semaphore::new("batch", spec);
+    let created = semaphores.create(&PostParams::default(), &semaphore).await;
+    created.expect("a semaphore");
     let client = Client::new(cluster.client.clone(), &namespace);
 
     let begun = Begun::default();
