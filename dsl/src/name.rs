@@ -60,10 +60,12 @@ fn is_shaped(text: &str) -> bool {
 /// The nearest text that is a name: `MyStage_1` becomes `my-stage-1`.
 fn better(text: &str) -> String {
     let mut better = String::new();
+    let mut before = ' ';
     for character in text.chars() {
-        if character.is_ascii_uppercase() && better.ends_with(|c: char| c.is_ascii_lowercase()) {
+        if character.is_ascii_uppercase() && before.is_ascii_lowercase() {
             better.push('-');
         }
+        before = character;
         match character {
             'a'..='z' | 'A'..='Z' | '0'..='9' => better.push(character.to_ascii_lowercase()),
             _ if better.ends_with('-') => {}

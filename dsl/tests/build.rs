@@ -329,12 +329,12 @@ fn what_can_not_be_written_is_told() {
         ),
         (
             Stage::new("a").image(text!["x:", Ref::to("TAG")]),
-            "p.kon:3:17: K0104 `TAG` can't be a name; lower-case letters, digits and single `-`, \
+            "p.kon:3:18: K0104 `TAG` can't be a name; lower-case letters, digits and single `-`, \
              starting with a letter; write `tag`",
         ),
         (
             Stage::new("a").image(text!["x:", Ref::to("b").field("c}")]),
-            "p.kon:3:19: K0104 `c}` can't be a name; lower-case letters, digits and single `-`, \
+            "p.kon:3:20: K0104 `c}` can't be a name; lower-case letters, digits and single `-`, \
              starting with a letter; write `c`",
         ),
         (
