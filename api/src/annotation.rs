@@ -29,6 +29,12 @@ pub const PHASE: &str = "konductor.io/phase";
 pub const REASON: &str = "konductor.io/reason";
 /// Written by the operator: the Job's outputs, a JSON object of strings.
 pub const OUTPUTS: &str = "konductor.io/outputs";
+/// Written by the operator with a start: the defaults of the pod template that it put inputs in place
+/// of, a JSON object of strings. A retry puts them back.
+pub const PRESETS: &str = "konductor.io/presets";
+/// Written by `koncli` on a Run while it makes a retry's objects anew: which attempt, and where what it
+/// makes is kept, as JSON. Where it stays, that was interrupted, and the same command finishes it.
+pub const RETRY: &str = "konductor.io/retry";
 
 /// Kueue's list of those that must agree before it may start the Job.
 pub const KUEUE_GATED_BY: &str = "kueue.x-k8s.io/admission-gated-by";

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::exit;
 
@@ -35,8 +35,24 @@ pub(crate) struct Global {
     )]
     pub(crate) namespace: Option<String>,
     /// Every namespace, where a command lists
-    #[arg(short = 'A', long, global = true, help_heading = GLOBAL)]
+    #[arg(
+        short = 'A',
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "KONCLI_ALL_NAMESPACES"
+    )]
     pub(crate) all_namespaces: bool,
+    /// Only what has these labels, such as team=data, where a command lists
+    #[arg(
+        short = 'l',
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "KONCLI_SELECTOR",
+        value_name = "QUERY"
+    )]
+    pub(crate) selector: Option<String>,
     /// The context of the kubeconfig
     #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_CONTEXT", value_name = "NAME")]
     pub(crate) context: Option<String>,
@@ -47,10 +63,17 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, help_heading = GLOBAL, env = "KONCLI_OUTPUT", value_enum)]
     pub(crate) output: Option<Format>,
     /// Leave out the header of tables
-    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_NO_HEADERS")]
     pub(crate) no_headers: bool,
     /// Tell more; twice tells what the operator does
-    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        action = clap::ArgAction::Count,
+        env = "KONCLI_VERBOSE"
+    )]
     pub(crate) verbose: u8,
 }
 
@@ -67,6 +90,23 @@ pub(crate) enum Format {
     Yaml,
     /// kind/name, a line each
     Name,
+}
+
+/// What kubectl looks for, so that `kubectl konductor` finds it.
+const PLUGIN: &str = "kubectl-konductor";
+
+impl Arguments {
+    /// Reads the command line. Linked as `kubectl-konductor`, help says `kubectl konductor`.
+    pub(crate) fn read() -> Self {
+        let own = std::env::args_os().next().map(PathBuf::from);
+        let name = own.as_deref().and_then(std::path::Path::file_stem);
+        let mut command = Self::command();
+        if name.is_some_and(|name| name == PLUGIN) {
+            command = command.bin_name("kubectl konductor");
+        }
+        let read = Self::from_arg_matches(&command.get_matches());
+        read.unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,7 +128,7 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Draw who waits for whom
+    /// Draw who waits for whom, of a pipeline or of a run with its states
     Graph(GraphSelection),
     /// Compile a pipeline to Kubernetes manifests on stdout
     Compile {
@@ -116,10 +156,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         pipeline: Pipeline,
         /// How many Jobs run at once; by default as many as there are CPUs, at least 4
-        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(
+            short,
+            long,
+            value_name = "N",
+            env = "KONCLI_JOBS",
+            value_parser = clap::value_parser!(u32).range(1..=1000)
+        )]
         jobs: Option<u32>,
         /// Keep logs and volumes when the run has ended, and say where
-        #[arg(long)]
+        #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
     },
     /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes
@@ -131,7 +177,13 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 0, value_name = "PORT")]
         port: u16,
         /// How many pods run at once; by default as many as there are CPUs, at least 4
-        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(
+            short,
+            long,
+            value_name = "N",
+            env = "KONCLI_JOBS",
+            value_parser = clap::value_parser!(u32).range(1..=1000)
+        )]
         jobs: Option<u32>,
         /// Start no operator: another is, such as by `koncli operator`
         #[arg(long)]
@@ -173,6 +225,19 @@ pub(crate) enum Command {
         /// The run's name
         run: String,
     },
+    /// Begin a run's next attempt: what failed is made anew, with everything after it
+    Retry {
+        /// The run's name
+        run: String,
+        /// Begin at this stage, however it ended
+        #[arg(long, value_name = "STAGE")]
+        from: Option<String>,
+        /// Begin at whatever made the run fail, as by default
+        #[arg(long, conflicts_with = "from")]
+        failed: bool,
+        #[command(flatten)]
+        ending: Ending,
+    },
     /// Delete a run and all that it owns
     Delete {
         /// The run's name
@@ -190,10 +255,11 @@ pub(crate) enum Command {
     },
     /// Look whether what konductor needs is there: API server, CRDs, operator, rights
     Doctor,
-    /// Explain a diagnostic such as K0203
+    /// Explain a diagnostic such as K0203, or a kind such as barrier
     Explain {
-        /// The code
-        code: String,
+        /// The code, or the kind: barrier, gate, semaphore, lease, claim, arrival, run or job
+        #[arg(value_name = "CODE|KIND")]
+        what: String,
     },
     /// Wait until something is so, or can't be so any more
     Wait {
@@ -204,7 +270,7 @@ pub(crate) enum Command {
         #[arg(long = "for", value_name = "STATE")]
         state: Option<String>,
         /// How long to wait, such as 30m; for ever by default, 0 looks once
-        #[arg(long, value_parser = duration, value_name = "TIME")]
+        #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
         timeout: Option<Duration>,
     },
     /// Barriers: n parties arrive, then it opens
@@ -221,19 +287,51 @@ pub(crate) enum Command {
     Lease(Lease),
     /// Print the CustomResourceDefinitions
     Crds,
+    /// Install the CRDs and the operator, as the chart does by default; or print them
+    Install {
+        /// Only print the manifests: the cluster is not asked
+        #[arg(long)]
+        dry_run: bool,
+        /// The operator's image; by default this version's
+        #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
+        image: Option<String>,
+        /// How many operators, of which one leads; 2 by default
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+        replicas: Option<u32>,
+    },
+    /// Delete the operator and its rights; CRDs and their objects stay
+    Uninstall {
+        /// Delete the CRDs, too, and with them every object of theirs
+        #[arg(long)]
+        crds: bool,
+    },
     /// Run the operator
     Operator(Operator),
-    /// Print a completion script
+    /// Print a completion script; in bash, zsh and fish it also knows what is in the cluster
+    #[command(after_help = COMPLETION)]
     Completion {
         /// The shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
+    },
+    /// What could be typed next
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The words so far, the last of which is being typed
+        #[arg(last = true)]
+        words: Vec<String>,
     },
     /// Print the manual page
     Man,
     /// Print the version
     Version,
 }
+
+/// How completion is switched on.
+const COMPLETION: &str = "\
+In bash:  source <(koncli completion bash)
+In zsh:   source <(koncli completion zsh)
+In fish:  koncli completion fish | source";
 
 /// How far a dry run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -247,8 +345,9 @@ pub(crate) enum DryRun {
 /// What is drawn, and how.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GraphSelection {
-    /// The pipeline file; `-` is standard input
-    pub(crate) file: PathBuf,
+    /// A pipeline file, `-` for standard input, or a run in the cluster: NAME or run/NAME
+    #[arg(value_name = "FILE|RUN")]
+    pub(crate) what: String,
     #[command(flatten)]
     pub(crate) params: Params,
     /// What for
@@ -265,6 +364,8 @@ pub(crate) enum Drawing {
     Mermaid,
     /// Graphviz
     Dot,
+    /// A picture for browsers and documents
+    Svg,
 }
 
 /// Which logs.
@@ -332,7 +433,7 @@ pub(crate) struct Params {
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
     /// A YAML or JSON file with parameters; --set goes before it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "KONCLI_PARAMS", value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
 }
 
@@ -555,8 +656,6 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -580,7 +679,7 @@ mod tests {
         }
         text.push_str("```\n");
         let subcommands = command.get_subcommands();
-        for sub in subcommands.filter(|sub| sub.get_name() != "help") {
+        for sub in subcommands.filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
             reference(sub, &format!("{path} {}", sub.get_name()), text);
         }
     }

@@ -3,18 +3,22 @@
 mod barrier;
 mod check;
 mod claim;
+mod complete;
 mod dev;
 mod diff;
 mod doctor;
+mod explain;
 mod fmt;
 mod follow;
 mod gate;
 mod graph;
 mod hold;
+mod install;
 mod lease;
 mod lifecycle;
 mod logs;
 mod operator;
+mod retry;
 mod run;
 mod semaphore;
 mod status;
@@ -68,7 +72,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { files, params } => check::check(&global, &files, &params).await,
         Command::Fmt { files, check } => fmt::fmt(&files, check),
-        Command::Graph(selection) => graph::graph(&selection),
+        Command::Graph(selection) => graph::graph(&global, &selection).await,
         Command::Compile { pipeline } => compile(&global, &pipeline),
         Command::Apply {
             pipeline,
@@ -118,9 +122,21 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Delete { run, ending } => {
             lifecycle::delete(&global, &run, ending.wait, ending.timeout).await
         }
+        Command::Retry {
+            run,
+            from,
+            failed: _,
+            ending,
+        } => {
+            let client = retry::retry(&global, &run, from.as_deref()).await?;
+            match ending.wait {
+                true => wait::until_run_ends(&client, &run, ending.timeout).await,
+                false => Ok(()),
+            }
+        }
         Command::Approve { name, deny } => lifecycle::approve(&global, &name, deny).await,
         Command::Doctor => doctor::doctor(&global).await,
-        Command::Explain { code } => explain(&code),
+        Command::Explain { what } => explain::explain(&what),
         Command::Wait {
             targets,
             state,
@@ -131,11 +147,22 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Semaphore(command) => semaphore::semaphore(&global, command).await,
         Command::Lease(command) => lease::lease(&global, command).await,
         Command::Crds => crds(&global),
+        Command::Install {
+            image,
+            replicas,
+            dry_run,
+        } => {
+            let settings = install::Settings { image, replicas };
+            install::install(&global, &settings, dry_run).await
+        }
+        Command::Uninstall { crds } => install::uninstall(&global, crds).await,
         Command::Operator(settings) => operator::operator(&global, settings).await,
         Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "koncli", &mut script);
-            output::data(&String::from_utf8_lossy(&script));
+            complete::script(shell);
+            Ok(())
+        }
+        Command::Complete { words } => {
+            complete::complete(&words).await;
             Ok(())
         }
         Command::Man => {
@@ -216,20 +243,6 @@ async fn apply_run(
     Ok((client, run))
 }
 
-fn explain(code: &str) -> Result<(), Failure> {
-    let Ok(code) = code.parse::<konductor_dsl::Code>() else {
-        let known = konductor_dsl::CODES.iter().map(|code| code.name());
-        let near = konductor_dsl::did_you_mean(&code.to_uppercase(), known);
-        let help = near.map_or_else(
-            || "codes are printed in brackets, as in `error[K0203]`".to_owned(),
-            |near| format!("did you mean {near}?"),
-        );
-        return Err(Failure::usage(format!("{code} is not a code of a diagnostic")).help(help));
-    };
-    output::data(code.page());
-    Ok(())
-}
-
 fn crds(global: &Global) -> Result<(), Failure> {
     let crds = konductor_api::crds();
     let text = match global.output {
@@ -265,7 +278,11 @@ where
         true => Api::all(client.kube().clone()),
         false => Api::namespaced(client.kube().clone(), client.namespace()),
     };
-    Ok(api.list(&ListParams::default()).await?.items)
+    let mut params = ListParams::default();
+    if let Some(selector) = &global.selector {
+        params = params.labels(selector);
+    }
+    Ok(api.list(&params).await?.items)
 }
 
 fn api<K>(client: &konductor::Client) -> Api<K>

@@ -9,6 +9,8 @@ mod cluster;
 mod command;
 mod diagnostics;
 mod exit;
+mod graph;
+mod journal;
 mod load;
 mod local;
 mod manifests;
@@ -18,13 +20,11 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::arguments::Arguments;
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     let verbose = arguments.global.verbose;
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::condition::{AVAILABLE, Condition, OPEN, SUCCEEDED};
 use konductor_api::{
-    Barrier, ConditionKind, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, Semaphore,
-    annotation, job_ended, job_phase, label, parse_holds,
+    Barrier, ConditionKind, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, RunStatus,
+    Semaphore, annotation, job_ended, job_phase, label, parse_holds,
 };
 use serde::Serialize;
 
@@ -152,7 +152,7 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
         let depth = depths.get(&stage.name).copied();
         (known.unwrap_or(order.len()), depth, stage.name.clone())
     });
-    let status = run.status.clone().unwrap_or_default();
+    let status = run_status(run).cloned().unwrap_or_default();
     View {
         run: run.metadata.name.clone().unwrap_or_default(),
         pipeline: run.spec.pipeline.clone(),
@@ -238,9 +238,15 @@ fn behind<'a>(
     }
 }
 
+/// The status of a Run's attempt: what is left from an earlier one says nothing about it.
+pub(crate) fn run_status(run: &Run) -> Option<&RunStatus> {
+    let status = run.status.as_ref()?;
+    (status.attempt == run.spec.attempt).then_some(status)
+}
+
 /// Whether a Run has ended, and whether well.
 pub(crate) fn run_ended(run: &Run) -> Option<bool> {
-    match run.status.as_ref()?.phase {
+    match run_status(run)?.phase {
         RunPhase::Running | RunPhase::Finalizing => None,
         RunPhase::Succeeded => Some(true),
         RunPhase::Failed | RunPhase::Cancelled => Some(false),

@@ -1,142 +1,77 @@
-//! `koncli graph`: who waits for whom, as text, Mermaid or DOT.
+//! `koncli graph`: who waits for whom, of a pipeline file or of a run.
 
-use std::fmt::Write as _;
+use std::path::Path;
 
-use konductor_compiler::Graph;
-use konductor_compiler::graph::{Node, NodeKind};
+use konductor_api::Run;
 
-use crate::arguments::{Drawing, GraphSelection};
+use super::get;
+use super::status::around;
+use crate::arguments::{Drawing, Global, GraphSelection};
 use crate::exit::{Failure, USAGE};
-use crate::{diagnostics, load, output};
+use crate::graph::{self, Drawn};
+use crate::view::view;
+use crate::{cluster, diagnostics, load, output};
 
-/// Draws a pipeline file.
-pub(crate) fn graph(selection: &GraphSelection) -> Result<(), Failure> {
-    let compiled = load::checked(&selection.file, &selection.params)?;
-    diagnostics::tell(&compiled);
-    let Some(graph) = compiled.graph.as_ref().filter(|_| !compiled.has_errors()) else {
-        return Err(Failure::silent(USAGE));
+/// Draws a pipeline file, or a run as it stands.
+pub(crate) async fn graph(global: &Global, selection: &GraphSelection) -> Result<(), Failure> {
+    let drawn = match run(&selection.what) {
+        Some(name) => of_run(global, name).await?,
+        None => of_file(selection)?,
     };
     output::data(&match selection.drawing {
-        Drawing::Text => text(graph),
-        Drawing::Mermaid => mermaid(graph),
-        Drawing::Dot => dot(graph),
+        Drawing::Text => graph::text(&drawn),
+        Drawing::Mermaid => graph::mermaid(&drawn),
+        Drawing::Dot => graph::dot(&drawn),
+        Drawing::Svg => graph::svg(&drawn),
     });
     Ok(())
 }
 
-/// A table in an order in which they could run.
-fn text(graph: &Graph) -> String {
-    let rows = in_order(graph).into_iter().map(|index| {
-        let node = &graph.nodes[index];
-        let after = graph
-            .edges
-            .iter()
-            .filter(|edge| edge.to == index)
-            .map(|edge| {
-                let name = &graph.nodes[edge.from].name;
-                match edge.label {
-                    "" => name.clone(),
-                    label => format!("{name}.{label}"),
-                }
-            });
-        let after: Vec<String> = after.collect();
-        vec![title(node), after.join(", "), node.holding.join(", ")]
-    });
-    output::table(
-        &["STAGE", "AFTER", "HOLDING"],
-        &rows.collect::<Vec<_>>(),
-        false,
-    )
+/// The run that is meant: one that is named as such, or what can be no file.
+fn run(what: &str) -> Option<&str> {
+    if let Some(name) = what.strip_prefix("run/") {
+        return Some(name);
+    }
+    let path = Path::new(what);
+    let is_name = what
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    (is_name && what != "-" && !path.exists()).then_some(what)
 }
 
-/// Every node after what it waits for, else as in the file; finally stages last. There are no
-/// cycles: those are errors.
-fn in_order(graph: &Graph) -> Vec<usize> {
-    let mut order: Vec<usize> = Vec::with_capacity(graph.nodes.len());
-    let mut missing = vec![0_usize; graph.nodes.len()];
-    let mut dependants = vec![Vec::new(); graph.nodes.len()];
-    for edge in &graph.edges {
-        missing[edge.to] += 1;
-        dependants[edge.from].push(edge.to);
-    }
-    let last = |index: &usize| (graph.nodes[*index].kind == NodeKind::Finally, *index);
-    let mut ready: std::collections::BTreeSet<(bool, usize)> = (0..graph.nodes.len())
-        .filter(|index| missing[*index] == 0)
-        .map(|one| last(&one))
-        .collect();
-    while let Some((_, index)) = ready.pop_first() {
-        order.push(index);
-        for dependant in &dependants[index] {
-            missing[*dependant] -= 1;
-            if missing[*dependant] == 0 {
-                ready.insert(last(dependant));
-            }
+async fn of_run(global: &Global, name: &str) -> Result<Drawn, Failure> {
+    let client = cluster::connect(global).await?;
+    let run: Run = get(&client, "run", name).await?;
+    let around = around(&client, name).await?;
+    let view = view(&run, &around, &[]);
+    Ok(graph::of_run(&run, &around, &view))
+}
+
+fn of_file(selection: &GraphSelection) -> Result<Drawn, Failure> {
+    let compiled = load::checked(Path::new(&selection.what), &selection.params)?;
+    diagnostics::tell(&compiled);
+    let graph = compiled.graph.clone().filter(|_| !compiled.has_errors());
+    graph
+        .map(Drawn::of_file)
+        .ok_or_else(|| Failure::silent(USAGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_file_is_a_run() {
+        let table = [
+            ("nightly-2026", Some("nightly-2026")),
+            ("run/nightly.kon", Some("nightly.kon")),
+            ("nightly.kon", None),
+            ("./nightly", None),
+            ("-", None),
+            ("src", None),
+        ];
+        for (what, expected) in table {
+            assert_eq!(run(what), expected, "{what}");
         }
     }
-    order
-}
-
-fn title(node: &Node) -> String {
-    let items = node
-        .items
-        .map(|items| format!(" [{items}]"))
-        .unwrap_or_default();
-    let kind = match node.kind {
-        NodeKind::Stage => "",
-        NodeKind::Finally => " (finally)",
-        NodeKind::Approval => " (approval)",
-        NodeKind::External => " (elsewhere)",
-    };
-    format!("{}{items}{kind}", node.name)
-}
-
-fn mermaid(graph: &Graph) -> String {
-    let mut text = "flowchart LR\n".to_owned();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let title = title(node).replace('"', "#quot;");
-        let shape = match node.kind {
-            NodeKind::Stage => format!("[\"{title}\"]"),
-            NodeKind::Finally => format!("[/\"{title}\"/]"),
-            NodeKind::Approval => format!("{{{{\"{title}\"}}}}"),
-            NodeKind::External => format!("([\"{title}\"])"),
-        };
-        let _ = writeln!(text, "  n{index}{shape}");
-    }
-    for edge in &graph.edges {
-        let label = if edge.label.is_empty() {
-            String::new()
-        } else {
-            format!("|{}|", edge.label)
-        };
-        let _ = writeln!(text, "  n{} -->{label} n{}", edge.from, edge.to);
-    }
-    text
-}
-
-fn dot(graph: &Graph) -> String {
-    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    let mut text = format!(
-        "digraph \"{}\" {{\n  rankdir=LR;\n",
-        quoted(&graph.pipeline)
-    );
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let shape = match node.kind {
-            NodeKind::Stage => "box",
-            NodeKind::Finally => "parallelogram",
-            NodeKind::Approval => "hexagon",
-            NodeKind::External => "ellipse",
-        };
-        let title = quoted(&title(node));
-        let _ = writeln!(text, "  n{index} [label=\"{title}\", shape={shape}];");
-    }
-    for edge in &graph.edges {
-        let label = if edge.label.is_empty() {
-            String::new()
-        } else {
-            format!(" [label=\"{}\"]", edge.label)
-        };
-        let _ = writeln!(text, "  n{} -> n{}{label};", edge.from, edge.to);
-    }
-    text.push_str("}\n");
-    text
 }

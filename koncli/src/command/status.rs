@@ -13,7 +13,7 @@ use super::{api, follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
 use crate::progress::Progress;
-use crate::view::{Around, Stage, View, view};
+use crate::view::{Around, Stage, View, run_status, view};
 use crate::{cluster, output};
 
 /// Shows one run; with `watch` while it goes on, and then how it ended.
@@ -94,7 +94,7 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
         ResourceExt::name_any,
         &headers,
         |run| {
-            let status = run.status.clone().unwrap_or_default();
+            let status = run_status(run).cloned().unwrap_or_default();
             let done = status.succeeded
                 + status.failed
                 + status.skipped

@@ -13,7 +13,7 @@ use konductor_api::{
 
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
-use crate::outcome::{barrier_end, gate_end, job_end, outcome_word, run_end, verdict};
+use crate::outcome::{barrier_end, gate_end, is_settled, job_end, outcome_word, run_end, verdict};
 use crate::outputs::stored_outputs;
 use crate::when;
 use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
@@ -233,11 +233,7 @@ fn judge(
 
 fn judge_run(run: &Run, wanted: ConditionState) -> Option<Verdict> {
     if wanted == ConditionState::Settled {
-        let settled = run
-            .status
-            .as_ref()
-            .is_some_and(|status| status.outcome.is_some());
-        return settled.then_some(Verdict::Met);
+        return is_settled(run).then_some(Verdict::Met);
     }
     run_end(run).map(|end| verdict(wanted, end))
 }

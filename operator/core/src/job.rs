@@ -275,7 +275,7 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     Ok(decision)
 }
 
-/// Adds to a patch what starts the Job: its inputs, and `suspend: false`, or for a Job in one of
+/// Adds to a patch what starts the Job: its inputs, with what stood in their place, and `suspend: false`, or for a Job in one of
 /// Kueue's queues the removal of our word from its list, because there Kueue starts it.
 fn add_start(job: &Job, template: BTreeMap<String, String>, body: &mut Value) {
     if let Some(words) = annotated(job, annotation::KUEUE_GATED_BY) {
@@ -293,6 +293,18 @@ fn add_start(job: &Job, template: BTreeMap<String, String>, body: &mut Value) {
     let labels = job.metadata.labels.as_ref();
     if !labels.is_some_and(|labels| labels.contains_key(label::KUEUE_QUEUE)) {
         body["spec"]["suspend"] = false.into();
+    }
+    if annotated(job, annotation::INPUTS).is_some() {
+        let known = job.spec.as_ref().and_then(|spec| {
+            let metadata = spec.template.metadata.as_ref()?;
+            metadata.annotations.as_ref()
+        });
+        let replaced: BTreeMap<&String, &String> = known
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| template.contains_key(*key))
+            .collect();
+        body["metadata"]["annotations"][annotation::PRESETS] = json!(replaced).to_string().into();
     }
     if !template.is_empty() {
         body["spec"]["template"]["metadata"]["annotations"] = json!(template);

@@ -23,6 +23,7 @@ pub mod limits;
 mod outcome;
 mod outputs;
 mod owner;
+pub mod retry;
 pub mod run;
 mod when;
 

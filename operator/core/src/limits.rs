@@ -12,3 +12,5 @@ pub const TTL_MIN: SignedDuration = SignedDuration::from_millis(100);
 pub const START_REFUSED_AFTER: SignedDuration = SignedDuration::from_secs(30);
 /// Names that a message lists before it says "and n more": a message is one line.
 pub const NAMES_IN_MESSAGE: usize = 3;
+/// How often a Run may be begun: as many attempts as its schema lets be counted.
+pub const ATTEMPTS_MAX: u32 = 10_000;

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{
     Barrier, BarrierPhase, ConditionState, Gate, GatePhase, JobPhase, Run, RunOutcome, RunPhase,
-    Verdict, annotation, job_ended, job_phase,
+    RunStatus, Verdict, annotation, job_ended, job_phase,
 };
 
 /// How a stage, a Job or a primitive ended. Two ends are good: Succeeded and Skipped.
@@ -96,9 +96,15 @@ pub fn gate_end(gate: &Gate) -> Option<End> {
     }
 }
 
+/// The status of a Run's attempt: what is left from an earlier one says nothing about it.
+fn run_status(run: &Run) -> Option<&RunStatus> {
+    let status = run.status.as_ref()?;
+    (status.attempt == run.spec.attempt).then_some(status)
+}
+
 /// How a Run ended; `None` while it goes on.
 pub fn run_end(run: &Run) -> Option<End> {
-    match run.status.as_ref()?.phase {
+    match run_status(run)?.phase {
         RunPhase::Running | RunPhase::Finalizing => None,
         RunPhase::Succeeded => Some(End::Succeeded),
         RunPhase::Failed => Some(End::Failed),
@@ -106,9 +112,14 @@ pub fn run_end(run: &Run) -> Option<End> {
     }
 }
 
+/// Whether a Run's main Jobs have all ended.
+pub(crate) fn is_settled(run: &Run) -> bool {
+    run_status(run).is_some_and(|status| status.outcome.is_some())
+}
+
 /// How a Run's main Jobs ended, in the words of the language: `run.outcome`; `None` while they go on.
 pub(crate) fn outcome_word(run: &Run) -> Option<&'static str> {
-    Some(match run.status.as_ref()?.outcome? {
+    Some(match run_status(run)?.outcome? {
         RunOutcome::Succeeded => "succeeded",
         RunOutcome::Failed => "failed",
         RunOutcome::Cancelled => "cancelled",

@@ -37,7 +37,7 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
         .status
         .as_ref()
         .filter(|status| status.attempt == run.spec.attempt);
-    if known.is_some() && run_end(run).is_some() {
+    if run_end(run).is_some() {
         return expire(run, facts, now);
     }
     let mut decision = Decision::default();
@@ -126,7 +126,10 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn of(run: &'a Run, jobs: &'a [Arc<Job>]) -> Self {
-        let alive = jobs.iter().map(AsRef::as_ref);
+        Self::among(run, jobs.iter().map(AsRef::as_ref))
+    }
+
+    fn among(run: &'a Run, alive: impl Iterator<Item = &'a Job>) -> Self {
         let is_finally = |job: &&Job| labelled(&job.metadata, label::ROLE) == Some("finally");
         let (finally, main) = alive.partition(is_finally);
         Self { run, main, finally }
@@ -180,6 +183,11 @@ impl<'a> View<'a> {
             RunOutcome::Failed
         }
     }
+}
+
+/// The stages of a Run whose own end is a bad one, and which the Run does not forgive.
+pub(crate) fn bad_stages(run: &Run, jobs: &[Job]) -> Vec<(String, End)> {
+    View::among(run, jobs.iter()).bad_stages()
 }
 
 /// The end of a stage from its Jobs', as far as it is decided: the fan-out's rule.

@@ -1,0 +1,454 @@
+//! `koncli __complete`: what could be typed next, also the names of what is in the cluster now.
+//!
+//! What enters: the words so far, the last of which is being typed. What leaves: candidates, one a line,
+//! after a tab what each is. What must never happen here: a word on stderr, or a wait that people feel.
+
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, Command as Clap, CommandFactory, Parser};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Namespace;
+use konductor_api::{Arrivals, Barrier, Claim, Gate, Lease, Run, Semaphore, label};
+use kube::api::ListParams;
+use kube::config::Kubeconfig;
+use kube::{Api, ResourceExt};
+
+use super::{api, explain};
+use crate::arguments::{Arguments, Global};
+use crate::exit::Failure;
+use crate::{cluster, output};
+
+/// How long the cluster may take to answer: a person is at the keyboard.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One thing that could be typed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    text: String,
+    help: String,
+}
+
+impl Candidate {
+    fn new(text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            help: help.into(),
+        }
+    }
+}
+
+/// Prints what could be typed. Where nothing is known, nothing is printed, and the shell offers files.
+pub(crate) async fn complete(words: &[String]) {
+    let mut root = Arguments::command();
+    root.build();
+    let Some((current, before)) = words.split_last() else {
+        return;
+    };
+    let typed = Typed::read(&root, before);
+    let mut found = typed.candidates(current);
+    if let Some(wanted) = typed.wanted(current)
+        && let Ok(Ok(names)) = tokio::time::timeout(PATIENCE, live(&typed, &wanted)).await
+    {
+        found.extend(names);
+    }
+    found.retain(|one| one.text.starts_with(current.as_str()));
+    found.sort();
+    found.dedup();
+    let lines = found.iter().map(|one| {
+        let help = one.help.replace(['\n', '\t'], " ");
+        format!("{}\t{help}\n", one.text)
+    });
+    output::data(&lines.collect::<String>());
+}
+
+/// The words before the one that is being typed, understood as far as they go.
+struct Typed<'a> {
+    /// The commands, from the outermost on.
+    path: Vec<&'a Clap>,
+    /// The flag whose value is being typed.
+    flag: Option<&'a Arg>,
+    /// After `--`, nothing is a flag.
+    is_escaped: bool,
+    values: Vec<String>,
+    /// What says which cluster and which namespace.
+    global: Vec<String>,
+}
+
+impl<'a> Typed<'a> {
+    fn read(root: &'a Clap, words: &[String]) -> Self {
+        let mut typed = Self {
+            path: vec![root],
+            flag: None,
+            is_escaped: false,
+            values: Vec::new(),
+            global: Vec::new(),
+        };
+        for word in words {
+            typed.word(word);
+        }
+        typed
+    }
+
+    fn command(&self) -> &'a Clap {
+        self.path[self.path.len() - 1]
+    }
+
+    fn word(&mut self, word: &str) {
+        if let Some(flag) = self.flag.take() {
+            self.known(flag, word);
+        } else if self.is_escaped {
+            self.values.push(word.to_owned());
+        } else if word == "--" {
+            self.is_escaped = true;
+        } else if let Some(long) = word.strip_prefix("--") {
+            let (name, value) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (long, None),
+            };
+            let flag = self.flags().find(|arg| arg.get_long() == Some(name));
+            match (flag.filter(|arg| takes_value(arg)), value) {
+                (Some(flag), Some(value)) => self.known(flag, value),
+                (Some(flag), None) => self.flag = Some(flag),
+                (None, _) => {}
+            }
+        } else if let Some(short) = word.strip_prefix('-').filter(|short| !short.is_empty()) {
+            self.short(short);
+        } else if let Some(sub) = self.command().find_subcommand(word) {
+            self.path.push(sub);
+            self.values.clear();
+        } else {
+            self.values.push(word.to_owned());
+        }
+    }
+
+    /// Flags of one letter; what follows one that takes a value is its value.
+    fn short(&mut self, letters: &str) {
+        for (at, letter) in letters.char_indices() {
+            let flag = self.flags().find(|arg| arg.get_short() == Some(letter));
+            if let Some(flag) = flag.filter(|arg| takes_value(arg)) {
+                match &letters[at + letter.len_utf8()..] {
+                    "" => self.flag = Some(flag),
+                    value => self.known(flag, value),
+                }
+                return;
+            }
+        }
+    }
+
+    fn known(&mut self, flag: &Arg, value: &str) {
+        let name = flag.get_id().as_str();
+        if matches!(name, "namespace" | "context" | "kubeconfig") {
+            self.global.push(format!("--{name}={value}"));
+        }
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &'a Arg> + use<'a> {
+        self.command()
+            .get_arguments()
+            .filter(|arg| !arg.is_positional())
+    }
+
+    /// The argument without a flag that is being typed.
+    fn positional(&self) -> Option<&'a Arg> {
+        let all: Vec<&Arg> = self.command().get_positionals().collect();
+        let last = all.last().copied();
+        let repeats = |arg: &&Arg| matches!(arg.get_action(), ArgAction::Append);
+        all.get(self.values.len()).copied().or(last.filter(repeats))
+    }
+
+    /// What is known without a cluster.
+    fn candidates(&self, current: &str) -> Vec<Candidate> {
+        let is_flag = current.starts_with('-') && !self.is_escaped && self.flag.is_none();
+        if is_flag {
+            let flags = self.flags().filter(|arg| !arg.is_hide_set());
+            let named = flags.filter_map(|arg| {
+                let help = arg.get_help().map(ToString::to_string);
+                Some(Candidate::new(
+                    format!("--{}", arg.get_long()?),
+                    help.unwrap_or_default(),
+                ))
+            });
+            return named.collect();
+        }
+        let argument = self.flag.or_else(|| self.positional());
+        let values = argument.map(Arg::get_possible_values).unwrap_or_default();
+        let values = values
+            .iter()
+            .filter(|value| !value.is_hide_set())
+            .map(|value| {
+                let help = value.get_help().map(ToString::to_string);
+                Candidate::new(value.get_name(), help.unwrap_or_default())
+            });
+        let mut found: Vec<Candidate> = values.collect();
+        if self.flag.is_none() && !self.is_escaped && self.values.is_empty() {
+            let subs = self.command().get_subcommands();
+            let subs = subs.filter(|sub| !sub.is_hide_set()).map(|sub| {
+                let help = sub.get_about().map(ToString::to_string);
+                Candidate::new(sub.get_name(), help.unwrap_or_default())
+            });
+            found.extend(subs);
+        }
+        if self.named() == ["explain"] && self.flag.is_none() {
+            found.extend(explain::known().map(|name| Candidate::new(name, "")));
+        }
+        found
+    }
+
+    /// The names of the commands, without that of the program.
+    fn named(&self) -> Vec<&str> {
+        self.path[1..]
+            .iter()
+            .map(|command| command.get_name())
+            .collect()
+    }
+
+    /// What must be looked up.
+    fn wanted(&self, current: &str) -> Option<Wanted> {
+        if let Some(flag) = self.flag {
+            return match flag.get_id().as_str() {
+                "namespace" => Some(Wanted::Namespaces),
+                "context" => Some(Wanted::Contexts),
+                "from" => Some(Wanted::Stages(self.values.first()?.clone())),
+                _ => None,
+            };
+        }
+        if current.starts_with('-') {
+            return None;
+        }
+        let argument = self.positional()?.get_id().as_str();
+        match (self.named().as_slice(), argument) {
+            (["graph"], "what") | (_, "run") => Some(Wanted::Named("run")),
+            (_, "stage") => Some(Wanted::Stages(self.values.first()?.clone())),
+            (["approve"], _) => Some(Wanted::Approvals),
+            (["wait"], _) => Some(Wanted::Targets),
+            ([_, "create"], _) => None,
+            (["barrier", _], "name") => Some(Wanted::Named("barrier")),
+            (["gate", _], "name") => Some(Wanted::Named("gate")),
+            (["semaphore", _], "name") => Some(Wanted::Named("semaphore")),
+            (["lease", _], "name") => Some(Wanted::Named("lease")),
+            _ => None,
+        }
+    }
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    arg.get_action().takes_values()
+}
+
+/// What must be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Namespaces,
+    Contexts,
+    /// The stages of a run.
+    Stages(String),
+    /// Barriers that people approve.
+    Approvals,
+    /// KIND/NAME of all that can be waited for.
+    Targets,
+    /// The names of a kind.
+    Named(&'static str),
+}
+
+/// Only what says which cluster.
+#[derive(Parser)]
+struct Where {
+    #[command(flatten)]
+    global: Global,
+}
+
+async fn live(typed: &Typed<'_>, wanted: &Wanted) -> Result<Vec<Candidate>, Failure> {
+    let words = std::iter::once("koncli").chain(typed.global.iter().map(String::as_str));
+    let place = Where::try_parse_from(words);
+    let global = place
+        .map_err(|error| Failure::usage(error.to_string()))?
+        .global;
+    if *wanted == Wanted::Contexts {
+        return contexts(&global);
+    }
+    let client = cluster::connect(&global).await?;
+    let all = ListParams::default();
+    match wanted {
+        Wanted::Contexts => contexts(&global),
+        Wanted::Namespaces => {
+            let namespaces: Api<Namespace> = Api::all(client.kube().clone());
+            let found = namespaces.list_metadata(&all).await?;
+            let names = found
+                .items
+                .iter()
+                .map(|one| Candidate::new(one.name_any(), ""));
+            Ok(names.collect())
+        }
+        Wanted::Stages(run) => {
+            let run = run.strip_prefix("run/").unwrap_or(run);
+            let of_run = all.labels(&format!("{}={run}", label::RUN));
+            let jobs = api::<Job>(&client).list_metadata(&of_run).await?;
+            let stages = jobs
+                .items
+                .iter()
+                .filter_map(|job| job.labels().get(label::STAGE));
+            Ok(stages.map(|stage| Candidate::new(stage, "")).collect())
+        }
+        Wanted::Approvals => {
+            let barriers = api::<Barrier>(&client).list(&all).await?;
+            let people = barriers
+                .items
+                .iter()
+                .filter(|barrier| barrier.spec.arrivals == Arrivals::Verified);
+            Ok(people
+                .map(|one| Candidate::new(one.name_any(), barrier_help(one)))
+                .collect())
+        }
+        Wanted::Named(kind) => of_kind(&client, kind).await,
+        Wanted::Targets => {
+            let kinds = ["run", "gate", "barrier", "claim", "job"];
+            let asked = kinds.map(|kind| {
+                let client = &client;
+                async move {
+                    let found = of_kind(client, kind).await?;
+                    let named = found
+                        .into_iter()
+                        .map(|one| Candidate::new(format!("{kind}/{}", one.text), one.help));
+                    Ok::<Vec<Candidate>, Failure>(named.collect())
+                }
+            });
+            let found = futures::future::try_join_all(asked).await?;
+            Ok(found.into_iter().flatten().collect())
+        }
+    }
+}
+
+fn contexts(global: &Global) -> Result<Vec<Candidate>, Failure> {
+    let read = match &global.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let known = read
+        .map_err(|error| Failure::failed(error.to_string()))?
+        .contexts;
+    Ok(known
+        .into_iter()
+        .map(|one| Candidate::new(one.name, ""))
+        .collect())
+}
+
+fn barrier_help(barrier: &Barrier) -> String {
+    let status = barrier.status.as_ref();
+    status.map_or_else(String::new, |status| format!("{:?}", status.phase))
+}
+
+/// The names of a kind, each with its phase.
+async fn of_kind(client: &konductor::Client, kind: &str) -> Result<Vec<Candidate>, Failure> {
+    macro_rules! listed {
+        ($kind:ty) => {{
+            let found = api::<$kind>(client).list(&ListParams::default()).await?;
+            let named = found.items.into_iter().map(|one| {
+                let phase = one
+                    .status
+                    .as_ref()
+                    .map(|status| format!("{:?}", status.phase));
+                Candidate::new(one.name_any(), phase.unwrap_or_default())
+            });
+            named.collect()
+        }};
+    }
+    Ok(match kind {
+        "run" => listed!(Run),
+        "gate" => listed!(Gate),
+        "barrier" => listed!(Barrier),
+        "claim" => listed!(Claim),
+        "semaphore" => listed!(Semaphore),
+        "lease" => listed!(Lease),
+        _ => {
+            let jobs = api::<Job>(client)
+                .list_metadata(&ListParams::default())
+                .await?;
+            let named = jobs
+                .items
+                .iter()
+                .map(|job| Candidate::new(job.name_any(), ""));
+            named.collect()
+        }
+    })
+}
+
+const BASH: &str = include_str!("../../completions/koncli.bash");
+
+const ZSH: &str = include_str!("../../completions/koncli.zsh");
+
+const FISH: &str = include_str!("../../completions/koncli.fish");
+
+/// Prints the script that makes a shell ask for what could be typed; where a shell has none of ours, it
+/// knows the commands and flags, and no names.
+pub(crate) fn script(shell: clap_complete::Shell) {
+    use clap_complete::Shell;
+    match shell {
+        Shell::Bash => output::data(BASH),
+        Shell::Zsh => output::data(ZSH),
+        Shell::Fish => output::data(FISH),
+        other => {
+            let mut script = Vec::new();
+            clap_complete::generate(other, &mut Arguments::command(), "koncli", &mut script);
+            output::data(&String::from_utf8_lossy(&script));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(words: &str) -> (Vec<String>, Option<Wanted>) {
+        let mut root = Arguments::command();
+        root.build();
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let (current, before) = words.split_last().expect("a word");
+        let typed = Typed::read(&root, before);
+        let found = typed.candidates(current);
+        let found = found.into_iter().map(|one| one.text);
+        let found = found.filter(|one| one.starts_with(current.as_str()));
+        (found.collect(), typed.wanted(current))
+    }
+
+    #[test]
+    fn each_place_has_its_candidates() {
+        let run = || Some(Wanted::Named("run"));
+        let table: [(&str, &[&str], Option<Wanted>); 14] = [
+            ("sem", &["semaphore"], None),
+            ("barrier wa", &["wait"], None),
+            ("barrier wait ", &[], Some(Wanted::Named("barrier"))),
+            ("barrier create ", &[], None),
+            ("status ", &[], run()),
+            ("-n team status ", &[], run()),
+            ("why nightly ", &[], Some(Wanted::Stages("nightly".into()))),
+            (
+                "retry nightly --from ",
+                &[],
+                Some(Wanted::Stages("nightly".into())),
+            ),
+            ("status --wat", &["--watch"], None),
+            ("-o js", &["json"], None),
+            ("apply x.kon --dry-run s", &["server"], None),
+            ("-n ", &[], Some(Wanted::Namespaces)),
+            ("explain barr", &["barrier"], None),
+            ("wait run/a ", &[], Some(Wanted::Targets)),
+        ];
+        for (words, expected, wanted) in table {
+            let (found, asked) = typed(words);
+            assert_eq!(found, expected, "{words}");
+            assert_eq!(asked, wanted, "{words}");
+        }
+    }
+
+    #[test]
+    fn what_says_which_cluster_is_understood_wherever_it_is() {
+        let mut root = Arguments::command();
+        root.build();
+        let words = ["-nteam", "status", "--context=a", "x", "--kubeconfig", "k"];
+        let words = words.map(str::to_owned);
+        let typed = Typed::read(&root, &words);
+        let expected = ["--namespace=team", "--context=a", "--kubeconfig=k"];
+        assert_eq!(typed.global, expected);
+        assert_eq!(typed.values, ["x"]);
+    }
+}

@@ -1,0 +1,277 @@
+//! `koncli retry`: what failed is made anew, with everything after it.
+//!
+//! Deleting comes before making, because names stay; so what is made is stored first. Whoever runs the
+//! command again after a crash finishes what is stored.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Barrier, Gate, Run, label};
+use konductor_operator::retry::{Begin, Refused, Retry, retry as anew};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{api, get};
+use crate::arguments::Global;
+use crate::exit::{Failure, NOT_FOUND};
+use crate::journal::{Anew, Journal, journal};
+use crate::view::run_ended;
+use crate::{cluster, output};
+
+/// How many requests are under way at once.
+const REQUESTS_AT_ONCE: usize = 32;
+
+/// Begins the next attempt of a run: at `from`, or at whatever failed.
+pub(crate) async fn retry(
+    global: &Global,
+    name: &str,
+    from: Option<&str>,
+) -> Result<konductor::Client, Failure> {
+    let client = cluster::connect(global).await?;
+    loop {
+        let run: Run = get(&client, "run", name).await?;
+        if let Some(begun) = journal(&run)? {
+            let attempt = begun.attempt;
+            output::talk(&format!(
+                "run/{name}: its retry, attempt {attempt}, was begun before, and is finished now"
+            ));
+            let objects = begun.read(&client).await?;
+            finish(&client, run, &begun, objects).await?;
+            return Ok(client);
+        }
+        let plan = plan(&client, &run, from).await?;
+        let still_bad = Vec::from_iter(plan.still_bad.clone());
+        let attempt = plan.attempt;
+        let count = plan.jobs.len();
+        let objects = objects(plan);
+        let written = Journal::write(&client, &run, attempt, objects.clone()).await?;
+        // Somebody was quicker: what is to be done is another thing now.
+        let Some((begun, run)) = written else {
+            continue;
+        };
+        finish(&client, run, &begun, objects).await?;
+        output::talk(&format!(
+            "run/{name}: attempt {attempt} has begun, with {count} Jobs made anew"
+        ));
+        if !still_bad.is_empty() {
+            let stages = still_bad.join(", ");
+            output::talk(&format!(
+                "it will fail again because of {stages}; `koncli retry {name}` begins there, too"
+            ));
+        }
+        return Ok(client);
+    }
+}
+
+fn objects(plan: Retry) -> Vec<Anew> {
+    let gates = plan.gates.into_iter().map(Anew::Gate);
+    let barriers = plan.barriers.into_iter().map(Anew::Barrier);
+    let jobs = plan.jobs.into_iter().map(|job| Anew::Job(Box::new(job)));
+    gates.chain(barriers).chain(jobs).collect()
+}
+
+async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Result<Retry, Failure> {
+    let name = run.name_any();
+    let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
+    let (jobs, gates, barriers) = (
+        api::<Job>(client),
+        api::<Gate>(client),
+        api::<Barrier>(client),
+    );
+    let (jobs, gates, barriers) = tokio::try_join!(
+        jobs.list(&of_run),
+        gates.list(&of_run),
+        barriers.list(&of_run)
+    )?;
+    let begin = from.map_or(Begin::Failed, Begin::Stage);
+    anew(run, &jobs.items, &gates.items, &barriers.items, begin).map_err(|refused| {
+        let stages = jobs.items.iter().filter_map(|job| {
+            let stage = job.labels().get(label::STAGE)?;
+            Some(stage.as_str())
+        });
+        refusal(&name, refused, from.unwrap_or_default(), stages.collect())
+    })
+}
+
+/// Why there is no retry, and what else can be done.
+fn refusal(run: &str, refused: Refused, stage: &str, stages: BTreeSet<&str>) -> Failure {
+    match refused {
+        Refused::GoesOn => Failure::failed(format!("run/{run} has not ended yet")).help(format!(
+            "`koncli wait run/{run}`, or `koncli cancel {run} --wait`, first"
+        )),
+        Refused::BeingDeleted => Failure::failed(format!("run/{run} is being deleted")),
+        Refused::NothingFailed => Failure::failed(format!("run/{run} has succeeded"))
+            .help("--from STAGE runs a stage again, and everything after it"),
+        Refused::NoSuchStage => {
+            let near = konductor_dsl::did_you_mean(stage, stages);
+            let help = near.map_or_else(
+                || format!("`koncli status {run}` lists its stages"),
+                |near| format!("did you mean {near}?"),
+            );
+            Failure::new(NOT_FOUND, format!("run/{run} has no stage {stage}")).help(help)
+        }
+        Refused::JobsGone { found, declared } => Failure::failed(format!(
+            "run/{run} has {found} of its {declared} Jobs: what the others were is not known"
+        ))
+        .help("create another run: `koncli apply FILE --run NAME`"),
+        Refused::TooManyAttempts => Failure::failed(format!("run/{run} has been tried too often"))
+            .help("create another run: `koncli apply FILE --run NAME`"),
+    }
+}
+
+/// Does what is stored, or what is left of it.
+async fn finish(
+    client: &konductor::Client,
+    mut run: Run,
+    begun: &Journal,
+    objects: Vec<Anew>,
+) -> Result<(), Failure> {
+    if run.spec.attempt < begun.attempt {
+        let (mut jobs, mut gates, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
+        for object in &objects {
+            match object {
+                Anew::Job(job) => jobs.push(&**job),
+                Anew::Gate(gate) => gates.push(gate),
+                Anew::Barrier(barrier) => barriers.push(barrier),
+            }
+        }
+        let name = run.name_any();
+        // A pod of the old Job must not meet one of the new.
+        remove(
+            api::<Job>(client),
+            &name,
+            &jobs,
+            &DeleteParams::foreground(),
+        )
+        .await?;
+        let params = DeleteParams::background();
+        remove(api::<Gate>(client), &name, &gates, &params).await?;
+        remove(api::<Barrier>(client), &name, &barriers, &params).await?;
+        run = begin(client, run, begun).await?;
+    }
+    // One that has ended had all its Jobs: those that are gone since are none of a retry's business.
+    if run.spec.attempt == begun.attempt && run_ended(&run).is_none() {
+        create_all(client, objects).await?;
+    }
+    begun.close(client, run).await
+}
+
+/// Deletes the old objects, and waits until a live read shows that they are gone. What has the same
+/// name and another uid is new, and stays.
+async fn remove<K>(api: Api<K>, run: &str, old: &[&K], params: &DeleteParams) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut left: BTreeSet<String> = old.iter().filter_map(|object| object.uid()).collect();
+    let deleting = futures::stream::iter(old.iter().map(|object| {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: None,
+            }),
+            ..params.clone()
+        };
+        let (api, name) = (api.clone(), object.name_any());
+        async move {
+            match api.delete(&name, &params).await {
+                Ok(_) => Ok(()),
+                // It is gone, or another has its name.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+                Err(error) => Err(Failure::from(error)),
+            }
+        }
+    }));
+    let deleting = deleting.buffer_unordered(REQUESTS_AT_ONCE);
+    deleting.try_collect::<()>().await?;
+    let config = watcher::Config::default().labels(&format!("{}={run}", label::RUN));
+    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    let mut listed = BTreeSet::new();
+    let mut is_listed = false;
+    while !(left.is_empty() || is_listed && left.is_disjoint(&listed)) {
+        match events.next().await {
+            Some(Ok(Event::Init)) => {
+                listed.clear();
+                is_listed = false;
+            }
+            Some(Ok(Event::InitApply(object))) => listed.extend(object.uid()),
+            Some(Ok(Event::InitDone)) => is_listed = true,
+            Some(Ok(Event::Delete(object))) => {
+                let uid = object.uid().unwrap_or_default();
+                left.remove(&uid);
+                listed.remove(&uid);
+            }
+            Some(Ok(Event::Apply(_)) | Err(_)) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Raises the attempt, once the old objects are gone: from here on nothing of the earlier one counts.
+async fn begin(client: &konductor::Client, mut run: Run, begun: &Journal) -> Result<Run, Failure> {
+    let runs = api::<Run>(client);
+    let name = run.name_any();
+    while run.spec.attempt < begun.attempt && journal(&run)?.as_ref() == Some(begun) {
+        let patch = Patch::Merge(json!({
+            "metadata": {
+                "uid": run.metadata.uid,
+                "resourceVersion": run.metadata.resource_version,
+            },
+            "spec": {"attempt": begun.attempt, "cancel": false, "pause": false},
+        }));
+        match runs.patch(&name, &PatchParams::default(), &patch).await {
+            Ok(begun) => return Ok(begun),
+            Err(kube::Error::Api(status)) if status.code == 409 => run = runs.get(&name).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(run)
+}
+
+/// Makes everything anew: whatever a Job names is there before the Job.
+async fn create_all(client: &konductor::Client, objects: Vec<Anew>) -> Result<(), Failure> {
+    let (jobs, others): (Vec<_>, Vec<_>) = objects
+        .into_iter()
+        .partition(|object| matches!(object, Anew::Job(_)));
+    for objects in [others, jobs] {
+        futures::stream::iter(objects)
+            .map(|object| async move {
+                match object {
+                    Anew::Job(job) => create(client, *job).await,
+                    Anew::Gate(gate) => create(client, gate).await,
+                    Anew::Barrier(barrier) => create(client, barrier).await,
+                }
+            })
+            .buffer_unordered(REQUESTS_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+    }
+    Ok(())
+}
+
+async fn create<K>(client: &konductor::Client, mut object: K) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    object.meta_mut().uid = None;
+    match api::<K>(client)
+        .create(&PostParams::default(), &object)
+        .await
+    {
+        Ok(_) => Ok(()),
+        // It was made before the crash, or by somebody who finishes the same.
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,214 @@
+//! Who waits for whom, as a table, Mermaid, Graphviz or a picture.
+//!
+//! What enters: the graph of a pipeline, or a run as it is in the cluster. What leaves: text. What must
+//! never happen here: a state that only its colour tells.
+
+mod layout;
+mod of_run;
+mod svg;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use konductor_compiler::Graph;
+use konductor_compiler::graph::{Node, NodeKind};
+
+use crate::output;
+use crate::view::State;
+
+pub(crate) use of_run::of_run;
+pub(crate) use svg::svg;
+
+/// A graph, and where each of its nodes stands, if that is of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Drawn {
+    pub(crate) graph: Graph,
+    /// By node: its state, and how many of its items have ended.
+    pub(crate) states: Vec<Option<(State, usize)>>,
+}
+
+impl Drawn {
+    /// A pipeline that is not running.
+    pub(crate) fn of_file(graph: Graph) -> Self {
+        let states = vec![None; graph.nodes.len()];
+        Self { graph, states }
+    }
+
+    fn is_of_run(&self) -> bool {
+        self.states.iter().any(Option::is_some)
+    }
+
+    /// What a node's state is called, such as `● running 1/3`.
+    fn state(&self, index: usize) -> Option<String> {
+        let (state, ended) = self.states[index]?;
+        let items = self.graph.nodes[index].items;
+        let items = items.map_or_else(String::new, |all| format!(" {ended}/{all}"));
+        Some(format!("{} {}{items}", state.mark(), state.word()))
+    }
+}
+
+/// The colours of a state: of the face, and of the edge.
+fn colors(state: Option<State>) -> (&'static str, &'static str) {
+    match state {
+        None => ("#f6f8fa", "#57606a"),
+        Some(State::Failed) => ("#ffe2e0", "#cf222e"),
+        Some(State::Running) => ("#dbeafe", "#0969da"),
+        Some(State::Paused) => ("#fff1c9", "#9a6700"),
+        Some(State::Queued) => ("#fff8e1", "#bf8700"),
+        Some(State::Waiting) => ("#ffffff", "#8c959f"),
+        Some(State::Cancelled | State::Unreached) => ("#f3e8e2", "#8a5a44"),
+        Some(State::Skipped) => ("#eaeef2", "#6e7781"),
+        Some(State::Succeeded) => ("#dcf5e1", "#1a7f37"),
+    }
+}
+
+/// A table in an order in which they could run.
+pub(crate) fn text(drawn: &Drawn) -> String {
+    let graph = &drawn.graph;
+    let rows = in_order(graph).into_iter().map(|index| {
+        let node = &graph.nodes[index];
+        let after = graph
+            .edges
+            .iter()
+            .filter(|edge| edge.to == index)
+            .map(|edge| {
+                let name = &graph.nodes[edge.from].name;
+                match edge.label {
+                    "" => name.clone(),
+                    label => format!("{name}.{label}"),
+                }
+            });
+        let after: Vec<String> = after.collect();
+        let mut row = vec![title(node)];
+        if drawn.is_of_run() {
+            row.push(drawn.state(index).unwrap_or_default());
+        }
+        row.extend([after.join(", "), node.holding.join(", ")]);
+        row
+    });
+    let headers: &[&str] = match drawn.is_of_run() {
+        true => &["STAGE", "STATE", "AFTER", "HOLDING"],
+        false => &["STAGE", "AFTER", "HOLDING"],
+    };
+    output::table(headers, &rows.collect::<Vec<_>>(), false)
+}
+
+/// Every node after what it waits for, else as in the file; finally stages last. There are no
+/// cycles: those are errors.
+fn in_order(graph: &Graph) -> Vec<usize> {
+    let mut order: Vec<usize> = Vec::with_capacity(graph.nodes.len());
+    let mut missing = vec![0_usize; graph.nodes.len()];
+    let mut dependants = vec![Vec::new(); graph.nodes.len()];
+    for edge in &graph.edges {
+        missing[edge.to] += 1;
+        dependants[edge.from].push(edge.to);
+    }
+    let last = |index: &usize| (graph.nodes[*index].kind == NodeKind::Finally, *index);
+    let mut ready: BTreeSet<(bool, usize)> = (0..graph.nodes.len())
+        .filter(|index| missing[*index] == 0)
+        .map(|one| last(&one))
+        .collect();
+    while let Some((_, index)) = ready.pop_first() {
+        order.push(index);
+        for dependant in &dependants[index] {
+            missing[*dependant] -= 1;
+            if missing[*dependant] == 0 {
+                ready.insert(last(dependant));
+            }
+        }
+    }
+    order
+}
+
+fn title(node: &Node) -> String {
+    let items = node
+        .items
+        .map(|items| format!(" [{items}]"))
+        .unwrap_or_default();
+    let kind = match node.kind {
+        NodeKind::Stage => "",
+        NodeKind::Finally => " (finally)",
+        NodeKind::Approval => " (approval)",
+        NodeKind::External => " (elsewhere)",
+    };
+    format!("{}{items}{kind}", node.name)
+}
+
+/// A flowchart for Markdown.
+pub(crate) fn mermaid(drawn: &Drawn) -> String {
+    let graph = &drawn.graph;
+    let mut text = "flowchart LR\n".to_owned();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut title = title(node).replace('"', "#quot;");
+        if let Some(state) = drawn.state(index) {
+            title = format!("{title}<br/>{state}");
+        }
+        let shape = match node.kind {
+            NodeKind::Stage => format!("[\"{title}\"]"),
+            NodeKind::Finally => format!("[/\"{title}\"/]"),
+            NodeKind::Approval => format!("{{{{\"{title}\"}}}}"),
+            NodeKind::External => format!("([\"{title}\"])"),
+        };
+        let class = drawn.states[index].map(|(state, _)| format!(":::{}", state.word()));
+        let _ = writeln!(text, "  n{index}{shape}{}", class.unwrap_or_default());
+    }
+    for edge in &graph.edges {
+        let label = if edge.label.is_empty() {
+            String::new()
+        } else {
+            format!("|{}|", edge.label)
+        };
+        let _ = writeln!(text, "  n{} -->{label} n{}", edge.from, edge.to);
+    }
+    let states: BTreeSet<State> = drawn.states.iter().flatten().map(|one| one.0).collect();
+    for state in states {
+        let (face, edge) = colors(Some(state));
+        let word = state.word();
+        let _ = writeln!(
+            text,
+            "  classDef {word} fill:{face},stroke:{edge},color:#1f2328"
+        );
+    }
+    text
+}
+
+/// For Graphviz.
+pub(crate) fn dot(drawn: &Drawn) -> String {
+    let graph = &drawn.graph;
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut text = format!(
+        "digraph \"{}\" {{\n  rankdir=LR;\n",
+        quoted(&graph.pipeline)
+    );
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let shape = match node.kind {
+            NodeKind::Stage => "box",
+            NodeKind::Finally => "parallelogram",
+            NodeKind::Approval => "hexagon",
+            NodeKind::External => "ellipse",
+        };
+        let title = quoted(&title(node));
+        let (title, style) = match drawn.state(index) {
+            None => (title, String::new()),
+            Some(state) => {
+                let (face, edge) = colors(drawn.states[index].map(|one| one.0));
+                let style = format!(", style=filled, fillcolor=\"{face}\", color=\"{edge}\"");
+                (format!("{title}\\n{state}"), style)
+            }
+        };
+        let _ = writeln!(
+            text,
+            "  n{index} [label=\"{title}\", shape={shape}{style}];"
+        );
+    }
+    for edge in &graph.edges {
+        let label = if edge.label.is_empty() {
+            String::new()
+        } else {
+            format!(" [label=\"{}\"]", edge.label)
+        };
+        let _ = writeln!(text, "  n{} -> n{}{label};", edge.from, edge.to);
+    }
+    text.push_str("}\n");
+    text
+}

@@ -1,0 +1,184 @@
+//! A graph as a picture.
+
+use std::fmt::Write as _;
+
+use konductor_compiler::graph::NodeKind;
+
+use super::layout::{Layout, Place, Size, layout};
+use super::{Drawn, colors, title};
+use crate::progress::cut;
+
+/// Around everything.
+const MARGIN: f64 = 24.0;
+/// What a character of a fixed width is wide, at 12 pixels.
+const CHARACTER: f64 = 7.3;
+/// The height of a line of text.
+const LINE: f64 = 16.0;
+/// Left and right of a text.
+const PADDING: f64 = 12.0;
+/// What is longer is cut; the whole name is shown where the pointer rests.
+const TITLE_CHARACTERS_MAX: usize = 48;
+
+/// Draws a graph, with no script and no font but the viewer's.
+pub(crate) fn svg(drawn: &Drawn) -> String {
+    let graph = &drawn.graph;
+    let texts: Vec<Vec<String>> = (0..graph.nodes.len())
+        .map(|index| lines(drawn, index))
+        .collect();
+    let sizes: Vec<Size> = texts
+        .iter()
+        .zip(&graph.nodes)
+        .map(|(lines, node)| {
+            let longest = lines.iter().map(|line| line.chars().count()).max();
+            Size {
+                width: longest.unwrap_or(0) as f64 * CHARACTER + 2.0 * PADDING,
+                height: lines.len() as f64 * LINE + 10.0,
+                last: node.kind == NodeKind::Finally,
+            }
+        })
+        .collect();
+    let edges: Vec<(usize, usize)> = graph
+        .edges
+        .iter()
+        .map(|edge| (edge.from, edge.to))
+        .collect();
+    let placed = layout(&sizes, &edges);
+    let (width, height) = (placed.width + 2.0 * MARGIN, placed.height + 2.0 * MARGIN);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" \
+         font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" \
+         font-size=\"12\">\n<title>{}</title>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+        escaped(&graph.pipeline)
+    );
+    draw_lines(drawn, &placed, &mut text);
+    for (index, lines) in texts.iter().enumerate() {
+        draw_box(
+            drawn,
+            index,
+            lines,
+            placed.boxes[index],
+            sizes[index],
+            &mut text,
+        );
+    }
+    text.push_str("</svg>\n");
+    text
+}
+
+fn lines(drawn: &Drawn, index: usize) -> Vec<String> {
+    let first = cut(&title(&drawn.graph.nodes[index]), TITLE_CHARACTERS_MAX);
+    [Some(first), drawn.state(index)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Lines come first: boxes and their texts lie above them.
+fn draw_lines(drawn: &Drawn, placed: &Layout, text: &mut String) {
+    text.push_str("<g fill=\"none\" stroke=\"#8c959f\" stroke-width=\"1.2\">\n");
+    for points in &placed.lines {
+        let mut points = points
+            .iter()
+            .map(|point| (point.x + MARGIN, point.y + MARGIN));
+        let Some((x, y)) = points.next() else {
+            continue;
+        };
+        let mut path = format!("M{x:.1},{y:.1}");
+        let (mut from, mut crosses_gap) = ((x, y), true);
+        for to in points {
+            if crosses_gap {
+                let half = (from.0 + to.0) / 2.0;
+                let _ = write!(
+                    path,
+                    " C{half:.1},{:.1} {half:.1},{:.1} {:.1},{:.1}",
+                    from.1, to.1, to.0, to.1
+                );
+            } else {
+                let _ = write!(path, " H{:.1}", to.0);
+            }
+            (from, crosses_gap) = (to, !crosses_gap);
+        }
+        let (x, y) = from;
+        let _ = writeln!(
+            text,
+            "<path d=\"{path}\"/><path d=\"M{:.1},{:.1} L{x:.1},{y:.1} L{:.1},{:.1} Z\" \
+             fill=\"#8c959f\"/>",
+            x - 7.0,
+            y - 3.5,
+            x - 7.0,
+            y + 3.5
+        );
+    }
+    text.push_str("</g>\n<g fill=\"#57606a\" font-size=\"10\" text-anchor=\"end\">\n");
+    let mut used: Vec<Place> = Vec::new();
+    for (edge, points) in drawn.graph.edges.iter().zip(&placed.lines) {
+        let Some(end) = points.last().filter(|_| !edge.label.is_empty()) else {
+            continue;
+        };
+        // Several at one box stand above each other.
+        let same = used.iter().filter(|known| **known == *end).count();
+        used.push(*end);
+        let (x, y) = (
+            end.x + MARGIN - 9.0,
+            end.y + MARGIN - 5.0 - 11.0 * same as f64,
+        );
+        let _ = writeln!(
+            text,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" stroke=\"#ffffff\" stroke-width=\"3\" \
+             paint-order=\"stroke\">{}</text>",
+            edge.label
+        );
+    }
+    text.push_str("</g>\n");
+}
+
+fn draw_box(
+    drawn: &Drawn,
+    index: usize,
+    lines: &[String],
+    place: Place,
+    size: Size,
+    text: &mut String,
+) {
+    let node = &drawn.graph.nodes[index];
+    let (face, edge) = colors(drawn.states[index].map(|one| one.0));
+    let (x, y) = (place.x + MARGIN, place.y + MARGIN);
+    let (round, dashes) = match node.kind {
+        NodeKind::Stage => (5.0, ""),
+        NodeKind::Finally => (5.0, " stroke-dasharray=\"6 3\""),
+        NodeKind::Approval => (size.height / 2.0, ""),
+        NodeKind::External => (size.height / 2.0, " stroke-dasharray=\"2 3\""),
+    };
+    let whole = match node.holding.is_empty() {
+        true => title(node),
+        false => format!("{}, holding {}", title(node), node.holding.join(", ")),
+    };
+    let _ = writeln!(
+        text,
+        "<g><title>{}</title><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" \
+         rx=\"{round:.1}\" fill=\"{face}\" stroke=\"{edge}\" stroke-width=\"1.4\"{dashes}/>",
+        escaped(&whole),
+        size.width,
+        size.height
+    );
+    for (at, line) in lines.iter().enumerate() {
+        let color = if at == 0 { "#1f2328" } else { edge };
+        let _ = writeln!(
+            text,
+            "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{color}\">{}</text>",
+            x + PADDING,
+            y + 5.0 + 12.0 + LINE * at as f64,
+            escaped(line)
+        );
+    }
+    text.push_str("</g>\n");
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

@@ -1,0 +1,434 @@
+//! What a retry of a Run makes again.
+//!
+//! What enters: a Run that has ended, and its Jobs, Gates and Barriers. What leaves: those of them that
+//! must be made anew, as they were before anything happened to them. What must never happen here: a
+//! verdict of the earlier attempt, a value or a token that finds its way into the next one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{
+    Barrier, ConditionKind, Gate, GateCondition, JobPhase, JobSelector, Run, RunPhase, Verdict,
+    annotation, job_phase, label,
+};
+
+use crate::limits::ATTEMPTS_MAX;
+use crate::outcome::{End, barrier_end, gate_end, job_end, run_end};
+use crate::run::bad_stages;
+
+/// What the Job controller writes on a Job that it keeps count of.
+const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
+/// What the API server writes on a Job's pod template: which Job its pods are of.
+const CONTROLLERS_LABELS: [&str; 4] = [
+    label::JOB_UID,
+    label::JOB_NAME,
+    "controller-uid",
+    "job-name",
+];
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin<'a> {
+    /// At whatever made the Run fail.
+    Failed,
+    /// At a stage, however it ended.
+    Stage(&'a str),
+}
+
+/// What is made anew. Each object still has the uid of the one that it replaces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Retry {
+    /// The attempt that begins with it.
+    pub attempt: u32,
+    /// Gates, without what anybody has decided.
+    pub gates: Vec<Gate>,
+    /// Barriers: nobody has arrived.
+    pub barriers: Vec<Barrier>,
+    /// Jobs that have not started.
+    pub jobs: Vec<Job>,
+    /// Stages that stay although they ended badly: the Run will fail again.
+    pub still_bad: BTreeSet<String>,
+}
+
+/// Why a Run is not retried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It goes on.
+    GoesOn,
+    /// It is being deleted.
+    BeingDeleted,
+    /// Nothing of it has failed.
+    NothingFailed,
+    /// It has no such stage.
+    NoSuchStage,
+    /// So many of its Jobs are gone, such as by their TTL: what they were is not known any more.
+    JobsGone {
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        declared: usize,
+    },
+    /// It was tried too often.
+    TooManyAttempts,
+}
+
+/// Tells what a retry makes anew: where it begins, whatever kept that from starting, everything after
+/// it, and the finally stages.
+///
+/// # Errors
+/// Why there is no retry.
+pub fn retry(
+    run: &Run,
+    jobs: &[Job],
+    gates: &[Gate],
+    barriers: &[Barrier],
+    begin: Begin<'_>,
+) -> Result<Retry, Refused> {
+    let bad = bad_stages(run, jobs);
+    let seeds = seeds(run, jobs, &bad, begin)?;
+    let graph = Graph::of(run, jobs, gates, barriers);
+    let dirty = graph.closure(seeds);
+    let is_dirty = |kind, metadata: &ObjectMeta| dirty.contains(&node(kind, metadata));
+    let of_dirty = |job: &&Job| is_dirty(ConditionKind::Job, &job.metadata);
+    let again: Vec<&Job> = jobs.iter().filter(of_dirty).collect();
+    let still_bad = bad
+        .into_iter()
+        .map(|(stage, _)| stage)
+        .filter(|stage| {
+            let mut of_stage = jobs.iter().filter(|job| stage_of(job) == stage);
+            of_stage.any(|job| is_bad(job_end(job)) && !of_dirty(&job))
+        })
+        .collect();
+    Ok(Retry {
+        attempt: run.spec.attempt + 1,
+        gates: gates
+            .iter()
+            .filter(|gate| is_dirty(ConditionKind::Gate, &gate.metadata))
+            .map(fresh_gate)
+            .collect(),
+        barriers: barriers
+            .iter()
+            .filter(|barrier| is_dirty(ConditionKind::Barrier, &barrier.metadata))
+            .map(fresh_barrier)
+            .collect(),
+        jobs: again.into_iter().map(fresh_job).collect(),
+        still_bad,
+    })
+}
+
+/// The Jobs that a retry begins with: those that it is for, and all of the finally stages.
+fn seeds(
+    run: &Run,
+    jobs: &[Job],
+    bad: &[(String, End)],
+    begin: Begin<'_>,
+) -> Result<BTreeSet<Node>, Refused> {
+    if run.metadata.deletion_timestamp.is_some() {
+        return Err(Refused::BeingDeleted);
+    }
+    if run_end(run).is_none() {
+        return Err(Refused::GoesOn);
+    }
+    if run.spec.attempt >= ATTEMPTS_MAX {
+        return Err(Refused::TooManyAttempts);
+    }
+    let (found, declared) = (jobs.len(), run.spec.jobs + run.spec.finally_jobs);
+    if found != declared as usize {
+        return Err(Refused::JobsGone {
+            found,
+            declared: declared as usize,
+        });
+    }
+    let meant: Vec<&Job> = match begin {
+        Begin::Stage(stage) => {
+            let meant: Vec<&Job> = jobs.iter().filter(|job| stage_of(job) == stage).collect();
+            if meant.is_empty() {
+                return Err(Refused::NoSuchStage);
+            }
+            meant
+        }
+        Begin::Failed => {
+            let phase = run.status.as_ref().map(|status| status.phase);
+            if phase == Some(RunPhase::Succeeded) {
+                return Err(Refused::NothingFailed);
+            }
+            let counts = |job: &&Job| bad.iter().any(|(stage, _)| stage == stage_of(job));
+            let meant = jobs.iter().filter(counts);
+            meant.filter(|job| is_bad(job_end(job))).collect()
+        }
+    };
+    let finally = jobs
+        .iter()
+        .filter(|job| labelled(job, label::ROLE) == Some("finally"));
+    let all = meant.into_iter().chain(finally);
+    Ok(all
+        .map(|job| node(ConditionKind::Job, &job.metadata))
+        .collect())
+}
+
+fn is_bad(end: Option<End>) -> bool {
+    matches!(end, Some(End::Failed | End::Unreached | End::Cancelled))
+}
+
+fn labelled<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
+    job.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+fn annotated<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
+    let annotations = job.metadata.annotations.as_ref()?;
+    annotations.get(key).map(String::as_str)
+}
+
+fn stage_of(job: &Job) -> &str {
+    let own = job.metadata.name.as_deref().unwrap_or_default();
+    labelled(job, label::STAGE).unwrap_or(own)
+}
+
+/// An object of the Run.
+type Node = (ConditionKind, String);
+
+fn named(kind: ConditionKind, name: &str) -> Node {
+    (kind, name.to_owned())
+}
+
+fn node(kind: ConditionKind, metadata: &ObjectMeta) -> Node {
+    named(kind, metadata.name.as_deref().unwrap_or_default())
+}
+
+/// Who waits for whom, in both directions.
+#[derive(Default)]
+struct Graph {
+    /// Those that are decided anew where this one is made anew.
+    after: BTreeMap<Node, BTreeSet<Node>>,
+    /// Those that have ended so that this one could not start, or not open.
+    stopped_by: BTreeMap<Node, BTreeSet<Node>>,
+}
+
+impl Graph {
+    fn of(run: &Run, jobs: &[Job], gates: &[Gate], barriers: &[Barrier]) -> Self {
+        let mut graph = Self::default();
+        let bad_gates: BTreeSet<&str> = gates
+            .iter()
+            .filter(|gate| is_bad(gate_end(gate)))
+            .filter_map(|gate| gate.metadata.name.as_deref())
+            .collect();
+        for job in jobs {
+            let own = node(ConditionKind::Job, &job.metadata);
+            if let Some(name) = annotated(job, annotation::GATE) {
+                let gate = named(ConditionKind::Gate, name);
+                graph.edge(&gate, &own, bad_gates.contains(name));
+            }
+            if let Some(barrier) = annotated(job, annotation::ARRIVE) {
+                let barrier = named(ConditionKind::Barrier, barrier);
+                graph.edge(&own, &barrier, is_bad(job_end(job)));
+            }
+            for source in sources(job) {
+                graph.edge(&named(ConditionKind::Job, &source), &own, false);
+            }
+        }
+        for gate in gates {
+            graph.gate(gate, run, jobs);
+        }
+        for barrier in barriers {
+            let own = node(ConditionKind::Barrier, &barrier.metadata);
+            let bad = is_bad(barrier_end(barrier));
+            if let Some(gate) = &barrier.spec.gate {
+                let stopped = bad && bad_gates.contains(gate.as_str());
+                graph.edge(&named(ConditionKind::Gate, gate), &own, stopped);
+            }
+            for job in selected(jobs, barrier.spec.jobs.as_ref()) {
+                let job_node = node(ConditionKind::Job, &job.metadata);
+                graph.edge(&job_node, &own, bad && is_bad(job_end(job)));
+            }
+        }
+        graph
+    }
+
+    fn gate(&mut self, gate: &Gate, run: &Run, jobs: &[Job]) {
+        let own = node(ConditionKind::Gate, &gate.metadata);
+        let statuses = gate
+            .status
+            .as_ref()
+            .map_or(&[][..], |status| &status.condition_statuses);
+        for (index, condition) in gate.spec.conditions.iter().enumerate() {
+            let foreign = condition.namespace.is_some()
+                && condition.namespace != gate.metadata.namespace
+                || condition.pipeline.is_some();
+            if foreign {
+                continue;
+            }
+            let verdict = statuses.get(index).map(|status| status.verdict);
+            let stopped = is_bad(gate_end(gate)) && verdict == Some(Verdict::Failed);
+            for target in targets(condition, jobs) {
+                // The Run itself begins anew in any case.
+                if target == node(ConditionKind::Run, &run.metadata) {
+                    self.edge(&anew(), &own, false);
+                } else {
+                    self.edge(&target, &own, stopped);
+                }
+            }
+        }
+    }
+
+    fn edge(&mut self, before: &Node, after: &Node, stopped: bool) {
+        let known = self.after.entry(before.clone()).or_default();
+        known.insert(after.clone());
+        if stopped {
+            let known = self.stopped_by.entry(after.clone()).or_default();
+            known.insert(before.clone());
+        }
+    }
+
+    /// Everything that must be made anew where these are.
+    fn closure(&self, seeds: BTreeSet<Node>) -> BTreeSet<Node> {
+        let mut open: Vec<Node> = seeds.iter().cloned().chain([anew()]).collect();
+        let mut dirty = seeds;
+        while let Some(one) = open.pop() {
+            let reached = self.after.get(&one).into_iter().flatten();
+            for next in reached.chain(self.stopped_by.get(&one).into_iter().flatten()) {
+                if dirty.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        dirty
+    }
+}
+
+/// What stands for the Run itself.
+fn anew() -> Node {
+    named(ConditionKind::Run, "")
+}
+
+/// The objects that a condition is about.
+fn targets(condition: &GateCondition, jobs: &[Job]) -> Vec<Node> {
+    let by_name = condition.name.iter();
+    let by_name = by_name.map(|name| named(condition.kind, name));
+    let by_label = selected(jobs, condition.selector.as_ref());
+    let by_label = by_label.map(|job| node(ConditionKind::Job, &job.metadata));
+    by_name.chain(by_label).collect()
+}
+
+/// The Jobs that match, where there is a selector.
+fn selected<'a>(
+    jobs: &'a [Job],
+    selector: Option<&JobSelector>,
+) -> impl Iterator<Item = &'a Job> + use<'a> {
+    let wanted = selector.map(|selector| {
+        let labels = selector.match_labels.iter();
+        let labels = labels.map(|(key, value)| (key.clone(), value.0.clone()));
+        labels.collect::<Vec<_>>()
+    });
+    jobs.iter().filter(move |job| {
+        wanted.as_ref().is_some_and(|wanted| {
+            let mut wanted = wanted.iter();
+            wanted.all(|(key, value)| labelled(job, key) == Some(value))
+        })
+    })
+}
+
+/// The Jobs whose outputs a Job reads.
+fn sources(job: &Job) -> Vec<String> {
+    inputs(job)
+        .into_values()
+        .filter_map(|from| Some(from.split_once('/')?.0.to_owned()))
+        .collect()
+}
+
+fn inputs(job: &Job) -> BTreeMap<String, String> {
+    let text = annotated(job, annotation::INPUTS).unwrap_or_default();
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn fresh_metadata(old: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: old.name.clone(),
+        namespace: old.namespace.clone(),
+        uid: old.uid.clone(),
+        labels: old.labels.clone(),
+        annotations: old.annotations.clone(),
+        owner_references: old.owner_references.clone(),
+        ..ObjectMeta::default()
+    }
+}
+
+fn fresh_gate(gate: &Gate) -> Gate {
+    let mut spec = gate.spec.clone();
+    spec.decision = None;
+    Gate {
+        metadata: fresh_metadata(&gate.metadata),
+        spec,
+        status: None,
+    }
+}
+
+fn fresh_barrier(barrier: &Barrier) -> Barrier {
+    Barrier {
+        metadata: fresh_metadata(&barrier.metadata),
+        spec: barrier.spec.clone(),
+        status: None,
+    }
+}
+
+/// The Job as it was before the operator and the Job controller wrote anything into it.
+fn fresh_job(old: &Job) -> Job {
+    let waits = [annotation::GATE, annotation::HOLD]
+        .into_iter()
+        .any(|key| annotated(old, key).is_some());
+    // One that nothing holds back and yet was skipped was created so.
+    let skipped = !waits && job_phase(old) == Some(JobPhase::Skipped);
+    let mut metadata = fresh_metadata(&old.metadata);
+    let annotations = metadata.annotations.get_or_insert_default();
+    let presets: Option<BTreeMap<String, String>> = annotations
+        .remove(annotation::PRESETS)
+        .and_then(|text| serde_json::from_str(&text).ok());
+    annotations.remove(annotation::OUTPUTS);
+    annotations.remove(JOB_TRACKING);
+    if !skipped {
+        annotations.remove(annotation::PHASE);
+        annotations.remove(annotation::REASON);
+    }
+    if waits {
+        regate(annotations);
+    }
+    let mut spec = old.spec.clone().unwrap_or_default();
+    spec.suspend = Some(waits || skipped);
+    if spec.manual_selector != Some(true) {
+        spec.selector = None;
+    }
+    let template = spec.template.metadata.get_or_insert_default();
+    template.creation_timestamp = None;
+    if let Some(labels) = &mut template.labels {
+        labels.retain(|key, _| !CONTROLLERS_LABELS.contains(&key.as_str()));
+    }
+    if let Some(known) = &mut template.annotations {
+        known.retain(|key, _| !key.starts_with(annotation::TOKEN_PREFIX));
+        // A start has put values where defaults were, and has kept those.
+        if let Some(presets) = presets {
+            for key in inputs(old).keys() {
+                known.remove(&format!("{}{key}", annotation::INPUT_PREFIX));
+            }
+            known.extend(presets);
+        }
+    }
+    Job {
+        metadata,
+        spec: Some(spec),
+        status: None,
+    }
+}
+
+/// Puts our word back into Kueue's list of those that must agree before it starts the Job.
+fn regate(annotations: &mut BTreeMap<String, String>) {
+    let list = annotations.entry(annotation::KUEUE_GATED_BY.to_owned());
+    let list = list.or_default();
+    if !list
+        .split(',')
+        .any(|word| word.trim() == annotation::KUEUE_GATE)
+    {
+        let rest = std::mem::take(list);
+        let both = [annotation::KUEUE_GATE, rest.as_str()];
+        *list = both[..if rest.is_empty() { 1 } else { 2 }].join(",");
+    }
+}

@@ -1,0 +1,266 @@
+//! What a retry makes anew, and what it leaves.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Barrier, Gate, Run};
+use konductor_core::retry::{Begin, Refused, Retry, retry};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use world::{ended, job, object};
+
+fn read<T: DeserializeOwned>(object: Value) -> T {
+    serde_json::from_value(object).unwrap()
+}
+
+fn of_run(stage: &str, mut job: Value) -> Job {
+    let role = if stage == "tidy" { "finally" } else { "main" };
+    job["metadata"]["labels"] = json!({
+        "konductor.io/run": "r", "konductor.io/stage": stage, "konductor.io/role": role,
+    });
+    read(job)
+}
+
+fn gate(name: &str, phase: &str, conditions: Value) -> Gate {
+    let statuses: Vec<Value> = conditions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|condition| {
+            json!({"target": "", "message": "", "verdict": match phase {
+                "Open" => "Met",
+                "Skipped" => "Skipped",
+                _ if condition["name"] == "side" => "Met",
+                _ => "Failed",
+            }})
+        })
+        .collect();
+    let rest = json!({
+        "spec": {"conditions": conditions},
+        "status": {"phase": phase, "met": 0, "total": 1, "conditionStatuses": statuses},
+    });
+    read(object("Gate", name, rest))
+}
+
+/// `side` and `part` (of which an item failed) begin; `join` waits for both, `mend` for a failure,
+/// `tail` for `side`, and `tidy` is a finally stage.
+struct World {
+    run: Run,
+    jobs: Vec<Job>,
+    gates: Vec<Gate>,
+    barriers: Vec<Barrier>,
+}
+
+fn world() -> World {
+    let waiting = |gate: &str, phase: &str, rest: Value| {
+        let annotations = json!({"konductor.io/gate": gate, "konductor.io/phase": phase});
+        move |name: &str| job(name, annotations.clone(), rest.clone())
+    };
+    let run = json!({
+        "spec": {"pipeline": "p", "jobs": 6, "finallyJobs": 1, "attempt": 1},
+        "status": {"phase": "Failed", "outcome": "Failed", "attempt": 1},
+    });
+    let barrier = json!({
+        "spec": {"expected": 2, "jobs": {"matchLabels": {"konductor.io/stage": "part"}}},
+        "status": {"phase": "Failed"},
+    });
+    World {
+        run: read(object("Run", "r", run)),
+        jobs: vec![
+            of_run("side", job("side", json!({}), ended("Complete"))),
+            of_run("part", job("part-a", json!({}), ended("Complete"))),
+            of_run("part", job("part-b", json!({}), ended("Failed"))),
+            of_run("join", waiting("join", "Unreached", json!({}))("join")),
+            of_run(
+                "mend",
+                waiting("mend", "Running", ended("Complete"))("mend"),
+            ),
+            of_run(
+                "tail",
+                waiting("tail", "Running", ended("Complete"))("tail"),
+            ),
+            of_run(
+                "tidy",
+                waiting("tidy", "Running", ended("Complete"))("tidy"),
+            ),
+        ],
+        gates: vec![
+            gate(
+                "join",
+                "Unreached",
+                json!([
+                    {"type": "Job", "name": "side", "state": "Complete"},
+                    {"type": "Barrier", "name": "part", "state": "Open"},
+                ]),
+            ),
+            gate(
+                "mend",
+                "Open",
+                json!([{"type": "Barrier", "name": "part", "state": "Failed"}]),
+            ),
+            gate(
+                "tail",
+                "Open",
+                json!([{"type": "Job", "name": "side", "state": "Complete"}]),
+            ),
+            gate(
+                "tidy",
+                "Open",
+                json!([{"type": "Run", "name": "r", "state": "Settled"}]),
+            ),
+        ],
+        barriers: vec![read(object("Barrier", "part", barrier))],
+    }
+}
+
+impl World {
+    fn retry(&self, begin: Begin<'_>) -> Result<Retry, Refused> {
+        retry(&self.run, &self.jobs, &self.gates, &self.barriers, begin)
+    }
+}
+
+fn named(retry: &Retry) -> String {
+    fn names<K: kube::ResourceExt>(objects: &[K]) -> String {
+        let names: Vec<String> = objects.iter().map(K::name_any).collect();
+        names.join(" ")
+    }
+    format!(
+        "gates: {}; barriers: {}; jobs: {}",
+        names(&retry.gates),
+        names(&retry.barriers),
+        names(&retry.jobs)
+    )
+}
+
+#[test]
+fn what_failed_is_made_anew_with_all_that_comes_after_it_and_nothing_else() {
+    let made = world().retry(Begin::Failed).unwrap();
+    assert_eq!(made.attempt, 2);
+    assert_eq!(
+        named(&made),
+        "gates: join mend tidy; barriers: part; jobs: part-b join mend tidy"
+    );
+    assert!(made.still_bad.is_empty(), "{:?}", made.still_bad);
+}
+
+#[test]
+fn a_stage_is_made_anew_with_what_kept_it_from_starting() {
+    let world = world();
+    let from = |stage| world.retry(Begin::Stage(stage)).map(|made| named(&made));
+    assert_eq!(
+        from("side").unwrap(),
+        "gates: join mend tail tidy; barriers: part; jobs: side part-b join mend tail tidy",
+        "join, after side, was kept from starting by part"
+    );
+    let made = world.retry(Begin::Stage("tail")).unwrap();
+    assert_eq!(named(&made), "gates: tidy; barriers: ; jobs: tail tidy");
+    assert_eq!(
+        Vec::from_iter(made.still_bad),
+        ["join", "part"],
+        "these still fail the run"
+    );
+    assert_eq!(from("nothing"), Err(Refused::NoSuchStage));
+}
+
+#[test]
+fn a_run_that_goes_on_or_has_lost_a_job_is_not_retried() {
+    let mut going = world();
+    going.run.spec.attempt = 2;
+    assert_eq!(going.retry(Begin::Failed), Err(Refused::GoesOn));
+    let mut lost = world();
+    lost.jobs.remove(1);
+    let gone = Refused::JobsGone {
+        found: 6,
+        declared: 7,
+    };
+    assert_eq!(lost.retry(Begin::Failed), Err(gone));
+    let mut good = world();
+    good.run.status = read(json!({"phase": "Succeeded", "outcome": "Succeeded", "attempt": 1}));
+    assert_eq!(good.retry(Begin::Failed), Err(Refused::NothingFailed));
+    assert!(good.retry(Begin::Stage("tail")).is_ok());
+}
+
+#[test]
+fn a_job_is_made_as_it_was_before_anything_happened_to_it() {
+    let mut world = world();
+    let old = json!({
+        "metadata": {
+            "annotations": {
+                "konductor.io/gate": "join",
+                "konductor.io/content-hash": "h",
+                "konductor.io/inputs": r#"{"in-0": "part-a/rows", "in-1": "part-b/rows"}"#,
+                "konductor.io/presets": r#"{"konductor.io/in-1": "7"}"#,
+                "konductor.io/outputs": "{}",
+                "konductor.io/phase": "Complete",
+                "konductor.io/reason": "x",
+                "batch.kubernetes.io/job-tracking": "",
+            },
+            "finalizers": ["foregroundDeletion"],
+            "managedFields": [{"manager": "kubectl"}],
+        },
+        "spec": {
+            "suspend": false,
+            "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
+            "backoffLimit": 2,
+            "template": {
+                "metadata": {
+                    "labels": {"mine": "1", "controller-uid": "u", "job-name": "join",
+                        "batch.kubernetes.io/controller-uid": "u",
+                        "batch.kubernetes.io/job-name": "join"},
+                    "annotations": {"konductor.io/in-0": "1", "konductor.io/in-1": "2",
+                        "token.konductor.io/ledger": "9", "mine": "1"},
+                },
+                "spec": {"containers": [{"name": "main", "image": "busybox"}]},
+            },
+        },
+        "status": {"conditions": [{"type": "Failed", "status": "True"}]},
+    });
+    world.jobs[3] = of_run("join", object("Job", "join", old));
+    let made = world.retry(Begin::Stage("join")).unwrap();
+    let job = made
+        .jobs
+        .iter()
+        .find(|job| job.metadata.name.as_deref() == Some("join"));
+    assert_eq!(
+        serde_json::to_value(job.unwrap()).unwrap(),
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": "join",
+                "namespace": "ns",
+                "uid": "uid-join",
+                "labels": {"konductor.io/run": "r", "konductor.io/stage": "join",
+                    "konductor.io/role": "main"},
+                "annotations": {
+                    "konductor.io/gate": "join",
+                    "konductor.io/content-hash": "h",
+                    "konductor.io/inputs": r#"{"in-0": "part-a/rows", "in-1": "part-b/rows"}"#,
+                    "kueue.x-k8s.io/admission-gated-by": "konductor.io/gate",
+                },
+            },
+            "spec": {
+                "suspend": true,
+                "backoffLimit": 2,
+                "template": {
+                    "metadata": {
+                        "labels": {"mine": "1"},
+                        "annotations": {"konductor.io/in-1": "7", "mine": "1"},
+                    },
+                    "spec": {"containers": [{"name": "main", "image": "busybox"}]},
+                },
+            },
+        })
+    );
+}
+
+#[test]
+fn nobodys_decision_is_taken_over() {
+    let mut world = world();
+    world.gates[0].spec.decision = Some(konductor_api::GateDecision::Failed);
+    let made = world.retry(Begin::Failed).unwrap();
+    assert_eq!(made.gates[0].spec.decision, None);
+    assert!(made.gates.iter().all(|gate| gate.status.is_none()));
+    assert!(made.barriers.iter().all(|barrier| barrier.status.is_none()));
+}
