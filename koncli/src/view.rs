@@ -358,30 +358,39 @@ fn gate_message(job: &Job, around: &Around) -> Option<String> {
 
 /// What a queued Job waits for.
 pub(crate) fn hold_message(job: &Job, around: &Around) -> Option<String> {
-    let holds = parse_holds(annotated(job, annotation::HOLD).unwrap_or_default());
-    let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    let missing = |hold: &&Hold| {
-        let holders = holders(hold, around).map(|(holders, _)| holders);
-        !holders
-            .unwrap_or_default()
-            .iter()
-            .any(|held| held.uid == uid)
-    };
-    let holds = match holds {
-        Ok(holds) => holds,
-        Err(error) => return Some(error.to_string()),
-    };
-    let Some(hold) = holds.iter().find(missing) else {
-        return Some("about to start".to_owned());
+    let hold = match missing_hold(job, around) {
+        Ok(Some(hold)) => hold,
+        Ok(None) => return Some("about to start".to_owned()),
+        Err(error) => return Some(error),
     };
     let word = format!("{}/{}", hold.kind, hold.name);
-    Some(match holders(hold, around) {
+    Some(match holders(&hold, around) {
         None => format!("waits for {word}, which does not exist"),
         Some((_, conditions)) => match message(conditions, AVAILABLE) {
             Some(message) => format!("waits for {word}: {message}"),
             None => format!("waits for {word}"),
         },
     })
+}
+
+/// Those that have what a queued Job waits for.
+pub(crate) fn in_the_way(job: &Job, around: &Around) -> Vec<Holder> {
+    let hold = missing_hold(job, around).ok().flatten();
+    let found = hold.and_then(|hold| Some(holders(&hold, around)?.0.to_vec()));
+    found.unwrap_or_default()
+}
+
+/// The first of its holds that a Job has not got.
+fn missing_hold(job: &Job, around: &Around) -> Result<Option<Hold>, String> {
+    let holds = parse_holds(annotated(job, annotation::HOLD).unwrap_or_default());
+    let holds = holds.map_err(|error| error.to_string())?;
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let is_missing = |hold: &Hold| {
+        let holders = holders(hold, around).map(|(holders, _)| holders);
+        let mut holders = holders.unwrap_or_default().iter();
+        !holders.any(|held| held.uid == uid)
+    };
+    Ok(holds.into_iter().find(is_missing))
 }
 
 fn holders<'a>(hold: &Hold, around: &'a Around) -> Option<(&'a [Holder], &'a [Condition])> {

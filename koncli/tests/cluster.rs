@@ -396,3 +396,120 @@ fn dev_does_not_write_over_a_kubeconfig() {
     );
     assert_eq!(std::fs::read_to_string(mine).unwrap(), "precious");
 }
+
+#[test]
+fn why_names_the_holder_and_since_when_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let text = "pipeline night {\n  defaults { image = \"busybox:1.36\" }\n  lease one {}\n  stage \
+                go { run = \"true\" }\n  stage a holding one { run = \"while [ ! -e released ]; do \
+                sleep 0.05; done\" }\n  stage b after go holding one { run = \"true\" }\n}\n";
+    let file = written(folder.path(), text);
+    dev.told(&["apply", &file]);
+    let held = |told: &str| {
+        let at = told.rfind(" for ").unwrap_or_default();
+        told[at..].lines().next().unwrap_or_default().to_owned()
+    };
+    let begun = std::time::Instant::now();
+    loop {
+        let told = dev.told(&["why", "night", "b"]);
+        let expected = format!(
+            "◔ b queued for {}: waits for lease/night-one: held by night-a\n    job/night-a has \
+             had it{}\nexit code 0\n",
+            age_in(&told),
+            held(&told)
+        );
+        if told == expected {
+            break;
+        }
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(60),
+            "{told}"
+        );
+        std::thread::yield_now();
+    }
+    std::fs::write(folder.path().join("released"), "").unwrap();
+    assert_eq!(
+        dev.told(&["wait", "run/night", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+}
+
+#[test]
+fn lists_are_narrowed_by_labels_and_by_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(
+        folder.path(),
+        "pipeline night {\n  stage first { image = \"busybox:1.36\" exec = [\"true\"] }\n}\n",
+    );
+    dev.told(&["apply", &file, "--wait"]);
+    dev.told(&["apply", &file, "--run", "morning", "--wait"]);
+    assert_eq!(
+        dev.told(&["runs", "-o", "name", "-l", "konductor.io/run=night"]),
+        "run/night\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["runs", "-l", "konductor.io/run=noon"]),
+        "No resources found.\nexit code 0\n"
+    );
+    let output = koncli()
+        .args(["runs", "-o", "name"])
+        .env("KUBECONFIG", &dev.kubeconfig)
+        .env("KONCLI_SELECTOR", "konductor.io/run=morning")
+        .output()
+        .unwrap();
+    assert_eq!(transcript(&output), "run/morning\nexit code 0\n");
+}
+
+#[test]
+fn a_run_is_drawn_with_its_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(folder.path(), &FANNED_OUT.replace("\"b\"", "\"b\", \"c\""));
+    dev.told(&["apply", &file]);
+    assert_eq!(
+        dev.told(&["wait", "job/fan-all", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+    assert_eq!(
+        dev.told(&["graph", "fan"]),
+        "STAGE             STATE            AFTER       HOLDING\n\
+         zero              ✓ succeeded\n\
+         part [3]          ✓ succeeded 3/3  zero\n\
+         all               ✓ succeeded      part\n\
+         ready (approval)  ○ waiting        zero\n\
+         ask               ○ waiting        all, ready\n\
+         aa (finally)      ○ waiting\n\
+         exit code 0\n"
+    );
+    dev.told(&["approve", "fan-ready"]);
+    assert_eq!(
+        dev.told(&["wait", "run/fan", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+    let mermaid = dev.told(&["graph", "run/fan", "--as", "mermaid"]);
+    assert_eq!(
+        mermaid,
+        "flowchart LR\n  n0[\"zero<br/>✓ succeeded\"]:::succeeded\n  n1[\"part [3]<br/>✓ succeeded \
+         3/3\"]:::succeeded\n  n2[\"all<br/>✓ succeeded\"]:::succeeded\n  n3[\"ask<br/>✓ \
+         succeeded\"]:::succeeded\n  n4[/\"aa (finally)<br/>✓ succeeded\"/]:::succeeded\n  \
+         n5{{\"ready (approval)<br/>✓ succeeded\"}}:::succeeded\n  n0 --> n1\n  n1 --> n2\n  n2 --> \
+         n3\n  n5 --> n3\n  n0 --> n5\n  classDef succeeded fill:#dcf5e1,stroke:#1a7f37,color:#1f2328\n\
+         exit code 0\n"
+    );
+    let picture = dev.told(&["graph", "fan", "--as", "svg"]);
+    for part in [
+        "<svg ",
+        ">part [3]</text>",
+        ">✓ succeeded 3/3</text>",
+        "</svg>\n",
+    ] {
+        assert!(picture.contains(part), "{part}: {picture}");
+    }
+    assert_eq!(
+        dev.told(&["graph", "gone"]),
+        "error: run/gone in namespace default does not exist\n  help: look at `koncli \
+         runs`\nexit code 4\n"
+    );
+}

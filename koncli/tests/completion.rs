@@ -24,7 +24,10 @@ fn offered(dev: &Dev, words: &[&str]) -> Vec<String> {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
+    text.lines()
+        .map(str::to_owned)
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 #[test]
@@ -65,9 +68,15 @@ fn kubectl_finds_koncli_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("kubectl-konductor");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_koncli"), &link).unwrap();
-    let help = Command::new(&link).args(["status", "--help"]).output().unwrap();
+    let help = Command::new(&link)
+        .args(["status", "--help"])
+        .output()
+        .unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    assert!(help.contains("\nUsage: kubectl konductor status [OPTIONS]"), "{help}");
+    assert!(
+        help.contains("\nUsage: kubectl konductor status [OPTIONS]"),
+        "{help}"
+    );
     let version = Command::new(&link).arg("version").output().unwrap();
     assert_eq!(
         String::from_utf8(version.stdout).unwrap(),

@@ -278,3 +278,66 @@ exit code 2
 "#
     );
 }
+
+#[test]
+fn the_example_of_every_kind_is_a_manifest_that_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let kinds = [
+        "barrier",
+        "gate",
+        "semaphore",
+        "lease",
+        "claim",
+        "arrival",
+        "run",
+        "job",
+    ];
+    for kind in kinds {
+        let page = koncli().args(["explain", kind]).output().unwrap();
+        let page = String::from_utf8(page.stdout).unwrap();
+        let (_, example) = page.split_once("```yaml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let file = folder.path().join("example.yaml");
+        std::fs::write(&file, example).unwrap();
+        let checked = koncli().arg("check").arg(&file).output().unwrap();
+        assert_eq!(transcript(&checked), "exit code 0\n", "{kind}");
+    }
+    let near = koncli().args(["explain", "barier"]).output().unwrap();
+    assert_eq!(
+        transcript(&near),
+        "error: barier is neither a code of a diagnostic nor a kind\n  help: did you mean \
+         barrier?\nexit code 2\n"
+    );
+}
+
+#[test]
+fn what_install_would_install_are_manifests_in_the_namespace_that_was_asked_for() {
+    let output = koncli()
+        .args(["install", "--dry-run", "-n", "team", "-o", "name"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        transcript(&output),
+        "namespace/team\n\
+         customresourcedefinition/arrivals.konductor.io\n\
+         customresourcedefinition/barriers.konductor.io\n\
+         customresourcedefinition/claims.konductor.io\n\
+         customresourcedefinition/gates.konductor.io\n\
+         customresourcedefinition/leases.konductor.io\n\
+         customresourcedefinition/runs.konductor.io\n\
+         customresourcedefinition/semaphores.konductor.io\n\
+         poddisruptionbudget/konductor\n\
+         serviceaccount/konductor\n\
+         clusterrole/konductor-operator\n\
+         clusterrole/konductor-participant\n\
+         clusterrole/konductor-view\n\
+         clusterrole/konductor-edit\n\
+         clusterrole/konductor-approve\n\
+         clusterrolebinding/konductor-operator\n\
+         role/konductor-leader\n\
+         rolebinding/konductor-leader\n\
+         service/konductor\n\
+         deployment/konductor\n\
+         exit code 0\n"
+    );
+}

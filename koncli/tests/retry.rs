@@ -12,12 +12,11 @@ const MENDED: &str = r#"pipeline night {
   defaults { image = "busybox:1.36" }
   stage first { run = "echo first >> ran" }
   stage part for i in ["a", "b"] after first {
-    run = "echo part-${i} >> ran; if [ ${i} = b ]; then test -e mended; fi; echo rows=7 > \"$KON_OUTPUT\""
-    output rows: int
+    run = "echo \"part-${i}\" >> ran; if [ \"${i}\" = b ]; then test -e mended; fi"
   }
   stage sum after part { run = "echo sum >> ran" }
   stage beside after first { run = "echo beside >> ran" }
-  finally stage tidy { run = "echo tidy-${run.outcome} >> ran" }
+  finally stage tidy { run = "echo \"tidy-${run.outcome}\" >> ran" }
 }
 "#;
 
@@ -84,7 +83,10 @@ fn what_failed_runs_again_with_what_comes_after_it_and_the_rest_is_kept() {
     );
     // The same file is still the same run.
     let unchanged = dev.told(&["apply", &file]);
-    assert!(unchanged.contains(" 0 created, 0 configured,"), "{unchanged}");
+    assert!(
+        unchanged.contains(" 0 created, 0 configured,"),
+        "{unchanged}"
+    );
     assert_eq!(
         dev.told(&["retry", "night"]),
         "error: run/night has succeeded\n  help: --from STAGE runs a stage again, and everything \
@@ -97,7 +99,15 @@ fn what_failed_runs_again_with_what_comes_after_it_and_the_rest_is_kept() {
     );
     std::fs::remove_file(folder.path().join("ran")).unwrap();
     assert_eq!(
-        dev.told(&["retry", "night", "--from", "sum", "--wait", "--timeout", "1m"]),
+        dev.told(&[
+            "retry",
+            "night",
+            "--from",
+            "sum",
+            "--wait",
+            "--timeout",
+            "1m"
+        ]),
         "run/night: attempt 3 has begun, with 2 Jobs made anew\nrun/night succeeded\nexit code 0\n"
     );
     assert_eq!(ran(folder.path()), ["sum", "tidy-succeeded"]);
@@ -162,7 +172,16 @@ fn a_retry_that_was_killed_is_finished_by_the_next_one() {
             std::thread::yield_now();
         };
         if let Some(ended) = ended {
-            assert!(ended.success(), "{ended}");
+            // Or the one before was killed when there was nothing left to do.
+            let mut told = String::new();
+            let mut stderr = retrying.stderr.take().unwrap();
+            std::io::Read::read_to_string(&mut stderr, &mut told).unwrap();
+            let done = [
+                "error: run/night has not ended",
+                "error: run/night has succeeded",
+            ];
+            let done = done.iter().any(|done| told.starts_with(done));
+            assert!(ended.success() || done, "{told}");
             break;
         }
         let killed = Command::new("kill")
@@ -178,10 +197,16 @@ fn a_retry_that_was_killed_is_finished_by_the_next_one() {
     let run = dev.koncli(&["runs", "-o", "json"]);
     let run: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
     let run = &run["items"][0];
-    assert_eq!(run["spec"]["attempt"], 2, "killed {attempts} times: {run:#}");
+    assert_eq!(
+        run["spec"]["attempt"], 2,
+        "killed {attempts} times: {run:#}"
+    );
     let annotations = &run["metadata"]["annotations"];
     assert!(annotations["konductor.io/retry"].is_null(), "{annotations}");
     let items = status(&dev);
     assert_eq!(items.len(), 7, "{items:?}");
-    assert!(items[1..].iter().all(|item| item.ends_with(" succeeded")), "{items:?}");
+    assert!(
+        items[1..].iter().all(|item| item.ends_with(" succeeded")),
+        "{items:?}"
+    );
 }

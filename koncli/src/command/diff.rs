@@ -18,6 +18,9 @@ use crate::{cluster, load, output};
 /// How many requests are under way at once.
 const REQUESTS_AT_ONCE: usize = 32;
 
+/// What people have decided about a Run since it was created is no difference.
+const DECIDED: [&str; 3] = ["attempt", "cancel", "pause"];
+
 /// Prints what is missing and what differs, as a unified diff; fails where there is anything.
 pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
@@ -60,7 +63,10 @@ fn json<T: serde::Serialize>(object: &T) -> Result<Value, Failure> {
 
 /// What differs between an object and what the cluster has under its name.
 fn difference(object: &Object, known: Option<&Value>) -> Result<Option<String>, Failure> {
-    let new = json(object)?;
+    let mut new = json(object)?;
+    if let (Object::Run(_), Some(spec)) = (object, new["spec"].as_object_mut()) {
+        spec.retain(|field, _| !DECIDED.contains(&field.as_str()));
+    }
     let name = format!("{}/{}", object.kind().to_lowercase(), object.name());
     let (before, old) = match known {
         None => ("/dev/null".to_owned(), String::new()),

@@ -154,8 +154,9 @@ mod tests {
             let page = KINDS.iter().find(|(known, _)| *known == kind);
             let (_, page) = page.unwrap_or_else(|| panic!("{kind} has no page"));
             let text = with_fields(&kind, page);
-            let short = crd.spec.names.short_names.unwrap_or_default().join(", ");
-            let head = format!("# {} ({short})\n", crd.spec.names.kind);
+            let short = crd.spec.names.short_names.unwrap_or_default();
+            let short: String = short.iter().map(|short| format!(" ({short})")).collect();
+            let head = format!("# {}{short}\n", crd.spec.names.kind);
             assert!(text.starts_with(&head), "{text}");
             assert!(
                 text.contains("\n## Spec\n") && text.contains("\n## Example\n"),

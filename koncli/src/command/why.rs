@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Arrivals, Run, Verdict, annotation, label};
+use konductor_api::{Arrivals, Holder, HolderKind, Run, Verdict, annotation, label};
 
 use super::get;
 use super::status::around;
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
-use crate::view::{Around, Item, State, hold_message, item, title};
+use crate::view::{Around, Item, State, hold_message, in_the_way, item, title};
 use crate::{cluster, output};
+
+/// How many holders are named.
+const HOLDERS: usize = 5;
 
 /// Tells why the items of a stage stand where they do.
 pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), Failure> {
@@ -95,9 +98,45 @@ fn chain(
             {
                 lines.push(line(depth + 1, &message));
             }
+            lines.extend(holding(&in_the_way(job, around), depth + 2));
         }
         _ => {}
     }
+}
+
+/// Who has what is waited for, and since when.
+fn holding(holders: &[Holder], depth: usize) -> Vec<String> {
+    let told = holders.iter().take(HOLDERS).map(|held| {
+        let kind = match held.kind {
+            HolderKind::Job => "job",
+            HolderKind::Claim => "claim",
+        };
+        let who = match held.holder.as_str() {
+            "" => String::new(),
+            name if name == held.name => String::new(),
+            name => format!(" of {name}"),
+        };
+        let since = match &held.since {
+            Some(since) => format!(" for {}", output::age(Some(since.0))),
+            None => String::new(),
+        };
+        let permits = match held.permits {
+            1 => "it".to_owned(),
+            many => format!("{many}"),
+        };
+        line(
+            depth,
+            &format!("{kind}/{}{who} has had {permits}{since}", held.name),
+        )
+    });
+    let mut told: Vec<String> = told.collect();
+    if holders.len() > HOLDERS {
+        told.push(line(
+            depth,
+            &format!("and {} more", holders.len() - HOLDERS),
+        ));
+    }
+    told
 }
 
 fn gate_chain(

@@ -67,6 +67,45 @@ const VALUES: [&[&str]; 5] = [
     ],
 ];
 
+/// `koncli install --dry-run` is fresh, and a real API server takes it, runs the operator's rights by it,
+/// and is left without it.
+pub async fn what_koncli_installs_is_what_the_chart_installs(cluster: &Cluster) {
+    let rendered = Command::new(repository().join("charts/rendered")).output();
+    let rendered = done(rendered.expect("charts/rendered runs"));
+    let kept = std::fs::read_to_string(repository().join("koncli/install.yaml"));
+    assert!(
+        kept.expect("koncli/install.yaml") == rendered,
+        "koncli/install.yaml is not what the chart installs: run charts/generate"
+    );
+    let koncli = |arguments: &[&str]| {
+        let told = Command::new(crate::built::koncli())
+            .args(arguments)
+            .arg("--kubeconfig")
+            .arg(&cluster.kubeconfig)
+            .args(["--namespace", "by-koncli"])
+            .output();
+        let told = told.expect("koncli runs");
+        assert!(told.status.success(), "{told:?}");
+        String::from_utf8(told.stderr).expect("text")
+    };
+    for _ in 0..2 {
+        koncli(&["install", "--replicas", "0"]);
+    }
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), "by-koncli");
+    let installed = deployments.get("konductor").await.expect("a Deployment");
+    assert_eq!(installed.spec.and_then(|spec| spec.replicas), Some(0));
+    let told = koncli(&["uninstall"]);
+    assert!(told.starts_with("deployment/konductor deleted\n"), "{told}");
+    let gone = deployments.get_opt("konductor").await.expect("an answer");
+    assert!(gone.is_none_or(|one| one.metadata.deletion_timestamp.is_some()));
+    let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
+    assert!(crds.get("runs.konductor.io").await.is_ok(), "CRDs stay");
+    assert_eq!(
+        koncli(&["uninstall"]),
+        "nothing is installed in namespace by-koncli\n"
+    );
+}
+
 /// Helm finds nothing to say, and the API server takes all that is rendered.
 pub async fn the_chart_lints_and_every_set_of_values_is_accepted(cluster: &Cluster) {
     done(helm(cluster, &["lint", "--strict", CHART]));

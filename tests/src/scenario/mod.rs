@@ -7,6 +7,7 @@ pub mod field;
 pub mod kubectl;
 pub mod outage;
 pub mod pipeline;
+pub mod retry;
 pub mod rules;
 
 use crate::cluster::Cluster;
@@ -41,6 +42,7 @@ scenarios! {
     pipeline::a_failed_stage_fails_the_run_and_what_depends_on_it_is_unreached,
     pipeline::a_cancelled_run_stops_its_jobs_and_still_runs_finally,
     pipeline::an_operator_killed_in_the_middle_changes_nothing_in_the_outcome,
+    retry::a_retry_runs_what_failed_again_and_keeps_the_rest,
     coordination::fifty_claims_on_two_permits_never_hold_three,
     coordination::two_operators_grant_no_more_than_one_does,
     coordination::a_barrier_opens_for_those_who_wait_when_the_last_one_arrives,
@@ -76,6 +78,7 @@ scenarios! {
     outage::etcd_is_killed_and_everything_goes_on,
     outage::one_of_two_operators_is_stopped_and_everything_goes_on,
     outage::the_only_operator_is_stopped_and_nobody_loses_what_it_renewed,
+    chart::what_koncli_installs_is_what_the_chart_installs,
     outage::two_thousand_primitives_are_left_alone,
 }
 

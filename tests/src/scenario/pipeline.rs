@@ -71,7 +71,7 @@ pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
 }
 
 /// The stage that a pod works for.
-fn stage(pod: &Pod) -> String {
+pub(crate) fn stage(pod: &Pod) -> String {
     let labels = pod.labels();
     labels
         .get(label::STAGE)
