@@ -2,6 +2,7 @@
 
 mod primitive;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -97,12 +98,18 @@ pub(crate) enum Format {
 
 /// What kubectl looks for, so that `kubectl konductor` finds it.
 const PLUGIN: &str = "kubectl-konductor";
+/// What kubectl asks what could be typed after `kubectl konductor`.
+const PLUGIN_COMPLETION: &str = "kubectl_complete-konductor";
 
 impl Arguments {
     /// Reads the command line. Linked as `kubectl-konductor`, help says `kubectl konductor`.
     pub(crate) fn read() -> Self {
         let own = std::env::args_os().next().map(PathBuf::from);
         let name = own.as_deref().and_then(std::path::Path::file_stem);
+        if name.is_some_and(|name| name == PLUGIN_COMPLETION) {
+            let asked = ["koncli", "__complete", "--"].map(OsString::from);
+            return Self::parse_from(asked.into_iter().chain(std::env::args_os().skip(1)));
+        }
         let mut command = Self::command();
         if name.is_some_and(|name| name == PLUGIN) {
             command = command.bin_name("kubectl konductor");
@@ -334,7 +341,8 @@ pub(crate) enum Command {
 const COMPLETION: &str = "\
 In bash:  source <(koncli completion bash)
 In zsh:   source <(koncli completion zsh)
-In fish:  koncli completion fish | source";
+In fish:  koncli completion fish | source
+For `kubectl konductor`: link koncli as kubectl_complete-konductor, beside kubectl-konductor";
 
 /// How far a dry run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

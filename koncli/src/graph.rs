@@ -55,7 +55,7 @@ fn colors(state: Option<State>) -> (&'static str, &'static str) {
         Some(State::Running) => ("#dbeafe", "#0969da"),
         Some(State::Paused) => ("#fff1c9", "#9a6700"),
         Some(State::Queued) => ("#fff8e1", "#bf8700"),
-        Some(State::Waiting) => ("#ffffff", "#8c959f"),
+        Some(State::Waiting) => ("#ffffff", "#57606a"),
         Some(State::Cancelled | State::Unreached) => ("#f3e8e2", "#8a5a44"),
         Some(State::Skipped) => ("#eaeef2", "#6e7781"),
         Some(State::Succeeded) => ("#dcf5e1", "#1a7f37"),

@@ -23,7 +23,6 @@ pub(crate) struct Progress {
 struct Live {
     all: MultiProgress,
     lines: Vec<ProgressBar>,
-    width: usize,
 }
 
 impl Progress {
@@ -96,10 +95,7 @@ impl Progress {
 
 impl Live {
     fn new() -> Self {
-        let (rows, columns) = rustix::termios::tcgetwinsize(std::io::stderr())
-            .map_or((24, 80), |size| {
-                (usize::from(size.ws_row), usize::from(size.ws_col))
-            });
+        let (rows, _) = terminal();
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(15));
         // Some of the terminal is left to logs.
         let count = (rows * 2 / 3).clamp(3, 40);
@@ -112,11 +108,7 @@ impl Live {
             line
         });
         let lines = lines.collect();
-        Self {
-            all,
-            lines,
-            width: columns.max(20),
-        }
+        Self { all, lines }
     }
 
     fn show(&self, view: &View, started: Instant) {
@@ -126,11 +118,12 @@ impl Live {
             .filter(|stage| stage.state().has_ended())
             .count();
         let head = format!(
-            "{} {}  {ended}/{} stages  {:.1}s",
+            "{} {}  {:.1}s  {ended}/{} stages{}",
             view.run,
             view.phase.to_lowercase(),
+            started.elapsed().as_secs_f64(),
             view.stages.len(),
-            started.elapsed().as_secs_f64()
+            tally(&view.stages)
         );
         let room = self.lines.len() - 1;
         let shown = worth_showing(&view.stages, room);
@@ -141,11 +134,33 @@ impl Live {
             .unwrap_or(0);
         let mut texts = vec![head];
         texts.extend(shown.iter().map(|stage| describe(stage, name_width)));
+        // Somebody may have changed it since.
+        let (_, columns) = terminal();
         for (index, line) in self.lines.iter().enumerate() {
             let text = texts.get(index).map(String::as_str).unwrap_or_default();
-            line.set_message(cut(text, self.width - 1));
+            line.set_message(cut(text, columns - 1));
         }
     }
+}
+
+/// Rows and columns.
+fn terminal() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map_or((24, 80), |size| {
+        (usize::from(size.ws_row), usize::from(size.ws_col).max(20))
+    })
+}
+
+/// How many stages are in each state that there may be no room to show.
+fn tally(stages: &[Stage]) -> String {
+    let mut counts: BTreeMap<State, usize> = BTreeMap::new();
+    for stage in stages {
+        *counts.entry(stage.state()).or_default() += 1;
+    }
+    let worth = |state: State| !state.has_ended() || state == State::Failed;
+    let told = counts.into_iter().filter(|(state, _)| worth(*state));
+    told.map(|(state, count)| format!(", {count} {}", state.word()))
+        .collect()
 }
 
 /// As many stages as there is room for, in their order: those that say most are kept.
@@ -225,6 +240,18 @@ mod tests {
         assert_eq!(names(2), ["b", "d"]);
         assert_eq!(names(3), ["b", "c", "d"]);
         assert_eq!(names(9), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn stages_for_which_there_is_no_room_are_counted() {
+        let stages = [
+            stage("a", State::Succeeded),
+            stage("b", State::Waiting),
+            stage("c", State::Running),
+            stage("d", State::Waiting),
+            stage("e", State::Failed),
+        ];
+        assert_eq!(tally(&stages), ", 1 failed, 1 running, 2 waiting");
     }
 
     #[test]

@@ -82,4 +82,12 @@ fn kubectl_finds_koncli_by_its_name() {
         String::from_utf8(version.stdout).unwrap(),
         concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n")
     );
+    // And asks it what could come next.
+    let asked = folder.path().join("kubectl_complete-konductor");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_koncli"), &asked).unwrap();
+    let offered = Command::new(&asked).arg("sem").output().unwrap();
+    assert_eq!(
+        support::transcript(&offered),
+        "semaphore\tSemaphores: at most so many at once\nexit code 0\n"
+    );
 }
