@@ -394,7 +394,9 @@ fn run(stored: &Stored, old: Option<Run>, new: &Run) -> Result<(), String> {
     };
     let before = old.as_ref().map(phase).unwrap_or_default();
     let now = phase(new);
-    if ends(before) && before != now {
+    let attempt = |run: &Run| run.status.as_ref().map_or(0, |status| status.attempt);
+    let begins_anew = attempt(new) > old.as_ref().map_or(0, attempt);
+    if ends(before) && before != now && !begins_anew {
         return Err(format!("it was {before:?} and is {now:?}"));
     }
     if !ends(now) || before == now {

@@ -8,6 +8,7 @@ use konductor_api::{
     Arrival, Barrier, Claim, ClaimPhase, Gate, Lease, Run, RunPhase, Semaphore, label,
 };
 use konductor_compiler::{Manifests, Object, Options, compile};
+use konductor_core::retry::{Begin, retry};
 use konductor_dsl::Sources;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
@@ -33,7 +34,7 @@ pub struct Story {
 pub(super) type Telling<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// All stories.
-pub const STORIES: [Story; 8] = [
+pub const STORIES: [Story; 9] = [
     Story {
         name: "claims_take_turns",
         tell: |world| Box::pin(claims_take_turns(world)),
@@ -67,6 +68,12 @@ pub const STORIES: [Story; 8] = [
     Story {
         name: "a_pipeline_fails",
         tell: |world| Box::pin(a_pipeline(world, RunPhase::Failed)),
+        script: one_item_fails,
+        fixed: |_| true,
+    },
+    Story {
+        name: "a_failed_run_is_retried",
+        tell: |world| Box::pin(a_failed_run_is_retried(world)),
         script: one_item_fails,
         fixed: |_| true,
     },
@@ -318,7 +325,10 @@ pub(super) async fn run_ends(world: &World) -> RunPhase {
     let runs = world.objects::<Run>();
     let phase = || async {
         let run = runs.get("story").await.expect("it is there");
-        run.status.map(|status| status.phase).unwrap_or_default()
+        let status = run
+            .status
+            .filter(|status| status.attempt == run.spec.attempt);
+        status.map(|status| status.phase).unwrap_or_default()
     };
     let ended = || async { !matches!(phase().await, RunPhase::Running | RunPhase::Finalizing) };
     world.until(ended).await;
@@ -336,6 +346,67 @@ fn pipeline() -> Manifests {
 async fn a_pipeline(world: &World, expected: RunPhase) {
     apply(world, &pipeline()).await;
     assert_eq!(run_ends(world).await, expected);
+}
+
+/// What failed is made anew, as `koncli retry` does it, and fails again.
+async fn a_failed_run_is_retried(world: &World) {
+    apply(world, &pipeline()).await;
+    assert_eq!(run_ends(world).await, RunPhase::Failed);
+    let runs = world.objects::<Run>();
+    let run = runs.get("story").await.expect("it is there");
+    let (jobs, gates) = (world.list().await, world.list().await);
+    let barriers = world.list().await;
+    let made = retry(&run, &jobs, &gates, &barriers, Begin::Failed).expect("it is retried");
+    replace_begins(world, &made.jobs).await;
+    replace_begins(world, &made.gates).await;
+    replace_begins(world, &made.barriers).await;
+    let attempt = Patch::Merge(json!({"spec": {"attempt": made.attempt}}));
+    let patched = runs.patch("story", &PatchParams::default(), &attempt).await;
+    patched.expect("patched");
+    replace_ends(world, made.gates).await;
+    replace_ends(world, made.barriers).await;
+    replace_ends(world, made.jobs).await;
+    assert_eq!(run_ends(world).await, RunPhase::Failed);
+}
+
+/// Deletes what is made anew, and waits until it is gone.
+async fn replace_begins<K>(world: &World, old: &[K])
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    for one in old {
+        let params = DeleteParams::foreground();
+        let deleted = world.objects::<K>().delete(&one.name_any(), &params).await;
+        deleted.expect("deleted");
+    }
+    let are_gone = || async {
+        let left = world.list::<K>().await;
+        !left
+            .iter()
+            .any(|one| old.iter().any(|gone| gone.uid() == one.uid()))
+    };
+    world.until(are_gone).await;
+}
+
+async fn replace_ends<K>(world: &World, new: Vec<K>)
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    for mut one in new {
+        one.meta_mut().uid = None;
+        let created = world
+            .objects::<K>()
+            .create(&PostParams::default(), &one)
+            .await;
+        created.expect("created");
+    }
 }
 
 async fn a_pipeline_is_cancelled(world: &World) {
