@@ -336,8 +336,14 @@ fn what_install_would_install_are_manifests_in_the_namespace_that_was_asked_for(
          clusterrolebinding/konductor-operator\n\
          role/konductor-leader\n\
          rolebinding/konductor-leader\n\
-         service/konductor\n\
+         service/konductor-metrics\n\
          deployment/konductor\n\
+         validatingadmissionpolicy/konductor-verified-arrivals\n\
+         validatingadmissionpolicy/konductor-suspended-jobs\n\
+         validatingadmissionpolicy/konductor-operator-annotations\n\
+         validatingadmissionpolicybinding/konductor-verified-arrivals\n\
+         validatingadmissionpolicybinding/konductor-suspended-jobs\n\
+         validatingadmissionpolicybinding/konductor-operator-annotations\n\
          exit code 0\n"
     );
 }

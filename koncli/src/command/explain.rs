@@ -110,8 +110,12 @@ fn add(schema: &JSONSchemaProps, path: &str, rows: &mut Vec<Vec<String>>) {
         let first = first.replace('\n', " ");
         let required = if is_required { " (required)" } else { "" };
         rows.push(vec![path.clone(), format!("{kind}{required}"), first]);
-        // Conditions are Kubernetes' own, and known.
-        if name != "conditions" || schema.properties.iter().flatten().count() < 4 {
+        let is_condition = item.is_some_and(|item| {
+            let fields = item.properties.as_ref();
+            fields.is_some_and(|fields| fields.contains_key("lastTransitionTime"))
+        });
+        // Kubernetes' own are known.
+        if !is_condition {
             let below = item.unwrap_or(field);
             let mark = if item.is_some() { "[]." } else { "." };
             add(below, &format!("{path}{mark}"), rows);
