@@ -354,8 +354,9 @@ async fn a_failed_run_is_retried(world: &World) {
     assert_eq!(run_ends(world).await, RunPhase::Failed);
     let runs = world.objects::<Run>();
     let run = runs.get("story").await.expect("it is there");
-    let (jobs, gates) = (world.list().await, world.list().await);
-    let barriers = world.list().await;
+    let jobs = world.list::<Job>().await;
+    let gates = world.list::<Gate>().await;
+    let barriers = world.list::<Barrier>().await;
     let made = retry(&run, &jobs, &gates, &barriers, Begin::Failed).expect("it is retried");
     replace_begins(world, &made.jobs).await;
     replace_begins(world, &made.gates).await;
