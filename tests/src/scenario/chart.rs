@@ -342,6 +342,24 @@ pub async fn the_api_server_refuses_what_the_charts_policies_forbid(cluster: &Cl
         refused(jobs.patch("waits", &patch, &forged).await, words);
         refused(jobs.patch("free", &patch, &forged).await, words);
     }
+    let born = |phase: &str, more: Value| {
+        let mut annotations = json!({"konductor.io/gate": "g", "konductor.io/phase": phase});
+        annotations["konductor.io/reason"] = "when is false".into();
+        if let (Some(all), Value::Object(more)) = (annotations.as_object_mut(), more) {
+            all.extend(more);
+        }
+        job(&format!("born-{}", phase.to_lowercase()), true, annotations)
+    };
+    for (phase, more) in [
+        ("Complete", json!({})),
+        ("Queued", json!({})),
+        ("Skipped", json!({"konductor.io/outputs": "{}"})),
+    ] {
+        refused(jobs.create(&params, &born(phase, more)).await, words);
+    }
+    jobs.create(&params, &born("Skipped", json!({})))
+        .await
+        .expect("a stage that its pipeline skips");
     let labels = merge(json!({"metadata": {"labels": {"team": "etl"}}}));
     jobs.patch("waits", &patch, &labels)
         .await
