@@ -20,6 +20,7 @@ mod reconcile;
 mod route;
 mod telemetry;
 
+pub use konductor_core::slot;
 pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options};
 pub use telemetry::Telemetry;

@@ -24,6 +24,7 @@ mod outcome;
 mod outputs;
 mod owner;
 pub mod run;
+pub mod slot;
 mod when;
 
 pub use decision::{Decided, Decision, Event, EventType, Kind, Write};
