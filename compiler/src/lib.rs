@@ -38,8 +38,9 @@ mod rules;
 mod shell;
 mod value;
 mod yaml;
+mod zone;
 
 pub use compile::{Compiled, check, compile};
 pub use graph::Graph;
 pub use manifest::{Manifests, Object, Schedule};
-pub use options::Options;
+pub use options::{KONCLI_IMAGE, Options};
