@@ -9,6 +9,7 @@ mod cluster;
 mod command;
 mod diagnostics;
 mod exit;
+mod install;
 mod load;
 mod local;
 mod manifests;

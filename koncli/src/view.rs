@@ -238,6 +238,11 @@ fn behind<'a>(
     }
 }
 
+/// Whether a Job has ended, by whatever word.
+pub(crate) fn job_has_ended(job: &Job) -> bool {
+    job_ended(job).is_some()
+}
+
 /// Whether a Run has ended, and whether well.
 pub(crate) fn run_ended(run: &Run) -> Option<bool> {
     match run.status.as_ref()?.phase {
