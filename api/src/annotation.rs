@@ -20,6 +20,8 @@ pub const TOKEN_PREFIX: &str = "token.konductor.io/";
 pub const ITEM: &str = "konductor.io/item";
 /// Hash of a compiled Job's content: the same name with another hash is another Job.
 pub const CONTENT_HASH: &str = "konductor.io/content-hash";
+/// On a Run: the time of the schedule's slot that it is for, such as `2026-03-29T03:00:00+02:00`.
+pub const SLOT: &str = "konductor.io/slot";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 

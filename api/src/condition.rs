@@ -71,6 +71,12 @@ pub mod reason {
     pub const CANCELLED: &str = "Cancelled";
     /// The API server refuses the start.
     pub const START_REFUSED: &str = "StartRefused";
+    /// Another run of the pipeline goes on, and the schedule leaves the slot out.
+    pub const SLOT_SKIPPED: &str = "SlotSkipped";
+    /// Another run of the pipeline was created in part, and keeps the slot from starting.
+    pub const SLOT_BLOCKED: &str = "SlotBlocked";
+    /// A slot is due, and the schedule cancels the run that goes on.
+    pub const RUN_REPLACED: &str = "RunReplaced";
     /// The object's own spec can't be carried out.
     pub const INVALID: &str = "Invalid";
 }

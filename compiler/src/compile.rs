@@ -5,6 +5,7 @@ use konductor_dsl::{Diagnostic, Sources};
 use crate::eval::Values;
 use crate::graph::{self, Graph};
 use crate::library::{self, Library};
+use crate::limits::CONFIG_MAP_BYTES_MAX;
 use crate::lower::schedule::Scheduled;
 use crate::manifest::{Manifests, Schedule};
 use crate::options::Options;
@@ -12,7 +13,7 @@ use crate::pipeline::Pipeline;
 use crate::plan::job::Jobs;
 use crate::plan::skip::Skips;
 use crate::plan::{self, Dag};
-use crate::{lower, name, resolve, rules};
+use crate::{lower, name, resolve, rules, zone};
 
 /// What became of a pipeline file.
 #[derive(Debug)]
@@ -77,24 +78,31 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
             manifests = back(pipeline, &dag, options, &mut diagnostics);
         }
     }
+    let mut schedule = None;
+    let is_schedule = |all: &mut Manifests| options.installs() && all.pipeline.schedule.is_some();
+    if let Some(scheduled) = manifests.take_if(is_schedule) {
+        schedule = self::schedule(&scheduled, &sources, options, &mut diagnostics);
+    }
     diagnostics.sort_by_key(|told| (told.span(), told.severity, told.code));
     // One place can be looked at once for each stage that it is about.
     diagnostics.dedup();
-    let mut manifests = manifests.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
-    let is_schedule = |all: &mut Manifests| options.installs() && all.pipeline.schedule.is_some();
-    let scheduled = manifests.take_if(is_schedule);
-    let schedule = scheduled.and_then(|all| schedule(&all, &sources, options));
+    let has_errors = diagnostics.iter().any(Diagnostic::is_error);
     Compiled {
         sources,
         diagnostics,
         graph,
-        manifests,
-        schedule,
+        manifests: manifests.filter(|_| !has_errors),
+        schedule: schedule.filter(|_| !has_errors),
     }
 }
 
 /// The objects of a pipeline's schedule.
-fn schedule(all: &Manifests, sources: &Sources, options: &Options<'_>) -> Option<Schedule> {
+fn schedule(
+    all: &Manifests,
+    sources: &Sources,
+    options: &Options<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Schedule> {
     let pipeline = &all.pipeline;
     let given = |name: &str| {
         options.params.contains_key(name) || options.set.iter().any(|(set, _)| set == name)
@@ -108,13 +116,18 @@ fn schedule(all: &Manifests, sources: &Sources, options: &Options<'_>) -> Option
         Some((param.name.text.clone(), text))
     });
     let declared = pipeline.schedule.as_ref()?;
+    let files = library::relative_files(sources);
+    let bytes = files.iter().map(|(_, text)| text.len()).sum();
+    if bytes > CONFIG_MAP_BYTES_MAX {
+        diagnostics.push(rules::bad_schedule::large_files(declared.span, bytes));
+    }
     let catch_up = Values::of(pipeline).millis(&declared.catch_up);
     let scheduled = Scheduled {
-        pipeline: &pipeline.name.text,
+        pipeline,
         namespace: options.namespace.as_deref(),
         schedule: declared,
         catch_up: catch_up.map(|millis| millis.div_ceil(1_000)),
-        files: library::relative_files(sources),
+        files,
         set: set.collect(),
         image: &options.koncli_image,
     };
@@ -157,11 +170,14 @@ fn back(
         return None;
     }
     let plan = plan::plan(&pipeline, dag, &run, jobs, &skips);
+    let schedule = pipeline.schedule.as_ref();
+    let zone = schedule.and_then(|schedule| zone::named(schedule.time_zone.as_deref()?));
     diagnostics.extend(rules::large_body::check_conditions(&pipeline, &plan));
     let manifests = Manifests {
         pipeline,
         plan,
         namespace: options.namespace.clone(),
+        slot: options.slot.then(|| zone::time(options.now, zone.as_ref())),
     };
     rules::kube_value::check(&manifests, diagnostics);
     Some(manifests)

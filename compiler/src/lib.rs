@@ -38,11 +38,12 @@ mod rules;
 mod shell;
 mod value;
 mod yaml;
+mod zone;
 
 pub use compile::{Compiled, check, compile};
 pub use graph::Graph;
 pub use manifest::{Manifests, Object, Schedule};
-pub use options::Options;
+pub use options::{KONCLI_IMAGE, Options};
 
 /// The guide to pipelines that programs make, run as a test.
 #[cfg(doctest)]

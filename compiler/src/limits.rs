@@ -56,3 +56,5 @@ pub(crate) const REDUCTION_VISITS_MAX: usize = 256;
 pub(crate) const CYCLE_VISITS_MAX: usize = 1_000_000;
 /// Outputs that one Job may read: each is an annotation that kubelet projects.
 pub(crate) const INPUTS_MAX: usize = 256;
+/// Bytes of a scheduled pipeline's files: what an API server takes in one ConfigMap.
+pub(crate) const CONFIG_MAP_BYTES_MAX: usize = 1024 * 1024;

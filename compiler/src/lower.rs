@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
     Arrivals, Barrier, BarrierSpec, ConditionKind, ConditionState, Duration, Gate, GateCondition,
     GateMode, GateSpec, JobSelector, Lease, LeaseSpec, LedgerKind, Order, Role, Run, RunSpec,
-    Semaphore, SemaphoreSpec, barrier, label,
+    Semaphore, SemaphoreSpec, annotation, barrier, label,
 };
 
 use crate::eval::Values;
@@ -98,10 +98,16 @@ pub(crate) fn run(all: &Manifests) -> Run {
         .filter(|job| is_finally(job.stage))
         .count();
     let mut metadata = metadata(all, plan.run.clone());
-    if let Some(description) = &pipeline.description {
-        let text = values.text(description).unwrap_or_default();
-        metadata.annotations = Some(BTreeMap::from([(names::DESCRIPTION.to_owned(), text)]));
-    }
+    let description = pipeline.description.as_ref();
+    let description = description.map(|text| values.text(text).unwrap_or_default());
+    let annotations: BTreeMap<String, String> = [
+        (names::DESCRIPTION, description),
+        (annotation::SLOT, all.slot.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(name, text)| Some((name.to_owned(), text?)))
+    .collect();
+    metadata.annotations = Some(annotations).filter(|all| !all.is_empty());
     let spec = RunSpec {
         pipeline: pipeline.name.text.clone(),
         jobs: count(plan.jobs.list.len() - finally),

@@ -133,12 +133,19 @@ pub struct Manifests {
     pub(crate) pipeline: Pipeline,
     pub(crate) plan: Plan,
     pub(crate) namespace: Option<String>,
+    /// The time of the schedule's slot that the run is for.
+    pub(crate) slot: Option<String>,
 }
 
 impl Manifests {
     /// The run's name.
     pub fn run_name(&self) -> &str {
         &self.plan.run
+    }
+
+    /// The pipeline's name.
+    pub fn pipeline_name(&self) -> &str {
+        &self.pipeline.name.text
     }
 
     /// The Run, which is also the first of the [objects](Self::objects).

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
 /// The image of this version's `koncli`.
-const KONCLI_IMAGE: &str = concat!("ghcr.io/konductor/koncli:", env!("CARGO_PKG_VERSION"));
+pub const KONCLI_IMAGE: &str = concat!("ghcr.io/logiciq/konductor:", env!("CARGO_PKG_VERSION"));
 
 /// Reads an imported file: its path, relative to the root file's folder, and what went wrong.
 pub(crate) type ReadImport<'a> = &'a dyn Fn(&str) -> Result<String, String>;
@@ -16,6 +16,9 @@ pub(crate) type ReadImport<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 pub struct Options<'a> {
     /// The run's name (`--run`); without it, the pipeline's.
     pub run: Option<String>,
+    /// `now` is a slot of the pipeline's schedule: without a name of its own, the run is called
+    /// `<pipeline>-<slot>`, with the slot in minutes since 1970.
+    pub slot: bool,
     /// One run, also where the pipeline has a schedule and no run is named.
     pub once: bool,
     /// The namespace that objects are given; without it they name none.
@@ -25,7 +28,8 @@ pub struct Options<'a> {
     pub set: Vec<(String, String)>,
     /// `--params FILE`, parsed. `--set` goes before it.
     pub params: Map<String, Json>,
-    /// What `run.date` and `run.time` say, in UTC: the apply time, or a schedule's slot.
+    /// What `run.date` and `run.time` say: the apply time, or a schedule's slot. They say it in the
+    /// schedule's time zone, where there is one, else in UTC.
     pub now: Timestamp,
     /// The image of `koncli`, for the pod of a schedule.
     pub koncli_image: String,
@@ -40,6 +44,7 @@ impl Options<'_> {
     pub fn at(now: Timestamp) -> Self {
         Self {
             run: None,
+            slot: false,
             once: false,
             namespace: None,
             set: Vec::new(),
@@ -53,19 +58,29 @@ impl Options<'_> {
 
     /// Whether a pipeline's schedule is to be installed, where it has one.
     pub(crate) fn installs(&self) -> bool {
-        self.run.is_none() && !self.once
+        self.run.is_none() && !self.once && !self.slot
     }
 
     /// The run's name.
     pub(crate) fn run_name(&self, pipeline: &str) -> String {
-        self.run.clone().unwrap_or_else(|| pipeline.to_owned())
+        match &self.run {
+            Some(run) => run.clone(),
+            None if self.slot => slot_run(pipeline, self.now),
+            None => pipeline.to_owned(),
+        }
     }
+}
+
+/// The name of a slot's run, and of the Job that the CronJob controller makes for it.
+fn slot_run(pipeline: &str, slot: Timestamp) -> String {
+    format!("{pipeline}-{}", slot.as_second().div_euclid(60))
 }
 
 impl fmt::Debug for Options<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Options")
             .field("run", &self.run)
+            .field("slot", &self.slot)
             .field("once", &self.once)
             .field("namespace", &self.namespace)
             .field("set", &self.set)

@@ -50,6 +50,8 @@ impl Pipeline {
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     pub cron: String,
+    /// Where the expression is written.
+    pub span: Span,
     pub time_zone: Option<String>,
     pub overlap: Overlap,
     pub catch_up: Option<Setting>,

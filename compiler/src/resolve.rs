@@ -20,6 +20,7 @@ mod term;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use jiff::tz::TimeZone;
 use konductor_dsl::{Diagnostic, Span, ast};
 
 use crate::library::Library;
@@ -65,6 +66,8 @@ struct Resolver<'a> {
     library: &'a Library,
     options: &'a Options<'a>,
     ast: &'a ast::Pipeline,
+    /// The schedule's, in which `run.date` and `run.time` are told.
+    zone: Option<TimeZone>,
     names: Names<'a>,
     params: Vec<Param>,
     param_index: Index<'a>,
@@ -173,6 +176,7 @@ impl<'a> Resolver<'a> {
             library,
             options,
             ast: pipeline,
+            zone: schedule::zone(pipeline),
             names,
             params: Vec::new(),
             param_index: Index::new(),

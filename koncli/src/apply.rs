@@ -1,6 +1,7 @@
 //! Creating a run: the Run first, then what it owns; nothing is ever re-applied.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::sync::{Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::exit::Failure;
+use crate::output;
 
 /// How many requests are under way at once.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -77,10 +79,31 @@ pub(crate) async fn apply(
         .await
 }
 
-/// A schedule's objects run a koncli that knows slots, which this one does not.
-pub(crate) fn schedule() -> Failure {
-    Failure::usage("this version does not install schedules")
-        .help("start one run now, by a name: --run NAME")
+/// How many objects became what.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<[usize; 3]>);
+
+impl Tally {
+    /// Counts an object; where that is wanted, it is told too.
+    pub(crate) fn count(&self, verbose: u8, kind: &str, name: &str, applied: Applied) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts[applied as usize] += 1;
+        if verbose > 0 {
+            let applied = format!("{applied:?}").to_lowercase();
+            output::talk(&format!("{kind}/{name} {applied}"));
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [created, configured, unchanged] =
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        write!(
+            formatter,
+            "{created} created, {configured} configured, {unchanged} unchanged"
+        )
+    }
 }
 
 fn hash(job: &k8s_openapi::api::batch::v1::Job) -> Option<&String> {
@@ -109,7 +132,11 @@ impl Applier<'_> {
             | Object::ServiceAccount(_)
             | Object::Role(_)
             | Object::RoleBinding(_)
-            | Object::CronJob(_) => return Err(schedule()),
+            | Object::CronJob(_) => {
+                return Err(Failure::failed(format!(
+                    "{object} belongs to no run; this is a bug in koncli"
+                )));
+            }
         })
     }
 

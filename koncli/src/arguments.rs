@@ -145,7 +145,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         pipeline: Pipeline,
     },
-    /// Create a run of a pipeline in the cluster
+    /// Create a run of a pipeline in the cluster, or install its schedule
     Apply {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -158,6 +158,13 @@ pub(crate) enum Command {
         /// Change nothing: only compile (client), or let the API server judge each object (server)
         #[arg(long, value_enum, conflicts_with = "wait", value_name = "WHERE")]
         dry_run: Option<DryRun>,
+        /// Create the run of a slot, as the pods of a schedule do: a time such as
+        /// 2026-03-29T02:00:00Z, minutes since 1970, or the name of a CronJob's Job
+        #[arg(long, conflicts_with_all = ["run", "dry_run", "wait"], value_name = "SLOT")]
+        slot: Option<String>,
+        /// What to do with a slot where another run of the pipeline goes on
+        #[arg(long, value_enum, requires = "slot", default_value_t = Overlap::Allow, value_name = "HOW")]
+        overlap: Overlap,
     },
     /// Show what `koncli apply` would change, and fail if there is anything
     Diff(Pipeline),
@@ -344,6 +351,17 @@ In zsh:   source <(koncli completion zsh)
 In fish:  koncli completion fish | source
 For `kubectl konductor`: link koncli as kubectl_complete-konductor, beside kubectl-konductor";
 
+/// What to do with a slot where another run of the pipeline goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overlap {
+    /// Create its run beside the other
+    Allow,
+    /// Leave the slot out
+    Skip,
+    /// Cancel the other, and create its run when that has ended
+    Replace,
+}
+
 /// How far a dry run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DryRun {
@@ -435,6 +453,9 @@ pub(crate) struct Pipeline {
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) params: Params,
+    /// The image of koncli, for the pods of a schedule; by default the one of this version
+    #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
+    pub(crate) koncli_image: Option<String>,
 }
 
 /// What parameters are given.

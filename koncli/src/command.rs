@@ -21,16 +21,18 @@ mod operator;
 mod retry;
 mod run;
 mod semaphore;
+mod slot;
 mod status;
 mod wait;
 mod why;
 
 use std::fmt::Debug;
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use k8s_openapi::NamespaceResourceScope;
+use konductor_compiler::{Manifests, Schedule};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
@@ -38,8 +40,9 @@ use serde::de::DeserializeOwned;
 
 use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
 use crate::exit::{Failure, INTERRUPTED};
+use crate::load::Aim;
 use crate::local::WithOperator;
-use crate::{apply, cluster, load, output};
+use crate::{apply, cluster, install, load, output};
 
 /// Executes a command. Ctrl-C drops what it was waiting for, which gives back what it asked for.
 pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
@@ -76,18 +79,19 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Compile { pipeline } => compile(&global, &pipeline),
         Command::Apply {
             pipeline,
+            slot: Some(slot),
+            overlap,
+            ..
+        } => slot::apply(&global, &pipeline, &slot, overlap).await,
+        Command::Apply {
+            pipeline,
             wait,
             timeout,
             dry_run,
+            ..
         } => {
-            let (client, run) = apply_run(&global, &pipeline, dry_run).await?;
-            if wait {
-                return wait::until_run_ends(&client, &run, timeout).await;
-            }
-            if dry_run.is_none() {
-                output::talk(&format!("look at it with `koncli status {run}`"));
-            }
-            Ok(())
+            let waiting = wait.then_some(timeout);
+            apply(&global, &pipeline, waiting, dry_run).await
         }
         Command::Diff(pipeline) => diff::diff(&global, &pipeline).await,
         Command::Run {
@@ -179,14 +183,27 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
 }
 
 fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
-    let compiled = load::compiled(pipeline, global.namespace.clone(), false)?;
-    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
+    let compiled = load::compiled(pipeline, global.namespace.clone(), Aim::Apply)?;
+    let (manifests, schedule) = (compiled.manifests, compiled.schedule);
     let mut out = Vec::new();
     match global.output {
-        None | Some(Format::Yaml) => manifests.write_yaml(&mut out)?,
-        Some(Format::Json) => manifests.write_json(&mut out)?,
+        None | Some(Format::Yaml) => {
+            manifests
+                .iter()
+                .try_for_each(|all| all.write_yaml(&mut out))?;
+            out.extend(schedule.iter().flat_map(|all| all.to_yaml().into_bytes()));
+        }
+        Some(Format::Json) => {
+            manifests
+                .iter()
+                .try_for_each(|all| all.write_json(&mut out))?;
+            out.extend(schedule.iter().flat_map(|all| all.to_json().into_bytes()));
+        }
         Some(Format::Name) => {
-            for object in manifests.objects() {
+            for object in manifests.iter().flat_map(Manifests::objects) {
+                writeln!(out, "{object}")?;
+            }
+            for object in schedule.iter().flat_map(Schedule::objects) {
                 writeln!(out, "{object}")?;
             }
         }
@@ -198,49 +215,95 @@ fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn apply_run(
+/// Creates a run, or installs a schedule. `waiting` says to wait for the run's end, and how long.
+async fn apply(
     global: &Global,
     pipeline: &Pipeline,
+    waiting: Option<Option<Duration>>,
     dry_run: Option<DryRun>,
-) -> Result<(konductor::Client, String), Failure> {
+) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), false)?;
-    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
-    let run = manifests.run_name().to_owned();
-    if dry_run == Some(DryRun::Client) {
-        let count = manifests.objects().count();
-        output::talk(&format!(
-            "run/{run}: {count} objects (client dry run: the API server was not asked)"
-        ));
-        return Ok((client, run));
+    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), Aim::Apply)?;
+    if let Some(schedule) = &compiled.schedule {
+        if waiting.is_some() {
+            return Err(Failure::usage("a schedule has no end to wait for")
+                .help("name a run, to start one now: --run NAME --wait"));
+        }
+        return install(global, &client, schedule, dry_run).await;
     }
-    let counts = Mutex::new([0_usize; 3]);
+    let manifests = compiled.manifests.ok_or_else(nothing)?;
+    let run = manifests.run_name();
+    if dry_run == Some(DryRun::Client) {
+        client_dry_run("run", run, manifests.objects().count());
+        return Ok(());
+    }
+    let tally = apply::Tally::default();
     apply::apply(
         &client,
         &manifests,
         dry_run.is_some(),
         |kind, name, applied| {
-            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-            counts[applied as usize] += 1;
-            if global.verbose > 0 {
-                output::talk(&format!(
-                    "{kind}/{name} {}",
-                    format!("{applied:?}").to_lowercase()
-                ));
-            }
+            tally.count(global.verbose, kind, name, applied);
         },
     )
     .await?;
-    let [created, configured, unchanged] =
-        counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let dry = match dry_run {
+    output::talk(&format!("run/{run}: {tally}{}", server_dry_run(dry_run)));
+    if let Some(timeout) = waiting {
+        return wait::until_run_ends(&client, run, timeout).await;
+    }
+    if dry_run.is_none() {
+        output::talk(&format!("look at it with `koncli status {run}`"));
+    }
+    Ok(())
+}
+
+async fn install(
+    global: &Global,
+    client: &konductor::Client,
+    schedule: &Schedule,
+    dry_run: Option<DryRun>,
+) -> Result<(), Failure> {
+    let name = schedule.name();
+    if dry_run == Some(DryRun::Client) {
+        client_dry_run("cronjob", name, schedule.objects().len());
+        return Ok(());
+    }
+    let tally = apply::Tally::default();
+    install::install(
+        client,
+        schedule,
+        dry_run.is_some(),
+        |kind, name, applied| {
+            tally.count(global.verbose, kind, name, applied);
+        },
+    )
+    .await?;
+    output::talk(&format!(
+        "cronjob/{name}: {tally}{}",
+        server_dry_run(dry_run)
+    ));
+    if dry_run.is_none() {
+        output::talk("its runs start by themselves; --run NAME starts one now");
+    }
+    Ok(())
+}
+
+fn client_dry_run(kind: &str, name: &str, objects: usize) {
+    output::talk(&format!(
+        "{kind}/{name}: {objects} objects (client dry run: the API server was not asked)"
+    ));
+}
+
+fn server_dry_run(dry_run: Option<DryRun>) -> &'static str {
+    match dry_run {
         None => "",
         Some(_) => " (server dry run: nothing was stored)",
-    };
-    output::talk(&format!(
-        "run/{run}: {created} created, {configured} configured, {unchanged} unchanged{dry}"
-    ));
-    Ok((client, run))
+    }
+}
+
+/// Without an error there is a run or a schedule.
+fn nothing() -> Failure {
+    Failure::failed("the pipeline was compiled to nothing; this is a bug in koncli")
 }
 
 fn crds(global: &Global) -> Result<(), Failure> {

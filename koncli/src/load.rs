@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use jiff::Timestamp;
 use konductor_compiler::{Compiled, Options, check, compile};
 use konductor_dsl::Sources;
 use serde_json::{Map, Value};
@@ -11,11 +12,24 @@ use crate::arguments::{Params, Pipeline};
 use crate::diagnostics;
 use crate::exit::{Failure, NOT_FOUND, USAGE};
 
-/// Compiles the pipeline, `once` although it has a schedule; diagnostics are told on stderr, and errors among them end the command.
+/// What a pipeline is compiled for.
+#[derive(Clone, Debug)]
+pub(crate) enum Aim {
+    /// What `koncli apply` creates: a run, or the schedule where there is one and no run is named.
+    Apply,
+    /// One run, although there may be a schedule.
+    Once,
+    /// The run of a slot.
+    Slot(Timestamp),
+    /// A run by that name, as if it was that time.
+    At(String, Timestamp),
+}
+
+/// Compiles the pipeline; diagnostics are told on stderr, and errors among them end the command.
 pub(crate) fn compiled(
     pipeline: &Pipeline,
     namespace: Option<String>,
-    once: bool,
+    aim: Aim,
 ) -> Result<Compiled, Failure> {
     let sources = sources(&pipeline.file)?;
     let reader = Imports::of(&pipeline.file);
@@ -23,7 +37,21 @@ pub(crate) fn compiled(
     let mut options = options(&pipeline.params, &read)?;
     options.run = pipeline.run.clone();
     options.namespace = namespace;
-    options.once = once;
+    if let Some(image) = &pipeline.koncli_image {
+        options.koncli_image.clone_from(image);
+    }
+    match aim {
+        Aim::Apply => {}
+        Aim::Once => options.once = true,
+        Aim::Slot(time) => {
+            options.slot = true;
+            options.now = time;
+        }
+        Aim::At(run, time) => {
+            options.run = Some(run);
+            options.now = time;
+        }
+    }
     let compiled = compile(sources, &options);
     diagnostics::tell(&compiled);
     if compiled.has_errors() {

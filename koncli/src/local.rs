@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -90,6 +90,7 @@ impl Local {
         });
         let mut kubelet = KubeletOptions::new(options.folder.join("pods"), options.steps);
         kubelet.kubeconfig = Some(options.kubeconfig.to_owned());
+        kubelet.programs = Some(koncli_in(&options.folder.join("programs"))?);
         let cpus = std::thread::available_parallelism()
             .map_or(4, NonZeroUsize::get)
             .max(4);
@@ -158,6 +159,13 @@ impl Local {
         self.controllers.shutdown().await;
         self.server.abort();
     }
+}
+
+/// A folder with this program under its usual name: what a pod of its image would find.
+fn koncli_in(folder: &Path) -> Result<PathBuf, Failure> {
+    std::fs::create_dir_all(folder)?;
+    std::os::unix::fs::symlink(std::env::current_exe()?, folder.join("koncli"))?;
+    Ok(folder.to_owned())
 }
 
 /// Ready when somebody wants this to end; the exit code says who.

@@ -10,6 +10,7 @@ mod command;
 mod diagnostics;
 mod exit;
 mod graph;
+mod install;
 mod journal;
 mod load;
 mod local;

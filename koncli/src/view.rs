@@ -244,6 +244,11 @@ pub(crate) fn run_status(run: &Run) -> Option<&RunStatus> {
     (status.attempt == run.spec.attempt).then_some(status)
 }
 
+/// Whether a Job has ended, by whatever word.
+pub(crate) fn job_has_ended(job: &Job) -> bool {
+    job_ended(job).is_some()
+}
+
 /// Whether a Run has ended, and whether well.
 pub(crate) fn run_ended(run: &Run) -> Option<bool> {
     match run_status(run)?.phase {

@@ -1,4 +1,4 @@
-//! An in-memory Kubernetes API server and a runner for Jobs.
+//! An in-memory Kubernetes API server and a runner for CronJobs and Jobs.
 //!
 //! Requests of any Kubernetes client enter, over HTTP or in the process; objects, events and
 //! Statuses leave, as a real API server would answer. Nothing here knows what the resources of
@@ -22,6 +22,7 @@ mod openapi;
 mod patch;
 pub mod runner;
 mod scale;
+mod schedule;
 mod schema;
 mod selector;
 mod server;

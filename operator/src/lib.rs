@@ -21,6 +21,7 @@ mod route;
 mod telemetry;
 
 pub use konductor_core::retry;
+pub use konductor_core::slot;
 pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options};
 pub use telemetry::Telemetry;

@@ -9,6 +9,7 @@ use crate::limits::INPUTS_MAX;
 use crate::pipeline::{Reference, Source, Term, address_key};
 use crate::rules;
 use crate::value::{Type, Value};
+use crate::zone;
 
 impl Resolver<'_> {
     /// Resolves a reference; `None`, and told, where it means nothing here.
@@ -82,14 +83,8 @@ impl Resolver<'_> {
         };
         match field.text.as_str() {
             "name" => constant("run.name", self.options.run_name(&self.ast.name.text)),
-            "date" => constant(
-                "run.date",
-                self.options.now.strftime("%Y-%m-%d").to_string(),
-            ),
-            "time" => constant(
-                "run.time",
-                self.options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            ),
+            "date" => constant("run.date", zone::date(self.options.now, self.zone.as_ref())),
+            "time" => constant("run.time", zone::time(self.options.now, self.zone.as_ref())),
             "outcome" if scope.finally => Some((Source::RunOutcome, outcome_type())),
             "outcome" => {
                 self.report(rules::not_here::run_outcome(ast.span));

@@ -1,11 +1,27 @@
 //! Schedules: when a pipeline runs by itself.
 
+use jiff::tz::TimeZone;
 use konductor_dsl::ast;
 
 use super::{Resolver, Scope, Time};
 use crate::cron::{self, CronError};
 use crate::pipeline::{Overlap, Schedule};
-use crate::rules;
+use crate::{rules, zone};
+
+/// The time zone of a pipeline's schedule, before anything else of it is looked at: parameters may
+/// use `run.date`.
+pub(super) fn zone(pipeline: &ast::Pipeline) -> Option<TimeZone> {
+    let mut attributes = pipeline.items.iter().filter_map(|item| match item {
+        ast::Item::Schedule(schedule) => schedule.attributes.as_ref(),
+        _ => None,
+    });
+    let mut entries = attributes.next()?.entries.iter();
+    let given = entries.find(|entry| entry.key.text == "timezone")?;
+    match &given.value {
+        ast::Value::String(text) => zone::named(&text.plain()?),
+        _ => None,
+    }
+}
 
 impl<'a> Resolver<'a> {
     /// Resolves the schedule of a pipeline; a second one is told.
@@ -48,6 +64,7 @@ impl<'a> Resolver<'a> {
         }
         let mut schedule = Schedule {
             cron,
+            span: ast.cron.span,
             time_zone: None,
             overlap: Overlap::Allow,
             catch_up: None,
@@ -63,8 +80,9 @@ impl<'a> Resolver<'a> {
                         .as_ref()
                         .and_then(|text| text.plain())
                         .map(str::to_owned);
-                    if !plain.as_deref().is_some_and(is_time_zone) {
-                        self.report(rules::bad_schedule::time_zone(value.span()));
+                    if plain.as_deref().and_then(zone::named).is_none() {
+                        let plain = plain.as_deref();
+                        self.report(rules::bad_schedule::time_zone(value.span(), plain));
                     }
                     schedule.time_zone = plain;
                 }
@@ -80,15 +98,4 @@ impl<'a> Resolver<'a> {
         }
         Some(schedule)
     }
-}
-
-/// The shape of a name such as `Europe/Berlin` or `UTC`; which there are, the cluster knows.
-fn is_time_zone(name: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
-    };
-    name != "Local" && name.split('/').all(part)
 }

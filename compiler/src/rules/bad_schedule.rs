@@ -1,8 +1,10 @@
 //! K0510: a schedule that can't be installed.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Span, did_you_mean};
 
+use crate::limits::CONFIG_MAP_BYTES_MAX;
 use crate::pipeline::Name;
+use crate::zone;
 
 /// An expression that the CronJob controller would refuse.
 pub(crate) fn unreadable(span: Span, problem: &str) -> Diagnostic {
@@ -27,9 +29,23 @@ pub(crate) fn second(second: Span, first: Span) -> Diagnostic {
 }
 
 /// Something that is no time zone.
-pub(crate) fn time_zone(span: Span) -> Diagnostic {
-    Diagnostic::error(Code::K0510, span, "this is not the name of a time zone")
-        .help("write a name such as \"Europe/Berlin\" or \"UTC\"")
+pub(crate) fn time_zone(span: Span, text: Option<&str>) -> Diagnostic {
+    let near = text.and_then(|text| did_you_mean(text, zone::names()));
+    let help = match near {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => "write a name such as \"Europe/Berlin\" or \"UTC\"".to_owned(),
+    };
+    Diagnostic::error(Code::K0510, span, "this is not the name of a time zone").help(help)
+}
+
+/// Files that don't fit where the schedule's pods read them.
+pub(crate) fn large_files(span: Span, bytes: usize) -> Diagnostic {
+    let message = format!(
+        "the pipeline's files have {bytes} bytes: a schedule keeps them in a ConfigMap, which takes \
+         {CONFIG_MAP_BYTES_MAX}"
+    );
+    Diagnostic::error(Code::K0510, span, message)
+        .help("make more of them templates and fan-outs, or split the pipeline")
 }
 
 /// A parameter that nobody will give.

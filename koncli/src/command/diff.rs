@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use konductor_api::annotation;
-use konductor_compiler::Object;
+use konductor_compiler::{Manifests, Object, Schedule};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::apply;
 use crate::arguments::{Global, Pipeline};
 use crate::exit::{FAILED, Failure};
+use crate::load::Aim;
 use crate::{cluster, load, output};
 
 /// How many requests are under way at once.
@@ -24,10 +24,12 @@ const DECIDED: [&str; 3] = ["attempt", "cancel", "pause"];
 /// Prints what is missing and what differs, as a unified diff; fails where there is anything.
 pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), false)?;
-    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
+    let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), Aim::Apply)?;
     let client = &client;
-    let differences: Vec<Option<String>> = futures::stream::iter(manifests.objects())
+    let run = compiled.manifests.iter().flat_map(Manifests::objects);
+    let schedule = compiled.schedule.iter().flat_map(Schedule::objects);
+    let objects = run.chain(schedule.cloned());
+    let differences: Vec<Option<String>> = futures::stream::iter(objects)
         .map(|object| async move {
             let known = known(client, &object).await?;
             difference(&object, known.as_ref())
@@ -82,7 +84,7 @@ fn difference(object: &Object, known: Option<&Value>) -> Result<Option<String>, 
 }
 
 /// Whether `koncli apply` would leave it as it is: a Job is known by its hash, because it may have
-/// started; of all else the spec counts.
+/// started; of all else what is not metadata counts.
 fn same(new: &Value, known: &Value) -> bool {
     let hash = |object: &Value| {
         let annotations = &object["metadata"]["annotations"];
@@ -92,7 +94,13 @@ fn same(new: &Value, known: &Value) -> bool {
     };
     match hash(new) {
         Some(own) => hash(known) == Some(own),
-        None => within(&known["spec"], &new["spec"]) == new["spec"],
+        None => {
+            let mut new = new.clone();
+            if let Some(fields) = new.as_object_mut() {
+                fields.remove("metadata");
+            }
+            within(known, &new) == new
+        }
     }
 }
 

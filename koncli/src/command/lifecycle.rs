@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Run};
-use kube::Api;
+use k8s_openapi::api::batch::v1::CronJob;
+use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Run, label};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::{api, get, object, wait};
 use crate::arguments::Global;
-use crate::exit::{Failure, TIMED_OUT};
+use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
 use crate::view::run_ended;
 use crate::{cluster, output};
 
@@ -79,7 +80,15 @@ pub(crate) async fn delete(
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let run: Run = get(&client, "run", name).await?;
+    let run: Run = match get(&client, "run", name).await {
+        Err(failure) if failure.code == NOT_FOUND && is_schedule(&client, name).await => {
+            return Err(failure.help(format!(
+                "{name} is a schedule: `kubectl delete cronjob {name}` deletes it with all it \
+                 needs, and its runs stay"
+            )));
+        }
+        found => found?,
+    };
     let uid = run.metadata.uid.unwrap_or_default();
     let runs: Api<Run> = api(&client);
     let params = match wait_for_end {
@@ -104,6 +113,17 @@ pub(crate) async fn delete(
     }
     output::talk(&format!("run/{name} deleted"));
     Ok(())
+}
+
+/// Whether a pipeline of that name is run by a CronJob.
+async fn is_schedule(client: &konductor::Client, name: &str) -> bool {
+    let found = api::<CronJob>(client).get_opt(name).await;
+    let found = found.ok().flatten();
+    found.is_some_and(|one| {
+        one.labels()
+            .get(label::PIPELINE)
+            .is_some_and(|of| of == name)
+    })
 }
 
 /// Arrives at an approval, as oneself.

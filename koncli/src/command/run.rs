@@ -19,6 +19,7 @@ use kube::{Api, ResourceExt};
 use super::follow;
 use crate::arguments::Pipeline;
 use crate::exit::{FAILED, Failure};
+use crate::load::Aim;
 use crate::local::{self, Local, NAMESPACE, interrupted};
 use crate::progress::Progress;
 use crate::view::{Around, State, run_ended, state, title, view};
@@ -29,8 +30,8 @@ const LOG_TAIL: usize = 20;
 
 /// Runs a pipeline here, and ends with its outcome.
 pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> Result<(), Failure> {
-    let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), true)?;
-    let manifests = compiled.manifests.ok_or_else(apply::schedule)?;
+    let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Once)?;
+    let manifests = compiled.manifests.ok_or_else(super::nothing)?;
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
     let local = Local::start(local::Options {
         folder: folder.path(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Run, label};
+use konductor_api::{Run, annotation, label};
 use kube::api::ListParams;
 use kube::{Resource, ResourceExt};
 
@@ -85,7 +85,9 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let mut runs: Vec<Run> = list(&client, global).await?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
-    let headers = ["NAME", "PIPELINE", "PHASE", "DONE", "FAILED", "AGE"];
+    let wide = global.output == Some(Format::Wide);
+    let mut headers = vec!["NAME", "PIPELINE", "PHASE", "DONE", "FAILED", "AGE"];
+    headers.extend(wide.then_some("SLOT"));
     output::objects(
         global,
         "run",
@@ -100,14 +102,17 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
                 + status.skipped
                 + status.unreached
                 + status.cancelled;
-            vec![
+            let mut row = vec![
                 run.name_any(),
                 run.spec.pipeline.clone(),
                 format!("{:?}", status.phase),
                 format!("{done}/{}", run.spec.jobs + run.spec.finally_jobs),
                 status.failed.to_string(),
                 output::age(run.creation_timestamp().map(|time| time.0)),
-            ]
+            ];
+            let slot = run.annotations().get(annotation::SLOT).cloned();
+            row.extend(wide.then(|| slot.unwrap_or_else(|| "-".to_owned())));
+            row
         },
     )
 }

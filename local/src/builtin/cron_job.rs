@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::job;
 use super::pod_defaults::default;
-use super::schedule;
 use crate::definition::{NO_RULES, Rules};
 use crate::field::Path;
 use crate::metadata;
+use crate::schedule::{Schedule, time_zone};
 use crate::status::Cause;
 
 /// A Job's name adds a time of 11 characters to its CronJob's.
@@ -45,7 +45,7 @@ fn validate(cron_job: &Value) -> Vec<Cause> {
     } else if text.contains("TZ") {
         let why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
         causes.push(path.child("schedule").invalid(text, why));
-    } else if let Err(why) = schedule::check(text) {
+    } else if let Err(why) = Schedule::parse(text) {
         causes.push(path.child("schedule").invalid(text, why));
     }
     job::not_negative(spec, "startingDeadlineSeconds", &path, &mut causes);
@@ -89,8 +89,8 @@ fn validate_zone(zone: &str, path: &Path) -> Option<Cause> {
                    https://www.iana.org/time-zones";
         return Some(path.invalid(zone, why));
     }
-    match jiff::tz::TimeZone::get(zone) {
-        Ok(_) => None,
-        Err(_) => Some(path.invalid(zone, format!("unknown time zone {zone}"))),
+    match time_zone(zone) {
+        Some(_) => None,
+        None => Some(path.invalid(zone, format!("unknown time zone {zone}"))),
     }
 }

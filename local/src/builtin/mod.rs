@@ -9,7 +9,6 @@ mod pod_defaults;
 pub(crate) mod pod_status;
 mod policy;
 pub(crate) mod print;
-mod schedule;
 
 use serde_json::{Value, json};
 

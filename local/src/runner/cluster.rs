@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::Metadata;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Event, EventSource, ObjectReference, PersistentVolumeClaim, Pod, Secret,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use k8s_openapi::{Metadata, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -37,6 +37,10 @@ pub(super) trait Object:
 
 impl Object for ConfigMap {
     const TABLE: Kind = kind::CONFIG_MAP;
+}
+
+impl Object for CronJob {
+    const TABLE: Kind = kind::CRON_JOB;
 }
 
 impl Object for Event {
@@ -213,26 +217,39 @@ impl Cluster {
     /// Reports what could not be done for `job`, where `kubectl describe` shows it.
     pub(super) fn warn(&self, job: &Job, reason: &str, message: &str) {
         tracing::warn!(namespace = namespace(job), job = name(job), reason, message);
+        self.tell(job, "job-controller", "Warning", reason, message);
+    }
+
+    /// Tells something about an object, where `kubectl describe` shows it.
+    pub(super) fn tell<T: Object>(
+        &self,
+        about: &T,
+        component: &str,
+        kind: &str,
+        reason: &str,
+        message: &str,
+    ) {
+        let metadata = about.metadata();
         let now = Some(Time(self.now()));
         let event = Event {
             metadata: ObjectMeta {
-                generate_name: Some(format!("{}.", name(job))),
-                namespace: job.metadata.namespace.clone(),
+                generate_name: Some(format!("{}-", name(about))),
+                namespace: metadata.namespace.clone(),
                 ..ObjectMeta::default()
             },
             involved_object: ObjectReference {
-                api_version: Some(Job::API_VERSION.into()),
-                kind: Some(Job::KIND.into()),
-                name: job.metadata.name.clone(),
-                namespace: job.metadata.namespace.clone(),
-                uid: job.metadata.uid.clone(),
+                api_version: Some(T::API_VERSION.into()),
+                kind: Some(T::KIND.into()),
+                name: metadata.name.clone(),
+                namespace: metadata.namespace.clone(),
+                uid: metadata.uid.clone(),
                 ..ObjectReference::default()
             },
             reason: Some(reason.into()),
             message: Some(message.into()),
-            type_: Some("Warning".into()),
+            type_: Some(kind.into()),
             source: Some(EventSource {
-                component: Some("job-controller".into()),
+                component: Some(component.into()),
                 host: None,
             }),
             first_timestamp: now.clone(),

@@ -1,11 +1,14 @@
-//! Plays the parts of a cluster that turn Jobs into work: the Job controller and the kubelet.
+//! Plays the parts of a cluster that turn Jobs into work: the CronJob controller, the Job controller
+//! and the kubelet.
 //!
-//! An API server enters; from then on its Jobs get pods and its pods get processes. Both parts can
-//! be started alone: a simulation runs the Job controller with a kubelet of its own.
+//! An API server enters; from then on its CronJobs get Jobs, its Jobs get pods and its pods get
+//! processes. Each part can be started alone: a simulation runs the controllers with a kubelet of its
+//! own.
 
 #[cfg(test)]
 mod bench;
 mod cluster;
+pub mod cron_job;
 pub mod job;
 pub mod kubelet;
 #[cfg(test)]
@@ -15,6 +18,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::ApiServer;
+use cron_job::CronJobController;
 use job::{BackOff, JobController};
 use kubelet::{Kubelet, KubeletOptions, Logs};
 
@@ -27,21 +31,23 @@ pub struct RunnerOptions {
     pub back_off: BackOff,
 }
 
-/// A Job controller and a kubelet.
+/// Both controllers and a kubelet.
 #[derive(Debug)]
 pub struct Runner {
+    cron: CronJobController,
     controller: JobController,
     kubelet: Kubelet,
 }
 
 impl Runner {
-    /// Starts to run the Jobs of `api`.
+    /// Starts to run the CronJobs and Jobs of `api`.
     ///
     /// # Errors
     /// If the folder of the kubelet can't be made.
     pub fn start(api: &ApiServer, options: RunnerOptions) -> io::Result<Self> {
         let kubelet = Kubelet::start(api, options.kubelet)?;
         Ok(Self {
+            cron: CronJobController::start(api),
             controller: JobController::start(api, options.back_off),
             kubelet,
         })
@@ -55,7 +61,8 @@ impl Runner {
     /// Starts no more pods, ends all processes and waits until they are gone; those that take
     /// longer than `grace` are killed.
     pub async fn shutdown(self, grace: Duration) {
-        // The controller first: it would replace the pods that end now.
+        // The controllers first: they would replace the pods that end now.
+        self.cron.shutdown().await;
         self.controller.shutdown().await;
         self.kubelet.shutdown(grace).await;
     }

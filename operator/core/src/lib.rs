@@ -25,6 +25,7 @@ mod outputs;
 mod owner;
 pub mod retry;
 pub mod run;
+pub mod slot;
 mod when;
 
 pub use decision::{Decided, Decision, Event, EventType, Kind, Write};

@@ -9,6 +9,7 @@ pub mod outage;
 pub mod pipeline;
 pub mod retry;
 pub mod rules;
+pub mod schedule;
 
 use crate::cluster::Cluster;
 
@@ -28,7 +29,7 @@ macro_rules! scenarios {
         pub fn $all() -> Vec<Scenario> {
             vec![$(Scenario {
                 name: stringify!($name),
-                real_only: matches!(stringify!($module), "chart" | "kubectl" | "outage"),
+                real_only: matches!(stringify!($module), "chart" | "kubectl" | "outage" | "schedule"),
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
         }
@@ -69,6 +70,7 @@ scenarios! {
     chart::the_api_server_refuses_what_the_charts_policies_forbid,
     chart::each_role_allows_what_it_is_for_and_nothing_else,
     chart::the_operator_needs_no_right_that_the_chart_does_not_give,
+    schedule::the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else,
 }
 
 scenarios! {

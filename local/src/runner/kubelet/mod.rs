@@ -83,6 +83,8 @@ pub struct KubeletOptions {
     pub working_dir: PathBuf,
     /// The kubeconfig of the cluster, for clients inside steps.
     pub kubeconfig: Option<PathBuf>,
+    /// A folder in which programs are looked for before those of `PATH`.
+    pub programs: Option<PathBuf>,
     /// No more pods than this run at once; the others wait in the order of their creation.
     pub pods_max: NonZeroUsize,
     /// The name of the node that pods are bound to.
@@ -100,6 +102,7 @@ impl KubeletOptions {
             folder: folder.into(),
             working_dir: working_dir.into(),
             kubeconfig: None,
+            programs: None,
             pods_max: PODS_MAX,
             node_name: "local".into(),
             restart_wait: Duration::from_secs(10),
@@ -217,6 +220,11 @@ impl Node {
                 .map(|value| ((*name).to_owned(), value))
         });
         let mut variables: Variables = inherited.collect();
+        if let Some(programs) = &self.options.programs {
+            let path = variables.get("PATH").map(|path| format!(":{path}"));
+            let path = format!("{}{}", programs.display(), path.unwrap_or_default());
+            variables.insert("PATH".into(), path);
+        }
         if let Some(kubeconfig) = &self.options.kubeconfig {
             let kubeconfig = kubeconfig.to_string_lossy().into_owned();
             variables.insert("KUBECONFIG".into(), kubeconfig);

