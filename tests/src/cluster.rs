@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use crate::control_plane::{ControlPlane, binaries};
+use crate::node::{Node, SERVICES};
 
 /// How long a component may take to answer.
 pub(crate) const START_WITHIN: Duration = Duration::from_secs(90);
@@ -27,6 +28,8 @@ pub struct Cluster {
     pub client: Client,
     /// The same rights, for programs.
     pub kubeconfig: PathBuf,
+    // Ended before what it belongs to.
+    node: Option<Mutex<Node>>,
     folder: TempDir,
     made_of: MadeOf,
 }
@@ -96,6 +99,7 @@ impl Cluster {
         Self {
             client,
             kubeconfig,
+            node: None,
             folder,
             made_of,
         }
@@ -125,7 +129,7 @@ impl Cluster {
                 (PathBuf::from(path), MadeOf::External)
             }
             Wanted::Real | Wanted::None => {
-                let plane = ControlPlane::start(folder.path(), durable).await;
+                let plane = ControlPlane::start(folder.path(), durable, None).await;
                 (
                     folder.path().join("kubeconfig"),
                     MadeOf::Real(Box::new(Mutex::new(plane))),
@@ -137,9 +141,38 @@ impl Cluster {
         Self {
             client,
             kubeconfig,
+            node: None,
             folder,
             made_of,
         }
+    }
+
+    /// A control plane that is started here, with a real node on which pods run.
+    ///
+    /// # Panics
+    /// Where it does not come up, with the end of what its components logged.
+    pub async fn with_node() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plane = ControlPlane::start(folder.path(), false, Some(SERVICES)).await;
+        let kubeconfig = folder.path().join("kubeconfig");
+        let client = client(&kubeconfig).await;
+        let node = Node::start(&client, &kubeconfig, plane.port()).await;
+        Self {
+            client,
+            kubeconfig,
+            node: Some(Mutex::new(node)),
+            folder,
+            made_of: MadeOf::Real(Box::new(Mutex::new(plane))),
+        }
+    }
+
+    /// Its node.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn node(&self) -> MutexGuard<'_, Node> {
+        let node = self.node.as_ref().expect("a cluster with a node");
+        node.lock().expect("nobody panicked")
     }
 
     /// Whether it is a real API server.
