@@ -1,5 +1,6 @@
 //! Clusters: the embedded one, a real control plane that is started here, or one that is there.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -14,6 +15,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::control_plane::{ControlPlane, binaries};
@@ -247,6 +249,35 @@ impl Cluster {
         ready(&self.client).await;
     }
 
+    /// The rights that a service account has ever used or tried to, by the audit log; none is known
+    /// where the control plane was not started here.
+    pub(crate) fn used_rights(&self, namespace: &str, account: &str) -> Option<BTreeSet<String>> {
+        let MadeOf::Real(_) = self.made_of else {
+            return None;
+        };
+        let log = std::fs::read_to_string(self.folder.path().join("audit.log"));
+        let user = format!("system:serviceaccount:{namespace}:{account}");
+        let log = log.expect("an audit log");
+        let events = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let its = events.filter(|event| event["user"]["username"] == *user);
+        let rights = its.filter_map(|event| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let object = event.get("objectRef")?;
+            let resource = match object["subresource"].as_str() {
+                Some(subresource) => format!("{}/{subresource}", text(&object["resource"])),
+                None => text(&object["resource"]),
+            };
+            Some(right(
+                &text(&event["verb"]),
+                &text(&object["apiGroup"]),
+                &resource,
+            ))
+        });
+        Some(rights.collect())
+    }
+
     /// Every version of every object of a kind of ours that was ever stored in a namespace, oldest
     /// first, as etcd has them: no watch can have missed one. Only where the control plane was
     /// started here.
@@ -270,6 +301,16 @@ impl Cluster {
         let stored = stored.into_iter().map(serde_json::from_value);
         stored.collect::<Result<_, _>>().expect("of this kind")
     }
+}
+
+/// A right as its words: `patch claims.konductor.io/status`.
+pub(crate) fn right(verb: &str, group: &str, resource: &str) -> String {
+    let (resource, subresource) = match resource.split_once('/') {
+        Some((resource, subresource)) => (resource, format!("/{subresource}")),
+        None => (resource, String::new()),
+    };
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{verb} {resource}{dot}{group}{subresource}")
 }
 
 pub(crate) async fn client(kubeconfig: &Path) -> Client {

@@ -98,6 +98,9 @@ impl ControlPlane {
             "--allow-privileged=true".into(),
             format!("--audit-policy-file={}", audit.display()),
             format!("--audit-log-path={}", folder.join("audit.log").display()),
+            // What was stored is read afterwards, however long a scenario takes.
+            "--etcd-compaction-interval=0".into(),
+            "--kubelet-preferred-address-types=InternalIP".into(),
         ];
         if services.is_none() {
             // Without nodes, no pod needs a token.

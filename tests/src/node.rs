@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
@@ -133,26 +133,34 @@ impl Node {
     /// Kills the first process of a pod's container as `kill -9` does, from outside of it.
     pub fn kill_container(&self, pod: &Pod, container: &str) {
         let id = container_id(pod, container);
-        let killed = Command::new("ctr")
-            .arg("--address")
-            .arg(self.folder.join("containerd.sock"))
-            .args([
-                "--namespace",
-                "k8s.io",
-                "tasks",
-                "kill",
-                "--signal",
-                "SIGKILL",
-            ])
-            .arg(&id)
-            .output()
-            .expect("ctr runs");
+        let killed = self.ctr(&["tasks", "kill", "--signal", "SIGKILL", &id]);
         let errors = String::from_utf8_lossy(&killed.stderr);
         assert!(
             killed.status.success(),
             "{}/{container}: {errors}",
             pod.name_any()
         );
+    }
+
+    /// Whether a pod's container runs, whatever Kubernetes knows of it.
+    pub fn runs(&self, pod: &Pod, container: &str) -> bool {
+        let id = container_id(pod, container);
+        let listed = self.ctr(&["tasks", "list"]);
+        assert!(listed.status.success(), "{listed:?}");
+        let tasks = String::from_utf8(listed.stdout).expect("text");
+        tasks
+            .lines()
+            .any(|task| task.starts_with(&id) && task.contains("RUNNING"))
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> Output {
+        let ran = Command::new("ctr")
+            .arg("--address")
+            .arg(self.folder.join("containerd.sock"))
+            .args(["--namespace", "k8s.io"])
+            .args(arguments)
+            .output();
+        ran.expect("ctr runs")
     }
 }
 
@@ -177,7 +185,8 @@ fn container_id(pod: &Pod, container: &str) -> String {
     id.trim_start_matches("containerd://").to_owned()
 }
 
-fn ready(node: &NodeObject) -> bool {
+/// Whether pods can run on it.
+pub fn ready(node: &NodeObject) -> bool {
     let conditions = node.status.iter().flat_map(|status| &status.conditions);
     conditions
         .flatten()
