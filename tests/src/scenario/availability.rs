@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease as LeaderLease;
 use k8s_openapi::api::core::v1::Pod;
-use konductor::Client;
+use konductor::Request;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -45,78 +45,60 @@ const MANNERS: [Manner; 3] = [Manner::Killed, Manner::Vanished, Manner::InOrder]
 
 /// Those who ask for something all the time, until they are told to end.
 struct Load {
-    client: Client,
     end: watch::Sender<bool>,
-    turns: JoinSet<usize>,
+    takers: JoinSet<usize>,
     granted: Arc<Mutex<Vec<Instant>>>,
+}
+
+/// Takes turn after turn until told to end; notes when each began, and returns how many there were.
+async fn turns(
+    request: Request,
+    lasts: Duration,
+    granted: Arc<Mutex<Vec<Instant>>>,
+    ended: watch::Receiver<bool>,
+) -> usize {
+    let mut count = 0;
+    while !*ended.borrow() {
+        let turn = request.clone().acquire().await.expect("granted");
+        granted
+            .lock()
+            .expect("nobody panicked")
+            .push(Instant::now());
+        tokio::time::sleep(lasts).await;
+        turn.release().await.expect("held");
+        count += 1;
+    }
+    count
 }
 
 impl Load {
     async fn begin(cluster: &Cluster, namespace: &str) -> Self {
-        let permits = json!({"permits": PERMITS});
-        make(cluster, namespace, "Semaphore", "batch", permits).await;
-        make(
-            cluster,
-            namespace,
-            "Semaphore",
-            "probe",
-            json!({"permits": 1}),
-        )
-        .await;
-        make(
-            cluster,
-            namespace,
-            "Lease",
-            "only-one",
-            json!({"ttl": "1m"}),
-        )
-        .await;
+        for (kind, name, spec) in [
+            ("Semaphore", "batch", json!({"permits": PERMITS})),
+            ("Semaphore", "probe", json!({"permits": 1})),
+            ("Lease", "only-one", json!({"ttl": "1m"})),
+        ] {
+            make(cluster, namespace, kind, name, spec).await;
+        }
         let client = cluster.konductor(namespace);
         let end = watch::Sender::new(false);
-        let granted = Arc::new(Mutex::new(Vec::new()));
-        let mut turns = JoinSet::new();
+        let granted: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let mut takers = JoinSet::new();
         for index in 0..WORKERS {
-            let (client, ended) = (client.clone(), end.subscribe());
-            turns.spawn(async move {
-                let holder = format!("worker-{index}");
-                let mut count = 0;
-                while !*ended.borrow() {
-                    let permit = client.semaphore("batch").holder(&holder).acquire().await;
-                    tokio::time::sleep(TURN).await;
-                    permit.expect("a permit").release().await.expect("held");
-                    count += 1;
-                }
-                count
-            });
+            let batch = client.semaphore("batch").holder(format!("worker-{index}"));
+            takers.spawn(turns(batch, TURN, Arc::default(), end.subscribe()));
         }
         for holder in ["left", "right"] {
-            let (client, ended) = (client.clone(), end.subscribe());
-            turns.spawn(async move {
-                let mut count = 0;
-                while !*ended.borrow() {
-                    let lease = client.lease("only-one").holder(holder).acquire().await;
-                    tokio::time::sleep(TURN).await;
-                    lease.expect("the lease").release().await.expect("held");
-                    count += 1;
-                }
-                count
-            });
+            let lease = client.lease("only-one").holder(holder);
+            takers.spawn(turns(lease, TURN, Arc::default(), end.subscribe()));
         }
-        let (probe, ended, times) = (client.clone(), end.subscribe(), Arc::clone(&granted));
-        turns.spawn(async move {
-            let mut count = 0;
-            while !*ended.borrow() {
-                let permit = probe.semaphore("probe").holder("probe").acquire().await;
-                times.lock().expect("nobody panicked").push(Instant::now());
-                permit.expect("a permit").release().await.expect("held");
-                count += 1;
-            }
-            count
-        });
+        // Nobody else wants this one: each time it is asked for is a decision at once.
+        let probe = client.semaphore("probe").holder("probe");
+        let noted = Arc::clone(&granted);
+        takers.spawn(turns(probe, Duration::ZERO, noted, end.subscribe()));
         Self {
-            client,
             end,
-            turns,
+            takers,
             granted,
         }
     }
@@ -148,10 +130,9 @@ impl Load {
     async fn end(mut self) -> usize {
         self.end.send(true).expect("they listen");
         let mut count = 0;
-        while let Some(turns) = self.turns.join_next().await {
+        while let Some(turns) = self.takers.join_next().await {
             count += turns.expect("it did its work");
         }
-        drop(self.client);
         count
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use konductor_api::{JobPhase, Lease, Semaphore, annotation, job_phase};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
+use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::deployed::{
     all_complete, began, ended, file, find, is, koncli, kubectl, namespace, pods,
@@ -151,12 +154,37 @@ pub async fn the_lease_of_a_killed_pod_passes_on_after_its_ttl(cluster: &Cluster
     assert!(tokens[0] < tokens[1], "{tokens:?}");
 }
 
+/// Where every node is silent, Kubernetes takes it for a fault of its own and gives none of them up. So
+/// there is another node, of which nothing is known but that it is well, until this is dropped.
+async fn another_node(cluster: &Cluster) -> JoinSet<()> {
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let node = json!({"metadata": {"name": "node-2"}, "spec": {"unschedulable": true}});
+    let node: Node = serde_json::from_value(node).expect("a node");
+    let created = nodes.create(&PostParams::default(), &node).await;
+    created.expect("created");
+    let mut beating = JoinSet::new();
+    beating.spawn(async move {
+        loop {
+            let now = jiff::Timestamp::now().to_string();
+            let ready = json!({"status": {"conditions": [{
+                "type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now,
+            }]}});
+            let beat = Patch::Strategic(&ready);
+            let beaten = nodes.patch_status("node-2", &PatchParams::default(), &beat).await;
+            beaten.expect("it is there");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    beating
+}
+
 /// The kubelet is gone, its containers are not: who holds a permit keeps it, although its pod is to
 /// be deleted, until the node is there again and says that the pod has ended.
 pub async fn a_silent_node_keeps_the_permits_of_what_may_still_run(cluster: &Cluster) {
     let namespace = namespace(cluster, "silent").await;
     apply(cluster, &namespace, "breakdown.yaml");
     let first = running(cluster, &namespace, "first").await;
+    let another = another_node(cluster).await;
     cluster.node().stop_kubelet();
     // The node is given up, and with it the pod: Kubernetes wants it away.
     find(cluster, &namespace, |pods: &[Pod]| {
@@ -191,4 +219,7 @@ pub async fn a_silent_node_keeps_the_permits_of_what_may_still_run(cluster: &Clu
     {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    drop(another);
+    let deleted = nodes.delete("node-2", &DeleteParams::default()).await;
+    deleted.expect("it was there");
 }
