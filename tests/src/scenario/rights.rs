@@ -9,7 +9,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::rbac::v1::Role;
-use konductor_api::{ArrivalOutcome, Barrier, Gate, Run, RunPhase};
+use konductor_api::{Barrier, Claim, ClaimPhase, Gate, Run, RunPhase};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::runtime::wait::await_condition;
@@ -279,13 +279,44 @@ async fn given(cluster: &Cluster, namespace: &str, role: &str) -> BTreeSet<Strin
     rights.collect()
 }
 
-/// What a pipeline does not need: Claims, Arrivals, owners of what kubectl has made, and an end after a
-/// while.
+/// What a pipeline does not need: Claims that end in each way, Arrivals and owners of what kubectl has
+/// made, and an end after a while.
 async fn everything_else(cluster: &Cluster, namespace: &str) {
     let client = cluster.konductor(namespace);
-    for holder in ["one", "two"] {
-        let permit = client.semaphore("slots").holder(holder).acquire().await;
-        permit.expect("a permit").release().await.expect("held");
+    let permit = client
+        .semaphore("rights-slots")
+        .holder("one")
+        .acquire()
+        .await;
+    permit.expect("a permit").release().await.expect("held");
+    make(
+        cluster,
+        namespace,
+        "Semaphore",
+        "three",
+        json!({"permits": 3}),
+    )
+    .await;
+    // The second one that expires is told by the Event of the first.
+    for (name, ttl, pod) in [
+        ("brief", "1s", None),
+        ("longer", "3s", None),
+        (
+            "of-a-pod",
+            "1h",
+            Some(json!({"name": "nobody", "uid": "0"})),
+        ),
+    ] {
+        let target = json!({"kind": "Semaphore", "name": "three"});
+        let claim = json!({"target": target, "holder": name, "ttl": ttl, "pod": pod});
+        make(cluster, namespace, "Claim", name, claim).await;
+    }
+    for name in ["brief", "longer", "of-a-pod"] {
+        until(&cluster.client, namespace, name, |claim: &Claim| {
+            let status = claim.status.as_ref();
+            status.is_some_and(|status| status.phase == ClaimPhase::Expired)
+        })
+        .await;
     }
     let barrier = json!({"expected": 2, "ttlAfterFinished": "1s"});
     labelled(cluster, namespace, "Barrier", "by-hand", barrier).await;
@@ -296,8 +327,8 @@ async fn everything_else(cluster: &Cluster, namespace: &str) {
     let jobs = api::<Job>(cluster, namespace);
     let created = jobs.create(&PostParams::default(), &arrives).await;
     created.expect("created");
-    let arrived = client.arrive_barrier("by-hand", "somebody", ArrivalOutcome::default());
-    arrived.await.expect("arrived");
+    let arrival = json!({"barrier": "by-hand", "holder": "somebody"});
+    make(cluster, namespace, "Arrival", "somebody", arrival).await;
     gone::<Gate>(cluster, namespace, "by-hand").await;
     gone::<Barrier>(cluster, namespace, "by-hand").await;
     let runs = api::<Run>(cluster, namespace);
