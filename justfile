@@ -10,6 +10,15 @@ test:
 test-real:
     KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test workers --test differential --test outages
 
+# The image and the chart on a kubelet and containerd (needs root, Go, and a few packages of Debian, which
+# it names). `KONDUCTOR_KILLS=50 KONDUCTOR_IMAGE_PROFILE=release` is what docs/evidence.md tells about.
+test-node:
+    KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test node
+
+# The image that is published, and what is in it, without an engine.
+image folder="target/image":
+    image/build {{folder}}
+
 # Rewrite the expected outputs; read the diff.
 bless:
     BLESS=1 cargo test --package konductor-dsl --package konductor-compiler --package koncli

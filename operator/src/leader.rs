@@ -27,7 +27,7 @@ pub struct LeaderElection {
 
 impl LeaderElection {
     /// Election in a namespace, with the usual times: another leads at most 15 s after a leader is
-    /// gone without a word, and at once after one that stopped in order.
+    /// gone without a word, and as soon as it looks after one that stopped in order.
     pub fn new(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),

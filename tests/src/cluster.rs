@@ -1,5 +1,6 @@
 //! Clusters: the embedded one, a real control plane that is started here, or one that is there.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -14,9 +15,11 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::control_plane::{ControlPlane, binaries};
+use crate::node::{Node, SERVICES};
 
 /// How long a component may take to answer.
 pub(crate) const START_WITHIN: Duration = Duration::from_secs(90);
@@ -27,6 +30,8 @@ pub struct Cluster {
     pub client: Client,
     /// The same rights, for programs.
     pub kubeconfig: PathBuf,
+    // Ended before what it belongs to.
+    node: Option<Mutex<Node>>,
     folder: TempDir,
     made_of: MadeOf,
 }
@@ -96,6 +101,7 @@ impl Cluster {
         Self {
             client,
             kubeconfig,
+            node: None,
             folder,
             made_of,
         }
@@ -125,7 +131,7 @@ impl Cluster {
                 (PathBuf::from(path), MadeOf::External)
             }
             Wanted::Real | Wanted::None => {
-                let plane = ControlPlane::start(folder.path(), durable).await;
+                let plane = ControlPlane::start(folder.path(), durable, None).await;
                 (
                     folder.path().join("kubeconfig"),
                     MadeOf::Real(Box::new(Mutex::new(plane))),
@@ -137,9 +143,38 @@ impl Cluster {
         Self {
             client,
             kubeconfig,
+            node: None,
             folder,
             made_of,
         }
+    }
+
+    /// A control plane that is started here, with a real node on which pods run.
+    ///
+    /// # Panics
+    /// Where it does not come up, with the end of what its components logged.
+    pub async fn with_node() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plane = ControlPlane::start(folder.path(), false, Some(SERVICES)).await;
+        let kubeconfig = folder.path().join("kubeconfig");
+        let client = client(&kubeconfig).await;
+        let node = Node::start(&client, &kubeconfig, plane.port()).await;
+        Self {
+            client,
+            kubeconfig,
+            node: Some(Mutex::new(node)),
+            folder,
+            made_of: MadeOf::Real(Box::new(Mutex::new(plane))),
+        }
+    }
+
+    /// Its node.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn node(&self) -> MutexGuard<'_, Node> {
+        let node = self.node.as_ref().expect("a cluster with a node");
+        node.lock().expect("nobody panicked")
     }
 
     /// Whether it is a real API server.
@@ -214,6 +249,35 @@ impl Cluster {
         ready(&self.client).await;
     }
 
+    /// The rights that a service account has ever used or tried to, by the audit log; none is known
+    /// where the control plane was not started here.
+    pub(crate) fn used_rights(&self, namespace: &str, account: &str) -> Option<BTreeSet<String>> {
+        let MadeOf::Real(_) = self.made_of else {
+            return None;
+        };
+        let log = std::fs::read_to_string(self.folder.path().join("audit.log"));
+        let user = format!("system:serviceaccount:{namespace}:{account}");
+        let log = log.expect("an audit log");
+        let events = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let its = events.filter(|event| event["user"]["username"] == *user);
+        let rights = its.filter_map(|event| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let object = event.get("objectRef")?;
+            let resource = match object["subresource"].as_str() {
+                Some(subresource) => format!("{}/{subresource}", text(&object["resource"])),
+                None => text(&object["resource"]),
+            };
+            Some(right(
+                &text(&event["verb"]),
+                &text(&object["apiGroup"]),
+                &resource,
+            ))
+        });
+        Some(rights.collect())
+    }
+
     /// Every version of every object of a kind of ours that was ever stored in a namespace, oldest
     /// first, as etcd has them: no watch can have missed one. Only where the control plane was
     /// started here.
@@ -237,6 +301,16 @@ impl Cluster {
         let stored = stored.into_iter().map(serde_json::from_value);
         stored.collect::<Result<_, _>>().expect("of this kind")
     }
+}
+
+/// A right as its words: `patch claims.konductor.io/status`.
+pub(crate) fn right(verb: &str, group: &str, resource: &str) -> String {
+    let (resource, subresource) = match resource.split_once('/') {
+        Some((resource, subresource)) => (resource, format!("/{subresource}")),
+        None => (resource, String::new()),
+    };
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{verb} {resource}{dot}{group}{subresource}")
 }
 
 pub(crate) async fn client(kubeconfig: &Path) -> Client {

@@ -1,4 +1,5 @@
-//! etcd, kube-apiserver and kube-controller-manager as processes of this one, on loopback.
+//! etcd, kube-apiserver, kube-controller-manager and, for a node, kube-scheduler as processes of this
+//! one, on loopback.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,19 +16,44 @@ use serde_json::{Value, json};
 
 use crate::cluster::{START_WITHIN, client, ready, write_kubeconfig};
 
-/// etcd, kube-apiserver and kube-controller-manager as processes of this one.
+/// Those whose service account tokens are used are told of by name; nobody else's requests are of
+/// interest.
+const AUDIT_POLICY: &str = r#"{
+  "apiVersion": "audit.k8s.io/v1",
+  "kind": "Policy",
+  "omitStages": ["RequestReceived"],
+  "rules": [
+    {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+    {"level": "None"}
+  ]
+}"#;
+
+/// What every control plane controls: enough for Jobs without nodes.
+const CONTROLLERS: &str = "clusterrole-aggregation-controller,job-controller,cronjob-controller,\
+    garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,\
+    ttl-after-finished-controller";
+
+/// What it controls besides where there is a node: Deployments, tokens for pods, a node that is gone.
+const NODE_CONTROLLERS: &str = ",deployment-controller,replicaset-controller,disruption-controller,\
+    serviceaccount-controller,root-ca-certificate-publisher-controller,node-lifecycle-controller,\
+    taint-eviction-controller";
+
+/// The components as processes of this one.
 pub(crate) struct ControlPlane {
     // Stopped in this order: nobody is left to complain about who is gone.
+    _scheduler: Option<Component>,
     controller_manager: Component,
     api_server: Component,
     etcd: Component,
     etcd_url: String,
+    port: u16,
 }
 
 impl ControlPlane {
-    /// Starts all three; the API server answers, and `kubeconfig` in the folder has every right.
-    /// Unless `durable`, etcd does not wait for the disk.
-    pub(crate) async fn start(folder: &Path, durable: bool) -> Self {
+    /// Starts those that Jobs need; the API server answers, and `kubeconfig` in the folder has every
+    /// right. Unless `durable`, etcd does not wait for the disk. With the addresses of services, also
+    /// those that a node needs are started.
+    pub(crate) async fn start(folder: &Path, durable: bool, services: Option<&str>) -> Self {
         let binaries = binaries();
         let [etcd_port, peer_port, port] = free_ports();
         let etcd_url = format!("http://127.0.0.1:{etcd_port}");
@@ -53,26 +79,34 @@ impl ControlPlane {
         std::fs::write(&key, made.stdout).expect("a file");
         let tokens = folder.join("tokens.csv");
         std::fs::write(&tokens, "admin-token,admin,admin,system:masters\n").expect("a file");
-        let api_server = Component::new(
-            &binaries,
-            folder,
-            "kube-apiserver",
-            vec![
-                format!("--etcd-servers={etcd_url}"),
-                "--bind-address=127.0.0.1".into(),
-                format!("--secure-port={port}"),
-                format!("--cert-dir={}", folder.join("certificates").display()),
-                "--service-account-issuer=https://kubernetes.default.svc".into(),
-                format!("--service-account-key-file={}", key.display()),
-                format!("--service-account-signing-key-file={}", key.display()),
-                format!("--token-auth-file={}", tokens.display()),
-                "--authorization-mode=RBAC".into(),
-                "--service-cluster-ip-range=10.0.0.0/24".into(),
-                "--allow-privileged=true".into(),
-                // Without nodes, no pod needs a token.
-                "--disable-admission-plugins=ServiceAccount".into(),
-            ],
-        );
+        let audit = folder.join("audit-policy.json");
+        std::fs::write(&audit, AUDIT_POLICY).expect("a file");
+        let mut arguments = vec![
+            format!("--etcd-servers={etcd_url}"),
+            "--bind-address=127.0.0.1".into(),
+            format!("--secure-port={port}"),
+            format!("--cert-dir={}", folder.join("certificates").display()),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--service-account-key-file={}", key.display()),
+            format!("--service-account-signing-key-file={}", key.display()),
+            format!("--token-auth-file={}", tokens.display()),
+            "--authorization-mode=RBAC".into(),
+            format!(
+                "--service-cluster-ip-range={}",
+                services.unwrap_or("10.0.0.0/24")
+            ),
+            "--allow-privileged=true".into(),
+            format!("--audit-policy-file={}", audit.display()),
+            format!("--audit-log-path={}", folder.join("audit.log").display()),
+            // What was stored is read afterwards, however long a scenario takes.
+            "--etcd-compaction-interval=0".into(),
+            "--kubelet-preferred-address-types=InternalIP".into(),
+        ];
+        if services.is_none() {
+            // Without nodes, no pod needs a token.
+            arguments.push("--disable-admission-plugins=ServiceAccount".into());
+        }
+        let api_server = Component::new(&binaries, folder, "kube-apiserver", arguments);
         let kubeconfig = folder.join("kubeconfig");
         // The API server signs its certificate itself, before it listens.
         let authority = folder.join("certificates/apiserver.crt");
@@ -84,29 +118,48 @@ impl ControlPlane {
             Some("admin-token"),
         );
         ready(&client(&kubeconfig).await).await;
-        let controllers = "clusterrole-aggregation-controller,job-controller,cronjob-controller,\
-            garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,\
-            ttl-after-finished-controller";
-        let controller_manager = Component::new(
-            &binaries,
-            folder,
-            "kube-controller-manager",
-            vec![
+        let mut arguments = vec![
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--service-account-private-key-file={}", key.display()),
+            format!("--root-ca-file={}", authority.display()),
+            "--leader-elect=false".into(),
+            "--kube-api-qps=500".into(),
+            "--kube-api-burst=1000".into(),
+            "--secure-port=0".into(),
+        ];
+        if services.is_some() {
+            arguments.push(format!("--controllers={CONTROLLERS}{NODE_CONTROLLERS}"));
+            // A node is given up after seconds, not after most of a minute.
+            arguments.push("--node-monitor-period=1s".into());
+            arguments.push("--node-monitor-grace-period=10s".into());
+        } else {
+            arguments.push(format!("--controllers={CONTROLLERS}"));
+        }
+        let controller_manager =
+            Component::new(&binaries, folder, "kube-controller-manager", arguments);
+        let scheduler = services.map(|_| {
+            let arguments = vec![
                 format!("--kubeconfig={}", kubeconfig.display()),
-                format!("--service-account-private-key-file={}", key.display()),
-                format!("--controllers={controllers}"),
                 "--leader-elect=false".into(),
                 "--kube-api-qps=500".into(),
                 "--kube-api-burst=1000".into(),
                 "--secure-port=0".into(),
-            ],
-        );
+            ];
+            Component::new(&binaries, folder, "kube-scheduler", arguments)
+        });
         Self {
+            _scheduler: scheduler,
             controller_manager,
             api_server,
             etcd,
             etcd_url,
+            port,
         }
+    }
+
+    /// Where the API server listens on loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn restart_api_server(&mut self) {
@@ -196,7 +249,7 @@ pub(crate) fn binaries() -> PathBuf {
     PathBuf::from(String::from_utf8(built.stdout).expect("a path").trim())
 }
 
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     // All are bound before any is given back, so they differ.
     let bound = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port"));
     bound.map(|listener| listener.local_addr().expect("an address").port())
@@ -204,7 +257,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 
 /// One process. It ends when this one does, however that ends: its standard input is a pipe from
 /// here.
-struct Component {
+pub(crate) struct Component {
     program: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
@@ -212,7 +265,8 @@ struct Component {
 }
 
 impl Component {
-    fn new(binaries: &Path, folder: &Path, name: &str, arguments: Vec<String>) -> Self {
+    /// Starts a program of a folder; what it logs goes to a file of its name in the other.
+    pub(crate) fn new(binaries: &Path, folder: &Path, name: &str, arguments: Vec<String>) -> Self {
         let log = folder.join(format!("{name}.log"));
         let mut one = Self {
             program: binaries.join(name),
@@ -224,7 +278,7 @@ impl Component {
         one
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -242,7 +296,7 @@ impl Component {
     }
 
     /// As `kill -9`.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();

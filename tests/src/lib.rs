@@ -1,4 +1,4 @@
-//! What the tests across crates stand on: clusters, a kubelet that is told what happens, and the
+//! What the tests across crates stand on: clusters, a node, a kubelet that is told what happens, and the
 //! scenarios that run on every cluster alike.
 
 pub mod built;
@@ -7,6 +7,7 @@ mod control_plane;
 pub mod fault;
 pub mod kubelet;
 pub mod model;
+pub mod node;
 pub mod operator;
 pub mod scenario;
 pub mod simulation;

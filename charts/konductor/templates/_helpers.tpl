@@ -81,5 +81,5 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [konductor-operator]
-  verbs: [get, watch, patch, update]
+  verbs: [get, patch]
 {{- end -}}

@@ -1,32 +1,26 @@
-//! The Helm chart on a real API server: what it installs, and what its rights and policies allow.
+//! The Helm chart on a real API server: what it installs, and what its policies refuse.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use konductor_api::{Arrival, Barrier, Run, RunPhase, Semaphore};
+use konductor_api::{Arrival, Barrier, Semaphore};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::{api, pipeline};
+use super::api;
 use crate::cluster::Cluster;
-use crate::kubelet::{Script, play};
-use crate::operator::OperatorProcess;
-use crate::watching::until;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn helm(cluster: &Cluster, arguments: &[&str]) -> Output {
+pub(super) fn helm(cluster: &Cluster, arguments: &[&str]) -> Output {
     let script = repository().join("charts/helm");
     let built = Command::new(script).output().expect("charts/helm runs");
     assert!(built.status.success(), "helm is not there: {built:?}");
@@ -40,7 +34,7 @@ fn helm(cluster: &Cluster, arguments: &[&str]) -> Output {
 }
 
 /// What helm printed, where it succeeded.
-fn done(output: Output) -> String {
+pub(super) fn done(output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{errors}");
     String::from_utf8(output.stdout).expect("text")
@@ -209,7 +203,7 @@ pub async fn the_chart_comes_and_goes_and_leaves_what_people_made(cluster: &Clus
 }
 
 /// Installs or upgrades a release that works in its own namespace, and in no other.
-fn install(cluster: &Cluster, release: &str, namespace: &str, more: &[&str]) {
+pub(super) fn install(cluster: &Cluster, release: &str, namespace: &str, more: &[&str]) {
     let watched = format!("watchNamespaces={{{namespace}}}");
     let mut arguments = vec![
         "upgrade",
@@ -237,11 +231,26 @@ fn kubeconfig_of(cluster: &Cluster, user: &str) -> PathBuf {
     path
 }
 
-async fn client_of(cluster: &Cluster, user: &str) -> Client {
+/// A kubeconfig with a token of a service account, as a pod has one.
+pub(super) fn token_of(cluster: &Cluster, namespace: &str, account: &str) -> PathBuf {
+    let made = Command::new(cluster.kubectl())
+        .args(["create", "token", account, "--namespace", namespace])
+        .env("KUBECONFIG", &cluster.kubeconfig)
+        .output();
+    let token = done(made.expect("kubectl runs"));
+    let text = std::fs::read_to_string(&cluster.kubeconfig).expect("a kubeconfig");
+    let mut kubeconfig: Value = serde_json::from_str(&text).expect("JSON");
+    kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
+    let path = cluster.folder().join(format!("token-of-{account}"));
+    std::fs::write(&path, kubeconfig.to_string()).expect("a file");
+    path
+}
+
+pub(super) async fn client_of(cluster: &Cluster, user: &str) -> Client {
     crate::cluster::client(&kubeconfig_of(cluster, user)).await
 }
 
-async fn bind(cluster: &Cluster, namespace: &str, user: &str, role: &str) {
+pub(super) async fn bind(cluster: &Cluster, namespace: &str, user: &str, role: &str) {
     let binding = json!({
         "metadata": {"name": format!("{user}-{role}")},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
@@ -254,7 +263,7 @@ async fn bind(cluster: &Cluster, namespace: &str, user: &str, role: &str) {
     created.expect("bound");
 }
 
-fn job(name: &str, suspended: bool, annotations: Value) -> Job {
+pub(super) fn job(name: &str, suspended: bool, annotations: Value) -> Job {
     let job = json!({
         "metadata": {"name": name, "annotations": annotations},
         "spec": {"suspend": suspended, "template": {"spec": {
@@ -265,7 +274,7 @@ fn job(name: &str, suspended: bool, annotations: Value) -> Job {
     serde_json::from_value(job).expect("a job")
 }
 
-fn refused<T: Debug>(result: Result<T, kube::Error>, words: &str) {
+pub(super) fn refused<T: Debug>(result: Result<T, kube::Error>, words: &str) {
     match result {
         Err(kube::Error::Api(status)) => assert!(
             status.message.contains(words),
@@ -436,198 +445,4 @@ async fn approvals(cluster: &Cluster, namespace: &str, alice: &Client) {
         "one's own",
     );
     arrivals.create(&params, &own()).await.expect("she may");
-}
-
-/// Who may do what: role, verb, resource, and whether.
-const RIGHTS: [(&str, &str, &str, bool); 66] = [
-    ("participant", "get", "barriers", true),
-    ("participant", "watch", "gates", true),
-    ("participant", "list", "semaphores", true),
-    ("participant", "watch", "leases", true),
-    ("participant", "watch", "runs", true),
-    ("participant", "create", "claims", true),
-    ("participant", "patch", "claims", true),
-    ("participant", "delete", "claims", true),
-    ("participant", "watch", "claims", true),
-    ("participant", "create", "arrivals", true),
-    ("participant", "get", "arrivals", true),
-    ("participant", "delete", "arrivals", false),
-    ("participant", "create", "barriers", false),
-    ("participant", "patch", "gates", false),
-    ("participant", "patch", "semaphores", false),
-    ("participant", "delete", "leases", false),
-    ("participant", "patch", "runs", false),
-    ("participant", "patch", "claims/status", false),
-    ("participant", "update", "semaphores/status", false),
-    ("participant", "update", "leases/status", false),
-    ("participant", "approve", "barriers", false),
-    ("participant", "get", "jobs.batch", false),
-    ("participant", "get", "pods", false),
-    ("participant", "get", "secrets", false),
-    ("view", "list", "barriers", true),
-    ("view", "list", "gates", true),
-    ("view", "list", "semaphores", true),
-    ("view", "list", "leases", true),
-    ("view", "list", "claims", true),
-    ("view", "list", "arrivals", true),
-    ("view", "watch", "runs", true),
-    ("view", "create", "claims", false),
-    ("view", "create", "arrivals", false),
-    ("view", "patch", "runs", false),
-    ("view", "approve", "barriers", false),
-    ("edit", "create", "barriers", true),
-    ("edit", "delete", "gates", true),
-    ("edit", "patch", "semaphores", true),
-    ("edit", "update", "semaphores/scale", true),
-    ("edit", "create", "leases", true),
-    ("edit", "patch", "runs", true),
-    ("edit", "create", "arrivals", true),
-    ("edit", "delete", "claims", true),
-    ("edit", "update", "semaphores/status", false),
-    ("edit", "update", "leases/status", false),
-    ("edit", "patch", "gates/status", false),
-    ("edit", "patch", "claims/status", false),
-    ("edit", "approve", "barriers", false),
-    ("approve", "approve", "barriers", true),
-    ("approve", "patch", "barriers", false),
-    ("operator", "update", "semaphores/status", true),
-    ("operator", "update", "runs/status", true),
-    ("operator", "patch", "claims/status", true),
-    ("operator", "patch", "jobs.batch", true),
-    ("operator", "watch", "pods", true),
-    ("operator", "create", "arrivals", true),
-    ("operator", "create", "claims", false),
-    ("operator", "patch", "semaphores", false),
-    ("operator", "delete", "jobs.batch", false),
-    ("operator", "create", "jobs.batch", false),
-    ("operator", "create", "pods", false),
-    ("operator", "delete", "pods", false),
-    ("operator", "approve", "barriers", false),
-    ("operator", "get", "secrets", false),
-    ("operator", "get", "configmaps", false),
-    (
-        "operator",
-        "create",
-        "rolebindings.rbac.authorization.k8s.io",
-        false,
-    ),
-];
-
-/// Each role allows what it is for, and nothing else; nobody but the operator writes a ledger.
-pub async fn each_role_allows_what_it_is_for_and_nothing_else(cluster: &Cluster) {
-    let namespace = cluster.namespace("rights").await;
-    let other = cluster.namespace("rights-elsewhere").await;
-    install(cluster, "rights", &namespace, &[]);
-    for role in ["participant", "view", "edit", "approve"] {
-        bind(
-            cluster,
-            &namespace,
-            role,
-            &format!("rights-konductor-{role}"),
-        )
-        .await;
-    }
-    let operator = format!("system:serviceaccount:{namespace}:rights-konductor");
-    let mut wrong = Vec::new();
-    for (role, verb, resource, allowed) in RIGHTS {
-        let user = if role == "operator" { &operator } else { role };
-        if may(cluster, &namespace, user, verb, resource).await != allowed {
-            wrong.push(format!("{role} {verb} {resource}: expected {allowed}"));
-        }
-        if may(cluster, &other, user, verb, resource).await {
-            wrong.push(format!("{role} {verb} {resource} in another namespace"));
-        }
-    }
-    assert_eq!(wrong, [""; 0]);
-    done(helm(
-        cluster,
-        &["uninstall", "rights", "--namespace", &namespace],
-    ));
-}
-
-async fn may(cluster: &Cluster, namespace: &str, user: &str, verb: &str, resource: &str) -> bool {
-    let (resource, group) = match resource.split_once('.') {
-        Some((resource, group)) => (resource, group),
-        None if matches!(resource, "pods" | "secrets" | "configmaps") => (resource, ""),
-        None => (resource, "konductor.io"),
-    };
-    let (resource, subresource) = match resource.split_once('/') {
-        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
-        None => (resource, None),
-    };
-    let review = SubjectAccessReview {
-        spec: SubjectAccessReviewSpec {
-            user: Some(user.to_owned()),
-            resource_attributes: Some(ResourceAttributes {
-                namespace: Some(namespace.to_owned()),
-                verb: Some(verb.to_owned()),
-                group: Some(group.to_owned()),
-                resource: Some(resource.to_owned()),
-                subresource,
-                ..ResourceAttributes::default()
-            }),
-            ..SubjectAccessReviewSpec::default()
-        },
-        ..SubjectAccessReview::default()
-    };
-    let reviews: Api<SubjectAccessReview> = Api::all(cluster.client.clone());
-    let answer = reviews
-        .create(&PostParams::default(), &review)
-        .await
-        .expect("an answer");
-    answer.status.is_some_and(|status| status.allowed)
-}
-
-const PIPELINE: &str = r#"
-pipeline rights {
-  semaphore slots { permits = 1 }
-  lease ledger { ttl = 1m }
-  defaults { image = "busybox:1.36" }
-  stage one for item in ["a", "b"] holding slots { run = "true" }
-  stage two after one holding ledger { run = "echo rows=1 >> \"$KON_OUTPUT\"", output rows: int }
-  stage three { run = "echo ${two.rows}" }
-  finally stage last { run = "true" }
-}
-"#;
-
-/// With the rights of the chart, and no others, the operator runs a pipeline to its end.
-pub async fn the_operator_needs_no_right_that_the_chart_does_not_give(cluster: &Cluster) {
-    let namespace = cluster.namespace("operator-rights").await;
-    install(cluster, "needs", &namespace, &[]);
-    let operator = format!("system:serviceaccount:{namespace}:needs-konductor");
-    let kubeconfig = kubeconfig_of(cluster, &operator);
-    let running = OperatorProcess::start_leading(&kubeconfig, &namespace);
-    let kubelet = play(&cluster.client, &namespace, |_| {
-        Script::with_outputs("rows=1\n")
-    });
-    let manifests = pipeline::compiled(PIPELINE);
-    pipeline::create(cluster, &namespace, &manifests).await;
-    let ended = |run: &Run| {
-        run.status
-            .as_ref()
-            .is_some_and(|one| one.phase == RunPhase::Succeeded)
-    };
-    until(&cluster.client, &namespace, "rights", ended).await;
-    the_doctor_is_content(cluster, &namespace);
-    drop((running, kubelet));
-    done(helm(
-        cluster,
-        &["uninstall", "needs", "--namespace", &namespace],
-    ));
-}
-
-/// `koncli doctor` where all is as it should be: it only names the operator that leads, by itself.
-fn the_doctor_is_content(cluster: &Cluster, namespace: &str) {
-    let told = Command::new(crate::built::koncli())
-        .args(["doctor", "--namespace", namespace, "--kubeconfig"])
-        .arg(&cluster.kubeconfig)
-        .output()
-        .expect("koncli runs");
-    let text = String::from_utf8_lossy(&told.stdout);
-    let levels: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.split_once("  "))
-        .map(|(level, _)| level.trim())
-        .collect();
-    assert_eq!(levels, ["ok"; 5], "{text}");
 }

@@ -1,15 +1,21 @@
 //! What must hold on every cluster: each scenario is one function of a cluster, run on the embedded
 //! API server and on a real one.
 
+pub mod availability;
+pub mod breakdown;
 pub mod chart;
 pub mod coordination;
+pub mod deployed;
 pub mod field;
+mod history;
 pub mod kubectl;
 pub mod outage;
 pub mod pipeline;
 pub mod retry;
+pub mod rights;
 pub mod rules;
 pub mod schedule;
+pub mod seed;
 
 use crate::cluster::Cluster;
 
@@ -29,7 +35,10 @@ macro_rules! scenarios {
         pub fn $all() -> Vec<Scenario> {
             vec![$(Scenario {
                 name: stringify!($name),
-                real_only: matches!(stringify!($module), "chart" | "kubectl" | "outage" | "schedule"),
+                real_only: !matches!(
+                    stringify!($module),
+                    "coordination" | "field" | "pipeline" | "retry" | "rules"
+                ),
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
         }
@@ -68,8 +77,8 @@ scenarios! {
     chart::the_chart_lints_and_every_set_of_values_is_accepted,
     chart::the_chart_comes_and_goes_and_leaves_what_people_made,
     chart::the_api_server_refuses_what_the_charts_policies_forbid,
-    chart::each_role_allows_what_it_is_for_and_nothing_else,
-    chart::the_operator_needs_no_right_that_the_chart_does_not_give,
+    rights::each_role_allows_what_it_is_for_and_nothing_else,
+    rights::the_operator_uses_each_right_of_the_chart_and_no_other,
     schedule::the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else,
 }
 
@@ -82,6 +91,25 @@ scenarios! {
     outage::the_only_operator_is_stopped_and_nobody_loses_what_it_renewed,
     chart::what_koncli_installs_is_what_the_chart_installs,
     outage::two_thousand_primitives_are_left_alone,
+}
+
+scenarios! {
+    /// Those that need a node, with the operator from the chart: one after another.
+    on_a_node:
+    seed::ten_extracts_complete_before_five_transforms_start,
+    seed::ten_extracts_complete_before_five_transforms_start_by_a_pipeline,
+    seed::a_cron_job_that_still_runs_is_not_run_again,
+    seed::reports_of_several_runs_never_overlap,
+    seed::a_job_starts_when_two_others_have_completed,
+    seed::a_job_starts_when_two_others_have_completed_by_a_pipeline,
+    seed::a_hundred_jobs_run_ten_at_a_time,
+    seed::a_hundred_jobs_run_ten_at_a_time_by_a_pipeline,
+    breakdown::values_and_tokens_reach_real_containers,
+    breakdown::a_job_whose_container_is_killed_gives_back_its_permit,
+    breakdown::the_lease_of_a_killed_pod_passes_on_after_its_ttl,
+    breakdown::a_silent_node_keeps_the_permits_of_what_may_still_run,
+    deployed::the_chart_s_own_test_passes,
+    availability::the_leader_is_ended_again_and_again_and_nothing_is_lost,
 }
 
 /// A client that panics where a test would.

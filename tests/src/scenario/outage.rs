@@ -11,7 +11,7 @@ use futures::future::join_all;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use konductor::{Client, Guard};
-use konductor_api::{ArrivalOutcome, Claim, ClaimPhase, Gate, Lease, RunOutcome, Semaphore, label};
+use konductor_api::{ArrivalOutcome, Claim, ClaimPhase, Gate, RunOutcome, label};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
@@ -19,6 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::api;
+use super::history::{
+    claims_were_granted_once, leases_had_one_holder_and_tokens_rose, most_in_use,
+};
 use super::pipeline::{SALES, compiled, create, until_ended};
 use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
@@ -38,7 +41,13 @@ const STOPPED: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Creates an object of ours from its spec.
-async fn make(cluster: &Cluster, namespace: &str, kind: &str, name: &str, spec: serde_json::Value) {
+pub(crate) async fn make(
+    cluster: &Cluster,
+    namespace: &str,
+    kind: &str,
+    name: &str,
+    spec: serde_json::Value,
+) {
     let object = json!({
         "apiVersion": "konductor.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec,
     });
@@ -194,51 +203,10 @@ where
 
 /// By every version that was ever stored.
 async fn never_more_than_allowed(cluster: &Cluster, namespace: &str) {
-    let semaphores: Vec<Semaphore> = cluster.stored(namespace).await;
-    let batch = semaphores.iter().filter(|one| one.name_any() == "batch");
-    let in_use = batch.flat_map(|one| &one.status).map(|status| {
-        let permits = status.holders.iter().map(|held| held.permits);
-        permits.sum::<u32>()
-    });
-    assert_eq!(in_use.max(), Some(2), "permits in use, at most");
-
-    let leases: Vec<Lease> = cluster.stored(namespace).await;
-    let mut tokens: BTreeMap<String, (i64, String)> = BTreeMap::new();
-    for lease in &leases {
-        let Some(status) = &lease.status else {
-            continue;
-        };
-        assert!(status.holders.len() <= 1, "{status:#?}");
-        let Some(holder) = status.holders.first() else {
-            continue;
-        };
-        let (token, uid) = tokens.entry(lease.name_any()).or_default();
-        let now = status.token.expect("a token");
-        if *uid == holder.uid {
-            assert_eq!(*token, now, "{} has one token", holder.holder);
-        } else {
-            assert!(
-                *token < now,
-                "{} has token {now} after {token}",
-                holder.holder
-            );
-        }
-        (*token, *uid) = (now, holder.uid.clone());
-    }
-
-    let claims: Vec<Claim> = cluster.stored(namespace).await;
-    let mut phases: BTreeMap<String, Vec<ClaimPhase>> = BTreeMap::new();
-    for claim in &claims {
-        let phase = claim.status.as_ref().map(|status| status.phase);
-        let known = phases.entry(claim.uid().unwrap_or_default()).or_default();
-        if known.last() != Some(&phase.unwrap_or_default()) {
-            known.push(phase.unwrap_or_default());
-        }
-    }
-    for (uid, phases) in phases {
-        let expected = [ClaimPhase::Queued, ClaimPhase::Granted];
-        assert!(expected.starts_with(&phases), "claim {uid} was {phases:?}");
-    }
+    let most = most_in_use(cluster, namespace, "batch").await;
+    assert_eq!(most, Some(2), "permits in use, at most");
+    leases_had_one_holder_and_tokens_rose(cluster, namespace).await;
+    claims_were_granted_once(cluster, namespace).await;
 
     // Each Job was started once: it has one pod.
     let pods = api::<Pod>(cluster, namespace);

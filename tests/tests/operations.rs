@@ -1,0 +1,111 @@
+//! `docs/operations.md` lists all that an operator's user can see of it: metrics, reasons, log lines.
+//! Each list is compared with the code, in both directions.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A section of the page, without those below it of the same depth.
+fn section(title: &str) -> String {
+    let page = read("docs/operations.md");
+    let (_, rest) = page
+        .split_once(&format!("\n## {title}\n"))
+        .expect("a section");
+    let (section, _) = rest.split_once("\n## ").expect("a section after it");
+    section.to_owned()
+}
+
+/// What a pattern captures in a text.
+fn all(pattern: &str, text: &str) -> BTreeSet<String> {
+    let pattern = Regex::new(pattern).expect("a pattern");
+    let found = pattern.captures_iter(text);
+    found.map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn each_metric_is_listed_and_each_listed_one_is_there() {
+    // By the code that registers them: what has no sample yet is not told.
+    let code = read("operator/src/telemetry.rs");
+    let plain = all(r#"registry\.register\(\s*"(\w+)""#, &code);
+    let timed = all(r#"registry\.register_with_unit\(\s*"(\w+)""#, &code);
+    let timed = timed.iter().map(|name| format!("{name}_seconds"));
+    let there: BTreeSet<String> = plain.into_iter().chain(timed).collect();
+    let section = section("Probes and metrics");
+    let rows: String = section
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .collect();
+    let listed = all(r"`(konductor_\w+)`", &rows);
+    // The format adds this to the name of each counter's samples.
+    let listed: BTreeSet<String> = listed
+        .iter()
+        .map(|name| {
+            name.trim_start_matches("konductor_")
+                .trim_end_matches("_total")
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(listed, there);
+}
+
+#[test]
+fn each_reason_is_listed_and_each_listed_one_is_there() {
+    let code = read("api/src/condition.rs");
+    let (_, code) = code.split_once("pub mod reason {").expect("the reasons");
+    let (code, _) = code.split_once("\n}\n").expect("their end");
+    let there = all(r#"pub const [A-Z_]+: &str = "(\w+)";"#, code);
+    let events = section("Events");
+    let (table, others) = events.split_once("\nThese reasons").expect("both lists");
+    let mut listed = all(r"(?m)^\| `(\w+)` \|", table);
+    listed.extend(all(r"`([A-Z]\w+)`", others));
+    assert_eq!(listed, there);
+}
+
+#[test]
+fn each_log_line_is_listed_and_each_listed_one_is_there() {
+    let mut code = read("koncli/src/command/operator.rs");
+    for file in fs::read_dir(root().join("operator/src")).expect("a folder") {
+        code += &fs::read_to_string(file.expect("a file").path()).expect("text");
+    }
+    let call =
+        Regex::new(r#"(?s)tracing::(info|warn|error|debug|trace)!\((.*?)"([^"]+)"\s*,?\s*\)"#);
+    let call = call.expect("a pattern");
+    let lines = call.captures_iter(&code).map(|call| {
+        let fields = call[2].split(',').map(|field| {
+            let name = field.split('=').next().unwrap_or_default();
+            name.trim().trim_start_matches(['%', '?']).to_owned()
+        });
+        let fields: Vec<String> = fields.filter(|field| !field.is_empty()).collect();
+        (call[1].to_uppercase(), call[3].to_owned(), fields)
+    });
+    let there: BTreeSet<_> = lines.collect();
+    assert_eq!(
+        there.len(),
+        code.matches("tracing::info!(").count()
+            + code.matches("tracing::warn!(").count()
+            + code.matches("tracing::error!(").count()
+            + code.matches("tracing::debug!(").count(),
+        "all were read"
+    );
+    let section = section("Logs");
+    let row = Regex::new(r"(?m)^\| ([A-Z]+) \| `([^`]+)` \| ([^|]*) \|").expect("a pattern");
+    let rows = row.captures_iter(&section).map(|row| {
+        let fields = row[3]
+            .split(',')
+            .map(|field| field.trim().trim_matches('`').to_owned());
+        (row[1].to_owned(), row[2].to_owned(), fields.collect())
+    });
+    let listed: BTreeSet<_> = rows.collect();
+    assert_eq!(listed, there);
+}
