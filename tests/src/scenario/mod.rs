@@ -8,6 +8,7 @@ pub mod kubectl;
 pub mod outage;
 pub mod pipeline;
 pub mod rules;
+pub mod seed;
 
 use crate::cluster::Cluster;
 
@@ -27,7 +28,7 @@ macro_rules! scenarios {
         pub fn $all() -> Vec<Scenario> {
             vec![$(Scenario {
                 name: stringify!($name),
-                real_only: matches!(stringify!($module), "chart" | "kubectl" | "outage"),
+                real_only: matches!(stringify!($module), "chart" | "kubectl" | "outage" | "seed"),
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
         }
@@ -72,6 +73,7 @@ scenarios! {
 scenarios! {
     /// Those that take something away from everybody, or must not be disturbed: one after another.
     outages:
+    seed::the_first_readme_works_command_by_command,
     outage::the_api_server_is_killed_and_everything_goes_on,
     outage::etcd_is_killed_and_everything_goes_on,
     outage::one_of_two_operators_is_stopped_and_everything_goes_on,
