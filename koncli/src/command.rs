@@ -225,7 +225,7 @@ fn explain(code: &str) -> Result<(), Failure> {
         let known = konductor_dsl::CODES.iter().map(|code| code.name());
         let near = konductor_dsl::did_you_mean(&code.to_uppercase(), known);
         let help = near.map_or_else(
-            || "codes are printed in brackets, as in `error[K0203]`".to_owned(),
+            || "each mistake is told below its code, such as K0203".to_owned(),
             |near| format!("did you mean {near}?"),
         );
         return Err(Failure::usage(format!("{code} is not a code of a diagnostic")).help(help));

@@ -9,11 +9,18 @@
 //! how long something took. Nothing else is: [`fixed`] is the whole list.
 
 use std::fmt::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use regex::{Captures, Regex};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How long a page may take: one whose command waits for ever ends, and shows where.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Ends what a command has printed; its exit code follows. No program prints it.
 const END: char = '\u{1e}';
@@ -136,9 +143,18 @@ fn run(script: &str, folder: &Path, prepare: &impl Fn(&mut Command)) -> String {
         .current_dir(folder)
         .stdin(Stdio::null());
     prepare(&mut shell);
-    let output = shell
-        .output()
-        .unwrap_or_else(|error| panic!("sh: {error}"));
+    let child = shell.stdout(Stdio::piped()).process_group(0).spawn();
+    let child = child.unwrap_or_else(|error| panic!("sh: {error}"));
+    let group = Pid::from_child(&child);
+    let (tell_end, ended) = mpsc::channel();
+    let watching = thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    });
+    let output = child.wait_with_output().expect("an output");
+    drop(tell_end);
+    watching.join().expect("nobody panicked");
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -157,14 +173,14 @@ fn fixed(text: &str) -> String {
                 r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
                 "2026-01-31T02:00:05Z",
             ),
+            // A Claim or an Arrival is named for what it is about and by a hash.
+            (r"(-)[0-9a-f]{12}\b", "${1}4fa1ddf52cb8"),
             (
                 r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
                 "3f0c9a52-6d1e-4c1b-9b0e-5a7d2f1c8e44",
             ),
             (r"(Resource Version: +)\d+", "${1}1234"),
             (r#"("?resourceVersion"?: ")\d+"#, "${1}1234"),
-            // A Claim or an Arrival is named for what it is about and by a hash.
-            (r"(-)[0-9a-f]{12}\b", "${1}4fa1ddf52cb8"),
             // Helm tells when.
             (r"(?m)^(LAST DEPLOYED: ).*$", "${1}Sat Jan 31 02:00:05 2026"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:6443"),
@@ -173,11 +189,11 @@ fn fixed(text: &str) -> String {
             (r"(?m)^\d+m?\d*s( +(?:Normal|Warning))", "5s$1"),
             (r"(?m)^(  (?:Normal|Warning)  .*? )\d+m?\d*s( )", "${1}5s$2"),
             // `koncli why` and progress tell how long.
-            (r"( for )\d+s(:|$)", "${1}5s$2"),
+            (r"(?m)( for )\d+s(:|$)", "${1}5s$2"),
             (r"(?m)^ +\d+(?:\.\d)?s(  )", "   5s$1"),
             (r"\b(in|after) \d+\.\d+s\b", "$1 0.5s"),
             // A fencing token is printed alone on its line, or as a field.
-            (r"(?m)^\d+$", "42"),
+            (r"(?m)^\d{2,}$", "42"),
             (r#"(?m)("?token"?: )\d+"#, "${1}42"),
         ]
         .map(|(pattern, fixed)| (Regex::new(pattern).expect("a pattern"), fixed))
@@ -216,6 +232,8 @@ mod tests {
             ("a  ✓ succeeded         12s    why\n", "a  ✓ succeeded         5s     why\n"),
             ("claim/l-0123456789ab", "claim/l-4fa1ddf52cb8"),
             ("1733\n", "42\n"),
+            ("7\n", "7\n"),
+            ("first succeeded for 17s\n", "first succeeded for 5s\n"),
             ("not within 6s", "not within 6s"),
             ("○ last waiting for 12s: why", "○ last waiting for 5s: why"),
         ];

@@ -27,6 +27,7 @@ const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) async fn hold(
     client: &konductor::Client,
     request: Request,
+    once: bool,
     command: &[String],
 ) -> Result<(), Failure> {
     let Some((program, arguments)) = command.split_first() else {
@@ -34,7 +35,7 @@ pub(crate) async fn hold(
     };
     let mut told = Told::listen()?;
     let guard = tokio::select! {
-        guard = wait::with_operator(client, request.acquire()) => guard?,
+        guard = wait::with_operator(client, once, request.acquire()) => guard?,
         signal = told.next() => {
             // What was asked for is withdrawn: nobody waits for it any more.
             let _ = tokio::time::timeout(WITHDRAW_WITHIN, client.settled()).await;

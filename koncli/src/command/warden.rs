@@ -6,6 +6,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -61,7 +62,7 @@ impl Warden {
     /// # Errors
     /// Where this program can't be started a second time.
     pub(crate) fn start() -> io::Result<Self> {
-        let warden = Command::new(std::env::current_exe()?)
+        let warden = Command::new(this_program()?)
             .arg(COMMAND)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -91,6 +92,15 @@ impl Warden {
             Some(input) => input.write_all(line.as_bytes()),
             None => Ok(()),
         }
+    }
+}
+
+/// This program, also where its file was replaced by a newer one meanwhile.
+fn this_program() -> io::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    match running.exists() {
+        true => Ok(running.to_owned()),
+        false => std::env::current_exe(),
     }
 }
 
