@@ -146,7 +146,7 @@ fn run(script: &str, folder: &Path, prepare: &impl Fn(&mut Command)) -> String {
     let child = shell.stdout(Stdio::piped()).process_group(0).spawn();
     let child = child.unwrap_or_else(|error| panic!("sh: {error}"));
     let group = Pid::from_child(&child);
-    let (tell_end, ended) = mpsc::channel();
+    let (tell_end, ended) = mpsc::channel::<()>();
     let watching = thread::spawn(move || {
         if ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             let _ = kill_process_group(group, Signal::KILL);
