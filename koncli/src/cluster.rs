@@ -53,7 +53,10 @@ fn unreadable(path: &Path, error: &(dyn Error + 'static)) -> Failure {
 fn not_found(error: &(dyn Error + 'static)) -> Failure {
     let why = match Kubeconfig::read() {
         Ok(_) => error.to_string(),
-        Err(unread) => match root(&unread).downcast_ref::<io::Error>().map(io::Error::kind) {
+        Err(unread) => match root(&unread)
+            .downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+        {
             Some(io::ErrorKind::NotFound) => {
                 "there is no kubeconfig, and this is no pod of a cluster".to_owned()
             }

@@ -246,12 +246,7 @@ pub async fn client(kubeconfig: &Path) -> Client {
 ///
 /// # Panics
 /// Where it can't be written.
-pub fn write_kubeconfig(
-    path: &Path,
-    server: &str,
-    authority: Option<&Path>,
-    token: Option<&str>,
-) {
+pub fn write_kubeconfig(path: &Path, server: &str, authority: Option<&Path>, token: Option<&str>) {
     let kubeconfig = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Config",

@@ -228,8 +228,14 @@ mod tests {
     fn only_what_differs_each_time_is_put_into_fixed_words() {
         let table = [
             ("NAME  AGE\nb     119s\n", "NAME  AGE\nb     5s\n"),
-            ("l     Held  me  30s  1234   17s\n", "l     Held  me  30s  42     5s\n"),
-            ("a  ✓ succeeded         12s    why\n", "a  ✓ succeeded         5s     why\n"),
+            (
+                "l     Held  me  30s  1234   17s\n",
+                "l     Held  me  30s  42     5s\n",
+            ),
+            (
+                "a  ✓ succeeded         12s    why\n",
+                "a  ✓ succeeded         5s     why\n",
+            ),
             ("claim/l-0123456789ab", "claim/l-4fa1ddf52cb8"),
             ("1733\n", "42\n"),
             ("7\n", "7\n"),

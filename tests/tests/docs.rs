@@ -24,7 +24,11 @@ fn read(path: &Path) -> String {
 fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
             pages(&path, found);
         } else if name.ends_with(".md") {
@@ -96,7 +100,9 @@ fn every_page_of_the_book_is_in_its_summary() {
     let summary = read(&docs.join("SUMMARY.md"));
     let mut all = Vec::new();
     pages(&docs, &mut all);
-    let names = all.iter().map(|page| page.file_name().expect("a name").to_string_lossy());
+    let names = all
+        .iter()
+        .map(|page| page.file_name().expect("a name").to_string_lossy());
     let missing: Vec<_> = names
         .filter(|name| name != "SUMMARY.md" && !summary.contains(&format!("({name})")))
         .collect();
@@ -108,7 +114,10 @@ fn fields(crd: &Value) -> String {
     let mut table = "\n| field | type | | |\n|---|---|---|---|\n".to_owned();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
     for part in ["spec", "status"] {
-        let required = schema[part]["required"].as_array().cloned().unwrap_or_default();
+        let required = schema[part]["required"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let properties = schema[part]["properties"].as_object();
         for (name, field) in properties.into_iter().flatten() {
             let values = field["enum"].as_array();
@@ -192,8 +201,8 @@ async fn every_example_of_a_primitive_is_accepted() {
     let blocks = blocks.filter_map(|rest| rest.split("```").next());
     let mut kinds = BTreeSet::new();
     for block in blocks {
-        let object: DynamicObject = serde_saphyr::from_str(block)
-            .unwrap_or_else(|error| panic!("{error}: {block}"));
+        let object: DynamicObject =
+            serde_saphyr::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"));
         let types = object.types.clone().expect("a kind");
         let gvk = GroupVersionKind::gvk("konductor.io", "v1", &types.kind);
         let resource = ApiResource::from_gvk(&gvk);
@@ -205,10 +214,16 @@ async fn every_example_of_a_primitive_is_accepted() {
         let spec = &object.data["spec"];
         let stored = &created.data["spec"];
         for (field, value) in spec.as_object().into_iter().flatten() {
-            assert!(!stored[field].is_null(), "{}: {field}: {value}", created.name_any());
+            assert!(
+                !stored[field].is_null(),
+                "{}: {field}: {value}",
+                created.name_any()
+            );
         }
         kinds.insert(types.kind);
     }
-    let all = konductor_api::crds().into_iter().map(|crd| crd.spec.names.kind);
+    let all = konductor_api::crds()
+        .into_iter()
+        .map(|crd| crd.spec.names.kind);
     assert_eq!(kinds, all.collect(), "each kind has an example");
 }

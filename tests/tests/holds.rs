@@ -178,7 +178,10 @@ impl Stage {
                 self.front.restart();
                 // It is renewed after that, or it would have been lost by now.
                 tokio::time::sleep(TTL + TTL / 3).await;
-                assert!(!is_gone(runner.command), "it was not renewed after a restart");
+                assert!(
+                    !is_gone(runner.command),
+                    "it was not renewed after a restart"
+                );
                 self.go(runner);
                 Ended::Code(0)
             }
@@ -253,7 +256,11 @@ async fn play(kind: &'static str) {
         let blow = BLOWS[round % BLOWS.len()];
         let expected = stage.strike(blow, runner).await;
         let mut child = contenders.remove(&runner.koncli).expect("a contender");
-        assert_eq!(ended(&mut child).await, expected, "{kind}, {round}: {blow:?}");
+        assert_eq!(
+            ended(&mut child).await,
+            expected,
+            "{kind}, {round}: {blow:?}"
+        );
         eventually("its command ends", || is_gone(runner.command)).await;
         assert_eq!(stage.violations(), "", "{kind}, {round}: {blow:?}");
         *dealt.entry(blow).or_default() += 1;
@@ -293,7 +300,8 @@ async fn signals_are_forwarded_and_the_exit_code_is_the_commands() {
         (Signal::HUP, "HUP", 13),
     ];
     for (signal, name, code) in table {
-        let script = format!("trap 'exit {code}' {name}; touch {name}; while :; do sleep 0.02; done");
+        let script =
+            format!("trap 'exit {code}' {name}; touch {name}; while :; do sleep 0.02; done");
         let mut child = stage.hold(&script);
         eventually("it begins", || stage.folder.join(name).exists()).await;
         let id = i32::try_from(child.id().expect("it runs")).expect("a process id");

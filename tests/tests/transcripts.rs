@@ -20,8 +20,13 @@ use tokio::runtime::{Handle, Runtime};
 /// The pages of the documentation that show what koncli prints.
 const DOCS: [&str; 2] = ["start.md", "scenarios.md"];
 
+/// How many pages are played at once.
+const PAGES_AT_ONCE: usize = 8;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of what pages do is to wait.
+    arguments.test_threads.get_or_insert(PAGES_AT_ONCE);
     let runtime = Runtime::new().expect("threads");
     let clusters = Arc::new(Clusters::default());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts");
@@ -98,13 +103,7 @@ struct Clusters {
     no_operator: OnceLock<Dev>,
 }
 
-fn play(
-    handle: &Handle,
-    clusters: &Clusters,
-    surroundings: Surroundings,
-    page: &Path,
-    stem: &str,
-) {
+fn play(handle: &Handle, clusters: &Clusters, surroundings: Surroundings, page: &Path, stem: &str) {
     let _entered = handle.enter();
     let folder = tempfile::tempdir().expect("a folder");
     let kubeconfig = folder.path().join("kubeconfig");
@@ -123,14 +122,18 @@ fn play(
     match surroundings {
         Surroundings::Operator => of_page(clusters.operator.get_or_init(|| Dev::start(&[]))),
         Surroundings::NoOperator => {
-            let dev = clusters.no_operator.get_or_init(|| Dev::start(&["--no-operator"]));
+            let dev = clusters
+                .no_operator
+                .get_or_init(|| Dev::start(&["--no-operator"]));
             of_page(dev);
         }
         Surroundings::Forbidden => {
             let dev = clusters.operator.get_or_init(|| Dev::start(&[]));
             let client = handle.block_on(client(&dev.kubeconfig));
             let forbidding = Front::start(&client);
-            forbidding.faults.begin("forbidden", "*", How::Status(403), None);
+            forbidding
+                .faults
+                .begin("forbidden", "*", How::Status(403), None);
             forbidding.write_kubeconfig(&kubeconfig);
             front = Some(forbidding);
         }
@@ -150,7 +153,11 @@ fn play(
         |command| {
             command
                 .env_clear()
-                .envs([("PATH", path.as_str()), ("USER", "tester"), ("HOSTNAME", "desk")])
+                .envs([
+                    ("PATH", path.as_str()),
+                    ("USER", "tester"),
+                    ("HOSTNAME", "desk"),
+                ])
                 .env("HOME", &home);
             if !matches!(surroundings, Surroundings::NoCluster) {
                 command.env("KUBECONFIG", &kubeconfig);

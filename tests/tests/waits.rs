@@ -100,7 +100,10 @@ impl Stage {
                 true => ArrivalOutcome::Succeeded,
                 false => ArrivalOutcome::Failed,
             };
-            let arrived = self.client.arrive_barrier("ready", "somebody", outcome).await;
+            let arrived = self
+                .client
+                .arrive_barrier("ready", "somebody", outcome)
+                .await;
             arrived.expect("an arrival");
             let has_ended = |barrier: &Barrier| {
                 let status = barrier.status.as_ref();

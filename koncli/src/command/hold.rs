@@ -60,7 +60,9 @@ pub(crate) async fn hold(
     running.warden.dismiss();
     if let Err(error) = guard.release().await {
         // The exit code stays the command's.
-        output::talk(&format!("it could not be released, its TTL ends it: {error}"));
+        output::talk(&format!(
+            "it could not be released, its TTL ends it: {error}"
+        ));
     }
     match code(ended) {
         0 => Ok(()),

@@ -55,7 +55,14 @@ pub async fn the_first_readme_works_command_by_command(cluster: &Cluster) {
                     .env("HOME", &home)
                     .env("HOSTNAME", "report-28491");
             },
-            |printed| printed.replace(&address, REPOSITORY).replace(&own, "default"),
+            |printed| {
+                let printed = printed
+                    .replace(&address, REPOSITORY)
+                    .replace(&own, "default");
+                // Helm's log has its time and its process in each line.
+                let lines = printed.lines().filter(|line| !is_log(line));
+                lines.map(|line| format!("{line}\n")).collect()
+            },
         );
     });
     // There are no nodes for the pods of the chart's operator: this one works in their place.
@@ -67,6 +74,14 @@ pub async fn the_first_readme_works_command_by_command(cluster: &Cluster) {
     if let Err(failed) = played {
         std::panic::resume_unwind(failed.into_panic());
     }
+}
+
+/// A line of a Go program's log: `I0131 02:00:05.123456 …`.
+fn is_log(line: &str) -> bool {
+    let mut words = line.split(' ');
+    let first = words.next().unwrap_or_default();
+    let is_day = |rest: &str| rest.len() == 4 && rest.chars().all(|c| c.is_ascii_digit());
+    first.strip_prefix(['I', 'W']).is_some_and(is_day)
 }
 
 fn crds(cluster: &Cluster) -> (Api<CustomResourceDefinition>, Vec<String>) {
