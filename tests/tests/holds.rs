@@ -5,7 +5,7 @@
 //! `KONDUCTOR_ROUNDS=200 cargo test --test holds -- --nocapture` plays so many rounds of each.
 #![expect(clippy::print_stderr, reason = "the figures are for people")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -29,14 +29,16 @@ const CONTENDERS: usize = 3;
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What a command does. It tells who it is, and who started it; then looks for all that told so before
-/// and are still there, in whatever state but dead; then waits until it may go. A deaf one does not
-/// listen to SIGTERM.
+/// What a command does. It tells who it is, when it was started, and by whom; then looks for all that
+/// told so before and are still there, in whatever state but dead; then waits until it may go. A process
+/// id is given away again, but not with the same start. A deaf one does not listen to SIGTERM.
 const COMMAND: &str = r#"
 trap '[ -e deaf ] || exit 143' TERM
-echo "$$ $PPID" >> begun
-while read -r other _; do
-  if [ "$other" != $$ ] && grep -qs '^State:.[^ZX]' "/proc/$other/status"; then
+started() { cut -d' ' -f22 "/proc/$1/stat" 2>/dev/null; }
+echo "$$ $PPID $(started $$)" >> begun
+while read -r other _ start; do
+  if [ "$other" != $$ ] && [ "$(started "$other")" = "$start" ] &&
+    grep -qs '^State:.[^ZX]' "/proc/$other/status"; then
     echo "$$ runs beside $other" >> violations
   fi
 done < begun
@@ -126,13 +128,15 @@ impl Stage {
     /// Who has begun so far, oldest first.
     fn begun(&self) -> Vec<Runner> {
         let text = std::fs::read_to_string(self.folder.join("begun")).expect("a file");
-        let lines = text.lines().filter_map(|line| line.split_once(' '));
         let number = |text: &str| text.parse().expect("a process id");
-        let runner = |(command, koncli)| Runner {
-            command: number(command),
-            koncli: number(koncli),
+        let runner = |line: &str| {
+            let mut words = line.split(' ');
+            Some(Runner {
+                command: number(words.next()?),
+                koncli: number(words.next()?),
+            })
         };
-        lines.map(runner).collect()
+        text.lines().filter_map(runner).collect()
     }
 
     fn go(&self, runner: Runner) {
@@ -243,16 +247,16 @@ async fn play(kind: &'static str) {
     let mut stage = Stage::set(kind).await;
     let mut contenders: BTreeMap<i32, Child> = BTreeMap::new();
     let mut dealt: BTreeMap<Blow, usize> = BTreeMap::new();
-    let mut known = BTreeSet::new();
+    let mut known = 0;
     for round in 0..rounds {
         while contenders.len() < CONTENDERS {
             let child = stage.hold(COMMAND);
             let id = i32::try_from(child.id().expect("it runs")).expect("a process id");
             contenders.insert(id, child);
         }
-        eventually("the next one begins", || stage.begun().len() > known.len()).await;
+        eventually("the next one begins", || stage.begun().len() > known).await;
         let runner = *stage.begun().last().expect("one has begun");
-        known.insert(runner.command);
+        known += 1;
         let blow = BLOWS[round % BLOWS.len()];
         let expected = stage.strike(blow, runner).await;
         let mut child = contenders.remove(&runner.koncli).expect("a contender");
