@@ -50,6 +50,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Run { .. }
             | Command::Dev { .. }
             | Command::Operator(_)
+            | Command::Warden
             | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
             | Command::Lease(crate::arguments::Lease::Hold { .. })
     );
@@ -144,10 +145,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             output::data(&String::from_utf8_lossy(&page));
             Ok(())
         }
-        Command::Warden => {
-            warden::keep_watch(std::io::stdin().lock());
-            Ok(())
-        }
+        Command::Warden => warden::keep_watch().await,
         Command::Version => {
             output::data(concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(())

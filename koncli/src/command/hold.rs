@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use konductor::{Guard, Request};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
@@ -134,19 +134,31 @@ impl Running {
             process.env("KONDUCTOR_TOKEN", token.to_string());
         }
         // At a terminal it stays in the foreground, where it may read; else it and all that it starts
-        // are a group, which ends together.
-        let is_group = !io::stdin().is_terminal();
-        if is_group {
-            process.process_group(0);
+        // are in the warden's group, which ends together.
+        let is_alone = io::stdin().is_terminal();
+        if !is_alone {
+            process.process_group(warden.group().as_raw_nonzero().get());
         }
         let child = process.spawn().map_err(|error| {
             let missing = error.kind() == io::ErrorKind::NotFound;
             let code = if missing { NOT_FOUND } else { FAILED };
             Failure::new(code, format!("{program} could not be started: {error}"))
-        })?;
-        let target = Target::of(&child, is_group);
-        let target = target.ok_or_else(|| Failure::failed(format!("{program} has no id")))?;
-        warden.watch(target)?;
+        });
+        let child = match child {
+            Ok(child) => child,
+            Err(failure) => {
+                warden.dismiss();
+                return Err(failure);
+            }
+        };
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let target = match id.and_then(Pid::from_raw) {
+            Some(id) if is_alone => {
+                warden.watch(id)?;
+                Target::Process(id)
+            }
+            _ => Target::Group(warden.group()),
+        };
         Ok(Self {
             child,
             target,
@@ -161,7 +173,7 @@ impl Running {
                 ended = self.child.wait() => return Ok(ended?),
                 signal = told.next() => {
                     // A terminal has told the command itself.
-                    if self.target.is_group || signal != Signal::INT {
+                    if matches!(self.target, Target::Group(_)) || signal != Signal::INT {
                         self.target.tell(signal);
                     }
                 }
@@ -173,7 +185,7 @@ impl Running {
     async fn stop(mut self, grace: Duration) -> Result<(), Failure> {
         self.target.tell(Signal::TERM);
         let ended = tokio::time::timeout(grace, self.child.wait()).await;
-        if self.target.is_group || ended.is_err() {
+        if ended.is_err() || matches!(self.target, Target::Group(_)) {
             self.target.tell(Signal::KILL);
         }
         self.child.wait().await?;

@@ -1,15 +1,20 @@
 //! A second process of koncli, which kills a command where the first was killed: nobody renews what the
 //! command works under any more, and somebody else will be granted it.
 //!
-//! What enters: on standard input a line that names the command, and a line that nobody needs looking
-//! after any more. Where the input ends before that, whoever wrote it is gone.
+//! What enters: on standard input a line where nobody needs looking after any more, and before it, at a
+//! terminal, one with the command's process id. Where the input ends without the former, whoever wrote it
+//! is gone.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgrp, kill_process, kill_process_group};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exit::Failure;
+use crate::output;
 
 /// The hidden command that this process is started with.
 pub(crate) const COMMAND: &str = "warden";
@@ -18,37 +23,20 @@ const DISMISSED: &str = "dismissed";
 
 /// What is ended together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    pid: Pid,
-    /// Whether it leads a process group of its own.
-    pub(crate) is_group: bool,
+pub(crate) enum Target {
+    /// A process group.
+    Group(Pid),
+    /// One process.
+    Process(Pid),
 }
 
 impl Target {
-    /// A command, where it has not ended yet.
-    pub(crate) fn of(child: &tokio::process::Child, is_group: bool) -> Option<Self> {
-        let pid = child.id().and_then(|id| i32::try_from(id).ok());
-        let pid = pid.and_then(Pid::from_raw)?;
-        Some(Self { pid, is_group })
-    }
-
     /// Sends a signal. It may have ended this moment.
     pub(crate) fn tell(self, signal: Signal) {
-        let _ = match self.is_group {
-            true => kill_process_group(self.pid, signal),
-            false => kill_process(self.pid, signal),
+        let _ = match self {
+            Self::Group(id) => kill_process_group(id, signal),
+            Self::Process(id) => kill_process(id, signal),
         };
-    }
-
-    fn line(self) -> String {
-        format!("{} {}\n", self.pid.as_raw_nonzero(), self.is_group)
-    }
-
-    fn read(line: &str) -> Option<Self> {
-        let (pid, is_group) = line.trim_end().split_once(' ')?;
-        let pid = Pid::from_raw(pid.parse().ok()?)?;
-        let is_group = is_group.parse().ok()?;
-        Some(Self { pid, is_group })
     }
 }
 
@@ -57,39 +45,48 @@ impl Target {
 pub(crate) struct Warden(Child);
 
 impl Warden {
-    /// Starts one. It is no part of the terminal's foreground: Ctrl-C is not for it.
+    /// Starts one, and waits until it looks after whoever joins its process group. It is no part of the
+    /// terminal's foreground: Ctrl-C is not for it.
     ///
     /// # Errors
     /// Where this program can't be started a second time.
     pub(crate) fn start() -> io::Result<Self> {
-        let warden = Command::new(this_program()?)
+        let mut warden = Command::new(this_program()?)
             .arg(COMMAND)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
-            .spawn();
-        warden.map(Self)
+            .spawn()?;
+        if let Some(mut ready) = warden.stdout.take() {
+            ready.read_exact(&mut [0])?;
+        }
+        Ok(Self(warden))
     }
 
-    /// Tells it what to look after.
+    /// Its process group: who joins it before it begins is never left behind.
+    pub(crate) fn group(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+
+    /// Tells it of a process that is not in its group.
     ///
     /// # Errors
     /// Where it has ended.
-    pub(crate) fn watch(&mut self, target: Target) -> io::Result<()> {
-        self.say(&target.line())
+    pub(crate) fn watch(&mut self, process: Pid) -> io::Result<()> {
+        self.say(&process.as_raw_nonzero().to_string())
     }
 
     /// The command has ended.
     pub(crate) fn dismiss(mut self) {
-        let _ = self.say(&format!("{DISMISSED}\n"));
+        let _ = self.say(DISMISSED);
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 
     fn say(&mut self, line: &str) -> io::Result<()> {
         match &mut self.0.stdin {
-            Some(input) => input.write_all(line.as_bytes()),
+            Some(input) => input.write_all(format!("{line}\n").as_bytes()),
             None => Ok(()),
         }
     }
@@ -104,24 +101,36 @@ fn this_program() -> io::Result<PathBuf> {
     }
 }
 
-/// What the second process does.
-pub(crate) fn keep_watch(input: impl BufRead) {
-    if let Some(orphan) = orphan(input) {
-        orphan.tell(Signal::KILL);
+/// What the second process does. Signals that its group is sent are not for it.
+///
+/// # Errors
+/// Where signals can't be waited for.
+pub(crate) async fn keep_watch() -> Result<(), Failure> {
+    let _deaf = [
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::hangup())?,
+    ];
+    output::data(".");
+    if let Some(left_behind) = left_behind(io::stdin().lock()) {
+        left_behind
+            .unwrap_or(Target::Group(getpgrp()))
+            .tell(Signal::KILL);
     }
+    Ok(())
 }
 
-/// What is left behind when the input has ended.
-fn orphan(input: impl BufRead) -> Option<Target> {
+/// Whether somebody is left behind when the input has ended; and who, where it is not this group.
+fn left_behind(input: impl BufRead) -> Option<Option<Target>> {
     let mut watched = None;
     for line in input.lines().map_while(Result::ok) {
-        match Target::read(&line) {
-            Some(target) => watched = Some(target),
-            None if line == DISMISSED => return None,
-            None => {}
+        if line == DISMISSED {
+            return None;
         }
+        let process = line.parse().ok().and_then(Pid::from_raw);
+        watched = process.map(Target::Process).or(watched);
     }
-    watched
+    Some(watched)
 }
 
 #[cfg(test)]
@@ -129,21 +138,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_left_behind_is_an_orphan() {
-        let pid = Pid::from_raw(123).expect("a process id");
-        let target = |is_group| Target { pid, is_group };
+    fn only_an_input_that_ends_without_dismissal_leaves_somebody_behind() {
+        let process = Pid::from_raw(123).map(Target::Process);
         let table = [
-            ("", None),
             ("dismissed\n", None),
-            ("123 true\ndismissed\n", None),
-            ("123 true\n", Some(target(true))),
-            ("123 false\n", Some(target(false))),
-            ("0 true\n", None),
-            ("123 tr", None),
+            ("123\ndismissed\n", None),
+            ("", Some(None)),
+            ("123\n", Some(process)),
+            ("0\n", Some(None)),
+            ("dismis", Some(None)),
         ];
         for (input, expected) in table {
-            assert_eq!(orphan(input.as_bytes()), expected, "{input:?}");
+            assert_eq!(left_behind(input.as_bytes()), expected, "{input:?}");
         }
-        assert_eq!(target(true).line(), "123 true\n");
     }
 }
