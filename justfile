@@ -22,6 +22,20 @@ image folder="target/image":
 # Rewrite the expected outputs; read the diff.
 bless:
     BLESS=1 cargo test --package konductor-dsl --package konductor-compiler --package koncli
+    BLESS=1 cargo test --package konductor-tests --test transcripts --test docs
+
+# The documentation as a book, in target/book (needs mdbook).
+book:
+    mdbook build docs
+
+# The terminal in the README (needs tmux and Python).
+picture:
+    cargo build --release --package koncli
+    PATH="$PWD/target/release:$PATH" docs/picture
+
+# Never two commands at once, 200 rounds of everything that can end one; a wait that asks nothing for ten minutes.
+patience:
+    KONDUCTOR_ROUNDS=200 KONDUCTOR_IDLE=600 cargo test --package konductor-tests --test holds --test waits -- --nocapture
 
 # The main job on a real example.
 run:

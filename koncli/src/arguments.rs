@@ -342,6 +342,9 @@ pub(crate) enum Command {
     Man,
     /// Print the version
     Version,
+    /// Kill a command whose `hold` was killed; for koncli itself
+    #[command(name = crate::command::warden::COMMAND, hide = true)]
+    Warden,
 }
 
 /// How completion is switched on.
@@ -509,7 +512,8 @@ mod tests {
         }
         text.push_str("```\n");
         let subcommands = command.get_subcommands();
-        for sub in subcommands.filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
+        let shown = |sub: &&clap::Command| sub.get_name() != "help" && !sub.is_hide_set();
+        for sub in subcommands.filter(shown) {
             reference(sub, &format!("{path} {}", sub.get_name()), text);
         }
     }

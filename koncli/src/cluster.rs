@@ -1,5 +1,9 @@
 //! Connecting to a cluster, as kubectl does.
 
+use std::error::Error;
+use std::io;
+use std::path::Path;
+
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -14,12 +18,13 @@ pub(crate) async fn connect(global: &Global) -> Result<konductor::Client, Failur
     };
     let config = match &global.kubeconfig {
         Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| no_config(&error))?;
+            let kubeconfig = Kubeconfig::read_from(path);
+            let kubeconfig = kubeconfig.map_err(|error| unreadable(path, &error))?;
             Config::from_custom_kubeconfig(kubeconfig, &options).await
         }
         None if global.context.is_some() => Config::from_kubeconfig(&options).await,
         None => {
-            let config = Config::infer().await.map_err(|error| no_config(&error))?;
+            let config = Config::infer().await.map_err(|error| not_found(&error))?;
             return client(config, global);
         }
     };
@@ -35,12 +40,46 @@ fn client(config: Config, global: &Global) -> Result<konductor::Client, Failure>
     Ok(konductor::Client::new(kube, namespace))
 }
 
-fn no_config(error: &dyn std::error::Error) -> Failure {
+fn no_config(error: &(dyn Error + 'static)) -> Failure {
+    no_cluster(&error.to_string(), error)
+}
+
+fn unreadable(path: &Path, error: &(dyn Error + 'static)) -> Failure {
+    let why = format!("{} can't be read: {}", path.display(), root(error));
+    no_cluster(&why, error)
+}
+
+/// Where nothing names a cluster, that is told in plain words; else what is wrong with what does.
+fn not_found(error: &(dyn Error + 'static)) -> Failure {
+    let why = match Kubeconfig::read() {
+        Ok(_) => error.to_string(),
+        Err(unread) => match root(&unread)
+            .downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+        {
+            Some(io::ErrorKind::NotFound) => {
+                "there is no kubeconfig, and this is no pod of a cluster".to_owned()
+            }
+            _ => format!("the kubeconfig can't be read: {}", root(&unread)),
+        },
+    };
+    no_cluster(&why, error)
+}
+
+fn no_cluster(why: &str, error: &(dyn Error + 'static)) -> Failure {
     Failure {
-        cause: error.source().map(ToString::to_string),
-        ..Failure::new(UNREACHABLE, format!("no cluster is configured: {error}"))
+        cause: Some(error.to_string()),
+        ..Failure::new(UNREACHABLE, format!("no cluster is configured: {why}"))
             .help("name one with --kubeconfig or $KUBECONFIG; `koncli run FILE` needs none")
     }
+}
+
+/// What an error comes from.
+fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error
 }
 
 /// Who holds: `--holder`, `$POD_NAME`, `$HOSTNAME`, the host's name.

@@ -24,6 +24,7 @@ mod semaphore;
 mod slot;
 mod status;
 mod wait;
+pub(crate) mod warden;
 mod why;
 
 use std::fmt::Debug;
@@ -39,12 +40,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
-use crate::exit::{Failure, INTERRUPTED};
+use crate::exit::Failure;
 use crate::load::Aim;
-use crate::local::WithOperator;
+use crate::local::{WithOperator, interrupted};
 use crate::{apply, cluster, install, load, output};
 
-/// Executes a command. Ctrl-C drops what it was waiting for, which gives back what it asked for.
+/// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which gives back what it
+/// asked for.
 pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
     if global.verbose > 1 && !matches!(command, Command::Operator(_)) {
@@ -55,6 +57,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Run { .. }
             | Command::Dev { .. }
             | Command::Operator(_)
+            | Command::Warden
             | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
             | Command::Lease(crate::arguments::Lease::Hold { .. })
     );
@@ -65,9 +68,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
     }
     tokio::select! {
         done = work => done,
-        _ = tokio::signal::ctrl_c() => {
-            Err(Failure::silent(INTERRUPTED))
-        }
+        code = interrupted() => Err(Failure::silent(code)),
     }
 }
 
@@ -175,6 +176,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             output::data(&String::from_utf8_lossy(&page));
             Ok(())
         }
+        Command::Warden => warden::keep_watch().await,
         Command::Version => {
             output::data(concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(())
@@ -385,7 +387,11 @@ where
 {
     let name = new.name_any();
     let created = api::<K>(client).create(&PostParams::default(), new).await;
-    created.map_err(|error| object(client, kind, &name).explain(error))?;
+    created.map_err(|error| match error {
+        // What is missing is not the object: it is its namespace, or its CRD.
+        kube::Error::Api(status) if status.code == 404 => Failure::from(kube::Error::Api(status)),
+        error => object(client, kind, &name).explain(error).into(),
+    })?;
     output::talk(&format!("{kind}/{name} created"));
     Ok(())
 }

@@ -136,8 +136,12 @@ impl From<kube::Error> for Failure {
         };
         match &error {
             kube::Error::Api(status) if status.code == 404 => {
-                Self::new(NOT_FOUND, status.message.clone())
-                    .help("are the CRDs installed? `koncli crds | kubectl apply -f -`")
+                let is_namespace = status.message.starts_with("namespaces ");
+                let help = match is_namespace {
+                    true => "name another with --namespace, or `kubectl create namespace` this one",
+                    false => "are the CRDs installed? `koncli crds | kubectl apply -f -`",
+                };
+                Self::new(NOT_FOUND, status.message.clone()).help(help)
             }
             kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
                 Self::new(FORBIDDEN, status.message.clone()).help(FORBIDDEN_HELP)

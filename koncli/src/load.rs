@@ -98,6 +98,13 @@ pub(crate) fn read(file: &Path) -> Result<String, Failure> {
         std::io::ErrorKind::NotFound => {
             Failure::new(NOT_FOUND, format!("{shown}: there is no such file"))
         }
+        std::io::ErrorKind::IsADirectory => {
+            let failure = Failure::new(USAGE, format!("{shown}: this is a folder"));
+            match pipeline_in(file) {
+                Some(inside) => failure.help(format!("name a file, such as {}", inside.display())),
+                None => failure.help("name a pipeline file"),
+            }
+        }
         _ => Failure::new(USAGE, format!("{shown}: {error}")),
     })?;
     String::from_utf8(bytes).map_err(|error| {
@@ -105,6 +112,14 @@ pub(crate) fn read(file: &Path) -> Result<String, Failure> {
         let message = format!("{shown}: byte {at} is not UTF-8");
         Failure::new(USAGE, message).help("save the file as UTF-8")
     })
+}
+
+/// The first pipeline file in a folder.
+fn pipeline_in(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_pipeline = |path: &PathBuf| path.extension().is_some_and(|end| end == "kon");
+    paths.filter(is_pipeline).min()
 }
 
 fn parameters(params: &Params) -> Result<Map<String, Value>, Failure> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
+use crate::progress::cut;
 
 /// Writes to stdout. A reader that has gone away ends the program without a word, as `head` expects.
 pub(crate) fn data(text: &str) {
@@ -74,6 +75,20 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) ->
     text
 }
 
+/// A table as it is shown: on a terminal each line is cut to its width, in a pipe nothing is.
+pub(crate) fn fitted(table: &str) -> String {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    match size {
+        Ok(size) if size.ws_col > 0 => cut_lines(table, usize::from(size.ws_col)),
+        _ => table.to_owned(),
+    }
+}
+
+fn cut_lines(text: &str, width: usize) -> String {
+    let lines = text.lines().map(|line| cut(line, width) + "\n");
+    lines.collect()
+}
+
 /// Writes objects in the format that was asked for; `rows` makes the table.
 pub(crate) fn objects<T: Serialize>(
     global: &Global,
@@ -117,7 +132,7 @@ pub(crate) fn objects<T: Serialize>(
         Format::Table | Format::Wide if objects.is_empty() => talk("No resources found."),
         Format::Table | Format::Wide => {
             let rows: Vec<Vec<String>> = objects.iter().map(rows).collect();
-            data(&table(headers, &rows, global.no_headers));
+            data(&fitted(&table(headers, &rows, global.no_headers)));
         }
     }
     Ok(())
@@ -174,5 +189,6 @@ mod tests {
             table(&["NAME", "N"], &rows, true),
             "a          1\nlong-name\n"
         );
+        assert_eq!(cut_lines(&written, 8), "NAME   …\na      …\nlong-na…\n");
     }
 }

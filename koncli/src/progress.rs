@@ -11,6 +11,9 @@ use k8s_openapi::api::batch::v1::Job;
 use crate::output;
 use crate::view::{Stage, State, View, state, title};
 
+/// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
+const STATE_WIDTH: usize = 22;
+
 /// Where a run is shown while it goes on.
 pub(crate) struct Progress {
     started: Instant,
@@ -131,7 +134,8 @@ impl Live {
             .iter()
             .map(|stage| stage.name.chars().count())
             .max()
-            .unwrap_or(0);
+            .unwrap_or(0)
+            .min(self.width.saturating_sub(STATE_WIDTH));
         let mut texts = vec![head];
         texts.extend(shown.iter().map(|stage| describe(stage, name_width)));
         // Somebody may have changed it since.
@@ -185,7 +189,7 @@ fn describe(stage: &Stage, width: usize) -> String {
     let why = why
         .map(|item| format!("  {}", item.why))
         .unwrap_or_default();
-    let name = &stage.name;
+    let name = cut(&stage.name, width);
     format!(
         "{} {name:width$}  {}{count}{why}",
         state.mark(),
@@ -252,6 +256,16 @@ mod tests {
             stage("e", State::Failed),
         ];
         assert_eq!(tally(&stages), ", 1 failed, 1 running, 2 waiting");
+    }
+
+    #[test]
+    fn a_long_name_does_not_push_the_state_away() {
+        let stage = stage("a-stage-with-a-long-name", State::Running);
+        assert_eq!(describe(&stage, 10), "● a-stage-w…  running");
+        assert_eq!(
+            describe(&stage, 26),
+            "● a-stage-with-a-long-name    running"
+        );
     }
 
     #[test]

@@ -169,8 +169,8 @@ fn the_doctor_tells_what_is_there_and_what_is_missing() {
                 .output()
                 .unwrap()
         ),
-        "error: no cluster is configured: failed to read kubeconfig from '\"gone\"': No such file \
-         or directory (os error 2)\n  help: name one with --kubeconfig or $KUBECONFIG; `koncli run \
+        "error: no cluster is configured: gone can't be read: No such file or directory (os \
+         error 2)\n  help: name one with --kubeconfig or $KUBECONFIG; `koncli run \
          FILE` needs none\nexit code 6\n"
     );
 }

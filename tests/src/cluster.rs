@@ -200,17 +200,7 @@ impl Cluster {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{purpose}-{}-{count}", std::process::id());
-        let namespace = Namespace {
-            metadata: ObjectMeta {
-                name: Some(name.clone()),
-                ..ObjectMeta::default()
-            },
-            ..Namespace::default()
-        };
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        api.create(&PostParams::default(), &namespace)
-            .await
-            .expect("a namespace");
+        namespace(&self.client, &name).await;
         name
     }
 
@@ -313,7 +303,11 @@ pub(crate) fn right(verb: &str, group: &str, resource: &str) -> String {
     format!("{verb} {resource}{dot}{group}{subresource}")
 }
 
-pub(crate) async fn client(kubeconfig: &Path) -> Client {
+/// A client by a kubeconfig.
+///
+/// # Panics
+/// Where it is none.
+pub async fn client(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options)
@@ -322,12 +316,11 @@ pub(crate) async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config).expect("a client")
 }
 
-pub(crate) fn write_kubeconfig(
-    path: &Path,
-    server: &str,
-    authority: Option<&Path>,
-    token: Option<&str>,
-) {
+/// Writes a kubeconfig.
+///
+/// # Panics
+/// Where it can't be written.
+pub fn write_kubeconfig(path: &Path, server: &str, authority: Option<&Path>, token: Option<&str>) {
     let kubeconfig = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -357,6 +350,23 @@ pub async fn install_crds(client: &Client) {
             .expect("in time")
             .expect("established");
     }
+}
+
+/// Makes a namespace.
+///
+/// # Panics
+/// Where the API server does not want it.
+pub async fn namespace(client: &Client, name: &str) {
+    let namespace = Namespace {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    };
+    let api: Api<Namespace> = Api::all(client.clone());
+    let created = api.create(&PostParams::default(), &namespace).await;
+    created.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
 pub(crate) async fn ready(client: &Client) {

@@ -69,7 +69,7 @@ impl Faults {
         Client::new(service, "default")
     }
 
-    /// Begins a fault of requests such as `create claims`.
+    /// Begins a fault of requests such as `create claims`, or of all: `*`.
     pub fn begin(&self, name: &str, request: &str, how: How, times: Option<usize>) {
         let fault = Fault {
             name: name.to_owned(),
@@ -124,7 +124,8 @@ impl Faults {
     fn take(&self, request: &str) -> Option<(String, How)> {
         let mut found = None;
         self.0.send_modify(|state| {
-            let fault = state.faults.iter_mut().find(|one| one.request == request);
+            let concerns = |one: &&mut Fault| one.request == request || one.request == "*";
+            let fault = state.faults.iter_mut().find(concerns);
             if let Some(fault) = fault {
                 fault.times = fault.times.map(|times| times - 1);
                 found = Some((fault.name.clone(), fault.how));
@@ -145,7 +146,7 @@ impl Faults {
             self.note(&name);
         }
         if let Some((fault, how)) = fault {
-            return self.fail(to, request, is_watch, &fault, how).await;
+            return self.fail(to, request, &name, &fault, how).await;
         }
         let cut = self.0.borrow().cut;
         let response = to.send(request).await?;
@@ -160,18 +161,18 @@ impl Faults {
         &self,
         to: &Client,
         request: Request<Body>,
-        is_watch: bool,
+        name: &str,
         fault: &str,
         how: How,
     ) -> Result<Answer, BoxError> {
         match how {
-            How::Status(410) if is_watch => {
-                let event = json!({"type": "ERROR", "object": status(410)});
+            How::Status(410) if name.starts_with("watch ") => {
+                let event = json!({"type": "ERROR", "object": status(410, name)});
                 Ok(Response::new(text(&event)))
             }
             How::Status(code) => {
                 let builder = Response::builder().status(code);
-                Ok(builder.body(text(&status(code)))?)
+                Ok(builder.body(text(&status(code, name)))?)
             }
             How::Hang => {
                 let is_mended = |state: &State| state.mended.iter().any(|name| name == fault);
@@ -232,7 +233,7 @@ fn named(request: &Request<Body>) -> String {
     format!("{verb} {}", resource.copied().unwrap_or_default())
 }
 
-fn status(code: u16) -> serde_json::Value {
+fn status(code: u16, request: &str) -> serde_json::Value {
     let reason = match code {
         403 => "Forbidden",
         409 => "Conflict",
@@ -242,6 +243,6 @@ fn status(code: u16) -> serde_json::Value {
     };
     json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code,
-        "reason": reason, "message": format!("the test answers {code}"),
+        "reason": reason, "message": format!("the test answers {code} to {request}"),
     })
 }

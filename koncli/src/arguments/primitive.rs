@@ -199,6 +199,13 @@ pub(crate) struct Acquisition {
     pub(crate) timeout: Option<Duration>,
 }
 
+impl Acquisition {
+    /// Whether it is asked once, and not waited for.
+    pub(crate) fn once(&self) -> bool {
+        self.timeout == Some(Duration::ZERO)
+    }
+}
+
 /// How it went for the party that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Outcome {

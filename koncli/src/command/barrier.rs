@@ -31,7 +31,8 @@ pub(crate) async fn barrier(global: &Global, command: Command) -> Result<(), Fai
         Command::List => show(global, &list(&client, global).await?, false),
         Command::Get { name } => show(global, &[get(&client, "barrier", &name).await?], true),
         Command::Wait { name, timeout } => {
-            super::wait::with_operator(&client, client.wait_barrier(&name, timeout)).await?;
+            let waiting = client.wait_barrier(&name, timeout);
+            super::wait::with_operator(&client, false, waiting).await?;
             Ok(())
         }
         Command::Arrive {

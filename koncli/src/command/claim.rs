@@ -31,10 +31,11 @@ pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
 pub(crate) async fn acquire(
     client: &konductor::Client,
     request: Request,
+    once: bool,
     kind: LedgerKind,
     name: &str,
 ) -> Result<(), Failure> {
-    let claimed = wait::with_operator(client, request.claim()).await?;
+    let claimed = wait::with_operator(client, once, request.claim()).await?;
     output::talk(&format!("{kind}/{name} acquired by claim/{}", claimed.name));
     if let Some(token) = claimed.token {
         output::data(&format!("{token}\n"));

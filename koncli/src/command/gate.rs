@@ -34,7 +34,8 @@ pub(crate) async fn gate(global: &Global, command: Command) -> Result<(), Failur
         Command::List => show(global, &list(&client, global).await?, false),
         Command::Get { name } => show(global, &[get(&client, "gate", &name).await?], true),
         Command::Wait { name, timeout } => {
-            super::wait::with_operator(&client, client.wait_gate(&name, timeout)).await?;
+            let waiting = client.wait_gate(&name, timeout);
+            super::wait::with_operator(&client, false, waiting).await?;
             Ok(())
         }
         Command::Open { name } => decide(&client, &name, GateDecision::Open).await,

@@ -1,67 +1,78 @@
 //! `koncli semaphore hold` and `koncli lease hold`: acquire, run a command, release.
 
+use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use konductor::Request;
-use rustix::process::{Pid, Signal, kill_process};
+use konductor::{Guard, Request};
+use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::wait;
-use crate::exit::{FAILED, Failure, INTERRUPTED, NOT_FOUND};
+use super::warden::{Target, Warden};
+use crate::exit::{FAILED, Failure, NOT_FOUND};
 use crate::output;
 
-/// How long a command may take to end after it was told to.
+/// How long a command may take to end after it was told to, where so much time is left.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a Claim that is not wanted any more may take to be withdrawn.
+const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
 
-/// Acquires, runs the command, releases. Signals are forwarded; the exit code is the command's; where
-/// the grant is lost, the command is stopped before anybody else is granted it.
+/// Acquires, runs the command, releases. Signals are forwarded; the exit code is the command's.
+///
+/// # Guarantees
+/// Where the grant is lost, the command has ended before somebody else is granted it. Where this process is killed, the command is killed, too.
 pub(crate) async fn hold(
     client: &konductor::Client,
     request: Request,
+    once: bool,
     command: &[String],
 ) -> Result<(), Failure> {
-    let guard = tokio::select! {
-        guard = wait::with_operator(client, request.acquire()) => guard?,
-        _ = tokio::signal::ctrl_c() => return Err(Failure::silent(INTERRUPTED)),
-    };
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::usage("there is no command to run"));
     };
-    let mut process = Command::new(program);
-    process
-        .args(arguments)
-        .env("KONDUCTOR_CLAIM", guard.claim());
-    if let Some(token) = guard.token() {
-        process.env("KONDUCTOR_TOKEN", token.to_string());
-    }
-    let mut child = match process.spawn() {
-        Ok(child) => child,
-        Err(error) => {
+    let mut told = Told::listen()?;
+    let guard = tokio::select! {
+        guard = wait::with_operator(client, once, request.acquire()) => guard?,
+        signal = told.next() => {
+            // What was asked for is withdrawn: nobody waits for it any more.
+            let _ = tokio::time::timeout(WITHDRAW_WITHIN, client.settled()).await;
+            return Err(Failure::silent(exit_code_of(signal)));
+        }
+    };
+    let mut running = match Running::start(program, arguments, &guard) {
+        Ok(running) => running,
+        Err(failure) => {
             guard.release().await?;
-            let missing = error.kind() == std::io::ErrorKind::NotFound;
-            let code = if missing { NOT_FOUND } else { FAILED };
-            return Err(Failure::new(
-                code,
-                format!("{program} could not be started: {error}"),
-            ));
+            return Err(failure);
         }
     };
     let ended = tokio::select! {
-        ended = attend(&mut child) => ended?,
+        ended = running.attend(&mut told) => ended?,
         lost = guard.lost() => {
             output::talk(&format!("{lost}; stopping {program}"));
-            stop(&mut child).await?;
+            running.stop(grace(&guard)).await?;
             return Err(lost.into());
         }
     };
-    guard.release().await?;
+    running.warden.dismiss();
+    if let Err(error) = guard.release().await {
+        // The exit code stays the command's.
+        output::talk(&format!(
+            "it could not be released, its TTL ends it: {error}"
+        ));
+    }
     match code(ended) {
         0 => Ok(()),
         code => Err(Failure::silent(code)),
     }
+}
+
+/// Half of what is left for certain: the other half is for ending what has not listened.
+fn grace(guard: &Guard) -> Duration {
+    GRACE.min(guard.left_when_lost() / 2)
 }
 
 /// As a shell tells it: 128 and the signal's number where a signal ended it.
@@ -72,36 +83,113 @@ fn code(ended: ExitStatus) -> u8 {
     u8::try_from(code.unwrap_or(1)).unwrap_or(1)
 }
 
-/// Waits for the command; what this process is told to do, the command is told.
-async fn attend(child: &mut Child) -> Result<ExitStatus, Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    loop {
+fn exit_code_of(signal: Signal) -> u8 {
+    u8::try_from(128 + signal.as_raw()).unwrap_or(FAILED)
+}
+
+/// What this process is told to do. It listens before there is a command, so none is left behind.
+struct Told {
+    terminate: Signals,
+    interrupt: Signals,
+    hang_up: Signals,
+}
+
+impl Told {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            ended = child.wait() => return Ok(ended?),
-            _ = terminate.recv() => forward(child, Signal::TERM),
-            _ = interrupt.recv() => forward(child, Signal::INT),
-            _ = hang_up.recv() => forward(child, Signal::HUP),
+            _ = self.terminate.recv() => Signal::TERM,
+            _ = self.interrupt.recv() => Signal::INT,
+            _ = self.hang_up.recv() => Signal::HUP,
         }
     }
 }
 
-fn forward(child: &Child, signal: Signal) {
-    let id = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    if let Some(id) = id {
-        // It may have ended this moment.
-        let _ = kill_process(id, signal);
-    }
+/// A command that runs, and who looks after it.
+struct Running {
+    child: Child,
+    target: Target,
+    warden: Warden,
 }
 
-async fn stop(child: &mut Child) -> Result<(), Failure> {
-    forward(child, Signal::TERM);
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        child.kill().await?;
+impl Running {
+    fn start(program: &str, arguments: &[String], guard: &Guard) -> Result<Self, Failure> {
+        let mut warden = Warden::start().map_err(|error| {
+            let message = format!("nobody could be started to look after {program}: {error}");
+            Failure::failed(message)
+        })?;
+        let mut process = Command::new(program);
+        process
+            .args(arguments)
+            .env("KONDUCTOR_CLAIM", guard.claim())
+            .kill_on_drop(true);
+        if let Some(token) = guard.token() {
+            process.env("KONDUCTOR_TOKEN", token.to_string());
+        }
+        // At a terminal it stays in the foreground, where it may read; else it and all that it starts
+        // are in the warden's group, which ends together.
+        let is_alone = io::stdin().is_terminal();
+        if !is_alone {
+            process.process_group(warden.group().as_raw_nonzero().get());
+        }
+        let child = process.spawn().map_err(|error| {
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            let code = if missing { NOT_FOUND } else { FAILED };
+            Failure::new(code, format!("{program} could not be started: {error}"))
+        });
+        let child = match child {
+            Ok(child) => child,
+            Err(failure) => {
+                warden.dismiss();
+                return Err(failure);
+            }
+        };
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let target = match id.and_then(Pid::from_raw) {
+            Some(id) if is_alone => {
+                warden.watch(id)?;
+                Target::Process(id)
+            }
+            _ => Target::Group(warden.group()),
+        };
+        Ok(Self {
+            child,
+            target,
+            warden,
+        })
     }
-    Ok(())
+
+    /// Waits for the command; what this process is told to do, the command is told.
+    async fn attend(&mut self, told: &mut Told) -> Result<ExitStatus, Failure> {
+        loop {
+            tokio::select! {
+                ended = self.child.wait() => return Ok(ended?),
+                signal = told.next() => {
+                    // A terminal has told the command itself.
+                    if matches!(self.target, Target::Group(_)) || signal != Signal::INT {
+                        self.target.tell(signal);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the command, and what it has left in the background.
+    async fn stop(mut self, grace: Duration) -> Result<(), Failure> {
+        self.target.tell(Signal::TERM);
+        let ended = tokio::time::timeout(grace, self.child.wait()).await;
+        if ended.is_err() || matches!(self.target, Target::Group(_)) {
+            self.target.tell(Signal::KILL);
+        }
+        self.child.wait().await?;
+        self.warden.dismiss();
+        Ok(())
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failu
         Command::Get { name } => show(global, &[get(&client, "lease", &name).await?], true),
         Command::Acquire { name, acquire } => {
             let request = claim::request(client.lease(&name), &acquire);
-            claim::acquire(&client, request, LedgerKind::Lease, &name).await
+            claim::acquire(&client, request, acquire.once(), LedgerKind::Lease, &name).await
         }
         Command::Renew { name, holder } => {
             claim::renew(&client, LedgerKind::Lease, &name, &holder).await
@@ -31,12 +31,8 @@ pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failu
             acquire,
             command,
         } => {
-            hold::hold(
-                &client,
-                claim::request(client.lease(&name), &acquire),
-                &command,
-            )
-            .await
+            let request = claim::request(client.lease(&name), &acquire);
+            hold::hold(&client, request, acquire.once(), &command).await
         }
         Command::Delete { name } => delete::<Lease>(&client, "lease", &name).await,
     }

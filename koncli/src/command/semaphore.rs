@@ -34,7 +34,14 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
         } => {
             let request = claim::request(client.semaphore(&name), &acquire);
             let request = request.permits(permits).priority(priority);
-            claim::acquire(&client, request, LedgerKind::Semaphore, &name).await
+            claim::acquire(
+                &client,
+                request,
+                acquire.once(),
+                LedgerKind::Semaphore,
+                &name,
+            )
+            .await
         }
         Command::Release { name, holder } => {
             claim::release(client.semaphore(&name), &holder, "semaphore", &name).await
@@ -46,7 +53,7 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             command,
         } => {
             let request = claim::request(client.semaphore(&name), &acquire).permits(permits);
-            hold::hold(&client, request, &command).await
+            hold::hold(&client, request, acquire.once(), &command).await
         }
         Command::Delete { name } => delete::<Semaphore>(&client, "semaphore", &name).await,
     }

@@ -36,7 +36,7 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
         }
         Format::Yaml => serde_saphyr::to_string(&view).map_err(|error| unwritable(&error))?,
         Format::Name => format!("run/{name}\n"),
-        Format::Table | Format::Wide => table(&view, global.no_headers),
+        Format::Table | Format::Wide => output::fitted(&table(&view, global.no_headers)),
     };
     output::data(&text);
     Ok(())

@@ -151,7 +151,7 @@ async fn one(
             }
         }
     };
-    with_operator(client, waiting).await
+    with_operator(client, false, waiting).await
 }
 
 fn is_good(wanted: &str) -> bool {
@@ -194,9 +194,10 @@ pub(crate) async fn until_run_ended(
 }
 
 /// Waits for something that only an operator brings. Where none is there, that is told; and a
-/// timeout then says so by its exit code.
+/// timeout then says so by its exit code. What is asked `once` is not waited for without one.
 pub(crate) async fn with_operator<T>(
     client: &konductor::Client,
+    once: bool,
     waiting: impl Future<Output = Result<T, konductor::Error>>,
 ) -> Result<T, Failure> {
     tokio::pin!(waiting);
@@ -204,6 +205,12 @@ pub(crate) async fn with_operator<T>(
         done = &mut waiting => return done.map_err(Failure::from),
         () = tokio::time::sleep(PATIENCE) => operator_is_missing(client).await,
     };
+    if missing && once {
+        return Err(
+            Failure::new(UNREACHABLE, "no operator answers, so nothing is granted")
+                .help("install it, or run `koncli operator`"),
+        );
+    }
     if missing {
         output::talk("no operator answers; still waiting (start one with `koncli operator`)");
     }

@@ -113,6 +113,11 @@ impl Guard {
         }
     }
 
+    /// How long nobody else is granted it after [`Guard::lost`], at least, unless it was taken back.
+    pub fn left_when_lost(&self) -> Duration {
+        self.ttl / 5
+    }
+
     /// Whether it is held in this moment. This looks at the clock, so a program that was stopped for
     /// longer than the TTL learns of the loss before it goes on.
     ///

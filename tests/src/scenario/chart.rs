@@ -20,12 +20,17 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-pub(super) fn helm(cluster: &Cluster, arguments: &[&str]) -> Output {
+/// Helm, built where it is not there yet.
+pub(super) fn program() -> PathBuf {
     let script = repository().join("charts/helm");
     let built = Command::new(script).output().expect("charts/helm runs");
     assert!(built.status.success(), "helm is not there: {built:?}");
     let path = String::from_utf8(built.stdout).expect("a path");
-    Command::new(path.trim())
+    PathBuf::from(path.trim())
+}
+
+pub(super) fn helm(cluster: &Cluster, arguments: &[&str]) -> Output {
+    Command::new(program())
         .args(arguments)
         .current_dir(repository())
         .env("KUBECONFIG", &cluster.kubeconfig)

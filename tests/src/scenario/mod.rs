@@ -11,6 +11,7 @@ mod history;
 pub mod kubectl;
 pub mod outage;
 pub mod pipeline;
+pub mod readme;
 pub mod retry;
 pub mod rights;
 pub mod rules;
@@ -85,6 +86,7 @@ scenarios! {
 scenarios! {
     /// Those that take something away from everybody, or must not be disturbed: one after another.
     outages:
+    readme::the_first_readme_works_command_by_command,
     outage::the_api_server_is_killed_and_everything_goes_on,
     outage::etcd_is_killed_and_everything_goes_on,
     outage::one_of_two_operators_is_stopped_and_everything_goes_on,

@@ -1,0 +1,229 @@
+//! The pages of `docs/` tell the truth: links lead somewhere, tables are those of the CRDs, examples are
+//! accepted. What their commands print is played by `transcripts.rs`, and by the scenarios of a real
+//! cluster.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use konductor_tests::cluster::Cluster;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use kube::{Api, ResourceExt};
+use regex::Regex;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All pages, of everything: `target` and hidden folders have none.
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
+            pages(&path, found);
+        } else if name.ends_with(".md") {
+            found.push(path);
+        }
+    }
+}
+
+/// A page without what stands in blocks of code.
+fn prose(text: &str) -> String {
+    let mut is_code = false;
+    let lines = text.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The anchors of a page's headings, as GitHub and mdBook make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = prose(text);
+    let headings = headings.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+            _ => None,
+        });
+        kept.collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let link = Regex::new(r"\]\(([^)\s]+)\)").expect("a pattern");
+    let mut all = Vec::new();
+    pages(&root(), &mut all);
+    let mut checked = 0;
+    let mut broken = String::new();
+    for page in all {
+        let text = read(&page);
+        for found in link.captures_iter(&prose(&text)) {
+            let target = &found[1];
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            checked += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = match file {
+                "" => page.clone(),
+                file => page.parent().expect("a folder").join(file),
+            };
+            let has_anchor = || anchor.is_empty() || anchors(&read(&file)).contains(anchor);
+            if !file.exists() || !has_anchor() {
+                let _ = writeln!(broken, "{}: {target}", page.display());
+            }
+        }
+    }
+    assert!(checked > 40, "only {checked} links");
+    assert_eq!(broken, "");
+}
+
+#[test]
+fn every_page_of_the_book_is_in_its_summary() {
+    let docs = root().join("docs");
+    let summary = read(&docs.join("SUMMARY.md"));
+    let mut all = Vec::new();
+    pages(&docs, &mut all);
+    let names = all
+        .iter()
+        .map(|page| page.file_name().expect("a name").to_string_lossy());
+    let missing: Vec<_> = names
+        .filter(|name| name != "SUMMARY.md" && !summary.contains(&format!("({name})")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The fields of a kind's spec and status, as a table.
+fn fields(crd: &Value) -> String {
+    let mut table = "\n| field | type | | |\n|---|---|---|---|\n".to_owned();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    for part in ["spec", "status"] {
+        let required = schema[part]["required"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let properties = schema[part]["properties"].as_object();
+        for (name, field) in properties.into_iter().flatten() {
+            let values = field["enum"].as_array();
+            let values = values.map(|values| {
+                let words = values.iter().filter_map(Value::as_str);
+                words.collect::<Vec<_>>().join(" \\| ")
+            });
+            let kind = values.unwrap_or_else(|| field["type"].as_str().unwrap_or("any").to_owned());
+            let note = match &field["default"] {
+                _ if required.contains(&name.as_str().into()) => "required".to_owned(),
+                Value::Null => String::new(),
+                Value::String(text) => format!("default {text}"),
+                Value::Array(_) => String::new(),
+                default if part == "spec" => format!("default {default}"),
+                _ => String::new(),
+            };
+            let text = field["description"].as_str().unwrap_or_default();
+            let text = text.replace('\n', " ");
+            let _ = writeln!(table, "| `{part}.{name}` | {kind} | {note} | {text} |");
+        }
+    }
+    table.push('\n');
+    table
+}
+
+/// The reasons, as the source tells them.
+fn reasons() -> String {
+    let source = read(&root().join("api/src/condition.rs"));
+    let one = Regex::new("/// ([^\n]*)\n    pub const [A-Z_]+: &str = \"([A-Za-z]+)\"");
+    let one = one.expect("a pattern");
+    let mut table = "\n| reason | |\n|---|---|\n".to_owned();
+    let (_, source) = source.split_once("pub mod reason").expect("reasons");
+    for found in one.captures_iter(source) {
+        let _ = writeln!(table, "| `{}` | {} |", &found[2], &found[1]);
+    }
+    table.push('\n');
+    table
+}
+
+#[test]
+fn the_tables_of_the_primitives_are_those_of_the_crds() {
+    let page = root().join("docs/primitives.md");
+    let text = read(&page);
+    let crds: Vec<Value> = konductor_api::crds()
+        .iter()
+        .map(|crd| serde_json::to_value(crd).expect("JSON"))
+        .collect();
+    let marker = Regex::new(r"(?s)<!-- (fields of (\w+)|reasons) -->\n.*?<!-- end -->");
+    let marker = marker.expect("a pattern");
+    let mut seen = Vec::new();
+    let expected = marker.replace_all(&text, |found: &regex::Captures<'_>| {
+        let table = match found.get(2) {
+            None => reasons(),
+            Some(kind) => {
+                seen.push(kind.as_str().to_owned());
+                let is_kind = |crd: &&Value| crd["spec"]["names"]["kind"] == kind.as_str();
+                fields(crds.iter().find(is_kind).expect("a kind"))
+            }
+        };
+        format!("<!-- {} -->\n{table}<!-- end -->", &found[1])
+    });
+    let expected = expected.into_owned();
+    assert_eq!(seen.len(), crds.len(), "each kind has its table: {seen:?}");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&page, expected).expect("written");
+        return;
+    }
+    assert!(
+        text == expected,
+        "docs/primitives.md is out of date: BLESS=1 cargo test --test docs writes it"
+    );
+}
+
+/// The examples of pages that nobody plays.
+#[tokio::test]
+async fn every_example_of_a_primitive_is_accepted() {
+    let cluster = Cluster::embedded().await;
+    let namespace = cluster.namespace("docs").await;
+    let text = read(&root().join("docs/primitives.md"));
+    let blocks = text.split("```yaml\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split("```").next());
+    let mut kinds = BTreeSet::new();
+    for block in blocks {
+        let object: DynamicObject =
+            serde_saphyr::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"));
+        let types = object.types.clone().expect("a kind");
+        let gvk = GroupVersionKind::gvk("konductor.io", "v1", &types.kind);
+        let resource = ApiResource::from_gvk(&gvk);
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(cluster.client.clone(), &namespace, &resource);
+        let created = api.create(&PostParams::default(), &object).await;
+        let created = created.unwrap_or_else(|error| panic!("{error}: {block}"));
+        // Nothing was dropped as unknown.
+        let spec = &object.data["spec"];
+        let stored = &created.data["spec"];
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            assert!(
+                !stored[field].is_null(),
+                "{}: {field}: {value}",
+                created.name_any()
+            );
+        }
+        kinds.insert(types.kind);
+    }
+    let all = konductor_api::crds()
+        .into_iter()
+        .map(|crd| crd.spec.names.kind);
+    assert_eq!(kinds, all.collect(), "each kind has an example");
+}
