@@ -43,7 +43,7 @@ use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
 use crate::exit::Failure;
 use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
-use crate::{apply, cluster, install, load, output};
+use crate::{apply, cluster, load, output, schedule};
 
 /// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which gives back what it
 /// asked for.
@@ -271,7 +271,7 @@ async fn install(
         return Ok(());
     }
     let tally = apply::Tally::default();
-    install::install(
+    schedule::install(
         client,
         schedule,
         dry_run.is_some(),

@@ -10,13 +10,13 @@ mod command;
 mod diagnostics;
 mod exit;
 mod graph;
-mod install;
 mod journal;
 mod load;
 mod local;
 mod manifests;
 mod output;
 mod progress;
+mod schedule;
 mod view;
 
 use std::process::ExitCode;

@@ -130,16 +130,16 @@ impl Live {
         );
         let room = self.lines.len() - 1;
         let shown = worth_showing(&view.stages, room);
+        // Somebody may have changed it since.
+        let (_, columns) = terminal();
         let name_width = shown
             .iter()
             .map(|stage| stage.name.chars().count())
             .max()
             .unwrap_or(0)
-            .min(self.width.saturating_sub(STATE_WIDTH));
+            .min(columns.saturating_sub(STATE_WIDTH));
         let mut texts = vec![head];
         texts.extend(shown.iter().map(|stage| describe(stage, name_width)));
-        // Somebody may have changed it since.
-        let (_, columns) = terminal();
         for (index, line) in self.lines.iter().enumerate() {
             let text = texts.get(index).map(String::as_str).unwrap_or_default();
             line.set_message(cut(text, columns - 1));

@@ -117,7 +117,7 @@ pub trait Compare: Into<Value> {
     }
 
     /// `in`: one of a list.
-    fn is_in(self, list: impl Into<Value>) -> Condition {
+    fn among(self, list: impl Into<Value>) -> Condition {
         compare(self, Operator::In, list)
     }
 }

@@ -229,7 +229,7 @@ fn condition(asked: &ast::Expr) -> Condition {
                 ast::Operator::LessOrEqual => Compare::at_most,
                 ast::Operator::Greater => Compare::more_than,
                 ast::Operator::GreaterOrEqual => Compare::at_least,
-                ast::Operator::In => Compare::is_in,
+                ast::Operator::In => Compare::among,
             };
             compare(value(left), value(right))
         }

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use super::{aim, settle};
 use crate::arguments::{Arguments, Command};
 use crate::load::Aim;
-use crate::{install, local};
+use crate::{local, schedule};
 
 const ZONE: &str = "Europe/Berlin";
 /// How long the finally stage of each run takes.
@@ -376,7 +376,7 @@ async fn played(story: &Story, overlap: &str) -> Vec<String> {
     let kubelet = tokio::spawn(world.clone().kubelet());
     let mut operator = world.operator();
     let mut cron = CronJobController::start(&world.api);
-    install::install(&world.client, &schedule, false, |_, _, _| {})
+    schedule::install(&world.client, &schedule, false, |_, _, _| {})
         .await
         .expect("it is installed");
     if let Some((who, from, until)) = story.away {
