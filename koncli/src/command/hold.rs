@@ -17,8 +17,6 @@ use crate::output;
 
 /// How long a command may take to end after it was told to, where so much time is left.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a Claim that is not wanted any more may take to be withdrawn.
-const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
 
 /// Acquires, runs the command, releases. Signals are forwarded; the exit code is the command's.
 ///
@@ -38,7 +36,7 @@ pub(crate) async fn hold(
         guard = wait::with_operator(client, once, request.acquire()) => guard?,
         signal = told.next() => {
             // What was asked for is withdrawn: nobody waits for it any more.
-            let _ = tokio::time::timeout(WITHDRAW_WITHIN, client.settled()).await;
+            let _ = tokio::time::timeout(wait::WITHDRAW_WITHIN, client.settled()).await;
             return Err(Failure::silent(exit_code_of(signal)));
         }
     };

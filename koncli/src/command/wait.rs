@@ -14,6 +14,9 @@ use crate::{cluster, output};
 /// After this long without an end, it is asked whether there is an operator at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a Claim that is not wanted any more may take to be withdrawn.
+pub(super) const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
+
 /// Waits for several things, all of them.
 pub(crate) async fn wait(
     global: &Global,
@@ -200,12 +203,15 @@ pub(crate) async fn with_operator<T>(
     once: bool,
     waiting: impl Future<Output = Result<T, konductor::Error>>,
 ) -> Result<T, Failure> {
-    tokio::pin!(waiting);
+    let mut waiting = Box::pin(waiting);
     let missing = tokio::select! {
         done = &mut waiting => return done.map_err(Failure::from),
         () = tokio::time::sleep(PATIENCE) => operator_is_missing(client).await,
     };
     if missing && once {
+        // What was asked for is withdrawn: an operator that comes later would grant it to nobody.
+        drop(waiting);
+        let _ = tokio::time::timeout(WITHDRAW_WITHIN, client.settled()).await;
         return Err(
             Failure::new(UNREACHABLE, "no operator answers, so nothing is granted")
                 .help("install it, or run `koncli operator`"),
