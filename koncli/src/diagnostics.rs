@@ -20,8 +20,9 @@ pub(crate) fn tell(compiled: &Compiled) {
 
 /// The same, of whatever stage found them.
 pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
+    let width = width();
     for told in diagnostics {
-        output::talk(render(sources, told, output::color()).trim_end());
+        output::talk(render(sources, told, output::color(), width).trim_end());
         output::talk("");
     }
 }
@@ -41,16 +42,11 @@ pub(crate) fn summary(all: &[Diagnostic]) -> String {
 }
 
 /// One diagnostic with its piece of the file.
-pub(crate) fn render(sources: &Sources, told: &Diagnostic, color: bool) -> String {
+fn render(sources: &Sources, told: &Diagnostic, color: bool, width: usize) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
         GraphicalTheme::unicode_nocolor()
-    };
-    let width = if std::io::stderr().is_terminal() {
-        terminal_width()
-    } else {
-        WIDTH
     };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(width)
@@ -63,7 +59,11 @@ pub(crate) fn render(sources: &Sources, told: &Diagnostic, color: bool) -> Strin
     }
 }
 
-fn terminal_width() -> usize {
+/// How wide the terminal is, where stderr is one.
+fn width() -> usize {
+    if !std::io::stderr().is_terminal() {
+        return WIDTH;
+    }
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map_or(WIDTH, |size| usize::from(size.ws_col))
         .clamp(40, 120)
@@ -185,4 +185,102 @@ pub(crate) fn as_json(sources: &Sources, told: &Diagnostic) -> Value {
         "labels": labels.collect::<Vec<_>>(),
         "help": told.help,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use konductor_compiler::{Options, compile};
+    use konductor_dsl::{CODES, Code};
+
+    use super::*;
+
+    const INTRODUCTION: &str = "\
+# Diagnostics
+
+What `koncli check` prints of each, in a terminal of 80 columns, with the example of its page. A test
+writes this file from the same pages, so what stands here is what is printed. `koncli explain K0201`
+says why, and what to write instead.
+";
+
+    /// What the first digits of a code say.
+    const GROUPS: [(&str, &str); 6] = [
+        ("K01", "Syntax and text"),
+        ("K02", "Names"),
+        ("K03", "Types and values"),
+        ("K04", "Dependencies and coordination"),
+        ("K05", "Limits and Kubernetes"),
+        ("K06", "Style"),
+    ];
+
+    /// What the pages import.
+    fn read_import(path: &str) -> Result<String, String> {
+        match path {
+            "lib/circle.kon" => {
+                Ok("import \"circle.kon\"\ntemplate round() { run = \"true\" }".to_owned())
+            }
+            _ => Err("there is no such file".to_owned()),
+        }
+    }
+
+    /// The example of a code's page.
+    fn example(code: Code) -> String {
+        if code == Code::K0107 {
+            return "\n".repeat(20 * 1024 * 1024 + 1);
+        }
+        let example = code.page().split("```kon\n").nth(1);
+        let example = example.and_then(|rest| rest.split("```").next());
+        example
+            .unwrap_or_else(|| panic!("{code} has no example"))
+            .to_owned()
+    }
+
+    /// What is printed about a text; lines `# --set NAME=TEXT` and `# --run NAME` in it are its
+    /// command line.
+    fn printed(text: &str) -> String {
+        let mut options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+        options.read_import = &read_import;
+        for line in text.lines().take(2) {
+            if let Some(set) = line.strip_prefix("# --set ") {
+                let (name, text) = set.split_once('=').unwrap();
+                options.set.push((name.to_owned(), text.to_owned()));
+            } else if let Some(run) = line.strip_prefix("# --run ") {
+                options.run = Some(run.to_owned());
+            }
+        }
+        let mut sources = Sources::default();
+        sources.add("pipeline.kon", text);
+        let compiled = compile(sources, &options);
+        let render = |told| render(&compiled.sources, told, false, 80);
+        let all: Vec<String> = compiled.diagnostics.iter().map(render).collect();
+        let lines = all.iter().flat_map(|one| one.trim_end().lines());
+        lines.fold(String::new(), |all, line| all + line.trim_end() + "\n")
+    }
+
+    #[test]
+    fn the_table_of_diagnostics_shows_what_is_printed() {
+        let mut table = INTRODUCTION.to_owned();
+        for (prefix, group) in GROUPS {
+            write!(table, "\n## {group}\n").unwrap();
+            for code in CODES.iter().filter(|code| code.name().starts_with(prefix)) {
+                let printed = printed(&example(*code));
+                assert!(printed.contains(code.name()), "{code}: {printed}");
+                let title = code.title();
+                write!(table, "\n### {code}: {title}\n\n```text\n{printed}```\n").unwrap();
+            }
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &table).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == table,
+            "docs/diagnostics.md is not what is printed:\n{table}"
+        );
+    }
 }
