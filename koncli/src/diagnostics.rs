@@ -4,8 +4,11 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use konductor_compiler::Compiled;
-use konductor_dsl::{Diagnostic, Severity, Source, Sources, Span};
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use konductor_dsl::{Diagnostic, Severity, Source, SourceId, Sources, Span};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    SourceCode, SourceSpan, SpanContents,
+};
 use serde_json::{Value, json};
 
 use crate::output;
@@ -20,10 +23,18 @@ pub(crate) fn tell(compiled: &Compiled) {
 
 /// The same, of whatever stage found them.
 pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
-    let width = width();
+    let (width, files) = (width(), Files::of(sources));
     for told in diagnostics {
-        output::talk(render(sources, told, output::color(), width).trim_end());
+        output::talk(render(&files, told, output::color(), width).trim_end());
         output::talk("");
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 
@@ -42,7 +53,7 @@ pub(crate) fn summary(all: &[Diagnostic]) -> String {
 }
 
 /// One diagnostic with its piece of the file.
-fn render(sources: &Sources, told: &Diagnostic, color: bool, width: usize) -> String {
+fn render(files: &Files<'_>, told: &Diagnostic, color: bool, width: usize) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
@@ -52,7 +63,7 @@ fn render(sources: &Sources, told: &Diagnostic, color: bool, width: usize) -> St
         .with_width(width)
         .with_links(false);
     let mut text = String::new();
-    let report = Report::of(sources, told);
+    let report = Report::of(files, told);
     match handler.render_report(&mut text, &report) {
         Ok(()) => text,
         Err(_) => told.message.clone(),
@@ -72,36 +83,110 @@ fn width() -> usize {
 /// A diagnostic, as miette wants it. Labels in other files become notes.
 struct Report<'a> {
     told: &'a Diagnostic,
-    source: Option<NamedSource<String>>,
+    source: Option<File<'a>>,
     elsewhere: Vec<String>,
 }
 
 impl<'a> Report<'a> {
-    fn of(sources: &Sources, told: &'a Diagnostic) -> Self {
+    fn of(files: &'a Files<'_>, told: &'a Diagnostic) -> Self {
         let own = told.span().source;
-        let source = sources
-            .get(own)
-            .map(|source| NamedSource::new(&source.name, source.text.to_string()));
         let elsewhere = told
             .labels
             .iter()
             .filter(|label| label.span.source != own)
             .filter_map(|label| {
-                let place = place(sources.get(label.span.source)?, label.span);
-                Some(format!("{place}: {}", label.text))
+                let file = files.get(label.span.source)?;
+                let (line, column) = file.line_column(label.span.start);
+                let name = &file.source.name;
+                Some(format!("{name}:{line}:{column}: {}", label.text))
             })
             .collect();
         Self {
             told,
-            source,
+            source: files.get(own),
             elsewhere,
         }
     }
 }
 
-fn place(source: &Source, span: Span) -> String {
-    let (line, column) = source.line_column(span.start);
-    format!("{}:{line}:{column}", source.name)
+/// The files that diagnostics are about, and where their lines begin: many diagnostics of a large
+/// file must not read it from its beginning each time.
+pub(crate) struct Files<'a> {
+    files: Vec<(&'a Source, Vec<usize>)>,
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+struct File<'f> {
+    source: &'f Source,
+    starts: &'f [usize],
+}
+
+impl<'a> Files<'a> {
+    pub(crate) fn of(sources: &'a Sources) -> Self {
+        let starts = |source: &Source| {
+            let newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(newlines).collect()
+        };
+        Self {
+            files: sources
+                .iter()
+                .map(|source| (source, starts(source)))
+                .collect(),
+        }
+    }
+
+    fn get(&self, id: SourceId) -> Option<File<'_>> {
+        let (source, starts) = self.files.get(usize::from(id.0))?;
+        Some(File { source, starts })
+    }
+}
+
+impl File<'_> {
+    /// The line of a byte, counted from 0.
+    fn line(&self, offset: usize) -> usize {
+        self.starts
+            .partition_point(|start| *start <= offset)
+            .saturating_sub(1)
+    }
+
+    /// The line and the column of a byte, counted from 1; the column counts characters.
+    fn line_column(&self, offset: u32) -> (usize, usize) {
+        let line = self.line(offset as usize);
+        let before = self.source.text.get(self.starts[line]..offset as usize);
+        (line + 1, before.unwrap_or_default().chars().count() + 1)
+    }
+}
+
+impl SourceCode for File<'_> {
+    fn read_span<'b>(
+        &'b self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
+        let end = span.offset().saturating_add(span.len());
+        let first = self.line(span.offset()).saturating_sub(before);
+        let last = self.line(end).saturating_add(after + 1);
+        let from = self.starts[first];
+        let to = self.starts.get(last + 1).copied();
+        let near = self
+            .source
+            .text
+            .get(from..to.unwrap_or(self.source.text.len()));
+        let inside = SourceSpan::from((span.offset() - from.min(span.offset()), span.len()));
+        let found = near
+            .ok_or(MietteError::OutOfBounds)?
+            .read_span(&inside, before, after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.source.name.clone(),
+            found.data(),
+            (found.span().offset() + from, found.span().len()).into(),
+            found.line() + first,
+            found.column(),
+            found.line_count(),
+        )))
+    }
 }
 
 impl fmt::Debug for Report<'_> {
@@ -120,7 +205,8 @@ impl std::error::Error for Report<'_> {}
 
 impl miette::Diagnostic for Report<'_> {
     fn code<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        Some(Box::new(self.told.code))
+        let severity = word(self.told.severity);
+        Some(Box::new(format!("{severity}[{}]", self.told.code)))
     }
 
     fn severity(&self) -> Option<miette::Severity> {
@@ -160,17 +246,16 @@ impl miette::Diagnostic for Report<'_> {
 }
 
 /// One diagnostic for editors and CI: places count lines and columns from 1.
-pub(crate) fn as_json(sources: &Sources, told: &Diagnostic) -> Value {
+pub(crate) fn as_json(files: &Files<'_>, told: &Diagnostic) -> Value {
     let place = |span: Span| {
-        let source = sources.get(span.source);
+        let file = files.get(span.source);
         let at = |offset| {
-            source
-                .map(|source| source.line_column(offset))
+            file.map(|file| file.line_column(offset))
                 .unwrap_or_default()
         };
         let (start, end) = (at(span.start), at(span.end));
         json!({
-            "file": source.map(|source| source.name.as_str()),
+            "file": file.map(|file| file.source.name.as_str()),
             "start": {"line": start.0, "column": start.1, "byte": span.start},
             "end": {"line": end.0, "column": end.1, "byte": span.end},
         })
@@ -180,7 +265,7 @@ pub(crate) fn as_json(sources: &Sources, told: &Diagnostic) -> Value {
     );
     json!({
         "code": told.code.name(),
-        "severity": format!("{:?}", told.severity).to_lowercase(),
+        "severity": word(told.severity),
         "message": told.message,
         "labels": labels.collect::<Vec<_>>(),
         "help": told.help,
@@ -255,10 +340,13 @@ says why, and what to write instead.
         let mut sources = Sources::default();
         sources.add("pipeline.kon", text);
         let compiled = compile(sources, &options);
-        let render = |told| render(&compiled.sources, told, false, 80);
+        let files = Files::of(&compiled.sources);
+        let render = |told| render(&files, told, false, 80);
         let all: Vec<String> = compiled.diagnostics.iter().map(render).collect();
-        let lines = all.iter().flat_map(|one| one.trim_end().lines());
-        lines.fold(String::new(), |all, line| all + line.trim_end() + "\n")
+        let all: Vec<&str> = all.iter().map(|one| one.trim_end()).collect();
+        let all = all.join("\n\n");
+        let lines: Vec<&str> = all.lines().map(str::trim_end).collect();
+        lines.join("\n") + "\n"
     }
 
     #[test]
@@ -269,6 +357,9 @@ says why, and what to write instead.
             for code in CODES.iter().filter(|code| code.name().starts_with(prefix)) {
                 let printed = printed(&example(*code));
                 assert!(printed.contains(code.name()), "{code}: {printed}");
+                let labels = printed.lines().filter(|line| line.contains("╰── "));
+                let widest = labels.map(|line| line.chars().count()).max();
+                assert!(widest.is_none_or(|width| width <= 80), "{code}: {printed}");
                 let title = code.title();
                 write!(table, "\n### {code}: {title}\n\n```text\n{printed}```\n").unwrap();
             }

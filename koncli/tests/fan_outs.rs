@@ -26,7 +26,7 @@ fn pipeline(over: &str, settings: &str, script: &str) -> String {
       echo "item ${{i}}" >> lines
     """
   }}
-  stage well after items {{ run = "echo well >> lines" }}
+  stage well after items {{ run = "echo well >> lines", may-fail = true }}
   stage badly after items.failed {{ run = "echo badly >> lines" }}
   stage anyhow after items.finished {{ run = "echo anyhow >> lines" }}
 }}

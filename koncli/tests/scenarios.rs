@@ -26,7 +26,7 @@ impl Stage {
         let program = Path::new(env!("CARGO_BIN_EXE_koncli"));
         let path = path_with(program.parent().unwrap());
         // As many pods at once as the largest scenario has, as pods that wait take up room.
-        let dev = Dev::start_with(folder.path(), &["--pods", "100"], &[("PATH", &path)]);
+        let dev = Dev::start_with(folder.path(), &["--jobs", "100"], &[("PATH", &path)]);
         Self { folder, dev }
     }
 

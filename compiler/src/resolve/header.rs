@@ -95,7 +95,9 @@ impl<'a> Resolver<'a> {
             };
             self.used.ledgers.insert(ledger);
             if let Some(first) = holding.iter().find(|known| known.ledger == ledger) {
-                self.report(rules::held_twice::report(&hold.name, first.span));
+                let kind = self.ledgers[ledger].kind;
+                let told = rules::held_twice::report(&hold.name, kind, first.span);
+                self.report(told);
                 continue;
             }
             let permits = match &hold.permits {

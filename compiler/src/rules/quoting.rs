@@ -40,7 +40,7 @@ pub(crate) fn check(written: &ast::Str, script: &Text) -> Vec<Diagnostic> {
 
 fn literal(reference: &ast::Ref, span: Span) -> Diagnostic {
     Diagnostic::error(Code::K0308, span, "the shell does not expand this")
-        .here("in single quotes, a quoted here-document or behind a backslash")
+        .here("quoted or escaped for the shell")
         .help(format!(
             "close the quotes around it: '…'\"${{{reference}}}\"'…'"
         ))
