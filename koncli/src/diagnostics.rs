@@ -15,6 +15,9 @@ use crate::output;
 
 /// How wide diagnostics are where nobody says.
 const WIDTH: usize = 100;
+/// Bytes of a line that is shown: of a longer one nobody would find the place, and miette panics
+/// where a column has more than sixteen bits.
+const LINE_BYTES_MAX: usize = 2_000;
 
 /// Tells the diagnostics on stderr.
 pub(crate) fn tell(compiled: &Compiled) {
@@ -80,7 +83,8 @@ fn width() -> usize {
         .clamp(40, 120)
 }
 
-/// A diagnostic, as miette wants it. Labels in other files become notes.
+/// A diagnostic, as miette wants it. Labels in other files, or in lines too long to be shown, become
+/// notes.
 struct Report<'a> {
     told: &'a Diagnostic,
     source: Option<File<'a>>,
@@ -90,20 +94,24 @@ struct Report<'a> {
 impl<'a> Report<'a> {
     fn of(files: &'a Files<'_>, told: &'a Diagnostic) -> Self {
         let own = told.span().source;
+        let places = told.labels.iter().map(|label| label.span);
+        let mut own_places = places.filter(|place| place.source == own);
+        let source = files.get(own);
+        let source = source.filter(|file| !own_places.any(|place| file.is_wide(place)));
         let elsewhere = told
             .labels
             .iter()
-            .filter(|label| label.span.source != own)
+            .filter(|label| label.span.source != own || source.is_none())
             .filter_map(|label| {
                 let file = files.get(label.span.source)?;
                 let (line, column) = file.line_column(label.span.start);
-                let name = &file.source.name;
-                Some(format!("{name}:{line}:{column}: {}", label.text))
+                let text = format!("{}:{line}:{column}: {}", file.source.name, label.text);
+                Some(text.trim_end_matches([' ', ':']).to_owned())
             })
             .collect();
         Self {
             told,
-            source: files.get(own),
+            source,
             elsewhere,
         }
     }
@@ -148,6 +156,15 @@ impl File<'_> {
         self.starts
             .partition_point(|start| *start <= offset)
             .saturating_sub(1)
+    }
+
+    /// Whether a place's line, or one beside it, is too long to be shown.
+    fn is_wide(&self, place: Span) -> bool {
+        let first = self.line(place.start as usize).saturating_sub(1);
+        let after = self.line(place.end as usize) + 2;
+        let end = self.source.text.len();
+        let start = |line: usize| self.starts.get(line).copied().unwrap_or(end);
+        (first..after).any(|line| start(line + 1) - start(line) > LINE_BYTES_MAX)
     }
 
     /// The line and the column of a byte, counted from 1; the column counts characters.
@@ -347,6 +364,18 @@ says why, and what to write instead.
         let all = all.join("\n\n");
         let lines: Vec<&str> = all.lines().map(str::trim_end).collect();
         lines.join("\n") + "\n"
+    }
+
+    #[test]
+    fn a_place_in_a_line_that_is_too_long_is_told_by_its_number() {
+        let long = "x".repeat(100_000);
+        let text = format!("pipeline p {{\n  stage a {{ run = \"{long}\" image: }}\n}}\n");
+        assert_eq!(
+            printed(&text),
+            "error[K0101]\n\n  × expected `{`, found `:`\n  \
+             help: write `image = …`: attributes are set with `=`\n        \
+             pipeline.kon:2:100026\n"
+        );
     }
 
     #[test]
