@@ -36,7 +36,7 @@ pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {
 pub(crate) fn misshapen(name: &Name) -> Diagnostic {
     let text = &name.text;
     Diagnostic::error(Code::K0104, name.span, format!("`{text}` can't be a name"))
-        .here("lower-case letters, digits and single `-`")
+        .here("lower-case letters, digits and single `-`, starting with a letter")
         .help(format!("write `{}`", better(text)))
 }
 

@@ -389,7 +389,7 @@ says why, and what to write instead.
                 // Nothing breaks a label: a short one fits beside most places.
                 let labels = printed.lines().filter_map(|line| line.split_once("╰── "));
                 let widest = labels.map(|(_, label)| label.chars().count()).max();
-                assert!(widest.is_none_or(|width| width <= 50), "{code}: {printed}");
+                assert!(widest.is_none_or(|width| width <= 66), "{code}: {printed}");
                 let title = code.title();
                 write!(table, "\n### {code}: {title}\n\n```text\n{printed}```\n").unwrap();
             }
