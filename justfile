@@ -53,6 +53,10 @@ model:
 mutants *names:
     tests/mutants/run {{names}}
 
+# How long generated pipelines take to compile, and how much memory.
+bench:
+    cargo bench --package konductor-compiler
+
 # Fuzz a target (parse, format or compile) from the fixtures on; needs nightly and cargo-fuzz.
 fuzz target *options:
     mkdir -p fuzz/corpus/{{target}}

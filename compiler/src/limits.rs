@@ -54,6 +54,9 @@ pub(crate) const APPROVERS_MAX: i64 = 100;
 pub(crate) const REDUCTION_VISITS_MAX: usize = 256;
 /// Stages that the search for the shortest cycle visits altogether; beyond, the shortest so far.
 pub(crate) const CYCLE_VISITS_MAX: usize = 1_000_000;
+/// Names that are compared altogether to find out what was meant by unknown ones; beyond, nothing is
+/// suggested. Each of many unknown names is compared with each of many known ones.
+pub(crate) const NAMES_COMPARED_MAX: usize = 1_000_000;
 /// Outputs that one Job may read: each is an annotation that kubelet projects.
 pub(crate) const INPUTS_MAX: usize = 256;
 /// Bytes of a scheduled pipeline's files: what an API server takes in one ConfigMap.

@@ -321,7 +321,7 @@ pub(crate) enum Source {
         name: String,
         value: Box<Term>,
         /// Tells one use of a template from another.
-        use_id: usize,
+        use_id: Span,
     },
 }
 

@@ -17,6 +17,7 @@ mod resource;
 mod schedule;
 mod template;
 mod term;
+mod unknown;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -82,6 +83,8 @@ struct Resolver<'a> {
     work: usize,
     /// Items of all fan-outs so far.
     items: usize,
+    /// Names that were compared to find out what was meant.
+    compared: usize,
     used: Used,
     /// The outputs that the stage at hand reads, each once.
     reads: Vec<Read>,
@@ -187,6 +190,7 @@ impl<'a> Resolver<'a> {
             defaults: defaults.collect(),
             work: 0,
             items: 0,
+            compared: 0,
             used: Used::default(),
             reads: Vec::new(),
             read_keys: HashSet::new(),

@@ -177,6 +177,14 @@ fn quote(out: &mut String, text: &str) -> fmt::Result {
         return Ok(());
     }
     out.push('"');
+    if text
+        .chars()
+        .all(|c| is_printable(c) && !matches!(c, '"' | '\\' | '\t'))
+    {
+        out.push_str(text);
+        out.push('"');
+        return Ok(());
+    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),

@@ -229,6 +229,17 @@ pub enum Over {
     Ref(Ref),
 }
 
+impl Over {
+    /// Where it is written.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Range(range) => range.span,
+            Self::List(list) => list.span,
+            Self::Ref(reference) => reference.span,
+        }
+    }
+}
+
 /// `a..b` or `a..<b`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Range {
@@ -335,6 +346,16 @@ pub enum Index {
     Number(Number),
     /// A variable or a parameter.
     Name(Name),
+}
+
+impl std::fmt::Display for Index {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::String(text) => write!(out, "{:?}", text.plain().unwrap_or_default()),
+            Self::Number(number) => out.write_str(&number.text),
+            Self::Name(name) => out.write_str(&name.text),
+        }
+    }
 }
 
 impl Index {
@@ -594,6 +615,20 @@ pub struct Ref {
     pub fields: Vec<Name>,
     /// The whole.
     pub span: Span,
+}
+
+impl std::fmt::Display for Ref {
+    /// As it is written, without odd spaces.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.head.text)?;
+        if let Some(address) = &self.address {
+            let indices: Vec<String> = address.indices.iter().map(Index::to_string).collect();
+            write!(out, "[{}]", indices.join(", "))?;
+        }
+        self.fields
+            .iter()
+            .try_for_each(|field| write!(out, ".{}", field.text))
+    }
 }
 
 /// A string: its text and the interpolations in it.

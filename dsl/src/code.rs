@@ -51,7 +51,7 @@ codes! {
     K0107 "a file is too large",
     K0108 "a reserved word is used as a name",
     K0109 "a bracket is not closed",
-    K0201 "a name that nothing declares",
+    K0201 "a name that nothing of this kind has",
     K0202 "a name that is declared twice",
     K0203 "an attribute that does not exist here",
     K0204 "an attribute that is given twice",

@@ -46,23 +46,24 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
         comments,
         diagnostics: Vec::new(),
     };
-    let parsed = slips
-        .is_empty()
-        .then(|| KonductorParser::parse(Rule::file, text));
-    let mut file = File {
-        source: source.id,
-        ..File::default()
+    let parsed = match slips.is_empty() {
+        true => builder.file(source).map_err(Some),
+        false => Err(None),
     };
-    match parsed {
-        Some(Ok(pairs)) => {
-            for declaration in pairs.flat_map(|pair| pair.into_inner()) {
-                builder.declaration(declaration, &mut file);
-            }
+    let file = parsed.unwrap_or_else(|slip| {
+        // What was told about the part before the slip is told again by whoever reads the pieces.
+        builder.diagnostics.clear();
+        let mut file = File {
+            source: source.id,
+            ..File::default()
+        };
+        match slip {
+            _ if is_readable => recover::declarations(source, slips, &mut builder, &mut file),
+            Some(slip) => builder.diagnostics.push(slip),
+            None => builder.diagnostics.extend(slips),
         }
-        _ if is_readable => recover::declarations(source, slips, &mut builder, &mut file),
-        Some(Err(error)) => builder.diagnostics.push(diagnose(source, &error, 0)),
-        None => builder.diagnostics.extend(slips),
-    }
+        file
+    });
     let mut diagnostics = builder.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span().start);
     diagnostics.dedup();
@@ -109,6 +110,61 @@ impl Builder {
             start,
             end,
         }
+    }
+
+    /// Reads a file one item at a time: pest's tokens take ten times the memory of what they are of.
+    fn file(&mut self, source: &Source) -> Result<File, Diagnostic> {
+        let mut file = File {
+            source: source.id,
+            ..File::default()
+        };
+        let mut at = 0;
+        while let Some(part) = self.next(source, Rule::next_declaration, &mut at)? {
+            match part.as_rule() {
+                Rule::head => {
+                    let pipeline = self.items(source, part, &mut at)?;
+                    file.pipelines.push(pipeline);
+                }
+                _ => self.declaration(part, &mut file),
+            }
+        }
+        Ok(file)
+    }
+
+    /// What begins at a place, which moves behind it; `None` at the end of the file.
+    fn next<'i>(
+        &mut self,
+        source: &'i Source,
+        rule: Rule,
+        at: &mut usize,
+    ) -> Result<Option<P<'i>>, Diagnostic> {
+        self.set_offset(*at);
+        let parsed = KonductorParser::parse(rule, &source.text[*at..]);
+        let mut pairs = parsed.map_err(|error| diagnose(source, &error, *at))?;
+        let Some(whole) = pairs.next() else {
+            return Ok(None);
+        };
+        *at += whole.as_span().end();
+        let part = whole.into_inner().next();
+        Ok(part.filter(|part| part.as_rule() != Rule::EOI))
+    }
+
+    /// The pipeline whose head was read.
+    fn items(
+        &mut self,
+        source: &Source,
+        head: P<'_>,
+        at: &mut usize,
+    ) -> Result<Pipeline, Diagnostic> {
+        let mut pipeline = self.pipeline(head);
+        while let Some(part) = self.next(source, Rule::next_item, at)? {
+            if part.as_rule() == Rule::close {
+                pipeline.span = pipeline.span.to(self.span(&part));
+                break;
+            }
+            pipeline.items.extend(self.item(part));
+        }
+        Ok(pipeline)
     }
 
     pub(crate) fn declaration(&mut self, pair: P<'_>, file: &mut File) {
@@ -312,16 +368,14 @@ impl Builder {
                 _ => stage.clauses.extend(self.clause(part)),
             }
         }
+        stage.clauses.shrink_to_fit();
         stage
     }
 
     fn body(&mut self, pair: P<'_>) -> Body {
         let span = self.span(&pair);
         Body {
-            items: pair
-                .into_inner()
-                .filter_map(|part| self.body_item(part))
-                .collect(),
+            items: exact(pair.into_inner().filter_map(|part| self.body_item(part))),
             span,
         }
     }
@@ -417,4 +471,11 @@ impl Builder {
     fn referred(&mut self, pair: &P<'_>) -> Name {
         self.word(pair)
     }
+}
+
+/// A list without room for more: a large file has many, most of them of one or two.
+fn exact<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all: Vec<T> = items.collect();
+    all.shrink_to_fit();
+    all
 }

@@ -29,6 +29,8 @@ pub(crate) fn read(
     } else {
         reader.segments(&token[1..token.len() - 1], 1, true);
     }
+    // Most strings are one part.
+    reader.parts.shrink_to_fit();
     Str {
         parts: reader.parts,
         block,

@@ -25,12 +25,15 @@ pub fn words(rule: Rule) -> Option<&'static str> {
         | Rule::block
         | Rule::line
         | Rule::plain
+        | Rule::inside
         | Rule::hole
         | Rule::inner
         | Rule::file
         | Rule::declaration
         | Rule::item
         | Rule::body_item
+        | Rule::next_declaration
+        | Rule::next_item
         | Rule::lone_declaration
         | Rule::lone_item
         | Rule::lone_ref
@@ -47,7 +50,7 @@ pub fn words(rule: Rule) -> Option<&'static str> {
         Rule::string => "a string",
         Rule::import | Rule::kw_import => "`import`",
         Rule::template | Rule::kw_template => "`template`",
-        Rule::pipeline | Rule::kw_pipeline => "`pipeline`",
+        Rule::pipeline | Rule::head | Rule::kw_pipeline => "`pipeline`",
         Rule::param | Rule::kw_param => "`param`",
         Rule::param_decl => "a parameter, as in `name: string`",
         Rule::schedule | Rule::kw_schedule => "`schedule`",

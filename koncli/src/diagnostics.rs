@@ -4,14 +4,20 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use konductor_compiler::Compiled;
-use konductor_dsl::{Diagnostic, Severity, Source, Sources, Span};
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use konductor_dsl::{Diagnostic, Severity, Source, SourceId, Sources, Span};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    SourceCode, SourceSpan, SpanContents,
+};
 use serde_json::{Value, json};
 
 use crate::output;
 
 /// How wide diagnostics are where nobody says.
 const WIDTH: usize = 100;
+/// Bytes of a line that is shown: of a longer one nobody would find the place, and miette panics
+/// where a column has more than sixteen bits.
+const LINE_BYTES_MAX: usize = 2_000;
 
 /// Tells the diagnostics on stderr.
 pub(crate) fn tell(compiled: &Compiled) {
@@ -20,9 +26,18 @@ pub(crate) fn tell(compiled: &Compiled) {
 
 /// The same, of whatever stage found them.
 pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
+    let (width, files) = (width(), Files::of(sources));
     for told in diagnostics {
-        output::talk(render(sources, told, output::color()).trim_end());
+        output::talk(render(&files, told, output::color(), width).trim_end());
         output::talk("");
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 
@@ -41,54 +56,57 @@ pub(crate) fn summary(all: &[Diagnostic]) -> String {
 }
 
 /// One diagnostic with its piece of the file.
-pub(crate) fn render(sources: &Sources, told: &Diagnostic, color: bool) -> String {
+fn render(files: &Files<'_>, told: &Diagnostic, color: bool, width: usize) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
         GraphicalTheme::unicode_nocolor()
     };
-    let width = if std::io::stderr().is_terminal() {
-        terminal_width()
-    } else {
-        WIDTH
-    };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(width)
         .with_links(false);
     let mut text = String::new();
-    let report = Report::of(sources, told);
+    let report = Report::of(files, told);
     match handler.render_report(&mut text, &report) {
         Ok(()) => text,
         Err(_) => told.message.clone(),
     }
 }
 
-fn terminal_width() -> usize {
+/// How wide the terminal is, where stderr is one.
+fn width() -> usize {
+    if !std::io::stderr().is_terminal() {
+        return WIDTH;
+    }
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map_or(WIDTH, |size| usize::from(size.ws_col))
         .clamp(40, 120)
 }
 
-/// A diagnostic, as miette wants it. Labels in other files become notes.
+/// A diagnostic, as miette wants it. Labels in other files, or in lines too long to be shown, become
+/// notes.
 struct Report<'a> {
     told: &'a Diagnostic,
-    source: Option<NamedSource<String>>,
+    source: Option<File<'a>>,
     elsewhere: Vec<String>,
 }
 
 impl<'a> Report<'a> {
-    fn of(sources: &Sources, told: &'a Diagnostic) -> Self {
+    fn of(files: &'a Files<'_>, told: &'a Diagnostic) -> Self {
         let own = told.span().source;
-        let source = sources
-            .get(own)
-            .map(|source| NamedSource::new(&source.name, source.text.to_string()));
+        let places = told.labels.iter().map(|label| label.span);
+        let mut own_places = places.filter(|place| place.source == own);
+        let source = files.get(own);
+        let source = source.filter(|file| !own_places.any(|place| file.is_wide(place)));
         let elsewhere = told
             .labels
             .iter()
-            .filter(|label| label.span.source != own)
+            .filter(|label| label.span.source != own || source.is_none())
             .filter_map(|label| {
-                let place = place(sources.get(label.span.source)?, label.span);
-                Some(format!("{place}: {}", label.text))
+                let file = files.get(label.span.source)?;
+                let (line, column) = file.line_column(label.span.start);
+                let text = format!("{}:{line}:{column}: {}", file.source.name, label.text);
+                Some(text.trim_end_matches([' ', ':']).to_owned())
             })
             .collect();
         Self {
@@ -99,9 +117,93 @@ impl<'a> Report<'a> {
     }
 }
 
-fn place(source: &Source, span: Span) -> String {
-    let (line, column) = source.line_column(span.start);
-    format!("{}:{line}:{column}", source.name)
+/// The files that diagnostics are about, and where their lines begin: many diagnostics of a large
+/// file must not read it from its beginning each time.
+pub(crate) struct Files<'a> {
+    files: Vec<(&'a Source, Vec<usize>)>,
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+struct File<'f> {
+    source: &'f Source,
+    starts: &'f [usize],
+}
+
+impl<'a> Files<'a> {
+    pub(crate) fn of(sources: &'a Sources) -> Self {
+        let starts = |source: &Source| {
+            let newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(newlines).collect()
+        };
+        Self {
+            files: sources
+                .iter()
+                .map(|source| (source, starts(source)))
+                .collect(),
+        }
+    }
+
+    fn get(&self, id: SourceId) -> Option<File<'_>> {
+        let (source, starts) = self.files.get(usize::from(id.0))?;
+        Some(File { source, starts })
+    }
+}
+
+impl File<'_> {
+    /// The line of a byte, counted from 0.
+    fn line(&self, offset: usize) -> usize {
+        self.starts
+            .partition_point(|start| *start <= offset)
+            .saturating_sub(1)
+    }
+
+    /// Whether a place's line, or one beside it, is too long to be shown.
+    fn is_wide(&self, place: Span) -> bool {
+        let first = self.line(place.start as usize).saturating_sub(1);
+        let after = self.line(place.end as usize) + 2;
+        let end = self.source.text.len();
+        let start = |line: usize| self.starts.get(line).copied().unwrap_or(end);
+        (first..after).any(|line| start(line + 1) - start(line) > LINE_BYTES_MAX)
+    }
+
+    /// The line and the column of a byte, counted from 1; the column counts characters.
+    fn line_column(&self, offset: u32) -> (usize, usize) {
+        let line = self.line(offset as usize);
+        let before = self.source.text.get(self.starts[line]..offset as usize);
+        (line + 1, before.unwrap_or_default().chars().count() + 1)
+    }
+}
+
+impl SourceCode for File<'_> {
+    fn read_span<'b>(
+        &'b self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
+        let end = span.offset().saturating_add(span.len());
+        let first = self.line(span.offset()).saturating_sub(before);
+        let last = self.line(end).saturating_add(after + 1);
+        let from = self.starts[first];
+        let to = self.starts.get(last + 1).copied();
+        let near = self
+            .source
+            .text
+            .get(from..to.unwrap_or(self.source.text.len()));
+        let inside = SourceSpan::from((span.offset() - from.min(span.offset()), span.len()));
+        let found = near
+            .ok_or(MietteError::OutOfBounds)?
+            .read_span(&inside, before, after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.source.name.clone(),
+            found.data(),
+            (found.span().offset() + from, found.span().len()).into(),
+            found.line() + first,
+            found.column(),
+            found.line_count(),
+        )))
+    }
 }
 
 impl fmt::Debug for Report<'_> {
@@ -120,7 +222,8 @@ impl std::error::Error for Report<'_> {}
 
 impl miette::Diagnostic for Report<'_> {
     fn code<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        Some(Box::new(self.told.code))
+        let severity = word(self.told.severity);
+        Some(Box::new(format!("{severity}[{}]", self.told.code)))
     }
 
     fn severity(&self) -> Option<miette::Severity> {
@@ -160,17 +263,16 @@ impl miette::Diagnostic for Report<'_> {
 }
 
 /// One diagnostic for editors and CI: places count lines and columns from 1.
-pub(crate) fn as_json(sources: &Sources, told: &Diagnostic) -> Value {
+pub(crate) fn as_json(files: &Files<'_>, told: &Diagnostic) -> Value {
     let place = |span: Span| {
-        let source = sources.get(span.source);
+        let file = files.get(span.source);
         let at = |offset| {
-            source
-                .map(|source| source.line_column(offset))
+            file.map(|file| file.line_column(offset))
                 .unwrap_or_default()
         };
         let (start, end) = (at(span.start), at(span.end));
         json!({
-            "file": source.map(|source| source.name.as_str()),
+            "file": file.map(|file| file.source.name.as_str()),
             "start": {"line": start.0, "column": start.1, "byte": span.start},
             "end": {"line": end.0, "column": end.1, "byte": span.end},
         })
@@ -180,9 +282,126 @@ pub(crate) fn as_json(sources: &Sources, told: &Diagnostic) -> Value {
     );
     json!({
         "code": told.code.name(),
-        "severity": format!("{:?}", told.severity).to_lowercase(),
+        "severity": word(told.severity),
         "message": told.message,
         "labels": labels.collect::<Vec<_>>(),
         "help": told.help,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use konductor_compiler::{Options, compile};
+    use konductor_dsl::{CODES, Code};
+
+    use super::*;
+
+    const INTRODUCTION: &str = "\
+# Diagnostics
+
+What `koncli check` prints of each, in a terminal of 80 columns, with the example of its page. A test
+writes this file from the same pages, so what stands here is what is printed. `koncli explain K0201`
+says why, and what to write instead.
+";
+
+    /// What the first digits of a code say.
+    const GROUPS: [(&str, &str); 6] = [
+        ("K01", "Syntax and text"),
+        ("K02", "Names"),
+        ("K03", "Types and values"),
+        ("K04", "Dependencies and coordination"),
+        ("K05", "Limits and Kubernetes"),
+        ("K06", "Style"),
+    ];
+
+    /// What the pages import.
+    fn read_import(path: &str) -> Result<String, String> {
+        match path {
+            "lib/circle.kon" => {
+                Ok("import \"circle.kon\"\ntemplate round() { run = \"true\" }".to_owned())
+            }
+            _ => Err("there is no such file".to_owned()),
+        }
+    }
+
+    /// The example of a code's page.
+    fn example(code: Code) -> String {
+        if code == Code::K0107 {
+            return "\n".repeat(20 * 1024 * 1024 + 1);
+        }
+        let example = code.page().split("```kon\n").nth(1);
+        let example = example.and_then(|rest| rest.split("```").next());
+        example
+            .unwrap_or_else(|| panic!("{code} has no example"))
+            .to_owned()
+    }
+
+    /// What is printed about a text; lines `# --set NAME=TEXT` and `# --run NAME` in it are its
+    /// command line.
+    fn printed(text: &str) -> String {
+        let mut options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+        options.read_import = &read_import;
+        for line in text.lines().take(2) {
+            if let Some(set) = line.strip_prefix("# --set ") {
+                let (name, text) = set.split_once('=').unwrap();
+                options.set.push((name.to_owned(), text.to_owned()));
+            } else if let Some(run) = line.strip_prefix("# --run ") {
+                options.run = Some(run.to_owned());
+            }
+        }
+        let mut sources = Sources::default();
+        sources.add("pipeline.kon", text);
+        let compiled = compile(sources, &options);
+        let files = Files::of(&compiled.sources);
+        let render = |told| render(&files, told, false, 80);
+        let all: Vec<String> = compiled.diagnostics.iter().map(render).collect();
+        let all: Vec<&str> = all.iter().map(|one| one.trim_end()).collect();
+        let all = all.join("\n\n");
+        let lines: Vec<&str> = all.lines().map(str::trim_end).collect();
+        lines.join("\n") + "\n"
+    }
+
+    #[test]
+    fn a_place_in_a_line_that_is_too_long_is_told_by_its_number() {
+        let long = "x".repeat(100_000);
+        let text = format!("pipeline p {{\n  stage a {{ run = \"{long}\" image: }}\n}}\n");
+        assert_eq!(
+            printed(&text),
+            "error[K0101]\n\n  × expected `{`, found `:`\n  \
+             help: write `image = …`: attributes are set with `=`\n        \
+             pipeline.kon:2:100027\n"
+        );
+    }
+
+    #[test]
+    fn the_table_of_diagnostics_shows_what_is_printed() {
+        let mut table = INTRODUCTION.to_owned();
+        for (prefix, group) in GROUPS {
+            write!(table, "\n## {group}\n").unwrap();
+            for code in CODES.iter().filter(|code| code.name().starts_with(prefix)) {
+                let printed = printed(&example(*code));
+                assert!(printed.contains(code.name()), "{code}: {printed}");
+                // Nothing breaks a label: a short one fits beside most places.
+                let labels = printed.lines().filter_map(|line| line.split_once("╰── "));
+                let widest = labels.map(|(_, label)| label.chars().count()).max();
+                assert!(widest.is_none_or(|width| width <= 66), "{code}: {printed}");
+                let title = code.title();
+                write!(table, "\n### {code}: {title}\n\n```text\n{printed}```\n").unwrap();
+            }
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &table).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == table,
+            "docs/diagnostics.md is not what is printed:\n{table}"
+        );
+    }
 }

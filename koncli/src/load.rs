@@ -158,7 +158,10 @@ impl Imports {
             return Err(format!("{path} is outside of the pipeline's folder"));
         }
         let file = self.folder.join(path);
-        let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let bytes = std::fs::read(&file).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            _ => format!("{}: {error}", file.display()),
+        })?;
         String::from_utf8(bytes).map_err(|_| format!("{}: it is not UTF-8", file.display()))
     }
 }

@@ -197,7 +197,7 @@ metadata: {name: web}
     assert_eq!(
         transcript(&output),
         r#"Deployment/web is not checked: konductor has nothing to do with it
-K0508
+error[K0508]
 
   × Gate/ready: spec.conditions[0].type: Unsupported value: "Jub": supported values: "Job",
   │ "Barrier", "Gate", "Run"
@@ -208,7 +208,7 @@ K0508
  7 │   timeout: 2 hours
    ╰────
 
-K0508
+error[K0508]
 
   × Gate/ready: spec.timeout: Invalid value: "2 hours": spec.timeout in body should match '^([0-
   │ 9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$'
@@ -219,7 +219,7 @@ K0508
  8 │   tmeout: 2h
    ╰────
 
-K0507
+error[K0507]
 
   × Gate/ready has a field that its kind does not have: spec.tmeout
    ╭─[all.yaml:8:3]
@@ -229,7 +229,7 @@ K0507
  9 │ ---
    ╰────
 
-K0508
+error[K0508]
 
   × Job/process would start at once, whatever it is to wait for
     ╭─[all.yaml:15:5]
@@ -240,7 +240,7 @@ K0508
     ╰────
   help: write `suspend: true` into the Job's spec: the operator starts it
 
-K0508
+error[K0508]
 
   × Job/process: konductor.io/hold: "batch" is not a hold: write semaphore/NAME, semaphore/
   │ NAME=PERMITS or lease/NAME
@@ -263,7 +263,7 @@ exit code 2
         .unwrap();
     assert_eq!(
         transcript(&output),
-        r#"K0506
+        r#"error[K0506]
 
   × this is not YAML: illegal placement of ':' indicator
    ╭─[all.yaml:2:2]

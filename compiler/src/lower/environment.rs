@@ -137,7 +137,9 @@ impl<'a> Environment<'a> {
     fn variable(&mut self, reference: &Reference) -> String {
         let shown = source_text(&self.all.pipeline, &reference.source);
         let known = match &reference.source {
-            Source::Argument { use_id, .. } => format!("{use_id} {shown}"),
+            Source::Argument { use_id, .. } => {
+                format!("{} {} {shown}", use_id.source.0, use_id.start)
+            }
             _ => shown.clone(),
         };
         if let Some(name) = self.names.get(&known) {
@@ -255,13 +257,16 @@ fn field(path: String) -> EnvVarSource {
 /// Appends a text so that kubelet, which expands `$(NAME)` and turns `$$` into `$`, gives it back
 /// unchanged.
 pub(super) fn escape(text: &str, into: &mut String) {
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        into.push(c);
-        if c == '$' && matches!(chars.peek(), Some('$' | '(') | None) {
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        let (before, after) = rest.split_at(dollar + 1);
+        into.push_str(before);
+        if after.is_empty() || after.starts_with(['$', '(']) {
             into.push('$');
         }
+        rest = after;
     }
+    into.push_str(rest);
 }
 
 /// A reference as the source writes it: `extract[region].rows`.

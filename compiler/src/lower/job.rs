@@ -1,6 +1,7 @@
 //! A stage, or an item of one, as a `batch/v1` Job.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
@@ -338,9 +339,13 @@ fn holds(all: &Manifests, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
 
 /// Tells one Job from another of the same name.
 fn content_hash(job: &Job) -> String {
-    let bytes = serde_json::to_vec(job).unwrap_or_default();
-    Sha256::digest(bytes)[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    // As long as most are: growing to it takes longer than the hash.
+    let mut bytes = Vec::with_capacity(4096);
+    let written = serde_json::to_writer(&mut bytes, job);
+    debug_assert!(written.is_ok(), "a Job is plain data: {written:?}");
+    let mut hash = String::with_capacity(16);
+    for byte in &Sha256::digest(bytes)[..8] {
+        let _ = write!(hash, "{byte:02x}");
+    }
+    hash
 }

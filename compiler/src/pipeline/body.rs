@@ -45,6 +45,8 @@ pub(crate) struct Passthrough {
     pub kind: YamlKind,
     pub root: Node,
     pub span: Span,
+    /// Where it says how many pods run at once.
+    pub parallelism: Option<Span>,
 }
 
 /// A part of passthrough YAML, checked against the schema.

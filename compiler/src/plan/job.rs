@@ -1,6 +1,7 @@
 //! The Jobs of a run: one for a stage, one for each item, or one that is Indexed.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 
 use super::gate::dependency_varies;
 use super::skip::Skips;
@@ -140,8 +141,13 @@ impl Jobs {
 
 /// What tells an item apart, unambiguously.
 pub(crate) fn key(values: &[Value]) -> String {
-    let keys: Vec<String> = values.iter().map(Value::key).collect();
-    keys.join("\u{1f}")
+    let mut whole = String::new();
+    for value in values {
+        let key = value.key();
+        // With its length, no value can look like two.
+        let _ = write!(whole, "{}:{key}", key.len());
+    }
+    whole
 }
 
 enum Shape {

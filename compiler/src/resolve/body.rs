@@ -7,6 +7,7 @@ use konductor_dsl::{Span, ast};
 use super::declare::Once;
 use super::template::uses_any;
 use super::term::Use;
+use super::unknown::Wanted;
 use super::{Resolver, Scope, Time};
 use crate::limits::{ENTRIES_MAX, RETRIES_MAX, WORK_BYTES_MAX};
 use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Piece, Text, Toleration};
@@ -215,7 +216,7 @@ impl<'a> Resolver<'a> {
         let text = self.text(ast, scope, Time::Run, Use::Script)?;
         text.references()
             .for_each(|reference| self.note_reads(reference, false));
-        let quoting = rules::quoting::check(&text);
+        let quoting = rules::quoting::check(ast, &text);
         self.diagnostics.extend(quoting);
         Some(text)
     }
@@ -415,9 +416,7 @@ impl<'a> Resolver<'a> {
             .get(workspace.text.as_str())
             .copied()
         else {
-            let known = self.names.workspaces.iter().map(|w| w.name.text.as_str());
-            let diagnostic = rules::unknown_name::report(workspace, "workspace", known);
-            self.report(diagnostic);
+            self.unknown(workspace, Wanted::Workspace, scope.loops);
             return None;
         };
         self.used.workspaces.insert(index);

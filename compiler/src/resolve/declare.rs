@@ -4,6 +4,7 @@ use konductor_dsl::{Diagnostic, Span, ast};
 
 use super::Index;
 use crate::rules;
+use crate::rules::unknown_name::Kind;
 
 /// The declarations of a pipeline, by kind. What can be meant by the same reference shares an
 /// index: parameters, stages and approvals; semaphores and leases; workspaces.
@@ -66,6 +67,29 @@ impl<'a> Names<'a> {
             }
         }
         names
+    }
+
+    /// What has this name, and where it is declared.
+    pub(super) fn declared(&self, text: &str) -> Option<(Kind, Span)> {
+        let resource = |resource: &&ast::Resource| {
+            let kind = match resource.kind.value {
+                ast::ResourceKind::Semaphore => Kind::Semaphore,
+                ast::ResourceKind::Lease => Kind::Lease,
+                ast::ResourceKind::Workspace => Kind::Workspace,
+            };
+            (kind, resource.name.span)
+        };
+        let stage = self.stage_index.get(text);
+        let approval = self.approval_index.get(text);
+        let ledger = self.ledger_index.get(text);
+        let workspace = self.workspace_index.get(text);
+        let param = || self.params.iter().find(|param| param.name.text == text);
+        stage
+            .map(|at| (Kind::Stage, self.stages[*at].name.span))
+            .or_else(|| approval.map(|at| (Kind::Approval, self.approvals[*at].name.span)))
+            .or_else(|| ledger.map(|at| resource(&self.ledgers[*at])))
+            .or_else(|| workspace.map(|at| resource(&self.workspaces[*at])))
+            .or_else(|| param().map(|param| (Kind::Param, param.name.span)))
     }
 
     fn resource(

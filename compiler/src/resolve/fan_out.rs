@@ -1,6 +1,6 @@
 //! Fan-outs: what a stage goes over, as items.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use konductor_dsl::{Span, ast};
 
@@ -8,7 +8,6 @@ use super::{Resolver, Scope, Signature, Time, name};
 use crate::eval::Values;
 use crate::limits::{ITEMS_MAX, ITEMS_TOTAL_MAX, LOOPS_MAX};
 use crate::pipeline::{Item, Loop, Term};
-use crate::plan::job::key;
 use crate::rules;
 use crate::value::{Type, Value};
 
@@ -33,8 +32,15 @@ impl<'a> Resolver<'a> {
             }
             match self.over(&variable.over) {
                 Some((ty, counts_from_zero, over)) => {
-                    if over.as_ref().is_some_and(Vec::is_empty) {
+                    let elements = over.as_deref().unwrap_or_default();
+                    if over.is_some() && elements.is_empty() {
                         self.report(rules::empty_fan_out::report(variable));
+                        complete = false;
+                    }
+                    if let Some((first, second)) = repeated(elements) {
+                        let item = elements[second].key();
+                        let over = &variable.over;
+                        self.report(rules::duplicate_item::report(over, &item, first, second));
                         complete = false;
                     }
                     values.push(over);
@@ -190,13 +196,17 @@ impl<'a> Resolver<'a> {
             });
             items = longer.collect();
         }
-        let mut seen = HashSet::new();
-        if let Some(twice) = items.iter().find(|item| !seen.insert(key(&item.values))) {
-            self.report(rules::duplicate_item::report(span, &twice.text()));
-            return None;
-        }
         Some(items)
     }
+}
+
+/// The places of the first two elements that are called the same.
+fn repeated(values: &[Value]) -> Option<(usize, usize)> {
+    let mut seen = HashMap::with_capacity(values.len());
+    values.iter().enumerate().find_map(|(place, value)| {
+        let first = seen.insert(value.key(), place)?;
+        Some((first, place))
+    })
 }
 
 fn loops_span(variables: &[ast::Loop]) -> Span {

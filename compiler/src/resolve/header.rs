@@ -4,6 +4,7 @@ use konductor_api::LedgerKind;
 use konductor_dsl::{Spanned, ast};
 
 use super::term::Use;
+use super::unknown::Wanted;
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
 use crate::limits::{HOLDS_MAX, ITEMS_MAX};
@@ -89,15 +90,14 @@ impl<'a> Resolver<'a> {
                 .get(hold.name.text.as_str())
                 .copied()
             else {
-                let known = self.names.ledgers.iter().map(|l| l.name.text.as_str());
-                let diagnostic =
-                    rules::unknown_name::report(&hold.name, "semaphore or lease", known);
-                self.report(diagnostic);
+                self.unknown(&hold.name, Wanted::Held, loops);
                 continue;
             };
             self.used.ledgers.insert(ledger);
             if let Some(first) = holding.iter().find(|known| known.ledger == ledger) {
-                self.report(rules::held_twice::report(&hold.name, first.span));
+                let kind = self.ledgers[ledger].kind;
+                let told = rules::held_twice::report(&hold.name, kind, first.span);
+                self.report(told);
                 continue;
             }
             let permits = match &hold.permits {
@@ -248,19 +248,7 @@ impl<'a> Resolver<'a> {
             }
             return Some(Target::Approval(approval));
         }
-        let stages = self
-            .names
-            .stages
-            .iter()
-            .map(|stage| stage.name.text.as_str());
-        let approvals = self
-            .names
-            .approvals
-            .iter()
-            .map(|approval| approval.name.text.as_str());
-        let diagnostic =
-            rules::unknown_name::report(name, "stage or approval", stages.chain(approvals));
-        self.report(diagnostic);
+        self.unknown(name, Wanted::Awaited, scope.loops);
         None
     }
 

@@ -62,12 +62,15 @@ impl Resolver<'_> {
         let mut walk = Walk {
             marked: &marked,
             resolver: self,
+            parallelism: None,
         };
         let root = walk.node(&root, whole, path, text.span);
+        let parallelism = walk.parallelism;
         (self.diagnostics.len() == told).then_some(Passthrough {
             kind,
             root,
             span: text.span,
+            parallelism,
         })
     }
 
@@ -195,6 +198,7 @@ fn to_usize(offset: u64) -> usize {
 struct Walk<'w, 'r, 'a> {
     marked: &'w Marked,
     resolver: &'r mut Resolver<'a>,
+    parallelism: Option<Span>,
 }
 
 impl Walk<'_, '_, '_> {
@@ -245,6 +249,9 @@ impl Walk<'_, '_, '_> {
                 self.resolver
                     .report(rules::owned_field::report(span, &key.value, problem));
                 continue;
+            }
+            if inner == "spec.parallelism" {
+                self.parallelism = Some(span);
             }
             let wanted = properties
                 .and_then(|known| known.get(&key.value))

@@ -4,6 +4,7 @@ use konductor_api::LedgerKind;
 use konductor_dsl::ast;
 
 use super::term::Argument;
+use super::unknown::Wanted;
 use super::{Read, Resolver, Scope, Time};
 use crate::limits::INPUTS_MAX;
 use crate::pipeline::{Reference, Source, Term, address_key};
@@ -101,11 +102,7 @@ impl Resolver<'_> {
     fn token(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let name = self.only_field(ast, "token", "LEASE")?;
         let Some(ledger) = self.names.ledger_index.get(name.text.as_str()).copied() else {
-            let known = self.names.ledgers.iter();
-            let leases = known.filter(|ledger| ledger.kind.value == ast::ResourceKind::Lease);
-            let known = leases.map(|ledger| ledger.name.text.as_str());
-            let diagnostic = rules::unknown_name::report(name, "lease", known);
-            self.report(diagnostic);
+            self.unknown(name, Wanted::Lease, scope.loops);
             return None;
         };
         let declared = self.names.ledgers[ledger];
@@ -126,9 +123,7 @@ impl Resolver<'_> {
     fn workspace_path(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let name = self.only_field(ast, "workspace", "NAME")?;
         let Some(workspace) = self.names.workspace_index.get(name.text.as_str()).copied() else {
-            let known = self.names.workspaces.iter().map(|w| w.name.text.as_str());
-            let diagnostic = rules::unknown_name::report(name, "workspace", known);
-            self.report(diagnostic);
+            self.unknown(name, Wanted::Workspace, scope.loops);
             return None;
         };
         if !scope.mounted.contains(&workspace) {
@@ -182,38 +177,10 @@ impl Resolver<'_> {
         match self.names.stage_index.get(text).copied() {
             Some(stage) => self.output(ast, stage, scope),
             None => {
-                let diagnostic = self.unknown_value(&ast.head, scope);
-                self.report(diagnostic);
+                self.unknown(&ast.head, Wanted::Value, scope.loops);
                 None
             }
         }
-    }
-
-    fn unknown_value(&self, name: &ast::Name, scope: Scope<'_>) -> konductor_dsl::Diagnostic {
-        let later = self
-            .names
-            .params
-            .iter()
-            .find(|param| param.name.text == name.text);
-        if let Some(param) = later {
-            return rules::not_here::later_param(name, param.name.span);
-        }
-        let loops = scope.loops.iter().map(|known| known.name.text.as_str());
-        let params = self
-            .names
-            .params
-            .iter()
-            .map(|param| param.name.text.as_str());
-        let stages = self
-            .names
-            .stages
-            .iter()
-            .map(|stage| stage.name.text.as_str());
-        rules::unknown_name::report(
-            name,
-            "parameter, loop variable or stage",
-            loops.chain(params).chain(stages),
-        )
     }
 
     /// `x` or `x.field` of a parameter or loop variable.

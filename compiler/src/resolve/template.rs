@@ -159,7 +159,7 @@ impl<'a> Resolver<'a> {
                     (None, via.span)
                 }
             };
-            let use_id = via.span.start as usize;
+            let use_id = via.span;
             let name = param.name.text.clone();
             arguments.push(Argument {
                 name,
@@ -207,7 +207,7 @@ impl<'a> Resolver<'a> {
                     ty,
                     term: Term::Unknown,
                     span,
-                    use_id: 0,
+                    use_id: param.span,
                 });
             }
             let scope = Scope::template(Some(&arguments), Scope::PIPELINE);

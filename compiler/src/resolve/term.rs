@@ -18,7 +18,7 @@ pub(super) struct Argument {
     /// Where it is given.
     pub span: Span,
     /// Tells one use of a template from another.
-    pub use_id: usize,
+    pub use_id: Span,
 }
 
 /// What a text is for: it decides what `${HOME}` means, which is a name only a shell knows.

@@ -1,9 +1,23 @@
 //! K0409: a fan-out with one item twice.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, ast};
 
-/// Two items that are called the same.
-pub(crate) fn report(span: Span, item: &str) -> Diagnostic {
-    Diagnostic::error(Code::K0409, span, format!("the item `{item}` comes twice"))
-        .help("remove one of them: items are told apart by their values")
+/// Two elements that are called the same, by their places in what a loop goes over.
+pub(crate) fn report(over: &ast::Over, item: &str, first: usize, second: usize) -> Diagnostic {
+    let message = format!("the item `{item}` comes twice");
+    let help = "remove one of them: items are told apart by their values";
+    let written = match over {
+        ast::Over::List(list) => list.items.get(second).zip(list.items.get(first)),
+        ast::Over::Range(_) | ast::Over::Ref(_) => None,
+    };
+    match written {
+        Some((second, first)) => Diagnostic::error(Code::K0409, second.span(), message)
+            .label(first.span(), "first listed here"),
+        None => Diagnostic::error(Code::K0409, over.span(), message).here(format!(
+            "elements {} and {}",
+            first + 1,
+            second + 1
+        )),
+    }
+    .help(help)
 }

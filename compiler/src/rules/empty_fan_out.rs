@@ -4,11 +4,7 @@ use konductor_dsl::{Code, Diagnostic, ast};
 
 /// A loop over an empty list or range.
 pub(crate) fn report(variable: &ast::Loop) -> Diagnostic {
-    let span = match &variable.over {
-        ast::Over::Range(range) => range.span,
-        ast::Over::List(list) => list.span,
-        ast::Over::Ref(reference) => reference.span,
-    };
+    let span = variable.over.span();
     Diagnostic::error(
         Code::K0408,
         span,

@@ -9,7 +9,7 @@ pub(crate) fn report(attribute: Span, own: &str) -> Diagnostic {
         attribute,
         "an external resource has its own settings",
     )
-    .here("it exists already, and this would be ignored")
+    .here("it exists: this is ignored")
     .help(format!(
         "remove this, or remove `external` to create it with this `{own}`"
     ))

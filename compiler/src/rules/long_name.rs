@@ -15,7 +15,7 @@ pub(crate) fn of_stage(pipeline: &Pipeline, run: &str, problem: Problem) -> Diag
         name.text
     );
     Diagnostic::error(Code::K0502, name.span, message)
-        .here("the run's and the stage's name together name a Job")
+        .here("run and stage together name a Job")
         .help("shorten the name, or give the run a shorter one with `--run`")
 }
 

@@ -13,13 +13,14 @@ pub(crate) fn check(pipeline: &Pipeline, stage: &Stage, parallelism: i32) -> Opt
         .iter()
         .find(is_lease)
         .filter(|_| parallelism > 1)?;
-    let block = stage.body.passthrough.last()?;
+    let blocks = stage.body.passthrough.iter();
+    let at = blocks.rev().find_map(|block| block.parallelism)?;
     let message = format!(
         "{parallelism} pods of `{}` would hold the lease at once",
         stage.name.text
     );
     Some(
-        Diagnostic::error(Code::K0413, block.span, message)
+        Diagnostic::error(Code::K0413, at, message)
             .label(hold.span, "a lease has one holder")
             .help("remove `parallelism`, or use `for` on the stage: its items take turns"),
     )

@@ -26,7 +26,7 @@ pub(crate) fn check(key: &ast::Key, text: &Text) -> Option<Diagnostic> {
             text.span,
             format!("`{}` looks like a secret", key.text),
         )
-        .here("everybody who can read the file or the Job can read this")
+        .here("everybody who sees the Job can read it")
         .help(format!(
             "put it into a Secret and write `{} = secret(\"name\", \"key\")`",
             key.text

@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let stages = pipeline.stages.iter().map(|stage| &stage.after);
     let approvals = pipeline.approvals.iter().map(|approval| &approval.after);
-    for after in stages.chain(approvals) {
+    for after in stages.chain(approvals).filter(|after| after.len() > 1) {
         let mut seen = HashMap::new();
         for clause in after {
             let Some(key) = clause.target.key() else {

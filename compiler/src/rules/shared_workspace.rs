@@ -101,7 +101,7 @@ fn report(pipeline: &Pipeline, workspace: usize, first: usize, second: usize) ->
     };
     let span = mount(at, workspace).unwrap_or(at.name.span);
     let diagnostic = Diagnostic::warning(Code::K0417, span, message)
-        .here("has to be on the same node, or waits for the other to end")
+        .here("waits for the other to end, or for its node")
         .label(name.span, "`access = one`, which is the default");
     let diagnostic = match mount(one, workspace) {
         Some(span) if first != second => diagnostic.label(span, "also mounted here"),

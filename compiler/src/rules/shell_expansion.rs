@@ -9,6 +9,6 @@ pub(crate) fn report(span: Span) -> Diagnostic {
         span,
         "only `run` has a shell that could expand this",
     )
-    .here("names in lower case are ours, everything else is the shell's")
+    .here("lower case is ours, the rest is the shell's")
     .help("write `$${` for the characters themselves")
 }

@@ -1,6 +1,6 @@
-//! K0201: a name that nothing declares.
+//! K0201: a name that nothing of this kind has.
 
-use konductor_dsl::{Code, Diagnostic, ast, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
 
 use super::listed;
 
@@ -22,6 +22,57 @@ pub(crate) fn report<'a>(
         None if known.is_empty() => diagnostic.help(format!("declare the {what} `{}`", name.text)),
         None => diagnostic.help(format!("declare it, or use {}", listed(&known, "or"))),
     }
+}
+
+/// What something is called in a message, and what to write to use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Stage,
+    Approval,
+    Semaphore,
+    Lease,
+    Workspace,
+    Param,
+}
+
+/// A name of something else than the `what` that is wanted here, perhaps for its value.
+pub(crate) fn of_another_kind(
+    name: &ast::Name,
+    what: &str,
+    (kind, declared): (Kind, Span),
+    is_value: bool,
+) -> Diagnostic {
+    let text = &name.text;
+    let (found, help) = match kind {
+        Kind::Stage => ("a stage", format!("write `after {text}` to wait for it")),
+        Kind::Approval => (
+            "an approval",
+            format!("write `after {text}` to wait for it"),
+        ),
+        Kind::Lease if is_value => (
+            "a lease",
+            format!("write `token.{text}` for the token of who holds it"),
+        ),
+        Kind::Lease => ("a lease", format!("write `holding {text}` to hold it")),
+        Kind::Semaphore => ("a semaphore", format!("write `holding {text}` to hold it")),
+        Kind::Workspace if is_value => (
+            "a workspace",
+            format!("write `workspace.{text}` for the path where it is mounted"),
+        ),
+        Kind::Workspace => (
+            "a workspace",
+            format!("write `mount {text} at \"/{text}\"` in the body to use it"),
+        ),
+        Kind::Param => (
+            "a parameter",
+            format!("write `${{{text}}}` in a text, or `{text}` in `when`, to use its value"),
+        ),
+    };
+    let message = format!("`{text}` is {found}, not a {what}");
+    Diagnostic::error(Code::K0201, name.span, message)
+        .here(format!("a {what} is wanted here"))
+        .label(declared, "declared here")
+        .help(help)
 }
 
 /// A name in a template, which sees nothing but its own parameters.

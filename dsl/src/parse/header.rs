@@ -2,7 +2,7 @@
 
 use konductor_grammar::Rule;
 
-use super::{Builder, P};
+use super::{Builder, P, exact};
 use crate::ast::*;
 use crate::{Span, Spanned};
 
@@ -13,14 +13,10 @@ impl Builder {
         let mut inner = pair.into_inner();
         let keyword = self.span(&inner.next()?);
         let kind = match rule {
-            Rule::fan_out => {
-                ClauseKind::For(inner.filter_map(|part| self.one_loop(part)).collect())
-            }
-            Rule::after => ClauseKind::After(inner.filter_map(|part| self.dep(part)).collect()),
+            Rule::fan_out => ClauseKind::For(exact(inner.filter_map(|part| self.one_loop(part)))),
+            Rule::after => ClauseKind::After(exact(inner.filter_map(|part| self.dep(part)))),
             Rule::when => ClauseKind::When(self.expression(inner.next()?)?),
-            Rule::holding => {
-                ClauseKind::Holding(inner.filter_map(|part| self.hold(part)).collect())
-            }
+            Rule::holding => ClauseKind::Holding(exact(inner.filter_map(|part| self.hold(part)))),
             Rule::quorum => ClauseKind::Quorum(self.bound(inner.next()?)?),
             _ => return None,
         };
@@ -77,7 +73,7 @@ impl Builder {
                     .into_inner()
                     .filter(|part| part.as_rule() != Rule::kw_any);
                 Some(Dep::Any {
-                    deps: inner.filter_map(|part| self.dep(part)).collect(),
+                    deps: exact(inner.filter_map(|part| self.dep(part))),
                     span,
                 })
             }

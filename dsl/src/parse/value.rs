@@ -3,7 +3,7 @@
 use konductor_grammar::Rule;
 use pest::iterators::Pairs;
 
-use super::{Builder, P};
+use super::{Builder, P, exact};
 use crate::ast::*;
 use crate::name::ROOTS;
 use crate::{Span, Spanned, text};
@@ -15,7 +15,7 @@ impl Builder {
             .into_inner()
             .filter(|part| part.as_rule() == Rule::attribute);
         Map {
-            entries: entries.filter_map(|part| self.attribute(part)).collect(),
+            entries: exact(entries.filter_map(|part| self.attribute(part))),
             span,
         }
     }
@@ -67,10 +67,7 @@ impl Builder {
     pub(super) fn list(&mut self, pair: P<'_>) -> List {
         let span = self.span(&pair);
         List {
-            items: pair
-                .into_inner()
-                .filter_map(|part| self.value(part))
-                .collect(),
+            items: exact(pair.into_inner().filter_map(|part| self.value(part))),
             span,
         }
     }

@@ -28,7 +28,8 @@ pub(crate) async fn check(
             (compiled.sources, compiled.diagnostics)
         };
         if global.output == Some(Format::Json) {
-            json.extend(told.iter().map(|told| diagnostics::as_json(&sources, told)));
+            let files = diagnostics::Files::of(&sources);
+            json.extend(told.iter().map(|told| diagnostics::as_json(&files, told)));
         } else {
             diagnostics::tell_all(&sources, &told);
         }

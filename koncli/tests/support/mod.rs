@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
 /// koncli, without the surroundings of whoever runs the tests.
 pub(crate) fn koncli() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_koncli"));
@@ -33,6 +36,12 @@ pub(crate) fn copy_of(example: &str) -> tempfile::TempDir {
     folder
 }
 
+/// `PATH` with a folder before all others.
+pub(crate) fn path_with(folder: &Path) -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}", folder.display())
+}
+
 /// Exit code, stdout and stderr, as a transcript.
 pub(crate) fn transcript(output: &Output) -> String {
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -51,11 +60,18 @@ pub(crate) struct Dev {
 impl Dev {
     /// Starts one whose steps begin in `steps`.
     pub(crate) fn start(steps: &Path) -> Self {
+        Self::start_with(steps, &[], &[])
+    }
+
+    /// The same, with more arguments and variables.
+    pub(crate) fn start_with(steps: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = folder.path().join("kubeconfig");
         let mut child = koncli()
             .args(["dev", "--write-kubeconfig"])
             .arg(&kubeconfig)
+            .args(more)
+            .envs(variables.iter().copied())
             .current_dir(steps)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -74,6 +90,15 @@ impl Dev {
             kubeconfig,
             _folder: folder,
         }
+    }
+
+    /// A client for what koncli has no command for.
+    pub(crate) async fn client(&self) -> kube::Client {
+        let read = Kubeconfig::read_from(&self.kubeconfig).expect("a kubeconfig");
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(read, &options).await;
+        let config = config.expect("it is one");
+        kube::Client::try_from(config).expect("a client")
     }
 
     /// Runs a command against it.

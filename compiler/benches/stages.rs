@@ -1,0 +1,164 @@
+//! How long generated pipelines take, and how much memory: `cargo bench --package
+//! konductor-compiler`. Each size runs in processes of its own, because the largest memory that a
+//! process ever had never falls again. Nothing here fails by being slow.
+#![expect(clippy::print_stdout, reason = "what it prints is its result")]
+
+use std::fmt::Write as _;
+use std::io;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use konductor_compiler::{Options, check, compile};
+use konductor_dsl::{Sources, parse};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// How many stages the pipelines of the table have.
+const SIZES: [usize; 4] = [1_000, 10_000, 30_000, 100_000];
+/// Processes for each size; the quickest counts, because others use the machine, too.
+const REPEATS: usize = 7;
+
+/// A pipeline in layers of a hundred stages, each after three of the layer before.
+fn pipeline(stages: usize) -> String {
+    const LAYER: usize = 100;
+    let mut text = String::from(
+        "pipeline generated {\n  defaults { image = \"busybox:1.36\", retries = 2, timeout = 30m }\n",
+    );
+    for stage in 0..stages {
+        let (layer, place) = (stage / LAYER, stage % LAYER);
+        let _ = write!(text, "  stage step-{layer}-{place}");
+        for (index, skip) in [0, 1, 7].into_iter().enumerate().filter(|_| layer > 0) {
+            let separator = if index == 0 { " after " } else { ", " };
+            let before = (place + skip) % LAYER;
+            let _ = write!(text, "{separator}step-{}-{before}", layer - 1);
+        }
+        let _ = writeln!(
+            text,
+            " {{\n    run = \"process --layer {layer} --part {place} --input /data/in --output /data/out\"\n  }}"
+        );
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn sources(text: &str) -> Sources {
+    let mut sources = Sources::default();
+    sources.add("generated.kon", text);
+    sources
+}
+
+/// The most memory that this process ever had, in KiB.
+fn peak() -> Outcome<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    Ok(kib.ok_or("no VmHWM")?.parse()?)
+}
+
+/// What the processor worked for this process so far.
+fn worked() -> Outcome<Duration> {
+    // The first figure is what the scheduler counts, in nanoseconds.
+    let text = std::fs::read_to_string("/proc/self/schedstat")?;
+    let first = text.split_whitespace().next().ok_or("no time")?;
+    Ok(Duration::from_nanos(first.parse()?))
+}
+
+/// One measurement, in a process of its own: bytes of text, microseconds of the processor for
+/// reading, checking and compiling, bytes of YAML, and KiB beyond those at the start.
+fn measure(what: &str, stages: usize) -> Outcome<()> {
+    let text = pipeline(stages);
+    // As much as a program has that read the file and will write YAML.
+    let sources = sources(&text);
+    let options = Options::at("2026-01-31T02:03:04Z".parse()?);
+    let before = peak()?;
+    let (worked_before, start) = (worked()?, Instant::now());
+    let mut out = Count(0);
+    match what {
+        "read" => drop(sources.iter().map(parse).collect::<Vec<_>>()),
+        "check" => {
+            let checked = check(sources, &options);
+            assert!(!checked.has_errors(), "{:?}", checked.diagnostics);
+        }
+        _ => {
+            let compiled = compile(sources, &options);
+            let manifests = compiled.manifests.ok_or("it has errors")?;
+            manifests.write_yaml(&mut out)?;
+        }
+    }
+    let (wall, cpu) = (start.elapsed(), worked()?.saturating_sub(worked_before));
+    println!(
+        "{} {} {} {} {}",
+        text.len(),
+        cpu.as_micros(),
+        wall.as_micros(),
+        out.0,
+        peak()?.saturating_sub(before)
+    );
+    Ok(())
+}
+
+/// Counts what is written, and keeps nothing of it.
+struct Count(usize);
+
+impl io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The best of several processes, figure by figure.
+fn best(what: &str, stages: usize) -> Outcome<Vec<u64>> {
+    let mut best: Option<Vec<u64>> = None;
+    for _ in 0..REPEATS {
+        let mut command = Command::new(std::env::current_exe()?);
+        let output = command.args(["--measure", what, &stages.to_string()]);
+        let output = String::from_utf8(output.output()?.stdout)?;
+        let figures = output.split_whitespace().map(str::parse);
+        let figures: Vec<u64> = figures.collect::<Result<_, _>>()?;
+        best = Some(match best {
+            None => figures,
+            Some(best) => best.iter().zip(&figures).map(|(a, b)| *a.min(b)).collect(),
+        });
+    }
+    best.ok_or_else(|| "nothing was measured".into())
+}
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments
+        .iter()
+        .position(|argument| argument == "--measure")
+    {
+        let [what, stages] = &arguments[at + 1..] else {
+            return Err("--measure WHAT STAGES".into());
+        };
+        return measure(what, stages.parse()?);
+    }
+    if arguments.iter().any(|argument| argument == "--print") {
+        print!("{}", pipeline(10_000));
+        return Ok(());
+    }
+    println!("| stages | text | read | check | compile to YAML | YAML | memory |");
+    println!("|---:|---:|---:|---:|---:|---:|---:|");
+    for stages in SIZES {
+        let (read, check) = (best("read", stages)?, best("check", stages)?);
+        let compile = best("compile", stages)?;
+        let ms = |figures: &[u64]| format!("{:.1} ms", figures[1] as f64 / 1e3);
+        let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+        println!(
+            "| {stages} | {} | {} | {} | {} | {} | {} |",
+            mb(compile[0]),
+            ms(&read),
+            ms(&check),
+            ms(&compile),
+            mb(compile[3]),
+            mb(compile[4] * 1024),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! A fan-out becomes an Indexed Job, or Jobs with a Barrier over them. Nobody can tell by how it ends.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{koncli, transcript};
+
+/// How a run ended, and what its steps wrote, sorted.
+#[derive(Debug, PartialEq)]
+struct Ending {
+    exit_code: Option<i32>,
+    lines: Vec<String>,
+}
+
+/// Four items, and a stage for each way in which they can end together.
+fn pipeline(over: &str, settings: &str, script: &str) -> String {
+    format!(
+        r#"pipeline fan {{
+  defaults {{ image = "busybox:1.36" }}
+  stage items for i in {over} {{
+    {settings}
+    run = """
+      {script}
+      echo "item ${{i}}" >> lines
+    """
+  }}
+  stage well after items {{ run = "echo well >> lines", may-fail = true }}
+  stage badly after items.failed {{ run = "echo badly >> lines" }}
+  stage anyhow after items.finished {{ run = "echo anyhow >> lines" }}
+}}
+"#
+    )
+}
+
+fn written(folder: &Path, text: &str) -> String {
+    let file = folder.join("pipeline.kon");
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// What the fan-out becomes: kinds and names.
+fn shape(text: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), text);
+    let output = koncli()
+        .args(["compile", "-o", "name", &file])
+        .output()
+        .unwrap();
+    let told = transcript(&output);
+    let of_items = told.lines().filter(|line| line.contains("/fan-items"));
+    of_items.map(str::to_owned).collect()
+}
+
+fn ending(text: &str) -> Ending {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), text);
+    let output = koncli()
+        .args(["run", &file])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let lines = std::fs::read_to_string(folder.path().join("lines")).unwrap_or_default();
+    let mut lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+    lines.sort();
+    Ending {
+        exit_code: output.status.code(),
+        lines,
+    }
+}
+
+#[test]
+fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
+    let indexed = "0..<4";
+    let single = "[0, 1, 2, 3]";
+    let items = ["item 0", "item 1", "item 2", "item 3"];
+    let fails = "if [ \"${i}\" -eq 2 ]; then exit 1; fi";
+    let fails_once = "if [ \"${i}\" -eq 2 ] && ! [ -e tried ]; then touch tried; exit 1; fi";
+    let but_one = ["item 0", "item 1", "item 3"];
+    let table: [(&str, &str, &str, i32, &[&str], &[&str]); 4] = [
+        ("all succeed", "", "true", 0, &["anyhow", "well"], &items),
+        ("one fails", "", fails, 1, &["anyhow", "badly"], &but_one),
+        (
+            "one may fail",
+            "may-fail = true",
+            fails,
+            0,
+            &["anyhow", "badly"],
+            &but_one,
+        ),
+        (
+            "one succeeds at its second attempt",
+            "retries = 1",
+            fails_once,
+            0,
+            &["anyhow", "well"],
+            &items,
+        ),
+    ];
+    for (name, settings, script, exit_code, stages, items) in table {
+        let (one, many) = (
+            pipeline(indexed, settings, script),
+            pipeline(single, settings, script),
+        );
+        assert_eq!(shape(&one), ["job/fan-items"], "{name}");
+        assert_eq!(
+            shape(&many),
+            [
+                "barrier/fan-items",
+                "job/fan-items-0",
+                "job/fan-items-1",
+                "job/fan-items-2",
+                "job/fan-items-3"
+            ],
+            "{name}"
+        );
+        let mut lines: Vec<String> = stages
+            .iter()
+            .chain(items)
+            .map(|s| (*s).to_owned())
+            .collect();
+        lines.sort();
+        let expected = Ending {
+            exit_code: Some(exit_code),
+            lines,
+        };
+        assert_eq!(ending(&one), expected, "{name}: indexed");
+        assert_eq!(ending(&many), expected, "{name}: a Job for each item");
+    }
+}
