@@ -291,8 +291,6 @@ pub(crate) fn as_json(files: &Files<'_>, told: &Diagnostic) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test")]
-
     use std::fmt::Write as _;
     use std::path::Path;
 

@@ -78,7 +78,8 @@ fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
     let fails = "if [ \"${i}\" -eq 2 ]; then exit 1; fi";
     let fails_once = "if [ \"${i}\" -eq 2 ] && ! [ -e tried ]; then touch tried; exit 1; fi";
     let but_one = ["item 0", "item 1", "item 3"];
-    let table: [(&str, &str, &str, i32, &[&str], &[&str]); 4] = [
+    type Case<'a> = (&'a str, &'a str, &'a str, i32, &'a [&'a str], &'a [&'a str]);
+    let table: [Case<'_>; 4] = [
         ("all succeed", "", "true", 0, &["anyhow", "well"], &items),
         ("one fails", "", fails, 1, &["anyhow", "badly"], &but_one),
         (

@@ -131,17 +131,16 @@ async fn a_job_runs_after_the_two_that_it_depends_on() {
 #[tokio::test]
 async fn ten_of_a_hundred_work_at_once() {
     let stage = Stage::set();
-    // A koncli for each of a hundred pods takes a small machine minutes; six at three wait as well.
+    // A koncli for each of a hundred pods takes a small machine minutes; thirty wait as well.
     let file = stage.folder.path().join("batch-limit.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let fewer = text.replace("completions: 100", "completions: 6");
-    let fewer = fewer.replace("parallelism: 100", "parallelism: 6");
-    let fewer = fewer.replace("permits: 10", "permits: 3");
+    let fewer = text.replace("completions: 100", "completions: 30");
+    let fewer = fewer.replace("parallelism: 100", "parallelism: 30");
     assert_ne!(fewer, text);
     std::fs::write(&file, fewer).unwrap();
     stage.create("batch-limit.yaml").await;
     stage.completed("batch");
-    assert_limited(stage.lines("batch.log"), 6, 3);
+    assert_limited(stage.lines("batch.log"), 30, 10);
     assert_limited(run("batch-limit.kon", "batch.log"), 100, 10);
 }
 
@@ -150,7 +149,7 @@ async fn a_report_is_left_out_while_another_runs() {
     let stage = Stage::set();
     stage.create("daily-report.yaml").await;
     let client = stage.dev.client().await;
-    // The embedded cluster has no CronJob controller: these are what it would create for two slots.
+    // What the CronJob controller creates at its slots.
     let cron_jobs: Api<CronJob> = Api::default_namespaced(client.clone());
     let cron_job = cron_jobs.get("daily-report").await.unwrap();
     let template = cron_job.spec.job_template;

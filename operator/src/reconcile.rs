@@ -35,9 +35,6 @@ use crate::options::{Clock, Options};
 use crate::route::Receivers;
 use crate::telemetry::Telemetry;
 
-/// How often one reconcile may ask for more facts. Each kind needs a handful of rounds; more would
-/// be a loop.
-const ROUNDS_MAX: usize = 16;
 /// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
 /// enough to leave it some air.
 const CONCURRENCY: u16 = 32;
@@ -169,8 +166,8 @@ pub(crate) enum Retry {
     /// The API server said no, or nothing.
     #[error(transparent)]
     Api(#[from] Arc<kube::Error>),
-    /// The core asks for ever more facts.
-    #[error("no decision after {ROUNDS_MAX} rounds of observing; this is a bug in konductor")]
+    /// The core asks for what it has been told.
+    #[error("no decision although all that it asks for was observed; this is a bug in konductor")]
     Undecided,
 }
 
@@ -247,9 +244,13 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
         facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
     }
     let mut doubted: Option<K::Status> = None;
-    for _ in 0..ROUNDS_MAX {
+    loop {
         match object.decide(&facts, now) {
             Err(mut needs) => {
+                // Each round tells something new, and there is an end of what can be asked.
+                if needs.iter().all(|(fact, how)| facts.knows(fact, *how)) {
+                    return Err(Retry::Undecided);
+                }
                 if doubted.is_some() {
                     needs.values_mut().for_each(|how| *how = Freshness::Live);
                 }
@@ -282,7 +283,6 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
             }
         }
     }
-    Err(Retry::Undecided)
 }
 
 /// Whether the status that is to be written may come from a cache that is out of date.

@@ -174,7 +174,8 @@ impl Facts {
         }
     }
 
-    fn knows(&self, fact: &Fact, freshness: Freshness) -> bool {
+    /// Whether a fact was observed as freshly as that.
+    pub fn knows(&self, fact: &Fact, freshness: Freshness) -> bool {
         self.seen
             .get(fact)
             .is_some_and(|(known, _)| *known >= freshness)

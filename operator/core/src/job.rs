@@ -132,6 +132,21 @@ pub(crate) fn queues_for(
     Ok(Some(hold.permits))
 }
 
+/// What [`queues_for`] asks about a Job: its Run, and the other ledgers that it holds.
+pub(crate) fn queues_by(job: &Job) -> Vec<Fact> {
+    if !waits(job) || !suspended(job) {
+        return Vec::new();
+    }
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    let holds = parse_holds(hold_text(job)).unwrap_or_default();
+    let mut facts: Vec<Fact> = holds
+        .iter()
+        .map(|hold| ledger_fact(&namespace, hold))
+        .collect();
+    facts.extend(owner::run_name(&job.metadata).map(Fact::Run));
+    facts
+}
+
 /// Whether the Job's Run lets nothing start: it is paused, cancelled or over.
 fn held_back(job: &Job, facts: &Facts) -> Result<bool, Needs> {
     Ok(

@@ -4,7 +4,7 @@
 //! enters those that are next; Claims and Jobs learn of it afterwards (rule A).
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
@@ -311,16 +311,18 @@ fn expire(
     now: Timestamp,
     step: &mut Step,
 ) -> Result<(), Needs> {
-    for claim in claims(ledger, facts)? {
+    let mut open = claims(ledger, facts)?;
+    open.retain(|claim| {
         let open = match phase(claim) {
             ClaimPhase::Granted => holders.iter().any(|held| held.uid == uid(&claim.metadata)),
             ClaimPhase::Queued => true,
             ClaimPhase::Denied | ClaimPhase::Expired => false,
         };
-        if !open || claim.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        if pod_is_over(claim, facts)? {
+        open && claim.metadata.deletion_timestamp.is_none()
+    });
+    let over = with_pods_over(&open, facts)?;
+    for claim in open {
+        if over.contains(uid(&claim.metadata)) {
             let pod = claim
                 .spec
                 .pod
@@ -363,19 +365,39 @@ fn ttl(ledger: &Ledger<'_>, claim: &Claim) -> SignedDuration {
     ttl.max(TTL_MIN)
 }
 
-fn pod_is_over(claim: &Claim, facts: &Facts) -> Result<bool, Needs> {
-    let Some(pod) = &claim.spec.pod else {
-        return Ok(false);
-    };
-    let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
-    let name = ObjectName::new(namespace, &pod.name);
+/// The uids of those whose pod has ended or is gone; all that the cache says it of are read live, at
+/// once.
+fn with_pods_over<'a>(claims: &[&'a Claim], facts: &Facts) -> Result<BTreeSet<&'a str>, Needs> {
+    let mut over: Vec<(&Claim, ObjectName, &str)> = claims
+        .iter()
+        .filter_map(|claim| {
+            let pod = claim.spec.pod.as_ref()?;
+            let namespace = ObjectName::of(&claim.metadata).namespace;
+            Some((
+                *claim,
+                ObjectName::new(namespace, &pod.name),
+                pod.uid.as_str(),
+            ))
+        })
+        .collect();
     for freshness in [Freshness::Cached, Freshness::Live] {
-        let found = facts.pod(&name, freshness)?;
-        if found.is_some_and(|found| uid(&found.metadata) == pod.uid && !pod_ended(found)) {
-            return Ok(false);
+        let pods = over
+            .iter()
+            .map(|(_, name, _)| (Fact::Pod(name.clone()), freshness));
+        facts.require(pods)?;
+        let mut still = Vec::new();
+        for (claim, name, pod_uid) in over {
+            let found = facts.pod(&name, freshness)?;
+            if !found.is_some_and(|found| uid(&found.metadata) == pod_uid && !pod_ended(found)) {
+                still.push((claim, name, pod_uid));
+            }
         }
+        over = still;
     }
-    Ok(true)
+    Ok(over
+        .into_iter()
+        .map(|(claim, ..)| uid(&claim.metadata))
+        .collect())
 }
 
 /// Whether a pod will never work again.
@@ -530,7 +552,10 @@ fn queue<'a>(
             });
         }
     }
-    for job in facts.jobs(ledger.jobs(), Freshness::Cached)? {
+    let jobs = facts.jobs(ledger.jobs(), Freshness::Cached)?;
+    let around = jobs.iter().flat_map(|job| job::queues_by(job));
+    facts.require(around.map(|fact| (fact, Freshness::Cached)))?;
+    for job in jobs {
         if let Some(permits) = job::queues_for(job, ledger.kind, &ledger.name().name, facts)? {
             queue.push(Candidate {
                 priority: Reverse(0),

@@ -14,13 +14,16 @@ pub(crate) fn run_of<'a>(
     facts: &'a Facts,
     freshness: Freshness,
 ) -> Result<Option<&'a Run>, Needs> {
-    let labels = metadata.labels.as_ref();
-    let Some(name) = labels.and_then(|labels| labels.get(label::RUN)) else {
+    let Some(name) = run_name(metadata) else {
         return Ok(None);
     };
-    let namespace = ObjectName::of(metadata).namespace;
-    let run = facts.run(&ObjectName::new(namespace, name), freshness)?;
-    Ok(run.map(AsRef::as_ref))
+    Ok(facts.run(&name, freshness)?.map(AsRef::as_ref))
+}
+
+/// The name of the Run that an object's label names.
+pub(crate) fn run_name(metadata: &ObjectMeta) -> Option<ObjectName> {
+    let name = metadata.labels.as_ref()?.get(label::RUN)?;
+    Some(ObjectName::new(ObjectName::of(metadata).namespace, name))
 }
 
 fn has_run(metadata: &ObjectMeta) -> bool {

@@ -126,6 +126,51 @@ fn a_holder_that_the_cache_misses_is_kept_while_it_is_there() {
     assert_eq!(live.len(), 1, "{live:?}");
 }
 
+/// How many rounds of observing it takes is what `World::decide` limits.
+#[test]
+fn many_that_ask_from_pods_or_of_runs_are_decided_in_a_few_rounds() {
+    let mut world = World::default();
+    for number in 0..60 {
+        let pod = json!({"pod": {"name": format!("p{number}"), "uid": format!("uid-p{number}")}});
+        let phase = if number < 30 { "Running" } else { "Succeeded" };
+        let objects = [
+            claim(&format!("c{number}"), number % 60, json!({"spec": pod})),
+            object(
+                "Pod",
+                &format!("p{number}"),
+                json!({"status": {"phase": phase}}),
+            ),
+            object(
+                "Run",
+                &format!("r{number}"),
+                json!({"spec": {"pipeline": "p", "jobs": 1}}),
+            ),
+            job(
+                &format!("j{number}"),
+                json!({"konductor.io/hold": format!("semaphore/batch, semaphore/other-{number}")}),
+                json!({
+                    "metadata": {"labels": {"konductor.io/run": format!("r{number}")}},
+                    "spec": {"suspend": true},
+                }),
+            ),
+        ];
+        for object in objects {
+            world.cached.add(object.clone());
+            world.live.add(object);
+        }
+    }
+    let (decision, _) = decide(semaphore(100, json!([])), &world);
+    assert_eq!(holders(&decision).len(), 30 + 60);
+    let expired = told(&decision.before);
+    assert_eq!(
+        expired
+            .iter()
+            .filter(|one| one.ends_with("Expired"))
+            .count(),
+        30
+    );
+}
+
 #[test]
 fn who_is_next_is_read_together_with_who_may_be_gone() {
     let world = World::of([claim("next", 2, json!({})), claim("later", 3, json!({}))]);

@@ -241,10 +241,10 @@ impl World {
             match event {
                 Ok(Event::Apply(pod) | Event::InitApply(pod)) => {
                     let uid = pod.uid().unwrap_or_default();
-                    if !running.contains_key(&uid) {
-                        let world = self.clone();
-                        running.insert(uid, tokio::spawn(async move { world.live(&pod).await }));
-                    }
+                    let world = self.clone();
+                    running
+                        .entry(uid)
+                        .or_insert_with(|| tokio::spawn(async move { world.live(&pod).await }));
                 }
                 Ok(Event::Delete(pod)) => {
                     if let Some(task) = running.get(&pod.uid().unwrap_or_default()) {
