@@ -247,16 +247,14 @@ async fn play(kind: &'static str) {
     let mut stage = Stage::set(kind).await;
     let mut contenders: BTreeMap<i32, Child> = BTreeMap::new();
     let mut dealt: BTreeMap<Blow, usize> = BTreeMap::new();
-    let mut known = 0;
     for round in 0..rounds {
         while contenders.len() < CONTENDERS {
             let child = stage.hold(COMMAND);
             let id = i32::try_from(child.id().expect("it runs")).expect("a process id");
             contenders.insert(id, child);
         }
-        eventually("the next one begins", || stage.begun().len() > known).await;
+        eventually("the next one begins", || stage.begun().len() > round).await;
         let runner = *stage.begun().last().expect("one has begun");
-        known += 1;
         let blow = BLOWS[round % BLOWS.len()];
         let expected = stage.strike(blow, runner).await;
         let mut child = contenders.remove(&runner.koncli).expect("a contender");
