@@ -66,7 +66,9 @@ fn json<T: serde::Serialize>(object: &T) -> Result<Value, Failure> {
 /// What differs between an object and what the cluster has under its name.
 fn difference(object: &Object, known: Option<&Value>) -> Result<Option<String>, Failure> {
     let mut new = json(object)?;
-    if let (Object::Run(_), Some(spec)) = (object, new["spec"].as_object_mut()) {
+    if let (Object::Run(_), Some(spec)) =
+        (object, new.get_mut("spec").and_then(Value::as_object_mut))
+    {
         spec.retain(|field, _| !DECIDED.contains(&field.as_str()));
     }
     let name = format!("{}/{}", object.kind().to_lowercase(), object.name());
