@@ -61,3 +61,8 @@ bench:
 fuzz target *options:
     mkdir -p fuzz/corpus/{{target}}
     cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} dsl/tests/fixtures dsl/tests/format compiler/tests/fixtures -- -dict=fuzz/konductor.dict {{options}}
+
+# How fast it is, beside a raw client on the same real API server; takes a quarter of an hour.
+speed *what:
+    cargo build --release --package koncli
+    KONCLI=target/release/koncli cargo bench --package konductor-tests --bench speed -- {{what}}

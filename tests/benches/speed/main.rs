@@ -2,7 +2,7 @@
 //! server and etcd, measured in one run and by turns. No test: figures move with the machine.
 //!
 //! `KONCLI=target/release/koncli cargo bench --package konductor-tests --bench speed [-- P2 P5]`
-//! prints a table; `docs/benchmarks.md` has the last one.
+//! prints a table.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod failover;
