@@ -6,7 +6,7 @@
 //! a whole page.
 //!
 //! What differs each time is put into fixed words first: times, ages, identifiers, tokens, ports, and
-//! how long something took. Nothing else is: [`fixed`] is the whole list.
+//! how long something took. Nothing else is: `fixed` is the whole list.
 
 use std::fmt::Write;
 use std::os::unix::process::CommandExt;
