@@ -21,7 +21,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Acquires, runs the command, releases. Signals are forwarded; the exit code is the command's.
 ///
 /// # Guarantees
-/// Where the grant is lost, the command has ended before somebody else is granted it. Where this process is killed, the command is killed, too.
+/// Where the grant is lost, the command has ended before somebody else is granted it. Where this process
+/// is killed, the command is killed, too.
 pub(crate) async fn hold(
     client: &konductor::Client,
     request: Request,

@@ -107,7 +107,8 @@ fn refusal(run: &str, refused: Refused, stage: &str, stages: BTreeSet<&str>) -> 
         Refused::GoesOn => Failure::failed(format!("run/{run} has not ended yet")).help(format!(
             "`koncli wait run/{run}`, or `koncli cancel {run} --wait`, first"
         )),
-        Refused::BeingDeleted => Failure::failed(format!("run/{run} is being deleted")),
+        Refused::BeingDeleted => Failure::failed(format!("run/{run} is being deleted"))
+            .help("create another run: `koncli apply FILE --run NAME`"),
         Refused::NothingFailed => Failure::failed(format!("run/{run} has succeeded"))
             .help("--from STAGE runs a stage again, and everything after it"),
         Refused::NoSuchStage => {

@@ -290,8 +290,9 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     Ok(decision)
 }
 
-/// Adds to a patch what starts the Job: its inputs, with what stood in their place, and `suspend: false`, or for a Job in one of
-/// Kueue's queues the removal of our word from its list, because there Kueue starts it.
+/// Adds to a patch what starts the Job: its inputs, with what stood in their place, and
+/// `suspend: false`; or for a Job in one of Kueue's queues the removal of our word from its list,
+/// because there Kueue starts it.
 fn add_start(job: &Job, template: BTreeMap<String, String>, body: &mut Value) {
     if let Some(words) = annotated(job, annotation::KUEUE_GATED_BY) {
         let rest: Vec<&str> = words
