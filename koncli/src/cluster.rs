@@ -31,13 +31,11 @@ pub(crate) async fn connect(global: &Global) -> Result<konductor::Client, Failur
     client(config.map_err(|error| no_config(&error))?, global)
 }
 
-fn client(config: Config, global: &Global) -> Result<konductor::Client, Failure> {
-    let namespace = global
-        .namespace
-        .clone()
-        .unwrap_or_else(|| config.default_namespace.clone());
-    let kube = kube::Client::try_from(config)?;
-    Ok(konductor::Client::new(kube, namespace))
+fn client(mut config: Config, global: &Global) -> Result<konductor::Client, Failure> {
+    if let Some(namespace) = &global.namespace {
+        config.default_namespace.clone_from(namespace);
+    }
+    Ok(konductor::Client::from_config(config)?)
 }
 
 fn no_config(error: &(dyn Error + 'static)) -> Failure {

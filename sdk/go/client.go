@@ -2,6 +2,7 @@ package konductor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -131,6 +132,19 @@ func (c *Client) get(ctx context.Context, resource, name string, into runtime.Ob
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx).Into(into)
+}
+
+// list reads the objects of a resource that a field selector matches.
+func (c *Client) list(ctx context.Context, resource, fields string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	options := metav1.ListOptions{FieldSelector: fields}
+	text, err := c.rest.Get().Namespace(c.namespace).Resource(resource).
+		VersionedParams(&options, c.codec).Do(ctx).Raw()
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
 }
 
 func (c *Client) post(ctx context.Context, resource string, object, into runtime.Object) error {

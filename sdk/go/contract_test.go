@@ -232,6 +232,14 @@ func (s *stage) change(one step) error {
 			fault.Hang = true
 		case "lose-answer":
 			fault.LoseAnswer = true
+		case "compacted":
+			all, err := s.objects(resource).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			if fault.Oldest, err = strconv.ParseUint(all.GetResourceVersion(), 10, 64); err != nil {
+				return err
+			}
 		default:
 			code, err := strconv.Atoi(one.How)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -99,14 +100,14 @@ type object[T any] interface {
 }
 
 // await waits until decide has an answer about an object: a read, then a watch from that version
-// on. A negative timeout is none, zero looks once.
+// on, or a list and a watch where the API server has forgotten that version. A negative timeout is none, zero looks once.
 func await[T any, P object[T]](
 	ctx context.Context, c *Client, on target, timeout time.Duration,
 	decide func(P) (bool, error),
 ) (P, error) {
 	waiting := waiting[T, P]{client: c, on: on, decide: decide}
 	if timeout == 0 {
-		found, done, err := waiting.look(ctx)
+		found, _, done, err := waiting.look(ctx)
 		if err == nil && !done {
 			err = on.late(0)
 		}
@@ -143,18 +144,21 @@ type waiting[T any, P object[T]] struct {
 	uid types.UID
 	// denied is since when the API server denies what it has granted before.
 	denied time.Time
+	// forgotten is whether the API server has forgotten the object's version: it has not changed for
+	// long. A list tells a version that a watch can begin at.
+	forgotten bool
 }
 
 func (w *waiting[T, P]) run(ctx context.Context) (P, error) {
 	var pauses backoff
 	for {
-		found, done, err := w.look(ctx)
+		found, version, done, err := w.look(ctx)
 		if done || (err != nil && w.final(ctx, err)) {
 			return found, err
 		}
 		if err == nil {
 			begun := time.Now()
-			found, done, err = w.watch(ctx, found.GetResourceVersion())
+			found, done, err = w.watch(ctx, version)
 			if done || (err != nil && w.final(ctx, err)) {
 				return found, err
 			}
@@ -184,23 +188,47 @@ func (w *waiting[T, P]) final(ctx context.Context, err error) bool {
 	return time.Since(w.denied) > patience
 }
 
-// look reads the object. Its error is one of this package.
-func (w *waiting[T, P]) look(ctx context.Context) (P, bool, error) {
-	found := P(new(T))
-	if err := w.client.get(ctx, w.on.resource, w.on.name, found); err != nil {
+// look reads the object, and the version that a watch can begin at. Its error is one of this package.
+func (w *waiting[T, P]) look(ctx context.Context) (P, string, bool, error) {
+	found, version, err := w.read(ctx)
+	if err != nil {
 		explained := w.on.explain(ctx, err)
 		if w.uid != "" && explained.Reason == "NotFound" {
 			explained = w.deleted()
 		}
-		return nil, false, explained
+		return nil, "", false, explained
+	}
+	w.denied = time.Time{}
+	if found == nil {
+		return nil, "", true, w.deleted()
 	}
 	if w.uid == "" {
 		w.uid = found.GetUID()
 	}
-	w.denied = time.Time{}
 	done, err := w.judge(found)
-	return found, done, err
+	return found, version, done, err
 }
+
+// read reads the object by its name, or by a list, which has a version of its own; nil is not listed.
+func (w *waiting[T, P]) read(ctx context.Context) (P, string, error) {
+	if !w.forgotten {
+		found := P(new(T))
+		err := w.client.get(ctx, w.on.resource, w.on.name, found)
+		return found, found.GetResourceVersion(), err
+	}
+	var list struct {
+		metav1.ListMeta `json:"metadata"`
+		Items           []P `json:"items"`
+	}
+	err := w.client.list(ctx, w.on.resource, w.only(), &list)
+	if err != nil || len(list.Items) == 0 {
+		return nil, "", err
+	}
+	return list.Items[0], list.ResourceVersion, nil
+}
+
+// only is the field selector of this one object.
+func (w *waiting[T, P]) only() string { return "metadata.name=" + w.on.name }
 
 func (w *waiting[T, P]) judge(found P) (bool, error) {
 	if found.GetUID() != w.uid {
@@ -214,6 +242,10 @@ func (w *waiting[T, P]) deleted() *Error {
 		"it was deleted while it was waited for; create it and wait again")
 }
 
+func isForgotten(err error) bool {
+	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
+}
+
 // watch follows the object from a version on. Without an answer and an error the watch has ended.
 func (w *waiting[T, P]) watch(ctx context.Context, version string) (P, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchSeconds*time.Second+watchGrace)
@@ -221,7 +253,7 @@ func (w *waiting[T, P]) watch(ctx context.Context, version string) (P, bool, err
 	seconds := int64(watchSeconds)
 	options := metav1.ListOptions{
 		Watch: true, AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
-		FieldSelector: "metadata.name=" + w.on.name, ResourceVersion: version,
+		FieldSelector: w.only(), ResourceVersion: version,
 	}
 	events, err := w.client.rest.Get().Namespace(w.on.namespace).Resource(w.on.resource).
 		VersionedParams(&options, w.client.codec).Watch(ctx)
@@ -229,6 +261,7 @@ func (w *waiting[T, P]) watch(ctx context.Context, version string) (P, bool, err
 		if explained := w.on.explain(ctx, err); errors.Is(explained, ErrForbidden) {
 			return nil, false, explained
 		}
+		w.forgotten = w.forgotten || isForgotten(err)
 		return nil, false, nil
 	}
 	defer events.Stop()
@@ -239,6 +272,7 @@ func (w *waiting[T, P]) watch(ctx context.Context, version string) (P, bool, err
 		case event, open := <-events.ResultChan():
 			if !open || event.Type == watch.Error {
 				w.client.log.DebugContext(ctx, "a watch has ended", "object", w.on.name)
+				w.forgotten = w.forgotten || isForgotten(apierrors.FromObject(event.Object))
 				return nil, false, nil
 			}
 			found, ok := event.Object.(P)

@@ -313,7 +313,8 @@ pub async fn client(kubeconfig: &Path) -> Client {
     let config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .expect("a config");
-    Client::try_from(config).expect("a client")
+    let connected = konductor::Client::from_config(config).expect("a client");
+    connected.kube().clone()
 }
 
 /// Writes a kubeconfig.

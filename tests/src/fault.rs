@@ -26,6 +26,8 @@ pub enum How {
     Hang,
     /// The API server carries it out, and the connection breaks before the answer.
     LoseAnswer,
+    /// The versions before this one are forgotten: a watch from one of them is told 410.
+    Compacted(u64),
 }
 
 #[derive(Debug)]
@@ -120,11 +122,17 @@ impl Faults {
             .send_modify(|state| state.requests.push(request.to_owned()));
     }
 
-    /// The fault of a request, which is used up by it.
-    fn take(&self, request: &str) -> Option<(String, How)> {
+    /// The fault of a request, which is used up by it. A watch has the version that it begins at.
+    fn take(&self, request: &str, from: Option<u64>) -> Option<(String, How)> {
         let mut found = None;
         self.0.send_modify(|state| {
-            let concerns = |one: &&mut Fault| one.request == request || one.request == "*";
+            let concerns = |one: &&mut Fault| {
+                let is_forgotten = match one.how {
+                    How::Compacted(oldest) => from.is_some_and(|from| from < oldest),
+                    _ => true,
+                };
+                is_forgotten && (one.request == request || one.request == "*")
+            };
             let fault = state.faults.iter_mut().find(concerns);
             if let Some(fault) = fault {
                 fault.times = fault.times.map(|times| times - 1);
@@ -141,7 +149,7 @@ impl Faults {
         if self.0.borrow().is_down {
             return Err(broken(io::ErrorKind::ConnectionRefused));
         }
-        let fault = self.take(&name);
+        let fault = self.take(&name, version(&request));
         if !is_watch || fault.is_some() {
             self.note(&name);
         }
@@ -166,6 +174,9 @@ impl Faults {
         how: How,
     ) -> Result<Answer, BoxError> {
         match how {
+            How::Compacted(_) => Ok(Response::new(text(
+                &json!({"type": "ERROR", "object": status(410, name)}),
+            ))),
             How::Status(410) if name.starts_with("watch ") => {
                 let event = json!({"type": "ERROR", "object": status(410, name)});
                 Ok(Response::new(text(&event)))
@@ -228,9 +239,17 @@ fn named(request: &Request<Body>) -> String {
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
+        _ if resource == parts.last() => "list",
         _ => "get",
     };
     format!("{verb} {}", resource.copied().unwrap_or_default())
+}
+
+/// The version that a watch begins at.
+fn version(request: &Request<Body>) -> Option<u64> {
+    let pairs = request.uri().query()?.split('&');
+    let mut versions = pairs.filter_map(|pair| pair.strip_prefix("resourceVersion="));
+    versions.next()?.parse().ok()
 }
 
 fn status(code: u16, request: &str) -> serde_json::Value {

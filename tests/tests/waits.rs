@@ -193,7 +193,7 @@ async fn a_wait_asks_nothing_while_nothing_happens() {
         let stage = Stage::set().await;
         let waiting = stage.wait(kind, "1h").await;
         // Once, after a while, it looks whether there is an operator at all.
-        let looked = stage.front.faults.arrived("get leases", 1);
+        let looked = stage.front.faults.arrived("list leases", 1);
         let looked = tokio::time::timeout(WITHIN, looked).await;
         looked.expect("it looks for an operator");
         let before = stage.front.faults.requests();
@@ -203,7 +203,7 @@ async fn a_wait_asks_nothing_while_nothing_happens() {
         let resource = format!("{kind}s");
         let once = [format!("get {resource}"), format!("watch {resource}")];
         let mut expected = once.to_vec();
-        expected.push("get leases".to_owned());
+        expected.push("list leases".to_owned());
         assert_eq!(before, expected);
         for _ in 0..idle / 290 {
             expected.extend_from_slice(&once);

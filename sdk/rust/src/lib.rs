@@ -3,6 +3,7 @@
 mod backoff;
 mod claim;
 mod clock;
+mod connection;
 mod error;
 mod guard;
 mod renewal;
@@ -50,13 +51,23 @@ impl Client {
     /// # Errors
     /// Where neither is there.
     pub async fn try_default() -> Result<Self, Error> {
-        let kube = kube::Client::try_default()
-            .await
-            .map_err(|error| Error::Unreachable {
-                message: error.to_string(),
-            })?;
-        let namespace = kube.default_namespace().to_owned();
-        Ok(Self::new(kube, namespace))
+        let unreachable = |message: String| Error::Unreachable { message };
+        let config = kube::Config::infer().await;
+        let config = config.map_err(|error| unreachable(error.to_string()))?;
+        Self::from_config(config).map_err(|error| unreachable(error.to_string()))
+    }
+
+    /// Connects by a configuration, to its default namespace.
+    ///
+    /// A request that a server refuses because it is busy or starting (429, 503, 504) is sent again
+    /// for some seconds, the first time after some 50 ms: kube's own client waits as long as the
+    /// server asks for, which is 5 s for one that starts.
+    ///
+    /// # Errors
+    /// Where no connection can be made of it: a certificate that can't be read, a header that is none.
+    pub fn from_config(config: kube::Config) -> Result<Self, kube::Error> {
+        let namespace = config.default_namespace.clone();
+        Ok(Self::new(connection::connect(config)?, namespace))
     }
 
     /// Uses a client that is there already.

@@ -1,10 +1,11 @@
-//! Waiting for one object: a read, then a watch from that version on; never a poll.
+//! Waiting for one object: a read, then a watch from that version on, or a list and a watch where the
+//! API server has forgotten that version; never a poll.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use kube::api::{GetParams, WatchEvent, WatchParams};
+use kube::api::{GetParams, ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -89,6 +90,9 @@ struct Waiting<K, V> {
     uid: Option<String>,
     /// Since when the API server denies what it has granted before.
     denied: Option<Instant>,
+    /// The API server has forgotten the object's version: it has not changed for long. A list tells
+    /// a version that a watch can begin at.
+    is_forgotten: bool,
     kind: std::marker::PhantomData<fn(&K)>,
 }
 
@@ -96,6 +100,14 @@ enum Looked<T> {
     Decided(Result<T, Error>),
     /// Undecided at this version.
     NotYet(String),
+}
+
+enum Watched<T> {
+    Decided(Result<T, Error>),
+    /// It ended, or broke.
+    Ended,
+    /// The version it was to begin at is too old.
+    Forgotten,
 }
 
 impl<K, V, T> Waiting<K, V>
@@ -111,19 +123,52 @@ where
             verdict,
             uid,
             denied: None,
+            is_forgotten: false,
             kind: std::marker::PhantomData,
         }
     }
 
     async fn look(&mut self) -> Result<Looked<T>, kube::Error> {
+        if self.is_forgotten {
+            return self.list().await;
+        }
         let request = self.requests.get(&self.object.name, &GetParams::default());
-        let request = request.map_err(kube::Error::BuildRequest)?;
-        let found: Value = bounded(self.client.request(request)).await?;
-        self.denied = None;
-        Ok(match self.judge(&found) {
-            Some(answer) => Looked::Decided(answer),
-            None => Looked::NotYet(text(&found, "/metadata/resourceVersion")),
+        let found = self.ask(request).await?;
+        let version = text(&found, "/metadata/resourceVersion");
+        Ok(self.looked(&found, version))
+    }
+
+    /// Looks by a list of this one object, which has a version of its own.
+    async fn list(&mut self) -> Result<Looked<T>, kube::Error> {
+        let only = ListParams::default().fields(&self.only());
+        let list = self.ask(self.requests.list(&only)).await?;
+        let version = text(&list, "/metadata/resourceVersion");
+        Ok(match list.pointer("/items/0") {
+            Some(found) => self.looked(found, version),
+            None => Looked::Decided(Err(self.deleted())),
         })
+    }
+
+    async fn ask(
+        &mut self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Value, kube::Error> {
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let answer = bounded(self.client.request(request)).await?;
+        self.denied = None;
+        Ok(answer)
+    }
+
+    fn looked(&mut self, found: &Value, version: String) -> Looked<T> {
+        match self.judge(found) {
+            Some(answer) => Looked::Decided(answer),
+            None => Looked::NotYet(version),
+        }
+    }
+
+    /// The field selector of this one object.
+    fn only(&self) -> String {
+        format!("metadata.name={}", self.object.name)
     }
 
     fn judge(&mut self, found: &Value) -> Option<Result<T, Error>> {
@@ -158,8 +203,12 @@ where
                         pauses = Backoff::default();
                     }
                     match watched {
-                        Ok(Some(answer)) => return answer,
-                        Ok(None) => None,
+                        Ok(Watched::Decided(answer)) => return answer,
+                        Ok(Watched::Ended) => None,
+                        Ok(Watched::Forgotten) => {
+                            self.is_forgotten = true;
+                            None
+                        }
                         Err(error) => Some(error),
                     }
                 }
@@ -190,11 +239,10 @@ where
         self.denied.get_or_insert_with(Instant::now).elapsed() > PATIENCE
     }
 
-    /// Watches from a version on; `None` where the watch ended or broke.
-    async fn watch(&mut self, version: &str) -> Result<Option<Result<T, Error>>, kube::Error> {
-        let fields = format!("metadata.name={}", self.object.name);
+    /// Watches from a version on.
+    async fn watch(&mut self, version: &str) -> Result<Watched<T>, kube::Error> {
         let params = WatchParams::default()
-            .fields(&fields)
+            .fields(&self.only())
             .timeout(WATCH_SECONDS);
         let request = self.requests.watch(&params, version);
         let request = request.map_err(kube::Error::BuildRequest)?;
@@ -205,22 +253,27 @@ where
                 match event {
                     WatchEvent::Added(found) | WatchEvent::Modified(found) => {
                         if let Some(answer) = self.judge(&found) {
-                            return Ok(Some(answer));
+                            return Ok(Watched::Decided(answer));
                         }
                     }
-                    WatchEvent::Deleted(_) => return Ok(Some(Err(self.deleted()))),
+                    WatchEvent::Deleted(_) => return Ok(Watched::Decided(Err(self.deleted()))),
                     WatchEvent::Bookmark(_) => {}
+                    WatchEvent::Error(status) if status.code == 410 => {
+                        return Ok(Watched::Forgotten);
+                    }
                     WatchEvent::Error(_) => break,
                 }
             }
-            Ok(None)
+            Ok(Watched::Ended)
         });
         match watched.await {
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 401 | 403) => {
-                Err(kube::Error::Api(status))
-            }
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Ok(None),
+            Ok(Err(kube::Error::Api(status))) => match status.code {
+                401 | 403 => Err(kube::Error::Api(status)),
+                410 => Ok(Watched::Forgotten),
+                _ => Ok(Watched::Ended),
+            },
+            Ok(Ok(watched)) => Ok(watched),
+            Ok(Err(_)) | Err(_) => Ok(Watched::Ended),
         }
     }
 }

@@ -174,6 +174,7 @@ impl<'a> Stage<'a> {
                 let how = match step.how.as_deref() {
                     Some("hang") => How::Hang,
                     Some("lose-answer") => How::LoseAnswer,
+                    Some("compacted") => How::Compacted(self.version(request).await?),
                     Some(code) => How::Status(code.parse().map_err(|_| "no status")?),
                     None => return Err("how?".into()),
                 };
@@ -186,6 +187,22 @@ impl<'a> Stage<'a> {
             _ => return Err(format!("not a step: {step:?}")),
         }
         Ok(())
+    }
+
+    /// The version of everything that a request such as `watch gates` concerns.
+    async fn version(&self, request: &str) -> Result<u64, String> {
+        let plural = request.rsplit(' ').next().unwrap_or_default();
+        let path = format!(
+            "/apis/konductor.io/v1/namespaces/{}/{plural}",
+            self.namespace
+        );
+        let list = http::Request::get(path).body(Vec::new());
+        let list = list.map_err(|error| error.to_string())?;
+        let list = self.cluster.client.request::<Value>(list).await;
+        let list = list.map_err(|error| error.to_string())?;
+        let version = list["metadata"]["resourceVersion"].as_str();
+        let version = version.and_then(|version| version.parse().ok());
+        version.ok_or_else(|| format!("{plural} have no version"))
     }
 
     /// Runs a call in the background.

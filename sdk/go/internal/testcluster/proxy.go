@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,7 @@ type watching struct{ cut context.CancelFunc }
 
 // Fault is what becomes of requests of a verb on a resource, such as "create claims".
 type Fault struct {
-	// Verb is get, create, patch, delete or watch.
+	// Verb is get, list, create, patch, delete or watch.
 	Verb, Resource string
 	// Times is how often; 0 is until the fault is mended.
 	Times int
@@ -49,6 +50,8 @@ type Fault struct {
 	LoseAnswer bool
 	// Hang lets it wait until its sender gives up, or the fault is mended.
 	Hang bool
+	// Oldest answers 410 to watches from versions before this one.
+	Oldest uint64
 
 	mended chan struct{}
 	seen   int
@@ -180,7 +183,7 @@ func (p *Proxy) note(request string) {
 // ServeHTTP forwards a request, or lets it fail.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	verb, resource := named(r)
-	fault := p.fault(verb, resource)
+	fault := p.fault(verb, resource, r.URL.Query().Get("resourceVersion"))
 	if verb != "watch" || fault != nil {
 		p.note(verb + " " + resource)
 	}
@@ -192,10 +195,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-fault.mended:
 		}
 		panic(http.ErrAbortHandler)
-	case fault.Code != 0 && verb == "watch" && fault.Code == http.StatusGone:
+	case fault.Oldest > 0, verb == "watch" && fault.Code == http.StatusGone:
 		// The server tells of a version that is too old as an event.
+		gone := map[string]any{"type": "ERROR", "object": status(http.StatusGone)}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"type": "ERROR", "object": status(fault.Code)})
+		_ = json.NewEncoder(w).Encode(gone)
 		return
 	case fault.Code != 0:
 		w.Header().Set("Content-Type", "application/json")
@@ -228,12 +232,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *Proxy) fault(verb, resource string) *Fault {
+// fault finds the fault of a request, which is used up by it. A watch begins at a version.
+func (p *Proxy) fault(verb, resource, version string) *Fault {
+	from, err := strconv.ParseUint(version, 10, 64)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, one := range p.faults {
 		if (one.Verb != "" && one.Verb != verb) ||
-			(one.Resource != "" && one.Resource != resource) {
+			(one.Resource != "" && one.Resource != resource) ||
+			(one.Oldest > 0 && (err != nil || from >= one.Oldest)) {
 			continue
 		}
 		one.seen++
@@ -259,6 +266,8 @@ func named(r *http.Request) (string, string) {
 		return "create", resource
 	case r.Method == http.MethodPut:
 		return "update", resource
+	case r.Method == http.MethodGet && resource == parts[len(parts)-1]:
+		return "list", resource
 	}
 	return strings.ToLower(r.Method), resource
 }
