@@ -5,7 +5,10 @@ use std::io;
 use std::path::Path;
 
 use kube::Config;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tower::BoxError;
+use tower::util::MapErrLayer;
 
 use crate::arguments::Global;
 use crate::exit::{Failure, UNREACHABLE};
@@ -36,8 +39,31 @@ fn client(config: Config, global: &Global) -> Result<konductor::Client, Failure>
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let kube = kube::Client::try_from(config)?;
+    let address = config.cluster_url.to_string();
+    let address = address.trim_end_matches('/').to_owned();
+    let naming = MapErrLayer::new(move |error| named(&address, error));
+    let kube = ClientBuilder::try_from(config)?.with_layer(&naming).build();
     Ok(konductor::Client::new(kube, namespace))
+}
+
+/// Lets an error of the way to the API server tell whom it was about.
+fn named(address: &str, error: BoxError) -> BoxError {
+    // The client's own errors are about credentials.
+    if error.is::<kube::Error>() {
+        return error;
+    }
+    Box::new(NoAnswer {
+        address: address.to_owned(),
+        cause: root(&*error).to_string(),
+    })
+}
+
+/// An API server that gives no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {cause}")]
+struct NoAnswer {
+    address: String,
+    cause: String,
 }
 
 fn no_config(error: &(dyn Error + 'static)) -> Failure {

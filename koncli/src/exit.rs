@@ -90,9 +90,15 @@ impl From<konductor::Error> for Failure {
                 (TIMED_OUT, Some(what))
             }
             E::Unreachable { .. } => (UNREACHABLE, Some(UNREACHABLE_HELP.to_owned())),
-            E::Failed { .. } | E::Denied { .. } | E::Lost { .. } | E::Refused { .. } => {
-                (FAILED, None)
+            E::Failed { object, .. } => {
+                let what = format!("look at `{}`", showing(object));
+                (FAILED, Some(what))
             }
+            E::Denied { object } => {
+                let what = format!("look at `{}`; --timeout 10m waits for it", showing(object));
+                (FAILED, Some(what))
+            }
+            E::Lost { .. } | E::Refused { .. } => (FAILED, None),
         };
         Self {
             code,

@@ -126,6 +126,9 @@ impl Object {
                 object: self.clone(),
                 message: status.message.clone(),
             },
+            kube::Error::Service(error) => Error::Unreachable {
+                message: chain(&*error),
+            },
             other => Error::Unreachable {
                 message: chain(&other),
             },
