@@ -390,6 +390,11 @@ where
     created.map_err(|error| match error {
         // What is missing is not the object: it is its namespace, or its CRD.
         kube::Error::Api(status) if status.code == 404 => Failure::from(kube::Error::Api(status)),
+        // Its name or its fields, which the arguments say.
+        kube::Error::Api(status) if status.code == 422 => {
+            let object = object(client, kind, &name);
+            Failure::usage(format!("{object}: {}", status.message))
+        }
         error => object(client, kind, &name).explain(error).into(),
     })?;
     output::talk(&format!("{kind}/{name} created"));

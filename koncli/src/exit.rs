@@ -152,6 +152,8 @@ impl From<kube::Error> for Failure {
             kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
                 Self::new(FORBIDDEN, status.message.clone()).help(FORBIDDEN_HELP)
             }
+            // Such as a selector that is none.
+            kube::Error::Api(status) if status.code == 400 => Self::usage(status.message.clone()),
             kube::Error::Api(status) => Self::failed(status.message.clone()),
             _ => object.explain(error).into(),
         }

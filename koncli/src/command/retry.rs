@@ -51,7 +51,10 @@ pub(crate) async fn retry(
         let plan = plan(&client, &run, from).await?;
         let still_bad = Vec::from_iter(plan.still_bad.clone());
         let attempt = plan.attempt;
-        let count = plan.jobs.len();
+        let count = match plan.jobs.len() {
+            1 => "1 Job".to_owned(),
+            more => format!("{more} Jobs"),
+        };
         let objects = objects(plan);
         let written = Journal::write(&client, &run, attempt, objects.clone()).await?;
         // Somebody was quicker: what is to be done is another thing now.
@@ -60,7 +63,7 @@ pub(crate) async fn retry(
         };
         finish(&client, run, &begun, objects).await?;
         output::talk(&format!(
-            "run/{name}: attempt {attempt} has begun, with {count} Jobs made anew"
+            "run/{name}: attempt {attempt} has begun, with {count} made anew"
         ));
         if !still_bad.is_empty() {
             let stages = still_bad.join(", ");
