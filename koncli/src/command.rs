@@ -239,7 +239,7 @@ async fn apply(
         client_dry_run("run", run, manifests.objects().count());
         return Ok(());
     }
-    let tally = apply::Tally::default();
+    let tally = apply::Tally::of(format!("run/{run}"), manifests.objects().count());
     apply::apply(
         &client,
         &manifests,
@@ -249,6 +249,7 @@ async fn apply(
         },
     )
     .await?;
+    tally.finish();
     output::talk(&format!("run/{run}: {tally}{}", server_dry_run(dry_run)));
     if let Some(timeout) = waiting {
         return wait::until_run_ends(&client, run, timeout).await;
@@ -270,7 +271,7 @@ async fn install(
         client_dry_run("cronjob", name, schedule.objects().len());
         return Ok(());
     }
-    let tally = apply::Tally::default();
+    let tally = apply::Tally::of(format!("cronjob/{name}"), schedule.objects().len());
     schedule::install(
         client,
         schedule,
@@ -280,6 +281,7 @@ async fn install(
         },
     )
     .await?;
+    tally.finish();
     output::talk(&format!(
         "cronjob/{name}: {tally}{}",
         server_dry_run(dry_run)

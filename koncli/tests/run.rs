@@ -232,9 +232,14 @@ fn mistakes_on_the_command_line_have_their_exit_codes() {
             "error: K9999 is not a code of a diagnostic",
         ),
         (
-            &["wait", "pod/x", "--kubeconfig", "missing"],
+            &["wait", "run/x", "--kubeconfig", "missing"],
             6,
             "error: no cluster is configured",
+        ),
+        (
+            &["wait", "pod/x", "--kubeconfig", "missing"],
+            2,
+            "error: \"pod\" can't be waited for",
         ),
         (
             &["barrier", "wait", "x", "--timeout", "soon"],
