@@ -100,7 +100,7 @@ pub(crate) enum Command {
     },
     /// Show what `koncli apply` would change, and fail if there is anything
     Diff(Pipeline),
-    /// Run a pipeline here, with no cluster: its Jobs are processes
+    /// Run a pipeline here, with no cluster: its Jobs are processes, or containers
     Run {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -116,8 +116,17 @@ pub(crate) enum Command {
         /// Keep logs and volumes when the run has ended, and say where
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
+        /// What runs steps
+        #[arg(
+            long,
+            value_enum,
+            default_value_t,
+            env = "KONCLI_RUNTIME",
+            value_name = "WHAT"
+        )]
+        runtime: Runtime,
     },
-    /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes
+    /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes, or containers
     Dev {
         /// Where the kubeconfig is written; a temporary file by default
         #[arg(long = "write-kubeconfig", value_name = "FILE")]
@@ -137,6 +146,15 @@ pub(crate) enum Command {
         /// Start no operator: another is, such as by `koncli operator`
         #[arg(long)]
         no_operator: bool,
+        /// What runs pods
+        #[arg(
+            long,
+            value_enum,
+            default_value_t,
+            env = "KONCLI_RUNTIME",
+            value_name = "WHAT"
+        )]
+        runtime: Runtime,
     },
     /// Show a run: its stages, their states, and what each waits for
     Status {
@@ -285,6 +303,18 @@ In bash:  source <(koncli completion bash)
 In zsh:   source <(koncli completion zsh)
 In fish:  koncli completion fish | source
 For `kubectl konductor`: link koncli as kubectl_complete-konductor, beside kubectl-konductor";
+
+/// What runs the containers of pods where there is no cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// Processes of this machine; images are ignored
+    #[default]
+    Process,
+    /// Containers of docker
+    Docker,
+    /// Containers of podman
+    Podman,
+}
 
 /// What is drawn, and how.
 #[derive(Clone, Debug, Args)]

@@ -99,18 +99,20 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             pipeline,
             jobs,
             keep,
-        } => run::run(&pipeline, jobs, keep).await,
+            runtime,
+        } => run::run(&pipeline, jobs, keep, runtime).await,
         Command::Dev {
             write_kubeconfig,
             port,
             jobs,
             no_operator,
+            runtime,
         } => {
             let operator = match no_operator {
                 true => WithOperator::None,
                 false => WithOperator::Elected,
             };
-            dev::dev(write_kubeconfig.as_deref(), port, jobs, operator).await
+            dev::dev(write_kubeconfig.as_deref(), port, jobs, runtime, operator).await
         }
         Command::Status {
             run: Some(run),

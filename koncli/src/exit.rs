@@ -12,7 +12,7 @@ pub(crate) const TIMED_OUT: u8 = 3;
 pub(crate) const NOT_FOUND: u8 = 4;
 /// The API server does not allow it.
 pub(crate) const FORBIDDEN: u8 = 5;
-/// No API server or no operator answers.
+/// No API server, operator or container engine answers.
 pub(crate) const UNREACHABLE: u8 = 6;
 /// Ended by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -26,7 +26,7 @@ Exit codes:
   3    it did not come in time
   4    not found
   5    forbidden
-  6    the API server can't be reached, or no operator answers
+  6    the API server can't be reached, or no operator or container engine answers
   130  ended by Ctrl-C";
 
 /// Why a command ends without success.

@@ -220,7 +220,7 @@ fn the_same_file_compiles_to_the_same_bytes() {
 
 #[test]
 fn mistakes_on_the_command_line_have_their_exit_codes() {
-    let table: [(&[&str], i32, &str); 6] = [
+    let table: [(&[&str], i32, &str); 7] = [
         (
             &["run", "missing.kon"],
             4,
