@@ -401,7 +401,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Reads how long a grant lasts: it must last at all.
 fn ttl(text: &str) -> Result<konductor_api::Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("a grant that lasts no time is held by nobody: write 30s".to_owned()),
+        Duration::ZERO => Err("a grant has to last: write more than 0, such as 30s".to_owned()),
         _ => konductor_api::Duration::new(text).map_err(|error| error.to_string()),
     }
 }

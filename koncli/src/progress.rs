@@ -190,7 +190,7 @@ impl Live {
 }
 
 /// Rows and columns.
-fn terminal() -> (usize, usize) {
+pub(crate) fn terminal() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map_or((24, 80), |size| {
         (usize::from(size.ws_row), usize::from(size.ws_col).max(20))

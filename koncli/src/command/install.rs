@@ -189,7 +189,8 @@ fn about(object: &Value, error: kube::Error) -> Failure {
     if unknown {
         let version = object["apiVersion"].as_str().unwrap_or_default();
         failure.message = format!("this API server has no such kind in {version}");
-        failure = failure.help("`koncli dev` runs no Deployments, and has its operator already");
+        failure = failure
+            .help("konductor needs Kubernetes 1.30 or newer; `koncli dev` brings its own operator");
     }
     failure.message = format!("{}: {}", title(object), failure.message);
     failure

@@ -1,6 +1,7 @@
 //! `koncli status` and `koncli runs`
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use kube::{Resource, ResourceExt};
 use super::{api, follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::{Failure, NOT_FOUND};
-use crate::progress::Progress;
+use crate::progress::{Progress, terminal};
 use crate::view::{Around, Stage, View, run_status, view};
 use crate::{cluster, output};
 
@@ -39,6 +40,10 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
         Format::Table | Format::Wide => output::fitted(&table(&view, global.no_headers)),
     };
     output::data(&text);
+    if watch && text.lines().count() >= terminal().0 && std::io::stdout().is_terminal() {
+        // What is said first has left the screen.
+        output::talk(&head(&view));
+    }
     Ok(())
 }
 
@@ -162,15 +167,24 @@ fn table(view: &View, no_headers: bool) -> String {
         }
     }
     let headers = ["STAGE", "STATE", "ITEMS", "SINCE", "WHY"];
-    let head = format!(
-        "run/{} of pipeline {}: {}",
-        view.run, view.pipeline, view.phase
-    );
-    let head = match view.message.is_empty() {
+    let table = output::table(&headers, &rows, no_headers);
+    format!("{}\n\n{table}", head(view))
+}
+
+/// How a run stands, in a line.
+fn head(view: &View) -> String {
+    let View {
+        run,
+        pipeline,
+        phase,
+        message,
+        ..
+    } = view;
+    let head = format!("run/{run} of pipeline {pipeline}: {phase}");
+    match message.is_empty() {
         true => head,
-        false => format!("{head} ({})", view.message),
-    };
-    format!("{head}\n\n{}", output::table(&headers, &rows, no_headers))
+        false => format!("{head} ({message})"),
+    }
 }
 
 fn row(stage: &Stage) -> Vec<String> {
