@@ -258,7 +258,7 @@ mod tests {
             ..Contained::default()
         };
         assert_eq!(
-            bare.words("1")[12..],
+            bare.words("1")[14..],
             ["busybox:1.36", "x"].map(str::to_owned)[..]
         );
     }
