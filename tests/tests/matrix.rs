@@ -278,6 +278,7 @@ fn played(page: &str) -> Vec<(String, u8)> {
                 "TERM",
                 "1",
                 "2",
+                "3",
             ];
             word.contains('=') || of_timeout.contains(word)
         };
