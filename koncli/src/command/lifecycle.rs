@@ -132,7 +132,7 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-/// Waits until nothing is left of what a watch shows.
+/// Waits until nothing is left of what a watch shows. What may not be looked at is not waited for.
 async fn none_left<K>(api: Api<K>, config: watcher::Config)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -149,6 +149,11 @@ where
             Some(Ok(Event::InitDone)) => is_listed = true,
             Some(Ok(Event::Delete(one))) => {
                 left.remove(&one.uid().unwrap_or_default());
+            }
+            Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(status))))
+                if status.code == 403 =>
+            {
+                return;
             }
             Some(Err(_)) | None => {}
         }
