@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::exit::Failure;
-use crate::output;
+use crate::progress::Counter;
 
 /// How many requests are under way at once.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -36,8 +36,7 @@ pub(crate) async fn apply(
     tell: impl Fn(&str, &str, Applied) + Sync,
 ) -> Result<(), Failure> {
     let applier = Applier { client, dry_run };
-    let mut objects = manifests.objects();
-    let Some(Object::Run(run)) = objects.next() else {
+    let Some(Object::Run(run)) = manifests.objects().next() else {
         return Err(Failure::failed(
             "the pipeline has no run; this is a bug in koncli",
         ));
@@ -50,55 +49,69 @@ pub(crate) async fn apply(
         })
         .await?;
     tell("run", manifests.run_name(), applied);
-    // In the order of compiling: whatever a Job names is there before the Job.
-    let mut jobs = Vec::new();
-    for mut object in objects {
-        if !object.is_shared() {
-            object.metadata_mut().owner_references = Some(vec![run_owner(&run)]);
-        }
-        if let Object::Job(job) = object {
-            jobs.push(job);
-            continue;
-        }
-        let (kind, name) = (object.kind(), object.name().to_owned());
-        let applied = applier.object(object).await?;
-        tell(&kind.to_lowercase(), &name, applied);
+    let (owner, applier, tell) = (run_owner(&run), &applier, &tell);
+    // Whatever a Job names is there before the Job. Of a large run only those exist at once that are
+    // being created.
+    for jobs in [false, true] {
+        let objects = manifests.objects().skip(1);
+        let objects = objects.filter(|object| matches!(object, Object::Job(_)) == jobs);
+        let owned = objects.map(|mut object| {
+            if !object.is_shared() {
+                object.metadata_mut().owner_references = Some(vec![owner.clone()]);
+            }
+            object
+        });
+        futures::stream::iter(owned)
+            .map(|object| async move {
+                let (kind, name) = (object.kind().to_lowercase(), object.name().to_owned());
+                let applied = applier.object(object).await?;
+                tell(&kind, &name, applied);
+                Ok::<_, Failure>(())
+            })
+            .buffer_unordered(REQUESTS_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
     }
-    let (applier, tell) = (&applier, &tell);
-    futures::stream::iter(jobs)
-        .map(|job| async move {
-            let name = job.metadata.name.clone().unwrap_or_default();
-            let (_, applied) = applier
-                .create(&*job, |known, new| hash(known) == hash(new))
-                .await?;
-            tell("job", &name, applied);
-            Ok::<_, Failure>(())
-        })
-        .buffer_unordered(REQUESTS_AT_ONCE)
-        .try_collect::<()>()
-        .await
+    Ok(())
 }
 
 /// How many objects became what.
-#[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<[usize; 3]>);
+#[derive(Debug)]
+pub(crate) struct Tally {
+    counts: Mutex<[usize; 3]>,
+    counter: Counter,
+}
 
 impl Tally {
+    /// Of so many objects, which make up what has this title.
+    pub(crate) fn of(title: String, objects: usize) -> Self {
+        Self {
+            counts: Mutex::default(),
+            counter: Counter::new(title, objects),
+        }
+    }
+
     /// Counts an object; where that is wanted, it is told too.
     pub(crate) fn count(&self, verbose: u8, kind: &str, name: &str, applied: Applied) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts[applied as usize] += 1;
         if verbose > 0 {
             let applied = format!("{applied:?}").to_lowercase();
-            output::talk(&format!("{kind}/{name} {applied}"));
+            self.counter.tell(&format!("{kind}/{name} {applied}"));
         }
+        self.counter.count(counts.iter().sum());
+    }
+
+    /// Takes the progress off the terminal.
+    pub(crate) fn finish(&self) {
+        self.counter.finish();
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [created, configured, unchanged] =
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         write!(
             formatter,
             "{created} created, {configured} configured, {unchanged} unchanged"

@@ -1,6 +1,10 @@
 //! What can be said on the command line. The names of flags are kubectl's where it has them.
 
+mod global;
+mod pipeline;
 mod primitive;
+#[cfg(test)]
+mod reference;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -9,6 +13,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::global::{Format, Global};
+pub(crate) use self::pipeline::{DryRun, Overlap, Params, Pipeline};
 pub(crate) use self::primitive::{Acquisition, Barrier, Gate, Holder, Lease, Outcome, Semaphore};
 use crate::exit;
 
@@ -20,80 +26,6 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Where help shows what every command understands.
-const GLOBAL: &str = "Global options";
-
-/// What every command understands.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
-    /// The namespace; by default the context's, or in a pod the pod's
-    #[arg(
-        short,
-        long,
-        global = true,
-        help_heading = GLOBAL,
-        env = "KONCLI_NAMESPACE",
-        value_name = "NAME"
-    )]
-    pub(crate) namespace: Option<String>,
-    /// Every namespace, where a command lists
-    #[arg(
-        short = 'A',
-        long,
-        global = true,
-        help_heading = GLOBAL,
-        env = "KONCLI_ALL_NAMESPACES"
-    )]
-    pub(crate) all_namespaces: bool,
-    /// Only what has these labels, such as team=data, where a command lists
-    #[arg(
-        short = 'l',
-        long,
-        global = true,
-        help_heading = GLOBAL,
-        env = "KONCLI_SELECTOR",
-        value_name = "QUERY"
-    )]
-    pub(crate) selector: Option<String>,
-    /// The context of the kubeconfig
-    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_CONTEXT", value_name = "NAME")]
-    pub(crate) context: Option<String>,
-    /// The kubeconfig; by default $KUBECONFIG or ~/.kube/config
-    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_KUBECONFIG", value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// How results are written
-    #[arg(short, long, global = true, help_heading = GLOBAL, env = "KONCLI_OUTPUT", value_enum)]
-    pub(crate) output: Option<Format>,
-    /// Leave out the header of tables
-    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_NO_HEADERS")]
-    pub(crate) no_headers: bool,
-    /// Tell more; twice tells what the operator does
-    #[arg(
-        short,
-        long,
-        global = true,
-        help_heading = GLOBAL,
-        action = clap::ArgAction::Count,
-        env = "KONCLI_VERBOSE"
-    )]
-    pub(crate) verbose: u8,
-}
-
-/// How results are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A table for people
-    Table,
-    /// A table with more columns
-    Wide,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
-    /// kind/name, a line each
-    Name,
 }
 
 /// What kubectl looks for, so that `kubectl konductor` finds it.
@@ -168,7 +100,7 @@ pub(crate) enum Command {
     },
     /// Show what `koncli apply` would change, and fail if there is anything
     Diff(Pipeline),
-    /// Run a pipeline here, with no cluster: its Jobs are processes
+    /// Run a pipeline here, with no cluster: its Jobs are processes, or containers
     Run {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -184,8 +116,17 @@ pub(crate) enum Command {
         /// Keep logs and volumes when the run has ended, and say where
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
+        /// What runs steps
+        #[arg(
+            long,
+            value_enum,
+            default_value_t,
+            env = "KONCLI_RUNTIME",
+            value_name = "WHAT"
+        )]
+        runtime: Runtime,
     },
-    /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes
+    /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes, or containers
     Dev {
         /// Where the kubeconfig is written; a temporary file by default
         #[arg(long = "write-kubeconfig", value_name = "FILE")]
@@ -205,6 +146,15 @@ pub(crate) enum Command {
         /// Start no operator: another is, such as by `koncli operator`
         #[arg(long)]
         no_operator: bool,
+        /// What runs pods
+        #[arg(
+            long,
+            value_enum,
+            default_value_t,
+            env = "KONCLI_RUNTIME",
+            value_name = "WHAT"
+        )]
+        runtime: Runtime,
     },
     /// Show a run: its stages, their states, and what each waits for
     Status {
@@ -354,24 +304,16 @@ In zsh:   source <(koncli completion zsh)
 In fish:  koncli completion fish | source
 For `kubectl konductor`: link koncli as kubectl_complete-konductor, beside kubectl-konductor";
 
-/// What to do with a slot where another run of the pipeline goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Overlap {
-    /// Create its run beside the other
-    Allow,
-    /// Leave the slot out
-    Skip,
-    /// Cancel the other, and create its run when that has ended
-    Replace,
-}
-
-/// How far a dry run goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DryRun {
-    /// Only compile
-    Client,
-    /// Let the API server judge each object
-    Server,
+/// What runs the containers of pods where there is no cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// Processes of this machine; images are ignored
+    #[default]
+    Process,
+    /// Containers of docker
+    Docker,
+    /// Containers of podman
+    Podman,
 }
 
 /// What is drawn, and how.
@@ -446,32 +388,6 @@ pub(crate) struct Operator {
     pub(crate) listen: Option<SocketAddr>,
 }
 
-/// A pipeline file and what its run is given.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Pipeline {
-    /// The pipeline file; `-` is standard input
-    pub(crate) file: PathBuf,
-    /// The run's name; by default the pipeline's
-    #[arg(long, value_name = "NAME")]
-    pub(crate) run: Option<String>,
-    #[command(flatten)]
-    pub(crate) params: Params,
-    /// The image of koncli, for the pods of a schedule; by default the one of this version
-    #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
-    pub(crate) koncli_image: Option<String>,
-}
-
-/// What parameters are given.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Params {
-    /// A parameter's value; may be given several times
-    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
-    pub(crate) set: Vec<(String, String)>,
-    /// A YAML or JSON file with parameters; --set goes before it
-    #[arg(long, env = "KONCLI_PARAMS", value_name = "FILE")]
-    pub(crate) params: Option<PathBuf>,
-}
-
 /// Reads `30m`, `1h30m`, and `0` for "once".
 fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
@@ -482,9 +398,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(read).map_err(|error| error.to_string())
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.trim().to_owned(), value.to_owned()))
+/// Reads how long a grant lasts: it must last at all.
+fn ttl(text: &str) -> Result<konductor_api::Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("a grant has to last: write more than 0, such as 30s".to_owned()),
+        _ => konductor_api::Duration::new(text).map_err(|error| error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -494,47 +413,6 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    /// Every command with its help, in Markdown; what all understand is shown once.
-    fn reference(command: &clap::Command, path: &str, text: &mut String) {
-        let top = !path.contains(' ');
-        let shown = command.clone().term_width(100).mut_args(|arg| {
-            let global = arg.is_global_set();
-            arg.hide_env_values(true).hide(global && !top)
-        });
-        let help = shown.disable_help_flag(!top).clone().render_help();
-        let heading = if top { "##" } else { "###" };
-        text.push_str(&format!("\n{heading} {path}\n\n```text\n"));
-        for line in help.to_string().trim_end().lines() {
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text.push_str("```\n");
-        let subcommands = command.get_subcommands();
-        let shown = |sub: &&clap::Command| sub.get_name() != "help" && !sub.is_hide_set();
-        for sub in subcommands.filter(shown) {
-            reference(sub, &format!("{path} {}", sub.get_name()), text);
-        }
-    }
-
-    #[test]
-    fn the_cli_reference_is_what_help_says() {
-        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
-        let known = std::fs::read_to_string(&file).expect("docs/cli.md");
-        let head = known.split("\n## koncli\n").next().unwrap_or_default();
-        let mut text = head.to_owned();
-        let mut command = Arguments::command();
-        command.build();
-        reference(&command, "koncli", &mut text);
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&file, &text).expect("a file");
-            return;
-        }
-        assert!(
-            known == text,
-            "docs/cli.md is out of date: BLESS=1 cargo test -p koncli writes it"
-        );
     }
 
     #[test]

@@ -99,18 +99,20 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             pipeline,
             jobs,
             keep,
-        } => run::run(&pipeline, jobs, keep).await,
+            runtime,
+        } => run::run(&pipeline, jobs, keep, runtime).await,
         Command::Dev {
             write_kubeconfig,
             port,
             jobs,
             no_operator,
+            runtime,
         } => {
             let operator = match no_operator {
                 true => WithOperator::None,
                 false => WithOperator::Elected,
             };
-            dev::dev(write_kubeconfig.as_deref(), port, jobs, operator).await
+            dev::dev(write_kubeconfig.as_deref(), port, jobs, runtime, operator).await
         }
         Command::Status {
             run: Some(run),
@@ -239,7 +241,7 @@ async fn apply(
         client_dry_run("run", run, manifests.objects().count());
         return Ok(());
     }
-    let tally = apply::Tally::default();
+    let tally = apply::Tally::of(format!("run/{run}"), manifests.objects().count());
     apply::apply(
         &client,
         &manifests,
@@ -249,6 +251,7 @@ async fn apply(
         },
     )
     .await?;
+    tally.finish();
     output::talk(&format!("run/{run}: {tally}{}", server_dry_run(dry_run)));
     if let Some(timeout) = waiting {
         return wait::until_run_ends(&client, run, timeout).await;
@@ -270,7 +273,7 @@ async fn install(
         client_dry_run("cronjob", name, schedule.objects().len());
         return Ok(());
     }
-    let tally = apply::Tally::default();
+    let tally = apply::Tally::of(format!("cronjob/{name}"), schedule.objects().len());
     schedule::install(
         client,
         schedule,
@@ -280,6 +283,7 @@ async fn install(
         },
     )
     .await?;
+    tally.finish();
     output::talk(&format!(
         "cronjob/{name}: {tally}{}",
         server_dry_run(dry_run)
@@ -390,6 +394,11 @@ where
     created.map_err(|error| match error {
         // What is missing is not the object: it is its namespace, or its CRD.
         kube::Error::Api(status) if status.code == 404 => Failure::from(kube::Error::Api(status)),
+        // Its name or its fields, which the arguments say.
+        kube::Error::Api(status) if status.code == 422 => {
+            let object = object(client, kind, &name);
+            Failure::usage(format!("{object}: {}", status.message))
+        }
         error => object(client, kind, &name).explain(error).into(),
     })?;
     output::talk(&format!("{kind}/{name} created"));

@@ -12,7 +12,7 @@ pub(crate) const TIMED_OUT: u8 = 3;
 pub(crate) const NOT_FOUND: u8 = 4;
 /// The API server does not allow it.
 pub(crate) const FORBIDDEN: u8 = 5;
-/// No API server or no operator answers.
+/// No API server, operator or container engine answers.
 pub(crate) const UNREACHABLE: u8 = 6;
 /// Ended by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -26,7 +26,7 @@ Exit codes:
   3    it did not come in time
   4    not found
   5    forbidden
-  6    the API server can't be reached, or no operator answers
+  6    the API server can't be reached, or no operator or container engine answers
   130  ended by Ctrl-C";
 
 /// Why a command ends without success.
@@ -90,9 +90,15 @@ impl From<konductor::Error> for Failure {
                 (TIMED_OUT, Some(what))
             }
             E::Unreachable { .. } => (UNREACHABLE, Some(UNREACHABLE_HELP.to_owned())),
-            E::Failed { .. } | E::Denied { .. } | E::Lost { .. } | E::Refused { .. } => {
-                (FAILED, None)
+            E::Failed { object, .. } => {
+                let what = format!("look at `{}`", showing(object));
+                (FAILED, Some(what))
             }
+            E::Denied { object } => {
+                let what = format!("look at `{}`; --timeout 10m waits for it", showing(object));
+                (FAILED, Some(what))
+            }
+            E::Lost { .. } | E::Refused { .. } => (FAILED, None),
         };
         Self {
             code,
@@ -146,6 +152,8 @@ impl From<kube::Error> for Failure {
             kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
                 Self::new(FORBIDDEN, status.message.clone()).help(FORBIDDEN_HELP)
             }
+            // Such as a selector that is none.
+            kube::Error::Api(status) if status.code == 400 => Self::usage(status.message.clone()),
             kube::Error::Api(status) => Self::failed(status.message.clone()),
             _ => object.explain(error).into(),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use konductor_local::runner::job::BackOff;
-use konductor_local::runner::kubelet::{KubeletOptions, Logs};
+use konductor_local::runner::kubelet::{Engine, KubeletOptions, Logs, Runtime as KubeletRuntime};
 use konductor_local::runner::{Runner, RunnerOptions};
 use konductor_local::{ApiServer, Controllers, ServerOptions};
 use konductor_operator::LeaderElection;
@@ -17,7 +17,8 @@ use kube::api::PostParams;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use crate::exit::{Failure, INTERRUPTED};
+use crate::arguments::Runtime;
+use crate::exit::{Failure, INTERRUPTED, UNREACHABLE};
 
 /// The namespace of what has no other.
 pub(crate) const NAMESPACE: &str = "default";
@@ -39,6 +40,8 @@ pub(crate) struct Options<'a> {
     pub(crate) pods: Option<u32>,
     /// Where it listens on loopback; 0 takes a free port.
     pub(crate) port: u16,
+    /// What runs containers.
+    pub(crate) runtime: Runtime,
     /// Who moves things forward.
     pub(crate) operator: WithOperator,
 }
@@ -70,6 +73,7 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) async fn start(options: Options<'_>) -> Result<Self, Failure> {
+        let runtime = runtime(options.runtime).await?;
         let api = ApiServer::new(ServerOptions::default());
         let kube = kube::Client::new(api.router(), NAMESPACE);
         install_crds(&kube).await?;
@@ -90,6 +94,7 @@ impl Local {
         });
         let mut kubelet = KubeletOptions::new(options.folder.join("pods"), options.steps);
         kubelet.kubeconfig = Some(options.kubeconfig.to_owned());
+        kubelet.runtime = runtime;
         kubelet.programs = Some(koncli_in(&options.folder.join("programs"))?);
         let cpus = std::thread::available_parallelism()
             .map_or(4, NonZeroUsize::get)
@@ -159,6 +164,21 @@ impl Local {
         self.controllers.shutdown().await;
         self.server.abort();
     }
+}
+
+/// Finds the engine that is asked for.
+async fn runtime(runtime: Runtime) -> Result<KubeletRuntime, Failure> {
+    let program = match runtime {
+        Runtime::Process => return Ok(KubeletRuntime::Process),
+        Runtime::Docker => "docker",
+        Runtime::Podman => "podman",
+    };
+    let engine = Engine::find(program).await.map_err(|error| {
+        Failure::new(UNREACHABLE, error.to_string()).help(format!(
+            "install or start {program}; without --runtime, steps are processes of this machine"
+        ))
+    })?;
+    Ok(KubeletRuntime::Engine(engine))
 }
 
 /// A folder with this program under its usual name: what a pod of its image would find.

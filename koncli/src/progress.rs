@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use k8s_openapi::api::batch::v1::Job;
 
 use crate::output;
@@ -13,6 +13,59 @@ use crate::view::{Stage, State, View, state, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
 const STATE_WIDTH: usize = 22;
+
+/// How many objects are so many that it takes a while.
+const MANY: usize = 200;
+
+/// How far something is that is done object by object: a bar on a terminal, in a pipe now and then a
+/// line. What is done at once shows nothing.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    title: String,
+    of: usize,
+    bar: Option<ProgressBar>,
+}
+
+impl Counter {
+    /// Of so many objects.
+    pub(crate) fn new(title: String, of: usize) -> Self {
+        let is_shown = of >= MANY && std::io::stderr().is_terminal();
+        let bar = is_shown.then(|| {
+            let style = ProgressStyle::with_template("{msg}  {bar:30}  {pos} of {len} objects")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(of as u64)
+                .with_style(style)
+                .with_message(title.clone())
+        });
+        Self { title, of, bar }
+    }
+
+    /// So many are done.
+    pub(crate) fn count(&self, done: usize) {
+        match &self.bar {
+            Some(bar) => bar.set_position(done as u64),
+            None if done < self.of && done.is_multiple_of(MANY) => {
+                output::talk(&format!("{}: {done} of {} objects", self.title, self.of));
+            }
+            None => {}
+        }
+    }
+
+    /// Tells a line; on a terminal it stays above the bar.
+    pub(crate) fn tell(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::talk(line)),
+            None => output::talk(line),
+        }
+    }
+
+    /// Takes the bar off the terminal.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
 
 /// Where a run is shown while it goes on.
 pub(crate) struct Progress {
@@ -22,10 +75,10 @@ pub(crate) struct Progress {
     live: Option<Live>,
 }
 
-/// The lines of a live view: as many as fit, reused for whatever is worth showing.
+/// A live view of as many lines as fit. They are one text: whoever looks never sees half of a change.
 struct Live {
-    all: MultiProgress,
-    lines: Vec<ProgressBar>,
+    text: ProgressBar,
+    lines: usize,
 }
 
 impl Progress {
@@ -44,7 +97,7 @@ impl Progress {
         let text = format!("{title} | {line}\n");
         match &self.live {
             None => output::data(&text),
-            Some(live) => live.all.suspend(|| output::data(&text)),
+            Some(live) => live.text.suspend(|| output::data(&text)),
         }
     }
 
@@ -84,10 +137,7 @@ impl Progress {
     /// Takes the live view off the terminal; what is told next stays.
     pub(crate) fn finish(&self) {
         if let Some(live) = &self.live {
-            for line in &live.lines {
-                line.finish_and_clear();
-            }
-            let _ = live.all.clear();
+            live.text.finish_and_clear();
         }
     }
 
@@ -99,19 +149,13 @@ impl Progress {
 impl Live {
     fn new() -> Self {
         let (rows, _) = terminal();
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(15));
+        let target = ProgressDrawTarget::stderr_with_hz(15);
+        let style = ProgressStyle::with_template("{msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         // Some of the terminal is left to logs.
-        let count = (rows * 2 / 3).clamp(3, 40);
-        let lines = (0..count).map(|_| {
-            let line = all.add(ProgressBar::new_spinner());
-            line.set_style(
-                ProgressStyle::with_template("{msg}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-            );
-            line
-        });
-        let lines = lines.collect();
-        Self { all, lines }
+        let lines = (rows * 2 / 3).clamp(3, 40);
+        let text = ProgressBar::with_draw_target(None, target).with_style(style);
+        Self { text, lines }
     }
 
     fn show(&self, view: &View, started: Instant) {
@@ -128,7 +172,7 @@ impl Live {
             view.stages.len(),
             tally(&view.stages)
         );
-        let room = self.lines.len() - 1;
+        let room = self.lines - 1;
         let shown = worth_showing(&view.stages, room);
         // Somebody may have changed it since.
         let (_, columns) = terminal();
@@ -140,15 +184,13 @@ impl Live {
             .min(columns.saturating_sub(STATE_WIDTH));
         let mut texts = vec![head];
         texts.extend(shown.iter().map(|stage| describe(stage, name_width)));
-        for (index, line) in self.lines.iter().enumerate() {
-            let text = texts.get(index).map(String::as_str).unwrap_or_default();
-            line.set_message(cut(text, columns - 1));
-        }
+        let lines = texts.iter().map(|text| cut(text, columns - 1));
+        self.text.set_message(lines.collect::<Vec<_>>().join("\n"));
     }
 }
 
 /// Rows and columns.
-fn terminal() -> (usize, usize) {
+pub(crate) fn terminal() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map_or((24, 80), |size| {
         (usize::from(size.ws_row), usize::from(size.ws_col).max(20))

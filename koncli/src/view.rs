@@ -150,8 +150,12 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
     stages.sort_by_cached_key(|stage| {
         let known = order.iter().position(|name| *name == stage.name);
         let depth = depths.get(&stage.name).copied();
-        (known.unwrap_or(order.len()), depth, stage.name.clone())
+        (known.unwrap_or(order.len()), depth, natural(&stage.name))
     });
+    for stage in &mut stages {
+        let name = |item: &Item| item.item.clone().unwrap_or_else(|| item.job.clone());
+        stage.items.sort_by_cached_key(|item| natural(&name(item)));
+    }
     let status = run_status(run).cloned().unwrap_or_default();
     View {
         run: run.metadata.name.clone().unwrap_or_default(),
@@ -160,6 +164,23 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
         message: message(&status.conditions, SUCCEEDED).unwrap_or_default(),
         stages,
     }
+}
+
+/// A key that sorts names as people count: `stage-2` before `stage-10`.
+pub(crate) fn natural(name: &str) -> Vec<(String, Option<u64>)> {
+    let mut key = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let text = rest.find(|c: char| c.is_ascii_digit());
+        let (text, after) = rest.split_at(text.unwrap_or(rest.len()));
+        let digits = after.find(|c: char| !c.is_ascii_digit());
+        let (digits, after) = after.split_at(digits.unwrap_or(after.len()));
+        // A number that is too long goes behind those that fit.
+        let number = (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX));
+        key.push((text.to_owned(), number));
+        rest = after;
+    }
+    key
 }
 
 /// How many stages go before each, on the longest way; finally stages come after all others.
@@ -410,5 +431,24 @@ fn holders<'a>(hold: &Hold, around: &'a Around) -> Option<(&'a [Holder], &'a [Co
             let status = found.status.as_ref();
             Some(status.map_or((&[][..], &[][..]), |s| (&s.holders[..], &s.conditions[..])))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_as_people_count() {
+        let mut names = [
+            "stage-10", "stage-2", "stage", "stage1", "a-2-10", "a-2-9", "b", "stage-2b",
+        ];
+        names.sort_by_cached_key(|name| natural(name));
+        assert_eq!(
+            names,
+            [
+                "a-2-9", "a-2-10", "b", "stage", "stage1", "stage-2", "stage-2b", "stage-10"
+            ]
+        );
     }
 }

@@ -220,7 +220,7 @@ fn the_same_file_compiles_to_the_same_bytes() {
 
 #[test]
 fn mistakes_on_the_command_line_have_their_exit_codes() {
-    let table: [(&[&str], i32, &str); 6] = [
+    let table: [(&[&str], i32, &str); 7] = [
         (
             &["run", "missing.kon"],
             4,
@@ -232,9 +232,14 @@ fn mistakes_on_the_command_line_have_their_exit_codes() {
             "error: K9999 is not a code of a diagnostic",
         ),
         (
-            &["wait", "pod/x", "--kubeconfig", "missing"],
+            &["wait", "run/x", "--kubeconfig", "missing"],
             6,
             "error: no cluster is configured",
+        ),
+        (
+            &["wait", "pod/x", "--kubeconfig", "missing"],
+            2,
+            "error: \"pod\" can't be waited for",
         ),
         (
             &["barrier", "wait", "x", "--timeout", "soon"],

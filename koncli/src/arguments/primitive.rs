@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::duration;
+use super::{duration, ttl};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Barrier {
@@ -101,7 +101,7 @@ pub(crate) enum Semaphore {
         #[command(flatten)]
         acquire: Acquisition,
         /// How many permits
-        #[arg(long, default_value_t = 1, value_name = "N")]
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         permits: u32,
         /// The higher goes first, where the semaphore orders by priority
         #[arg(
@@ -124,7 +124,7 @@ pub(crate) enum Semaphore {
         #[command(flatten)]
         acquire: Acquisition,
         /// How many permits
-        #[arg(long, default_value_t = 1, value_name = "N")]
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         permits: u32,
         /// The command
         #[arg(last = true, required = true, value_name = "CMD")]
@@ -140,7 +140,7 @@ pub(crate) enum Lease {
     Create {
         name: String,
         /// How long a grant lasts without renewal
-        #[arg(long, default_value = "30s", value_name = "TIME")]
+        #[arg(long, default_value = "30s", value_parser = ttl, value_name = "TIME")]
         ttl: konductor_api::Duration,
     },
     /// List them
@@ -192,7 +192,7 @@ pub(crate) struct Acquisition {
     #[command(flatten)]
     pub(crate) holder: Holder,
     /// How long the grant lasts without renewal
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = ttl, value_name = "TIME")]
     pub(crate) ttl: Option<konductor_api::Duration>,
     /// How long to wait, such as 30m; for ever by default, 0 asks once
     #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]

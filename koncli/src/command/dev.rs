@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::arguments::Runtime;
 use crate::exit::{Failure, INTERRUPTED};
 use crate::local::{self, Local, WithOperator, interrupted};
 use crate::output;
@@ -11,6 +12,7 @@ pub(crate) async fn dev(
     kubeconfig: Option<&Path>,
     port: u16,
     pods: Option<u32>,
+    runtime: Runtime,
     operator: WithOperator,
 ) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
@@ -20,6 +22,7 @@ pub(crate) async fn dev(
         kubeconfig: &kubeconfig,
         steps: &std::env::current_dir()?,
         pods,
+        runtime,
         port,
         operator,
     })

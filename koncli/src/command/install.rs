@@ -184,11 +184,16 @@ fn api<'a>(client: &Client, object: &'a Value) -> (Api<DynamicObject>, &'a str) 
 }
 
 fn about(object: &Value, error: kube::Error) -> Failure {
-    let failure = Failure::from(error);
-    Failure {
-        message: format!("{}: {}", title(object), failure.message),
-        ..failure
+    let unknown = matches!(&error, kube::Error::Api(status) if status.code == 404);
+    let mut failure = Failure::from(error);
+    if unknown {
+        let version = object["apiVersion"].as_str().unwrap_or_default();
+        failure.message = format!("this API server has no such kind in {version}");
+        failure = failure
+            .help("konductor needs Kubernetes 1.30 or newer; `koncli dev` brings its own operator");
     }
+    failure.message = format!("{}: {}", title(object), failure.message);
+    failure
 }
 
 #[cfg(test)]

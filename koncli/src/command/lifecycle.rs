@@ -1,13 +1,20 @@
 //! `koncli cancel`, `pause`, `resume`, `delete` and `approve`: what people decide about a run.
 
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Run, label};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, ResourceExt};
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{api, get, object, wait};
@@ -98,14 +105,24 @@ pub(crate) async fn delete(
     let deleted = runs.delete(name, &params).await;
     deleted.map_err(|error| object(&client, "run", name).explain(error))?;
     if wait_for_end {
-        let gone = await_condition(runs, name, conditions::is_deleted(&uid));
+        let of_run = watcher::Config::default().labels(&format!("{}={name}", label::RUN));
+        let gone = async {
+            await_condition(runs, name, conditions::is_deleted(&uid)).await?;
+            // Another run may have its name from now on, and must not meet what is left of it.
+            none_left(api::<Job>(&client), of_run.clone()).await;
+            none_left(api::<Pod>(&client), of_run).await;
+            Ok::<_, kube::runtime::wait::Error>(())
+        };
         let gone = match timeout {
             None => gone.await,
             Some(after) => match tokio::time::timeout(after, gone).await {
                 Ok(gone) => gone,
                 Err(_) => {
                     let message = format!("run/{name} is still being deleted");
-                    return Err(Failure::new(TIMED_OUT, message));
+                    return Err(Failure::new(TIMED_OUT, message).help(format!(
+                        "its pods end first: `kubectl get pods -l {}={name}`",
+                        label::RUN
+                    )));
                 }
             },
         };
@@ -113,6 +130,34 @@ pub(crate) async fn delete(
     }
     output::talk(&format!("run/{name} deleted"));
     Ok(())
+}
+
+/// Waits until nothing is left of what a watch shows. What may not be looked at is not waited for.
+async fn none_left<K>(api: Api<K>, config: watcher::Config)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    let (mut left, mut is_listed) = (BTreeSet::new(), false);
+    while !is_listed || !left.is_empty() {
+        match events.next().await {
+            Some(Ok(Event::Init)) => {
+                left.clear();
+                is_listed = false;
+            }
+            Some(Ok(Event::InitApply(one) | Event::Apply(one))) => left.extend(one.uid()),
+            Some(Ok(Event::InitDone)) => is_listed = true,
+            Some(Ok(Event::Delete(one))) => {
+                left.remove(&one.uid().unwrap_or_default());
+            }
+            Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(status))))
+                if status.code == 403 =>
+            {
+                return;
+            }
+            Some(Err(_)) | None => {}
+        }
+    }
 }
 
 /// Whether a pipeline of that name is run by a CronJob.

@@ -1,6 +1,6 @@
 //! `koncli logs`: what the pods of a run print, merged, each line under its stage's name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::FuturesUnordered;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
@@ -12,10 +12,11 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 
+use super::status::{around, expect_stage};
 use super::{api, get, wait};
 use crate::arguments::{Global, LogSelection};
 use crate::exit::Failure;
-use crate::view::title;
+use crate::view::{Around, title, view};
 use crate::{cluster, output};
 
 /// The container that a stage's step runs in.
@@ -24,14 +25,18 @@ const CONTAINER: &str = "main";
 /// Prints what was printed so far; with `follow`, goes on until the run has ended.
 pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let _: Run = get(&client, "run", &selection.run).await?;
+    let run: Run = get(&client, "run", &selection.run).await?;
+    let around = around(&client, &selection.run).await?;
+    if let Some(stage) = &selection.stage {
+        expect_stage(&run, &around, stage)?;
+    }
     let logs = Logs {
         pods: api(&client),
         jobs: api(&client),
         selection,
     };
     if !selection.follow {
-        return logs.so_far().await;
+        return logs.so_far(&run, &around).await;
     }
     let following = logs.follow();
     let ended = wait::until_run_ended(&client, &selection.run, None);
@@ -68,18 +73,43 @@ impl Logs<'_> {
         Ok(job.filter(is_meant).map(|job| title(&job)))
     }
 
-    async fn so_far(&self) -> Result<(), Failure> {
+    /// Stages are in the order of `koncli status`, and the attempts of a Job one after the other.
+    async fn so_far(&self, run: &Run, around: &Around) -> Result<(), Failure> {
         let params = ListParams::default().labels(label::JOB_NAME);
-        let mut pods = self.pods.list(&params).await?.items;
-        pods.sort_by_key(|pod| {
-            let created = pod.creation_timestamp().map(|time| time.0);
-            (created, pod.name_any())
-        });
+        let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
+        for pod in self.pods.list(&params).await?.items {
+            if let Some(job) = pod
+                .labels()
+                .get(label::JOB_NAME)
+                .filter(|_| has_started(&pod))
+            {
+                pods.entry(job.clone()).or_default().push(pod);
+            }
+        }
         let mut is_silent = true;
-        for pod in pods.iter().filter(|pod| has_started(pod)) {
-            if let Some(title) = self.title(pod).await? {
-                self.print(pod, &title, false).await?;
-                is_silent = false;
+        for stage in view(run, around, &[]).stages {
+            if self
+                .selection
+                .stage
+                .as_ref()
+                .is_some_and(|meant| *meant != stage.name)
+            {
+                continue;
+            }
+            for item in stage.items {
+                let mut pods = pods.remove(&item.job).unwrap_or_default();
+                pods.sort_by_key(|pod| {
+                    let created = pod.creation_timestamp().map(|time| time.0);
+                    (created, pod.name_any())
+                });
+                let title = match item.item {
+                    Some(item) => format!("{}[{item}]", stage.name),
+                    None => stage.name.clone(),
+                };
+                for pod in pods {
+                    self.print(&pod, &title, false).await?;
+                    is_silent = false;
+                }
             }
         }
         if is_silent {

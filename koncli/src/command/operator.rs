@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Global, Operator};
 use crate::cluster;
-use crate::exit::{FORBIDDEN, Failure};
+use crate::exit::{FORBIDDEN, Failure, UNREACHABLE};
 
 /// Runs the operator until SIGTERM or Ctrl-C.
 pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), Failure> {
@@ -43,7 +43,13 @@ pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), 
     if let Some(served) = served {
         served.abort();
     }
-    ended.map_err(|error| Failure::new(FORBIDDEN, error.to_string()))
+    let Err(error) = ended else { return Ok(()) };
+    // Whether it is the API server that is missing, or a right, is for the API server to say.
+    let code = match client.kube().apiserver_version().await {
+        Err(error) if !matches!(error, kube::Error::Api(_)) => UNREACHABLE,
+        _ => FORBIDDEN,
+    };
+    Err(Failure::new(code, error.to_string()))
 }
 
 /// Answers probes and Prometheus until it is aborted.

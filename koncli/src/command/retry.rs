@@ -19,9 +19,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::status::{no_such_stage, stages};
 use super::{api, get};
 use crate::arguments::Global;
-use crate::exit::{Failure, NOT_FOUND};
+use crate::exit::Failure;
 use crate::journal::{Anew, Journal, journal};
 use crate::view::run_ended;
 use crate::{cluster, output};
@@ -50,7 +51,10 @@ pub(crate) async fn retry(
         let plan = plan(&client, &run, from).await?;
         let still_bad = Vec::from_iter(plan.still_bad.clone());
         let attempt = plan.attempt;
-        let count = plan.jobs.len();
+        let count = match plan.jobs.len() {
+            1 => "1 Job".to_owned(),
+            more => format!("{more} Jobs"),
+        };
         let objects = objects(plan);
         let written = Journal::write(&client, &run, attempt, objects.clone()).await?;
         // Somebody was quicker: what is to be done is another thing now.
@@ -59,7 +63,7 @@ pub(crate) async fn retry(
         };
         finish(&client, run, &begun, objects).await?;
         output::talk(&format!(
-            "run/{name}: attempt {attempt} has begun, with {count} Jobs made anew"
+            "run/{name}: attempt {attempt} has begun, with {count} made anew"
         ));
         if !still_bad.is_empty() {
             let stages = still_bad.join(", ");
@@ -93,11 +97,12 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
     )?;
     let begin = from.map_or(Begin::Failed, Begin::Stage);
     anew(run, &jobs.items, &gates.items, &barriers.items, begin).map_err(|refused| {
-        let stages = jobs.items.iter().filter_map(|job| {
-            let stage = job.labels().get(label::STAGE)?;
-            Some(stage.as_str())
-        });
-        refusal(&name, refused, from.unwrap_or_default(), stages.collect())
+        refusal(
+            &name,
+            refused,
+            from.unwrap_or_default(),
+            stages(&jobs.items),
+        )
     })
 }
 
@@ -111,14 +116,7 @@ fn refusal(run: &str, refused: Refused, stage: &str, stages: BTreeSet<&str>) -> 
             .help("create another run: `koncli apply FILE --run NAME`"),
         Refused::NothingFailed => Failure::failed(format!("run/{run} has succeeded"))
             .help("--from STAGE runs a stage again, and everything after it"),
-        Refused::NoSuchStage => {
-            let near = konductor_dsl::did_you_mean(stage, stages);
-            let help = near.map_or_else(
-                || format!("`koncli status {run}` lists its stages"),
-                |near| format!("did you mean {near}?"),
-            );
-            Failure::new(NOT_FOUND, format!("run/{run} has no stage {stage}")).help(help)
-        }
+        Refused::NoSuchStage => no_such_stage(run, stage, stages),
         Refused::JobsGone { found, declared } => Failure::failed(format!(
             "run/{run} has {found} of its {declared} Jobs: what the others were is not known"
         ))

@@ -4,20 +4,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use konductor_api::{Run, label};
 use konductor_compiler::Manifests;
 use konductor_local::runner::kubelet::LogOptions;
 use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
+use tokio::task::JoinHandle;
 
 use super::follow;
-use crate::arguments::Pipeline;
+use crate::arguments::{Pipeline, Runtime};
 use crate::exit::{FAILED, Failure};
 use crate::load::Aim;
 use crate::local::{self, Local, NAMESPACE, interrupted};
@@ -25,11 +26,22 @@ use crate::progress::Progress;
 use crate::view::{Around, State, run_ended, state, title, view};
 use crate::{apply, load, output};
 
+/// How long the last lines may take when the run has ended.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// The logs that are being printed, by the uid of their pod.
+type Followed = BTreeMap<String, JoinHandle<()>>;
+
 /// How many lines of a failed stage's log are shown at the end.
 const LOG_TAIL: usize = 20;
 
 /// Runs a pipeline here, and ends with its outcome.
-pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> Result<(), Failure> {
+pub(crate) async fn run(
+    pipeline: &Pipeline,
+    jobs: Option<u32>,
+    keep: bool,
+    runtime: Runtime,
+) -> Result<(), Failure> {
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Once)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
@@ -38,6 +50,7 @@ pub(crate) async fn run(pipeline: &Pipeline, jobs: Option<u32>, keep: bool) -> R
         kubeconfig: &folder.path().join("kubeconfig"),
         steps: &working_folder(&pipeline.file),
         pods: jobs,
+        runtime,
         port: 0,
         operator: local::WithOperator::Alone,
     })
@@ -82,55 +95,67 @@ impl Following {
     async fn follow(&self, manifests: &Manifests) -> Result<(), Failure> {
         let order = stages(manifests);
         let name = manifests.run_name();
-        let logs = self.follow_logs();
+        let mut logs = Followed::default();
         let watching = follow::until_ended(&self.local.client, name, &order, &self.progress);
         apply::apply(&self.local.client, manifests, false, |_, _, _| {}).await?;
         let (run, around) = tokio::select! {
             ended = watching => ended?,
-            never = logs => match never {},
+            never = self.follow_logs(&mut logs) => match never {},
             failure = self.local.operator_is_gone() => return Err(failure),
         };
+        self.rest_of_logs(logs).await?;
         self.summary(&run, &around).await
     }
 
     /// Prints what containers print, each line under its stage's name. It never ends.
-    async fn follow_logs(&self) -> std::convert::Infallible {
+    async fn follow_logs(&self, followed: &mut Followed) -> std::convert::Infallible {
         let pods: Api<Pod> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
-        let jobs: Api<Job> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
         let mut events = watcher::watcher(pods, watcher::Config::default()).boxed();
-        let mut followed = BTreeMap::new();
         loop {
-            let Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) = events.next().await else {
-                continue;
-            };
-            let uid = pod.metadata.uid.clone().unwrap_or_default();
-            let phase = pod
-                .status
-                .as_ref()
-                .and_then(|status| status.phase.as_deref());
-            let job = pod
-                .labels()
-                .get(label::JOB_NAME)
-                .cloned()
-                .unwrap_or_default();
-            if followed.contains_key(&uid) || matches!(phase, None | Some("Pending")) {
-                continue;
+            if let Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) = events.next().await {
+                self.follow_log(&pod, followed).await;
             }
-            let title = jobs
-                .get_opt(&job)
-                .await
-                .ok()
-                .flatten()
-                .map_or(job, |job| title(&job));
-            let options = LogOptions {
-                follow: true,
-                ..LogOptions::default()
-            };
-            if let Some(log) = self.local.logs.read(&uid, "main", options) {
-                let progress = Arc::clone(&self.progress);
-                let task = tokio::spawn(async move { print(log, &title, &progress).await });
-                followed.insert(uid, task);
-            }
+        }
+    }
+
+    /// Prints what is left when the run has ended: of its last pods nothing may have been seen yet.
+    async fn rest_of_logs(&self, mut followed: Followed) -> Result<(), Failure> {
+        let pods: Api<Pod> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
+        for pod in pods.list(&ListParams::default()).await?.items {
+            self.follow_log(&pod, &mut followed).await;
+        }
+        let printed = futures::future::join_all(followed.into_values());
+        // What a step has left behind may keep its log open.
+        let _ = tokio::time::timeout(LAST_LINES, printed).await;
+        Ok(())
+    }
+
+    /// Follows the log of a pod that has started, unless that is done already.
+    async fn follow_log(&self, pod: &Pod, followed: &mut Followed) {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        if followed.contains_key(&uid) || matches!(phase, None | Some("Pending")) {
+            return;
+        }
+        let job = pod
+            .labels()
+            .get(label::JOB_NAME)
+            .cloned()
+            .unwrap_or_default();
+        let jobs: Api<Job> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
+        let found = jobs.get_opt(&job).await.ok().flatten();
+        let title = found.map_or(job, |job| title(&job));
+        let options = LogOptions {
+            follow: true,
+            ..LogOptions::default()
+        };
+        if let Some(log) = self.local.logs.read(&uid, "main", options) {
+            let progress = Arc::clone(&self.progress);
+            let task = tokio::spawn(async move { print(log, &title, &progress).await });
+            followed.insert(uid, task);
         }
     }
 
@@ -183,10 +208,14 @@ impl Following {
         let pods = pods.list(&ListParams::default().labels(&of_job)).await;
         let mut pods = pods.map(|pods| pods.items).unwrap_or_default();
         pods.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
-        let code = pods.last().and_then(exit_code);
-        let why = code
-            .map(|code| format!(" with exit code {code}"))
-            .unwrap_or_default();
+        let why = match pods.last().and_then(end) {
+            // It was never more than an attempt.
+            Some(end) if end.reason.as_deref() == Some("StartError") => {
+                format!(": {}", end.message.clone().unwrap_or_default())
+            }
+            Some(end) => format!(" with exit code {}", end.exit_code),
+            None => String::new(),
+        };
         output::talk(&format!(
             "{} {} failed{why}",
             State::Failed.mark(),
@@ -209,12 +238,12 @@ impl Following {
     }
 }
 
-fn exit_code(pod: &Pod) -> Option<i32> {
+/// How the container of a pod has ended.
+fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
     let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
-    let terminated = containers
+    containers
         .iter()
-        .find_map(|one| one.state.as_ref()?.terminated.as_ref());
-    terminated.map(|terminated| terminated.exit_code)
+        .find_map(|one| one.state.as_ref()?.terminated.as_ref())
 }
 
 /// The stages in the order of the file.

@@ -126,7 +126,8 @@ async fn settle(
                 jobs.insert(run, u32::try_from(found.len()).unwrap_or(u32::MAX));
             }
             SlotDecision::Start => {
-                let tally = apply::Tally::default();
+                let count = manifests.objects().count();
+                let tally = apply::Tally::of(format!("run/{}", slot.run), count);
                 let count = |kind: &str, name: &str, applied| tally.count(0, kind, name, applied);
                 apply::apply(client, manifests, false, count).await?;
                 return Ok(format!("{shown}: run/{}: {tally}", slot.run));

@@ -1,6 +1,7 @@
 //! `koncli status` and `koncli runs`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -11,8 +12,8 @@ use kube::{Resource, ResourceExt};
 
 use super::{api, follow, get, list};
 use crate::arguments::{Format, Global};
-use crate::exit::Failure;
-use crate::progress::Progress;
+use crate::exit::{Failure, NOT_FOUND};
+use crate::progress::{Progress, terminal};
 use crate::view::{Around, Stage, View, run_status, view};
 use crate::{cluster, output};
 
@@ -39,6 +40,10 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
         Format::Table | Format::Wide => output::fitted(&table(&view, global.no_headers)),
     };
     output::data(&text);
+    if watch && text.lines().count() >= terminal().0 && std::io::stdout().is_terminal() {
+        // What is said first has left the screen.
+        output::talk(&head(&view));
+    }
     Ok(())
 }
 
@@ -71,6 +76,31 @@ pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Arou
         semaphores: by_name(semaphores.items),
         leases: by_name(leases.items),
     })
+}
+
+/// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.
+pub(super) fn expect_stage(run: &Run, around: &Around, stage: &str) -> Result<(), Failure> {
+    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
+    let stages = stages(&around.jobs);
+    match around.jobs.len() < jobs || stages.contains(stage) {
+        true => Ok(()),
+        false => Err(no_such_stage(&run.name_any(), stage, stages)),
+    }
+}
+
+/// Tells that a run has no such stage, and which one may be meant.
+pub(super) fn no_such_stage(run: &str, stage: &str, stages: BTreeSet<&str>) -> Failure {
+    let help = match konductor_dsl::did_you_mean(stage, stages) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("`koncli status {run}` lists its stages"),
+    };
+    Failure::new(NOT_FOUND, format!("run/{run} has no stage {stage}")).help(help)
+}
+
+/// The stages that Jobs are of.
+pub(super) fn stages(jobs: &[Job]) -> BTreeSet<&str> {
+    let stages = jobs.iter().filter_map(|job| job.labels().get(label::STAGE));
+    stages.map(String::as_str).collect()
 }
 
 fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
@@ -137,15 +167,24 @@ fn table(view: &View, no_headers: bool) -> String {
         }
     }
     let headers = ["STAGE", "STATE", "ITEMS", "SINCE", "WHY"];
-    let head = format!(
-        "run/{} of pipeline {}: {}",
-        view.run, view.pipeline, view.phase
-    );
-    let head = match view.message.is_empty() {
+    let table = output::table(&headers, &rows, no_headers);
+    format!("{}\n\n{table}", head(view))
+}
+
+/// How a run stands, in a line.
+fn head(view: &View) -> String {
+    let View {
+        run,
+        pipeline,
+        phase,
+        message,
+        ..
+    } = view;
+    let head = format!("run/{run} of pipeline {pipeline}: {phase}");
+    match message.is_empty() {
         true => head,
-        false => format!("{head} ({})", view.message),
-    };
-    format!("{head}\n\n{}", output::table(&headers, &rows, no_headers))
+        false => format!("{head} ({message})"),
+    }
 }
 
 fn row(stage: &Stage) -> Vec<String> {

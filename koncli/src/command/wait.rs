@@ -1,18 +1,33 @@
 //! `koncli wait`, and what every waiting command shares.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
+use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
 use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Run};
+use serde::de::DeserializeOwned;
 
 use super::{api, doctor, object};
 use crate::arguments::Global;
 use crate::exit::{Failure, UNREACHABLE};
-use crate::view::{State, run_ended, state};
+use crate::view::{Around, State, item, message, run_ended, run_status, state};
 use crate::{cluster, output};
 
 /// After this long without an end, it is asked whether there is an operator at all.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What can be waited for.
+const STATES: [&str; 7] = [
+    "open",
+    "granted",
+    "complete",
+    "succeeded",
+    "failed",
+    "skipped",
+    "finished",
+];
 
 /// How long a Claim that is not wanted any more may take to be withdrawn.
 pub(super) const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
@@ -24,156 +39,184 @@ pub(crate) async fn wait(
     wanted: Option<&str>,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    let client = cluster::connect(global).await?;
-    let targets: Vec<(&str, &str)> = targets
+    let targets: Vec<Target<'_>> = targets
         .iter()
-        .map(|target| {
-            target.split_once('/').ok_or_else(|| {
-                Failure::usage(format!("{target:?} is not KIND/NAME"))
-                    .help("write run/NAME, gate/NAME, barrier/NAME, claim/NAME or job/NAME")
-            })
-        })
+        .map(|target| Target::parse(target, wanted))
         .collect::<Result<_, _>>()?;
-    let all = targets
-        .iter()
-        .map(|(kind, name)| one(&client, kind, name, wanted, timeout));
+    let client = cluster::connect(global).await?;
+    let all = targets.iter().map(|target| target.wait(&client, timeout));
     futures::future::try_join_all(all).await.map(drop)
 }
 
-async fn one(
-    client: &konductor::Client,
-    kind: &str,
-    name: &str,
-    wanted: Option<&str>,
-    timeout: Option<Duration>,
-) -> Result<(), Failure> {
-    let kind = match kind {
-        "barrier" | "bar" | "barriers" => "barrier",
-        "gate" | "gates" => "gate",
-        "claim" | "claims" => "claim",
-        "job" | "jobs" => "job",
-        "run" | "runs" => "run",
-        other => {
-            return Err(Failure::usage(format!("{other:?} can't be waited for"))
-                .help("wait for a run, gate, barrier, claim or job"));
+/// What is waited for.
+struct Target<'a> {
+    kind: &'static str,
+    name: &'a str,
+    /// The state, in lower case.
+    wanted: String,
+}
+
+/// How something has ended: a word that all kinds share, its phase, and why.
+struct End {
+    word: &'static str,
+    phase: String,
+    why: Option<String>,
+}
+
+impl End {
+    fn of(word: &'static str, phase: impl Debug, conditions: &[Condition], type_: &str) -> Self {
+        Self {
+            word,
+            phase: format!("{phase:?}"),
+            why: message(conditions, type_).filter(|why| !why.is_empty()),
         }
-    };
-    let target = object(client, kind, name);
-    let default = match kind {
-        "barrier" | "gate" => "Open",
-        "claim" => "Granted",
-        "job" => "Complete",
-        _ => "Succeeded",
-    };
-    let wanted = wanted.unwrap_or(default).to_lowercase();
-    let known = [
-        "open",
-        "granted",
-        "complete",
-        "succeeded",
-        "failed",
-        "skipped",
-        "finished",
-    ];
-    if !known.contains(&&*wanted) {
-        return Err(
-            Failure::usage(format!("{wanted:?} is not a state to wait for"))
-                .help(format!("wait for one of {}", known.join(", "))),
-        );
     }
-    // Each kind's end in one word of the same few.
-    let answer = |end: Option<(&'static str, String)>| {
-        let (end, phase) = end?;
-        let met = wanted == "finished" || wanted == end || (end == "good" && is_good(&wanted));
-        let error = || konductor::Error::Failed {
-            object: target.clone(),
-            phase,
-            message: format!("it can't be {wanted} any more"),
+}
+
+const GOOD: &str = "good";
+const SKIPPED: &str = "skipped";
+const FAILED: &str = "failed";
+
+impl<'a> Target<'a> {
+    /// Reads `KIND/NAME`; each kind has a state that is waited for where none is named.
+    fn parse(target: &'a str, wanted: Option<&str>) -> Result<Self, Failure> {
+        let Some((kind, name)) = target.split_once('/').filter(|(_, name)| !name.is_empty()) else {
+            return Err(Failure::usage(format!("{target:?} is not KIND/NAME"))
+                .help("write run/NAME, gate/NAME, barrier/NAME, claim/NAME or job/NAME"));
         };
-        Some(if met { Ok(()) } else { Err(error()) })
-    };
-    let waiting = async {
-        match kind {
-            "barrier" => {
-                until::<Barrier>(client, &target, timeout, |barrier| {
-                    answer(match barrier.status.as_ref()?.phase {
-                        BarrierPhase::Waiting => None,
-                        BarrierPhase::Open => Some(("good", "Open".into())),
-                        BarrierPhase::Skipped => Some(("skipped", "Skipped".into())),
-                        phase => Some(("failed", format!("{phase:?}"))),
-                    })
-                })
-                .await
+        let (kind, usual) = match kind {
+            "barrier" | "bar" | "barriers" => ("barrier", "open"),
+            "gate" | "gates" => ("gate", "open"),
+            "claim" | "claims" => ("claim", "granted"),
+            "job" | "jobs" => ("job", "complete"),
+            "run" | "runs" => ("run", "succeeded"),
+            other => {
+                return Err(Failure::usage(format!("{other:?} can't be waited for"))
+                    .help("wait for a run, gate, barrier, claim or job"));
             }
-            "gate" => {
-                until::<Gate>(client, &target, timeout, |gate| {
-                    answer(match gate.status.as_ref()?.phase {
-                        GatePhase::Waiting => None,
-                        GatePhase::Open => Some(("good", "Open".into())),
-                        GatePhase::Skipped => Some(("skipped", "Skipped".into())),
-                        phase => Some(("failed", format!("{phase:?}"))),
-                    })
-                })
-                .await
-            }
-            "claim" => {
-                until::<Claim>(client, &target, timeout, |claim| {
-                    answer(match claim.status.as_ref()?.phase {
-                        ClaimPhase::Queued => None,
-                        ClaimPhase::Granted => Some(("good", "Granted".into())),
-                        phase => Some(("failed", format!("{phase:?}"))),
-                    })
-                })
-                .await
-            }
-            "job" => {
-                until::<Job>(client, &target, timeout, |job| {
-                    answer(match state(job) {
-                        State::Succeeded => Some(("good", "Complete".into())),
-                        State::Skipped => Some(("skipped", "Skipped".into())),
-                        one if one.has_ended() => Some(("failed", one.word().into())),
-                        _ => None,
-                    })
-                })
-                .await
-            }
-            _ => {
-                until::<Run>(client, &target, timeout, |run| {
-                    let phase = run
-                        .status
-                        .as_ref()
-                        .map(|status| format!("{:?}", status.phase));
-                    answer(run_ended(run).map(|good| {
-                        (
-                            if good { "good" } else { "failed" },
-                            phase.unwrap_or_default(),
-                        )
-                    }))
-                })
-                .await
-            }
+        };
+        let wanted = wanted.map_or_else(|| usual.to_owned(), str::to_lowercase);
+        if !STATES.contains(&&*wanted) {
+            return Err(
+                Failure::usage(format!("{wanted:?} is not a state to wait for"))
+                    .help(format!("wait for one of {}", STATES.join(", "))),
+            );
         }
+        Ok(Self { kind, name, wanted })
+    }
+
+    async fn wait(
+        &self,
+        client: &konductor::Client,
+        timeout: Option<Duration>,
+    ) -> Result<(), Failure> {
+        let target = object(client, self.kind, self.name);
+        let waiting = async {
+            match self.kind {
+                "barrier" => self.until(client, &target, timeout, barrier_end).await,
+                "gate" => self.until(client, &target, timeout, gate_end).await,
+                "claim" => self.until(client, &target, timeout, claim_end).await,
+                "job" => self.until(client, &target, timeout, job_end).await,
+                _ => self.until(client, &target, timeout, run_end).await,
+            }
+        };
+        with_operator(client, false, waiting).await
+    }
+
+    async fn until<K>(
+        &self,
+        client: &konductor::Client,
+        target: &konductor::Object,
+        timeout: Option<Duration>,
+        end: impl Fn(&K) -> Option<End>,
+    ) -> Result<(), konductor::Error>
+    where
+        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let verdict = |object: &K| Some(self.verdict(end(object)?, target));
+        konductor::wait_until(&api::<K>(client), target.clone(), timeout, verdict).await
+    }
+
+    /// Whether an end is the one that is waited for; else why it can't come any more.
+    fn verdict(&self, end: End, target: &konductor::Object) -> Result<(), konductor::Error> {
+        let wants_good = ["open", "granted", "complete", "succeeded"].contains(&&*self.wanted);
+        let met = self.wanted == "finished"
+            || self.wanted == end.word
+            || (end.word == GOOD && wants_good);
+        if met {
+            return Ok(());
+        }
+        let never = match &*self.wanted {
+            "open" => "it can't open any more",
+            "granted" => "it can't be granted any more",
+            "failed" => "it can't fail any more",
+            "skipped" => "it can't be skipped any more",
+            _ => "it can't succeed any more",
+        };
+        // Who waits for a good end wants to know why it is not.
+        let why = end.why.filter(|_| wants_good);
+        Err(konductor::Error::Failed {
+            object: target.clone(),
+            phase: end.phase,
+            message: why.unwrap_or_else(|| never.to_owned()),
+        })
+    }
+}
+
+fn barrier_end(barrier: &Barrier) -> Option<End> {
+    let status = barrier.status.as_ref()?;
+    let word = match status.phase {
+        BarrierPhase::Waiting => return None,
+        BarrierPhase::Open => GOOD,
+        BarrierPhase::Skipped => SKIPPED,
+        _ => FAILED,
     };
-    with_operator(client, false, waiting).await
+    Some(End::of(word, status.phase, &status.conditions, OPEN))
 }
 
-fn is_good(wanted: &str) -> bool {
-    matches!(wanted, "open" | "granted" | "complete" | "succeeded")
+fn gate_end(gate: &Gate) -> Option<End> {
+    let status = gate.status.as_ref()?;
+    let word = match status.phase {
+        GatePhase::Waiting => return None,
+        GatePhase::Open => GOOD,
+        GatePhase::Skipped => SKIPPED,
+        _ => FAILED,
+    };
+    Some(End::of(word, status.phase, &status.conditions, OPEN))
 }
 
-async fn until<K>(
-    client: &konductor::Client,
-    target: &konductor::Object,
-    timeout: Option<Duration>,
-    verdict: impl Fn(&K) -> Option<Result<(), konductor::Error>>,
-) -> Result<(), konductor::Error>
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
-    konductor::wait_until(&api::<K>(client), target.clone(), timeout, verdict).await
+fn claim_end(claim: &Claim) -> Option<End> {
+    let status = claim.status.as_ref()?;
+    let word = match status.phase {
+        ClaimPhase::Queued => return None,
+        ClaimPhase::Granted => GOOD,
+        _ => FAILED,
+    };
+    Some(End::of(word, status.phase, &status.conditions, GRANTED))
+}
+
+fn job_end(job: &Job) -> Option<End> {
+    let (word, phase) = match state(job) {
+        State::Succeeded => (GOOD, "Complete".to_owned()),
+        State::Skipped => (SKIPPED, "Skipped".to_owned()),
+        one if one.has_ended() => (FAILED, one.word().to_owned()),
+        _ => return None,
+    };
+    let why = item(job, &Around::default()).why;
+    Some(End {
+        word,
+        phase,
+        why: Some(why).filter(|why| !why.is_empty()),
+    })
+}
+
+fn run_end(run: &Run) -> Option<End> {
+    let word = if run_ended(run)? { GOOD } else { FAILED };
+    let status = run_status(run)?;
+    Some(End::of(word, status.phase, &status.conditions, SUCCEEDED))
 }
 
 /// Waits until a run has ended; its failure is this command's.
@@ -182,7 +225,7 @@ pub(crate) async fn until_run_ends(
     run: &str,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    one(client, "run", run, None, timeout).await?;
+    of_run(run, "succeeded").wait(client, timeout).await?;
     output::talk(&format!("run/{run} succeeded"));
     Ok(())
 }
@@ -193,7 +236,15 @@ pub(crate) async fn until_run_ended(
     run: &str,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    one(client, "run", run, Some("finished"), timeout).await
+    of_run(run, "finished").wait(client, timeout).await
+}
+
+fn of_run<'a>(name: &'a str, wanted: &str) -> Target<'a> {
+    Target {
+        kind: "run",
+        name,
+        wanted: wanted.to_owned(),
+    }
 }
 
 /// Waits for something that only an operator brings. Where none is there, that is told; and a

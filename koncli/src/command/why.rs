@@ -6,9 +6,9 @@ use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Arrivals, Holder, HolderKind, Run, Verdict, annotation, label};
 
 use super::get;
-use super::status::around;
+use super::status::{around, no_such_stage, stages};
 use crate::arguments::Global;
-use crate::exit::{Failure, NOT_FOUND};
+use crate::exit::Failure;
 use crate::view::{Around, Item, State, hold_message, in_the_way, item, title};
 use crate::{cluster, output};
 
@@ -23,16 +23,7 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
     let of_stage = |job: &&Job| labelled(job, label::STAGE) == Some(stage);
     let jobs: Vec<&Job> = around.jobs.iter().filter(of_stage).collect();
     if jobs.is_empty() {
-        let stages = around
-            .jobs
-            .iter()
-            .filter_map(|job| labelled(job, label::STAGE));
-        let near = konductor_dsl::did_you_mean(stage, stages.collect::<BTreeSet<_>>());
-        let help = match near {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("`koncli status {run}` lists its stages"),
-        };
-        return Err(Failure::new(NOT_FOUND, format!("run/{run} has no stage {stage}")).help(help));
+        return Err(no_such_stage(run, stage, stages(&around.jobs)));
     }
     let mut lines = Vec::new();
     for job in jobs {

@@ -1,11 +1,13 @@
 //! The connection to the API server.
 
+use std::error::Error;
 use std::time::Duration;
 
 use kube::client::ClientBuilder;
 use kube::client::retry::RetryPolicy;
 use kube::{Client, Config};
-use tower::ServiceBuilder;
+use tower::util::MapErrLayer;
+use tower::{BoxError, ServiceBuilder};
 
 /// Before the second attempt; each wait is twice as long as the one before, with jitter.
 const FIRST: Duration = Duration::from_millis(50);
@@ -16,15 +18,47 @@ const RETRIES: u32 = 8;
 /// How many requests wait for the connection before those who ask do.
 const QUEUE: usize = 1024;
 
-/// A client whose requests are sent again soon where the server is busy or starting.
+/// A client whose requests are sent again soon where the server is busy or starting, and whose errors
+/// name the server that could not be reached.
 pub(crate) fn connect(mut config: Config) -> Result<Client, kube::Error> {
     // It would wait for as long as the server asks for, up to fifteen times.
     config.default_retry = false;
     let retry = RetryPolicy::new(FIRST, LONGEST, RETRIES, false)
         .map_err(|error| kube::Error::Service(error.into()))?;
+    let address = config.cluster_url.to_string();
+    let address = address.trim_end_matches('/').to_owned();
     let layer = ServiceBuilder::new()
+        .layer(MapErrLayer::new(move |error| named(&address, error)))
         .retry(retry)
         .buffer(QUEUE)
         .into_inner();
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+}
+
+/// Lets an error of the way to the API server tell whom it was about.
+fn named(address: &str, error: BoxError) -> BoxError {
+    // The client's own errors are about credentials.
+    if error.is::<kube::Error>() {
+        return error;
+    }
+    Box::new(NoAnswer {
+        address: address.to_owned(),
+        cause: root(&*error).to_string(),
+    })
+}
+
+/// An API server that gives no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {cause}")]
+struct NoAnswer {
+    address: String,
+    cause: String,
+}
+
+/// What an error comes from.
+fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error
 }

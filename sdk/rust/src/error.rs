@@ -42,7 +42,7 @@ pub enum Error {
         message: String,
     },
     /// It did not come in time.
-    #[error("{object}: not within {}{}", shown(*.after), missing(*.unanswered))]
+    #[error("{object}: not {}{}", within(*.after), missing(*.unanswered))]
     TimedOut {
         /// What was waited for.
         object: Object,
@@ -99,8 +99,13 @@ fn missing(unanswered: bool) -> &'static str {
     }
 }
 
-fn shown(duration: Duration) -> konductor_api::Duration {
-    konductor_api::Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+/// Who looks only once has waited no time.
+fn within(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    match millis {
+        0 => "yet".to_owned(),
+        _ => format!("within {}", konductor_api::Duration::from_millis(millis)),
+    }
 }
 
 impl Object {
@@ -125,6 +130,9 @@ impl Object {
             kube::Error::Api(status) => Error::Refused {
                 object: self.clone(),
                 message: status.message.clone(),
+            },
+            kube::Error::Service(error) => Error::Unreachable {
+                message: chain(&*error),
             },
             other => Error::Unreachable {
                 message: chain(&other),

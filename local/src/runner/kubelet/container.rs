@@ -1,35 +1,53 @@
 //! One run of one container: what it is started with, and what is known when it has ended.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container;
 
 use super::Runtime;
+use super::engine::{self, Contained, Engine};
 use super::environment::{Scope, Variables};
 use super::logs;
 use super::mounts::{Mounts, variable_of};
 use super::pod::{Place, PodLife};
-use super::process::{CommandLine, Process, StartError, read_message};
+use super::process::{CommandLine, ContainerOf, Process, StartError, read_message};
 use super::references::{ConfigError, References};
 use super::status::{Ended, State};
 use super::volumes::{self, Folders};
-use crate::runner::cluster::{name, uid};
+use crate::runner::cluster::{name, namespace, uid};
 
 /// Where a container writes its message unless it says otherwise.
 const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
 /// The longest message a container may leave.
 const MESSAGE_BYTES_MAX: usize = 4096;
 impl PodLife {
-    /// Starts `container` with an empty message and a new log.
-    pub(super) fn start(
+    /// Starts `container` with an empty message and a new log, once its image is there.
+    pub(super) async fn start(
         &self,
         container: &Container,
         command: &CommandLine,
     ) -> Result<Process, StartError> {
+        if let Runtime::Engine(engine) = &self.node.options.runtime {
+            let image = container.image.as_deref().unwrap_or_default();
+            let mut halt = self.halt.subscribe();
+            tokio::select! {
+                provided = engine.provide(image, container.image_pull_policy.as_deref()) => provided?,
+                _ = halt.wait_for(Option::is_some) => {
+                    return Err(StartError {
+                        exit_code: 137,
+                        message: format!("ended before image {image} was there"),
+                    });
+                }
+            }
+        }
         let message_file = self.message_file(container);
         let log = fs::write(&message_file, "")
+            // Whoever the container runs as writes it.
+            .and_then(|()| fs::set_permissions(&message_file, Permissions::from_mode(0o666)))
             .and_then(|()| {
                 let folder = self.folder.join("logs");
                 self.node
@@ -40,9 +58,7 @@ impl PodLife {
                 exit_code: 128,
                 message: format!("can't write in {}: {error}", self.folder.display()),
             })?;
-        match self.node.options.runtime {
-            Runtime::Process => Process::start(command, log, self.node.guard.clone()),
-        }
+        Process::start(command, log, self.node.guard.clone())
     }
 
     /// Waits for the end of a process, or brings it about when the pod is halted.
@@ -114,6 +130,9 @@ impl PodLife {
             node_name: &self.node.options.node_name,
         };
         let mut mounts = volumes::mounts(container, folders, &scope.variables()?)?;
+        if let Runtime::Engine(engine) = &self.node.options.runtime {
+            return self.contained(container, engine, &scope, &mounts);
+        }
         let message_path = container.termination_message_path.as_deref();
         let message_path = message_path.filter(|path| !path.is_empty());
         mounts.add(
@@ -142,7 +161,108 @@ impl PodLife {
             words,
             variables,
             working_dir,
+            container: None,
         })
+    }
+
+    /// What to run for `container` where an engine runs it: the words of the engine.
+    fn contained(
+        &self,
+        container: &Container,
+        engine: &Arc<Engine>,
+        scope: &Scope<'_>,
+        mounts: &Mounts,
+    ) -> Result<CommandLine, ConfigError> {
+        let own = scope.variables()?;
+        let mut command = scope.command_line(&own);
+        let args = command.split_off(container.command.as_ref().map_or(0, Vec::len));
+        let hostname = self.spec.hostname.as_deref().unwrap_or(name(&self.pod));
+        let mut variables = Variables::from([("HOSTNAME".to_owned(), hostname.to_owned())]);
+        let mut mounted = self.mounted(container, mounts)?;
+        if let Some(kubeconfig) = &self.node.options.kubeconfig {
+            let file = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.clone());
+            mounted.push((file, engine::KUBECONFIG.to_owned(), true));
+            variables.insert("KUBECONFIG".into(), engine::KUBECONFIG.to_owned());
+        }
+        variables.extend(own);
+        let contained = Contained {
+            name: engine.name(),
+            image: container.image.clone().unwrap_or_default(),
+            pod: format!("{}/{}", namespace(&self.pod), name(&self.pod)),
+            command,
+            args,
+            variables,
+            working_dir: container
+                .working_dir
+                .clone()
+                .filter(|folder| !folder.is_empty()),
+            user: self.user(container),
+            mounts: mounted,
+        };
+        let mut words = vec![engine.program().display().to_string()];
+        words.extend(contained.words(engine.runner()));
+        Ok(CommandLine {
+            words,
+            // The engine's own: which it is, and how it is reached.
+            variables: std::env::vars().collect(),
+            working_dir: self.node.options.working_dir.clone(),
+            container: Some(ContainerOf {
+                engine: Arc::clone(engine),
+                name: contained.name,
+            }),
+        })
+    }
+
+    /// What is mounted into a container: its volumes, and the file for its message. Whoever it runs as
+    /// may write there, as in a cluster.
+    fn mounted(
+        &self,
+        container: &Container,
+        mounts: &Mounts,
+    ) -> Result<Vec<(PathBuf, String, bool)>, ConfigError> {
+        let own_folder = &self.node.options.folder;
+        let mut mounted = Vec::new();
+        for (path, target) in mounts.entries() {
+            if target.is_dir() && target.starts_with(own_folder) {
+                fs::set_permissions(target, Permissions::from_mode(0o777)).map_err(|error| {
+                    ConfigError::Invalid(format!("can't open {}: {error}", target.display()))
+                })?;
+            }
+            let mut volumes = container.volume_mounts.iter().flatten();
+            let only_read = volumes.any(|mount| {
+                mount.mount_path.trim_end_matches('/') == path && mount.read_only == Some(true)
+            });
+            mounted.push((target.to_owned(), path.to_owned(), only_read));
+        }
+        let message = container.termination_message_path.as_deref();
+        let message = message.filter(|path| !path.is_empty());
+        let message = message.unwrap_or(DEFAULT_MESSAGE_PATH).to_owned();
+        // The shorter first: a mount may lie within another.
+        mounted.reverse();
+        mounted.push((self.message_file(container), message, false));
+        let comma = mounted.iter().find(|(source, target, _)| {
+            target.contains(',') || source.to_string_lossy().contains(',')
+        });
+        match comma {
+            Some((source, target, _)) => Err(ConfigError::Invalid(format!(
+                "{} can't be mounted as {target}: an engine takes no path with a comma",
+                source.display()
+            ))),
+            None => Ok(mounted),
+        }
+    }
+
+    /// The user and group that a container runs as, where its pod says.
+    fn user(&self, container: &Container) -> Option<String> {
+        let own = container.security_context.as_ref();
+        let pods = self.spec.security_context.as_ref();
+        let user = own
+            .and_then(|context| context.run_as_user)
+            .or_else(|| pods.and_then(|context| context.run_as_user))?;
+        let group = own
+            .and_then(|context| context.run_as_group)
+            .or_else(|| pods.and_then(|context| context.run_as_group));
+        Some(group.map_or_else(|| user.to_string(), |group| format!("{user}:{group}")))
     }
 }
 

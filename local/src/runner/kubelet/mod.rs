@@ -1,4 +1,4 @@
-//! The kubelet: runs pods as processes of this machine.
+//! The kubelet: runs pods as processes of this machine, or as containers of an engine.
 //!
 //! Pods that nobody has bound to another node enter; their containers become process groups, and
 //! their statuses are written as a kubelet writes them. No process outlives its pod or the kubelet.
@@ -11,11 +11,18 @@
 //!   cluster; then the pod's own variables. Nothing else is inherited.
 //! * The folder that the runner was told as working directory, unless it sets one.
 //!
-//! Images, resources, probes, lifecycle hooks, users, read-only mounts, node selectors and
-//! tolerations have no effect.
+//! Images, users and read-only mounts have no effect on a process.
+//!
+//! # What a container of an engine gets
+//! Its image, command, variables, mounts, user and working directory are those of the pod, and nothing
+//! of this machine's environment. It is in the network of the host, and finds the kubeconfig of the
+//! embedded cluster by `KUBECONFIG`.
+//!
+//! Resources, probes, lifecycle hooks, node selectors and tolerations have no effect on either.
 
 mod container;
 mod downward;
+mod engine;
 mod environment;
 mod expansion;
 mod logs;
@@ -47,6 +54,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub use engine::{Engine, EngineError};
 pub use logs::{LogOptions, Logs};
 
 use self::environment::Variables;
@@ -64,14 +72,13 @@ const RESTART_WAIT_MAX: Duration = Duration::from_secs(300);
 const PODS_MAX: NonZeroUsize = NonZeroUsize::new(110).expect("110 is not zero");
 
 /// How containers are run.
-///
-/// A container engine (docker, podman) will be another variant; what differs then is only how
-/// `container.rs` starts one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Runtime {
     /// As processes; the image is ignored.
     #[default]
     Process,
+    /// By an engine, of their images.
+    Engine(Arc<Engine>),
 }
 
 /// What a kubelet needs to know.
@@ -143,11 +150,15 @@ impl Kubelet {
             .create(&options.folder)?;
         let logs = Logs::default();
         api.serve_logs(logs.clone());
+        let guard = match &options.runtime {
+            Runtime::Process => OrphanGuard::start(None),
+            Runtime::Engine(engine) => OrphanGuard::start(Some(engine)),
+        };
         let node = Node {
             cluster: Cluster::new(api.managed_by("kubelet")),
             options,
             logs: logs.clone(),
-            guard: Arc::new(OrphanGuard::start()),
+            guard: Arc::new(guard),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(Pods::new(Arc::new(node)).run(stopped));

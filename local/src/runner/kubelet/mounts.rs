@@ -26,6 +26,12 @@ impl Mounts {
         }
     }
 
+    /// Each path as seen in the container, with what it stands for; the longest first.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let entries = self.entries.iter();
+        entries.map(|(path, target)| (path.as_str(), target.as_path()))
+    }
+
     /// `value` with a mount path at its beginning replaced; so is one after `--option=`.
     ///
     /// Must see each text once, before `$(VAR)` is expanded: a folder may itself lie below a

@@ -6,8 +6,11 @@
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+
+use super::engine::{Engine, LABEL};
 
 const SCRIPT: &str = r#"
 while read -r action group; do
@@ -24,6 +27,12 @@ done
 for group do kill -s TERM -- "-$group"; done
 sleep "$GRACE"
 for group do kill -s KILL -- "-$group"; done
+if [ -n "$ENGINE" ]; then
+  for container in $("$ENGINE" ps --all --quiet --filter "label=$LABEL=$RUNNER"); do
+    "$ENGINE" kill "$container"
+    "$ENGINE" rm --force "$container"
+  done
+fi
 "#;
 
 /// How long what is left may take to end by itself.
@@ -37,15 +46,20 @@ pub(super) struct OrphanGuard {
 }
 
 impl OrphanGuard {
-    /// Starts the shell. Without `sh`, nothing is guarded, and a warning says so.
-    pub(super) fn start() -> Self {
-        Self::start_with(GRACE_SECONDS)
+    /// Starts the shell. Without `sh`, nothing is guarded, and a warning says so. The containers of
+    /// an engine are ended, too.
+    pub(super) fn start(engine: Option<&Engine>) -> Self {
+        Self::start_with(GRACE_SECONDS, engine)
     }
 
-    fn start_with(grace_seconds: &str) -> Self {
+    fn start_with(grace_seconds: &str, engine: Option<&Engine>) -> Self {
+        let program = engine.map(Engine::program).unwrap_or(Path::new(""));
         let shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT])
             .env("GRACE", grace_seconds)
+            .env("ENGINE", program)
+            .env("LABEL", LABEL)
+            .env("RUNNER", engine.map(Engine::runner).unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -128,7 +142,7 @@ mod tests {
 
     #[test]
     fn only_groups_that_have_not_ended_are_ended() {
-        let guard = OrphanGuard::start_with("0");
+        let guard = OrphanGuard::start_with("0", None);
         let (mut left, left_group) = group();
         let (mut ended, ended_group) = group();
         guard.begin(ended_group);
@@ -145,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_guard_with_nothing_left_ends_at_once() {
-        let guard = OrphanGuard::start_with("600");
+        let guard = OrphanGuard::start_with("600", None);
         guard.begin(4_000_001);
         guard.end(4_000_001);
         guard.close().unwrap();

@@ -1,8 +1,7 @@
 //! The life of one pod: volumes, init containers in order, containers at once, the last status.
 //!
 //! A pod that was accepted enters; when `run` returns, none of its processes is left and its last
-//! status is written. What a container engine would add is left out on purpose: images, probes,
-//! lifecycle hooks, limits, users and read-only mounts have no effect on processes.
+//! status is written. Probes, lifecycle hooks and limits are left out on purpose.
 
 use std::fs;
 use std::path::PathBuf;
@@ -297,7 +296,7 @@ impl PodLife {
         );
         let started_at = self.node.cluster.now();
         let process = match configured.await {
-            Ok(Some(command)) => self.start(place.container, &command),
+            Ok(Some(command)) => self.start(place.container, &command).await,
             Ok(None) => return false,
             Err(message) => Err(StartError {
                 exit_code: 128,

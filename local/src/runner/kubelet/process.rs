@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::engine::Engine;
 use super::environment::Variables;
 use super::logs::LogWriter;
 use super::orphans::OrphanGuard;
@@ -32,6 +33,15 @@ pub(super) struct CommandLine {
     /// All variables; nothing is inherited.
     pub(super) variables: Variables,
     pub(super) working_dir: PathBuf,
+    /// The container that the process stands for.
+    pub(super) container: Option<ContainerOf>,
+}
+
+/// A container, and whose it is.
+#[derive(Clone, Debug)]
+pub(super) struct ContainerOf {
+    pub(super) engine: Arc<Engine>,
+    pub(super) name: String,
 }
 
 /// Why a process could not be started, with the exit code a shell or a container engine would use.
@@ -54,6 +64,8 @@ pub(super) struct Process {
     group: Pid,
     output: JoinHandle<()>,
     guard: Arc<OrphanGuard>,
+    /// Its container, until that has ended.
+    container: Option<ContainerOf>,
     /// Whether the group may still have processes; its number is free for others afterwards.
     alive: bool,
 }
@@ -108,6 +120,7 @@ impl Process {
             group,
             output: tokio::spawn(log.copy(output)),
             guard,
+            container: command.container.clone(),
             alive: true,
         })
     }
@@ -124,16 +137,32 @@ impl Process {
     ) -> io::Result<i32> {
         let group = self.group;
         let mut end = std::pin::pin!(self.child.wait());
-        tokio::select! {
+        let in_time = tokio::select! {
             biased;
-            status = &mut end => return status.map(exit_code),
-            () = requested(halt) => {}
+            status = &mut end => Some(status),
+            () = requested(halt) => None,
+        };
+        let in_time = match in_time {
+            Some(status) => Some(status),
+            None => {
+                signal(group, Signal::TERM);
+                tokio::select! {
+                    biased;
+                    status = &mut end => Some(status),
+                    () = run_out(halt) => None,
+                }
+            }
+        };
+        if let Some(status) = in_time {
+            self.container = None;
+            return status.map(exit_code);
         }
-        signal(group, Signal::TERM);
-        tokio::select! {
-            biased;
-            status = &mut end => return status.map(exit_code),
-            () = run_out(halt) => {}
+        if let Some(ContainerOf { engine, name }) = self.container.take() {
+            engine.remove(&name).await;
+            // The engine's process tells how its container has ended.
+            if let Ok(status) = tokio::time::timeout(STRAGGLERS_WAIT, &mut end).await {
+                return status.map(exit_code);
+            }
         }
         signal(group, Signal::KILL);
         end.await.map(exit_code)
@@ -177,6 +206,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         if self.alive {
             signal(self.group, Signal::KILL);
+        }
+        if let Some(ContainerOf { engine, name }) = &self.container {
+            engine.remove_later(name);
         }
         self.output.abort();
         self.guard.end(self.id());
@@ -269,7 +301,7 @@ mod tests {
             Self {
                 folder: tempfile::tempdir().unwrap(),
                 logs: Logs::default(),
-                guard: Arc::new(OrphanGuard::start()),
+                guard: Arc::new(OrphanGuard::start(None)),
             }
         }
 
@@ -280,6 +312,7 @@ mod tests {
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
                     .into(),
                 working_dir: self.folder.path().into(),
+                container: None,
             };
             let log = self.logs.start("u", "main", self.folder.path()).unwrap();
             Process::start(&command, log, self.guard.clone())

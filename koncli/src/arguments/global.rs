@@ -1,0 +1,79 @@
+//! What every command understands.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Where help shows what every command understands.
+const GLOBAL: &str = "Global options";
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The namespace; by default the context's, or in a pod the pod's
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "KONCLI_NAMESPACE",
+        value_name = "NAME"
+    )]
+    pub(crate) namespace: Option<String>,
+    /// Every namespace, where a command lists
+    #[arg(
+        short = 'A',
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "KONCLI_ALL_NAMESPACES"
+    )]
+    pub(crate) all_namespaces: bool,
+    /// Only what has these labels, such as team=data, where a command lists
+    #[arg(
+        short = 'l',
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "KONCLI_SELECTOR",
+        value_name = "QUERY"
+    )]
+    pub(crate) selector: Option<String>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig; by default $KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// How results are written
+    #[arg(short, long, global = true, help_heading = GLOBAL, env = "KONCLI_OUTPUT", value_enum)]
+    pub(crate) output: Option<Format>,
+    /// Leave out the header of tables
+    #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_NO_HEADERS")]
+    pub(crate) no_headers: bool,
+    /// Tell more; twice tells what the operator does
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        action = clap::ArgAction::Count,
+        env = "KONCLI_VERBOSE"
+    )]
+    pub(crate) verbose: u8,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table for people
+    Table,
+    /// A table with more columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// kind/name, a line each
+    Name,
+}

@@ -1,0 +1,56 @@
+//! A pipeline file, what its run is given, and how far it is applied.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// A pipeline file and what its run is given.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Pipeline {
+    /// The pipeline file; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// The run's name; by default the pipeline's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) params: Params,
+    /// The image of koncli, for the pods of a schedule; by default the one of this version
+    #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
+    pub(crate) koncli_image: Option<String>,
+}
+
+/// What parameters are given.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Params {
+    /// A parameter's value; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// A YAML or JSON file with parameters; --set goes before it
+    #[arg(long, env = "KONCLI_PARAMS", value_name = "FILE")]
+    pub(crate) params: Option<PathBuf>,
+}
+
+/// How far a dry run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRun {
+    /// Only compile
+    Client,
+    /// Let the API server judge each object
+    Server,
+}
+
+/// What to do with a slot where another run of the pipeline goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overlap {
+    /// Create its run beside the other
+    Allow,
+    /// Leave the slot out
+    Skip,
+    /// Cancel the other, and create its run when that has ended
+    Replace,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}

@@ -1,0 +1,231 @@
+//! `koncli run --runtime podman`: what an engine is asked, and that no container stays behind. The engine
+//! is a script that writes down what it is asked, and runs commands of this machine for containers.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use regex::Regex;
+use rustix::process::{Pid, Signal, kill_process};
+
+use support::{koncli, path_with, transcript};
+
+const ENGINE: &str = r#"#!/bin/sh
+# One line for each time it is asked.
+printf '%s\n' "$*" | tr '\n' ';' >> "$HERE/asked"
+echo >> "$HERE/asked"
+case $1 in
+version) [ ! -e "$HERE/silent" ] || { echo 'Cannot connect.' >&2; exit 1; } ;;
+image) [ "$3" = busybox:1.36 ] ;;
+pull) echo 'Trying to pull' >&2; echo 'Error: no such image' >&2; exit 125 ;;
+ps) ls "$HERE/containers" ;;
+kill) kill -s KILL "$(cat "$HERE/containers/$2")" ;;
+rm) rm -f "$HERE/containers/$3" ;;
+run)
+  shift
+  while :; do
+    case $1 in
+    --rm) shift ;;
+    --name) name=$2; shift 2 ;;
+    --entrypoint) program=$2; shift 2 ;;
+    --*) shift 2 ;;
+    *) break ;;
+    esac
+  done
+  shift
+  echo $$ > "$HERE/containers/$name"
+  exec "$program" "$@"
+  ;;
+esac
+"#;
+
+/// A folder with the engine, and what it was asked.
+struct Engine {
+    folder: tempfile::TempDir,
+}
+
+impl Engine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("containers")).unwrap();
+        let program = folder.path().join("podman");
+        std::fs::write(&program, ENGINE).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn koncli(&self, pipeline: &str) -> Command {
+        let file = self.path().join("p.kon");
+        std::fs::write(&file, pipeline).unwrap();
+        let mut command = koncli();
+        command
+            .args(["run", "--runtime", "podman"])
+            .arg(file)
+            .env("HERE", self.path())
+            .env("PATH", path_with(self.path()));
+        command
+    }
+
+    /// What it was asked, without what differs each time.
+    fn asked(&self) -> String {
+        let asked = std::fs::read_to_string(self.path().join("asked")).unwrap_or_default();
+        let table = [
+            (r"/[^ ,=]*/konductor-[^/]*", "/FOLDER"),
+            (r"default_(p-\w+)-[0-9a-z]{5}_[-0-9a-f]{36}", "default_$1"),
+            (r"(p-\w+)-[0-9a-z]{5}\b", "$1"),
+            (r"konductor-\d+-\d+-", "konductor-1-"),
+            (r"runner=\d+-\d+", "runner=1"),
+        ];
+        table.iter().fold(asked, |text, (pattern, fixed)| {
+            Regex::new(pattern)
+                .unwrap()
+                .replace_all(&text, *fixed)
+                .into_owned()
+        })
+    }
+
+    fn containers(&self) -> Vec<PathBuf> {
+        let containers = std::fs::read_dir(self.path().join("containers")).unwrap();
+        containers.map(|one| one.unwrap().path()).collect()
+    }
+}
+
+/// Starts a run, and waits until its only step prints a line.
+fn started(engine: &Engine, pipeline: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let child = engine
+        .koncli(pipeline)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = child.unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "a | up\n");
+    (child, stdout)
+}
+
+#[test]
+fn a_container_is_what_its_pod_says() {
+    let engine = Engine::new();
+    let pipeline = r#"
+pipeline p {
+  workspace data { size = 1Gi, access = many }
+  stage a {
+    image = "busybox:1.36"
+    mount data at "/data"
+    env { MODE = "fast and good" }
+    pod """
+      securityContext: {runAsUser: 1000, runAsGroup: 2000}
+    """
+    run = "echo in a container; exit 3"
+  }
+}
+"#;
+    let output = engine.koncli(pipeline).output().unwrap();
+    let told = transcript(&output);
+    let expected = "a | in a container\n   S  ● a running\n   S  ✗ a failed\n\
+         ✗ a failed with exit code 3\n    in a container\nerror: run/p failed: failed: a\nexit code 1\n";
+    let seconds = Regex::new(r" +\d+\.\d\ds  ").unwrap();
+    assert_eq!(seconds.replace_all(&told, "   S  "), expected);
+    let expected = "version;\n\
+         image inspect busybox:1.36;\n\
+         run --rm --pull never --network host --security-opt label=disable --name konductor-1-0 \
+         --label konductor.io/runner=1 --label konductor.io/pod=default/p-a \
+         --mount type=bind,source=/FOLDER/pods/claims/default/p-data,target=/data \
+         --mount type=bind,source=/FOLDER/pods/pods/default_p-a/messages/main,target=/dev/termination-log \
+         --mount type=bind,source=/FOLDER/kubeconfig,target=/var/run/konductor/kubeconfig,readonly \
+         --env HOSTNAME=p-a --env KUBECONFIG=/var/run/konductor/kubeconfig --env MODE=fast and good \
+         --user 1000:2000 --entrypoint /bin/sh busybox:1.36 -eu -c echo in a container; exit 3;\n";
+    assert_eq!(engine.asked(), expected);
+}
+
+#[test]
+fn an_image_that_can_not_be_pulled_is_told_in_the_words_of_the_engine() {
+    let engine = Engine::new();
+    let pipeline = r#"pipeline p { stage a { image = "gone:1" run = "true" } }"#;
+    let output = engine.koncli(pipeline).output().unwrap();
+    let told = transcript(&output);
+    let seconds = Regex::new(r" +\d+\.\d\ds  ").unwrap();
+    assert_eq!(
+        seconds.replace_all(&told, "   S  "),
+        "   S  ● a running\n   S  ✗ a failed\n\
+         ✗ a failed: image gone:1 can't be pulled: Error: no such image\n\
+         error: run/p failed: failed: a\nexit code 1\n"
+    );
+    assert_eq!(
+        engine.asked(),
+        "version;\nimage inspect gone:1;\npull gone:1;\n"
+    );
+}
+
+#[test]
+fn without_an_engine_it_is_told_what_to_install() {
+    let engine = Engine::new();
+    let pipeline = r#"pipeline p { stage a { image = "busybox:1.36" run = "true" } }"#;
+    let nowhere = engine
+        .koncli(pipeline)
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    let help = "  help: install or start podman; without --runtime, steps are processes of this machine\n\
+         exit code 6\n";
+    let missing = "error: podman is not installed: there is no such program in $PATH\n";
+    assert_eq!(transcript(&nowhere), format!("{missing}{help}"));
+    std::fs::write(engine.path().join("silent"), "").unwrap();
+    let silent = engine.koncli(pipeline).output().unwrap();
+    let message = "error: podman does not answer: Cannot connect.\n";
+    assert_eq!(transcript(&silent), format!("{message}{help}"));
+}
+
+#[test]
+fn a_container_is_asked_to_end_and_made_to_when_it_does_not() {
+    let engine = Engine::new();
+    let pipeline = r#"pipeline p { stage a { image = "busybox:1.36" run = "trap 'echo asked' TERM; echo up; while :; do sleep 1 || true; done" } }"#;
+    let (mut child, stdout) = started(&engine, pipeline);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let rest = stdout.lines().map(Result::unwrap);
+    // A shell may tell that its `sleep` was ended, too.
+    let rest: Vec<String> = rest.filter(|line| line != "a | Terminated").collect();
+    assert_eq!(rest, ["a | asked"]);
+    let asked = engine.asked();
+    let end: Vec<&str> = asked.lines().rev().take(2).collect();
+    assert_eq!(end, ["rm --force konductor-1-0;", "kill konductor-1-0;"]);
+    assert_eq!(engine.containers(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_no_container() {
+    let engine = Engine::new();
+    let pipeline = r#"pipeline p { stage a { image = "busybox:1.36" run = "trap '' TERM; echo up; sleep 600" } }"#;
+    let (mut child, _stdout) = started(&engine, pipeline);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let begun = Instant::now();
+    while !engine.containers().is_empty() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{}",
+            engine.asked()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let asked = engine.asked();
+    let end: Vec<&str> = asked.lines().rev().take(3).collect();
+    let expected = [
+        "rm --force konductor-1-0;",
+        "kill konductor-1-0;",
+        "ps --all --quiet --filter label=konductor.io/runner=1;",
+    ];
+    assert_eq!(end, expected);
+}
