@@ -39,12 +39,13 @@ pub(crate) fn read(
 }
 
 /// The lines of what is between `"""` and `"""`, each with where it starts: without the first
-/// newline, a last blank line, and the indentation that all written lines have in common.
+/// newline, a last blank line, and the indentation that all written lines have in common. `\r` at the
+/// end of a line is never text, however many there are.
 pub(crate) fn block_lines(inner: &str) -> Vec<(usize, &str)> {
     let mut lines: Vec<(usize, &str)> = Vec::new();
     let mut start = 0;
     for line in inner.split('\n') {
-        lines.push((start, line.strip_suffix('\r').unwrap_or(line)));
+        lines.push((start, line.trim_end_matches('\r')));
         start += line.len() + 1;
     }
     let is_blank = |line: &(usize, &str)| line.1.trim().is_empty();
@@ -194,7 +195,7 @@ impl Reader<'_> {
             self.diagnostics.push(
                 Diagnostic::error(
                     Code::K0106,
-                    self.span(at, at + tail.len().min(20)),
+                    self.span(at, at + tail.floor_char_boundary(20)),
                     "an interpolation is not closed",
                 )
                 .help("close it with `}`, or write `$${` for a literal `${`"),

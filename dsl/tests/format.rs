@@ -200,6 +200,25 @@ fn a_file_with_errors_is_not_laid_out() {
 }
 
 #[test]
+fn a_carriage_return_before_a_newline_is_no_text() {
+    let text =
+        "pipeline p {\n  stage a { run = \"\"\"\r\r\n    one\r\r\r\n    two\rthree\r\"\"\" }\n}\n";
+    assert_eq!(
+        lawful(text, "carriage returns"),
+        "pipeline p {\n  stage a {\n    run = \"\"\"\n      one\n      two\rthree\n    \"\"\"\n  }\n}\n"
+    );
+}
+
+#[test]
+fn an_attribute_that_is_called_defaults_stays_one() {
+    let text = "pipeline p {\n  defaults={ image=\"a:1\" }\n  \"defaults\"={}\n}\n";
+    assert_eq!(
+        lawful(text, "defaults"),
+        "pipeline p {\n  defaults = { image = \"a:1\" }\n  \"defaults\" {}\n}\n"
+    );
+}
+
+#[test]
 fn a_file_without_anything_stays_empty() {
     assert_eq!(format(&source(" \r\n\n")).unwrap(), "");
     assert_eq!(

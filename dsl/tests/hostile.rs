@@ -122,3 +122,22 @@ fn a_file_of_more_words_than_fit_into_memory_is_refused() {
     let first = told.first().unwrap();
     assert_eq!((told.len(), first.code), (1, Code::K0107));
 }
+
+#[test]
+fn what_is_told_of_is_never_cut_inside_of_a_character() {
+    for shift in 0..4 {
+        let hole = format!("${{a{}\u{1F600}", "b".repeat(14 + shift));
+        let text = format!("pipeline p {{\n  stage s {{ run = \"\"\"{hole}\"\"\" }}\n}}\n");
+        let told = told(&hole, text.clone());
+        let [one] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        assert_eq!(one.code, Code::K0106);
+        let span = one.span();
+        let shown = text.get(span.start as usize..span.end as usize);
+        assert!(
+            shown.is_some_and(|shown| hole.starts_with(shown)),
+            "{one:?}"
+        );
+    }
+}

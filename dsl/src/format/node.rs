@@ -224,7 +224,11 @@ impl Entry for Attribute {
     fn print(&self, printer: &mut Printer<'_>) -> Option<Cells> {
         let (start, end) = range(self.key.span);
         printer.copy(start, end);
-        if let Value::Map(map) = &self.value {
+        // In a pipeline, `defaults {` would begin the other thing.
+        let is_defaults = self.key.text == "defaults" && !self.key.quoted;
+        if let Value::Map(map) = &self.value
+            && !is_defaults
+        {
             attributes(printer, Some(map));
             return None;
         }
