@@ -239,7 +239,7 @@ fn named(request: &Request<Body>) -> String {
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
-        _ if resource == parts.last() => "list",
+        _ if resource == parts.last() && parts[0].starts_with("api") => "list",
         _ => "get",
     };
     format!("{verb} {}", resource.copied().unwrap_or_default())
