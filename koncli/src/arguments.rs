@@ -104,27 +104,11 @@ pub(crate) enum Command {
     Run {
         #[command(flatten)]
         pipeline: Pipeline,
-        /// How many Jobs run at once; by default as many as there are CPUs, at least 4
-        #[arg(
-            short,
-            long,
-            value_name = "N",
-            env = "KONCLI_JOBS",
-            value_parser = clap::value_parser!(u32).range(1..=1000)
-        )]
-        jobs: Option<u32>,
+        #[command(flatten)]
+        pods: Pods,
         /// Keep logs and volumes when the run has ended, and say where
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
-        /// What runs steps
-        #[arg(
-            long,
-            value_enum,
-            default_value_t,
-            env = "KONCLI_RUNTIME",
-            value_name = "WHAT"
-        )]
-        runtime: Runtime,
     },
     /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes, or containers
     Dev {
@@ -134,27 +118,11 @@ pub(crate) enum Command {
         /// The port on loopback; 0 takes a free one
         #[arg(long, default_value_t = 0, value_name = "PORT")]
         port: u16,
-        /// How many pods run at once; by default as many as there are CPUs, at least 4
-        #[arg(
-            short,
-            long,
-            value_name = "N",
-            env = "KONCLI_JOBS",
-            value_parser = clap::value_parser!(u32).range(1..=1000)
-        )]
-        jobs: Option<u32>,
+        #[command(flatten)]
+        pods: Pods,
         /// Start no operator: another is, such as by `koncli operator`
         #[arg(long)]
         no_operator: bool,
-        /// What runs pods
-        #[arg(
-            long,
-            value_enum,
-            default_value_t,
-            env = "KONCLI_RUNTIME",
-            value_name = "WHAT"
-        )]
-        runtime: Runtime,
     },
     /// Show a run: its stages, their states, and what each waits for
     Status {
@@ -303,6 +271,29 @@ In bash:  source <(koncli completion bash)
 In zsh:   source <(koncli completion zsh)
 In fish:  koncli completion fish | source
 For `kubectl konductor`: link koncli as kubectl_complete-konductor, beside kubectl-konductor";
+
+/// How pods are run where there is no cluster.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Pods {
+    /// How many pods run at once; by default as many as there are CPUs, at least 4
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        env = "KONCLI_JOBS",
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    pub(crate) jobs: Option<u32>,
+    /// What runs them
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        env = "KONCLI_RUNTIME",
+        value_name = "WHAT"
+    )]
+    pub(crate) runtime: Runtime,
+}
 
 /// What runs the containers of pods where there is no cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

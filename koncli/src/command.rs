@@ -97,22 +97,20 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Diff(pipeline) => diff::diff(&global, &pipeline).await,
         Command::Run {
             pipeline,
-            jobs,
+            pods,
             keep,
-            runtime,
-        } => run::run(&pipeline, jobs, keep, runtime).await,
+        } => run::run(&pipeline, pods, keep).await,
         Command::Dev {
             write_kubeconfig,
             port,
-            jobs,
+            pods,
             no_operator,
-            runtime,
         } => {
             let operator = match no_operator {
                 true => WithOperator::None,
                 false => WithOperator::Elected,
             };
-            dev::dev(write_kubeconfig.as_deref(), port, jobs, runtime, operator).await
+            dev::dev(write_kubeconfig.as_deref(), port, pods, operator).await
         }
         Command::Status {
             run: Some(run),

@@ -17,7 +17,7 @@ use kube::api::PostParams;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use crate::arguments::Runtime;
+use crate::arguments::{Pods, Runtime};
 use crate::exit::{Failure, INTERRUPTED, UNREACHABLE};
 
 /// The namespace of what has no other.
@@ -36,12 +36,10 @@ pub(crate) struct Options<'a> {
     pub(crate) kubeconfig: &'a Path,
     /// Where steps start that name no folder of their own.
     pub(crate) steps: &'a Path,
-    /// How many pods run at once; by default as many as there are CPUs, at least 4.
-    pub(crate) pods: Option<u32>,
+    /// How pods are run.
+    pub(crate) pods: Pods,
     /// Where it listens on loopback; 0 takes a free port.
     pub(crate) port: u16,
-    /// What runs containers.
-    pub(crate) runtime: Runtime,
     /// Who moves things forward.
     pub(crate) operator: WithOperator,
 }
@@ -73,7 +71,7 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) async fn start(options: Options<'_>) -> Result<Self, Failure> {
-        let runtime = runtime(options.runtime).await?;
+        let runtime = runtime(options.pods.runtime).await?;
         let api = ApiServer::new(ServerOptions::default());
         let kube = kube::Client::new(api.router(), NAMESPACE);
         install_crds(&kube).await?;
@@ -99,10 +97,9 @@ impl Local {
         let cpus = std::thread::available_parallelism()
             .map_or(4, NonZeroUsize::get)
             .max(4);
-        let pods = options
-            .pods
-            .and_then(|pods| NonZeroUsize::new(pods as usize));
-        kubelet.pods_max = pods
+        let at_once = options.pods.jobs;
+        let at_once = at_once.and_then(|pods| NonZeroUsize::new(pods as usize));
+        kubelet.pods_max = at_once
             .or(NonZeroUsize::new(cpus))
             .unwrap_or(NonZeroUsize::MIN);
         let controllers = Controllers::start(&api);

@@ -85,18 +85,9 @@ async fn operate(client: Client, options: &Options, stopped: watch::Receiver<boo
     telemetry.know(&context.cache);
     telemetry.enter(Phase::Listing);
     let queues = Queues::new(telemetry);
-    let mut told = stopped.clone();
-    let before_work = async {
-        let is_told = told.wait_for(|stop| *stop).await.is_ok();
-        if !is_told || !telemetry.is_listing() {
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
         // They end when told to stop, after what they were doing.
         () = reconcile::controllers(&context, queues.receivers, stopped) => {}
-        // Before everything is listed nothing is done that could be finished; and it may never be.
-        () = before_work => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
     }
 }

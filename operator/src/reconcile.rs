@@ -199,10 +199,16 @@ async fn controller<K: Decide>(
     context: &Arc<Context>,
     store: Store<K>,
     queue: UnboundedReceiver<ObjectRef<K>>,
-    stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<bool>,
 ) where
     K::DynamicType: Debug + Eq + Hash + Clone + Unpin,
 {
+    // Before its kind is listed nothing is done that could be finished; and it may never be.
+    tokio::select! {
+        biased;
+        listed = store.wait_until_ready() => if listed.is_err() { return },
+        _ = stopped.wait_for(|stop| *stop) => return,
+    }
     let queue = until(queue, stopped).map(Ok::<_, std::convert::Infallible>);
     applier(
         |object, context| Box::pin(reconcile(object, context)),

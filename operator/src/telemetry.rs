@@ -291,10 +291,6 @@ impl Telemetry {
         self.metrics().leading.set(leads.into());
     }
 
-    pub(crate) fn is_listing(&self) -> bool {
-        *lock(&self.0.state) == Phase::Listing
-    }
-
     pub(crate) fn know(&self, cache: &Arc<Cache>) {
         *lock(&self.0.cache) = Arc::downgrade(cache);
     }

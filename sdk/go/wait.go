@@ -100,7 +100,8 @@ type object[T any] interface {
 }
 
 // await waits until decide has an answer about an object: a read, then a watch from that version
-// on, or a list and a watch where the API server has forgotten that version. A negative timeout is none, zero looks once.
+// on, or a list and a watch where the API server has forgotten that version. A negative timeout is
+// none, zero looks once.
 func await[T any, P object[T]](
 	ctx context.Context, c *Client, on target, timeout time.Duration,
 	decide func(P) (bool, error),

@@ -376,8 +376,10 @@ pub(crate) async fn ready(client: &Client) {
         let request = http::Request::get("/readyz")
             .body(Vec::new())
             .expect("a request");
-        match client.request_text(request).await {
-            Ok(text) if text == "ok" => return,
+        // What listens there may never answer.
+        let answer = tokio::time::timeout(START_WITHIN, client.request_text(request)).await;
+        match answer {
+            Ok(Ok(text)) if text == "ok" => return,
             other => assert!(begun.elapsed() < START_WITHIN, "not ready: {other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -174,17 +174,17 @@ impl Faults {
         how: How,
     ) -> Result<Answer, BoxError> {
         match how {
-            How::Compacted(_) => Ok(Response::new(text(
-                &json!({"type": "ERROR", "object": status(410, name)}),
-            ))),
-            How::Status(410) if name.starts_with("watch ") => {
-                let event = json!({"type": "ERROR", "object": status(410, name)});
-                Ok(Response::new(text(&event)))
-            }
+            How::Status(410) if name.starts_with("watch ") => Ok(Response::new(text(&gone(name)))),
             How::Status(code) => {
-                let builder = Response::builder().status(code);
+                let mut builder = Response::builder().status(code);
+                if code == 503 {
+                    // As an API server asks that has just started.
+                    builder = builder.header("retry-after", "5");
+                }
                 Ok(builder.body(text(&status(code, name)))?)
             }
+            // Only watches begin at a version.
+            How::Compacted(_) => Ok(Response::new(text(&gone(name)))),
             How::Hang => {
                 let is_mended = |state: &State| state.mended.iter().any(|name| name == fault);
                 let _ = self.0.subscribe().wait_for(is_mended).await;
@@ -239,6 +239,7 @@ fn named(request: &Request<Body>) -> String {
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
+        // `/version` is no list.
         _ if resource == parts.last() && parts[0].starts_with("api") => "list",
         _ => "get",
     };
@@ -250,6 +251,11 @@ fn version(request: &Request<Body>) -> Option<u64> {
     let pairs = request.uri().query()?.split('&');
     let mut versions = pairs.filter_map(|pair| pair.strip_prefix("resourceVersion="));
     versions.next()?.parse().ok()
+}
+
+/// The event by which a watch is told that its version is too old.
+fn gone(request: &str) -> serde_json::Value {
+    json!({"type": "ERROR", "object": status(410, request)})
 }
 
 fn status(code: u16, request: &str) -> serde_json::Value {

@@ -302,10 +302,10 @@ fn row_of<'a>(rows: &'a [Row], line: &str) -> Option<&'a Row> {
         .split(" -- ")
         .next()
         .unwrap_or_default();
-    let mut words = line
+    let words: Vec<&str> = line
         .split_whitespace()
-        .take_while(|word| !word.starts_with(['>', '<']) && !word.starts_with("2>"));
-    let words: Vec<&str> = words.by_ref().collect();
+        .take_while(|word| !word.starts_with(['>', '<']) && !word.starts_with("2>"))
+        .collect();
     let form = FORMS
         .iter()
         .find(|(of, _, tells)| of == command && words.iter().any(|word| tells(word)));

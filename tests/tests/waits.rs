@@ -184,6 +184,23 @@ async fn a_wait_ends_by_its_timeout_also_while_the_api_server_is_away() {
     }
 }
 
+/// One that starts asks for five seconds, and is there after one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_starts_is_asked_again_soon() {
+    let stage = Stage::set().await;
+    let faults = &stage.front.faults;
+    faults.begin("starts", "get gates", How::Status(503), Some(3));
+    let begun = Instant::now();
+    let waiting = stage.wait("gate", "5m").await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    stage.end("gate", true).await;
+    assert_eq!(ended(waiting).await.0, 0);
+}
+
 /// `KONDUCTOR_IDLE` is for how many seconds nothing happens; the watch is begun anew after 290.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_asks_nothing_while_nothing_happens() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::arguments::Runtime;
+use crate::arguments::Pods;
 use crate::exit::{Failure, INTERRUPTED};
 use crate::local::{self, Local, WithOperator, interrupted};
 use crate::output;
@@ -11,8 +11,7 @@ use crate::output;
 pub(crate) async fn dev(
     kubeconfig: Option<&Path>,
     port: u16,
-    pods: Option<u32>,
-    runtime: Runtime,
+    pods: Pods,
     operator: WithOperator,
 ) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
@@ -22,7 +21,6 @@ pub(crate) async fn dev(
         kubeconfig: &kubeconfig,
         steps: &std::env::current_dir()?,
         pods,
-        runtime,
         port,
         operator,
     })

@@ -18,7 +18,7 @@ use kube::{Api, ResourceExt};
 use tokio::task::JoinHandle;
 
 use super::follow;
-use crate::arguments::{Pipeline, Runtime};
+use crate::arguments::{Pipeline, Pods};
 use crate::exit::{FAILED, Failure};
 use crate::load::Aim;
 use crate::local::{self, Local, NAMESPACE, interrupted};
@@ -36,12 +36,7 @@ type Followed = BTreeMap<String, JoinHandle<()>>;
 const LOG_TAIL: usize = 20;
 
 /// Runs a pipeline here, and ends with its outcome.
-pub(crate) async fn run(
-    pipeline: &Pipeline,
-    jobs: Option<u32>,
-    keep: bool,
-    runtime: Runtime,
-) -> Result<(), Failure> {
+pub(crate) async fn run(pipeline: &Pipeline, pods: Pods, keep: bool) -> Result<(), Failure> {
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Once)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
     let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
@@ -49,8 +44,7 @@ pub(crate) async fn run(
         folder: folder.path(),
         kubeconfig: &folder.path().join("kubeconfig"),
         steps: &working_folder(&pipeline.file),
-        pods: jobs,
-        runtime,
+        pods,
         port: 0,
         operator: local::WithOperator::Alone,
     })

@@ -12,21 +12,25 @@ use serde::de::DeserializeOwned;
 use super::{api, doctor, object};
 use crate::arguments::Global;
 use crate::exit::{Failure, UNREACHABLE};
-use crate::view::{Around, State, item, message, run_ended, run_status, state};
+use crate::view::{self, Around, item, message, run_ended, run_status};
 use crate::{cluster, output};
 
 /// After this long without an end, it is asked whether there is an operator at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What can be waited for.
-const STATES: [&str; 7] = [
-    "open",
-    "granted",
-    "complete",
-    "succeeded",
-    "failed",
-    "skipped",
-    "finished",
+/// What can be waited for, and how it ends then; finished is however it ends.
+const STATES: [State; 7] = [
+    State::of("open", Some(How::Well), "it can't open any more"),
+    State::of("granted", Some(How::Well), "it can't be granted any more"),
+    State::of("complete", Some(How::Well), "it can't succeed any more"),
+    State::of("succeeded", Some(How::Well), "it can't succeed any more"),
+    State::of("failed", Some(How::Failed), "it can't fail any more"),
+    State::of(
+        "skipped",
+        Some(How::Skipped),
+        "it can't be skipped any more",
+    ),
+    State::of("finished", None, ""),
 ];
 
 /// How long a Claim that is not wanted any more may take to be withdrawn.
@@ -52,30 +56,55 @@ pub(crate) async fn wait(
 struct Target<'a> {
     kind: &'static str,
     name: &'a str,
-    /// The state, in lower case.
-    wanted: String,
+    wanted: State,
 }
 
-/// How something has ended: a word that all kinds share, its phase, and why.
-struct End {
+/// A state that can be waited for.
+#[derive(Clone, Copy)]
+struct State {
     word: &'static str,
+    how: Option<How>,
+    /// What is told where it can't come any more.
+    never: &'static str,
+}
+
+impl State {
+    const fn of(word: &'static str, how: Option<How>, never: &'static str) -> Self {
+        Self { word, how, never }
+    }
+
+    fn named(word: &str) -> Option<Self> {
+        let found = STATES
+            .iter()
+            .find(|one| one.word.eq_ignore_ascii_case(word));
+        found.copied()
+    }
+}
+
+/// How something ends, whatever its kind calls it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Well,
+    Skipped,
+    Failed,
+}
+
+/// How something has ended, its phase, and why.
+struct End {
+    how: How,
     phase: String,
     why: Option<String>,
 }
 
 impl End {
-    fn of(word: &'static str, phase: impl Debug, conditions: &[Condition], type_: &str) -> Self {
+    fn of(how: How, phase: impl Debug, conditions: &[Condition], type_: &str) -> Self {
         Self {
-            word,
+            how,
             phase: format!("{phase:?}"),
             why: message(conditions, type_).filter(|why| !why.is_empty()),
         }
     }
 }
-
-const GOOD: &str = "good";
-const SKIPPED: &str = "skipped";
-const FAILED: &str = "failed";
 
 impl<'a> Target<'a> {
     /// Reads `KIND/NAME`; each kind has a state that is waited for where none is named.
@@ -95,13 +124,14 @@ impl<'a> Target<'a> {
                     .help("wait for a run, gate, barrier, claim or job"));
             }
         };
-        let wanted = wanted.map_or_else(|| usual.to_owned(), str::to_lowercase);
-        if !STATES.contains(&&*wanted) {
+        let word = wanted.unwrap_or(usual);
+        let Some(wanted) = State::named(word) else {
+            let words = STATES.map(|one| one.word).join(", ");
             return Err(
-                Failure::usage(format!("{wanted:?} is not a state to wait for"))
-                    .help(format!("wait for one of {}", STATES.join(", "))),
+                Failure::usage(format!("{word:?} is not a state to wait for"))
+                    .help(format!("wait for one of {words}")),
             );
-        }
+        };
         Ok(Self { kind, name, wanted })
     }
 
@@ -142,22 +172,12 @@ impl<'a> Target<'a> {
 
     /// Whether an end is the one that is waited for; else why it can't come any more.
     fn verdict(&self, end: End, target: &konductor::Object) -> Result<(), konductor::Error> {
-        let wants_good = ["open", "granted", "complete", "succeeded"].contains(&&*self.wanted);
-        let met = self.wanted == "finished"
-            || self.wanted == end.word
-            || (end.word == GOOD && wants_good);
-        if met {
+        let State { how, never, .. } = self.wanted;
+        if how.is_none_or(|how| how == end.how) {
             return Ok(());
         }
-        let never = match &*self.wanted {
-            "open" => "it can't open any more",
-            "granted" => "it can't be granted any more",
-            "failed" => "it can't fail any more",
-            "skipped" => "it can't be skipped any more",
-            _ => "it can't succeed any more",
-        };
         // Who waits for a good end wants to know why it is not.
-        let why = end.why.filter(|_| wants_good);
+        let why = end.why.filter(|_| how == Some(How::Well));
         Err(konductor::Error::Failed {
             object: target.clone(),
             phase: end.phase,
@@ -168,55 +188,58 @@ impl<'a> Target<'a> {
 
 fn barrier_end(barrier: &Barrier) -> Option<End> {
     let status = barrier.status.as_ref()?;
-    let word = match status.phase {
+    let how = match status.phase {
         BarrierPhase::Waiting => return None,
-        BarrierPhase::Open => GOOD,
-        BarrierPhase::Skipped => SKIPPED,
-        _ => FAILED,
+        BarrierPhase::Open => How::Well,
+        BarrierPhase::Skipped => How::Skipped,
+        _ => How::Failed,
     };
-    Some(End::of(word, status.phase, &status.conditions, OPEN))
+    Some(End::of(how, status.phase, &status.conditions, OPEN))
 }
 
 fn gate_end(gate: &Gate) -> Option<End> {
     let status = gate.status.as_ref()?;
-    let word = match status.phase {
+    let how = match status.phase {
         GatePhase::Waiting => return None,
-        GatePhase::Open => GOOD,
-        GatePhase::Skipped => SKIPPED,
-        _ => FAILED,
+        GatePhase::Open => How::Well,
+        GatePhase::Skipped => How::Skipped,
+        _ => How::Failed,
     };
-    Some(End::of(word, status.phase, &status.conditions, OPEN))
+    Some(End::of(how, status.phase, &status.conditions, OPEN))
 }
 
 fn claim_end(claim: &Claim) -> Option<End> {
     let status = claim.status.as_ref()?;
-    let word = match status.phase {
+    let how = match status.phase {
         ClaimPhase::Queued => return None,
-        ClaimPhase::Granted => GOOD,
-        _ => FAILED,
+        ClaimPhase::Granted => How::Well,
+        _ => How::Failed,
     };
-    Some(End::of(word, status.phase, &status.conditions, GRANTED))
+    Some(End::of(how, status.phase, &status.conditions, GRANTED))
 }
 
 fn job_end(job: &Job) -> Option<End> {
-    let (word, phase) = match state(job) {
-        State::Succeeded => (GOOD, "Complete".to_owned()),
-        State::Skipped => (SKIPPED, "Skipped".to_owned()),
-        one if one.has_ended() => (FAILED, one.word().to_owned()),
+    let (how, phase) = match view::state(job) {
+        view::State::Succeeded => (How::Well, "Complete".to_owned()),
+        view::State::Skipped => (How::Skipped, "Skipped".to_owned()),
+        one if one.has_ended() => (How::Failed, one.word().to_owned()),
         _ => return None,
     };
     let why = item(job, &Around::default()).why;
     Some(End {
-        word,
+        how,
         phase,
         why: Some(why).filter(|why| !why.is_empty()),
     })
 }
 
 fn run_end(run: &Run) -> Option<End> {
-    let word = if run_ended(run)? { GOOD } else { FAILED };
+    let how = match run_ended(run)? {
+        true => How::Well,
+        false => How::Failed,
+    };
     let status = run_status(run)?;
-    Some(End::of(word, status.phase, &status.conditions, SUCCEEDED))
+    Some(End::of(how, status.phase, &status.conditions, SUCCEEDED))
 }
 
 /// Waits until a run has ended; its failure is this command's.
@@ -225,7 +248,7 @@ pub(crate) async fn until_run_ends(
     run: &str,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    of_run(run, "succeeded").wait(client, timeout).await?;
+    one_run(client, run, "succeeded", timeout).await?;
     output::talk(&format!("run/{run} succeeded"));
     Ok(())
 }
@@ -236,15 +259,19 @@ pub(crate) async fn until_run_ended(
     run: &str,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    of_run(run, "finished").wait(client, timeout).await
+    one_run(client, run, "finished", timeout).await
 }
 
-fn of_run<'a>(name: &'a str, wanted: &str) -> Target<'a> {
-    Target {
-        kind: "run",
-        name,
-        wanted: wanted.to_owned(),
-    }
+async fn one_run(
+    client: &konductor::Client,
+    run: &str,
+    wanted: &str,
+    timeout: Option<Duration>,
+) -> Result<(), Failure> {
+    let target = format!("run/{run}");
+    Target::parse(&target, Some(wanted))?
+        .wait(client, timeout)
+        .await
 }
 
 /// Waits for something that only an operator brings. Where none is there, that is told; and a

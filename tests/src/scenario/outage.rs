@@ -122,7 +122,9 @@ impl<'a> Load<'a> {
         for index in 0..WORKERS {
             workers.spawn(worker(client.clone(), index, Arc::clone(&had_their_turn)));
         }
+        let begun = Instant::now();
         while had_their_turn.load(Ordering::SeqCst) < BEFORE_THE_FAULT {
+            assert!(begun.elapsed() < RIGHT_WITHIN, "the workers don't get on");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Self {
