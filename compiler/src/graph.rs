@@ -1,8 +1,7 @@
 //! Who waits for whom, for people: what `koncli graph` draws.
 
-use std::collections::{HashMap, HashSet};
-
 use crate::pipeline::{Pipeline, State, Target};
+use foldhash::{HashMap, HashSet};
 
 /// The stages and approvals of a pipeline, and who waits for whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,8 +85,8 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
             nodes: stages.chain(approvals).collect(),
             edges: Vec::new(),
         },
-        known: HashSet::new(),
-        external: HashMap::new(),
+        known: HashSet::default(),
+        external: HashMap::default(),
     };
     let waits = pipeline.stages.iter().map(|stage| &stage.after);
     let waits = waits.chain(pipeline.approvals.iter().map(|approval| &approval.after));

@@ -4,8 +4,7 @@
 //! file the templates that it sees. What must never happen here: a path that leaves the root file's
 //! folder, and a file that is read twice.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use konductor_dsl::{Diagnostic, SourceId, Sources, ast, parse};
 
 use crate::limits::FILES_MAX;
@@ -43,7 +42,7 @@ impl Library {
             sources,
             options,
             diagnostics,
-            by_path: HashMap::new(),
+            by_path: HashMap::default(),
             files: vec![Loaded {
                 path: String::new(),
                 ast: file,
@@ -100,7 +99,7 @@ impl Library {
 
     fn index(&mut self, diagnostics: &mut Vec<Diagnostic>) {
         for (index, file) in self.files.iter().enumerate() {
-            let mut visible: HashMap<String, (usize, usize)> = HashMap::new();
+            let mut visible: HashMap<String, (usize, usize)> = HashMap::default();
             let own = file
                 .templates
                 .iter()

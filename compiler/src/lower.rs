@@ -72,6 +72,9 @@ pub(crate) fn objects(all: &Manifests) -> impl Iterator<Item = Object> + '_ {
         .filter(|(_, needed)| **needed);
     let approvals = pipeline.approvals.iter().enumerate();
     let approvals = approvals.filter(|(index, _)| !plan.approvals[*index].skipped);
+    let mut scratch = Vec::new();
+    let jobs = (0..plan.jobs.list.len())
+        .map(move |index| Object::Job(Box::new(job::job(all, index, &mut scratch))));
     std::iter::once_with(|| Object::Run(run(all)))
         .chain(ledgers.map(|(index, declared)| ledger(all, index, declared)))
         .chain(workspaces.map(|(index, declared)| workspace(all, index, declared)))
@@ -83,7 +86,7 @@ pub(crate) fn objects(all: &Manifests) -> impl Iterator<Item = Object> + '_ {
         )
         .chain(approvals.map(|(index, declared)| approval(all, index, declared)))
         .chain(stages.map(|(index, _)| stage_barrier(all, index)))
-        .chain((0..plan.jobs.list.len()).map(|index| Object::Job(Box::new(job::job(all, index)))))
+        .chain(jobs)
 }
 
 /// The Run.

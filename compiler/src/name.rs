@@ -6,10 +6,16 @@ use crate::limits::NAME_MAX;
 
 /// The first six hexadecimal digits of a text's SHA-256.
 pub(crate) fn short_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes())[..3]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(text.as_bytes())[..3])
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| DIGITS[usize::from(digit)]).collect()
 }
 
 /// The part of a name that stands for one item of a fan-out, at most `room` characters: the value in

@@ -8,8 +8,8 @@ pub(crate) mod job;
 pub(crate) mod skip;
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
+use foldhash::{HashMap, HashSet};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -132,7 +132,7 @@ impl Dag {
     /// Whether one node surely has ended before another starts. Takes from `visits` what it needs;
     /// where nothing is left the answer is yes.
     pub(crate) fn is_before(&self, first: Node, second: Node, visits: &mut usize) -> bool {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         let mut open = vec![second];
         while let Some(node) = open.pop() {
             if node == first || *visits == 0 {
@@ -186,7 +186,7 @@ impl Dag {
         known: usize,
         visits: &mut usize,
     ) -> Option<Vec<Edge>> {
-        let mut reached: HashMap<Node, Edge> = HashMap::new();
+        let mut reached: HashMap<Node, Edge> = HashMap::default();
         let mut frontier = vec![start];
         let mut length = 0;
         while !frontier.is_empty() && length + 1 < known {

@@ -19,8 +19,9 @@ mod template;
 mod term;
 mod unknown;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashSet};
 use jiff::tz::TimeZone;
 use konductor_dsl::{Diagnostic, Span, ast};
 
@@ -182,8 +183,8 @@ impl<'a> Resolver<'a> {
             zone: schedule::zone(pipeline),
             names,
             params: Vec::new(),
-            param_index: Index::new(),
-            broken: HashSet::new(),
+            param_index: Index::default(),
+            broken: HashSet::default(),
             ledgers: Vec::new(),
             workspaces: Vec::new(),
             signatures: Vec::new(),
@@ -193,7 +194,7 @@ impl<'a> Resolver<'a> {
             compared: 0,
             used: Used::default(),
             reads: Vec::new(),
-            read_keys: HashSet::new(),
+            read_keys: HashSet::default(),
             diagnostics,
         }
     }

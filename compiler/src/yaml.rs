@@ -55,13 +55,14 @@ impl<'a> Writer<'a> {
     }
 
     fn text(self, text: &str) -> fmt::Result {
-        if self.at != At::Name && reads_well_as_block(text) {
+        let is_bare = is_bare(text);
+        if !is_bare && self.at != At::Name && reads_well_as_block(text) {
             return self.block(text);
         }
         if self.at == At::Key {
             self.out.push(' ');
         }
-        if is_bare(text) {
+        if is_bare {
             self.out.push_str(text)
         } else {
             quote(self.out, text)?
@@ -154,14 +155,29 @@ fn is_printable(c: char) -> bool {
 /// that has a meaning, and is none of the words that some version takes for something else.
 fn is_bare(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"._/-@+=:,".contains(b);
     bytes
         .first()
         .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'/')
         && bytes.last().is_some_and(|last| *last != b':')
-        && bytes.iter().all(plain)
+        && bytes.iter().all(|byte| PLAIN[usize::from(*byte)])
         && !is_reserved(text)
 }
+
+/// For each byte, whether it means nothing anywhere in a text: most of what is written is looked up
+/// here.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = matches!(
+            byte as u8,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
+                | b'.' | b'_' | b'/' | b'-' | b'@' | b'+' | b'=' | b':' | b','
+        );
+        byte += 1;
+    }
+    plain
+};
 
 fn is_reserved(text: &str) -> bool {
     const RESERVED: [&str; 11] = [
@@ -171,20 +187,15 @@ fn is_reserved(text: &str) -> bool {
 }
 
 fn quote(out: &mut String, text: &str) -> fmt::Result {
-    // Single quotes read better around JSON and shell.
-    if text.contains(['"', '\\']) && text.chars().all(is_printable) && !text.contains('\t') {
-        write!(out, "'{}'", text.replace('\'', "''"))?;
-        return Ok(());
+    if text.chars().all(|c| is_printable(c) && c != '\t') {
+        // Single quotes read better around JSON and shell.
+        return if text.contains(['"', '\\']) {
+            write!(out, "'{}'", text.replace('\'', "''"))
+        } else {
+            write!(out, "\"{text}\"")
+        };
     }
     out.push('"');
-    if text
-        .chars()
-        .all(|c| is_printable(c) && !matches!(c, '"' | '\\' | '\t'))
-    {
-        out.push_str(text);
-        out.push('"');
-        return Ok(());
-    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::large_enum_variant,
-    reason = "a tree is built once and walked; boxes would only hide its shape"
+    reason = "boxes hide a tree's shape: only what is rare and large is in one"
 )]
 
 use crate::{SourceId, Span, Spanned};
@@ -66,7 +66,7 @@ pub struct Pipeline {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// `param NAME: TYPE = VALUE`
-    Param(Param),
+    Param(Box<Param>),
     /// `stage NAME … { … }`
     Stage(Stage),
     /// `approval NAME … { … }`
@@ -187,7 +187,7 @@ pub enum ClauseKind {
     /// `after DEP, …`
     After(Vec<Dep>),
     /// `when EXPR`
-    When(Expr),
+    When(Box<Expr>),
     /// `holding NAME, NAME(n)`
     Holding(Vec<Hold>),
     /// `quorum n`
@@ -462,7 +462,7 @@ pub struct Body {
 #[derive(Clone, Debug, PartialEq)]
 pub enum BodyItem {
     /// `output NAME: TYPE = DEFAULT`
-    Output(Param),
+    Output(Box<Param>),
     /// `mount WORKSPACE at PATH`
     Mount {
         /// The workspace's name.
@@ -691,7 +691,7 @@ pub enum TypeKind {
         /// The word.
         name: Name,
         /// Its range.
-        range: Option<Range>,
+        range: Option<Box<Range>>,
     },
     /// `"a" | "b"`
     Choice(Vec<Str>),

@@ -5,7 +5,7 @@ mod value;
 
 use konductor_grammar::{KonductorParser, Rule};
 use pest::Parser as _;
-use pest::iterators::Pair;
+use pest::iterators::{Pair, Pairs};
 
 use crate::ast::*;
 use crate::limits::{ERRORS_MAX, FILE_BYTES_MAX};
@@ -112,15 +112,17 @@ impl Builder {
         }
     }
 
-    /// Reads a file one item at a time: pest's tokens take ten times the memory of what they are of.
+    /// Reads a file a few items at a time: pest's tokens take ten times the memory of what they are
+    /// of.
     fn file(&mut self, source: &Source) -> Result<File, Diagnostic> {
         let mut file = File {
             source: source.id,
             ..File::default()
         };
         let mut at = 0;
-        while let Some(part) = self.next(source, Rule::next_declaration, &mut at)? {
+        while let Some(part) = self.next(source, Rule::next_declaration, &mut at)?.next() {
             match part.as_rule() {
+                Rule::EOI => break,
                 Rule::head => {
                     let pipeline = self.items(source, part, &mut at)?;
                     file.pipelines.push(pipeline);
@@ -131,22 +133,21 @@ impl Builder {
         Ok(file)
     }
 
-    /// What begins at a place, which moves behind it; `None` at the end of the file.
+    /// What begins at a place, which moves behind it.
     fn next<'i>(
         &mut self,
         source: &'i Source,
         rule: Rule,
         at: &mut usize,
-    ) -> Result<Option<P<'i>>, Diagnostic> {
+    ) -> Result<Pairs<'i, Rule>, Diagnostic> {
         self.set_offset(*at);
         let parsed = KonductorParser::parse(rule, &source.text[*at..]);
-        let mut pairs = parsed.map_err(|error| diagnose(source, &error, *at))?;
-        let Some(whole) = pairs.next() else {
-            return Ok(None);
-        };
-        *at += whole.as_span().end();
-        let part = whole.into_inner().next();
-        Ok(part.filter(|part| part.as_rule() != Rule::EOI))
+        let mut parts = parsed.map_err(|error| diagnose(source, &error, *at))?;
+        if let Some(whole) = parts.next() {
+            *at += whole.as_span().end();
+            parts = whole.into_inner();
+        }
+        Ok(parts)
     }
 
     /// The pipeline whose head was read.
@@ -157,14 +158,15 @@ impl Builder {
         at: &mut usize,
     ) -> Result<Pipeline, Diagnostic> {
         let mut pipeline = self.pipeline(head);
-        while let Some(part) = self.next(source, Rule::next_item, at)? {
-            if part.as_rule() == Rule::close {
-                pipeline.span = pipeline.span.to(self.span(&part));
-                break;
+        loop {
+            for part in self.next(source, Rule::next_items, at)? {
+                if part.as_rule() == Rule::close {
+                    pipeline.span = pipeline.span.to(self.span(&part));
+                    return Ok(pipeline);
+                }
+                pipeline.items.extend(self.item(part));
             }
-            pipeline.items.extend(self.item(part));
         }
-        Ok(pipeline)
     }
 
     pub(crate) fn declaration(&mut self, pair: P<'_>, file: &mut File) {
@@ -231,7 +233,7 @@ impl Builder {
                     .into_inner()
                     .find(|part| part.as_rule() == Rule::param_decl)?;
                 let param = self.param(inner);
-                Item::Param(Param { span, ..param })
+                Item::Param(Box::new(Param { span, ..param }))
             }
             Rule::stage => Item::Stage(self.stage(pair)),
             Rule::approval => Item::Approval(self.approval(pair)),
@@ -356,7 +358,8 @@ impl Builder {
                 text: String::new(),
                 span,
             },
-            clauses: Vec::new(),
+            // Most stages have one clause at most.
+            clauses: Vec::with_capacity(1),
             body: Body::default(),
             span,
         };
@@ -383,7 +386,7 @@ impl Builder {
     fn body_item(&mut self, pair: P<'_>) -> Option<BodyItem> {
         let span = self.span(&pair);
         Some(match pair.as_rule() {
-            Rule::output => BodyItem::Output(self.param(pair)),
+            Rule::output => BodyItem::Output(Box::new(self.param(pair))),
             Rule::mount => {
                 let parts = pair.clone().into_inner();
                 let name = parts.clone().find(|part| part.as_rule() == Rule::ident)?;
@@ -474,8 +477,13 @@ impl Builder {
 }
 
 /// A list without room for more: a large file has many, most of them of one or two.
-fn exact<T>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut all: Vec<T> = items.collect();
+fn exact<T>(mut items: impl Iterator<Item = T>) -> Vec<T> {
+    let Some(first) = items.next() else {
+        return Vec::new();
+    };
+    // Collecting would ask for room for four first.
+    let mut all = vec![first];
+    all.extend(items);
     all.shrink_to_fit();
     all
 }

@@ -22,14 +22,14 @@ pub(crate) fn read(
         base: span,
         diagnostics,
         reference,
-        parts: Vec::new(),
+        // Most strings are one part.
+        parts: Vec::with_capacity(1),
     };
     if block {
         reader.block(&token[3..token.len() - 3], 3);
     } else {
         reader.segments(&token[1..token.len() - 1], 1, true);
     }
-    // Most strings are one part.
     reader.parts.shrink_to_fit();
     Str {
         parts: reader.parts,

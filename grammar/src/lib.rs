@@ -20,7 +20,7 @@ pub fn words(rule: Rule) -> Option<&'static str> {
     Some(match rule {
         Rule::EOI
         | Rule::WHITESPACE
-        | Rule::COMMENT
+        | Rule::rest_of_line
         | Rule::ident_char
         | Rule::block
         | Rule::line
@@ -33,7 +33,7 @@ pub fn words(rule: Rule) -> Option<&'static str> {
         | Rule::item
         | Rule::body_item
         | Rule::next_declaration
-        | Rule::next_item
+        | Rule::next_items
         | Rule::lone_declaration
         | Rule::lone_item
         | Rule::lone_ref

@@ -4,8 +4,9 @@
 //! annotations by which the operator hands over what only the run knows. What must never happen
 //! here: a value written into a script.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashSet};
 use k8s_openapi::api::core::v1::{
     ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
 };
@@ -49,8 +50,8 @@ impl<'a> Environment<'a> {
             values,
             indexed,
             variables: Vec::new(),
-            names: HashMap::new(),
-            taken: HashSet::new(),
+            names: HashMap::default(),
+            taken: HashSet::default(),
             inputs: BTreeMap::new(),
             presets: BTreeMap::new(),
         }

@@ -1,7 +1,6 @@
 //! A stage, or an item of one, as a `batch/v1` Job.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
@@ -19,6 +18,7 @@ use super::passthrough;
 use super::{role, run_labels};
 use crate::eval::Values;
 use crate::manifest::Manifests;
+use crate::name;
 use crate::pipeline::{Action, Body, Entries, Stage};
 use crate::plan::job::JobPlan;
 
@@ -27,15 +27,15 @@ const OUTPUT_PATH: &str = "/dev/termination-log";
 /// The variable that tells a container where that is.
 const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
 
-/// The Job at this place of the plan.
-pub(crate) fn job(all: &Manifests, index: usize) -> Job {
+/// The Job at this place of the plan. `scratch` is memory only: all Jobs can share it.
+pub(crate) fn job(all: &Manifests, index: usize, scratch: &mut Vec<u8>) -> Job {
     let mut job = bare(all, index);
     let plan = &all.plan.jobs.list[index];
     for block in &all.pipeline.stages[plan.stage].body.passthrough {
         let merged = passthrough::merge(&mut job, block, plan.values(&all.pipeline));
         debug_assert!(merged.is_ok(), "the rules tried it: {merged:?}");
     }
-    let hash = content_hash(&job);
+    let hash = content_hash(&job, scratch);
     let annotations = job.metadata.annotations.get_or_insert_default();
     annotations.insert(annotation::CONTENT_HASH.to_owned(), hash);
     job
@@ -338,14 +338,9 @@ fn holds(all: &Manifests, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
 }
 
 /// Tells one Job from another of the same name.
-fn content_hash(job: &Job) -> String {
-    // As long as most are: growing to it takes longer than the hash.
-    let mut bytes = Vec::with_capacity(4096);
-    let written = serde_json::to_writer(&mut bytes, job);
+fn content_hash(job: &Job, scratch: &mut Vec<u8>) -> String {
+    scratch.clear();
+    let written = serde_json::to_writer(&mut *scratch, job);
     debug_assert!(written.is_ok(), "a Job is plain data: {written:?}");
-    let mut hash = String::with_capacity(16);
-    for byte in &Sha256::digest(bytes)[..8] {
-        let _ = write!(hash, "{byte:02x}");
-    }
-    hash
+    name::hex(&Sha256::digest(scratch)[..8])
 }

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::environment::escape;
 use super::names::ledger_name;
 use crate::manifest::Object;
+use crate::name;
 use crate::pipeline::{Overlap, Pipeline, Schedule};
 
 /// Where the pod finds the files.
@@ -105,10 +106,7 @@ fn config_map(of: &Scheduled<'_>) -> ConfigMap {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
-    let digest: String = hash.finalize()[..5]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = name::hex(&hash.finalize()[..5]);
     let data = of.files.iter().enumerate();
     let data = data
         .map(|(index, (_, text))| (key(index), text.clone()))

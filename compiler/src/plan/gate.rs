@@ -1,8 +1,8 @@
 //! The Gates of a run: one for each distinct set of dependencies.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use konductor_api::limits::GATE_CONDITIONS_MAX;
 use konductor_api::{ConditionKind, ConditionState, Duration, GateCondition};
 
@@ -82,9 +82,9 @@ pub(crate) fn plan_gates(
         jobs: &jobs,
         skips,
         gates: Gates::default(),
-        by_key: HashMap::new(),
-        names: HashSet::new(),
-        external_by_key: HashMap::new(),
+        by_key: HashMap::default(),
+        names: HashSet::default(),
+        external_by_key: HashMap::default(),
         stage_barriers: vec![false; stages],
     };
     for (index, whole) in reduced.iter().take(stages).enumerate() {

@@ -1,6 +1,5 @@
 //! The Jobs of a run: one for a stage, one for each item, or one that is Indexed.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::gate::dependency_varies;
@@ -10,6 +9,7 @@ use crate::limits::NAME_MAX;
 use crate::name;
 use crate::pipeline::{Item, Pipeline, Setting, Source, Stage, Target, Term, Text};
 use crate::value::Value;
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 /// One Job to be.
 #[derive(Debug)]

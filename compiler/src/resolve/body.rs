@@ -1,7 +1,6 @@
 //! Bodies: what a stage does, merged from defaults and its own.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use konductor_dsl::{Span, ast};
 
 use super::declare::Once;
@@ -123,7 +122,7 @@ impl<'a> Resolver<'a> {
         }
         let own = self.merged(&stage.body, scope);
         overlay(&mut body, own);
-        let mut paths: HashMap<&str, Span> = HashMap::new();
+        let mut paths: HashMap<&str, Span> = HashMap::default();
         for mount in &body.mounts {
             if let Some(first) = paths.insert(&mount.path, mount.span) {
                 let told = rules::mounted_twice::report(mount.span, first);
@@ -141,7 +140,7 @@ impl<'a> Resolver<'a> {
             self.report(rules::large_body::of_pipeline(&self.ast.name));
             return body;
         }
-        let mut seen: HashMap<&str, Span> = HashMap::new();
+        let mut seen: HashMap<&str, Span> = HashMap::default();
         let mut action_at: Option<&ast::Key> = None;
         for item in &ast.items {
             match item {
@@ -328,7 +327,7 @@ impl<'a> Resolver<'a> {
             self.report(rules::large_body::of_entries(map.span, map.entries.len()));
             return Vec::new();
         }
-        let mut seen: HashMap<&str, Span> = HashMap::new();
+        let mut seen: HashMap<&str, Span> = HashMap::default();
         let mut entries = Vec::with_capacity(map.entries.len());
         for entry in &map.entries {
             match seen.get(entry.key.text.as_str()) {

@@ -1,5 +1,6 @@
 //! What a pipeline declares: every name once.
 
+use foldhash::HashMap;
 use konductor_dsl::{Diagnostic, Span, ast};
 
 use super::Index;
@@ -29,10 +30,10 @@ impl<'a> Names<'a> {
             approvals: Vec::new(),
             ledgers: Vec::new(),
             workspaces: Vec::new(),
-            stage_index: Index::new(),
-            approval_index: Index::new(),
-            ledger_index: Index::new(),
-            workspace_index: Index::new(),
+            stage_index: Index::default(),
+            approval_index: Index::default(),
+            ledger_index: Index::default(),
+            workspace_index: Index::default(),
         };
         let mut values = Once::default();
         let mut ledgers = Once::default();
@@ -126,7 +127,7 @@ impl<'a> Names<'a> {
 /// Names that may be given once.
 #[derive(Default)]
 pub(super) struct Once<'a> {
-    seen: std::collections::HashMap<&'a str, Span>,
+    seen: HashMap<&'a str, Span>,
 }
 
 impl<'a> Once<'a> {

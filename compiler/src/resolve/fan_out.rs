@@ -1,7 +1,6 @@
 //! Fan-outs: what a stage goes over, as items.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use konductor_dsl::{Span, ast};
 
 use super::{Resolver, Scope, Signature, Time, name};

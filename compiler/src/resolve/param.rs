@@ -1,7 +1,6 @@
 //! Parameters: their types, and what they are in this run.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use konductor_dsl::ast;
 
 use super::{Resolver, Scope, Time, name};
@@ -85,7 +84,7 @@ impl Resolver<'_> {
             .iter()
             .map(|p| p.name.text.as_str())
             .collect();
-        let mut told = HashSet::new();
+        let mut told = HashSet::default();
         let set = options.set.iter().map(|(name, _)| ("--set", name));
         for (origin, name) in set.chain(options.params.keys().map(|name| ("--params", name))) {
             if !known.contains(&name.as_str()) && told.insert(name) {
@@ -98,10 +97,10 @@ impl Resolver<'_> {
     /// Resolves a type; `None`, and told, where it is none.
     pub(super) fn ty(&mut self, ast: &ast::Type) -> Option<Type> {
         match &ast.kind {
-            ast::TypeKind::Scalar { name, range } => self.scalar(name, range.as_ref()),
+            ast::TypeKind::Scalar { name, range } => self.scalar(name, range.as_deref()),
             ast::TypeKind::Choice(words) => {
                 let mut texts: Vec<String> = Vec::with_capacity(words.len());
-                let mut seen = HashSet::new();
+                let mut seen = HashSet::default();
                 for word in words {
                     match word.plain() {
                         Some(text) if seen.insert(text.clone()) => texts.push(text),

@@ -1,8 +1,7 @@
 //! Uses of outputs: each waits for the stage that it reads from, where no clause of the author's
 //! does.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use konductor_dsl::Span;
 
 use super::{Read, Resolver};

@@ -235,7 +235,8 @@ impl Resolver<'_> {
         used: Use,
     ) -> Option<Text> {
         let mut text = Text {
-            pieces: Vec::new(),
+            // Most texts are one piece.
+            pieces: Vec::with_capacity(1),
             span: ast.span,
         };
         let mut complete = true;

@@ -1,7 +1,6 @@
 //! K0414: dependencies that never hold together.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use konductor_dsl::{Code, Diagnostic};
 
 use crate::pipeline::{Dependency, Pipeline, State, Target};
@@ -24,9 +23,9 @@ fn of_header(pipeline: &Pipeline, after: &[Dependency]) -> Vec<Diagnostic> {
         return told;
     }
     // The first clause about each target, and for each stage the first that rules out the rest.
-    let mut first: HashMap<_, &Dependency> = HashMap::new();
-    let mut whole: HashMap<usize, &Dependency> = HashMap::new();
-    let mut failed_item: HashMap<usize, &Dependency> = HashMap::new();
+    let mut first: HashMap<_, &Dependency> = HashMap::default();
+    let mut whole: HashMap<usize, &Dependency> = HashMap::default();
+    let mut failed_item: HashMap<usize, &Dependency> = HashMap::default();
     for clause in after
         .iter()
         .filter(|clause| clause.state != State::Finished)

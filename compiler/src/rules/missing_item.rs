@@ -1,7 +1,6 @@
 //! K0404: an item that its stage does not have.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use konductor_dsl::{Code, Diagnostic};
 
 use super::listed;
@@ -17,7 +16,7 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
     let mut search = Search {
         pipeline,
         jobs,
-        declared: HashMap::new(),
+        declared: HashMap::default(),
     };
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let varies = stage.after.iter().any(dependency_varies);

@@ -1,7 +1,6 @@
 //! K0415: a dependency that is listed twice.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use konductor_dsl::{Code, Diagnostic};
 
 use crate::pipeline::Pipeline;
@@ -11,7 +10,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let stages = pipeline.stages.iter().map(|stage| &stage.after);
     let approvals = pipeline.approvals.iter().map(|approval| &approval.after);
     for after in stages.chain(approvals).filter(|after| after.len() > 1) {
-        let mut seen = HashMap::new();
+        let mut seen = HashMap::default();
         for clause in after {
             let Some(key) = clause.target.key() else {
                 continue;

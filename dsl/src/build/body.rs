@@ -46,7 +46,7 @@ pub trait Body: Items + Sized {
     /// Declares an output: a line `name=value` in `$KON_OUTPUT`.
     #[must_use]
     fn output(mut self, output: Param) -> Self {
-        self.items().push(BodyItem::Output(output.into()));
+        self.items().push(BodyItem::Output(Box::new(output.into())));
         self
     }
 

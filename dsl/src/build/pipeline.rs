@@ -55,7 +55,7 @@ impl Pipeline {
     /// Declares a parameter.
     #[must_use]
     pub fn param(self, param: Param) -> Self {
-        self.with(Item::Param(param.into()))
+        self.with(Item::Param(Box::new(param.into())))
     }
 
     /// Declares a semaphore.

@@ -104,7 +104,7 @@ pub(super) fn after(clauses: &mut Vec<Clause>, dep: impl Into<Dep>) {
 }
 
 pub(super) fn when(clauses: &mut Vec<Clause>, condition: impl Into<Condition>) {
-    add(clauses, ClauseKind::When(condition.into().into()));
+    add(clauses, ClauseKind::When(Box::new(condition.into().into())));
 }
 
 /// Adds a clause, or goes on with the one that is there.
@@ -116,12 +116,10 @@ fn add(clauses: &mut Vec<Clause>, kind: ClauseKind) {
             (ClauseKind::Holding(known), ClauseKind::Holding(more)) => {
                 known.extend_from_slice(more);
             }
-            (ClauseKind::When(ast::Expr::And(known, _)), ClauseKind::When(more)) => {
-                known.push(more.clone());
-            }
-            (ClauseKind::When(known), ClauseKind::When(more)) => {
-                *known = ast::Expr::And(vec![known.clone(), more.clone()], NOWHERE);
-            }
+            (ClauseKind::When(known), ClauseKind::When(more)) => match &mut **known {
+                ast::Expr::And(known, _) => known.push((**more).clone()),
+                one => *one = ast::Expr::And(vec![one.clone(), (**more).clone()], NOWHERE),
+            },
             (ClauseKind::Quorum(known), ClauseKind::Quorum(count)) => *known = count.clone(),
             _ => continue,
         }

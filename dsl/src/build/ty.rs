@@ -46,6 +46,7 @@ impl Type {
 
     fn scalar(word: &str, range: Option<ast::Range>) -> Self {
         let name = name(word);
+        let range = range.map(Box::new);
         Self::of(TypeKind::Scalar { name, range })
     }
 

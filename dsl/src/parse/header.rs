@@ -15,7 +15,7 @@ impl Builder {
         let kind = match rule {
             Rule::fan_out => ClauseKind::For(exact(inner.filter_map(|part| self.one_loop(part)))),
             Rule::after => ClauseKind::After(exact(inner.filter_map(|part| self.dep(part)))),
-            Rule::when => ClauseKind::When(self.expression(inner.next()?)?),
+            Rule::when => ClauseKind::When(Box::new(self.expression(inner.next()?)?)),
             Rule::holding => ClauseKind::Holding(exact(inner.filter_map(|part| self.hold(part)))),
             Rule::quorum => ClauseKind::Quorum(self.bound(inner.next()?)?),
             _ => return None,

@@ -110,7 +110,7 @@ impl Builder {
                         span: self.span(&word),
                     };
                     let range = parts.find(|part| part.as_rule() == Rule::range);
-                    let range = range.and_then(|part| self.range(part));
+                    let range = range.and_then(|part| self.range(part)).map(Box::new);
                     Some(TypeKind::Scalar { name, range })
                 }
             });
