@@ -103,7 +103,7 @@ pub(crate) struct Workspace {
 pub(crate) struct Approval {
     pub name: Name,
     pub after: Vec<Dependency>,
-    pub when: Option<When>,
+    pub when: Option<Box<When>>,
     pub approvers: Option<Setting>,
     pub timeout: Option<Setting>,
 }
@@ -118,7 +118,7 @@ pub(crate) struct Stage {
     /// there is one, of no values.
     pub items: Option<Vec<Item>>,
     pub after: Vec<Dependency>,
-    pub when: Option<When>,
+    pub when: Option<Box<When>>,
     pub holding: Vec<Hold>,
     pub quorum: Option<Setting>,
     pub body: Body,
@@ -280,7 +280,7 @@ pub(crate) struct Text {
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
     Literal(String),
-    Reference(Reference),
+    Reference(Box<Reference>),
 }
 
 /// A use of something's value.
@@ -367,7 +367,7 @@ impl Source {
 #[derive(Clone, Debug)]
 pub(crate) enum Term {
     Value(Value),
-    Reference(Reference),
+    Reference(Box<Reference>),
     Text(Text),
     List(Vec<Term>),
     /// Of a template that is looked at by itself.
@@ -391,7 +391,7 @@ impl Text {
     pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Literal(_) => None,
-            Piece::Reference(reference) => Some(reference),
+            Piece::Reference(reference) => Some(reference.as_ref()),
         })
     }
 

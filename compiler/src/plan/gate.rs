@@ -97,7 +97,7 @@ pub(crate) fn plan_gates(
             let whole = reduced.get(stages + index).map(Vec::as_slice);
             let waits = Waits {
                 after: &approval.after,
-                when: &approval.when,
+                when: approval.when.as_deref(),
                 finally: false,
                 whole: whole.unwrap_or_default(),
             };
@@ -123,7 +123,7 @@ pub(crate) fn plan_gates(
 /// What a stage or an approval waits for.
 struct Waits<'a> {
     after: &'a [Dependency],
-    when: &'a Option<When>,
+    when: Option<&'a When>,
     finally: bool,
     /// The nodes whose whole success it must wait for by itself, sorted.
     whole: &'a [usize],
@@ -146,7 +146,7 @@ impl Planner<'_> {
         let stage = &pipeline.stages[index];
         let waits = Waits {
             after: &stage.after,
-            when: &stage.when,
+            when: stage.when.as_deref(),
             finally: stage.finally,
             whole,
         };

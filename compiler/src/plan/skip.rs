@@ -36,7 +36,7 @@ impl Skips {
                 None => skips.stages[node] = skips.is_ruled_out(&pipeline.stages[node].after),
                 Some(index) => {
                     let approval = &pipeline.approvals[index];
-                    skips.approvals[index] = is_false(pipeline, approval.when.as_ref())
+                    skips.approvals[index] = is_false(pipeline, approval.when.as_deref())
                         || skips.is_ruled_out(&approval.after);
                 }
             }

@@ -140,16 +140,16 @@ impl<'a> Resolver<'a> {
     }
 
     /// The condition of a header.
-    pub(super) fn when(&mut self, clauses: &'a [ast::Clause], scope: Scope<'_>) -> Option<When> {
+    pub(super) fn when(&mut self, clauses: &'a [ast::Clause], scope: Scope<'_>) -> Option<Box<When>> {
         let expr = self.clauses(clauses, |kind| match kind {
             ast::ClauseKind::When(expr) => Some(expr),
             _ => None,
         })?;
         let resolved = self.expr(expr, scope)?;
-        Some(When {
+        Some(Box::new(When {
             expr: resolved,
             span: expr.span(),
-        })
+        }))
     }
 
     /// The dependencies of a header, as they are written.

@@ -99,7 +99,7 @@ impl Resolver<'_> {
                             marked
                                 .yaml
                                 .push_str(&format!("{}{number}{}", MARKS.0, MARKS.1));
-                            marked.holes.push(found);
+                            marked.holes.push(*found);
                         }
                         None => complete = false,
                     }
@@ -180,7 +180,7 @@ impl Marked {
                 .parse::<usize>()
                 .ok()
                 .and_then(|number| self.holes.get(number));
-            pieces.extend(hole.cloned().map(Piece::Reference));
+            pieces.extend(hole.cloned().map(|hole| Piece::Reference(Box::new(hole))));
             rest = after;
         }
         if !rest.is_empty() {

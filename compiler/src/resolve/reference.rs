@@ -19,7 +19,7 @@ impl Resolver<'_> {
         ast: &ast::Ref,
         scope: Scope<'_>,
         time: Time,
-    ) -> Option<Reference> {
+    ) -> Option<Box<Reference>> {
         let (source, ty) = match (ast.head.text.as_str(), scope.arguments) {
             (_, Some(arguments)) => self.argument(ast, arguments)?,
             ("run", None) => self.run_value(ast, scope)?,
@@ -39,7 +39,7 @@ impl Resolver<'_> {
             self.report(rules::run_time_value::report(ast.span, given));
             return None;
         }
-        Some(reference)
+        Some(Box::new(reference))
     }
 
     /// A parameter of the template that the place is in.
@@ -59,7 +59,7 @@ impl Resolver<'_> {
                 .cloned()
                 .map_or(Term::Unknown, Term::Value),
             (Some(field), Term::Reference(reference)) => {
-                Term::Reference(with_field(reference, field, ty.clone()))
+                Term::Reference(Box::new(with_field(reference, field, ty.clone())))
             }
             (Some(_), _) => Term::Unknown,
         };

@@ -19,7 +19,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     for when in pipeline
         .approvals
         .iter()
-        .filter_map(|approval| approval.when.as_ref())
+        .filter_map(|approval| approval.when.as_deref())
     {
         if Domain::of(pipeline, None, &when.expr).is_never_true(&when.expr) {
             diagnostics.push(report(when));
