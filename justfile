@@ -57,10 +57,11 @@ mutants *names:
 bench:
     cargo bench --package konductor-compiler
 
-# Fuzz a target (parse, format or compile) from the fixtures on; needs nightly and cargo-fuzz.
+# Fuzz a target (parse, format or compile) from what is known on; needs nightly and cargo-fuzz. What ends in a
+# crash is mended and kept in fuzz/seeds, which `cargo test` plays.
 fuzz target *options:
     mkdir -p fuzz/corpus/{{target}}
-    cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} dsl/tests/fixtures dsl/tests/format compiler/tests/fixtures -- -dict=fuzz/konductor.dict {{options}}
+    cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} fuzz/seeds dsl/tests/fixtures dsl/tests/format compiler/tests/fixtures -- -dict=fuzz/konductor.dict {{options}}
 
 # How fast it is, beside a raw client on the same real API server; takes a quarter of an hour.
 speed *what:

@@ -152,3 +152,24 @@ fn the_largest_fan_out_pairs_with_another() {
     // A Job and a Gate for each item of b, Jobs for a's, c with its Gate, b's Barrier, the Run.
     assert_eq!(compiled.manifests.unwrap().len(), 30_000 + 2 + 1 + 1);
 }
+
+#[test]
+fn files_that_no_config_map_takes_are_told_at_the_schedule() {
+    let script = "x".repeat(60_000);
+    let templates = lines(20, |i| {
+        format!("template t-{i}() {{ run = \"{script}\" }}\n")
+    });
+    let uses = lines(20, |i| format!("stage s-{i} {{ use t-{i} }}\n"));
+    let text = |schedule: &str| format!("{templates}{}", pipeline(&format!("{schedule}{uses}")));
+    assert_eq!(codes(&text("")), []);
+    let told = compiled(&text("schedule \"@daily\"\n"));
+    let [large] = told.diagnostics.as_slice() else {
+        panic!("{:?}", told.diagnostics);
+    };
+    let source = told.sources.get(large.span().source).unwrap();
+    assert_eq!(
+        (large.code, source.slice(large.span())),
+        (Code::K0510, "\"@daily\"")
+    );
+    assert!(told.schedule.is_none());
+}

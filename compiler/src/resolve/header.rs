@@ -140,7 +140,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// The condition of a header.
-    pub(super) fn when(&mut self, clauses: &'a [ast::Clause], scope: Scope<'_>) -> Option<Box<When>> {
+    pub(super) fn when(
+        &mut self,
+        clauses: &'a [ast::Clause],
+        scope: Scope<'_>,
+    ) -> Option<Box<When>> {
         let expr = self.clauses(clauses, |kind| match kind {
             ast::ClauseKind::When(expr) => Some(expr),
             _ => None,

@@ -1,0 +1,28 @@
+//! Any text compiles, to errors or to objects, and twice to the same.
+
+use konductor_compiler::{Compiled, Options, compile};
+use konductor_dsl::Sources;
+
+fn compiled(text: &str) -> Compiled {
+    let mut sources = Sources::default();
+    sources.add("law.kon", text);
+    let mut options = Options::at(jiff::Timestamp::UNIX_EPOCH);
+    options.read_import = &|path| match path {
+        "lib/python.kon" => Ok("template python(module: string) { run = module }".to_owned()),
+        _ => Err("no such file".to_owned()),
+    };
+    compile(sources, &options)
+}
+
+/// Fails where the law does not hold for this text.
+pub(crate) fn holds(text: &str) {
+    let (one, two) = (compiled(text), compiled(text));
+    assert_eq!(one.diagnostics, two.diagnostics);
+    let is_whole = one.manifests.is_some() || one.schedule.is_some();
+    assert_ne!(one.has_errors(), is_whole);
+    let yaml = |compiled: Compiled| {
+        let run = compiled.manifests.map(|manifests| manifests.to_yaml());
+        run.or(compiled.schedule.map(|schedule| schedule.to_yaml()))
+    };
+    assert_eq!(yaml(one), yaml(two));
+}
