@@ -70,6 +70,16 @@ impl Library {
         self.visible.get(from.0 as usize)?.get(name).copied()
     }
 
+    /// Whether a file could see a template of this name, had everything been read.
+    pub(crate) fn may_have(&self, from: SourceId, name: &str) -> bool {
+        let from = from.0 as usize;
+        let imports = self.imports.get(from).into_iter().flatten();
+        let files = imports.copied().chain([Some(from)]);
+        let mut files = files.map(|file| file.and_then(|file| self.files.get(file)));
+        // Nobody knows what is in an import that can't be read.
+        files.any(|file| file.is_none_or(|file| file.unread.iter().any(|known| known.text == name)))
+    }
+
     /// The names of all templates that a file sees, in order.
     pub(crate) fn template_names(&self, from: SourceId) -> Vec<&str> {
         let mut names: Vec<&str> = self

@@ -45,6 +45,7 @@ pub(crate) fn resolve(
             span: Span::default(),
         },
         items: Vec::new(),
+        unread: Vec::new(),
         span: Span::default(),
     };
     let Some((pipeline, more)) = file.pipelines.split_first() else {

@@ -21,6 +21,8 @@ pub struct File {
     pub templates: Vec<Template>,
     /// `pipeline …`: at most one is allowed, which is checked later.
     pub pipelines: Vec<Pipeline>,
+    /// The names of templates that could not be read: they are declared all the same.
+    pub unread: Vec<Name>,
 }
 
 /// A name where it is written. It has the shape of a name.
@@ -63,6 +65,8 @@ pub struct Pipeline {
     pub items: Vec<Item>,
     /// The whole.
     pub span: Span,
+    /// The names of declarations that could not be read: they are declared all the same.
+    pub unread: Vec<Name>,
 }
 
 /// What a pipeline consists of.

@@ -214,6 +214,7 @@ impl Builder {
                 span,
             },
             items: Vec::new(),
+            unread: Vec::new(),
             span,
         };
         for part in pair.into_inner() {

@@ -197,12 +197,25 @@ impl Recovery<'_> {
                 }
             }
             _ if has_pieces => file.pipelines.push(self.pipeline(tokens, builder)),
-            Some(Err(error)) => {
-                let told = diagnose(self.source, &error, first.start);
-                builder.diagnostics.push(told);
+            failed => {
+                if self.text(first) == "template" {
+                    file.unread.extend(self.name(tokens.get(1)));
+                }
+                if let Some(Err(error)) = failed {
+                    let told = diagnose(self.source, &error, first.start);
+                    builder.diagnostics.push(told);
+                }
             }
-            None => {}
         }
+    }
+
+    /// A name, where this is one, read or not.
+    fn name(&self, token: Option<&Token>) -> Option<Name> {
+        let token = token.filter(|token| token.kind == Kind::Word)?;
+        Some(Name {
+            text: self.text(token).to_owned(),
+            span: span(self.source, token.start, token.end),
+        })
     }
 
     /// `pipeline NAME {` and what is in it, piece by piece.
@@ -215,6 +228,7 @@ impl Recovery<'_> {
                 span: span(self.source, name.start, name.end),
             },
             items: Vec::new(),
+            unread: Vec::new(),
             span: whole,
         };
         let inner = &tokens[3..];
@@ -244,8 +258,10 @@ impl Recovery<'_> {
         }
         if !closed {
             self.piece(&inner[piece_start..], builder, &mut pipeline);
-            let mut told = builder.diagnostics.iter();
-            if !self.is_cut && told.all(|told| told.code != Code::K0109) {
+            let mut told = builder.diagnostics.iter().chain(self.slips);
+            // A text that is not closed may have taken the bracket with it.
+            let is_told = told.any(|told| matches!(told.code, Code::K0102 | Code::K0109));
+            if !self.is_cut && !is_told {
                 builder
                     .diagnostics
                     .push(open_bracket(self.source, &tokens[2]));
@@ -291,7 +307,12 @@ impl Recovery<'_> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return;
         };
+        let word = usize::from(self.text(first) == "finally");
+        let declares = |token: &Token| ITEM_WORDS.contains(&self.text(token));
+        let name = tokens.get(word).filter(|token| declares(token));
+        let name = name.and_then(|_| self.name(tokens.get(word + 1)));
         if builder.diagnostics.len() >= ERRORS_MAX || self.told(tokens) {
+            pipeline.unread.extend(name);
             return;
         }
         let piece = &self.source.text[first.start..last.end];
@@ -309,6 +330,7 @@ impl Recovery<'_> {
                     None => diagnose(self.source, &error, first.start),
                 };
                 builder.diagnostics.push(told);
+                pipeline.unread.extend(name);
             }
         }
     }

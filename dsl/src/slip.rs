@@ -1,9 +1,12 @@
 //! A syntax error in the user's words: what was expected, what is there, and what to type.
 
+mod habit;
+
 use konductor_grammar::{Rule, words};
 use pest::error::{Error, ErrorVariant, InputLocation};
 
-use crate::{Code, Diagnostic, Source, Span, did_you_mean};
+use crate::{Code, Diagnostic, Source, Span};
+use habit::Place;
 
 /// The words that begin something in a pipeline.
 pub(crate) const ITEM_WORDS: [&str; 9] = [
@@ -26,23 +29,34 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
     let text = &*source.text;
     let at = skip_blanks(text, at);
     let (found, length) = token_at(text, at);
+    let wanted = match &error.variant {
+        ErrorVariant::ParsingError { positives, .. } => positives.as_slice(),
+        ErrorVariant::CustomError { .. } => &[],
+    };
+    let place = Place::new(text, at, found.as_deref().unwrap_or_default(), wanted);
+    let habit = habit::find(&place);
+    let written = habit.as_ref().and_then(|habit| habit.written.clone());
+    let message = habit.as_ref().and_then(|habit| habit.message.clone());
+    let at = written.unwrap_or(at..at + length);
     let span = Span {
         source: source.id,
-        start: u32::try_from(at).unwrap_or(u32::MAX),
-        end: u32::try_from(at + length).unwrap_or(u32::MAX),
+        start: u32::try_from(at.start).unwrap_or(u32::MAX),
+        end: u32::try_from(at.end).unwrap_or(u32::MAX),
     };
-    let expected = expected(error);
-    let message = match (&*expected, found.as_deref()) {
-        ("", None) => "the file ends too early".to_owned(),
-        ("", Some(found)) => format!("`{found}` is not expected here"),
-        (expected, None) => format!("expected {expected}, and the file ends"),
-        (expected, Some(found)) => format!("expected {expected}, found `{found}`"),
-    };
-    let mut diagnostic = Diagnostic::error(Code::K0101, span, message);
-    if let Some(help) = hint(text, at, found.as_deref().unwrap_or_default()) {
-        diagnostic = diagnostic.help(help);
+    let message = message.unwrap_or_else(|| {
+        let expected = expected(&place);
+        match (&*expected, found.as_deref()) {
+            ("", None) => "the file ends too early".to_owned(),
+            ("", Some(found)) => format!("`{found}` is not expected here"),
+            (expected, None) => format!("expected {expected}, and the file ends"),
+            (expected, Some(found)) => format!("expected {expected}, found `{found}`"),
+        }
+    });
+    let diagnostic = Diagnostic::error(Code::K0101, span, message);
+    match habit {
+        Some(habit) => diagnostic.help(habit.help),
+        None => diagnostic,
     }
-    diagnostic
 }
 
 /// Past blanks and comments: where the next token begins.
@@ -81,78 +95,38 @@ fn token_at(text: &str, at: usize) -> (Option<String>, usize) {
 }
 
 /// What would have been accepted, in words.
-fn expected(error: &Error<Rule>) -> String {
-    let ErrorVariant::ParsingError { positives, .. } = &error.variant else {
-        return String::new();
-    };
-    let mut all: Vec<&str> = positives.iter().filter_map(|rule| words(*rule)).collect();
+fn expected(place: &Place<'_>) -> String {
+    let mut all: Vec<&str> = place
+        .wanted
+        .iter()
+        .filter_map(|rule| words(*rule))
+        .collect();
     all.sort_unstable();
     all.dedup();
-    // An attribute may stand wherever a stage's contents may: the shorter list helps more.
-    if all.len() > 4 {
-        let attribute = all.iter().position(|word| word.starts_with("an attribute"));
-        match attribute {
-            Some(index) => all = vec![all[index], "`}`"],
-            None => {
-                all.sort_by_key(|word| *word != "`{`");
-                all.truncate(4);
-            }
-        }
+    let has = |word: &str| all.iter().any(|known| known.starts_with(word));
+    if has("a list") && has("a number") {
+        return "a value".to_owned();
     }
+    if all == ["`{`"] && !place.follows_declared_name() {
+        // The grammar has no rule for the sign that it most likely is.
+        return "`=` or `{`".to_owned();
+    }
+    if let Some(param) = all.iter().find(|word| word.starts_with("a parameter,")) {
+        return (*param).to_owned();
+    }
+    // An attribute may stand wherever a stage's contents may: the shorter list helps more.
+    if all.len() > 4
+        && let Some(attribute) = all.iter().find(|word| word.starts_with("an attribute"))
+    {
+        return format!("`}}` or {attribute}");
+    }
+    if all.len() > 4 {
+        all.retain(|word| word.starts_with('`'));
+    }
+    all.sort_by_key(|word| *word != "`{`");
     match all.as_slice() {
         [] => String::new(),
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
 }
-
-/// What to type, where the slip is a usual one.
-fn hint(text: &str, at: usize, found: &str) -> Option<String> {
-    let before = text[..at].trim_end();
-    let word_before = before
-        .rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
-        .next()
-        .unwrap_or_default();
-    let same_line = &before[before.rfind('\n').map_or(0, |newline| newline + 1)..];
-    let lower = found.to_lowercase();
-    Some(match found {
-        ":" => format!("write `{word_before} = …`: attributes are set with `=`"),
-        "'" => "strings are written in double quotes: \"…\"".to_owned(),
-        "=" if same_line.contains("when") => "compare with `==`".to_owned(),
-        "&" | "|" => format!("write `{found}{found}`"),
-        "-" => "list elements are written in brackets: [\"a\", \"b\"]".to_owned(),
-        ";" => "remove it: a newline or a comma is enough".to_owned(),
-        "$" => "put it into a string: \"${…}\"".to_owned(),
-        "" => "close what is open with `}`".to_owned(),
-        _ if matches!(lower.as_str(), "and" | "or" | "not") => {
-            let sign = match lower.as_str() {
-                "and" => "&&",
-                "or" => "||",
-                _ => "!",
-            };
-            format!("write `{sign}`")
-        }
-        _ if matches!(
-            lower.as_str(),
-            "depends_on" | "depends-on" | "needs" | "requires"
-        ) =>
-        {
-            "write `after STAGE` in the stage's header".to_owned()
-        }
-        _ if matches!(
-            word_before,
-            "depends_on" | "depends-on" | "needs" | "requires"
-        ) =>
-        {
-            "write `after STAGE` in the stage's header".to_owned()
-        }
-        _ => {
-            let meant = did_you_mean(word_before, ITEM_WORDS)
-                .filter(|meant| *meant != word_before)
-                .or_else(|| did_you_mean(found, CLAUSE_WORDS).filter(|meant| *meant != found));
-            return meant.map(|meant| format!("did you mean `{meant}`?"));
-        }
-    })
-}
-
-const CLAUSE_WORDS: [&str; 5] = ["after", "for", "holding", "quorum", "when"];

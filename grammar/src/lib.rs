@@ -29,13 +29,8 @@ pub fn words(rule: Rule) -> Option<&'static str> {
         | Rule::hole
         | Rule::inner
         | Rule::file
-        | Rule::declaration
         | Rule::item
         | Rule::body_item
-        | Rule::next_declaration
-        | Rule::next_items
-        | Rule::lone_declaration
-        | Rule::lone_item
         | Rule::lone_ref
         | Rule::resource_kind
         | Rule::external_kind
@@ -45,6 +40,10 @@ pub fn words(rule: Rule) -> Option<&'static str> {
         | Rule::conjunction
         | Rule::comparison
         | Rule::not => return None,
+        Rule::declaration | Rule::next_declaration | Rule::lone_declaration => {
+            "`pipeline`, `template` or `import`"
+        }
+        Rule::next_items | Rule::lone_item => "`stage`, another declaration or an attribute",
         Rule::ident => "a name",
         Rule::number => "a number",
         Rule::string => "a string",
@@ -62,7 +61,7 @@ pub fn words(rule: Rule) -> Option<&'static str> {
         Rule::fan_out | Rule::kw_for => "`for`",
         Rule::loop_ => "a loop, as in `region in regions`",
         Rule::range => "a range",
-        Rule::range_op => "`..` or `..<`",
+        Rule::range_op => "`..`",
         Rule::bound => "a number or a parameter",
         Rule::after | Rule::kw_after => "`after`",
         Rule::dependency | Rule::target => "a stage's name",

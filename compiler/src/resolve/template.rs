@@ -71,6 +71,9 @@ impl<'a> Resolver<'a> {
             };
             let source = name.span.source;
             let Some(id) = self.library.template(source, &name.text) else {
+                if self.library.may_have(source, &name.text) {
+                    continue;
+                }
                 let known = self.library.template_names(source);
                 let diagnostic = rules::unknown_name::report(name, "template", known);
                 self.report(diagnostic);

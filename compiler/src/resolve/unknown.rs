@@ -36,7 +36,11 @@ impl Wanted {
 
 impl Resolver<'_> {
     /// Tells a name that nothing of the wanted kind has. `loops` are the variables that it could be.
+    /// What could not be read has a name all the same.
     pub(super) fn unknown(&mut self, name: &ast::Name, wanted: Wanted, loops: &[Loop]) {
+        if self.ast.unread.iter().any(|known| known.text == name.text) {
+            return;
+        }
         let diagnostic = self.unknown_name(name, wanted, loops);
         self.report(diagnostic);
     }

@@ -11,6 +11,22 @@ const TYPES: [&str; 5] = ["string", "int", "bool", "duration", "quantity"];
 pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
     let message = format!("`{}` is not a type", name.text);
     let diagnostic = Diagnostic::error(Code::K0304, name.span, message);
+    let habit = match name.text.to_lowercase().as_str() {
+        "integer" | "number" | "int32" | "int64" | "uint" => Some("write `int`"),
+        "str" | "text" | "float" | "double" => Some("write `string`"),
+        "boolean" => Some("write `bool`"),
+        "time" | "timeout" => Some("write `duration`"),
+        "bytes" | "size" | "memory" => Some("write `quantity`"),
+        "enum" | "choice" | "oneof" => Some("list the words: `\"a\" | \"b\"`"),
+        "array" | "list" | "strings" | "set" => Some("write `list<string>`"),
+        "map" | "object" | "record" | "struct" => {
+            Some("list the fields: `{name: string, size: int}`")
+        }
+        _ => None,
+    };
+    if let Some(help) = habit {
+        return diagnostic.help(help);
+    }
     match did_you_mean(&name.text, TYPES) {
         Some(near) => diagnostic.help(format!("write `{near}`")),
         None => diagnostic.help(

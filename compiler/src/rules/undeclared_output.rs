@@ -12,6 +12,12 @@ pub(crate) fn report<'a>(
     let diagnostic = Diagnostic::error(Code::K0207, output.span, message)
         .here("not declared")
         .label(stage.span, "this stage");
+    if matches!(&*output.text, "failed" | "finished" | "skipped") {
+        return diagnostic.help(format!(
+            "write `after {}.{}` in the header to wait for that",
+            stage.text, output.text
+        ));
+    }
     match did_you_mean(&output.text, known) {
         Some(near) => diagnostic.help(format!("write `{}.{near}`", stage.text)),
         None => diagnostic.help(format!(

@@ -12,10 +12,97 @@ pub(crate) fn report(key: &ast::Key, known: &[&str]) -> Diagnostic {
         let help = "write `defaults { … }` in the pipeline itself, without `=`";
         return diagnostic.here("a declaration").help(help);
     }
-    match did_you_mean(&key.text, known.iter().copied()) {
+    if let Some((here, help)) = habit(&key.text, known) {
+        return diagnostic.here(here).help(help);
+    }
+    let kebab = kebab(&key.text);
+    let near = known.iter().find(|known| **known == kebab).copied();
+    let near = near.or_else(|| did_you_mean(&key.text, known.iter().copied()));
+    match near {
         Some(near) => diagnostic.here("unknown").help(format!("write `{near}`")),
         None => diagnostic
             .here("unknown")
             .help(format!("use {}", listed(known, "or"))),
     }
+}
+
+/// What is usually meant by a word that is an attribute elsewhere, or a word of the language that is
+/// none: what to call it here, and what to type.
+fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
+    let in_body = known.contains(&"run");
+    let in_pipeline = known.contains(&"fail-fast");
+    let (here, help) = match word {
+        "approval" | "stage" | "semaphore" | "lease" | "workspace" if in_pipeline => {
+            return Some(("a declaration", format!("write `{word} NAME {{ … }}`")));
+        }
+        "finally" if in_pipeline => ("a declaration", "write `finally stage NAME { … }`"),
+        "schedule" | "cron" if in_pipeline => ("a declaration", "write `schedule \"0 2 * * *\"`"),
+        "image" | "run" | "exec" | "env" | "retries" | "resources" | "may-fail" | "queue"
+            if in_pipeline =>
+        {
+            let help =
+                format!("write `defaults {{ {word} = … }}` for all stages, or set it in each");
+            return Some(("of stages", help));
+        }
+        "pod" | "job" if in_body => {
+            let help = format!("write `{word} \"\"\"…\"\"\"`, without `=`");
+            return Some(("a block of YAML", help));
+        }
+        "after" | "depends-on" | "depends_on" | "dependsOn" | "needs" | "requires" if in_body => {
+            ("of the header", "write `stage NAME after OTHER { … }`")
+        }
+        "when" | "if" if in_body => ("of the header", "write `stage NAME when CONDITION { … }`"),
+        "holding" | "semaphore" | "lease" if in_body => {
+            ("of the header", "write `stage NAME holding OTHER { … }`")
+        }
+        "for" | "matrix" | "parallelism" | "completions" if in_body => {
+            ("of the header", "write `stage NAME for i in 1..3 { … }`")
+        }
+        "cpu" | "memory" if in_body => {
+            return Some((
+                "of `resources`",
+                format!("write `resources {{ {word} = … }}`"),
+            ));
+        }
+        "args" | "entrypoint" if in_body => {
+            ("unknown", "write `exec = [\"program\", \"argument\"]`")
+        }
+        "cmd" | "command" | "script" | "shell" | "steps" if in_body => (
+            "unknown",
+            "write `run` for a script, or `exec` for a program",
+        ),
+        "backoffLimit" | "attempts" if in_body => ("unknown", "write `retries`"),
+        "activeDeadlineSeconds" | "deadline" if in_body => {
+            ("unknown", "write `timeout`, with a unit")
+        }
+        "environment" | "variables" if in_body => ("unknown", "write `env`"),
+        "nodeSelector" | "node-selector" if in_body => ("unknown", "write `node`"),
+        "serviceAccountName" if in_body => ("unknown", "write `service-account`"),
+        "allow-failure" | "allow_failure" | "continueOnError" if in_body => {
+            ("unknown", "write `may-fail`")
+        }
+        "outputs" if in_body => ("unknown", "write `output NAME: TYPE`"),
+        "volumes" | "volumeMounts" if in_body => (
+            "unknown",
+            "declare a `workspace`, and write `mount NAME at \"/PATH\"`",
+        ),
+        _ => return None,
+    };
+    Some((here, help.to_owned()))
+}
+
+/// `mayFail` and `may_fail` as they are written here.
+fn kebab(word: &str) -> String {
+    let mut kebab = String::with_capacity(word.len() + 2);
+    for character in word.chars() {
+        match character {
+            '_' => kebab.push('-'),
+            'A'..='Z' => {
+                kebab.push('-');
+                kebab.push(character.to_ascii_lowercase());
+            }
+            _ => kebab.push(character),
+        }
+    }
+    kebab
 }

@@ -17,6 +17,7 @@ impl Pipeline {
         Self(ast::Pipeline {
             name: name(pipeline),
             items: Vec::new(),
+            unread: Vec::new(),
             span: NOWHERE,
         })
     }
