@@ -1,7 +1,9 @@
 //! The CustomResourceDefinitions, as `koncli crds` prints them and the chart ships them.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
@@ -36,7 +38,7 @@ fn finished(
         .iter_mut()
         .filter_map(|version| version.schema.as_mut());
     for schema in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
-        drop_nullable(schema);
+        drop_what_is_unknown(schema);
         let properties = schema.properties.as_mut();
         if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
             status.default = first_status.clone().map(JSON);
@@ -45,19 +47,25 @@ fn finished(
     crd
 }
 
-/// A null in a field that is not nullable is pruned by the API server, so CEL's `has` is the only
-/// question that rules need to ask.
-fn drop_nullable(schema: &mut JSONSchemaProps) {
+/// Leaves out what the API server does not understand. A null in a field that is not nullable is
+/// pruned, so CEL's `has` is the only question that rules need to ask. Formats of numbers without a
+/// sign, such as `uint32`, have no meaning there, and each is told as a warning to whoever installs
+/// this; what is refused stands in `minimum` and `maximum`.
+fn drop_what_is_unknown(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    for property in schema
-        .properties
-        .iter_mut()
-        .flat_map(|properties| properties.values_mut())
-    {
-        drop_nullable(property);
+    if schema.type_.as_deref() == Some("integer") {
+        schema
+            .format
+            .take_if(|format| !matches!(format.as_str(), "int32" | "int64"));
+    }
+    for property in schema.properties.iter_mut().flat_map(BTreeMap::values_mut) {
+        drop_what_is_unknown(property);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        drop_what_is_unknown(values);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        drop_nullable(items);
+        drop_what_is_unknown(items);
     }
 }
 
@@ -87,6 +95,40 @@ mod tests {
                 .and_then(|s| s.status.as_ref());
             assert_eq!(status.is_some(), name != "arrivals.konductor.io", "{name}");
         }
+    }
+
+    /// The formats of all values below, each with its place.
+    fn formats(place: &str, schema: &Value, found: &mut Vec<(String, String)>) {
+        let Some(fields) = schema.as_object() else {
+            return;
+        };
+        if let (Some(kind), Some(format)) = (fields["type"].as_str(), schema["format"].as_str()) {
+            found.push((place.to_owned(), format!("{kind}/{format}")));
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            formats(&format!("{place}.{name}"), property, found);
+        }
+        for below in ["items", "additionalProperties"] {
+            formats(&format!("{place}[]"), &schema[below], found);
+        }
+    }
+
+    #[test]
+    fn every_format_is_one_that_the_api_server_knows() {
+        // Of apiextensions-apiserver's list, those that are used here; any other is a warning.
+        const KNOWN: [&str; 3] = ["integer/int32", "integer/int64", "string/date-time"];
+        let mut found = Vec::new();
+        for crd in crds() {
+            let version = serde_json::to_value(&crd.spec.versions[0]).expect("JSON");
+            let kind = &crd.spec.names.kind;
+            formats(kind, &version["schema"]["openAPIV3Schema"], &mut found);
+        }
+        let unknown: Vec<_> = found
+            .iter()
+            .filter(|(_, format)| !KNOWN.contains(&format.as_str()))
+            .collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        assert!(found.len() > KNOWN.len(), "{found:?}");
     }
 
     #[test]

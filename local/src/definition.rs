@@ -51,6 +51,9 @@ pub(crate) struct Rules {
     pub(crate) validate: fn(&Value) -> Vec<Cause>,
     pub(crate) validate_update: fn(&Value, &Value) -> Vec<Cause>,
     pub(crate) validate_status_update: fn(&Value, &Value) -> Vec<Cause>,
+    /// What the client is told about an object that is stored all the same; what was so before is not
+    /// told again.
+    pub(crate) warn: fn(&Value, Option<&Value>) -> Vec<String>,
 }
 
 impl fmt::Debug for Rules {
@@ -67,6 +70,7 @@ pub(crate) const NO_RULES: Rules = Rules {
     validate: |_| Vec::new(),
     validate_update: |_, _| Vec::new(),
     validate_status_update: |_, _| Vec::new(),
+    warn: |_, _| Vec::new(),
 };
 
 /// Where the meaning of a kind comes from.
@@ -251,6 +255,14 @@ impl Definition {
             Nature::Custom(custom) => custom.validate_create(self, value),
         });
         causes
+    }
+
+    /// What the client should know about an object, new or changed, that is valid.
+    pub(crate) fn warn(&self, value: &Value, old: Option<&Value>) -> Vec<String> {
+        match &self.nature {
+            Nature::Builtin(rules) => (rules.warn)(value, old),
+            Nature::Custom(_) => Vec::new(),
+        }
     }
 
     /// What is wrong with a change. Mistakes in the metadata are found twice on the real server,

@@ -214,6 +214,17 @@ impl Constraints {
 
     fn check_number(&self, number: &Number, report: &Report<'_>, causes: &mut Vec<Cause>) {
         let value = || Value::Number(number.clone());
+        let small = |number: f64| number >= f64::from(i32::MIN) && number <= f64::from(i32::MAX);
+        if self.types == ["integer"]
+            && self.format == "int32"
+            && !number.as_f64().is_some_and(small)
+        {
+            let why = format!(
+                "Checked value must be of type integer with format int32 in {}",
+                report.path
+            );
+            causes.push(Path::new("<nil>").invalid("", why));
+        }
         if let Some(bound) = &self.maximum {
             let order = compare(number, &bound.limit);
             if order.is_gt() || (bound.exclusive && order.is_eq()) {

@@ -25,13 +25,14 @@ pub(crate) const RULES: Rules = Rules {
     prepare_create: |crd| {
         let stored = storage_version(crd)["name"].clone();
         crd["status"] = json!({
-            "conditions": [],
+            "conditions": null,
             "acceptedNames": {"plural": "", "kind": ""},
             "storedVersions": [stored],
         });
     },
     validate: definition_rules::validate,
     validate_update: definition_rules::validate_update,
+    warn: definition_rules::warn,
     ..NO_RULES
 };
 

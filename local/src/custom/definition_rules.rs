@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::constraints::Constraints;
+use super::format;
 use super::rules::RuleTree;
 use crate::field::Path;
 use crate::json_path::JsonPath;
@@ -81,6 +82,47 @@ pub(super) fn validate_update(crd: &Value, old: &Value) -> Vec<Cause> {
         );
     }
     causes
+}
+
+/// What a client is told about a definition: formats that nobody checks.
+pub(super) fn warn(crd: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut found = unknown_formats(crd);
+    if let Some(old) = old {
+        let before = unknown_formats(old);
+        found.retain(|format| !before.contains(format));
+    }
+    found
+        .into_iter()
+        .map(|format| format!("unrecognized format {}", crate::field::quote(format)))
+        .collect()
+}
+
+fn unknown_formats(crd: &Value) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
+        collect_unknown_formats(&version["schema"]["openAPIV3Schema"], &mut found);
+    }
+    found
+}
+
+fn collect_unknown_formats<'a>(source: &'a Value, found: &mut BTreeSet<&'a str>) {
+    let format = text(source, "format");
+    if !format.is_empty() && !format::is_known(text(source, "type"), format) {
+        found.insert(format);
+    }
+    let properties = source["properties"].as_object().into_iter().flatten();
+    let several = ["allOf", "anyOf", "oneOf"]
+        .into_iter()
+        .flat_map(|word| source[word].as_array().into_iter().flatten());
+    let single = ["items", "additionalProperties", "not"].map(|word| &source[word]);
+    for below in properties
+        .map(|(_, property)| property)
+        .chain(several)
+        .chain(single)
+        .filter(|below| below.is_object())
+    {
+        collect_unknown_formats(below, found);
+    }
 }
 
 fn required_name(name: &str, rule: fn(&str) -> Vec<String>, path: &Path, causes: &mut Vec<Cause>) {

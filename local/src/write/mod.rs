@@ -150,7 +150,7 @@ impl Shared {
     ) -> Result<(Draft, Vec<String>), Status> {
         let mut value = proposal.value;
         let unknown = definition.decode(&mut value)?;
-        let warnings = self.judge_unknown(definition, unknown, &value, options)?;
+        let mut warnings = self.judge_unknown(definition, unknown, &value, options)?;
         if !metadata::text(&value, "resourceVersion").is_empty() {
             return Err(Status::new(
                 Reason::Unknown,
@@ -184,6 +184,7 @@ impl Shared {
         metadata::normalize(&mut value);
         self.refuse(definition, &value, definition.validate_create(&value))?;
         self.check_namespace_accepts(definition, namespace, &value)?;
+        warnings.extend(definition.warn(&value, None));
         value["apiVersion"] = definition.storage_api_version.as_str().into();
         let filled = definition.as_read(&value);
         let stale = filled.is_some();
@@ -307,7 +308,7 @@ impl Shared {
                     status
                 }
             })?;
-            let warnings = self.judge_unknown(definition, unknown, &value, options)?;
+            let mut warnings = self.judge_unknown(definition, unknown, &value, options)?;
             self.check_version(target, &mut value, &old)?;
             check_namespace(&mut value, target.namespace)?;
             let old_value = definition.serve(&old.value);
@@ -326,6 +327,9 @@ impl Shared {
             });
             self.prepare_update(target, &mut value, &old_value);
             self.validate_update(target, &value, &old_value)?;
+            if target.subresource.is_none() {
+                warnings.extend(definition.warn(&value, Some(&old_value)));
+            }
             value["apiVersion"] = definition.storage_api_version.as_str().into();
             let draft = Draft {
                 value,

@@ -74,6 +74,7 @@ scenarios! {
     rules::the_api_server_refuses_a_ledger_beyond_its_permits,
     rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,
     rules::the_api_server_refuses_specs_that_make_no_sense,
+    rules::the_api_server_installs_the_definitions_without_a_warning,
     kubectl::kubectl_prints_what_its_page_shows,
     chart::the_chart_lints_and_every_set_of_values_is_accepted,
     chart::the_chart_comes_and_goes_and_leaves_what_people_made,

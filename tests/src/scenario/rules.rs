@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use konductor_api::{Barrier, Claim, Gate, Lease, Run, Semaphore};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::client::Body;
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -302,4 +303,27 @@ pub async fn the_api_server_refuses_specs_that_make_no_sense(cluster: &Cluster) 
     gate(json!({"type": "Job", "name": "a", "state": "Complete"}))
         .await
         .expect("valid");
+}
+
+/// What is installed is understood as a whole: nobody is warned of a format that is not known, or of
+/// anything else. They are sent under another group, as new ones, and nothing is stored.
+pub async fn the_api_server_installs_the_definitions_without_a_warning(cluster: &Cluster) {
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All";
+    for mut crd in konductor_api::crds() {
+        crd.spec.group = "konductor.example".into();
+        let name = format!("{}.{}", crd.spec.names.plural, crd.spec.group);
+        crd.metadata.name = Some(name.clone());
+        let body = serde_json::to_vec(&crd).expect("JSON");
+        let request = http::Request::post(path)
+            .header("content-type", "application/json")
+            .body(Body::from(body))
+            .expect("a request");
+        let answer = cluster.client.send(request).await.expect("an answer");
+        let warnings: Vec<_> = answer.headers().get_all("warning").iter().collect();
+        assert_eq!(
+            (answer.status().as_u16(), warnings),
+            (201, Vec::new()),
+            "{name}"
+        );
+    }
 }

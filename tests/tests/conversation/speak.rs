@@ -60,6 +60,9 @@ impl fmt::Display for Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     status: u16,
+    /// What the client is told besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// Objects, or each event of a watch.
     body: Vec<Value>,
 }
@@ -101,11 +104,19 @@ pub(crate) async fn speak(
         let answer = tokio::time::timeout(ANSWER_WITHIN, async {
             let answer = client.send(sent).await.map_err(|error| error.to_string())?;
             let status = answer.status().as_u16();
+            let told = answer.headers().get_all("warning").into_iter();
+            let told: Vec<String> = told
+                .map(|told| String::from_utf8_lossy(told.as_bytes()).into_owned())
+                .collect();
             let body = answer.into_body().collect().await;
-            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+            Ok((
+                status,
+                told,
+                body.map_err(|error| error.to_string())?.to_bytes(),
+            ))
         });
         let answer = answer.await.unwrap_or_else(|late| Err(late.to_string()));
-        let (status, text) = answer.map_err(|error| format!("{request}: {error}"))?;
+        let (status, warnings, text) = answer.map_err(|error| format!("{request}: {error}"))?;
         let body = values(&text);
         if let (Some(name), Some(body)) = (&request.r#as, body.first()) {
             kept.insert(name.clone(), body.clone());
@@ -114,7 +125,11 @@ pub(crate) async fn speak(
             .into_iter()
             .map(|value| normal(value, namespace))
             .collect();
-        answers.push(Answer { status, body });
+        answers.push(Answer {
+            status,
+            warnings,
+            body,
+        });
     }
     Ok(answers)
 }
