@@ -84,8 +84,16 @@ pub struct ClaimSpec {
     pub pod: Option<PodReference>,
     /// Moved by the holder to renew. The operator counts the TTL from when it saw the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = READABLE_TIME))]
     pub renew_time: Option<MicroTime>,
 }
+
+/// A time that every client reads. As `date-time` the API server stores more, such as an offset of 99
+/// hours, and one Claim with such a time would hide all Claims from whoever lists them.
+const READABLE_TIME: &str = concat!(
+    r"^[0-8][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?",
+    r"(Z|[+-](0[0-9]|1[0-9]|2[0-3]):[0-5][0-9])$"
+);
 
 fn one() -> u32 {
     1
@@ -154,4 +162,21 @@ pub enum ClaimPhase {
     Denied,
     /// It was not renewed in time, or its pod has ended.
     Expired,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_and_the_last_time_that_the_api_server_stores_are_read() {
+        for time in [
+            "0000-01-01T00:00:00+23:59",
+            "0000-01-01T00:00:00.000000001Z",
+            "8999-12-31T23:59:59.999999999-23:59",
+        ] {
+            let read: Result<MicroTime, _> = serde_json::from_value(time.into());
+            assert!(read.is_ok(), "{time}: {read:?}");
+        }
+    }
 }

@@ -97,6 +97,40 @@ mod tests {
         }
     }
 
+    /// What people write must be readable as the type that it becomes: one object that is not hides
+    /// all others of its kind from whoever lists them.
+    fn unbounded(place: &str, schema: &Value, found: &mut Vec<String>) {
+        let Some(fields) = schema.as_object() else {
+            return;
+        };
+        let wanted = match (schema["type"].as_str(), schema["format"].as_str()) {
+            (Some("integer"), _) => &["minimum", "maximum"][..],
+            (Some("number"), _) => panic!("{place}: no number here has a fraction"),
+            (Some("string"), Some(_)) => &["pattern"],
+            _ => &[],
+        };
+        let missing = wanted.iter().filter(|word| !fields.contains_key(**word));
+        found.extend(missing.map(|word| format!("{place}: {word}")));
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            unbounded(&format!("{place}.{name}"), property, found);
+        }
+        for below in ["items", "additionalProperties"] {
+            unbounded(&format!("{place}[]"), &schema[below], found);
+        }
+    }
+
+    #[test]
+    fn every_value_that_people_write_is_one_that_is_read() {
+        let mut found = Vec::new();
+        for crd in crds() {
+            let version = serde_json::to_value(&crd.spec.versions[0]).expect("JSON");
+            let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
+            assert!(spec.is_object());
+            unbounded(&crd.spec.names.kind, spec, &mut found);
+        }
+        assert_eq!(found, [""; 0], "what bounds it is missing");
+    }
+
     /// The formats of all values below, each with its place.
     fn formats(place: &str, schema: &Value, found: &mut Vec<(String, String)>) {
         let Some(fields) = schema.as_object() else {

@@ -82,7 +82,10 @@ pub struct RunSpec {
     pub finally_jobs: u32,
     /// Stages that succeed with fewer than all of their items.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 1_000))]
+    #[schemars(extend(
+        "maxProperties" = 1_000,
+        "additionalProperties" = {"type": "integer", "minimum": 0, "maximum": 100_000}
+    ))]
     pub quorums: BTreeMap<String, u32>,
     /// `true` ends it: what has not started is cancelled, what runs is stopped, finally stages run.
     #[serde(default)]
