@@ -345,18 +345,10 @@ fn ending(
     };
     match gate.spec.decision {
         Some(GateDecision::Open) => {
-            return end(
-                GatePhase::Open,
-                reason::DECIDED,
-                "opened by decision".into(),
-            );
+            return end(GatePhase::Open, reason::DECIDED, "by decision".into());
         }
         Some(GateDecision::Failed) => {
-            return end(
-                GatePhase::Failed,
-                reason::DECIDED,
-                "failed by decision".into(),
-            );
+            return end(GatePhase::Failed, reason::DECIDED, "by decision".into());
         }
         None => {}
     }

@@ -17,9 +17,12 @@ use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::job;
 use crate::ledger::pod_ended;
-use crate::limits::NAMES_IN_MESSAGE;
 use crate::outcome::{End, job_end, run_end};
 use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
+
+mod ending;
+
+use ending::Ending;
 
 /// Decides about a Run.
 ///
@@ -376,92 +379,6 @@ fn no_pod_left(jobs: &[&Job], facts: &Facts) -> Result<bool, Needs> {
         }
     }
     Ok(true)
-}
-
-/// Where the Run stands, and why.
-struct Ending {
-    phase: RunPhase,
-    reason: &'static str,
-    message: String,
-}
-
-impl Ending {
-    fn of(outcome: Option<RunOutcome>, finished: bool, view: &View<'_>) -> Self {
-        let phase = |ended| match (outcome, finished) {
-            (None, _) => RunPhase::Running,
-            (Some(_), false) => RunPhase::Finalizing,
-            (Some(_), true) => ended,
-        };
-        let finally_failed: Vec<String> = view
-            .finally
-            .iter()
-            .filter(|job| !matches!(job_end(job), None | Some(End::Succeeded | End::Skipped)))
-            .filter(|job| labelled(&job.metadata, label::MAY_FAIL) != Some("true"))
-            .map(|job| {
-                labelled(&job.metadata, label::STAGE)
-                    .unwrap_or_default()
-                    .to_owned()
-            })
-            .collect();
-        let stages = |bad: Vec<(String, End)>| {
-            let failed: Vec<String> = bad
-                .iter()
-                .filter(|(_, end)| *end == End::Failed)
-                .map(|(stage, _)| stage.clone())
-                .collect();
-            let all = || bad.iter().map(|(stage, _)| stage.clone()).collect();
-            names(if failed.is_empty() { all() } else { failed })
-        };
-        let (ended, reason, message) = match outcome {
-            None => {
-                let done = view
-                    .main
-                    .iter()
-                    .filter(|job| job_end(job).is_some())
-                    .count();
-                let message = format!("{done} of {} Jobs have ended", view.run.spec.jobs);
-                (RunPhase::Running, reason::RUNNING, message)
-            }
-            Some(RunOutcome::Cancelled) => (
-                RunPhase::Cancelled,
-                reason::CANCELLED,
-                "it was cancelled".to_owned(),
-            ),
-            Some(RunOutcome::TimedOut) => {
-                let timeout = view.run.spec.timeout.as_ref().map(Duration::as_str);
-                let message = format!("it took longer than {}", timeout.unwrap_or_default());
-                (RunPhase::Failed, reason::TIMED_OUT, message)
-            }
-            Some(RunOutcome::Failed) => {
-                let message = format!("failed: {}", stages(view.bad_stages()));
-                (RunPhase::Failed, reason::STAGE_FAILED, message)
-            }
-            Some(RunOutcome::Succeeded) if !finally_failed.is_empty() => {
-                let message = format!("finally failed: {}", names(finally_failed));
-                (RunPhase::Failed, reason::FINALLY_FAILED, message)
-            }
-            Some(RunOutcome::Succeeded) => {
-                let message = "every stage succeeded or was skipped".to_owned();
-                (RunPhase::Succeeded, reason::STAGES_SUCCEEDED, message)
-            }
-        };
-        Self {
-            phase: phase(ended),
-            reason,
-            message,
-        }
-    }
-}
-
-fn names(mut names: Vec<String>) -> String {
-    let more = names.len().saturating_sub(NAMES_IN_MESSAGE);
-    names.truncate(NAMES_IN_MESSAGE);
-    let list = names.join(", ");
-    if more > 0 {
-        format!("{list} and {more} more")
-    } else {
-        list
-    }
 }
 
 fn status(

@@ -208,6 +208,50 @@ fn the_outcome_says_why_it_was_stopped() {
     }
 }
 
+fn message(status: &RunStatus) -> &str {
+    let mut conditions = status.conditions.iter();
+    &conditions
+        .find(|one| one.type_ == "Succeeded")
+        .unwrap()
+        .message
+}
+
+#[test]
+fn a_run_says_why_it_ended_and_not_again_how() {
+    let by_hand = "cancelled Cancelled: by hand";
+    let table = [
+        (
+            "succeeded",
+            "succeeded",
+            "every stage succeeded or was skipped",
+        ),
+        ("failed", "succeeded", "stage a failed"),
+        ("failed", "failed", "stages a, b failed"),
+        ("failed", "Unreached", "stage a failed"),
+        ("succeeded", "Unreached", "stage b did not run"),
+        ("Unreached", "Unreached", "stages a, b did not run"),
+        (
+            "succeeded",
+            by_hand,
+            "1 of 2 Jobs were stopped or did not start",
+        ),
+        (
+            "succeeded",
+            "cancelled TimedOut: 5m",
+            "it took longer than 5m",
+        ),
+    ];
+    for (a, b, expected) in table {
+        let run = with(json!({"timeout": "5m"}), json!({}));
+        let world = World::of([of_run("a", "a", a), of_run("b", "b", b)]);
+        let status = status(&run, &world);
+        assert_eq!(message(&status), expected, "{a}, {b}");
+        let phase = format!("{:?}", status.phase).to_lowercase();
+        let repeats = phase != "succeeded" && message(&status).starts_with(&phase);
+        assert!(!repeats, "{phase}: {}", message(&status));
+    }
+}
+
 #[test]
 fn a_cancelled_job_s_pod_keeps_the_run_open() {
     let pod = object(
