@@ -2,10 +2,12 @@
 //! accepted. What their commands print is played by `transcripts.rs`, and by the scenarios of a real
 //! cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use konductor_compiler::{Object, Options, compile};
+use konductor_dsl::Sources;
 use konductor_tests::cluster::Cluster;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Api, ResourceExt};
@@ -189,6 +191,77 @@ fn the_tables_of_the_primitives_are_those_of_the_crds() {
         text == expected,
         "docs/primitives.md is out of date: BLESS=1 cargo test --test docs writes it"
     );
+}
+
+/// A pipeline with everything that a schedule's pods need a right for.
+fn scheduled(overlap: &str) -> Vec<Object> {
+    let mut sources = Sources::default();
+    let text = format!(
+        r#"pipeline night {{
+  schedule "0 3 * * *" {{ timezone = "Europe/Berlin", overlap = {overlap} }}
+  semaphore source {{ permits = 2 }}
+  lease schema {{ ttl = 1m }}
+  workspace data {{ size = 1Gi }}
+  defaults {{ image = "busybox:1.36" }}
+  stage first holding source, schema {{ run = "true" mount data at "/data" }}
+}}
+"#
+    );
+    sources.add("night.kon", text);
+    let now = "2026-01-31T02:00:00Z".parse().expect("a time");
+    let compiled = compile(sources, &Options::at(now));
+    let schedule = compiled.schedule;
+    let schedule = schedule.unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics));
+    schedule.objects().to_vec()
+}
+
+/// What a schedule's Role allows: resource, and whether only those of its own pipeline; then the verbs.
+fn granted(overlap: &str) -> BTreeMap<(String, String), String> {
+    let objects = scheduled(overlap).into_iter();
+    let mut roles = objects.filter_map(|object| match object {
+        Object::Role(role) => Some(role),
+        _ => None,
+    });
+    let rules = roles.next().expect("a Role").rules.expect("rules");
+    let rights = rules.into_iter().map(|rule| {
+        let [group] = &rule.api_groups.expect("groups")[..] else {
+            panic!("one group in a rule")
+        };
+        let [resource] = &rule.resources.expect("resources")[..] else {
+            panic!("one resource in a rule")
+        };
+        let resource = match group.as_str() {
+            "" => format!("`{resource}`"),
+            group => format!("`{resource}.{group}`"),
+        };
+        let names = rule.resource_names.unwrap_or_default();
+        assert!(
+            names.iter().all(|name| name.starts_with("night")),
+            "{names:?}"
+        );
+        let which = if names.is_empty() { "any" } else { "its own" };
+        ((resource, which.to_owned()), rule.verbs.join(", "))
+    });
+    rights.collect()
+}
+
+#[test]
+fn the_table_of_a_schedule_s_rights_is_what_its_role_allows() {
+    let text = read(&root().join("docs/security.md"));
+    let (_, table) = text
+        .split_once("<!-- rights of a schedule -->\n")
+        .expect("a table");
+    let (table, _) = table.split_once("<!-- end -->").expect("its end");
+    for (column, overlap) in ["allow", "skip", "replace"].into_iter().enumerate() {
+        let rows = table.lines().skip(2).map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            assert!(!cells[5].is_empty(), "{row} says what for");
+            let verbs = cells[2 + column].to_owned();
+            ((cells[0].to_owned(), cells[1].to_owned()), verbs)
+        });
+        let told = rows.filter(|(_, verbs)| !verbs.is_empty()).collect();
+        assert_eq!(granted(overlap), told, "overlap = {overlap}");
+    }
 }
 
 /// The examples of pages that nobody plays.

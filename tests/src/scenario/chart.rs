@@ -225,7 +225,7 @@ pub(super) fn install(cluster: &Cluster, release: &str, namespace: &str, more: &
 }
 
 /// A kubeconfig of somebody else.
-fn kubeconfig_of(cluster: &Cluster, user: &str) -> PathBuf {
+pub(super) fn kubeconfig_of(cluster: &Cluster, user: &str) -> PathBuf {
     let text = std::fs::read_to_string(&cluster.kubeconfig).expect("a kubeconfig");
     let mut kubeconfig: Value = serde_json::from_str(&text).expect("JSON");
     kubeconfig["users"][0]["user"]["as"] = user.into();

@@ -82,6 +82,7 @@ scenarios! {
     rights::each_role_allows_what_it_is_for_and_nothing_else,
     rights::the_operator_uses_each_right_of_the_chart_and_no_other,
     schedule::the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else,
+    schedule::a_schedule_is_installed_by_who_has_the_rights_that_it_gives,
 }
 
 scenarios! {

@@ -9,14 +9,15 @@ use futures::StreamExt;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use konductor_api::{Run, RunPhase};
-use kube::ResourceExt;
 use kube::api::{ListParams, PostParams};
 use kube::config::Kubeconfig;
 use kube::runtime::watcher::{self, watcher};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::api;
+use super::{api, chart};
 use crate::built::koncli;
 use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
@@ -212,4 +213,61 @@ pub async fn the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else(clu
     }
     let elsewhere = as_whom(&kubeconfig, "default", &words);
     assert_eq!(elsewhere.status.code(), Some(5), "{}", text(&elsewhere));
+}
+
+/// Whoever installs a schedule grants the rights of its pods: the API server lets nobody grant what he has
+/// not himself, and makes no Role for who may make none. `admin` may do both.
+pub async fn a_schedule_is_installed_by_who_has_the_rights_that_it_gives(cluster: &Cluster) {
+    let namespace = cluster.namespace("installs").await;
+    chart::install(cluster, "installs", &namespace, &[]);
+    // All that it takes but for the rights on konductor.io, which would be given away.
+    let everything_else = json!({
+        "metadata": {"name": "everything-else"},
+        "rules": [
+            {"apiGroups": ["", "batch", "events.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+            {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"],
+                "verbs": ["get", "create", "patch"]},
+        ],
+    });
+    let role: ClusterRole = serde_json::from_value(everything_else).expect("a role");
+    let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+    let created = roles.create(&PostParams::default(), &role).await;
+    created.expect("created");
+    let konductor = ["installs-konductor-edit", "installs-konductor-view"];
+    for (user, own) in [
+        ("installs-else", &["everything-else"][..]),
+        ("installs-edit", &["edit", konductor[0], konductor[1]]),
+        ("installs-admin", &["admin", konductor[0], konductor[1]]),
+    ] {
+        for role in own {
+            chart::bind(cluster, &namespace, user, role).await;
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pipeline.kon");
+    std::fs::write(&file, NIGHT).expect("a file");
+    let file = file.display().to_string();
+    for (user, code, words) in [
+        (
+            "installs-else",
+            5,
+            "is attempting to grant RBAC permissions not currently held",
+        ),
+        ("installs-edit", 5, "cannot patch resource \"roles\""),
+        (
+            "installs-admin",
+            0,
+            "cronjob/night: 4 created, 0 configured, 1 unchanged",
+        ),
+    ] {
+        let kubeconfig = chart::kubeconfig_of(cluster, user);
+        let installed = as_whom(&kubeconfig, &namespace, &["apply", &file]);
+        let told = text(&installed);
+        assert_eq!(installed.status.code(), Some(code), "{user}: {told}");
+        assert!(told.contains(words), "{user}: {told}");
+    }
+    chart::done(chart::helm(
+        cluster,
+        &["uninstall", "installs", "--namespace", &namespace],
+    ));
 }
