@@ -35,7 +35,10 @@ pub(crate) fn job(all: &Manifests, index: usize, scratch: &mut Vec<u8>) -> Job {
         let merged = passthrough::merge(&mut job, block, plan.values(&all.pipeline));
         debug_assert!(merged.is_ok(), "the rules tried it: {merged:?}");
     }
+    // Where it is made is no part of what it is: kubectl and koncli may each be told in their own way.
+    let namespace = job.metadata.namespace.take();
     let hash = content_hash(&job, scratch);
+    job.metadata.namespace = namespace;
     let annotations = job.metadata.annotations.get_or_insert_default();
     annotations.insert(annotation::CONTENT_HASH.to_owned(), hash);
     job

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Arrivals, Holder, HolderKind, Run, Verdict, annotation, label};
+use kube::ResourceExt;
 
 use super::get;
-use super::status::{around, no_such_stage, stages};
+use super::status::{around, expect_stage};
 use crate::arguments::Global;
-use crate::exit::Failure;
+use crate::exit::{Failure, NOT_FOUND};
 use crate::view::{Around, Item, State, hold_message, in_the_way, item, title};
 use crate::{cluster, output};
 
@@ -18,12 +19,13 @@ const HOLDERS: usize = 5;
 /// Tells why the items of a stage stand where they do.
 pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let _: Run = get(&client, "run", run).await?;
+    let found: Run = get(&client, "run", run).await?;
     let around = around(&client, run).await?;
     let of_stage = |job: &&Job| labelled(job, label::STAGE) == Some(stage);
     let jobs: Vec<&Job> = around.jobs.iter().filter(of_stage).collect();
     if jobs.is_empty() {
-        return Err(no_such_stage(run, stage, stages(&around.jobs)));
+        expect_stage(&found, &around, stage)?;
+        return Err(not_created(&found, &around, stage));
     }
     let mut lines = Vec::new();
     for job in jobs {
@@ -36,6 +38,18 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
             .collect::<String>(),
     );
     Ok(())
+}
+
+/// Tells that a run may have a stage, but that not all of its Jobs are there.
+fn not_created(run: &Run, around: &Around, stage: &str) -> Failure {
+    let name = run.name_any();
+    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
+    let missing = jobs.saturating_sub(around.jobs.len());
+    let message = format!(
+        "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs do not exist yet"
+    );
+    Failure::new(NOT_FOUND, message)
+        .help("if nobody creates them, apply the file again or delete the run")
 }
 
 fn labelled<'a>(job: &'a Job, key: &str) -> Option<&'a str> {

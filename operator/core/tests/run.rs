@@ -253,6 +253,70 @@ fn a_run_says_why_it_ended_and_not_again_how() {
 }
 
 #[test]
+fn a_run_says_how_many_of_its_jobs_do_not_exist_and_does_not_say_it_twice() {
+    let finally = |end: &str| {
+        let mut job = of_run("page", "page", end);
+        job["metadata"]["labels"]["konductor.io/role"] = "finally".into();
+        job
+    };
+    let main = |name: &str, end: &str| of_run(name, name, end);
+    let what_to_do = "if nobody creates them, apply the file again or delete the run";
+    let none = "0 of 2 Jobs have ended";
+    let table = [
+        (
+            vec![],
+            format!("{none}; 3 of 3 Jobs do not exist yet: {what_to_do}"),
+        ),
+        (
+            vec![main("a", "open")],
+            format!("{none}; 2 of 3 Jobs do not exist yet: {what_to_do}"),
+        ),
+        (
+            vec![main("a", "succeeded"), finally("open")],
+            format!("1 of 2 Jobs have ended; 1 of 2 Jobs do not exist yet: {what_to_do}"),
+        ),
+        (
+            vec![main("a", "open"), main("b", "open")],
+            format!("{none}; 1 of 1 finally Jobs do not exist yet: {what_to_do}"),
+        ),
+        (
+            vec![main("a", "succeeded"), main("b", "succeeded")],
+            format!(
+                "every stage succeeded or was skipped; 1 of 1 finally Jobs do not exist yet: \
+                 {what_to_do}"
+            ),
+        ),
+        (
+            vec![main("a", "open"), main("b", "open"), finally("open")],
+            none.to_owned(),
+        ),
+        (
+            vec![
+                main("a", "open"),
+                main("b", "open"),
+                main("c", "open"),
+                finally("open"),
+            ],
+            format!(
+                "{none}; it declares 3, and 4 have its label konductor.io/run: delete those that \
+                 are not its own"
+            ),
+        ),
+    ];
+    for (jobs, expected) in table {
+        let run = with(json!({"finallyJobs": 1}), json!({}));
+        let world = World::of(jobs);
+        let told = status(&run, &world);
+        assert_eq!(message(&told), expected);
+        let run = with(
+            json!({"finallyJobs": 1}),
+            serde_json::to_value(&told).unwrap(),
+        );
+        assert_eq!(decide(&run, &world).status, None, "{expected}");
+    }
+}
+
+#[test]
 fn a_cancelled_job_s_pod_keeps_the_run_open() {
     let pod = object(
         "Pod",

@@ -53,6 +53,7 @@ scenarios! {
     pipeline::a_failed_stage_fails_the_run_and_what_depends_on_it_is_unreached,
     pipeline::a_cancelled_run_stops_its_jobs_and_still_runs_finally,
     pipeline::an_operator_killed_in_the_middle_changes_nothing_in_the_outcome,
+    pipeline::a_run_created_in_part_says_so_and_applying_again_completes_it,
     retry::a_retry_runs_what_failed_again_and_keeps_the_rest,
     coordination::fifty_claims_on_two_permits_never_hold_three,
     coordination::two_operators_grant_no_more_than_one_does,

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use konductor_api::condition::SUCCEEDED;
 use konductor_api::{Gate, JobPhase, Run, RunOutcome, RunPhase, job_phase, label, run_owner};
 use konductor_compiler::{Manifests, Object, Options, compile};
 use konductor_dsl::Sources;
@@ -36,6 +37,21 @@ pub fn compiled(text: &str) -> Manifests {
 
 /// Creates the objects of a run as koncli does: the Run first, and it owns the rest.
 pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
+    let runs: Api<Run> = api(cluster, namespace);
+    let run = runs
+        .create(&PostParams::default(), &manifests.run())
+        .await
+        .expect("a run");
+    for mut object in manifests.objects().skip(1) {
+        if !object.is_shared() {
+            object.metadata_mut().owner_references = Some(vec![run_owner(&run)]);
+        }
+        create_object(cluster, namespace, object).await;
+    }
+}
+
+/// Creates one object of a run, as it is: as kubectl does.
+async fn create_object(cluster: &Cluster, namespace: &str, object: Object) {
     async fn one<K>(api: Api<K>, object: K)
     where
         K: kube::Resource
@@ -48,25 +64,15 @@ pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
         let created = api.create(&PostParams::default(), &object).await;
         created.unwrap_or_else(|error| panic!("{name:?}: {error}"));
     }
-    let runs: Api<Run> = api(cluster, namespace);
-    let run = runs
-        .create(&PostParams::default(), &manifests.run())
-        .await
-        .expect("a run");
-    for mut object in manifests.objects().skip(1) {
-        if !object.is_shared() {
-            object.metadata_mut().owner_references = Some(vec![run_owner(&run)]);
-        }
-        match object {
-            Object::Run(_) => {}
-            Object::Semaphore(object) => one(api(cluster, namespace), object).await,
-            Object::Lease(object) => one(api(cluster, namespace), object).await,
-            Object::Gate(object) => one(api(cluster, namespace), object).await,
-            Object::Barrier(object) => one(api(cluster, namespace), object).await,
-            Object::PersistentVolumeClaim(object) => one(api(cluster, namespace), *object).await,
-            Object::Job(object) => one(api(cluster, namespace), *object).await,
-            schedule => panic!("{schedule} belongs to a schedule"),
-        }
+    match object {
+        Object::Run(object) => one(api(cluster, namespace), object).await,
+        Object::Semaphore(object) => one(api(cluster, namespace), object).await,
+        Object::Lease(object) => one(api(cluster, namespace), object).await,
+        Object::Gate(object) => one(api(cluster, namespace), object).await,
+        Object::Barrier(object) => one(api(cluster, namespace), object).await,
+        Object::PersistentVolumeClaim(object) => one(api(cluster, namespace), *object).await,
+        Object::Job(object) => one(api(cluster, namespace), *object).await,
+        schedule => panic!("{schedule} belongs to a schedule"),
     }
 }
 
@@ -386,4 +392,75 @@ async fn kubectl_apply(cluster: &Cluster, namespace: &str, yaml: &[u8]) {
         }
         Err(_) => create(cluster, namespace, &compiled(SALES)).await,
     }
+}
+
+const PART: &str = r#"
+pipeline part {
+  defaults { image = "busybox:1.36" }
+  stage extract { run = "extract" }
+  stage load after extract { run = "load" }
+  stage report after load { run = "report" }
+  finally stage page { run = "page" }
+}
+"#;
+
+/// Some of its objects were refused, as by a quota: the Run says how many Jobs it has not got, and
+/// `koncli why` that a stage may be among them. Nothing is ended for that, and the same file applied again
+/// creates what is missing.
+pub async fn a_run_created_in_part_says_so_and_applying_again_completes_it(cluster: &Cluster) {
+    let namespace = cluster.namespace("part").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    let objects = compiled(PART);
+    for object in objects.objects() {
+        let refused =
+            matches!(object, Object::Job(_)) && matches!(object.name(), "part-load" | "part-page");
+        if !refused {
+            create_object(cluster, &namespace, object).await;
+        }
+    }
+    let expected = "1 of 3 Jobs have ended; 2 of 4 Jobs do not exist yet: if nobody creates them, \
+                    apply the file again or delete the run";
+    until(&cluster.client, &namespace, "part", |run: &Run| {
+        let status = run.status.iter();
+        let mut conditions = status.flat_map(|status| &status.conditions);
+        conditions.any(|one| one.type_ == SUCCEEDED && one.message == expected)
+    })
+    .await;
+    let run_koncli = |words: &[&str]| {
+        let output = Command::new(koncli())
+            .args(words)
+            .args(["--namespace", &namespace, "--kubeconfig"])
+            .arg(&cluster.kubeconfig)
+            .output()
+            .expect("koncli runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), told)
+    };
+    assert_eq!(
+        run_koncli(&["why", "part", "load"]),
+        (
+            Some(4),
+            "error: run/part has no Job of stage load, and 2 of its 4 Jobs do not exist yet\n  \
+             help: if nobody creates them, apply the file again or delete the run\n"
+                .to_owned()
+        )
+    );
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("part.kon");
+    std::fs::write(&file, PART).expect("a file");
+    let (code, told) = run_koncli(&["apply", &file.display().to_string()]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.starts_with("run/part: 2 created, 0 configured, "),
+        "{told}"
+    );
+    let status = until_ended(cluster, &namespace, "part").await.status;
+    let status = status.expect("a status");
+    assert_eq!(
+        (status.phase, status.succeeded),
+        (RunPhase::Succeeded, 4),
+        "{status:#?}"
+    );
 }

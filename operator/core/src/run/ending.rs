@@ -19,7 +19,7 @@ pub(super) struct Ending {
 impl Ending {
     /// From how its main Jobs ended, once all have, and whether everything has.
     pub(super) fn of(outcome: Option<RunOutcome>, finished: bool, view: &View<'_>) -> Self {
-        let (ended, reason, message) = match outcome {
+        let (ended, reason, mut message) = match outcome {
             None => (RunPhase::Running, reason::RUNNING, progress(view)),
             Some(RunOutcome::Cancelled) => {
                 (RunPhase::Cancelled, reason::CANCELLED, cancelled(view))
@@ -50,6 +50,9 @@ impl Ending {
             (Some(_), false) => RunPhase::Finalizing,
             (Some(_), true) => ended,
         };
+        if let Some(unlike) = unlike_declared(view).filter(|_| !finished) {
+            message = format!("{message}; {unlike}");
+        }
         Self {
             phase,
             reason,
@@ -104,6 +107,36 @@ fn failed_finally(view: &View<'_>) -> Vec<String> {
         .map(|job| labelled(&job.metadata, label::STAGE).unwrap_or_default());
     let bad: BTreeSet<&str> = bad.collect();
     bad.into_iter().map(str::to_owned).collect()
+}
+
+/// A Run with other Jobs than it declares does not end. It can't tell which these are: who made them
+/// can.
+fn unlike_declared(view: &View<'_>) -> Option<String> {
+    let spec = &view.run.spec;
+    let (jobs, finally) = (spec.jobs as usize, spec.finally_jobs as usize);
+    let missing_main = jobs.saturating_sub(view.main.len());
+    let missing_finally = finally.saturating_sub(view.finally.len());
+    let missing = match (missing_main, missing_finally) {
+        (0, 0) if view.main.len() > jobs || view.finally.len() > finally => {
+            return Some(format!(
+                "it declares {}, and {} have its label {}: delete those that are not its own",
+                jobs + finally,
+                view.main.len() + view.finally.len(),
+                label::RUN
+            ));
+        }
+        (0, 0) => return None,
+        (0, missing) => format!("{missing} of {finally} finally Jobs"),
+        (missing, 0) => format!("{missing} of {jobs} Jobs"),
+        _ => format!(
+            "{} of {} Jobs",
+            missing_main + missing_finally,
+            jobs + finally
+        ),
+    };
+    Some(format!(
+        "{missing} do not exist yet: if nobody creates them, apply the file again or delete the run"
+    ))
 }
 
 fn stages(names: Vec<String>) -> String {
