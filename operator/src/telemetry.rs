@@ -13,12 +13,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use konductor_api::{
-    BarrierStatus, ClaimPhase, GateStatus, Holder, JobPhase, LedgerKind, RunPhase, RunStatus,
-    annotation, job_phase, parse_holds,
+    BarrierStatus, Claim, ClaimPhase, GateStatus, Holder, LedgerKind, RunPhase, RunStatus,
+    annotation, parse_holds,
 };
-use konductor_core::ObjectName;
+use konductor_core::{ObjectName, job};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -411,7 +412,10 @@ impl Telemetry {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             metrics.objects.get_or_create(&OfKind { kind }).set(count);
         }
-        let mut waiting = waiting(cache);
+        let (claims, jobs) = (cache.claims.state(), cache.jobs.state());
+        let mut waiting = waiting(&claims, &jobs, |kind, ledger, uid| {
+            cache.holds(kind, ledger, uid)
+        });
         let mut tell = |kind: LedgerKind, meta: &ObjectMeta, permits: u32, in_use: u32| {
             let name = ObjectName::of(meta);
             let ledger = Ledger {
@@ -440,8 +444,12 @@ impl Telemetry {
     }
 }
 
-/// How many Claims and Jobs wait for each ledger.
-fn waiting(cache: &Cache) -> BTreeMap<Ledger, i64> {
+/// How many Claims and Jobs wait for each ledger; `holds` tells whether one has got it already.
+fn waiting(
+    claims: &[Arc<Claim>],
+    jobs: &[Arc<Job>],
+    holds: impl Fn(LedgerKind, &ObjectName, &str) -> bool,
+) -> BTreeMap<Ledger, i64> {
     let mut waiting: BTreeMap<Ledger, i64> = BTreeMap::new();
     let mut count = |kind: LedgerKind, namespace: &str, name: &str| {
         let ledger = Ledger {
@@ -451,30 +459,27 @@ fn waiting(cache: &Cache) -> BTreeMap<Ledger, i64> {
         };
         *waiting.entry(ledger).or_default() += 1;
     };
-    for claim in cache.claims.state() {
+    for claim in claims {
         let phase = claim.status.as_ref().map(|status| status.phase);
         if matches!(phase, None | Some(ClaimPhase::Queued)) {
             let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
             count(claim.spec.target.kind, namespace, &claim.spec.target.name);
         }
     }
-    for job in cache.jobs.state() {
-        if job_phase(&job) != Some(JobPhase::Queued) {
-            continue;
-        }
+    for job in jobs.iter().filter(|job| job::asks_for_permits(job)) {
         let annotations = job.metadata.annotations.as_ref();
-        let holds = annotations.and_then(|all| all.get(annotation::HOLD));
-        let holds = holds
+        let wanted = annotations.and_then(|all| all.get(annotation::HOLD));
+        let wanted = wanted
             .and_then(|text| parse_holds(text).ok())
             .unwrap_or_default();
         let name = ObjectName::of(&job.metadata);
         let uid = job.metadata.uid.as_deref().unwrap_or_default();
-        for hold in holds {
+        for hold in wanted {
             let ledger = ObjectName {
                 namespace: name.namespace.clone(),
                 name: hold.name.clone(),
             };
-            if !cache.holds(hold.kind, &ledger, uid) {
+            if !holds(hold.kind, &ledger, uid) {
                 count(hold.kind, &name.namespace, &hold.name);
             }
         }
@@ -514,6 +519,8 @@ async fn metrics(State(telemetry): State<Telemetry>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -597,6 +604,34 @@ mod tests {
                 "konductor_leading 0",
             ]
         );
+    }
+
+    #[test]
+    fn a_queue_has_the_jobs_that_ask_for_permits_whether_they_have_a_gate_or_not() {
+        let job = |name: &str, annotations: Value, suspend: bool| -> Arc<Job> {
+            let mut annotations = annotations;
+            annotations["konductor.io/hold"] = "semaphore/batch, lease/schema".into();
+            let job = json!({
+                "metadata": {"name": name, "namespace": "n", "uid": name, "annotations": annotations},
+                "spec": {"suspend": suspend, "template": {}},
+            });
+            Arc::new(serde_json::from_value(job).expect("a Job"))
+        };
+        let gate = "konductor.io/gate";
+        let phase = "konductor.io/phase";
+        let jobs = [
+            job("by-hand", json!({}), true),
+            job("gate-passed", json!({gate: "g", phase: "Queued"}), true),
+            job("behind-its-gate", json!({gate: "g"}), true),
+            job("started", json!({phase: "Running"}), false),
+            job("cancelled", json!({phase: "Cancelled"}), true),
+        ];
+        let schema_is_held = |kind, _: &ObjectName, uid: &str| {
+            kind == LedgerKind::Lease && uid == "by-hand"
+        };
+        let lengths = waiting(&[], &jobs, schema_is_held).into_iter();
+        let lengths: Vec<_> = lengths.map(|(ledger, length)| (ledger.name, length)).collect();
+        assert_eq!(lengths, [("schema".to_owned(), 1), ("batch".to_owned(), 2)]);
     }
 
     #[test]

@@ -98,6 +98,19 @@ pub(crate) fn hold_on(job: &Job, kind: LedgerKind, name: &str) -> Option<Hold> {
         .find(|hold| hold.kind == kind && hold.name == name)
 }
 
+/// Whether a Job asks for what it holds by its annotation, as far as it shows itself: it may still be
+/// started, and its Gate has passed. One without a Gate asks from the first and has no phase, as to write
+/// one would cost a write for each Job.
+pub fn asks_for_permits(job: &Job) -> bool {
+    let gate_passed =
+        annotated(job, annotation::GATE).is_none() || job_phase(job) == Some(JobPhase::Queued);
+    waits(job)
+        && suspended(job)
+        && gate_passed
+        && !over(job)
+        && job.metadata.deletion_timestamp.is_none()
+}
+
 /// How many permits a Job queues for at this ledger now: it waits, its Gate has passed, and it has
 /// everything that comes before in the order of taking.
 pub(crate) fn queues_for(
@@ -106,14 +119,7 @@ pub(crate) fn queues_for(
     name: &str,
     facts: &Facts,
 ) -> Result<Option<u32>, Needs> {
-    let gate_passed =
-        annotated(job, annotation::GATE).is_none() || job_phase(job) == Some(JobPhase::Queued);
-    let asks = waits(job)
-        && suspended(job)
-        && gate_passed
-        && !over(job)
-        && job.metadata.deletion_timestamp.is_none();
-    let Some(hold) = hold_on(job, kind, name).filter(|_| asks) else {
+    let Some(hold) = hold_on(job, kind, name).filter(|_| asks_for_permits(job)) else {
         return Ok(None);
     };
     if held_back(job, facts)? {
