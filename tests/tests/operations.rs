@@ -36,7 +36,7 @@ fn all(pattern: &str, text: &str) -> BTreeSet<String> {
 #[test]
 fn each_metric_is_listed_and_each_listed_one_is_there() {
     // By the code that registers them: what has no sample yet is not told.
-    let code = read("operator/src/telemetry.rs");
+    let code = read("operator/src/telemetry/metrics.rs");
     let plain = all(r#"registry\.register\(\s*"(\w+)""#, &code);
     let timed = all(r#"registry\.register_with_unit\(\s*"(\w+)""#, &code);
     let timed = timed.iter().map(|name| format!("{name}_seconds"));
@@ -75,8 +75,16 @@ fn each_reason_is_listed_and_each_listed_one_is_there() {
 #[test]
 fn each_log_line_is_listed_and_each_listed_one_is_there() {
     let mut code = read("koncli/src/command/operator.rs");
-    for file in fs::read_dir(root().join("operator/src")).expect("a folder") {
-        code += &fs::read_to_string(file.expect("a file").path()).expect("text");
+    let mut folders = vec![root().join("operator/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                code += &fs::read_to_string(path).expect("text");
+            }
+        }
     }
     let call =
         Regex::new(r#"(?s)tracing::(info|warn|error|debug|trace)!\((.*?)"([^"]+)"\s*,?\s*\)"#);

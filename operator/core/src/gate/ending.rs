@@ -1,0 +1,235 @@
+//! How a Gate ends, by its conditions' verdicts, its mode, `when`, its timeout or a decision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use konductor_api::condition::reason;
+use konductor_api::{
+    ConditionKind, Duration, Gate, GateCondition, GateDecision, GateMode, GatePhase, Run, RunPhase,
+    Verdict,
+};
+
+use super::deadline;
+use super::judged::{Judged, fact, is_pipeline, permits};
+use crate::facts::{Facts, Freshness};
+use crate::outcome::outcome_word;
+use crate::outputs::stored_outputs;
+use crate::{Needs, when};
+
+/// How a Gate ends, and why.
+pub(super) struct Ending {
+    pub(super) phase: GatePhase,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+pub(super) fn ending(
+    gate: &Gate,
+    judged: &[Judged],
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Option<Ending>, Needs> {
+    let end = |phase, reason, message: String| {
+        Ok(Some(Ending {
+            phase,
+            reason,
+            message,
+        }))
+    };
+    match gate.spec.decision {
+        Some(GateDecision::Open) => {
+            return end(GatePhase::Open, reason::DECIDED, "by decision".into());
+        }
+        Some(GateDecision::Failed) => {
+            return end(GatePhase::Failed, reason::DECIDED, "by decision".into());
+        }
+        None => {}
+    }
+    if !gate.spec.conditions.is_empty() {
+        let verdict = match gate.spec.mode {
+            GateMode::All => all(gate, judged, facts, now)?,
+            GateMode::Any => any(gate, judged, facts, now)?,
+        };
+        match verdict {
+            Verdict::Pending => {}
+            Verdict::Met => return met(gate, facts).map(Some),
+            Verdict::Skipped => {
+                let message = first_message(judged, Verdict::Skipped);
+                return end(GatePhase::Skipped, reason::CONDITION_SKIPPED, message);
+            }
+            Verdict::Failed => {
+                let message = first_message(judged, Verdict::Failed);
+                return end(GatePhase::Unreached, reason::CONDITION_FAILED, message);
+            }
+        }
+    }
+    if deadline(gate).is_some_and(|deadline| deadline <= now) {
+        let timeout = gate
+            .spec
+            .timeout
+            .as_ref()
+            .map(Duration::as_str)
+            .unwrap_or_default();
+        let waits = first_message(judged, Verdict::Pending);
+        return end(
+            GatePhase::Failed,
+            reason::TIMED_OUT,
+            format!("not open after {timeout}: {waits}"),
+        );
+    }
+    Ok(None)
+}
+
+pub(super) fn first_message(judged: &[Judged], verdict: Verdict) -> String {
+    let found = judged.iter().find(|one| one.verdict == verdict);
+    found.map_or_else(
+        || "waits for a decision".to_owned(),
+        |one| one.message.clone(),
+    )
+}
+
+/// Mode All. One out and bad decides at once; one out and good decides once everything is decided,
+/// so the order of events can't change the result.
+fn all(gate: &Gate, judged: &[Judged], facts: &Facts, now: Timestamp) -> Result<Verdict, Needs> {
+    let pairs = gate.spec.conditions.iter().zip(judged);
+    let decided = pairs.filter(|(condition, _)| !is_pipeline(condition));
+    let verdicts: Vec<Verdict> = decided.map(|(_, one)| one.verdict).collect();
+    if verdicts.contains(&Verdict::Failed) {
+        return Ok(Verdict::Failed);
+    }
+    if verdicts.contains(&Verdict::Pending) {
+        return Ok(Verdict::Pending);
+    }
+    if verdicts.contains(&Verdict::Skipped) {
+        return Ok(Verdict::Skipped);
+    }
+    for condition in gate
+        .spec
+        .conditions
+        .iter()
+        .filter(|condition| is_pipeline(condition))
+    {
+        if !pipeline_ran(gate, condition, facts, now)? {
+            return Ok(Verdict::Pending);
+        }
+    }
+    Ok(Verdict::Met)
+}
+
+/// Mode Any. Decided when one is met, or when all are out: bad if one of them is.
+fn any(gate: &Gate, judged: &[Judged], facts: &Facts, now: Timestamp) -> Result<Verdict, Needs> {
+    let verdicts: Vec<Verdict> = judged.iter().map(|one| one.verdict).collect();
+    if verdicts.contains(&Verdict::Met) {
+        return Ok(Verdict::Met);
+    }
+    for condition in gate
+        .spec
+        .conditions
+        .iter()
+        .filter(|condition| is_pipeline(condition))
+    {
+        if pipeline_ran(gate, condition, facts, now)? {
+            return Ok(Verdict::Met);
+        }
+    }
+    Ok(if verdicts.contains(&Verdict::Pending) {
+        Verdict::Pending
+    } else if verdicts.contains(&Verdict::Failed) {
+        Verdict::Failed
+    } else {
+        Verdict::Skipped
+    })
+}
+
+/// Whether some run of the condition's pipeline succeeded recently enough. It is never out: there
+/// may always be another run.
+fn pipeline_ran(
+    gate: &Gate,
+    condition: &GateCondition,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<bool, Needs> {
+    let within = condition
+        .within
+        .as_ref()
+        .and_then(|within| within.parse().ok());
+    let counts = |run: &Arc<Run>| {
+        let status = run.status.as_ref();
+        let finished = status.and_then(|status| status.finished_at.as_ref());
+        permits(gate, condition, &run.metadata)
+            && status.is_some_and(|status| status.phase == RunPhase::Succeeded)
+            && within.is_none_or(|within| {
+                finished.is_some_and(|Time(time)| now.duration_since(*time) <= within)
+            })
+    };
+    for freshness in [Freshness::Cached, Freshness::Live] {
+        if !facts
+            .runs(fact(gate, condition), freshness)?
+            .iter()
+            .any(counts)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The conditions are met: asks `when`.
+fn met(gate: &Gate, facts: &Facts) -> Result<Ending, Needs> {
+    let open = Ending {
+        phase: GatePhase::Open,
+        reason: reason::CONDITIONS_MET,
+        message: match gate.spec.mode {
+            GateMode::All => "every condition is met".into(),
+            GateMode::Any => "a condition is met".into(),
+        },
+    };
+    let Some(when) = &gate.spec.when else {
+        return Ok(open);
+    };
+    let jobs = gate
+        .spec
+        .conditions
+        .iter()
+        .filter(|condition| condition.kind == ConditionKind::Job && condition.name.is_some());
+    facts.require(
+        jobs.clone()
+            .map(|condition| (fact(gate, condition), Freshness::Live)),
+    )?;
+    let mut outputs = BTreeMap::new();
+    for condition in jobs {
+        let job = facts.jobs(fact(gate, condition), Freshness::Live)?.first();
+        if let Some(job) = job.filter(|job| permits(gate, condition, &job.metadata)) {
+            let name = condition.name.clone().unwrap_or_default();
+            outputs.insert(name, stored_outputs(job));
+        }
+    }
+    let run = gate
+        .spec
+        .conditions
+        .iter()
+        .find(|condition| condition.kind == ConditionKind::Run && condition.name.is_some());
+    let outcome = match run {
+        None => None,
+        Some(condition) => facts
+            .runs(fact(gate, condition), Freshness::Live)?
+            .first()
+            .filter(|run| permits(gate, condition, &run.metadata))
+            .and_then(|run| outcome_word(run)),
+    };
+    Ok(match when::evaluate(when, &outputs, outcome) {
+        Ok(true) => open,
+        Ok(false) => Ending {
+            phase: GatePhase::Skipped,
+            reason: reason::WHEN_FALSE,
+            message: format!("when is false: {when}"),
+        },
+        Err(error) => Ending {
+            phase: GatePhase::Unreached,
+            reason: reason::WHEN_ERROR,
+            message: format!("when has no answer: {error}"),
+        },
+    })
+}

@@ -1,0 +1,277 @@
+//! The conditions of a Gate, one by one: met, out, or waited for.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::condition::reason;
+use konductor_api::{
+    ConditionKind, ConditionState, ConditionStatus, Gate, GateCondition, Run, Verdict, annotation,
+};
+
+use super::deadline;
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::outcome::{barrier_end, gate_end, is_settled, job_end, run_end, verdict};
+use crate::{Fact, Needs};
+
+/// A condition's verdict, and what it waits for or why it is out.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) message: String,
+}
+
+pub(super) fn judge_all(gate: &Gate, facts: &Facts, now: Timestamp) -> Result<Vec<Judged>, Needs> {
+    let latched = gate
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.condition_statuses);
+    let conditions = gate.spec.conditions.iter().enumerate();
+    let pending = conditions.clone().filter(|(index, condition)| {
+        !is_pipeline(condition) && latched_verdict(latched, *index).is_none()
+    });
+    let cached = pending
+        .clone()
+        .map(|(_, condition)| (fact(gate, condition), Freshness::Cached));
+    facts.require(cached)?;
+    let expired = deadline(gate).is_some_and(|deadline| deadline <= now);
+    // Rule B: whatever the cache says is decided is read again, all of it in one go; and at the
+    // timeout everything is, because then the absence of an end decides.
+    let mut live = Vec::new();
+    for (_, condition) in pending {
+        let judged = judge(gate, condition, facts, Freshness::Cached)?;
+        if expired || judged.verdict != Verdict::Pending {
+            live.push((fact(gate, condition), Freshness::Live));
+        }
+    }
+    facts.require(live)?;
+    conditions
+        .map(|(index, condition)| match latched_verdict(latched, index) {
+            Some(known) => Ok(Judged {
+                verdict: known.verdict,
+                message: known.message.clone(),
+            }),
+            None if is_pipeline(condition) => Ok(Judged {
+                verdict: Verdict::Pending,
+                message: format!("waits for {}", target(condition)),
+            }),
+            None => judge(gate, condition, facts, Freshness::Cached),
+        })
+        .collect()
+}
+
+fn latched_verdict(latched: &[ConditionStatus], index: usize) -> Option<&ConditionStatus> {
+    latched
+        .get(index)
+        .filter(|known| known.verdict != Verdict::Pending)
+}
+
+/// A run of a pipeline is judged when all else holds, and is never latched before.
+pub(super) fn is_pipeline(condition: &GateCondition) -> bool {
+    condition.pipeline.is_some()
+}
+
+fn place(gate: &Gate, condition: &GateCondition, name: &str) -> ObjectName {
+    let own = gate.metadata.namespace.as_deref().unwrap_or_default();
+    ObjectName::new(condition.namespace.as_deref().unwrap_or(own), name)
+}
+
+pub(super) fn fact(gate: &Gate, condition: &GateCondition) -> Fact {
+    let name = place(
+        gate,
+        condition,
+        condition.name.as_deref().unwrap_or_default(),
+    );
+    if let Some(selector) = &condition.selector {
+        let labels = selector
+            .match_labels
+            .iter()
+            .map(|(k, v)| (k.clone(), v.0.clone()));
+        return Fact::JobsLabelled {
+            namespace: name.namespace,
+            labels: labels.collect(),
+        };
+    }
+    if let Some(pipeline) = &condition.pipeline {
+        return Fact::RunsOf(ObjectName::new(name.namespace, pipeline));
+    }
+    match condition.kind {
+        ConditionKind::Job => Fact::Job(name),
+        ConditionKind::Barrier => Fact::Barrier(name),
+        ConditionKind::Gate => Fact::Gate(name),
+        ConditionKind::Run => Fact::Run(name),
+    }
+}
+
+/// What a condition is about, for people.
+pub(super) fn target(condition: &GateCondition) -> String {
+    let namespace = condition
+        .namespace
+        .as_ref()
+        .map(|ns| format!("{ns}/"))
+        .unwrap_or_default();
+    if let Some(selector) = &condition.selector {
+        let labels = selector
+            .match_labels
+            .iter()
+            .map(|(k, v)| format!("{k}={}", v.0));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        return format!(
+            "{} jobs with {namespace}{labels}",
+            condition.count.unwrap_or(0)
+        );
+    }
+    if let Some(pipeline) = &condition.pipeline {
+        return format!("a run of pipeline {namespace}{pipeline}");
+    }
+    format!(
+        "{}/{namespace}{}",
+        condition.kind.word(),
+        condition.name.as_deref().unwrap_or("?")
+    )
+}
+
+fn judge(
+    gate: &Gate,
+    condition: &GateCondition,
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<Judged, Needs> {
+    if condition.selector.is_some() {
+        return judge_selector(gate, condition, facts, freshness);
+    }
+    let fact = fact(gate, condition);
+    let found = match condition.kind {
+        ConditionKind::Job => facts
+            .jobs(fact, freshness)?
+            .first()
+            .filter(|job| permits(gate, condition, &job.metadata))
+            .map(|job| job_end(job).map(|end| verdict(condition.state, end))),
+        ConditionKind::Barrier => facts
+            .barriers(fact, freshness)?
+            .first()
+            .filter(|barrier| permits(gate, condition, &barrier.metadata))
+            .map(|barrier| barrier_end(barrier).map(|end| verdict(condition.state, end))),
+        ConditionKind::Gate => facts
+            .gates(fact, freshness)?
+            .first()
+            .filter(|other| permits(gate, condition, &other.metadata))
+            .map(|other| gate_end(other).map(|end| verdict(condition.state, end))),
+        ConditionKind::Run => facts
+            .runs(fact, freshness)?
+            .first()
+            .filter(|run| permits(gate, condition, &run.metadata))
+            .map(|run| judge_run(run, condition.state)),
+    };
+    let name = target(condition);
+    Ok(match found {
+        None => Judged {
+            verdict: Verdict::Pending,
+            message: match &condition.namespace {
+                Some(_) => format!("{name}: {}", reason::NOT_FOUND_OR_NOT_PERMITTED),
+                None => format!("waits for {name}, which does not exist"),
+            },
+        },
+        Some(None) => Judged {
+            verdict: Verdict::Pending,
+            message: format!("waits for {name} to be {:?}", condition.state),
+        },
+        Some(Some(Verdict::Met)) => Judged {
+            verdict: Verdict::Met,
+            message: String::new(),
+        },
+        Some(Some(verdict)) => Judged {
+            verdict,
+            message: format!("{name} can't be {:?} any more", condition.state),
+        },
+    })
+}
+
+fn judge_run(run: &Run, wanted: ConditionState) -> Option<Verdict> {
+    if wanted == ConditionState::Settled {
+        return is_settled(run).then_some(Verdict::Met);
+    }
+    run_end(run).map(|end| verdict(wanted, end))
+}
+
+fn judge_selector(
+    gate: &Gate,
+    condition: &GateCondition,
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<Judged, Needs> {
+    let jobs = facts.jobs(fact(gate, condition), freshness)?;
+    let jobs = jobs
+        .iter()
+        .filter(|job| permits(gate, condition, &job.metadata));
+    let jobs: Vec<_> = jobs.collect();
+    let wanted = condition.count.unwrap_or(0) as usize;
+    let pending = |message| Judged {
+        verdict: Verdict::Pending,
+        message,
+    };
+    if jobs.len() != wanted {
+        return Ok(match &condition.namespace {
+            // A count would tell what the author may not list.
+            Some(_) => pending(format!(
+                "{}: {}",
+                target(condition),
+                reason::NOT_FOUND_OR_NOT_PERMITTED
+            )),
+            None => pending(format!(
+                "waits for {}: {} exist",
+                target(condition),
+                jobs.len()
+            )),
+        });
+    }
+    let verdicts: Vec<Option<Verdict>> = jobs
+        .iter()
+        .map(|job| job_end(job).map(|end| verdict(condition.state, end)))
+        .collect();
+    let met = verdicts
+        .iter()
+        .filter(|one| **one == Some(Verdict::Met))
+        .count();
+    Ok(if verdicts.contains(&Some(Verdict::Failed)) {
+        Judged {
+            verdict: Verdict::Failed,
+            message: format!(
+                "{} can't all be {:?} any more",
+                target(condition),
+                condition.state
+            ),
+        }
+    } else if verdicts.contains(&None) {
+        pending(format!(
+            "waits for {}: {met} are {:?}",
+            target(condition),
+            condition.state
+        ))
+    } else if verdicts.contains(&Some(Verdict::Skipped)) {
+        Judged {
+            verdict: Verdict::Skipped,
+            message: format!(
+                "{} can't all be {:?} any more",
+                target(condition),
+                condition.state
+            ),
+        }
+    } else {
+        Judged {
+            verdict: Verdict::Met,
+            message: String::new(),
+        }
+    })
+}
+
+/// Whether the target lets this Gate's namespace wait for it.
+pub(super) fn permits(gate: &Gate, condition: &GateCondition, target: &ObjectMeta) -> bool {
+    let own = gate.metadata.namespace.as_deref().unwrap_or_default();
+    let foreign = condition
+        .namespace
+        .as_deref()
+        .is_some_and(|namespace| namespace != own);
+    let allowed = target
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(annotation::ALLOW_FROM));
+    !foreign || allowed.is_some_and(|list| list.split(',').any(|entry| entry.trim() == own))
+}

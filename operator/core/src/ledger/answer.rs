@@ -1,0 +1,94 @@
+//! What Claims are told, once the ledger has it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use konductor_api::condition::{self, reason};
+use konductor_api::{Claim, ClaimPhase, ClaimStatus};
+use serde_json::json;
+
+use super::{Ledger, Step, claims, phase, uid};
+use crate::decision::Kind;
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::{Needs, Write};
+
+/// Tells Claims that are in the ledger and don't know it yet.
+pub(super) fn answer(
+    ledger: &Ledger<'_>,
+    facts: &Facts,
+    now: Timestamp,
+    step: &mut Step,
+) -> Result<(), Needs> {
+    let entered: BTreeMap<&str, ()> = step
+        .holders
+        .iter()
+        .map(|held| (held.uid.as_str(), ()))
+        .collect();
+    let mut told = Vec::new();
+    for claim in claims(ledger, facts)? {
+        // Its version may have been read live, for the grant.
+        let live = facts.claim(&ObjectName::of(&claim.metadata), Freshness::Live);
+        let claim = match &live {
+            Ok(Some(live)) if live.metadata.uid == claim.metadata.uid => live.as_ref(),
+            _ => claim,
+        };
+        if phase(claim) == ClaimPhase::Queued
+            && claim.metadata.deletion_timestamp.is_none()
+            && entered.contains_key(uid(&claim.metadata))
+        {
+            told.push(tell(claim, ClaimPhase::Granted, step.token, "granted", now));
+        }
+    }
+    step.after.extend(told);
+    Ok(())
+}
+
+pub(super) fn tell(
+    claim: &Claim,
+    phase: ClaimPhase,
+    token: Option<i64>,
+    message: &str,
+    now: Timestamp,
+) -> Write {
+    let known = claim.status.clone().unwrap_or_default();
+    let granted = phase == ClaimPhase::Granted;
+    let reason = match phase {
+        ClaimPhase::Granted => reason::GRANTED,
+        ClaimPhase::Denied => reason::DENIED,
+        ClaimPhase::Expired => reason::EXPIRED,
+        ClaimPhase::Queued => reason::QUEUED,
+    };
+    let mut conditions = known.conditions;
+    let generation = claim.metadata.generation;
+    condition::set(
+        &mut conditions,
+        condition::GRANTED,
+        Some(granted),
+        reason,
+        message,
+        generation,
+        now,
+    );
+    let status = ClaimStatus {
+        phase,
+        token: token.or(known.token),
+        granted_at: known
+            .granted_at
+            .or_else(|| granted.then(|| Time(condition::whole_second(now)))),
+        message: message.to_owned(),
+        conditions,
+    };
+    Write::Patch {
+        kind: Kind::Claim,
+        name: ObjectName::of(&claim.metadata),
+        status: true,
+        body: json!({
+            "metadata": {
+                "uid": claim.metadata.uid,
+                "resourceVersion": claim.metadata.resource_version,
+            },
+            "status": status,
+        }),
+    }
+}

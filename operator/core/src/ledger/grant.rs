@@ -1,0 +1,77 @@
+//! Entering those whose turn it is, and the token that goes with it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use konductor_api::condition;
+use konductor_api::{Claim, ClaimPhase, LedgerKind};
+
+use super::answer::tell;
+use super::queue::{Candidate, Line, Who, line};
+use super::{Ledger, Step, claim_holder, job_holder};
+use crate::Needs;
+use crate::facts::{Facts, Freshness};
+
+/// Enters those whose turn it is, each of them read live first.
+pub(super) fn grant(
+    ledger: &Ledger<'_>,
+    queue: Vec<Candidate<'_>>,
+    facts: &Facts,
+    now: Timestamp,
+    step: &mut Step,
+) -> Result<(), Needs> {
+    let Line { next, refused } = line(ledger, queue, facts, step)?;
+    facts.require(next.iter().map(Candidate::read_live))?;
+    let since = Some(Time(condition::whole_second(now)));
+    for one in next {
+        step.holders.push(match one.who {
+            Who::Claim(claim) => claim_holder(claim, since.clone()),
+            Who::Job(job) => job_holder(job, one.permits, since.clone()),
+        });
+        if ledger.kind == LedgerKind::Lease {
+            step.token = Some(next_token(ledger, step.token));
+        }
+    }
+    deny(ledger, refused, facts, now, step)
+}
+
+/// Above the last token and above every resourceVersion so far, so it rises even where the Lease was
+/// deleted and created again.
+fn next_token(ledger: &Ledger<'_>, last: Option<i64>) -> i64 {
+    let version = ledger.metadata.resource_version.as_deref();
+    let version: i64 = version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0);
+    last.unwrap_or(0).max(version).saturating_add(1)
+}
+
+/// Answers those that do not wait. A denial is final, so the ledger it rests on is read live; where
+/// that is newer than the one decided on, they are answered the next time.
+fn deny(
+    ledger: &Ledger<'_>,
+    refused: Vec<&Claim>,
+    facts: &Facts,
+    now: Timestamp,
+    step: &mut Step,
+) -> Result<(), Needs> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let current = match ledger.kind {
+        LedgerKind::Semaphore => facts
+            .semaphores(ledger.itself(), Freshness::Live)?
+            .first()
+            .and_then(|found| found.metadata.resource_version.clone()),
+        LedgerKind::Lease => facts
+            .leases(ledger.itself(), Freshness::Live)?
+            .first()
+            .and_then(|found| found.metadata.resource_version.clone()),
+    };
+    if current == ledger.metadata.resource_version {
+        for claim in refused {
+            let message = format!("{} has nothing free", ledger.kind);
+            step.after
+                .push(tell(claim, ClaimPhase::Denied, None, &message, now));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Those that wait, in the order of their turns, and whose turn it is.
+
+use std::cmp::Reverse;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use konductor_api::limits::HOLDERS_MAX;
+use konductor_api::{Claim, ClaimPhase, Order};
+
+use super::{Ledger, Step, claims, phase, sum, uid};
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::{Fact, Needs, Write, job};
+
+/// One that waits for its turn.
+pub(super) struct Candidate<'a> {
+    priority: Reverse<i32>,
+    created: i64,
+    uid: &'a str,
+    pub(super) permits: u32,
+    pub(super) who: Who<'a>,
+}
+
+pub(super) enum Who<'a> {
+    Claim(&'a Claim),
+    Job(&'a Job),
+}
+
+impl Candidate<'_> {
+    pub(super) fn read_live(&self) -> (Fact, Freshness) {
+        let fact = match self.who {
+            Who::Claim(claim) => Fact::Claim(ObjectName::of(&claim.metadata)),
+            Who::Job(job) => Fact::Job(ObjectName::of(&job.metadata)),
+        };
+        (fact, Freshness::Live)
+    }
+}
+
+/// Those that wait, in the order of their turns.
+pub(super) fn queue<'a>(
+    ledger: &Ledger<'_>,
+    step: &Step,
+    facts: &'a Facts,
+) -> Result<Vec<Candidate<'a>>, Needs> {
+    let mut queue = Vec::new();
+    let told: Vec<&ObjectName> = step
+        .before
+        .iter()
+        .filter_map(|write| match write {
+            Write::Patch { name, .. } => Some(name),
+            _ => None,
+        })
+        .collect();
+    for claim in claims(ledger, facts)? {
+        let waits = phase(claim) == ClaimPhase::Queued
+            && claim.metadata.deletion_timestamp.is_none()
+            && !told.contains(&&ObjectName::of(&claim.metadata));
+        if waits {
+            queue.push(Candidate {
+                priority: Reverse(match ledger.order {
+                    Order::Fifo => 0,
+                    Order::Priority => claim.spec.priority,
+                }),
+                created: created(&claim.metadata),
+                uid: uid(&claim.metadata),
+                permits: claim.spec.permits,
+                who: Who::Claim(claim),
+            });
+        }
+    }
+    let jobs = facts.jobs(ledger.jobs(), Freshness::Cached)?;
+    let around = jobs.iter().flat_map(|job| job::queues_by(job));
+    facts.require(around.map(|fact| (fact, Freshness::Cached)))?;
+    for job in jobs {
+        if let Some(permits) = job::queues_for(job, ledger.kind, &ledger.name().name, facts)? {
+            queue.push(Candidate {
+                priority: Reverse(0),
+                created: created(&job.metadata),
+                uid: uid(&job.metadata),
+                permits,
+                who: Who::Job(job),
+            });
+        }
+    }
+    queue.retain(|one| step.holders.iter().all(|held| held.uid != one.uid));
+    queue.sort_by_key(|one| (one.priority, one.created, one.uid));
+    Ok(queue)
+}
+
+fn created(metadata: &ObjectMeta) -> i64 {
+    metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(i64::MAX, |Time(time)| time.as_second())
+}
+
+/// Those that wait, by what becomes of them now.
+#[derive(Default)]
+pub(super) struct Line<'a> {
+    /// It is their turn.
+    pub(super) next: Vec<Candidate<'a>>,
+    /// It is not, and they do not wait.
+    pub(super) refused: Vec<&'a Claim>,
+}
+
+/// Whose turn it is beside those that hold. The head of the queue is not overtaken by smaller requests
+/// behind it, unless it asks for more than there is.
+pub(super) fn line<'a>(
+    ledger: &Ledger<'_>,
+    queue: Vec<Candidate<'a>>,
+    facts: &Facts,
+    step: &Step,
+) -> Result<Line<'a>, Needs> {
+    let mut free = ledger.permits.saturating_sub(sum(&step.holders));
+    let mut line = Line::default();
+    let mut blocked = false;
+    for one in queue {
+        let room = step.holders.len() + line.next.len() < HOLDERS_MAX;
+        if !blocked && room && one.permits <= free && still_waits(ledger, &one, facts)? {
+            free -= one.permits;
+            line.next.push(one);
+        } else if let Who::Claim(claim) = one.who
+            && !claim.spec.wait
+        {
+            line.refused.push(claim);
+        } else if one.permits <= ledger.permits && still_waits(ledger, &one, facts)? {
+            blocked = true;
+        }
+    }
+    Ok(line)
+}
+
+/// Whether one that is next still asks, by the freshest that is known of it.
+fn still_waits(ledger: &Ledger<'_>, one: &Candidate<'_>, facts: &Facts) -> Result<bool, Needs> {
+    Ok(match one.who {
+        Who::Claim(claim) => match facts.claim(&ObjectName::of(&claim.metadata), Freshness::Live) {
+            Err(_) => true,
+            Ok(found) => found.is_some_and(|found| {
+                uid(&found.metadata) == one.uid
+                    && found.metadata.deletion_timestamp.is_none()
+                    && phase(found) == ClaimPhase::Queued
+            }),
+        },
+        Who::Job(job) => match facts.job(&ObjectName::of(&job.metadata), Freshness::Live) {
+            Err(_) => true,
+            Ok(None) => false,
+            Ok(Some(found)) => {
+                let name = ledger.name().name;
+                uid(&found.metadata) == one.uid
+                    && job::queues_for(found, ledger.kind, &name, facts)? == Some(one.permits)
+            }
+        },
+    })
+}
