@@ -370,7 +370,7 @@ says why, and what to write instead.
         let text = format!("pipeline p {{\n  stage a {{ run = \"{long}\" image: }}\n}}\n");
         assert_eq!(
             printed(&text),
-            "error[K0101]\n\n  × expected `{`, found `:`\n  \
+            "error[K0101]\n\n  × expected `=` or `{`, found `:`\n  \
              help: write `image = …`: attributes are set with `=`\n        \
              pipeline.kon:2:100027\n"
         );

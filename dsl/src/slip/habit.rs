@@ -102,17 +102,26 @@ impl<'t> Place<'t> {
         let line = text[start..at]
             .rfind('\n')
             .map_or(start, |newline| start + newline + 1);
-        let before = tokens(&text[line..at]).map(|token| Token {
-            start: line + token.start,
-            end: line + token.end,
-            ..token
-        });
+        let cut = |start: usize| -> Vec<Token> {
+            let cut = tokens(&text[start..at]).map(|token| Token {
+                start: start + token.start,
+                end: start + token.end,
+                ..token
+            });
+            cut.collect()
+        };
+        let mut before = cut(line);
+        // What begins within a string looks as if one began where that ends.
+        let is_inside = before.last().map(|token| token.kind) == Some(Kind::Unclosed);
+        if let Some(quote) = text[line..at].rfind('"').filter(|_| is_inside) {
+            before = cut(line + quote + 1);
+        }
         Self {
             text,
             at,
             found: text.get(at..at + found.len()).unwrap_or_default(),
             wanted,
-            before: before.collect(),
+            before,
         }
     }
 
