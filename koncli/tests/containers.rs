@@ -134,7 +134,7 @@ pipeline p {
     let output = engine.koncli(pipeline).output().unwrap();
     let told = transcript(&output);
     let expected = "a | in a container\n   S  ● a running\n   S  ✗ a failed\n\
-         ✗ a failed with exit code 3\n    in a container\nerror: run/p failed: failed: a\nexit code 1\n";
+         ✗ a failed with exit code 3\n    in a container\nerror: run/p failed: stage a failed\nexit code 1\n";
     let seconds = Regex::new(r" +\d+\.\d\ds  ").unwrap();
     assert_eq!(seconds.replace_all(&told, "   S  "), expected);
     let expected = "version;\n\
@@ -160,7 +160,7 @@ fn an_image_that_can_not_be_pulled_is_told_in_the_words_of_the_engine() {
         seconds.replace_all(&told, "   S  "),
         "   S  ● a running\n   S  ✗ a failed\n\
          ✗ a failed: image gone:1 can't be pulled: Error: no such image\n\
-         error: run/p failed: failed: a\nexit code 1\n"
+         error: run/p failed: stage a failed\nexit code 1\n"
     );
     assert_eq!(
         engine.asked(),

@@ -133,7 +133,7 @@ fn a_failed_stage_is_named_with_the_end_of_its_log_and_what_depended_on_it() {
             "    oh no",
             "⊘ b unreached: gate/bad-b ended without opening: \
          job/bad-a can't be Complete any more",
-            "error: run/bad failed: failed: a",
+            "error: run/bad failed: stage a failed",
         ]
     );
 }

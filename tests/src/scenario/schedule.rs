@@ -253,7 +253,7 @@ pub async fn a_schedule_is_installed_by_who_has_the_rights_that_it_gives(cluster
             5,
             "is attempting to grant RBAC permissions not currently held",
         ),
-        ("installs-edit", 5, "cannot patch resource \"roles\""),
+        ("installs-edit", 5, "cannot get resource \"roles\""),
         (
             "installs-admin",
             0,
