@@ -1,11 +1,23 @@
 //! One of several operators leads; the others wait.
+//!
+//! The election is our own: the crates there are compare clocks of different machines, or look at the
+//! Lease only now and then, so that who stands by learns late that it was given back.
 
-use jiff::Timestamp;
+mod candidate;
+mod clock;
+mod election;
+#[cfg(test)]
+mod model;
+mod record;
+
 use kube::Client;
-use kube_lease_manager::{LeaseCreateMode, LeaseManagerBuilder};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
-use crate::options::Error;
+use self::candidate::{Candidate, Standing};
+use self::election::Terms;
+use self::record::SECONDS_MAX;
+use crate::options::{Error, Options};
 use crate::telemetry::{Phase, Telemetry};
 
 /// The name of the `coordination.k8s.io` Lease by which operators agree, and by which clients see
@@ -13,21 +25,26 @@ use crate::telemetry::{Phase, Telemetry};
 pub const LEADER_LEASE: &str = "konductor-operator";
 
 /// How several operators agree on one.
+///
+/// Clocks may differ, as long as they go at the same rate: nobody compares the time of day.
 #[derive(Clone, Debug)]
 pub struct LeaderElection {
     /// Where the Lease is: the operator's own namespace.
     pub namespace: String,
-    /// Who this operator is: its pod's name, with something random where names repeat.
+    /// Who this operator is: its pod's name, with something random where names repeat. No two may
+    /// have the same at the same time: one that starts under the name that leads takes over at once,
+    /// as what was started again.
     pub identity: String,
-    /// After this many seconds without renewal, another operator leads.
+    /// After this many seconds without renewal, another operator leads; at most an hour.
     pub duration_seconds: u64,
-    /// A renewal is tried this many seconds before.
+    /// A leader that could not renew stops this many seconds before; at least one, and fewer than the
+    /// duration. It renews twice in the time that is left.
     pub grace_seconds: u64,
 }
 
 impl LeaderElection {
-    /// Election in a namespace, with the usual times: another leads at most 15 s after a leader is
-    /// gone without a word, and as soon as it looks after one that stopped in order.
+    /// Election in a namespace, with the usual times: another leads 15 s after a leader is gone
+    /// without a word, and at once after one that stopped in order. A leader renews every 5 s.
     pub fn new(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
@@ -36,63 +53,151 @@ impl LeaderElection {
             grace_seconds: 5,
         }
     }
+
+    fn terms(&self) -> Result<Terms, Error> {
+        let (duration, grace) = (self.duration_seconds, self.grace_seconds);
+        if self.identity.is_empty() {
+            return Err(self.failed("this operator has no name; give it one that no other has"));
+        }
+        let seconds = i32::try_from(duration).ok();
+        let seconds =
+            seconds.filter(|seconds| *seconds <= SECONDS_MAX && (1..duration).contains(&grace));
+        let seconds = seconds.ok_or_else(|| {
+            self.failed(&format!(
+                "it can't last {duration} s with a grace of {grace} s; let it last at most \
+                 {SECONDS_MAX} s, with a grace of at least 1 s and less than that"
+            ))
+        })?;
+        let leads_for = std::time::Duration::from_secs(duration - grace);
+        Ok(Terms {
+            identity: self.identity.clone(),
+            seconds,
+            leads_for,
+            renews_every: leads_for / 2,
+        })
+    }
+
+    fn failed(&self, message: &str) -> Error {
+        Error::LeaderElection {
+            namespace: self.namespace.clone(),
+            name: LEADER_LEASE.to_owned(),
+            message: message.to_owned(),
+        }
+    }
 }
 
-/// Does `work` whenever this operator leads, until told to stop. The Lease is given back then.
+/// Does `work` whenever this operator leads, until told to stop. The Lease is given back when what was
+/// under way has ended.
 pub(crate) async fn lead<Work>(
     client: Client,
     election: &LeaderElection,
-    telemetry: &Telemetry,
+    options: &Options,
     mut stopped: watch::Receiver<bool>,
     work: impl Fn(watch::Receiver<bool>) -> Work,
 ) -> Result<(), Error>
 where
     Work: Future<Output = ()>,
 {
-    let failed = |message: String| Error::LeaderElection {
-        namespace: election.namespace.clone(),
-        name: LEADER_LEASE.to_owned(),
-        message,
-    };
-    let manager = LeaseManagerBuilder::new(client, LEADER_LEASE)
-        .with_namespace(&election.namespace)
-        .with_identity(&election.identity)
-        .with_duration(election.duration_seconds)
-        .with_grace(election.grace_seconds)
-        .with_create_mode(LeaseCreateMode::AutoCreate)
-        .build()
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let (mut leads, election_task) = manager.watch().await;
+    let terms = election.terms()?;
+    let identity = &election.identity;
+    let candidate = Candidate::new(client, &election.namespace, terms, options.clock.clone());
+    let (tell, mut standing) = watch::channel(Standing::NotKnown);
+    let (resign, resigned) = oneshot::channel();
+    // It renews whatever the work is at, and ends with this future.
+    let mut campaign = JoinSet::new();
+    campaign.spawn(candidate.run(tell, resigned));
     loop {
-        telemetry.enter(Phase::StandingBy);
-        tokio::select! {
-            changed = leads.wait_for(|leads| *leads) => if changed.is_err() { break },
-            _ = stopped.wait_for(|stop| *stop) => break,
-        }
-        tracing::info!(identity = election.identity, at = %Timestamp::now(), "leads");
+        let leads = tokio::select! {
+            leads = until_it_leads(&mut standing, &options.telemetry) => leads,
+            _ = stopped.wait_for(|stop| *stop) => None,
+        };
+        let Some(leads) = leads else { break };
+        tracing::info!(identity, at = %options.clock.now(), "leads");
         let (stop, stopping) = watch::channel(false);
         let working = work(stopping);
         tokio::pin!(working);
         let go_on = tokio::select! {
             () = &mut working => false,
-            lost = leads.wait_for(|leads| !*leads) => lost.is_ok(),
+            lost = standing.wait_for(|standing| *standing != leads) => lost.is_ok(),
             _ = stopped.wait_for(|stop| *stop) => false,
         };
         // What is being written is finished under its own preconditions.
         let _ = stop.send(true);
         working.await;
-        tracing::info!(identity = election.identity, "leads no longer");
+        tracing::info!(identity, "leads no longer");
         if !go_on {
             break;
         }
     }
-    let stopped_in_order = *stopped.borrow();
-    drop(leads);
-    match election_task.await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) if !stopped_in_order => Err(failed(error.to_string())),
-        Err(error) if !stopped_in_order => Err(failed(error.to_string())),
-        _ => Ok(()),
+    let _ = resign.send(());
+    match campaign.join_next().await {
+        Some(Ok(Err(refused))) => Err(election.failed(&format!(
+            "{refused}; check that the operator may create, get, list, watch and patch \
+             leases.coordination.k8s.io there"
+        ))),
+        Some(Err(panicked)) => Err(election.failed(&panicked.to_string())),
+        Some(Ok(Ok(()))) | None => Ok(()),
+    }
+}
+
+/// Waits until this operator leads; there is none any more where the candidate has ended.
+async fn until_it_leads(
+    standing: &mut watch::Receiver<Standing>,
+    telemetry: &Telemetry,
+) -> Option<Standing> {
+    loop {
+        let now = *standing.borrow_and_update();
+        match now {
+            Standing::NotKnown => {}
+            Standing::StandsBy => telemetry.enter(Phase::StandingBy),
+            Standing::Leads(_) => return Some(now),
+        }
+        standing.changed().await.ok()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_elect_nobody_are_refused() {
+        let election = |duration_seconds, grace_seconds| LeaderElection {
+            duration_seconds,
+            grace_seconds,
+            ..LeaderElection::new("team", "one")
+        };
+        let table = [
+            (15, 5),
+            (2, 1),
+            (3600, 3599),
+            (15, 0),
+            (5, 5),
+            (0, 0),
+            (3601, 1),
+            (u64::MAX, 5),
+        ];
+        let accepted = table.map(|(duration, grace)| election(duration, grace).terms().is_ok());
+        assert_eq!(
+            accepted,
+            [true, true, true, false, false, false, false, false]
+        );
+        let usual = LeaderElection::new("team", "one").terms().unwrap();
+        assert_eq!(
+            (usual.leads_for.as_secs(), usual.renews_every.as_secs()),
+            (10, 5)
+        );
+        let error = election(5, 5).terms().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "leader election by lease team/konductor-operator failed: it can't last 5 s with a grace \
+             of 5 s; let it last at most 3600 s, with a grace of at least 1 s and less than that"
+        );
+        let nameless = LeaderElection::new("team", "").terms().unwrap_err();
+        assert_eq!(
+            nameless.to_string(),
+            "leader election by lease team/konductor-operator failed: this operator has no name; give \
+             it one that no other has"
+        );
     }
 }

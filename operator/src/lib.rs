@@ -54,11 +54,10 @@ pub async fn run(
                 Ok(())
             }
             Some(election) => {
-                let telemetry = &options.telemetry;
                 leader::lead(
                     client.clone(),
                     election,
-                    telemetry,
+                    &options,
                     stopped.clone(),
                     |leading| operate(client.clone(), &options, leading),
                 )

@@ -52,16 +52,13 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The election of a leader can't go on.
-    #[error(
-        "leader election by lease {namespace}/{name} failed: {message}; \
-         check that the operator may get, create and patch leases.coordination.k8s.io there"
-    )]
+    #[error("leader election by lease {namespace}/{name} failed: {message}")]
     LeaderElection {
         /// The Lease's namespace.
         namespace: String,
         /// The Lease's name.
         name: String,
-        /// What the API server said.
+        /// Why, and what to do.
         message: String,
     },
 }
