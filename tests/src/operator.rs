@@ -115,6 +115,15 @@ impl OperatorProcess {
         drop(self);
     }
 
+    /// Sends it a signal by which it ends, and waits until it has.
+    ///
+    /// # Panics
+    /// Where it can't be waited for.
+    pub fn end_by(mut self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it is there");
+        self.0.wait().expect("it ends");
+    }
+
     /// As `kill -STOP`: it goes on when what is returned is dropped.
     pub fn stop(&self) -> Stopped {
         let id = Pid::from_child(&self.0);

@@ -1,7 +1,6 @@
 //! Two operators and the Lease by which they agree, on the embedded API server: what each of them
 //! writes, version by version. Where a Lease lasts for an hour, nothing here can come from its end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -407,9 +406,9 @@ async fn what_is_refused_from_the_start_is_an_error_that_says_what_to_do() {
 
 /// A client that may not list or watch the Lease, as by a Role from before there was a watch.
 fn without_a_watch(to: &Client) -> Client {
-    let to = Arc::new(to.clone());
+    let to = to.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
-        let to = Arc::clone(&to);
+        let to = to.clone();
         async move {
             let path = request.uri().path();
             if path.starts_with("/apis/coordination.k8s.io/")

@@ -26,6 +26,16 @@ fn section(title: &str) -> String {
     section.to_owned()
 }
 
+/// The files of a folder and of those in it.
+fn all_code(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let files = entries.map(|entry| match entry.expect("an entry").path() {
+        folder if folder.is_dir() => all_code(&folder),
+        file => fs::read_to_string(file).expect("text"),
+    });
+    files.collect()
+}
+
 /// What a pattern captures in a text.
 fn all(pattern: &str, text: &str) -> BTreeSet<String> {
     let pattern = Regex::new(pattern).expect("a pattern");
@@ -74,18 +84,7 @@ fn each_reason_is_listed_and_each_listed_one_is_there() {
 
 #[test]
 fn each_log_line_is_listed_and_each_listed_one_is_there() {
-    let mut code = read("koncli/src/command/operator.rs");
-    let mut folders = vec![root().join("operator/src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                code += &fs::read_to_string(path).expect("text");
-            }
-        }
-    }
+    let code = read("koncli/src/command/operator.rs") + &all_code(&root().join("operator/src"));
     let call =
         Regex::new(r#"(?s)tracing::(info|warn|error|debug|trace)!\((.*?)"([^"]+)"\s*,?\s*\)"#);
     let call = call.expect("a pattern");

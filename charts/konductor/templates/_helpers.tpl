@@ -73,7 +73,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [create, patch]
 {{- end -}}
 
-{{/* The election of the operator that leads. */}}
+{{/* The election of the operator that leads. A list or watch of one name needs its field selector. */}}
 {{- define "konductor.leaderRules" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
@@ -81,5 +81,5 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [konductor-operator]
-  verbs: [get, patch]
+  verbs: [get, list, watch, patch]
 {{- end -}}

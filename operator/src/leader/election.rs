@@ -115,11 +115,14 @@ impl Default for View {
     }
 }
 
-/// Decides what to do, and whether this candidate leads. One that gives up decides nothing any more.
+/// Decides what to do, and whether this candidate leads. One that gives up does not, and has only to give
+/// back what it holds.
 pub(crate) fn decide(terms: &Terms, view: &View, gives_up: bool, now: Moment) -> Decision {
     let leads_until = view.renewed.map(|sent| sent + terms.leads_for);
     let leads_until = leads_until.filter(|end| now < *end && !gives_up);
     let next = match &view.lease {
+        // It has never written anything that it could give back.
+        _ if gives_up && view.acquired.is_none() => Next::Wait(None),
         _ if view.in_doubt => Next::Look,
         Lease::There { seen, .. } if gives_up && view.wrote(terms, &seen.record) => {
             Next::Write(Step::GiveBack)

@@ -17,6 +17,7 @@ pub mod rights;
 pub mod rules;
 pub mod schedule;
 pub mod seed;
+pub mod succession;
 
 use crate::cluster::Cluster;
 
@@ -94,6 +95,7 @@ scenarios! {
     outage::etcd_is_killed_and_everything_goes_on,
     outage::one_of_two_operators_is_stopped_and_everything_goes_on,
     outage::the_only_operator_is_stopped_and_nobody_loses_what_it_renewed,
+    succession::who_leads_is_followed_when_it_ends,
     chart::what_koncli_installs_is_what_the_chart_installs,
     outage::two_thousand_primitives_are_left_alone,
 }

@@ -37,6 +37,8 @@ const WORKERS: usize = 40;
 const BEFORE_THE_FAULT: usize = 10;
 /// How long an operator is stopped.
 const STOPPED: Duration = Duration::from_secs(30);
+/// The requests that the API server has answered.
+const ANSWERED: &str = "apiserver_request_total";
 /// For how long nothing happens.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -359,9 +361,9 @@ pub async fn two_thousand_primitives_are_left_alone(cluster: &Cluster) {
         )
         .await;
     }
-    let mut before = requests(cluster).await;
+    let mut before = counted(cluster, ANSWERED).await;
     tokio::time::sleep(IDLE).await;
-    let mut after = requests(cluster).await;
+    let mut after = counted(cluster, ANSWERED).await;
     for counted in [&mut before, &mut after] {
         counted.retain(|request, _| request.contains("konductor.io") || !reads(request));
     }
@@ -385,8 +387,8 @@ fn reads(request: &str) -> bool {
     ["GET", "LIST", "WATCH"].contains(&request.split(' ').next().unwrap_or_default())
 }
 
-/// How many requests the API server has answered, by what they are: `PATCH claims.konductor.io/status`.
-async fn requests(cluster: &Cluster) -> BTreeMap<String, u64> {
+/// What the API server counts of requests, by what they are: `PATCH claims.konductor.io/status`.
+pub(crate) async fn counted(cluster: &Cluster, metric: &str) -> BTreeMap<String, u64> {
     let request = http::Request::get("/metrics").body(Vec::new());
     let text = cluster
         .client
@@ -394,7 +396,8 @@ async fn requests(cluster: &Cluster) -> BTreeMap<String, u64> {
         .await;
     let mut counts = BTreeMap::new();
     for line in text.expect("metrics").lines() {
-        let Some(line) = line.strip_prefix("apiserver_request_total{") else {
+        let line = line.strip_prefix(metric);
+        let Some(line) = line.and_then(|line| line.strip_prefix('{')) else {
             continue;
         };
         let (labels, count) = line.rsplit_once("} ").expect("a sample");

@@ -57,14 +57,14 @@ fn next_of(view: &View, now: Moment) -> Next {
 }
 
 #[test]
-fn who_knows_nothing_looks() {
-    let nothing = Decision {
-        leads_until: None,
-        next: Next::Look,
-    };
-    for gives_up in [false, true] {
+fn who_knows_nothing_looks_unless_it_gives_up() {
+    for (gives_up, next) in [(false, Next::Look), (true, Next::Wait(None))] {
+        let expected = Decision {
+            leads_until: None,
+            next,
+        };
         let decision = decide(&terms("me"), &View::default(), gives_up, secs(100));
-        assert_eq!(decision, nothing);
+        assert_eq!(decision, expected);
     }
 }
 
