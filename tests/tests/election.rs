@@ -9,7 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use konductor_operator::{Clock, Error, LEADER_LEASE, LeaderElection, Options, Telemetry};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::fault::{Faults, How};
-use konductor_tests::watching::{Versions, WITHIN, until};
+use konductor_tests::watching::{Versions, WITHIN};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::{Api, Client};
@@ -119,12 +119,10 @@ fn holder(lease: &Lease) -> &str {
         .unwrap_or_default()
 }
 
-/// Waits until somebody holds the Lease and leads by it.
-async fn leads(cluster: &Cluster, identity: &str, candidate: &Candidate) {
-    until(&cluster.client, NAMESPACE, LEADER_LEASE, |lease: &Lease| {
-        holder(lease) == identity
-    })
-    .await;
+/// Waits until somebody holds the Lease, as the versions tell, and leads by it.
+async fn leads(versions: &Versions<Lease>, identity: &str, candidate: &Candidate) {
+    let is_holder = |lease: &Lease| holder(lease) == identity;
+    eventually(|| versions.seen().last().is_some_and(is_holder)).await;
     eventually(|| candidate.leads()).await;
 }
 
@@ -151,7 +149,7 @@ async fn left(cluster: &Cluster, spec: Value) {
 async fn who_stops_in_order_hands_over_by_the_event_with_one_write_each() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "first", AN_HOUR);
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
     let second = Candidate::start(&cluster.client, "second", AN_HOUR);
     let third = Candidate::start(&cluster.client, "third", AN_HOUR);
     second.stands_by().await;
@@ -198,12 +196,12 @@ async fn who_stops_in_order_hands_over_by_the_event_with_one_write_each() {
 async fn who_vanishes_is_followed_when_its_lease_has_ended() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "first", BRIEF);
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
     let second = Candidate::start(&cluster.client, "second", AN_HOUR);
     second.stands_by().await;
     first.kill().await;
     // By the time that the Lease says, not by its own.
-    leads(&cluster, "second", &second).await;
+    leads(&versions, "second", &second).await;
     let mut told = told(&versions);
     told.dedup();
     assert_eq!(told, [r#""first" 2 s #0"#, r#""second" 3600 s #1"#]);
@@ -213,7 +211,7 @@ async fn who_vanishes_is_followed_when_its_lease_has_ended() {
 async fn who_is_started_again_under_its_name_leads_at_once() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "only", AN_HOUR);
-    leads(&cluster, "only", &first).await;
+    leads(&versions, "only", &first).await;
     first.kill().await;
     let again = Candidate::start(&cluster.client, "only", AN_HOUR);
     eventually(|| again.leads()).await;
@@ -226,7 +224,7 @@ async fn clocks_that_differ_by_twenty_minutes_take_nothing_from_a_leader_that_re
     let (cluster, versions) = cluster().await;
     let minutes = SignedDuration::from_mins;
     let behind = Candidate::at(&cluster.client, "behind", BRIEF, minutes(-10));
-    leads(&cluster, "behind", &behind).await;
+    leads(&versions, "behind", &behind).await;
     let ahead = Candidate::at(&cluster.client, "ahead", BRIEF, minutes(10));
     ahead.stands_by().await;
     // Twice as long as a Lease lasts.
@@ -240,7 +238,7 @@ async fn clocks_that_differ_by_twenty_minutes_take_nothing_from_a_leader_that_re
 async fn a_lease_that_is_deleted_is_made_anew_by_the_one_that_leads() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "first", AN_HOUR);
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
     let second = Candidate::start(&cluster.client, "second", AN_HOUR);
     second.stands_by().await;
     for _ in 0..3 {
@@ -258,7 +256,7 @@ async fn a_lease_that_is_deleted_is_made_anew_by_the_one_that_leads() {
 async fn a_label_on_the_lease_takes_nothing_from_anybody() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "first", BRIEF);
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
     let labelled = json!({"metadata": {"labels": {"team": "data"}}});
     let labelled = Patch::Merge(labelled);
     let (leases, params) = (leases(&cluster.client), PatchParams::default());
@@ -298,7 +296,7 @@ async fn whatever_stands_in_the_lease_keeps_nobody_out() {
         let (cluster, versions) = cluster().await;
         left(&cluster, spec.clone()).await;
         let candidate = Candidate::start(&cluster.client, "me", BRIEF);
-        leads(&cluster, "me", &candidate).await;
+        leads(&versions, "me", &candidate).await;
         eventually(|| versions.seen().len() >= 2).await;
         let told = told(&versions);
         assert_eq!(told[1], format!(r#""me" 2 s #{transitions}"#), "{spec}");
@@ -310,17 +308,17 @@ async fn who_can_t_renew_stops_before_another_leads_and_stands_by() {
     let (cluster, versions) = cluster().await;
     let faults = Faults::default();
     let first = Candidate::start(&faults.client(&cluster.client), "first", BRIEF);
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
     faults.set_down(true);
     eventually(|| !first.leads()).await;
     // Nobody else was there, so it was by itself; what it holds still lasts.
     assert_eq!(holder(versions.seen().last().expect("a version")), "first");
     let second = Candidate::start(&cluster.client, "second", BRIEF);
-    leads(&cluster, "second", &second).await;
+    leads(&versions, "second", &second).await;
     faults.set_down(false);
     first.stands_by().await;
     second.stop().await;
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
     let mut told = told(&versions);
     told.dedup();
     assert_eq!(
@@ -340,7 +338,7 @@ async fn a_renewal_that_fails_once_costs_nobody_the_lead() {
         let (cluster, versions) = cluster().await;
         let faults = Faults::default();
         let first = Candidate::start(&faults.client(&cluster.client), "first", (6, 1));
-        leads(&cluster, "first", &first).await;
+        leads(&versions, "first", &first).await;
         faults.begin("renewal", "patch leases", how, Some(1));
         faults.arrived("patch leases", 2).await;
         // What was stored although its answer was lost is renewed once more.
@@ -371,14 +369,14 @@ async fn a_creation_whose_answer_is_lost_is_found_and_renewed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_at_the_start_is_waited_for() {
-    let (cluster, _) = cluster().await;
+    let (cluster, versions) = cluster().await;
     let faults = Faults::default();
     faults.set_down(true);
     let first = Candidate::start(&faults.client(&cluster.client), "first", AN_HOUR);
     faults.begin("busy", "get leases", How::Status(500), Some(2));
     assert!(!first.telemetry.is_ready(), "it has seen nothing yet");
     faults.set_down(false);
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -434,11 +432,11 @@ fn without_a_watch(to: &Client) -> Client {
 async fn who_may_not_watch_looks_now_and_then() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "first", AN_HOUR);
-    leads(&cluster, "first", &first).await;
+    leads(&versions, "first", &first).await;
     let second = Candidate::start(&without_a_watch(&cluster.client), "second", AN_HOUR);
     second.stands_by().await;
     first.stop().await;
-    leads(&cluster, "second", &second).await;
+    leads(&versions, "second", &second).await;
     second.stop().await;
     eventually(|| versions.seen().len() >= 4).await;
     assert_eq!(
