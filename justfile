@@ -45,9 +45,10 @@ run:
 simulate:
     KONDUCTOR_FAULTS=all KONDUCTOR_PLANS=1000 cargo test --profile simulate --package konductor-tests --test simulation -- --nocapture
 
-# Every interleaving of two operators, three claimants and two permits.
+# Every interleaving of two operators, three claimants and two permits; and of an election, with lost answers.
 model:
     KONDUCTOR_MODEL=large cargo test --profile simulate --package konductor-tests --test model
+    KONDUCTOR_MODEL=large cargo test --profile simulate --package konductor-operator --lib leader::model
 
 # Break the product in small ways, one at a time: a test must notice each.
 mutants *names:
