@@ -1,12 +1,13 @@
 //! A syntax error in the user's words: what was expected, what is there, and what to type.
 
 mod habit;
+mod place;
 
 use konductor_grammar::{Rule, words};
 use pest::error::{Error, ErrorVariant, InputLocation};
 
 use crate::{Code, Diagnostic, Source, Span};
-use habit::Place;
+use place::Place;
 
 /// The words that begin something in a pipeline.
 pub(crate) const ITEM_WORDS: [&str; 9] = [
@@ -20,6 +21,8 @@ pub(crate) const ITEM_WORDS: [&str; 9] = [
     "stage",
     "workspace",
 ];
+/// The words that begin a clause of a header.
+const CLAUSE_WORDS: [&str; 5] = ["after", "for", "holding", "quorum", "when"];
 
 /// Turns a pest error into a diagnostic; `offset` is where the parsed text begins in the file.
 pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> Diagnostic {

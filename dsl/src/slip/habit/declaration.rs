@@ -1,0 +1,147 @@
+//! Slips of declarations and attributes.
+
+use konductor_grammar::Rule;
+
+use super::header::WAITS;
+use super::{Habit, ITEM_WORDS, Place};
+use crate::did_you_mean;
+use crate::name::is_identifier;
+
+/// `image: "…"`, `stage load:`, `holding db:2`
+pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
+    if place.found != ":" {
+        return None;
+    }
+    let word = place.last(0)?;
+    let declares = place.last(1).filter(|_| place.follows_declared_name());
+    if let Some(kind) = declares {
+        return Habit::help(format!(
+            "write `{kind} {word} {{ … }}`: what belongs to it stands in braces"
+        ));
+    }
+    if word == "defaults" {
+        return Habit::help("write `defaults { … }`: what belongs to it stands in braces");
+    }
+    if place.clause() == Some("holding") {
+        let count = place.next_number().unwrap_or("n");
+        return Habit::help(format!("write `{word}({count})`"));
+    }
+    if WAITS.contains(&word) {
+        return Habit::help("write `after STAGE` in the stage's header");
+    }
+    Habit::help(format!("write `{word} = …`: attributes are set with `=`"))
+}
+
+/// `semaphore db = 5`, `stage a = {`, `when x = 3`
+pub(super) fn equals_sign(place: &Place<'_>) -> Option<Habit> {
+    if place.found != "=" {
+        return None;
+    }
+    if place.clause() == Some("when") {
+        return Habit::help("compare with `==`");
+    }
+    let (kind, name) = (place.last(1)?, place.last(0)?);
+    if !place.follows_declared_name() {
+        return None;
+    }
+    let attribute = match kind {
+        "semaphore" => Some(("permits", "5")),
+        "lease" => Some(("ttl", "30s")),
+        "workspace" => Some(("size", "10Gi")),
+        _ => None,
+    };
+    Habit::help(match attribute {
+        Some((key, usual)) => {
+            let value = place.next_number().unwrap_or(usual);
+            format!("write `{kind} {name} {{ {key} = {value} }}`")
+        }
+        None => format!("write `{kind} {name} {{ … }}`, without `=`"),
+    })
+}
+
+/// `stage d { = "x" }`
+pub(super) fn no_attribute(place: &Place<'_>) -> Option<Habit> {
+    if place.found == "=" && place.wants(Rule::attribute) {
+        return Habit::help("write the attribute's name before the `=`");
+    }
+    None
+}
+
+/// `stage …` without a pipeline, or a word that is nearly `pipeline`
+pub(super) fn outside_of_a_pipeline(place: &Place<'_>) -> Option<Habit> {
+    if !(place.wants(Rule::next_declaration) || place.wants(Rule::lone_declaration)) {
+        return None;
+    }
+    if ITEM_WORDS.contains(&place.found) {
+        let message = format!("`{}` stands outside of a pipeline", place.found);
+        let written = place.at..place.at + place.found.len();
+        return Habit::at(written, message, "put it into `pipeline NAME { … }`");
+    }
+    let meant = did_you_mean(place.found, ["import", "pipeline", "template"])?;
+    Habit::help(format!("did you mean `{meant}`?"))
+}
+
+/// `stage "load"`
+pub(super) fn name_in_quotes(place: &Place<'_>) -> Option<Habit> {
+    let inner = place.found.strip_prefix('"')?.strip_suffix('"')?;
+    if !place.wants_name() && !place.follows_word_of_a_name() {
+        return None;
+    }
+    if is_identifier(inner) {
+        return Habit::help(format!("write `{inner}`: names stand without quotes"));
+    }
+    Habit::help("write a name of letters, digits and `-`, without quotes")
+}
+
+/// `stage 1load`
+pub(super) fn name_with_a_digit(place: &Place<'_>) -> Option<Habit> {
+    if place.found.starts_with(|c: char| c.is_ascii_digit()) && place.follows_word_of_a_name() {
+        return Habit::help("start the name with a letter");
+    }
+    None
+}
+
+/// `pipeline { … }`
+pub(super) fn no_name(place: &Place<'_>) -> Option<Habit> {
+    if place.found == "{" && place.follows_word_of_a_name() {
+        return Habit::help(format!("give it a name: `{} NAME {{ … }}`", place.last(0)?));
+    }
+    None
+}
+
+/// `param n = 3`, `template t(x)`
+pub(super) fn no_type(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants(Rule::param_decl) || !is_identifier(place.found) {
+        return None;
+    }
+    let mut next = place.next();
+    let value = next
+        .next()
+        .filter(|sign| *sign == "=")
+        .and_then(|_| next.next());
+    let ty = match value.unwrap_or_default() {
+        "true" | "false" => "bool",
+        value if value.starts_with(|c: char| c.is_ascii_digit()) => "int",
+        _ => "string",
+    };
+    Habit::help(format!(
+        "say of which type it is, such as `{}: {ty}`",
+        place.found
+    ))
+}
+
+/// `use python("…")`
+pub(super) fn use_with_parentheses(place: &Place<'_>) -> Option<Habit> {
+    if place.found == "(" && place.last(1) == Some("use") {
+        return Habit::help(format!("write `use {} {{ NAME = … }}`", place.last(0)?));
+    }
+    None
+}
+
+/// `import "python.kon" as py`
+pub(super) fn import_with_a_name(place: &Place<'_>) -> Option<Habit> {
+    if place.found == "as" && place.last(1) == Some("import") {
+        return Habit::help("remove it: a template is used by its own name");
+    }
+    None
+}

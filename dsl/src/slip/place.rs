@@ -1,0 +1,131 @@
+//! Where reading stopped, and what stands around it.
+
+use konductor_grammar::Rule;
+
+use super::{CLAUSE_WORDS, ITEM_WORDS};
+use crate::token::{Kind, Token, tokens};
+
+/// How many bytes of its line are looked at before a place.
+const BEFORE_MAX: usize = 400;
+
+/// Where reading stopped.
+pub(super) struct Place<'t> {
+    pub(super) text: &'t str,
+    pub(super) at: usize,
+    /// The token that is there; empty at the end of the file.
+    pub(super) found: &'t str,
+    /// What the grammar would have read.
+    pub(super) wanted: &'t [Rule],
+    /// The tokens before it on its line.
+    pub(super) before: Vec<Token>,
+}
+
+impl<'t> Place<'t> {
+    pub(super) fn new(text: &'t str, at: usize, found: &str, wanted: &'t [Rule]) -> Self {
+        let mut start = at.saturating_sub(BEFORE_MAX);
+        while !text.is_char_boundary(start) {
+            start += 1;
+        }
+        let line = text[start..at]
+            .rfind('\n')
+            .map_or(start, |newline| start + newline + 1);
+        let cut = |start: usize| -> Vec<Token> {
+            let cut = tokens(&text[start..at]).map(|token| Token {
+                start: start + token.start,
+                end: start + token.end,
+                ..token
+            });
+            cut.collect()
+        };
+        let mut before = cut(line);
+        // What begins within a string looks as if one began where that ends.
+        let is_inside = before.last().map(|token| token.kind) == Some(Kind::Unclosed);
+        if let Some(quote) = text[line..at].rfind('"').filter(|_| is_inside) {
+            before = cut(line + quote + 1);
+        }
+        Self {
+            text,
+            at,
+            found: text.get(at..at + found.len()).unwrap_or_default(),
+            wanted,
+            before,
+        }
+    }
+
+    /// Whether a declaration's word and name are before it.
+    pub(super) fn follows_declared_name(&self) -> bool {
+        matches!(self.last(1), Some(word) if word == "pipeline" || ITEM_WORDS.contains(&word))
+    }
+
+    pub(super) fn wants(&self, rule: Rule) -> bool {
+        self.wanted.contains(&rule)
+    }
+
+    /// Whether a header could go on here.
+    pub(super) fn wants_clause(&self) -> bool {
+        self.wants(Rule::after) || self.wants(Rule::kw_after)
+    }
+
+    pub(super) fn wants_name(&self) -> bool {
+        self.wants(Rule::ident) || self.wants(Rule::target)
+    }
+
+    /// The token so many before the last one on the line.
+    pub(super) fn last(&self, back: usize) -> Option<&'t str> {
+        let index = self.before.len().checked_sub(back + 1)?;
+        Some(self.before[index].text(self.text))
+    }
+
+    /// Whether a word is on the line before.
+    pub(super) fn has(&self, word: &str) -> bool {
+        self.before
+            .iter()
+            .any(|token| token.text(self.text) == word)
+    }
+
+    /// The clause of a header that goes on here.
+    pub(super) fn clause(&self) -> Option<&'t str> {
+        let words = self.before.iter().rev().map(|token| token.text(self.text));
+        words.into_iter().find(|word| CLAUSE_WORDS.contains(word))
+    }
+
+    /// What follows, up to the end of its line.
+    pub(super) fn rest(&self) -> &'t str {
+        let rest = &self.text[self.at..];
+        rest.split('\n').next().unwrap_or(rest)
+    }
+
+    /// What follows the token, as tokens of the same line.
+    pub(super) fn next(&self) -> impl Iterator<Item = &'t str> {
+        let rest = &self.rest()[self.found.len().min(self.rest().len())..];
+        tokens(rest).map(|token| token.text(rest))
+    }
+
+    /// Whether a word is before it that a name must follow.
+    pub(super) fn follows_word_of_a_name(&self) -> bool {
+        const WORDS: [&str; 8] = [
+            "approval",
+            "lease",
+            "param",
+            "pipeline",
+            "semaphore",
+            "stage",
+            "template",
+            "workspace",
+        ];
+        matches!(self.last(0), Some(word) if WORDS.contains(&word))
+    }
+
+    /// The number after the token, where one is there.
+    pub(super) fn next_number(&self) -> Option<&'t str> {
+        let next = self.next().next();
+        next.filter(|next| next.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    /// Whether a list was begun on the line, and goes on.
+    pub(super) fn is_in_a_list(&self) -> bool {
+        let brackets = self.before.iter().rev();
+        let mut brackets = brackets.filter(|token| matches!(token.kind, Kind::Open | Kind::Close));
+        brackets.next().map(|token| token.text(self.text)) == Some("[")
+    }
+}
