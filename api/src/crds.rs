@@ -97,66 +97,66 @@ mod tests {
         }
     }
 
+    /// A schema and all below it, each with its place.
+    fn all(place: String, schema: &Value) -> Vec<(String, &Value)> {
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        let named = properties.map(|(name, below)| (format!("{place}.{name}"), below));
+        let listed = ["items", "additionalProperties"].map(|word| &schema[word]);
+        let listed = listed.into_iter().filter(|below| below.is_object());
+        let below = named.chain(listed.map(|below| (format!("{place}[]"), below)));
+        let below: Vec<_> = below.flat_map(|(place, below)| all(place, below)).collect();
+        std::iter::once((place, schema)).chain(below).collect()
+    }
+
+    fn schemas() -> Vec<(String, Value)> {
+        let schema = |crd: CustomResourceDefinition| {
+            let version = serde_json::to_value(&crd.spec.versions[0]).expect("JSON");
+            (
+                crd.spec.names.kind,
+                version["schema"]["openAPIV3Schema"].clone(),
+            )
+        };
+        crds().into_iter().map(schema).collect()
+    }
+
     /// What people write must be readable as the type that it becomes: one object that is not hides
     /// all others of its kind from whoever lists them.
-    fn unbounded(place: &str, schema: &Value, found: &mut Vec<String>) {
-        let Some(fields) = schema.as_object() else {
-            return;
-        };
+    fn unbounded((place, schema): (String, &Value)) -> Vec<String> {
         let wanted = match (schema["type"].as_str(), schema["format"].as_str()) {
             (Some("integer"), _) => &["minimum", "maximum"][..],
             (Some("number"), _) => panic!("{place}: no number here has a fraction"),
             (Some("string"), Some(_)) => &["pattern"],
             _ => &[],
         };
-        let missing = wanted.iter().filter(|word| !fields.contains_key(**word));
-        found.extend(missing.map(|word| format!("{place}: {word}")));
-        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-            unbounded(&format!("{place}.{name}"), property, found);
-        }
-        for below in ["items", "additionalProperties"] {
-            unbounded(&format!("{place}[]"), &schema[below], found);
-        }
+        let missing = wanted.iter().filter(|word| schema[**word].is_null());
+        missing.map(|word| format!("{place}: {word}")).collect()
     }
 
     #[test]
     fn every_value_that_people_write_is_one_that_is_read() {
         let mut found = Vec::new();
-        for crd in crds() {
-            let version = serde_json::to_value(&crd.spec.versions[0]).expect("JSON");
-            let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        for (kind, schema) in schemas() {
+            let spec = &schema["properties"]["spec"];
             assert!(spec.is_object());
-            unbounded(&crd.spec.names.kind, spec, &mut found);
+            found.extend(all(kind, spec).into_iter().flat_map(unbounded));
         }
         assert_eq!(found, [""; 0], "what bounds it is missing");
-    }
-
-    /// The formats of all values below, each with its place.
-    fn formats(place: &str, schema: &Value, found: &mut Vec<(String, String)>) {
-        let Some(fields) = schema.as_object() else {
-            return;
-        };
-        if let (Some(kind), Some(format)) = (fields["type"].as_str(), schema["format"].as_str()) {
-            found.push((place.to_owned(), format!("{kind}/{format}")));
-        }
-        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-            formats(&format!("{place}.{name}"), property, found);
-        }
-        for below in ["items", "additionalProperties"] {
-            formats(&format!("{place}[]"), &schema[below], found);
-        }
     }
 
     #[test]
     fn every_format_is_one_that_the_api_server_knows() {
         // Of apiextensions-apiserver's list, those that are used here; any other is a warning.
         const KNOWN: [&str; 3] = ["integer/int32", "integer/int64", "string/date-time"];
-        let mut found = Vec::new();
-        for crd in crds() {
-            let version = serde_json::to_value(&crd.spec.versions[0]).expect("JSON");
-            let kind = &crd.spec.names.kind;
-            formats(kind, &version["schema"]["openAPIV3Schema"], &mut found);
-        }
+        let schemas = schemas();
+        let schemas = schemas
+            .iter()
+            .flat_map(|(kind, schema)| all(kind.clone(), schema));
+        let found: Vec<(String, String)> = schemas
+            .filter_map(|(place, schema)| {
+                let (kind, format) = (schema["type"].as_str()?, schema["format"].as_str()?);
+                Some((place, format!("{kind}/{format}")))
+            })
+            .collect();
         let unknown: Vec<_> = found
             .iter()
             .filter(|(_, format)| !KNOWN.contains(&format.as_str()))
