@@ -21,6 +21,7 @@ pub mod hold;
 pub mod job;
 pub mod label;
 pub mod lease;
+pub mod lenient;
 pub mod limits;
 pub mod run;
 pub mod semaphore;
@@ -39,6 +40,7 @@ pub use gate::{
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
+pub use lenient::{Lenient, Undecodable};
 pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
