@@ -23,6 +23,8 @@ pub(crate) mod given_value;
 pub(crate) mod held_twice;
 pub(crate) mod image_tag;
 pub(crate) mod import_cycle;
+pub(crate) mod interpolated_key;
+pub(crate) mod interpolated_script;
 pub(crate) mod kube_value;
 pub(crate) mod kubernetes_name;
 pub(crate) mod large_body;
@@ -59,11 +61,13 @@ pub(crate) mod too_many_permits;
 pub(crate) mod undeclared_output;
 pub(crate) mod unknown_attribute;
 pub(crate) mod unknown_field;
+pub(crate) mod unknown_interpreter;
 pub(crate) mod unknown_kube_field;
 pub(crate) mod unknown_name;
 pub(crate) mod unknown_param;
 pub(crate) mod unquoted;
 pub(crate) mod unused;
+pub(crate) mod value_as_code;
 pub(crate) mod when_under_any;
 pub(crate) mod wrong_type;
 pub(crate) mod yaml;
@@ -86,6 +90,7 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
     repeated_dependency::check(pipeline, diagnostics);
     never_true::check(pipeline, diagnostics);
     shared_workspace::check(pipeline, dag, diagnostics);
+    value_as_code::check(pipeline, diagnostics);
 }
 
 /// The rules about the items and names of one run.

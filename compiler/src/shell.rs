@@ -1,7 +1,13 @@
 //! Where an interpolation stands in a shell script: POSIX quoting, as far as it decides whether
-//! `sh` expands `${x}` and whether it splits what comes out.
+//! `sh` expands `${x}`, whether it splits what comes out, and which word of which command it is.
 //!
-//! What enters: a script as characters and holes. What leaves: one [`Place`] for each hole.
+//! What enters: a script as characters and holes. What leaves: one [`Place`] for each hole, and the
+//! holes that something executes as code.
+
+mod command;
+
+use crate::interpreter::Language;
+use command::Commands;
 
 /// A piece of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +33,12 @@ pub(crate) enum Place {
 #[derive(Debug)]
 enum Frame {
     /// Commands, up to `)` or a backquote where it is a substitution.
-    Commands { closer: Option<char>, word: Word },
+    Commands {
+        closer: Option<char>,
+        word: Word,
+        /// Which list of commands they are in.
+        list: usize,
+    },
     /// Double quotes.
     Double,
     /// `${…}`.
@@ -55,11 +66,21 @@ struct Heredoc {
     end: String,
     strip_tabs: bool,
     literal: bool,
+    /// The command that reads it.
+    command: usize,
 }
 
-/// Finds the place of every hole. `script` is the text between the holes, one piece more than there
-/// are holes.
-pub(crate) fn places(script: &[&str]) -> Vec<Place> {
+/// What is known of the holes of a script.
+pub(crate) struct Holes {
+    /// The place of each.
+    pub places: Vec<Place>,
+    /// Those that something executes as code, and what does.
+    pub code: Vec<(usize, Language)>,
+}
+
+/// Looks at every hole. `script` is the text between the holes, one piece more than there are
+/// holes.
+pub(crate) fn holes(script: &[&str]) -> Holes {
     let mut units = Vec::new();
     for (index, piece) in script.iter().enumerate() {
         if index > 0 {
@@ -73,14 +94,19 @@ pub(crate) fn places(script: &[&str]) -> Vec<Place> {
         frames: vec![Frame::Commands {
             closer: None,
             word: Word::CommandStart,
+            list: 0,
         }],
         heredocs: Vec::new(),
         places: Vec::new(),
+        commands: Commands::new(),
     };
     while scanner.at < scanner.units.len() {
         scanner.step();
     }
-    scanner.places
+    Holes {
+        code: scanner.commands.code(),
+        places: scanner.places,
+    }
 }
 
 struct Scanner {
@@ -89,7 +115,11 @@ struct Scanner {
     frames: Vec<Frame>,
     heredocs: Vec<Heredoc>,
     places: Vec<Place>,
+    commands: Commands,
 }
+
+/// Stands for what the shell puts into a word: nobody knows it here.
+const UNKNOWN: char = '\u{fffd}';
 
 /// Frames inside each other; a script that nests deeper is read as if it did not.
 const FRAMES_MAX: usize = 256;
@@ -114,6 +144,28 @@ impl Scanner {
         }
     }
 
+    /// The list of commands that is being read.
+    fn list(&self) -> usize {
+        let lists = self.frames.iter().rev().find_map(|frame| match frame {
+            Frame::Commands { list, .. } => Some(*list),
+            _ => None,
+        });
+        lists.unwrap_or_default()
+    }
+
+    /// A hole that is a part of the word at hand.
+    fn hole(&mut self, place: Place) {
+        let list = self.list();
+        self.commands.hole(list, self.places.len());
+        self.places.push(place);
+    }
+
+    /// Text of the word at hand, or nothing but its beginning.
+    fn text(&mut self, c: Option<char>) {
+        let list = self.list();
+        self.commands.text(list, c);
+    }
+
     fn step(&mut self) {
         match self.frames.last() {
             Some(Frame::Double) => self.step_double(),
@@ -129,8 +181,7 @@ impl Scanner {
         };
         let Unit::Char(c) = unit else {
             let whole = matches!(self.word(), Word::Assignment);
-            self.places
-                .push(if whole { Place::Whole } else { Place::Split });
+            self.hole(if whole { Place::Whole } else { Place::Split });
             if !whole {
                 self.set_word(Word::Other);
             }
@@ -148,23 +199,31 @@ impl Scanner {
             }
             '"' => {
                 self.at += 1;
+                self.text(None);
                 self.continue_word();
                 self.push(Frame::Double);
             }
             '$' | '`' if self.substitution() => {}
             '#' if matches!(self.word(), Word::CommandStart | Word::Between) => self.comment(),
-            '<' if self.peek(1) == Some('<') && self.peek(2) != Some('<') => self.heredoc_start(),
+            '<' if self.is_heredoc() => self.heredoc_start(),
             '\n' => {
                 self.at += 1;
+                self.commands.end(self.list(), '\n');
                 self.set_word(Word::CommandStart);
                 self.heredoc_bodies();
             }
+            // `2>&1`
+            '&' if self.at > 0 && matches!(self.units[self.at - 1], Unit::Char('<' | '>')) => {
+                self.at += 1;
+            }
             ';' | '&' | '|' | '(' => {
                 self.at += 1;
+                self.commands.end(self.list(), c);
                 self.set_word(Word::CommandStart);
             }
             ')' => {
                 self.at += 1;
+                self.commands.end(self.list(), ')');
                 if matches!(
                     self.frames.last(),
                     Some(Frame::Commands {
@@ -183,6 +242,11 @@ impl Scanner {
 
     fn word_char(&mut self, c: char) {
         self.at += 1;
+        match c {
+            ' ' | '\t' => self.commands.blank(self.list()),
+            '<' | '>' => self.commands.redirect(self.list(), c),
+            c => self.text(Some(c)),
+        }
         let next = match (self.word(), c) {
             // A command may follow several assignments: `A=1 B=2 command`.
             (Word::Assignment | Word::CommandStart, ' ' | '\t') => Word::CommandStart,
@@ -201,7 +265,7 @@ impl Scanner {
         match self.units.get(self.at).copied() {
             None => {}
             Some(Unit::Hole) => {
-                self.places.push(Place::Whole);
+                self.hole(Place::Whole);
                 self.at += 1;
             }
             Some(Unit::Char('"')) => {
@@ -210,7 +274,10 @@ impl Scanner {
             }
             Some(Unit::Char('\\')) => self.literal_after_backslash(),
             Some(Unit::Char('$' | '`')) if self.substitution() => {}
-            Some(Unit::Char(_)) => self.at += 1,
+            Some(Unit::Char(c)) => {
+                self.text(Some(c));
+                self.at += 1;
+            }
         }
     }
 
@@ -222,8 +289,7 @@ impl Scanner {
                     .frames
                     .iter()
                     .any(|frame| matches!(frame, Frame::Double));
-                self.places
-                    .push(if quoted { Place::Whole } else { Place::Split });
+                self.hole(if quoted { Place::Whole } else { Place::Split });
                 self.at += 1;
             }
             Some(Unit::Char('}')) => {
@@ -247,7 +313,7 @@ impl Scanner {
             return;
         };
         match unit {
-            Some(Unit::Hole) => self.places.push(Place::Whole),
+            Some(Unit::Hole) => self.hole(Place::Whole),
             Some(Unit::Char('(')) => *depth += 1,
             Some(Unit::Char(')')) if *depth > 0 => *depth -= 1,
             Some(Unit::Char(')')) => {
@@ -273,10 +339,13 @@ impl Scanner {
             ) {
                 self.pop();
             } else {
+                self.text(Some(UNKNOWN));
                 self.continue_word();
+                let list = self.commands.list();
                 self.push(Frame::Commands {
                     closer: Some('`'),
                     word: Word::CommandStart,
+                    list,
                 });
             }
             return true;
@@ -288,12 +357,14 @@ impl Scanner {
                 Frame::Commands {
                     closer: Some(')'),
                     word: Word::CommandStart,
+                    list: self.commands.list(),
                 },
             ),
             (Some('{'), _) => (2, Frame::Braces),
             _ => return false,
         };
         self.at += length;
+        self.text(Some(UNKNOWN));
         self.continue_word();
         self.push(frame);
         true
@@ -301,20 +372,23 @@ impl Scanner {
 
     fn single_quotes(&mut self) {
         self.at += 1;
+        self.text(None);
         while let Some(unit) = self.units.get(self.at).copied() {
             self.at += 1;
             match unit {
-                Unit::Hole => self.places.push(Place::Literal),
+                Unit::Hole => self.hole(Place::Literal),
                 Unit::Char('\'') => return,
-                Unit::Char(_) => {}
+                Unit::Char(c) => self.text(Some(c)),
             }
         }
     }
 
     fn literal_after_backslash(&mut self) {
         self.at += 1;
-        if self.units.get(self.at) == Some(&Unit::Hole) {
-            self.places.push(Place::Literal);
+        match self.units.get(self.at).copied() {
+            Some(Unit::Hole) => self.hole(Place::Literal),
+            Some(Unit::Char('\n')) | None => {}
+            Some(Unit::Char(c)) => self.text(Some(c)),
         }
         self.at += 1;
     }
@@ -328,6 +402,12 @@ impl Scanner {
             }
             self.at += 1;
         }
+    }
+
+    /// `<<`, and not `<<<`.
+    fn is_heredoc(&self) -> bool {
+        let follows = self.at > 0 && self.units[self.at - 1] == Unit::Char('<');
+        self.peek(1) == Some('<') && self.peek(2) != Some('<') && !follows
     }
 
     fn heredoc_start(&mut self) {
@@ -351,10 +431,12 @@ impl Scanner {
         }
         self.set_word(Word::Between);
         if !end.is_empty() {
+            let command = self.commands.at_hand(self.list());
             self.heredocs.push(Heredoc {
                 end,
                 strip_tabs,
                 literal,
+                command,
             });
         }
     }
@@ -376,6 +458,8 @@ impl Scanner {
                 Unit::Char(c) => line.push(c),
                 Unit::Hole => {
                     holes += 1;
+                    let number = self.places.len();
+                    self.commands.input(heredoc.command, number);
                     let place = if heredoc.literal {
                         Place::Literal
                     } else {
@@ -415,64 +499,4 @@ impl Scanner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn place_of_a_hole_follows_the_shells_quoting() {
-        use Place::{Comment, Literal, Split, Whole};
-        let table: [(&str, &[Place]); 24] = [
-            ("echo @", &[Split]),
-            ("echo \"@\"", &[Whole]),
-            ("echo '@'", &[Literal]),
-            ("echo \"it's @\"", &[Whole]),
-            ("echo 'a' @ \"@\"", &[Split, Whole]),
-            ("echo \\@ \"\\@\"", &[Literal, Literal]),
-            ("echo \\\" @", &[Split]),
-            ("x=@", &[Whole]),
-            ("A=1 x=@/y\"z\"@ cmd x=@", &[Whole, Whole, Split]),
-            ("if true; then x=@; fi", &[Split]),
-            ("echo \"$(cat @)\"", &[Split]),
-            ("echo \"$(cat \"@\")\" @", &[Whole, Split]),
-            ("x=$(cat @)@", &[Split, Whole]),
-            ("echo \"`cat @` @\"", &[Split, Whole]),
-            ("echo \"${X:-@}\" ${X:-@}", &[Whole, Split]),
-            ("echo $((@ + 1)) @", &[Whole, Split]),
-            ("echo $(( (1 + 2) * @ ))", &[Whole]),
-            ("# it's @\necho @", &[Comment, Split]),
-            ("echo a#@", &[Split]),
-            ("cat <<EOF\n@ 'x @'\nEOF\necho @", &[Whole, Whole, Split]),
-            (
-                "cat <<'EOF' | sort @\n@\nEOF\necho \"@\"",
-                &[Split, Literal, Whole],
-            ),
-            ("cat <<-E\n\t@\n\tE\n@", &[Whole, Split]),
-            (
-                "(cd \"@\" && ls) ; case @ in a) ls @;; esac",
-                &[Whole, Split, Split],
-            ),
-            ("echo \"unclosed @", &[Whole]),
-        ];
-        for (script, expected) in table {
-            let pieces: Vec<&str> = script.split('@').collect();
-            assert_eq!(places(&pieces), expected, "{script}");
-        }
-    }
-
-    #[test]
-    fn every_hole_has_a_place_however_broken_the_script() {
-        let parts = [
-            "'", "\"", "`", "$(", "$((", "${", ")", "}", "<<A\n", "\\", "#", "\n", "@",
-        ];
-        let mut state: u32 = 7;
-        for _ in 0..20_000 {
-            let mut script = String::new();
-            for _ in 0..12 {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                script.push_str(parts[(state >> 16) as usize % parts.len()]);
-            }
-            let pieces: Vec<&str> = script.split('@').collect();
-            assert_eq!(places(&pieces).len(), pieces.len() - 1, "{script:?}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! A syntax error in the user's words: what was expected, what is there, and what to type.
 
 mod habit;
+mod lookalike;
 mod place;
 
 use konductor_grammar::{Rule, words};
@@ -31,6 +32,17 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
     };
     let text = &*source.text;
     let at = skip_blanks(text, at);
+    if let Some(c) = text.get(at..).and_then(|rest| rest.chars().next())
+        && let Some((message, help)) = lookalike::of(c)
+    {
+        let place = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        let span = Span {
+            source: source.id,
+            start: place(at),
+            end: place(at + c.len_utf8()),
+        };
+        return Diagnostic::error(Code::K0110, span, message).help(help);
+    }
     let (found, length) = token_at(text, at);
     let wanted = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives.as_slice(),
@@ -66,7 +78,8 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
 fn skip_blanks(text: &str, mut at: usize) -> usize {
     loop {
         let rest = text.get(at..).unwrap_or_default();
-        let blank = rest.len() - rest.trim_start().len();
+        let is_blank = |c| matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{FEFF}');
+        let blank = rest.len() - rest.trim_start_matches(is_blank).len();
         at += blank;
         if text.get(at..).is_some_and(|rest| rest.starts_with('#')) {
             at += text[at..].find('\n').unwrap_or(text.len() - at);

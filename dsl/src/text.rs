@@ -187,6 +187,10 @@ impl Reader<'_> {
 
     /// Reads `${…`; returns how long it is.
     fn interpolation(&mut self, tail: &str, at: usize) -> usize {
+        if let Some((length, told)) = self.other_template(tail, at) {
+            self.diagnostics.push(told);
+            return length;
+        }
         if !tail[2..].starts_with(|c: char| c.is_ascii_lowercase()) {
             self.parts.push(Part::Shell(self.span(at, at + 2)));
             return 2;
@@ -213,13 +217,52 @@ impl Reader<'_> {
                     inner,
                     format!("`{}` is not a reference", &tail[2..end]),
                 )
-                .help(
-                    "inside `${…}` write a name, as in `${day}`, `${extract.rows}` or \
-                     `${extract[region].rows}`; for a literal `${` write `$${`",
-                ),
+                .help(help_of_hole(&tail[2..end])),
             );
         }
         end + 1
+    }
+}
+
+impl Reader<'_> {
+    /// `${{ name }}` and `${ name }`, which neither this language nor a shell reads: how long it is,
+    /// and what to write.
+    fn other_template(&self, tail: &str, at: usize) -> Option<(usize, Diagnostic)> {
+        let inner = tail.strip_prefix("${")?;
+        let (inner, close, whose) = match inner.strip_prefix('{') {
+            Some(inner) => (inner, "}}", "`${{ … }}` is a template of another language"),
+            None if inner.starts_with(' ') => (inner, "}", "blanks stand in this interpolation"),
+            None => return None,
+        };
+        let line = inner.split('\n').next().unwrap_or_default();
+        let (name, _) = line.split_once(close)?;
+        let length = tail.len() - inner.len() + name.len() + close.len();
+        let last = name.trim().rsplit('.').next().unwrap_or_default();
+        let help = match is_identifier(name.trim()) || is_identifier(last) {
+            true if close == "}" => format!("write `${{{}}}`, without blanks", name.trim()),
+            true => format!("write `${{{last}}}`"),
+            false => "write `${name}`; for a literal `${` write `$${`".to_owned(),
+        };
+        let span = self.span(at, at + length);
+        Some((
+            length,
+            Diagnostic::error(Code::K0106, span, whose).help(help),
+        ))
+    }
+}
+
+/// What to write for what is no reference.
+fn help_of_hole(inner: &str) -> String {
+    let name: String = inner
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .collect();
+    let is_shell = inner[name.len()..].starts_with(|c: char| ":+=?#%/^,@".contains(c));
+    match is_shell {
+        true => format!("for a variable of the shell write `$${{{inner}}}`"),
+        false => "inside `${…}` write a name, as in `${day}`, `${extract.rows}` or \
+                  `${extract[region].rows}`; for a literal `${` write `$${`"
+            .to_owned(),
     }
 }
 

@@ -186,13 +186,9 @@ fn container(
     let has_outputs = !body.outputs.is_empty();
     let command = body.action.as_ref().map(|action| match action {
         Action::Run(script) => {
-            let script = environment.script(script);
-            vec![
-                "/bin/sh".to_owned(),
-                "-eu".to_owned(),
-                "-c".to_owned(),
-                script,
-            ]
+            // The rules have refused what can't be given a script.
+            let interpreter = script.interpreter(body.shell.as_ref()).unwrap_or_default();
+            interpreter.command(environment.script(&script.text))
         }
         Action::Exec(words) => words
             .iter()

@@ -4,12 +4,15 @@ use konductor_dsl::Span;
 use konductor_dsl::ast::YamlKind;
 
 use super::{Name, Setting, Text};
+use crate::script::{Interpreter, Script};
 use crate::value::{Type, Value};
 
 /// What a stage does.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Body {
     pub action: Option<Action>,
+    /// What executes a script that has no line `#!…`.
+    pub shell: Option<Interpreter>,
     pub image: Option<Text>,
     pub env: Entries<EnvValue>,
     pub outputs: Vec<Output>,
@@ -145,8 +148,8 @@ impl<T> Entries<T> {
 /// How a stage's container starts.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// A script for `/bin/sh -eu`.
-    Run(Text),
+    /// A script.
+    Run(Script),
     /// A program and its arguments.
     Exec(Vec<Text>),
 }

@@ -11,13 +11,15 @@ use super::{Resolver, Scope, Time};
 use crate::limits::{ENTRIES_MAX, RETRIES_MAX, WORK_BYTES_MAX};
 use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Piece, Text, Toleration};
 use crate::rules;
+use crate::script::{Interpreter, Script};
 use crate::value::Type;
 
 /// What a body may set.
-const ATTRIBUTES: [&str; 14] = [
+const ATTRIBUTES: [&str; 15] = [
     "image",
     "run",
     "exec",
+    "shell",
     "env",
     "retries",
     "timeout",
@@ -122,6 +124,7 @@ impl<'a> Resolver<'a> {
         }
         let own = self.merged(&stage.body, scope);
         overlay(&mut body, own);
+        self.check_script(&body);
         let mut paths: HashMap<&str, Span> = HashMap::default();
         for mount in &body.mounts {
             if let Some(first) = paths.insert(&mount.path, mount.span) {
@@ -187,6 +190,7 @@ impl<'a> Resolver<'a> {
         match ast.key.text.as_str() {
             "image" => body.image = self.text_value(value, scope, Time::Compile),
             "run" => body.action = self.script(value, scope).map(Action::Run),
+            "shell" => body.shell = self.shell(value),
             "exec" => body.action = self.exec(value, scope).map(Action::Exec),
             "env" => body.env = self.env(value, scope),
             "retries" => {
@@ -207,7 +211,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn script(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Text> {
+    fn script(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Script> {
         let ast::Value::String(ast) = value else {
             self.report(rules::wrong_type::script(value.span()));
             return None;
@@ -215,9 +219,40 @@ impl<'a> Resolver<'a> {
         let text = self.text(ast, scope, Time::Run, Use::Script)?;
         text.references()
             .for_each(|reference| self.note_reads(reference, false));
-        let quoting = rules::quoting::check(ast, &text);
-        self.diagnostics.extend(quoting);
-        Some(text)
+        Some(Script::new(ast, text))
+    }
+
+    /// `shell = "bash"`
+    fn shell(&mut self, value: &ast::Value) -> Option<Interpreter> {
+        let text = match value {
+            ast::Value::String(text) => text.plain(),
+            _ => None,
+        };
+        let found = text.and_then(|text| Interpreter::parse(&text));
+        if found.is_none() {
+            let word = match value {
+                ast::Value::Ref(word) => Interpreter::parse(&word.head.text),
+                _ => None,
+            };
+            self.report(rules::unknown_interpreter::of_shell(value.span(), word));
+        }
+        found
+    }
+
+    /// Looks at the script of a body that is complete: what a `${…}` means in it depends on what
+    /// executes it.
+    pub(super) fn check_script(&mut self, body: &Body) {
+        let Some(Action::Run(script)) = &body.action else {
+            return;
+        };
+        let told = match script.interpreter(body.shell.as_ref()) {
+            Ok(interpreter) if interpreter.reads("").is_none() => {
+                rules::quoting::check(script, body)
+            }
+            Ok(interpreter) => rules::interpolated_script::check(script, &interpreter).collect(),
+            Err(line) => vec![rules::unknown_interpreter::of_script(script.head, line)],
+        };
+        self.diagnostics.extend(told);
     }
 
     fn exec(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Vec<Text>> {
@@ -458,6 +493,7 @@ pub(super) fn overlay(below: &mut Body, above: Body) {
     }
     let Body {
         action,
+        shell,
         image,
         env,
         outputs,
@@ -477,6 +513,7 @@ pub(super) fn overlay(below: &mut Body, above: Body) {
         passthrough,
     } = above;
     replace(&mut below.action, action);
+    replace(&mut below.shell, shell);
     replace(&mut below.image, image);
     replace(&mut below.retries, retries);
     replace(&mut below.timeout, timeout);

@@ -85,6 +85,11 @@ impl Resolver<'_> {
             let start = marked.yaml.len();
             let span = match part {
                 ast::Part::Text { text, span } => {
+                    if text.contains([MARKS.0, MARKS.1]) {
+                        let problem = "characters for private use have no place in YAML";
+                        self.report(rules::yaml::report(*span, problem));
+                        complete = false;
+                    }
                     marked.yaml.push_str(text);
                     *span
                 }
@@ -243,6 +248,10 @@ impl Walk<'_, '_, '_> {
         let mut node = Vec::with_capacity(members.len());
         for (key, value) in members {
             let span = self.marked.place(key.referenced);
+            if key.value.contains(MARKS.0) {
+                self.resolver.report(rules::interpolated_key::report(span));
+                continue;
+            }
             let inner = format!("{path}.{}", key.value);
             let inner = inner.trim_start_matches('.');
             if let Some(problem) = owned(inner, &key.value, members) {

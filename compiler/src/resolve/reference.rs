@@ -64,7 +64,7 @@ impl Resolver<'_> {
             (Some(_), _) => Term::Unknown,
         };
         let source = Source::Argument {
-            name: text.to_owned(),
+            name: ast.to_string(),
             value: Box::new(value),
             use_id: argument.use_id,
         };

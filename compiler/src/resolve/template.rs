@@ -214,7 +214,8 @@ impl<'a> Resolver<'a> {
                 });
             }
             let scope = Scope::template(Some(&arguments), Scope::PIPELINE);
-            self.layer(&template.body, scope);
+            let body = self.layer(&template.body, scope);
+            self.check_script(&body);
             self.layers(&template.body);
             self.forget_reads();
         }

@@ -249,10 +249,19 @@ impl Resolver<'_> {
                     }
                     text.push("${");
                 }
-                ast::Part::Hole(reference, _) => match self.reference(reference, scope, time) {
-                    Some(found) => text.pieces.push(Piece::Reference(found)),
-                    None => complete = false,
-                },
+                ast::Part::Hole(reference, _) => {
+                    let before = self.diagnostics.len();
+                    match self.reference(reference, scope, time) {
+                        Some(found) => text.pieces.push(Piece::Reference(found)),
+                        None => {
+                            complete = false;
+                            if used == Use::Script {
+                                let told = &mut self.diagnostics[before..];
+                                rules::unknown_name::in_script(told, reference);
+                            }
+                        }
+                    }
+                }
             }
         }
         let values = Values {

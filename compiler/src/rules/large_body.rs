@@ -123,7 +123,7 @@ fn report(name: &Name, count: usize, max: usize, what: &str) -> Diagnostic {
 fn texts(stage: &Stage) -> impl Iterator<Item = &Text> {
     let action = match &stage.body.action {
         None => &[],
-        Some(Action::Run(script)) => std::slice::from_ref(script),
+        Some(Action::Run(script)) => std::slice::from_ref(&script.text),
         Some(Action::Exec(words)) => words.as_slice(),
     };
     let env = stage.body.env.values().filter_map(|value| match value {

@@ -1,18 +1,20 @@
 //! K0308: an interpolation that the shell does not expand, or splits.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast};
+use konductor_dsl::{Code, Diagnostic, Span};
 
-use super::unquoted;
-use crate::pipeline::{Piece, Text};
+use super::{unquoted, value_as_code};
+use crate::pipeline::{Body, Piece};
+use crate::script::{Hole, Script};
 use crate::shell::{self, Place};
 
-/// Tells interpolations of a script that stand in single quotes, and those that stand bare.
-pub(crate) fn check(written: &ast::Str, script: &Text) -> Vec<Diagnostic> {
-    if script.references().next().is_none() {
+/// Tells interpolations of a shell's script that stand in single quotes, those that stand bare, and
+/// those that a command would execute.
+pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
+    if script.holes.is_empty() {
         return Vec::new();
     }
     let mut pieces = vec![String::new()];
-    for piece in &script.pieces {
+    for piece in &script.text.pieces {
         match piece {
             Piece::Literal(text) => pieces
                 .last_mut()
@@ -22,26 +24,26 @@ pub(crate) fn check(written: &ast::Str, script: &Text) -> Vec<Diagnostic> {
         }
     }
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-    let holes = written.parts.iter().filter_map(|part| match part {
-        ast::Part::Hole(reference, span) => Some((reference, *span)),
-        ast::Part::Text { .. } | ast::Part::Shell(_) => None,
-    });
-    let places = script.references().zip(shell::places(&pieces));
-    let told = holes
-        .zip(places)
-        .filter_map(|((written, span), (resolved, place))| match place {
-            Place::Whole | Place::Comment => None,
-            Place::Literal => Some(literal(written, span)),
-            Place::Split if resolved.ty.is_one_shell_word() => None,
-            Place::Split => Some(unquoted::report(written, span)),
-        });
-    told.collect()
+    let found = shell::holes(&pieces);
+    let mut told: Vec<Diagnostic> = value_as_code::of_script(script, body, &found.code).collect();
+    let is_code: Vec<Span> = told.iter().map(Diagnostic::span).collect();
+    let places = script.text.references().zip(found.places);
+    let places = script.holes.iter().zip(places);
+    let quoted = places.filter(|(hole, _)| !is_code.contains(&hole.span));
+    told.extend(quoted.filter_map(|(hole, (resolved, place))| match place {
+        Place::Whole | Place::Comment => None,
+        Place::Literal => Some(literal(hole)),
+        Place::Split if resolved.ty.is_one_shell_word() => None,
+        Place::Split => Some(unquoted::report(hole)),
+    }));
+    told
 }
 
-fn literal(reference: &ast::Ref, span: Span) -> Diagnostic {
-    Diagnostic::error(Code::K0308, span, "the shell does not expand this")
+fn literal(hole: &Hole) -> Diagnostic {
+    Diagnostic::error(Code::K0308, hole.span, "the shell does not expand this")
         .here("quoted or escaped for the shell")
         .help(format!(
-            "close the quotes around it: '…'\"${{{reference}}}\"'…'"
+            "close the quotes around it: '…'\"${{{}}}\"'…'",
+            hole.written
         ))
 }

@@ -95,3 +95,20 @@ pub(crate) fn in_template<'a>(
         )),
     }
 }
+
+/// Adds to what is told about a `${name}` of a script that it may be meant for the shell.
+pub(crate) fn in_script(told: &mut [Diagnostic], reference: &ast::Ref) {
+    let name = &reference.head.text;
+    let is_plain =
+        reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
+    for diagnostic in told {
+        if !is_plain || diagnostic.code != Code::K0201 || diagnostic.span() != reference.head.span {
+            continue;
+        }
+        let shell = format!("for a variable of the script write `${name}` or `$${{{name}}}`");
+        diagnostic.help = Some(match diagnostic.help.take() {
+            Some(help) if help.starts_with("write") => format!("{help}; {shell}"),
+            _ => shell,
+        });
+    }
+}

@@ -26,9 +26,8 @@ impl<'t> Place<'t> {
         while !text.is_char_boundary(start) {
             start += 1;
         }
-        let line = text[start..at]
-            .rfind('\n')
-            .map_or(start, |newline| start + newline + 1);
+        let last_line = text[start..at].rsplit('\n').next().unwrap_or_default();
+        let line = at - last_line.len();
         let cut = |start: usize| -> Vec<Token> {
             let cut = tokens(&text[start..at]).map(|token| Token {
                 start: start + token.start,
@@ -40,8 +39,8 @@ impl<'t> Place<'t> {
         let mut before = cut(line);
         // What begins within a string looks as if one began where that ends.
         let is_inside = before.last().map(|token| token.kind) == Some(Kind::Unclosed);
-        if let Some(quote) = text[line..at].rfind('"').filter(|_| is_inside) {
-            before = cut(line + quote + 1);
+        if let Some((_, after)) = text[line..at].rsplit_once('"').filter(|_| is_inside) {
+            before = cut(at - after.len());
         }
         Self {
             text,

@@ -103,7 +103,8 @@ fn start_of_string(place: &Place<'_>) -> Option<usize> {
         return Some(place.at);
     }
     let before = &place.text[..place.at];
-    let start = before.rfind(|c: char| c.is_whitespace() || "=[,".contains(c))? + 1;
+    let ends = |c: char| c.is_whitespace() || "=[,".contains(c);
+    let start = before.len() - before.rsplit(ends).next()?.len();
     let is_value = match before[..start].trim_end().chars().next_back()? {
         '=' | '[' => true,
         ',' => place.is_in_a_list(),

@@ -1,0 +1,119 @@
+//! Quoting and commands, as a table.
+
+use super::*;
+
+#[test]
+fn place_of_a_hole_follows_the_shells_quoting() {
+    use Place::{Comment, Literal, Split, Whole};
+    let table: [(&str, &[Place]); 24] = [
+        ("echo @", &[Split]),
+        ("echo \"@\"", &[Whole]),
+        ("echo '@'", &[Literal]),
+        ("echo \"it's @\"", &[Whole]),
+        ("echo 'a' @ \"@\"", &[Split, Whole]),
+        ("echo \\@ \"\\@\"", &[Literal, Literal]),
+        ("echo \\\" @", &[Split]),
+        ("x=@", &[Whole]),
+        ("A=1 x=@/y\"z\"@ cmd x=@", &[Whole, Whole, Split]),
+        ("if true; then x=@; fi", &[Split]),
+        ("echo \"$(cat @)\"", &[Split]),
+        ("echo \"$(cat \"@\")\" @", &[Whole, Split]),
+        ("x=$(cat @)@", &[Split, Whole]),
+        ("echo \"`cat @` @\"", &[Split, Whole]),
+        ("echo \"${X:-@}\" ${X:-@}", &[Whole, Split]),
+        ("echo $((@ + 1)) @", &[Whole, Split]),
+        ("echo $(( (1 + 2) * @ ))", &[Whole]),
+        ("# it's @\necho @", &[Comment, Split]),
+        ("echo a#@", &[Split]),
+        ("cat <<EOF\n@ 'x @'\nEOF\necho @", &[Whole, Whole, Split]),
+        (
+            "cat <<'EOF' | sort @\n@\nEOF\necho \"@\"",
+            &[Split, Literal, Whole],
+        ),
+        ("cat <<-E\n\t@\n\tE\n@", &[Whole, Split]),
+        (
+            "(cd \"@\" && ls) ; case @ in a) ls @;; esac",
+            &[Whole, Split, Split],
+        ),
+        ("echo \"unclosed @", &[Whole]),
+    ];
+    for (script, expected) in table {
+        let pieces: Vec<&str> = script.split('@').collect();
+        assert_eq!(holes(&pieces).places, expected, "{script}");
+    }
+}
+
+#[test]
+fn every_hole_has_a_place_however_broken_the_script() {
+    let parts = [
+        "'", "\"", "`", "$(", "$((", "${", ")", "}", "<<A\n", "\\", "#", "\n", "@",
+    ];
+    let mut state: u32 = 7;
+    for _ in 0..20_000 {
+        let mut script = String::new();
+        for _ in 0..12 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            script.push_str(parts[(state >> 16) as usize % parts.len()]);
+        }
+        let pieces: Vec<&str> = script.split('@').collect();
+        assert_eq!(holes(&pieces).places.len(), pieces.len() - 1, "{script:?}");
+    }
+}
+
+#[test]
+fn holes_that_become_code_are_found_in_scripts() {
+    // `@` is a hole; the numbers are those that are code.
+    let table: [(&str, &[usize]); 46] = [
+        ("echo \"@\"", &[]),
+        ("bash -c \"echo @\"", &[0]),
+        ("bash -c 'echo @'", &[0]),
+        ("bash -c 'echo \"$1\"' bash \"@\"", &[]),
+        ("if true; then sh -ec \"@\"; fi", &[0]),
+        ("A=1 B=@ sh -c \"@\"", &[1]),
+        ("! sh -c @ || true", &[0]),
+        ("(cd /x && sh -c \"@\")", &[0]),
+        ("{ sh -c \"@\"; }", &[0]),
+        ("while sh -c \"@\"; do eval \"@\"; done", &[0, 1]),
+        ("x=$(python3 -c \"print('@')\")", &[0]),
+        ("echo \"$(perl -e \"@\") @\"", &[0]),
+        ("echo \"`perl -e '@'` @\"", &[0]),
+        ("eval \"x=@\"", &[0]),
+        ("eval echo '@' \"@\"", &[0, 1]),
+        ("trap \"rm @\" EXIT", &[0]),
+        ("trap 'rm \"$x\"' EXIT; echo \"@\"", &[]),
+        ("\"$SHELL\" -c \"@\"", &[0]),
+        ("/bin/bash -o pipefail -c \"@\" x @", &[0]),
+        ("sh -c \"$(cat \"@\")\"", &[]),
+        ("bash <<EOF\necho @\nEOF\necho \"@\"", &[0]),
+        ("bash -s \"@\" <<EOF\necho @\nEOF", &[1]),
+        ("python3 - <<-EOF\n\tprint('@')\n\tEOF\necho @", &[0]),
+        ("python3 script.py <<EOF\n@\nEOF", &[]),
+        ("cat <<EOF | bash\n@\nEOF", &[0]),
+        ("cat <<EOF | sort\n@\nEOF", &[]),
+        ("cat <<A; sh <<B\n@\nA\n@\nB", &[1]),
+        ("cat <<EOF\n@\nEOF", &[]),
+        ("bash <<< \"@\"", &[0]),
+        ("cat <<< \"@\"", &[]),
+        ("echo \"@\" | bash", &[0]),
+        ("echo \"@\" 2>&1 | bash -s", &[0]),
+        ("echo \"@\" | sort | bash", &[]),
+        ("echo \"@\" || bash", &[]),
+        ("printf 'print(%s)' \"@\" |\n python3", &[0]),
+        ("echo \"@\" | python3 script.py", &[]),
+        ("echo \"@\" | xargs sh -c 'echo \"$1\"' sh", &[]),
+        ("xargs -I{} sh -c \"@ {}\" < list", &[0]),
+        ("sh -c \"x\" > \"@\"", &[]),
+        ("sh > \"@\" -c \"@\"", &[1]),
+        ("ssh host \"ls @\"", &[0]),
+        ("ssh \"@\" ls", &[]),
+        ("awk \"{ print \\\"@\\\" }\" file", &[0]),
+        ("awk -v x=\"@\" '{ print x }' \"@\"", &[]),
+        ("case @ in a) eval \"@\";; esac", &[1]),
+        ("# eval @\necho '# eval' @", &[]),
+    ];
+    for (script, expected) in table {
+        let pieces: Vec<&str> = script.split('@').collect();
+        let found: Vec<usize> = holes(&pieces).code.iter().map(|(hole, _)| *hole).collect();
+        assert_eq!(found, expected, "{script}");
+    }
+}
