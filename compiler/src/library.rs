@@ -280,7 +280,9 @@ fn normalized(from: &str, path: &str) -> Option<String> {
             other => parts.push(other),
         }
     }
-    (!parts.is_empty()).then(|| parts.join("/"))
+    // What is no pipeline file is not even looked into: messages show lines of files.
+    let is_pipeline = parts.last()?.strip_suffix(".kon")?.len() > 0;
+    is_pipeline.then(|| parts.join("/"))
 }
 
 #[cfg(test)]
@@ -302,6 +304,9 @@ mod tests {
             ("", "C:\\a.kon", None),
             ("", "", None),
             ("", "lib/", None),
+            ("", ".git/config", None),
+            ("", "secrets.env", None),
+            ("", ".kon", None),
         ];
         for (from, path, expected) in table {
             assert_eq!(

@@ -31,6 +31,12 @@ pub(crate) const NAME_MAX: usize = 63;
 pub(crate) const SLUG_MIN: usize = 8;
 /// Bytes of one parameter's value as text. All of a pod's environment must fit an exec call.
 pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one script, argument or variable: Linux takes 128 KiB of each.
+pub(crate) const WORD_BYTES_MAX: usize = 96 * 1024;
+/// Characters of a given value that a message repeats.
+pub(crate) const SHOWN_MAX: usize = 60;
+/// Dependencies of one cycle that are shown.
+pub(crate) const CYCLE_SHOWN_MAX: usize = 12;
 /// Interpolations in one text: each may stand for a value of the largest size.
 pub(crate) const TEXT_REFERENCES_MAX: usize = 1_000;
 /// Environment variables, labels or annotations of one stage: an exec call has to take them all.

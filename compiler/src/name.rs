@@ -74,6 +74,29 @@ pub(crate) fn is_object_name(text: &str) -> bool {
         && bytes.last().is_some_and(alnum)
 }
 
+/// Whether a text can name an object that may have dots, such as a ServiceAccount or a Secret.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    const SUBDOMAIN_MAX: usize = 253;
+    text.len() <= SUBDOMAIN_MAX && text.split('.').all(is_object_name)
+}
+
+/// Whether a text can be the value of a label.
+pub(crate) fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_qualified(text)
+}
+
+/// Whether a text can be the name of a label, without its prefix.
+pub(crate) fn is_qualified(name: &str) -> bool {
+    let alnum = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    bytes.len() <= NAME_MAX
+        && alnum(bytes.first())
+        && alnum(bytes.last())
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -395,6 +395,15 @@ impl Text {
         })
     }
 
+    /// How many bytes are written out in it.
+    pub(crate) fn literal_bytes(&self) -> usize {
+        let bytes = self.pieces.iter().map(|piece| match piece {
+            Piece::Literal(text) => text.len(),
+            Piece::Reference(_) => 0,
+        });
+        bytes.sum()
+    }
+
     /// The text, where nothing in it is a reference.
     pub(crate) fn plain(&self) -> Option<&str> {
         match self.pieces.as_slice() {

@@ -25,6 +25,7 @@ pub(crate) mod image_tag;
 pub(crate) mod import_cycle;
 pub(crate) mod interpolated_key;
 pub(crate) mod interpolated_script;
+pub(crate) mod kube_text;
 pub(crate) mod kube_value;
 pub(crate) mod kubernetes_name;
 pub(crate) mod large_body;
@@ -91,6 +92,7 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
     never_true::check(pipeline, diagnostics);
     shared_workspace::check(pipeline, dag, diagnostics);
     value_as_code::check(pipeline, diagnostics);
+    kube_text::check(pipeline, diagnostics);
 }
 
 /// The rules about the items and names of one run.

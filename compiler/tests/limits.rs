@@ -78,8 +78,8 @@ fn a_template_used_by_every_stage_counts_every_time() {
 }
 
 #[test]
-fn a_long_cycle_is_told_with_every_edge() {
-    let count = 2_000;
+fn a_long_cycle_is_told_soon_with_its_first_edges() {
+    let count = 50_000;
     let stages = lines(count, |i| {
         format!("stage s-{i} after s-{} {{ }}\n", (i + 1) % count)
     });
@@ -87,7 +87,7 @@ fn a_long_cycle_is_told_with_every_edge() {
     let [cycle] = told.as_slice() else {
         panic!("{} diagnostics", told.len())
     };
-    assert_eq!((cycle.code, cycle.labels.len()), (Code::K0401, count));
+    assert_eq!((cycle.code, cycle.labels.len()), (Code::K0401, 12));
     assert!(cycle.message.len() < 300, "{}", cycle.message);
 }
 
@@ -172,4 +172,49 @@ fn files_that_no_config_map_takes_are_told_at_the_schedule() {
         (Code::K0510, "\"@daily\"")
     );
     assert!(told.schedule.is_none());
+}
+
+#[test]
+fn a_script_or_argument_that_linux_does_not_take_is_an_error() {
+    let long = "x".repeat(96 * 1024);
+    let table = [
+        ("run = \"@\"", true),
+        ("exec = [\"echo\", \"@\"]", true),
+        ("run = \"true\" env { A = \"@\" }", true),
+        ("run = \"true\" annotations { a = \"@\" }", false),
+        ("run = \"echo ${a}${b}\"", false),
+        ("exec = [\"echo\", \"${a}${b}\"]", true),
+    ];
+    for (body, expected) in table {
+        let half = "y".repeat(60 * 1024);
+        let params = format!("param a: string = \"{half}\"\nparam b: string = a\n");
+        let stage = format!(
+            "stage s {{ image = \"a:1\" {} }}",
+            body.replace('@', &(long.clone() + "x"))
+        );
+        let found = codes(&pipeline(&format!("{params}{stage}")));
+        assert_eq!(found.contains(&Code::K0505), expected, "{body}: {found:?}");
+        let stage = format!("stage s {{ image = \"a:1\" {} }}", body.replace('@', &long));
+        if !body.contains("${") {
+            let found = codes(&pipeline(&stage));
+            assert!(!found.contains(&Code::K0505), "{body}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_given_value_that_is_too_long_is_refused_and_not_repeated() {
+    let long = "x".repeat(90_000);
+    let text = pipeline("param a: string\nstage s { image = \"b:1\" run = \"echo \\\"${a}\\\"\" }");
+    let mut options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+    options.set.push(("a".to_owned(), long.clone()));
+    let mut by_file = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+    by_file.params.insert("a".to_owned(), long.into());
+    for options in [options, by_file] {
+        let mut sources = Sources::default();
+        sources.add("test.kon", text.clone());
+        let told = compile(sources, &options).diagnostics;
+        assert!(told.iter().any(|told| told.code == Code::K0303), "{told:?}");
+        assert!(told.iter().all(|told| told.message.len() < 400));
+    }
 }

@@ -15,6 +15,8 @@ use crate::output;
 
 /// How wide diagnostics are where nobody says.
 const WIDTH: usize = 100;
+/// How many diagnostics of one file are printed: more would scroll away the first.
+const SHOWN_MAX: usize = 100;
 /// Bytes of a line that is shown: of a longer one nobody would find the place, and miette panics
 /// where a column has more than sixteen bits.
 const LINE_BYTES_MAX: usize = 2_000;
@@ -27,10 +29,30 @@ pub(crate) fn tell(compiled: &Compiled) {
 /// The same, of whatever stage found them.
 pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
     let (width, files) = (width(), Files::of(sources));
-    for told in diagnostics {
+    for told in shown(diagnostics) {
         output::talk(render(&files, told, output::color(), width).trim_end());
         output::talk("");
     }
+    if let Some(rest) = not_shown(diagnostics) {
+        output::talk(&rest);
+        output::talk("");
+    }
+}
+
+/// The first diagnostics, errors before all others where not all are shown.
+fn shown(all: &[Diagnostic]) -> Vec<&Diagnostic> {
+    let mut shown: Vec<&Diagnostic> = all.iter().collect();
+    if shown.len() > SHOWN_MAX {
+        shown.sort_by_key(|told| !told.is_error());
+        shown.truncate(SHOWN_MAX);
+    }
+    shown
+}
+
+/// How many are not shown, in words.
+fn not_shown(all: &[Diagnostic]) -> Option<String> {
+    let rest = all.len().checked_sub(SHOWN_MAX).filter(|rest| *rest > 0)?;
+    Some(format!("… and {rest} more, which `-o json` lists"))
 }
 
 fn word(severity: Severity) -> &'static str {
@@ -374,6 +396,26 @@ says why, and what to write instead.
              help: write `image = …`: attributes are set with `=`\n        \
              pipeline.kon:2:100027\n"
         );
+    }
+
+    #[test]
+    fn many_diagnostics_are_cut_with_a_count_and_errors_come_first() {
+        let mut text = "pipeline p {\n".to_owned();
+        for number in 0..40_000 {
+            writeln!(text, "  stage s{number} after nobody {{ image = \"a:1\" }}").unwrap();
+        }
+        text.push('}');
+        let mut sources = Sources::default();
+        sources.add("pipeline.kon", text);
+        let compiled = compile(sources, &Options::at(jiff::Timestamp::UNIX_EPOCH));
+        let all = &compiled.diagnostics;
+        assert!(all.len() >= 40_000);
+        let shown = shown(all);
+        assert!(shown.len() == SHOWN_MAX && shown.iter().all(|told| told.is_error()));
+        let rest = all.len() - SHOWN_MAX;
+        let expected = format!("… and {rest} more, which `-o json` lists");
+        assert_eq!(not_shown(all), Some(expected));
+        assert_eq!(not_shown(&all[..SHOWN_MAX]), None);
     }
 
     #[test]

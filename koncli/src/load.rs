@@ -1,11 +1,15 @@
 //! Reading a pipeline file, what it imports, and its parameters.
 
+use std::fmt;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 use konductor_compiler::{Compiled, Options, check, compile};
 use konductor_dsl::Sources;
+use konductor_dsl::limits::FILE_BYTES_MAX;
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value};
 
 use crate::arguments::{Params, Pipeline};
@@ -88,30 +92,97 @@ fn sources(file: &Path) -> Result<Sources, Failure> {
 /// Reads a text file; `-` is standard input.
 pub(crate) fn read(file: &Path) -> Result<String, Failure> {
     let bytes = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        bounded(std::io::stdin().lock())
     } else {
-        std::fs::read(file)
+        regular(file)
     };
     let shown = file.display();
-    let bytes = bytes.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Failure::new(NOT_FOUND, format!("{shown}: there is no such file"))
-        }
-        std::io::ErrorKind::IsADirectory => {
+    let bytes = bytes.map_err(|problem| match problem {
+        Unreadable::Missing => Failure::new(NOT_FOUND, format!("{shown}: there is no such file")),
+        Unreadable::Folder => {
             let failure = Failure::new(USAGE, format!("{shown}: this is a folder"));
             match pipeline_in(file) {
                 Some(inside) => failure.help(format!("name a file, such as {}", inside.display())),
                 None => failure.help("name a pipeline file"),
             }
         }
-        _ => Failure::new(USAGE, format!("{shown}: {error}")),
+        Unreadable::Special => Failure::new(USAGE, format!("{shown}: {problem}"))
+            .help("name a file, or `-` for standard input"),
+        Unreadable::TooLarge | Unreadable::Other(_) => {
+            Failure::new(USAGE, format!("{shown}: {problem}"))
+        }
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let message = format!("{shown}: byte {at} is not UTF-8");
         Failure::new(USAGE, message).help("save the file as UTF-8")
     })
+}
+
+/// Why a file is not read.
+#[derive(Debug)]
+enum Unreadable {
+    Missing,
+    Folder,
+    /// A device, a named pipe or a socket: it may never end, or never begin.
+    Special,
+    TooLarge,
+    Other(std::io::Error),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => out.write_str("there is no such file"),
+            Self::Folder => out.write_str("this is a folder"),
+            Self::Special => out.write_str("this is not a regular file"),
+            Self::TooLarge => {
+                let max = FILE_BYTES_MAX / (1024 * 1024);
+                write!(out, "this is larger than {max} MiB")
+            }
+            Self::Other(error) => error.fmt(out),
+        }
+    }
+}
+
+impl From<std::io::Error> for Unreadable {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::Missing,
+            std::io::ErrorKind::IsADirectory => Self::Folder,
+            _ => Self::Other(error),
+        }
+    }
+}
+
+/// Reads a regular file. What else has a name is not even opened for reading: a pipe would wait for
+/// a writer.
+fn regular(file: &Path) -> Result<Vec<u8>, Unreadable> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(file, flags, Mode::empty()).map_err(std::io::Error::from);
+    let opened = File::from(opened?);
+    let metadata = opened.metadata()?;
+    if metadata.is_dir() {
+        return Err(Unreadable::Folder);
+    }
+    if !metadata.is_file() {
+        return Err(Unreadable::Special);
+    }
+    if metadata.len() > FILE_BYTES_MAX as u64 {
+        return Err(Unreadable::TooLarge);
+    }
+    bounded(opened)
+}
+
+/// Reads as much as a file may have.
+fn bounded(from: impl Read) -> Result<Vec<u8>, Unreadable> {
+    let mut bytes = Vec::new();
+    let max = FILE_BYTES_MAX as u64;
+    from.take(max + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > FILE_BYTES_MAX {
+        true => Err(Unreadable::TooLarge),
+        false => Ok(bytes),
+    }
 }
 
 /// The first pipeline file in a folder.
@@ -157,11 +228,87 @@ impl Imports {
         if !inside {
             return Err(format!("{path} is outside of the pipeline's folder"));
         }
-        let file = self.folder.join(path);
-        let bytes = std::fs::read(&file).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            _ => format!("{}: {error}", file.display()),
-        })?;
-        String::from_utf8(bytes).map_err(|_| format!("{}: it is not UTF-8", file.display()))
+        let folder = match self.folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => &self.folder,
+        };
+        let resolved = |path: &Path| path.canonicalize().map_err(Unreadable::from);
+        let found = resolved(folder).and_then(|folder| Ok((resolved(&folder.join(path))?, folder)));
+        let (file, folder) = found.map_err(|problem| problem.to_string())?;
+        // A link may lead anywhere, and messages show lines of the file.
+        if !file.starts_with(&folder) {
+            return Err("a symbolic link leads out of the pipeline's folder".to_owned());
+        }
+        if file.extension().is_none_or(|extension| extension != "kon") {
+            return Err("a symbolic link leads to what is no `.kon` file".to_owned());
+        }
+        let bytes = regular(&file).map_err(|problem| problem.to_string())?;
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_read_and_none_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.kon");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let large = folder.path().join("large.kon");
+        let sparse = File::create(&large).unwrap();
+        sparse.set_len(FILE_BYTES_MAX as u64 + 1).unwrap();
+        let table = [
+            (pipe.as_path(), "this is not a regular file"),
+            (Path::new("/dev/zero"), "this is not a regular file"),
+            (&large, "this is larger than 20 MiB"),
+            (folder.path(), "this is a folder"),
+            (&folder.path().join("no.kon"), "there is no such file"),
+        ];
+        for (file, expected) in table {
+            assert_eq!(regular(file).unwrap_err().to_string(), expected);
+        }
+        let endless = bounded(std::io::repeat(b'x'));
+        assert!(matches!(endless, Err(Unreadable::TooLarge)));
+    }
+
+    #[test]
+    fn an_import_stays_in_the_folder_whatever_links_say() {
+        let outside = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (outside, inside) = (outside.path(), folder.path());
+        std::fs::write(outside.join("secret.kon"), "secret").unwrap();
+        std::fs::write(inside.join("notes.txt"), "notes").unwrap();
+        std::fs::create_dir(inside.join("lib")).unwrap();
+        std::fs::write(inside.join("lib/real.kon"), "real").unwrap();
+        let link = |to: &Path, name: &str| {
+            std::os::unix::fs::symlink(to, inside.join(name)).unwrap();
+        };
+        link(&outside.join("secret.kon"), "link.kon");
+        link(Path::new("/etc/passwd"), "passwd.kon");
+        link(outside, "folder");
+        link(&inside.join("notes.txt"), "notes.kon");
+        link(&inside.join("lib/real.kon"), "same.kon");
+        let imports = Imports::of(&inside.join("pipeline.kon"));
+        let out = "a symbolic link leads out of the pipeline's folder";
+        let table = [
+            ("lib/real.kon", Ok("real")),
+            ("same.kon", Ok("real")),
+            ("link.kon", Err(out)),
+            ("passwd.kon", Err(out)),
+            ("folder/secret.kon", Err(out)),
+            (
+                "notes.kon",
+                Err("a symbolic link leads to what is no `.kon` file"),
+            ),
+            ("no.kon", Err("there is no such file")),
+        ];
+        for (path, expected) in table {
+            let found = imports.read(path);
+            let found = found.as_deref().map_err(String::as_str);
+            assert_eq!(found, expected, "{path}");
+        }
     }
 }

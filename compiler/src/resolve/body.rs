@@ -9,8 +9,8 @@ use super::term::Use;
 use super::unknown::Wanted;
 use super::{Resolver, Scope, Time};
 use crate::limits::{ENTRIES_MAX, RETRIES_MAX, WORK_BYTES_MAX};
-use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Piece, Text, Toleration};
-use crate::rules;
+use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Text, Toleration};
+use crate::rules::{self, kube_text};
 use crate::script::{Interpreter, Script};
 use crate::value::Type;
 
@@ -188,7 +188,7 @@ impl<'a> Resolver<'a> {
     fn attribute(&mut self, ast: &'a ast::Attribute, body: &mut Body, scope: Scope<'_>) {
         let value = &ast.value;
         match ast.key.text.as_str() {
-            "image" => body.image = self.text_value(value, scope, Time::Compile),
+            "image" => body.image = self.name_value(value, scope),
             "run" => body.action = self.script(value, scope).map(Action::Run),
             "shell" => body.shell = self.shell(value),
             "exec" => body.action = self.exec(value, scope).map(Action::Exec),
@@ -200,14 +200,30 @@ impl<'a> Resolver<'a> {
             "may-fail" => body.may_fail = self.setting(value, &Type::Bool, scope),
             "resources" => self.resources(value, body, scope),
             "service-account" => {
-                body.service_account = self.text_value(value, scope, Time::Compile)
+                body.service_account = self.name_value(value, scope);
             }
-            "priority-class" => body.priority_class = self.text_value(value, scope, Time::Compile),
-            "queue" => body.queue = self.text_value(value, scope, Time::Compile),
+            "priority-class" => body.priority_class = self.name_value(value, scope),
+            "queue" => body.queue = self.name_value(value, scope),
             "labels" => body.labels = self.metadata(value, scope, "label"),
             "annotations" => body.annotations = self.metadata(value, scope, "annotation"),
             "node" => self.node(value, body, scope),
             _ => self.report(rules::unknown_attribute::report(&ast.key, &ATTRIBUTES)),
+        }
+    }
+
+    /// A text that names something: a number is a slip.
+    fn name_value(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Text> {
+        match value {
+            ast::Value::Number(number) => {
+                self.report(rules::wrong_type::number(number, &Type::String));
+                None
+            }
+            ast::Value::Bool(literal) => {
+                let (wished, found) = (Type::String, Type::Bool);
+                self.report(rules::wrong_type::report(literal.span, &wished, &found));
+                None
+            }
+            _ => self.text_value(value, scope, Time::Compile),
         }
     }
 
@@ -308,9 +324,13 @@ impl<'a> Resolver<'a> {
         key: &ast::Str,
         scope: Scope<'_>,
     ) -> Option<EnvValue> {
-        let mut known = |text: &ast::Str| {
+        let mut known = |text: &ast::Str, kind: kube_text::Kind| {
             let resolved = self.text(text, scope, Time::Compile, Use::Other)?;
             match resolved.plain() {
+                Some(plain) if !kind.takes(plain) => {
+                    self.report(kube_text::report(text.span, kind, None));
+                    None
+                }
                 Some(plain) => Some(plain.to_owned()),
                 None => {
                     self.report(rules::not_here::interpolated_secret(text.span));
@@ -318,7 +338,9 @@ impl<'a> Resolver<'a> {
                 }
             }
         };
-        let (name, key) = (known(name)?, known(key)?);
+        let name = known(name, kube_text::Kind::Name);
+        let key = known(key, kube_text::Kind::Key);
+        let (name, key) = (name?, key?);
         Some(match kind {
             ast::CallKind::Secret => EnvValue::Secret { name, key },
             ast::CallKind::Config => EnvValue::Config { name, key },
@@ -336,17 +358,6 @@ impl<'a> Resolver<'a> {
             let Some(text) = self.text_value(&entry.value, scope, Time::Compile) else {
                 continue;
             };
-            let plain = text
-                .pieces
-                .iter()
-                .all(|piece| matches!(piece, Piece::Literal(_)));
-            if what == "label"
-                && plain
-                && let Some(problem) = rules::bad_key::label_value(&text)
-            {
-                self.report(problem);
-                continue;
-            }
             map.set(entry.key.text.clone(), text);
         }
         map
@@ -386,8 +397,14 @@ impl<'a> Resolver<'a> {
             if entry.key.text == "cpu" {
                 body.cpu = setting;
             } else {
-                if let Some(setting) = &setting {
-                    self.diagnostics.extend(rules::memory_unit::check(setting));
+                let values = crate::eval::Values {
+                    params: &self.params,
+                    item: &[],
+                };
+                if let Some(text) = values.quantity(&setting) {
+                    let span = entry.value.span();
+                    self.diagnostics
+                        .extend(rules::memory_unit::check(span, &text));
                 }
                 body.memory = setting;
             }

@@ -1,11 +1,13 @@
 //! Parameters: their types, and what they are in this run.
 
+use std::borrow::Cow;
+
 use foldhash::HashSet;
 use konductor_dsl::ast;
 
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
-use crate::limits::{FIELDS_MAX, VALUE_BYTES_MAX};
+use crate::limits::{FIELDS_MAX, SHOWN_MAX, VALUE_BYTES_MAX};
 use crate::pipeline::Param;
 use crate::rules;
 use crate::value::{Field, Type, Value};
@@ -63,13 +65,17 @@ impl Resolver<'_> {
         let options = self.options;
         let set = options.set.iter().rev().find(|(set, _)| *set == name.text);
         let read = match (set, options.params.get(&name.text)) {
-            (Some((_, text)), _) => (ty.read_text(text), format!("--set {}={text}", name.text)),
-            (None, Some(json)) => (ty.read_json(json), format!("--params {}", name.text)),
+            (Some((_, text)), _) => (
+                ty.read_text(text),
+                format!("--set {}={}", name.text, shortened(text)),
+            ),
+            (None, Some(json)) => (read_json(ty, json), format!("--params {}", name.text)),
             (None, None) => return None,
         };
         match read {
             (Ok(value), _) => Some(value),
             (Err(problem), origin) => {
+                let problem = shortened(&problem);
                 self.report(rules::given_value::report(name, &origin, &problem, ty));
                 None
             }
@@ -201,4 +207,26 @@ impl Resolver<'_> {
         }
         Some(Type::Record(fields))
     }
+}
+
+/// A value of `--params`, which may be as long as one of `--set`.
+fn read_json(ty: &Type, json: &serde_json::Value) -> Result<Value, String> {
+    let value = ty.read_json(json)?;
+    let length = value.text().len();
+    if length > VALUE_BYTES_MAX {
+        return Err(format!("it is longer than {VALUE_BYTES_MAX} bytes"));
+    }
+    Ok(value)
+}
+
+/// A text as a message repeats it.
+fn shortened(text: &str) -> Cow<'_, str> {
+    // A problem is a sentence with a value in it.
+    const SENTENCE_MAX: usize = 3 * SHOWN_MAX;
+    if text.len() <= SENTENCE_MAX {
+        return Cow::Borrowed(text);
+    }
+    let start = text.floor_char_boundary(SHOWN_MAX);
+    let end = text.ceil_char_boundary(text.len() - SHOWN_MAX);
+    Cow::Owned(format!("{}…{}", &text[..start], &text[end..]))
 }

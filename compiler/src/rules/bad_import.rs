@@ -9,7 +9,7 @@ pub(crate) fn path(span: Span) -> Diagnostic {
     Diagnostic::error(
         Code::K0212,
         span,
-        "this is not a path below the pipeline file's folder",
+        "this is not a path of a `.kon` file below the pipeline file's folder",
     )
     .help("write a relative path to a file there, such as \"lib/python.kon\"")
 }

@@ -3,7 +3,7 @@
 use konductor_api::GROUP;
 use konductor_dsl::{Code, Diagnostic, ast};
 
-use crate::pipeline::Text;
+use crate::name::{is_qualified, is_subdomain};
 
 /// An environment variable's name.
 pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
@@ -42,9 +42,7 @@ pub(crate) fn metadata(key: &ast::Key, what: &str) -> Option<Diagnostic> {
             Diagnostic::error(Code::K0314, key.span, message).help("choose another prefix"),
         );
     }
-    let prefix_is_right = prefix.is_none_or(|prefix| {
-        prefix.len() <= 253 && prefix.split('.').all(crate::name::is_object_name)
-    });
+    let prefix_is_right = prefix.is_none_or(is_subdomain);
     if prefix_is_right && is_qualified(name) {
         return None;
     }
@@ -56,29 +54,4 @@ pub(crate) fn metadata(key: &ast::Key, what: &str) -> Option<Diagnostic> {
     Some(Diagnostic::error(Code::K0314, key.span, message).help(
         "use letters, digits, `-`, `_` and `.`, at most 63, such as `team` or `acme.com/team`",
     ))
-}
-
-/// The value of a label.
-pub(crate) fn label_value(text: &Text) -> Option<Diagnostic> {
-    let value = text.plain()?;
-    let is_right = value.is_empty() || is_qualified(value);
-    (!is_right).then(|| {
-        Diagnostic::error(
-            Code::K0314,
-            text.span,
-            "Kubernetes does not take this as a label's value",
-        )
-        .help("use letters, digits, `-`, `_` and `.`, at most 63; an annotation takes any text")
-    })
-}
-
-fn is_qualified(name: &str) -> bool {
-    let alnum = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    bytes.len() <= 63
-        && alnum(bytes.first())
-        && alnum(bytes.last())
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }

@@ -2,6 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic};
 
+use crate::limits::CYCLE_SHOWN_MAX;
 use crate::pipeline::Pipeline;
 use crate::plan::{Dag, Edge};
 
@@ -28,7 +29,7 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
         let waits = |edge: &Edge| format!("`{}` waits for `{}`", name(edge.to), name(edge.from));
         let message = format!("these wait for each other: {}", shortened(&way));
         let mut diagnostic = Diagnostic::error(Code::K0401, first.span, message).here(waits(first));
-        for edge in others {
+        for edge in others.iter().take(CYCLE_SHOWN_MAX - 1) {
             diagnostic = diagnostic.label(edge.span, waits(edge));
         }
         diagnostics.push(diagnostic.help("remove one of these dependencies"));
@@ -36,15 +37,14 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
 }
 
 fn shortened(way: &[&str]) -> String {
-    const SHOWN_MAX: usize = 12;
-    if way.len() <= SHOWN_MAX {
+    if way.len() <= CYCLE_SHOWN_MAX {
         return way.join(" → ");
     }
-    let (head, tail) = (&way[..SHOWN_MAX - 2], &way[way.len() - 2..]);
+    let (head, tail) = (&way[..CYCLE_SHOWN_MAX - 2], &way[way.len() - 2..]);
     format!(
         "{} → … {} more … → {}",
         head.join(" → "),
-        way.len() - SHOWN_MAX,
+        way.len() - CYCLE_SHOWN_MAX,
         tail.join(" → ")
     )
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use konductor_dsl::{Code, Diagnostic};
 
+use super::kube_text::Kind;
 use crate::pipeline::Pipeline;
 
 /// Tells images without a tag, or with `latest`, once for each place.
@@ -21,7 +22,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
             (false, None) => true,
             (false, Some((_, tag))) => tag == "latest",
         };
-        if floats && !text.is_empty() && told.insert(image.span) {
+        if floats && Kind::Image.takes(text) && told.insert(image.span) {
             let bare = text.strip_suffix(":latest").unwrap_or(text);
             let diagnostic = Diagnostic::warning(
                 Code::K0317,

@@ -5,7 +5,7 @@ use konductor_dsl::{Code, Diagnostic, Span, ast};
 use crate::eval::Values;
 use crate::limits::{
     BODY_BYTES_MAX, ENTRIES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, TEXT_REFERENCES_MAX,
-    VALUE_BYTES_MAX, WHEN_MAX, WORK_BYTES_MAX,
+    VALUE_BYTES_MAX, WHEN_MAX, WORD_BYTES_MAX, WORK_BYTES_MAX,
 };
 use crate::pipeline::{Action, EnvValue, Name, Pipeline, Stage, Text};
 use crate::plan::Plan;
@@ -28,6 +28,9 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
         let (sum, largest) = sizes.fold((0_usize, 0), |(sum, most), size| {
             (sum.saturating_add(size), most.max(size))
         });
+        let values = jobs.list[planned.start..planned.start + looked_at].iter();
+        let values = values.map(|job| job.values(pipeline));
+        diagnostics.extend(values.filter_map(|values| long_word(stage, values)).next());
         let repeated = if varies { 1 } else { planned.len() };
         total = total.saturating_add(sum.saturating_mul(repeated));
         if largest > BODY_BYTES_MAX {
@@ -120,7 +123,27 @@ fn report(name: &Name, count: usize, max: usize, what: &str) -> Diagnostic {
     )
 }
 
-fn texts(stage: &Stage) -> impl Iterator<Item = &Text> {
+/// A script, argument or variable that Linux does not take.
+fn long_word(stage: &Stage, values: Values<'_>) -> Option<Diagnostic> {
+    let script = match &stage.body.action {
+        Some(Action::Run(script)) => Some(&script.text),
+        _ => None,
+    };
+    // A script has variables where values are in other texts.
+    let length = |text: &Text| match script.is_some_and(|script| std::ptr::eq(script, text)) {
+        true => text.literal_bytes(),
+        false => values.length(text),
+    };
+    let mut words = words(stage).map(|text| (text, length(text)));
+    let (text, length) = words.find(|(_, length)| *length > WORD_BYTES_MAX)?;
+    let message = format!("this has {length} bytes: at most {WORD_BYTES_MAX} reach a container");
+    let diagnostic = Diagnostic::error(Code::K0505, text.span, message)
+        .help("put long scripts and data into the image, or share them through a workspace");
+    Some(diagnostic)
+}
+
+/// The texts that are passed to a process, each as one.
+fn words(stage: &Stage) -> impl Iterator<Item = &Text> {
     let action = match &stage.body.action {
         None => &[],
         Some(Action::Run(script)) => std::slice::from_ref(&script.text),
@@ -130,12 +153,16 @@ fn texts(stage: &Stage) -> impl Iterator<Item = &Text> {
         EnvValue::Text(text) => Some(text),
         EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
     });
+    action.iter().chain(env)
+}
+
+fn texts(stage: &Stage) -> impl Iterator<Item = &Text> {
     let metadata = stage
         .body
         .labels
         .values()
         .chain(stage.body.annotations.values());
-    action.iter().chain(env).chain(metadata)
+    words(stage).chain(metadata)
 }
 
 fn size(stage: &Stage, values: Values<'_>) -> usize {

@@ -1,23 +1,27 @@
-//! K0315: an amount of memory that is less than a byte.
+//! K0315: an amount of memory that is no whole number of bytes.
 
-use konductor_dsl::{Code, Diagnostic};
+use konductor_dsl::{Code, Diagnostic, Span};
 
-use crate::pipeline::{Setting, Term};
-use crate::value::Value;
+use crate::value::parse_quantity;
 
-/// `memory = 500m`, which Kubernetes reads as half a byte.
-pub(crate) fn check(memory: &Setting) -> Option<Diagnostic> {
-    let Term::Value(Value::Quantity(text)) = &*memory.term else {
+/// Billionths, in which quantities are counted.
+const NANO: i128 = 1_000_000_000;
+
+/// `memory = 500m`, which is half a byte, and `29.8Gi`, which is no whole number of them.
+pub(crate) fn check(span: Span, text: &str) -> Option<Diagnostic> {
+    let amount = parse_quantity(text)?;
+    if amount % NANO == 0 {
         return None;
-    };
-    let digits = text.strip_suffix('m')?;
-    Some(
-        Diagnostic::error(
-            Code::K0315,
-            memory.span,
-            format!("`{text}` is less than a byte"),
-        )
-        .here("`m` means a thousandth")
-        .help(format!("write `{digits}Mi`")),
-    )
+    }
+    let message = format!("`{text}` is no whole number of bytes");
+    let diagnostic = Diagnostic::error(Code::K0315, span, message);
+    Some(match text.strip_suffix('m') {
+        Some(digits) => diagnostic
+            .here("`m` means a thousandth")
+            .help(format!("write `{digits}Mi`")),
+        None => {
+            let mebibytes = amount / (NANO << 20);
+            diagnostic.help(format!("write `{}Mi`", mebibytes.max(1)))
+        }
+    })
 }
