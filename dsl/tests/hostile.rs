@@ -141,3 +141,151 @@ fn what_is_told_of_is_never_cut_inside_of_a_character() {
         );
     }
 }
+
+/// Characters of one to four bytes: blanks that are none of the language's, invisible ones, signs that
+/// look like others, and letters.
+const STRANGE: [&str; 24] = [
+    "\u{a0}",
+    "\u{2003}",
+    "\u{2028}",
+    "\u{85}",
+    "\u{3000}",
+    "\u{202f}",
+    "\u{1680}",
+    "\u{200b}",
+    "\u{ad}",
+    "\u{feff}",
+    "“",
+    "”",
+    "‘",
+    "–",
+    "…",
+    "é",
+    "ß",
+    "日本",
+    "\u{1f680}",
+    "e\u{301}",
+    "\u{e000}",
+    "\u{10ffff}",
+    "\u{0}",
+    "\r",
+];
+/// What slips are made of.
+const SIGNS: [&str; 20] = [
+    ":", "=", "- ", "{", "}", "\"", "'", "$", "${", "[", ",", "..", "//", "->", "\n", " ", "\t",
+    "x", "1", "(",
+];
+
+/// The files of this repository that are pipelines.
+fn real_files() -> Vec<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = [
+        "dsl/tests/fixtures",
+        "dsl/tests/format",
+        "compiler/tests/fixtures",
+    ];
+    let mut texts = Vec::new();
+    for folder in folders {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "kon") {
+                texts.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    assert!(texts.len() > 20);
+    texts.sort();
+    texts
+}
+
+/// As many as `KONDUCTOR_MUTATIONS` says, else what ends soon.
+#[test]
+fn strange_characters_in_real_files_never_end_in_a_crash() {
+    let count = std::env::var("KONDUCTOR_MUTATIONS").ok();
+    let count = count.map_or(4_000, |count| count.parse::<usize>().unwrap());
+    let files = real_files();
+    let mut state: u64 = 7;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for round in 0..count {
+        // A few lines: a whole file is read for nothing again and again.
+        let file = &files[random(files.len())];
+        let lines: Vec<&str> = file.split_inclusive('\n').collect();
+        let first = random(lines.len());
+        let mut text: String = lines[first..]
+            .iter()
+            .take(1 + random(12))
+            .copied()
+            .collect();
+        if random(2) == 0 {
+            text.insert_str(0, "pipeline p {\n");
+        }
+        for _ in 0..=random(3) {
+            let at = text.floor_char_boundary(random(text.len() + 1));
+            let end = text.ceil_char_boundary((at + random(3)).min(text.len()));
+            let new = match random(3) {
+                0 => format!(
+                    "{}{}",
+                    STRANGE[random(STRANGE.len())],
+                    SIGNS[random(SIGNS.len())]
+                ),
+                1 => SIGNS[random(SIGNS.len())].to_owned(),
+                _ => STRANGE[random(STRANGE.len())].to_owned(),
+            };
+            text.replace_range(at..end, &new);
+        }
+        let source = source(text);
+        let played = std::panic::catch_unwind(|| {
+            let (_, told) = parse(&source);
+            for told in &told {
+                for label in &told.labels {
+                    let (start, end) = (label.span.start as usize, label.span.end as usize);
+                    assert!(source.text.get(start..end).is_some(), "{told:?}");
+                }
+            }
+            // What is laid out is read as before.
+            if let Ok(formatted) = format(&source) {
+                assert!(format(&self::source(formatted)).is_ok());
+            }
+        });
+        assert!(played.is_ok(), "round {round}: {:?}", source.text);
+    }
+}
+
+/// What looks like a blank, a quote or a dash is named, wherever it stands.
+#[test]
+fn a_character_that_looks_like_another_is_named() {
+    let table = [
+        ("pipeline p {\u{a0}stage a { image = \"b:1\" } }", "U+00A0"),
+        (
+            "pipeline p { stage\u{2003}a { image = \"b:1\" } }",
+            "U+2003",
+        ),
+        ("\u{3000}pipeline p { }", "U+3000"),
+        ("pipeline p { stage a { timeout\u{a0}: 30m } }", "U+00A0"),
+        ("pipeline p { stage a { run =\u{a0}\"x\" } }", "U+00A0"),
+        ("pipeline p { stage a after b\u{85}{ } }", "U+0085"),
+        (
+            "pipeline p { stage a { run = \u{201c}echo hi\u{201d} } }",
+            "U+201C",
+        ),
+        ("pipeline p { stage a after b,\u{2028} c { } }", "U+2028"),
+        ("pipeline p { stage a for i in 0\u{2013}3 { } }", "U+2013"),
+        ("pipeline p { stage\u{200b} a { } }", "U+200B"),
+    ];
+    for (text, name) in table {
+        let told = told(name, text.to_owned());
+        let named = told.iter().find(|told| told.code == Code::K0110);
+        let named = named.unwrap_or_else(|| panic!("{text:?}: {told:?}"));
+        assert!(named.message.contains(name), "{text:?}: {named:?}");
+        assert!(named.help.is_some(), "{text:?}");
+    }
+    // In texts and comments they stand for themselves.
+    let text = "# \u{a0}\npipeline p { stage a { image = \"b:1\", run = \"\u{a0}“x”\" } }";
+    let (_, told) = parse(&source(text.to_owned()));
+    assert_eq!(told, []);
+}
