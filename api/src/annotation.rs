@@ -7,7 +7,8 @@ pub const GATE: &str = "konductor.io/gate";
 pub const HOLD: &str = "konductor.io/hold";
 /// The Barrier at which the Job arrives when it has ended.
 pub const ARRIVE: &str = "konductor.io/arrive";
-/// The names that the Job's termination message may set, separated by commas.
+/// What the Job's termination message must and may set, such as `rows: int in 0..9, mode?: full|delta`;
+/// see [`crate::parse_declared_outputs`].
 pub const OUTPUTS_DECLARED: &str = "konductor.io/outputs-declared";
 /// What a later stage's Job reads, as JSON: `{"in-0": "<job>/<output>"}`.
 pub const INPUTS: &str = "konductor.io/inputs";

@@ -77,6 +77,8 @@ pub mod reason {
     pub const SLOT_BLOCKED: &str = "SlotBlocked";
     /// A slot is due, and the schedule cancels the run that goes on.
     pub const RUN_REPLACED: &str = "RunReplaced";
+    /// A Job completed, and its outputs are not what it declares.
+    pub const INVALID_OUTPUTS: &str = "InvalidOutputs";
     /// The object's own spec can't be carried out.
     pub const INVALID: &str = "Invalid";
 }

@@ -23,6 +23,8 @@ pub mod label;
 pub mod lease;
 pub mod lenient;
 pub mod limits;
+pub mod number;
+pub mod output;
 pub mod run;
 pub mod semaphore;
 
@@ -41,6 +43,9 @@ pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
+pub use output::{
+    DeclaredOutput, OutputError, OutputType, format_declared_outputs, parse_declared_outputs,
+};
 pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,

@@ -8,8 +8,10 @@ pub const HOLDERS_MAX: usize = 1024;
 pub const HOLDS_MAX: usize = 16;
 /// Bytes of inputs that a Job may receive: annotations share 256 KiB, and kubectl needs its part.
 pub const INPUTS_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a termination message, kubelet's own limit.
+/// Bytes of a container's termination message, kubelet's own limit: of more, the last ones are kept.
 pub const OUTPUT_BYTES_MAX: usize = 4096;
+/// Bytes of the termination messages of all containers of a pod, shared evenly: kubelet's own limit.
+pub const POD_OUTPUT_BYTES_MAX: usize = 12 * 1024;
 /// Characters of a name that becomes a label value.
 pub const LABEL_VALUE_MAX: usize = 63;
 /// Days in the longest duration: beyond it, arithmetic on timestamps would leave their range.

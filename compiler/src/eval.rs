@@ -7,8 +7,10 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use konductor_api::number::{parse_number, parse_quantity};
+
 use crate::pipeline::{Expr, Operator, Param, Piece, Pipeline, Setting, Source, Term, Text};
-use crate::value::{Type, Value, parse_quantity};
+use crate::value::{Type, Value};
 
 /// What is known about one item before the run.
 #[derive(Clone, Copy)]
@@ -174,7 +176,7 @@ impl Condition<'_> {
             },
             Expr::Bool(term) => match self.values.term(term) {
                 Some(Value::Bool(value)) => Truth::Known(value),
-                _ => self.cel(term).map_or(Truth::Unknown, Truth::RunTime),
+                _ => self.cel(term, false).map_or(Truth::Unknown, Truth::RunTime),
             },
             Expr::Compare {
                 operator,
@@ -213,7 +215,8 @@ impl Condition<'_> {
         if let (Some(left), Some(right)) = (self.values.term(left), self.values.term(right)) {
             return Truth::Known(compare(operator, &left, &right));
         }
-        let sides = (self.cel(left), self.cel(right));
+        let as_number = is_decimal(left) || is_decimal(right);
+        let sides = (self.cel(left, as_number), self.cel(right, as_number));
         let (Some(left), Some(right)) = sides else {
             return Truth::Unknown;
         };
@@ -229,9 +232,11 @@ impl Condition<'_> {
         Truth::RunTime(format!("{left} {sign} {right}"))
     }
 
-    fn cel(&self, term: &Term) -> Option<String> {
+    /// A side of a comparison in CEL; `as_number` where the other side is a decimal number.
+    fn cel(&self, term: &Term, as_number: bool) -> Option<String> {
+        let literal = |value: &Value| cel_literal(value, as_number);
         if let Some(value) = self.values.term(term) {
-            return Some(cel_literal(&value));
+            return Some(literal(&value));
         }
         let Term::Reference(reference) = term else {
             return None;
@@ -252,12 +257,16 @@ impl Condition<'_> {
                     .get(*output)?;
                 let job = cel_string(&(self.job_name)(*stage, address)?);
                 let name = cel_string(&output.name.text);
-                let value = converted(&format!("outputs[{job}][{name}]"), &output.ty);
+                let value = format!("outputs[{job}][{name}]");
+                let value = match as_number {
+                    true => format!("double({value})"),
+                    false => converted(&value, &output.ty),
+                };
                 Some(match &output.default {
                     None => value,
                     Some(default) => format!(
                         "({job} in outputs && {name} in outputs[{job}] ? {value} : {})",
-                        cel_literal(default)
+                        literal(default)
                     ),
                 })
             }
@@ -274,12 +283,31 @@ fn converted(value: &str, ty: &Type) -> String {
     }
 }
 
-fn cel_literal(value: &Value) -> String {
+/// Whether a side of a comparison is a decimal number, or a list of them.
+fn is_decimal(term: &Term) -> bool {
+    let is_number = |ty: &Type| match ty {
+        Type::List(item) => **item == Type::Number,
+        other => *other == Type::Number,
+    };
+    match term {
+        Term::Value(Value::Number(_)) => true,
+        Term::Value(Value::List(values)) => values.iter().any(|v| matches!(v, Value::Number(_))),
+        Term::List(terms) => terms.iter().any(is_decimal),
+        Term::Reference(reference) => is_number(&reference.ty),
+        Term::Value(_) | Term::Text(_) | Term::Unknown => false,
+    }
+}
+
+fn cel_literal(value: &Value, as_number: bool) -> String {
     match value {
+        Value::Int(_) | Value::Number(_) if as_number => {
+            format!("{:?}", decimal(value).unwrap_or_default())
+        }
         Value::Int(number) => number.to_string(),
         Value::Bool(value) => value.to_string(),
         Value::List(values) => {
-            let values: Vec<String> = values.iter().map(cel_literal).collect();
+            let values = values.iter().map(|value| cel_literal(value, as_number));
+            let values: Vec<String> = values.collect();
             format!("[{}]", values.join(", "))
         }
         other => cel_string(&other.text()),
@@ -328,7 +356,9 @@ pub(crate) fn compare(operator: Operator, left: &Value, right: &Value) -> bool {
 
 fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::Quantity(_), Value::Quantity(_)) => order(left, right) == Some(Ordering::Equal),
+        (Value::Quantity(_), Value::Quantity(_))
+        | (Value::Number(_), Value::Number(_) | Value::Int(_))
+        | (Value::Int(_), Value::Number(_)) => order(left, right) == Some(Ordering::Equal),
         _ => left == right,
     }
 }
@@ -337,10 +367,21 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
         (Value::Duration(left), Value::Duration(right)) => Some(left.cmp(right)),
-        (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+        (Value::Number(_), Value::Number(_) | Value::Int(_))
+        | (Value::Int(_), Value::Number(_)) => decimal(left)?.partial_cmp(&decimal(right)?),
         (Value::Quantity(left), Value::Quantity(right)) => {
             Some(parse_quantity(left)?.cmp(&parse_quantity(right)?))
         }
+        _ => None,
+    }
+}
+
+/// The size of a number.
+fn decimal(value: &Value) -> Option<f64> {
+    match value {
+        // As the operator converts it.
+        Value::Int(number) => number.to_string().parse().ok(),
+        Value::Number(text) => parse_number(text),
         _ => None,
     }
 }

@@ -116,8 +116,6 @@ struct Signature {
 /// A use of another stage's output.
 struct Read {
     reference: Reference,
-    /// In the stage's `when`.
-    in_when: bool,
 }
 
 /// What a reference can mean at some place.

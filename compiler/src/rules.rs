@@ -69,7 +69,6 @@ pub(crate) mod unknown_param;
 pub(crate) mod unquoted;
 pub(crate) mod unused;
 pub(crate) mod value_as_code;
-pub(crate) mod when_under_any;
 pub(crate) mod wrong_type;
 pub(crate) mod yaml;
 

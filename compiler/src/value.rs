@@ -6,7 +6,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use konductor_api::Duration;
+use konductor_api::number::{parse_number, parse_quantity};
+use konductor_api::{Duration, OutputType};
 
 use crate::limits::VALUE_BYTES_MAX;
 
@@ -17,6 +18,8 @@ pub(crate) enum Type {
     String,
     /// A whole number, perhaps within bounds.
     Int(Option<RangeInclusive<i64>>),
+    /// A decimal number, such as `0.95`.
+    Number,
     /// `true` or `false`.
     Bool,
     /// Such as `1h30m`.
@@ -49,6 +52,8 @@ pub(crate) enum Value {
     String(String),
     /// A whole number.
     Int(i64),
+    /// A decimal number as it was written.
+    Number(String),
     /// True or false.
     Bool(bool),
     /// Milliseconds.
@@ -67,6 +72,7 @@ impl fmt::Display for Type {
             Self::String => out.write_str("string"),
             Self::Int(None) => out.write_str("int"),
             Self::Int(Some(range)) => write!(out, "int in {}..{}", range.start(), range.end()),
+            Self::Number => out.write_str("number"),
             Self::Bool => out.write_str("bool"),
             Self::Duration => out.write_str("duration"),
             Self::Quantity => out.write_str("quantity"),
@@ -123,10 +129,10 @@ impl Type {
             }
             (Self::Record(fields), Json::Object(members)) => read_record(fields, members),
             (Self::Bool, Json::Bool(value)) => Ok(Value::Bool(*value)),
-            (Self::Int(_) | Self::Quantity, Json::Number(number)) => {
+            (Self::Int(_) | Self::Number | Self::Quantity, Json::Number(number)) => {
                 self.read_scalar(&number.to_string())
             }
-            (Self::List(_) | Self::Record(_) | Self::Bool | Self::Int(_), other) => {
+            (Self::List(_) | Self::Record(_) | Self::Bool | Self::Int(_) | Self::Number, other) => {
                 Err(format!("{other} is not a value of type {self}"))
             }
             (_, Json::String(text)) => self.read_scalar(text),
@@ -147,6 +153,10 @@ impl Type {
                 let value = Value::Int(text.parse().map_err(|_| wrong())?);
                 self.admits(&value).map(|()| value)
             }
+            Self::Number => match parse_number(text) {
+                Some(_) => Ok(Value::Number(text.to_owned())),
+                None => Err(wrong()),
+            },
             Self::Words(_) => {
                 let value = Value::String(text.to_owned());
                 self.admits(&value).map(|()| value)
@@ -184,7 +194,7 @@ impl Type {
     pub(crate) fn fits(&self, wished: &Self) -> bool {
         match (self, wished) {
             (Self::String | Self::Words(_), Self::String | Self::Words(_)) => true,
-            (Self::Int(_), Self::Int(_)) => true,
+            (Self::Int(_), Self::Int(_) | Self::Number) => true,
             (Self::List(item), Self::List(other)) => item.fits(other),
             (Self::Record(fields), Self::Record(others)) => {
                 fields.len() == others.len()
@@ -200,7 +210,7 @@ impl Type {
     /// Whether a value of this type is a single word to a shell, whatever it is.
     pub(crate) fn is_one_shell_word(&self) -> bool {
         match self {
-            Self::Int(_) | Self::Bool | Self::Duration | Self::Quantity => true,
+            Self::Int(_) | Self::Number | Self::Bool | Self::Duration | Self::Quantity => true,
             Self::Words(words) => words.iter().all(|word| {
                 !word.is_empty()
                     && word
@@ -209,6 +219,20 @@ impl Type {
             }),
             Self::String | Self::List(_) | Self::Record(_) => false,
         }
+    }
+
+    /// The same for the operator, which checks what a stage wrote; `None` of a list or record.
+    pub(crate) fn of_output(&self) -> Option<OutputType> {
+        Some(match self {
+            Self::String => OutputType::String,
+            Self::Int(range) => OutputType::Int(range.clone()),
+            Self::Number => OutputType::Number,
+            Self::Bool => OutputType::Bool,
+            Self::Duration => OutputType::Duration,
+            Self::Quantity => OutputType::Quantity,
+            Self::Words(words) => OutputType::Words(words.clone()),
+            Self::List(_) | Self::Record(_) => return None,
+        })
     }
 
     /// Whether it is neither a list nor a record.
@@ -249,7 +273,7 @@ impl Value {
     /// The value as a program receives it: text as it is, lists and records as JSON.
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::String(text) | Self::Quantity(text) => text.clone(),
+            Self::String(text) | Self::Number(text) | Self::Quantity(text) => text.clone(),
             Self::Int(number) => number.to_string(),
             Self::Bool(value) => value.to_string(),
             Self::Duration(millis) => Duration::from_millis(*millis).as_str().to_owned(),
@@ -261,6 +285,9 @@ impl Value {
     pub(crate) fn json(&self) -> serde_json::Value {
         match self {
             Self::Int(number) => (*number).into(),
+            // As it was written, where JSON would write it so too.
+            Self::Number(text) => serde_json::from_str(text)
+                .unwrap_or_else(|_| parse_number(text).unwrap_or_default().into()),
             Self::Bool(value) => (*value).into(),
             Self::String(_) | Self::Quantity(_) | Self::Duration(_) => self.text().into(),
             Self::List(values) => values.iter().map(Self::json).collect(),
@@ -297,73 +324,9 @@ pub(crate) fn parse_duration(text: &str) -> Option<u64> {
     u64::try_from(length.as_millis()).ok()
 }
 
-/// A quantity in billionths, such as 500,000,000 for `500m`. Negative ones are none.
-pub(crate) fn parse_quantity(text: &str) -> Option<i128> {
-    const NANO: i128 = 1_000_000_000;
-    let digits = text
-        .bytes()
-        .take_while(|b| b.is_ascii_digit() || *b == b'.')
-        .count();
-    let (number, suffix) = text.split_at(digits);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() || number.ends_with('.') || whole.len() > 18 || fraction.len() > 9 {
-        return None;
-    }
-    let scale = match suffix {
-        "n" => 1,
-        "u" => 1_000,
-        "m" => 1_000_000,
-        "" => NANO,
-        "k" => NANO * 1_000,
-        "M" => NANO * 1_000_000,
-        "G" => NANO * 1_000_000_000,
-        "T" => NANO * 1_000_000_000_000,
-        "P" => NANO * 1_000_000_000_000_000,
-        "E" => NANO * 1_000_000_000_000_000_000,
-        "Ki" => NANO << 10,
-        "Mi" => NANO << 20,
-        "Gi" => NANO << 30,
-        "Ti" => NANO << 40,
-        "Pi" => NANO << 50,
-        "Ei" => NANO << 60,
-        _ => return None,
-    };
-    let ten = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let whole = whole.parse::<i128>().ok()?.checked_mul(scale)?;
-    let part = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse::<i128>().ok()?
-    };
-    whole.checked_add(part.checked_mul(scale)? / ten)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_are_read_in_billionths() {
-        let table = [
-            ("500m", Some(500_000_000)),
-            ("1", Some(1_000_000_000)),
-            ("0.5", Some(500_000_000)),
-            ("1Ki", Some(1_024_000_000_000)),
-            ("10Ei", Some(10 * (1_000_000_000_i128 << 60))),
-            ("999999999999999999Ei", None),
-            ("1.", None),
-            (".5", None),
-            ("-1", None),
-            ("1gi", None),
-            ("1 Gi", None),
-            ("1.2.3", None),
-            ("9999999999999999999", None),
-            ("", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(parse_quantity(text), expected, "{text:?}");
-        }
-    }
 
     #[test]
     fn set_is_read_by_type() {

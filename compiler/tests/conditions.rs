@@ -14,6 +14,7 @@ fn when(condition: &str) -> Result<Option<String>, &'static str> {
         r#"pipeline p {{
             param target: "dev" | "prod" = "prod"
             param limit: int = 10
+            param threshold: number = 0.95
             defaults {{ image = "busybox:1.36" }}
             stage a {{
                 run = "true"
@@ -21,9 +22,10 @@ fn when(condition: &str) -> Result<Option<String>, &'static str> {
                 output ok: bool
                 output text: string
                 output kind: "small" | "big"
+                output loss: number
             }}
-            stage b {{ run = "true", output rows: int = 7 }}
-            stage last after a, b.finished when {condition} {{ run = "echo ${{target}} ${{limit}}" }}
+            stage b {{ run = "true", output rows: int = 7, output acc: number = 0.5 }}
+            stage last after a, b.finished when {condition} {{ run = "echo ${{target}} ${{limit}} ${{threshold}}" }}
         }}"#
     );
     let mut sources = Sources::default();
@@ -69,6 +71,11 @@ fn what_is_known_before_the_run_is_left_out() {
         (r#"target == "dev""#, Err("skipped")),
         ("limit >= 10 && !(limit > 10)", Ok(None)),
         ("limit in [1, 2]", Err("skipped")),
+        (
+            "threshold > 0.9 && threshold < 1 && threshold == 0.950",
+            Ok(None),
+        ),
+        ("threshold >= limit", Err("skipped")),
         (r#"target == "prod" || a.rows > 1"#, Ok(None)),
         (r#"target == "dev" && a.rows > 1"#, Err("skipped")),
         (
@@ -106,6 +113,7 @@ fn cel_means_what_the_condition_says() {
         ("p-a", "ok", "true"),
         ("p-a", "text", "it's \\ fine"),
         ("p-a", "kind", "big"),
+        ("p-a", "loss", "9.1e-05"),
     ];
     let table = [
         ("a.rows > limit", Some(true)),
@@ -116,7 +124,19 @@ fn cel_means_what_the_condition_says() {
         ("!a.ok || a.rows == 12", Some(true)),
         ("a.ok == false", Some(false)),
         (r#"a.text == "it's \\ fine""#, Some(true)),
-        (r#"a.text >= "a" && a.kind != "small""#, Some(true)),
+        (r#"a.text != "a" && a.kind != "small""#, Some(true)),
+        // As texts they would compare the other way round.
+        ("a.loss >= 0.95", Some(false)),
+        ("a.loss < threshold", Some(true)),
+        ("a.loss == 0.000091", Some(true)),
+        ("a.loss > 9e-5 && a.loss < 1e-4", Some(true)),
+        ("a.loss in [1, 0.5]", Some(false)),
+        ("a.loss < 1 && a.loss > -0.5", Some(true)),
+        ("a.rows > threshold", Some(true)),
+        ("threshold < a.rows", Some(true)),
+        ("a.rows > a.loss", Some(true)),
+        ("b.acc == 0.50", Some(true)),
+        ("b.acc >= limit", Some(false)),
         ("b.rows == 7", Some(true)),
         ("b.rows > 7 || a.rows > 100", Some(false)),
     ];

@@ -102,7 +102,6 @@ codes! {
     K0408 "a fan-out over nothing",
     K0409 "a fan-out with one item twice",
     K0410 "a semaphore or lease that is held twice",
-    K0411 "a condition on an output that may not be waited for",
     K0412 "a timeout above the pipeline's",
     K0413 "a lease that several pods would hold at once",
     K0414 "dependencies that never hold together",

@@ -9,7 +9,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{Hold, JobPhase, LedgerKind, annotation, format_holds, label};
+use konductor_api::{
+    DeclaredOutput, Hold, JobPhase, LedgerKind, annotation, format_declared_outputs, format_holds,
+    label,
+};
 use sha2::{Digest, Sha256};
 
 use super::environment::Environment;
@@ -132,11 +135,13 @@ fn wiring(
     }
     let outputs = &stage.body.outputs;
     if !outputs.is_empty() {
-        let names: Vec<&str> = outputs
-            .iter()
-            .map(|output| output.name.text.as_str())
-            .collect();
-        set(annotation::OUTPUTS_DECLARED, names.join(", "));
+        let declared = outputs.iter().map(|output| DeclaredOutput {
+            name: output.name.text.clone(),
+            ty: output.ty.of_output(),
+            optional: output.default.is_some(),
+        });
+        let declared = format_declared_outputs(&declared.collect::<Vec<_>>());
+        set(annotation::OUTPUTS_DECLARED, declared);
     }
     if let Some(item) = plan.item.and_then(|item| stage.items.as_ref()?.get(item)) {
         set(annotation::ITEM, item.text());

@@ -150,7 +150,8 @@ impl Planner<'_> {
             finally: stage.finally,
             whole,
         };
-        let varies = stage.after.iter().any(dependency_varies)
+        let varies = (stage.after.iter())
+            .any(|clause| dependency_varies(clause) && !self.is_implied(clause, &stage.after))
             || stage
                 .when
                 .as_ref()
@@ -203,6 +204,8 @@ impl Planner<'_> {
             match &dependency.target {
                 Target::Any(parts) => choices.push(self.choice(parts, values)),
                 _ if self.is_reduced(dependency, waits.whole, &read) => {}
+                _ if self.is_implied(dependency, waits.after)
+                    && !self.is_read(dependency, values, &read) => {}
                 _ => leaves.extend(self.leaf(dependency, values)),
             }
         }
@@ -268,6 +271,39 @@ impl Planner<'_> {
             }
             _ => false,
         }
+    }
+
+    /// Whether an item has ended whenever its whole stage has succeeded, which is waited for too: so
+    /// it is without a quorum.
+    fn is_implied(&self, dependency: &Dependency, after: &[Dependency]) -> bool {
+        let Target::Stage {
+            stage,
+            address: Some(_),
+        } = &dependency.target
+        else {
+            return false;
+        };
+        let is_whole = |clause: &Dependency| {
+            let target = &clause.target;
+            matches!(target, Target::Stage { stage: other, address: None } if other == stage)
+                && clause.state == State::Succeeded
+        };
+        dependency.state == State::Finished
+            && self.pipeline.stages[*stage].quorum.is_none()
+            && after.iter().any(is_whole)
+    }
+
+    /// Whether `when` reads an output of just the item that a dependency is about.
+    fn is_read(&self, dependency: &Dependency, values: Values<'_>, read: &[usize]) -> bool {
+        let Target::Stage {
+            stage,
+            address: Some(address),
+        } = &dependency.target
+        else {
+            return false;
+        };
+        let job = self.jobs.addressed(*stage, address, values);
+        job.is_some_and(|job| read.contains(&job))
     }
 
     fn choice(&mut self, parts: &[Dependency], values: Values<'_>) -> Vec<Leaf> {

@@ -234,7 +234,7 @@ impl<'a> Resolver<'a> {
         };
         let text = self.text(ast, scope, Time::Run, Use::Script)?;
         text.references()
-            .for_each(|reference| self.note_reads(reference, false));
+            .for_each(|reference| self.note_reads(reference));
         Some(Script::new(ast, text))
     }
 
@@ -288,7 +288,7 @@ impl<'a> Resolver<'a> {
     fn run_text(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Text> {
         let text = self.text_value(value, scope, Time::Run)?;
         text.references()
-            .for_each(|reference| self.note_reads(reference, false));
+            .for_each(|reference| self.note_reads(reference));
         Some(text)
     }
 

@@ -1,11 +1,12 @@
 //! Conditions: both sides of a comparison have one type.
 
+use konductor_api::number::{parse_number, parse_quantity};
 use konductor_dsl::{Span, ast};
 
 use super::{Resolver, Scope, Time};
 use crate::pipeline::{Expr, Operator, Source, Term};
 use crate::rules;
-use crate::value::{Type, parse_duration, parse_quantity};
+use crate::value::{Type, parse_duration};
 
 impl Resolver<'_> {
     /// Resolves a condition; `None`, and told, where it is none.
@@ -46,12 +47,13 @@ impl Resolver<'_> {
         scope: Scope<'_>,
     ) -> Option<Expr> {
         // The side that knows its type says what a literal on the other side is.
-        let (ty, left_leads) = match self.known_type(left, scope) {
-            Some(ty) => (ty, true),
-            None => match self.known_type(right, scope) {
-                Some(ty) => (ty, false),
-                None => (self.type_of(left, scope)?, true),
-            },
+        let known = (self.known_type(left, scope), self.known_type(right, scope));
+        let (ty, left_leads) = match known {
+            // A whole number is compared with a decimal one as such.
+            (Some(Type::Int(_)), Some(Type::Number)) => (Type::Number, true),
+            (Some(ty), _) => (ty, true),
+            (None, Some(ty)) => (ty, false),
+            (None, None) => (self.type_of(left, scope)?, true),
         };
         let ordered = !matches!(
             operator,
@@ -66,7 +68,8 @@ impl Resolver<'_> {
             }
             (_, _, ty) => (ty.clone(), ty),
         };
-        if ordered && matches!(left_type, Type::Bool | Type::Words(_)) || !left_type.is_scalar() {
+        let unordered = matches!(left_type, Type::String | Type::Bool | Type::Words(_));
+        if ordered && unordered || !left_type.is_scalar() {
             self.report(rules::comparison::not_ordered(span, operator, &left_type));
             return None;
         }
@@ -97,7 +100,7 @@ impl Resolver<'_> {
             self.report(rules::not_here::in_when(value.span()));
             return None;
         }
-        self.note_term_reads(&term, true);
+        self.note_term_reads(&term);
         Some(term)
     }
 
@@ -119,6 +122,7 @@ impl Resolver<'_> {
             ast::Value::Bool(_) => Some(Type::Bool),
             ast::Value::Number(number) => Some(match number.text.as_str() {
                 text if text.parse::<i64>().is_ok() => Type::Int(None),
+                text if parse_number(text).is_some() => Type::Number,
                 text if parse_duration(text).is_some() => Type::Duration,
                 text if parse_quantity(text).is_some() => Type::Quantity,
                 _ => Type::Int(None),

@@ -53,7 +53,7 @@ impl<'a> Resolver<'a> {
         let quorum = self.quorum(ast, scope);
         let mut after = self.after(&ast.clauses, scope);
         let body = self.body(ast, scope);
-        self.add_reads(&mut after);
+        self.add_reads(&mut after, finally);
         self.signatures[index].loops = loops;
         Stage {
             name: name(&ast.name),

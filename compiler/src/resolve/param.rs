@@ -132,6 +132,7 @@ impl Resolver<'_> {
         let ty = match name.text.as_str() {
             "string" => Type::String,
             "int" => Type::Int(None),
+            "number" => Type::Number,
             "bool" => Type::Bool,
             "duration" => Type::Duration,
             "quantity" => Type::Quantity,

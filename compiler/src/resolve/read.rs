@@ -1,7 +1,9 @@
-//! Uses of outputs: each waits for the stage that it reads from, where no clause of the author's
-//! does.
+//! Uses of outputs: whatever a stage reads has ended before it starts.
+//!
+//! Where no clause of the author's says so, a clause is added. It never changes how the stage ends,
+//! only when it starts: without it, a value would depend on which event came first.
 
-use foldhash::HashSet;
+use foldhash::HashMap;
 use konductor_dsl::Span;
 
 use super::{Read, Resolver};
@@ -15,17 +17,19 @@ impl Resolver<'_> {
         self.read_keys.clear();
     }
 
-    /// A use of an output waits for its stage, where no clause of the author's does.
-    pub(super) fn add_reads(&mut self, after: &mut Vec<Dependency>) {
+    /// Adds the clauses that the stage's uses of outputs need. A `finally` stage runs whatever
+    /// happened, so it waits for the end of what it reads and not for its success.
+    pub(super) fn add_reads(&mut self, after: &mut Vec<Dependency>, finally: bool) {
         if self.reads.is_empty() {
             return;
         }
         let written = after.clone();
-        let mut known: HashSet<_> = written
+        // Where each target is in `after`; `None` where the author wrote it.
+        let mut known: HashMap<_, Option<usize>> = written
             .iter()
-            .filter_map(|clause| clause.target.key())
+            .filter_map(|clause| Some((clause.target.key()?, None)))
             .collect();
-        for Read { reference, in_when } in std::mem::take(&mut self.reads) {
+        for Read { reference } in std::mem::take(&mut self.reads) {
             let Source::Output {
                 stage,
                 address,
@@ -38,15 +42,17 @@ impl Resolver<'_> {
             let has_default = self.signatures[*stage].outputs[*output].default.is_some();
             let state = match (cover, has_default) {
                 (Cover::Exact, _) => continue,
-                (Cover::None | Cover::Whole, false) | (Cover::None, true) => State::Succeeded,
-                (Cover::Whole, true) if in_when => State::Finished,
-                (Cover::Whole, true) => continue,
-                (Cover::Conditional(span), _) if in_when => {
-                    self.report(rules::when_under_any::report(reference.span, span));
+                (Cover::None, true) if finally => State::Finished,
+                (Cover::None, false) if finally => {
+                    let declared = self.signatures[*stage].outputs[*output].name.span;
+                    self.report(rules::output_default::in_finally(reference.span, declared));
                     continue;
                 }
-                (Cover::Conditional(_) | Cover::OtherEnd(_), true) => continue,
-                (Cover::Conditional(span) | Cover::OtherEnd(span), false) => {
+                (Cover::None, _) | (Cover::Whole, false) => State::Succeeded,
+                (Cover::Whole | Cover::OtherEnd(_) | Cover::Conditional(_), true) => {
+                    State::Finished
+                }
+                (Cover::OtherEnd(span) | Cover::Conditional(span), false) => {
                     let declared = self.signatures[*stage].outputs[*output].name.span;
                     self.report(rules::output_default::report(
                         reference.span,
@@ -61,32 +67,54 @@ impl Resolver<'_> {
                 stage: *stage,
                 address,
             };
-            if target.key().is_some_and(|key| known.insert(key)) {
-                after.push(Dependency {
-                    target,
-                    state,
-                    span: reference.span,
-                });
+            let Some(key) = target.key() else { continue };
+            match known.get(&key) {
+                Some(None) => {}
+                // Of two uses the one that needs success decides.
+                Some(Some(place)) if state == State::Succeeded => after[*place].state = state,
+                Some(Some(_)) => {}
+                None => {
+                    known.insert(key, Some(after.len()));
+                    after.push(Dependency {
+                        target,
+                        state,
+                        span: reference.span,
+                    });
+                }
             }
         }
     }
 }
 
-/// How the author's clauses wait for the stage of an output.
+/// How the author's clauses wait for the stage of an output; the strongest of them counts.
+#[derive(Clone, Copy)]
 enum Cover {
+    /// Not at all.
     None,
-    /// For the success of just what is read.
-    Exact,
-    /// For the success of the whole fan-out, of which one item is read.
-    Whole,
-    /// For another end, or any end.
-    OtherEnd(Span),
     /// Only inside `any(…)`.
     Conditional(Span),
+    /// For another end, or any end; of a fan-out perhaps before all of its items have ended.
+    OtherEnd(Span),
+    /// For the success of the whole fan-out, of which one item is read.
+    Whole,
+    /// For the success of just what is read.
+    Exact,
+}
+
+impl Cover {
+    fn rank(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Conditional(_) => 1,
+            Self::OtherEnd(_) => 2,
+            Self::Whole => 3,
+            Self::Exact => 4,
+        }
+    }
 }
 
 fn cover(after: &[Dependency], stage: usize, address: &[Term]) -> Cover {
-    let mut found = Cover::None;
+    let mut strongest = Cover::None;
     for dependency in after {
         let next = match &dependency.target {
             Target::Any(parts) => match cover(parts, stage, address) {
@@ -103,20 +131,16 @@ fn cover(after: &[Dependency], stage: usize, address: &[Term]) -> Cover {
                 };
                 match (exact, to, dependency.state) {
                     (true, _, State::Succeeded) => Cover::Exact,
-                    (true, _, _) => Cover::OtherEnd(dependency.span),
                     (false, None, State::Succeeded) => Cover::Whole,
-                    (false, None, _) => Cover::OtherEnd(dependency.span),
+                    (true, _, _) | (false, None, _) => Cover::OtherEnd(dependency.span),
                     (false, Some(_), _) => Cover::None,
                 }
             }
             _ => Cover::None,
         };
-        found = match (found, next) {
-            (Cover::Exact, _) | (_, Cover::Exact) => Cover::Exact,
-            (Cover::None, next) => next,
-            (found, Cover::None) => found,
-            (_, next) => next,
-        };
+        if next.rank() > strongest.rank() {
+            strongest = next;
+        }
     }
-    found
+    strongest
 }

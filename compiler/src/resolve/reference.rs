@@ -339,14 +339,14 @@ impl Resolver<'_> {
     }
 
     /// Remembers that the stage at hand reads an output.
-    pub(super) fn note_reads(&mut self, reference: &Reference, in_when: bool) {
+    pub(super) fn note_reads(&mut self, reference: &Reference) {
         match &reference.source {
             Source::Output {
                 stage,
                 address,
                 output,
             } => {
-                let known = format!("{stage} {output} {in_when} {}", address_key(address));
+                let known = format!("{stage} {output} {}", address_key(address));
                 if self.reads.len() > INPUTS_MAX || !self.read_keys.insert(known) {
                     return;
                 }
@@ -355,27 +355,24 @@ impl Resolver<'_> {
                 }
                 self.reads.push(Read {
                     reference: reference.clone(),
-                    in_when,
                 });
             }
-            Source::Argument { value, .. } => self.note_term_reads(value, in_when),
+            Source::Argument { value, .. } => self.note_term_reads(value),
             _ => {}
         }
     }
 
     /// The same for everything in a term.
-    pub(super) fn note_term_reads(&mut self, term: &Term, in_when: bool) {
+    pub(super) fn note_term_reads(&mut self, term: &Term) {
         match term {
             Term::Value(_) | Term::Unknown => {}
-            Term::Reference(reference) => self.note_reads(reference, in_when),
+            Term::Reference(reference) => self.note_reads(reference),
             Term::Text(text) => {
                 text.references()
-                    .for_each(|reference| self.note_reads(reference, in_when));
+                    .for_each(|reference| self.note_reads(reference));
             }
             Term::List(terms) => {
-                terms
-                    .iter()
-                    .for_each(|term| self.note_term_reads(term, in_when));
+                terms.iter().for_each(|term| self.note_term_reads(term));
             }
         }
     }

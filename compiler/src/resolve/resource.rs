@@ -184,7 +184,7 @@ impl<'a> Resolver<'a> {
         }
         let when = self.when(&ast.clauses, Scope::PIPELINE);
         let mut after = self.after(&ast.clauses, Scope::PIPELINE);
-        self.add_reads(&mut after);
+        self.add_reads(&mut after, false);
         let mut approval = Approval {
             name: name(&ast.name),
             after,

@@ -1,5 +1,6 @@
 //! Values as they are written: literals, references and texts, of the type that is wanted.
 
+use konductor_api::number::{parse_number, parse_quantity};
 use konductor_dsl::{Span, ast};
 
 use super::{Resolver, Scope, Time};
@@ -7,7 +8,7 @@ use crate::eval::Values;
 use crate::limits::{BODY_BYTES_MAX, TEXT_REFERENCES_MAX};
 use crate::pipeline::{Piece, Setting, Term, Text};
 use crate::rules;
-use crate::value::{Type, Value, parse_duration, parse_quantity};
+use crate::value::{Type, Value, parse_duration};
 
 /// What a template's parameter stands for.
 #[derive(Clone, Debug)]
@@ -129,6 +130,7 @@ impl Resolver<'_> {
         let text = number.text.as_str();
         let value = match wished {
             Type::Int(_) => text.parse().ok().map(Value::Int),
+            Type::Number => parse_number(text).map(|_| Value::Number(text.to_owned())),
             Type::Duration => parse_duration(text).map(Value::Duration),
             Type::Quantity => parse_quantity(text).map(|_| Value::Quantity(text.to_owned())),
             _ => None,

@@ -5,15 +5,16 @@ use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
 use crate::limits::FIELDS_MAX;
 use crate::value::Type;
 
-const TYPES: [&str; 5] = ["string", "int", "bool", "duration", "quantity"];
+const TYPES: [&str; 6] = ["string", "int", "number", "bool", "duration", "quantity"];
 
 /// A word that is no type.
 pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
     let message = format!("`{}` is not a type", name.text);
     let diagnostic = Diagnostic::error(Code::K0304, name.span, message);
     let habit = match name.text.to_lowercase().as_str() {
-        "integer" | "number" | "int32" | "int64" | "uint" => Some("write `int`"),
-        "str" | "text" | "float" | "double" => Some("write `string`"),
+        "integer" | "int32" | "int64" | "uint" | "long" => Some("write `int`"),
+        "float" | "double" | "decimal" | "real" | "float32" | "float64" => Some("write `number`"),
+        "str" | "text" => Some("write `string`"),
         "boolean" => Some("write `bool`"),
         "time" | "timeout" => Some("write `duration`"),
         "bytes" | "size" | "memory" => Some("write `quantity`"),
@@ -30,7 +31,7 @@ pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
     match did_you_mean(&name.text, TYPES) {
         Some(near) => diagnostic.help(format!("write `{near}`")),
         None => diagnostic.help(
-            "use `string`, `int`, `bool`, `duration`, `quantity`, `\"a\" | \"b\"`, `list<…>` or `{field: …}`",
+            "use `string`, `int`, `number`, `bool`, `duration`, `quantity`, `\"a\" | \"b\"`, `list<…>` or `{field: …}`",
         ),
     }
 }
@@ -75,7 +76,7 @@ pub(crate) fn empty_range(span: Span) -> Diagnostic {
 /// A record in a record.
 pub(crate) fn field_is_no_scalar(span: Span) -> Diagnostic {
     Diagnostic::error(Code::K0304, span, "a record's fields are scalars")
-        .help("use `string`, `int`, `bool`, `duration`, `quantity` or `\"a\" | \"b\"`")
+        .help("use `string`, `int`, `number`, `bool`, `duration`, `quantity` or `\"a\" | \"b\"`")
 }
 
 /// A record, or a template, with too many of them.

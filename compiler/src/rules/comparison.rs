@@ -10,10 +10,10 @@ pub(crate) fn not_ordered(span: Span, operator: ast::Operator, ty: &Type) -> Dia
         "values of type {ty} can't be compared with `{}`",
         operator.text()
     );
-    let help = if ty.is_scalar() {
-        "use `==` or `!=`"
-    } else {
-        "use `x in LIST`"
+    let help = match ty {
+        Type::String => "declare it as `number` or `int` to compare sizes, or use `==` or `!=`",
+        ty if ty.is_scalar() => "use `==` or `!=`",
+        _ => "use `x in LIST`",
     };
     Diagnostic::error(Code::K0307, span, message).help(help)
 }
@@ -25,5 +25,5 @@ pub(crate) fn of_output(span: Span, ty: &Type) -> Diagnostic {
         span,
         format!("an output of type {ty} can't be compared"),
     )
-    .help("declare the output as `int`, in one unit")
+    .help("declare the output as `int` or `number`, in one unit")
 }

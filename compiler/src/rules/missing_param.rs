@@ -10,6 +10,7 @@ pub(crate) fn report(name: &ast::Name, ty: &Type) -> Diagnostic {
         Type::String | Type::List(_) | Type::Record(_) => "…".to_owned(),
         Type::Int(Some(range)) => range.start().to_string(),
         Type::Int(None) => "1".to_owned(),
+        Type::Number => "0.95".to_owned(),
         Type::Bool => "true".to_owned(),
         Type::Duration => "30m".to_owned(),
         Type::Quantity => "1Gi".to_owned(),

@@ -10,3 +10,11 @@ pub(crate) fn report(used: Span, clause: Span, declared: Span) -> Diagnostic {
         .label(declared, "declared without a default")
         .help("give the output a default, such as `output rows: int = 0`")
 }
+
+/// A use of an output in a finally stage, which runs also where there is no output.
+pub(crate) fn in_finally(used: Span, declared: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0313, used, "this output may be missing")
+        .here("a finally stage runs also when that stage did not succeed")
+        .label(declared, "declared without a default")
+        .help("give the output a default, such as `output rows: int = 0`")
+}

@@ -36,11 +36,17 @@ pub(crate) fn text(span: Span, wished: &Type, written: Option<&str>) -> Diagnost
 pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
     let text = &number.text;
     let message = match wished {
-        Type::Int(_) | Type::Duration | Type::Quantity => format!("`{text}` is not {}", a(wished)),
+        Type::Int(_) | Type::Number | Type::Duration | Type::Quantity => {
+            format!("`{text}` is not {}", a(wished))
+        }
         _ => format!("expected {wished}, found the number `{text}`"),
     };
     let help = match wished {
         Type::String => format!("put it in quotes: \"{text}\""),
+        // A bare `int` may have been declared because nobody knew better.
+        Type::Int(None) if Type::Number.read_text(text).is_ok() => {
+            "write a whole number, or declare the type as `number`".to_owned()
+        }
         Type::Duration if text.parse::<u64>().is_ok() => {
             format!("say of what: `{text}s`, `{text}m` or `{text}h`")
         }
@@ -117,6 +123,7 @@ pub(crate) fn word(span: Span, words: &[&str]) -> Diagnostic {
 fn a(ty: &Type) -> String {
     match ty {
         Type::Int(_) => "a whole number".to_owned(),
+        Type::Number => "a decimal number".to_owned(),
         Type::Duration => "a duration".to_owned(),
         Type::Quantity => "a quantity".to_owned(),
         other => format!("of type {other}"),
@@ -131,6 +138,7 @@ pub(crate) fn example(ty: &Type) -> String {
         Type::Int(Some(range)) => {
             format!("a whole number from {} to {}", range.start(), range.end())
         }
+        Type::Number => "a number, such as `3` or `0.95`".to_owned(),
         Type::Bool => "`true` or `false`".to_owned(),
         Type::Duration => "a number with a unit, such as `30s`, `1h30m` or `2d`".to_owned(),
         Type::Quantity => "a quantity, such as `500m` or `1Gi`".to_owned(),

@@ -65,6 +65,11 @@ impl Type {
         Self::scalar("int", Some(range.into().into()))
     }
 
+    /// A decimal number, such as `0.95`.
+    pub fn number() -> Self {
+        Self::scalar("number", None)
+    }
+
     /// `true` or `false`.
     pub fn bool() -> Self {
         Self::scalar("bool", None)

@@ -267,7 +267,7 @@ impl Writer {
             0 | 1 => {
                 let scalar = self
                     .dice
-                    .pick(&["string", "int", "bool", "duration", "quantity"]);
+                    .pick(&["string", "int", "number", "bool", "duration", "quantity"]);
                 self.token(scalar);
             }
             2 => {

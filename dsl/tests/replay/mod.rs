@@ -143,6 +143,7 @@ fn ty(ty: &ast::Type) -> Type {
             ("string", None) => Type::string(),
             ("bool", None) => Type::bool(),
             ("duration", None) => Type::duration(),
+            ("number", None) => Type::number(),
             ("quantity", None) => Type::quantity(),
             (other, _) => panic!("`{other}` is no type"),
         },

@@ -9,7 +9,7 @@ use konductor_api::condition::reason;
 use konductor_api::limits::INPUTS_BYTES_MAX;
 use konductor_api::{
     Arrival, ArrivalOutcome, ArrivalSpec, Hold, JobPhase, LedgerKind, annotation, arrival_name,
-    job_ended, job_phase, label, parse_holds,
+    job_ended, job_phase, label, parse_declared_outputs, parse_holds,
 };
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::limits::START_REFUSED_AFTER;
 use crate::outcome::{End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end};
-use crate::outputs::{parse_outputs, stored_outputs, termination_message};
+use crate::outputs::{read_outputs, stored_outputs, termination_message};
 use crate::run::ends_what_waits;
 use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
 
@@ -494,7 +494,8 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
     Ok(Ok(inputs))
 }
 
-/// Stores what the succeeded pod wrote, together with the phase, in one patch.
+/// Stores what the succeeded pod wrote, together with the phase, in one patch. A Job whose outputs are
+/// not what it declares has failed, although the Job controller says that it is complete.
 fn store_outputs(job: &Job, facts: &Facts) -> Decided<NoStatus> {
     let place = ObjectName::of(&job.metadata);
     let job_uid = job.metadata.uid.clone().unwrap_or_default();
@@ -504,8 +505,29 @@ fn store_outputs(job: &Job, facts: &Facts) -> Decided<NoStatus> {
     };
     let pods = facts.pods(pods, Freshness::Live)?;
     let message = termination_message(pods.iter().map(AsRef::as_ref));
-    let declared = annotated(job, annotation::OUTPUTS_DECLARED).unwrap_or_default();
-    let outputs = parse_outputs(message.unwrap_or_default(), declared);
+    let text = annotated(job, annotation::OUTPUTS_DECLARED).unwrap_or_default();
+    let read = match (parse_declared_outputs(text), message) {
+        (Err(error), _) => Err(format!("{}: {error}", annotation::OUTPUTS_DECLARED)),
+        (Ok(declared), Some(message)) => read_outputs(message, &declared),
+        // Bare names promise nothing, so nothing is lost for sure.
+        (Ok(declared), None) if declared.iter().all(|output| output.ty.is_none()) => {
+            Ok(BTreeMap::new())
+        }
+        (Ok(_), None) => Err("its pod was deleted before they were read".to_owned()),
+    };
+    let outputs = match read {
+        Ok(outputs) => outputs,
+        Err(problem) => {
+            let note = format!("{}: {problem}", reason::INVALID_OUTPUTS);
+            let mut decision = phase_patch(job, JobPhase::Failed, Some(&note), facts)?;
+            decision.events.push(Event {
+                type_: EventType::Warning,
+                reason: reason::INVALID_OUTPUTS,
+                note: problem,
+            });
+            return Ok(decision);
+        }
+    };
     let why = message
         .is_none()
         .then_some("its pod was gone before its outputs were read");

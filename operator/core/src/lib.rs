@@ -31,4 +31,4 @@ mod when;
 pub use decision::{Decided, Decision, Event, EventType, Kind, Write};
 pub use facts::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
 pub use outcome::{End, barrier_end, gate_end, job_end, run_end, verdict};
-pub use outputs::{parse_outputs, stored_outputs};
+pub use outputs::stored_outputs;

@@ -41,7 +41,8 @@ pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
 /// How a Job ended; `None` while it goes on.
 ///
 /// What the operator wrote comes first: a Job that was cancelled stays so although its last pod
-/// succeeded a moment later. A Job that declares outputs has succeeded once they are stored.
+/// succeeded a moment later. A Job that declares outputs has succeeded once they are stored; one whose
+/// outputs are wrong has the phase Failed, while its own conditions say Complete.
 pub fn job_end(job: &Job) -> Option<End> {
     match job_phase(job) {
         Some(JobPhase::Skipped) => return Some(End::Skipped),

@@ -1,27 +1,90 @@
-//! Values that a Job hands on: read from its termination message, stored on it as an annotation.
+//! Values that a Job hands on: read from its termination message, checked against what it declares,
+//! and stored on it as an annotation.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::annotation;
-use konductor_api::limits::OUTPUT_BYTES_MAX;
+use konductor_api::limits::{OUTPUT_BYTES_MAX, POD_OUTPUT_BYTES_MAX};
+use konductor_api::{DeclaredOutput, annotation};
 
-/// Reads the `name=value` lines of a termination message. Only declared names count, the last one
-/// of a name wins, and everything else is left out.
-pub fn parse_outputs(message: &str, declared: &str) -> BTreeMap<String, String> {
-    let names: Vec<&str> = declared.split(',').map(str::trim).collect();
-    let mut end = message.len().min(OUTPUT_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end -= 1;
+/// Characters of a value that a reason repeats.
+const VALUE_SHOWN_MAX: usize = 40;
+/// Outputs that a reason names.
+const PROBLEMS_SHOWN_MAX: usize = 8;
+
+/// The last words of a pod, and how many bytes of them there could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message<'a> {
+    pub text: &'a str,
+    pub bytes_max: usize,
+}
+
+/// Reads the `name=value` lines of a termination message. Only declared names count, the last value
+/// of a name wins, and everything else is ignored.
+///
+/// # Errors
+/// Which outputs are missing or have a value of another type, in words. A message that is as long as
+/// one can be was cut: nothing that it says is believed.
+pub(crate) fn read_outputs(
+    message: Message<'_>,
+    declared: &[DeclaredOutput],
+) -> Result<BTreeMap<String, String>, String> {
+    if message.text.len() >= message.bytes_max {
+        return Err(format!(
+            "together they are {} bytes or more, and were cut by the kubelet",
+            message.bytes_max
+        ));
     }
-    message[..end]
+    let is_declared = |name: &str| declared.iter().any(|output| output.name == name);
+    let values: BTreeMap<String, String> = message
+        .text
         .lines()
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.trim(), value.trim_end_matches('\r')))
-        .filter(|(name, _)| names.contains(name))
+        .filter(|(name, _)| is_declared(name))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+        .collect();
+    let problems: Vec<String> = declared
+        .iter()
+        .filter_map(|output| problem(output, values.get(&output.name)))
+        .collect();
+    if problems.is_empty() {
+        return Ok(values);
+    }
+    let more = problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+    let mut shown = problems;
+    shown.truncate(PROBLEMS_SHOWN_MAX);
+    if more > 0 {
+        shown.push(format!("{more} more are wrong"));
+    }
+    Err(shown.join("; "))
+}
+
+/// What is wrong with one output.
+fn problem(output: &DeclaredOutput, value: Option<&String>) -> Option<String> {
+    let name = &output.name;
+    match (value, &output.ty) {
+        (None, _) if output.optional => None,
+        (None, _) => Some(format!("{name} was not written")),
+        (Some(value), Some(ty)) if !ty.admits(value) => {
+            let is = match ty {
+                konductor_api::OutputType::Words(_) => "is not one of",
+                _ => "is not of type",
+            };
+            Some(format!("{name}={} {is} {ty}", shown(value)))
+        }
+        (Some(_), _) => None,
+    }
+}
+
+/// A value in quotes, shortened, without characters that a terminal would obey.
+fn shown(value: &str) -> String {
+    let mut start: String = value.chars().take(VALUE_SHOWN_MAX).collect();
+    if start.len() < value.len() {
+        start.push('…');
+    }
+    format!("{start:?}")
 }
 
 /// The outputs that are stored on a Job; empty where none are, or where the annotation was tampered
@@ -37,7 +100,9 @@ pub fn stored_outputs(job: &Job) -> BTreeMap<String, String> {
 }
 
 /// What the succeeded pod's container `main` (or its only container) left as its last words.
-pub(crate) fn termination_message<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<&'a str> {
+pub(crate) fn termination_message<'a>(
+    pods: impl IntoIterator<Item = &'a Pod>,
+) -> Option<Message<'a>> {
     pods.into_iter().find_map(|pod| {
         let status = pod.status.as_ref()?;
         if status.phase.as_deref() != Some("Succeeded") {
@@ -51,26 +116,75 @@ pub(crate) fn termination_message<'a>(pods: impl IntoIterator<Item = &'a Pod>) -
             .as_ref()?
             .terminated
             .as_ref()?;
-        Some(terminated.message.as_deref().unwrap_or_default())
+        let statuses = [
+            &status.container_statuses,
+            &status.init_container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        let count: usize = statuses.into_iter().flatten().map(Vec::len).sum();
+        Some(Message {
+            text: terminated.message.as_deref().unwrap_or_default(),
+            bytes_max: OUTPUT_BYTES_MAX.min(POD_OUTPUT_BYTES_MAX / count.max(1)),
+        })
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use konductor_api::parse_declared_outputs;
+
     use super::*;
+
+    fn read(message: &str, declared: &str) -> Result<Vec<(String, String)>, String> {
+        let declared = parse_declared_outputs(declared).expect("a declaration");
+        let message = Message {
+            text: message,
+            bytes_max: OUTPUT_BYTES_MAX,
+        };
+        read_outputs(message, &declared).map(|values| values.into_iter().collect())
+    }
 
     #[test]
     fn outputs_are_declared_names_and_the_last_value_wins() {
         let message = "rows=1\nnoise\nsecret=x\nrows=2\r\nurl=a=b\nempty=\n";
-        let read = parse_outputs(message, "rows, url,empty");
         let expected =
             [("empty", ""), ("rows", "2"), ("url", "a=b")].map(|(k, v)| (k.into(), v.into()));
-        assert_eq!(read, BTreeMap::from(expected));
+        for declared in ["rows, url,empty", "rows: int, url: string, empty: string"] {
+            assert_eq!(read(message, declared), Ok(expected.to_vec()), "{declared}");
+        }
     }
 
     #[test]
-    fn outputs_beyond_the_limit_are_cut_at_a_character() {
-        let message = format!("a={}", "é".repeat(4096));
-        assert_eq!(parse_outputs(&message, "a")["a"].len(), 4094);
+    fn every_wrong_output_is_named_with_its_value_and_type() {
+        let declared = "rows: int in 0..9, ok?: bool, lvl: low|high, dur?: duration, q: quantity, \
+                        acc?: number, note: string";
+        let right = "rows=9\nlvl=low\nq=1Gi\nnote=\nacc=9.1e-05\n";
+        assert!(read(right, declared).is_ok());
+        let wrong = "rows= 12 \nok=True\nlvl=High\ndur=5 m\nq=1\u{1b}[2J\nacc=0,9\n";
+        let expected = "rows=\" 12 \" is not of type int in 0..9; ok=\"True\" is not of type bool; \
+             lvl=\"High\" is not one of low|high; dur=\"5 m\" is not of type duration; \
+             q=\"1\\u{1b}[2J\" is not of type quantity; acc=\"0,9\" is not of type number; \
+             note was not written";
+        assert_eq!(read(wrong, declared), Err(expected.to_owned()));
+        let long = format!("n={}", "é".repeat(1_000));
+        let expected = format!("n=\"{}…\" is not of type int", "é".repeat(40));
+        assert_eq!(read(&long, "n?: int"), Err(expected));
+        let many: Vec<String> = (0..10).map(|index| format!("o{index}: int")).collect();
+        let told = read("", &many.join(", ")).expect_err("all are missing");
+        assert!(
+            told.ends_with("o7 was not written; 2 more are wrong"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_message_that_was_cut_is_not_believed() {
+        let value = "x".repeat(OUTPUT_BYTES_MAX - 3);
+        assert!(read(&format!("o={value}"), "o: string").is_ok());
+        // The kubelet keeps the end.
+        let cut = format!("{value}\nn=5\n");
+        let told = read(&cut[cut.len() - OUTPUT_BYTES_MAX..], "o?: string, n?: int");
+        let expected = "together they are 4096 bytes or more, and were cut by the kubelet";
+        assert_eq!(told, Err(expected.to_owned()));
     }
 }

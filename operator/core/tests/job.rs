@@ -5,7 +5,7 @@ mod world;
 
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
-use konductor_core::{Fact, ObjectName, Write, job};
+use konductor_core::{End, Fact, ObjectName, Write, job, job_end};
 use serde_json::{Value, json};
 use world::{World, ended, job, now, object, told};
 
@@ -282,34 +282,109 @@ fn inputs_come_from_stored_outputs_and_a_missing_one_fails_closed() {
     }
 }
 
+fn succeeded_pod(message: &str, containers: usize) -> Value {
+    let statuses = (0..containers).map(|index| {
+        json!({
+            "name": if index == 0 { "main".to_owned() } else { format!("c{index}") },
+            "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0, "message": message}},
+        })
+    });
+    json!({
+        "metadata": {"labels": {"batch.kubernetes.io/controller-uid": "uid-work"}},
+        "status": {"phase": "Succeeded", "containerStatuses": statuses.collect::<Vec<_>>()},
+    })
+}
+
 #[test]
 fn outputs_are_stored_with_the_phase_in_one_patch() {
-    let declared = json!({"konductor.io/outputs-declared": "rows"});
-    let work = job("work", declared, ended("Complete"));
-    let pod = object(
-        "Pod",
-        "pod",
-        json!({
-            "metadata": {"labels": {"batch.kubernetes.io/controller-uid": "uid-work"}},
-            "status": {"phase": "Succeeded", "containerStatuses": [{
-                "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-                "state": {"terminated": {"exitCode": 0, "message": "rows=7\nother=1\n"}},
-            }]},
-        }),
-    );
-    for (world, expected) in [
-        (World::of([pod]), "{\"rows\":\"7\"}"),
-        (World::of([]), "{}"),
-    ] {
-        let (writes, _) = decide(&work, &world);
-        assert_eq!(told(&writes), ["Job/work Complete"]);
+    let table = [
+        ("rows", Some("rows=7\nother=1\n"), "{\"rows\":\"7\"}"),
+        ("rows", Some(""), "{}"),
+        ("rows", None, "{}"),
+        ("rows: int", Some("rows=7\n"), "{\"rows\":\"7\"}"),
+        ("rows?: int", Some("other=1\n"), "{}"),
+    ];
+    for (declared, message, expected) in table {
+        let work = job(
+            "work",
+            json!({"konductor.io/outputs-declared": declared}),
+            ended("Complete"),
+        );
+        let pods = message.map(|message| object("Pod", "pod", succeeded_pod(message, 1)));
+        let (writes, _) = decide(&work, &World::of(pods));
+        assert_eq!(told(&writes), ["Job/work Complete"], "{declared}");
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
         assert_eq!(
-            body["metadata"]["annotations"]["konductor.io/outputs"],
-            expected
+            body["metadata"]["annotations"]["konductor.io/outputs"], expected,
+            "{declared}"
         );
+    }
+}
+
+#[test]
+fn a_complete_job_has_failed_if_its_outputs_are_not_what_it_declares() {
+    let long = format!("rows={}", "7".repeat(4_100));
+    let table = [
+        (
+            "rows: int",
+            Some(("rows=7 rows\n", 1)),
+            "rows=\"7 rows\" is not of type int",
+        ),
+        ("rows: int", Some(("", 1)), "rows was not written"),
+        (
+            "rows?: bool",
+            Some(("rows=True", 1)),
+            "rows=\"True\" is not of type bool",
+        ),
+        (
+            "rows?: string",
+            Some((&long[..4_096], 1)),
+            "together they are 4096 bytes or more, and were cut by the kubelet",
+        ),
+        (
+            "rows?: string",
+            Some((&long[..3_072], 4)),
+            "together they are 3072 bytes or more, and were cut by the kubelet",
+        ),
+        (
+            "rows?: int",
+            None,
+            "its pod was deleted before they were read",
+        ),
+        (
+            "rows: int in",
+            Some(("rows=7\n", 1)),
+            "konductor.io/outputs-declared: \"rows: int in\" is not an output: \
+             write NAME: TYPE, with ? behind the name if it may be left out",
+        ),
+    ];
+    for (declared, pod, expected) in table {
+        let work = job(
+            "work",
+            json!({"konductor.io/outputs-declared": declared}),
+            ended("Complete"),
+        );
+        let pods = pod.map(|(message, count)| object("Pod", "pod", succeeded_pod(message, count)));
+        let (writes, _) = decide(&work, &World::of(pods));
+        assert_eq!(told(&writes), ["Job/work Failed"], "{declared}");
+        let Write::Patch { body, .. } = &writes[0] else {
+            panic!("{writes:?}")
+        };
+        let annotations = &body["metadata"]["annotations"];
+        assert_eq!(
+            annotations["konductor.io/reason"],
+            format!("InvalidOutputs: {expected}")
+        );
+        assert_eq!(annotations.get("konductor.io/outputs"), None);
+        let mut stored = work.clone();
+        stored["metadata"]["annotations"]["konductor.io/phase"] = "Failed".into();
+        let typed: Job = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(job_end(&typed), Some(End::Failed));
+        let (writes, _) = decide(&stored, &World::of([]));
+        assert_eq!(told(&writes), Vec::<String>::new(), "{declared}");
     }
 }
 

@@ -21,7 +21,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, job_ended, job_phase};
+use konductor_api::{
+    Arrival, Barrier, Claim, Gate, JobPhase, Lease, Run, Semaphore, job_ended, job_phase,
+};
 use konductor_compiler::Manifests;
 use konductor_local::runner::job::{BackOff, JobController};
 use konductor_local::{ApiServer, Controllers, ServerOptions};
@@ -196,6 +198,7 @@ fn phase<S, P: std::fmt::Debug>(status: Option<S>, of: impl Fn(&S) -> P) -> Stri
 fn job_state(job: &Job) -> String {
     let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
     match job_ended(job) {
+        Some(true) if job_phase(job) == Some(JobPhase::Failed) => "Failed outputs".to_owned(),
         Some(true) => "Complete".to_owned(),
         Some(false) => format!("Failed {:?}", job_phase(job)),
         None => format!("{:?} suspended={suspended}", job_phase(job)),
