@@ -67,12 +67,45 @@ struct Stage {
     /// Empty where it is no fan-out.
     items: Vec<&'static str>,
     clauses: Vec<Clause>,
-    /// The stage whose output `ok` must be true.
-    when: Option<usize>,
+    /// The output `ok` that must be true.
+    when: Option<Read>,
+    /// The output `ok` that its program is given.
+    given: Option<Read>,
     quorum: Option<usize>,
     may_fail: bool,
-    /// What becomes of each item that runs, and its output.
-    works: Vec<(bool, bool)>,
+    /// What `ok` is where it is not written.
+    default: Option<bool>,
+    /// What each item does that runs.
+    works: Vec<Work>,
+}
+
+/// What an item does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Fails,
+    /// It succeeds, with this as `ok`.
+    Writes(bool),
+    /// It succeeds without a word.
+    WritesNothing,
+    /// It succeeds, and `ok` is no bool.
+    WritesNonsense,
+}
+
+/// A use of the output `ok` of a stage, or of an item of it.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    stage: usize,
+    item: Address,
+}
+
+/// Which item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Address {
+    /// There is one.
+    Single,
+    /// The one with the same name.
+    Paired,
+    Fixed(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -121,15 +154,33 @@ fn random(chance: &mut Rng) -> Pipeline {
                 clauses.extend(dependency(chance).map(Clause::One));
             }
         }
-        let single = others.find(|other| stages[*other].items.is_empty());
+        let read = |chance: &mut Rng| {
+            let stage = chance.usize(..index.max(1));
+            let known = stages.get(stage)?;
+            let item = match (known.items.len(), known.items == items && chance.bool()) {
+                (0, _) => Address::Single,
+                (_, true) => Address::Paired,
+                (count, false) => Address::Fixed(chance.usize(..count)),
+            };
+            Some(Read { stage, item })
+        };
+        let (when, given) = (read(chance), read(chance));
         let count = items.len().max(1);
         stages.push(Stage {
             clauses,
-            when: single.filter(|_| chance.u8(..4) == 0),
+            when: when.filter(|_| chance.u8(..3) == 0),
+            given: given.filter(|_| chance.bool()),
             quorum: (!items.is_empty() && chance.bool()).then(|| chance.usize(1..=items.len())),
             may_fail: chance.u8(..4) == 0,
+            default: (chance.u8(..6) > 0).then(|| chance.bool()),
             works: (0..count)
-                .map(|_| (chance.u8(..4) > 0, chance.u8(..3) > 0))
+                .map(|_| match chance.u8(..16) {
+                    0..4 => Work::Fails,
+                    4..8 => Work::Writes(false),
+                    8 => Work::WritesNothing,
+                    9 => Work::WritesNonsense,
+                    _ => Work::Writes(true),
+                })
                 .collect(),
             items,
         });
@@ -163,19 +214,22 @@ fn text(pipeline: &Pipeline) -> String {
         if !clauses.is_empty() {
             let _ = write!(text, " after {}", clauses.join(", "));
         }
-        if let Some(other) = stage.when {
-            let _ = write!(text, " when s{other}.ok");
+        if let Some(read) = &stage.when {
+            let _ = write!(text, " when {}", used(pipeline, read));
         }
         if let Some(quorum) = stage.quorum {
             let _ = write!(text, " quorum {quorum}");
         }
-        text += " {\n    run = \"true\"\n";
-        if pipeline
-            .stages
-            .iter()
-            .any(|other| other.when == Some(index))
-        {
-            text += "    output ok: bool\n";
+        let given = stage.given.as_ref();
+        let given = given.map_or_else(String::new, |read| {
+            format!(", \"${{{}}}\"", used(pipeline, read))
+        });
+        let _ = write!(text, " {{\n    exec = [\"work\"{given}]\n");
+        if is_declared(pipeline, index) {
+            let default = stage
+                .default
+                .map_or_else(String::new, |ok| format!(" = {ok}"));
+            let _ = writeln!(text, "    output ok: bool{default}");
         }
         if stage.may_fail {
             text += "    may-fail = true\n";
@@ -186,6 +240,24 @@ fn text(pipeline: &Pipeline) -> String {
         text += "  finally stage last { run = \"true\" }\n";
     }
     text + "}\n"
+}
+
+/// Whether anything reads its output, so that it declares it.
+fn is_declared(pipeline: &Pipeline, stage: usize) -> bool {
+    let reads = pipeline
+        .stages
+        .iter()
+        .flat_map(|one| [&one.when, &one.given]);
+    reads.flatten().any(|read| read.stage == stage)
+}
+
+fn used(pipeline: &Pipeline, read: &Read) -> String {
+    let item = match read.item {
+        Address::Single => String::new(),
+        Address::Paired => "[x]".to_owned(),
+        Address::Fixed(item) => format!("[{:?}]", pipeline.stages[read.stage].items[item]),
+    };
+    format!("s{}{item}.ok", read.stage)
 }
 
 fn written(dependency: &Dependency) -> String {
@@ -220,7 +292,7 @@ fn verdict(suffix: Suffix, end: End) -> Verdict {
 /// How each item of each stage ends.
 fn ends(pipeline: &Pipeline) -> Vec<Vec<End>> {
     let mut all: Vec<Vec<End>> = Vec::new();
-    for stage in &pipeline.stages {
+    for (index, stage) in pipeline.stages.iter().enumerate() {
         let item = |item: usize| {
             let of = |dependency: &Dependency| {
                 let ends = &all[dependency.stage];
@@ -243,21 +315,19 @@ fn ends(pipeline: &Pipeline) -> Vec<Vec<End>> {
                     }
                 })
                 .collect();
+            let reads = [&stage.when, &stage.given].into_iter().flatten();
             verdicts.extend(
-                stage
-                    .when
-                    .map(|other| verdict(Suffix::Plain, all[other][0])),
+                reads
+                    .filter(|read| needs_success(pipeline, stage, read))
+                    .map(|read| verdict(Suffix::Plain, all[read.stage][place(read, item)])),
             );
-            let (succeeds, _) = stage.works[item];
+            let when = stage.when.as_ref();
+            let when = when.and_then(|read| value(pipeline, &all, read, item));
             if verdicts.contains(&Verdict::OutBad) {
                 End::Unreached
-            } else if verdicts.contains(&Verdict::OutGood)
-                || stage
-                    .when
-                    .is_some_and(|other| !pipeline.stages[other].works[0].1)
-            {
+            } else if verdicts.contains(&Verdict::OutGood) || when == Some(false) {
                 End::Skipped
-            } else if succeeds {
+            } else if succeeds(pipeline, index, item) {
                 End::Succeeded
             } else {
                 End::Failed
@@ -266,6 +336,52 @@ fn ends(pipeline: &Pipeline) -> Vec<Vec<End>> {
         all.push((0..stage.works.len()).map(item).collect());
     }
     all
+}
+
+/// Which item a read is about, for an item of the stage that reads.
+fn place(read: &Read, item: usize) -> usize {
+    match read.item {
+        Address::Single => 0,
+        Address::Paired => item,
+        Address::Fixed(fixed) => fixed,
+    }
+}
+
+/// Whether a stage whose command is done has succeeded: its output must be what it declares.
+fn succeeds(pipeline: &Pipeline, stage: usize, item: usize) -> bool {
+    let declared = is_declared(pipeline, stage);
+    let has_default = pipeline.stages[stage].default.is_some();
+    match pipeline.stages[stage].works[item] {
+        Work::Fails => false,
+        Work::Writes(_) => true,
+        Work::WritesNothing => !declared || has_default,
+        Work::WritesNonsense => !declared,
+    }
+}
+
+/// The value that a read has, once what it is about has ended; `None` where there is none.
+fn value(pipeline: &Pipeline, all: &[Vec<End>], read: &Read, item: usize) -> Option<bool> {
+    let source = &pipeline.stages[read.stage];
+    let place = place(read, item);
+    match source.works[place] {
+        Work::Writes(ok) if all[read.stage][place] == End::Succeeded => Some(ok),
+        _ => source.default,
+    }
+}
+
+/// Whether a read waits for success: where no clause is about what is read, or the output has no
+/// default.
+fn needs_success(pipeline: &Pipeline, stage: &Stage, read: &Read) -> bool {
+    let source = &pipeline.stages[read.stage];
+    let mut dependencies = stage.clauses.iter().flat_map(|clause| match clause {
+        Clause::One(dependency) => std::slice::from_ref(dependency),
+        Clause::Any(parts) => parts,
+    });
+    let is_covered = dependencies.any(|dependency| {
+        let same = !dependency.paired || read.item == Address::Paired;
+        dependency.stage == read.stage && same
+    });
+    !is_covered || source.default.is_none()
 }
 
 fn stage_end(items: &[End], quorum: Option<usize>) -> End {
@@ -339,35 +455,47 @@ fn compiled(text: &str) -> Option<Manifests> {
     compile(sources, &Options::at(now)).manifests
 }
 
-/// What pods do: as the pipeline says, and as long as chance has it.
+/// What pods do: as the pipeline says, and as long as chance has it. One that is given another value
+/// than it should be fails.
 fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + Sync + 'static {
     let mut scripts = BTreeMap::new();
     let mut chance = Rng::with_seed(order);
-    let mut add = |name: String, succeeds: bool, ok: bool| {
-        let script = match succeeds {
-            true => Script::with_outputs(&format!("ok={ok}\n")),
-            false => Script::fail(),
+    let ends = ends(pipeline);
+    let mut add = |name: String, work: Work, given: Option<bool>| {
+        let script = match work {
+            Work::Fails => Script::fail(),
+            Work::Writes(ok) => Script::with_outputs(&format!("ok={ok}\n")),
+            Work::WritesNothing => Script::succeed(),
+            Work::WritesNonsense => Script::with_outputs("ok=True\n"),
         };
         let lasts = Duration::from_millis(chance.u64(..20_000));
-        scripts.insert(name, script.lasting(lasts));
+        scripts.insert(name, (script.lasting(lasts), given));
     };
     for (index, stage) in pipeline.stages.iter().enumerate() {
-        for (item, (succeeds, ok)) in stage.works.iter().enumerate() {
-            add(job_name(index, stage.items.get(item)), *succeeds, *ok);
+        for (item, work) in stage.works.iter().enumerate() {
+            let given = stage.given.as_ref();
+            let given = given.and_then(|read| value(pipeline, &ends, read, item));
+            add(job_name(index, stage.items.get(item)), *work, given);
         }
     }
-    add(
-        "job/story-last".to_owned(),
-        pipeline.finally == Some(true),
-        true,
-    );
+    let last = match pipeline.finally {
+        Some(true) => Work::Writes(true),
+        _ => Work::Fails,
+    };
+    add("job/story-last".to_owned(), last, None);
     move |pod| {
         let job = pod
             .labels()
             .get(label::JOB_NAME)
             .cloned()
             .unwrap_or_default();
-        scripts[&format!("job/{job}")].clone()
+        let (script, given) = &scripts[&format!("job/{job}")];
+        let seen = pod.annotations().get("konductor.io/in-0").cloned();
+        let as_it_should_be = given.is_none_or(|ok| seen == Some(ok.to_string()));
+        match as_it_should_be {
+            true => script.clone(),
+            false => Script::fail(),
+        }
     }
 }
 
