@@ -153,7 +153,8 @@ pub(crate) enum Truth {
     RunTime(String),
 }
 
-/// Where an expression reads outputs: the name of the Job of a stage's item.
+/// Where an expression reads outputs: the name of the Job of a stage's item; `None` where there is none,
+/// because the item is left out.
 pub(crate) type JobName<'a> = &'a dyn Fn(usize, &[Term]) -> Option<String>;
 
 /// Evaluates a condition for one item.
@@ -174,7 +175,7 @@ impl Condition<'_> {
                 Truth::Unknown => Truth::Unknown,
                 Truth::RunTime(cel) => Truth::RunTime(format!("!({cel})")),
             },
-            Expr::Bool(term) => match self.values.term(term) {
+            Expr::Bool(term) => match self.value(term) {
                 Some(Value::Bool(value)) => Truth::Known(value),
                 _ => self.cel(term, false).map_or(Truth::Unknown, Truth::RunTime),
             },
@@ -212,7 +213,7 @@ impl Condition<'_> {
     }
 
     fn compared(&self, operator: Operator, left: &Term, right: &Term) -> Truth {
-        if let (Some(left), Some(right)) = (self.values.term(left), self.values.term(right)) {
+        if let (Some(left), Some(right)) = (self.value(left), self.value(right)) {
             return Truth::Known(compare(operator, &left, &right));
         }
         let as_number = is_decimal(left) || is_decimal(right);
@@ -232,10 +233,27 @@ impl Condition<'_> {
         Truth::RunTime(format!("{left} {sign} {right}"))
     }
 
+    /// The value of a term, where it is known. An item that is left out writes nothing, so its output is
+    /// the default.
+    fn value(&self, term: &Term) -> Option<Value> {
+        if let Term::Reference(reference) = term
+            && let Source::Output {
+                stage,
+                address,
+                output,
+            } = &reference.source
+            && (self.job_name)(*stage, address).is_none()
+        {
+            let source = self.pipeline.stages.get(*stage)?;
+            return source.body.outputs.get(*output)?.default.clone();
+        }
+        self.values.term(term)
+    }
+
     /// A side of a comparison in CEL; `as_number` where the other side is a decimal number.
     fn cel(&self, term: &Term, as_number: bool) -> Option<String> {
         let literal = |value: &Value| cel_literal(value, as_number);
-        if let Some(value) = self.values.term(term) {
+        if let Some(value) = self.value(term) {
             return Some(literal(&value));
         }
         let Term::Reference(reference) = term else {

@@ -187,10 +187,18 @@ impl<'a> Environment<'a> {
             } => {
                 let jobs = &self.all.plan.jobs;
                 let declared = &self.all.pipeline.stages[*stage].body.outputs[*output];
-                if let Some(job) = jobs.addressed(*stage, address, self.values) {
-                    let from = format!("{}/{}", jobs.list[job].name, declared.name.text);
-                    let default = declared.default.as_ref().map(|value| value.text());
-                    variable.value_from = Some(self.input(from, default));
+                let default = declared.default.as_ref().map(|value| value.text());
+                match jobs.addressed(*stage, address, self.values) {
+                    Some(job) => {
+                        let from = format!("{}/{}", jobs.list[job].name, declared.name.text);
+                        variable.value_from = Some(self.input(from, default));
+                    }
+                    // The item is left out, and writes nothing.
+                    None => {
+                        let mut escaped = String::new();
+                        escape(&default.unwrap_or_default(), &mut escaped);
+                        variable.value = Some(escaped);
+                    }
                 }
             }
             Source::RunOutcome => {

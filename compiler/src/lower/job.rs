@@ -131,7 +131,13 @@ fn wiring(
     }
     if plan.skipped {
         set(annotation::PHASE, JobPhase::Skipped.word().to_owned());
-        set(annotation::REASON, "when is false".to_owned());
+        let is_empty = stage.items.as_ref().is_some_and(Vec::is_empty);
+        let reason = match (is_empty, &stage.when) {
+            (true, _) => "its fan-out has no items",
+            (false, Some(_)) => "when is false",
+            (false, None) => "what it waits for is skipped",
+        };
+        set(annotation::REASON, reason.to_owned());
     }
     let outputs = &stage.body.outputs;
     if !outputs.is_empty() {

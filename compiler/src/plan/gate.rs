@@ -178,7 +178,7 @@ impl Planner<'_> {
         let ruled_out = waits
             .after
             .iter()
-            .any(|clause| self.skips.known(clause) == Known::Out);
+            .any(|clause| self.skips.known(clause, values) == Known::Out);
         let when = match waits.when {
             // The other clauses decide between skipped and unreached; it never runs.
             _ if ruled_out => Some("false".to_owned()),
@@ -199,7 +199,7 @@ impl Planner<'_> {
                 state: State::Finished,
             });
         }
-        let open = |clause: &&Dependency| self.skips.known(clause) == Known::Open;
+        let open = |clause: &&Dependency| self.skips.known(clause, values) == Known::Open;
         for dependency in waits.after.iter().filter(open) {
             match &dependency.target {
                 Target::Any(parts) => choices.push(self.choice(parts, values)),
@@ -227,6 +227,15 @@ impl Planner<'_> {
         };
         leaves.sort_unstable();
         leaves.dedup();
+        if !any {
+            // Any other end says that it has ended.
+            let other: HashSet<LeafTarget> = leaves
+                .iter()
+                .filter(|leaf| leaf.state != State::Finished)
+                .map(|leaf| leaf.target)
+                .collect();
+            leaves.retain(|leaf| leaf.state != State::Finished || !other.contains(&leaf.target));
+        }
         if leaves.is_empty() {
             return None;
         }
@@ -310,7 +319,7 @@ impl Planner<'_> {
         let mut leaves = Vec::new();
         for part in parts
             .iter()
-            .filter(|part| self.skips.known(part) == Known::Open)
+            .filter(|part| self.skips.known(part, values) == Known::Open)
         {
             match &part.target {
                 Target::Any(inner) => leaves.extend(self.choice(inner, values)),

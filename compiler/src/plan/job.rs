@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 
 use super::gate::dependency_varies;
 use super::skip::Skips;
-use crate::eval::{Condition, Truth, Values};
+use crate::eval::Values;
 use crate::limits::NAME_MAX;
 use crate::name;
-use crate::pipeline::{Item, Pipeline, Setting, Source, Stage, Target, Term, Text};
+use crate::pipeline::{
+    Action, Body, Entries, EnvValue, Node, Pipeline, Setting, Source, Stage, Target, Term, Text,
+    Toleration,
+};
 use crate::value::Value;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
@@ -73,10 +76,7 @@ impl Jobs {
             .stages
             .iter()
             .enumerate()
-            .map(|(index, stage)| match skips.stages[index] {
-                true => Shape::Single { skipped: true },
-                false => shape(pipeline, stage, addressed[index]),
-            })
+            .map(|(index, _)| shape(pipeline, index, addressed[index], skips))
             .collect();
         // Whole stages first: their names are what the author wrote, an item's can be changed.
         for (index, (stage, shape)) in pipeline.stages.iter().zip(&shapes).enumerate() {
@@ -156,30 +156,13 @@ enum Shape {
     Items(Vec<usize>),
 }
 
-fn shape(pipeline: &Pipeline, stage: &Stage, addressed: bool) -> Shape {
-    let nothing: &[Item] = &[];
-    let items = stage.items.as_deref().unwrap_or(nothing);
-    let kept: Vec<usize> = match &stage.when {
-        None => (0..items.len()).collect(),
-        Some(when) => {
-            let known_false = |item: &Item| {
-                let values = Values {
-                    params: &pipeline.params,
-                    item: &item.values,
-                };
-                let condition = Condition {
-                    values,
-                    pipeline,
-                    job_name: &|_, _| Some(String::new()),
-                };
-                condition.truth(&when.expr) == Truth::Known(false)
-            };
-            (0..items.len())
-                .filter(|item| !known_false(&items[*item]))
-                .collect()
-        }
-    };
-    if kept.is_empty() {
+fn shape(pipeline: &Pipeline, index: usize, addressed: bool, skips: &Skips) -> Shape {
+    let stage = &pipeline.stages[index];
+    let items = stage.items.as_deref().unwrap_or_default();
+    let kept: Vec<usize> = (0..items.len())
+        .filter(|item| !skips.leaves_out(index, &items[*item].values))
+        .collect();
+    if kept.is_empty() || skips.stages[index] {
         return Shape::Single { skipped: true };
     }
     if !stage.is_fan_out() {
@@ -191,42 +174,102 @@ fn shape(pipeline: &Pipeline, stage: &Stage, addressed: bool) -> Shape {
     Shape::Items(kept)
 }
 
-/// Whether one Indexed Job does what a Job for each item would: nothing but the container's own
-/// program may depend on the item.
+/// Whether one Indexed Job does what a Job for each item would: nothing but the index itself, in the
+/// container's own program, may depend on the item. Everything that a body can have is looked at.
 fn can_be_indexed(stage: &Stage) -> bool {
     let [only] = stage.loops.as_slice() else {
         return false;
     };
-    let body = &stage.body;
-    let settings = [
-        &body.retries,
-        &body.timeout,
-        &body.may_fail,
-        &body.cpu,
-        &body.memory,
-    ];
-    let texts = [
-        &body.image,
-        &body.service_account,
-        &body.priority_class,
-        &body.queue,
-    ];
+    let Body {
+        action,
+        // A word, without interpolations.
+        shell: _,
+        image,
+        env,
+        outputs,
+        retries,
+        timeout,
+        may_fail,
+        cpu,
+        memory,
+        // Their paths are resolved outside of the fan-out.
+        mounts: _,
+        service_account,
+        priority_class,
+        queue,
+        labels,
+        annotations,
+        node_selector,
+        tolerations,
+        passthrough,
+    } = &stage.body;
+    let settings = [retries, timeout, may_fail, cpu, memory];
+    let texts = [image, service_account, priority_class, queue];
+    let tolerated = tolerations.iter().flatten().flat_map(|toleration| {
+        let Toleration {
+            key,
+            operator: _,
+            value,
+            effect: _,
+        } = toleration;
+        [key, value]
+    });
+    let entries = [labels, annotations, node_selector];
+    let mut varying = texts
+        .into_iter()
+        .chain(tolerated)
+        .flatten()
+        .chain(entries.into_iter().flat_map(Entries::values));
+    let program: Vec<&Text> = match action {
+        Some(Action::Run(script)) => vec![&script.text],
+        Some(Action::Exec(words)) => words.iter().collect(),
+        None => Vec::new(),
+    };
+    let variables = env.values().filter_map(|value| match value {
+        EnvValue::Text(text) => Some(text),
+        EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
+    });
+    let mut program = program.into_iter().chain(variables);
     only.counts_from_zero
         && stage.holding.is_empty()
         && stage.quorum.is_none()
         && stage.when.is_none()
-        && body.outputs.is_empty()
+        && outputs.is_empty()
         && !stage.after.iter().any(dependency_varies)
         && !settings
             .into_iter()
             .flatten()
             .any(|setting: &Setting| term_varies(&setting.term))
-        && !texts.into_iter().flatten().any(text_varies)
-        && !body
-            .labels
-            .values()
-            .chain(body.annotations.values())
-            .any(text_varies)
+        && !varying.any(text_varies)
+        && !passthrough.iter().any(|block| node_varies(&block.root))
+        && !program.any(|text| text.references().any(|r| reads_by_item(&r.source)))
+}
+
+fn node_varies(node: &Node) -> bool {
+    match node {
+        Node::Json(_) => false,
+        Node::Text { text, leaf: _ } => text_varies(text),
+        Node::List(nodes) => nodes.iter().any(node_varies),
+        Node::Map(members) => members.iter().any(|(_, node)| node_varies(node)),
+    }
+}
+
+/// Whether it is an output, and which one depends on the item.
+fn reads_by_item(source: &Source) -> bool {
+    match source {
+        Source::Output { .. } => source_varies(source),
+        Source::Argument { value, .. } => term_reads_by_item(value),
+        _ => false,
+    }
+}
+
+fn term_reads_by_item(term: &Term) -> bool {
+    match term {
+        Term::Value(_) | Term::Unknown => false,
+        Term::Reference(reference) => reads_by_item(&reference.source),
+        Term::Text(text) => text.references().any(|r| reads_by_item(&r.source)),
+        Term::List(terms) => terms.iter().any(term_reads_by_item),
+    }
 }
 
 /// Whether a term depends on the item.

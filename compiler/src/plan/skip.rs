@@ -1,16 +1,22 @@
-//! What is skipped before the run: an approval has no object that could say so, so what waits for
-//! one that is skipped is decided here, by the outcome table.
+//! What is skipped before the run, by the outcome table: an approval, or an item that a condition
+//! leaves out, has no object that could say so, so what waits for it is decided here.
+
+use foldhash::HashSet;
 
 use super::Dag;
+use super::job::key;
 use crate::eval::{Condition, Truth, Values};
-use crate::pipeline::{Dependency, Pipeline, State, Target, When};
+use crate::pipeline::{Dependency, Item, Pipeline, State, Target, Term, When};
+use crate::value::Value;
 
 /// What is known to be skipped.
 #[derive(Debug)]
 pub(crate) struct Skips {
     pub approvals: Vec<bool>,
-    /// Stages that wait for nothing but skipped approvals, and for one of them in vain.
+    /// Stages that are skipped as a whole: none of their items is left, or they never had one.
     pub stages: Vec<bool>,
+    /// Of each other stage, what the items are called that are left out.
+    left_out: Vec<HashSet<String>>,
 }
 
 /// What is known about one clause.
@@ -30,34 +36,87 @@ impl Skips {
         let mut skips = Self {
             approvals: vec![false; pipeline.approvals.len()],
             stages: vec![false; stages],
+            left_out: vec![HashSet::default(); stages],
         };
         for node in dag.order() {
             match node.checked_sub(stages) {
-                None => skips.stages[node] = skips.is_ruled_out(&pipeline.stages[node].after),
+                None => skips.stage(pipeline, node),
                 Some(index) => {
                     let approval = &pipeline.approvals[index];
-                    skips.approvals[index] = is_false(pipeline, approval.when.as_deref())
-                        || skips.is_ruled_out(&approval.after);
+                    let values = Values::of(pipeline);
+                    skips.approvals[index] =
+                        skips.is_false(pipeline, approval.when.as_deref(), values)
+                            || skips.is_ruled_out(&approval.after, values);
                 }
             }
         }
         skips
     }
 
-    fn is_ruled_out(&self, after: &[Dependency]) -> bool {
-        let known = |wanted: Known| after.iter().any(|clause| self.known(clause) == wanted);
+    fn stage(&mut self, pipeline: &Pipeline, index: usize) {
+        let stage = &pipeline.stages[index];
+        // Where a parameter has no value yet, nothing is known about the items.
+        let Some(items) = &stage.items else { return };
+        let is_left_out = |item: &&Item| {
+            let values = Values {
+                params: &pipeline.params,
+                item: &item.values,
+            };
+            self.is_false(pipeline, stage.when.as_deref(), values)
+                || self.is_ruled_out(&stage.after, values)
+        };
+        let left_out: HashSet<String> = items
+            .iter()
+            .filter(is_left_out)
+            .map(|item| key(&item.values))
+            .collect();
+        if left_out.len() == items.len() {
+            self.stages[index] = true;
+        } else {
+            self.left_out[index] = left_out;
+        }
+    }
+
+    /// Whether an item is left out of a stage that has others.
+    pub(crate) fn leaves_out(&self, stage: usize, item: &[Value]) -> bool {
+        let left_out = &self.left_out[stage];
+        !left_out.is_empty() && left_out.contains(&key(item))
+    }
+
+    /// The same for an item by its address.
+    fn leaves_out_at(&self, stage: usize, address: &[Term], values: Values<'_>) -> bool {
+        if self.left_out[stage].is_empty() {
+            return false;
+        }
+        let item: Option<Vec<Value>> = address.iter().map(|term| values.term(term)).collect();
+        item.is_some_and(|item| self.leaves_out(stage, &item))
+    }
+
+    fn is_ruled_out(&self, after: &[Dependency], values: Values<'_>) -> bool {
+        let known = |wanted: Known| {
+            let mut clauses = after.iter();
+            clauses.any(|clause| self.known(clause, values) == wanted)
+        };
         known(Known::Out) && !known(Known::Open)
     }
 
     /// What is known about a clause.
-    pub(crate) fn known(&self, clause: &Dependency) -> Known {
+    pub(crate) fn known(&self, clause: &Dependency, values: Values<'_>) -> Known {
+        let of_skipped = match clause.state {
+            State::Succeeded | State::Failed => Known::Out,
+            State::Skipped | State::Finished => Known::Holds,
+        };
         match &clause.target {
-            Target::Approval(approval) if self.approvals[*approval] => match clause.state {
-                State::Succeeded | State::Failed => Known::Out,
-                State::Skipped | State::Finished => Known::Holds,
-            },
+            Target::Approval(approval) if self.approvals[*approval] => of_skipped,
+            Target::Stage {
+                stage,
+                address: Some(address),
+            } if self.leaves_out_at(*stage, address, values) => of_skipped,
             Target::Any(parts) => {
-                let known = |wanted: Known| parts.iter().any(|part| self.known(part) == wanted);
+                let known = |wanted: Known| {
+                    let mut parts = parts.iter();
+                    parts.any(|part| self.known(part, values) == wanted)
+                };
                 match (known(Known::Holds), known(Known::Open)) {
                     (true, _) => Known::Holds,
                     (false, true) => Known::Open,
@@ -67,14 +126,16 @@ impl Skips {
             _ => Known::Open,
         }
     }
-}
 
-fn is_false(pipeline: &Pipeline, when: Option<&When>) -> bool {
-    let job_name: crate::eval::JobName<'_> = &|_, _| Some(String::new());
-    let condition = Condition {
-        values: Values::of(pipeline),
-        pipeline,
-        job_name,
-    };
-    when.is_some_and(|when| condition.truth(&when.expr) == Truth::Known(false))
+    fn is_false(&self, pipeline: &Pipeline, when: Option<&When>, values: Values<'_>) -> bool {
+        let job_name = |stage: usize, address: &[Term]| {
+            (!self.leaves_out_at(stage, address, values)).then(String::new)
+        };
+        let condition = Condition {
+            values,
+            pipeline,
+            job_name: &job_name,
+        };
+        when.is_some_and(|when| condition.truth(&when.expr) == Truth::Known(false))
+    }
 }

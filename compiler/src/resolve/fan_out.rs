@@ -32,7 +32,9 @@ impl<'a> Resolver<'a> {
             match self.over(&variable.over) {
                 Some((ty, counts_from_zero, over)) => {
                     let elements = over.as_deref().unwrap_or_default();
-                    if over.is_some() && elements.is_empty() {
+                    let is_empty = over.is_some() && elements.is_empty();
+                    // A parameter may be empty in one run: then the stage is skipped.
+                    if is_empty && rules::empty_fan_out::is_written_out(variable) {
                         self.report(rules::empty_fan_out::report(variable));
                         complete = false;
                     }

@@ -2,6 +2,18 @@
 
 use konductor_dsl::{Code, Diagnostic, ast};
 
+/// Whether what a loop goes over is written out, so that it is empty in every run.
+pub(crate) fn is_written_out(variable: &ast::Loop) -> bool {
+    match &variable.over {
+        ast::Over::List(_) => true,
+        ast::Over::Ref(_) => false,
+        ast::Over::Range(range) => {
+            let is_number = |bound: &ast::Bound| matches!(bound, ast::Bound::Number(_));
+            is_number(&range.start) && is_number(&range.end)
+        }
+    }
+}
+
 /// A loop over an empty list or range.
 pub(crate) fn report(variable: &ast::Loop) -> Diagnostic {
     let span = variable.over.span();

@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic, Span};
 
-use crate::value::parse_quantity;
+use konductor_api::number::parse_quantity;
 
 /// Billionths, in which quantities are counted.
 const NANO: i128 = 1_000_000_000;

@@ -80,39 +80,27 @@ impl Search<'_> {
     ) -> Option<Diagnostic> {
         let target = &self.pipeline.stages[stage];
         let items = target.items.as_deref()?;
-        let is_planned = self.jobs.by_key(stage, &wished).is_some();
-        if is_planned && self.jobs.whole(stage).is_none() {
+        if self.jobs.whole(stage).is_none() && self.jobs.by_key(stage, &wished).is_some() {
             return None;
         }
+        // One that a condition leaves out counts as skipped.
         let declared = self
             .declared
             .entry(stage)
-            .or_insert_with(|| items.iter().map(|item| key(&item.values)).collect())
-            .contains(&key(&wished));
-        if declared && is_planned {
+            .or_insert_with(|| items.iter().map(|item| key(&item.values)).collect());
+        if declared.contains(&key(&wished)) {
             return None;
         }
         let wished = Item { values: wished }.text();
-        Some(report(target, items, dependency, &wished, declared))
+        Some(report(target, items, dependency, &wished))
     }
 }
 
-fn report(
-    target: &Stage,
-    items: &[Item],
-    dependency: &Dependency,
-    wished: &str,
-    left_out: bool,
-) -> Diagnostic {
+fn report(target: &Stage, items: &[Item], dependency: &Dependency, wished: &str) -> Diagnostic {
     let name = &target.name;
     let message = format!("`{}` has no item `{wished}`", name.text);
     let diagnostic = Diagnostic::error(Code::K0404, dependency.span, message)
         .here(format!("no item `{wished}`"));
-    if let (true, Some(when)) = (left_out, &target.when) {
-        return diagnostic
-            .label(when.span, "this leaves it out")
-            .help("add the same `when` here, so that both leave out the same items");
-    }
     let texts: Vec<String> = items.iter().map(Item::text).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     diagnostic
