@@ -79,6 +79,8 @@ pub mod reason {
     pub const RUN_REPLACED: &str = "RunReplaced";
     /// A Job completed, and its outputs are not what it declares.
     pub const INVALID_OUTPUTS: &str = "InvalidOutputs";
+    /// An object has a field that a client can't decode, and is left out.
+    pub const UNDECODABLE: &str = "Undecodable";
     /// The object's own spec can't be carried out.
     pub const INVALID: &str = "Invalid";
 }

@@ -6,6 +6,8 @@ pub const GATE_CONDITIONS_MAX: usize = 256;
 pub const HOLDERS_MAX: usize = 1024;
 /// Entries in one Job's `konductor.io/hold` annotation: each is a ledger to take part in.
 pub const HOLDS_MAX: usize = 16;
+/// Outputs of other Jobs that a Job may read: each is a Job that is read before the start.
+pub const INPUTS_MAX: usize = 256;
 /// Bytes of inputs that a Job may receive: annotations share 256 KiB, and kubectl needs its part.
 pub const INPUTS_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a container's termination message, kubelet's own limit: of more, the last ones are kept.

@@ -64,6 +64,6 @@ pub(crate) const CYCLE_VISITS_MAX: usize = 1_000_000;
 /// suggested. Each of many unknown names is compared with each of many known ones.
 pub(crate) const NAMES_COMPARED_MAX: usize = 1_000_000;
 /// Outputs that one Job may read: each is an annotation that kubelet projects.
-pub(crate) const INPUTS_MAX: usize = 256;
+pub(crate) use konductor_api::limits::INPUTS_MAX;
 /// Bytes of a scheduled pipeline's files: what an API server takes in one ConfigMap.
 pub(crate) const CONFIG_MAP_BYTES_MAX: usize = 1024 * 1024;

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use axum::http::HeaderValue;
+use axum::http::header::USER_AGENT;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -32,6 +34,9 @@ pub(crate) async fn connect(global: &Global) -> Result<konductor::Client, Failur
 }
 
 fn client(mut config: Config, global: &Global) -> Result<konductor::Client, Failure> {
+    // An API server takes its first word for the manager of the fields that are written.
+    let agent = HeaderValue::from_static(concat!("koncli/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
     if let Some(namespace) = &global.namespace {
         config.default_namespace.clone_from(namespace);
     }

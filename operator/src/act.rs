@@ -6,9 +6,10 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Arrival, Barrier, Claim, Gate, Run};
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lenient, Run};
 use konductor_core::{Decision, Event, EventType, Kind, ObjectName, Write};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
 use kube::runtime::events;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -17,6 +18,8 @@ use crate::cache::reference;
 use crate::index::{Refers, Watched};
 use crate::reconcile::{Context, Decide, Retry};
 
+/// By whom the fields are managed that the operator writes.
+const FIELD_MANAGER: &str = "konductor";
 /// How many writes of one decision are under way at once.
 const WRITES_AT_ONCE: usize = 16;
 
@@ -58,10 +61,10 @@ async fn write_status<K: Decide>(
     now: Timestamp,
 ) -> Result<(), Retry> {
     let name = ObjectName::of(object.meta());
-    let api: Api<K> = Api::namespaced(context.client.clone(), &name.namespace);
+    let api: Api<Lenient<K>> = Api::namespaced(context.client.clone(), &name.namespace);
     let next = object.with_status(status.clone());
     let written = api
-        .replace_status(&name.name, &PostParams::default(), &next)
+        .replace_status(&name.name, &posted(), &next.into())
         .await;
     if written.is_ok() {
         let uid = object.meta().uid.as_deref().unwrap_or_default();
@@ -74,7 +77,7 @@ async fn write_status<K: Decide>(
 /// Remembers the version that was written. An object that is gone needs nothing any more.
 fn remember<K: Refers + Resource>(
     context: &Context,
-    written: Result<K, kube::Error>,
+    written: Result<Lenient<K>, kube::Error>,
 ) -> Result<(), Retry> {
     match written {
         Ok(object) => {
@@ -126,8 +129,8 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
         },
         Write::CreateArrival(arrival) => {
             let namespace = arrival.metadata.namespace.as_deref().unwrap_or_default();
-            let api: Api<Arrival> = Api::namespaced(context.client.clone(), namespace);
-            match api.create(&PostParams::default(), &arrival).await {
+            let api: Api<Lenient<Arrival>> = Api::namespaced(context.client.clone(), namespace);
+            match api.create(&posted(), &(*arrival).into()).await {
                 // Its name is made of the Barrier's uid and the holder: it has arrived already.
                 Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
                 created => remember(context, created),
@@ -157,8 +160,8 @@ where
         + Debug
         + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &name.namespace);
-    let (params, body) = (PatchParams::default(), Patch::Merge(body));
+    let api: Api<Lenient<K>> = Api::namespaced(context.client.clone(), &name.namespace);
+    let (params, body) = (patched(), Patch::Merge(body));
     let written = match status {
         true => api.patch_status(&name.name, &params, &body).await,
         false => api.patch(&name.name, &params, &body).await,
@@ -179,10 +182,8 @@ async fn patch_job(
         .unwrap_or_default()
         .to_owned();
     let starts = body["spec"]["suspend"] == false;
-    let api: Api<Job> = Api::namespaced(context.client.clone(), &name.namespace);
-    let written = api
-        .patch(&name.name, &PatchParams::default(), &Patch::Merge(body))
-        .await;
+    let api: Api<Lenient<Job>> = Api::namespaced(context.client.clone(), &name.namespace);
+    let written = api.patch(&name.name, &patched(), &Patch::Merge(body)).await;
     if let Err(kube::Error::Api(status)) = &written
         && matches!(status.code, 400..=499)
         && !matches!(status.code, 404 | 409 | 429)
@@ -192,25 +193,26 @@ async fn patch_job(
             .remember_refusal(&uid, now, status.message.clone());
     }
     if let (true, Ok(job)) = (starts, &written) {
-        context.telemetry.waited(Watched::Job, &job.metadata, now);
+        context.telemetry.waited(Watched::Job, job.meta(), now);
     }
     remember(context, written)
 }
 
 async fn delete<K>(context: &Context, name: &ObjectName, uid: String) -> Result<(), Retry>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &name.namespace);
+    let url = K::url_path(&(), Some(&name.namespace));
     let preconditions = Preconditions {
         uid: Some(uid.clone()),
         resource_version: None,
     };
     let params = DeleteParams::background().preconditions(preconditions);
-    match api.delete(&name.name, &params).await {
+    let request = Request::new(url).delete(&name.name, &params);
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
+    request.extensions_mut().insert("delete");
+    // The answer may be the object, whatever is in it.
+    match context.client.request_text(request).await {
         Ok(_) => {
             context.memory.forget(&uid);
             Ok(())
@@ -218,6 +220,20 @@ where
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(kube::Error::Api(status)) if status.is_conflict() => Err(Retry::Conflict),
         Err(error) => Err(error.into()),
+    }
+}
+
+fn posted() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+fn patched() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
     }
 }
 

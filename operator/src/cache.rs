@@ -5,23 +5,28 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore, label};
+use konductor_api::lenient::Shape;
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
 use konductor_core::ObjectName;
+use kube::runtime::reflector;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, reflector};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::backoff::WatchBackoff;
+use crate::backoff::{WATCH_LONGEST, WatchBackoff};
 use crate::index::{Index, Refers, Watched};
 use crate::memory::Memory;
+use crate::needed::{Needed, Read};
 use crate::options::Options;
+use crate::telemetry::Telemetry;
+use crate::undecodable::Undecodables;
+use crate::watch::{self, Failure, Observer};
 
 /// What the watches have shown so far. It may lag behind the API server, never run ahead of it.
 pub(crate) struct Cache {
@@ -102,13 +107,19 @@ pub(crate) enum Seen {
 pub(crate) type Watches = Vec<BoxStream<'static, Seen>>;
 
 /// Makes the cache and the watches that fill it.
-pub(crate) fn watch(client: &Client, options: &Options, memory: &Arc<Memory>) -> (Cache, Watches) {
+pub(crate) fn watch(
+    client: &Client,
+    options: &Options,
+    memory: &Arc<Memory>,
+    undecodables: &Arc<Undecodables>,
+) -> (Cache, Watches) {
     let index = Arc::new(Mutex::new(Index::default()));
     let watching = Watching {
         client,
         options,
         index: &index,
         memory,
+        undecodables,
     };
     let (jobs, jobs_watch) = watching.kind(Seen::Job, |_| {});
     let (pods, pods_watch) = watching.kind(Seen::Pod, keep_what_matters);
@@ -145,18 +156,14 @@ pub(crate) fn watch(client: &Client, options: &Options, memory: &Arc<Memory>) ->
     (cache, watches)
 }
 
-/// Of a pod, only who made it and whether it has ended: there may be many.
+/// Of a pod, only who controls it and whether it has ended: there may be many.
 fn keep_what_matters(pod: &mut Pod) {
     let phase = pod.status.take().and_then(|status| status.phase);
     pod.status = Some(PodStatus {
         phase,
         ..PodStatus::default()
     });
-    pod.spec = None;
-    pod.metadata.annotations = None;
-    if let Some(labels) = &mut pod.metadata.labels {
-        labels.retain(|key, _| key == label::JOB_UID || key == label::JOB_NAME);
-    }
+    pod.metadata.labels = None;
 }
 
 struct Watching<'a> {
@@ -164,6 +171,7 @@ struct Watching<'a> {
     options: &'a Options,
     index: &'a Arc<Mutex<Index>>,
     memory: &'a Arc<Memory>,
+    undecodables: &'a Arc<Undecodables>,
 }
 
 impl Watching<'_> {
@@ -182,35 +190,108 @@ impl Watching<'_> {
             + Sync
             + 'static,
         K::DynamicType: Hash + Eq + Clone,
+        Needed: Shape<K>,
     {
-        let api: Api<K> = match &self.options.namespace {
+        let api: Api<Read<K>> = match &self.options.namespace {
             None => Api::all(self.client.clone()),
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
         };
-        let (reader, writer) = reflector::store();
+        let (reader, mut writer) = reflector::store();
         let store = reader.clone();
         let (index, memory) = (Arc::clone(self.index), Arc::clone(self.memory));
-        let telemetry = self.options.telemetry.clone();
-        let events = watcher::watcher(api, watcher::Config::default())
-            .backoff(WatchBackoff::default())
-            .modify(move |object| {
-                object.meta_mut().managed_fields = None;
-                strip(object);
-            })
-            .reflect(writer)
-            .inspect_err(move |error| {
-                telemetry.watch_broke(K::KIND);
-                tracing::warn!(kind = K::KIND.word(), %error, "a watch broke");
-            })
-            .filter_map(move |event| {
-                let took = event
-                    .ok()
-                    .and_then(|event| take_in(event, &store, &index, &memory));
-                std::future::ready(
-                    took.map(|took| took.map_or(Seen::Listed(K::KIND), |one| seen(Arc::new(one)))),
-                )
+        let mut decoder = Decoder {
+            undecodables: Arc::clone(self.undecodables),
+            left_out: Vec::new(),
+        };
+        let progress = Progress {
+            kind: K::KIND,
+            telemetry: self.options.telemetry.clone(),
+        };
+        let backoff = WatchBackoff::new(K::KIND.word(), WATCH_LONGEST);
+        let events = watch::watch(api, None, backoff, progress).filter_map(move |event| {
+            let event = event.ok().and_then(|event| decoder.decode(event, &store));
+            let took = event.and_then(|event| {
+                let event = event.modify(strip);
+                writer.apply_watcher_event(&event);
+                take_in(event, &store, &index, &memory)
             });
+            std::future::ready(
+                took.map(|took| took.map_or(Seen::Listed(K::KIND), |one| seen(Arc::new(one)))),
+            )
+        });
         (reader, events.boxed())
+    }
+}
+
+/// How the watch of a kind goes, as the metrics and the log show it.
+struct Progress {
+    kind: Watched,
+    telemetry: Telemetry,
+}
+
+impl Observer for Progress {
+    fn heard(&self) {
+        self.telemetry.heard(self.kind);
+    }
+
+    fn failed(&self, failure: &Failure, wait: std::time::Duration) {
+        self.telemetry.watch_broke(self.kind, failure, wait);
+        tracing::warn!(kind = self.kind.word(), error = %failure, ?wait, "watch failed; retrying");
+    }
+}
+
+/// Leaves out what can't be decoded.
+struct Decoder {
+    undecodables: Arc<Undecodables>,
+    /// The uids of those that the present list has left out.
+    left_out: Vec<String>,
+}
+
+impl Decoder {
+    /// The event without what can't be decoded. An object that could be decoded before is as good as
+    /// gone: after a restart nothing would be known of it either.
+    fn decode<K>(&mut self, event: Event<Read<K>>, store: &Store<K>) -> Option<Event<K>>
+    where
+        K: Resource<DynamicType = ()> + Refers + Clone + 'static,
+        K::DynamicType: Hash + Eq + Clone,
+    {
+        let (listing, object) = match event {
+            Event::Init => {
+                self.left_out.clear();
+                return Some(Event::Init);
+            }
+            Event::InitDone => {
+                self.undecodables.listed(K::KIND, &self.left_out);
+                return Some(Event::InitDone);
+            }
+            Event::InitApply(object) => (true, object),
+            Event::Apply(object) => (false, object),
+            Event::Delete(object) => {
+                self.undecodables
+                    .forget(K::KIND, object.meta().uid.as_deref());
+                let known = store.get(&reference(&ObjectName::of(object.meta())));
+                let known = known.map(|known| (*known).clone());
+                return object.decoded().ok().or(known).map(Event::Delete);
+            }
+        };
+        match object.decoded() {
+            Ok(object) => {
+                self.undecodables
+                    .forget(K::KIND, object.meta().uid.as_deref());
+                Some(match listing {
+                    true => Event::InitApply(object),
+                    false => Event::Apply(object),
+                })
+            }
+            Err(undecodable) => {
+                self.undecodables.found::<K>(K::KIND, &undecodable);
+                self.left_out.extend(undecodable.metadata.uid.clone());
+                // A list replaces all that is known when it is done.
+                let name = Some(ObjectName::of(&undecodable.metadata)).filter(|_| !listing)?;
+                let known = store.get(&reference(&name))?;
+                Some(Event::Delete((*known).clone()))
+            }
+        }
     }
 }
 

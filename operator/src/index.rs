@@ -8,7 +8,7 @@ use konductor_api::{
     Arrival, Barrier, Claim, ConditionKind, Gate, Holder, HolderKind, Lease, LedgerKind, Run,
     Semaphore, annotation, label, parse_holds,
 };
-use konductor_core::ObjectName;
+use konductor_core::{ObjectName, job_uid};
 
 /// The kinds that the operator watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +59,8 @@ pub(crate) enum Key {
     Labelled(String, String, String),
     /// The Runs of a pipeline.
     Pipeline(ObjectName),
+    /// An object, by its uid: a Job by itself, its pods and the ledgers that it holds of.
+    Uid(String),
 }
 
 /// One object that refers to others.
@@ -146,7 +148,13 @@ impl Refers for Job {
     fn keys(&self) -> Vec<Key> {
         let ns = namespace(&self.metadata);
         let annotation = |key| self.metadata.annotations.as_ref()?.get(key);
-        let mut keys = Vec::new();
+        let mut keys: Vec<Key> = self
+            .metadata
+            .uid
+            .clone()
+            .map(Key::Uid)
+            .into_iter()
+            .collect();
         if let Some(gate) = annotation(annotation::GATE) {
             keys.push(named(Watched::Gate, ns, gate));
         }
@@ -178,7 +186,8 @@ impl Refers for k8s_openapi::api::core::v1::Pod {
     const KIND: Watched = Watched::Pod;
 
     fn keys(&self) -> Vec<Key> {
-        Vec::new()
+        let job = job_uid(self).map(|uid| Key::Uid(uid.to_owned()));
+        job.into_iter().collect()
     }
 }
 
@@ -274,8 +283,11 @@ impl Refers for Gate {
 
 fn holders(metadata: &ObjectMeta, holders: &[Holder]) -> Vec<Key> {
     let jobs = holders.iter().filter(|held| held.kind == HolderKind::Job);
-    jobs.map(|held| named(Watched::Job, namespace(metadata), &held.name))
-        .collect()
+    jobs.flat_map(|held| {
+        let name = named(Watched::Job, namespace(metadata), &held.name);
+        [name, Key::Uid(held.uid.clone())]
+    })
+    .collect()
 }
 
 impl Refers for Lease {

@@ -10,6 +10,8 @@ mod election;
 mod model;
 mod record;
 
+use std::time::Duration;
+
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -23,6 +25,9 @@ use crate::telemetry::{Phase, Telemetry};
 /// The name of the `coordination.k8s.io` Lease by which operators agree, and by which clients see
 /// that one is there.
 pub const LEADER_LEASE: &str = "konductor-operator";
+
+/// How long a leader that stops waits for what is under way.
+const STOPS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How several operators agree on one.
 ///
@@ -68,7 +73,7 @@ impl LeaderElection {
                  {SECONDS_MAX} s, with a grace of at least 1 s and less than that"
             ))
         })?;
-        let leads_for = std::time::Duration::from_secs(duration - grace);
+        let leads_for = Duration::from_secs(duration - grace);
         Ok(Terms {
             identity: self.identity.clone(),
             seconds,
@@ -112,7 +117,7 @@ where
             _ = stopped.wait_for(|stop| *stop) => None,
         };
         let Some(leads) = leads else { break };
-        tracing::info!(identity, at = %options.clock.now(), "leads");
+        tracing::info!(identity, at = %options.clock.now(), "became leader");
         let (stop, stopping) = watch::channel(false);
         let working = work(stopping);
         tokio::pin!(working);
@@ -121,10 +126,16 @@ where
             lost = standing.wait_for(|standing| *standing != leads) => lost.is_ok(),
             _ = stopped.wait_for(|stop| *stop) => false,
         };
-        // What is being written is finished under its own preconditions.
+        // What is being written is finished under its own preconditions. What doesn't end, because its
+        // connection is frozen, is dropped: that is no worse than a crash, and this operator stands by.
         let _ = stop.send(true);
-        working.await;
-        tracing::info!(identity, "leads no longer");
+        if tokio::time::timeout(STOPS_WITHIN, working).await.is_err() {
+            tracing::warn!(
+                identity,
+                "what was under way has not ended in time and is dropped"
+            );
+        }
+        tracing::info!(identity, "stopped leading");
         if !go_on {
             break;
         }

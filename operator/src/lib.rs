@@ -10,15 +10,19 @@
 mod act;
 mod backoff;
 mod cache;
+mod fair;
 mod index;
 mod leader;
 mod live;
 mod memory;
+mod needed;
 mod observe;
 mod options;
 mod reconcile;
 mod route;
 mod telemetry;
+mod undecodable;
+mod watch;
 
 pub use konductor_core::retry;
 pub use konductor_core::slot;
@@ -29,12 +33,13 @@ pub use telemetry::Telemetry;
 use std::sync::Arc;
 
 use kube::Client;
-use tokio::sync::watch;
+use tokio::sync::watch as signal;
 
 use crate::memory::Memory;
 use crate::reconcile::Context;
 use crate::route::Queues;
 use crate::telemetry::Phase;
+use crate::undecodable::Undecodables;
 
 /// Runs the operator until `shutdown` is ready. With leader election it does nothing until it leads,
 /// and stops deciding when it leads no longer.
@@ -46,7 +51,7 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = signal::channel(false);
     let operator = async {
         match &options.leader_election {
             None => {
@@ -76,9 +81,11 @@ pub async fn run(
 }
 
 /// Watches and decides until told to stop. Everything it remembers begins anew.
-async fn operate(client: Client, options: &Options, stopped: watch::Receiver<bool>) {
+async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bool>) {
     let memory = Arc::new(Memory::default());
-    let (cache, watches) = cache::watch(&client, options, &memory);
+    let (undecodables, reports) = Undecodables::new(&options.telemetry);
+    let undecodables = Arc::new(undecodables);
+    let (cache, watches) = cache::watch(&client, options, &memory, &undecodables);
     let context = Arc::new(Context::new(client, cache, memory, options));
     let telemetry = &context.telemetry;
     telemetry.know(&context.cache);
@@ -88,5 +95,6 @@ async fn operate(client: Client, options: &Options, stopped: watch::Receiver<boo
         // They end when told to stop, after what they were doing.
         () = reconcile::controllers(&context, queues.receivers, stopped) => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
+        () = reports.write(&context.recorder) => {}
     }
 }

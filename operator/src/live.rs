@@ -7,13 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
 use konductor_api::label;
+use konductor_api::lenient::{Lenient, Shape};
+use konductor_api::limits::LABEL_VALUE_MAX;
 use konductor_core::{Fact, ObjectName, Objects};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::fair::Fair;
+use crate::needed::{Needed, WithManagers};
 use crate::observe::asks_for;
+
+/// How many reads are under way at once: enough to keep an API server busy, few enough to leave it
+/// some air.
+const AT_ONCE: usize = 32;
 
 /// A read that several may wait for.
 pub(crate) type Read = Shared<BoxFuture<'static, Result<Objects, Arc<kube::Error>>>>;
@@ -24,8 +33,10 @@ pub(crate) type Read = Shared<BoxFuture<'static, Result<Objects, Arc<kube::Error
 /// A read answers those that asked before it began. Who asks while one is under way gets the next:
 /// the answer to an earlier question may be older than what has been seen since (rule B). So a
 /// thousand Jobs that start by one Gate cost a few reads of it, and no one starts by an old one.
+/// Namespaces share the reads fairly: what one of them asks for keeps no other waiting.
 pub(crate) struct Live {
     client: Client,
+    fair: Fair,
     turns: Arc<Mutex<BTreeMap<Fact, Turn>>>,
 }
 
@@ -39,6 +50,7 @@ impl Live {
     pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
+            fair: Fair::new(AT_ONCE),
             turns: Arc::default(),
         }
     }
@@ -54,6 +66,7 @@ impl Live {
         let begun = Arc::new(AtomicBool::new(false));
         let read = next(
             self.client.clone(),
+            self.fair.clone(),
             fact.clone(),
             under_way,
             Arc::clone(&begun),
@@ -72,6 +85,7 @@ impl Live {
 /// One read, when the one before it has ended.
 async fn next(
     client: Client,
+    fair: Fair,
     fact: Fact,
     under_way: Option<Read>,
     begun: Arc<AtomicBool>,
@@ -81,8 +95,10 @@ async fn next(
         // Whatever came of it is not our business.
         let _ = under_way.await;
     }
+    let turn = fair.turn(fact.namespace()).await;
     begun.store(true, Ordering::SeqCst);
     let objects = fetch(&client, &fact).await;
+    drop(turn);
     let mut turns = lock(&turns);
     if turns
         .get(&fact)
@@ -102,7 +118,7 @@ fn lock(turns: &Mutex<BTreeMap<Fact, Turn>>) -> MutexGuard<'_, BTreeMap<Fact, Tu
 async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
     let reader = Reader { client };
     Ok(match fact {
-        Fact::Job(name) => Objects::Jobs(reader.get(name).await?),
+        Fact::Job(name) => Objects::Jobs(reader.job(name).await?),
         Fact::Gate(name) => Objects::Gates(reader.get(name).await?),
         Fact::Barrier(name) => Objects::Barriers(reader.get(name).await?),
         Fact::Run(name) => Objects::Runs(reader.get(name).await?),
@@ -112,11 +128,10 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
         Fact::Lease(name) => Objects::Leases(reader.get(name).await?),
         Fact::Pod(name) => Objects::Pods(reader.get(name).await?),
         Fact::JobsLabelled { namespace, labels } => {
-            let pairs: Vec<String> = labels
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
-            let params = ListParams::default().labels(&pairs.join(","));
+            let Some(selector) = selector(labels) else {
+                return Ok(Objects::Jobs(Vec::new()));
+            };
+            let params = ListParams::default().labels(&selector);
             Objects::Jobs(reader.list(namespace, params).await?)
         }
         Fact::JobsHolding { kind, name } => {
@@ -142,6 +157,7 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             let params = ListParams::default().fields(&format!("spec.barrier={}", name.name));
             Objects::Arrivals(reader.list(&name.namespace, params).await?)
         }
+        Fact::RunsOf(name) if !is_word(&name.name, LABEL_VALUE_MAX) => Objects::Runs(Vec::new()),
         Fact::RunsOf(name) => {
             let params = ListParams::default().fields(&format!("spec.pipeline={}", name.name));
             Objects::Runs(reader.list(&name.namespace, params).await?)
@@ -153,12 +169,46 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
     })
 }
 
+/// Whether an object may have this name. Others may not be sent: a `/` in one would lead to another
+/// object.
+fn is_name(name: &str) -> bool {
+    is_word(name, 253)
+}
+
+/// Whether a text is of letters, digits, `-`, `_` and `.`, as each name and each value of a label is,
+/// and begins and ends with one of the first two.
+fn is_word(text: &str, longest: usize) -> bool {
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= longest
+        && ends(bytes.first())
+        && ends(bytes.last())
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
+/// These labels as a selector; `None` where no object can have them. What is no label would become
+/// other terms of the selector.
+fn selector(labels: &BTreeMap<String, String>) -> Option<String> {
+    let pairs = labels.iter().map(|(key, value)| {
+        let (prefix, name) = match key.split_once('/') {
+            Some((prefix, name)) => (Some(prefix), name),
+            None => (None, key.as_str()),
+        };
+        let is_key = prefix.is_none_or(is_name) && is_word(name, LABEL_VALUE_MAX);
+        let is_value = value.is_empty() || is_word(value, LABEL_VALUE_MAX);
+        (is_key && is_value).then(|| format!("{key}={value}"))
+    });
+    Some(pairs.collect::<Option<Vec<_>>>()?.join(","))
+}
+
 struct Reader<'a> {
     client: &'a Client,
 }
 
 impl Reader<'_> {
-    fn api<K>(&self, namespace: &str) -> Api<K>
+    fn api<K, S>(&self, namespace: &str) -> Api<Lenient<K, S>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -166,15 +216,43 @@ impl Reader<'_> {
     }
 
     /// No resourceVersion is asked for, so the API server answers with the newest.
+    ///
+    /// One that can't be decoded is an error: it is not missing, and what holds a permit may be such.
     async fn get<K>(&self, name: &ObjectName) -> Result<Vec<Arc<K>>, kube::Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
             + DeserializeOwned
             + std::fmt::Debug,
+        Needed: Shape<K>,
     {
-        let found = self.api::<K>(&name.namespace).get_opt(&name.name).await?;
+        self.get_as::<K, Needed>(name).await
+    }
+
+    async fn get_as<K, S>(&self, name: &ObjectName) -> Result<Vec<Arc<K>>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+        S: Shape<K>,
+    {
+        if !is_name(&name.name) || !is_name(&name.namespace) {
+            return Ok(Vec::new());
+        }
+        let api = self.api::<K, S>(&name.namespace);
+        let found = api.get_opt(&name.name).await?;
+        let found = found.map(Lenient::decoded).transpose();
+        let found = found.map_err(|error| kube::Error::Service(error.into()))?;
         Ok(found.map(Arc::new).into_iter().collect())
+    }
+
+    /// A Job, with those who wrote its fields where they can be decoded.
+    async fn job(&self, name: &ObjectName) -> Result<Vec<Arc<Job>>, kube::Error> {
+        match self.get_as::<Job, WithManagers>(name).await {
+            Err(kube::Error::Service(_)) => self.get(name).await,
+            read => read,
+        }
     }
 
     async fn list<K>(&self, namespace: &str, params: ListParams) -> Result<Vec<Arc<K>>, kube::Error>
@@ -183,9 +261,15 @@ impl Reader<'_> {
             + Clone
             + DeserializeOwned
             + std::fmt::Debug,
+        Needed: Shape<K>,
     {
-        let found = self.api::<K>(namespace).list(&params).await?;
-        Ok(found.items.into_iter().map(Arc::new).collect())
+        if !is_name(namespace) {
+            return Ok(Vec::new());
+        }
+        let found = self.api::<K, Needed>(namespace).list(&params).await?;
+        // The watch reports those that can't be decoded.
+        let found = found.items.into_iter().filter_map(|one| one.decoded().ok());
+        Ok(found.map(Arc::new).collect())
     }
 }
 
@@ -256,6 +340,52 @@ mod tests {
             "two requests in all"
         );
         assert!(lock(&live.turns).is_empty());
+    }
+
+    #[tokio::test]
+    async fn names_and_labels_that_no_object_has_are_not_asked_for() {
+        let (server, live) = Server::start();
+        for name in [
+            "",
+            "a/status",
+            "..",
+            "a?watch=true",
+            "a b",
+            "-a",
+            "a-",
+            &"a".repeat(254),
+        ] {
+            let gate = Fact::Gate(ObjectName::new("ns", name));
+            let Ok(Objects::Gates(gates)) = live.read(&gate).await else {
+                panic!("{name}");
+            };
+            assert!(gates.is_empty(), "{name}");
+        }
+        for (key, value) in [
+            ("a", "b,c=d"),
+            ("a,b", "c"),
+            ("a/b/c", "d"),
+            ("", "a"),
+            ("a", "b c"),
+        ] {
+            let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            let namespace = "ns".to_owned();
+            let jobs = Fact::JobsLabelled { namespace, labels };
+            let Ok(Objects::Jobs(jobs)) = live.read(&jobs).await else {
+                panic!("{key}={value}");
+            };
+            assert!(jobs.is_empty(), "{key}={value}");
+        }
+        assert!(
+            live.read(&Fact::RunsOf(ObjectName::new("ns", "a,b=c")))
+                .await
+                .is_ok()
+        );
+        assert_eq!(server.requests.available_permits(), 0);
+        let labels = [("konductor.io/run", "r-1"), ("empty", "")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let selector = selector(&BTreeMap::from(labels));
+        assert_eq!(selector.as_deref(), Some("empty=,konductor.io/run=r-1"));
     }
 
     #[tokio::test]

@@ -111,13 +111,9 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
             let key = Key::Pipeline(name.clone());
             Objects::Runs(referring(cache, &cache.runs, &key, Watched::Run))
         }
-        Fact::PodsOf { namespace, job_uid } => {
-            let mut pods = within(&cache.pods, namespace);
-            pods.retain(|pod| {
-                let labels = pod.metadata.labels.as_ref();
-                labels.and_then(|labels| labels.get(label::JOB_UID)) == Some(job_uid)
-            });
-            Objects::Pods(pods)
+        Fact::PodsOf { job_uid, .. } => {
+            let key = Key::Uid(job_uid.clone());
+            Objects::Pods(referring(cache, &cache.pods, &key, Watched::Pod))
         }
     }
 }

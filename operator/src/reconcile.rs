@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use crate::act;
 use crate::backoff;
 use crate::cache::Cache;
+use crate::fair::Fair;
 use crate::index::{Key, Refers, Watched};
 use crate::live::Live;
 use crate::memory::Memory;
@@ -36,8 +37,18 @@ use crate::route::Receivers;
 use crate::telemetry::Telemetry;
 
 /// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
-/// enough to leave it some air.
-const CONCURRENCY: u16 = 32;
+/// enough to leave it some air. Namespaces share them fairly.
+const AT_ONCE: usize = 32;
+
+/// The kinds that are decided about.
+const RECONCILED: [Watched; 6] = [
+    Watched::Job,
+    Watched::Barrier,
+    Watched::Gate,
+    Watched::Lease,
+    Watched::Run,
+    Watched::Semaphore,
+];
 
 /// What every reconcile shares.
 pub(crate) struct Context {
@@ -48,6 +59,7 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) recorder: Recorder,
     pub(crate) telemetry: Telemetry,
+    turns: BTreeMap<Watched, Fair>,
 }
 
 impl Context {
@@ -69,6 +81,7 @@ impl Context {
             memory,
             clock: options.clock.clone(),
             telemetry: options.telemetry.clone(),
+            turns: RECONCILED.map(|kind| (kind, Fair::new(AT_ONCE))).into(),
         }
     }
 }
@@ -209,14 +222,16 @@ async fn controller<K: Decide>(
         listed = store.wait_until_ready() => if listed.is_err() { return },
         _ = stopped.wait_for(|stop| *stop) => return,
     }
+    let newest = store.clone();
     let queue = until(queue, stopped).map(Ok::<_, std::convert::Infallible>);
     applier(
-        |object, context| Box::pin(reconcile(object, context)),
+        move |object, context| Box::pin(in_turn(newest.clone(), object, context)),
         |object, error, context| try_again(&*object, error, &context),
         Arc::clone(context),
         store,
         queue,
-        Config::default().concurrency(CONCURRENCY),
+        // Who waits for a turn costs little, and must not stand in the way of other namespaces.
+        Config::default().concurrency(0),
     )
     // A queued object that is gone by now is nothing to reconcile; errors were told where they
     // happened.
@@ -231,6 +246,27 @@ fn until<T>(
     queue.take_until(async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     })
+}
+
+async fn in_turn<K: Decide>(
+    store: Store<K>,
+    object: Arc<K>,
+    context: Arc<Context>,
+) -> Result<Action, Retry>
+where
+    K::DynamicType: Eq + Hash + Clone,
+{
+    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    let _turn = match context.turns.get(&K::KIND) {
+        Some(turns) => Some(turns.turn(namespace).await),
+        None => None,
+    };
+    // It has waited: the cache may show a newer one. One that is gone has an event of its own.
+    let Some(object) = store.get(&ObjectRef::from_obj(&*object)) else {
+        return Ok(Action::await_change());
+    };
+    // In a box of its own, so that those who wait don't keep room for it.
+    Box::pin(reconcile(object, Arc::clone(&context))).await
 }
 
 async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<Action, Retry> {
@@ -329,7 +365,7 @@ fn try_again<K: Decide>(object: &K, error: &Retry, context: &Context) -> Action 
             tracing::debug!(%kind, namespace, name, ?wait, "another write came first")
         }
         Retry::Api(_) | Retry::Undecided => {
-            tracing::warn!(%kind, namespace, name, %error, ?wait, "tries again");
+            tracing::warn!(%kind, namespace, name, %error, ?wait, "reconcile failed; retrying");
         }
     }
     Action::requeue(wait)

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{
     Barrier, Gate, Holder, HolderKind, Lease, Run, Semaphore, annotation, label, parse_holds,
 };
-use konductor_core::ObjectName;
+use konductor_core::{ObjectName, job_uid};
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -227,10 +227,7 @@ impl Router<'_> {
                 self.referred(&*claim);
             }
         }
-        let labels = pod.metadata.labels.as_ref();
-        let Some(job) = labels.and_then(|labels| labels.get(label::JOB_NAME)) else {
-            return;
-        };
+        let Some(uid) = job_uid(pod) else { return };
         let gone = self.cache.pods.get(&ObjectRef::from_obj(pod)).is_none();
         let phase = pod
             .status
@@ -239,10 +236,13 @@ impl Router<'_> {
         if !gone && !matches!(phase, Some("Succeeded" | "Failed")) {
             return;
         }
-        let job = ObjectName::new(name.namespace, job);
-        let key = Key::Named(Watched::Job, job.clone());
+        let key = Key::Uid(uid.to_owned());
         self.referring(&key, &[Watched::Lease, Watched::Semaphore]);
-        if let Some(job) = self.cache.jobs.get(&reference(&job)) {
+        let jobs = self.cache.index().referring(&key, Watched::Job);
+        for job in jobs {
+            let Some(job) = self.cache.jobs.get(&reference(&job)) else {
+                continue;
+            };
             let run = job
                 .metadata
                 .labels

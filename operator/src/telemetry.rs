@@ -3,8 +3,9 @@
 //! No name of a run, a Job or a Claim is a label: there is no end of them. Names of Semaphores and
 //! Leases are, as people tune those one by one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -14,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::cache::Cache;
 use crate::index::Watched;
+use crate::watch::Failure;
 
 mod gauges;
 mod metrics;
@@ -34,7 +36,13 @@ struct Inner {
     state: Mutex<Phase>,
     /// What the operator knows, while it works.
     cache: Mutex<Weak<Cache>>,
+    /// When the API server last answered each watch, while it works.
+    heard: Mutex<BTreeMap<Watched, Instant>>,
 }
+
+/// A watch that has not been answered for this long shows what is no longer so. An API server that works
+/// ends each after 8 s.
+const SILENT_AFTER: Duration = Duration::from_secs(30);
 
 impl Default for Inner {
     fn default() -> Self {
@@ -44,6 +52,7 @@ impl Default for Inner {
             registry,
             state: Mutex::default(),
             cache: Mutex::default(),
+            heard: Mutex::default(),
         }
     }
 }
@@ -66,7 +75,7 @@ pub(crate) enum Phase {
 pub(crate) struct Reconciling<'a> {
     telemetry: &'a Telemetry,
     kind: &'static str,
-    begun: std::time::Instant,
+    begun: Instant,
     result: &'static str,
 }
 
@@ -95,9 +104,55 @@ impl Drop for Reconciling<'_> {
 }
 
 impl Telemetry {
-    /// Whether the operator works, or would take over at once.
+    /// Whether the operator works, and hears what happens, or would take over at once.
     pub fn is_ready(&self) -> bool {
-        matches!(*lock(&self.0.state), Phase::StandingBy | Phase::Working)
+        self.unready().is_none()
+    }
+
+    /// Why the operator is not ready.
+    fn unready(&self) -> Option<String> {
+        let phase = *lock(&self.0.state);
+        match phase {
+            Phase::Starting => Some("the operator has not reached the API server yet".to_owned()),
+            Phase::Listing => Some("the operator lists what there is".to_owned()),
+            Phase::StandingBy => None,
+            Phase::Working => {
+                let silent: Vec<_> = self
+                    .silences()
+                    .filter(|(_, age)| *age >= SILENT_AFTER)
+                    .collect();
+                let (kind, age) = silent.iter().max_by_key(|(_, age)| *age)?;
+                let (kind, seconds) = (kind.word(), age.as_secs());
+                Some(format!(
+                    "the watch of {kind} objects has had no answer for {seconds} s"
+                ))
+            }
+        }
+    }
+
+    /// For how long each watch has had no answer.
+    fn silences(&self) -> impl Iterator<Item = (Watched, Duration)> + use<> {
+        lock(&self.0.heard)
+            .clone()
+            .into_iter()
+            .map(|(kind, since)| (kind, since.elapsed()))
+    }
+
+    /// The API server has answered the watch of a kind.
+    pub(crate) fn heard(&self, kind: Watched) {
+        lock(&self.0.heard).insert(kind, Instant::now());
+        let backoff = &self.metrics().watch_backoff;
+        backoff
+            .get_or_create(&OfKind { kind: kind.word() })
+            .set(0.0);
+    }
+
+    /// So many objects of a kind can't be decoded.
+    pub(crate) fn undecodable(&self, kind: Watched, count: usize) {
+        let kind = kind.word();
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let gauge = self.metrics().undecodable.get_or_create(&OfKind { kind });
+        gauge.set(count);
     }
 
     /// The metrics, in the OpenMetrics text format.
@@ -114,6 +169,9 @@ impl Telemetry {
 
     pub(crate) fn enter(&self, phase: Phase) {
         *lock(&self.0.state) = phase;
+        if matches!(phase, Phase::StandingBy | Phase::Listing) {
+            lock(&self.0.heard).clear();
+        }
         let leads = matches!(phase, Phase::Listing | Phase::Working);
         self.metrics().leading.set(leads.into());
     }
@@ -131,7 +189,7 @@ impl Telemetry {
         Reconciling {
             telemetry: self,
             kind,
-            begun: std::time::Instant::now(),
+            begun: Instant::now(),
             result: "error",
         }
     }
@@ -141,10 +199,18 @@ impl Telemetry {
         self.metrics().queued.get_or_create(&OfKind { kind }).inc();
     }
 
-    pub(crate) fn watch_broke(&self, kind: Watched) {
-        let kind = kind.word();
-        let failures = &self.metrics().watch_failures;
-        failures.get_or_create(&OfKind { kind }).inc();
+    /// The watch of a kind failed, and is tried again after this wait.
+    pub(crate) fn watch_broke(&self, kind: Watched, failure: &Failure, wait: Duration) {
+        let of_kind = OfKind { kind: kind.word() };
+        let metrics = self.metrics();
+        match failure {
+            Failure::Stalled => metrics.watch_stalls.get_or_create(&of_kind).inc(),
+            _ => metrics.watch_failures.get_or_create(&of_kind).inc(),
+        };
+        let backoff = metrics.watch_backoff.get_or_create(&of_kind);
+        backoff.set(wait.as_secs_f64());
+        // From here on its silence counts, also where it has never been answered.
+        lock(&self.0.heard).entry(kind).or_insert_with(Instant::now);
     }
 
     pub(crate) fn wrote(&self, kind: Watched) {

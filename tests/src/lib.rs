@@ -5,6 +5,7 @@ pub mod built;
 pub mod cluster;
 mod control_plane;
 pub mod fault;
+pub mod freezer;
 pub mod front;
 pub mod kubelet;
 pub mod model;

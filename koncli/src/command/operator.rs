@@ -74,6 +74,11 @@ pub(crate) fn log(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // It logs whole answers that it can't decode: objects of other people, and many of them.
+    let filter = match "kube_client::client=error".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let subscriber = tracing_subscriber::fmt().json().with_env_filter(filter);
     // Somebody else may have set one: then theirs is used.
     let _ = subscriber.with_writer(std::io::stderr).try_init();

@@ -12,6 +12,7 @@ use konductor_api::{
 };
 
 use crate::outcome::{barrier_end, gate_end, job_end};
+use crate::owner;
 
 /// The place of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,13 +85,39 @@ pub enum Fact {
     ArrivalsAt(ObjectName),
     /// Every Run of this pipeline.
     RunsOf(ObjectName),
-    /// Every Pod of the Job with this uid.
+    /// Every Pod that the Job with this uid controls.
     PodsOf {
         /// The Job's namespace.
         namespace: String,
         /// The Job's uid.
         job_uid: String,
     },
+}
+
+impl Fact {
+    /// The namespace that it is about.
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::Job(name)
+            | Self::Gate(name)
+            | Self::Barrier(name)
+            | Self::Run(name)
+            | Self::Claim(name)
+            | Self::Arrival(name)
+            | Self::Semaphore(name)
+            | Self::Lease(name)
+            | Self::Pod(name)
+            | Self::JobsHolding { name, .. }
+            | Self::ClaimsOn { name, .. }
+            | Self::ArrivalsAt(name)
+            | Self::RunsOf(name) => &name.namespace,
+            Self::JobsLabelled { namespace, .. }
+            | Self::JobsIn(namespace)
+            | Self::GatesIn(namespace)
+            | Self::BarriersIn(namespace)
+            | Self::PodsOf { namespace, .. } => namespace,
+        }
+    }
 }
 
 /// How a fact was read.
@@ -141,7 +168,11 @@ pub struct Facts {
 
 impl Facts {
     /// Records the answer to a fact. A live answer is never replaced by a cached one.
-    pub fn record(&mut self, fact: Fact, freshness: Freshness, objects: Objects) {
+    pub fn record(&mut self, fact: Fact, freshness: Freshness, mut objects: Objects) {
+        if let (Fact::PodsOf { job_uid, .. }, Objects::Pods(pods)) = (&fact, &mut objects) {
+            // Whoever observes finds them by a label, which anybody may write.
+            pods.retain(|pod| owner::job_uid(pod) == Some(job_uid));
+        }
         match self.seen.get(&fact) {
             Some((known, _)) if *known > freshness => {}
             _ => {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use konductor_api::condition::reason;
-use konductor_api::limits::INPUTS_BYTES_MAX;
+use konductor_api::limits::{INPUTS_BYTES_MAX, INPUTS_MAX};
 use konductor_api::{
     Arrival, ArrivalOutcome, ArrivalSpec, Hold, JobPhase, LedgerKind, annotation, arrival_name,
     job_ended, job_phase, label, parse_declared_outputs, parse_holds,
@@ -435,6 +435,14 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
             annotation::INPUTS
         )));
     };
+    // Before anything is read: each entry is a read of a Job.
+    if wanted.len() > INPUTS_MAX {
+        return Ok(Err(format!(
+            "{} has {} entries; a Job reads at most {INPUTS_MAX}",
+            annotation::INPUTS,
+            wanted.len()
+        )));
+    }
     let namespace = ObjectName::of(&job.metadata).namespace;
     let source = |from: &str| {
         let (job, output) = from.split_once('/')?;

@@ -32,3 +32,4 @@ pub use decision::{Decided, Decision, Event, EventType, Kind, Write};
 pub use facts::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
 pub use outcome::{End, barrier_end, gate_end, job_end, run_end, verdict};
 pub use outputs::stored_outputs;
+pub use owner::job_uid;

@@ -1,5 +1,6 @@
 //! The Run that an object belongs to: what kubectl has made is given to it, so that it goes with it.
 
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use konductor_api::{Run, label, run_owner};
 use serde_json::json;
@@ -24,6 +25,15 @@ pub(crate) fn run_of<'a>(
 pub(crate) fn run_name(metadata: &ObjectMeta) -> Option<ObjectName> {
     let name = metadata.labels.as_ref()?.get(label::RUN)?;
     Some(ObjectName::new(ObjectName::of(metadata).namespace, name))
+}
+
+/// The uid of the Job that controls a pod. Its labels say nothing: whoever may create pods may write
+/// any label, and the Job controller looks at this, too.
+pub fn job_uid(pod: &Pod) -> Option<&str> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let job = owners.find(|owner| owner.controller == Some(true))?;
+    let is_job = job.kind == "Job" && job.api_version.starts_with("batch/");
+    is_job.then_some(job.uid.as_str())
 }
 
 fn has_run(metadata: &ObjectMeta) -> bool {

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_core::{End, Fact, ObjectName, Write, job, job_end};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, told};
+use world::{World, controller, ended, job, now, object, told};
 
 fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
     let job: Job = serde_json::from_value(job.clone()).unwrap();
@@ -291,7 +291,7 @@ fn succeeded_pod(message: &str, containers: usize) -> Value {
         })
     });
     json!({
-        "metadata": {"labels": {"batch.kubernetes.io/controller-uid": "uid-work"}},
+        "metadata": {"ownerReferences": [controller("uid-work")]},
         "status": {"phase": "Succeeded", "containerStatuses": statuses.collect::<Vec<_>>()},
     })
 }
@@ -386,6 +386,84 @@ fn a_complete_job_has_failed_if_its_outputs_are_not_what_it_declares() {
         let (writes, _) = decide(&stored, &World::of([]));
         assert_eq!(told(&writes), Vec::<String>::new(), "{declared}");
     }
+}
+
+#[test]
+fn a_pod_that_the_job_does_not_control_leaves_no_output() {
+    let declared = json!({"konductor.io/outputs-declared": "rows"});
+    let work = job("work", declared, ended("Complete"));
+    let labels = json!({"batch.kubernetes.io/controller-uid": "uid-work",
+        "batch.kubernetes.io/job-name": "work"});
+    let pod = |name: &str, owners: Value, rows: u32| {
+        object(
+            "Pod",
+            name,
+            json!({
+                "metadata": {"labels": labels, "ownerReferences": owners},
+                "status": {"phase": "Succeeded", "containerStatuses": [{
+                    "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": 0, "message": format!("rows={rows}")}},
+                }]},
+            }),
+        )
+    };
+    let mut not_the_controller = controller("uid-work");
+    not_the_controller["controller"] = false.into();
+    let mut another_kind = controller("uid-work");
+    another_kind["kind"] = "ReplicaSet".into();
+    let forged = [
+        json!([]),
+        json!([controller("uid-other")]),
+        json!([not_the_controller]),
+        json!([another_kind]),
+    ];
+    for owners in forged {
+        let real = pod("z-real", json!([controller("uid-work")]), 5);
+        for (world, expected) in [
+            (
+                vec![pod("a-forged", owners.clone(), 31337), real],
+                r#"{"rows":"5"}"#,
+            ),
+            (vec![pod("a-forged", owners.clone(), 31337)], "{}"),
+        ] {
+            let (writes, _) = decide(&work, &World::of(world));
+            let Write::Patch { body, .. } = &writes[0] else {
+                panic!("{writes:?}")
+            };
+            let outputs = &body["metadata"]["annotations"]["konductor.io/outputs"];
+            assert_eq!(outputs, expected, "{owners}");
+        }
+    }
+}
+
+#[test]
+fn too_many_inputs_are_refused_before_anything_is_read_for_them() {
+    let inputs = |count: usize| {
+        let entries: serde_json::Map<String, Value> = (0..count)
+            .map(|n| (format!("in-{n}"), format!("job-{n}/rows").into()))
+            .collect();
+        let annotations = json!({
+            "konductor.io/gate": "ready",
+            "konductor.io/inputs": Value::Object(entries).to_string(),
+        });
+        job("work", annotations, json!({}))
+    };
+    let reads = |count| {
+        let (writes, live) = decide(&inputs(count), &World::of([gate("Open")]));
+        let jobs = live.iter().filter(|fact| matches!(fact, Fact::Job(_)));
+        (jobs.count(), writes)
+    };
+    let (read, writes) = reads(257);
+    assert_eq!(read, 0);
+    assert_eq!(told(&writes), ["Job/work Unreached"]);
+    let Write::Patch { body, .. } = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    assert_eq!(
+        body["metadata"]["annotations"]["konductor.io/reason"],
+        "konductor.io/inputs has 257 entries; a Job reads at most 256"
+    );
+    assert_eq!(reads(256).0, 256);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Lease, LeaseStatus, Semaphore, SemaphoreStatus};
 use konductor_core::{Decision, Fact, Facts, Freshness, Needs, ObjectName, ledger};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, told};
+use world::{World, controller, ended, job, now, object, told};
 
 fn semaphore(permits: u32, holders: Value) -> Value {
     object(
@@ -222,8 +222,20 @@ fn a_job_keeps_its_permit_until_its_last_pod_has_ended() {
             "Pod",
             "pod",
             json!({
-                "metadata": {"labels": {"batch.kubernetes.io/controller-uid": "uid-work"}},
+                "metadata": {"ownerReferences": [controller("uid-work")]},
                 "status": {"phase": phase},
+            }),
+        )
+    };
+    let forged = |owners: Value| {
+        let labels = json!({"batch.kubernetes.io/controller-uid": "uid-work",
+            "batch.kubernetes.io/job-name": "work"});
+        object(
+            "Pod",
+            "forged",
+            json!({
+                "metadata": {"labels": labels, "ownerReferences": owners},
+                "status": {"phase": "Running"},
             }),
         )
     };
@@ -240,6 +252,12 @@ fn a_job_keeps_its_permit_until_its_last_pod_has_ended() {
         (World::of([done()]), false),
         // Deleted with its pods left behind.
         (World::of([pod("Running")]), true),
+        // Pods of nobody, and of another, that only look like its own.
+        (World::of([done(), forged(json!([]))]), false),
+        (
+            World::of([done(), forged(json!([controller("uid-other")]))]),
+            false,
+        ),
         (World::default(), false),
     ];
     for (index, (world, kept)) in table.into_iter().enumerate() {

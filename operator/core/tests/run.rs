@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use konductor_api::{Run, RunOutcome, RunPhase, RunStatus};
 use konductor_core::{Decision, run};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, told};
+use world::{World, controller, ended, job, now, object, told};
 
 fn with(spec: Value, status: Value) -> Run {
     let mut whole = json!({"pipeline": "p", "jobs": 2});
@@ -322,7 +322,7 @@ fn a_cancelled_job_s_pod_keeps_the_run_open() {
         "Pod",
         "pod",
         json!({
-            "metadata": {"labels": {"batch.kubernetes.io/controller-uid": "uid-b"}},
+            "metadata": {"ownerReferences": [controller("uid-b")]},
             "status": {"phase": "Running"},
         }),
     );

@@ -9,16 +9,18 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::runtime::watcher::Event;
+use kube::{Api, Client, Resource};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
 use super::LEADER_LEASE;
 use super::clock::{self, Moment};
 use super::election::{Decision, Next, Seen, Step, Terms, View, decide};
-use crate::backoff::{self, WatchBackoff};
+use crate::backoff::{self, LONGEST, WatchBackoff};
+use crate::needed::Read;
 use crate::options::Clock;
+use crate::watch::{self as watching, Failure, Observer};
 
 /// By whom the Lease's fields are managed, whoever leads.
 const FIELD_MANAGER: &str = "konductor-operator";
@@ -50,7 +52,7 @@ enum Failed {
 
 /// One who takes part.
 pub(crate) struct Candidate {
-    api: Api<Lease>,
+    api: Api<Read<Lease>>,
     terms: Terms,
     /// The time of day, as it is written into the Lease.
     time: Clock,
@@ -154,11 +156,31 @@ impl Candidate {
     }
 
     /// The Lease whenever it changes, and what keeps one from seeing it.
-    fn changes(&self) -> impl Stream<Item = watcher::Result<Option<Lease>>> + use<> {
-        watcher::watch_object(self.api.clone(), LEADER_LEASE).backoff(WatchBackoff::default())
+    fn changes(&self) -> impl Stream<Item = Result<Option<Lease>, Failure>> + use<> {
+        let itself = Some(format!("metadata.name={LEADER_LEASE}"));
+        let backoff = WatchBackoff::new(LEADER_LEASE, LONGEST);
+        let mut found = None;
+        watching::watch(self.api.clone(), itself, backoff, Nobody).filter_map(move |event| {
+            let change = match event {
+                Err(failure) => Some(Err(failure)),
+                Ok(Event::Init) => {
+                    found = None;
+                    None
+                }
+                Ok(Event::InitApply(lease)) => {
+                    found = lease.decoded().ok();
+                    None
+                }
+                Ok(Event::InitDone) => Some(Ok(found.take())),
+                // One that can't be decoded is as good as gone: then one looks.
+                Ok(Event::Apply(lease)) => Some(Ok(lease.decoded().ok())),
+                Ok(Event::Delete(_)) => Some(Ok(None)),
+            };
+            std::future::ready(change)
+        })
     }
 
-    fn notice(&mut self, change: watcher::Result<Option<Lease>>) {
+    fn notice(&mut self, change: Result<Option<Lease>, Failure>) {
         match change {
             Ok(found) => {
                 self.watch_is_broken = false;
@@ -183,9 +205,14 @@ impl Candidate {
         match answered(self.waits(decision, now), found).await {
             Ok(found) => {
                 self.may_look = true;
-                self.view
-                    .looked(&self.terms, found.map(Seen::from), clock::now());
-                Ok(())
+                match found.map(Read::decoded).transpose() {
+                    Ok(found) => {
+                        self.view
+                            .looked(&self.terms, found.map(Seen::from), clock::now());
+                        Ok(())
+                    }
+                    Err(undecodable) => self.rest(Failed::Passing(undecodable.to_string()), true),
+                }
             }
             Err(failed) => self.rest(failed, self.may_look),
         }
@@ -208,7 +235,7 @@ impl Candidate {
                     },
                     spec: Some(spec),
                 };
-                answered(waits, self.api.create(&params, &lease)).await
+                answered(waits, self.api.create(&params, &lease.into())).await
             }
             Some(version) => {
                 let params = PatchParams {
@@ -229,7 +256,8 @@ impl Candidate {
             Ok(lease) => {
                 self.may_write = true;
                 self.failures = 0;
-                self.view.answered(write, Seen::from(lease).version);
+                let version = lease.meta().resource_version.clone();
+                self.view.answered(write, version.unwrap_or_default());
                 Ok(())
             }
             Err(failed) => self.rest(failed, self.may_write),
@@ -259,6 +287,15 @@ impl Candidate {
         }
         Ok(())
     }
+}
+
+/// A watch of the Lease that fails is told where its failures are read.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn heard(&self) {}
+
+    fn failed(&self, _: &Failure, _: Duration) {}
 }
 
 impl From<Lease> for Seen {

@@ -21,6 +21,12 @@ impl Telemetry {
         metrics.permits.clear();
         metrics.in_use.clear();
         metrics.waiting.clear();
+        metrics.silences.clear();
+        for (kind, age) in self.silences() {
+            let kind = kind.word();
+            let silence = metrics.silences.get_or_create(&OfKind { kind });
+            silence.set(age.as_secs_f64());
+        }
         let Some(cache) = cache else { return };
         for (kind, count) in cache.counts() {
             let kind = kind.word();

@@ -1,5 +1,7 @@
 //! The metrics that the operator has, as Prometheus reads them.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -47,6 +49,10 @@ pub(super) struct Metrics {
     pub(super) reconciling: Family<OfKind, Gauge>,
     pub(super) queued: Family<OfKind, Counter>,
     pub(super) watch_failures: Family<OfKind, Counter>,
+    pub(super) watch_stalls: Family<OfKind, Counter>,
+    pub(super) watch_backoff: Family<OfKind, Gauge<f64, AtomicU64>>,
+    pub(super) silences: Family<OfKind, Gauge<f64, AtomicU64>>,
+    pub(super) undecodable: Family<OfKind, Gauge>,
     pub(super) writes: Family<OfKind, Counter>,
     pub(super) waits: Histograms<OfKind>,
     pub(super) holds: Histograms<OfKind>,
@@ -68,6 +74,10 @@ impl Metrics {
             reconciling: Family::default(),
             queued: Family::default(),
             watch_failures: Family::default(),
+            watch_stalls: Family::default(),
+            watch_backoff: Family::default(),
+            silences: Family::default(),
+            undecodable: Family::default(),
             writes: Family::default(),
             waits: Family::new_with_constructor(wait),
             holds: Family::new_with_constructor(wait),
@@ -85,6 +95,10 @@ impl Metrics {
             reconciling,
             queued,
             watch_failures,
+            watch_stalls,
+            watch_backoff,
+            silences,
+            undecodable,
             writes,
             waits,
             holds,
@@ -121,6 +135,28 @@ impl Metrics {
             "watch_failures",
             "Watches that broke",
             watch_failures.clone(),
+        );
+        registry.register(
+            "watch_stalls",
+            "Watches that fell silent and were replaced",
+            watch_stalls.clone(),
+        );
+        registry.register_with_unit(
+            "watch_backoff",
+            "How long a watch that failed waits before its next attempt; 0 when it works",
+            seconds.clone(),
+            watch_backoff.clone(),
+        );
+        registry.register_with_unit(
+            "watch_last_answer_age",
+            "Since when the API server has not answered a watch",
+            seconds.clone(),
+            silences.clone(),
+        );
+        registry.register(
+            "undecodable_objects",
+            "Objects that can't be decoded and are left out",
+            undecodable.clone(),
         );
         registry.register("writes", "Objects written, by kind", writes.clone());
         registry.register_with_unit(

@@ -23,14 +23,9 @@ impl Telemetry {
 }
 
 async fn readyz(State(telemetry): State<Telemetry>) -> Response {
-    if telemetry.is_ready() {
-        "ok".into_response()
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the operator lists what there is\n",
-        )
-            .into_response()
+    match telemetry.unready() {
+        None => "ok".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

@@ -19,7 +19,9 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
     let telemetry = Telemetry::default();
     drop(telemetry.reconciling(Watched::Gate));
     telemetry.queued(Watched::Gate);
-    telemetry.watch_broke(Watched::Gate);
+    let failure = Failure::TooEarly;
+    telemetry.watch_broke(Watched::Gate, &failure, Duration::from_millis(2500));
+    telemetry.undecodable(Watched::Gate, 2);
     telemetry.wrote(Watched::Gate);
     let (created, later) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + DAY);
     let meta = ObjectMeta {
@@ -76,6 +78,8 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
             r#"konductor_reconcile_active{kind="Gate"} 0"#,
             r#"konductor_queue_adds_total{kind="Gate"} 1"#,
             r#"konductor_watch_failures_total{kind="Gate"} 1"#,
+            r#"konductor_watch_backoff_seconds{kind="Gate"} 2.5"#,
+            r#"konductor_undecodable_objects{kind="Gate"} 2"#,
             r#"konductor_writes_total{kind="Gate"} 1"#,
             r#"konductor_wait_duration_seconds_sum{kind="Gate"} 86400.0"#,
             r#"konductor_wait_duration_seconds_count{kind="Gate"} 1"#,

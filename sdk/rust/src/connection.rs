@@ -1,13 +1,18 @@
 //! The connection to the API server.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::client::ClientBuilder;
 use kube::client::retry::RetryPolicy;
 use kube::{Client, Config};
 use tower::util::MapErrLayer;
 use tower::{BoxError, ServiceBuilder};
+
+use crate::lively::Lively;
 
 /// Before the second attempt; each wait is twice as long as the one before, with jitter.
 const FIRST: Duration = Duration::from_millis(50);
@@ -18,11 +23,17 @@ const RETRIES: u32 = 8;
 /// How many requests wait for the connection before those who ask do.
 const QUEUE: usize = 1024;
 
-/// A client whose requests are sent again soon where the server is busy or starting, and whose errors
-/// name the server that could not be reached.
+/// A client whose requests are sent again soon where the server is busy or starting, whose errors name
+/// the server that could not be reached, and whose connections are replaced when they are frozen.
 pub(crate) fn connect(mut config: Config) -> Result<Client, kube::Error> {
     // It would wait for as long as the server asks for, up to fifteen times.
     config.default_retry = false;
+    // An API server takes its first word for the manager of the fields that are written.
+    if !config.headers.iter().any(|(name, _)| name == USER_AGENT) {
+        let agent = HeaderValue::from_static(concat!("konductor-sdk/", env!("CARGO_PKG_VERSION")));
+        config.headers.push((USER_AGENT, agent));
+    }
+    let namespace = config.default_namespace.clone();
     let retry = RetryPolicy::new(FIRST, LONGEST, RETRIES, false)
         .map_err(|error| kube::Error::Service(error.into()))?;
     let address = config.cluster_url.to_string();
@@ -32,7 +43,10 @@ pub(crate) fn connect(mut config: Config) -> Result<Client, kube::Error> {
         .retry(retry)
         .buffer(QUEUE)
         .into_inner();
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+    let lively = Lively::new(config)?;
+    let connections = tower::service_fn(move |request| Arc::clone(&lively).send(request));
+    let builder = ClientBuilder::new(connections, namespace);
+    Ok(builder.with_layer(&layer).build())
 }
 
 /// Lets an error of the way to the API server tell whom it was about.

@@ -6,6 +6,7 @@ mod clock;
 mod connection;
 mod error;
 mod guard;
+mod lively;
 mod renewal;
 mod request;
 mod tidying;

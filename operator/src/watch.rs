@@ -1,0 +1,264 @@
+//! One watch of a kind: a list, and what happens after it.
+//!
+//! What enters: the answers of the API server. What leaves: events, as a reflector takes them in, and
+//! failures. What must never happen here: a wait without an end. A connection that is frozen, by a
+//! firewall, a proxy or a node that vanished, says nothing and never ends; so each watch is asked to
+//! end soon, and one that doesn't is given up.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream, Stream, StreamExt};
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::runtime::watcher::Event;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::backoff::WatchBackoff;
+
+/// After this long the API server ends a watch, and the next one begins where it ended.
+const LASTS: Duration = Duration::from_secs(8);
+/// After this long a watch that should have ended is given up. The SDK's connections notice it earlier
+/// and are replaced; this is for any other client.
+const GRACE: Duration = Duration::from_secs(5);
+/// A watch that ended this early, and showed nothing, did not work.
+const TOO_EARLY: Duration = Duration::from_millis(500);
+/// How many objects are listed at once.
+const PAGE: u32 = 500;
+
+/// Why a watch shows nothing for now. It is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("the list failed: {0}")]
+    List(#[source] kube::Error),
+    #[error("the watch could not be started: {0}")]
+    Start(#[source] kube::Error),
+    #[error("the watch failed: {0}")]
+    Watch(#[source] kube::Error),
+    #[error("the API server ended the watch: {code} {message}")]
+    Ended { code: u16, message: String },
+    #[error("the watch ended as soon as it had begun")]
+    TooEarly,
+    #[error("the watch is silent although it should have ended; it begins again")]
+    Stalled,
+    #[error("an answer has no resourceVersion")]
+    NoVersion,
+}
+
+/// Who is told how a watch goes.
+pub(crate) trait Observer: Send {
+    /// The API server has answered.
+    fn heard(&self);
+    /// Something failed; the next attempt is made after this wait.
+    fn failed(&self, failure: &Failure, wait: Duration);
+}
+
+/// Watches what this API shows, for ever. Failures are told to the observer, and are waited after.
+///
+/// # Guarantees
+/// [`Event::Init`] comes only with an answer, so a list that fails yields failures only, each later
+/// than the one before it.
+pub(crate) fn watch<K, O>(
+    api: Api<K>,
+    fields: Option<String>,
+    backoff: WatchBackoff,
+    observer: O,
+) -> impl Stream<Item = Result<Event<K>, Failure>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    O: Observer,
+{
+    let watch = Watch {
+        api,
+        fields,
+        backoff,
+        observer,
+        rest: None,
+        ready: VecDeque::new(),
+        stage: Stage::List(None),
+    };
+    stream::unfold(watch, |mut watch| async move {
+        let event = watch.next().await;
+        Some((event, watch))
+    })
+}
+
+struct Watch<K, O> {
+    api: Api<K>,
+    fields: Option<String>,
+    backoff: WatchBackoff,
+    observer: O,
+    /// How long to wait before the next attempt.
+    rest: Option<Duration>,
+    /// What comes before the next attempt.
+    ready: VecDeque<Event<K>>,
+    stage: Stage<K>,
+}
+
+enum Stage<K> {
+    /// The next page of a list is to be read; the first one has no token.
+    List(Option<String>),
+    /// A watch is to begin after this version.
+    Begin(String),
+    Watch(Running<K>),
+}
+
+struct Running<K> {
+    version: String,
+    events: BoxStream<'static, kube::Result<WatchEvent<K>>>,
+    begun: Instant,
+    heard: bool,
+}
+
+impl<K, O> Watch<K, O>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    O: Observer,
+{
+    async fn next(&mut self) -> Result<Event<K>, Failure> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            if let Some(rest) = self.rest.take() {
+                sleep(rest).await;
+            }
+            // What fails, or is not finished, is begun from the list: whoever forgets the stage lists.
+            let stage = std::mem::replace(&mut self.stage, Stage::List(None));
+            let done = match stage {
+                Stage::List(token) => self.list(token).await,
+                Stage::Begin(version) => self.begin(version).await,
+                Stage::Watch(running) => self.follow(running).await,
+            };
+            if let Err(failure) = done {
+                let wait = match failure {
+                    // It is as good as a watch that ended.
+                    Failure::Stalled => Duration::ZERO,
+                    _ => self.backoff.failed(Instant::now()),
+                };
+                self.observer.failed(&failure, wait);
+                self.rest = Some(wait);
+                return Err(failure);
+            }
+            self.observer.heard();
+        }
+    }
+
+    async fn list(&mut self, token: Option<String>) -> Result<(), Failure> {
+        let params = ListParams {
+            field_selector: self.fields.clone(),
+            limit: Some(PAGE),
+            continue_token: token.clone(),
+            ..ListParams::default()
+        };
+        let list = self.api.list(&params).await.map_err(Failure::List)?;
+        if token.is_none() {
+            self.ready.push_back(Event::Init);
+        }
+        self.ready
+            .extend(list.items.into_iter().map(Event::InitApply));
+        let text = |text: Option<String>| text.filter(|text| !text.is_empty());
+        self.stage = match (
+            text(list.metadata.continue_),
+            text(list.metadata.resource_version),
+        ) {
+            (Some(token), _) => Stage::List(Some(token)),
+            (None, Some(version)) => {
+                self.backoff.listed(Instant::now());
+                self.ready.push_back(Event::InitDone);
+                Stage::Begin(version)
+            }
+            (None, None) => {
+                self.ready.clear();
+                return Err(Failure::NoVersion);
+            }
+        };
+        Ok(())
+    }
+
+    async fn begin(&mut self, version: String) -> Result<(), Failure> {
+        let params = WatchParams {
+            field_selector: self.fields.clone(),
+            timeout: u32::try_from(LASTS.as_secs()).ok(),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let begun = Instant::now();
+        let answer = timeout_at(begun + LASTS, self.api.watch(&params, &version)).await;
+        let stage = match answer {
+            Ok(Ok(events)) => Ok(Stage::Watch(Running {
+                version,
+                events: events.boxed(),
+                begun,
+                heard: false,
+            })),
+            Ok(Err(kube::Error::Api(status))) if status.code == 410 => {
+                Err((Failure::Start(kube::Error::Api(status)), None))
+            }
+            Ok(Err(error)) => Err((Failure::Start(error), Some(version))),
+            Err(_) => Err((Failure::Stalled, Some(version))),
+        };
+        match stage {
+            Ok(stage) => {
+                self.stage = stage;
+                Ok(())
+            }
+            Err((failure, version)) => {
+                self.stage = version.map_or(Stage::List(None), Stage::Begin);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn follow(&mut self, mut running: Running<K>) -> Result<(), Failure> {
+        let ends = running.begun + LASTS + GRACE;
+        let Ok(next) = timeout_at(ends, running.events.next()).await else {
+            self.stage = Stage::Begin(running.version);
+            return Err(Failure::Stalled);
+        };
+        let (event, version) = match next {
+            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
+                let version = object.meta().resource_version.clone();
+                (Some(Event::Apply(object)), version)
+            }
+            Some(Ok(WatchEvent::Deleted(object))) => {
+                let version = object.meta().resource_version.clone();
+                (Some(Event::Delete(object)), version)
+            }
+            Some(Ok(WatchEvent::Bookmark(mark))) => (None, Some(mark.metadata.resource_version)),
+            Some(Ok(WatchEvent::Error(status))) => {
+                // What it has missed is gone: it lists again.
+                if status.code != 410 {
+                    self.stage = Stage::Begin(running.version);
+                }
+                return Err(Failure::Ended {
+                    code: status.code,
+                    message: status.message,
+                });
+            }
+            Some(Err(error)) => {
+                self.stage = Stage::Begin(running.version);
+                return Err(Failure::Watch(error));
+            }
+            None => {
+                let early = !running.heard && running.begun.elapsed() < TOO_EARLY;
+                self.stage = Stage::Begin(running.version);
+                return if early {
+                    Err(Failure::TooEarly)
+                } else {
+                    Ok(())
+                };
+            }
+        };
+        let Some(version) = version.filter(|version| !version.is_empty()) else {
+            return Err(Failure::NoVersion);
+        };
+        self.ready.extend(event);
+        running.version = version;
+        running.heard = true;
+        self.stage = Stage::Watch(running);
+        Ok(())
+    }
+}

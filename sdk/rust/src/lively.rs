@@ -1,0 +1,227 @@
+//! A connection that notices when it is frozen.
+//!
+//! A firewall, a proxy or a node that vanishes may freeze a connection: nothing arrives any more, and
+//! nothing says so. Keep-alive of TCP doesn't see it where a proxy still answers, and over HTTP/1.1
+//! there are no pings. So each watch is asked to end soon; when one does not, every connection is
+//! given up, and whoever watches begins again on a new one.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Method, Request, Response, Uri};
+use http_body::Frame;
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tower::BoxError;
+
+/// After this long the API server ends a watch, and the next one begins where it ended.
+const LASTS: Duration = Duration::from_secs(8);
+/// A watch that has not ended this long after it should have is frozen.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Connections that are replaced when one of them is frozen.
+pub(crate) struct Lively {
+    config: Config,
+    current: Mutex<Arc<Connections>>,
+}
+
+/// Connections that are used, and given up, together.
+struct Connections {
+    client: Client,
+    given_up: watch::Sender<bool>,
+}
+
+/// A connection that was given up before the answer came.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the connection was silent for too long and is replaced; whether the request was served is not known"
+)]
+struct Frozen;
+
+impl Lively {
+    pub(crate) fn new(config: Config) -> Result<Arc<Self>, kube::Error> {
+        let current = Mutex::new(Connections::new(config.clone())?);
+        Ok(Arc::new(Self { config, current }))
+    }
+
+    /// Sends a request on connections that are not given up.
+    ///
+    /// # Errors
+    /// Of the way to the API server. A read is repeated instead where its connections are given up.
+    pub(crate) async fn send(
+        self: Arc<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Guarded>, BoxError> {
+        let (mut head, mut body) = request.into_parts();
+        let watches = shorten(&mut head.uri);
+        loop {
+            let connections = Arc::clone(&self.current());
+            let deadline = watches.then(|| Instant::now() + LASTS + GRACE);
+            let request =
+                Request::from_parts(head.clone(), std::mem::replace(&mut body, Body::empty()));
+            let mut limit = Box::pin(limit(Arc::clone(&self), Arc::clone(&connections), deadline));
+            let answer = tokio::select! {
+                answer = connections.client.send(request) => answer?,
+                () = &mut limit => {
+                    if head.method == Method::GET {
+                        continue;
+                    }
+                    return Err(Frozen.into());
+                }
+            };
+            let guarded = |body| Guarded {
+                body: Box::pin(body),
+                limit,
+            };
+            return Ok(answer.map(guarded));
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<Connections>> {
+        // It is replaced as a whole.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives these connections up, unless somebody has done so.
+    fn give_up(&self, connections: &Arc<Connections>) {
+        let mut current = self.current();
+        if !Arc::ptr_eq(&current, connections) {
+            return;
+        }
+        match Connections::new(self.config.clone()) {
+            Ok(new) => {
+                tracing::warn!(
+                    server = %self.config.cluster_url,
+                    "the connection to the API server is silent; connecting again"
+                );
+                let old = std::mem::replace(&mut *current, new);
+                old.given_up.send_replace(true);
+            }
+            Err(error) => tracing::error!(%error, "can't connect again"),
+        }
+    }
+}
+
+impl Connections {
+    fn new(config: Config) -> Result<Arc<Self>, kube::Error> {
+        Ok(Arc::new(Self {
+            client: ClientBuilder::try_from(config)?.build(),
+            given_up: watch::Sender::new(false),
+        }))
+    }
+}
+
+/// Ends when these connections are given up: by another request, or when this one lasts too long.
+async fn limit(lively: Arc<Lively>, connections: Arc<Connections>, deadline: Option<Instant>) {
+    let mut given_up = connections.given_up.subscribe();
+    let silent = async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = given_up.wait_for(|given_up| *given_up) => {}
+        () = silent => lively.give_up(&connections),
+    }
+}
+
+/// Lets a watch end soon; returns whether it is one.
+fn shorten(uri: &mut Uri) -> bool {
+    let Some(query) = uri.query() else {
+        return false;
+    };
+    if !query.split('&').any(|pair| pair == "watch=true") {
+        return false;
+    }
+    let mut seconds = LASTS.as_secs();
+    let mut pairs: Vec<String> = Vec::new();
+    for pair in query.split('&') {
+        match pair.strip_prefix("timeoutSeconds=") {
+            Some(wanted) => seconds = wanted.parse().unwrap_or(seconds).min(seconds),
+            None => pairs.push(pair.to_owned()),
+        }
+    }
+    pairs.push(format!("timeoutSeconds={seconds}"));
+    let mut parts = uri.clone().into_parts();
+    let path = format!("{}?{}", uri.path(), pairs.join("&"));
+    parts.path_and_query = path.parse().ok();
+    if let Ok(shortened) = Uri::from_parts(parts) {
+        *uri = shortened;
+    }
+    true
+}
+
+/// The body of an answer, which breaks off when its connection is given up.
+pub(crate) struct Guarded {
+    body: Pin<Box<Body>>,
+    limit: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl http_body::Body for Guarded {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
+        if let Poll::Ready(frame) = self.body.as_mut().poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        match self.limit.as_mut().poll(context) {
+            Poll::Pending => Poll::Pending,
+            // As a connection that breaks off: a watch is resumed where it was.
+            Poll::Ready(()) => {
+                self.limit = Box::pin(std::future::pending());
+                let broken = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, Frozen);
+                Poll::Ready(Some(Err(broken.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_shortened_and_nothing_else_is() {
+        let table = [
+            (
+                "/apis/batch/v1/jobs?&watch=true&timeoutSeconds=290&resourceVersion=7",
+                "/apis/batch/v1/jobs?&watch=true&resourceVersion=7&timeoutSeconds=8",
+                true,
+            ),
+            (
+                "/api/v1/pods?watch=true&timeoutSeconds=3",
+                "/api/v1/pods?watch=true&timeoutSeconds=3",
+                true,
+            ),
+            (
+                "/api/v1/pods?watch=true",
+                "/api/v1/pods?watch=true&timeoutSeconds=8",
+                true,
+            ),
+            (
+                "/api/v1/pods?timeoutSeconds=290",
+                "/api/v1/pods?timeoutSeconds=290",
+                false,
+            ),
+            ("/api/v1/pods", "/api/v1/pods", false),
+        ];
+        for (before, after, watches) in table {
+            let mut uri: Uri = before.parse().expect("a URI");
+            assert_eq!(shorten(&mut uri), watches, "{before}");
+            assert_eq!(uri.to_string(), after);
+        }
+    }
+}
