@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::{TryFutureExt, try_join_all};
+use futures::future::{TryFutureExt, join_all};
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{LedgerKind, label, parse_holds};
 use konductor_core::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
@@ -34,7 +34,9 @@ pub(crate) async fn observe(
             Freshness::Live => reads.push(live.read(&fact).map_ok(|objects| (fact, objects))),
         }
     }
-    for (fact, objects) in try_join_all(reads).await? {
+    // All of them to their end, also where one fails: one that nobody polls would keep its turn.
+    for read in join_all(reads).await {
+        let (fact, objects) = read?;
         facts.record(fact, Freshness::Live, objects);
     }
     Ok(())

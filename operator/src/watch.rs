@@ -14,7 +14,7 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::runtime::watcher::Event;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backoff::WatchBackoff;
 
@@ -25,6 +25,8 @@ const LASTS: Duration = Duration::from_secs(8);
 const GRACE: Duration = Duration::from_secs(5);
 /// A watch that ended this early, and showed nothing, did not work.
 const TOO_EARLY: Duration = Duration::from_millis(500);
+/// A list that has no answer by then has none: an API server itself gives up after a minute.
+const LIST_WITHIN: Duration = Duration::from_secs(70);
 /// How many objects are listed at once.
 const PAGE: u32 = 500;
 
@@ -43,6 +45,8 @@ pub(crate) enum Failure {
     TooEarly,
     #[error("the watch is silent although it should have ended; it begins again")]
     Stalled,
+    #[error("the list has no answer")]
+    NoAnswer,
     #[error("an answer has no resourceVersion")]
     NoVersion,
 }
@@ -153,7 +157,10 @@ where
             continue_token: token.clone(),
             ..ListParams::default()
         };
-        let list = self.api.list(&params).await.map_err(Failure::List)?;
+        let list = timeout(LIST_WITHIN, self.api.list(&params)).await;
+        let list = list
+            .map_err(|_| Failure::NoAnswer)?
+            .map_err(Failure::List)?;
         if token.is_none() {
             self.ready.push_back(Event::Init);
         }

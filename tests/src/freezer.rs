@@ -54,8 +54,9 @@ impl Freezer {
     /// Where there is no kubeconfig, or none of a server on loopback.
     pub async fn before(kubeconfig: &Path) -> (Self, Config) {
         let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default());
-        let mut config = config.await.expect("a configuration");
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let mut config = config.expect("a configuration");
         let port = config.cluster_url.port_u16().expect("a port");
         let one = Self::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
         let scheme = config.cluster_url.scheme_str().unwrap_or("http");
@@ -89,12 +90,13 @@ async fn join(mut client: TcpStream, to: SocketAddr, mut era: watch::Receiver<u6
             () = copy(from_server, to_client) => {}
         }
     };
+    let frozen = async {
+        let _ = era.wait_for(|era| *era != begun).await;
+    };
     tokio::select! {
         () = copied => {}
-        _ = era.wait_for(|era| *era != begun) => {
-            // Both sockets stay open for as long as the proxy lives.
-            let _ = era.wait_for(|_| false).await;
-        }
+        // Both sockets stay open.
+        () = frozen => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connections that are frozen: nothing arrives, and nothing says so. On the embedded API server, and
 //! on a real one where `KONDUCTOR_TEST_CLUSTER=real` asks for it.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use konductor_api::{Claim, ClaimPhase, Semaphore};
@@ -93,9 +94,10 @@ async fn who_waits_on_a_frozen_connection_hears_within_15_seconds() {
     created.expect("a Semaphore");
     let watched: Api<Semaphore> = Api::namespaced(through.kube().clone(), &namespace);
     let (seen, sees) = oneshot::channel();
-    let mut seen = Some(seen);
+    let seen = Mutex::new(Some(seen));
     let changed = await_condition(watched.clone(), "s", move |found: Option<&Semaphore>| {
-        if let (Some(_), Some(seen)) = (found, seen.take()) {
+        let seen = seen.lock().expect("nobody panicked").take();
+        if let Some(seen) = seen.filter(|_| found.is_some()) {
             let _ = seen.send(());
         }
         found.is_some_and(|found| found.spec.permits == 2)

@@ -23,6 +23,9 @@ const LASTS: Duration = Duration::from_secs(8);
 /// A watch that has not ended this long after it should have is frozen.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// An API server gives any other request up after a minute.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(65);
+
 /// Connections that are replaced when one of them is frozen.
 pub(crate) struct Lively {
     config: Config,
@@ -60,7 +63,12 @@ impl Lively {
         let watches = shorten(&mut head.uri);
         loop {
             let connections = Arc::clone(&self.current());
-            let deadline = watches.then(|| Instant::now() + LASTS + GRACE);
+            let lasts = if watches {
+                Some(LASTS + GRACE)
+            } else {
+                (!is_a_stream(&head.uri)).then_some(ANSWERS_WITHIN)
+            };
+            let deadline = lasts.map(|lasts| Instant::now() + lasts);
             let request =
                 Request::from_parts(head.clone(), std::mem::replace(&mut body, Body::empty()));
             let mut limit = Box::pin(limit(Arc::clone(&self), Arc::clone(&connections), deadline));
@@ -128,6 +136,12 @@ async fn limit(lively: Arc<Lively>, connections: Arc<Connections>, deadline: Opt
         _ = given_up.wait_for(|given_up| *given_up) => {}
         () = silent => lively.give_up(&connections),
     }
+}
+
+/// Whether the answer goes on for as long as a pod works: its log, or a terminal.
+fn is_a_stream(uri: &Uri) -> bool {
+    let streams = ["/log", "/exec", "/attach", "/portforward", "/proxy"];
+    streams.iter().any(|end| uri.path().ends_with(end))
 }
 
 /// Lets a watch end soon; returns whether it is one.
