@@ -114,7 +114,7 @@ impl Reports {
         while let Some((event, object)) = self.0.next().await {
             if let Err(error) = recorder.publish(&event, &object).await {
                 let (namespace, name) = (object.namespace, object.name);
-                tracing::debug!(namespace, name, %error, "an event was lost");
+                tracing::debug!(namespace, name, %error, "a report was lost");
             }
         }
         std::future::pending().await

@@ -269,3 +269,133 @@ where
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::{Arc, Mutex};
+
+    use axum::body::Body;
+    use http::{Request, Response, StatusCode};
+    use konductor_api::Gate;
+    use kube::Client;
+    use serde_json::json;
+
+    use super::*;
+    use crate::backoff::WATCH_LONGEST;
+    use crate::needed::Read;
+
+    #[derive(Clone, Default)]
+    struct Failures(Arc<Mutex<Vec<String>>>);
+
+    impl Observer for Failures {
+        fn heard(&self) {}
+
+        fn failed(&self, failure: &Failure, _: Duration) {
+            self.0.lock().unwrap().push(failure.to_string());
+        }
+    }
+
+    /// A watch of the API server that answers requests so, by the query and the request's number.
+    fn against(
+        answer: impl Fn(&str, usize) -> Response<Body> + Clone + Send + 'static,
+        failures: &Failures,
+    ) -> impl Stream<Item = Result<Event<Read<Gate>>, Failure>> {
+        let count = Arc::new(Mutex::new(0));
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            let query = request.uri().query().unwrap_or_default();
+            std::future::ready(Ok::<_, tower::BoxError>(answer(query, *count)))
+        });
+        let api = Api::all(Client::new(service, "default"));
+        let backoff = WatchBackoff::new("Gate", WATCH_LONGEST);
+        watch(api, None, backoff, failures.clone())
+    }
+
+    fn empty_list() -> Response<Body> {
+        let list = json!({"apiVersion": "konductor.io/v1", "kind": "GateList",
+            "metadata": {"resourceVersion": "7"}, "items": []});
+        Response::new(Body::from(list.to_string()))
+    }
+
+    fn refused(code: StatusCode) -> Response<Body> {
+        let status = json!({"kind": "Status", "status": "Failure", "message": "no",
+            "reason": "Forbidden", "code": code.as_u16()});
+        let mut response = Response::new(Body::from(status.to_string()));
+        *response.status_mut() = code;
+        response
+    }
+
+    /// How many times it fails within ten minutes.
+    async fn failures_in_ten_minutes(
+        answer: impl Fn(&str, usize) -> Response<Body> + Clone + Send + 'static,
+    ) -> usize {
+        let failures = Failures::default();
+        let mut events = pin!(against(answer, &failures));
+        let follow = async {
+            while let Some(event) = events.next().await {
+                let quiet = !matches!(event, Ok(Event::Apply(_) | Event::Delete(_)));
+                assert!(quiet, "there is nothing to see");
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(600), follow).await;
+        let failures = failures.0.lock().unwrap();
+        failures.len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_is_asked_for_ever_more_rarely() {
+        let refuses = |_: &str, _| refused(StatusCode::FORBIDDEN);
+        let lists_only = |query: &str, _| match query.contains("watch=true") {
+            true => refused(StatusCode::GONE),
+            false => empty_list(),
+        };
+        let ends_at_once = |query: &str, _| match query.contains("watch=true") {
+            true => Response::new(Body::empty()),
+            false => empty_list(),
+        };
+        let counts = [
+            failures_in_ten_minutes(refuses).await,
+            failures_in_ten_minutes(lists_only).await,
+            failures_in_ten_minutes(ends_at_once).await,
+        ];
+        for count in counts {
+            assert!((20..60).contains(&count), "{counts:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_frozen_begins_again_where_it_was() {
+        let answer = |query: &str, number| {
+            if !query.contains("watch=true") {
+                return empty_list();
+            }
+            assert!(query.contains("resourceVersion=7"), "{query}");
+            let frozen = stream::pending::<Result<Vec<u8>, std::io::Error>>();
+            if number == 2 {
+                return Response::new(Body::from_stream(frozen));
+            }
+            let gate = json!({"type": "ADDED", "object": {"apiVersion": "konductor.io/v1",
+                "kind": "Gate", "metadata": {"name": "g", "resourceVersion": "8"},
+                "spec": {"conditions": []}}});
+            let line = stream::iter([Ok(format!("{gate}\n").into_bytes())]);
+            Response::new(Body::from_stream(line.chain(frozen)))
+        };
+        let failures = Failures::default();
+        let mut events = pin!(against(answer, &failures));
+        let begun = Instant::now();
+        loop {
+            match events.next().await {
+                Some(Ok(Event::Apply(gate))) => {
+                    assert_eq!(gate.meta().name.as_deref(), Some("g"));
+                    break;
+                }
+                Some(_) => {}
+                None => panic!("it never ends"),
+            }
+        }
+        assert!(begun.elapsed() <= LASTS + GRACE + Duration::from_millis(100));
+        assert_eq!(*failures.0.lock().unwrap(), [Failure::Stalled.to_string()]);
+    }
+}
