@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Request, Response, Uri};
 use http_body::Frame;
+use konductor_api::lenient::without_managed_fields;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use tokio::sync::watch;
@@ -81,11 +83,7 @@ impl Lively {
                     return Err(Frozen.into());
                 }
             };
-            let guarded = |body| Guarded {
-                body: Box::pin(body),
-                limit,
-            };
-            return Ok(answer.map(guarded));
+            return Ok(guard(answer, limit, watches));
         }
     }
 
@@ -138,6 +136,29 @@ async fn limit(lively: Arc<Lively>, connections: Arc<Connections>, deadline: Opt
     }
 }
 
+/// The answer, which breaks off when its connection is given up, and without managed fields: they are
+/// nested as deep, and have such times, as whoever wrote an object likes, and fail its decoding.
+fn guard(answer: Response<Body>, limit: Limit, watches: bool) -> Response<Guarded> {
+    let (mut head, body) = answer.into_parts();
+    let json = head
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/json"));
+    if json {
+        head.headers.remove(CONTENT_LENGTH);
+    }
+    let body = Guarded {
+        body: Box::pin(body),
+        limit,
+        text: json.then(|| Text {
+            read: Vec::new(),
+            by_line: watches,
+        }),
+    };
+    Response::from_parts(head, body)
+}
+
 /// Whether the answer goes on for as long as a pod works: its log, or a terminal.
 fn is_a_stream(uri: &Uri) -> bool {
     let streams = ["/log", "/exec", "/attach", "/portforward", "/proxy"];
@@ -170,10 +191,47 @@ fn shorten(uri: &mut Uri) -> bool {
     true
 }
 
-/// The body of an answer, which breaks off when its connection is given up.
+/// What ends when a connection is given up.
+type Limit = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The body of an answer.
 pub(crate) struct Guarded {
     body: Pin<Box<Body>>,
-    limit: Pin<Box<dyn Future<Output = ()> + Send>>,
+    limit: Limit,
+    /// Where it is JSON.
+    text: Option<Text>,
+}
+
+/// JSON that is handed on when it is complete: as a whole, or line by line.
+struct Text {
+    read: Vec<u8>,
+    by_line: bool,
+}
+
+impl Text {
+    /// What is complete.
+    fn complete(&mut self, ended: bool) -> Option<Vec<u8>> {
+        let end = match (ended, self.by_line) {
+            (true, _) => self.read.len(),
+            (false, true) => self.read.iter().rposition(|byte| *byte == b'\n')? + 1,
+            (false, false) => return None,
+        };
+        let rest = self.read.split_off(end);
+        let complete = std::mem::replace(&mut self.read, rest);
+        if complete.is_empty() {
+            return None;
+        }
+        let by_line = self.by_line;
+        let parts = complete.split_inclusive(|byte| by_line && *byte == b'\n');
+        let parts = parts.map(|part| {
+            let text = std::str::from_utf8(part).ok();
+            let text = text.and_then(without_managed_fields);
+            // What ends a line is no part of it.
+            let end = if part.ends_with(b"\n") { "\n" } else { "" };
+            text.map_or_else(|| part.to_vec(), |text| (text + end).into_bytes())
+        });
+        Some(parts.collect::<Vec<_>>().concat())
+    }
 }
 
 impl http_body::Body for Guarded {
@@ -184,8 +242,24 @@ impl http_body::Body for Guarded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
-        if let Poll::Ready(frame) = self.body.as_mut().poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        while let Poll::Ready(frame) = self.body.as_mut().poll_frame(context) {
+            let ended = frame.is_none();
+            let data = match (frame, &mut self.text) {
+                (Some(Ok(frame)), Some(text)) => match frame.into_data() {
+                    Ok(data) => {
+                        text.read.extend_from_slice(&data);
+                        text.complete(false)
+                    }
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                (None, Some(text)) => text.complete(true),
+                (frame, _) => return Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            };
+            match data {
+                Some(data) => return Poll::Ready(Some(Ok(Frame::data(data.into())))),
+                None if ended => return Poll::Ready(None),
+                None => {}
+            }
         }
         match self.limit.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
@@ -199,13 +273,35 @@ impl http_body::Body for Guarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let read = self.text.as_ref().is_none_or(|text| text.read.is_empty());
+        read && self.body.is_end_stream()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_handed_on_when_it_is_complete() {
+        let line = r#"{"type":"ADDED","object":{"metadata":{"managedFields":7}}}"#;
+        let clean = r#"{"type":"ADDED","object":{"metadata":{}}}"#;
+        let mut watch = Text {
+            read: Vec::new(),
+            by_line: true,
+        };
+        let (first, second) = line.split_at(20);
+        watch.read.extend_from_slice(first.as_bytes());
+        assert_eq!(watch.complete(false), None);
+        let rest = format!("{second}\n{line}\n{first}");
+        watch.read.extend_from_slice(rest.as_bytes());
+        let lines = format!("{clean}\n{clean}\n");
+        assert_eq!(watch.complete(false), Some(lines.into_bytes()));
+        watch.read.extend_from_slice(second.as_bytes());
+        assert_eq!(watch.complete(false), None);
+        assert_eq!(watch.complete(true), Some(clean.as_bytes().to_vec()));
+        assert_eq!(watch.complete(true), None);
+    }
 
     #[test]
     fn a_watch_is_shortened_and_nothing_else_is() {
