@@ -1,7 +1,6 @@
 //! A cluster in this process: an API server in memory, the operator as it is, and a runner that makes
 //! processes of pods.
 
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,11 +9,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use konductor_local::runner::job::BackOff;
 use konductor_local::runner::kubelet::{Engine, KubeletOptions, Logs, Runtime as KubeletRuntime};
 use konductor_local::runner::{Runner, RunnerOptions};
-use konductor_local::{ApiServer, Controllers, ServerOptions};
+use konductor_local::{Access, ApiServer, Controllers, ServerOptions};
 use konductor_operator::LeaderElection;
 use kube::Api;
 use kube::api::PostParams;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::arguments::{Pods, Runtime};
@@ -84,15 +83,23 @@ impl Local {
             .help("name another port, or none for one that is free")
         })?;
         let address = listener.local_addr()?;
-        write_kubeconfig(options.kubeconfig, &format!("http://{address}"))?;
+        let access = Access::generate()?;
+        let written = access.write_kubeconfig(options.kubeconfig, address, NAMESPACE);
+        written.map_err(|error| {
+            let path = options.kubeconfig.display();
+            Failure::failed(format!("can't create {path}: {error}"))
+        })?;
         let serving = api.clone();
         let server = tokio::spawn(async move {
             // It ends with this process; a step that calls it then gets no answer.
-            let _ = serving.serve(listener, std::future::pending()).await;
+            let _ = serving
+                .serve(listener, &access, std::future::pending())
+                .await;
         });
         let mut kubelet = KubeletOptions::new(options.folder.join("pods"), options.steps);
         kubelet.kubeconfig = Some(options.kubeconfig.to_owned());
         kubelet.runtime = runtime;
+        kubelet.host_paths = options.pods.allow_host_path;
         kubelet.programs = Some(koncli_in(&options.folder.join("programs"))?);
         let cpus = std::thread::available_parallelism()
             .map_or(4, NonZeroUsize::get)
@@ -187,17 +194,36 @@ fn koncli_in(folder: &Path) -> Result<PathBuf, Failure> {
 
 /// Ready when somebody wants this to end; the exit code says who.
 pub(crate) async fn interrupted() -> u8 {
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => INTERRUPTED,
-        _ = terminate.recv() => 143,
-        _ = hang_up.recv() => 129,
+    match Interrupts::listen() {
+        Ok(mut interrupts) => interrupts.next().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Those who want this to end, one after the other.
+pub(crate) struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Interrupts {
+    /// From now on, none is missed.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The exit code that says who.
+    pub(crate) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => INTERRUPTED,
+            _ = self.terminate.recv() => 143,
+            _ = self.hang_up.recv() => 129,
+        }
     }
 }
 
@@ -208,22 +234,4 @@ pub(crate) async fn install_crds(kube: &kube::Client) -> Result<(), Failure> {
         api.create(&PostParams::default(), &crd).await?;
     }
     Ok(())
-}
-
-fn write_kubeconfig(path: &Path, server: &str) -> Result<(), Failure> {
-    let kubeconfig = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "local", "cluster": {"server": server}}],
-        "contexts": [{
-            "name": "local",
-            "context": {"cluster": "local", "user": "local", "namespace": NAMESPACE},
-        }],
-        "users": [{"name": "local", "user": {}}],
-        "current-context": "local",
-    });
-    // Whatever is there may be the only kubeconfig somebody has.
-    let written = std::fs::File::create_new(path)
-        .and_then(|mut file| file.write_all(kubeconfig.to_string().as_bytes()));
-    written.map_err(|error| Failure::failed(format!("can't create {}: {error}", path.display())))
 }

@@ -9,6 +9,7 @@ mod cluster;
 mod command;
 mod diagnostics;
 mod exit;
+mod folder;
 mod graph;
 mod journal;
 mod load;

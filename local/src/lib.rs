@@ -33,6 +33,7 @@ mod version;
 mod write;
 
 pub use controllers::Controllers;
+pub use http::Access;
 pub use kind::{Kind, Resource};
 pub use server::{ApiServer, Clock, Event, Record, ServerOptions};
 pub use status::{Cause, Details, Reason, Status};

@@ -11,6 +11,8 @@ use crate::kind::Kind;
 pub enum Reason {
     /// The request can't be understood.
     BadRequest,
+    /// The request does not say by whom it is, or not truly.
+    Unauthorized,
     /// The request is understood, and refused.
     Forbidden,
     /// The object, kind or path does not exist.
@@ -48,6 +50,7 @@ impl Reason {
     pub fn code(self) -> u16 {
         match self {
             Reason::BadRequest => 400,
+            Reason::Unauthorized => 401,
             Reason::Forbidden => 403,
             Reason::NotFound => 404,
             Reason::MethodNotAllowed => 405,

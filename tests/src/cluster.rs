@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use konductor_local::runner::job::{BackOff, JobController};
-use konductor_local::{ApiServer, Controllers, ServerOptions};
+use konductor_local::{Access, ApiServer, Controllers, ServerOptions};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
@@ -88,10 +88,12 @@ impl Cluster {
         let address = listener.local_addr().expect("an address");
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = folder.path().join("kubeconfig");
-        write_kubeconfig(&kubeconfig, &format!("http://{address}"), None, None);
+        let access = Access::generate().expect("a certificate");
+        let written = access.write_kubeconfig(&kubeconfig, address, "default");
+        written.expect("a file");
         let client = Client::new(api.router(), "default");
         let server = tokio::spawn(async move {
-            let _ = api.serve(listener, std::future::pending()).await;
+            let _ = api.serve(listener, &access, std::future::pending()).await;
         });
         install_crds(&client).await;
         let made_of = MadeOf::Embedded {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arguments::Pods;
 use crate::exit::{Failure, INTERRUPTED};
+use crate::folder::Folder;
 use crate::local::{self, Local, WithOperator, interrupted};
 use crate::output;
 
@@ -14,17 +15,21 @@ pub(crate) async fn dev(
     pods: Pods,
     operator: WithOperator,
 ) -> Result<(), Failure> {
-    let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
-    let kubeconfig = kubeconfig.map_or_else(|| folder.path().join("kubeconfig"), PathBuf::from);
-    let local = Local::start(local::Options {
+    let folder = Folder::create()?;
+    let kubeconfig = kubeconfig.map_or_else(|| folder.kubeconfig(), PathBuf::from);
+    let steps = std::env::current_dir()?;
+    let starting = Local::start(local::Options {
         folder: folder.path(),
         kubeconfig: &kubeconfig,
-        steps: &std::env::current_dir()?,
+        steps: &steps,
         pods,
         port,
         operator,
-    })
-    .await?;
+    });
+    let local = tokio::select! {
+        started = starting => started?,
+        code = interrupted() => return Err(Failure::silent(code)),
+    };
     let path = std::path::absolute(&kubeconfig)?;
     output::data(&format!("export KUBECONFIG={}\n", quoted(&path)));
     output::talk(match operator {

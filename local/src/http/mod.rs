@@ -3,6 +3,7 @@
 //! A request enters; the same answer leaves that a real API server gives, or a `Status` that says
 //! what this one does not do. Nothing is decided here about objects: that is `write`'s.
 
+mod access;
 mod change;
 mod discovery;
 mod log;
@@ -10,6 +11,7 @@ mod media;
 mod read;
 mod request;
 mod respond;
+mod tls;
 mod watch;
 
 use std::sync::Arc;
@@ -25,8 +27,12 @@ use crate::definition::Definition;
 use crate::kind;
 use crate::server::ApiServer;
 use crate::status::{Reason, Status};
+pub use access::Access;
+
+use access::Guard;
 use media::{Media, Representation};
 use request::{Path, Query, ResourcePath};
+use tls::TlsListener;
 
 /// The largest body that is read, as on a real server.
 const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -35,10 +41,20 @@ const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 #[derive(Clone, Debug)]
 struct Service {
     server: ApiServer,
+    door: Door,
     /// Becomes true when open watches are to end.
     closing: tokio::sync::watch::Receiver<bool>,
     /// Keeps `closing` open where nothing ever closes it.
     _closer: Arc<tokio::sync::watch::Sender<bool>>,
+}
+
+/// How requests come in.
+#[derive(Clone, Debug)]
+enum Door {
+    /// From this process, which could do everything anyway.
+    Process,
+    /// From a socket that others reach, too.
+    Socket(Arc<Guard>),
 }
 
 /// A request for the objects of a kind, read so far as all verbs need it.
@@ -53,37 +69,49 @@ struct Call {
 }
 
 impl ApiServer {
-    /// The whole HTTP API. A client can call it without a socket:
+    /// The whole HTTP API, for this process alone. A client calls it without a socket:
     /// `kube::Client::new(server.router(), "default")`.
     pub fn router(&self) -> Router {
-        self.router_until(Arc::new(tokio::sync::watch::Sender::new(false)))
+        let never = Arc::new(tokio::sync::watch::Sender::new(false));
+        self.router_until(never, Door::Process)
     }
 
-    fn router_until(&self, closer: Arc<tokio::sync::watch::Sender<bool>>) -> Router {
+    fn router_until(&self, closer: Arc<tokio::sync::watch::Sender<bool>>, door: Door) -> Router {
         Router::new().fallback(handle).with_state(Service {
             server: self.clone(),
+            door,
             closing: closer.subscribe(),
             _closer: closer,
         })
     }
 
-    /// Serves the HTTP API on `listener` until `shutdown` is over. Then watches end, and other
-    /// requests are finished.
+    /// Serves the HTTP API on `listener` until `shutdown` is over, to those that `access` lets in.
+    /// Then watches end, and other requests are finished.
     ///
     /// # Errors
-    /// If the listener fails.
+    /// If the listener fails, or is not on loopback.
     pub async fn serve(
         &self,
         listener: TcpListener,
+        access: &Access,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            let message = format!("{address} is not on loopback: others would reach it");
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                message,
+            ));
+        }
         let closer = Arc::new(tokio::sync::watch::Sender::new(false));
-        let router = self.router_until(closer.clone());
+        let door = Door::Socket(Arc::new(access.guard(address)));
+        let router = self.router_until(closer.clone(), door);
         let shutdown = async move {
             shutdown.await;
             closer.send_replace(true);
         };
-        axum::serve(listener, router)
+        axum::serve(TlsListener::new(listener, access.config()), router)
             .with_graceful_shutdown(shutdown)
             .await
     }
@@ -112,6 +140,9 @@ impl From<Status> for Failure {
 
 async fn answer(service: Service, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
+    if let Door::Socket(guard) = &service.door {
+        guard.check(&parts)?;
+    }
     let query = Query::parse(&parts.uri)?;
     let path = Path::parse(parts.uri.path());
     let path = match path {
