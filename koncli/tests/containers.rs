@@ -139,14 +139,99 @@ pipeline p {
     assert_eq!(seconds.replace_all(&told, "   S  "), expected);
     let expected = "version;\n\
          image inspect busybox:1.36;\n\
-         run --rm --pull never --network host --security-opt label=disable --name konductor-1-0 \
+         run --rm --pull never --security-opt label=disable --name konductor-1-0 \
          --label konductor.io/runner=1 --label konductor.io/pod=default/p-a \
          --mount type=bind,source=/FOLDER/pods/claims/default/p-data,target=/data \
          --mount type=bind,source=/FOLDER/pods/pods/default_p-a/messages/main,target=/dev/termination-log \
-         --mount type=bind,source=/FOLDER/kubeconfig,target=/var/run/konductor/kubeconfig,readonly \
-         --env HOSTNAME=p-a --env KUBECONFIG=/var/run/konductor/kubeconfig --env MODE=fast and good \
+         --env HOSTNAME=p-a --env MODE=fast and good \
          --user 1000:2000 --entrypoint /bin/sh busybox:1.36 -eu -c echo in a container; exit 3;\n";
     assert_eq!(engine.asked(), expected);
+}
+
+#[test]
+fn what_a_container_is_given_depends_on_what_its_pod_asks_for() {
+    let table = [
+        ("", false, false),
+        (r#"service-account = "participant""#, true, true),
+        (r#"pod "automountServiceAccountToken: true""#, true, true),
+        (
+            r#"service-account = "participant" pod "automountServiceAccountToken: false""#,
+            false,
+            false,
+        ),
+        (r#"pod "hostNetwork: true""#, true, false),
+    ];
+    for (asks, in_host_network, has_kubeconfig) in table {
+        let engine = Engine::new();
+        let pipeline =
+            format!(r#"pipeline p {{ stage a {{ image = "busybox:1.36" {asks} run = "true" }} }}"#);
+        let output = engine.koncli(&pipeline).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+        let asked = engine.asked();
+        assert_eq!(
+            asked.contains("--network host"),
+            in_host_network,
+            "{asks}: {asked}"
+        );
+        assert_eq!(
+            asked.contains("kubeconfig"),
+            has_kubeconfig,
+            "{asks}: {asked}"
+        );
+        assert_eq!(
+            asked.contains("KUBECONFIG"),
+            has_kubeconfig,
+            "{asks}: {asked}"
+        );
+    }
+}
+
+#[test]
+fn an_image_that_is_an_option_reaches_no_engine() {
+    // The manifest is applied by another client: no compiler has looked at it.
+    for image in ["-h", "--privileged", "-v=/:/host", "busybox -v /:/host"] {
+        let engine = Engine::new();
+        let pipeline = format!(
+            r#"pipeline p {{ param i: string = "busybox:1.36" stage a {{ image = i
+              exec = ["x", "--privileged", "-v=/:/host", "busybox", "id"] }} }}"#
+        );
+        let output = engine
+            .koncli(&pipeline)
+            .arg("--set")
+            .arg(format!("i={image}"))
+            .output()
+            .unwrap();
+        assert_ne!(output.status.code(), Some(0), "{}", transcript(&output));
+        let asked = engine.asked();
+        assert!(
+            !asked.contains("privileged") && !asked.contains("/host"),
+            "{asked}"
+        );
+        assert!(!asked.contains("run "), "{asked}");
+    }
+}
+
+#[test]
+fn a_path_of_this_machine_is_mounted_only_where_that_is_allowed() {
+    let engine = Engine::new();
+    let pipeline = r#"pipeline p { stage a { image = "busybox:1.36" run = "true"
+      pod """
+        volumes: [{name: host, hostPath: {path: /}}]
+        containers: [{name: main, volumeMounts: [{name: host, mountPath: /host}]}]
+      """ } }"#;
+    let output = engine.koncli(pipeline).output().unwrap();
+    let told = transcript(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let message = "is the path \"/\" of this machine: allow it with --allow-host-path";
+    assert!(told.contains(message), "{told}");
+    assert_eq!(engine.asked(), "version;\n");
+    let output = engine
+        .koncli(pipeline)
+        .arg("--allow-host-path")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert!(engine.asked().contains("type=bind,source=/,target=/host"));
 }
 
 #[test]
@@ -190,7 +275,11 @@ fn without_an_engine_it_is_told_what_to_install() {
 #[test]
 fn a_container_is_asked_to_end_and_made_to_when_it_does_not() {
     let engine = Engine::new();
-    let pipeline = r#"pipeline p { stage a { image = "busybox:1.36" run = "trap 'echo asked' TERM; echo up; while :; do sleep 1 || true; done" } }"#;
+    let pipeline = r#"pipeline p { stage a {
+      image = "busybox:1.36"
+      pod "terminationGracePeriodSeconds: 1"
+      run = "trap 'echo asked' TERM; echo up; while :; do sleep 1 || true; done"
+    } }"#;
     let (mut child, stdout) = started(&engine, pipeline);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::Runtime;
 use super::engine::{self, Contained, Engine};
 use super::environment::{Scope, Variables};
+use super::image::ImageReference;
 use super::logs;
 use super::mounts::{Mounts, variable_of};
 use super::pod::{Place, PodLife};
@@ -24,6 +25,7 @@ use crate::runner::cluster::{name, namespace, uid};
 const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
 /// The longest message a container may leave.
 const MESSAGE_BYTES_MAX: usize = 4096;
+
 impl PodLife {
     /// Starts `container` with an empty message and a new log, once its image is there.
     pub(super) async fn start(
@@ -32,10 +34,14 @@ impl PodLife {
         command: &CommandLine,
     ) -> Result<Process, StartError> {
         if let Runtime::Engine(engine) = &self.node.options.runtime {
-            let image = container.image.as_deref().unwrap_or_default();
+            let image = ImageReference::parse(container.image.as_deref().unwrap_or_default());
+            let image = image.map_err(|message| StartError {
+                exit_code: 128,
+                message,
+            })?;
             let mut halt = self.halt.subscribe();
             tokio::select! {
-                provided = engine.provide(image, container.image_pull_policy.as_deref()) => provided?,
+                provided = engine.provide(&image, container.image_pull_policy.as_deref()) => provided?,
                 _ = halt.wait_for(Option::is_some) => {
                     return Err(StartError {
                         exit_code: 137,
@@ -179,7 +185,9 @@ impl PodLife {
         let hostname = self.spec.hostname.as_deref().unwrap_or(name(&self.pod));
         let mut variables = Variables::from([("HOSTNAME".to_owned(), hostname.to_owned())]);
         let mut mounted = self.mounted(container, mounts)?;
-        if let Some(kubeconfig) = &self.node.options.kubeconfig {
+        let uses_api = uses_api(&self.spec);
+        let kubeconfig = self.node.options.kubeconfig.as_ref();
+        if let Some(kubeconfig) = kubeconfig.filter(|_| uses_api) {
             let file = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.clone());
             mounted.push((file, engine::KUBECONFIG.to_owned(), true));
             variables.insert("KUBECONFIG".into(), engine::KUBECONFIG.to_owned());
@@ -187,7 +195,8 @@ impl PodLife {
         variables.extend(own);
         let contained = Contained {
             name: engine.name(),
-            image: container.image.clone().unwrap_or_default(),
+            image: ImageReference::parse(container.image.as_deref().unwrap_or_default())
+                .map_err(ConfigError::Invalid)?,
             pod: format!("{}/{}", namespace(&self.pod), name(&self.pod)),
             command,
             args,
@@ -197,6 +206,8 @@ impl PodLife {
                 .clone()
                 .filter(|folder| !folder.is_empty()),
             user: self.user(container),
+            // The API server listens on this machine's loopback only.
+            host_network: uses_api || self.spec.host_network == Some(true),
             mounts: mounted,
         };
         let mut words = vec![engine.program().display().to_string()];
@@ -221,6 +232,7 @@ impl PodLife {
         mounts: &Mounts,
     ) -> Result<Vec<(PathBuf, String, bool)>, ConfigError> {
         let own_folder = &self.node.options.folder;
+        let is_separator = |c: char| c == ',' || c == '"' || c.is_control();
         let mut mounted = Vec::new();
         for (path, target) in mounts.entries() {
             if target.is_dir() && target.starts_with(own_folder) {
@@ -241,12 +253,13 @@ impl PodLife {
         mounted.reverse();
         mounted.push((self.message_file(container), message, false));
         let comma = mounted.iter().find(|(source, target, _)| {
-            target.contains(',') || source.to_string_lossy().contains(',')
+            target.contains(is_separator) || source.to_string_lossy().contains(is_separator)
         });
         match comma {
             Some((source, target, _)) => Err(ConfigError::Invalid(format!(
-                "{} can't be mounted as {target}: an engine takes no path with a comma",
-                source.display()
+                "{:?} can't be mounted as {target:?}: an engine takes no path with a comma, a quotation \
+                 mark or a control character",
+                source
             ))),
             None => Ok(mounted),
         }
@@ -266,6 +279,14 @@ impl PodLife {
     }
 }
 
+/// Whether a pod speaks to the API server: it names an account of its own, or asks for the token of
+/// the one that it has.
+fn uses_api(spec: &PodSpec) -> bool {
+    let account = spec.service_account_name.as_deref().unwrap_or_default();
+    let is_own = !account.is_empty() && account != "default";
+    spec.automount_service_account_token.unwrap_or(is_own)
+}
+
 /// `KONDUCTOR_MOUNT_<VOLUME>` for each volume; of several mounts of a volume, the first counts.
 fn mount_variables(container: &Container, mounts: &Mounts) -> Variables {
     let mut variables = Variables::new();
@@ -276,4 +297,37 @@ fn mount_variables(container: &Container, mounts: &Mounts) -> Variables {
         }
     }
     variables
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn only_a_pod_that_asks_for_it_speaks_to_the_api_server() {
+        let table: [(Value, bool); 7] = [
+            (json!({}), false),
+            (json!({"serviceAccountName": ""}), false),
+            (json!({"serviceAccountName": "default"}), false),
+            (json!({"serviceAccountName": "participant"}), true),
+            (json!({"automountServiceAccountToken": true}), true),
+            (
+                json!({"serviceAccountName": "participant", "automountServiceAccountToken": false}),
+                false,
+            ),
+            (
+                json!({"serviceAccountName": "default", "automountServiceAccountToken": true}),
+                true,
+            ),
+        ];
+        for (spec, expected) in table {
+            let mut whole = json!({"containers": []});
+            let fields = spec.as_object().cloned().unwrap_or_default();
+            whole.as_object_mut().unwrap().extend(fields);
+            let whole: PodSpec = serde_json::from_value(whole).unwrap();
+            assert_eq!(uses_api(&whole), expected, "{spec}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::process::Command;
 
 use super::environment::Variables;
+use super::image::ImageReference;
 use super::process::StartError;
 
 /// The label by which the containers of a runner are found.
@@ -99,19 +100,16 @@ impl Engine {
     /// Where it can't be had, with what the engine says about it.
     pub(super) async fn provide(
         &self,
-        image: &str,
+        image: &ImageReference,
         policy: Option<&str>,
     ) -> Result<(), StartError> {
         let failed = |message: String| StartError {
             exit_code: 128,
             message,
         };
-        if image.is_empty() {
-            return Err(failed("the container has no image".to_owned()));
-        }
         let unanswered = |error: io::Error| failed(format!("{}: {error}", self.program.display()));
         if policy != Some("Always") {
-            let known = self.ask(&["image", "inspect", image]).await;
+            let known = self.ask(&["image", "inspect", image.as_str()]).await;
             if known.map_err(unanswered)?.status.success() {
                 return Ok(());
             }
@@ -120,7 +118,10 @@ impl Engine {
                 return Err(failed(message));
             }
         }
-        let pulled = self.ask(&["pull", image]).await.map_err(unanswered)?;
+        let pulled = self
+            .ask(&["pull", image.as_str()])
+            .await
+            .map_err(unanswered)?;
         match pulled.status.success() {
             true => Ok(()),
             false => {
@@ -170,10 +171,10 @@ fn complaint(answer: &Output) -> String {
 }
 
 /// A container as an engine is told of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Contained {
     pub(super) name: String,
-    pub(super) image: String,
+    pub(super) image: ImageReference,
     /// `namespace/name` of the pod.
     pub(super) pod: String,
     /// In place of the image's entry point, with its arguments; empty: the image's own.
@@ -182,6 +183,8 @@ pub(super) struct Contained {
     pub(super) variables: Variables,
     pub(super) working_dir: Option<String>,
     pub(super) user: Option<String>,
+    /// Whether it is in the network of this machine; else it has one of its own.
+    pub(super) host_network: bool,
     /// Folders and files of this machine, where they are in the container, and whether only to read.
     pub(super) mounts: Vec<(PathBuf, String, bool)>,
 }
@@ -189,10 +192,11 @@ pub(super) struct Contained {
 impl Contained {
     /// The words of `run`, after the engine's name.
     pub(super) fn words(&self, runner: &str) -> Vec<String> {
-        let mut words: Vec<String> = ["run", "--rm", "--pull", "never", "--network", "host"]
-            .map(str::to_owned)
-            .into();
+        let mut words: Vec<String> = ["run", "--rm", "--pull", "never"].map(str::to_owned).into();
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        if self.host_network {
+            option("--network", "host".to_owned());
+        }
         // Nobody's files are labelled anew for a container's sake.
         option("--security-opt", "label=disable".to_owned());
         option("--name", self.name.clone());
@@ -219,7 +223,7 @@ impl Contained {
         if let Some(program) = command.next() {
             option("--entrypoint", program.clone());
         }
-        words.push(self.image.clone());
+        words.push(self.image.to_string());
         words.extend(command.chain(&self.args).cloned());
         words
     }
@@ -231,15 +235,17 @@ mod tests {
 
     #[test]
     fn a_container_is_told_of_in_the_words_of_the_engine() {
+        let image = ImageReference::parse("busybox:1.36").unwrap();
         let contained = Contained {
             name: "konductor-1-0".into(),
-            image: "busybox:1.36".into(),
+            image: image.clone(),
             pod: "default/p".into(),
             command: vec!["/bin/sh".into(), "-c".into()],
             args: vec!["echo hi".into()],
             variables: [("A".to_owned(), "1 2".to_owned())].into(),
             working_dir: Some("/work".into()),
             user: Some("1000:2000".into()),
+            host_network: true,
             mounts: vec![
                 ("/here/data".into(), "/data".into(), false),
                 ("/here/settings".into(), "/etc/settings".into(), true),
@@ -253,13 +259,19 @@ mod tests {
              -c echo hi";
         assert_eq!(contained.words("1").join(" "), expected);
         let bare = Contained {
-            image: "busybox:1.36".into(),
+            name: "konductor-1-1".into(),
+            image,
+            pod: "default/p".into(),
+            command: Vec::new(),
             args: vec!["x".into()],
-            ..Contained::default()
+            variables: Variables::new(),
+            working_dir: None,
+            user: None,
+            host_network: false,
+            mounts: Vec::new(),
         };
-        assert_eq!(
-            bare.words("1")[14..],
-            ["busybox:1.36", "x"].map(str::to_owned)[..]
-        );
+        let expected = "run --rm --pull never --security-opt label=disable --name konductor-1-1 \
+             --label konductor.io/runner=1 --label konductor.io/pod=default/p busybox:1.36 x";
+        assert_eq!(bare.words("1").join(" "), expected);
     }
 }

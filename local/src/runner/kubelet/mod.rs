@@ -15,8 +15,10 @@
 //!
 //! # What a container of an engine gets
 //! Its image, command, variables, mounts, user and working directory are those of the pod, and nothing
-//! of this machine's environment. It is in the network of the host, and finds the kubeconfig of the
-//! embedded cluster by `KUBECONFIG`.
+//! of this machine's environment. Its network is its own, unless its pod has `hostNetwork`. A pod that
+//! names a service account, or sets `automountServiceAccountToken`, is in the network of the host, too,
+//! and finds the kubeconfig of the embedded cluster by `KUBECONFIG`: it may do everything there. A
+//! `hostPath` is refused unless the options allow it.
 //!
 //! Resources, probes, lifecycle hooks, node selectors and tolerations have no effect on either.
 
@@ -25,6 +27,7 @@ mod downward;
 mod engine;
 mod environment;
 mod expansion;
+mod image;
 mod logs;
 mod mounts;
 mod orphans;
@@ -90,6 +93,9 @@ pub struct KubeletOptions {
     pub working_dir: PathBuf,
     /// The kubeconfig of the cluster, for clients inside steps.
     pub kubeconfig: Option<PathBuf>,
+    /// Whether containers of an engine may have paths of this machine as volumes. Processes see all of
+    /// them anyway.
+    pub host_paths: bool,
     /// A folder in which programs are looked for before those of `PATH`.
     pub programs: Option<PathBuf>,
     /// No more pods than this run at once; the others wait in the order of their creation.
@@ -109,6 +115,7 @@ impl KubeletOptions {
             folder: folder.into(),
             working_dir: working_dir.into(),
             kubeconfig: None,
+            host_paths: false,
             programs: None,
             pods_max: PODS_MAX,
             node_name: "local".into(),
@@ -142,12 +149,14 @@ impl Kubelet {
     ///
     /// # Errors
     /// If its folder can't be made.
-    pub fn start(api: &ApiServer, options: KubeletOptions) -> io::Result<Self> {
+    pub fn start(api: &ApiServer, mut options: KubeletOptions) -> io::Result<Self> {
         // Secrets are files in there.
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&options.folder)?;
+        // Paths below it are compared with what links lead to.
+        options.folder = options.folder.canonicalize()?;
         let logs = Logs::default();
         api.serve_logs(logs.clone());
         let guard = match &options.runtime {
@@ -194,6 +203,10 @@ impl Node {
             .folder
             .join("pods")
             .join(folder.replace('/', "_"))
+    }
+
+    fn refuses_host_paths(&self) -> bool {
+        matches!(self.options.runtime, Runtime::Engine(_)) && !self.options.host_paths
     }
 
     fn claims_folder(&self) -> PathBuf {

@@ -223,6 +223,7 @@ impl PodLife {
             node_name: &self.node.options.node_name,
             pod_folder: &self.folder,
             claims_folder: &self.node.claims_folder(),
+            refuses_host_paths: self.node.refuses_host_paths(),
         };
         let folders = volumes.make()?;
         self.node.bind_claims(&self.pod);

@@ -34,6 +34,8 @@ pub(super) struct Volumes<'a> {
     pub(super) pod_folder: &'a Path,
     /// Where the claims of all namespaces have their folders.
     pub(super) claims_folder: &'a Path,
+    /// Whether no path of this machine may be a volume.
+    pub(super) refuses_host_paths: bool,
 }
 
 /// The files of a projected volume: path, content, mode.
@@ -62,6 +64,12 @@ impl Volumes<'_> {
             return self.claim(&source.claim_name);
         }
         if let Some(source) = &volume.host_path {
+            if self.refuses_host_paths {
+                return Err(ConfigError::Invalid(format!(
+                    "volume {:?} is the path {:?} of this machine: allow it with --allow-host-path",
+                    volume.name, source.path
+                )));
+            }
             return Ok(source.path.clone().into());
         }
         if volume.empty_dir.is_some() || volume.ephemeral.is_some() {
@@ -203,10 +211,9 @@ pub(super) fn mounts(
             let message = format!("subPath {sub_path:?} leads out of volume {:?}", mount.name);
             return Err(ConfigError::Invalid(message));
         }
-        let target = if sub_path.is_empty() {
-            folder.clone()
-        } else {
-            folder.join(&sub_path)
+        let target = match sub_path.is_empty() {
+            true => folder.clone(),
+            false => below(folder, &sub_path, &mount.name)?,
         };
         if !target.exists() {
             create_folder(&target)?;
@@ -214,6 +221,32 @@ pub(super) fn mounts(
         mounts.add(&mount.mount_path, target);
     }
     Ok(mounts)
+}
+
+/// The place of a sub-path in a volume, step by step: what a step before has left there may be a link,
+/// and must not lead out. Folders that are missing are made.
+fn below(volume: &Path, sub_path: &str, name: &str) -> Result<PathBuf, ConfigError> {
+    let root = volume.canonicalize();
+    let root = root.map_err(|error| failed("resolve", volume, &error))?;
+    let mut place = root.clone();
+    for part in Path::new(sub_path).components() {
+        place.push(part);
+        match fs::symlink_metadata(&place) {
+            Ok(_) => {
+                let found = place.canonicalize();
+                place = found.map_err(|error| failed("resolve", &place, &error))?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                fs::create_dir(&place).map_err(|error| failed("create folder", &place, &error))?;
+            }
+            Err(error) => return Err(failed("resolve", &place, &error)),
+        }
+        if !place.starts_with(&root) {
+            let message = format!("subPath {sub_path:?} leads out of volume {name:?}");
+            return Err(ConfigError::Invalid(message));
+        }
+    }
+    Ok(place)
 }
 
 fn select(
@@ -307,6 +340,7 @@ mod tests {
             node_name: "here",
             pod_folder: &root.join("pod"),
             claims_folder: &root.join("claims"),
+            refuses_host_paths: false,
         };
         volumes.make().map_err(|error| error.to_string())
     }
@@ -413,9 +447,35 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_this_machine_are_volumes_only_where_that_is_allowed() {
+        let root = tempfile::tempdir().unwrap();
+        let pod: Pod = serde_json::from_value(json!({
+            "spec": {"containers": [], "volumes": [{"name": "host", "hostPath": {"path": "/"}}]},
+        }))
+        .unwrap();
+        let made = |refuses_host_paths| {
+            let volumes = Volumes {
+                pod: &pod,
+                references: References { find: &find },
+                node_name: "here",
+                pod_folder: root.path(),
+                claims_folder: root.path(),
+                refuses_host_paths,
+            };
+            volumes.make().map_err(|error| error.to_string())
+        };
+        assert_eq!(made(false).unwrap()["host"], Path::new("/"));
+        assert_eq!(
+            made(true),
+            Err("volume \"host\" is the path \"/\" of this machine: allow it with --allow-host-path".into())
+        );
+    }
+
+    #[test]
     fn sub_paths_are_made_and_stay_inside() {
         let root = tempfile::tempdir().unwrap();
         let folders = Folders::from([("v".to_owned(), root.path().to_owned())]);
+        let real = root.path().canonicalize().unwrap();
         let mounted = |mount: Value| {
             let container = json!({"name": "main", "volumeMounts": [mount]});
             let variables = Variables::from([("POD".to_owned(), "p-1".to_owned())]);
@@ -427,7 +487,7 @@ mod tests {
             .map(|mounts| mounts.resolve("/data").unwrap())
             .map_err(|error| error.to_string())
         };
-        let below = |path: &str| Ok(root.path().join(path));
+        let below = |path: &str| Ok(real.join(path));
         assert_eq!(
             mounted(json!({"name": "v", "mountPath": "/data"})),
             Ok(root.path().into())
@@ -441,6 +501,31 @@ mod tests {
             below("p-1")
         );
         assert!(root.path().join("a/b").is_dir());
+        // What a step may have left there.
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, root.path().join(name)).unwrap();
+        };
+        for (to, name) in [
+            ("/", "out"),
+            ("../..", "up"),
+            ("gone", "dangling"),
+            ("loop", "loop"),
+        ] {
+            link(to, name);
+            for sub_path in [name.to_owned(), format!("{name}/x"), format!("a/../{name}")] {
+                let mount = json!({"name": "v", "mountPath": "/data", "subPath": sub_path});
+                assert!(mounted(mount).is_err(), "{sub_path}");
+            }
+        }
+        link("a", "within");
+        assert_eq!(
+            mounted(json!({"name": "v", "mountPath": "/data", "subPath": "within/b"})),
+            below("a/b")
+        );
+        assert_eq!(
+            mounted(json!({"name": "v", "mountPath": "/data", "subPath": "out/etc"})),
+            Err("subPath \"out/etc\" leads out of volume \"v\"".into())
+        );
         assert_eq!(
             mounted(json!({"name": "v", "mountPath": "/data", "subPath": "../b"})),
             Err("subPath \"../b\" leads out of volume \"v\"".into())
