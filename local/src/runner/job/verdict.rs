@@ -174,6 +174,8 @@ impl Planner<'_> {
         }
     }
 
+    /// When the Job has been active for too long. Its start is stored to the second, so it may have been
+    /// almost a second later: a deadline passes up to a second late, and never early.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let seconds = self
             .spec
@@ -186,7 +188,7 @@ impl Planner<'_> {
         } else {
             self.status.start_time.as_ref()?.0
         };
-        Some(later(start, seconds_of(seconds)))
+        Some(later(start, seconds_of(seconds.saturating_add(1))))
     }
 
     /// `restartPolicy: OnFailure`: the kubelet restarts containers, and these restarts count.
