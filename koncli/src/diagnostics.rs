@@ -1,7 +1,9 @@
 //! Diagnostics as people read them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use konductor_compiler::Compiled;
 use konductor_dsl::{Diagnostic, Severity, Source, SourceId, Sources, Span};
@@ -28,9 +30,11 @@ pub(crate) fn tell(compiled: &Compiled) {
 
 /// The same, of whatever stage found them.
 pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
-    let (width, files) = (width(), Files::of(sources));
+    let sources = cleaned(sources);
+    let (width, files) = (width(), Files::of(&sources));
     for told in shown(diagnostics) {
-        output::talk(render(&files, told, output::color(), width).trim_end());
+        let told = harmless(told);
+        output::painted(render(&files, &told, output::color(), width).trim_end());
         output::talk("");
     }
     if let Some(rest) = not_shown(diagnostics) {
@@ -53,6 +57,35 @@ fn shown(all: &[Diagnostic]) -> Vec<&Diagnostic> {
 fn not_shown(all: &[Diagnostic]) -> Option<String> {
     let rest = all.len().checked_sub(SHOWN_MAX).filter(|rest| *rest > 0)?;
     Some(format!("… and {rest} more, which `-o json` lists"))
+}
+
+/// The files as they may be shown on a terminal; places in them stay where they are.
+fn cleaned(sources: &Sources) -> Sources {
+    let mut cleaned = Sources::default();
+    for source in sources.iter() {
+        let name = output::clean(&source.name);
+        match output::clean_in_place(&source.text) {
+            Cow::Borrowed(_) => cleaned.add(name, Arc::clone(&source.text)),
+            Cow::Owned(text) => cleaned.add(name, text),
+        };
+    }
+    cleaned
+}
+
+/// A diagnostic as it may be shown on a terminal: it quotes the file.
+fn harmless(told: &Diagnostic) -> Diagnostic {
+    let clean = |text: &mut String| {
+        if let Cow::Owned(cleaned) = output::clean(text) {
+            *text = cleaned;
+        }
+    };
+    let mut told = told.clone();
+    clean(&mut told.message);
+    told.help.iter_mut().for_each(clean);
+    told.labels
+        .iter_mut()
+        .for_each(|label| clean(&mut label.text));
+    told
 }
 
 fn word(severity: Severity) -> &'static str {

@@ -1,18 +1,47 @@
 //! Writing: data on stdout, talk on stderr.
+//!
+//! What is meant for people is made harmless for their terminal on its way out: here, so that no
+//! command can forget it.
+
+mod clean;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
+pub(crate) use self::clean::{clean, clean_in_place};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
 use crate::progress::cut;
 
-/// Writes to stdout. A reader that has gone away ends the program without a word, as `head` expects.
+/// Writes to stdout what people read.
 pub(crate) fn data(text: &str) {
+    write(clean(text).as_bytes());
+}
+
+/// Writes to stdout what programs read, such as YAML: exactly, unless it goes to a terminal.
+pub(crate) fn exact(text: &str) {
+    match io::stdout().is_terminal() {
+        true => data(text),
+        false => write(text.as_bytes()),
+    }
+}
+
+/// Writes a line of a container's log: exactly, unless it goes to a terminal, where only its colours
+/// have an effect.
+pub(crate) fn log(title: &str, line: &str) {
+    let title = clean(title);
+    match io::stdout().is_terminal() {
+        true => write(format!("{title} | {}\n", clean::clean_log(line)).as_bytes()),
+        false => write(format!("{title} | {line}\n").as_bytes()),
+    }
+}
+
+/// A reader that has gone away ends the program without a word, as `head` expects.
+fn write(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
         let code = if error.kind() == io::ErrorKind::BrokenPipe {
             0
         } else {
@@ -24,6 +53,11 @@ pub(crate) fn data(text: &str) {
 
 /// Writes a line to stderr; nobody need hear it.
 pub(crate) fn talk(line: &str) {
+    painted(&clean(line));
+}
+
+/// The same, of a text that has colours of its own, and whose parts are clean.
+pub(crate) fn painted(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
@@ -35,7 +69,8 @@ pub(crate) fn report(failure: &Failure, verbose: u8) -> ExitCode {
         } else {
             ("", "", "")
         };
-        talk(&format!("{red}error{off}{bold}:{off} {failure}"));
+        let message = clean(&failure.message);
+        painted(&format!("{red}error{off}{bold}:{off} {message}"));
         if let Some(cause) = failure.cause.as_ref().filter(|_| verbose > 0) {
             talk(&format!("  because: {cause}"));
         }
@@ -54,8 +89,13 @@ pub(crate) fn color() -> bool {
 
 /// A table whose columns are as wide as they must be, two blanks apart, as kubectl's.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) -> String {
+    let clean = |cell: &String| clean(cell).replace(['\n', '\t'], " ");
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(clean).collect())
+        .collect();
     let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
-    let all = || (!no_headers).then_some(&headers).into_iter().chain(rows);
+    let all = || (!no_headers).then_some(&headers).into_iter().chain(&rows);
     let width = |column: usize| {
         let cells = all().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -119,7 +159,7 @@ pub(crate) fn objects<T: Serialize>(
                 [object] if one => serde_json::to_string_pretty(object),
                 all => serde_json::to_string_pretty(&list(all)),
             };
-            data(&format!("{}\n", text.map_err(|error| unwritable(&error))?));
+            exact(&format!("{}\n", text.map_err(|error| unwritable(&error))?));
         }
         Format::Yaml => {
             let plain = plain().map_err(|error| unwritable(&error))?;
@@ -127,7 +167,7 @@ pub(crate) fn objects<T: Serialize>(
                 [object] if one => serde_saphyr::to_string(object),
                 all => serde_saphyr::to_string(&list(all)),
             };
-            data(&text.map_err(|error| unwritable(&error))?);
+            exact(&text.map_err(|error| unwritable(&error))?);
         }
         Format::Table | Format::Wide if objects.is_empty() => talk("No resources found."),
         Format::Table | Format::Wide => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -79,6 +80,8 @@ pub(crate) struct Progress {
 struct Live {
     text: ProgressBar,
     lines: usize,
+    /// While somebody is asked something.
+    is_hidden: AtomicBool,
 }
 
 impl Progress {
@@ -94,10 +97,9 @@ impl Progress {
 
     /// Shows a line of a Job's log. It is data: on a terminal it goes above the view.
     pub(crate) fn log(&self, title: &str, line: &str) {
-        let text = format!("{title} | {line}\n");
         match &self.live {
-            None => output::data(&text),
-            Some(live) => live.text.suspend(|| output::data(&text)),
+            None => output::log(title, line),
+            Some(live) => live.text.suspend(|| output::log(title, line)),
         }
     }
 
@@ -129,8 +131,33 @@ impl Progress {
 
     /// The run changed.
     pub(crate) fn view(&self, view: &View) {
-        if let Some(live) = &self.live {
+        if let Some(live) = &self.live
+            && !live.is_hidden.load(Ordering::Relaxed)
+        {
             live.show(view, self.started);
+        }
+    }
+
+    /// Takes the live view away until it is shown again.
+    pub(crate) fn hide(&self) {
+        if let Some(live) = &self.live {
+            live.is_hidden.store(true, Ordering::Relaxed);
+            live.text.set_message("");
+        }
+    }
+
+    /// Lets the live view come back with the next change.
+    pub(crate) fn show(&self) {
+        if let Some(live) = &self.live {
+            live.is_hidden.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells a line; on a terminal it goes above the live view.
+    pub(crate) fn tell(&self, line: &str) {
+        match &self.live {
+            None => output::talk(line),
+            Some(live) => live.text.suspend(|| output::talk(line)),
         }
     }
 
@@ -155,7 +182,11 @@ impl Live {
         // Some of the terminal is left to logs.
         let lines = (rows * 2 / 3).clamp(3, 40);
         let text = ProgressBar::with_draw_target(None, target).with_style(style);
-        Self { text, lines }
+        Self {
+            text,
+            lines,
+            is_hidden: AtomicBool::new(false),
+        }
     }
 
     fn show(&self, view: &View, started: Instant) {
@@ -184,7 +215,9 @@ impl Live {
             .min(columns.saturating_sub(STATE_WIDTH));
         let mut texts = vec![head];
         texts.extend(shown.iter().map(|stage| describe(stage, name_width)));
-        let lines = texts.iter().map(|text| cut(text, columns - 1));
+        let lines = texts
+            .iter()
+            .map(|text| cut(&output::clean(text).replace('\n', " "), columns - 1));
         self.text.set_message(lines.collect::<Vec<_>>().join("\n"));
     }
 }

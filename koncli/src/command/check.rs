@@ -38,7 +38,7 @@ pub(crate) async fn check(
     if global.output == Some(Format::Json) {
         let text = serde_json::to_string_pretty(&json);
         let text = text.map_err(|error| Failure::failed(error.to_string()))?;
-        output::data(&format!("{text}\n"));
+        output::exact(&format!("{text}\n"));
     } else if !all.is_empty() {
         output::talk(&diagnostics::summary(&all));
     }

@@ -383,13 +383,13 @@ const FISH: &str = include_str!("../../completions/koncli.fish");
 pub(crate) fn script(shell: clap_complete::Shell) {
     use clap_complete::Shell;
     match shell {
-        Shell::Bash => output::data(BASH),
-        Shell::Zsh => output::data(ZSH),
-        Shell::Fish => output::data(FISH),
+        Shell::Bash => output::exact(BASH),
+        Shell::Zsh => output::exact(ZSH),
+        Shell::Fish => output::exact(FISH),
         other => {
             let mut script = Vec::new();
             clap_complete::generate(other, &mut Arguments::command(), "koncli", &mut script);
-            output::data(&String::from_utf8_lossy(&script));
+            output::exact(&String::from_utf8_lossy(&script));
         }
     }
 }

@@ -106,11 +106,11 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
         Format::Json => {
             let text = serde_json::to_string_pretty(&findings);
             let text = text.map_err(|error| Failure::failed(error.to_string()))?;
-            output::data(&format!("{text}\n"));
+            output::exact(&format!("{text}\n"));
         }
         Format::Yaml => {
             let text = serde_saphyr::to_string(&findings);
-            output::data(&text.map_err(|error| Failure::failed(error.to_string()))?);
+            output::exact(&text.map_err(|error| Failure::failed(error.to_string()))?);
         }
         Format::Table | Format::Wide | Format::Name => output::data(&told(&findings)),
     }

@@ -23,7 +23,7 @@ pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
                 diagnostics::tell_all(&sources, &errors);
                 broken = true;
             }
-            Ok(formatted) if file == Path::new("-") && !check => output::data(&formatted),
+            Ok(formatted) if file == Path::new("-") && !check => output::exact(&formatted),
             Ok(formatted) if formatted == text => {}
             Ok(_) if check => {
                 output::data(&format!("{}\n", file.display()));

@@ -18,12 +18,12 @@ pub(crate) async fn graph(global: &Global, selection: &GraphSelection) -> Result
         Some(name) => of_run(global, name).await?,
         None => of_file(selection)?,
     };
-    output::data(&match selection.drawing {
-        Drawing::Text => graph::text(&drawn),
-        Drawing::Mermaid => graph::mermaid(&drawn),
-        Drawing::Dot => graph::dot(&drawn),
-        Drawing::Svg => graph::svg(&drawn),
-    });
+    match selection.drawing {
+        Drawing::Text => output::data(&graph::text(&drawn)),
+        Drawing::Mermaid => output::exact(&graph::mermaid(&drawn)),
+        Drawing::Dot => output::exact(&graph::dot(&drawn)),
+        Drawing::Svg => output::exact(&graph::svg(&drawn)),
+    }
     Ok(())
 }
 

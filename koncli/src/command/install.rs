@@ -33,7 +33,7 @@ pub(crate) async fn install(
 ) -> Result<(), Failure> {
     let objects = objects(namespace(global), settings)?;
     if dry_run {
-        output::data(&printed(global, &objects)?);
+        output::exact(&printed(global, &objects)?);
         return Ok(());
     }
     let client = cluster::connect(global).await?;

@@ -159,7 +159,7 @@ impl Logs<'_> {
         };
         let mut lines = lines.lines();
         while let Some(line) = lines.try_next().await? {
-            output::data(&format!("{title} | {line}\n"));
+            output::log(title, &line);
         }
         Ok(())
     }

@@ -1,0 +1,174 @@
+//! What others have written does not reach the terminal as it is.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Barrier, Gate, Run, Semaphore, annotation, label};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use support::{Dev, koncli};
+
+/// Clears the screen, sets the title in two ways, turns the direction around.
+const HOSTILE: &str = "a\u{1b}[2J\u{1b}]0;t\u{7}\u{9d}0;t\u{9c}\u{202e}z\r\u{8}";
+
+fn is_clean(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    !text.chars().any(|c| {
+        (c.is_control() && c != '\n' && c != '\t') || ('\u{202a}'..='\u{202e}').contains(&c)
+    })
+}
+
+async fn create<K>(client: &kube::Client, kind: &str, object: Value)
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + DeserializeOwned,
+{
+    let mut whole = json!({"apiVersion": K::api_version(&()), "kind": kind});
+    whole
+        .as_object_mut()
+        .unwrap()
+        .extend(object.as_object().unwrap().clone());
+    let api: Api<K> = Api::default_namespaced(client.clone());
+    let made: K = serde_json::from_value(whole).unwrap();
+    api.create(&PostParams::default(), &made).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_field_of_an_object_is_obeyed_by_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start_with(folder.path(), &["--no-operator"], &[]);
+    let client = dev.client().await;
+    let labels = json!({label::RUN: "r", label::PIPELINE: "p", label::STAGE: "s"});
+    create::<Run>(
+        &client,
+        "Run",
+        json!({"metadata": {"name": "r", "labels": labels}, "spec": {"pipeline": HOSTILE, "jobs": 1}}),
+    )
+    .await;
+    let annotations = json!({
+        annotation::ITEM: HOSTILE, annotation::REASON: HOSTILE, annotation::GATE: "g",
+        annotation::HOLD: "semaphore/m",
+    });
+    let pod = json!({"restartPolicy": "Never", "containers": [
+        {"name": "main", "image": "x", "command": ["printf", HOSTILE]}]});
+    create::<Job>(
+        &client,
+        "Job",
+        json!({
+            "metadata": {"name": "j", "labels": labels, "annotations": annotations},
+            "spec": {"template": {"spec": pod}},
+        }),
+    )
+    .await;
+    let condition = json!({"type": "Barrier", "name": "b", "state": "Open"});
+    create::<Gate>(
+        &client,
+        "Gate",
+        json!({"metadata": {"name": "g"}, "spec": {"conditions": [condition]}}),
+    )
+    .await;
+    create::<Barrier>(
+        &client,
+        "Barrier",
+        json!({"metadata": {"name": "b"}, "spec": {"expected": 1}}),
+    )
+    .await;
+    create::<Semaphore>(
+        &client,
+        "Semaphore",
+        json!({"metadata": {"name": "m"}, "spec": {"permits": 1}}),
+    )
+    .await;
+    let told = |type_: &str| {
+        json!({"status": {"conditions": [{
+            "type": type_, "status": "False", "reason": "Told", "message": HOSTILE,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}})
+    };
+    let params = PatchParams::default();
+    let runs: Api<Run> = Api::default_namespaced(client.clone());
+    let gates: Api<Gate> = Api::default_namespaced(client.clone());
+    let barriers: Api<Barrier> = Api::default_namespaced(client.clone());
+    let semaphores: Api<Semaphore> = Api::default_namespaced(client.clone());
+    for type_ in ["Succeeded", "Open", "Available"] {
+        let patch = Patch::Merge(told(type_));
+        let _ = runs.patch_status("r", &params, &patch).await;
+        let _ = gates.patch_status("g", &params, &patch).await;
+        let _ = barriers.patch_status("b", &params, &patch).await;
+        let _ = semaphores.patch_status("m", &params, &patch).await;
+    }
+    let mut shown = 0;
+    for command in [
+        "runs",
+        "status",
+        "status r",
+        "why r s",
+        "graph r",
+        "graph r --as mermaid",
+        "wait gate/g --timeout 100ms",
+        "wait run/r --timeout 100ms",
+        "wait barrier/b --timeout 100ms",
+        "gate list",
+        "gate list -o wide",
+        "gate get g",
+        "barrier get b -o wide",
+        "semaphore list -o wide",
+        "cancel r",
+        "retry r",
+        "runs -A -l a=\u{1b}[2J",
+        "status r\u{1b}[2J",
+        "explain \u{9b}2J",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let output = dev.koncli(&words);
+        assert!(
+            is_clean(&output.stdout),
+            "{command:?}: {}",
+            output.stdout.escape_ascii()
+        );
+        assert!(
+            is_clean(&output.stderr),
+            "{command:?}: {}",
+            output.stderr.escape_ascii()
+        );
+        let all = [output.stdout, output.stderr].concat();
+        shown += usize::from(String::from_utf8_lossy(&all).contains("\\u{1b}[2J"));
+    }
+    // They are shown all the same, spelled out.
+    assert!(shown >= 4, "{shown}");
+}
+
+#[test]
+fn a_file_with_escapes_is_quoted_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p\u{1b}[2J.kon");
+    std::fs::write(
+        &file,
+        format!("pipeline p {{\n  stage a {{ run = 5 }} # {HOSTILE}\n}}\n"),
+    )
+    .unwrap();
+    let output = koncli().arg("check").arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(is_clean(&output.stderr), "{}", output.stderr.escape_ascii());
+    assert!(!output.stderr.is_empty());
+    // What programs read is what there is.
+    std::fs::write(
+        &file,
+        "pipeline p {\n  stage a { image = \"x\" run = \"echo ü\" } # \u{202e}\n}\n",
+    )
+    .unwrap();
+    let stdin = std::fs::File::open(&file).unwrap();
+    let formatted = koncli().args(["fmt", "-"]).stdin(stdin).output().unwrap();
+    let text = String::from_utf8_lossy(&formatted.stdout).into_owned();
+    assert!(
+        formatted.status.code() != Some(0) || text.contains('\u{202e}'),
+        "{text:?}"
+    );
+}
