@@ -26,6 +26,10 @@ pub const SLOT: &str = "konductor.io/slot";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 
+/// Written by `koncli apply` on a Semaphore or Lease: the spec that the pipeline file had, as JSON. A
+/// value that somebody else has set stays until the file changes.
+pub const LAST_APPLIED: &str = "konductor.io/last-applied";
+
 /// Written by the operator: see [`crate::JobPhase`].
 pub const PHASE: &str = "konductor.io/phase";
 /// Written by the operator: why the phase is what it is, in words.

@@ -1,23 +1,39 @@
 //! Creating a run: the Run first, then what it owns; nothing is ever re-applied.
 
+pub(crate) mod ledger;
+mod refusal;
+
 use std::fmt::{self, Debug};
 use std::sync::{Mutex, PoisonError};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
-use konductor_api::{annotation, run_owner};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use konductor_api::{Run, annotation, run_owner};
 use konductor_compiler::{Manifests, Object};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::refusal::Refusal;
 use crate::exit::Failure;
+use crate::output;
 use crate::progress::Counter;
+use crate::view::run_ended;
 
 /// How many requests are under way at once.
 const REQUESTS_AT_ONCE: usize = 32;
+
+/// Who writes what is applied.
+const MANAGER: &str = "koncli";
+
+/// Stands for the uid of a Run that there is not.
+const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What an API server says whose admission webhooks take part in no dry run.
+const NO_DRY_RUN: &str = "does not support dry run";
 
 /// What became of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,50 +45,66 @@ pub(crate) enum Applied {
 
 /// Creates a run. The same again changes nothing; another pipeline under the same name is refused.
 /// `tell` hears of each object. With `dry_run` the API server judges each object and stores none.
+///
+/// # Guarantees
+/// Nothing is stored before the API server has judged every object. Where it refuses one all the same,
+/// as it does beyond a quota, the Run is deleted again.
 pub(crate) async fn apply(
     client: &konductor::Client,
     manifests: &Manifests,
     dry_run: bool,
     tell: impl Fn(&str, &str, Applied) + Sync,
 ) -> Result<(), Failure> {
-    let applier = Applier { client, dry_run };
-    let Some(Object::Run(run)) = manifests.objects().next() else {
-        return Err(Failure::failed(
-            "the pipeline has no run; this is a bug in koncli",
-        ));
+    let name = manifests.run_name();
+    let trial = Applier {
+        client,
+        mode: match dry_run {
+            true => Mode::DryRun,
+            false => Mode::Trial,
+        },
     };
-    let (run, applied) = applier
-        .create(&run, |known, new| {
-            known.spec.jobs == new.spec.jobs
-                && known.spec.pipeline == new.spec.pipeline
-                && known.spec.finally_jobs == new.spec.finally_jobs
-        })
-        .await?;
-    tell("run", manifests.run_name(), applied);
-    let (owner, applier, tell) = (run_owner(&run), &applier, &tell);
-    // Whatever a Job names is there before the Job. Of a large run only those exist at once that are
-    // being created.
-    for jobs in [false, true] {
-        let objects = manifests.objects().skip(1);
-        let objects = objects.filter(|object| matches!(object, Object::Job(_)) == jobs);
-        let owned = objects.map(|mut object| {
-            if !object.is_shared() {
-                object.metadata_mut().owner_references = Some(vec![owner.clone()]);
-            }
-            object
-        });
-        futures::stream::iter(owned)
-            .map(|object| async move {
-                let (kind, name) = (object.kind().to_lowercase(), object.name().to_owned());
-                let applied = applier.object(object).await?;
-                tell(&kind, &name, applied);
-                Ok::<_, Failure>(())
-            })
-            .buffer_unordered(REQUESTS_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
+    let heard = |kind: &str, name: &str, applied| {
+        if dry_run {
+            tell(kind, name, applied);
+        }
+    };
+    let mut refusals = Vec::new();
+    trial.all(manifests, &heard, Some(&mut refusals)).await?;
+    if !refusals.is_empty() {
+        return Err(refusal::report(name, manifests.objects().count(), refusals));
     }
-    Ok(())
+    if dry_run {
+        return Ok(());
+    }
+    let applier = Applier {
+        client,
+        mode: Mode::Store,
+    };
+    applier.all(manifests, &tell, None).await.map(drop)
+}
+
+/// Refuses a run that has ended: to apply it again would start nothing.
+pub(crate) async fn refuse_ended(client: &konductor::Client, name: &str) -> Result<(), Failure> {
+    let runs: Api<Run> = Api::namespaced(client.kube().clone(), client.namespace());
+    let Some(run) = runs.get_opt(name).await? else {
+        return Ok(());
+    };
+    let Some(is_well) = run_ended(&run) else {
+        return Ok(());
+    };
+    let status = run.status.unwrap_or_default();
+    let (phase, ended) = (status.phase, status.finished_at.map(|time| time.0));
+    let message = format!(
+        "run/{name} has already ended ({phase:?} {} ago), so nothing was started",
+        output::age(ended)
+    );
+    let retry = match is_well {
+        true => String::new(),
+        false => format!("repeat what failed with `koncli retry {name}`, "),
+    };
+    Err(Failure::failed(message).help(format!(
+        "start another run with --run NAME, {retry}or remove this one with `koncli delete {name}`"
+    )))
 }
 
 /// How many objects became what.
@@ -126,21 +158,151 @@ fn hash(job: &k8s_openapi::api::batch::v1::Job) -> Option<&String> {
         .get(annotation::CONTENT_HASH)
 }
 
+/// How far an apply goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// The API server judges, and nobody hears of it unless it refuses.
+    Trial,
+    /// The API server judges, and that is all that was asked for.
+    DryRun,
+    Store,
+}
+
 struct Applier<'a> {
     client: &'a konductor::Client,
-    dry_run: bool,
+    mode: Mode,
 }
 
 impl Applier<'_> {
-    async fn object(&self, object: Object) -> Result<Applied, Failure> {
+    /// Applies every object. Those that are refused go into `refusals`; without it, the first of them
+    /// is the end, and a Run that was created for it is deleted again.
+    async fn all(
+        &self,
+        manifests: &Manifests,
+        tell: &(impl Fn(&str, &str, Applied) + Sync),
+        mut refusals: Option<&mut Vec<Refusal>>,
+    ) -> Result<(), Failure> {
+        let Some(Object::Run(run)) = manifests.objects().next() else {
+            return Err(Failure::failed(
+                "the pipeline has no run; this is a bug in koncli",
+            ));
+        };
+        let created = self
+            .create(&run, |known, new| {
+                known.spec.jobs == new.spec.jobs
+                    && known.spec.pipeline == new.spec.pipeline
+                    && known.spec.finally_jobs == new.spec.finally_jobs
+            })
+            .await;
+        let (run, applied) = match (created, refusals.as_deref_mut()) {
+            (Ok(done), _) => done,
+            (Err(failure), Some(refusals)) => {
+                let refusal = Refusal::new(&Object::Run(run.clone()), failure);
+                if !refusal.is_about_object() {
+                    return Err(refusal.into_failure());
+                }
+                refusals.push(refusal);
+                (run, Applied::Unchanged)
+            }
+            (Err(failure), None) => return Err(failure),
+        };
+        tell("run", manifests.run_name(), applied);
+        let mut owner = run_owner(&run);
+        if self.mode != Mode::Store && owner.uid.is_empty() {
+            // It was not judged, and what it owns is.
+            NO_UID.clone_into(&mut owner.uid);
+        }
+        // Whatever a Job names is there before the Job.
+        for jobs in [false, true] {
+            let refused = self.owned(manifests, &owner, jobs, tell, refusals.is_some());
+            let refused = refused.await?;
+            match refusals.as_deref_mut() {
+                Some(refusals) => refusals.extend(refused),
+                None => {
+                    if let Some(refusal) = refused.into_iter().next() {
+                        let failure = refusal.into_failure();
+                        return Err(self.undo(&run, applied, failure).await);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the Jobs of a run, or all else. Of a large run only those objects exist at once that are
+    /// being created. Returns what is refused: all of it, or only the first.
+    async fn owned(
+        &self,
+        manifests: &Manifests,
+        owner: &OwnerReference,
+        jobs: bool,
+        tell: &(impl Fn(&str, &str, Applied) + Sync),
+        goes_on: bool,
+    ) -> Result<Vec<Refusal>, Failure> {
+        let objects = manifests.objects().skip(1);
+        let objects = objects.filter(|object| matches!(object, Object::Job(_)) == jobs);
+        let owned = objects.map(|mut object| {
+            if !object.is_shared() {
+                object.metadata_mut().owner_references = Some(vec![owner.clone()]);
+            }
+            object
+        });
+        let mut results = futures::stream::iter(owned)
+            .map(|object| async move {
+                let (kind, name) = (object.kind().to_lowercase(), object.name().to_owned());
+                match self.object(&object).await {
+                    Ok(applied) => {
+                        tell(&kind, &name, applied);
+                        Ok(())
+                    }
+                    Err(failure) => Err(Refusal::new(&object, failure)),
+                }
+            })
+            .buffer_unordered(REQUESTS_AT_ONCE);
+        let mut refusals = Vec::new();
+        while let Some(result) = results.next().await {
+            let Err(refusal) = result else { continue };
+            if goes_on && !refusal.is_about_object() {
+                return Err(refusal.into_failure());
+            }
+            refusals.push(refusal);
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(refusals)
+    }
+
+    /// Takes back a Run that this apply has created and can't complete.
+    async fn undo(&self, run: &Run, applied: Applied, failure: Failure) -> Failure {
+        if applied != Applied::Created {
+            return failure;
+        }
+        let name = run.metadata.name.clone().unwrap_or_default();
+        let exactly = Preconditions {
+            uid: run.metadata.uid.clone(),
+            ..Preconditions::default()
+        };
+        let params = DeleteParams::background().preconditions(exactly);
+        let end = match self.api::<Run>().delete(&name, &params).await {
+            Ok(_) => format!("run/{name} is incomplete and was deleted"),
+            Err(error) => format!("run/{name} is incomplete, and can't be deleted: {error}"),
+        };
+        Failure {
+            message: format!("{}; {end}", failure.message),
+            ..failure
+        }
+    }
+
+    async fn object(&self, object: &Object) -> Result<Applied, Failure> {
         Ok(match object {
-            Object::Run(run) => self.create(&run, |a, b| a.spec == b.spec).await?.1,
-            Object::Gate(gate) => self.create(&gate, |a, b| a.spec == b.spec).await?.1,
-            Object::Barrier(one) => self.create(&one, |a, b| a.spec == b.spec).await?.1,
-            Object::Job(job) => self.create(&*job, |a, b| hash(a) == hash(b)).await?.1,
-            Object::PersistentVolumeClaim(claim) => self.create(&*claim, |_, _| true).await?.1,
-            Object::Semaphore(one) => self.share(&one, |a, b| a.spec == b.spec).await?,
-            Object::Lease(one) => self.share(&one, |a, b| a.spec == b.spec).await?,
+            Object::Run(run) => self.create(run, |a, b| a.spec == b.spec).await?.1,
+            Object::Gate(gate) => self.create(gate, |a, b| a.spec == b.spec).await?.1,
+            Object::Barrier(one) => self.create(one, |a, b| a.spec == b.spec).await?.1,
+            Object::Job(job) => self.create(&**job, |a, b| hash(a) == hash(b)).await?.1,
+            Object::PersistentVolumeClaim(claim) => self.create(&**claim, |_, _| true).await?.1,
+            Object::Semaphore(one) => self.share(one).await?,
+            Object::Lease(one) => self.share(one).await?,
             Object::ConfigMap(_)
             | Object::ServiceAccount(_)
             | Object::Role(_)
@@ -155,8 +317,8 @@ impl Applier<'_> {
 
     fn posting(&self) -> PostParams {
         PostParams {
-            dry_run: self.dry_run,
-            ..PostParams::default()
+            dry_run: self.mode != Mode::Store,
+            field_manager: Some(MANAGER.to_owned()),
         }
     }
 
@@ -191,17 +353,33 @@ impl Applier<'_> {
                 }
                 let kind = K::kind(&()).to_lowercase();
                 Err(Failure::failed(format!(
-                    "{kind}/{name} in namespace {} is there already, and it is another one",
+                    "{kind}/{name} already exists in namespace {} with another content",
                     self.client.namespace()
                 ))
                 .help("give this run a name of its own with --run, or delete the other run"))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => self.judged(error, object),
         }
     }
 
-    /// Creates what all runs of a pipeline share, or brings its spec up to date.
-    async fn share<K>(&self, object: &K, same: impl Fn(&K, &K) -> bool) -> Result<Applied, Failure>
+    /// What an error of a request to create an object says about it.
+    fn judged<K: Clone>(&self, error: kube::Error, object: &K) -> Result<(K, Applied), Failure> {
+        match error {
+            // What a trial can't find out is found out afterwards.
+            kube::Error::Api(status)
+                if self.mode == Mode::Trial && status.message.contains(NO_DRY_RUN) =>
+            {
+                Ok((object.clone(), Applied::Created))
+            }
+            kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
+                Err(Failure::usage(status.message.clone()))
+            }
+            error => Err(error.into()),
+        }
+    }
+
+    /// Creates what all runs of a pipeline share, or changes in its spec what the file has changed.
+    async fn share<K>(&self, object: &K) -> Result<Applied, Failure>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -209,25 +387,49 @@ impl Applier<'_> {
             + Serialize
             + DeserializeOwned,
     {
+        let new = json(object)?;
+        let mut noted = object.clone();
+        let (note, spec) = ledger::applied(&new);
+        let annotations = noted.meta_mut().annotations.get_or_insert_default();
+        annotations.insert(note.to_owned(), spec);
         let name = object.meta().name.clone().unwrap_or_default();
         let api = self.api::<K>();
-        match api.create(&self.posting(), object).await {
-            Ok(_) => Ok(Applied::Created),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                if same(&api.get(&name).await?, object) {
-                    return Ok(Applied::Unchanged);
-                }
-                let object: Value = serde_json::to_value(object)
-                    .map_err(|error| Failure::failed(error.to_string()))?;
-                let patch = Patch::Merge(serde_json::json!({"spec": object["spec"]}));
-                let params = PatchParams {
-                    dry_run: self.dry_run,
-                    ..PatchParams::default()
-                };
-                api.patch(&name, &params, &patch).await?;
-                Ok(Applied::Configured)
-            }
-            Err(error) => Err(error.into()),
+        match api.create(&self.posting(), &noted).await {
+            Ok(_) => return Ok(Applied::Created),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => return self.judged(error, object).map(|(_, applied)| applied),
+        }
+        let live = json(&api.get(&name).await?)?;
+        let shown = format!("{}/{name}", K::kind(&()).to_lowercase());
+        if let Some(whose) = ledger::other_owner(&new, &live) {
+            let namespace = self.client.namespace();
+            let message = format!("{shown} in namespace {namespace} already exists and {whose}");
+            return Err(Failure::failed(message)
+                .help("give the pipeline or its semaphore or lease another name"));
+        }
+        let change = ledger::change(&new, &live);
+        for (field, value) in change.kept.iter().filter(|_| self.mode != Mode::Trial) {
+            let file = &new["spec"][field];
+            output::talk(&format!(
+                "{shown} keeps {field} {value}, which somebody has set; the file has {file}, as before"
+            ));
+        }
+        let Some(patch) = ledger::patch(&new, &live, &change) else {
+            return Ok(Applied::Unchanged);
+        };
+        let params = PatchParams {
+            dry_run: self.mode != Mode::Store,
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patched = api.patch(&name, &params, &Patch::Merge(patch)).await;
+        match patched {
+            Ok(_) => Ok(Applied::Configured),
+            Err(error) => self.judged(error, object).map(|_| Applied::Configured),
         }
     }
+}
+
+fn json<T: Serialize>(object: &T) -> Result<Value, Failure> {
+    serde_json::to_value(object).map_err(|error| Failure::failed(error.to_string()))
 }

@@ -10,6 +10,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
 use similar::TextDiff;
 
+use crate::apply::ledger;
 use crate::arguments::{Global, Pipeline};
 use crate::exit::{FAILED, Failure};
 use crate::load::Aim;
@@ -70,6 +71,12 @@ fn difference(object: &Object, known: Option<&Value>) -> Result<Option<String>, 
         (object, new.get_mut("spec").and_then(Value::as_object_mut))
     {
         spec.retain(|field, _| !DECIDED.contains(&field.as_str()));
+    }
+    if let (Object::Semaphore(_) | Object::Lease(_), Some(known)) = (object, known) {
+        // What somebody has set stays.
+        for (field, value) in ledger::change(&new, known).kept {
+            new["spec"][field] = value;
+        }
     }
     let name = format!("{}/{}", object.kind().to_lowercase(), object.name());
     let (before, old) = match known {
