@@ -1,5 +1,6 @@
 //! What can be said on the command line. The names of flags are kubectl's where it has them.
 
+mod given;
 mod global;
 mod pipeline;
 mod primitive;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::given::Given;
 pub(crate) use self::global::{Format, Global};
 pub(crate) use self::pipeline::{DryRun, Overlap, Params, Pipeline};
 pub(crate) use self::primitive::{Acquisition, Barrier, Gate, Holder, Lease, Outcome, Semaphore};
@@ -106,6 +108,8 @@ pub(crate) enum Command {
         pipeline: Pipeline,
         #[command(flatten)]
         pods: Pods,
+        #[command(flatten)]
+        given: Given,
         /// Keep logs and volumes when the run has ended, and say where
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
@@ -293,6 +297,9 @@ pub(crate) struct Pods {
         value_name = "WHAT"
     )]
     pub(crate) runtime: Runtime,
+    /// Let containers mount folders of this machine (hostPath)
+    #[arg(long, env = "KONCLI_ALLOW_HOST_PATH")]
+    pub(crate) allow_host_path: bool,
 }
 
 /// What runs the containers of pods where there is no cluster.

@@ -98,8 +98,9 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Run {
             pipeline,
             pods,
+            given,
             keep,
-        } => run::run(&pipeline, pods, keep).await,
+        } => run::run(&pipeline, pods, &given, keep).await,
         Command::Dev {
             write_kubeconfig,
             port,
@@ -173,7 +174,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
-            output::data(&String::from_utf8_lossy(&page));
+            output::exact(&String::from_utf8_lossy(&page));
             Ok(())
         }
         Command::Warden => warden::keep_watch().await,
@@ -213,7 +214,7 @@ fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
             return Err(Failure::usage("compile writes -o yaml, json or name"));
         }
     }
-    output::data(&String::from_utf8_lossy(&out));
+    output::exact(&String::from_utf8_lossy(&out));
     Ok(())
 }
 
@@ -239,6 +240,7 @@ async fn apply(
         client_dry_run("run", run, manifests.objects().count());
         return Ok(());
     }
+    apply::refuse_ended(&client, run).await?;
     let tally = apply::Tally::of(format!("run/{run}"), manifests.objects().count());
     apply::apply(
         &client,
@@ -329,7 +331,7 @@ fn crds(global: &Global) -> Result<(), Failure> {
             all
         }
     };
-    output::data(&text);
+    output::exact(&text);
     Ok(())
 }
 

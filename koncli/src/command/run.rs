@@ -1,29 +1,38 @@
 //! `koncli run`: the whole thing here, with no cluster. An API server in memory, the operator as it
 //! is, and a runner that makes processes of pods.
 
+mod approvals;
+mod given;
+mod needs;
+mod summary;
+
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Run, label};
 use konductor_compiler::Manifests;
 use konductor_local::runner::kubelet::LogOptions;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use tokio::task::JoinHandle;
 
+use self::given::Prepared;
+use self::needs::Needs;
 use super::follow;
-use crate::arguments::{Pipeline, Pods};
-use crate::exit::{FAILED, Failure};
+use crate::arguments::{Given, Pipeline, Pods};
+use crate::exit::Failure;
+use crate::folder::Folder;
 use crate::load::Aim;
-use crate::local::{self, Local, NAMESPACE, interrupted};
+use crate::local::{self, Interrupts, Local, NAMESPACE};
 use crate::progress::Progress;
-use crate::view::{Around, State, run_ended, state, title, view};
+use crate::view::title;
 use crate::{apply, load, output};
 
 /// How long the last lines may take when the run has ended.
@@ -32,33 +41,44 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// The logs that are being printed, by the uid of their pod.
 type Followed = BTreeMap<String, JoinHandle<()>>;
 
-/// How many lines of a failed stage's log are shown at the end.
-const LOG_TAIL: usize = 20;
-
 /// Runs a pipeline here, and ends with its outcome.
-pub(crate) async fn run(pipeline: &Pipeline, pods: Pods, keep: bool) -> Result<(), Failure> {
+pub(crate) async fn run(
+    pipeline: &Pipeline,
+    pods: Pods,
+    given: &Given,
+    keep: bool,
+) -> Result<(), Failure> {
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Once)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
-    let folder = tempfile::Builder::new().prefix("konductor-").tempdir()?;
-    let local = Local::start(local::Options {
+    let needs = Needs::of(&manifests);
+    let prepared = given::prepare(&needs, given, approvals::can_ask())?;
+    let _alone = alone(&pipeline.file, &needs)?;
+    let folder = Folder::create()?;
+    let mut interrupts = Interrupts::listen()?;
+    let kubeconfig = folder.kubeconfig();
+    let steps = working_folder(&pipeline.file);
+    let starting = Local::start(local::Options {
         folder: folder.path(),
-        kubeconfig: &folder.path().join("kubeconfig"),
-        steps: &working_folder(&pipeline.file),
+        kubeconfig: &kubeconfig,
+        steps: &steps,
         pods,
         port: 0,
         operator: local::WithOperator::Alone,
-    })
-    .await?;
-    let progress = Arc::new(Progress::since(Instant::now()));
-    let following = Following { local, progress };
-    let outcome = tokio::select! {
-        outcome = following.follow(&manifests) => outcome,
-        code = interrupted() => {
-            following.progress.finish();
-            output::talk("interrupted: ending what runs");
-            Err(Failure::silent(code))
-        }
+    });
+    let local = tokio::select! {
+        started = starting => started?,
+        code = interrupts.next() => return Err(Failure::silent(code)),
     };
+    let following = Following {
+        local,
+        progress: Arc::new(Progress::since(Instant::now())),
+        needs,
+        prepared,
+        given,
+    };
+    let outcome = following
+        .until_interrupted(&manifests, &mut interrupts)
+        .await;
     following.local.stop().await;
     if keep {
         output::talk(&format!(
@@ -67,6 +87,26 @@ pub(crate) async fn run(pipeline: &Pipeline, pods: Pods, keep: bool) -> Result<(
         ));
     }
     outcome
+}
+
+/// Refuses a second run of a file at the same time where the first would not know of its semaphores and
+/// leases: they hold within one cluster, and each run has its own.
+fn alone(file: &Path, needs: &Needs) -> Result<Option<File>, Failure> {
+    if !needs.has_ledgers || file == Path::new("-") {
+        return Ok(None);
+    }
+    let lock = File::open(file)?;
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let shown = file.display();
+            let message = format!("{shown} is being run already, and has semaphores or leases");
+            Err(Failure::failed(message).help(
+                "wait for its end, or use `koncli dev` and `koncli apply`: these hold within one cluster",
+            ))
+        }
+        // Where files can't be locked, nothing is known.
+        _ => Ok(Some(lock)),
+    }
 }
 
 /// Where steps start: the folder of the pipeline file.
@@ -79,26 +119,67 @@ fn working_folder(file: &Path) -> PathBuf {
 }
 
 /// A run that is followed.
-struct Following {
+struct Following<'a> {
     local: Local,
     progress: Arc<Progress>,
+    needs: Needs,
+    prepared: Prepared,
+    given: &'a Given,
 }
 
-impl Following {
+impl Following<'_> {
+    /// Follows the run to its end. The first interrupt cancels it, and finally stages run as they do in
+    /// a cluster; the second ends everything at once.
+    async fn until_interrupted(
+        &self,
+        manifests: &Manifests,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), Failure> {
+        let following = self.follow(manifests);
+        futures::pin_mut!(following);
+        let code = tokio::select! {
+            outcome = &mut following => return outcome,
+            code = interrupts.next() => code,
+        };
+        let name = manifests.run_name();
+        self.progress.tell(&format!(
+            "interrupted: cancelling run/{name}; finally stages run. Again: end everything now"
+        ));
+        let runs: Api<Run> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
+        let patch = Patch::Merge(serde_json::json!({"spec": {"cancel": true}}));
+        let cancelled = runs.patch(name, &PatchParams::default(), &patch).await;
+        if cancelled.is_ok() {
+            tokio::select! {
+                _ = &mut following => return Err(Failure::silent(code)),
+                _ = interrupts.next() => {}
+            }
+        }
+        self.progress.finish();
+        output::talk("interrupted: ending what runs");
+        Err(Failure::silent(code))
+    }
+
     /// Creates the run and follows it to its end.
     async fn follow(&self, manifests: &Manifests) -> Result<(), Failure> {
         let order = stages(manifests);
         let name = manifests.run_name();
         let mut logs = Followed::default();
-        let watching = follow::until_ended(&self.local.client, name, &order, &self.progress);
-        apply::apply(&self.local.client, manifests, false, |_, _, _| {}).await?;
+        let client = &self.local.client;
+        let watching = follow::until_ended(client, name, &order, &self.progress);
+        self.prepared.create(client).await?;
+        apply::apply(client, manifests, false, |_, _, _| {}).await?;
+        let approvals = &self.needs.approvals;
         let (run, around) = tokio::select! {
             ended = watching => ended?,
+            failure = approvals::give(client, approvals, self.given, &self.progress) => {
+                self.progress.finish();
+                return Err(failure);
+            }
             never = self.follow_logs(&mut logs) => match never {},
             failure = self.local.operator_is_gone() => return Err(failure),
         };
         self.rest_of_logs(logs).await?;
-        self.summary(&run, &around).await
+        summary::tell(&self.local, &run, &around, self.progress.elapsed()).await
     }
 
     /// Prints what containers print, each line under its stage's name. It never ends.
@@ -152,92 +233,6 @@ impl Following {
             followed.insert(uid, task);
         }
     }
-
-    /// What became of the run: for a failure, which stages failed, and the ends of their logs.
-    async fn summary(&self, run: &Run, around: &Around) -> Result<(), Failure> {
-        let name = run.name_any();
-        let seconds = self.progress.elapsed();
-        if run_ended(run) == Some(true) {
-            let skipped = run.status.as_ref().map_or(0, |status| status.skipped);
-            let skipped = if skipped > 0 {
-                format!(", {skipped} skipped")
-            } else {
-                String::new()
-            };
-            let succeeded = run.status.as_ref().map_or(0, |status| status.succeeded);
-            output::talk(&format!(
-                "run/{name} succeeded in {seconds:.1}s: {succeeded} Jobs succeeded{skipped}"
-            ));
-            return Ok(());
-        }
-        for job in around.jobs.iter().filter(|job| state(job) == State::Failed) {
-            self.tell_failure(job).await;
-        }
-        let view = view(run, around, &[]);
-        for stage in &view.stages {
-            for item in stage
-                .items
-                .iter()
-                .filter(|item| matches!(item.state, State::Unreached | State::Cancelled))
-            {
-                let which = item
-                    .item
-                    .as_ref()
-                    .map(|one| format!("[{one}]"))
-                    .unwrap_or_default();
-                let (mark, word) = (item.state.mark(), item.state.word());
-                output::talk(&format!(
-                    "{mark} {}{which} {word}: {}",
-                    stage.name, item.why
-                ));
-            }
-        }
-        let message = format!("run/{name} {}: {}", view.phase.to_lowercase(), view.message);
-        Err(Failure::new(FAILED, message))
-    }
-
-    async fn tell_failure(&self, job: &Job) {
-        let pods: Api<Pod> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
-        let of_job = format!("{}={}", label::JOB_NAME, job.name_any());
-        let pods = pods.list(&ListParams::default().labels(&of_job)).await;
-        let mut pods = pods.map(|pods| pods.items).unwrap_or_default();
-        pods.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
-        let why = match pods.last().and_then(end) {
-            // It was never more than an attempt.
-            Some(end) if end.reason.as_deref() == Some("StartError") => {
-                format!(": {}", end.message.clone().unwrap_or_default())
-            }
-            Some(end) => format!(" with exit code {}", end.exit_code),
-            None => String::new(),
-        };
-        output::talk(&format!(
-            "{} {} failed{why}",
-            State::Failed.mark(),
-            title(job)
-        ));
-        let Some(pod) = pods.last() else { return };
-        let uid = pod.metadata.uid.clone().unwrap_or_default();
-        let options = LogOptions {
-            tail_lines: Some(LOG_TAIL),
-            ..LogOptions::default()
-        };
-        let Some(log) = self.local.logs.read(&uid, "main", options) else {
-            return;
-        };
-        let chunks: Vec<_> = log.collect().await;
-        let bytes: Vec<u8> = chunks.into_iter().flatten().flatten().collect();
-        for line in String::from_utf8_lossy(&bytes).lines() {
-            output::talk(&format!("    {line}"));
-        }
-    }
-}
-
-/// How the container of a pod has ended.
-fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
-    containers
-        .iter()
-        .find_map(|one| one.state.as_ref()?.terminated.as_ref())
 }
 
 /// The stages in the order of the file.

@@ -1,0 +1,287 @@
+//! What a pipeline needs that it does not bring along: Secrets and ConfigMaps, objects of others, and
+//! people who approve. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
+use konductor_api::{
+    Arrivals, Barrier, ConditionKind, Gate, GateCondition, LedgerKind, annotation, parse_holds,
+};
+use konductor_compiler::{Manifests, Object};
+
+/// What has keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Store {
+    Secret,
+    Config,
+}
+
+/// A key of a Secret or ConfigMap; without a key, all of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) store: Store,
+    pub(super) name: String,
+    pub(super) key: Option<String>,
+}
+
+/// Kinds of objects that a pipeline waits for or uses, and does not create.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OutsideKind {
+    Gate,
+    Barrier,
+    Pipeline,
+    Semaphore,
+    Lease,
+    Workspace,
+}
+
+/// An object that a pipeline waits for or uses, and does not create.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Outside {
+    pub(super) kind: OutsideKind,
+    /// Where it is another one.
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+}
+
+/// An approval that the run asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Approval {
+    /// The Barrier's name.
+    pub(super) barrier: String,
+    /// The name in the file.
+    pub(super) name: String,
+    /// When this opens, it is asked for.
+    pub(super) gate: Option<String>,
+    /// How many people.
+    pub(super) approvers: u32,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    /// With the variables that are set by them.
+    pub(super) entries: BTreeMap<Entry, BTreeSet<String>>,
+    pub(super) outside: BTreeSet<Outside>,
+    pub(super) approvals: Vec<Approval>,
+    /// Whether it limits how many run at once, by its own Semaphores and Leases.
+    pub(super) has_ledgers: bool,
+}
+
+impl OutsideKind {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Barrier => "barrier",
+            Self::Pipeline => "pipeline",
+            Self::Semaphore => "semaphore",
+            Self::Lease => "lease",
+            Self::Workspace => "workspace",
+        }
+    }
+
+    /// What can be assumed of it, as it is typed.
+    pub(super) fn state(self) -> &'static str {
+        match self {
+            Self::Gate | Self::Barrier => "open",
+            Self::Pipeline => "succeeded",
+            Self::Semaphore => "1",
+            Self::Lease => "free",
+            Self::Workspace => "empty",
+        }
+    }
+}
+
+impl fmt::Display for Outside {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespace = self.namespace.as_ref().map(|one| format!("{one}/"));
+        let namespace = namespace.unwrap_or_default();
+        write!(formatter, "{}/{namespace}{}", self.kind.word(), self.name)
+    }
+}
+
+impl Needs {
+    /// What the run of these manifests needs.
+    pub(super) fn of(manifests: &Manifests) -> Self {
+        let mut needs = Self::default();
+        let mut own = BTreeSet::new();
+        let mut own_barriers = Vec::new();
+        for object in manifests.objects() {
+            if !matches!(object, Object::Job(_)) {
+                own.insert((object.kind(), object.name().to_owned()));
+            }
+            match object {
+                Object::Job(job) => needs.job(&job),
+                Object::Gate(gate) => needs.gate(&gate),
+                Object::Barrier(barrier) => own_barriers.push(barrier),
+                Object::Semaphore(_) | Object::Lease(_) => needs.has_ledgers = true,
+                _ => {}
+            }
+        }
+        let approvals = own_barriers.into_iter();
+        let approvals = approvals.filter_map(|one| approval(one, manifests.run_name()));
+        needs.approvals = approvals.collect();
+        needs.outside.retain(|one| {
+            let kind = match one.kind {
+                OutsideKind::Gate => "Gate",
+                OutsideKind::Barrier => "Barrier",
+                OutsideKind::Semaphore => "Semaphore",
+                OutsideKind::Lease => "Lease",
+                OutsideKind::Workspace => "PersistentVolumeClaim",
+                OutsideKind::Pipeline => return true,
+            };
+            one.namespace.is_some() || !own.contains(&(kind, one.name.clone()))
+        });
+        needs
+    }
+
+    fn gate(&mut self, gate: &Gate) {
+        let found = gate.spec.conditions.iter().filter_map(outside_of);
+        self.outside.extend(found);
+    }
+
+    fn job(&mut self, job: &Job) {
+        let annotated = |name: &str| job.metadata.annotations.as_ref()?.get(name);
+        if let Some(gate) = annotated(annotation::GATE) {
+            self.outside(OutsideKind::Gate, gate);
+        }
+        let holds = annotated(annotation::HOLD).map(|holds| parse_holds(holds));
+        for hold in holds.into_iter().flatten().flatten() {
+            let kind = match hold.kind {
+                LedgerKind::Semaphore => OutsideKind::Semaphore,
+                LedgerKind::Lease => OutsideKind::Lease,
+            };
+            self.outside(kind, &hold.name);
+        }
+        let pod = job
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.spec.as_ref());
+        if let Some(pod) = pod {
+            self.pod(pod);
+        }
+    }
+
+    fn pod(&mut self, pod: &PodSpec) {
+        let init = pod.init_containers.iter().flatten();
+        init.chain(&pod.containers)
+            .for_each(|container| self.container(container));
+        pod.volumes
+            .iter()
+            .flatten()
+            .for_each(|volume| self.volume(volume));
+    }
+
+    fn container(&mut self, container: &Container) {
+        for variable in container.env.iter().flatten() {
+            let Some(from) = &variable.value_from else {
+                continue;
+            };
+            let secret = from.secret_key_ref.as_ref();
+            if let Some(one) = secret.filter(|one| one.optional != Some(true)) {
+                let variable = Some(variable.name.as_str());
+                self.entry(Store::Secret, &one.name, Some(&one.key), variable);
+            }
+            let config = from.config_map_key_ref.as_ref();
+            if let Some(one) = config.filter(|one| one.optional != Some(true)) {
+                let variable = Some(variable.name.as_str());
+                self.entry(Store::Config, &one.name, Some(&one.key), variable);
+            }
+        }
+        for from in container.env_from.iter().flatten() {
+            let secret = from.secret_ref.as_ref();
+            if let Some(one) = secret.filter(|one| one.optional != Some(true)) {
+                self.entry(Store::Secret, &one.name, None, None);
+            }
+            let config = from.config_map_ref.as_ref();
+            if let Some(one) = config.filter(|one| one.optional != Some(true)) {
+                self.entry(Store::Config, &one.name, None, None);
+            }
+        }
+    }
+
+    fn volume(&mut self, volume: &Volume) {
+        let (mut secrets, mut configs) = (Vec::new(), Vec::new());
+        let whole = volume.secret.as_ref();
+        if let Some(one) = whole.filter(|one| one.optional != Some(true)) {
+            secrets.push((one.secret_name.clone().unwrap_or_default(), &one.items));
+        }
+        let whole = volume.config_map.as_ref();
+        if let Some(one) = whole.filter(|one| one.optional != Some(true)) {
+            configs.push((one.name.clone(), &one.items));
+        }
+        let projected = volume.projected.iter();
+        for source in projected.flat_map(|one| one.sources.iter().flatten()) {
+            let part = source.secret.as_ref();
+            if let Some(one) = part.filter(|one| one.optional != Some(true)) {
+                secrets.push((one.name.clone(), &one.items));
+            }
+            let part = source.config_map.as_ref();
+            if let Some(one) = part.filter(|one| one.optional != Some(true)) {
+                configs.push((one.name.clone(), &one.items));
+            }
+        }
+        for (store, found) in [(Store::Secret, secrets), (Store::Config, configs)] {
+            for (name, items) in found {
+                let keys: Vec<&str> = items.iter().flatten().map(|item| &*item.key).collect();
+                if keys.is_empty() {
+                    self.entry(store, &name, None, None);
+                }
+                for key in keys {
+                    self.entry(store, &name, Some(key), None);
+                }
+            }
+        }
+        if let Some(claim) = &volume.persistent_volume_claim {
+            self.outside(OutsideKind::Workspace, &claim.claim_name);
+        }
+    }
+
+    fn entry(&mut self, store: Store, name: &str, key: Option<&str>, variable: Option<&str>) {
+        let entry = Entry {
+            store,
+            name: name.to_owned(),
+            key: key.map(str::to_owned),
+        };
+        let variables = self.entries.entry(entry).or_default();
+        variables.extend(variable.map(str::to_owned));
+    }
+
+    fn outside(&mut self, kind: OutsideKind, name: &str) {
+        self.outside.insert(Outside {
+            kind,
+            namespace: None,
+            name: name.to_owned(),
+        });
+    }
+}
+
+fn outside_of(condition: &GateCondition) -> Option<Outside> {
+    let (kind, name) = match condition.kind {
+        ConditionKind::Gate => (OutsideKind::Gate, condition.name.as_ref()?),
+        ConditionKind::Barrier => (OutsideKind::Barrier, condition.name.as_ref()?),
+        ConditionKind::Run => (OutsideKind::Pipeline, condition.pipeline.as_ref()?),
+        ConditionKind::Job => return None,
+    };
+    Some(Outside {
+        kind,
+        namespace: condition.namespace.clone(),
+        name: name.clone(),
+    })
+}
+
+fn approval(barrier: Barrier, run: &str) -> Option<Approval> {
+    let spec = barrier.spec;
+    let barrier = barrier.metadata.name?;
+    let own = barrier
+        .strip_prefix(run)
+        .and_then(|rest| rest.strip_prefix('-'));
+    (spec.arrivals == Arrivals::Verified).then(|| Approval {
+        name: own.unwrap_or(&barrier).to_owned(),
+        barrier: barrier.clone(),
+        gate: spec.gate,
+        approvers: spec.expected,
+    })
+}

@@ -1,0 +1,238 @@
+//! What became of a run: which stages failed and how, the ends of their logs, and what was not reached.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use konductor_api::{Run, label};
+use konductor_local::runner::kubelet::LogOptions;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use crate::exit::{FAILED, Failure};
+use crate::local::{Local, NAMESPACE};
+use crate::output;
+use crate::view::{Around, State, run_ended, state, title, view};
+
+/// How many lines of a failed stage's log are shown at the end.
+const LOG_TAIL: usize = 20;
+/// So many failed indexes of a Job are shown; the others are counted.
+const INDEXES_SHOWN: usize = 5;
+/// On the pods of an Indexed Job.
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+/// Tells how a run has ended, after so many seconds.
+pub(super) async fn tell(
+    local: &Local,
+    run: &Run,
+    around: &Around,
+    seconds: f64,
+) -> Result<(), Failure> {
+    let name = run.name_any();
+    let is_well = run_ended(run) == Some(true);
+    for job in around.jobs.iter().filter(|job| state(job) == State::Failed) {
+        failure(local, job, is_well).await;
+    }
+    if is_well {
+        let status = run.status.as_ref();
+        let count = |count: u32, word: &str| match count {
+            0 => String::new(),
+            count => format!(", {count} {word}"),
+        };
+        let succeeded = status.map_or(0, |status| status.succeeded);
+        let jobs = if succeeded == 1 { "Job" } else { "Jobs" };
+        let skipped = count(status.map_or(0, |status| status.skipped), "skipped");
+        let failed = count(
+            status.map_or(0, |status| status.failed),
+            "failed, as they may",
+        );
+        output::talk(&format!(
+            "run/{name} succeeded in {seconds:.1}s: {succeeded} {jobs} succeeded{skipped}{failed}"
+        ));
+        return Ok(());
+    }
+    let view = view(run, around, &[]);
+    for stage in &view.stages {
+        let unreached = |state| matches!(state, State::Unreached | State::Cancelled);
+        for item in stage.items.iter().filter(|item| unreached(item.state)) {
+            let which = item.item.as_ref().map(|one| format!("[{one}]"));
+            let which = which.unwrap_or_default();
+            let (mark, word) = (item.state.mark(), item.state.word());
+            output::talk(&format!(
+                "{mark} {}{which} {word}: {}",
+                stage.name, item.why
+            ));
+        }
+    }
+    let message = format!("run/{name} {}: {}", view.phase.to_lowercase(), view.message);
+    Err(Failure::new(FAILED, message))
+}
+
+/// Tells how a Job has failed. Where the run may go on without it, one line is enough.
+async fn failure(local: &Local, job: &Job, is_allowed: bool) {
+    let api: Api<Pod> = Api::namespaced(local.client.kube().clone(), NAMESPACE);
+    let of_job = format!("{}={}", label::JOB_NAME, job.name_any());
+    let pods = api.list(&ListParams::default().labels(&of_job)).await;
+    let mut pods = pods.map(|pods| pods.items).unwrap_or_default();
+    pods.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
+    let failed = last_failures(&pods);
+    let (mark, title) = (State::Failed.mark(), title(job));
+    let timeout = timeout(job);
+    if failed.is_empty() || timeout.is_some() {
+        let why = timeout
+            .as_ref()
+            .map(|after| format!(": timed out after {after}"));
+        output::talk(&format!("{mark} {title} failed{}", why.unwrap_or_default()));
+    }
+    for (index, pod) in failed.iter().take(INDEXES_SHOWN) {
+        if timeout.is_none() {
+            let index = index.map(|index| format!("[{index}]")).unwrap_or_default();
+            output::talk(&format!("{mark} {title}{index} failed{}", why(pod)));
+        }
+        if !is_allowed {
+            log_tail(local, pod).await;
+        }
+    }
+    if failed.len() > INDEXES_SHOWN {
+        let more = failed.len() - INDEXES_SHOWN;
+        output::talk(&format!("{mark} {title}: {more} more indexes failed"));
+    }
+}
+
+/// The last pod that failed; of an Indexed Job, that of each index that never succeeded.
+fn last_failures(pods: &[Pod]) -> Vec<(Option<i32>, &Pod)> {
+    let mut by_index: BTreeMap<Option<i32>, Option<&Pod>> = BTreeMap::new();
+    for pod in pods {
+        let index = pod.annotations().get(INDEX);
+        let index = index.and_then(|index| index.parse().ok());
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        match phase {
+            Some("Failed") => drop(by_index.insert(index, Some(pod))),
+            Some("Succeeded") => drop(by_index.insert(index, None)),
+            _ => {}
+        }
+    }
+    let failed = by_index.into_iter();
+    failed
+        .filter_map(|(index, pod)| Some((index, pod?)))
+        .collect()
+}
+
+/// How long a Job may have taken that took longer.
+fn timeout(job: &Job) -> Option<String> {
+    let conditions = job.status.as_ref()?.conditions.iter().flatten();
+    let mut failed = conditions.filter(|one| one.type_ == "Failed");
+    let is_timeout = failed.any(|one| one.reason.as_deref() == Some("DeadlineExceeded"));
+    let seconds = job.spec.as_ref()?.active_deadline_seconds?;
+    is_timeout.then(|| match seconds {
+        all if all % 3_600 == 0 => format!("{}h", all / 3_600),
+        all if all % 60 == 0 => format!("{}m", all / 60),
+        all => format!("{all}s"),
+    })
+}
+
+/// Why a pod has failed.
+fn why(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    match end(pod) {
+        // It was never more than an attempt.
+        Some(end) if end.reason.as_deref() == Some("StartError") => {
+            format!(": {}", end.message.clone().unwrap_or_default())
+        }
+        Some(end) if end.exit_code != 0 => format!(" with exit code {}", end.exit_code),
+        _ => match status.and_then(|status| status.message.as_deref()) {
+            Some(message) => format!(": {message}"),
+            None => String::new(),
+        },
+    }
+}
+
+/// How the container of a pod has ended, the one that failed before others.
+fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let status = pod.status.as_ref()?;
+    let init = status.init_container_statuses.iter().flatten();
+    let all = init.chain(status.container_statuses.iter().flatten());
+    let mut ended = all.filter_map(|one| one.state.as_ref()?.terminated.as_ref());
+    let first = ended.clone().next();
+    ended.find(|end| end.exit_code != 0).or(first)
+}
+
+async fn log_tail(local: &Local, pod: &Pod) {
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    let options = LogOptions {
+        tail_lines: Some(LOG_TAIL),
+        ..LogOptions::default()
+    };
+    let Some(log) = local.logs.read(&uid, "main", options) else {
+        return;
+    };
+    let chunks: Vec<_> = log.collect().await;
+    let bytes: Vec<u8> = chunks.into_iter().flatten().flatten().collect();
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        output::talk(&format!("    {line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str, index: Option<u32>, phase: &str, code: i32) -> Pod {
+        let annotations = match index {
+            Some(index) => json!({INDEX: index.to_string()}),
+            None => json!({}),
+        };
+        let state = json!({"terminated": {"exitCode": code, "reason": "Error"}});
+        let container = json!({
+            "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": state,
+        });
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "annotations": annotations},
+            "status": {"phase": phase, "containerStatuses": [container]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn of_an_indexed_job_the_index_that_failed_is_named() {
+        let pods = [
+            pod("good", Some(0), "Succeeded", 0),
+            pod("first-try", Some(3), "Failed", 1),
+            pod("last-try", Some(3), "Failed", 4),
+            pod("flaky", Some(4), "Failed", 1),
+            pod("flaky-again", Some(4), "Succeeded", 0),
+            pod("good-too", Some(5), "Succeeded", 0),
+        ];
+        let failed = last_failures(&pods);
+        let told: Vec<_> = failed
+            .iter()
+            .map(|(index, pod)| (*index, pod.name_any(), why(pod)))
+            .collect();
+        let expected = (
+            Some(3),
+            "last-try".to_owned(),
+            " with exit code 4".to_owned(),
+        );
+        assert_eq!(told, [expected]);
+    }
+
+    #[test]
+    fn a_timeout_is_told_with_its_time() {
+        for (seconds, expected) in [(2, "2s"), (90, "90s"), (120, "2m"), (7_200, "2h")] {
+            let job = json!({
+                "metadata": {"name": "j"},
+                "spec": {"activeDeadlineSeconds": seconds, "template": {}},
+                "status": {"conditions": [
+                    {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]},
+            });
+            let job: Job = serde_json::from_value(job).unwrap();
+            assert_eq!(timeout(&job).as_deref(), Some(expected));
+        }
+    }
+}

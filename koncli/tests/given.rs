@@ -1,0 +1,288 @@
+//! `koncli run` of pipelines that need what only a cluster has: it is given, or named before the start.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use support::{koncli, transcript};
+
+fn run(folder: &Path, pipeline: &str, more: &[&str]) -> Output {
+    let file = folder.join("pipeline.kon");
+    std::fs::write(&file, pipeline).unwrap();
+    let mut command = koncli();
+    command.arg("run").arg(file).args(more);
+    command.output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The lines of stderr that say how it ended.
+fn end(output: &Output) -> Vec<String> {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = told
+        .lines()
+        .filter(|line| !line.starts_with(' ') || line.contains("--"));
+    lines.map(str::to_owned).collect()
+}
+
+const SECRET: &str = r#"pipeline sec {
+  defaults { image = "busybox:1.36" }
+  stage a { run = "echo \"$P $R\"" env { P = secret("nope", "k")  R = config("site", "region") } }
+}"#;
+
+#[test]
+fn a_secret_that_is_missing_is_named_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), SECRET, &[]);
+    assert_eq!(
+        transcript(&output),
+        "error: the pipeline needs what is not here, so nothing was started\n  \
+         secret nope, key k: --secret-file nope.k=FILE, or --secret nope.k=VALUE\n  \
+         config site, key region: --config site.region=VALUE\n  \
+         help: give each by its flag, or run the pipeline in a cluster that has it\n\
+         exit code 2\n"
+    );
+}
+
+#[test]
+fn secrets_and_configs_are_given_by_flags_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "from a file").unwrap();
+    std::fs::write(folder.path().join("vars"), "P=\"from vars\"\nR=us\n").unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let file = format!("nope.k={}", path("k"));
+    let vars = path("vars");
+    let table: [(&[&str], &str); 4] = [
+        (
+            &["--secret", "nope.k=x=y", "--config", "site.region=eu"],
+            "a | x=y eu\n",
+        ),
+        (
+            &["--secret-file", &file, "--config", "site.region=eu"],
+            "a | from a file eu\n",
+        ),
+        (&["--env-file", &vars], "a | from vars us\n"),
+        (
+            &["--env-file", &vars, "--config", "site.region=eu"],
+            "a | from vars eu\n",
+        ),
+    ];
+    for (more, expected) in table {
+        let output = run(folder.path(), SECRET, more);
+        assert_eq!(stdout(&output), expected, "{}", transcript(&output));
+        assert_eq!(output.status.code(), Some(0));
+    }
+    let typo = run(folder.path(), SECRET, &["--secret", "nope.key=x"]);
+    assert_eq!(
+        transcript(&typo),
+        "error: --secret nope.key: this run needs nothing of that name\n  help: it needs nope.k\n\
+         exit code 2\n"
+    );
+}
+
+#[test]
+fn approvals_are_given_by_a_flag_where_nobody_can_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline rel {
+      defaults { image = "busybox:1.36" }
+      approval go after test { approvers = 2 }
+      stage test { run = "echo tested" }
+      stage ship after go { run = "echo shipped" }
+    }"#;
+    let output = run(folder.path(), pipeline, &[]);
+    assert_eq!(
+        transcript(&output),
+        "error: the pipeline needs what is not here, so nothing was started\n  \
+         approval go: --approve go, or --approve-all\n  \
+         help: give each by its flag, or run the pipeline in a cluster that has it\n\
+         exit code 2\n"
+    );
+    for more in [&["--approve", "go"][..], &["--approve-all"]] {
+        let output = run(folder.path(), pipeline, more);
+        assert_eq!(stdout(&output), "test | tested\nship | shipped\n");
+        let told = transcript(&output);
+        assert!(told.contains("approval go approved by tester\n"), "{told}");
+        assert_eq!(output.status.code(), Some(0), "{told}");
+    }
+}
+
+#[test]
+fn what_others_make_is_assumed_only_where_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline late {
+      semaphore cores { external = true }
+      lease     ring  { external = true }
+      workspace data  { external = true }
+      defaults { image = "busybox:1.36" }
+      stage a after gate("release"), barrier("ops/ready"), pipeline("rates") within 1h
+              holding cores, ring {
+        mount data at "/data"
+        run = "test -d \"$KONDUCTOR_MOUNT_DATA\" && echo went"
+      }
+    }"#;
+    let needed = run(folder.path(), pipeline, &[]);
+    assert_eq!(
+        transcript(&needed),
+        "error: the pipeline needs what is not here, so nothing was started\n  \
+         gate/release: --assume gate/release=open\n  \
+         barrier/ops/ready: --assume barrier/ops/ready=open\n  \
+         pipeline/rates: --assume pipeline/rates=succeeded\n  \
+         semaphore/cores: --assume semaphore/cores=1\n  \
+         lease/ring: --assume lease/ring=free\n  \
+         workspace/data: --assume workspace/data=empty\n  \
+         help: give each by its flag, or run the pipeline in a cluster that has it\n\
+         exit code 2\n"
+    );
+    let all = [
+        "gate/release=open",
+        "barrier/ops/ready=open",
+        "pipeline/rates=succeeded",
+        "semaphore/cores=1",
+        "lease/ring=free",
+        "workspace/data=empty",
+    ];
+    let more: Vec<&str> = all.iter().flat_map(|one| ["--assume", one]).collect();
+    let output = run(folder.path(), pipeline, &more);
+    assert_eq!(stdout(&output), "a | went\n", "{}", transcript(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// Waits for a file that a step makes.
+fn appears(file: &Path) {
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{}",
+            file.display()
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_first_interrupt_cancels_and_finally_runs_and_the_second_ends_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pipeline.kon");
+    let pipeline = r#"pipeline slow {
+      defaults { image = "busybox:1.36" }
+      stage a { run = "touch started; sleep 600" }
+      finally stage tidy { run = "echo \"tidied after ${run.outcome}\"; touch tidied; WAIT" }
+    }"#;
+    for (wait, signals, code) in [
+        ("true", &[Signal::INT][..], 130),
+        ("true", &[Signal::TERM], 143),
+        ("sleep 600", &[Signal::INT, Signal::INT], 130),
+    ] {
+        std::fs::write(&file, pipeline.replace("WAIT", wait)).unwrap();
+        let child = koncli()
+            .arg("run")
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        for (signal, file) in signals.iter().zip(["started", "tidied"]) {
+            let file = folder.path().join(file);
+            appears(&file);
+            std::fs::remove_file(file).unwrap();
+            kill_process(Pid::from_child(&child), *signal).unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(stdout(&output), "tidy | tidied after cancelled\n");
+        assert_eq!(output.status.code(), Some(code), "{}", transcript(&output));
+        let _ = std::fs::remove_file(folder.path().join("tidied"));
+    }
+}
+
+#[test]
+fn a_timeout_is_never_early_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline t {
+      defaults { image = "busybox:1.36" }
+      stage slow { timeout = 1s run = "while :; do date +%s%N >> times; sleep 0.02; done" }
+    }"#;
+    for _ in 0..3 {
+        let output = run(folder.path(), pipeline, &[]);
+        let told = end(&output);
+        assert!(
+            told.contains(&"✗ slow failed: timed out after 1s".to_owned()),
+            "{told:?}"
+        );
+        let times = folder.path().join("times");
+        let text = std::fs::read_to_string(&times).unwrap();
+        let mut stamps = text.lines().map(|line| line.parse::<u64>().unwrap());
+        let first = stamps.next().unwrap();
+        let ran = Duration::from_nanos(stamps.last().unwrap() - first);
+        // Its first stamp came after its start, by what a shell takes.
+        assert!(ran >= Duration::from_millis(900), "{ran:?}");
+        std::fs::remove_file(times).unwrap();
+    }
+}
+
+#[test]
+fn the_summary_names_the_index_and_what_may_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline six {
+      defaults { image = "busybox:1.36" }
+      stage work for i in 0..<6 { run = "echo \"item ${i}\"; if [ \"${i}\" = 3 ]; then exit 4; fi" }
+    }"#;
+    let output = run(folder.path(), pipeline, &[]);
+    let told = transcript(&output);
+    assert!(
+        told.contains("✗ work[3] failed with exit code 4\n    item 3\n"),
+        "{told}"
+    );
+    let pipeline = r#"pipeline mf {
+      defaults { image = "busybox:1.36" }
+      stage a { run = "true" }
+      stage b { may-fail = true run = "exit 1" }
+    }"#;
+    let told = end(&run(folder.path(), pipeline, &[]));
+    let last = &told[told.len() - 2..];
+    assert_eq!(last[0], "✗ b failed with exit code 1");
+    assert!(last[1].starts_with("run/mf succeeded in "), "{last:?}");
+    assert!(
+        last[1].ends_with("s: 1 Job succeeded, 1 failed, as they may"),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn two_runs_of_one_file_do_not_share_what_only_one_may_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pipeline.kon");
+    let pipeline = r#"pipeline one {
+      lease only {}
+      defaults { image = "busybox:1.36" }
+      stage a holding only { run = "touch started; until [ -e released ]; do sleep 0.05; done" }
+    }"#;
+    std::fs::write(&file, pipeline).unwrap();
+    let mut first = koncli()
+        .arg("run")
+        .arg(&file)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    appears(&folder.path().join("started"));
+    let second = koncli().arg("run").arg(&file).output().unwrap();
+    assert_eq!(
+        transcript(&second),
+        format!(
+            "error: {} is being run already, and has semaphores or leases\n  help: wait for its end, or \
+             use `koncli dev` and `koncli apply`: these hold within one cluster\nexit code 1\n",
+            file.display()
+        )
+    );
+    std::fs::write(folder.path().join("released"), "").unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    let third = koncli().arg("run").arg(&file).output().unwrap();
+    assert_eq!(third.status.code(), Some(0), "{}", transcript(&third));
+}
