@@ -17,7 +17,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use self::given::Given;
 pub(crate) use self::global::{Format, Global};
 pub(crate) use self::pipeline::{DryRun, Overlap, Params, Pipeline};
-pub(crate) use self::primitive::{Acquisition, Barrier, Gate, Holder, Lease, Outcome, Semaphore};
+pub(crate) use self::primitive::{Acquisition, Barrier, Gate, Holder, Lease, Outcome, Patience, Semaphore};
 use crate::exit;
 
 /// Coordinates Kubernetes Jobs: pipelines, barriers, gates, semaphores and leases.
@@ -208,9 +208,8 @@ pub(crate) enum Command {
         /// The state to wait for: Open, Succeeded, Granted, Complete, Failed, Skipped or Finished
         #[arg(long = "for", value_name = "STATE")]
         state: Option<String>,
-        /// How long to wait, such as 30m; for ever by default, 0 looks once
-        #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
-        timeout: Option<Duration>,
+        #[command(flatten)]
+        patience: Patience,
     },
     /// Barriers: n parties arrive, then it opens
     #[command(subcommand, visible_alias = "barriers")]

@@ -6,11 +6,16 @@ use std::path::Path;
 
 use axum::http::HeaderValue;
 use axum::http::header::USER_AGENT;
+use konductor::Notice;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::arguments::Global;
 use crate::exit::{Failure, UNREACHABLE};
+use crate::output;
+
+/// Who writes, in the objects' managed fields.
+pub(crate) const FIELD_MANAGER: &str = "koncli";
 
 /// Connects by the flags, else as kubectl does: the kubeconfig, or in a pod its service account.
 pub(crate) async fn connect(global: &Global) -> Result<konductor::Client, Failure> {
@@ -40,7 +45,17 @@ fn client(mut config: Config, global: &Global) -> Result<konductor::Client, Fail
     if let Some(namespace) = &global.namespace {
         config.default_namespace.clone_from(namespace);
     }
-    Ok(konductor::Client::from_config(config)?)
+    let client = konductor::Client::from_config(config)?;
+    Ok(client.field_manager(FIELD_MANAGER).on_notice(tell))
+}
+
+/// Says what keeps a command waiting.
+fn tell(notice: &Notice) {
+    let help = match notice {
+        Notice::NoOperator { .. } => " (start one with `koncli operator`)",
+        _ => "",
+    };
+    output::talk(&format!("{notice}{help}"));
 }
 
 fn no_config(error: &(dyn Error + 'static)) -> Failure {

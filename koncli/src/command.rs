@@ -34,7 +34,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use k8s_openapi::NamespaceResourceScope;
 use konductor_compiler::{Manifests, Schedule};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -146,8 +146,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Wait {
             targets,
             state,
-            timeout,
-        } => wait::wait(&global, &targets, state.as_deref(), timeout).await,
+            patience,
+        } => wait::wait(&global, &targets, state.as_deref(), patience).await,
         Command::Barrier(command) => barrier::barrier(&global, command).await,
         Command::Gate(command) => gate::gate(&global, command).await,
         Command::Semaphore(command) => semaphore::semaphore(&global, command).await,
@@ -354,6 +354,22 @@ where
     Ok(api.list(&params).await?.items)
 }
 
+/// What is created names who did.
+pub(crate) fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// What is patched names who did.
+pub(crate) fn patch_params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
 fn api<K>(client: &konductor::Client) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -390,7 +406,7 @@ where
         + DeserializeOwned,
 {
     let name = new.name_any();
-    let created = api::<K>(client).create(&PostParams::default(), new).await;
+    let created = api::<K>(client).create(&post_params(), new).await;
     created.map_err(|error| match error {
         // What is missing is not the object: it is its namespace, or its CRD.
         kube::Error::Api(status) if status.code == 404 => Failure::from(kube::Error::Api(status)),

@@ -1,6 +1,9 @@
 //! Exit codes, and the errors behind them.
 
 use std::fmt;
+use std::time::Duration;
+
+use konductor::LastSeen;
 
 /// It failed: a gate, a run, a denial, a difference.
 pub(crate) const FAILED: u8 = 1;
@@ -84,11 +87,13 @@ impl From<konductor::Error> for Failure {
                 NOT_FOUND,
                 Some(format!("look at `{}`", listing(object.kind))),
             ),
+            E::Unauthorized { .. } => (FORBIDDEN, Some(UNAUTHORIZED_HELP.to_owned())),
             E::Forbidden { .. } => (FORBIDDEN, Some(FORBIDDEN_HELP.to_owned())),
-            E::TimedOut { object, .. } => {
-                let what = format!("look at `{}`", showing(object));
-                (TIMED_OUT, Some(what))
-            }
+            E::TimedOut {
+                object,
+                after,
+                last_seen,
+            } => timed_out(object, *after, last_seen),
             E::Unreachable { .. } => (UNREACHABLE, Some(UNREACHABLE_HELP.to_owned())),
             E::Failed { object, .. } => {
                 let what = format!("look at `{}`", showing(object));
@@ -98,13 +103,32 @@ impl From<konductor::Error> for Failure {
                 let what = format!("look at `{}`; --timeout 10m waits for it", showing(object));
                 (FAILED, Some(what))
             }
-            E::Lost { .. } | E::Refused { .. } => (FAILED, None),
+            E::Invalid { .. } => (USAGE, None),
+            // Lost, refused, and what a newer SDK may tell.
+            _ => (FAILED, None),
         };
         Self {
             code,
             message: error.to_string(),
             help,
             cause: None,
+        }
+    }
+}
+
+/// The exit code of a timeout, and what to do.
+fn timed_out(object: &konductor::Object, after: Duration, seen: &LastSeen) -> (u8, Option<String>) {
+    match seen {
+        // A single look comes too early for that.
+        LastSeen::NoOperator if !after.is_zero() => (UNREACHABLE, Some(NO_OPERATOR_HELP.to_owned())),
+        LastSeen::Missing => {
+            let what = format!("look at `{}`", listing(object.kind));
+            (TIMED_OUT, Some(what))
+        }
+        LastSeen::Unreachable(_) => (TIMED_OUT, Some(UNREACHABLE_HELP.to_owned())),
+        _ => {
+            let what = format!("look at `{}`", showing(object));
+            (TIMED_OUT, Some(what))
         }
     }
 }
@@ -130,6 +154,9 @@ fn showing(object: &konductor::Object) -> String {
 
 const FORBIDDEN_HELP: &str =
     "ask for a role that allows it; `kubectl auth can-i --list` shows what you may do";
+const UNAUTHORIZED_HELP: &str =
+    "log in again, or name another kubeconfig with --kubeconfig; `kubectl auth whoami` shows who you are";
+const NO_OPERATOR_HELP: &str = "install the chart, or run `koncli operator`";
 const UNREACHABLE_HELP: &str = "check --kubeconfig and --context, or that the API server runs; without a cluster, \
      `koncli run FILE` needs none";
 
@@ -149,7 +176,10 @@ impl From<kube::Error> for Failure {
                 };
                 Self::new(NOT_FOUND, status.message.clone()).help(help)
             }
-            kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
+            kube::Error::Api(status) if status.code == 401 => {
+                Self::new(FORBIDDEN, status.message.clone()).help(UNAUTHORIZED_HELP)
+            }
+            kube::Error::Api(status) if status.code == 403 => {
                 Self::new(FORBIDDEN, status.message.clone()).help(FORBIDDEN_HELP)
             }
             // Such as a selector that is none.

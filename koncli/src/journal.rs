@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use konductor_api::{Barrier, Gate, Run, annotation, label, run_owner};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch};
 use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -75,7 +75,7 @@ impl Journal {
             part.metadata.generate_name = Some(format!("{}-retry-", run.name_any()));
             part.metadata.owner_references = Some(vec![run_owner(run)]);
             part.metadata.labels = Some(BTreeMap::from([(label::RUN.to_owned(), run.name_any())]));
-            let part = api.create(&PostParams::default(), &part).await?;
+            let part = api.create(&crate::command::post_params(), &part).await?;
             parts.push(part.name_any());
         }
         let journal = Self { attempt, parts };
@@ -103,7 +103,7 @@ impl Journal {
             "annotations": {annotation::RETRY: text},
         }}));
         let patched = runs
-            .patch(&run.name_any(), &PatchParams::default(), &patch)
+            .patch(&run.name_any(), &crate::command::patch_params(), &patch)
             .await;
         match patched {
             Ok(run) => Ok(Some(run)),

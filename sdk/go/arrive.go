@@ -8,23 +8,32 @@ import (
 	v1 "github.com/LogicIQ/konductor/sdk/go/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // ArriveBarrier tells a Barrier that this holder is there. Arriving again with the same outcome
-// changes nothing, so it may be called again after any error.
+// changes nothing, so it may be called again after any error. An API server that is away is waited out
+// for as long as the context lasts.
 //
-// It returns [ErrNotFound] where there is no such Barrier, [ErrFailed] with the reason
-// AlreadyArrived where this holder has arrived with another outcome, and what the API server
-// refuses.
+// It returns [ErrNotFound] if there is no such Barrier, [ErrFailed] with the reason
+// AlreadyArrived if this holder has arrived with another outcome, [ErrTimeout], [ErrInvalid], and what
+// the API server refuses.
 func (c *Client) ArriveBarrier(ctx context.Context, name string, options ...ArriveOption) error {
 	made := arriveOptions{holder: c.holder, outcome: v1.ArrivalOutcomeSucceeded}
 	for _, one := range options {
 		one.arrive(&made)
 	}
-	on := c.target("Barrier", v1.BarrierResource, name)
+	on, err := c.target("Barrier", v1.BarrierResource, name).checked()
+	if err == nil {
+		err = on.checkedHolder(made.holder)
+	}
+	if err != nil {
+		return err
+	}
 	var barrier v1.Barrier
-	if err := c.find(ctx, on, &barrier); err != nil {
+	err = c.persist(ctx, on, func() error {
+		return c.get(ctx, on.resource, on.name, &barrier)
+	})
+	if err != nil {
 		return err
 	}
 	arrival := v1.Arrival{
@@ -38,8 +47,11 @@ func (c *Client) ArriveBarrier(ctx context.Context, name string, options ...Arri
 		Spec: v1.ArrivalSpec{Barrier: name, Holder: made.holder, Outcome: made.outcome},
 	}
 	var known v1.Arrival
-	if err := c.createNamed(ctx, ctx, v1.ArrivalResource, arrival.Name, &arrival, &known); err != nil {
-		return on.explain(ctx, err)
+	err = c.persist(ctx, on, func() error {
+		return c.createOnce(ctx, v1.ArrivalResource, arrival.Name, &arrival, &known)
+	})
+	if err != nil {
+		return err
 	}
 	if known.Spec.Outcome != made.outcome {
 		return on.fail(ErrFailed, ReasonAlreadyArrived, "%s has arrived as %s already; "+
@@ -59,24 +71,56 @@ func arrivalName(barrier, uid, holder string) string {
 // prefix leaves room for what makes a name of its own.
 func prefix(name string) string { return name[:min(len(name), 200)] }
 
-// createNamed creates an object whose name only its author knows, and reads it where it is there
-// already: then an earlier attempt was carried out although its answer was lost. It goes on while
-// ctx lasts; each request is sent under requests.
+// persist makes a request again while no API server answers, or answers that it can't now, and the
+// context lasts. Its error is one of this package.
+func (c *Client) persist(ctx context.Context, on target, ask func() error) error {
+	var pauses backoff
+	var seen seenLast
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		// An API server that was away may not serve everything at first.
+		if !uncertain(err) || (notServed(err) && seen.reason == "") {
+			return on.explain(ctx, err)
+		}
+		if seen.reason == "" && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "the API server can't be reached; trying again",
+				"object", on.kind+"/"+on.name, "error", err)
+		}
+		if ctx.Err() == nil || seen.reason == "" {
+			seen = unreachable(err)
+		}
+		if !pauses.pause(ctx) {
+			return on.ended(ctx, seen)
+		}
+	}
+}
+
+// createNamed creates an object whose name only its author knows. It goes on while ctx lasts; each
+// request is sent under requests.
 func (c *Client) createNamed(
-	ctx, requests context.Context, resource, name string, object, into runtime.Object,
+	ctx, requests context.Context, resource, name string, object, into any,
 ) error {
 	var pauses backoff
 	for {
-		err := c.post(requests, resource, object, into)
-		if apierrors.IsAlreadyExists(err) {
-			err = c.get(requests, resource, name, into)
-			if apierrors.IsNotFound(err) {
-				// Deleted in between: by whom it is not wanted any more.
-				return err
-			}
-		}
+		err := c.createOnce(requests, resource, name, object, into)
 		if err == nil || !uncertain(err) || !pauses.pause(ctx) {
 			return err
 		}
 	}
+}
+
+// createOnce creates an object, and reads it if it already exists: then an earlier attempt was carried
+// out although its answer was lost.
+func (c *Client) createOnce(
+	requests context.Context, resource, name string, object, into any,
+) error {
+	err := c.post(requests, resource, object, into)
+	if apierrors.IsAlreadyExists(err) {
+		// If it is not found, it was deleted in between: by whom it is not wanted any more.
+		err = c.get(requests, resource, name, into)
+	}
+	return err
 }

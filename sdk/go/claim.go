@@ -30,9 +30,14 @@ const (
 // AcquireSemaphore waits for permits of a Semaphore, and renews them until they are released or
 // lost. Release them when the work is done.
 //
-// It returns [ErrNotFound], [ErrDenied] with WithWait(false), [ErrTimeout], with the reason
-// [ReasonNoAnswer] where no operator has looked at that, and what the API server refuses. After an
-// error, also that of a cancelled context, nothing is left in the queue.
+// A Semaphore that does not exist yet, and an API server that is away, are waited out within the
+// timeout and the context's deadline, and that is logged once.
+//
+// It returns [ErrDenied] with WithWait(false), [ErrTimeout] with a reason as [Client.WaitBarrier] does,
+// [ErrRefused] at once with the reason [ReasonTooManyPermits] if there are fewer permits than it asks
+// for, [ErrInvalid], and what the API server refuses; with WithWait(false) or [WithFailFast] also
+// [ErrNotFound] and [ErrUnreachable]. After an error, also that of a cancelled context, nothing is left
+// in the queue.
 func (c *Client) AcquireSemaphore(
 	ctx context.Context, name string, options ...AcquireOption,
 ) (*Permit, error) {
@@ -98,13 +103,22 @@ func (c *Client) acquire(
 	for _, one := range options {
 		one.acquire(&made)
 	}
-	if made.ttl < ttlMin {
-		return nil, on.fail(ErrRefused, "Invalid",
-			"a TTL of %s can't be kept; use at least %s", made.ttl, ttlMin)
-	}
-	answered, err := c.ledger(ctx, on, kind, &made.ttl)
-	if err != nil {
+	if err := made.check(on); err != nil {
 		return nil, err
+	}
+	within, timeout := ctx, made.timeout
+	if !made.wait && timeout <= 0 {
+		// The operator answers at once; somebody must be there to.
+		timeout = answerWithin
+	}
+	if timeout >= 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	answered, err := c.ledger(within, on, kind, &made)
+	if err != nil {
+		return nil, on.retimed(ctx, within, timeout, err)
 	}
 	made.ttl = made.ttl.Truncate(time.Millisecond)
 	claim := v1.Claim{
@@ -116,55 +130,66 @@ func (c *Client) acquire(
 			TTL: v1.NewDuration(made.ttl), Wait: &made.wait, Pod: made.pod,
 		},
 	}
-	within, timeout := ctx, made.timeout
-	if !made.wait {
-		// The operator answers at once; somebody must be there to.
-		timeout = answerWithin
-	}
-	if timeout >= 0 {
-		var cancel context.CancelFunc
-		within, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
 	held, err := c.claim(within, on, &claim, made.ttl)
 	if err == nil {
 		return held, nil
 	}
-	if ctx.Err() == nil && within.Err() != nil && errors.Is(err, ErrTimeout) {
-		err = on.late(timeout).because(within.Err())
-		if !made.wait || (!answered && c.unanswered(ctx, on, kind)) {
-			err = on.unanswered(err)
-		}
+	if errors.Is(err, ErrTimeout) && (!made.wait || (!answered && c.unanswered(ctx, on, kind))) {
+		err = on.unanswered(err)
 	}
-	return nil, err
+	return nil, on.retimed(ctx, within, timeout, err)
 }
 
-// ledger reads what is asked for, which must exist, and lowers a TTL to the Lease's own. It returns
-// whether an operator has ever looked at it; a Claim in the queue does not tell.
-func (c *Client) ledger(
-	ctx context.Context, on target, kind v1.LedgerKind, ttl *time.Duration,
-) (bool, error) {
-	if kind == v1.LedgerKindSemaphore {
-		var semaphore v1.Semaphore
-		err := c.find(ctx, on, &semaphore)
-		return semaphore.Status.Phase != "", err
+// check tells whether it can be asked for.
+func (o *acquireOptions) check(on target) error {
+	switch {
+	case o.permits < 1:
+		return on.fail(ErrInvalid, "Invalid", "%d permits can't be held; ask for at least 1", o.permits)
+	case o.ttl < ttlMin:
+		return on.fail(ErrInvalid, "Invalid",
+			"a TTL of %s can't be kept; use at least %s", o.ttl, ttlMin)
 	}
-	var lease v1.Lease
-	if err := c.find(ctx, on, &lease); err != nil {
+	return on.checkedHolder(o.holder)
+}
+
+// ledger waits until what is asked for exists, and lowers a TTL to the Lease's own. It returns whether
+// an operator has ever looked at it; a Claim in the queue does not tell.
+func (c *Client) ledger(
+	ctx context.Context, on target, kind v1.LedgerKind, asked *acquireOptions,
+) (bool, error) {
+	timeout := time.Duration(-1)
+	if !asked.wait {
+		timeout = 0
+	}
+	if kind == v1.LedgerKindSemaphore {
+		semaphore, err := await(ctx, c, on, timeout, asked.failFast,
+			func(*v1.Semaphore) (bool, error) { return true, nil })
+		if err != nil {
+			return false, err
+		}
+		// Zero is a pause, which somebody will end.
+		if there := semaphore.Spec.Permits; there > 0 && asked.permits > there {
+			return false, on.fail(ErrRefused, ReasonTooManyPermits, "%d permits can't be held: "+
+				"there are only %d; ask for fewer, or raise spec.permits", asked.permits, there)
+		}
+		return semaphore.Status.Phase != "", nil
+	}
+	lease, err := await(ctx, c, on, timeout, asked.failFast,
+		func(*v1.Lease) (bool, error) { return true, nil })
+	if err != nil {
 		return false, err
 	}
 	if own, err := lease.Spec.TTL.Parse(); err == nil {
-		*ttl = max(min(*ttl, own), ttlMin)
+		asked.ttl = max(min(asked.ttl, own), ttlMin)
 	}
 	return lease.Status.Phase != "", nil
 }
 
 // unanswered tells after a timeout whether it is known that no operator has looked at a ledger.
 func (c *Client) unanswered(ctx context.Context, on target, kind v1.LedgerKind) bool {
-	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	var ttl time.Duration
-	answered, err := c.ledger(ctx, on, kind, &ttl)
+	answered, err := c.ledger(ctx, on, kind, &acquireOptions{})
 	return err == nil && !answered
 }
 
@@ -216,7 +241,7 @@ func about(on target, err error) error {
 		return err
 	}
 	if errors.Is(err, ErrTimeout) {
-		return on.late(-1).because(known.cause)
+		return on.late(-1, known.seen).because(known.cause)
 	}
 	told := *known
 	told.Kind, told.Name = on.kind, on.name

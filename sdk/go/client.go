@@ -19,8 +19,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// requestTimeout bounds one request that is no watch.
-const requestTimeout = 30 * time.Second
+const (
+	// requestTimeout bounds one request that is no watch.
+	requestTimeout = 30 * time.Second
+	// fieldManager names who writes, in the objects' managed fields.
+	fieldManager = "konductor-sdk"
+)
 
 const inPodNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
@@ -67,7 +71,8 @@ func New(config *rest.Config, options ...Option) (*Client, error) {
 	if config.WarningHandler == nil && config.WarningHandlerWithContext == nil {
 		config.WarningHandlerWithContext = warnings{made.log}
 	}
-	client, err := rest.RESTClientFor(config)
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
+	client, err := connect(config)
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's configuration can't be used: %w", err)
 	}
@@ -128,38 +133,43 @@ func (c *Client) target(kind, resource, name string) target {
 	return target{kind, resource, c.namespace, name}
 }
 
-func (c *Client) get(ctx context.Context, resource, name string, into runtime.Object) error {
+func (c *Client) get(ctx context.Context, resource, name string, into any) error {
+	text, err := c.read(ctx, resource, name)
+	if err != nil {
+		return err
+	}
+	return decode(text, into)
+}
+
+func (c *Client) read(ctx context.Context, resource, name string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx).Into(into)
+	return c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx).Raw()
 }
 
 // list reads the objects of a resource that a field selector matches.
-func (c *Client) list(ctx context.Context, resource, fields string, into any) error {
+func (c *Client) list(ctx context.Context, resource, fields string) (list, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	options := metav1.ListOptions{FieldSelector: fields}
 	text, err := c.rest.Get().Namespace(c.namespace).Resource(resource).
 		VersionedParams(&options, c.codec).Do(ctx).Raw()
+	var found list
+	if err == nil {
+		err = json.Unmarshal(text, &found)
+	}
+	return found, err
+}
+
+func (c *Client) post(ctx context.Context, resource string, object, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	text, err := c.rest.Post().Namespace(c.namespace).Resource(resource).
+		Param("fieldManager", fieldManager).Body(object).Do(ctx).Raw()
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(text, into)
-}
-
-func (c *Client) post(ctx context.Context, resource string, object, into runtime.Object) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	return c.rest.Post().Namespace(c.namespace).Resource(resource).Body(object).Do(ctx).Into(into)
-}
-
-// find reads an object that must be there, as the first request of a call: where no API server
-// answers, that is told at once.
-func (c *Client) find(ctx context.Context, on target, into runtime.Object) error {
-	if err := c.get(ctx, on.resource, on.name, into); err != nil {
-		return on.explain(ctx, err)
-	}
-	return nil
+	return decode(text, into)
 }
 
 // backoff is the pause between attempts, doubled from one to the next. Its jitter keeps those that

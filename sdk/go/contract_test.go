@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,11 +43,12 @@ type step struct {
 	Namespace string         `json:"namespace"`
 	Holder    string         `json:"holder"`
 	Outcome   string         `json:"outcome"`
-	Permits   int32          `json:"permits"`
+	Permits   *int32         `json:"permits"`
 	Priority  int32          `json:"priority"`
 	TTL       string         `json:"ttl"`
 	Timeout   string         `json:"timeout"`
 	Wait      *bool          `json:"wait"`
+	FailFast  bool           `json:"failFast"`
 	Result    string         `json:"result"`
 	End       string         `json:"end"`
 	Pending   string         `json:"pending"`
@@ -197,7 +198,7 @@ func (s *stage) play(one step) error {
 	case one.Until != "":
 		return s.until(one)
 	case one.Requests != nil:
-		if got := s.proxy.Requests(); !reflect.DeepEqual(got, one.Requests) {
+		if got := s.proxy.Requests(); !slices.Equal(got, one.Requests) {
 			return fmt.Errorf("the requests were %q, want %q", got, one.Requests)
 		}
 	default:
@@ -230,6 +231,8 @@ func (s *stage) change(one step) error {
 		switch one.How {
 		case "hang":
 			fault.Hang = true
+		case "poison":
+			fault.Poison = true
 		case "lose-answer":
 			fault.LoseAnswer = true
 		case "compacted":
@@ -318,6 +321,11 @@ func run(ctx context.Context, client *konductor.Client, one step) (held, error) 
 		if one.Outcome != "" {
 			options = append(options, konductor.WithOutcome(v1.ArrivalOutcome(one.Outcome)))
 		}
+		if one.Timeout != "" {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, length(one.Timeout))
+			defer cancel()
+		}
 		return nil, client.ArriveBarrier(ctx, name, options...)
 	case "acquire semaphore":
 		permit, err := client.AcquireSemaphore(ctx, name, acquireOptions(one)...)
@@ -336,10 +344,14 @@ func run(ctx context.Context, client *konductor.Client, one step) (held, error) 
 }
 
 func waitOptions(one step) []konductor.WaitOption {
-	if one.Timeout == "" {
-		return nil
+	var options []konductor.WaitOption
+	if one.Timeout != "" {
+		options = append(options, konductor.WithTimeout(length(one.Timeout)))
 	}
-	return []konductor.WaitOption{konductor.WithTimeout(length(one.Timeout))}
+	if one.FailFast {
+		options = append(options, konductor.WithFailFast())
+	}
+	return options
 }
 
 func acquireOptions(one step) []konductor.AcquireOption {
@@ -347,8 +359,11 @@ func acquireOptions(one step) []konductor.AcquireOption {
 	if one.Timeout != "" {
 		options = append(options, konductor.WithTimeout(length(one.Timeout)))
 	}
-	if one.Permits != 0 {
-		options = append(options, konductor.WithPermits(one.Permits))
+	if one.Permits != nil {
+		options = append(options, konductor.WithPermits(*one.Permits))
+	}
+	if one.FailFast {
+		options = append(options, konductor.WithFailFast())
 	}
 	if one.Priority != 0 {
 		options = append(options, konductor.WithPriority(one.Priority))
@@ -387,6 +402,7 @@ func (s *stage) end(ended *call, name, result string) error {
 func expect(err error, want string) error {
 	kinds := map[string]error{
 		"not-found": konductor.ErrNotFound, "forbidden": konductor.ErrForbidden,
+		"unauthorized": konductor.ErrUnauthorized, "invalid": konductor.ErrInvalid,
 		"timed-out": konductor.ErrTimeout, "failed": konductor.ErrFailed,
 		"denied": konductor.ErrDenied, "lost": konductor.ErrLost,
 		"unreachable": konductor.ErrUnreachable, "refused": konductor.ErrRefused,

@@ -15,6 +15,8 @@ import (
 var (
 	// ErrNotFound: there is no such object, or it was deleted while it was waited for.
 	ErrNotFound = errors.New("not found")
+	// ErrUnauthorized: the API server does not accept the credentials.
+	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the API server does not allow it.
 	ErrForbidden = errors.New("forbidden")
 	// ErrTimeout: it did not come within the timeout or the context's deadline.
@@ -27,8 +29,10 @@ var (
 	ErrLost = errors.New("lost")
 	// ErrUnreachable: no API server answers.
 	ErrUnreachable = errors.New("unreachable")
-	// ErrRefused: the API server refuses the request as it is.
+	// ErrRefused: the API server refuses the request as it is, or it can never be granted.
 	ErrRefused = errors.New("refused")
+	// ErrInvalid: an argument can't be right; nothing was sent.
+	ErrInvalid = errors.New("invalid")
 )
 
 // Reasons that are no phase of an object.
@@ -39,8 +43,16 @@ const (
 	ReasonNotInstalled = "NotInstalled"
 	// ReasonAlreadyArrived: this holder has arrived with another outcome.
 	ReasonAlreadyArrived = "AlreadyArrived"
+	// ReasonTimeout: what was waited for existed, and was not as asked for.
+	ReasonTimeout = "Timeout"
 	// ReasonNoAnswer: no operator has looked at what was waited for.
 	ReasonNoAnswer = "NoAnswer"
+	// ReasonNotFound: it did not exist, also when the time was up.
+	ReasonNotFound = "NotFound"
+	// ReasonUnreachable: no API server answered, also when the time was up.
+	ReasonUnreachable = "Unreachable"
+	// ReasonTooManyPermits: more permits were asked for than there are.
+	ReasonTooManyPermits = "TooManyPermits"
 	// ReasonReleased is the cause of a guard's context after its release.
 	ReasonReleased = "Released"
 )
@@ -56,7 +68,11 @@ type Error struct {
 
 	is    error
 	cause error
+	seen  seenLast
 }
+
+// seenLast is what was known about an object last; the zero value is that it was not as asked for.
+type seenLast struct{ reason, detail string }
 
 // Error names the object and says what happened to it.
 func (e *Error) Error() string {
@@ -93,7 +109,7 @@ func (e *Error) because(cause error) *Error {
 }
 
 // ended explains why a context is over.
-func (t target) ended(ctx context.Context, after time.Duration) *Error {
+func (t target) ended(ctx context.Context, seen seenLast) *Error {
 	cause := context.Cause(ctx)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		e := t.fail(context.Canceled, "Canceled", "given up, because the context was cancelled")
@@ -102,28 +118,56 @@ func (t target) ended(ctx context.Context, after time.Duration) *Error {
 		}
 		return e.because(cause)
 	}
-	return t.late(after).because(ctx.Err())
+	return t.late(-1, seen).because(ctx.Err())
 }
 
-func (t target) late(after time.Duration) *Error {
+// late is the error of a time that is up. A negative one is that of the context's deadline.
+func (t target) late(after time.Duration, seen seenLast) *Error {
 	within := "within the context's deadline"
 	if after >= 0 {
 		within = "within " + after.String()
 	}
-	return t.fail(ErrTimeout, "Timeout", "not %s; "+
-		"`koncli %s get %s` shows how it stands", within, strings.ToLower(t.kind), t.name)
+	if after == 0 {
+		within = "yet"
+	}
+	if seen.reason == "" {
+		seen.reason = ReasonTimeout
+		seen.detail = fmt.Sprintf("`koncli %s get %s` shows how it stands",
+			strings.ToLower(t.kind), t.name)
+	}
+	late := t.fail(ErrTimeout, seen.reason, "not %s; %s", within, seen.detail)
+	late.seen = seen
+	return late
+}
+
+// retimed lets a timeout tell how long the call was to last, where its own timeout and not that of its
+// context was up.
+func (t target) retimed(ctx, within context.Context, after time.Duration, err error) error {
+	var known *Error
+	if err == nil || ctx.Err() != nil || within.Err() == nil || !errors.Is(err, ErrTimeout) ||
+		!errors.As(err, &known) {
+		return err
+	}
+	return t.late(after, known.seen).because(within.Err())
 }
 
 // unanswered lets a timeout tell that no operator has looked at what was waited for.
 func (t target) unanswered(err error) error {
 	var known *Error
-	if !errors.Is(err, ErrTimeout) || !errors.As(err, &known) {
+	if !errors.Is(err, ErrTimeout) || !errors.As(err, &known) || known.Reason != ReasonTimeout {
 		return err
 	}
 	told := *known
 	told.Reason = ReasonNoAnswer
 	told.Message += "; no operator has looked at it: check that konductor's operator runs"
+	told.seen = seenLast{ReasonNoAnswer,
+		"no operator has looked at it: check that konductor's operator runs"}
 	return &told
+}
+
+// unreachable tells that no API server answers.
+func unreachable(err error) seenLast {
+	return seenLast{ReasonUnreachable, fmt.Sprintf("the API server can't be reached: %v", err)}
 }
 
 // explain puts what the API client reports into the words of [Error].
@@ -132,12 +176,17 @@ func (t target) explain(ctx context.Context, err error) *Error {
 	if errors.As(err, &known) {
 		return known
 	}
-	if ctx.Err() != nil {
-		return t.ended(ctx, -1)
-	}
 	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return t.fail(ErrUnreachable, "Unreachable",
+	isAnswer := errors.As(err, &status)
+	if ctx.Err() != nil {
+		var seen seenLast
+		if !isAnswer && !errors.Is(err, ctx.Err()) {
+			seen = unreachable(err)
+		}
+		return t.ended(ctx, seen)
+	}
+	if !isAnswer {
+		return t.fail(ErrUnreachable, ReasonUnreachable,
 			"the API server can't be reached; check the kubeconfig and the network: %v", err,
 		).because(err)
 	}
@@ -147,9 +196,12 @@ func (t target) explain(ctx context.Context, err error) *Error {
 		return t.fail(ErrNotFound, ReasonNotInstalled, "the API server does not serve it; "+
 			"install konductor, such as with `koncli crds | kubectl apply -f -`").because(err)
 	case said.Code == 404:
-		return t.fail(ErrNotFound, "NotFound",
+		return t.fail(ErrNotFound, ReasonNotFound,
 			"it does not exist; create it, or use another namespace").because(err)
-	case said.Code == 401 || said.Code == 403:
+	case said.Code == 401:
+		return t.fail(ErrUnauthorized, "Unauthorized", "the API server does not accept the "+
+			"credentials; renew them, or use another kubeconfig: %s", said.Message).because(err)
+	case said.Code == 403:
 		return t.fail(ErrForbidden, "Forbidden",
 			"not allowed; give this account the right: %s", said.Message).because(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,8 +109,9 @@ func (h *hold) during(ctx context.Context, work func(context.Context) error) (er
 		cancel(nil)
 		select {
 		case <-h.lost:
-			h.client.tidy(ctx, h.on, h.name, h.uid)
-			err = errors.Join(context.Cause(h.ctx), err)
+			// The operator may be away as well: nobody waits for what the TTL does anyway.
+			go h.client.tidy(ctx, h.on, h.name, h.uid)
+			err = lostWith(context.Cause(h.ctx), err)
 		default:
 			// The work is done; where giving back fails, the TTL ends it, and that is logged.
 			if failed := h.Release(ctx); failed != nil {
@@ -119,6 +121,18 @@ func (h *hold) during(ctx context.Context, work func(context.Context) error) (er
 		}
 	}()
 	return work(ctx)
+}
+
+// lostWith is the error of a loss together with what the work returned. What it returns because its
+// context ended is only told: the loss must not be taken for the caller's own cancellation.
+func lostWith(lost, err error) error {
+	switch {
+	case err == nil:
+		return lost
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w; the work returned: %v", lost, err) //nolint:errorlint // See above.
+	}
+	return errors.Join(lost, err)
 }
 
 // hold begins to renew a granted Claim. It was asked for at a time; where that is long ago, a
@@ -171,8 +185,12 @@ func (h *hold) renew(ctx context.Context) (renewed, error) {
 		return notKnown, err
 	}
 	var found v1.Claim
-	err = h.client.rest.Patch(types.MergePatchType).Namespace(h.on.namespace).
-		Resource(v1.ClaimResource).Name(h.name).Body(patch).Do(ctx).Into(&found)
+	text, err := h.client.rest.Patch(types.MergePatchType).Namespace(h.on.namespace).
+		Resource(v1.ClaimResource).Name(h.name).
+		Param("fieldManager", fieldManager).Body(patch).Do(ctx).Raw()
+	if err == nil {
+		err = decode(text, &found)
+	}
 	if apierrors.IsConflict(err) {
 		// Another uid, or only many writes at once: what is there tells.
 		if err := h.client.get(ctx, v1.ClaimResource, h.name, &found); err != nil {

@@ -25,7 +25,8 @@ type clientOptions struct {
 }
 
 type waitOptions struct {
-	timeout time.Duration // negative: as long as the context
+	timeout  time.Duration // negative: as long as the context
+	failFast bool
 }
 
 type arriveOptions struct {
@@ -40,6 +41,7 @@ type acquireOptions struct {
 	ttl      time.Duration // zero: chosen here
 	wait     bool
 	timeout  time.Duration // negative: as long as the context
+	failFast bool
 	pod      *v1.PodReference
 }
 
@@ -93,6 +95,16 @@ func (t TimeoutOption) acquire(o *acquireOptions) {
 		o.wait = false
 	}
 }
+
+// FailFastOption ends a call at once if it can't begin.
+type FailFastOption struct{}
+
+// WithFailFast ends a call at once with [ErrNotFound] if what it is about does not exist, or with
+// [ErrUnreachable] if no API server answers. By default both are waited for.
+func WithFailFast() FailFastOption { return FailFastOption{} }
+
+func (FailFastOption) wait(o *waitOptions)       { o.failFast = true }
+func (FailFastOption) acquire(o *acquireOptions) { o.failFast = true }
 
 // WithOutcome says how it went for the party that arrives; Succeeded by default.
 func WithOutcome(outcome v1.ArrivalOutcome) ArriveOption {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, future, stream};
+use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, future, stream};
 use http::{Method, Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -26,6 +26,8 @@ pub enum How {
     Hang,
     /// The API server carries it out, and the connection breaks before the answer.
     LoseAnswer,
+    /// It is answered with objects whose managed fields no client can read.
+    Poison,
     /// The versions before this one are forgotten: a watch from one of them is told 410.
     Compacted(u64),
 }
@@ -190,6 +192,10 @@ impl Faults {
                 let _ = self.0.subscribe().wait_for(is_mended).await;
                 Err(broken(io::ErrorKind::ConnectionReset))
             }
+            How::Poison => {
+                let response = to.send(request).await?;
+                Ok(response.map(poisoned))
+            }
             How::LoseAnswer => {
                 to.send(request).await?;
                 Err(broken(io::ErrorKind::ConnectionReset))
@@ -213,6 +219,22 @@ impl Faults {
         let data = data.chain(end.filter_map(future::ready));
         BodyExt::boxed_unsync(StreamBody::new(data.map_ok(Frame::data)))
     }
+}
+
+/// Managed fields that others may have stored: of a time that is out of range, and nested more deeply
+/// than a decoder goes.
+fn poisoned(body: Body) -> UnsyncBoxBody<Bytes, BoxError> {
+    let nested = format!("{}{{}}{}", "{\"f:a\":".repeat(150), "}".repeat(150));
+    let bad = format!(
+        r#""metadata":{{"managedFields":[{{"time":"10000-01-01T00:00:00Z","fieldsV1":{nested}}}],"#
+    );
+    let lines = body.into_data_stream().map_err(io::Error::other);
+    let lines = lines.into_async_read().lines();
+    let lines = lines.map_ok(move |line| {
+        let line = line.replacen(r#""metadata":{"#, &bad, 1) + "\n";
+        Frame::data(Bytes::from(line))
+    });
+    BodyExt::boxed_unsync(StreamBody::new(lines.map_err(BoxError::from)))
 }
 
 fn text(json: &serde_json::Value) -> UnsyncBoxBody<Bytes, BoxError> {

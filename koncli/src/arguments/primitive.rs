@@ -28,9 +28,8 @@ pub(crate) enum Barrier {
     /// Wait until it is open, or can't open any more
     Wait {
         name: String,
-        /// How long, such as 30m; for ever by default, 0 looks once
-        #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
-        timeout: Option<Duration>,
+        #[command(flatten)]
+        patience: Patience,
     },
     /// Arrive at it
     Arrive {
@@ -40,6 +39,9 @@ pub(crate) enum Barrier {
         /// How it went
         #[arg(long, value_enum, default_value_t = Outcome::Succeeded)]
         outcome: Outcome,
+        /// How long to try while the API server is away
+        #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME", default_value = "30s")]
+        timeout: Duration,
     },
     /// Delete it
     Delete { name: String },
@@ -67,9 +69,8 @@ pub(crate) enum Gate {
     /// Wait until it is open, or can't open any more
     Wait {
         name: String,
-        /// How long, such as 30m; for ever by default, 0 looks once
-        #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
-        timeout: Option<Duration>,
+        #[command(flatten)]
+        patience: Patience,
     },
     /// Open it by decision
     Open { name: String },
@@ -194,15 +195,28 @@ pub(crate) struct Acquisition {
     /// How long the grant lasts without renewal
     #[arg(long, value_parser = ttl, value_name = "TIME")]
     pub(crate) ttl: Option<konductor_api::Duration>,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+/// How long something is waited for, and what for.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Patience {
     /// How long to wait, such as 30m; for ever by default, 0 asks once
     #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
     pub(crate) timeout: Option<Duration>,
+    /// Fail at once if it does not exist, or no API server answers
+    #[arg(long)]
+    pub(crate) fail_if_missing: bool,
 }
 
-impl Acquisition {
-    /// Whether it is asked once, and not waited for.
-    pub(crate) fn once(&self) -> bool {
-        self.timeout == Some(Duration::ZERO)
+impl Patience {
+    /// Lets the waits of a client be as patient as that.
+    pub(crate) fn client(self, client: konductor::Client) -> konductor::Client {
+        match self.fail_if_missing {
+            true => client.fail_if_missing().fail_if_unreachable(),
+            false => client,
+        }
     }
 }
 

@@ -30,16 +30,18 @@ pub(crate) async fn barrier(global: &Global, command: Command) -> Result<(), Fai
         }
         Command::List => show(global, &list(&client, global).await?, false),
         Command::Get { name } => show(global, &[get(&client, "barrier", &name).await?], true),
-        Command::Wait { name, timeout } => {
-            let waiting = client.wait_barrier(&name, timeout);
-            super::wait::with_operator(&client, false, waiting).await?;
+        Command::Wait { name, patience } => {
+            let client = patience.client(client);
+            client.wait_barrier(&name, patience.timeout).await?;
             Ok(())
         }
         Command::Arrive {
             name,
             holder,
             outcome,
+            timeout,
         } => {
+            let client = client.timeout(timeout);
             let holder = cluster::holder(holder.holder.as_deref());
             let outcome = match outcome {
                 Outcome::Succeeded => ArrivalOutcome::Succeeded,

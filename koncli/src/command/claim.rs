@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor::Request;
 use konductor_api::{Claim, ClaimPhase, LedgerKind, PodReference};
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch};
 
-use super::{api, object, wait};
+use super::{api, object};
 use crate::arguments::{Acquisition, Holder};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::{cluster, output};
@@ -16,7 +16,7 @@ use crate::{cluster, output};
 pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
     let mut request = request
         .holder(cluster::holder(acquire.holder.holder.as_deref()))
-        .timeout(acquire.timeout);
+        .timeout(acquire.patience.timeout);
     if let Some(ttl) = &acquire.ttl {
         request = request.ttl(ttl.clone());
     }
@@ -29,13 +29,11 @@ pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
 
 /// Acquires, and prints a Lease's fencing token.
 pub(crate) async fn acquire(
-    client: &konductor::Client,
     request: Request,
-    once: bool,
     kind: LedgerKind,
     name: &str,
 ) -> Result<(), Failure> {
-    let claimed = wait::with_operator(client, once, request.claim()).await?;
+    let claimed = request.claim().await?;
     output::talk(&format!("{kind}/{name} acquired by claim/{}", claimed.name));
     if let Some(token) = claimed.token {
         output::data(&format!("{token}\n"));
@@ -97,7 +95,7 @@ pub(crate) async fn renew(
     }));
     let name_of_claim = claim.name_any();
     let renewed = claims
-        .patch(&name_of_claim, &PatchParams::default(), &patch)
+        .patch(&name_of_claim, &super::patch_params(), &patch)
         .await;
     let renewed = renewed.map_err(explain)?;
     match renewed

@@ -1,14 +1,14 @@
 //! `koncli doctor`: whether what konductor needs is there, and what to do where it isn't.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use k8s_openapi::api::coordination::v1::Lease as LeaderLease;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ListParams, PostParams};
+use konductor_api::{Gate, GateMode, GateSpec};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
@@ -18,6 +18,10 @@ use crate::{cluster, output};
 
 /// The first minor version of Kubernetes 1 whose Jobs and admission policies do what is needed.
 const KUBERNETES_MINOR: u32 = 30;
+
+/// How long an operator may take to look at a new object: one that takes over from another needs 15 s,
+/// and may do so just now.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(16);
 
 /// What `koncli apply`, `wait`, `arrive`, `acquire`, `logs` and `cancel` do.
 const RIGHTS: [(&str, &str, &str); 12] = [
@@ -91,7 +95,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
     let version = kube.apiserver_version().await?;
     let (crds, operator, rights, approvals) = tokio::join!(
         crds(&kube),
-        operator(&kube),
+        operator(&client),
         rights(&kube, client.namespace()),
         approvals(&kube),
     );
@@ -187,47 +191,60 @@ fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition])
     Finding::new("CRDs", Level::Ok, message)
 }
 
-async fn operator(client: &Client) -> Finding {
-    match leaders(client).await {
-        Err(error) => Finding::unseen("operator", &error),
-        Ok(leaders) if leaders.is_empty() => Finding {
-            code: UNREACHABLE,
-            ..Finding::new("operator", Level::Fail, "no operator leads").help(
-                "install the chart, or run `koncli operator`; one with --leader-elect=false is \
-                 not seen",
-            )
-        },
-        Ok(leaders) => {
-            let leaders: Vec<&str> = leaders.iter().map(String::as_str).collect();
-            let message = format!("{} leads", leaders.join(" and "));
+/// Asks the operator itself: a Gate without conditions is created, and deleted when an operator has
+/// looked at it. That tells also of one that takes part in no election, or watches another namespace,
+/// and compares no clocks.
+async fn operator(client: &konductor::Client) -> Finding {
+    let gates: Api<Gate> = super::api(client);
+    let created = gates.create(&super::post_params(), &probe()).await;
+    let name = match created {
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            let message = "you may not create gates, by which it could be asked";
+            return Finding::new("operator", Level::Warn, message);
+        }
+        Err(error) => return Finding::unseen("operator", &error),
+        Ok(created) => created.name_any(),
+    };
+    let looked = |gate: &Gate| gate.status.as_ref()?.observed_generation.map(|_| Ok(()));
+    // That it does not answer is told by the finding.
+    let silent = client.clone().on_notice(|_| {});
+    let answered = silent.wait_until("gate", &name, Some(ANSWERS_WITHIN), looked);
+    let answered = answered.await;
+    // What can't be deleted ends with its time.
+    let _ = gates.delete(&name, &DeleteParams::default()).await;
+    let namespace = client.namespace();
+    match answered {
+        Ok(()) => {
+            let message = format!("it answers in namespace {namespace}");
             Finding::new("operator", Level::Ok, message)
         }
+        Err(konductor::Error::TimedOut { .. }) => {
+            let message = format!("no operator answers in namespace {namespace}");
+            Finding {
+                code: UNREACHABLE,
+                ..Finding::new("operator", Level::Fail, message)
+            }
+            .help("install the chart, or run `koncli operator`; one may watch other namespaces only")
+        }
+        Err(error) => Finding::new("operator", Level::Warn, error.to_string()),
     }
 }
 
-/// Who leads now, by the leader Leases: one, or one of each namespace that has its own operator.
-///
-/// # Errors
-/// Where they can't be looked up.
-pub(super) async fn leaders(client: &Client) -> Result<BTreeSet<String>, kube::Error> {
-    let leases: Api<LeaderLease> = Api::all(client.clone());
-    let name = format!("metadata.name={}", konductor_operator::LEADER_LEASE);
-    let found = leases.list(&ListParams::default().fields(&name)).await?;
-    let now = jiff::Timestamp::now();
-    Ok(found
-        .items
-        .into_iter()
-        .filter_map(|lease| leader(&lease, now))
-        .collect())
-}
-
-/// Who leads by this Lease, where it is not out of date.
-fn leader(lease: &LeaderLease, now: jiff::Timestamp) -> Option<String> {
-    let spec = lease.spec.as_ref()?;
-    let holder = spec.holder_identity.clone().filter(|one| !one.is_empty())?;
-    let renewed = spec.renew_time.as_ref()?.0;
-    let seconds = i64::from(spec.lease_duration_seconds.unwrap_or(15));
-    (now.duration_since(renewed).as_secs() <= seconds).then_some(holder)
+/// A Gate that nobody waits for, and that goes by itself where this program is killed.
+fn probe() -> Gate {
+    let minute = konductor_api::Duration::from_millis(60_000);
+    let spec = GateSpec {
+        conditions: Vec::new(),
+        mode: GateMode::All,
+        when: None,
+        decision: None,
+        timeout: Some(minute.clone()),
+        ttl_after_finished: Some(minute),
+    };
+    let mut gate = Gate::new("", spec);
+    gate.metadata.name = None;
+    gate.metadata.generate_name = Some("koncli-doctor-".to_owned());
+    gate
 }
 
 async fn rights(client: &Client, namespace: &str) -> Finding {
@@ -358,29 +375,6 @@ mod tests {
         let last = own[own.len() - 1].name_any();
         assert_eq!(missing.message, format!("not installed: {last}"));
         assert_eq!(missing.code, FAILED);
-    }
-
-    #[test]
-    fn a_leader_is_one_that_renewed_in_time() {
-        let now: jiff::Timestamp = "2026-01-01T00:01:00Z".parse().expect("a time");
-        let lease = |holder: &str, renewed: &str| -> LeaderLease {
-            serde_json::from_value(serde_json::json!({"spec": {
-                "holderIdentity": holder,
-                "leaseDurationSeconds": 15,
-                "renewTime": renewed,
-            }}))
-            .expect("a Lease")
-        };
-        let table = [
-            ("a", "2026-01-01T00:00:50.000000Z", Some("a")),
-            ("a", "2026-01-01T00:00:45.000000Z", Some("a")),
-            ("a", "2026-01-01T00:00:44.000000Z", None),
-            ("", "2026-01-01T00:00:59.000000Z", None),
-        ];
-        for (holder, renewed, leads) in table {
-            let found = leader(&lease(holder, renewed), now);
-            assert_eq!(found.as_deref(), leads, "{holder} {renewed}");
-        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use konductor_api::{
     ConditionKind, ConditionState, Gate, GateCondition, GateDecision, GateMode, GateSpec,
 };
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 
 use super::{api, create, delete, get, list, object};
 use crate::arguments::{Gate as Command, Global};
@@ -33,9 +33,9 @@ pub(crate) async fn gate(global: &Global, command: Command) -> Result<(), Failur
         }
         Command::List => show(global, &list(&client, global).await?, false),
         Command::Get { name } => show(global, &[get(&client, "gate", &name).await?], true),
-        Command::Wait { name, timeout } => {
-            let waiting = client.wait_gate(&name, timeout);
-            super::wait::with_operator(&client, false, waiting).await?;
+        Command::Wait { name, patience } => {
+            let client = patience.client(client);
+            client.wait_gate(&name, patience.timeout).await?;
             Ok(())
         }
         Command::Open { name } => decide(&client, &name, GateDecision::Open).await,
@@ -51,7 +51,7 @@ async fn decide(
 ) -> Result<(), Failure> {
     let patch = Patch::Merge(serde_json::json!({"spec": {"decision": decision}}));
     let patched = api::<Gate>(client)
-        .patch(name, &PatchParams::default(), &patch)
+        .patch(name, &super::patch_params(), &patch)
         .await;
     patched.map_err(|error| object(client, "gate", name).explain(error))?;
     output::talk(&format!("gate/{name}: decided {decision:?}"));

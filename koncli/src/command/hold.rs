@@ -26,7 +26,6 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) async fn hold(
     client: &konductor::Client,
     request: Request,
-    once: bool,
     command: &[String],
 ) -> Result<(), Failure> {
     let Some((program, arguments)) = command.split_first() else {
@@ -34,7 +33,7 @@ pub(crate) async fn hold(
     };
     let mut told = Told::listen()?;
     let guard = tokio::select! {
-        guard = wait::with_operator(client, once, request.acquire()) => guard?,
+        guard = request.acquire() => guard?,
         signal = told.next() => {
             // What was asked for is withdrawn: nobody waits for it any more.
             let _ = tokio::time::timeout(wait::WITHDRAW_WITHIN, client.settled()).await;

@@ -17,8 +17,9 @@ pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failu
         Command::List => show(global, &list(&client, global).await?, false),
         Command::Get { name } => show(global, &[get(&client, "lease", &name).await?], true),
         Command::Acquire { name, acquire } => {
+            let client = acquire.patience.client(client);
             let request = claim::request(client.lease(&name), &acquire);
-            claim::acquire(&client, request, acquire.once(), LedgerKind::Lease, &name).await
+            claim::acquire(request, LedgerKind::Lease, &name).await
         }
         Command::Renew { name, holder } => {
             claim::renew(&client, LedgerKind::Lease, &name, &holder).await
@@ -31,8 +32,9 @@ pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failu
             acquire,
             command,
         } => {
+            let client = acquire.patience.client(client);
             let request = claim::request(client.lease(&name), &acquire);
-            hold::hold(&client, request, acquire.once(), &command).await
+            hold::hold(&client, request, &command).await
         }
         Command::Delete { name } => delete::<Lease>(&client, "lease", &name).await,
     }

@@ -9,7 +9,7 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Run, label};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher::{self, Event};
@@ -73,7 +73,7 @@ async fn decide(
     }
     let patch = Patch::Merge(json!({"spec": {field: value}}));
     let patched = api::<Run>(client)
-        .patch(name, &PatchParams::default(), &patch)
+        .patch(name, &super::patch_params(), &patch)
         .await;
     patched.map_err(|error| object(client, "run", name).explain(error))?;
     Ok(())

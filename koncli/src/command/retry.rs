@@ -11,7 +11,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, Gate, Run, label};
 use konductor_operator::retry::{Begin, Refused, Retry, retry as anew};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
@@ -225,7 +225,7 @@ async fn begin(client: &konductor::Client, mut run: Run, begun: &Journal) -> Res
             },
             "spec": {"attempt": begun.attempt, "cancel": false, "pause": false},
         }));
-        match runs.patch(&name, &PatchParams::default(), &patch).await {
+        match runs.patch(&name, &super::patch_params(), &patch).await {
             Ok(begun) => return Ok(begun),
             Err(kube::Error::Api(status)) if status.code == 409 => run = runs.get(&name).await?,
             Err(error) => return Err(error.into()),
@@ -265,7 +265,7 @@ where
 {
     object.meta_mut().uid = None;
     match api::<K>(client)
-        .create(&PostParams::default(), &object)
+        .create(&super::post_params(), &object)
         .await
     {
         Ok(_) => Ok(()),

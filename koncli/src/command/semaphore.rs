@@ -32,16 +32,10 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             permits,
             priority,
         } => {
+            let client = acquire.patience.client(client);
             let request = claim::request(client.semaphore(&name), &acquire);
             let request = request.permits(permits).priority(priority);
-            claim::acquire(
-                &client,
-                request,
-                acquire.once(),
-                LedgerKind::Semaphore,
-                &name,
-            )
-            .await
+            claim::acquire(request, LedgerKind::Semaphore, &name).await
         }
         Command::Release { name, holder } => {
             claim::release(client.semaphore(&name), &holder, "semaphore", &name).await
@@ -52,8 +46,9 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             permits,
             command,
         } => {
+            let client = acquire.patience.client(client);
             let request = claim::request(client.semaphore(&name), &acquire).permits(permits);
-            hold::hold(&client, request, acquire.once(), &command).await
+            hold::hold(&client, request, &command).await
         }
         Command::Delete { name } => delete::<Semaphore>(&client, "semaphore", &name).await,
     }

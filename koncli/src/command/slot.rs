@@ -15,7 +15,7 @@ use konductor_api::{Run, annotation, label};
 use konductor_compiler::Manifests;
 use konductor_operator::slot::{self, Slot, SlotDecision};
 use kube::ResourceExt;
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, Patch};
 use serde_json::json;
 
 use super::{api, get, nothing, object};
@@ -198,7 +198,7 @@ fn is_cancelled(runs: &[Run], name: &str) -> bool {
 async fn cancel(client: &konductor::Client, name: &str) -> Result<(), Failure> {
     let patch = Patch::Merge(json!({"spec": {"cancel": true}}));
     let patched = api::<Run>(client)
-        .patch(name, &PatchParams::default(), &patch)
+        .patch(name, &super::patch_params(), &patch)
         .await;
     match patched {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -209,9 +209,9 @@ async fn cancel(client: &konductor::Client, name: &str) -> Result<(), Failure> {
 
 /// Waits until a run has ended, finally stages too, and so holds nothing any more.
 async fn ended(client: &konductor::Client, name: &str) -> Result<(), Failure> {
-    let run = object(client, "run", name);
     let verdict = |run: &Run| run_ended(run).map(|_| Ok(()));
-    match konductor::wait_until(&api::<Run>(client), run, None, verdict).await {
+    let client = client.clone().fail_if_missing();
+    match client.wait_until("run", name, None, verdict).await {
         Ok(()) | Err(konductor::Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -259,6 +259,6 @@ async fn tell(
         ..Event::default()
     };
     let _ = api::<Event>(client)
-        .create(&PostParams::default(), &event)
+        .create(&super::post_params(), &event)
         .await;
 }

@@ -9,14 +9,11 @@ use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
 use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Run};
 use serde::de::DeserializeOwned;
 
-use super::{api, doctor, object};
-use crate::arguments::Global;
-use crate::exit::{Failure, UNREACHABLE};
+use super::object;
+use crate::arguments::{Global, Patience};
+use crate::exit::Failure;
 use crate::view::{self, Around, item, message, run_ended, run_status};
 use crate::{cluster, output};
-
-/// After this long without an end, it is asked whether there is an operator at all.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What can be waited for, and how it ends then; finished is however it ends.
 const STATES: [State; 7] = [
@@ -41,14 +38,16 @@ pub(crate) async fn wait(
     global: &Global,
     targets: &[String],
     wanted: Option<&str>,
-    timeout: Option<Duration>,
+    patience: Patience,
 ) -> Result<(), Failure> {
     let targets: Vec<Target<'_>> = targets
         .iter()
         .map(|target| Target::parse(target, wanted))
         .collect::<Result<_, _>>()?;
-    let client = cluster::connect(global).await?;
-    let all = targets.iter().map(|target| target.wait(&client, timeout));
+    let client = patience.client(cluster::connect(global).await?);
+    let all = targets
+        .iter()
+        .map(|target| target.wait(&client, patience.timeout));
     futures::future::try_join_all(all).await.map(drop)
 }
 
@@ -140,23 +139,19 @@ impl<'a> Target<'a> {
         client: &konductor::Client,
         timeout: Option<Duration>,
     ) -> Result<(), Failure> {
-        let target = object(client, self.kind, self.name);
-        let waiting = async {
-            match self.kind {
-                "barrier" => self.until(client, &target, timeout, barrier_end).await,
-                "gate" => self.until(client, &target, timeout, gate_end).await,
-                "claim" => self.until(client, &target, timeout, claim_end).await,
-                "job" => self.until(client, &target, timeout, job_end).await,
-                _ => self.until(client, &target, timeout, run_end).await,
-            }
+        let waited = match self.kind {
+            "barrier" => self.until(client, timeout, barrier_end).await,
+            "gate" => self.until(client, timeout, gate_end).await,
+            "claim" => self.until(client, timeout, claim_end).await,
+            "job" => self.until(client, timeout, job_end).await,
+            _ => self.until(client, timeout, run_end).await,
         };
-        with_operator(client, false, waiting).await
+        waited.map_err(Failure::from)
     }
 
     async fn until<K>(
         &self,
         client: &konductor::Client,
-        target: &konductor::Object,
         timeout: Option<Duration>,
         end: impl Fn(&K) -> Option<End>,
     ) -> Result<(), konductor::Error>
@@ -166,8 +161,11 @@ impl<'a> Target<'a> {
             + Debug
             + DeserializeOwned,
     {
-        let verdict = |object: &K| Some(self.verdict(end(object)?, target));
-        konductor::wait_until(&api::<K>(client), target.clone(), timeout, verdict).await
+        let target = object(client, self.kind, self.name);
+        let verdict = |object: &K| Some(self.verdict(end(object)?, &target));
+        client
+            .wait_until(self.kind, self.name, timeout, verdict)
+            .await
     }
 
     /// Whether an end is the one that is waited for; else why it can't come any more.
@@ -178,11 +176,7 @@ impl<'a> Target<'a> {
         }
         // Who waits for a good end wants to know why it is not.
         let why = end.why.filter(|_| how == Some(How::Well));
-        Err(konductor::Error::Failed {
-            object: target.clone(),
-            phase: end.phase,
-            message: why.unwrap_or_else(|| never.to_owned()),
-        })
+        Err(target.failed(end.phase, why.unwrap_or_else(|| never.to_owned())))
     }
 }
 
@@ -269,52 +263,9 @@ async fn one_run(
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     let target = format!("run/{run}");
+    // It was there a moment ago: nobody would create it again.
+    let client = client.clone().fail_if_missing();
     Target::parse(&target, Some(wanted))?
-        .wait(client, timeout)
+        .wait(&client, timeout)
         .await
-}
-
-/// Waits for something that only an operator brings. Where none is there, that is told; and a
-/// timeout then says so by its exit code. What is asked `once` is not waited for without one.
-pub(crate) async fn with_operator<T>(
-    client: &konductor::Client,
-    once: bool,
-    waiting: impl Future<Output = Result<T, konductor::Error>>,
-) -> Result<T, Failure> {
-    let mut waiting = Box::pin(waiting);
-    let missing = tokio::select! {
-        done = &mut waiting => return done.map_err(Failure::from),
-        () = tokio::time::sleep(PATIENCE) => operator_is_missing(client).await,
-    };
-    if missing && once {
-        // What was asked for is withdrawn: an operator that comes later would grant it to nobody.
-        drop(waiting);
-        let _ = tokio::time::timeout(WITHDRAW_WITHIN, client.settled()).await;
-        return Err(
-            Failure::new(UNREACHABLE, "no operator answers, so nothing is granted")
-                .help("install it, or run `koncli operator`"),
-        );
-    }
-    if missing {
-        output::talk("no operator answers; still waiting (start one with `koncli operator`)");
-    }
-    let done = waiting.await;
-    done.map_err(|error| {
-        let timed_out = matches!(error, konductor::Error::TimedOut { .. });
-        let failure = Failure::from(error);
-        match missing && timed_out {
-            true => Failure {
-                code: UNREACHABLE,
-                ..failure
-            }
-            .help("no operator answers: install it, or run `koncli operator`"),
-            false => failure,
-        }
-    })
-}
-
-/// Whether it is known that no operator leads: where it can't be looked up, nothing is said.
-async fn operator_is_missing(client: &konductor::Client) -> bool {
-    let leaders = doctor::leaders(client.kube()).await;
-    leaders.is_ok_and(|leaders| leaders.is_empty())
 }

@@ -1,21 +1,23 @@
 //! Asking for permits or a Lease: one Claim for each acquisition.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use konductor_api::{
     Claim, ClaimPhase, ClaimSpec, ClaimTarget, Lease, LedgerKind, PodReference, Semaphore,
 };
-use kube::Api;
 use kube::api::ListParams;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{Instrument, instrument};
+use kube::core::Request as Requests;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::instrument;
 
 use crate::guard::{Guard, TIDY_WITHIN};
-use crate::request::{create_named, delete};
-use crate::tidying::Tidying;
-use crate::wait::wait_known;
-use crate::{Client, Error, Object, clock};
+use crate::lenient::List;
+use crate::pending::{LAST_WORDS, Pending};
+use crate::request::{delete, persist};
+use crate::wait::{Waiting, until_no_operator};
+use crate::{Client, Error, LastSeen, Notice, Object, clock, runtime};
 
 /// What is asked for, and how. Dropping a future that waits leaves no Claim behind: it is deleted in
 /// the background, for which [`Client::settled`] waits.
@@ -45,6 +47,7 @@ pub struct Claimed {
 impl Request {
     pub(crate) fn new(client: Client, kind: LedgerKind, name: &str) -> Self {
         Self {
+            timeout: client.settings.timeout,
             client,
             target: ClaimTarget {
                 kind,
@@ -54,7 +57,6 @@ impl Request {
             permits: 1,
             priority: 0,
             ttl: None,
-            timeout: None,
             pod: None,
         }
     }
@@ -87,7 +89,7 @@ impl Request {
         self
     }
 
-    /// How long to wait; for ever by default, zero asks once.
+    /// How long to wait; by default as long as [`Client::timeout`], zero asks once.
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
@@ -103,22 +105,29 @@ impl Request {
 
     /// Waits for the grant, and renews it until it is released or dropped.
     ///
+    /// # Guarantees
+    /// A Semaphore or Lease that does not exist yet, and an API server that is away, are waited out
+    /// within the timeout.
+    ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Denied`] with a timeout of zero, [`Error::TimedOut`], which tells
-    /// where no operator has looked at the Semaphore or Lease, and what the API server refuses.
+    /// [`Error::Denied`] with a timeout of zero; [`Error::TimedOut`], with what was known at last;
+    /// [`Error::Refused`] at once if it asks for more permits than there are; [`Error::Invalid`]; those
+    /// of [`Client::wait_until`].
     #[instrument(level = "debug", skip_all, fields(on = %self.object(), holder = self.holder))]
     pub async fn acquire(mut self) -> Result<Guard, Error> {
-        let ttl = self.guard_ttl().await?;
+        let begun = Instant::now();
+        let ledger = self.ledger().await?;
+        let ttl = self.guard_ttl(&ledger)?;
         self.ttl = Some(in_whole_millis(ttl));
-        let (begun, asked) = (Instant::now(), clock::now());
-        let pending = self.claim_once().await?;
+        let asked = clock::now();
+        let pending = self.claim_once(&ledger, begun).await?;
         let (object, claimed) = (self.object(), pending.claimed.clone());
-        let started = Guard::start(&self.client, object, claimed, ttl, asked);
-        let started = match self.timeout {
-            None | Some(Duration::ZERO) => started.await,
-            Some(after) => match timeout_at(begun + after, started).await {
+        let started = Guard::start(&self.client, object.clone(), claimed, ttl, asked);
+        let started = match self.left(begun) {
+            None => started.await,
+            Some((left, after)) => match timeout(left, started).await {
                 Ok(started) => started,
-                Err(_) => Err(self.late(after)),
+                Err(_) => Err(object.late(after, LastSeen::Undecided)),
             },
         };
         match started {
@@ -139,24 +148,29 @@ impl Request {
     /// As for [`Request::acquire`].
     #[instrument(level = "debug", skip_all, fields(on = %self.object(), holder = self.holder))]
     pub async fn claim(self) -> Result<Claimed, Error> {
-        Ok(self.claim_once().await?.keep())
+        let begun = Instant::now();
+        let ledger = self.ledger().await?;
+        Ok(self.claim_once(&ledger, begun).await?.keep())
     }
 
-    /// Acquires, does the work, releases; the work is dropped where the grant is lost. Where giving
-    /// back fails, the TTL ends the grant, and that is logged: the work is done.
+    /// Acquires, does the work, releases; the work is dropped if the grant is lost. If releasing fails,
+    /// the TTL ends the grant, and that is logged: the work is done.
     ///
     /// # Errors
-    /// As for [`Request::acquire`], and [`Error::Lost`].
-    pub async fn with<T>(self, work: impl AsyncFnOnce(&Guard) -> T) -> Result<T, Error> {
+    /// The work's own; as for [`Request::acquire`], and [`Error::Lost`].
+    pub async fn with<T, E>(self, work: impl AsyncFnOnce(&Guard) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
         let guard = self.acquire().await?;
         let done = tokio::select! {
             done = work(&guard) => done,
-            lost = guard.lost() => return Err(lost),
+            lost = guard.lost() => return Err(lost.into()),
         };
         if let Err(error) = guard.release().await {
             tracing::warn!(%error, "it could not be released; its TTL ends it");
         }
-        Ok(done)
+        done
     }
 
     /// Releases every Claim of this holder, whichever process made it; returns how many.
@@ -165,24 +179,30 @@ impl Request {
     /// What the API server refuses.
     #[instrument(level = "debug", skip_all, fields(on = %self.object(), holder = self.holder))]
     pub async fn release(self) -> Result<usize, Error> {
-        let api = self.client.api::<Claim>();
+        let object = self.checked()?;
         let fields = format!(
             "spec.target.kind={:?},spec.target.name={},spec.holder={}",
             self.target.kind, self.target.name, self.holder
         );
-        let object = self.object();
-        let claims = api
-            .list(&ListParams::default().fields(&fields))
-            .await
-            .map_err(|error| object.explain(error))?;
+        let api = self.client.api::<Claim>();
+        let params = ListParams::default().fields(&fields);
+        let begun = Instant::now();
+        let list = || async {
+            let request = Requests::new(api.resource_url()).list(&params);
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.kube.request::<List>(request).await
+        };
+        let stays = !self.client.settings.fail_if_unreachable;
+        let claims = persist(list, |_| stays && begun.elapsed() < TIDY_WITHIN).await;
+        let claims = claims.map_err(|error| object.explain(error))?.items;
+        let is_live = |phase: &str| !matches!(phase, "Denied" | "Expired");
         let live = claims
-            .items
             .iter()
-            .filter(|claim| !matches!(phase(claim), ClaimPhase::Denied | ClaimPhase::Expired));
+            .filter(|claim| is_live(claim.text("/status/phase")));
         let count = live.count();
-        for claim in &claims.items {
-            let name = claim.metadata.name.as_deref().unwrap_or_default();
-            delete(&api, name, claim.metadata.uid.clone(), TIDY_WITHIN)
+        for claim in &claims {
+            let uid = Some(claim.text("/metadata/uid").to_owned());
+            delete(&api, claim.text("/metadata/name"), uid, TIDY_WITHIN)
                 .await
                 .map_err(|error| object.explain(error))?;
         }
@@ -194,89 +214,127 @@ impl Request {
             .object(self.target.kind.word(), &self.target.name)
     }
 
-    fn late(&self, after: Duration) -> Error {
-        Error::TimedOut {
-            object: self.object(),
-            after,
-            unanswered: false,
+    /// Names what is asked for, if that can exist and be asked for.
+    fn checked(&self) -> Result<Object, Error> {
+        runtime()?;
+        let object = self.object().checked()?;
+        object.checked_holder(&self.holder)?;
+        if self.permits == 0 {
+            return Err(object.invalid("0 permits can't be held; ask for at least 1"));
         }
+        if let Some(ttl) = &self.ttl
+            && length(ttl).is_none()
+        {
+            let message = format!("a TTL of {ttl} can't be kept; use at least 100ms");
+            return Err(object.invalid(message));
+        }
+        Ok(object)
     }
 
-    /// What stays and renews uses 30 s where nothing else is asked for, and no more than the Lease's
-    /// TTL: the operator counts no more either.
-    async fn guard_ttl(&self) -> Result<Duration, Error> {
-        let asked = match &self.ttl {
-            Some(ttl) => length(ttl).ok_or_else(|| self.unkept(ttl))?,
-            None => GUARD_TTL,
+    /// How much is left of a time that began then, and how long it is; `None` is for ever. A question
+    /// without waiting is answered by the operator; somebody must be there to.
+    fn left(&self, begun: Instant) -> Option<(Duration, Duration)> {
+        let after = match self.timeout? {
+            Duration::ZERO => ANSWER_WITHIN,
+            after => after,
         };
-        if self.target.kind != LedgerKind::Lease {
-            return Ok(asked);
-        }
-        let lease = self.client.api::<Lease>().get(&self.target.name).await;
-        let lease = lease.map_err(|error| self.object().explain(error))?;
-        Ok(length(&lease.spec.ttl).map_or(asked, |ceiling| asked.min(ceiling)))
+        Some((after.saturating_sub(begun.elapsed()), after))
     }
 
-    fn unkept(&self, ttl: &konductor_api::Duration) -> Error {
-        Error::Refused {
-            object: self.object(),
-            message: format!("a TTL of {ttl} can't be kept; use at least 100ms"),
-        }
-    }
-
-    /// Reads what is asked for, which must exist: whether an operator has ever looked at it. A Claim
-    /// in the queue does not tell; one that is not to wait is always answered.
-    async fn is_seen(&self) -> Result<bool, Error> {
-        let name = &self.target.name;
-        let found = match self.target.kind {
+    /// Waits until what is asked for exists, and reads it.
+    async fn ledger(&self) -> Result<Ledger, Error> {
+        let object = self.checked()?;
+        let (client, kind, name) = (&self.client, object.kind, &*object.name);
+        let ledger = match self.target.kind {
             LedgerKind::Semaphore => {
-                let found = self.client.api::<Semaphore>().get(name).await;
-                found.map(|found| found.status.is_some())
+                let read = |found: &Semaphore| Some(Ok(Ledger::of_semaphore(found)));
+                client.wait_until(kind, name, self.timeout, read).await?
             }
             LedgerKind::Lease => {
-                let found = self.client.api::<Lease>().get(name).await;
-                found.map(|found| found.status.is_some())
+                let read = |found: &Lease| Some(Ok(Ledger::of_lease(found)));
+                client.wait_until(kind, name, self.timeout, read).await?
             }
         };
-        found.map_err(|error| self.object().explain(error))
+        // Zero is a pause, which somebody will end.
+        match ledger.permits {
+            Some(permits) if permits > 0 && self.permits > permits => Err(Error::Refused {
+                message: format!(
+                    "{} permits can't be held: there are only {permits}; ask for fewer, or raise \
+                     spec.permits",
+                    self.permits
+                ),
+                object,
+                source: None,
+            }),
+            _ => Ok(ledger),
+        }
     }
 
-    /// After a timeout: whether it is known that no operator has answered.
-    async fn is_unanswered(&self, was_seen: bool) -> bool {
-        if self.timeout == Some(Duration::ZERO) {
-            return true;
-        }
-        if was_seen {
-            return false;
-        }
-        let is_seen = tokio::time::timeout(LAST_WORDS, self.is_seen()).await;
-        matches!(is_seen, Ok(Ok(false)))
+    /// What stays and renews uses 30 s if nothing else is asked for, and no more than the Lease's TTL:
+    /// the operator counts no more either.
+    fn guard_ttl(&self, ledger: &Ledger) -> Result<Duration, Error> {
+        let asked = self.ttl.as_ref().and_then(length).unwrap_or(GUARD_TTL);
+        Ok(ledger.ttl.map_or(asked, |ceiling| asked.min(ceiling)))
     }
 
-    /// Creates a Claim and waits until it is granted. After an error, or where this is dropped, there
-    /// is none.
-    async fn claim_once(&self) -> Result<Pending, Error> {
-        let was_seen = self.is_seen().await?;
-        let mut pending = Pending::begin(&self.client, self.new_claim());
-        // A question without waiting is answered by the operator; somebody must be there to.
-        let within = match self.timeout {
-            Some(Duration::ZERO) => Some(ANSWER_WITHIN),
-            other => other,
+    /// Whether an operator has ever looked at what is asked for; `None` if that can't be known.
+    async fn is_seen(&self) -> Option<bool> {
+        let name = &self.target.name;
+        let looked = async {
+            match self.target.kind {
+                LedgerKind::Semaphore => {
+                    let found = self.client.api::<Semaphore>().get(name).await.ok()?;
+                    Some(found.0.status.is_some())
+                }
+                LedgerKind::Lease => {
+                    let found = self.client.api::<Lease>().get(name).await.ok()?;
+                    Some(found.0.status.is_some())
+                }
+            }
         };
-        let granted = match within {
-            None => self.granted(&mut pending).await,
-            Some(within) => match timeout(within, self.granted(&mut pending)).await {
+        timeout(LAST_WORDS, looked).await.ok().flatten()
+    }
+
+    /// Creates a Claim and waits until it is granted. After an error, or if this is dropped, there is
+    /// none.
+    async fn claim_once(&self, ledger: &Ledger, begun: Instant) -> Result<Pending, Error> {
+        let last_seen = watch::Sender::new(LastSeen::Undecided);
+        let mut pending = Pending::begin(&self.client, self.new_claim(), last_seen.clone());
+        let granted = self.granted(&mut pending, ledger, last_seen.clone());
+        let granted = match self.left(begun) {
+            None => granted.await,
+            Some((left, after)) => match timeout(left, granted).await {
                 Ok(granted) => granted,
-                Err(_) => Err(self.late(within)),
+                Err(_) => {
+                    let last_seen = last_seen.borrow().clone();
+                    Err(self.late(after, last_seen, ledger).await)
+                }
             },
         };
-        let Err(error) = granted else {
-            return Ok(pending);
+        match granted {
+            Ok(()) => Ok(pending),
+            Err(error) => {
+                pending.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells what a timeout was about. A Claim in the queue does not tell whether there is an operator;
+    /// one that is not to wait is always answered.
+    async fn late(&self, after: Duration, last_seen: LastSeen, ledger: &Ledger) -> Error {
+        let last_seen = match last_seen {
+            LastSeen::Undecided | LastSeen::NoOperator => {
+                let is_silent = self.timeout == Some(Duration::ZERO)
+                    || (!ledger.is_seen && self.is_seen().await == Some(false));
+                match is_silent {
+                    true => LastSeen::NoOperator,
+                    false => LastSeen::Undecided,
+                }
+            }
+            other => other,
         };
-        pending.give_up().await;
-        let unanswered =
-            matches!(error, Error::TimedOut { .. }) && self.is_unanswered(was_seen).await;
-        Err(error.unanswered(unanswered))
+        self.object().late(after, last_seen)
     }
 
     fn new_claim(&self) -> Claim {
@@ -295,34 +353,91 @@ impl Request {
         Claim::new(&format!("{prefix}-{}", &id[..12]), spec)
     }
 
-    async fn granted(&self, pending: &mut Pending) -> Result<(), Error> {
+    async fn granted(
+        &self,
+        pending: &mut Pending,
+        ledger: &Ledger,
+        last_seen: watch::Sender<LastSeen>,
+    ) -> Result<(), Error> {
         let object = self.object();
         let created = pending.created().await;
         let created = created.map_err(|error| object.explain(error))?;
-        let uid = created.metadata.uid.unwrap_or_default();
         let claim = Object {
             kind: "claim",
             name: pending.claimed.name.clone(),
             ..object.clone()
         };
-        let token = wait_known(&pending.api, claim, uid, |claim: &Claim| {
-            match phase(claim) {
-                ClaimPhase::Queued => None,
-                ClaimPhase::Granted => Some(Ok(claim.status.as_ref().and_then(|s| s.token))),
-                ClaimPhase::Denied => Some(Err(Error::Denied {
-                    object: object.clone(),
-                })),
-                ClaimPhase::Expired => {
-                    let message = claim.status.as_ref().map(|s| s.message.clone());
-                    Some(Err(Error::Lost {
-                        object: object.clone(),
-                        message: message.unwrap_or_default(),
-                    }))
-                }
-            }
+        let uid = created.metadata.uid;
+        let silent = self.report_silence(ledger, last_seen.subscribe());
+        let mut waiting = Waiting::new(&self.client, claim, uid, last_seen, |claim: &Claim| {
+            verdict(claim, &object)
         });
-        pending.claimed.token = token.await?;
+        pending.claimed.token = tokio::select! {
+            token = waiting.go_on() => token?,
+            never = silent => match never {},
+        };
         Ok(())
+    }
+
+    /// Reports once that no operator answers.
+    async fn report_silence(
+        &self,
+        ledger: &Ledger,
+        last_seen: watch::Receiver<LastSeen>,
+    ) -> Infallible {
+        if !ledger.is_seen {
+            until_no_operator(last_seen).await;
+            if self.is_seen().await == Some(false) {
+                let object = self.object();
+                let notice = Notice::NoOperator { object };
+                self.client.settings.listener.report(&notice);
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// What a Claim's phase says about its acquisition: the fencing token of a grant.
+fn verdict(claim: &Claim, object: &Object) -> Option<Result<Option<i64>, Error>> {
+    let status = claim.status.as_ref()?;
+    match status.phase {
+        ClaimPhase::Queued => None,
+        ClaimPhase::Granted => Some(Ok(status.token)),
+        ClaimPhase::Denied => Some(Err(Error::Denied {
+            object: object.clone(),
+        })),
+        ClaimPhase::Expired => Some(Err(Error::Lost {
+            object: object.clone(),
+            message: status.message.clone(),
+        })),
+    }
+}
+
+/// What must be known about a Semaphore or Lease before it is claimed.
+struct Ledger {
+    /// Of a Semaphore.
+    permits: Option<u32>,
+    /// Of a Lease.
+    ttl: Option<Duration>,
+    /// Whether an operator has ever looked at it.
+    is_seen: bool,
+}
+
+impl Ledger {
+    fn of_semaphore(semaphore: &Semaphore) -> Self {
+        Self {
+            permits: Some(semaphore.spec.permits),
+            ttl: None,
+            is_seen: semaphore.status.is_some(),
+        }
+    }
+
+    fn of_lease(lease: &Lease) -> Self {
+        Self {
+            permits: None,
+            ttl: length(&lease.spec.ttl),
+            is_seen: lease.status.is_some(),
+        }
     }
 }
 
@@ -330,8 +445,6 @@ impl Request {
 const GUARD_TTL: Duration = Duration::from_secs(30);
 /// The shortest TTL that the operator counts.
 const TTL_MIN: Duration = Duration::from_millis(100);
-/// How long a call may go on after its timeout, or a request after its caller is gone.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long an answer that needs no waiting may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -343,99 +456,6 @@ fn length(ttl: &konductor_api::Duration) -> Option<Duration> {
 
 fn in_whole_millis(ttl: Duration) -> konductor_api::Duration {
     konductor_api::Duration::from_millis(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn phase(claim: &Claim) -> ClaimPhase {
-    claim
-        .status
-        .as_ref()
-        .map(|status| status.phase)
-        .unwrap_or_default()
-}
-
-/// A Claim that may exist, and is deleted when nobody wants it any more.
-struct Pending {
-    api: Api<Claim>,
-    tidying: Tidying,
-    claimed: Claimed,
-    /// A task of its own: also where its caller is gone, it must be known how it ends.
-    creating: Option<JoinHandle<Result<Claim, kube::Error>>>,
-    is_wanted: bool,
-}
-
-impl Pending {
-    fn begin(client: &Client, claim: Claim) -> Self {
-        let api = client.api();
-        let to = api.clone();
-        let name = claim.metadata.name.clone().unwrap_or_default();
-        Self {
-            api,
-            tidying: client.tidying.clone(),
-            claimed: Claimed {
-                name,
-                uid: String::new(),
-                token: None,
-            },
-            creating: Some(tokio::spawn(
-                async move { create_named(&to, &claim, None).await }.in_current_span(),
-            )),
-            is_wanted: true,
-        }
-    }
-
-    async fn created(&mut self) -> Result<Claim, kube::Error> {
-        let Some(creating) = &mut self.creating else {
-            return self.api.get(&self.claimed.name).await;
-        };
-        let created = creating.await;
-        self.creating = None;
-        let created = created.unwrap_or_else(|error| Err(kube::Error::Service(error.into())));
-        match &created {
-            Ok(claim) => self.claimed.uid = claim.metadata.uid.clone().unwrap_or_default(),
-            // It was refused, so there is nothing to delete.
-            Err(_) => self.is_wanted = false,
-        }
-        created
-    }
-
-    /// Leaves it to somebody else.
-    fn keep(mut self) -> Claimed {
-        self.is_wanted = false;
-        self.claimed.clone()
-    }
-
-    /// Deletes it, and waits until that is done.
-    async fn give_up(mut self) {
-        if let Some(tidying) = self.tidy() {
-            let _ = tidying.await;
-        }
-    }
-
-    /// What is left of it would stand in the queue.
-    fn tidy(&mut self) -> Option<JoinHandle<()>> {
-        if !std::mem::take(&mut self.is_wanted) {
-            return None;
-        }
-        let (api, name) = (self.api.clone(), self.claimed.name.clone());
-        let uid = Some(self.claimed.uid.clone()).filter(|uid| !uid.is_empty());
-        let creating = self.creating.take();
-        self.tidying.spawn(async move {
-            if let Some(mut creating) = creating
-                && timeout(LAST_WORDS, &mut creating).await.is_err()
-            {
-                creating.abort();
-            }
-            if let Err(error) = delete(&api, &name, uid, TIDY_WITHIN).await {
-                tracing::warn!(claim = name, %error, "it could not be deleted; its TTL ends it");
-            }
-        })
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        drop(self.tidy());
-    }
 }
 
 fn default_holder() -> String {

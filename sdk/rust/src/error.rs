@@ -1,5 +1,6 @@
 //! What can go wrong, each with what to do.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
@@ -24,14 +25,26 @@ impl fmt::Display for Object {
     }
 }
 
-/// What can go wrong.
+/// What can go wrong. [`std::error::Error::source`] has the client's own error, if there is one.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// There is no such object, or it was deleted while it was waited for.
     #[error("{object} does not exist")]
     NotFound {
         /// Which.
         object: Object,
+    },
+    /// The API server does not accept the credentials: they have expired, or belong to another cluster.
+    #[error("{object}: the API server does not accept the credentials: {message}")]
+    Unauthorized {
+        /// About which.
+        object: Object,
+        /// What the API server said.
+        message: String,
+        /// The client's own error.
+        #[source]
+        source: Box<kube::Error>,
     },
     /// The API server does not allow it.
     #[error("{object}: not allowed: {message}")]
@@ -40,16 +53,19 @@ pub enum Error {
         object: Object,
         /// What the API server said.
         message: String,
+        /// The client's own error.
+        #[source]
+        source: Box<kube::Error>,
     },
     /// It did not come in time.
-    #[error("{object}: not {}{}", within(*.after), missing(*.unanswered))]
+    #[error("{object}: not {}{last_seen}", within(*.after))]
     TimedOut {
         /// What was waited for.
         object: Object,
         /// How long.
         after: Duration,
-        /// Whether it is known that no operator has ever looked at it.
-        unanswered: bool,
+        /// What was known when the time was up.
+        last_seen: LastSeen,
     },
     /// It can't come any more.
     #[error("{object} is {phase}: {message}")]
@@ -80,26 +96,63 @@ pub enum Error {
     Unreachable {
         /// What was heard instead.
         message: String,
+        /// The client's own error.
+        #[source]
+        source: Option<Box<dyn StdError + Send + Sync>>,
     },
-    /// The API server refuses it.
+    /// The API server refuses it, or it can never be granted as it is.
     #[error("{object}: {message}")]
     Refused {
         /// About which.
         object: Object,
         /// What the API server said.
         message: String,
+        /// The client's own error.
+        #[source]
+        source: Option<Box<kube::Error>>,
     },
+    /// An argument can't be right. Nothing was sent.
+    #[error("{object}: {message}")]
+    Invalid {
+        /// About which.
+        object: Object,
+        /// Which argument, and what is right.
+        message: String,
+    },
+    /// The call was made outside of a tokio runtime.
+    #[error("there is no tokio runtime; call this within one, such as in #[tokio::main]")]
+    NoRuntime,
 }
 
-fn missing(unanswered: bool) -> &'static str {
-    if unanswered {
-        "; no operator has looked at it: check that konductor's operator runs"
-    } else {
-        ""
+/// What was known about an object when the time was up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LastSeen {
+    /// It existed, and was not as asked for.
+    Undecided,
+    /// It existed, and no operator had written anything on it.
+    NoOperator,
+    /// It did not exist.
+    Missing,
+    /// No API server answered, and what was heard instead.
+    Unreachable(String),
+}
+
+impl fmt::Display for LastSeen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undecided => Ok(()),
+            Self::NoOperator => formatter
+                .write_str("; no operator has looked at it: check that konductor's operator runs"),
+            Self::Missing => formatter.write_str("; it does not exist: create it"),
+            Self::Unreachable(message) => {
+                write!(formatter, "; the API server can't be reached: {message}")
+            }
+        }
     }
 }
 
-/// Who looks only once has waited no time.
+/// A look without waiting takes no time.
 fn within(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match millis {
@@ -109,40 +162,72 @@ fn within(duration: Duration) -> String {
 }
 
 impl Object {
-    pub(crate) fn failed(&self, phase: String, message: String) -> Error {
+    /// Returns the error of an object that can't become what was waited for.
+    pub fn failed(&self, phase: impl Into<String>, message: impl Into<String>) -> Error {
         Error::Failed {
             object: self.clone(),
-            phase,
-            message,
+            phase: phase.into(),
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn invalid(&self, message: impl Into<String>) -> Error {
+        Error::Invalid {
+            object: self.clone(),
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn late(&self, after: Duration, last_seen: LastSeen) -> Error {
+        Error::TimedOut {
+            object: self.clone(),
+            after,
+            last_seen,
         }
     }
 
     /// Puts what the client reports into the words of [`Error`].
     pub fn explain(&self, error: kube::Error) -> Error {
-        match error {
-            kube::Error::Api(status) if status.code == 404 => Error::NotFound {
-                object: self.clone(),
+        let object = self.clone();
+        let kube::Error::Api(status) = &error else {
+            return Error::Unreachable {
+                message: unreachable(&error),
+                source: Some(error.into()),
+            };
+        };
+        let message = status.message.clone();
+        match status.code {
+            404 => Error::NotFound { object },
+            401 => Error::Unauthorized {
+                object,
+                message,
+                source: Box::new(error),
             },
-            kube::Error::Api(status) if matches!(status.code, 401 | 403) => Error::Forbidden {
-                object: self.clone(),
-                message: status.message.clone(),
+            403 => Error::Forbidden {
+                object,
+                message,
+                source: Box::new(error),
             },
-            kube::Error::Api(status) => Error::Refused {
-                object: self.clone(),
-                message: status.message.clone(),
-            },
-            kube::Error::Service(error) => Error::Unreachable {
-                message: chain(&*error),
-            },
-            other => Error::Unreachable {
-                message: chain(&other),
+            _ => Error::Refused {
+                object,
+                message,
+                source: Some(Box::new(error)),
             },
         }
     }
 }
 
+/// Tells in one line why no API server answers.
+pub(crate) fn unreachable(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Service(error) => chain(&**error),
+        kube::Error::Api(status) => status.message.clone(),
+        other => chain(other),
+    }
+}
+
 /// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -155,12 +240,37 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-impl Error {
-    /// Lets a timeout tell that no operator has answered, where that is so.
-    pub(crate) fn unanswered(mut self, is_so: bool) -> Self {
-        if let Self::TimedOut { unanswered, .. } = &mut self {
-            *unanswered = is_so;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_of_the_api_server_has_a_kind_of_its_own_and_a_source() {
+        let object = Object {
+            kind: "gate",
+            name: "ready".to_owned(),
+            namespace: "team".to_owned(),
+        };
+        let answer = |code| {
+            let status = kube::core::Status::failure("no", "because").with_code(code);
+            object.explain(kube::Error::Api(status.boxed()))
+        };
+        let table = [
+            (
+                401,
+                "gate/ready in namespace team: the API server does not accept the credentials: no",
+            ),
+            (403, "gate/ready in namespace team: not allowed: no"),
+            (422, "gate/ready in namespace team: no"),
+        ];
+        for (code, text) in table {
+            let error = answer(code);
+            assert_eq!(error.to_string(), text);
+            assert!(error.source().is_some(), "{code}");
         }
-        self
+        assert!(matches!(answer(404), Error::NotFound { .. }));
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = object.explain(kube::Error::Service(broken.into()));
+        assert!(matches!(error, Error::Unreachable { .. }) && error.source().is_some());
     }
 }

@@ -14,6 +14,7 @@ use tracing::{Instrument, debug_span, instrument};
 
 use crate::backoff::Backoff;
 use crate::claim::Claimed;
+use crate::lenient::Lenient;
 use crate::renewal::{Renewal, Renewed, Standing};
 use crate::request::{bounded, delete, is_not_served};
 use crate::tidying::Tidying;
@@ -33,7 +34,7 @@ pub struct Guard {
     object: Object,
     claimed: Claimed,
     ttl: Duration,
-    api: Api<Claim>,
+    api: Api<Lenient<Claim>>,
     tidying: Tidying,
     standing: watch::Receiver<Standing>,
     renewing: JoinHandle<()>,
@@ -52,12 +53,13 @@ impl Guard {
     ) -> Result<Self, Error> {
         let api = client.api::<Claim>();
         let (to, what) = (api.clone(), claimed.clone());
+        let params = client.settings.patch_params();
         let mut renewal = Renewal {
             ttl,
             now: clock::now,
             send: move || {
-                let (to, what) = (to.clone(), what.clone());
-                async move { renew(&to, &what).await }
+                let (to, what, params) = (to.clone(), what.clone(), params.clone());
+                async move { renew(&to, &what, &params).await }
             },
         };
         let mut confirmed = asked;
@@ -172,21 +174,19 @@ impl Drop for Guard {
 }
 
 /// Renews a Claim. It is held where the answer still says Granted, with the same token.
-async fn renew(api: &Api<Claim>, claimed: &Claimed) -> Renewed {
+async fn renew(api: &Api<Lenient<Claim>>, claimed: &Claimed, params: &PatchParams) -> Renewed {
     let patch = Patch::Merge(json!({
         "metadata": {"uid": claimed.uid},
         "spec": {"renewTime": MicroTime(Timestamp::now())},
     }));
-    let answer = api
-        .patch(&claimed.name, &PatchParams::default(), &patch)
-        .await;
+    let answer = api.patch(&claimed.name, params, &patch).await;
     match answer {
-        Ok(found) if grants(&found, claimed) => Renewed::Held,
+        Ok(Lenient(found)) if grants(&found, claimed) => Renewed::Held,
         Ok(_) => Renewed::TakenBack,
         Err(kube::Error::Api(status)) if status.code == 409 => {
             // Another uid, or only many writes at once: what is there tells.
             match bounded(api.get(&claimed.name)).await {
-                Ok(found) if !grants(&found, claimed) => Renewed::TakenBack,
+                Ok(Lenient(found)) if !grants(&found, claimed) => Renewed::TakenBack,
                 Ok(_) => Renewed::NotKnown,
                 Err(error) => failed(claimed, &error),
             }

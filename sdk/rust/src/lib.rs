@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod answered;
 mod backoff;
 mod claim;
 mod clock;
@@ -7,27 +8,38 @@ mod connection;
 mod error;
 mod guard;
 mod lively;
+mod lenient;
+mod name;
+mod notice;
+mod pending;
 mod renewal;
 mod request;
+mod settings;
 mod tidying;
 mod wait;
 
 use std::time::Duration;
 
-use konductor_api::{
-    Arrival, ArrivalOutcome, ArrivalSpec, Barrier, BarrierPhase, Gate, GatePhase, LedgerKind,
-    arrival_name,
-};
 use kube::Api;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tracing::instrument;
 
-pub use claim::{Claimed, Request};
-pub use error::{Error, Object};
-pub use guard::Guard;
-pub use wait::wait_until;
+use self::lenient::Lenient;
+use self::request::{create_named, is_not_installed, persist};
+use self::settings::Settings;
 
-/// How long an arrival is tried again where the API server has no answer.
-const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
+pub use claim::{Claimed, Request};
+pub use error::{Error, LastSeen, Object};
+pub use guard::Guard;
+/// The objects of `konductor.io/v1`, as types.
+pub use konductor_api as api;
+pub use konductor_api::{Arrival, ArrivalOutcome, Barrier, Gate, PodReference};
+pub use notice::Notice;
+
+use konductor_api::{
+    ArrivalSpec, BarrierPhase, GatePhase, LedgerKind, arrival_name, condition::OPEN,
+};
 
 /// A connection to one namespace.
 #[derive(Clone)]
@@ -35,6 +47,14 @@ pub struct Client {
     kube: kube::Client,
     namespace: String,
     tidying: tidying::Tidying,
+    settings: Settings,
+}
+
+/// Refuses what needs a runtime before something that spawns would panic without one.
+fn runtime() -> Result<(), Error> {
+    Handle::try_current()
+        .map(drop)
+        .map_err(|_| Error::NoRuntime)
 }
 
 impl std::fmt::Debug for Client {
@@ -50,12 +70,15 @@ impl Client {
     /// Connects as kubectl does: by the kubeconfig, or in a pod by its service account.
     ///
     /// # Errors
-    /// Where neither is there.
+    /// [`Error::Unreachable`] if there is neither, [`Error::NoRuntime`].
     pub async fn try_default() -> Result<Self, Error> {
-        let unreachable = |message: String| Error::Unreachable { message };
+        runtime()?;
         let config = kube::Config::infer().await;
-        let config = config.map_err(|error| unreachable(error.to_string()))?;
-        Self::from_config(config).map_err(|error| unreachable(error.to_string()))
+        let config = config.map_err(|error| Error::Unreachable {
+            message: error.to_string(),
+            source: Some(error.into()),
+        })?;
+        Self::from_config(config)
     }
 
     /// Connects by a configuration, to its default namespace.
@@ -65,19 +88,63 @@ impl Client {
     /// server asks for, which is 5 s for one that starts.
     ///
     /// # Errors
-    /// Where no connection can be made of it: a certificate that can't be read, a header that is none.
-    pub fn from_config(config: kube::Config) -> Result<Self, kube::Error> {
+    /// [`Error::Unreachable`] if no connection can be made of it, such as by a certificate that can't
+    /// be read; [`Error::NoRuntime`].
+    pub fn from_config(config: kube::Config) -> Result<Self, Error> {
+        runtime()?;
         let namespace = config.default_namespace.clone();
-        Ok(Self::new(connection::connect(config)?, namespace))
+        let kube = connection::connect(config).map_err(|error| Error::Unreachable {
+            message: error::unreachable(&error),
+            source: Some(error.into()),
+        })?;
+        Ok(Self::new(kube, namespace))
     }
 
-    /// Uses a client that is there already.
+    /// Uses an existing client.
     pub fn new(kube: kube::Client, namespace: impl Into<String>) -> Self {
         Self {
             kube,
             namespace: namespace.into(),
             tidying: tidying::Tidying::default(),
+            settings: Settings::default(),
         }
+    }
+
+    /// Bounds every call that names no timeout of its own; for ever by default. Zero looks once.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = Some(timeout);
+        self
+    }
+
+    /// Lets waits and acquisitions end with [`Error::NotFound`] at once if their object does not exist,
+    /// instead of waiting until it is created.
+    #[must_use]
+    pub fn fail_if_missing(mut self) -> Self {
+        self.settings.fail_if_missing = true;
+        self
+    }
+
+    /// Lets calls end with [`Error::Unreachable`] at once if no API server answers their first request,
+    /// instead of trying again.
+    #[must_use]
+    pub fn fail_if_unreachable(mut self) -> Self {
+        self.settings.fail_if_unreachable = true;
+        self
+    }
+
+    /// Names who writes, in the objects' managed fields; `konductor-sdk` by default.
+    #[must_use]
+    pub fn field_manager(mut self, name: impl Into<String>) -> Self {
+        self.settings.field_manager = name.into();
+        self
+    }
+
+    /// Reports what keeps calls waiting, each once per call; by default it is logged as a warning.
+    #[must_use]
+    pub fn on_notice(mut self, listen: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        self.settings.listener = notice::Listener::new(listen);
+        self
     }
 
     /// The namespace that names are looked up in.
@@ -98,7 +165,7 @@ impl Client {
     }
 
     /// An API of this namespace.
-    pub(crate) fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> Api<Lenient<K>>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
@@ -114,66 +181,57 @@ impl Client {
         }
     }
 
-    /// Waits until a Barrier is open; `None` waits for ever, zero looks once.
+    /// Waits until a Barrier is open; `None` waits as long as [`Client::timeout`], zero looks once.
     ///
     /// # Errors
-    /// [`Error::Failed`] as soon as it can't open any more, [`Error::TimedOut`], which tells where no
-    /// operator has looked at it,
-    /// [`Error::NotFound`] also where it is deleted meanwhile, and what the API server refuses.
+    /// [`Error::Failed`] as soon as it can't open any more, and those of [`Client::wait_until`].
     pub async fn wait_barrier(
         &self,
         name: &str,
         timeout: Option<Duration>,
     ) -> Result<Barrier, Error> {
         let object = self.object("barrier", name);
-        let failed = object.clone();
-        let mut unanswered = false;
-        let waited = wait_until(
-            &self.api::<Barrier>(),
-            object,
-            timeout,
-            |barrier: &Barrier| {
-                let status = barrier.status.as_ref()?;
-                unanswered = status.observed_generation.is_none();
-                let message = open_message(&status.conditions);
-                match status.phase {
-                    BarrierPhase::Waiting => None,
-                    BarrierPhase::Open => Some(Ok(barrier.clone())),
-                    phase => Some(Err(failed.failed(format!("{phase:?}"), message))),
+        self.wait_until("barrier", name, timeout, |barrier: &Barrier| {
+            let status = barrier.status.as_ref()?;
+            match status.phase {
+                BarrierPhase::Waiting => None,
+                BarrierPhase::Open => Some(Ok(barrier.clone())),
+                phase => {
+                    let why = open_message(&status.conditions);
+                    Some(Err(object.failed(format!("{phase:?}"), why)))
                 }
-            },
-        )
-        .await;
-        waited.map_err(|error| error.unanswered(unanswered))
+            }
+        })
+        .await
     }
 
-    /// Waits until a Gate is open; `None` waits for ever, zero looks once.
+    /// Waits until a Gate is open; `None` waits as long as [`Client::timeout`], zero looks once.
     ///
     /// # Errors
     /// As for [`Client::wait_barrier`].
     pub async fn wait_gate(&self, name: &str, timeout: Option<Duration>) -> Result<Gate, Error> {
         let object = self.object("gate", name);
-        let failed = object.clone();
-        let mut unanswered = false;
-        let waited = wait_until(&self.api::<Gate>(), object, timeout, |gate: &Gate| {
+        self.wait_until("gate", name, timeout, |gate: &Gate| {
             let status = gate.status.as_ref()?;
-            unanswered = status.observed_generation.is_none();
-            let message = open_message(&status.conditions);
             match status.phase {
                 GatePhase::Waiting => None,
                 GatePhase::Open => Some(Ok(gate.clone())),
-                phase => Some(Err(failed.failed(format!("{phase:?}"), message))),
+                phase => {
+                    let why = open_message(&status.conditions);
+                    Some(Err(object.failed(format!("{phase:?}"), why)))
+                }
             }
         })
-        .await;
-        waited.map_err(|error| error.unanswered(unanswered))
+        .await
     }
 
-    /// Arrives at a Barrier. Arriving again with the same outcome changes nothing.
+    /// Arrives at a Barrier. Arriving again with the same outcome changes nothing. An API server that is
+    /// away is waited out for as long as [`Client::timeout`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] where there is no such Barrier, [`Error::Failed`] where this holder has
-    /// arrived with another outcome, and what the API server refuses.
+    /// [`Error::NotFound`] if there is no such Barrier, [`Error::Failed`] if this holder has
+    /// arrived with another outcome, [`Error::TimedOut`], [`Error::Invalid`], and what the API server
+    /// refuses.
     pub async fn arrive_barrier(
         &self,
         name: &str,
@@ -206,30 +264,77 @@ impl Client {
         outcome: ArrivalOutcome,
         verified: bool,
     ) -> Result<Arrival, Error> {
-        let object = self.object("barrier", name);
-        let barrier = self
-            .api::<Barrier>()
-            .get(name)
-            .await
-            .map_err(|e| object.explain(e))?;
-        let uid = barrier.metadata.uid.clone().unwrap_or_default();
-        let arrival_name = arrival_name(name, &uid, holder);
-        let spec = ArrivalSpec {
-            barrier: name.to_owned(),
-            holder: holder.to_owned(),
-            outcome,
-            verified,
+        runtime()?;
+        let object = self.object("barrier", name).checked()?;
+        object.checked_holder(holder)?;
+        let unreachable = watch::Sender::new(LastSeen::Undecided);
+        let (goes_on, timeout) = (self.goes_on(&object, &unreachable), self.settings.timeout);
+        let arriving = self.arrive_once(&object, holder, outcome, verified, goes_on);
+        let bound = timeout.filter(|timeout| !timeout.is_zero());
+        let known = match bound {
+            None => arriving.await,
+            Some(after) => match tokio::time::timeout(after, arriving).await {
+                Ok(known) => known,
+                Err(_) => return Err(object.late(after, unreachable.borrow().clone())),
+            },
         };
-        let mut arrival = Arrival::new(&arrival_name, spec);
-        arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);
-        let api = self.api::<Arrival>();
-        let known = request::create_named(&api, &arrival, Some(ARRIVE_WITHIN)).await;
         let known = known.map_err(|error| object.explain(error))?;
         if known.spec.outcome == outcome {
             return Ok(known);
         }
         let message = format!("{holder} has arrived as {:?}", known.spec.outcome);
-        Err(object.failed("AlreadyArrived".to_owned(), message))
+        Err(object.failed("AlreadyArrived", message))
+    }
+
+    async fn arrive_once(
+        &self,
+        object: &Object,
+        holder: &str,
+        outcome: ArrivalOutcome,
+        verified: bool,
+        goes_on: impl Fn(&kube::Error) -> bool,
+    ) -> Result<Arrival, kube::Error> {
+        let (barriers, name) = (self.api::<Barrier>(), &object.name);
+        let Lenient(barrier) = persist(|| barriers.get(name), &goes_on).await?;
+        let uid = barrier.metadata.uid.clone().unwrap_or_default();
+        let spec = ArrivalSpec {
+            barrier: name.clone(),
+            holder: holder.to_owned(),
+            outcome,
+            verified,
+        };
+        let mut arrival = Arrival::new(&arrival_name(name, &uid, holder), spec);
+        arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);
+        let (api, params) = (self.api::<Arrival>(), self.settings.post_params());
+        // What may have been carried out is asked again in any case.
+        let known = create_named(&api, &Lenient(arrival), &params, &goes_on).await?;
+        Ok(known.0)
+    }
+
+    /// Decides whether a request is sent again, and reports once that no API server answers.
+    fn goes_on(
+        &self,
+        object: &Object,
+        last_seen: &watch::Sender<LastSeen>,
+    ) -> impl Fn(&kube::Error) -> bool + use<> {
+        let (settings, object, last_seen) =
+            (self.settings.clone(), object.clone(), last_seen.clone());
+        move |error| {
+            let at_once = settings.fail_if_unreachable || settings.timeout == Some(Duration::ZERO);
+            // An API server that was away may not serve everything at first.
+            let was_away = *last_seen.borrow() != LastSeen::Undecided;
+            if at_once || (is_not_installed(error) && !was_away) {
+                return false;
+            }
+            let message = error::unreachable(error);
+            last_seen.send_replace(LastSeen::Unreachable(message.clone()));
+            if !was_away {
+                let object = object.clone();
+                let notice = Notice::Unreachable { object, message };
+                settings.listener.report(&notice);
+            }
+            true
+        }
     }
 
     /// Asks for permits of a Semaphore.
@@ -244,8 +349,7 @@ impl Client {
 }
 
 fn open_message(conditions: &[konductor_api::condition::Condition]) -> String {
-    let open = conditions
-        .iter()
-        .find(|one| one.type_ == konductor_api::condition::OPEN);
-    open.map(|one| one.message.clone()).unwrap_or_default()
+    let open = conditions.iter().find(|condition| condition.type_ == OPEN);
+    open.map(|condition| condition.message.clone())
+        .unwrap_or_default()
 }

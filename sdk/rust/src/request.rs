@@ -34,46 +34,63 @@ pub(crate) fn is_not_served(status: &Status) -> bool {
     status.code == 404 && status.details.is_none()
 }
 
+/// Whether the API server does not serve konductor's resources.
+pub(crate) fn is_not_installed(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if is_not_served(status))
+}
+
+/// Whether the API server may answer another way if it is asked again.
+pub(crate) fn is_transient(status: &Status) -> bool {
+    status.code >= 500 || matches!(status.code, 408 | 429) || is_not_served(status)
+}
+
 /// Whether a request may have been carried out although it failed, or may be answered another way if
 /// it is sent again.
-fn is_uncertain(error: &kube::Error) -> bool {
+pub(crate) fn is_uncertain(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => {
-            status.code >= 500 || matches!(status.code, 408 | 429) || is_not_served(status)
-        }
+        kube::Error::Api(status) => is_transient(status),
+        kube::Error::BuildRequest(_) => false,
         _ => true,
     }
 }
 
-/// Creates an object whose name only its author knows, and reads it where it is there already: then
-/// an earlier attempt was carried out although its answer was lost. It goes on for this long; `None`
-/// is for ever.
+/// Asks again, with pauses, for as long as the answer is an error that another attempt may change and
+/// `goes_on` agrees.
+pub(crate) async fn persist<T, F>(
+    mut ask: impl FnMut() -> F,
+    mut goes_on: impl FnMut(&kube::Error) -> bool,
+) -> Result<T, kube::Error>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    let mut pauses = Backoff::default();
+    loop {
+        match bounded(ask()).await {
+            Err(error) if is_uncertain(&error) && goes_on(&error) => pauses.pause().await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Creates an object whose name only its author knows, and reads it if it already exists: then an
+/// earlier attempt was carried out although its answer was lost.
 pub(crate) async fn create_named<K>(
     api: &Api<K>,
     object: &K,
-    patience: Option<Duration>,
+    params: &PostParams,
+    goes_on: impl FnMut(&kube::Error) -> bool,
 ) -> Result<K, kube::Error>
 where
     K: kube::Resource + Clone + Debug + Serialize + DeserializeOwned,
 {
     let name = object.meta().name.clone().unwrap_or_default();
-    let end = patience.map(|patience| Instant::now() + patience);
-    let mut pauses = Backoff::default();
-    loop {
-        let mut answer = bounded(api.create(&PostParams::default(), object)).await;
-        if let Err(kube::Error::Api(status)) = &answer
-            && status.is_already_exists()
-        {
-            answer = bounded(api.get(&name)).await;
+    let attempt = || async {
+        match bounded(api.create(params, object)).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
+            answer => answer,
         }
-        match answer {
-            Err(error) if is_uncertain(&error) && end.is_none_or(|end| Instant::now() < end) => {
-                tracing::debug!(name, %error, "not created yet");
-                pauses.pause().await;
-            }
-            answer => return answer,
-        }
-    }
+    };
+    persist(attempt, goes_on).await
 }
 
 /// Deletes an object, trying again for this long. One that is gone, or is another of the same name,

@@ -1,105 +1,108 @@
 //! Waiting for one object: a read, then a watch from that version on, or a list and a watch where the
-//! API server has forgotten that version; never a poll.
+//! object does not exist or the API server has forgotten that version; never a poll.
 
 use std::fmt::Debug;
+use std::io::{self, ErrorKind};
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
-use kube::api::{GetParams, ListParams, WatchEvent, WatchParams};
-use kube::core::Request;
-use kube::{Api, Client, Resource};
+use futures::{AsyncBufReadExt, Stream, StreamExt, TryStreamExt};
+use http::HeaderValue;
+use http::header::ACCEPT_ENCODING;
+use k8s_openapi::NamespaceResourceScope;
+use kube::Resource;
+use kube::api::{GetParams, ListParams, WatchParams};
+use kube::core::{Request, Status};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::instrument;
 
+use crate::answered::is_answered;
 use crate::backoff::{Backoff, LONGEST};
-use crate::request::{bounded, is_not_served};
-use crate::{Error, Object};
+use crate::error::unreachable;
+use crate::lenient::{Event, Found, List};
+use crate::request::{bounded, is_not_served, is_transient};
+use crate::{Client, Error, LastSeen, Notice, Object, runtime};
 
-/// A watch is asked for this many seconds; the server ends it then, and it is begun anew.
+/// A watch is asked for this many seconds; the server ends it then, and it is begun again.
 const WATCH_SECONDS: u32 = 290;
 /// So long may it last, before the connection is taken for dead.
 const WATCH_WITHIN: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
-/// So long may an API server that has answered once deny rights and resources: one that has just
-/// started does, until it has read its roles and CustomResourceDefinitions.
+/// So long may an API server that has answered once, or was away, deny rights and resources: one that
+/// has just started does, until it has read its roles and CustomResourceDefinitions.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After this long without a word of an operator, that is reported.
+const OPERATOR_WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits until `verdict` has an answer about the object; `None` waits for ever, zero looks once.
-///
-/// # Guarantees
-/// No request is made while nothing happens. A restart of the API server, a cut watch and 410 Gone
-/// are survived within the timeout. An object that can't be read as `K`, such as one with a phase of
-/// a newer version, is undecided. One that was deleted and created again is not taken for the same.
-///
-/// # Errors
-/// The verdict's own; [`Error::NotFound`] where the object is not there or is deleted meanwhile;
-/// [`Error::TimedOut`]; [`Error::Forbidden`]; [`Error::Unreachable`] where the first read fails.
-#[instrument(name = "wait", level = "debug", skip_all, fields(on = %object))]
-pub async fn wait_until<K, T>(
-    api: &Api<K>,
-    object: Object,
-    timeout: Option<Duration>,
-    verdict: impl FnMut(&K) -> Option<Result<T, Error>>,
-) -> Result<T, Error>
-where
-    K: Resource + Clone + Debug + DeserializeOwned,
-{
-    let mut waiting = Waiting::new(api, object.clone(), None, verdict);
-    let late = |after| Error::TimedOut {
-        object,
-        after,
-        unanswered: false,
-    };
-    match timeout {
-        None => waiting.go_on().await,
-        Some(Duration::ZERO) => match waiting.look().await {
-            Ok(Looked::Decided(answer)) => answer,
-            Ok(Looked::NotYet(_)) => Err(late(Duration::ZERO)),
-            Err(error) => Err(waiting.object.explain(error)),
-        },
-        Some(after) => match tokio::time::timeout(after, waiting.go_on()).await {
-            Ok(answer) => answer,
-            Err(_) => Err(late(after)),
-        },
+impl Client {
+    /// Waits until `verdict` has an answer about an object of a kind, which is named in lower case for
+    /// errors; `None` waits as long as the client's [`Client::timeout`], zero looks once.
+    ///
+    /// # Guarantees
+    /// No request is made while nothing happens. An object that does not exist yet, an API server that
+    /// is away or restarts, a cut watch and 410 Gone are waited out within the timeout. An object that
+    /// can't be read as `K`, such as one with a phase of a newer version, is undecided. One that was
+    /// deleted and created again is not taken for the same.
+    ///
+    /// # Errors
+    /// The verdict's own; [`Error::NotFound`] if the object is deleted meanwhile;
+    /// [`Error::TimedOut`], with what was known at last; [`Error::Unauthorized`],
+    /// [`Error::Forbidden`]; [`Error::Invalid`]. With a timeout of zero also [`Error::NotFound`] and
+    /// [`Error::Unreachable`], as with [`Client::fail_if_missing`] and
+    /// [`Client::fail_if_unreachable`].
+    #[instrument(name = "wait", level = "debug", skip_all, fields(on = %self.object(kind, name)))]
+    pub async fn wait_until<K, T>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        timeout: Option<Duration>,
+        verdict: impl FnMut(&K) -> Option<Result<T, Error>>,
+    ) -> Result<T, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        runtime()?;
+        let object = self.object(kind, name).checked()?;
+        let last_seen = watch::Sender::new(LastSeen::Undecided);
+        let mut waiting = Waiting::new(self, object, None, last_seen, verdict);
+        match timeout.or(self.settings.timeout) {
+            None => waiting.until_decided().await,
+            Some(Duration::ZERO) => waiting.look_once().await,
+            Some(after) => waiting.within(after).await,
+        }
     }
 }
 
-/// Waits as [`wait_until`] does, for an object that is known to exist: the API server has answered
-/// already, so its absence is waited out from the beginning.
-pub(crate) async fn wait_known<K, T>(
-    api: &Api<K>,
-    object: Object,
-    uid: String,
-    verdict: impl FnMut(&K) -> Option<Result<T, Error>>,
-) -> Result<T, Error>
-where
-    K: Resource + Clone + Debug + DeserializeOwned,
-{
-    let mut waiting = Waiting::new(api, object, Some(uid), verdict);
-    waiting.go_on().await
-}
-
-struct Waiting<K, V> {
+pub(crate) struct Waiting<K, V> {
     client: Client,
     requests: Request,
     object: Object,
     verdict: V,
-    /// That of the object which was seen first. From then on the absence of the API server is waited
-    /// out.
+    /// That of the object which was seen first.
     uid: Option<String>,
+    /// Whether the API server was away since this began.
+    was_away: bool,
     /// Since when the API server denies what it has granted before.
     denied: Option<Instant>,
-    /// The API server has forgotten the object's version: it has not changed for long. A list tells
-    /// a version that a watch can begin at.
-    is_forgotten: bool,
-    kind: std::marker::PhantomData<fn(&K)>,
+    /// A read has no version to watch from: the object does not exist, or has not changed for so long
+    /// that the API server has forgotten its version. A list has one.
+    by_list: bool,
+    last_seen: watch::Sender<LastSeen>,
+    /// Whether its absence, and that of the API server, was reported.
+    reported: [bool; 2],
+    kind: PhantomData<fn(&K)>,
 }
 
 enum Looked<T> {
     Decided(Result<T, Error>),
     /// Undecided at this version.
     NotYet(String),
+    /// It does not exist.
+    Missing(String),
 }
 
 enum Watched<T> {
@@ -112,91 +115,75 @@ enum Watched<T> {
 
 impl<K, V, T> Waiting<K, V>
 where
-    K: Resource + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
     V: FnMut(&K) -> Option<Result<T, Error>>,
 {
-    fn new(api: &Api<K>, object: Object, uid: Option<String>, verdict: V) -> Self {
+    /// An object whose uid is known is not waited for if it does not exist.
+    pub(crate) fn new(
+        client: &Client,
+        object: Object,
+        uid: Option<String>,
+        last_seen: watch::Sender<LastSeen>,
+        verdict: V,
+    ) -> Self {
+        let namespace = Some(&*object.namespace);
         Self {
-            client: api.clone().into_client(),
-            requests: Request::new(api.resource_url()),
+            client: client.clone(),
+            requests: Request::new(K::url_path(&(), namespace)),
             object,
             verdict,
             uid,
+            was_away: false,
             denied: None,
-            is_forgotten: false,
-            kind: std::marker::PhantomData,
+            by_list: false,
+            last_seen,
+            reported: [false; 2],
+            kind: PhantomData,
         }
     }
 
-    async fn look(&mut self) -> Result<Looked<T>, kube::Error> {
-        if self.is_forgotten {
-            return self.list().await;
-        }
-        let request = self.requests.get(&self.object.name, &GetParams::default());
-        let found = self.ask(request).await?;
-        let version = text(&found, "/metadata/resourceVersion");
-        Ok(self.looked(&found, version))
-    }
-
-    /// Looks by a list of this one object, which has a version of its own.
-    async fn list(&mut self) -> Result<Looked<T>, kube::Error> {
-        let only = ListParams::default().fields(&self.only());
-        let list = self.ask(self.requests.list(&only)).await?;
-        let version = text(&list, "/metadata/resourceVersion");
-        Ok(match list.pointer("/items/0") {
-            Some(found) => self.looked(found, version),
-            None => Looked::Decided(Err(self.deleted())),
-        })
-    }
-
-    async fn ask(
-        &mut self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Value, kube::Error> {
-        let request = request.map_err(kube::Error::BuildRequest)?;
-        let answer = bounded(self.client.request(request)).await?;
-        self.denied = None;
-        Ok(answer)
-    }
-
-    fn looked(&mut self, found: &Value, version: String) -> Looked<T> {
-        match self.judge(found) {
-            Some(answer) => Looked::Decided(answer),
-            None => Looked::NotYet(version),
+    async fn within(&mut self, after: Duration) -> Result<T, Error> {
+        match timeout(after, self.until_decided()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.object.late(after, self.last_seen.borrow().clone())),
         }
     }
 
-    /// The field selector of this one object.
-    fn only(&self) -> String {
-        format!("metadata.name={}", self.object.name)
-    }
-
-    fn judge(&mut self, found: &Value) -> Option<Result<T, Error>> {
-        let uid = text(found, "/metadata/uid");
-        if *self.uid.get_or_insert_with(|| uid.clone()) != uid {
-            return Some(Err(self.deleted()));
-        }
-        match K::deserialize(found) {
-            Ok(found) => (self.verdict)(&found),
-            Err(error) => {
-                tracing::debug!(object = %self.object, %error, "it can't be read as it is now");
-                None
+    async fn look_once(&mut self) -> Result<T, Error> {
+        match self.look().await {
+            Ok(Looked::Decided(answer)) => answer,
+            Ok(Looked::NotYet(_)) => {
+                let last_seen = self.last_seen.borrow().clone();
+                Err(self.object.late(Duration::ZERO, last_seen))
             }
+            Ok(Looked::Missing(_)) => Err(self.missing()),
+            Err(error) => Err(self.object.explain(error)),
         }
     }
 
-    fn deleted(&self) -> Error {
-        Error::NotFound {
-            object: self.object.clone(),
+    async fn until_decided(&mut self) -> Result<T, Error> {
+        let (client, object) = (self.client.clone(), self.object.clone());
+        let silent = until_no_operator(self.last_seen.subscribe());
+        let waiting = self.go_on();
+        tokio::pin!(waiting);
+        tokio::select! {
+            decided = &mut waiting => return decided,
+            () = silent => client.settings.listener.report(&Notice::NoOperator { object }),
         }
+        waiting.await
     }
 
-    async fn go_on(&mut self) -> Result<T, Error> {
+    pub(crate) async fn go_on(&mut self) -> Result<T, Error> {
         let mut pauses = Backoff::default();
         loop {
             let failed = match self.look().await {
                 Ok(Looked::Decided(answer)) => return answer,
-                Ok(Looked::NotYet(version)) => {
+                Ok(Looked::Missing(_)) if !self.by_list => {
+                    // The next look is a list, whose version a watch can begin at.
+                    self.by_list = true;
+                    continue;
+                }
+                Ok(Looked::NotYet(version) | Looked::Missing(version)) => {
                     let begun = Instant::now();
                     let watched = self.watch(&version).await;
                     if begun.elapsed() > LONGEST {
@@ -206,7 +193,7 @@ where
                         Ok(Watched::Decided(answer)) => return answer,
                         Ok(Watched::Ended) => None,
                         Ok(Watched::Forgotten) => {
-                            self.is_forgotten = true;
+                            self.by_list = true;
                             None
                         }
                         Err(error) => Some(error),
@@ -218,25 +205,150 @@ where
                 if self.is_final(&error) {
                     return Err(self.object.explain(error));
                 }
-                tracing::debug!(object = %self.object, %error, "waiting goes on");
+                self.note(&error);
+                tracing::debug!(object = %self.object, %error, "still waiting");
+            }
+            if self.missing_is_final() {
+                return Err(self.missing());
             }
             pauses.pause().await;
         }
     }
 
+    async fn look(&mut self) -> Result<Looked<T>, kube::Error> {
+        if self.by_list {
+            return self.list().await;
+        }
+        let request = self.requests.get(&self.object.name, &GetParams::default());
+        match self.ask::<Found>(request).await {
+            Ok(found) => {
+                let version = found.text("/metadata/resourceVersion").to_owned();
+                Ok(self.looked(&found, version))
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 && !is_not_served(&status) => {
+                Ok(self.looked_in_vain(String::new()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks by a list of this one object, which has a version of its own.
+    async fn list(&mut self) -> Result<Looked<T>, kube::Error> {
+        let only = ListParams::default().fields(&self.only());
+        let list: List = self.ask(self.requests.list(&only)).await?;
+        let version = list.metadata.resource_version;
+        Ok(match list.items.first() {
+            Some(found) => self.looked(found, version),
+            None => self.looked_in_vain(version),
+        })
+    }
+
+    async fn ask<R: DeserializeOwned>(
+        &mut self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<R, kube::Error> {
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let text = bounded(self.client.kube.request_text(request)).await?;
+        self.denied = None;
+        serde_json::from_str(&text).map_err(kube::Error::SerdeError)
+    }
+
+    fn looked(&mut self, found: &Found, version: String) -> Looked<T> {
+        match self.judge(found) {
+            Some(answer) => Looked::Decided(answer),
+            None => Looked::NotYet(version),
+        }
+    }
+
+    fn looked_in_vain(&mut self, version: String) -> Looked<T> {
+        if self.uid.is_some() {
+            return Looked::Decided(Err(self.missing()));
+        }
+        self.last_seen.send_replace(LastSeen::Missing);
+        if !self.missing_is_final() && !std::mem::replace(&mut self.reported[0], true) {
+            let object = self.object.clone();
+            self.client
+                .settings
+                .listener
+                .report(&Notice::Missing { object });
+        }
+        Looked::Missing(version)
+    }
+
+    fn missing_is_final(&self) -> bool {
+        self.client.settings.fail_if_missing && *self.last_seen.borrow() == LastSeen::Missing
+    }
+
+    /// The field selector of this one object.
+    fn only(&self) -> String {
+        format!("metadata.name={}", self.object.name)
+    }
+
+    fn judge(&mut self, found: &Found) -> Option<Result<T, Error>> {
+        let uid = found.text("/metadata/uid");
+        if self.uid.get_or_insert_with(|| uid.to_owned()) != uid {
+            return Some(Err(self.missing()));
+        }
+        let (group, kind) = (K::group(&()), K::kind(&()));
+        self.last_seen
+            .send_replace(match is_answered(&group, &kind, &found.0) {
+                true => LastSeen::Undecided,
+                false => LastSeen::NoOperator,
+            });
+        match K::deserialize(&found.0) {
+            Ok(found) => (self.verdict)(&found),
+            Err(error) => {
+                tracing::debug!(object = %self.object, %error, "it can't be read as it is now");
+                None
+            }
+        }
+    }
+
+    fn missing(&self) -> Error {
+        Error::NotFound {
+            object: self.object.clone(),
+        }
+    }
+
     /// Whether trying again could not change an error.
     fn is_final(&mut self, error: &kube::Error) -> bool {
-        if self.uid.is_none() {
+        let is_known = self.uid.is_some() || self.was_away;
+        let kube::Error::Api(status) = error else {
+            let is_away = self.uid.is_none() && self.client.settings.fail_if_unreachable;
+            return is_away || matches!(error, kube::Error::BuildRequest(_));
+        };
+        if is_not_served(status) && !is_known {
+            // konductor may be about to be installed.
+            return self.client.settings.fail_if_missing;
+        }
+        if !matches!(status.code, 401 | 403) && !is_not_served(status) {
+            return !is_known && !is_transient(status);
+        }
+        if !is_known {
             return true;
         }
-        let kube::Error::Api(status) = error else {
-            return false;
-        };
-        let is_denied = matches!(status.code, 401 | 403) || is_not_served(status);
-        if !is_denied {
-            return status.code == 404;
-        }
         self.denied.get_or_insert_with(Instant::now).elapsed() > PATIENCE
+    }
+
+    /// Notes why there is no answer about the object.
+    fn note(&mut self, error: &kube::Error) {
+        if let kube::Error::Api(status) = error
+            && is_not_served(status)
+        {
+            self.last_seen.send_replace(LastSeen::Missing);
+            return;
+        }
+        let message = unreachable(error);
+        if !matches!(error, kube::Error::Api(_)) {
+            self.was_away = true;
+        }
+        self.last_seen
+            .send_replace(LastSeen::Unreachable(message.clone()));
+        if self.uid.is_none() && !std::mem::replace(&mut self.reported[1], true) {
+            let object = self.object.clone();
+            let notice = Notice::Unreachable { object, message };
+            self.client.settings.listener.report(&notice);
+        }
     }
 
     /// Watches from a version on.
@@ -246,27 +358,7 @@ where
             .timeout(WATCH_SECONDS);
         let request = self.requests.watch(&params, version);
         let request = request.map_err(kube::Error::BuildRequest)?;
-        let client = self.client.clone();
-        let watched = timeout(WATCH_WITHIN, async {
-            let mut events = client.request_events::<Value>(request).await?.boxed();
-            while let Ok(Some(event)) = events.try_next().await {
-                match event {
-                    WatchEvent::Added(found) | WatchEvent::Modified(found) => {
-                        if let Some(answer) = self.judge(&found) {
-                            return Ok(Watched::Decided(answer));
-                        }
-                    }
-                    WatchEvent::Deleted(_) => return Ok(Watched::Decided(Err(self.deleted()))),
-                    WatchEvent::Bookmark(_) => {}
-                    WatchEvent::Error(status) if status.code == 410 => {
-                        return Ok(Watched::Forgotten);
-                    }
-                    WatchEvent::Error(_) => break,
-                }
-            }
-            Ok(Watched::Ended)
-        });
-        match watched.await {
+        match timeout(WATCH_WITHIN, self.follow(request)).await {
             Ok(Err(kube::Error::Api(status))) => match status.code {
                 401 | 403 => Err(kube::Error::Api(status)),
                 410 => Ok(Watched::Forgotten),
@@ -276,9 +368,67 @@ where
             Ok(Err(_)) | Err(_) => Ok(Watched::Ended),
         }
     }
+
+    async fn follow(&mut self, request: http::Request<Vec<u8>>) -> Result<Watched<T>, kube::Error> {
+        let mut events = std::pin::pin!(events(&self.client.kube, request).await?);
+        while let Ok(Some(event)) = events.try_next().await {
+            match &*event.type_ {
+                "ADDED" | "MODIFIED" => {
+                    if let Some(answer) = self.judge(&event.object) {
+                        return Ok(Watched::Decided(answer));
+                    }
+                }
+                "DELETED" if self.uid.is_some() => {
+                    return Ok(Watched::Decided(Err(self.missing())));
+                }
+                "ERROR" => {
+                    let status: Option<Status> = serde_json::from_value(event.object.0).ok();
+                    let is_forgotten = status.is_some_and(|status| status.code == 410);
+                    return Ok(match is_forgotten {
+                        true => Watched::Forgotten,
+                        false => Watched::Ended,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(Watched::Ended)
+    }
 }
 
-fn text(found: &Value, field: &str) -> String {
-    let text = found.pointer(field).and_then(Value::as_str);
-    text.unwrap_or_default().to_owned()
+/// The events of a watch. One that can't be read is left out, and that is logged without its content.
+async fn events(
+    kube: &kube::Client,
+    mut request: http::Request<Vec<u8>>,
+) -> Result<impl Stream<Item = io::Result<Event>> + use<>, kube::Error> {
+    // Compressed, an event may wait in the server for those that come after it.
+    let identity = HeaderValue::from_static("identity");
+    request.headers_mut().insert(ACCEPT_ENCODING, identity);
+    let lines = kube.request_stream(request).await?.lines();
+    Ok(lines.filter_map(async |line| match line {
+        Ok(line) => match serde_json::from_str(&line) {
+            Ok(event) => Some(Ok(event)),
+            // The last line of a watch that broke off.
+            Err(error) if error.is_eof() => Some(Err(ErrorKind::UnexpectedEof.into())),
+            Err(_) => {
+                tracing::warn!("an event of a watch can't be read; it is left out");
+                None
+            }
+        },
+        Err(error) => Some(Err(error)),
+    }))
+}
+
+/// Waits until nothing that an operator has written was seen for some time.
+pub(crate) async fn until_no_operator(mut last_seen: watch::Receiver<LastSeen>) {
+    loop {
+        let is_silent = |seen: &LastSeen| *seen == LastSeen::NoOperator;
+        if last_seen.wait_for(is_silent).await.is_err() {
+            return std::future::pending().await;
+        }
+        let is_over = last_seen.wait_for(|seen| !is_silent(seen));
+        if timeout(OPERATOR_WITHIN, is_over).await.is_err() {
+            return;
+        }
+    }
 }

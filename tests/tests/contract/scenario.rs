@@ -47,6 +47,8 @@ pub(crate) struct Step {
     pub(crate) ttl: Option<konductor_api::Duration>,
     pub(crate) timeout: Option<konductor_api::Duration>,
     pub(crate) wait: Option<bool>,
+    #[serde(rename = "failFast")]
+    pub(crate) fail_fast: bool,
     pub(crate) result: Option<String>,
     pub(crate) end: Option<String>,
     pub(crate) pending: Option<String>,

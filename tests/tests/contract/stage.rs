@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use konductor::{Client, Error, Guard};
+use konductor::{Client, Error, Guard, LastSeen};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::fault::{Faults, How};
 use konductor_tests::operator::Operator;
@@ -174,6 +174,7 @@ impl<'a> Stage<'a> {
                 let how = match step.how.as_deref() {
                     Some("hang") => How::Hang,
                     Some("lose-answer") => How::LoseAnswer,
+                    Some("poison") => How::Poison,
                     Some("compacted") => How::Compacted(self.version(request).await?),
                     Some(code) => How::Status(code.parse().map_err(|_| "no status")?),
                     None => return Err("how?".into()),
@@ -208,7 +209,10 @@ impl<'a> Stage<'a> {
     /// Runs a call in the background.
     fn begin(&self, call: &str, step: &Step) -> Result<JoinHandle<Ended>, String> {
         let namespace = step.namespace.as_ref().unwrap_or(&self.namespace);
-        let client = Client::new(self.client.clone(), namespace);
+        let mut client = Client::new(self.client.clone(), namespace);
+        if step.fail_fast {
+            client = client.fail_if_missing().fail_if_unreachable();
+        }
         let object = step.object.as_deref().unwrap_or_default();
         let (kind, name) = object.split_once('/').ok_or("no object")?;
         let name = name.to_owned();
@@ -223,6 +227,10 @@ impl<'a> Stage<'a> {
             }
             ("arrive", "barrier") => {
                 let outcome = step.outcome.unwrap_or_default();
+                let client = match timeout {
+                    Some(timeout) => client.timeout(timeout),
+                    None => client,
+                };
                 tokio::spawn(async move {
                     let arrived = client.arrive_barrier(&name, &holder, outcome).await;
                     arrived.map(|_| None)
@@ -406,16 +414,22 @@ fn word(ended: &Result<Ended, Canceled>) -> String {
         Ok(Ok(_)) => "ok",
         Ok(Err(error)) => match error {
             Error::NotFound { .. } => "not-found",
+            Error::Unauthorized { .. } => "unauthorized",
             Error::Forbidden { .. } => "forbidden",
-            Error::TimedOut {
-                unanswered: true, ..
-            } => "timed-out NoAnswer",
-            Error::TimedOut { .. } => "timed-out Timeout",
+            Error::TimedOut { last_seen, .. } => match last_seen {
+                LastSeen::Undecided => "timed-out Timeout",
+                LastSeen::NoOperator => "timed-out NoAnswer",
+                LastSeen::Missing => "timed-out NotFound",
+                LastSeen::Unreachable(_) => "timed-out Unreachable",
+                _ => "timed-out for a reason of no name",
+            },
             Error::Failed { phase, .. } => return format!("failed {phase}"),
             Error::Denied { .. } => "denied",
             Error::Lost { .. } => "lost",
             Error::Unreachable { .. } => "unreachable",
             Error::Refused { .. } => "refused",
+            Error::Invalid { .. } => "invalid",
+            _ => "an error of no kind",
         },
     };
     word.to_owned()

@@ -1,6 +1,7 @@
 package testcluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,6 +49,8 @@ type Fault struct {
 	Code int
 	// LoseAnswer lets the API server carry it out, and breaks the connection then.
 	LoseAnswer bool
+	// Poison answers with objects whose managed fields no client can read.
+	Poison bool
 	// Hang lets it wait until its sender gives up, or the fault is mended.
 	Hang bool
 	// Oldest answers 410 to watches from versions before this one.
@@ -189,6 +192,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case fault == nil:
+	case fault.Poison:
+		w = &poisoner{ResponseWriter: w}
 	case fault.Hang:
 		select {
 		case <-r.Context().Done():
@@ -280,6 +285,39 @@ func status(code int) map[string]any {
 		"reason": reasons[code], "message": fmt.Sprintf("the proxy answers %d", code),
 	}
 }
+
+// poisoned are managed fields that others may have stored: of a time that is out of range, and nested
+// more deeply than some decoders go.
+var poisoned = []byte(`"metadata":{"managedFields":[{"time":"10000-01-01T00:00:00Z","fieldsV1":` +
+	strings.Repeat(`{"f:a":`, 150) + "{}" + strings.Repeat("}", 150) + "}],")
+
+// poisoner puts them into the first object of each line. What does not end in a newline is the last.
+type poisoner struct {
+	http.ResponseWriter
+	line []byte
+}
+
+func (p *poisoner) WriteHeader(code int) {
+	p.Header().Del("Content-Length")
+	p.ResponseWriter.WriteHeader(code)
+}
+
+func (p *poisoner) Write(text []byte) (int, error) {
+	p.line = append(p.line, text...)
+	if !json.Valid(p.line) && !bytes.HasSuffix(p.line, []byte("\n")) {
+		return len(text), nil
+	}
+	var changed []byte
+	for line := range bytes.Lines(p.line) {
+		changed = append(changed, bytes.Replace(line, []byte(`"metadata":{`), poisoned, 1)...)
+	}
+	p.line = nil
+	_, err := p.ResponseWriter.Write(changed)
+	return len(text), err
+}
+
+// Unwrap lets a reverse proxy flush.
+func (p *poisoner) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // deaf takes an answer and forgets it.
 type deaf struct{ header http.Header }
