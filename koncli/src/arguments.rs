@@ -17,7 +17,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use self::given::Given;
 pub(crate) use self::global::{Format, Global};
 pub(crate) use self::pipeline::{DryRun, Overlap, Params, Pipeline};
-pub(crate) use self::primitive::{Acquisition, Barrier, Gate, Holder, Lease, Outcome, Patience, Semaphore};
+pub(crate) use self::primitive::{
+    Acquisition, Barrier, Gate, Holder, Lease, Outcome, Patience, Semaphore,
+};
 use crate::exit;
 
 /// Coordinates Kubernetes Jobs: pipelines, barriers, gates, semaphores and leases.

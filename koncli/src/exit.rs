@@ -120,7 +120,9 @@ impl From<konductor::Error> for Failure {
 fn timed_out(object: &konductor::Object, after: Duration, seen: &LastSeen) -> (u8, Option<String>) {
     match seen {
         // A single look comes too early for that.
-        LastSeen::NoOperator if !after.is_zero() => (UNREACHABLE, Some(NO_OPERATOR_HELP.to_owned())),
+        LastSeen::NoOperator if !after.is_zero() => {
+            (UNREACHABLE, Some(NO_OPERATOR_HELP.to_owned()))
+        }
         LastSeen::Missing => {
             let what = format!("look at `{}`", listing(object.kind));
             (TIMED_OUT, Some(what))
@@ -154,8 +156,7 @@ fn showing(object: &konductor::Object) -> String {
 
 const FORBIDDEN_HELP: &str =
     "ask for a role that allows it; `kubectl auth can-i --list` shows what you may do";
-const UNAUTHORIZED_HELP: &str =
-    "log in again, or name another kubeconfig with --kubeconfig; `kubectl auth whoami` shows who you are";
+const UNAUTHORIZED_HELP: &str = "log in again, or name another kubeconfig with --kubeconfig; `kubectl auth whoami` shows who you are";
 const NO_OPERATOR_HELP: &str = "install the chart, or run `koncli operator`";
 const UNREACHABLE_HELP: &str = "check --kubeconfig and --context, or that the API server runs; without a cluster, \
      `koncli run FILE` needs none";

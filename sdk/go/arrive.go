@@ -75,22 +75,22 @@ func prefix(name string) string { return name[:min(len(name), 200)] }
 // context lasts. Its error is one of this package.
 func (c *Client) persist(ctx context.Context, on target, ask func() error) error {
 	var pauses backoff
-	var seen seenLast
+	seen, away := unheard, false
 	for {
 		err := ask()
 		if err == nil {
 			return nil
 		}
 		// An API server that was away may not serve everything at first.
-		if !uncertain(err) || (notServed(err) && seen.reason == "") {
+		if !uncertain(err) || (notServed(err) && !away) {
 			return on.explain(ctx, err)
 		}
-		if seen.reason == "" && ctx.Err() == nil {
-			c.log.WarnContext(ctx, "the API server can't be reached; trying again",
-				"object", on.kind+"/"+on.name, "error", err)
-		}
-		if ctx.Err() == nil || seen.reason == "" {
-			seen = unreachable(err)
+		if ctx.Err() == nil {
+			if !away {
+				c.log.WarnContext(ctx, "the API server can't be reached; trying again",
+					"object", on.kind+"/"+on.name, "error", err)
+			}
+			seen, away = unreachable(err), true
 		}
 		if !pauses.pause(ctx) {
 			return on.ended(ctx, seen)

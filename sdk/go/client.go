@@ -144,7 +144,15 @@ func (c *Client) get(ctx context.Context, resource, name string, into any) error
 func (c *Client) read(ctx context.Context, resource, name string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx).Raw()
+	return body(c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx))
+}
+
+// body is the text of an answer, or the error that the API server has answered.
+func body(answer rest.Result) ([]byte, error) {
+	if err := answer.Error(); err != nil {
+		return nil, err
+	}
+	return answer.Raw()
 }
 
 // list reads the objects of a resource that a field selector matches.
@@ -152,8 +160,8 @@ func (c *Client) list(ctx context.Context, resource, fields string) (list, error
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	options := metav1.ListOptions{FieldSelector: fields}
-	text, err := c.rest.Get().Namespace(c.namespace).Resource(resource).
-		VersionedParams(&options, c.codec).Do(ctx).Raw()
+	text, err := body(c.rest.Get().Namespace(c.namespace).Resource(resource).
+		VersionedParams(&options, c.codec).Do(ctx))
 	var found list
 	if err == nil {
 		err = json.Unmarshal(text, &found)
@@ -164,8 +172,8 @@ func (c *Client) list(ctx context.Context, resource, fields string) (list, error
 func (c *Client) post(ctx context.Context, resource string, object, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	text, err := c.rest.Post().Namespace(c.namespace).Resource(resource).
-		Param("fieldManager", fieldManager).Body(object).Do(ctx).Raw()
+	text, err := body(c.rest.Post().Namespace(c.namespace).Resource(resource).
+		Param("fieldManager", fieldManager).Body(object).Do(ctx))
 	if err != nil {
 		return err
 	}

@@ -165,6 +165,10 @@ func (t target) unanswered(err error) error {
 	return &told
 }
 
+// unheard is what is known before the first answer.
+var unheard = seenLast{ReasonUnreachable, "the API server has not answered; " +
+	"check the kubeconfig and the network"}
+
 // unreachable tells that no API server answers.
 func unreachable(err error) seenLast {
 	return seenLast{ReasonUnreachable, fmt.Sprintf("the API server can't be reached: %v", err)}
@@ -215,7 +219,8 @@ func (t target) explain(ctx context.Context, err error) *Error {
 
 // notServed tells a path that does not exist from an object that does not.
 func notServed(err error) bool {
-	return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+	return apierrors.IsNotFound(err) &&
+		apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // uncertain tells whether a request may have been carried out although it failed, or may be

@@ -185,9 +185,9 @@ func (h *hold) renew(ctx context.Context) (renewed, error) {
 		return notKnown, err
 	}
 	var found v1.Claim
-	text, err := h.client.rest.Patch(types.MergePatchType).Namespace(h.on.namespace).
+	text, err := body(h.client.rest.Patch(types.MergePatchType).Namespace(h.on.namespace).
 		Resource(v1.ClaimResource).Name(h.name).
-		Param("fieldManager", fieldManager).Body(patch).Do(ctx).Raw()
+		Param("fieldManager", fieldManager).Body(patch).Do(ctx))
 	if err == nil {
 		err = decode(text, &found)
 	}

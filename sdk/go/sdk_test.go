@@ -53,7 +53,7 @@ func TestAnErrorTellsTheObjectTheReasonAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	namespace := cluster.Namespace(t)
 	client, _ := through(t, namespace)
-	err := client.WaitGate(t.Context(), "ready")
+	err := client.WaitGate(t.Context(), "ready", konductor.WithFailFast())
 	var known *konductor.Error
 	if !errors.As(err, &known) || !errors.Is(err, konductor.ErrNotFound) {
 		t.Fatalf("got %v", err)
@@ -77,7 +77,7 @@ func TestAServerWithoutKonductorIsToldFromAMissingObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = client.WaitGate(t.Context(), "ready")
+	err = client.WaitGate(t.Context(), "ready", konductor.WithFailFast())
 	want := "gate/ready in namespace default: the API server does not serve it; " +
 		"install konductor, such as with `koncli crds | kubectl apply -f -`"
 	if !errors.Is(err, konductor.ErrNotFound) || err.Error() != want {

@@ -125,7 +125,9 @@ func await[T any, P object[T]](
 	if err != nil {
 		return nil, err
 	}
-	waiting := waiting[T, P]{client: c, on: on, decide: decide, failFast: failFast}
+	waiting := waiting[T, P]{
+		client: c, on: on, decide: decide, failFast: failFast, seen: unheard,
+	}
 	if timeout == 0 {
 		waiting.failFast = true
 		found, _, done, err := waiting.look(ctx)
@@ -169,8 +171,9 @@ type waiting[T any, P object[T]] struct {
 	byList bool
 	// seen is what was known about it last.
 	seen seenLast
-	// missed and unread are whether its absence, and that it can't be read, was logged.
-	missed, unread bool
+	// missed, unread and complained are whether its absence, that it can't be read, and that no API
+	// server answers was logged.
+	missed, unread, complained bool
 }
 
 func (w *waiting[T, P]) run(ctx context.Context) (P, error) {
@@ -221,7 +224,8 @@ func (w *waiting[T, P]) note(ctx context.Context, err error) {
 		w.seen = seenLast{ReasonNotFound, known.Message}
 		return
 	}
-	if w.uid == "" && w.seen.reason != ReasonUnreachable {
+	if w.uid == "" && !w.complained {
+		w.complained = true
 		w.client.log.WarnContext(ctx, "the API server can't be reached; trying again",
 			"object", w.on.kind+"/"+w.on.name, "error", known.cause)
 	}

@@ -28,11 +28,7 @@ pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
 }
 
 /// Acquires, and prints a Lease's fencing token.
-pub(crate) async fn acquire(
-    request: Request,
-    kind: LedgerKind,
-    name: &str,
-) -> Result<(), Failure> {
+pub(crate) async fn acquire(request: Request, kind: LedgerKind, name: &str) -> Result<(), Failure> {
     let claimed = request.claim().await?;
     output::talk(&format!("{kind}/{name} acquired by claim/{}", claimed.name));
     if let Some(token) = claimed.token {

@@ -224,7 +224,9 @@ async fn operator(client: &konductor::Client) -> Finding {
                 code: UNREACHABLE,
                 ..Finding::new("operator", Level::Fail, message)
             }
-            .help("install the chart, or run `koncli operator`; one may watch other namespaces only")
+            .help(
+                "install the chart, or run `koncli operator`; one may watch other namespaces only",
+            )
         }
         Err(error) => Finding::new("operator", Level::Warn, error.to_string()),
     }

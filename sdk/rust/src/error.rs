@@ -138,6 +138,13 @@ pub enum LastSeen {
     Unreachable(String),
 }
 
+impl LastSeen {
+    /// What is known before the first answer.
+    pub(crate) fn unheard() -> Self {
+        Self::Unreachable("it has not answered".to_owned())
+    }
+}
+
 impl fmt::Display for LastSeen {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

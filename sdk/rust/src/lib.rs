@@ -267,15 +267,15 @@ impl Client {
         runtime()?;
         let object = self.object("barrier", name).checked()?;
         object.checked_holder(holder)?;
-        let unreachable = watch::Sender::new(LastSeen::Undecided);
-        let (goes_on, timeout) = (self.goes_on(&object, &unreachable), self.settings.timeout);
+        let last_seen = watch::Sender::new(LastSeen::unheard());
+        let (goes_on, timeout) = (self.goes_on(&object, &last_seen), self.settings.timeout);
         let arriving = self.arrive_once(&object, holder, outcome, verified, goes_on);
         let bound = timeout.filter(|timeout| !timeout.is_zero());
         let known = match bound {
             None => arriving.await,
             Some(after) => match tokio::time::timeout(after, arriving).await {
                 Ok(known) => known,
-                Err(_) => return Err(object.late(after, unreachable.borrow().clone())),
+                Err(_) => return Err(object.late(after, last_seen.borrow().clone())),
             },
         };
         let known = known.map_err(|error| object.explain(error))?;
@@ -322,7 +322,7 @@ impl Client {
         move |error| {
             let at_once = settings.fail_if_unreachable || settings.timeout == Some(Duration::ZERO);
             // An API server that was away may not serve everything at first.
-            let was_away = *last_seen.borrow() != LastSeen::Undecided;
+            let was_away = *last_seen.borrow() != LastSeen::unheard();
             if at_once || (is_not_installed(error) && !was_away) {
                 return false;
             }

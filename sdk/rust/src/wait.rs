@@ -67,7 +67,7 @@ impl Client {
     {
         runtime()?;
         let object = self.object(kind, name).checked()?;
-        let last_seen = watch::Sender::new(LastSeen::Undecided);
+        let last_seen = watch::Sender::new(LastSeen::unheard());
         let mut waiting = Waiting::new(self, object, None, last_seen, verdict);
         match timeout.or(self.settings.timeout) {
             None => waiting.until_decided().await,

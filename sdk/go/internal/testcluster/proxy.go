@@ -34,6 +34,7 @@ type Proxy struct {
 	watches  map[*watching]bool
 	faults   []*Fault
 	requests []string
+	managers []string
 	changed  chan struct{} // closed and replaced at each change of what is above
 }
 
@@ -150,6 +151,13 @@ func (p *Proxy) Requests() []string {
 	return slices.Clone(p.requests)
 }
 
+// Managers are the field managers of the writes that have arrived, deletions aside.
+func (p *Proxy) Managers() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.managers)
+}
+
 // Await waits until so many requests of a verb and resource have arrived, for watches until the
 // answer has begun.
 func (p *Proxy) Await(ctx context.Context, request string, times int) error {
@@ -186,6 +194,11 @@ func (p *Proxy) note(request string) {
 // ServeHTTP forwards a request, or lets it fail.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	verb, resource := named(r)
+	if slices.Contains([]string{"create", "update", "patch"}, verb) {
+		p.mu.Lock()
+		p.managers = append(p.managers, r.URL.Query().Get("fieldManager"))
+		p.mu.Unlock()
+	}
 	fault := p.fault(verb, resource, r.URL.Query().Get("resourceVersion"))
 	if verb != "watch" || fault != nil {
 		p.note(verb + " " + resource)

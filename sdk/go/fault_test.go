@@ -1,0 +1,180 @@
+package konductor_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/pem"
+	"errors"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	konductor "github.com/LogicIQ/konductor/sdk/go"
+	"github.com/LogicIQ/konductor/sdk/go/internal/testcluster"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+// recovery is how soon a connection that delivers nothing any more must be given up.
+const recovery = 15 * time.Second
+
+func TestAFrozenConnectionIsReplacedInTime(t *testing.T) {
+	t.Parallel()
+	namespace := cluster.Namespace(t)
+	cluster.Create(t, namespace, "Gate", "ready", map[string]any{})
+	cluster.Create(t, namespace, "Semaphore", "batch", map[string]any{"permits": 0})
+	proxy := testcluster.NewProxy(t, cluster.Config)
+	server := httptest.NewUnstartedServer(proxy)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	freezer := testcluster.NewFreezer(t, server.Listener.Addr().String())
+	authority := pem.EncodeToMemory(
+		&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	client, err := konductor.New(
+		&rest.Config{
+			Host: "https://" + freezer.Address,
+			TLSClientConfig: rest.TLSClientConfig{
+				CAData: authority, ServerName: "example.com",
+			},
+		},
+		konductor.WithNamespace(namespace), konductor.WithHolder("tester"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited, acquired := make(chan error, 1), make(chan error, 1)
+	go func() { waited <- client.WaitGate(t.Context(), "ready") }()
+	go func() {
+		permit, err := client.AcquireSemaphore(t.Context(), "batch")
+		if err == nil {
+			err = permit.Release(t.Context())
+		}
+		acquired <- err
+	}()
+	await(t, proxy, "watch gates", 1)
+	await(t, proxy, "watch claims", 1)
+	freezer.Freeze()
+	frozen := time.Now()
+	patch(t, namespace, "gates", "ready", `{"spec":{"decision":"Open"}}`)
+	patch(t, namespace, "semaphores", "batch", `{"spec":{"permits":1}}`)
+	for what, ended := range map[string]chan error{"wait": waited, "acquisition": acquired} {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			t.Logf("%s: recovered after %s", what, time.Since(frozen).Round(10*time.Millisecond))
+		case <-time.After(recovery - time.Since(frozen)):
+			t.Errorf("%s: not within %s", what, recovery)
+		}
+	}
+}
+
+func patch(t *testing.T, namespace, resource, name, with string) {
+	t.Helper()
+	_, err := cluster.Resource(namespace, resource).Patch(t.Context(), name,
+		types.MergePatchType, []byte(with), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALossIsNoCancellation(t *testing.T) {
+	t.Parallel()
+	namespace := cluster.Namespace(t)
+	client, proxy := through(t, namespace)
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "1s"})
+	proxy.Break(testcluster.Fault{Verb: "patch", Resource: "claims", Code: 503})
+	err := client.WithLease(t.Context(), "report", func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if !errors.Is(err, konductor.ErrLost) || errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestWhatIsWrittenNamesItsFieldManager(t *testing.T) {
+	t.Parallel()
+	namespace := cluster.Namespace(t)
+	client, proxy := through(t, namespace)
+	cluster.Create(t, namespace, "Barrier", "stage", map[string]any{"expected": 1})
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "1s"})
+	if err := client.ArriveBarrier(t.Context(), "stage"); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := client.AcquireLease(t.Context(), "report")
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, proxy, "patch claims", 1)
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, manager := range proxy.Managers() {
+		if manager != "konductor-sdk" {
+			t.Errorf("a write names %q", manager)
+		}
+	}
+	if len(proxy.Managers()) < 3 {
+		t.Errorf("there were only %d writes", len(proxy.Managers()))
+	}
+}
+
+func TestExampleLeaderElectionStandsByWhileTheAPIServerIsAway(t *testing.T) {
+	t.Parallel()
+	namespace := cluster.Namespace(t)
+	cluster.Create(t, namespace, "Lease", "scheduler", map[string]any{"ttl": "1s"})
+	proxy := testcluster.NewProxy(t, cluster.Config)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	config := api.NewConfig()
+	config.Clusters["it"] = &api.Cluster{Server: proxy.Config.Host}
+	config.Contexts["it"] = &api.Context{Cluster: "it", Namespace: namespace}
+	config.CurrentContext = "it"
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	command := program(t, "leader-election", namespace)()
+	command.Env = append(command.Env, "KUBECONFIG="+kubeconfig)
+	said, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(said)
+	until := func(words string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), words) {
+				return
+			}
+		}
+		t.Fatalf("it has ended before %q", words)
+	}
+	until("leading")
+	proxy.Down()
+	until("lost the lead")
+	until("the API server can't be reached; trying again")
+	proxy.Up(t)
+	until("leading")
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+		t.Log(lines.Text())
+	}
+	if err := command.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if left := cluster.Left(t, namespace, "claims"); left != 0 {
+		t.Fatalf("%d claims are left", left)
+	}
+}
