@@ -227,3 +227,29 @@ async fn a_writer_that_was_stopped_for_too_long_is_refused_by_the_storage() {
     let file = fs::read_to_string(place.folder.path().join("report.json")).expect("a file");
     assert_eq!(file, format!(r#"{{"token":{new},"text":"all is well"}}"#));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_without_end_is_kept_and_the_error_of_the_work_is_returned() {
+    let place = Place::with("Lease", "report", json!({"ttl": "15s"})).await;
+    let client = place.cluster.konductor(&place.namespace);
+    let endless = Some(Duration::MAX);
+    let guard = client.lease("report").timeout(endless).acquire().await;
+    guard.expect("a guard").release().await.expect("a release");
+    let gate = json!({"metadata": {"name": "open"}, "spec": {"decision": "Open"}});
+    let gate = serde_json::from_value(gate).expect("a gate");
+    let created = place
+        .api("Gate")
+        .create(&PostParams::default(), &gate)
+        .await;
+    created.expect("a gate");
+    client.wait_gate("open", endless).await.expect("it opens");
+    let failed: Result<(), konductor::Error> = client
+        .lease("report")
+        .with(async |_| Err(konductor::Error::NoRuntime))
+        .await;
+    assert!(
+        matches!(failed, Err(konductor::Error::NoRuntime)),
+        "{failed:?}"
+    );
+    assert_eq!(place.claims().await, 0);
+}

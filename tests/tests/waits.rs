@@ -14,9 +14,10 @@ use konductor_tests::front::Front;
 use konductor_tests::operator::Operator;
 use konductor_tests::watching::{WITHIN, until};
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::json;
-use tokio::process::{Child, Command};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 
 const KINDS: [&str; 2] = ["barrier", "gate"];
 /// So soon after what it waits for can't come any more, a wait has ended: no timeout, no poll.
@@ -66,21 +67,37 @@ impl Stage {
         Api::namespaced(self.cluster.client.clone(), &self.namespace)
     }
 
-    /// `koncli KIND wait ready`, when its watch has begun.
-    async fn wait(&self, kind: &str, timeout: &str) -> Child {
-        let child = Command::new(koncli())
-            .args([kind, "wait", "ready", "--timeout", timeout])
+    /// `koncli ARGUMENTS`.
+    fn koncli(&self, arguments: &[&str]) -> Child {
+        Command::new(koncli())
             .args(["--namespace", &self.namespace, "--kubeconfig"])
             .arg(self.cluster.folder().join("front"))
+            .args(arguments)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("koncli starts");
+            .expect("koncli starts")
+    }
+
+    /// `koncli KIND wait ready`, when its watch has begun.
+    async fn wait(&self, kind: &str, timeout: &str) -> Child {
+        let child = self.koncli(&[kind, "wait", "ready", "--timeout", timeout]);
         self.watches(kind, 1).await;
         child
+    }
+
+    /// Creates an object of konductor.io/v1.
+    async fn create(&self, kind: &str, name: &str, spec: Value) {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("konductor.io", "v1", kind));
+        let mut object = DynamicObject::new(name, &resource);
+        object.data = json!({ "spec": spec });
+        let (client, namespace) = (self.cluster.client.clone(), &*self.namespace);
+        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+        let created = api.create(&PostParams::default(), &object).await;
+        created.expect("it is created");
     }
 
     /// Waits until so many watches of a kind have begun.
@@ -123,6 +140,13 @@ impl Stage {
             until::<Gate>(client, namespace, "ready", has_ended).await;
         }
     }
+}
+
+/// The next line that a command says.
+async fn line(lines: &mut Lines<BufReader<ChildStderr>>) -> String {
+    let line = tokio::time::timeout(WITHIN, lines.next_line()).await;
+    let line = line.expect("it says something").expect("text");
+    line.expect("it goes on")
 }
 
 async fn ended(child: Child) -> (i32, String) {
@@ -184,6 +208,152 @@ async fn a_wait_ends_by_its_timeout_also_while_the_api_server_is_away() {
     }
 }
 
+/// What waits for an object, and the object that lets it go on.
+fn waiting_commands() -> [(Vec<&'static str>, &'static str, &'static str, Value); 5] {
+    let lease = json!({"ttl": "30s"});
+    [
+        (
+            vec!["gate", "wait", "later"],
+            "Gate",
+            "gate",
+            json!({"decision": "Open"}),
+        ),
+        (
+            vec!["wait", "gate/later"],
+            "Gate",
+            "gate",
+            json!({"decision": "Open"}),
+        ),
+        (
+            vec!["semaphore", "acquire", "later"],
+            "Semaphore",
+            "semaphore",
+            json!({"permits": 1}),
+        ),
+        (
+            vec!["lease", "acquire", "later"],
+            "Lease",
+            "lease",
+            lease.clone(),
+        ),
+        (vec!["lease", "hold", "later"], "Lease", "lease", lease),
+    ]
+}
+
+/// A command with options, and what it holds for.
+fn with<'a>(command: &[&'a str], options: &[&'a str]) -> Vec<&'a str> {
+    let mut all = [command, options].concat();
+    if command.contains(&"hold") {
+        all.extend(["--", "true"]);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_exist_yet_is_waited_for_and_that_is_said_once() {
+    for (command, kind, word, spec) in waiting_commands() {
+        let stage = Stage::set().await;
+        let mut waiting = stage.koncli(&with(&command, &["--timeout", "5m"]));
+        let mut said = BufReader::new(waiting.stderr.take().expect("stderr")).lines();
+        let missing = format!(
+            "{word}/later in namespace {} does not exist",
+            stage.namespace
+        );
+        let first = line(&mut said).await;
+        assert!(first.starts_with(&missing), "{command:?}: {first}");
+        stage.watches(word, 1).await;
+        stage.create(kind, "later", spec).await;
+        let code = tokio::time::timeout(WITHIN, waiting.wait()).await;
+        let code = code.expect("it ends").expect("a status").code();
+        assert_eq!(code, Some(0), "{command:?}");
+        while let Some(more) = said.next_line().await.expect("text") {
+            assert!(!more.contains("does not exist"), "{command:?}: {more}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_away_at_the_start_is_waited_for_and_that_is_said_once() {
+    for (command, kind, _, spec) in waiting_commands() {
+        let mut stage = Stage::set().await;
+        stage.create(kind, "later", spec).await;
+        stage.front.kill();
+        let mut waiting = stage.koncli(&with(&command, &["--timeout", "5m"]));
+        let mut said = BufReader::new(waiting.stderr.take().expect("stderr")).lines();
+        let first = line(&mut said).await;
+        let away = "the API server can't be reached; trying again: ";
+        assert!(first.starts_with(away), "{command:?}: {first}");
+        stage.front.restart();
+        let code = tokio::time::timeout(WITHIN, waiting.wait()).await;
+        let code = code.expect("it ends").expect("a status").code();
+        assert_eq!(code, Some(0), "{command:?}");
+        while let Some(more) = said.next_line().await.expect("text") {
+            assert!(!more.starts_with(away), "{command:?}: {more}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_tell_a_timeout_from_what_was_not_to_be_waited_for() {
+    let mut stage = Stage::set().await;
+    let options: [(&[&str], i32, i32); 3] = [
+        (&["--timeout", "300ms"], 3, 3),
+        (&["--timeout", "0"], 4, 6),
+        (&["--fail-if-missing"], 4, 6),
+    ];
+    let ends = async |stage: &Stage, is_away: bool| {
+        for (command, ..) in waiting_commands() {
+            for (options, missing, away) in options {
+                let (code, said) = ended(stage.koncli(&with(&command, options))).await;
+                let wanted = if is_away { away } else { missing };
+                assert_eq!(code, wanted, "{command:?} {options:?}: {said}");
+            }
+        }
+    };
+    ends(&stage, false).await;
+    stage.front.kill();
+    ends(&stage, true).await;
+}
+
+/// It takes part in no election; only a leader's Lease was looked at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_without_an_election_is_seen_by_what_it_writes() {
+    let stage = Stage::set().await;
+    stage
+        .create("Semaphore", "batch", json!({"permits": 1}))
+        .await;
+    let (code, said) =
+        ended(stage.koncli(&["semaphore", "acquire", "batch", "--holder", "a"])).await;
+    assert_eq!(code, 0, "{said}");
+    let second = [
+        "semaphore",
+        "acquire",
+        "batch",
+        "--holder",
+        "b",
+        "--timeout",
+        "7s",
+    ];
+    let gate = ["gate", "wait", "ready", "--timeout", "7s"];
+    let (queued, waiting) = (stage.koncli(&second), stage.koncli(&gate));
+    for child in [queued, waiting] {
+        let (code, said) = ended(child).await;
+        assert_eq!(code, 3, "{said}");
+        assert!(!said.contains("operator"), "{said}");
+    }
+    let doctor = stage
+        .koncli(&["doctor"])
+        .wait_with_output()
+        .await
+        .expect("an output");
+    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let answers = format!(
+        "ok    operator    it answers in namespace {}",
+        stage.namespace
+    );
+    assert!(told.contains(&answers), "{told}");
+}
+
 /// One that starts asks for five seconds, and is there after one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_starts_is_asked_again_soon() {
@@ -210,19 +380,12 @@ async fn a_wait_asks_nothing_while_nothing_happens() {
     let stages = futures::future::join_all(KINDS.map(|kind| async move {
         let stage = Stage::set().await;
         let waiting = stage.wait(kind, "1h").await;
-        // Once, after a while, it looks whether there is an operator at all.
-        let looked = stage.front.faults.arrived("list leases", 1);
-        let looked = tokio::time::timeout(WITHIN, looked).await;
-        looked.expect("it looks for an operator");
-        let before = stage.front.faults.requests();
         // Only time can show that nothing comes.
         tokio::time::sleep(Duration::from_secs(idle)).await;
         let asked = stage.front.faults.requests();
         let resource = format!("{kind}s");
         let once = [format!("get {resource}"), format!("watch {resource}")];
-        let mut expected = once.to_vec();
-        expected.push("list leases".to_owned());
-        assert_eq!(before, expected);
+        let expected = once.to_vec();
         let (first, renewals) = asked.split_at(expected.len());
         assert_eq!(first, expected, "{kind}");
         assert!(

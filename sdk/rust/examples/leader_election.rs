@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use clap::Parser;
 use konductor::{Client, Error, Guard};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
 struct Arguments {
     /// The Lease that the replicas share
     #[arg(long, default_value = "scheduler")]
     lease: String,
-    /// Resign after so many seconds; without it, lead until Ctrl-C
+    /// Resign after so many seconds; without it, lead until SIGTERM or Ctrl-C
     #[arg(long)]
     resign_after: Option<f64>,
 }
@@ -38,18 +39,32 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     let client = Client::try_default().await?;
     let led = tokio::select! {
         led = serve(&client, &arguments) => led,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = told_to_stop() => Ok(()),
     };
     // Another may lead at once: what was dropped is given back before this process ends.
     client.settled().await;
     led
 }
 
+/// Waits for SIGTERM, by which Kubernetes ends a pod, or for Ctrl-C.
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
 async fn serve(client: &Client, arguments: &Arguments) -> Result<(), Error> {
     loop {
         println!("standing by");
         let lease = client.lease(&arguments.lease);
-        let led = lease.with(async |guard| lead(guard, arguments.resign_after).await);
+        let led = lease.with(async |guard| {
+            lead(guard, arguments.resign_after).await;
+            Ok(())
+        });
         match led.await {
             // Somebody else may lead by now: stand by again.
             Err(Error::Lost { message, .. }) => println!("lost the lead: {message}"),

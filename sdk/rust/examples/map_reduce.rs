@@ -16,8 +16,7 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use clap::{Parser, Subcommand};
-use konductor::Client;
-use konductor_api::ArrivalOutcome;
+use konductor::{ArrivalOutcome, Client};
 
 #[derive(Parser)]
 struct Arguments {

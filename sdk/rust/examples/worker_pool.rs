@@ -45,7 +45,10 @@ async fn run(arguments: Arguments) -> Result<String, Error> {
     let all = (0..arguments.items).map(|item| {
         let semaphore = client.semaphore(&arguments.semaphore);
         let working = busy.during(work(item));
-        semaphore.with(async move |_| working.await)
+        semaphore.with(async move |_| {
+            working.await;
+            Ok::<(), Error>(())
+        })
     });
     let done = try_join_all(all).await;
     // After an error the others were dropped.

@@ -353,3 +353,54 @@ fn open_message(conditions: &[konductor_api::condition::Condition]) -> String {
     open.map(|condition| condition.message.clone())
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The crates that a text's paths begin with.
+    fn crates(code: &str) -> BTreeSet<&str> {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let roots = code.match_indices("::").filter_map(|(at, _)| {
+            let before = &code[..at];
+            let start = before.rfind(|c| !is_word(c)).map_or(0, |end| end + 1);
+            let root = &before[start..];
+            let is_root = !before[..start].ends_with(':') && root.starts_with(char::is_lowercase);
+            is_root.then_some(root)
+        });
+        roots.collect()
+    }
+
+    #[test]
+    fn the_readme_needs_no_crate_that_it_does_not_list() {
+        let readme = include_str!("../README.md");
+        let blocks: Vec<&str> = readme.split("```").skip(1).step_by(2).collect();
+        let listed = blocks.iter().find_map(|block| block.strip_prefix("toml"));
+        let names = listed.expect("its dependencies").lines();
+        let mut known: BTreeSet<&str> = names
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(name, _)| name)
+            .collect();
+        known.insert("std");
+        let code: Vec<_> = blocks
+            .iter()
+            .filter(|block| block.starts_with("rust"))
+            .collect();
+        assert!(code.len() > 4, "{} blocks", code.len());
+        for block in code {
+            let unlisted: Vec<_> = crates(block).difference(&known).copied().collect();
+            assert!(unlisted.is_empty(), "{unlisted:?} in {block}");
+        }
+    }
+
+    #[test]
+    fn without_a_runtime_there_is_an_error_and_no_panic() {
+        let connected = futures::executor::block_on(Client::try_default());
+        assert!(matches!(connected, Err(Error::NoRuntime)), "{connected:?}");
+        let address = "http://127.0.0.1:1".parse().expect("an address");
+        let connected = Client::from_config(kube::Config::new(address));
+        assert!(matches!(connected, Err(Error::NoRuntime)), "{connected:?}");
+    }
+}
