@@ -393,6 +393,7 @@ where
         + Debug
         + DeserializeOwned,
 {
+    object(client, kind, name).checked()?;
     let found = api::<K>(client).get(name).await;
     found.map_err(|error| object(client, kind, name).explain(error).into())
 }
@@ -432,6 +433,7 @@ where
         + Debug
         + DeserializeOwned,
 {
+    object(client, kind, name).checked()?;
     let deleted = api::<K>(client)
         .delete(name, &DeleteParams::background())
         .await;

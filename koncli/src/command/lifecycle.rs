@@ -186,11 +186,15 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
         false => ArrivalOutcome::Succeeded,
     };
     let user = user(&client).await?;
+    let client = client.timeout(APPROVES_WITHIN);
     client.approve_barrier(name, &user, outcome).await?;
     let word = if deny { "denied" } else { "approved" };
     output::talk(&format!("barrier/{name} {word} by {user}"));
     Ok(())
 }
+
+/// How long an API server that goes away in between is waited for.
+const APPROVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// Who this is, in the API server's words; a cluster on a laptop knows no users.
 async fn user(client: &konductor::Client) -> Result<String, Failure> {

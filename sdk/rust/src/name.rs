@@ -9,7 +9,10 @@ const NAMESPACE_MAX: usize = 63;
 
 impl Object {
     /// Checks that an object of this name can exist.
-    pub(crate) fn checked(self) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if its name or namespace is one that no API server stores.
+    pub fn checked(self) -> Result<Self, Error> {
         if !is_subdomain(&self.name) {
             let message = format!(
                 "{:?} can't be the name of a {}: use lower case letters, digits, - and ., at most \

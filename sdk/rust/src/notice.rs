@@ -55,7 +55,9 @@ impl fmt::Display for Notice {
 
 /// Who is told of a notice.
 #[derive(Clone, Default)]
-pub(crate) struct Listener(Option<Arc<dyn Fn(&Notice) + Send + Sync>>);
+pub(crate) struct Listener(Option<Arc<Listen>>);
+
+type Listen = dyn Fn(&Notice) + Send + Sync;
 
 impl Listener {
     pub(crate) fn new(listen: impl Fn(&Notice) + Send + Sync + 'static) -> Self {

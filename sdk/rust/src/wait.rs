@@ -178,6 +178,7 @@ where
         loop {
             let failed = match self.look().await {
                 Ok(Looked::Decided(answer)) => return answer,
+                Ok(Looked::Missing(_)) if self.missing_is_final() => return Err(self.missing()),
                 Ok(Looked::Missing(_)) if !self.by_list => {
                     // The next look is a list, whose version a watch can begin at.
                     self.by_list = true;
@@ -207,9 +208,6 @@ where
                 }
                 self.note(&error);
                 tracing::debug!(object = %self.object, %error, "still waiting");
-            }
-            if self.missing_is_final() {
-                return Err(self.missing());
             }
             pauses.pause().await;
         }
