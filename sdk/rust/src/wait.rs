@@ -92,8 +92,8 @@ pub(crate) struct Waiting<K, V> {
     /// that the API server has forgotten its version. A list has one.
     by_list: bool,
     last_seen: watch::Sender<LastSeen>,
-    /// Whether its absence, and that of the API server, was reported.
-    reported: [bool; 2],
+    /// Whether the absence of the API server was reported.
+    is_away_reported: bool,
     kind: PhantomData<fn(&K)>,
 }
 
@@ -137,7 +137,7 @@ where
             denied: None,
             by_list: false,
             last_seen,
-            reported: [false; 2],
+            is_away_reported: false,
             kind: PhantomData,
         }
     }
@@ -182,6 +182,9 @@ where
                 Ok(Looked::Missing(_)) if !self.by_list => {
                     // The next look is a list, whose version a watch can begin at.
                     self.by_list = true;
+                    let object = self.object.clone();
+                    let notice = Notice::Missing { object };
+                    self.client.settings.listener.report(&notice);
                     continue;
                 }
                 Ok(Looked::NotYet(version) | Looked::Missing(version)) => {
@@ -263,13 +266,6 @@ where
             return Looked::Decided(Err(self.missing()));
         }
         self.last_seen.send_replace(LastSeen::Missing);
-        if !self.missing_is_final() && !std::mem::replace(&mut self.reported[0], true) {
-            let object = self.object.clone();
-            self.client
-                .settings
-                .listener
-                .report(&Notice::Missing { object });
-        }
         Looked::Missing(version)
     }
 
@@ -334,6 +330,11 @@ where
             && is_not_served(status)
         {
             self.last_seen.send_replace(LastSeen::Missing);
+            if !std::mem::replace(&mut self.is_away_reported, true) {
+                let object = self.object.clone();
+                let notice = Notice::Missing { object };
+                self.client.settings.listener.report(&notice);
+            }
             return;
         }
         let message = unreachable(error);
@@ -342,7 +343,7 @@ where
         }
         self.last_seen
             .send_replace(LastSeen::Unreachable(message.clone()));
-        if self.uid.is_none() && !std::mem::replace(&mut self.reported[1], true) {
+        if self.uid.is_none() && !std::mem::replace(&mut self.is_away_reported, true) {
             let object = self.object.clone();
             let notice = Notice::Unreachable { object, message };
             self.client.settings.listener.report(&notice);
