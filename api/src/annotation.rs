@@ -39,6 +39,28 @@ pub const OUTPUTS: &str = "konductor.io/outputs";
 /// Written by the operator with a start: the defaults of the pod template that it put inputs in place
 /// of, a JSON object of strings. A retry puts them back.
 pub const PRESETS: &str = "konductor.io/presets";
+/// Written by the operator with a start, on the Job and on its pod template: what the Job holds, in the
+/// words of [`HOLD`]. Unlike [`HOLD`], nobody edits it while the Job runs, and it outlives the Job on its
+/// pods.
+pub const HELD: &str = "konductor.io/held";
+/// Written by the operator on a Job that waits: the ledgers that still list permits which the Job does not
+/// ask for any more, in the words of [`HOLD`]. Such a Job is not started until they have let go of it.
+pub const RELEASES: &str = "konductor.io/releases";
+/// Written by the operator on a Job that somebody else suspended while it ran: how often it was started
+/// again, and when last: `2 2026-01-31T03:00:00Z`.
+pub const RESUMED: &str = "konductor.io/resumed";
+/// The Job's place among those created within the same second: a decimal number, lower goes first.
+pub const ORDINAL: &str = "konductor.io/ordinal";
+/// How long the Job's pods may stay unable to start, such as `10m`.
+pub const PENDING_TIMEOUT: &str = "konductor.io/pending-timeout";
+/// On a pod template: [`GUARD_WAITING`] until the start, which writes [`GUARD_STARTED`]. The pod template of
+/// a running Job can't be changed, so the API server refuses to apply the file over it, instead of
+/// suspending it.
+pub const GUARD: &str = "konductor.io/guard";
+/// [`GUARD`] before the start.
+pub const GUARD_WAITING: &str = "waiting";
+/// [`GUARD`] after the start.
+pub const GUARD_STARTED: &str = "started";
 /// Written by `koncli` on a Run while it makes a retry's objects anew: which attempt, and where what it
 /// makes is kept, as JSON. Where it stays, that was interrupted, and the same command finishes it.
 pub const RETRY: &str = "konductor.io/retry";

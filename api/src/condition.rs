@@ -81,6 +81,18 @@ pub mod reason {
     pub const INVALID_OUTPUTS: &str = "InvalidOutputs";
     /// An object has a field that a client can't decode, and is left out.
     pub const UNDECODABLE: &str = "Undecodable";
+    /// It runs without what it asks for, because it was not suspended when it was created.
+    pub const UNPROTECTED: &str = "Unprotected";
+    /// Somebody else suspended a Job that konductor had started.
+    pub const SUSPENDED: &str = "Suspended";
+    /// Its pods could not start for too long.
+    pub const PENDING_TIMED_OUT: &str = "PendingTimedOut";
+    /// What it names does not exist.
+    pub const NOT_FOUND: &str = "NotFound";
+    /// It asks for more permits than there are.
+    pub const TOO_MANY_PERMITS: &str = "TooManyPermits";
+    /// The ledger lists as many holders as one object can.
+    pub const LEDGER_FULL: &str = "LedgerFull";
     /// The object's own spec can't be carried out.
     pub const INVALID: &str = "Invalid";
 }

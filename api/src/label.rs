@@ -16,5 +16,7 @@ pub const MAY_FAIL: &str = "konductor.io/may-fail";
 pub const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 /// The Job controller's own label on a pod: the name of its Job.
 pub const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+/// `true` on the pods of a Job that holds something; [`crate::annotation::HELD`] says what.
+pub const HELD: &str = "konductor.io/held";
 /// Kueue's label on a Job that waits in one of its queues.
 pub const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";

@@ -40,7 +40,7 @@ pub use gate::{
     GatePhase, GateSpec, GateStatus, Verdict,
 };
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
-pub use job::{JobPhase, Role, job_ended, job_phase};
+pub use job::{JobPhase, Role, held_by, job_ended, job_phase, ledgers_of};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
 pub use output::{

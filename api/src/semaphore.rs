@@ -57,7 +57,7 @@ pub struct SemaphoreSpec {
 /// Who is next in a Semaphore's queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Order {
-    /// By creation, to the second; ties by uid.
+    /// By creation, to the second; then by the annotation `konductor.io/ordinal`, then by name.
     #[default]
     Fifo,
     /// By `priority`, the higher first; then as Fifo.

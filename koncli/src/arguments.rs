@@ -385,6 +385,9 @@ pub(crate) struct Operator {
     /// Where /metrics, /healthz and /readyz are answered, such as 0.0.0.0:8080; nowhere by default
     #[arg(long, env = "KONCLI_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// How long a Job's pods may be unable to start, such as 1h; for ever by default
+    #[arg(long, env = "KONCLI_PENDING_TIMEOUT", value_name = "DURATION", value_parser = duration)]
+    pub(crate) pending_timeout: Option<Duration>,
 }
 
 /// Reads `30m`, `1h30m`, and `0` for "once".

@@ -53,7 +53,7 @@ fn colors(state: Option<State>) -> (&'static str, &'static str) {
         None => ("#f6f8fa", "#57606a"),
         Some(State::Failed) => ("#ffe2e0", "#cf222e"),
         Some(State::Running) => ("#dbeafe", "#0969da"),
-        Some(State::Paused) => ("#fff1c9", "#9a6700"),
+        Some(State::Pending | State::Suspended | State::Paused) => ("#fff1c9", "#9a6700"),
         Some(State::Queued) => ("#fff8e1", "#bf8700"),
         Some(State::Waiting) => ("#ffffff", "#57606a"),
         Some(State::Cancelled | State::Unreached) => ("#f3e8e2", "#8a5a44"),

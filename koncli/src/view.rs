@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::condition::{AVAILABLE, Condition, OPEN, SUCCEEDED};
 use konductor_api::{
     Barrier, ConditionKind, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, RunStatus,
     Semaphore, annotation, job_ended, job_phase, label, parse_holds,
 };
+use konductor_operator::explain;
 use serde::Serialize;
 
 /// Where a Job stands, in the words of `koncli`.
@@ -17,6 +19,10 @@ use serde::Serialize;
 pub(crate) enum State {
     Failed,
     Running,
+    /// It was started, and no pod of it runs.
+    Pending,
+    /// Somebody suspended it after its start.
+    Suspended,
     Paused,
     Queued,
     Waiting,
@@ -31,6 +37,8 @@ impl State {
         match self {
             Self::Failed => "failed",
             Self::Running => "running",
+            Self::Pending => "pending",
+            Self::Suspended => "suspended",
             Self::Paused => "paused",
             Self::Queued => "queued",
             Self::Waiting => "waiting",
@@ -46,7 +54,8 @@ impl State {
         match self {
             Self::Failed => '✗',
             Self::Running => '●',
-            Self::Paused => '‖',
+            Self::Pending => '◌',
+            Self::Suspended | Self::Paused => '‖',
             Self::Queued => '◔',
             Self::Waiting => '○',
             Self::Cancelled | Self::Unreached => '⊘',
@@ -58,7 +67,12 @@ impl State {
     pub(crate) fn has_ended(self) -> bool {
         !matches!(
             self,
-            Self::Running | Self::Paused | Self::Queued | Self::Waiting
+            Self::Running
+                | Self::Pending
+                | Self::Suspended
+                | Self::Paused
+                | Self::Queued
+                | Self::Waiting
         )
     }
 }
@@ -121,6 +135,30 @@ pub(crate) struct Around {
     pub(crate) gates: BTreeMap<String, Gate>,
     pub(crate) semaphores: BTreeMap<String, Semaphore>,
     pub(crate) leases: BTreeMap<String, Lease>,
+    /// The pods of the Jobs.
+    pub(crate) pods: Vec<Pod>,
+    /// Warnings about Jobs and pods.
+    pub(crate) events: Vec<Event>,
+    /// Kueue's Workloads.
+    pub(crate) workloads: Vec<serde_json::Value>,
+}
+
+impl Around {
+    fn pods_of(&self, job: &Job) -> Vec<&Pod> {
+        let uid = job.metadata.uid.as_ref();
+        let owned = |pod: &&Pod| {
+            let owners = pod.metadata.owner_references.iter().flatten();
+            owners
+                .map(|owner| &owner.uid)
+                .any(|owner| Some(owner) == uid)
+        };
+        self.pods.iter().filter(owned).collect()
+    }
+
+    /// Why no pod of a Job runs that was started.
+    fn pending(&self, job: &Job) -> Option<String> {
+        explain::pending(job, &self.pods_of(job), &self.events, &self.workloads)
+    }
 }
 
 /// Looks at a run. Stages are in the order of `order`; those that it does not name follow, each after
@@ -328,6 +366,7 @@ pub(crate) fn state(job: &Job) -> State {
         (Some(true), _) => State::Succeeded,
         (Some(false), _) => State::Failed,
         (None, Some(JobPhase::Paused)) => State::Paused,
+        (None, Some(JobPhase::Running)) if suspended => State::Suspended,
         (None, Some(JobPhase::Queued)) => State::Queued,
         (None, _) if !suspended => State::Running,
         (None, _) if annotated(job, annotation::GATE).is_none() => State::Queued,
@@ -336,19 +375,26 @@ pub(crate) fn state(job: &Job) -> State {
 }
 
 pub(crate) fn item(job: &Job, around: &Around) -> Item {
-    let state = state(job);
+    let mut state = state(job);
+    let pods = around.pods_of(job);
+    let pending = match state {
+        State::Running | State::Suspended => around.pending(job),
+        _ => None,
+    };
+    if pending.is_some() {
+        state = State::Pending;
+    }
     let reason = annotated(job, annotation::REASON).map(str::to_owned);
     let why = match state {
         State::Waiting => gate_message(job, around),
         State::Queued => hold_message(job, around),
-        State::Failed => job
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_ref())
-            .and_then(|conditions| conditions.iter().find(|one| one.type_ == "Failed"))
-            .and_then(|failed| failed.message.clone()),
+        State::Failed => explain::failure(job, &pods),
+        State::Pending => pending.clone(),
+        State::Suspended => Some("somebody suspended it while it ran".to_owned()),
         _ => None,
     };
+    // What the cluster says now goes before what the operator wrote with the start.
+    let reason = reason.filter(|_| pending.is_none());
     Item {
         job: job.metadata.name.clone().unwrap_or_default(),
         item: exact_item(job),
@@ -367,7 +413,7 @@ fn since(job: &Job, state: State) -> Option<Timestamp> {
             .and_then(|status| status.conditions.as_ref())
             .and_then(|conditions| conditions.iter().find(|one| one.type_ == "Failed"))
             .and_then(|failed| failed.last_transition_time.as_ref()),
-        State::Running => status.and_then(|status| status.start_time.as_ref()),
+        State::Running | State::Pending => status.and_then(|status| status.start_time.as_ref()),
         _ => created,
     };
     time.map(|time| time.0)

@@ -47,6 +47,14 @@ impl Cache {
         lock(&self.index)
     }
 
+    /// Whether there is such a ledger.
+    pub(crate) fn has_ledger(&self, kind: LedgerKind, ledger: &ObjectName) -> bool {
+        match kind {
+            LedgerKind::Semaphore => self.semaphores.get(&reference(ledger)).is_some(),
+            LedgerKind::Lease => self.leases.get(&reference(ledger)).is_some(),
+        }
+    }
+
     /// Whether the ledger shows this holder.
     pub(crate) fn holds(&self, kind: LedgerKind, ledger: &ObjectName, holder: &str) -> bool {
         let holders = match kind {

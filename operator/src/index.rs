@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
     Arrival, Barrier, Claim, ConditionKind, Gate, Holder, HolderKind, Lease, LedgerKind, Run,
-    Semaphore, annotation, label, parse_holds,
+    Semaphore, annotation, label, ledgers_of, parse_holds,
 };
 use konductor_core::{ObjectName, job_uid};
 
@@ -142,6 +142,15 @@ fn namespace(metadata: &ObjectMeta) -> &str {
     metadata.namespace.as_deref().unwrap_or_default()
 }
 
+/// What a Job refers to that is to let go of a ledger.
+pub(crate) fn released(kind: LedgerKind, ledger: &ObjectName) -> Key {
+    Key::Labelled(
+        ledger.namespace.clone(),
+        annotation::RELEASES.to_owned(),
+        format!("{kind}/{}", ledger.name),
+    )
+}
+
 impl Refers for Job {
     const KIND: Watched = Watched::Job;
 
@@ -161,9 +170,12 @@ impl Refers for Job {
         if let Some(barrier) = annotation(annotation::ARRIVE) {
             keys.push(named(Watched::Barrier, ns, barrier));
         }
-        let holds = annotation(annotation::HOLD).and_then(|text| parse_holds(text).ok());
-        for hold in holds.unwrap_or_default() {
-            keys.push(named(hold.kind.into(), ns, hold.name));
+        for (kind, name) in ledgers_of(self) {
+            keys.push(named(kind.into(), ns, name));
+        }
+        let releases = annotation(annotation::RELEASES).and_then(|text| parse_holds(text).ok());
+        for mark in releases.unwrap_or_default() {
+            keys.push(released(mark.kind, &ObjectName::new(ns, mark.name)));
         }
         if let Some(run) = self
             .metadata

@@ -24,6 +24,7 @@ mod telemetry;
 mod undecodable;
 mod watch;
 
+pub use konductor_core::explain;
 pub use konductor_core::retry;
 pub use konductor_core::slot;
 pub use leader::{LEADER_LEASE, LeaderElection};

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use konductor_api::label;
 use konductor_api::lenient::{Lenient, Shape};
 use konductor_api::limits::LABEL_VALUE_MAX;
@@ -17,8 +18,8 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::fair::Fair;
-use crate::needed::{Needed, WithManagers};
-use crate::observe::asks_for;
+use crate::needed::{Needed, WithAnnotations, WithManagers};
+use crate::observe::{asks_for, pod_holds};
 
 /// How many reads are under way at once: enough to keep an API server busy, few enough to leave it
 /// some air.
@@ -166,6 +167,13 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             let params = ListParams::default().labels(&format!("{}={job_uid}", label::JOB_UID));
             Objects::Pods(reader.list(namespace, params).await?)
         }
+        Fact::PodsHolding { kind, name } => {
+            let params = ListParams::default().labels(&format!("{}=true", label::HELD));
+            let pods = reader.list_as::<Pod, WithAnnotations>(&name.namespace, params);
+            let mut pods = pods.await?;
+            pods.retain(|pod| pod_holds(pod, *kind, &name.name));
+            Objects::Pods(pods)
+        }
     })
 }
 
@@ -263,10 +271,25 @@ impl Reader<'_> {
             + std::fmt::Debug,
         Needed: Shape<K>,
     {
+        self.list_as::<K, Needed>(namespace, params).await
+    }
+
+    async fn list_as<K, S>(
+        &self,
+        namespace: &str,
+        params: ListParams,
+    ) -> Result<Vec<Arc<K>>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+        S: Shape<K>,
+    {
         if !is_name(namespace) {
             return Ok(Vec::new());
         }
-        let found = self.api::<K, Needed>(namespace).list(&params).await?;
+        let found = self.api::<K, S>(namespace).list(&params).await?;
         // The watch reports those that can't be decoded.
         let found = found.items.into_iter().filter_map(|one| one.decoded().ok());
         Ok(found.map(Arc::new).collect())

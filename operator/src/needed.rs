@@ -46,6 +46,14 @@ impl Shape<Job> for WithManagers {
     ];
 }
 
+/// A Pod with its annotations: they say what its Job holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WithAnnotations;
+
+impl Shape<Pod> for WithAnnotations {
+    const LEFT_OUT: &'static [Path] = &[MANAGED_FIELDS, LAST_APPLIED, &["spec"]];
+}
+
 macro_rules! needed {
     ($($kind:ty: [$($path:expr),*];)*) => {
         $(

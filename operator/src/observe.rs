@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::future::{TryFutureExt, join_all};
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{LedgerKind, label, parse_holds};
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{LedgerKind, annotation, label, ledgers_of, parse_holds};
 use konductor_core::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
 use kube::Resource;
 use kube::runtime::reflector::Store;
@@ -117,6 +118,11 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
             let key = Key::Uid(job_uid.clone());
             Objects::Pods(referring(cache, &cache.pods, &key, Watched::Pod))
         }
+        Fact::PodsHolding { kind, name } => {
+            let mut pods = within(&cache.pods, &name.namespace);
+            pods.retain(|pod| pod_holds(pod, *kind, &name.name));
+            Objects::Pods(pods)
+        }
     }
 }
 
@@ -127,13 +133,18 @@ fn carries(job: &Job, labels: &BTreeMap<String, String>) -> bool {
         .all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
 }
 
+/// Whether a Job asks for something of a ledger, or holds something of it since it was started.
 pub(crate) fn asks_for(job: &Job, kind: LedgerKind, name: &str) -> bool {
-    let annotations = job.metadata.annotations.as_ref();
-    let text = annotations.and_then(|all| all.get(konductor_api::annotation::HOLD));
-    let holds = text
-        .and_then(|text| parse_holds(text).ok())
-        .unwrap_or_default();
+    ledgers_of(job).contains(&(kind, name.to_owned()))
+}
+
+/// Whether a Pod says that its Job holds something of a ledger.
+pub(crate) fn pod_holds(pod: &Pod, kind: LedgerKind, name: &str) -> bool {
+    let annotations = pod.metadata.annotations.as_ref();
+    let text = annotations.and_then(|all| all.get(annotation::HELD));
+    let holds = text.and_then(|text| parse_holds(text).ok());
     holds
+        .unwrap_or_default()
         .iter()
         .any(|hold| hold.kind == kind && hold.name == name)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{LeaderElection, Telemetry};
 
@@ -44,6 +44,9 @@ pub struct Options {
     pub leader_election: Option<LeaderElection>,
     /// The time.
     pub clock: Clock,
+    /// How long the pods of a Job may be unable to start before it is ended as Failed; for ever, where it is
+    /// absent and the Job does not say.
+    pub pending_timeout: Option<SignedDuration>,
     /// Where the operator tells about itself.
     pub telemetry: Telemetry,
 }

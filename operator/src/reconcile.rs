@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{Stream, StreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use konductor_api::{Barrier, Gate, Lease, LedgerKind, Run, Semaphore};
+use konductor_api::{Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
 use konductor_core::{
     Decided, Decision, Facts, Freshness, ObjectName, barrier, gate, job, ledger, run,
 };
@@ -57,6 +57,7 @@ pub(crate) struct Context {
     pub(crate) cache: Arc<Cache>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) clock: Clock,
+    pub(crate) pending_timeout: Option<SignedDuration>,
     pub(crate) recorder: Recorder,
     pub(crate) telemetry: Telemetry,
     turns: BTreeMap<Watched, Fair>,
@@ -80,6 +81,7 @@ impl Context {
             cache: Arc::new(cache),
             memory,
             clock: options.clock.clone(),
+            pending_timeout: options.pending_timeout,
             telemetry: options.telemetry.clone(),
             turns: RECONCILED.map(|kind| (kind, Fair::new(AT_ONCE))).into(),
         }
@@ -170,6 +172,19 @@ impl Decide for Job {
     }
 }
 
+/// Only what it says about itself: the rest is its ledger's.
+impl Decide for Claim {
+    type Status = job::NoStatus;
+
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+        ledger::decide_claim(self, facts, now)
+    }
+
+    fn with_status(&self, status: Self::Status) -> Self {
+        match status {}
+    }
+}
+
 /// Why a reconcile is tried again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Retry {
@@ -201,6 +216,7 @@ pub(crate) async fn controllers(
     tokio::join!(
         controller(context, cache.jobs.clone(), queues.jobs, stop()),
         controller(context, cache.barriers.clone(), queues.barriers, stop()),
+        controller(context, cache.claims.clone(), queues.claims, stop()),
         controller(context, cache.gates.clone(), queues.gates, stop()),
         controller(context, cache.leases.clone(), queues.leases, stop()),
         controller(context, cache.runs.clone(), queues.runs, stop()),
@@ -282,6 +298,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     let now = context.clock.now();
     let mut facts = Facts::default();
     facts.start_refused = context.memory.refused(&uid);
+    facts.pending_timeout = context.pending_timeout;
     if let Some(kind) = K::LEDGER {
         facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
     }

@@ -7,15 +7,17 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::stream::select_all;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use konductor_api::limits::HOLDERS_MAX;
 use konductor_api::{
-    Barrier, Gate, Holder, HolderKind, Lease, Run, Semaphore, annotation, label, parse_holds,
+    Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, Lease, LedgerKind, Run, Semaphore,
+    annotation, condition, label, parse_holds,
 };
 use konductor_core::{ObjectName, job_uid};
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::cache::{Cache, Seen, Watches, reference};
-use crate::index::{Key, Refers, Watched};
+use crate::index::{Key, Refers, Watched, released};
 use crate::telemetry::{Phase, Telemetry};
 
 /// Where objects wait for their turn. A queue holds each object once: the scheduler behind it sees
@@ -23,6 +25,7 @@ use crate::telemetry::{Phase, Telemetry};
 pub(crate) struct Senders {
     jobs: UnboundedSender<ObjectRef<Job>>,
     barriers: UnboundedSender<ObjectRef<Barrier>>,
+    claims: UnboundedSender<ObjectRef<Claim>>,
     gates: UnboundedSender<ObjectRef<Gate>>,
     leases: UnboundedSender<ObjectRef<Lease>>,
     runs: UnboundedSender<ObjectRef<Run>>,
@@ -34,14 +37,14 @@ pub(crate) struct Senders {
 pub(crate) struct Receivers {
     pub(crate) jobs: UnboundedReceiver<ObjectRef<Job>>,
     pub(crate) barriers: UnboundedReceiver<ObjectRef<Barrier>>,
+    pub(crate) claims: UnboundedReceiver<ObjectRef<Claim>>,
     pub(crate) gates: UnboundedReceiver<ObjectRef<Gate>>,
     pub(crate) leases: UnboundedReceiver<ObjectRef<Lease>>,
     pub(crate) runs: UnboundedReceiver<ObjectRef<Run>>,
     pub(crate) semaphores: UnboundedReceiver<ObjectRef<Semaphore>>,
 }
 
-/// The queues of the six kinds that are decided about. An Arrival is its Barrier's business, a Claim
-/// its ledger's, a Pod its Job's.
+/// The queues of the kinds that are decided about. An Arrival is its Barrier's business, a Pod its Job's.
 pub(crate) struct Queues {
     pub(crate) senders: Senders,
     pub(crate) receivers: Receivers,
@@ -51,6 +54,7 @@ impl Queues {
     pub(crate) fn new(telemetry: &Telemetry) -> Self {
         let (jobs, jobs_out) = unbounded();
         let (barriers, barriers_out) = unbounded();
+        let (claims, claims_out) = unbounded();
         let (gates, gates_out) = unbounded();
         let (leases, leases_out) = unbounded();
         let (runs, runs_out) = unbounded();
@@ -59,6 +63,7 @@ impl Queues {
             senders: Senders {
                 jobs,
                 barriers,
+                claims,
                 gates,
                 leases,
                 runs,
@@ -68,6 +73,7 @@ impl Queues {
             receivers: Receivers {
                 jobs: jobs_out,
                 barriers: barriers_out,
+                claims: claims_out,
                 gates: gates_out,
                 leases: leases_out,
                 runs: runs_out,
@@ -86,7 +92,8 @@ impl Senders {
             Watched::Lease => self.push(&self.leases, reference(name)),
             Watched::Run => self.push(&self.runs, reference(name)),
             Watched::Semaphore => self.push(&self.semaphores, reference(name)),
-            Watched::Arrival | Watched::Claim | Watched::Pod => {}
+            Watched::Claim => self.push(&self.claims, reference(name)),
+            Watched::Arrival | Watched::Pod => {}
         }
     }
 
@@ -121,7 +128,7 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
             Seen::Job(job) => router.job(&job),
             Seen::Pod(pod) => router.pod(&pod),
             Seen::Arrival(arrival) => router.referred(&*arrival),
-            Seen::Claim(claim) => router.referred(&*claim),
+            Seen::Claim(claim) => router.claim(&claim),
             Seen::Barrier(barrier) => router.object(&*barrier),
             Seen::Gate(gate) => router.object(&*gate),
             Seen::Run(run) => router.run(&run),
@@ -130,14 +137,20 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
                     .status
                     .as_ref()
                     .map(|status| status.holders.as_slice());
-                router.ledger(&*lease, holders.unwrap_or_default());
+                let observed = lease
+                    .status
+                    .as_ref()
+                    .and_then(|one| one.observed_generation);
+                router.ledger(&*lease, holders.unwrap_or_default(), observed);
             }
             Seen::Semaphore(semaphore) => {
                 let holders = semaphore
                     .status
                     .as_ref()
                     .map(|status| status.holders.as_slice());
-                router.ledger(&*semaphore, holders.unwrap_or_default());
+                let status = semaphore.status.as_ref();
+                let observed = status.and_then(|one| one.observed_generation);
+                router.ledger(&*semaphore, holders.unwrap_or_default(), observed);
             }
         }
     }
@@ -161,6 +174,7 @@ impl Router<'_> {
         }
         all(&self.queues, &self.cache.jobs, &self.queues.jobs);
         all(&self.queues, &self.cache.barriers, &self.queues.barriers);
+        all(&self.queues, &self.cache.claims, &self.queues.claims);
         all(&self.queues, &self.cache.gates, &self.queues.gates);
         all(&self.queues, &self.cache.leases, &self.queues.leases);
         all(&self.queues, &self.cache.runs, &self.queues.runs);
@@ -194,6 +208,12 @@ impl Router<'_> {
         self.queues.send(K::KIND, &name);
         let key = Key::Named(K::KIND, name);
         self.referring(&key, &[Watched::Job, Watched::Gate, Watched::Barrier]);
+    }
+
+    fn claim(&self, claim: &Claim) {
+        let name = ObjectName::of(&claim.metadata);
+        self.queues.send(Watched::Claim, &name);
+        self.referred(claim);
     }
 
     fn job(&self, job: &Job) {
@@ -272,10 +292,26 @@ impl Router<'_> {
         }
     }
 
-    /// A ledger, the Jobs that it has entered, and what they ask for next.
-    fn ledger<K: Refers + Resource<DynamicType = ()>>(&self, ledger: &K, holders: &[Holder]) {
+    /// A ledger, the Jobs that it has entered, and what they ask for next. Those that wait say why, and that
+    /// changes where it is new, changed or gone.
+    fn ledger<K>(&self, ledger: &K, holders: &[Holder], observed: Option<i64>)
+    where
+        K: Refers + Resource<DynamicType = ()>,
+    {
         let name = ObjectName::of(ledger.meta());
         self.queues.send(K::KIND, &name);
+        let kind = match K::KIND {
+            Watched::Lease => LedgerKind::Lease,
+            _ => LedgerKind::Semaphore,
+        };
+        let own = Key::Named(K::KIND, name.clone());
+        let is_gone = !self.cache.has_ledger(kind, &name);
+        if is_gone || observed != ledger.meta().generation {
+            self.referring(&own, &[Watched::Job, Watched::Claim]);
+        } else {
+            self.claims_beside_a_full_ledger(&own, holders.len() >= HOLDERS_MAX);
+        }
+        self.referring(&released(kind, &name), &[Watched::Job]);
         for held in holders.iter().filter(|held| held.kind == HolderKind::Job) {
             let job = ObjectName::new(&name.namespace, &held.name);
             self.queues.send(Watched::Job, &job);
@@ -292,6 +328,24 @@ impl Router<'_> {
                 if other != name {
                     self.queues.send(hold.kind.into(), &other);
                 }
+            }
+        }
+    }
+}
+
+impl Router<'_> {
+    /// Claims that say that the ledger is full, or have to.
+    fn claims_beside_a_full_ledger(&self, ledger: &Key, is_full: bool) {
+        for name in self.cache.index().referring(ledger, Watched::Claim) {
+            let claim = self.cache.claims.get(&reference(&name));
+            let status = claim.as_ref().and_then(|claim| claim.status.as_ref());
+            let conditions = status.iter().flat_map(|status| &status.conditions);
+            let says_so = conditions
+                .into_iter()
+                .any(|one| one.reason == condition::reason::LEDGER_FULL);
+            let waits = status.is_none_or(|status| status.phase == ClaimPhase::Queued);
+            if waits && says_so != is_full {
+                self.queues.send(Watched::Claim, &name);
             }
         }
     }

@@ -46,6 +46,7 @@ impl Candidate {
                 ..LeaderElection::new(NAMESPACE, identity)
             }),
             clock: Clock::new(move || Timestamp::now() + wrong),
+            pending_timeout: None,
             telemetry: telemetry.clone(),
         };
         let (stop, stopped) = oneshot::channel();

@@ -44,7 +44,21 @@ pub(crate) fn job(all: &Manifests, index: usize, scratch: &mut Vec<u8>) -> Job {
     job.metadata.namespace = namespace;
     let annotations = job.metadata.annotations.get_or_insert_default();
     annotations.insert(annotation::CONTENT_HASH.to_owned(), hash);
+    guard(&mut job);
     job
+}
+
+/// A Job that the operator starts carries a mark that the start changes. The pod template of a running Job
+/// can't be changed, so to apply the file again is refused, instead of suspending the Job and killing its
+/// pods.
+fn guard(job: &mut Job) {
+    let Some(spec) = job.spec.as_mut().filter(|spec| spec.suspend == Some(true)) else {
+        return;
+    };
+    let metadata = spec.template.metadata.get_or_insert_default();
+    let annotations = metadata.annotations.get_or_insert_default();
+    let waiting = annotation::GUARD_WAITING.to_owned();
+    annotations.insert(annotation::GUARD.to_owned(), waiting);
 }
 
 /// The same before passthrough is merged into it.

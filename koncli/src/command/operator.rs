@@ -25,6 +25,10 @@ pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), 
     let options = Options {
         namespace: settings.watch_namespace,
         leader_election,
+        pending_timeout: settings
+            .pending_timeout
+            .filter(|limit| !limit.is_zero())
+            .and_then(|limit| limit.try_into().ok()),
         ..Options::default()
     };
     let served = match settings.listen {

@@ -6,15 +6,17 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::{Run, annotation, label};
-use kube::api::ListParams;
-use kube::{Resource, ResourceExt};
+use konductor_operator::explain;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectList};
+use kube::{Api, Resource, ResourceExt};
 
 use super::{api, follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::progress::{Progress, terminal};
-use crate::view::{Around, Stage, View, run_status, view};
+use crate::view::{self, Around, Stage, State, View, run_status, view};
 use crate::{cluster, output};
 
 /// Shows one run; with `watch` while it goes on, and then how it ended.
@@ -62,20 +64,68 @@ pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Arou
     let (jobs_api, gates_api) = (api::<Job>(client), api(client));
     let (semaphores_api, leases_api) = (api(client), api(client));
     let barriers_api = api(client);
-    let (jobs, barriers, gates, semaphores, leases) = tokio::try_join!(
+    let pods_api = api::<Pod>(client);
+    let (jobs, barriers, gates, semaphores, leases, pods) = tokio::try_join!(
         jobs_api.list(&of_run),
         barriers_api.list(&of_run),
         gates_api.list(&of_run),
         semaphores_api.list(&all),
         leases_api.list(&all),
+        async { Ok(readable(pods_api.list(&of_run).await)) },
     )?;
+    let (events, workloads) = tokio::join!(
+        events(client, &jobs.items, &pods),
+        workloads(client, &jobs.items)
+    );
     Ok(Around {
+        pods,
+        events,
+        workloads,
         jobs: jobs.items,
         barriers: by_name(barriers.items),
         gates: by_name(gates.items),
         semaphores: by_name(semaphores.items),
         leases: by_name(leases.items),
     })
+}
+
+/// What may be read; to look at a run needs no right on what only explains it.
+fn readable<K: Clone>(found: Result<ObjectList<K>, kube::Error>) -> Vec<K> {
+    found.map(|list| list.items).unwrap_or_default()
+}
+
+/// Warnings, where something was started and does not run.
+async fn events(client: &konductor::Client, jobs: &[Job], pods: &[Pod]) -> Vec<Event> {
+    let started = |job: &&Job| view::state(job) == State::Running;
+    let runs = |pod: &&Pod| !explain::is_pending(&[pod]);
+    if jobs.iter().filter(started).count() <= pods.iter().filter(runs).count() {
+        return Vec::new();
+    }
+    let warnings = ListParams::default().fields("type=Warning");
+    readable(api::<Event>(client).list(&warnings).await)
+}
+
+/// Kueue's Workloads, where a Job is in one of its queues.
+async fn workloads(client: &konductor::Client, jobs: &[Job]) -> Vec<serde_json::Value> {
+    let queued =
+        |job: &Job| job.labels().contains_key(label::KUEUE_QUEUE) && !view::state(job).has_ended();
+    if !jobs.iter().any(queued) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    // Kueue serves one of them, or both.
+    for version in ["v1beta2", "v1beta1"] {
+        let kind = GroupVersionKind::gvk("kueue.x-k8s.io", version, "Workload");
+        let resource = ApiResource::from_gvk(&kind);
+        let all: Api<DynamicObject> =
+            Api::namespaced_with(client.kube().clone(), client.namespace(), &resource);
+        found = readable(all.list(&ListParams::default()).await);
+        if !found.is_empty() {
+            break;
+        }
+    }
+    let objects = found.iter().map(serde_json::to_value);
+    objects.filter_map(Result::ok).collect()
 }
 
 /// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.

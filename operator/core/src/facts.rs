@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -92,6 +92,13 @@ pub enum Fact {
         /// The Job's uid.
         job_uid: String,
     },
+    /// Every Pod that says of its Job that it holds of this ledger.
+    PodsHolding {
+        /// The ledger's kind.
+        kind: LedgerKind,
+        /// The ledger's place.
+        name: ObjectName,
+    },
 }
 
 impl Fact {
@@ -108,6 +115,7 @@ impl Fact {
             | Self::Lease(name)
             | Self::Pod(name)
             | Self::JobsHolding { name, .. }
+            | Self::PodsHolding { name, .. }
             | Self::ClaimsOn { name, .. }
             | Self::ArrivalsAt(name)
             | Self::RunsOf(name) => &name.namespace,
@@ -164,6 +172,8 @@ pub struct Facts {
     pub renewals_seen: BTreeMap<String, (Option<MicroTime>, Timestamp)>,
     /// Since when the API server refuses to start the Job that is decided about, and its words.
     pub start_refused: Option<(Timestamp, String)>,
+    /// How long pods may be unable to start where their Job does not say.
+    pub pending_timeout: Option<SignedDuration>,
 }
 
 impl Facts {

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use konductor_api::condition::reason;
 use konductor_api::limits::{INPUTS_BYTES_MAX, INPUTS_MAX};
 use konductor_api::{
-    Arrival, ArrivalOutcome, ArrivalSpec, Hold, JobPhase, LedgerKind, annotation, arrival_name,
-    job_ended, job_phase, label, parse_declared_outputs, parse_holds,
+    Arrival, ArrivalOutcome, ArrivalSpec, Hold, Holder, JobPhase, LedgerKind, annotation,
+    arrival_name, format_holds, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
 };
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,14 @@ use crate::limits::START_REFUSED_AFTER;
 use crate::outcome::{End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end};
 use crate::outputs::{read_outputs, stored_outputs, termination_message};
 use crate::run::ends_what_waits;
-use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, explain, owner};
+
+mod pending;
+pub(crate) mod release;
+mod resumed;
+mod waiting;
+
+use waiting::Blocker;
 
 /// A Job has no status of ours: its phase is an annotation.
 pub type NoStatus = std::convert::Infallible;
@@ -28,7 +35,8 @@ pub type NoStatus = std::convert::Infallible;
 ///
 /// # Guarantees
 /// It is started only with its Gate open and its holds in the ledgers, both read live, and only
-/// from a phase that is absent, Waiting or Queued. A Job that was found running is left alone.
+/// from a phase that is absent, Waiting or Queued. A Job that was found running is left alone. One that
+/// somebody else suspended after its start is started again while it still holds what it took.
 ///
 /// # Errors
 /// What must be observed first.
@@ -40,20 +48,103 @@ pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
         return store_outputs(job, facts);
     }
     if let Some(end) = job_end(job) {
-        return arrive(job, end, facts);
+        let mut decision = arrive(job, end, facts)?;
+        if owes_reason(job) {
+            decision.before.extend(explain_failure(job, facts)?);
+        }
+        return Ok(decision);
     }
-    if job_ended(job).is_some() || !waits(job) {
+    if job_ended(job).is_some() {
         return Ok(Decision::default());
     }
+    if resumed::is_suspended_by_others(job) {
+        return resumed::decide(job, facts, now);
+    }
+    if !waits(job) {
+        return pending::decide(job, facts, now);
+    }
+    let mistake = waiting::mistake(job);
     let coordinated = annotated(job, annotation::GATE).is_some() || !hold_text(job).is_empty();
-    if !coordinated {
-        return Ok(Decision::default());
+    match mistake {
+        Some(mistake) => invalid(job, &mistake, facts),
+        None if suspended(job) && annotated(job, annotation::RELEASES).is_some() => {
+            release::decide(job, facts)
+        }
+        None if !coordinated => pending::decide(job, facts, now),
+        None if !suspended(job) => unprotected(job, facts),
+        None => start(job, facts, now),
     }
-    if !suspended(job) {
-        // Somebody started it by hand, or it was created without `suspend: true`.
+}
+
+/// Whether a Job that takes part has failed and does not say why yet.
+fn owes_reason(job: &Job) -> bool {
+    let takes_part = [annotation::GATE, annotation::HOLD, annotation::ARRIVE]
+        .into_iter()
+        .any(|key| annotated(job, key).is_some())
+        || owner::run_name(&job.metadata).is_some();
+    takes_part
+        && job_ended(job) == Some(false)
+        && matches!(
+            job_phase(job),
+            None | Some(
+                JobPhase::Waiting | JobPhase::Queued | JobPhase::Running | JobPhase::Paused
+            )
+        )
+}
+
+/// Writes why a Job failed, from its pods while they are there.
+fn explain_failure(job: &Job, facts: &Facts) -> Result<Option<Write>, Needs> {
+    let pods = Fact::PodsOf {
+        namespace: ObjectName::of(&job.metadata).namespace,
+        job_uid: job.metadata.uid.clone().unwrap_or_default(),
+    };
+    let pods = facts.pods(pods, Freshness::Live)?;
+    let pods: Vec<_> = pods.iter().map(AsRef::as_ref).collect();
+    let why = explain::failure(job, &pods);
+    let decision = phase_patch(job, JobPhase::Failed, why.as_deref(), facts)?;
+    Ok(decision.before.into_iter().next())
+}
+
+/// Somebody started it by hand, or created it without `suspend: true`: it runs, and what it asks for does
+/// not protect it.
+fn unprotected(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let holds = parse_holds(hold_text(job)).unwrap_or_default();
+    let gate = annotated(job, annotation::GATE).map(|gate| ObjectName::new(&namespace, gate));
+    let ledgers = holds.iter().map(|hold| ledger_fact(&namespace, hold));
+    let all = ledgers.chain(gate.clone().map(Fact::Gate));
+    facts.require(all.map(|fact| (fact, Freshness::Cached)))?;
+    let mut missing = Vec::new();
+    if let Some(gate) = &gate
+        && facts
+            .gate(gate, Freshness::Cached)?
+            .and_then(|gate| gate_end(gate))
+            != Some(End::Succeeded)
+    {
+        missing.push(format!("gate/{}", gate.name));
+    }
+    for hold in &holds {
+        if !in_ledger(&namespace, hold, uid, facts, Freshness::Cached)? {
+            missing.push(format!("{}/{}", hold.kind, hold.name));
+        }
+    }
+    if missing.is_empty() {
         return phase_patch(job, JobPhase::Running, None, facts);
     }
-    start(job, facts, now)
+    let missing = missing.join(", ");
+    let why = match job.metadata.generation {
+        None | Some(1) => "it was not suspended; create it with `suspend: true`",
+        Some(_) => "somebody else started it",
+    };
+    let note = format!("runs without {missing}: {why}");
+    let mut decision = phase_patch(job, JobPhase::Running, Some(&note), facts)?;
+    decision.events.push(Event {
+        type_: EventType::Warning,
+        reason: reason::UNPROTECTED,
+        note,
+    });
+    Ok(decision)
 }
 
 fn annotated<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
@@ -106,6 +197,7 @@ pub fn asks_for_permits(job: &Job) -> bool {
         annotated(job, annotation::GATE).is_none() || job_phase(job) == Some(JobPhase::Queued);
     waits(job)
         && suspended(job)
+        && annotated(job, annotation::RELEASES).is_none()
         && gate_passed
         && !over(job)
         && job.metadata.deletion_timestamp.is_none()
@@ -122,7 +214,7 @@ pub(crate) fn queues_for(
     let Some(hold) = hold_on(job, kind, name).filter(|_| asks_for_permits(job)) else {
         return Ok(None);
     };
-    if held_back(job, facts)? {
+    if held_back(job, facts, Freshness::Cached)? {
         return Ok(None);
     }
     let namespace = ObjectName::of(&job.metadata).namespace;
@@ -154,16 +246,14 @@ pub(crate) fn queues_by(job: &Job) -> Vec<Fact> {
 }
 
 /// Whether the Job's Run lets nothing start: it is paused, cancelled or over.
-fn held_back(job: &Job, facts: &Facts) -> Result<bool, Needs> {
-    Ok(
-        match owner::run_of(&job.metadata, facts, Freshness::Cached)? {
-            None => false,
-            Some(run) => {
-                let main = role(&job.metadata) != Some("finally");
-                run.spec.pause || (run.spec.cancel && main) || run_end(run).is_some()
-            }
-        },
-    )
+fn held_back(job: &Job, facts: &Facts, freshness: Freshness) -> Result<bool, Needs> {
+    Ok(match owner::run_of(&job.metadata, facts, freshness)? {
+        None => false,
+        Some(run) => {
+            let main = role(&job.metadata) != Some("finally");
+            run.spec.pause || (run.spec.cancel && main) || run_end(run).is_some()
+        }
+    })
 }
 
 fn role(metadata: &ObjectMeta) -> Option<&str> {
@@ -174,7 +264,7 @@ fn role(metadata: &ObjectMeta) -> Option<&str> {
         .map(String::as_str)
 }
 
-/// The holders of a ledger, whichever kind it is, and its token.
+/// Whether a ledger lists this holder with exactly these permits.
 fn in_ledger(
     namespace: &str,
     hold: &Hold,
@@ -182,6 +272,18 @@ fn in_ledger(
     facts: &Facts,
     freshness: Freshness,
 ) -> Result<bool, Needs> {
+    let found = holder(namespace, hold, uid, facts, freshness)?;
+    Ok(found.is_some_and(|held| held.permits == hold.permits))
+}
+
+/// A holder's entry in the ledger that a hold names, whichever kind it is.
+fn holder<'a>(
+    namespace: &str,
+    hold: &Hold,
+    uid: &str,
+    facts: &'a Facts,
+    freshness: Freshness,
+) -> Result<Option<&'a Holder>, Needs> {
     let name = ObjectName::new(namespace, &hold.name);
     let holders = match hold.kind {
         LedgerKind::Semaphore => {
@@ -197,11 +299,7 @@ fn in_ledger(
                 .map(|status| &status.holders)
         }
     };
-    Ok(holders.is_some_and(|holders| {
-        holders
-            .iter()
-            .any(|held| held.uid == uid && held.permits >= hold.permits)
-    }))
+    Ok(holders.and_then(|holders| holders.iter().find(|held| held.uid == uid)))
 }
 
 fn ledger_fact(namespace: &str, hold: &Hold) -> Fact {
@@ -228,7 +326,7 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
                 .gate(&name, freshness)?
                 .and_then(|gate| gate_end(gate))
             {
-                None => return Ok(Decision::default()),
+                None => return waiting::explain(job, &Blocker::Gate(gate), facts, now),
                 Some(End::Succeeded) => {}
                 Some(end) if freshness == Freshness::Live => {
                     return ruled_out(job, end, facts, now);
@@ -237,13 +335,10 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
             }
         }
     }
-    if held_back(job, facts)? {
+    if held_back(job, facts, Freshness::Cached)? {
         return Ok(Decision::default());
     }
-    let holds = match parse_holds(hold_text(job)) {
-        Ok(holds) => holds,
-        Err(error) => return invalid(job, &format!("{}: {error}", annotation::HOLD), facts),
-    };
+    let holds = parse_holds(hold_text(job)).unwrap_or_default();
     facts.require(
         holds
             .iter()
@@ -258,19 +353,40 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
         )?;
         for hold in &holds {
             if !in_ledger(&namespace, hold, uid, facts, freshness)? {
-                let queues = annotated(job, annotation::GATE).is_some()
-                    && job_phase(job) != Some(JobPhase::Queued);
-                return match queues {
-                    true => phase_patch(job, JobPhase::Queued, None, facts),
-                    false => Ok(Decision::default()),
-                };
+                return waiting::explain(job, &Blocker::Hold(hold), facts, now);
             }
         }
     }
-    let mut template = match inputs(job, facts)? {
-        Ok(inputs) => inputs,
+    let template = match template(job, &holds, facts)? {
+        Ok(template) => template,
         Err(missing) => return phase_patch(job, JobPhase::Unreached, Some(&missing), facts),
     };
+    let mut decision = phase_patch(job, JobPhase::Running, None, facts)?;
+    for write in &mut decision.before {
+        if let Write::Patch { body, .. } = write {
+            add_start(job, &template, &holds, body);
+        }
+    }
+    if let Some((since, _)) = &facts.start_refused
+        && let Ok(due) = since.checked_add(START_REFUSED_AFTER)
+    {
+        decision.wake_at(due);
+    }
+    Ok(decision)
+}
+
+/// What a start writes on the pod template: inputs, and the tokens of Leases. The inner error says which
+/// input is missing.
+fn template(
+    job: &Job,
+    holds: &[Hold],
+    facts: &Facts,
+) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
+    let mut template = match inputs(job, facts)? {
+        Ok(inputs) => inputs,
+        Err(missing) => return Ok(Err(missing)),
+    };
+    let namespace = ObjectName::of(&job.metadata).namespace;
     for hold in holds.iter().filter(|hold| hold.kind == LedgerKind::Lease) {
         let name = ObjectName::new(&namespace, &hold.name);
         let lease = facts.lease(&name, Freshness::Live)?;
@@ -282,24 +398,13 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
             token.to_string(),
         );
     }
-    let mut decision = phase_patch(job, JobPhase::Running, None, facts)?;
-    for write in &mut decision.before {
-        if let Write::Patch { body, .. } = write {
-            add_start(job, template.clone(), body);
-        }
-    }
-    if let Some((since, _)) = &facts.start_refused
-        && let Ok(due) = since.checked_add(START_REFUSED_AFTER)
-    {
-        decision.wake_at(due);
-    }
-    Ok(decision)
+    Ok(Ok(template))
 }
 
-/// Adds to a patch what starts the Job: its inputs, with what stood in their place, and
+/// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
 /// `suspend: false`; or for a Job in one of Kueue's queues the removal of our word from its list,
 /// because there Kueue starts it.
-fn add_start(job: &Job, template: BTreeMap<String, String>, body: &mut Value) {
+fn add_start(job: &Job, template: &BTreeMap<String, String>, holds: &[Hold], body: &mut Value) {
     if let Some(words) = annotated(job, annotation::KUEUE_GATED_BY) {
         let rest: Vec<&str> = words
             .split(',')
@@ -317,16 +422,39 @@ fn add_start(job: &Job, template: BTreeMap<String, String>, body: &mut Value) {
         body["spec"]["suspend"] = false.into();
     }
     if annotated(job, annotation::INPUTS).is_some() {
-        let known = job.spec.as_ref().and_then(|spec| {
-            let metadata = spec.template.metadata.as_ref()?;
-            metadata.annotations.as_ref()
-        });
-        let replaced: BTreeMap<&String, &String> = known
-            .into_iter()
-            .flatten()
+        let replaced: BTreeMap<&String, &String> = template_annotations(job)
             .filter(|(key, _)| template.contains_key(*key))
             .collect();
         body["metadata"]["annotations"][annotation::PRESETS] = json!(replaced).to_string().into();
+    }
+    write_template(job, template, holds, body);
+}
+
+fn template_annotations(job: &Job) -> impl Iterator<Item = (&String, &String)> {
+    let known = job.spec.as_ref().and_then(|spec| {
+        let metadata = spec.template.metadata.as_ref()?;
+        metadata.annotations.as_ref()
+    });
+    known.into_iter().flatten()
+}
+
+/// Adds to a patch what a started Job's pods carry, and what the Job itself says that it holds.
+fn write_template(
+    job: &Job,
+    template: &BTreeMap<String, String>,
+    holds: &[Hold],
+    body: &mut Value,
+) {
+    let mut template = template.clone();
+    if !holds.is_empty() {
+        let held = format_holds(holds);
+        body["metadata"]["annotations"][annotation::HELD] = held.clone().into();
+        body["spec"]["template"]["metadata"]["labels"][label::HELD] = "true".into();
+        template.insert(annotation::HELD.to_owned(), held);
+    }
+    if template_annotations(job).any(|(key, _)| key == annotation::GUARD) {
+        let started = annotation::GUARD_STARTED.to_owned();
+        template.insert(annotation::GUARD.to_owned(), started);
     }
     if !template.is_empty() {
         body["spec"]["template"]["metadata"]["annotations"] = json!(template);
@@ -373,7 +501,10 @@ fn invalid(job: &Job, message: &str, facts: &Facts) -> Decided<NoStatus> {
     if annotated(job, annotation::REASON) == Some(message) {
         return Ok(Decision::default());
     }
-    let phase = job_phase(job).unwrap_or(JobPhase::Waiting);
+    let phase = match suspended(job) {
+        true => job_phase(job).unwrap_or(JobPhase::Waiting),
+        false => JobPhase::Running,
+    };
     let mut decision = phase_patch(job, phase, Some(message), facts)?;
     decision.events.push(Event {
         type_: EventType::Warning,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use konductor_api::condition::{self, Condition, reason};
+use konductor_api::limits::HOLDERS_MAX;
 use konductor_api::{
     Claim, ClaimPhase, Duration, Holder, HolderKind, Lease, LeasePhase, LeaseStatus, LedgerKind,
     Order, Semaphore, SemaphorePhase, SemaphoreStatus,
@@ -21,8 +22,10 @@ mod expiry;
 mod grant;
 mod holding;
 mod queue;
+mod waiting;
 
 pub(crate) use expiry::pod_ended;
+pub use waiting::decide_claim;
 
 use adoption::adopt;
 use answer::{answer, tell};
@@ -59,7 +62,11 @@ pub fn decide_semaphore(
     };
     let holders = std::mem::take(&mut step.holders);
     let in_use = sum(&holders);
-    let available = ledger.permits.saturating_sub(in_use);
+    // What can't be granted is not available.
+    let available = match holders.len() < HOLDERS_MAX {
+        true => ledger.permits.saturating_sub(in_use),
+        false => 0,
+    };
     let conditions = known
         .map(|status| status.conditions.clone())
         .unwrap_or_default();
@@ -274,14 +281,20 @@ fn availability(
     let in_use = sum(holders);
     let (free, reason) = if ledger.permits == 0 {
         (false, reason::PAUSED)
-    } else if in_use < ledger.permits {
-        (true, reason::FREE)
-    } else {
+    } else if in_use >= ledger.permits {
         (false, reason::HELD)
+    } else if holders.len() >= HOLDERS_MAX {
+        (false, reason::LEDGER_FULL)
+    } else {
+        (true, reason::FREE)
     };
     let message = match (ledger.kind, holders.first()) {
         (LedgerKind::Lease, Some(held)) => format!("held by {}", held.holder),
         (LedgerKind::Lease, None) => "free".to_owned(),
+        (LedgerKind::Semaphore, _) if reason == reason::LEDGER_FULL => format!(
+            "{in_use} of {} permits are held, by {HOLDERS_MAX} holders: a Semaphore lists no more",
+            ledger.permits
+        ),
         (LedgerKind::Semaphore, _) => format!("{in_use} of {} permits are held", ledger.permits),
     };
     let generation = ledger.metadata.generation;

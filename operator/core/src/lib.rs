@@ -15,6 +15,7 @@
 
 pub mod barrier;
 mod decision;
+pub mod explain;
 mod facts;
 pub mod gate;
 pub mod job;

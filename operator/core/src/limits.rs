@@ -10,6 +10,14 @@ pub const TTL_MIN: SignedDuration = SignedDuration::from_millis(100);
 /// How long the API server may refuse a start before the Job is given up. A quota or a webhook that
 /// is being fixed gets this long; permits are not kept from others for ever.
 pub const START_REFUSED_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// How long a Job waits before it says why: most start sooner, and what it names may be created after it.
+pub const REASON_AFTER: SignedDuration = SignedDuration::from_secs(5);
+/// How long a Claim is queued before it says why: most are granted sooner.
+pub const CLAIM_REASON_AFTER: SignedDuration = SignedDuration::from_secs(2);
+/// How often in a row a Job that somebody else suspends is started again at once.
+pub const RESUMED_AT_ONCE: u32 = 3;
+/// How long it stays suspended after that: whoever suspends it does so by a rule, and each start costs pods.
+pub const RESUME_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// Names that a message lists before it says "and n more": a message is one line.
 pub const NAMES_IN_MESSAGE: usize = 3;
 /// How often a Run may be begun: as many attempts as its schema lets be counted.

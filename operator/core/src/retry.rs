@@ -383,7 +383,14 @@ fn fresh_job(old: &Job) -> Job {
     let presets: Option<BTreeMap<String, String>> = annotations
         .remove(annotation::PRESETS)
         .and_then(|text| serde_json::from_str(&text).ok());
-    annotations.remove(annotation::OUTPUTS);
+    for written_by_the_operator in [
+        annotation::OUTPUTS,
+        annotation::HELD,
+        annotation::RELEASES,
+        annotation::RESUMED,
+    ] {
+        annotations.remove(written_by_the_operator);
+    }
     annotations.remove(JOB_TRACKING);
     if !skipped {
         annotations.remove(annotation::PHASE);
@@ -401,9 +408,14 @@ fn fresh_job(old: &Job) -> Job {
     template.creation_timestamp = None;
     if let Some(labels) = &mut template.labels {
         labels.retain(|key, _| !CONTROLLERS_LABELS.contains(&key.as_str()));
+        labels.remove(label::HELD);
     }
     if let Some(known) = &mut template.annotations {
         known.retain(|key, _| !key.starts_with(annotation::TOKEN_PREFIX));
+        known.remove(annotation::HELD);
+        if let Some(guard) = known.get_mut(annotation::GUARD) {
+            *guard = annotation::GUARD_WAITING.to_owned();
+        }
         // A start has put values where defaults were, and has kept those.
         if let Some(presets) = presets {
             for key in inputs(old).keys() {

@@ -53,8 +53,8 @@ fn lease(holder: Option<&str>) -> Value {
 fn a_job_follows_its_gate() {
     let waiting = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
     let table = [
-        (vec![], vec![]),
-        (vec![gate("Waiting")], vec![]),
+        (vec![], vec!["Job/work Waiting"]),
+        (vec![gate("Waiting")], vec!["Job/work Waiting"]),
         (vec![gate("Open")], vec!["Job/work Running suspend=false"]),
         (vec![gate("Skipped")], vec!["Job/work Skipped"]),
         (vec![gate("Unreached")], vec!["Job/work Unreached"]),
@@ -73,7 +73,7 @@ fn a_job_is_not_started_by_a_gate_that_only_the_cache_shows_open() {
     world.cached.add(gate("Open"));
     // Deleted and created again meanwhile.
     world.live.add(gate("Waiting"));
-    assert_eq!(decide(&waiting, &world).0, []);
+    assert_eq!(told(&decide(&waiting, &world).0), ["Job/work Waiting"]);
 }
 
 #[test]
@@ -91,7 +91,12 @@ fn a_job_is_not_started_by_a_hold_that_only_the_cache_shows() {
             let mut world = World::of([]);
             world.cached.add(cached);
             world.live.add(live);
-            assert_eq!(decide(&work, &world).0, [], "{hold} held by {by_now:?}");
+            let writes = decide(&work, &world).0;
+            assert_eq!(
+                told(&writes),
+                ["Job/work Queued"],
+                "{hold} held by {by_now:?}"
+            );
         }
     }
 }
@@ -103,6 +108,7 @@ fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
     let (writes, _) = decide(&work, &World::of([gate("Open"), lease(None)]));
     assert_eq!(told(&writes), ["Job/work Queued"]);
     work["metadata"]["annotations"]["konductor.io/phase"] = "Queued".into();
+    work["metadata"]["annotations"]["konductor.io/reason"] = "waits for lease/schema".into();
     let (writes, _) = decide(&work, &World::of([gate("Open"), lease(Some("other"))]));
     assert_eq!(told(&writes), [""; 0]);
     let (writes, live) = decide(&work, &World::of([gate("Open"), lease(Some("work"))]));
@@ -112,7 +118,10 @@ fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
         panic!("{writes:?}")
     };
     let template = &body["spec"]["template"]["metadata"]["annotations"];
-    assert_eq!(template, &json!({"token.konductor.io/schema": "12"}));
+    assert_eq!(
+        template,
+        &json!({"token.konductor.io/schema": "12", "konductor.io/held": "lease/schema"})
+    );
 }
 
 #[test]
@@ -484,7 +493,7 @@ fn a_job_arrives_at_its_barrier_with_its_own_end_once() {
         ),
         (
             job("work", arrive.clone(), ended("Failed")),
-            vec!["arrive job/work Failed"],
+            vec!["arrive job/work Failed", "Job/work Failed"],
         ),
         (
             job("work", skipped, json!({})),

@@ -1,12 +1,21 @@
 //! What kubectl shows of all this, on a real control plane: `docs/kubectl.md` is played.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::RunPhase;
+use kube::ResourceExt;
+
+use super::pipeline::{compiled, stage, until_ended};
 use crate::built::koncli;
 use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
 use crate::operator::Operator;
 use crate::transcript;
+use crate::watching::Versions;
 
 /// Get, describe, wait, scale, explain and what is refused.
 pub async fn kubectl_prints_what_its_page_shows(cluster: &Cluster) {
@@ -38,4 +47,66 @@ pub async fn kubectl_prints_what_its_page_shows(cluster: &Cluster) {
     if let Err(failed) = played.await {
         std::panic::resume_unwind(failed.into_panic());
     }
+}
+
+const SYNCED: &str = r#"
+pipeline synced {
+  semaphore batch { permits = 1 }
+  defaults { image = "busybox:1.36" }
+  stage extract {
+    run = "extract"
+    output rows: int
+  }
+  stage load after extract holding batch { run = "load ${extract.rows}" }
+  stage report after load { run = "report" }
+}
+"#;
+
+/// As a tool that syncs does it, without the chart's policies: each stage runs once.
+pub async fn a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_right(
+    cluster: &Cluster,
+) {
+    let namespace = cluster.namespace("applied").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |pod| {
+        let seconds = match stage(pod).as_str() {
+            "extract" => 1,
+            _ => 4,
+        };
+        Script::with_outputs("rows=7\n").lasting(Duration::from_secs(seconds))
+    });
+    let manifests = compiled(SYNCED);
+    let run = manifests.run().name_any();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("synced.yaml");
+    std::fs::write(&file, manifests.to_yaml()).expect("a file");
+    let versions = Versions::<Pod>::watch(&cluster.client, &namespace).await;
+    let apply = async {
+        let mut every = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            every.tick().await;
+            let mut kubectl = tokio::process::Command::new(cluster.kubectl());
+            kubectl
+                .env("KUBECONFIG", &cluster.kubeconfig)
+                .args(["apply", "--namespace", &namespace, "--filename"])
+                .arg(&file)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .kill_on_drop(true);
+            // What was started is refused, and what was not stays as it is.
+            kubectl.status().await.expect("kubectl runs");
+        }
+    };
+    let ended = tokio::select! {
+        ended = until_ended(cluster, &namespace, &run) => ended,
+        () = apply => unreachable!("it applies until the run has ended"),
+    };
+    let status = ended.status.expect("a status");
+    assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
+    let pods: BTreeSet<String> = versions.seen().iter().map(ResourceExt::name_any).collect();
+    assert_eq!(
+        pods.len(),
+        3,
+        "no pod was ended by applying over it: {pods:?}"
+    );
 }

@@ -8,6 +8,7 @@ pub mod coordination;
 pub mod deployed;
 pub mod field;
 mod history;
+pub mod interference;
 pub mod kubectl;
 pub mod outage;
 pub mod pipeline;
@@ -39,7 +40,7 @@ macro_rules! scenarios {
                 name: stringify!($name),
                 real_only: !matches!(
                     stringify!($module),
-                    "coordination" | "field" | "pipeline" | "retry" | "rules"
+                    "coordination" | "field" | "interference" | "pipeline" | "retry" | "rules"
                 ),
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
@@ -73,11 +74,17 @@ scenarios! {
     field::a_permit_ends_with_the_pod_whose_node_vanished,
     field::jobs_of_one_cron_job_never_overlap,
     field::a_job_that_its_ttl_has_deleted_still_counts,
+    interference::a_job_that_something_else_suspends_is_started_again_and_completes,
+    interference::a_hold_that_is_edited_while_its_job_waits_leaks_nothing,
+    interference::a_semaphore_that_is_created_again_waits_for_pods_of_jobs_that_are_gone,
+    interference::items_that_share_one_permit_run_in_the_order_of_their_ordinals,
+    interference::a_job_and_a_claim_that_wait_for_nothing_real_say_so,
     rules::the_api_server_refuses_a_ledger_beyond_its_permits,
     rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,
     rules::the_api_server_refuses_specs_that_make_no_sense,
     rules::the_api_server_installs_the_definitions_without_a_warning,
     kubectl::kubectl_prints_what_its_page_shows,
+    kubectl::a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_right,
     chart::the_chart_lints_and_every_set_of_values_is_accepted,
     chart::the_chart_comes_and_goes_and_leaves_what_people_made,
     chart::the_api_server_refuses_what_the_charts_policies_forbid,

@@ -1,23 +1,34 @@
 //! A ledger that was never written, although some hold of it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Pod;
 use konductor_api::limits::HOLDERS_MAX;
-use konductor_api::{ClaimPhase, Holder, JobPhase, LedgerKind, annotation, job_phase};
+use konductor_api::{
+    ClaimPhase, Hold, Holder, HolderKind, JobPhase, LedgerKind, annotation, held_by, job_phase,
+    parse_holds,
+};
 
-use super::{Ledger, claim_holder, job_holder, phase};
+use super::{Ledger, claim_holder, job_holder, phase, pod_ended};
 use crate::facts::{Facts, Freshness};
-use crate::{Needs, job};
+use crate::{Fact, Needs, job, owner};
 
 /// A ledger that was never written: its object was deleted while in use, and created again. Those
-/// that hold one of this name are entered, by a live read.
+/// that hold one of this name are entered, by a live read; and Jobs that are gone or were ended while a
+/// pod of theirs still works, by what that pod carries.
 pub(super) fn adopt(
     ledger: &Ledger<'_>,
     facts: &Facts,
 ) -> Result<(Vec<Holder>, Option<i64>), Needs> {
+    let pods = Fact::PodsHolding {
+        kind: ledger.kind,
+        name: ledger.name(),
+    };
     facts.require([
         (ledger.claims(), Freshness::Live),
         (ledger.jobs(), Freshness::Live),
+        (pods.clone(), Freshness::Live),
     ])?;
     let mut held: Vec<(Option<i64>, Holder)> = Vec::new();
     for claim in facts.claims(ledger.claims(), Freshness::Live)? {
@@ -30,7 +41,7 @@ pub(super) fn adopt(
     }
     for job in facts.jobs(ledger.jobs(), Freshness::Live)? {
         let started = matches!(job_phase(job), Some(JobPhase::Running | JobPhase::Paused));
-        if let Some(hold) = job::hold_on(job, ledger.kind, &ledger.name().name)
+        if let Some(hold) = on(ledger, held_by(job))
             && started
             && !job::over(job)
         {
@@ -38,10 +49,16 @@ pub(super) fn adopt(
                 .spec
                 .as_ref()
                 .and_then(|spec| spec.template.metadata.as_ref());
-            let key = format!("{}{}", annotation::TOKEN_PREFIX, hold.name);
-            let token = template
-                .and_then(|template| template.annotations.as_ref()?.get(&key)?.parse().ok());
+            let token = token(&hold, template.and_then(|meta| meta.annotations.as_ref()));
             held.push((token, job_holder(job, hold.permits, None)));
+        }
+    }
+    for pod in facts.pods(pods, Freshness::Live)? {
+        let Some((token, holder)) = left_by_a_job(ledger, pod) else {
+            continue;
+        };
+        if held.iter().all(|(_, known)| known.uid != holder.uid) {
+            held.push((token, holder));
         }
     }
     let token = held.iter().filter_map(|(token, _)| *token).max();
@@ -52,4 +69,41 @@ pub(super) fn adopt(
         HOLDERS_MAX
     });
     Ok((held.into_iter().map(|(_, holder)| holder).collect(), token))
+}
+
+fn on(ledger: &Ledger<'_>, holds: Vec<Hold>) -> Option<Hold> {
+    let own = ledger.name().name;
+    holds
+        .into_iter()
+        .find(|hold| hold.kind == ledger.kind && hold.name == own)
+}
+
+fn token(hold: &Hold, annotations: Option<&BTreeMap<String, String>>) -> Option<i64> {
+    let key = format!("{}{}", annotation::TOKEN_PREFIX, hold.name);
+    annotations?.get(&key)?.parse().ok()
+}
+
+/// The Job whose pod still works, as a holder of what the pod says that it holds.
+fn left_by_a_job(ledger: &Ledger<'_>, pod: &Pod) -> Option<(Option<i64>, Holder)> {
+    if pod_ended(pod) {
+        return None;
+    }
+    let annotations = pod.metadata.annotations.as_ref()?;
+    let hold = on(
+        ledger,
+        parse_holds(annotations.get(annotation::HELD)?).ok()?,
+    )?;
+    let uid = owner::job_uid(pod)?.to_owned();
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let name = owners.find(|owner| owner.uid == uid)?.name.clone();
+    let token = token(&hold, Some(annotations));
+    let holder = Holder {
+        kind: HolderKind::Job,
+        holder: name.clone(),
+        name,
+        uid,
+        permits: hold.permits,
+        since: None,
+    };
+    Some((token, holder))
 }

@@ -51,14 +51,26 @@ pub(super) fn tell(
     message: &str,
     now: Timestamp,
 ) -> Write {
-    let known = claim.status.clone().unwrap_or_default();
-    let granted = phase == ClaimPhase::Granted;
     let reason = match phase {
         ClaimPhase::Granted => reason::GRANTED,
         ClaimPhase::Denied => reason::DENIED,
         ClaimPhase::Expired => reason::EXPIRED,
         ClaimPhase::Queued => reason::QUEUED,
     };
+    write_status(claim, phase, reason, token, message, now)
+}
+
+/// One write of a Claim's status, under the version that was decided on.
+pub(super) fn write_status(
+    claim: &Claim,
+    phase: ClaimPhase,
+    reason: &str,
+    token: Option<i64>,
+    message: &str,
+    now: Timestamp,
+) -> Write {
+    let known = claim.status.clone().unwrap_or_default();
+    let granted = phase == ClaimPhase::Granted;
     let mut conditions = known.conditions;
     let generation = claim.metadata.generation;
     condition::set(

@@ -1,4 +1,4 @@
-//! Those that hold, without those that are gone, have ended or gave back.
+//! Those that hold, without those that are gone, have ended, released it or ask for something else.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,19 @@ use super::expiry::pod_ended;
 use super::queue::{Candidate, line, queue};
 use super::{Ledger, Step, claims, phase, uid};
 use crate::facts::{Facts, Freshness, ObjectName};
-use crate::{Fact, Needs, job};
+use crate::job::release::{Place, mark, place};
+use crate::{Fact, Needs, Write, job};
 
-/// Strikes those that are gone, have ended or gave back. A cache that misses an object, or shows
-/// its end, is not believed: the object is read live, and of an ended Job its pods too.
+/// Strikes those that are gone, have ended or released it. A cache that misses an object, or shows
+/// its end, is not believed: the object is read live, and of an ended Job its pods too. A Job that waits
+/// and asks for something else by now is marked first, and struck once it is seen to be marked (rule A).
 pub(super) fn still_holding(
     ledger: &Ledger<'_>,
     holders: Vec<Holder>,
     facts: &Facts,
     step: &mut Step,
 ) -> Result<Vec<Holder>, Needs> {
-    let namespace = ledger.name().namespace;
+    let own = ledger.name();
     let cached_claims = by_uid(claims(ledger, facts)?, |claim| &claim.metadata);
     let jobs = facts.jobs(ledger.jobs(), Freshness::Cached)?;
     let cached_jobs = by_uid(jobs.iter().map(AsRef::as_ref).collect(), |job| {
@@ -30,20 +32,17 @@ pub(super) fn still_holding(
         HolderKind::Claim => cached_claims
             .get(&*held.uid)
             .is_none_or(|claim| !holds(claim)),
-        HolderKind::Job => cached_jobs.get(&*held.uid).is_none_or(|job| job::over(job)),
+        HolderKind::Job => cached_jobs.get(&*held.uid).is_none_or(|job| {
+            job::over(job) || place(job, ledger.kind, &own.name, held.permits) != Place::Kept
+        }),
     };
     for held in holders.iter().filter(|held| doubtful(held)) {
-        let name = ObjectName::new(&namespace, &held.name);
+        let name = ObjectName::new(&own.namespace, &held.name);
         match held.kind {
             HolderKind::Claim => live.push((Fact::Claim(name), Freshness::Live)),
             HolderKind::Job => {
-                let job_uid = held.uid.clone();
                 live.push((Fact::Job(name), Freshness::Live));
-                let pods = Fact::PodsOf {
-                    namespace: namespace.clone(),
-                    job_uid,
-                };
-                live.push((pods, Freshness::Live));
+                live.push((pods_of(&own, held), Freshness::Live));
             }
         }
     }
@@ -57,8 +56,16 @@ pub(super) fn still_holding(
     }
     let mut kept = Vec::new();
     for held in holders {
-        if !doubtful(&held) || holds_live(&namespace, &held, facts)? {
-            kept.push(held);
+        match doubtful(&held) {
+            false => kept.push(held),
+            true => match holds_live(ledger, &held, facts)? {
+                Verdict::Struck => {}
+                Verdict::Kept => kept.push(held),
+                Verdict::Told(write) => {
+                    step.before.push(*write);
+                    kept.push(held);
+                }
+            },
         }
     }
     Ok(kept)
@@ -77,23 +84,46 @@ fn holds(claim: &Claim) -> bool {
         && matches!(phase(claim), ClaimPhase::Queued | ClaimPhase::Granted)
 }
 
-fn holds_live(namespace: &str, held: &Holder, facts: &Facts) -> Result<bool, Needs> {
-    let name = ObjectName::new(namespace, &held.name);
-    Ok(match held.kind {
-        HolderKind::Claim => facts
-            .claim(&name, Freshness::Live)?
-            .is_some_and(|claim| uid(&claim.metadata) == held.uid && holds(claim)),
-        HolderKind::Job => {
-            let pods = Fact::PodsOf {
-                namespace: namespace.into(),
-                job_uid: held.uid.clone(),
-            };
-            let job = facts.job(&name, Freshness::Live)?;
-            job.is_some_and(|job| uid(&job.metadata) == held.uid && !job::over(job))
-                || facts
-                    .pods(pods, Freshness::Live)?
-                    .iter()
-                    .any(|pod| !pod_ended(pod))
+fn pods_of(ledger: &ObjectName, held: &Holder) -> Fact {
+    Fact::PodsOf {
+        namespace: ledger.namespace.clone(),
+        job_uid: held.uid.clone(),
+    }
+}
+
+/// What becomes of an entry, by live reads.
+enum Verdict {
+    Kept,
+    Struck,
+    /// It stays until its Job is seen to have been told.
+    Told(Box<Write>),
+}
+
+fn holds_live(ledger: &Ledger<'_>, held: &Holder, facts: &Facts) -> Result<Verdict, Needs> {
+    let own = ledger.name();
+    let name = ObjectName::new(&own.namespace, &held.name);
+    let keeps = |keeps| match keeps {
+        true => Verdict::Kept,
+        false => Verdict::Struck,
+    };
+    if held.kind == HolderKind::Claim {
+        let claim = facts.claim(&name, Freshness::Live)?;
+        return Ok(keeps(claim.is_some_and(|claim| {
+            uid(&claim.metadata) == held.uid && holds(claim)
+        })));
+    }
+    let job = facts.job(&name, Freshness::Live)?;
+    let job = job.filter(|job| uid(&job.metadata) == held.uid && !job::over(job));
+    if let Some(job) = job {
+        match place(job, ledger.kind, &own.name, held.permits) {
+            Place::Kept => return Ok(Verdict::Kept),
+            Place::Unasked => {
+                let write = mark(job, ledger.kind, &own.name);
+                return Ok(Verdict::Told(Box::new(write)));
+            }
+            Place::Marked => {}
         }
-    })
+    }
+    let pods = facts.pods(pods_of(&own, held), Freshness::Live)?;
+    Ok(keeps(pods.iter().any(|pod| !pod_ended(pod))))
 }

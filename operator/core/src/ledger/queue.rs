@@ -1,11 +1,12 @@
 //! Those that wait, in the order of their turns, and whose turn it is.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use konductor_api::limits::HOLDERS_MAX;
-use konductor_api::{Claim, ClaimPhase, Order};
+use konductor_api::{Claim, ClaimPhase, Order, annotation};
 
 use super::{Ledger, Step, claims, phase, sum, uid};
 use crate::facts::{Facts, Freshness, ObjectName};
@@ -13,11 +14,35 @@ use crate::{Fact, Needs, Write, job};
 
 /// One that waits for its turn.
 pub(super) struct Candidate<'a> {
-    priority: Reverse<i32>,
-    created: i64,
-    uid: &'a str,
+    turn: Turn<'a>,
     pub(super) permits: u32,
     pub(super) who: Who<'a>,
+}
+
+/// What decides whose turn comes first: the priority, the second of creation, the ordinal, where those
+/// without one come after those with one, and the name. No two are the same, as a kind's names are not.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Turn<'a> {
+    priority: Reverse<i32>,
+    created: i64,
+    ordinal: u32,
+    name: &'a str,
+    uid: &'a str,
+}
+
+impl<'a> Turn<'a> {
+    fn of(metadata: &'a ObjectMeta, priority: i32) -> Self {
+        let created = metadata.creation_timestamp.as_ref();
+        let ordinal = metadata.annotations.as_ref();
+        let ordinal = ordinal.and_then(|all| all.get(annotation::ORDINAL)?.parse().ok());
+        Self {
+            priority: Reverse(priority),
+            created: created.map_or(i64::MAX, |Time(time)| time.as_second()),
+            ordinal: ordinal.unwrap_or(u32::MAX),
+            name: metadata.name.as_deref().unwrap_or_default(),
+            uid: uid(metadata),
+        }
+    }
 }
 
 pub(super) enum Who<'a> {
@@ -56,12 +81,13 @@ pub(super) fn queue<'a>(
             && !told.contains(&&ObjectName::of(&claim.metadata));
         if waits {
             queue.push(Candidate {
-                priority: Reverse(match ledger.order {
-                    Order::Fifo => 0,
-                    Order::Priority => claim.spec.priority,
-                }),
-                created: created(&claim.metadata),
-                uid: uid(&claim.metadata),
+                turn: Turn::of(
+                    &claim.metadata,
+                    match ledger.order {
+                        Order::Fifo => 0,
+                        Order::Priority => claim.spec.priority,
+                    },
+                ),
                 permits: claim.spec.permits,
                 who: Who::Claim(claim),
             });
@@ -73,24 +99,16 @@ pub(super) fn queue<'a>(
     for job in jobs {
         if let Some(permits) = job::queues_for(job, ledger.kind, &ledger.name().name, facts)? {
             queue.push(Candidate {
-                priority: Reverse(0),
-                created: created(&job.metadata),
-                uid: uid(&job.metadata),
+                turn: Turn::of(&job.metadata, 0),
                 permits,
                 who: Who::Job(job),
             });
         }
     }
-    queue.retain(|one| step.holders.iter().all(|held| held.uid != one.uid));
-    queue.sort_by_key(|one| (one.priority, one.created, one.uid));
+    let holders: BTreeSet<&str> = step.holders.iter().map(|held| held.uid.as_str()).collect();
+    queue.retain(|one| !holders.contains(one.turn.uid));
+    queue.sort_by(|one, other| one.turn.cmp(&other.turn));
     Ok(queue)
-}
-
-fn created(metadata: &ObjectMeta) -> i64 {
-    metadata
-        .creation_timestamp
-        .as_ref()
-        .map_or(i64::MAX, |Time(time)| time.as_second())
 }
 
 /// Those that wait, by what becomes of them now.
@@ -135,7 +153,7 @@ fn still_waits(ledger: &Ledger<'_>, one: &Candidate<'_>, facts: &Facts) -> Resul
         Who::Claim(claim) => match facts.claim(&ObjectName::of(&claim.metadata), Freshness::Live) {
             Err(_) => true,
             Ok(found) => found.is_some_and(|found| {
-                uid(&found.metadata) == one.uid
+                uid(&found.metadata) == one.turn.uid
                     && found.metadata.deletion_timestamp.is_none()
                     && phase(found) == ClaimPhase::Queued
             }),
@@ -145,7 +163,7 @@ fn still_waits(ledger: &Ledger<'_>, one: &Candidate<'_>, facts: &Facts) -> Resul
             Ok(None) => false,
             Ok(Some(found)) => {
                 let name = ledger.name().name;
-                uid(&found.metadata) == one.uid
+                uid(&found.metadata) == one.turn.uid
                     && job::queues_for(found, ledger.kind, &name, facts)? == Some(one.permits)
             }
         },

@@ -68,14 +68,17 @@ impl Side {
                 .iter()
                 .all(|(key, value)| own.get(key) == Some(value))
         };
-        let holds = |job: &Job, kind: LedgerKind, name: &str| {
-            let text = job.metadata.annotations.clone().unwrap_or_default();
-            let text = text.get("konductor.io/hold").cloned().unwrap_or_default();
-            let holds = parse_holds(&text).unwrap_or_default();
-            holds
-                .iter()
-                .any(|hold| hold.kind == kind && hold.name == name)
+        let holds = |meta: &ObjectMeta, keys: &[&str], kind: LedgerKind, name: &str| {
+            let annotations = meta.annotations.clone().unwrap_or_default();
+            keys.iter().any(|key| {
+                let text = annotations.get(*key).cloned().unwrap_or_default();
+                let holds = parse_holds(&text).unwrap_or_default();
+                holds
+                    .iter()
+                    .any(|hold| hold.kind == kind && hold.name == name)
+            })
         };
+        let job_keys = ["konductor.io/hold", "konductor.io/held"];
         match fact {
             Fact::Job(name) => Objects::Jobs(at(&self.jobs, name)),
             Fact::Gate(name) => Objects::Gates(at(&self.gates, name)),
@@ -94,7 +97,10 @@ impl Side {
                 Objects::Jobs(jobs.cloned().collect())
             }
             Fact::JobsHolding { kind, name } => {
-                let jobs = self.jobs.iter().filter(|job| holds(job, *kind, &name.name));
+                let jobs = self
+                    .jobs
+                    .iter()
+                    .filter(|job| holds(&job.metadata, &job_keys, *kind, &name.name));
                 Objects::Jobs(jobs.cloned().collect())
             }
             Fact::JobsIn(_) => Objects::Jobs(self.jobs.clone()),
@@ -122,6 +128,14 @@ impl Side {
             }
             // What they are is for the core to say.
             Fact::PodsOf { .. } => Objects::Pods(self.pods.clone()),
+            Fact::PodsHolding { kind, name } => {
+                let marked = BTreeMap::from([("konductor.io/held".to_owned(), "true".to_owned())]);
+                let pods = self.pods.iter().filter(|pod| {
+                    labelled(&pod.metadata, &marked)
+                        && holds(&pod.metadata, &job_keys[1..], *kind, &name.name)
+                });
+                Objects::Pods(pods.cloned().collect())
+            }
         }
     }
 }

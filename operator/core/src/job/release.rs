@@ -1,0 +1,89 @@
+//! A Job that is in a ledger and does not ask for that any more: its annotation was edited while it waited.
+//!
+//! It is asked to let go first (rule A): a mark on the Job keeps it from starting until the ledger has
+//! forgotten it. Without the mark, an edit back to what it was could start the Job while the ledger is
+//! striking it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Hold, LedgerKind, annotation, format_holds, parse_holds};
+use serde_json::{Map, Value};
+
+use super::{NoStatus, annotated, hold_on, holder, patch, suspended, waits};
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::{Decided, Decision, Write};
+
+/// Whether a Job that is in a ledger keeps its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It was started, or it still asks for exactly this.
+    Kept,
+    /// It waits, and asks for something else: it must be marked first.
+    Unasked,
+    /// It waits, and is marked.
+    Marked,
+}
+
+/// The place of a Job in a ledger that lists it with so many permits.
+pub(crate) fn place(job: &Job, kind: LedgerKind, name: &str, permits: u32) -> Place {
+    if !waits(job) || !suspended(job) {
+        return Place::Kept;
+    }
+    let is_it = |hold: &Hold| hold.kind == kind && hold.name == name;
+    if marks(job).iter().any(is_it) {
+        Place::Marked
+    } else if hold_on(job, kind, name).is_some_and(|hold| hold.permits == permits) {
+        Place::Kept
+    } else {
+        Place::Unasked
+    }
+}
+
+/// The ledgers that a Job is to let go of.
+pub(crate) fn marks(job: &Job) -> Vec<Hold> {
+    let text = annotated(job, annotation::RELEASES).unwrap_or_default();
+    parse_holds(text).unwrap_or_default()
+}
+
+/// The write that marks a Job.
+pub(crate) fn mark(job: &Job, kind: LedgerKind, name: &str) -> Write {
+    let mark = Hold {
+        kind,
+        name: name.to_owned(),
+        permits: 1,
+    };
+    let mut marks: BTreeMap<(LedgerKind, String), Hold> = marks(job)
+        .into_iter()
+        .map(|hold| ((hold.kind, hold.name.clone()), hold))
+        .collect();
+    marks.insert((kind, name.to_owned()), mark);
+    let marks: Vec<Hold> = marks.into_values().collect();
+    let mut annotations = Map::new();
+    annotations.insert(annotation::RELEASES.into(), format_holds(&marks).into());
+    patch(job, annotations, None)
+}
+
+/// Removes a Job's mark once no ledger lists it there, by live reads. What it asks for now it queues for
+/// afterwards.
+pub(super) fn decide(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let marks = marks(job);
+    for freshness in [Freshness::Cached, Freshness::Live] {
+        let ledgers = marks
+            .iter()
+            .map(|mark| super::ledger_fact(&namespace, mark));
+        facts.require(ledgers.map(|fact| (fact, freshness)))?;
+        for mark in &marks {
+            if holder(&namespace, mark, uid, facts, freshness)?.is_some() {
+                return Ok(Decision::default());
+            }
+        }
+    }
+    let mut decision = Decision::default();
+    let mut annotations = Map::new();
+    annotations.insert(annotation::RELEASES.into(), Value::Null);
+    decision.before.push(patch(job, annotations, None));
+    Ok(decision)
+}

@@ -1,0 +1,198 @@
+//! Why a Job waits, in words that its author can act on.
+//!
+//! A reason costs a write, so it says what is true for long: never a position in a queue. A Job of a Run
+//! says only what somebody has to correct, because the Run shows the rest.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Hold, JobPhase, LedgerKind, annotation, parse_holds};
+
+use super::{NoStatus, annotated, phase_patch};
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::limits::REASON_AFTER;
+use crate::{Decided, Decision, Needs, owner};
+
+/// The annotations that people write by hand, and the words that they take for them.
+const WRITTEN_BY_HAND: [(&str, &[&str]); 3] = [
+    (annotation::GATE, &["gate"]),
+    (annotation::HOLD, &["hold", "semaphore", "lease", "holding"]),
+    (annotation::ARRIVE, &["arrive", "barrier", "arrival"]),
+];
+
+/// The annotations that are close to those, and no mistake.
+const ALSO_KNOWN: [&str; 1] = [annotation::HELD];
+
+/// What keeps a Job from starting.
+pub(super) enum Blocker<'a> {
+    /// Its Gate is not open.
+    Gate(&'a str),
+    /// The first of its holds that it has not got.
+    Hold(&'a Hold),
+}
+
+/// What is wrong with a Job's own annotations, and what to write instead. Such a Job is not started: it
+/// would run without what its author meant.
+pub(super) fn mistake(job: &Job) -> Option<String> {
+    let keys = job.metadata.annotations.iter().flatten();
+    let misspelled = keys
+        .filter_map(|(key, _)| Some((key, meant(key)?)))
+        .map(|(key, meant)| format!("{key} is not known; did you mean {meant}?"))
+        .next();
+    misspelled.or_else(|| gate_mistake(job)).or_else(|| {
+        let text = annotated(job, annotation::HOLD)?;
+        match parse_holds(text) {
+            Err(error) => Some(format!("{}: {error}", annotation::HOLD)),
+            Ok(holds) if holds.is_empty() => Some(format!(
+                "{} is empty: write semaphore/NAME, semaphore/NAME=PERMITS or lease/NAME",
+                annotation::HOLD
+            )),
+            Ok(_) => None,
+        }
+    })
+}
+
+fn gate_mistake(job: &Job) -> Option<String> {
+    let gate = annotated(job, annotation::GATE)?;
+    let key = annotation::GATE;
+    if gate.trim().is_empty() {
+        return Some(format!("{key} is empty: write the name of a Gate"));
+    }
+    let (_, name) = gate.split_once('/')?;
+    Some(format!(
+        "{key}: {gate:?} is not the name of a Gate: write {name}"
+    ))
+}
+
+/// The annotation that somebody meant who wrote this one.
+fn meant(key: &str) -> Option<&'static str> {
+    let (domain, name) = key.split_once('/')?;
+    if !domain.eq_ignore_ascii_case(konductor_api::GROUP) || ALSO_KNOWN.contains(&key) {
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
+    WRITTEN_BY_HAND
+        .into_iter()
+        .filter(|(known, _)| *known != key)
+        .find(|(_, words)| words.iter().any(|word| is_slip(&name, word)))
+        .map(|(known, _)| known)
+        .filter(|_| WRITTEN_BY_HAND.iter().all(|(known, _)| *known != key))
+}
+
+/// Whether two words differ by at most one letter: missing, added, another, or two of them swapped.
+fn is_slip(written: &str, word: &str) -> bool {
+    let (written, word) = (written.as_bytes(), word.as_bytes());
+    let before = written.iter().zip(word).take_while(|(a, b)| a == b).count();
+    let (written, word) = (&written[before..], &word[before..]);
+    let after = written
+        .iter()
+        .rev()
+        .zip(word.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let (written, word) = (
+        &written[..written.len() - after],
+        &word[..word.len() - after],
+    );
+    match (written, word) {
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => written.len() <= 1 && word.len() <= 1,
+    }
+}
+
+/// Writes why a Job waits, where that is to be written and has changed.
+pub(super) fn explain(
+    job: &Job,
+    blocker: &Blocker<'_>,
+    facts: &Facts,
+    now: Timestamp,
+) -> Decided<NoStatus> {
+    let (text, to_correct) = describe(job, blocker, facts)?;
+    let reason = (to_correct || owner::run_name(&job.metadata).is_none()).then_some(text.as_str());
+    let phase = match blocker {
+        Blocker::Gate(_) => JobPhase::Waiting,
+        Blocker::Hold(_) => JobPhase::Queued,
+    };
+    // A Job behind a Gate asks its ledgers from when it is Queued.
+    let asks_now = phase == JobPhase::Queued
+        && annotated(job, annotation::GATE).is_some()
+        && super::job_phase(job) != Some(JobPhase::Queued);
+    let is_told = annotated(job, annotation::REASON) == reason
+        && (reason.is_none() || super::job_phase(job) == Some(phase));
+    if is_told && !asks_now {
+        return Ok(Decision::default());
+    }
+    let created = job.metadata.creation_timestamp.as_ref();
+    let due = created.and_then(|created| created.0.checked_add(REASON_AFTER).ok());
+    if !asks_now
+        && reason.is_some()
+        && let Some(due) = due.filter(|due| now < *due)
+    {
+        let mut decision = Decision::default();
+        decision.wake_at(due);
+        return Ok(decision);
+    }
+    phase_patch(job, phase, reason, facts)
+}
+
+/// What a Job waits for, and whether somebody has to correct something first.
+fn describe(job: &Job, blocker: &Blocker<'_>, facts: &Facts) -> Result<(String, bool), Needs> {
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    let hold = match blocker {
+        Blocker::Gate(gate) => {
+            let name = ObjectName::new(namespace, *gate);
+            return Ok(match facts.gate(&name, Freshness::Cached)? {
+                None => (format!("gate/{gate} does not exist"), true),
+                Some(_) => (format!("waits for gate/{gate}"), false),
+            });
+        }
+        Blocker::Hold(hold) => hold,
+    };
+    let name = ObjectName::new(namespace, &hold.name);
+    let permits = match hold.kind {
+        LedgerKind::Semaphore => facts
+            .semaphore(&name, Freshness::Cached)?
+            .map(|semaphore| semaphore.spec.permits),
+        LedgerKind::Lease => facts.lease(&name, Freshness::Cached)?.map(|_| 1),
+    };
+    let ledger = format!("{}/{}", hold.kind, hold.name);
+    Ok(match permits {
+        None => (format!("{ledger} does not exist"), true),
+        // One without any permits is paused, and lets nobody in.
+        Some(permits) if permits > 0 && hold.permits > permits => {
+            let asked = hold.permits;
+            let text = format!("{ledger} has {permits} permits, and this Job asks for {asked}");
+            (text, true)
+        }
+        Some(_) => (format!("waits for {ledger}"), false),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_one_letter_and_a_key_of_somebody_else_is_none() {
+        for (key, expected) in [
+            ("konductor.io/holds", Some(annotation::HOLD)),
+            ("konductor.io/Hold", Some(annotation::HOLD)),
+            ("konductor.io/hodl", Some(annotation::HOLD)),
+            ("konductor.io/semaphore", Some(annotation::HOLD)),
+            ("konductor.io/gates", Some(annotation::GATE)),
+            ("Konductor.io/gate", Some(annotation::GATE)),
+            ("konductor.io/arive", Some(annotation::ARRIVE)),
+            ("konductor.io/barrier", Some(annotation::ARRIVE)),
+            (annotation::HOLD, None),
+            (annotation::HELD, None),
+            (annotation::GATE, None),
+            (annotation::GUARD, None),
+            (annotation::ORDINAL, None),
+            ("konductor.io/owner", None),
+            ("konductor.io/name", None),
+            ("example.com/holds", None),
+            ("holds", None),
+        ] {
+            assert_eq!(meant(key), expected, "{key}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Tables of what a Job or a Claim that waits says about it.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::Claim;
+use konductor_core::{Decision, Write, job, ledger};
+use serde_json::{Value, json};
+use world::{World, job, now, object, told};
+
+fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
+    let job: Job = serde_json::from_value(job.clone()).unwrap();
+    world.decide(|facts| job::decide(&job, facts, now())).0
+}
+
+/// The phase and the reason that the only write sets; `None` without a write.
+fn said(decision: &Decision<job::NoStatus>) -> Option<(String, Option<String>)> {
+    let write = decision.before.first()?;
+    let Write::Patch { body, .. } = write else {
+        panic!("{write:?}")
+    };
+    let annotations = &body["metadata"]["annotations"];
+    let text = |key: &str| annotations[key].as_str().map(str::to_owned);
+    Some((
+        text("konductor.io/phase").unwrap(),
+        text("konductor.io/reason"),
+    ))
+}
+
+fn gate(phase: &str) -> Value {
+    object(
+        "Gate",
+        "ready",
+        json!({"spec": {}, "status": {"phase": phase}}),
+    )
+}
+
+fn semaphore(permits: u32) -> Value {
+    let status = json!({"holders": [{"kind": "Job", "name": "other", "uid": "uid-other",
+        "holder": "other", "permits": 1}]});
+    object(
+        "Semaphore",
+        "batch",
+        json!({"spec": {"permits": permits}, "status": status}),
+    )
+}
+
+/// A Job without a Run, and one of a Run, where that says something else.
+fn waiting_jobs() -> Vec<(Value, Vec<Value>, &'static str, &'static str, bool)> {
+    let gated = |gate: &str| json!({ "konductor.io/gate": gate });
+    let holding = |hold: &str| json!({ "konductor.io/hold": hold });
+    vec![
+        (
+            gated("typo"),
+            vec![gate("Waiting")],
+            "Waiting",
+            "gate/typo does not exist",
+            true,
+        ),
+        (
+            gated("ready"),
+            vec![gate("Waiting")],
+            "Waiting",
+            "waits for gate/ready",
+            false,
+        ),
+        (
+            holding("semaphore/typo"),
+            vec![],
+            "Queued",
+            "semaphore/typo does not exist",
+            true,
+        ),
+        (
+            holding("lease/typo"),
+            vec![],
+            "Queued",
+            "lease/typo does not exist",
+            true,
+        ),
+        (
+            holding("semaphore/batch=3"),
+            vec![semaphore(2)],
+            "Queued",
+            "semaphore/batch has 2 permits, and this Job asks for 3",
+            true,
+        ),
+        (
+            holding("semaphore/batch"),
+            vec![semaphore(1)],
+            "Queued",
+            "waits for semaphore/batch",
+            false,
+        ),
+        // Paused: nobody has to correct anything.
+        (
+            holding("semaphore/batch=3"),
+            vec![semaphore(0)],
+            "Queued",
+            "waits for semaphore/batch",
+            false,
+        ),
+    ]
+}
+
+#[test]
+fn a_job_that_waits_says_why_once_and_without_its_position() {
+    for (annotations, objects, phase, reason, to_correct) in waiting_jobs() {
+        let world = World::of(objects);
+        let mut work = job("work", annotations, json!({}));
+        let expected = Some((phase.to_owned(), Some(reason.to_owned())));
+        assert_eq!(said(&decide(&work, &world)), expected);
+        // Of a Run, only what somebody has to correct.
+        work["metadata"]["labels"] = json!({"konductor.io/run": "r"});
+        assert_eq!(
+            said(&decide(&work, &world)),
+            expected.filter(|_| to_correct),
+            "{reason}"
+        );
+        work["metadata"]["annotations"]["konductor.io/phase"] = phase.into();
+        work["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+        match to_correct {
+            true => assert_eq!(said(&decide(&work, &world)), None, "{reason}"),
+            // What was corrected is no reason any more.
+            false => assert_eq!(
+                said(&decide(&work, &world)),
+                Some((phase.to_owned(), None)),
+                "{reason}"
+            ),
+        }
+        work["metadata"]["labels"] = json!({});
+        assert_eq!(said(&decide(&work, &world)), None, "{reason}");
+    }
+}
+
+#[test]
+fn a_job_that_was_just_created_does_not_say_why_yet() {
+    let mut work = job("work", json!({"konductor.io/gate": "typo"}), json!({}));
+    work["metadata"]["creationTimestamp"] = "2026-03-01T11:59:56Z".into();
+    let decision = decide(&work, &World::default());
+    assert_eq!(said(&decision), None);
+    assert_eq!(decision.wake, Some("2026-03-01T12:00:01Z".parse().unwrap()));
+}
+
+#[test]
+fn a_job_behind_a_gate_says_with_its_turn_what_it_waits_for() {
+    let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "semaphore/batch"});
+    let mut work = job("work", annotations, json!({}));
+    work["metadata"]["creationTimestamp"] = world::NOW.into();
+    let world = World::of([gate("Open"), semaphore(1)]);
+    let expected = (
+        "Queued".to_owned(),
+        Some("waits for semaphore/batch".into()),
+    );
+    assert_eq!(said(&decide(&work, &world)), Some(expected));
+}
+
+#[test]
+fn a_mistake_in_annotations_is_named_with_what_to_write_and_keeps_the_job_from_starting() {
+    let table = [
+        (
+            json!({"konductor.io/gate": "gate/publish"}),
+            "konductor.io/gate: \"gate/publish\" is not the name of a Gate: write publish",
+        ),
+        (
+            json!({"konductor.io/gate": " "}),
+            "konductor.io/gate is empty: write the name of a Gate",
+        ),
+        (
+            json!({"konductor.io/holds": "semaphore/batch"}),
+            "konductor.io/holds is not known; did you mean konductor.io/hold?",
+        ),
+        (
+            json!({"konductor.io/gate": "ready", "konductor.io/Hold": "semaphore/batch"}),
+            "konductor.io/Hold is not known; did you mean konductor.io/hold?",
+        ),
+        (
+            json!({"konductor.io/hold": ""}),
+            "konductor.io/hold is empty: write semaphore/NAME, semaphore/NAME=PERMITS or lease/NAME",
+        ),
+        (
+            json!({"konductor.io/hold": "batch"}),
+            "konductor.io/hold: \"batch\" is not a hold: write semaphore/NAME, \
+             semaphore/NAME=PERMITS or lease/NAME",
+        ),
+    ];
+    for (annotations, reason) in table {
+        let mut work = job("work", annotations, json!({}));
+        let world = World::of([gate("Open"), semaphore(2)]);
+        let decision = decide(&work, &world);
+        let expected = ("Waiting".to_owned(), Some(reason.to_owned()));
+        assert_eq!(said(&decision), Some(expected));
+        let events: Vec<&str> = decision.events.iter().map(|event| event.reason).collect();
+        assert_eq!(events, ["Invalid"], "{reason}");
+        work["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+        assert_eq!(said(&decide(&work, &world)), None, "{reason}");
+    }
+}
+
+#[test]
+fn a_job_that_runs_without_what_it_asks_for_says_so() {
+    let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "semaphore/batch"});
+    let not_suspended = json!({"spec": {"suspend": false}});
+    let created = job("work", annotations.clone(), not_suspended.clone());
+    let mut started = created.clone();
+    started["metadata"]["generation"] = 2.into();
+    let (why, by_hand) = (
+        "it was not suspended; create it with `suspend: true`",
+        "somebody else started it",
+    );
+    let table = [
+        (&created, "Waiting", "gate/ready, semaphore/batch", why),
+        (&created, "Open", "semaphore/batch", why),
+        (&started, "Open", "semaphore/batch", by_hand),
+    ];
+    for (work, phase, missing, why) in table {
+        let decision = decide(work, &World::of([gate(phase), semaphore(2)]));
+        let reason = format!("runs without {missing}: {why}");
+        let expected = ("Running".to_owned(), Some(reason.clone()));
+        assert_eq!(said(&decision), Some(expected));
+        assert_eq!(decision.events[0].reason, "Unprotected");
+        assert_eq!(decision.events[0].note, reason);
+    }
+    let mut held = semaphore(2);
+    held["status"]["holders"][0]["uid"] = "uid-work".into();
+    let decision = decide(&started, &World::of([gate("Open"), held]));
+    assert_eq!(said(&decision), Some(("Running".to_owned(), None)));
+    assert_eq!(decision.events, []);
+}
+
+fn claim(permits: u32, created: &str) -> Value {
+    object(
+        "Claim",
+        "ask",
+        json!({
+            "metadata": {"creationTimestamp": created},
+            "spec": {"target": {"kind": "Semaphore", "name": "batch"}, "holder": "me",
+                "permits": permits},
+        }),
+    )
+}
+
+#[test]
+fn a_claim_that_is_queued_says_why_once() {
+    let full: Vec<Value> = (0..1024)
+        .map(|number| {
+            json!({"kind": "Claim", "name": format!("c{number}"), "uid": format!("u{number}"),
+                "holder": "h", "permits": 1})
+        })
+        .collect();
+    let mut crowded = semaphore(2000);
+    crowded["status"]["holders"] = full.into();
+    let mut granted = semaphore(1);
+    granted["status"]["holders"][0]["uid"] = "uid-ask".into();
+    let table = [
+        (
+            1,
+            vec![],
+            Some("NotFound"),
+            "semaphore/batch does not exist",
+        ),
+        (
+            3,
+            vec![semaphore(2)],
+            Some("TooManyPermits"),
+            "semaphore/batch has 2 permits, and this Claim asks for 3",
+        ),
+        (
+            1,
+            vec![semaphore(1)],
+            Some("Queued"),
+            "waits for semaphore/batch",
+        ),
+        (
+            1,
+            vec![crowded],
+            Some("LedgerFull"),
+            "semaphore/batch has 1024 holders, as many as it can list",
+        ),
+        // It is about to be told.
+        (1, vec![granted], None, ""),
+    ];
+    for (permits, objects, reason, message) in table {
+        let world = World::of(objects);
+        let decide = |ask: &Value| {
+            let ask: Claim = serde_json::from_value(ask.clone()).unwrap();
+            world
+                .decide(|facts| ledger::decide_claim(&ask, facts, now()))
+                .0
+        };
+        let mut ask = claim(permits, "2026-03-01T11:59:58Z");
+        let decision = decide(&ask);
+        let Some(reason) = reason else {
+            assert_eq!(decision.before, []);
+            continue;
+        };
+        assert_eq!(told(&decision.before), ["Claim/ask Queued"]);
+        let Write::Patch { body, .. } = &decision.before[0] else {
+            panic!("{decision:?}")
+        };
+        assert_eq!(body["status"]["message"], message);
+        assert_eq!(body["status"]["conditions"][0]["reason"], reason);
+        assert_eq!(body["status"]["conditions"][0]["status"], "False");
+        ask["status"] = body["status"].clone();
+        assert_eq!(decide(&ask).before, [], "{message}");
+        let new = decide(&claim(permits, "2026-03-01T11:59:59Z"));
+        assert_eq!(new.before, []);
+        assert_eq!(new.wake, Some("2026-03-01T12:00:01Z".parse().unwrap()));
+    }
+}
