@@ -1,6 +1,7 @@
 //! The stages of compiling, one after the other.
 
-use konductor_dsl::{Diagnostic, Sources};
+use k8s_openapi::api::batch::v1::Job;
+use konductor_dsl::{Code, Diagnostic, Sources, Span};
 
 use crate::eval::Values;
 use crate::graph::{self, Graph};
@@ -29,6 +30,18 @@ pub struct Compiled {
     pub manifests: Option<Manifests>,
     /// The objects of the schedule: where the pipeline has one, and no run was asked for by name.
     pub schedule: Option<Schedule>,
+    /// Of each stage with `pod` or `job` blocks one Job, where the file was only checked: an API
+    /// server knows more about it than its schema does.
+    pub merged: Vec<Merged>,
+}
+
+/// A Job with YAML of the author in it.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    /// The Job.
+    pub job: Job,
+    /// Where each block is written.
+    pub blocks: Vec<Span>,
 }
 
 impl Compiled {
@@ -73,6 +86,10 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         drop(library);
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
+        if is_broken {
+            // What is missing may stand in what could not be read.
+            diagnostics.retain(|told| told.code != Code::K0311);
+        }
         graph = Some(graph::of(&pipeline));
         if !diagnostics.iter().any(Diagnostic::is_error) {
             manifests = back(pipeline, &dag, options, &mut diagnostics);
@@ -87,13 +104,29 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     // One place can be looked at once for each stage that it is about.
     diagnostics.dedup();
     let has_errors = diagnostics.iter().any(Diagnostic::is_error);
+    let merged = manifests.iter().filter(|_| options.check && !has_errors);
+    let merged = merged.flat_map(merged_jobs).collect();
     Compiled {
+        merged,
         sources,
         diagnostics,
         graph,
         manifests: manifests.filter(|_| !has_errors),
         schedule: schedule.filter(|_| !has_errors),
     }
+}
+
+/// One Job of each stage that has YAML of the author.
+fn merged_jobs(all: &Manifests) -> impl Iterator<Item = Merged> + '_ {
+    let stages = all.pipeline.stages.iter().enumerate();
+    stages.filter_map(|(index, stage)| {
+        let first = all.plan.jobs.of_stage(index).next()?;
+        let blocks: Vec<Span> = stage.body.passthrough.iter().map(|b| b.span).collect();
+        (!blocks.is_empty()).then(|| Merged {
+            job: lower::job::job(all, first, &mut Vec::new()),
+            blocks,
+        })
+    })
 }
 
 /// The objects of a pipeline's schedule.

@@ -42,7 +42,7 @@ mod value;
 mod yaml;
 mod zone;
 
-pub use compile::{Compiled, check, compile};
+pub use compile::{Compiled, Merged, check, compile};
 pub use graph::Graph;
 pub use manifest::{Manifests, Object, Schedule};
 pub use options::{KONCLI_IMAGE, Options};

@@ -281,7 +281,7 @@ fn normalized(from: &str, path: &str) -> Option<String> {
         }
     }
     // What is no pipeline file is not even looked into: messages show lines of files.
-    let is_pipeline = parts.last()?.strip_suffix(".kon")?.len() > 0;
+    let is_pipeline = !parts.last()?.strip_suffix(".kon")?.is_empty();
     is_pipeline.then(|| parts.join("/"))
 }
 

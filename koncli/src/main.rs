@@ -15,6 +15,7 @@ mod journal;
 mod load;
 mod local;
 mod manifests;
+mod merged;
 mod output;
 mod progress;
 mod schedule;

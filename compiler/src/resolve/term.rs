@@ -40,7 +40,12 @@ impl Resolver<'_> {
     ) -> Option<Term> {
         match value {
             ast::Value::Ref(reference) => {
-                let found = self.reference(reference, scope, time)?;
+                let before = self.diagnostics.len();
+                let Some(found) = self.reference(reference, scope, time) else {
+                    let told = &mut self.diagnostics[before..];
+                    rules::unknown_name::of_type(told, reference, wished);
+                    return None;
+                };
                 if !found.ty.fits(wished) {
                     self.report(rules::wrong_type::report(reference.span, wished, &found.ty));
                     return None;
@@ -288,7 +293,12 @@ impl Resolver<'_> {
         match value {
             ast::Value::String(text) => self.text(text, scope, time, Use::Other),
             ast::Value::Ref(reference) => {
-                let found = self.reference(reference, scope, time)?;
+                let before = self.diagnostics.len();
+                let Some(found) = self.reference(reference, scope, time) else {
+                    let told = &mut self.diagnostics[before..];
+                    rules::unknown_name::of_type(told, reference, &Type::String);
+                    return None;
+                };
                 Some(Text {
                     pieces: vec![Piece::Reference(found)],
                     span: reference.span,

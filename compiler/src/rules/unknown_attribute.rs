@@ -55,7 +55,11 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
         "holding" | "semaphore" | "lease" if in_body => {
             ("of the header", "write `stage NAME holding OTHER { … }`")
         }
-        "for" | "matrix" | "parallelism" | "completions" if in_body => {
+        "parallelism" | "parallel" | "concurrency" | "max-parallel" if in_body || in_pipeline => (
+            "unknown",
+            "declare `semaphore slots { permits = 4 }`, and write `holding slots` in the header",
+        ),
+        "for" | "matrix" | "completions" if in_body => {
             ("of the header", "write `stage NAME for i in 1..3 { … }`")
         }
         "cpu" | "memory" if in_body => {
@@ -67,9 +71,27 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
         "args" | "entrypoint" if in_body => {
             ("unknown", "write `exec = [\"program\", \"argument\"]`")
         }
-        "cmd" | "command" | "script" | "shell" | "steps" if in_body => (
+        "cmd" | "command" | "script" | "steps" if in_body => (
             "unknown",
             "write `run` for a script, or `exec` for a program",
+        ),
+        "gpu" | "gpus" | "nvidia" if known.contains(&"memory") => {
+            let help = "`resources` has `cpu` and `memory`; other resources go into YAML: \
+                        `pod \"\"\"containers: [{name: main, resources: {limits: {nvidia.com/gpu: 1}}}]\"\"\"`";
+            return Some(("no resource of its own", help.to_owned()));
+        }
+        "requests" | "limits" if known.contains(&"memory") => (
+            "unknown",
+            "write `cpu` and `memory` right here: memory is both",
+        ),
+        "else" => (
+            "unknown",
+            "write a second stage with the opposite condition: `when !(…)`",
+        ),
+        "retry" | "retryStrategy" | "maxRetries" if in_body => ("unknown", "write `retries = 3`"),
+        "envFrom" | "env-from" | "env_from" | "secrets" if in_body => (
+            "unknown",
+            "write `env { NAME = secret(\"name\", \"key\") }`, or `config` of a ConfigMap",
         ),
         "backoffLimit" | "attempts" if in_body => ("unknown", "write `retries`"),
         "activeDeadlineSeconds" | "deadline" if in_body => {

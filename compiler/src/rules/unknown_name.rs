@@ -3,6 +3,7 @@
 use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
 
 use super::listed;
+use crate::value::Type;
 
 /// A name that should be that of a `what`.
 pub(crate) fn report<'a>(
@@ -110,5 +111,30 @@ pub(crate) fn in_script(told: &mut [Diagnostic], reference: &ast::Ref) {
             Some(help) if help.starts_with("write") => format!("{help}; {shell}"),
             _ => shell,
         });
+    }
+}
+
+/// Says what to write for a word that is no name, where a value of a type is wanted.
+pub(crate) fn of_type(told: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
+    let word = &reference.head.text;
+    let is_word = reference.fields.is_empty() && reference.address.is_none();
+    let help = match (wished, word.as_str()) {
+        (Type::Bool, "True" | "TRUE" | "yes" | "on") => "write `true`".to_owned(),
+        (Type::Bool, "False" | "FALSE" | "no" | "off") => "write `false`".to_owned(),
+        (_, "None" | "null" | "nil" | "undefined") => {
+            "leave it out: there is no value for nothing".to_owned()
+        }
+        (Type::String | Type::Words(_), word) => format!("put it in quotes: \"{word}\""),
+        _ => return,
+    };
+    for diagnostic in told {
+        let is_near = diagnostic
+            .help
+            .as_ref()
+            .is_some_and(|help| help.starts_with("write"));
+        let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == reference.head.span;
+        if is_word && is_it && !is_near {
+            diagnostic.help = Some(help.clone());
+        }
     }
 }

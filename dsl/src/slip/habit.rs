@@ -7,6 +7,8 @@
 mod declaration;
 mod header;
 mod text;
+mod value;
+mod word;
 
 use std::ops::Range;
 
@@ -48,8 +50,20 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 26] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 38] = [
         text::end_of_file,
+        word::manifest,
+        word::group_of_stages,
+        word::declaration_of_another_language,
+        word::attribute_in_a_header,
+        word::clause_of_another_shape,
+        value::list_without_commas,
+        value::unit_after_a_blank,
+        value::block_of_another_language,
+        value::back_quotes,
+        value::range_of_another_language,
+        value::type_in_brackets,
+        value::secret_of_one_text,
         text::quote_in_a_string,
         text::single_quotes,
         text::other_comment,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::arguments::{Format, Global, Params};
 use crate::exit::{Failure, USAGE};
 use crate::manifests::{self, Checker};
-use crate::{diagnostics, load, output};
+use crate::{diagnostics, load, merged, output};
 
 /// Checks files, all of them, and tells everything.
 pub(crate) async fn check(
@@ -25,7 +25,10 @@ pub(crate) async fn check(
             checker.check(file).await?
         } else {
             let compiled = load::checked(file, params)?;
-            (compiled.sources, compiled.diagnostics)
+            let mut told = merged::refused(&compiled).await?;
+            told.extend(compiled.diagnostics);
+            told.sort_by_key(konductor_dsl::Diagnostic::span);
+            (compiled.sources, told)
         };
         if global.output == Some(Format::Json) {
             let files = diagnostics::Files::of(&sources);

@@ -123,7 +123,7 @@ pub(super) fn no_value(place: &Place<'_>) -> Option<Habit> {
 }
 
 /// A text in quotes, to be typed; `None` where it is too long to repeat, or has some of its own.
-fn quoted(text: &str) -> Option<String> {
+pub(super) fn quoted(text: &str) -> Option<String> {
     let fits = text.chars().count() <= SHOWN_MAX && !text.contains(['"', '\\', '\n']);
     (fits && !text.is_empty()).then(|| format!("\"{text}\""))
 }

@@ -1,0 +1,127 @@
+//! Slips of values: lists, numbers with units, blocks of other languages.
+
+use konductor_grammar::Rule;
+
+use super::{Habit, Place};
+use crate::name::is_identifier;
+use crate::token::{Kind, Token, tokens};
+
+/// Units that durations and quantities have.
+const UNITS: [&str; 17] = [
+    "s", "m", "h", "d", "ms", "n", "u", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi",
+];
+/// How many bytes of a list are looked at.
+const LIST_MAX: usize = 2_000;
+
+/// `["a" "b"]`
+pub(super) fn list_without_commas(place: &Place<'_>) -> Option<Habit> {
+    if place.found != "[" || !place.wants(Rule::list) {
+        return None;
+    }
+    let rest = &place.text[place.at..];
+    let rest = &rest[..rest.floor_char_boundary(LIST_MAX)];
+    let is_value = |token: &Token| matches!(token.kind, Kind::String | Kind::Word);
+    let mut before: Option<Token> = None;
+    let mut depth = 0_usize;
+    for token in tokens(rest).filter(|token| token.kind != Kind::Comment) {
+        match token.kind {
+            Kind::Open => depth += 1,
+            Kind::Close => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return None;
+        }
+        if let Some(left) = before.filter(|left| is_value(left) && is_value(&token)) {
+            let (left, right) = (left.text(rest), token.text(rest));
+            if [left, right].iter().any(|text| text.contains('\n')) {
+                return None;
+            }
+            let at = place.at + token.start..place.at + token.end;
+            let message = format!("expected `,` or `]`, found `{right}`");
+            return Habit::at(at, message, format!("write a comma: `{left}, {right}`"));
+        }
+        before = Some(token);
+    }
+    None
+}
+
+/// `timeout = 30 m`, `retries = 3 attempts`
+pub(super) fn unit_after_a_blank(place: &Place<'_>) -> Option<Habit> {
+    let (unit, number) = (place.before.last()?, place.last(1)?);
+    let word = unit.text(place.text);
+    let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if place.last(2) != Some("=") || !is_number || !is_identifier_like(word) {
+        return None;
+    }
+    let at = unit.start..unit.end;
+    if UNITS.contains(&word) {
+        let message = "a unit stands right behind its number";
+        return Habit::at(at, message, format!("write `{number}{word}`"));
+    }
+    let message = format!("`{word}` is not expected behind a number");
+    Habit::at(at, message, format!("write `{number}` alone"))
+}
+
+/// `run = |`, `run = <<EOF`
+pub(super) fn block_of_another_language(place: &Place<'_>) -> Option<Habit> {
+    if place.last(0) == Some("=") && matches!(place.found, "|" | ">" | "<") {
+        return Habit::help("write a text of several lines as a block: `\"\"\"` … `\"\"\"`");
+    }
+    None
+}
+
+/// `image = `busybox``
+pub(super) fn back_quotes(place: &Place<'_>) -> Option<Habit> {
+    let inner = place.rest().strip_prefix('`')?;
+    let (inner, _) = inner.split_once('`').unwrap_or((inner.trim_end(), ""));
+    let help = match super::text::quoted(inner) {
+        Some(quoted) => format!("write `{quoted}`"),
+        None => "write `\"…\"`".to_owned(),
+    };
+    Habit::help(help)
+}
+
+/// `0...4`, `0..<n - 1`
+pub(super) fn range_of_another_language(place: &Place<'_>) -> Option<Habit> {
+    let before = &place.text[..place.at];
+    if place.found == "." && before.ends_with("..") {
+        return Habit::help("write `0..4`, which has both ends, or `0..<4`, which has no 4");
+    }
+    if matches!(place.found, "-" | "+" | "*" | "/") && place.clause() == Some("for") {
+        return Habit::help("there is no arithmetic here: declare a parameter for the number");
+    }
+    if place.found == "%" && place.clause() == Some("quorum") {
+        return Habit::help("write how many items, as in `quorum 2`");
+    }
+    None
+}
+
+/// `param t: [string]`
+pub(super) fn type_in_brackets(place: &Place<'_>) -> Option<Habit> {
+    if place.found != "[" || !place.wants(Rule::type_) {
+        return None;
+    }
+    let inner = place.next().find(|next| is_identifier(next));
+    Habit::help(format!("write `list<{}>`", inner.unwrap_or("string")))
+}
+
+/// `secret("db/password")`
+pub(super) fn secret_of_one_text(place: &Place<'_>) -> Option<Habit> {
+    let kind = place
+        .last(0)
+        .filter(|kind| matches!(*kind, "secret" | "config"))?;
+    if place.found != "(" {
+        return None;
+    }
+    let text = place
+        .next()
+        .find(|next| next.starts_with('"'))?
+        .trim_matches('"');
+    let (name, key) = text.split_once(['/', '.', ':']).unwrap_or((text, "KEY"));
+    Habit::help(format!("write `{kind}(\"{name}\", \"{key}\")`"))
+}
+
+fn is_identifier_like(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic())
+}

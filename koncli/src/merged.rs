@@ -1,0 +1,169 @@
+//! What an API server would refuse of a pipeline's `pod` and `job` blocks: it knows more than the
+//! schema does, which the compiler looks at.
+
+use konductor_compiler::{Compiled, Merged};
+use konductor_dsl::{Code, Diagnostic, Sources, Span};
+use konductor_local::{ApiServer, ServerOptions};
+use kube::Client;
+use kube::core::Status;
+use serde_json::Value;
+
+use crate::exit::Failure;
+use crate::local::NAMESPACE;
+
+/// Asks an API server in memory about every Job with YAML of the author in it.
+pub(crate) async fn refused(compiled: &Compiled) -> Result<Vec<Diagnostic>, Failure> {
+    let mut told = Vec::new();
+    if compiled.merged.is_empty() {
+        return Ok(told);
+    }
+    let api = ApiServer::new(ServerOptions::default());
+    let client = Client::new(api.router(), NAMESPACE);
+    for merged in &compiled.merged {
+        if let Err(status) = create(&client, merged).await? {
+            diagnostics(&compiled.sources, merged, &status, &mut told);
+        }
+    }
+    Ok(told)
+}
+
+/// The answer to a dry run.
+async fn create(client: &Client, merged: &Merged) -> Result<Result<(), Status>, Failure> {
+    let failed = |problem: String| Failure::failed(problem);
+    let mut job = merged.job.clone();
+    // Which namespaces there are is not the file's business.
+    job.metadata.namespace = None;
+    let body = serde_json::to_vec(&job).map_err(|error| failed(error.to_string()))?;
+    let path = format!("/apis/batch/v1/namespaces/{NAMESPACE}/jobs?dryRun=All");
+    let request = axum::http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(body)
+        .map_err(|error| failed(error.to_string()))?;
+    match client.request::<Value>(request).await {
+        Ok(_) => Ok(Ok(())),
+        Err(kube::Error::Api(status)) => Ok(Err(*status)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Each cause at its field, where that is written in one of the blocks.
+fn diagnostics(sources: &Sources, merged: &Merged, status: &Status, told: &mut Vec<Diagnostic>) {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    // `<nil>` says only that there may be more, once this is mended.
+    let causes = causes.filter(|cause| cause.field != "<nil>");
+    let mut causes: Vec<(Span, String)> = causes
+        .map(|cause| {
+            let message = format!("{}: {}", cause.field, cause.message);
+            (place(sources, merged, &cause.field), message)
+        })
+        .collect();
+    if causes.is_empty() {
+        causes.push((place(sources, merged, ""), status.message.clone()));
+    }
+    for (at, message) in causes {
+        let message = format!("Kubernetes does not take this: {message}");
+        let diagnostic = Diagnostic::error(Code::K0508, at, message)
+            .help("compare it with `kubectl explain job.spec`");
+        // Every item of a stage, and every stage that uses a template, says the same.
+        if !told.contains(&diagnostic) {
+            told.push(diagnostic);
+        }
+    }
+}
+
+/// The line that sets a field, where only one does, else the beginning of the last block.
+fn place(sources: &Sources, merged: &Merged, field: &str) -> Span {
+    let name = field.rsplit('.').next().unwrap_or(field);
+    let name = name.split('[').next().unwrap_or(name);
+    let mut lines = merged.blocks.iter().flat_map(|block| {
+        let text = sources.get(block.source).map(|source| source.slice(*block));
+        let mut at = block.start;
+        text.unwrap_or_default()
+            .split_inclusive('\n')
+            .filter_map(move |line| {
+                let start = at;
+                at += u32::try_from(line.len()).unwrap_or_default();
+                let written = line.trim_start_matches([' ', '-']);
+                let sets = written.strip_prefix(name)?.trim_start().starts_with(':');
+                let indent = u32::try_from(line.len() - written.len()).unwrap_or_default();
+                let length = u32::try_from(written.trim_end().len()).unwrap_or_default();
+                (sets && !name.is_empty()).then_some(Span {
+                    source: block.source,
+                    start: start + indent,
+                    end: start + indent + length,
+                })
+            })
+    });
+    match (lines.next(), lines.next()) {
+        (Some(only), None) => only,
+        _ => {
+            let quotes = u32::try_from("\"\"\"".len()).unwrap_or_default();
+            let last = merged.blocks.last().copied().unwrap_or_default();
+            let end = last.end.min(last.start + quotes);
+            Span { end, ..last }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use konductor_compiler::{Options, check};
+
+    use super::*;
+
+    async fn told(kind: &str, yaml: &str) -> Vec<(String, String)> {
+        let yaml = yaml.replace('\n', "\n      ");
+        let text = format!(
+            "pipeline p {{\n  stage s {{\n    image = \"busybox:1.36\"\n    run = \"true\"\n    \
+             {kind} \"\"\"\n      {yaml}\n    \"\"\"\n  }}\n}}\n"
+        );
+        let mut sources = Sources::default();
+        sources.add("pipeline.kon", text);
+        let compiled = check(sources, &Options::at(jiff::Timestamp::UNIX_EPOCH));
+        assert_eq!(compiled.diagnostics, [], "{yaml}");
+        let refused = refused(&compiled).await.unwrap();
+        let places = refused.iter().map(|told| {
+            let source = compiled.sources.get(told.span().source).unwrap();
+            (source.slice(told.span()).to_owned(), told.message.clone())
+        });
+        places.collect()
+    }
+
+    #[tokio::test]
+    async fn what_an_api_server_refuses_of_a_block_is_told_at_its_line() {
+        let table = [
+            (
+                "pod",
+                "restartPolicy: Always",
+                "restartPolicy: Always",
+                "restartPolicy",
+            ),
+            (
+                "pod",
+                "initContainers:\n  - name: sidecar\n    restartPolicy: Always",
+                "\"\"\"",
+                "spec.template.spec.initContainers[0].image",
+            ),
+            (
+                "pod",
+                "initContainers:\n  - name: Main_X\n    image: busybox:1.36",
+                "name: Main_X",
+                "spec.template.spec.initContainers[0].name",
+            ),
+            (
+                "job",
+                "spec:\n  backoffLimit: -1",
+                "backoffLimit: -1",
+                "spec.backoffLimit",
+            ),
+        ];
+        for (kind, yaml, place, field) in table {
+            let told = told(kind, yaml).await;
+            let found = told
+                .iter()
+                .any(|(at, message)| at == place && message.contains(field));
+            assert!(found, "{yaml}: {told:?}");
+        }
+        assert_eq!(told("pod", "hostNetwork: true").await, []);
+    }
+}
