@@ -1,4 +1,5 @@
 //! Text that wants to crash, to hang or to take all memory ends in diagnostics, soon.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::time::{Duration, Instant};
 

@@ -29,6 +29,12 @@ pub trait Body: Items + Sized {
         self.attribute("run", script.into().script())
     }
 
+    /// What executes the script of `run`, such as `bash` or `python3 -u`.
+    #[must_use]
+    fn shell(self, shell: impl Into<Text>) -> Self {
+        self.attribute("shell", shell.into())
+    }
+
     /// A command and its arguments, without a shell.
     #[must_use]
     fn exec<V: Into<Text>>(self, command: impl IntoIterator<Item = V>) -> Self {
