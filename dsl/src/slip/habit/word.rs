@@ -81,7 +81,9 @@ pub(super) fn group_of_stages(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage load timeout 30m {`
 pub(super) fn attribute_in_a_header(place: &Place<'_>) -> Option<Habit> {
-    if !place.wants_clause() || !ATTRIBUTES.contains(&place.found) {
+    // On a line of its own it is most likely the brace that is missing.
+    let is_alone = place.before.is_empty();
+    if is_alone || !place.wants_clause() || !ATTRIBUTES.contains(&place.found) {
         return None;
     }
     let value = place.next().find(|next| !matches!(*next, "=" | ":"));
