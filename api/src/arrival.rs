@@ -33,10 +33,10 @@ use sha2::{Digest, Sha256};
 )]
 pub struct ArrivalSpec {
     /// The Barrier's name, in the same namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub barrier: String,
     /// Who arrives. One holder counts once, and of two outcomes Failed wins.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::TEXT))]
     pub holder: String,
     /// How it went.
     #[serde(default)]

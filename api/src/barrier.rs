@@ -70,7 +70,7 @@ pub struct BarrierSpec {
     pub jobs: Option<JobSelector>,
     /// Arrivals and the timeout count from the moment this Gate opens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub gate: Option<String>,
     /// It fails where it has not opened after this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,8 +84,15 @@ pub struct BarrierSpec {
 }
 
 /// Labels that a Job must carry, all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "self.matchLabels.all(key, key.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?\
+         [A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))"
+    )
+    .message("a key of matchLabels is the key of a label, such as app.kubernetes.io/name")
+)]
 pub struct JobSelector {
     /// Label names and values.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 16))]
@@ -95,7 +102,9 @@ pub struct JobSelector {
 /// A label's value, up to 63 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct LabelValue(#[schemars(length(max = 63))] pub String);
+pub struct LabelValue(
+    #[schemars(length(max = 63), extend("pattern" = crate::pattern::LABEL_VALUE))] pub String,
+);
 
 /// Whose arrivals a Barrier counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -62,7 +62,7 @@ pub struct ClaimSpec {
     /// What is asked for.
     pub target: ClaimTarget,
     /// Who asks. Any process of the same holder may release.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::TEXT))]
     pub holder: String,
     /// How many permits.
     #[serde(default = "one")]
@@ -112,7 +112,7 @@ pub struct ClaimTarget {
     /// Semaphore or Lease.
     pub kind: LedgerKind,
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub name: String,
 }
 
@@ -121,10 +121,10 @@ pub struct ClaimTarget {
 #[serde(rename_all = "camelCase")]
 pub struct PodReference {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub name: String,
     /// Its uid.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), extend("pattern" = crate::pattern::UID))]
     pub uid: String,
 }
 

@@ -71,6 +71,8 @@ pub mod reason {
     pub const CANCELLED: &str = "Cancelled";
     /// The API server refuses the start.
     pub const START_REFUSED: &str = "StartRefused";
+    /// A Job was started while our word was in Kueue's list of those that must agree.
+    pub const STARTED_BY_KUEUE: &str = "StartedByKueue";
     /// Another run of the pipeline goes on, and the schedule leaves the slot out.
     pub const SLOT_SKIPPED: &str = "SlotSkipped";
     /// Another run of the pipeline was created in part, and keeps the slot from starting.

@@ -120,6 +120,8 @@ pub enum GateDecision {
     .message("a Run is named by name or by pipeline, nothing else by pipeline"),
     validation = Rule::new("self.type in ['Job', 'Run'] || has(self.name)")
         .message("name is missing"),
+    validation = Rule::new("!has(self.verified) || !self.verified || self.type == 'Barrier'")
+        .message("verified goes with type Barrier"),
     validation = Rule::new("!has(self.within) || has(self.pipeline)")
         .message("within goes with pipeline"),
     validation = Rule::new("!has(self.pipeline) || self.state == 'Succeeded'")
@@ -131,12 +133,12 @@ pub struct GateCondition {
     pub kind: ConditionKind,
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub name: Option<String>,
     /// Its namespace, where it is another one; the target must permit it with the annotation
     /// `konductor.io/allow-from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), extend("pattern" = crate::pattern::NAMESPACE))]
     pub namespace: Option<String>,
     /// All Jobs with these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,13 +149,17 @@ pub struct GateCondition {
     pub count: Option<u32>,
     /// Some run of this pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), extend("pattern" = crate::pattern::LABEL_VALUE))]
     pub pipeline: Option<String>,
     /// How long ago that run may have ended, at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
     /// The state to wait for.
     pub state: ConditionState,
+    /// Of a Barrier: it meets the condition only with `arrivals: Verified`, as an approval has it. One that was
+    /// deleted and created with `arrivals: Anyone` doesn't.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verified: bool,
 }
 
 /// The kind of object that a condition is about.

@@ -25,6 +25,7 @@ pub mod lenient;
 pub mod limits;
 pub mod number;
 pub mod output;
+pub mod pattern;
 pub mod run;
 pub mod semaphore;
 

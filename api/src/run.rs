@@ -71,7 +71,7 @@ use crate::{API_VERSION, Duration};
 )]
 pub struct RunSpec {
     /// The pipeline's name.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), extend("pattern" = crate::pattern::LABEL_VALUE))]
     pub pipeline: String,
     /// How many main Jobs there are, exactly.
     #[schemars(range(min = 0, max = 100_000))]

@@ -257,6 +257,7 @@ fn condition(all: &Manifests, leaf: Leaf) -> GateCondition {
         pipeline: None,
         within: None,
         state,
+        verified: matches!(leaf.target, LeafTarget::Approval(_)),
     }
 }
 

@@ -436,6 +436,7 @@ fn external_condition(dependency: &Dependency) -> GateCondition {
         pipeline: None,
         within: None,
         state: condition_state(ConditionKind::Gate, dependency.state),
+        verified: false,
     };
     match dependency.target.clone() {
         Target::Gate { namespace, name } => GateCondition {

@@ -92,6 +92,7 @@ fn condition(text: &str) -> Result<GateCondition, Failure> {
         pipeline: None,
         within: None,
         state,
+        verified: false,
     })
 }
 

@@ -16,7 +16,9 @@ use serde_json::{Map, Value, json};
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::limits::START_REFUSED_AFTER;
-use crate::outcome::{End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end};
+use crate::outcome::{
+    End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end, started_too_early,
+};
 use crate::outputs::{read_outputs, stored_outputs, termination_message};
 use crate::run::ends_what_waits;
 use crate::{Decided, Decision, Event, Fact, Needs, Write, explain, owner};
@@ -43,6 +45,9 @@ pub type NoStatus = std::convert::Infallible;
 pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Decision::default());
+    }
+    if started_too_early(job) {
+        return refuse_start(job, facts);
     }
     if job_ended(job) == Some(true) && owes_outputs(job) && job_end(job).is_none() {
         return store_outputs(job, facts);
@@ -510,6 +515,24 @@ fn invalid(job: &Job, message: &str, facts: &Facts) -> Decided<NoStatus> {
         type_: EventType::Warning,
         reason: reason::INVALID,
         note: message.to_owned(),
+    });
+    Ok(decision)
+}
+
+/// Fails a Job that ran before its turn. Nothing stops its pods: Kueue would start them again.
+fn refuse_start(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+    let message = format!(
+        "{}: the Job was started while {} was in {}; switch on Kueue's feature gate AdmissionGatedBy, and the \
+         chart's policy kueueGate",
+        reason::STARTED_BY_KUEUE,
+        annotation::KUEUE_GATE,
+        annotation::KUEUE_GATED_BY,
+    );
+    let mut decision = phase_patch(job, JobPhase::Failed, Some(&message), facts)?;
+    decision.events.push(Event {
+        type_: EventType::Warning,
+        reason: reason::STARTED_BY_KUEUE,
+        note: message,
     });
     Ok(decision)
 }

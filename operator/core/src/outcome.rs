@@ -58,10 +58,30 @@ pub fn job_end(job: &Job) -> Option<End> {
         )
         | None => {}
     }
+    if started_too_early(job) {
+        return Some(End::Failed);
+    }
     match job_ended(job)? {
         false => Some(End::Failed),
         true => (!owes_outputs(job)).then_some(End::Succeeded),
     }
+}
+
+/// Whether a Job was started although our word is in its list of those that must agree, as by a Kueue that does
+/// not know the list. It ran before its turn, so it has failed, however its pods end.
+pub(crate) fn started_too_early(job: &Job) -> bool {
+    let annotations = job.metadata.annotations.as_ref();
+    let list = annotations.and_then(|all| all.get(annotation::KUEUE_GATED_BY));
+    let refused = list.is_some_and(|list| {
+        list.split(',')
+            .any(|word| word.trim() == annotation::KUEUE_GATE)
+    });
+    let waits = matches!(
+        job_phase(job),
+        None | Some(JobPhase::Waiting | JobPhase::Queued)
+    );
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+    refused && waits && (!suspended || job_ended(job).is_some())
 }
 
 /// Whether a Job declares outputs that are not stored on it yet.

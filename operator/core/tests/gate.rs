@@ -75,6 +75,43 @@ fn a_gate_over_two_jobs_ends_by_the_outcome_table() {
     }
 }
 
+/// A Barrier that opened, and whose arrivals it counts.
+fn open_barrier(arrivals: &str) -> Value {
+    let spec = json!({"expected": 1, "arrivals": arrivals});
+    object(
+        "Barrier",
+        "sign-off",
+        json!({"spec": spec, "status": {"phase": "Open"}}),
+    )
+}
+
+#[test]
+fn an_approval_that_anyone_may_give_opens_nothing() {
+    let gate = |verified: bool| {
+        let condition =
+            json!({"type": "Barrier", "name": "sign-off", "state": "Open", "verified": verified});
+        with(json!({"conditions": [condition]}), json!({}))
+    };
+    let table = [
+        (true, "Verified", GatePhase::Open),
+        (true, "Anyone", GatePhase::Waiting),
+        (false, "Anyone", GatePhase::Open),
+    ];
+    for (verified, arrivals, expected) in table {
+        let world = World::of([open_barrier(arrivals)]);
+        let (decision, _) = decide(&gate(verified), &world);
+        let status = decision.status.unwrap();
+        assert_eq!(status.phase, expected, "{verified} {arrivals}");
+        let message = &status.condition_statuses[0].message;
+        let expected = expected == GatePhase::Waiting;
+        assert_eq!(
+            message.contains("is not an approval"),
+            expected,
+            "{message}"
+        );
+    }
+}
+
 #[test]
 fn nothing_is_latched_from_the_cache_alone() {
     let mut world = World::of([job_that("b", "open").unwrap()]);

@@ -552,6 +552,59 @@ fn a_job_in_a_queue_of_kueue_is_let_go_without_touching_suspend() {
 }
 
 #[test]
+fn a_job_that_was_started_against_our_word_has_failed() {
+    let annotations = json!({
+        "konductor.io/gate": "ready",
+        "konductor.io/outputs-declared": "rows",
+        "kueue.x-k8s.io/admission-gated-by": "konductor.io/gate",
+    });
+    let other = "other.io/gate";
+    // What its list says, whether it is suspended, its own end, and what becomes of it.
+    let table = [
+        ("konductor.io/gate", true, json!({}), None),
+        (
+            "konductor.io/gate",
+            false,
+            json!({}),
+            Some("Job/work Failed"),
+        ),
+        (
+            "other.io/gate, konductor.io/gate",
+            false,
+            json!({}),
+            Some("Job/work Failed"),
+        ),
+        (
+            "konductor.io/gate",
+            false,
+            ended("Complete"),
+            Some("Job/work Failed"),
+        ),
+        (
+            "konductor.io/gate",
+            true,
+            ended("Complete"),
+            Some("Job/work Failed"),
+        ),
+        (other, false, json!({}), Some("Job/work Running")),
+    ];
+    for (list, suspended, status, expected) in table {
+        let mut work = job("work", annotations.clone(), status);
+        work["metadata"]["annotations"]["kueue.x-k8s.io/admission-gated-by"] = list.into();
+        work["spec"]["suspend"] = suspended.into();
+        let (writes, _) = decide(&work, &World::of([gate("Waiting")]));
+        assert_eq!(
+            told(&writes),
+            Vec::from_iter(expected),
+            "{list} {suspended}"
+        );
+        let read: Job = serde_json::from_value(work).unwrap();
+        let failed = expected == Some("Job/work Failed");
+        assert_eq!(job_end(&read) == Some(End::Failed), failed);
+    }
+}
+
+#[test]
 fn holds_that_can_t_be_read_are_told_once() {
     let work = job("work", json!({"konductor.io/hold": "batch"}), json!({}));
     let (writes, _) = decide(&work, &World::of([]));

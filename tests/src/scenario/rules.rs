@@ -125,6 +125,84 @@ pub async fn the_api_server_refuses_a_ledger_beyond_its_permits(cluster: &Cluste
     );
 }
 
+/// What gets into a selector, a path or a terminal is refused where it could mean something else there.
+pub async fn the_api_server_refuses_texts_that_could_mean_something_else(cluster: &Cluster) {
+    let namespace = cluster.namespace("texts").await;
+    let ns = namespace.as_str();
+    let claim = |name: &str, holder: &str| json!({"target": {"kind": "Lease", "name": name}, "holder": holder});
+    let jobs =
+        |key: &str, value: &str| json!({"expected": 1, "jobs": {"matchLabels": {key: value}}});
+    let selector = |key: &str| {
+        let jobs = json!({"matchLabels": {key: "d"}});
+        json!({"conditions": [{"type": "Job", "selector": jobs, "count": 1, "state": "Complete"}]})
+    };
+    let barrier = |kind: &str| json!({"conditions": [{"type": kind, "name": "b", "state": "Finished", "verified": true}]});
+    let (pattern, key) = ("should match", "the key of a label");
+    let table = [
+        ("Barrier", "barriers", jobs("a", "b,c=d"), pattern),
+        ("Barrier", "barriers", jobs("b,c", "d"), key),
+        ("Barrier", "barriers", jobs("b c", "d"), key),
+        (
+            "Barrier",
+            "barriers",
+            jobs("app.kubernetes.io/name", "etl_2"),
+            "",
+        ),
+        (
+            "Barrier",
+            "barriers",
+            json!({"expected": 1, "gate": "a/b"}),
+            pattern,
+        ),
+        ("Gate", "gates", selector("b,c"), key),
+        ("Gate", "gates", selector("konductor.io/run"), ""),
+        (
+            "Gate",
+            "gates",
+            barrier("Gate"),
+            "verified goes with type Barrier",
+        ),
+        ("Gate", "gates", barrier("Barrier"), ""),
+        ("Claim", "claims", claim("../a", "me"), pattern),
+        ("Claim", "claims", claim("a", "me\u{1b}[2J"), pattern),
+        ("Claim", "claims", claim("a", "me\u{202e}"), pattern),
+        (
+            "Claim",
+            "claims",
+            claim("a", "system:serviceaccount:ns:worker"),
+            "",
+        ),
+        ("Claim", "claims", claim("a.b-c", "Zoë Müller"), ""),
+        (
+            "Arrival",
+            "arrivals",
+            json!({"barrier": "A", "holder": "me"}),
+            pattern,
+        ),
+        (
+            "Arrival",
+            "arrivals",
+            json!({"barrier": "a", "holder": "a\nb"}),
+            pattern,
+        ),
+        (
+            "Run",
+            "runs",
+            json!({"pipeline": "a b", "jobs": 1}),
+            pattern,
+        ),
+    ];
+    for (kind, plural, spec, words) in table {
+        let answer = send(cluster, ns, kind, plural, spec.clone()).await;
+        match words {
+            "" => {
+                answer.unwrap_or_else(|error| panic!("{kind} {spec}: {error}"));
+            }
+            words => refused(answer, words),
+        }
+    }
+}
+
 /// Phases are latched and tokens only rise.
 pub async fn the_api_server_refuses_to_reopen_and_to_lower_tokens(cluster: &Cluster) {
     let namespace = cluster.namespace("latch").await;

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
 use konductor_api::{
-    ConditionKind, ConditionState, ConditionStatus, Gate, GateCondition, Run, Verdict, annotation,
+    Arrivals, ConditionKind, ConditionState, ConditionStatus, Gate, GateCondition, Run, Verdict,
+    annotation,
 };
 
 use super::deadline;
@@ -138,6 +139,9 @@ fn judge(
         return judge_selector(gate, condition, facts, freshness);
     }
     let fact = fact(gate, condition);
+    if let Some(judged) = not_verified(gate, condition, facts, freshness)? {
+        return Ok(judged);
+    }
     let found = match condition.kind {
         ConditionKind::Job => facts
             .jobs(fact, freshness)?
@@ -182,6 +186,33 @@ fn judge(
             message: format!("{name} can't be {:?} any more", condition.state),
         },
     })
+}
+
+/// An approval must count verified Arrivals only, also if somebody has deleted it and created another: until it
+/// does, the condition is pending, however the other Barrier ends.
+fn not_verified(
+    gate: &Gate,
+    condition: &GateCondition,
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<Option<Judged>, Needs> {
+    if !condition.verified || condition.kind != ConditionKind::Barrier {
+        return Ok(None);
+    }
+    let found = facts.barriers(fact(gate, condition), freshness)?;
+    let found = found
+        .first()
+        .filter(|barrier| permits(gate, condition, &barrier.metadata));
+    Ok(found
+        .filter(|barrier| barrier.spec.arrivals != Arrivals::Verified)
+        .map(|_| Judged {
+            verdict: Verdict::Pending,
+            message: format!(
+                "{} is not an approval: it counts the arrivals of anyone; delete it and create it with \
+                 arrivals: Verified",
+                target(condition)
+            ),
+        }))
 }
 
 fn judge_run(run: &Run, wanted: ConditionState) -> Option<Verdict> {

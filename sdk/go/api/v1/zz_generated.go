@@ -879,6 +879,9 @@ type GateCondition struct {
 	State ConditionState `json:"state"`
 	// The kind of object.
 	Type ConditionKind `json:"type"`
+	// Of a Barrier: it meets the condition only with `arrivals: Verified`, as an approval has it.
+	// One that was deleted and created with `arrivals: Anyone` doesn't.
+	Verified *bool `json:"verified,omitempty"`
 	// How long ago that run may have ended, at most.
 	Within Duration `json:"within,omitempty"`
 }
@@ -887,6 +890,9 @@ type GateCondition struct {
 func (in *GateCondition) DeepCopyInto(out *GateCondition) {
 	*out = *in
 	out.Selector = in.Selector.DeepCopy()
+	if in.Verified != nil {
+		out.Verified = new(*in.Verified)
+	}
 }
 
 // DeepCopy returns a copy that shares nothing with in.
