@@ -379,6 +379,10 @@ pub(crate) struct Operator {
     /// Where the election's Lease is; by default the operator's own namespace
     #[arg(long, env = "KONCLI_LEADER_NAMESPACE", value_name = "NAME")]
     pub(crate) leader_namespace: Option<String>,
+    /// The name of the election's Lease
+    #[arg(long, env = "KONCLI_LEADER_LEASE", value_name = "NAME",
+        default_value = konductor_operator::LEADER_LEASE)]
+    pub(crate) leader_lease: String,
     /// The one namespace to work in; all by default
     #[arg(long, env = "KONCLI_WATCH_NAMESPACE", value_name = "NAME")]
     pub(crate) watch_namespace: Option<String>,

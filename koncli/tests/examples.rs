@@ -339,11 +339,19 @@ fn what_install_would_install_are_manifests_in_the_namespace_that_was_asked_for(
          service/konductor-metrics\n\
          deployment/konductor\n\
          validatingadmissionpolicy/konductor-verified-arrivals\n\
+         validatingadmissionpolicy/konductor-approvals\n\
          validatingadmissionpolicy/konductor-suspended-jobs\n\
+         validatingadmissionpolicy/konductor-operator-starts-jobs\n\
+         validatingadmissionpolicy/konductor-kueue-gate\n\
          validatingadmissionpolicy/konductor-operator-annotations\n\
+         validatingadmissionpolicy/konductor-job-authors\n\
          validatingadmissionpolicybinding/konductor-verified-arrivals\n\
          validatingadmissionpolicybinding/konductor-suspended-jobs\n\
+         validatingadmissionpolicybinding/konductor-operator-starts-jobs\n\
+         validatingadmissionpolicybinding/konductor-kueue-gate\n\
          validatingadmissionpolicybinding/konductor-operator-annotations\n\
+         validatingadmissionpolicybinding/konductor-job-authors\n\
+         validatingadmissionpolicybinding/konductor-approvals\n\
          exit code 0\n"
     );
 }

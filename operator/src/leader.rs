@@ -22,9 +22,11 @@ use self::record::SECONDS_MAX;
 use crate::options::{Error, Options};
 use crate::telemetry::{Phase, Telemetry};
 
-/// The name of the `coordination.k8s.io` Lease by which operators agree, and by which clients see
-/// that one is there.
+/// The usual name of the `coordination.k8s.io` Lease by which operators agree, and by which clients see
+/// that an operator is there.
 pub const LEADER_LEASE: &str = "konductor-operator";
+/// The label, with the value `true`, of every such Lease, whatever its name is.
+pub const LEADER_LABEL: &str = "konductor.io/leader";
 
 /// How long a leader that stops waits for what is under way.
 const STOPS_WITHIN: Duration = Duration::from_secs(10);
@@ -36,6 +38,9 @@ const STOPS_WITHIN: Duration = Duration::from_secs(10);
 pub struct LeaderElection {
     /// Where the Lease is: the operator's own namespace.
     pub namespace: String,
+    /// The Lease's name. Operators that work in different namespaces, and whose Leases are in the same one, need
+    /// different names.
+    pub lease: String,
     /// Who this operator is: its pod's name, with something random where names repeat. No two may
     /// have the same at the same time: one that starts under the name that leads takes over at once,
     /// as what was started again.
@@ -53,6 +58,7 @@ impl LeaderElection {
     pub fn new(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
+            lease: LEADER_LEASE.to_owned(),
             identity: identity.into(),
             duration_seconds: 15,
             grace_seconds: 5,
@@ -85,7 +91,7 @@ impl LeaderElection {
     fn failed(&self, message: &str) -> Error {
         Error::LeaderElection {
             namespace: self.namespace.clone(),
-            name: LEADER_LEASE.to_owned(),
+            name: self.lease.clone(),
             message: message.to_owned(),
         }
     }
@@ -105,7 +111,7 @@ where
 {
     let terms = election.terms()?;
     let identity = &election.identity;
-    let candidate = Candidate::new(client, &election.namespace, terms, options.clock.clone());
+    let candidate = Candidate::new(client, election, terms, options.clock.clone());
     let (tell, mut standing) = watch::channel(Standing::NotKnown);
     let (resign, resigned) = oneshot::channel();
     // It renews whatever the work is at, and ends with this future.

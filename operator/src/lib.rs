@@ -27,7 +27,7 @@ mod watch;
 pub use konductor_core::explain;
 pub use konductor_core::retry;
 pub use konductor_core::slot;
-pub use leader::{LEADER_LEASE, LeaderElection};
+pub use leader::{LEADER_LABEL, LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options};
 pub use telemetry::Telemetry;
 

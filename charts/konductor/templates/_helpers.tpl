@@ -1,14 +1,26 @@
+{{/* A name of at most so many characters: of a longer one, the start and a hash of all of it, so that two never
+     become one. Called with (list NAME LENGTH). */}}
+{{- define "konductor.short" -}}
+{{- $name := index . 0 -}}
+{{- $length := index . 1 | int -}}
+{{- if gt (len $name) $length -}}
+{{- printf "%s-%s" ($name | trunc (int (sub $length 9)) | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "konductor.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- include "konductor.short" (list (default .Chart.Name .Values.nameOverride) 40) -}}
 {{- end -}}
 
 {{- define "konductor.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- include "konductor.short" (list .Values.fullnameOverride 40) -}}
 {{- else if contains (include "konductor.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- include "konductor.short" (list .Release.Name 40) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "konductor.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- include "konductor.short" (list (printf "%s-%s" .Release.Name (include "konductor.name" .)) 40) -}}
 {{- end -}}
 {{- end -}}
 
@@ -17,6 +29,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ include "konductor.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "konductor.selectorLabels" -}}
@@ -38,6 +53,35 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
+{{- end -}}
+
+{{/* The pods' security context. Without a user of ours, the image's own runs, or the one that OpenShift gives. */}}
+{{- define "konductor.podSecurityContext" -}}
+{{- $context := deepCopy .Values.podSecurityContext -}}
+{{- range $key := list "runAsUser" "runAsGroup" -}}
+{{- if hasKey $.Values $key -}}
+{{- $value := get $.Values $key -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $context $key (int64 $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $context -}}
+{{ toYaml $context }}
+{{- end -}}
+{{- end -}}
+
+{{/* A CEL expression: whether the request comes from an operator. A JSON string is a CEL string, whatever
+     it holds. */}}
+{{- define "konductor.isOperator" -}}
+{{- $operator := printf "system:serviceaccount:%s:%s" .Release.Namespace (include "konductor.serviceAccount" .) -}}
+request.userInfo.username in {{ toJson (prepend .Values.policies.operatorUsers $operator) }}
+{{- end -}}
+
+{{/* The matchCondition that leaves the operator out. */}}
+{{- define "konductor.notTheOperator" -}}
+- name: not-the-operator
+  expression: {{ printf "!(%s)" (include "konductor.isOperator" .) | toJson }}
 {{- end -}}
 
 {{/* What the operator does, and nothing else. */}}
@@ -71,6 +115,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.rbac.ownerReferences }}
+# The operator deletes none of them. OwnerReferencesPermissionEnforcement lets only those who may delete an
+# object give it an owner.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [delete]
+- apiGroups: [konductor.io]
+  resources: [arrivals]
+  verbs: [delete]
+{{- end }}
 {{- end -}}
 
 {{/* The election of the operator that leads. A list or watch of one name needs its field selector. */}}
@@ -80,6 +134,20 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [konductor-operator]
+  resourceNames:
+    {{- range default (list "") .Values.watchNamespaces }}
+    - {{ include "konductor.leaderLease" (list $ .) }}
+    {{- end }}
   verbs: [get, list, watch, patch]
+{{- end -}}
+
+{{/* The Lease of the operators of one namespace, of several in the release's namespace. Called with
+     (list $ NAMESPACE). */}}
+{{- define "konductor.leaderLease" -}}
+{{- $root := index . 0 -}}
+{{- if gt (len $root.Values.watchNamespaces) 1 -}}
+{{- include "konductor.short" (list (printf "konductor-operator-%s" (index . 1)) 63) -}}
+{{- else -}}
+konductor-operator
+{{- end -}}
 {{- end -}}

@@ -93,19 +93,21 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let kube = client.kube().clone();
     let version = kube.apiserver_version().await?;
-    let (crds, operator, rights, approvals) = tokio::join!(
+    let (crds, operator, rights, approvals, kueue) = tokio::join!(
         crds(&kube),
         operator(&client),
         rights(&kube, client.namespace()),
         approvals(&kube),
+        kueue(&kube),
     );
-    let findings = [
+    let mut findings = vec![
         api_server(&version.major, &version.minor, &version.git_version),
         crds,
         operator,
         rights,
         approvals,
     ];
+    findings.extend(kueue);
     match global.output.unwrap_or(Format::Table) {
         Format::Json => {
             let text = serde_json::to_string_pretty(&findings);
@@ -336,8 +338,49 @@ fn guards_arrivals(policy: &ValidatingAdmissionPolicy) -> bool {
     rules.into_iter().flatten().any(|rule| {
         let names =
             |all: &Option<Vec<String>>, wanted: &str| all.iter().flatten().any(|one| one == wanted);
-        names(&rule.api_groups, "konductor.io") && names(&rule.resources, "arrivals")
+        names(&rule.api_groups, "konductor.io")
+            && names(&rule.resources, "arrivals")
+            && !names(&rule.resources, "claims")
     })
+}
+
+/// Of a cluster with Kueue: whether its Jobs keep their order. Which of its feature gates are on, nobody can look up.
+async fn kueue(client: &Client) -> Option<Finding> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    crds.get_opt("workloads.kueue.x-k8s.io").await.ok()??;
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+    let found = match policies.list(&ListParams::default()).await {
+        Ok(found) => found.items,
+        Err(error) => return Some(Finding::unseen("Kueue", &error)),
+    };
+    Some(match found.iter().any(guards_the_queue) {
+        true => Finding::new(
+            "Kueue",
+            Level::Ok,
+            "an admission policy keeps its Jobs from starting before their turn",
+        ),
+        false => Finding::new(
+            "Kueue",
+            Level::Warn,
+            "Kueue up to 0.18 starts stages with `queue` before their turn, unless its feature gate \
+             AdmissionGatedBy is on",
+        )
+        .help("install the chart with policies.kueueGate, or use Kueue 0.19"),
+    })
+}
+
+/// Whether a policy is about our word in Kueue's list.
+fn guards_the_queue(policy: &ValidatingAdmissionPolicy) -> bool {
+    let validations = policy
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.validations.as_ref());
+    policy.name_any().ends_with("kueue-gate")
+        && validations.into_iter().flatten().any(|validation| {
+            validation
+                .expression
+                .contains(konductor_api::annotation::KUEUE_GATED_BY)
+        })
 }
 
 #[cfg(test)]

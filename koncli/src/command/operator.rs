@@ -20,7 +20,10 @@ pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), 
         let namespace = settings.leader_namespace;
         let namespace = namespace.unwrap_or_else(|| client.namespace().to_owned());
         let host = cluster::holder(None);
-        LeaderElection::new(namespace, format!("{host}-{}", std::process::id()))
+        LeaderElection {
+            lease: settings.leader_lease,
+            ..LeaderElection::new(namespace, format!("{host}-{}", std::process::id()))
+        }
     });
     let options = Options {
         namespace: settings.watch_namespace,

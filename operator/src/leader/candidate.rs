@@ -14,9 +14,9 @@ use kube::{Api, Client, Resource};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
-use super::LEADER_LEASE;
 use super::clock::{self, Moment};
 use super::election::{Decision, Next, Seen, Step, Terms, View, decide};
+use super::{LEADER_LABEL, LeaderElection};
 use crate::backoff::{self, LONGEST, WatchBackoff};
 use crate::needed::Read;
 use crate::options::Clock;
@@ -53,6 +53,8 @@ enum Failed {
 /// One who takes part.
 pub(crate) struct Candidate {
     api: Api<Read<Lease>>,
+    /// The Lease's name.
+    lease: String,
     terms: Terms,
     /// The time of day, as it is written into the Lease.
     time: Clock,
@@ -68,9 +70,15 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    pub(crate) fn new(client: Client, namespace: &str, terms: Terms, time: Clock) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        election: &LeaderElection,
+        terms: Terms,
+        time: Clock,
+    ) -> Self {
         Self {
-            api: Api::namespaced(client, namespace),
+            api: Api::namespaced(client, &election.namespace),
+            lease: election.lease.clone(),
             terms,
             time,
             view: View::default(),
@@ -157,8 +165,8 @@ impl Candidate {
 
     /// The Lease whenever it changes, and what keeps one from seeing it.
     fn changes(&self) -> impl Stream<Item = Result<Option<Lease>, Failure>> + use<> {
-        let itself = Some(format!("metadata.name={LEADER_LEASE}"));
-        let backoff = WatchBackoff::new(LEADER_LEASE, LONGEST);
+        let itself = Some(format!("metadata.name={}", self.lease));
+        let backoff = WatchBackoff::new(&self.lease, LONGEST);
         let mut found = None;
         watching::watch(self.api.clone(), itself, backoff, Nobody).filter_map(move |event| {
             let change = match event {
@@ -201,7 +209,7 @@ impl Candidate {
 
 impl Candidate {
     async fn look(&mut self, decision: &Decision, now: Moment) -> Result<(), String> {
-        let found = self.api.get_opt(LEADER_LEASE);
+        let found = self.api.get_opt(&self.lease);
         match answered(self.waits(decision, now), found).await {
             Ok(found) => {
                 self.may_look = true;
@@ -230,7 +238,8 @@ impl Candidate {
                 };
                 let lease = Lease {
                     metadata: ObjectMeta {
-                        name: Some(LEADER_LEASE.to_owned()),
+                        name: Some(self.lease.clone()),
+                        labels: Some([(LEADER_LABEL.to_owned(), "true".to_owned())].into()),
                         ..ObjectMeta::default()
                     },
                     spec: Some(spec),
@@ -244,7 +253,7 @@ impl Candidate {
                 };
                 let on = json!({"resourceVersion": version});
                 let merge = Patch::Merge(json!({"metadata": on, "spec": spec}));
-                let patched = self.api.patch(LEADER_LEASE, &params, &merge);
+                let patched = self.api.patch(&self.lease, &params, &merge);
                 match answered(waits, patched).await {
                     // It was deleted: there is another version of it, which is none.
                     Err(Failed::Refused { code: 404, .. }) => Err(Failed::Conflict),
