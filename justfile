@@ -10,6 +10,11 @@ test:
 test-real:
     KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test workers --test differential --test outages
 
+# Pipelines in the queues of a real Kueue, with its feature gate on and off (needs Go; the first build takes ten
+# minutes and is kept).
+test-kueue:
+    KONDUCTOR_TEST_CLUSTER=real KONDUCTOR_TEST_KUEUE=1 cargo test --workspace --test kueue
+
 # The image and the chart on a kubelet and containerd (needs root, Go, and a few packages of Debian, which
 # it names). `KONDUCTOR_KILLS=50 KONDUCTOR_IMAGE_PROFILE=release` is what docs/evidence.md tells about.
 test-node:

@@ -114,7 +114,16 @@ impl Cluster {
     /// # Panics
     /// Where it does not come up, with the end of what its components logged.
     pub async fn real() -> Self {
-        Self::real_one(false).await
+        Self::real_one(false, &[]).await
+    }
+
+    /// The same, started here, with the admission plugin that lets only those who may delete an object give it an
+    /// owner, as OpenShift has it.
+    ///
+    /// # Panics
+    /// As [`Cluster::real`].
+    pub async fn with_enforced_owner_references() -> Self {
+        Self::real_one(false, &["OwnerReferencesPermissionEnforcement"]).await
     }
 
     /// The same, but etcd waits until the disk has what it stores: for measuring.
@@ -122,10 +131,10 @@ impl Cluster {
     /// # Panics
     /// As [`Cluster::real`].
     pub async fn durable() -> Self {
-        Self::real_one(true).await
+        Self::real_one(true, &[]).await
     }
 
-    async fn real_one(durable: bool) -> Self {
+    async fn real_one(durable: bool, plugins: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (kubeconfig, made_of) = match wanted() {
             Wanted::External => {
@@ -133,7 +142,7 @@ impl Cluster {
                 (PathBuf::from(path), MadeOf::External)
             }
             Wanted::Real | Wanted::None => {
-                let plane = ControlPlane::start(folder.path(), durable, None).await;
+                let plane = ControlPlane::start(folder.path(), durable, None, plugins).await;
                 (
                     folder.path().join("kubeconfig"),
                     MadeOf::Real(Box::new(Mutex::new(plane))),
@@ -157,7 +166,7 @@ impl Cluster {
     /// Where it does not come up, with the end of what its components logged.
     pub async fn with_node() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let plane = ControlPlane::start(folder.path(), false, Some(SERVICES)).await;
+        let plane = ControlPlane::start(folder.path(), false, Some(SERVICES), &[]).await;
         let kubeconfig = folder.path().join("kubeconfig");
         let client = client(&kubeconfig).await;
         let node = Node::start(&client, &kubeconfig, plane.port()).await;

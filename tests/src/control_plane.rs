@@ -52,8 +52,13 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Starts those that Jobs need; the API server answers, and `kubeconfig` in the folder has every
     /// right. Unless `durable`, etcd does not wait for the disk. With the addresses of services, also
-    /// those that a node needs are started.
-    pub(crate) async fn start(folder: &Path, durable: bool, services: Option<&str>) -> Self {
+    /// those that a node needs are started. Admission plugins are those that are on by default, and these.
+    pub(crate) async fn start(
+        folder: &Path,
+        durable: bool,
+        services: Option<&str>,
+        plugins: &[&str],
+    ) -> Self {
         let binaries = binaries();
         let [etcd_port, peer_port, port] = free_ports();
         let etcd_url = format!("http://127.0.0.1:{etcd_port}");
@@ -102,6 +107,9 @@ impl ControlPlane {
             "--etcd-compaction-interval=0".into(),
             "--kubelet-preferred-address-types=InternalIP".into(),
         ];
+        if !plugins.is_empty() {
+            arguments.push(format!("--enable-admission-plugins={}", plugins.join(",")));
+        }
         if services.is_none() {
             // Without nodes, no pod needs a token.
             arguments.push("--disable-admission-plugins=ServiceAccount".into());

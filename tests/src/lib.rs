@@ -8,6 +8,7 @@ pub mod fault;
 pub mod freezer;
 pub mod front;
 pub mod kubelet;
+pub mod kueue;
 pub mod model;
 pub mod node;
 pub mod operator;

@@ -45,6 +45,19 @@ pub(super) fn done(output: Output) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// The `kind/name` of each object that helm renders.
+pub(super) fn rendered(cluster: &Cluster, arguments: &[&str]) -> Vec<String> {
+    let text = done(helm(cluster, arguments));
+    let documents = text.split("\n---\n").filter_map(|document| {
+        let mut lines = document.lines();
+        let kind = lines.find_map(|line| line.strip_prefix("kind: "))?;
+        let mut lines = lines.skip_while(|line| *line != "metadata:");
+        let name = lines.find_map(|line| line.strip_prefix("  name: "))?;
+        Some(format!("{kind}/{name}"))
+    });
+    documents.collect()
+}
+
 const CHART: &str = "charts/konductor";
 
 /// The sets of values that people use.

@@ -1,6 +1,7 @@
 //! What must hold on every cluster: each scenario is one function of a cluster, run on the embedded
 //! API server and on a real one.
 
+pub mod attempts;
 pub mod availability;
 pub mod breakdown;
 pub mod chart;
@@ -11,7 +12,9 @@ mod history;
 pub mod interference;
 pub mod kubectl;
 pub mod outage;
+pub mod owners;
 pub mod pipeline;
+pub mod policies;
 pub mod readme;
 pub mod retry;
 pub mod rights;
@@ -82,12 +85,18 @@ scenarios! {
     rules::the_api_server_refuses_a_ledger_beyond_its_permits,
     rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,
     rules::the_api_server_refuses_specs_that_make_no_sense,
+    rules::the_api_server_refuses_texts_that_could_mean_something_else,
     rules::the_api_server_installs_the_definitions_without_a_warning,
     kubectl::kubectl_prints_what_its_page_shows,
     kubectl::a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_right,
     chart::the_chart_lints_and_every_set_of_values_is_accepted,
     chart::the_chart_comes_and_goes_and_leaves_what_people_made,
     chart::the_api_server_refuses_what_the_charts_policies_forbid,
+    policies::nobody_but_the_operator_starts_a_job_that_waits,
+    policies::whoever_may_not_approve_takes_no_approval_away,
+    policies::a_job_takes_part_only_if_its_author_may,
+    policies::a_bound_holder_is_its_author,
+    policies::hostile_values_stay_texts_and_long_names_stay_different,
     rights::each_role_allows_what_it_is_for_and_nothing_else,
     rights::the_operator_uses_each_right_of_the_chart_and_no_other,
     schedule::the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else,

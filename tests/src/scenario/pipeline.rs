@@ -50,6 +50,13 @@ pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
     }
 }
 
+/// Creates the objects of a run as `kubectl create` does: nothing owns them.
+pub async fn create_alone(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
+    for object in manifests.objects() {
+        create_object(cluster, namespace, object).await;
+    }
+}
+
 /// Creates one object of a run, as it is: as kubectl does.
 async fn create_object(cluster: &Cluster, namespace: &str, object: Object) {
     async fn one<K>(api: Api<K>, object: K)
@@ -77,7 +84,7 @@ async fn create_object(cluster: &Cluster, namespace: &str, object: Object) {
 }
 
 /// The stage that a pod works for.
-pub(crate) fn stage(pod: &Pod) -> String {
+pub fn stage(pod: &Pod) -> String {
     let labels = pod.labels();
     labels
         .get(label::STAGE)
@@ -85,7 +92,8 @@ pub(crate) fn stage(pod: &Pod) -> String {
         .unwrap_or_else(|| labels["batch.kubernetes.io/job-name"].clone())
 }
 
-pub(crate) async fn until_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
+/// Waits until a run has ended.
+pub async fn until_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
     until(&cluster.client, namespace, run, |run: &Run| {
         run.status
             .as_ref()

@@ -251,7 +251,8 @@ pub async fn the_operator_uses_each_right_of_the_chart_and_no_other(cluster: &Cl
     drop((running, kubelet));
     // Nobody can read the log of a cluster that was there before.
     if let Some(used) = cluster.used_rights(&namespace, "needs-konductor") {
-        let given = given(cluster, &namespace, "needs-konductor-operator").await;
+        let mut given = given(cluster, &namespace, "needs-konductor-operator").await;
+        given.extend(self::given(cluster, &namespace, "needs-konductor-leader").await);
         let unused: Vec<&String> = given.difference(&used).collect();
         let missing: Vec<&String> = used.difference(&given).collect();
         assert_eq!((unused, missing), (vec![], vec![]), "unused, and missing");
