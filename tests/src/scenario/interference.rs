@@ -177,8 +177,9 @@ pub async fn a_semaphore_that_is_created_again_waits_for_pods_of_jobs_that_are_g
     // As a kubelet does that gives it time to end.
     let kept = json!({"metadata": {"finalizers": ["example.com/grace"]}});
     let pod = all[0].name_any();
-    let kept = pods.patch(&pod, &PatchParams::default(), &Patch::Merge(&kept));
-    kept.await.expect("patched");
+    pods.patch(&pod, &PatchParams::default(), &Patch::Merge(&kept))
+        .await
+        .expect("patched");
     let jobs = api::<Job>(cluster, &namespace);
     jobs.delete("first", &DeleteParams::background())
         .await
@@ -198,8 +199,9 @@ pub async fn a_semaphore_that_is_created_again_waits_for_pods_of_jobs_that_are_g
     release.send(true).expect("it is waited for");
     completed(cluster, &namespace, "second").await;
     let gone = json!({"metadata": {"finalizers": null}});
-    let gone = pods.patch(&pod, &PatchParams::default(), &Patch::Merge(&gone));
-    gone.await.expect("patched");
+    pods.patch(&pod, &PatchParams::default(), &Patch::Merge(&gone))
+        .await
+        .expect("patched");
 }
 
 /// In the order of the file, although they were created within the same second.
