@@ -215,8 +215,9 @@ impl Watching<'_> {
             kind: K::KIND,
             telemetry: self.options.telemetry.clone(),
         };
+        let lasts = self.options.watches_last;
         let backoff = WatchBackoff::new(K::KIND.word(), WATCH_LONGEST);
-        let events = watch::watch(api, None, backoff, progress).filter_map(move |event| {
+        let events = watch::watch(api, None, lasts, backoff, progress).filter_map(move |event| {
             let event = event.ok().and_then(|event| decoder.decode(event, &store));
             let took = event.and_then(|event| {
                 let event = event.modify(strip);

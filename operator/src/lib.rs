@@ -28,7 +28,7 @@ pub use konductor_core::explain;
 pub use konductor_core::retry;
 pub use konductor_core::slot;
 pub use leader::{LEADER_LABEL, LEADER_LEASE, LeaderElection};
-pub use options::{Clock, Error, Options};
+pub use options::{Clock, Error, Options, WatchesLast};
 pub use telemetry::Telemetry;
 
 use std::sync::Arc;

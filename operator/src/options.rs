@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -49,6 +50,19 @@ pub struct Options {
     pub pending_timeout: Option<SignedDuration>,
     /// Where the operator tells about itself.
     pub telemetry: Telemetry,
+    /// How long a watch lasts before it continues by another request.
+    pub watches_last: WatchesLast,
+}
+
+/// How long a watch lasts before it continues by another request. One that doesn't end then is on a
+/// connection that is frozen, so this is also how soon that is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchesLast(pub Duration);
+
+impl Default for WatchesLast {
+    fn default() -> Self {
+        Self(Duration::from_secs(8))
+    }
 }
 
 /// Why the operator can't work.

@@ -17,9 +17,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backoff::WatchBackoff;
+use crate::options::WatchesLast;
 
-/// After this long the API server ends a watch, and the next one begins where it ended.
-const LASTS: Duration = Duration::from_secs(8);
 /// After this long a watch that should have ended is given up. The SDK's connections notice it earlier
 /// and are replaced; this is for any other client.
 const GRACE: Duration = Duration::from_secs(5);
@@ -67,6 +66,7 @@ pub(crate) trait Observer: Send {
 pub(crate) fn watch<K, O>(
     api: Api<K>,
     fields: Option<String>,
+    lasts: WatchesLast,
     backoff: WatchBackoff,
     observer: O,
 ) -> impl Stream<Item = Result<Event<K>, Failure>> + Send
@@ -77,6 +77,7 @@ where
     let watch = Watch {
         api,
         fields,
+        lasts: lasts.0,
         backoff,
         observer,
         rest: None,
@@ -92,6 +93,8 @@ where
 struct Watch<K, O> {
     api: Api<K>,
     fields: Option<String>,
+    /// After this long the API server ends a watch, and the next one begins where it ended.
+    lasts: Duration,
     backoff: WatchBackoff,
     observer: O,
     /// How long to wait before the next attempt.
@@ -188,12 +191,12 @@ where
     async fn begin(&mut self, version: String) -> Result<(), Failure> {
         let params = WatchParams {
             field_selector: self.fields.clone(),
-            timeout: u32::try_from(LASTS.as_secs()).ok(),
+            timeout: u32::try_from(self.lasts.as_secs()).ok(),
             bookmarks: true,
             ..WatchParams::default()
         };
         let begun = Instant::now();
-        let answer = timeout_at(begun + LASTS, self.api.watch(&params, &version)).await;
+        let answer = timeout_at(begun + self.lasts, self.api.watch(&params, &version)).await;
         let stage = match answer {
             Ok(Ok(events)) => Ok(Stage::Watch(Running {
                 version,
@@ -220,7 +223,7 @@ where
     }
 
     async fn follow(&mut self, mut running: Running<K>) -> Result<(), Failure> {
-        let ends = running.begun + LASTS + GRACE;
+        let ends = running.begun + self.lasts + GRACE;
         let Ok(next) = timeout_at(ends, running.events.next()).await else {
             self.stage = Stage::Begin(running.version);
             return Err(Failure::Stalled);
@@ -310,7 +313,7 @@ mod tests {
         });
         let api = Api::all(Client::new(service, "default"));
         let backoff = WatchBackoff::new("Gate", WATCH_LONGEST);
-        watch(api, None, backoff, failures.clone())
+        watch(api, None, WatchesLast::default(), backoff, failures.clone())
     }
 
     fn empty_list() -> Response<Body> {
@@ -395,7 +398,7 @@ mod tests {
                 None => panic!("it never ends"),
             }
         }
-        assert!(begun.elapsed() <= LASTS + GRACE + Duration::from_millis(100));
+        assert!(begun.elapsed() <= WatchesLast::default().0 + GRACE + Duration::from_millis(100));
         assert_eq!(*failures.0.lock().unwrap(), [Failure::Stalled.to_string()]);
     }
 }

@@ -19,7 +19,7 @@ use super::election::{Decision, Next, Seen, Step, Terms, View, decide};
 use super::{LEADER_LABEL, LeaderElection};
 use crate::backoff::{self, LONGEST, WatchBackoff};
 use crate::needed::Read;
-use crate::options::Clock;
+use crate::options::{Clock, WatchesLast};
 use crate::watch::{self as watching, Failure, Observer};
 
 /// By whom the Lease's fields are managed, whoever leads.
@@ -167,8 +167,9 @@ impl Candidate {
     fn changes(&self) -> impl Stream<Item = Result<Option<Lease>, Failure>> + use<> {
         let itself = Some(format!("metadata.name={}", self.lease));
         let backoff = WatchBackoff::new(&self.lease, LONGEST);
+        let lasts = WatchesLast::default();
         let mut found = None;
-        watching::watch(self.api.clone(), itself, backoff, Nobody).filter_map(move |event| {
+        watching::watch(self.api.clone(), itself, lasts, backoff, Nobody).filter_map(move |event| {
             let change = match event {
                 Err(failure) => Some(Err(failure)),
                 Ok(Event::Init) => {

@@ -27,7 +27,7 @@ use konductor_api::{
 use konductor_compiler::Manifests;
 use konductor_local::runner::job::{BackOff, JobController};
 use konductor_local::{ApiServer, Controllers, ServerOptions};
-use konductor_operator::{Clock, Options};
+use konductor_operator::{Clock, Options, WatchesLast};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -341,6 +341,8 @@ async fn operate(api: ApiServer, begun: Instant, link: Arc<Link>) {
         let offset = Arc::clone(&link);
         let options = Options {
             clock: clock(begun, move || offset.clock_offset(begun.elapsed())),
+            // Hours pass here, and no connection freezes: renewals would be most of the work.
+            watches_last: WatchesLast(Duration::from_secs(290)),
             ..Options::default()
         };
         let operator = konductor_operator::run(client, options, std::future::pending());

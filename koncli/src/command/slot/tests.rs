@@ -223,6 +223,8 @@ impl World {
         let (from, begun) = (self.from, self.begun);
         let options = konductor_operator::Options {
             clock: konductor_operator::Clock::new(move || since(from, begun)),
+            // Days pass here: renewals would be most of the work.
+            watches_last: konductor_operator::WatchesLast(Duration::from_secs(290)),
             ..konductor_operator::Options::default()
         };
         let kube = self.client.kube().clone();
