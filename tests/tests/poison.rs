@@ -53,7 +53,7 @@ fn kinds() -> [(&'static str, &'static str, &'static str, Value); 9] {
             "gates",
             konductor,
             "Gate",
-            spec(json!({"conditions": [{"type": "Job", "name": "j", "state": "Succeeded"}]})),
+            spec(json!({"conditions": [{"type": "Job", "name": "j", "state": "Complete"}]})),
         ),
         ("leases", konductor, "Lease", spec(json!({"ttl": "1m"}))),
         (
