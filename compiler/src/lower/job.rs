@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
 use k8s_openapi::api::core::v1::{
     Container, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements,
     Toleration, Volume, VolumeMount,
@@ -10,8 +12,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    DeclaredOutput, Hold, JobPhase, LedgerKind, annotation, format_declared_outputs, format_holds,
-    label,
+    DeclaredOutput, Duration, Hold, JobPhase, LedgerKind, annotation, format_declared_outputs,
+    format_holds, label,
 };
 use sha2::{Digest, Sha256};
 
@@ -38,12 +40,15 @@ pub(crate) fn job(all: &Manifests, index: usize, scratch: &mut Vec<u8>) -> Job {
         let merged = passthrough::merge(&mut job, block, plan.values(&all.pipeline));
         debug_assert!(merged.is_ok(), "the rules tried it: {merged:?}");
     }
+    tolerate_disruptions(&mut job);
     // Where it is made is no part of what it is: kubectl and koncli may each be told in their own way.
     let namespace = job.metadata.namespace.take();
     let hash = content_hash(&job, scratch);
     job.metadata.namespace = namespace;
     let annotations = job.metadata.annotations.get_or_insert_default();
     annotations.insert(annotation::CONTENT_HASH.to_owned(), hash);
+    // Neither is its place in the file.
+    annotations.insert(annotation::ORDINAL.to_owned(), index.to_string());
     guard(&mut job);
     job
 }
@@ -59,6 +64,28 @@ fn guard(job: &mut Job) {
     let annotations = metadata.annotations.get_or_insert_default();
     let waiting = annotation::GUARD_WAITING.to_owned();
     annotations.insert(annotation::GUARD.to_owned(), waiting);
+}
+
+/// A pod that is evicted, preempted or drained has not failed, unless the author says otherwise.
+fn tolerate_disruptions(job: &mut Job) {
+    let Some(spec) = &mut job.spec else { return };
+    let pod = spec.template.spec.as_ref();
+    // Kubernetes takes the policy only with pods that are not restarted in place.
+    let is_never = pod.is_some_and(|pod| pod.restart_policy.as_deref() == Some("Never"));
+    if spec.pod_failure_policy.is_some() || !is_never {
+        return;
+    }
+    let disrupted = PodFailurePolicyOnPodConditionsPattern {
+        type_: "DisruptionTarget".to_owned(),
+        status: Some("True".to_owned()),
+    };
+    spec.pod_failure_policy = Some(PodFailurePolicy {
+        rules: vec![PodFailurePolicyRule {
+            action: "Ignore".to_owned(),
+            on_exit_codes: None,
+            on_pod_conditions: Some(vec![disrupted]),
+        }],
+    });
 }
 
 /// The same before passthrough is merged into it.
@@ -152,6 +179,10 @@ fn wiring(
             (false, None) => "what it waits for is skipped",
         };
         set(annotation::REASON, reason.to_owned());
+    }
+    if let Some(millis) = plan.values(&all.pipeline).millis(&stage.body.pending) {
+        let pending = Duration::from_millis(millis);
+        set(annotation::PENDING_TIMEOUT, pending.as_str().to_owned());
     }
     let outputs = &stage.body.outputs;
     if !outputs.is_empty() {

@@ -18,6 +18,8 @@ pub(crate) struct Body {
     pub outputs: Vec<Output>,
     pub retries: Option<Setting>,
     pub timeout: Option<Setting>,
+    /// How long a pod may wait for what it needs to start.
+    pub pending: Option<Setting>,
     pub may_fail: Option<Setting>,
     pub cpu: Option<Setting>,
     pub memory: Option<Setting>,

@@ -189,6 +189,7 @@ fn can_be_indexed(stage: &Stage) -> bool {
         outputs,
         retries,
         timeout,
+        pending,
         may_fail,
         cpu,
         memory,
@@ -203,7 +204,7 @@ fn can_be_indexed(stage: &Stage) -> bool {
         tolerations,
         passthrough,
     } = &stage.body;
-    let settings = [retries, timeout, may_fail, cpu, memory];
+    let settings = [retries, timeout, pending, may_fail, cpu, memory];
     let texts = [image, service_account, priority_class, queue];
     let tolerated = tolerations.iter().flatten().flat_map(|toleration| {
         let Toleration {

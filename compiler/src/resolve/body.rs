@@ -15,7 +15,7 @@ use crate::script::{Interpreter, Script};
 use crate::value::Type;
 
 /// What a body may set.
-const ATTRIBUTES: [&str; 15] = [
+const ATTRIBUTES: [&str; 16] = [
     "image",
     "run",
     "exec",
@@ -23,6 +23,7 @@ const ATTRIBUTES: [&str; 15] = [
     "env",
     "retries",
     "timeout",
+    "pending",
     "may-fail",
     "resources",
     "service-account",
@@ -197,6 +198,7 @@ impl<'a> Resolver<'a> {
                 body.retries = self.setting(value, &Type::Int(Some(0..=RETRIES_MAX)), scope);
             }
             "timeout" => body.timeout = self.duration(value, scope),
+            "pending" => body.pending = self.duration(value, scope),
             "may-fail" => body.may_fail = self.setting(value, &Type::Bool, scope),
             "resources" => self.resources(value, body, scope),
             "service-account" => {
@@ -516,6 +518,7 @@ pub(super) fn overlay(below: &mut Body, above: Body) {
         outputs,
         retries,
         timeout,
+        pending,
         may_fail,
         cpu,
         memory,
@@ -534,6 +537,7 @@ pub(super) fn overlay(below: &mut Body, above: Body) {
     replace(&mut below.image, image);
     replace(&mut below.retries, retries);
     replace(&mut below.timeout, timeout);
+    replace(&mut below.pending, pending);
     replace(&mut below.may_fail, may_fail);
     replace(&mut below.cpu, cpu);
     replace(&mut below.memory, memory);

@@ -68,6 +68,12 @@ pub trait Body: Items + Sized {
         self.attribute("timeout", timeout)
     }
 
+    /// How long a pod may wait for what it needs to start, such as a node or its image.
+    #[must_use]
+    fn pending(self, pending: impl Into<Value>) -> Self {
+        self.attribute("pending", pending)
+    }
+
     /// Its failure does not make the run fail.
     #[must_use]
     fn may_fail(self) -> Self {

@@ -12,6 +12,7 @@ mod history;
 pub mod interference;
 pub mod kubectl;
 pub mod outage;
+pub mod outputs;
 pub mod owners;
 pub mod pipeline;
 pub mod policies;
@@ -43,7 +44,13 @@ macro_rules! scenarios {
                 name: stringify!($name),
                 real_only: !matches!(
                     stringify!($module),
-                    "coordination" | "field" | "interference" | "pipeline" | "retry" | "rules"
+                    "coordination"
+                        | "field"
+                        | "interference"
+                        | "outputs"
+                        | "pipeline"
+                        | "retry"
+                        | "rules"
                 ),
                 run: |cluster| Box::pin($module::$name(cluster)),
             },)*]
@@ -59,6 +66,9 @@ scenarios! {
     pipeline::a_cancelled_run_stops_its_jobs_and_still_runs_finally,
     pipeline::an_operator_killed_in_the_middle_changes_nothing_in_the_outcome,
     pipeline::a_run_created_in_part_says_so_and_applying_again_completes_it,
+    outputs::a_stage_whose_outputs_are_wrong_fails_and_names_each,
+    outputs::a_stage_whose_outputs_are_cut_off_fails,
+    outputs::items_that_are_left_out_count_as_skipped,
     retry::a_retry_runs_what_failed_again_and_keeps_the_rest,
     coordination::fifty_claims_on_two_permits_never_hold_three,
     coordination::two_operators_grant_no_more_than_one_does,

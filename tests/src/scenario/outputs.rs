@@ -1,0 +1,156 @@
+//! Outputs as a contract, and items that are left out: pipelines that were once decided wrongly.
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{JobPhase, RunPhase, annotation, job_ended, job_phase};
+use kube::ResourceExt;
+
+use super::api;
+use super::pipeline::{compiled, create, stage, until_ended};
+use crate::cluster::Cluster;
+use crate::kubelet::{Script, play};
+use crate::operator::Operator;
+
+const WRONG: &str = r#"
+pipeline wrong {
+  defaults { image = "busybox:1.36" }
+  stage a {
+    run = "a"
+    output rows: int = 0
+    output ok: bool = false
+    output lvl: "low" | "high" = "low"
+    output dur: duration = 1m
+    output q: quantity = 1Mi
+    output share: number = 0.5
+    output name: string
+  }
+  stage used { run = "echo \"${a.rows} ${a.ok} ${a.lvl} ${a.dur} ${a.q} ${a.share} ${a.name}\"" }
+  stage asked when !a.ok { run = "true" }
+  finally stage tell { run = "echo \"${a.rows}\"" }
+}
+"#;
+
+const LONG: &str = r#"
+pipeline long {
+  defaults { image = "busybox:1.36" }
+  stage a {
+    run = "a"
+    output o: string = ""
+    output n: int = 0
+  }
+  stage b when a.n == 0 { run = "echo \"${a.o}\"" }
+}
+"#;
+
+const LEFT_OUT: &str = r#"
+pipeline left-out {
+  param units: list<{name: string, mate: string = ""}> = [{ name = "a" }, { name = "b", mate = "x" }]
+  param extra: list<string> = []
+  defaults { image = "busybox:1.36" }
+  stage single for u in units when u.mate == "" { run = "true", output free: int = 999 }
+  stage paired for u in units when u.mate != "" { run = "true" }
+  stage sort for u in units after any(single[u], paired[u]) { run = "true" }
+  stage more for x in extra { run = "echo \"${x}\"" }
+  stage then after more { run = "true" }
+  stage anyway after more.skipped { run = "true" }
+  stage clean for u in units after single.finished when single[u].free < 100 { run = "true" }
+}
+"#;
+
+async fn job(cluster: &Cluster, namespace: &str, name: &str) -> Job {
+    api::<Job>(cluster, namespace)
+        .get(name)
+        .await
+        .unwrap_or_else(|error| panic!("job/{name}: {error}"))
+}
+
+/// Each wrong output is named with its value and type; nobody goes on with a default in its place.
+pub async fn a_stage_whose_outputs_are_wrong_fails_and_names_each(cluster: &Cluster) {
+    let namespace = cluster.namespace("wrong").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |pod| {
+        match stage(pod).as_str() {
+            "a" => {
+                Script::with_outputs("rows= 12 \nok=True\nlvl=High\ndur=5 m\nq=1 Gi\nshare=nan\n")
+            }
+            _ => Script::succeed(),
+        }
+    });
+    create(cluster, &namespace, &compiled(WRONG)).await;
+    let run = until_ended(cluster, &namespace, "wrong").await;
+    let status = run.status.expect("a status");
+    assert_eq!(status.phase, RunPhase::Failed, "{status:#?}");
+    let a = job(cluster, &namespace, "wrong-a").await;
+    // What `kubectl get jobs` shows is the Job controller's word.
+    assert_eq!(job_ended(&a), Some(true));
+    assert_eq!(job_phase(&a), Some(JobPhase::Failed));
+    let reason = a.annotations()[annotation::REASON].clone();
+    let expected = "InvalidOutputs: rows=\" 12 \" is not of type int; ok=\"True\" is not of type bool; \
+         lvl=\"High\" is not one of low|high; dur=\"5 m\" is not of type duration; \
+         q=\"1 Gi\" is not of type quantity; share=\"nan\" is not of type number; name was not written";
+    assert_eq!(reason, expected);
+    for name in ["wrong-used", "wrong-asked"] {
+        let job = job(cluster, &namespace, name).await;
+        assert_eq!(job_phase(&job), Some(JobPhase::Unreached), "{name}");
+    }
+    let tell = job(cluster, &namespace, "wrong-tell").await;
+    assert_eq!(job_ended(&tell), Some(true));
+    let template = tell
+        .spec
+        .expect("a spec")
+        .template
+        .metadata
+        .expect("metadata");
+    let given = template.annotations.expect("annotations");
+    assert_eq!(
+        given["konductor.io/in-0"], "0",
+        "a finally stage gets the default"
+    );
+}
+
+/// What the kubelet cuts off is no reason to take defaults.
+pub async fn a_stage_whose_outputs_are_cut_off_fails(cluster: &Cluster) {
+    let namespace = cluster.namespace("long").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |pod| {
+        match stage(pod).as_str() {
+            "a" => Script::with_outputs(&format!("{}\nn=5\n", "x".repeat(4091))),
+            _ => Script::succeed(),
+        }
+    });
+    create(cluster, &namespace, &compiled(LONG)).await;
+    let run = until_ended(cluster, &namespace, "long").await;
+    assert_eq!(run.status.expect("a status").phase, RunPhase::Failed);
+    let a = job(cluster, &namespace, "long-a").await;
+    assert_eq!(
+        a.annotations()[annotation::REASON],
+        "InvalidOutputs: together they are 4096 bytes or more, and were cut by the kubelet"
+    );
+    let b = job(cluster, &namespace, "long-b").await;
+    assert_eq!(job_phase(&b), Some(JobPhase::Unreached));
+}
+
+/// An item that its condition leaves out, and a stage over an empty list, count as skipped; a
+/// condition on an item's output reads what the item wrote.
+pub async fn items_that_are_left_out_count_as_skipped(cluster: &Cluster) {
+    let namespace = cluster.namespace("left-out").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |pod| {
+        match stage(pod).as_str() {
+            "single" => Script::with_outputs("free=5\n"),
+            _ => Script::succeed(),
+        }
+    });
+    create(cluster, &namespace, &compiled(LEFT_OUT)).await;
+    let run = until_ended(cluster, &namespace, "left-out").await;
+    let status = run.status.expect("a status");
+    assert_eq!(status.phase, RunPhase::Succeeded, "{status:#?}");
+    for name in ["sort-a", "sort-b", "anyway", "clean-a"] {
+        let job = job(cluster, &namespace, &format!("left-out-{name}")).await;
+        assert_eq!(job_ended(&job), Some(true), "{name}");
+    }
+    // `clean[b]` reads the default of an item that writes nothing.
+    for name in ["more", "then"] {
+        let job = job(cluster, &namespace, &format!("left-out-{name}")).await;
+        assert_eq!(job_phase(&job), Some(JobPhase::Skipped), "{name}");
+    }
+}
