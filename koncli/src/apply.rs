@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::refusal::Refusal;
-use crate::exit::Failure;
+use crate::exit::{FORBIDDEN, Failure};
 use crate::output;
 use crate::progress::Counter;
 use crate::view::run_ended;
@@ -86,8 +86,12 @@ pub(crate) async fn apply(
 /// Refuses a run that has ended: to apply it again would start nothing.
 pub(crate) async fn refuse_ended(client: &konductor::Client, name: &str) -> Result<(), Failure> {
     let runs: Api<Run> = Api::namespaced(client.kube().clone(), client.namespace());
-    let Some(run) = runs.get_opt(name).await? else {
-        return Ok(());
+    let run = match runs.get_opt(name).await {
+        Ok(Some(run)) => run,
+        Ok(None) => return Ok(()),
+        // Who may only create runs is told by the API server that one exists.
+        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
+        Err(error) => return Err(error.into()),
     };
     let Some(is_well) = run_ended(&run) else {
         return Ok(());
@@ -197,8 +201,9 @@ impl Applier<'_> {
         let (run, applied) = match (created, refusals.as_deref_mut()) {
             (Ok(done), _) => done,
             (Err(failure), Some(refusals)) => {
+                let is_forbidden = failure.code == FORBIDDEN;
                 let refusal = Refusal::new(&Object::Run(run.clone()), failure);
-                if !refusal.is_about_object() {
+                if is_forbidden || !refusal.is_about_object() {
                     return Err(refusal.into_failure());
                 }
                 refusals.push(refusal);
@@ -403,7 +408,7 @@ impl Applier<'_> {
         let shown = format!("{}/{name}", K::kind(&()).to_lowercase());
         if let Some(whose) = ledger::other_owner(&new, &live) {
             let namespace = self.client.namespace();
-            let message = format!("{shown} in namespace {namespace} already exists and {whose}");
+            let message = format!("{shown} already exists in namespace {namespace} and {whose}");
             return Err(Failure::failed(message)
                 .help("give the pipeline or its semaphore or lease another name"));
         }

@@ -300,7 +300,6 @@ addEventListener("load", all);
 </script><body>"#;
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_web_page_in_a_browser_creates_nothing() {
     let Some(browser) = browser() else {
         // CI names the tests that it has not run: this is one of them where there is no browser.

@@ -188,7 +188,7 @@ async fn a_ledger_of_another_pipeline_is_not_taken_over() {
     assert_eq!(
         dev.told(&["apply", &file]),
         "error: 1 of the 3 objects of run/maint can't be applied, so nothing was changed\n  \
-         semaphore/maint-db: semaphore/maint-db in namespace default already exists and belongs to \
+         semaphore/maint-db: already exists in namespace default and belongs to \
          pipeline maint-d\n  \
          help: give the pipeline or its semaphore or lease another name\nexit code 1\n"
     );

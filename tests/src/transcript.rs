@@ -190,6 +190,7 @@ fn fixed(text: &str) -> String {
             (r"(?m)^(  (?:Normal|Warning)  .*? )\d+m?\d*s( )", "${1}5s$2"),
             // `koncli why` and progress tell how long.
             (r"(?m)( for )\d+s(:|$)", "${1}5s$2"),
+            (r"\b\d+s( ago\))", "5s$1"),
             (r"(?m)^ +\d+(?:\.\d)?s(  )", "   5s$1"),
             (r"\b(in|after) \d+\.\d+s\b", "$1 0.5s"),
             // A fencing token is printed alone on its line, or as a field.
@@ -241,6 +242,10 @@ mod tests {
             ("7\n", "7\n"),
             ("first succeeded for 17s\n", "first succeeded for 5s\n"),
             ("not within 6s", "not within 6s"),
+            (
+                "ended (Succeeded 3s ago), so",
+                "ended (Succeeded 5s ago), so",
+            ),
             ("○ last waiting for 12s: why", "○ last waiting for 5s: why"),
         ];
         for (text, expected) in table {

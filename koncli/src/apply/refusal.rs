@@ -56,7 +56,11 @@ pub(super) fn report(run: &str, objects: usize, mut refusals: Vec<Refusal>) -> F
         "{count} of the {objects} objects of run/{run} can't be applied, so nothing was changed"
     );
     for Refusal { object, failure } in refusals.iter().take(SHOWN) {
-        let _ = write!(message, "\n  {object}: {}", failure.message);
+        let why = failure.message.as_str();
+        // Its name stands there already.
+        let name = object.split(' ').next().unwrap_or_default();
+        let why = why.strip_prefix(name).map_or(why, str::trim_start);
+        let _ = write!(message, "\n  {object}: {why}");
     }
     if count > SHOWN {
         let _ = write!(message, "\n  … and {} more", count - SHOWN);

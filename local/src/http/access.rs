@@ -137,7 +137,7 @@ fn pem(certificate: &[u8]) -> String {
     let encoded = STANDARD.encode(certificate);
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
     for (index, letter) in encoded.chars().enumerate() {
-        if index > 0 && index % 64 == 0 {
+        if index > 0 && index.is_multiple_of(64) {
             text.push('\n');
         }
         text.push(letter);
