@@ -171,6 +171,7 @@ fn keep_what_matters(pod: &mut Pod) {
         phase,
         ..PodStatus::default()
     });
+    pod.spec = None;
     pod.metadata.labels = None;
 }
 

@@ -66,7 +66,14 @@ macro_rules! needed {
 
 needed! {
     Job: [TEMPLATE[0], TEMPLATE[1], TEMPLATE[2], TEMPLATE[3], TEMPLATE[4]];
-    Pod: [&["metadata", "annotations"], &["spec"]];
+    // Of its spec, which of the init containers are sidecars.
+    Pod: [
+        &["metadata", "annotations"],
+        &["spec", "affinity"],
+        &["spec", "containers"],
+        &["spec", "ephemeralContainers"],
+        &["spec", "volumes"]
+    ];
     Arrival: [];
     Barrier: [];
     Claim: [];
