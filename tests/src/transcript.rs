@@ -167,7 +167,7 @@ fn whole_lines(text: &str) -> String {
 
 /// What differs each time, in fixed words. A column keeps its width.
 fn fixed(text: &str) -> String {
-    static FIXED: LazyLock<[(Regex, &str); 15]> = LazyLock::new(|| {
+    static FIXED: LazyLock<[(Regex, &str); 16]> = LazyLock::new(|| {
         [
             (
                 r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
