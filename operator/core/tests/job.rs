@@ -561,7 +561,12 @@ fn a_job_that_was_started_against_our_word_has_failed() {
     let other = "other.io/gate";
     // What its list says, whether it is suspended, its own end, and what becomes of it.
     let table = [
-        ("konductor.io/gate", true, json!({}), None),
+        (
+            "konductor.io/gate",
+            true,
+            json!({}),
+            Some("Job/work Waiting"),
+        ),
         (
             "konductor.io/gate",
             false,
