@@ -384,7 +384,14 @@ pub async fn the_api_server_refuses_what_the_charts_policies_forbid(cluster: &Cl
     ] {
         refused(jobs.create(&params, &born(phase, more)).await, words);
     }
-    jobs.create(&params, &born("Skipped", json!({})))
+    refused(
+        jobs.create(&params, &born("Skipped", json!({}))).await,
+        words,
+    );
+    let mut skipped = born("Skipped", json!({}));
+    let run = ("konductor.io/run".to_owned(), "r".to_owned());
+    skipped.metadata.labels = Some([run].into());
+    jobs.create(&params, &skipped)
         .await
         .expect("a stage that its pipeline skips");
     let labels = merge(json!({"metadata": {"labels": {"team": "etl"}}}));
