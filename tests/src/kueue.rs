@@ -66,6 +66,14 @@ impl Kueue {
             &built.join("crds"),
         );
         assert!(crds.status.success(), "{crds:?}");
+        let served = [
+            "wait",
+            "--for=condition=established",
+            "--timeout=60s",
+            "--filename",
+        ];
+        let served = kubectl(cluster, &served, &built.join("crds"));
+        assert!(served.status.success(), "{served:?}");
         certificates(cluster, &folder);
         let config = folder.join("config.yaml");
         let text = configuration(&folder, webhooks, health, gate).to_string();
