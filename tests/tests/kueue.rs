@@ -72,7 +72,7 @@ async fn prepared(cluster: &Cluster, purpose: &str, pods: u32) -> (String, Opera
 async fn gate_on(kueue: PathBuf) {
     let cluster = Cluster::real().await;
     let _kueue = Kueue::start(&cluster, &kueue, AdmissionGatedBy::On).await;
-    let (namespace, _operator) = prepared(&cluster, "gate-on", 1).await;
+    let (namespace, _operator) = prepared(&cluster, "gate-on", 3).await;
     runs_in_order(&cluster, &namespace).await;
     let (namespace, _operator) = prepared(&cluster, "preempted", 1).await;
     a_preempted_job_keeps_its_permit_and_is_admitted_again(&cluster, &namespace).await;
@@ -99,7 +99,7 @@ fn completed(job: &Job) -> jiff::Timestamp {
         .0
 }
 
-/// Kueue admits a stage when the operator lets it, and by one pod of quota one at a time.
+/// Kueue admits a stage when the operator lets it. The three pods of c are all of the quota, so b is not beside it.
 async fn runs_in_order(cluster: &Cluster, namespace: &str) {
     let _kubelet = play(&cluster.client, namespace, |_| Script::succeed());
     let manifests = compiled(PIPELINE);
@@ -118,7 +118,7 @@ async fn runs_in_order(cluster: &Cluster, namespace: &str) {
         .collect();
     spans.sort();
     let overlap = spans.windows(2).find(|pair| pair[0].1 > pair[1].0);
-    assert_eq!(overlap, None, "the quota is one pod");
+    assert_eq!(overlap, None, "the quota is three pods");
 }
 
 /// Nothing that waits for stage a started before a was complete.
