@@ -134,8 +134,8 @@ fn what_apply_would_change_is_shown_and_not_done() {
          default\n spec:\n   order: Fifo\n-  permits: 2\n+  permits: 3\nexit code 1\n"
     );
     assert_eq!(
-        dev.told(&["apply", &file, "--dry-run", "server"]),
-        "run/night: 0 created, 1 configured, 2 unchanged (server dry run: nothing was \
+        dev.told(&["apply", &file, "--dry-run", "server", "--run", "later"]),
+        "run/later: 2 created, 1 configured, 0 unchanged (server dry run: nothing was \
          stored)\nexit code 0\n"
     );
     assert!(dev.told(&["diff", &file]).ends_with("exit code 1\n"));
@@ -145,12 +145,12 @@ fn what_apply_would_change_is_shown_and_not_done() {
 fn the_doctor_tells_what_is_there_and_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
-    // The leader Lease comes a moment after the API server.
+    // The CRDs come a moment after the API server.
     dev.until(
         &["doctor"],
         "ok    API server  Kubernetes v1.36.3\n\
          ok    CRDs        7 installed, as this koncli has them\n\
-         ok    operator    local leads\n\
+         ok    operator    it answers in namespace default\n\
          ok    rights      this API server has no users: everybody may do everything\n\
          warn  approvals   no admission policy: who may create Arrivals can approve in another's \
          name\n      help: install the chart with policies.verifiedArrivals\nexit code 0\n",

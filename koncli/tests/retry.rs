@@ -81,11 +81,12 @@ fn what_failed_runs_again_with_what_comes_after_it_and_the_rest_is_kept() {
             "night-tidy succeeded",
         ]
     );
-    // The same file is still the same run.
-    let unchanged = dev.told(&["apply", &file]);
+    // The same file is still the same run, and it has ended.
+    let refused = dev.told(&["apply", &file]);
     assert!(
-        unchanged.contains(" 0 created, 0 configured,"),
-        "{unchanged}"
+        refused.starts_with("error: run/night has already ended (Succeeded ")
+            && refused.ends_with("exit code 1\n"),
+        "{refused}"
     );
     assert_eq!(
         dev.told(&["retry", "night"]),
