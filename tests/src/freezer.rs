@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use http::HeaderValue;
+use http::header::HOST;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -61,6 +63,9 @@ impl Freezer {
         let one = Self::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
         let scheme = config.cluster_url.scheme_str().unwrap_or("http");
         let url = format!("{scheme}://{}", one.address);
+        // The embedded API server refuses requests that are meant for another host.
+        let host = HeaderValue::from_str(&format!("127.0.0.1:{port}")).expect("a host");
+        config.headers.push((HOST, host));
         config.cluster_url = url.parse().expect("a URL");
         (one, config)
     }

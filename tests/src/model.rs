@@ -516,6 +516,7 @@ fn objects(fact: &Fact, claims: &Claims) -> Objects {
             Objects::Claims(all.filter(named).collect())
         }
         Fact::JobsHolding { .. } => Objects::Jobs(Vec::new()),
+        Fact::PodsHolding { .. } => Objects::Pods(Vec::new()),
         other => unreachable!("{other:?}"),
     }
 }

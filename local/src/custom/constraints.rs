@@ -194,10 +194,10 @@ impl Constraints {
             return;
         }
         if let Some(min) = self.length_min.filter(|min| length < *min) {
+            // As a real API server, which reports the first of length and pattern that fails.
             let why = report.say(&format!("should be at least {min} chars long"));
             causes.push(report.place.invalid(text, why));
-        }
-        if let Some(pattern) = self
+        } else if let Some(pattern) = self
             .pattern
             .as_ref()
             .filter(|pattern| !pattern.is_match(text))

@@ -99,6 +99,8 @@ pub(crate) async fn speak(
             sent = sent.header("content-type", request.r#type.as_deref().unwrap_or(json));
         }
         sent = sent.header("accept", request.accept.as_deref().unwrap_or(json));
+        // The manager of the fields that are written, on either server.
+        sent = sent.header("user-agent", "konductor-sdk/test");
         let sent = sent.body(Body::from(body.into_bytes()));
         let sent = sent.map_err(|error| format!("{request}: {error}"))?;
         let answer = tokio::time::timeout(ANSWER_WITHIN, async {
