@@ -191,12 +191,10 @@ fn an_image_that_is_an_option_reaches_no_engine() {
     // The manifest is applied by another client: no compiler has looked at it.
     for image in ["-h", "--privileged", "-v=/:/host", "busybox -v /:/host"] {
         let engine = Engine::new();
-        let pipeline = format!(
-            r#"pipeline p {{ param i: string = "busybox:1.36" stage a {{ image = i
-              exec = ["x", "--privileged", "-v=/:/host", "busybox", "id"] }} }}"#
-        );
+        let pipeline = r#"pipeline p { param i: string = "busybox:1.36" stage a { image = i
+              exec = ["x", "--privileged", "-v=/:/host", "busybox", "id"] } }"#;
         let output = engine
-            .koncli(&pipeline)
+            .koncli(pipeline)
             .arg("--set")
             .arg(format!("i={image}"))
             .output()

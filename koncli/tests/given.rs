@@ -220,7 +220,7 @@ fn a_timeout_is_never_early_and_is_named() {
         let text = std::fs::read_to_string(&times).unwrap();
         let mut stamps = text.lines().map(|line| line.parse::<u64>().unwrap());
         let first = stamps.next().unwrap();
-        let ran = Duration::from_nanos(stamps.last().unwrap() - first);
+        let ran = Duration::from_nanos(stamps.next_back().unwrap() - first);
         // Its first stamp came after its start, by what a shell takes.
         assert!(ran >= Duration::from_millis(900), "{ran:?}");
         std::fs::remove_file(times).unwrap();
