@@ -60,7 +60,7 @@ async fn each_call_is_a_span_that_names_its_object() {
     let semaphore = Semaphore::new("batch", spec);
     let created = semaphores.create(&PostParams::default(), &semaphore).await;
     created.expect("a semaphore");
-    let client = Client::new(cluster.client.clone(), &namespace);
+    let client = Client::new(cluster.client.clone(), &namespace).fail_if_missing();
 
     let begun = Begun::default();
     let listening =
