@@ -89,9 +89,9 @@ fn sources(file: &Path) -> Result<Sources, Failure> {
     Ok(sources)
 }
 
-/// Reads a text file; `-` is standard input.
+/// Reads a text file; `-` is standard input, as is `/dev/stdin`.
 pub(crate) fn read(file: &Path) -> Result<String, Failure> {
-    let bytes = if file == Path::new("-") {
+    let bytes = if file == Path::new("-") || file == Path::new("/dev/stdin") {
         bounded(std::io::stdin().lock())
     } else {
         regular(file)

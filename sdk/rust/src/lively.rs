@@ -75,7 +75,7 @@ impl Lively {
                 Request::from_parts(head.clone(), std::mem::replace(&mut body, Body::empty()));
             let mut limit = Box::pin(limit(Arc::clone(&self), Arc::clone(&connections), deadline));
             let answer = tokio::select! {
-                answer = connections.client.send(request) => answer?,
+                answer = connections.client.send(request) => answer.map_err(cause)?,
                 () = &mut limit => {
                     if head.method == Method::GET {
                         continue;
@@ -118,6 +118,15 @@ impl Connections {
             client: ClientBuilder::try_from(config)?.build(),
             given_up: watch::Sender::new(false),
         }))
+    }
+}
+
+/// What kept a request from the API server, as the connection reported it.
+fn cause(error: kube::Error) -> BoxError {
+    match error {
+        kube::Error::Service(cause) => cause,
+        kube::Error::HyperError(cause) => cause.into(),
+        other => other.into(),
     }
 }
 
