@@ -87,6 +87,7 @@ async fn each_call_is_a_span_that_names_its_object() {
         " > wait gate/ready",
         " > arrive barrier/done",
         " > acquire semaphore/batch",
+        "acquire > wait semaphore/batch",
         " > hold semaphore/batch",
         " > release semaphore/batch",
     ];
