@@ -11,6 +11,7 @@ import (
 
 	konductor "github.com/LogicIQ/konductor/sdk/go"
 	"github.com/LogicIQ/konductor/sdk/go/internal/testcluster"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 )
 
@@ -167,8 +168,11 @@ func TestTheWorksContextEndsWhenTheLeaseIsLost(t *testing.T) {
 	if !errors.Is(err, konductor.ErrLost) || !errors.Is(err, stopped) {
 		t.Errorf("got %v", err)
 	}
-	if left := cluster.Left(t, namespace, "claims"); left != 0 {
-		t.Errorf("%d claims are left", left)
+	// The caller does not wait for this.
+	err = wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true,
+		func(context.Context) (bool, error) { return cluster.Left(t, namespace, "claims") == 0, nil })
+	if err != nil {
+		t.Errorf("a claim is left: %v", err)
 	}
 }
 
