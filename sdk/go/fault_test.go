@@ -90,8 +90,8 @@ func TestALossIsNoCancellation(t *testing.T) {
 	namespace := cluster.Namespace(t)
 	client, proxy := through(t, namespace)
 	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "1s"})
-	proxy.Break(testcluster.Fault{Verb: "patch", Resource: "claims", Code: 503})
 	err := client.WithLease(t.Context(), "report", func(ctx context.Context) error {
+		proxy.Break(testcluster.Fault{Verb: "patch", Resource: "claims", Code: 503})
 		<-ctx.Done()
 		return ctx.Err()
 	})
