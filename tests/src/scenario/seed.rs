@@ -214,7 +214,7 @@ pub async fn a_hundred_jobs_run_ten_at_a_time_by_a_pipeline(cluster: &Cluster) {
         &["--set", &format!("jobs={BATCH}")],
     );
     all_complete(cluster, &namespace, BATCH).await;
-    ten_at_a_time(cluster, &namespace, "batch-batch-limit").await;
+    ten_at_a_time(cluster, &namespace, "batch.batch-limit").await;
 }
 
 /// By the ledger as it was ever stored, and by when the containers ran.
