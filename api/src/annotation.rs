@@ -21,6 +21,11 @@ pub const TOKEN_PREFIX: &str = "token.konductor.io/";
 pub const ITEM: &str = "konductor.io/item";
 /// Hash of a compiled Job's content: the same name with another hash is another Job.
 pub const CONTENT_HASH: &str = "konductor.io/content-hash";
+/// On a Run and on the objects that were compiled with it: the same text. `kubectl apply` can't know
+/// the Run's uid, so this is what makes the Run adopt them; a label alone gives it no control.
+pub const NONCE: &str = "konductor.io/nonce";
+/// On a Job that a retry has recreated: the attempt that it belongs to.
+pub const ATTEMPT: &str = "konductor.io/attempt";
 /// On a Run: the time of the schedule's slot that it is for, such as `2026-03-29T03:00:00+02:00`.
 pub const SLOT: &str = "konductor.io/slot";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.

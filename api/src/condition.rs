@@ -29,6 +29,8 @@ pub mod reason {
     pub const DECIDED: &str = "Decided";
     /// The timeout passed first.
     pub const TIMED_OUT: &str = "TimedOut";
+    /// It was deleted before it had ended.
+    pub const DELETED: &str = "Deleted";
     /// Too many parties failed.
     pub const QUORUM_OUT_OF_REACH: &str = "QuorumOutOfReach";
     /// Only skips are in the way.

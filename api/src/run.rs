@@ -46,7 +46,7 @@ use crate::{API_VERSION, Duration};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new(
-        "!has(oldSelf.status) || oldSelf.status.phase in ['Running', 'Finalizing'] || \
+        "!has(oldSelf.status) || oldSelf.status.phase in ['Running', 'Paused', 'Finalizing'] || \
          self.spec.attempt > oldSelf.status.attempt || \
          (has(self.status) && self.status.phase == oldSelf.status.phase)"
     )
@@ -90,9 +90,17 @@ pub struct RunSpec {
     /// `true` ends it: what has not started is cancelled, what runs is stopped, finally stages run.
     #[serde(default)]
     pub cancel: bool,
-    /// `true` holds it: nothing more starts, what runs is suspended.
+    /// `true` ends its finally stages too: those that have not started are cancelled, those that run
+    /// are stopped. It counts once the main Jobs have ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancel_finally: bool,
+    /// `true` holds it: nothing more starts, and what runs is suspended: its pods are deleted, and
+    /// start from the beginning when the Run resumes.
     #[serde(default)]
     pub pause: bool,
+    /// With `pause`: what runs may finish, and only what has not started waits.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub let_running_finish: bool,
     /// Raised by a retry.
     #[serde(default = "first_attempt")]
     #[schemars(range(min = 1, max = 10_000))]
@@ -106,6 +114,14 @@ pub struct RunSpec {
     /// It is deleted, with all it owns, this long after its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_after_finished: Option<Duration>,
+    /// Written by a retry: what `status.record` said about Jobs that are gone and are not run again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1_100_000))]
+    pub kept: String,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn first_attempt() -> u32 {
@@ -155,10 +171,31 @@ pub struct RunStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Jobs that were deleted before they had ended; they count as cancelled.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deleted: u32,
+    /// Whether all declared Jobs have existed. A Job that is missing from then on was deleted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub complete: bool,
+    /// Since when it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Time>,
+    /// How long it was paused before that. The timeout does not count this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_for: Option<Duration>,
+    /// Every Job that the attempt has had, and how each ended, so that a Job which is deleted still
+    /// counts: 16 characters each.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1_100_000))]
+    pub record: String,
     /// `Succeeded`, and `Failing`.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// Where a Run stands.
@@ -167,6 +204,8 @@ pub enum RunPhase {
     /// Main Jobs are going on.
     #[default]
     Running,
+    /// It is held: nothing starts before it resumes.
+    Paused,
     /// Every main Job has ended; finally stages are going on.
     Finalizing,
     /// Every stage that counts succeeded or was skipped, and no finally stage failed.

@@ -206,12 +206,14 @@ fn back(
     let schedule = pipeline.schedule.as_ref();
     let zone = schedule.and_then(|schedule| zone::named(schedule.time_zone.as_deref()?));
     diagnostics.extend(rules::large_body::check_conditions(&pipeline, &plan));
-    let manifests = Manifests {
+    let mut manifests = Manifests {
         pipeline,
         plan,
         namespace: options.namespace.clone(),
         slot: options.slot.then(|| zone::time(options.now, zone.as_ref())),
+        nonce: String::new(),
     };
+    manifests.nonce = lower::nonce(&manifests);
     rules::kube_value::check(&manifests, diagnostics);
     Some(manifests)
 }

@@ -22,6 +22,8 @@ use konductor_api::{
     Semaphore, SemaphoreSpec, annotation, barrier, label,
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::eval::Values;
 use crate::manifest::{Manifests, Object};
 use crate::pipeline::{Approval, Ledger, Pipeline, Setting, Workspace};
@@ -110,18 +112,24 @@ pub(crate) fn run(all: &Manifests) -> Run {
     .into_iter()
     .filter_map(|(name, text)| Some((name.to_owned(), text?)))
     .collect();
-    metadata.annotations = Some(annotations).filter(|all| !all.is_empty());
+    metadata
+        .annotations
+        .get_or_insert_default()
+        .extend(annotations);
     let spec = RunSpec {
         pipeline: pipeline.name.text.clone(),
         jobs: count(plan.jobs.list.len() - finally),
         finally_jobs: count(finally),
         quorums: quorums(all),
         cancel: false,
+        cancel_finally: false,
         pause: false,
+        let_running_finish: false,
         attempt: 1,
         timeout: duration(values, &pipeline.timeout),
         fail_fast: values.is_true(&pipeline.fail_fast),
         ttl_after_finished: duration(values, &pipeline.keep),
+        kept: String::new(),
     };
     Run {
         metadata,
@@ -149,6 +157,7 @@ fn ledger(all: &Manifests, index: usize, declared: &Ledger) -> Object {
     if let Some(labels) = &mut metadata.labels {
         labels.remove(label::RUN);
     }
+    metadata.annotations = None;
     match declared.kind {
         LedgerKind::Semaphore => {
             let permits = values
@@ -320,8 +329,28 @@ fn metadata(all: &Manifests, name: String) -> ObjectMeta {
         name: Some(name),
         namespace: all.namespace.clone(),
         labels: Some(run_labels(&all.pipeline, &all.plan.run)),
+        annotations: Some(BTreeMap::from([(
+            annotation::NONCE.to_owned(),
+            all.nonce.clone(),
+        )])),
         ..ObjectMeta::default()
     }
+}
+
+/// What the Run and its objects carry, so that the Run adopts those that kubectl creates, and nothing
+/// else that has its label: a hash of the run's name, of the Run and of all its Jobs' names.
+pub(crate) fn nonce(all: &Manifests) -> String {
+    let run = run(all);
+    let mut hash = Sha256::new();
+    hash.update(all.plan.run.as_bytes());
+    let spec = serde_json::to_vec(&run.spec);
+    debug_assert!(spec.is_ok(), "a Run is plain data: {spec:?}");
+    hash.update(spec.unwrap_or_default());
+    for job in &all.plan.jobs.list {
+        hash.update(job.name.as_bytes());
+        hash.update(b"\n");
+    }
+    crate::name::hex(&hash.finalize()[..8])
 }
 
 fn run_labels(pipeline: &Pipeline, run: &str) -> BTreeMap<String, String> {

@@ -135,6 +135,8 @@ pub struct Manifests {
     pub(crate) namespace: Option<String>,
     /// The time of the schedule's slot that the run is for.
     pub(crate) slot: Option<String>,
+    /// What makes the Run adopt its objects where kubectl creates them.
+    pub(crate) nonce: String,
 }
 
 impl Manifests {

@@ -153,13 +153,19 @@ pub(crate) enum Command {
     Cancel {
         /// The run's name
         run: String,
+        /// End its finally stages too
+        #[arg(long)]
+        finally: bool,
         #[command(flatten)]
         ending: Ending,
     },
-    /// Hold a run: nothing more starts, and what runs is suspended
+    /// Hold a run: nothing starts, and the pods of what runs are deleted and start again on resume
     Pause {
         /// The run's name
         run: String,
+        /// Let what runs finish: only what has not started waits
+        #[arg(long)]
+        let_running_finish: bool,
     },
     /// Let a paused run go on
     Resume {

@@ -120,10 +120,15 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Status { run: None, .. } | Command::Runs => status::runs(&global).await,
         Command::Why { run, stage } => why::why(&global, &run, &stage).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
-        Command::Cancel { run, ending } => {
-            lifecycle::cancel(&global, &run, ending.wait, ending.timeout).await
-        }
-        Command::Pause { run } => lifecycle::pause(&global, &run).await,
+        Command::Cancel {
+            run,
+            finally,
+            ending,
+        } => lifecycle::cancel(&global, &run, finally, ending.wait, ending.timeout).await,
+        Command::Pause {
+            run,
+            let_running_finish,
+        } => lifecycle::pause(&global, &run, let_running_finish).await,
         Command::Resume { run } => lifecycle::resume(&global, &run).await,
         Command::Delete { run, ending } => {
             lifecycle::delete(&global, &run, ending.wait, ending.timeout).await

@@ -311,7 +311,7 @@ pub(crate) fn job_has_ended(job: &Job) -> bool {
 /// Whether a Run has ended, and whether well.
 pub(crate) fn run_ended(run: &Run) -> Option<bool> {
     match run_status(run)?.phase {
-        RunPhase::Running | RunPhase::Finalizing => None,
+        RunPhase::Running | RunPhase::Paused | RunPhase::Finalizing => None,
         RunPhase::Succeeded => Some(true),
         RunPhase::Failed | RunPhase::Cancelled => Some(false),
     }

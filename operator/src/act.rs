@@ -127,6 +127,10 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
             Kind::Barrier => patch::<Barrier>(context, &name, status, body).await,
             Kind::Run => patch::<Run>(context, &name, status, body).await,
         },
+        Write::Adopt { kind, name, body } => {
+            adopt(context, kind, &name, body).await;
+            Ok(())
+        }
         Write::CreateArrival(arrival) => {
             let namespace = arrival.metadata.namespace.as_deref().unwrap_or_default();
             let api: Api<Lenient<Arrival>> = Api::namespaced(context.client.clone(), namespace);
@@ -167,6 +171,35 @@ where
         false => api.patch(&name.name, &params, &body).await,
     };
     remember(context, written)
+}
+
+/// Makes a Run or a Barrier own an object. Nothing depends on it: it is tried again when the object has
+/// changed, unless the API server refuses it for good, as OpenShift does to those that may not delete it.
+async fn adopt(context: &Context, kind: Kind, name: &ObjectName, body: serde_json::Value) {
+    let uid = body["metadata"]["uid"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    if !context.memory.may_adopt(&uid) {
+        return;
+    }
+    let adopted = match kind {
+        Kind::Job => patch::<Job>(context, name, false, body).await,
+        Kind::Arrival => patch::<Arrival>(context, name, false, body).await,
+        Kind::Claim => patch::<Claim>(context, name, false, body).await,
+        Kind::Gate => patch::<Gate>(context, name, false, body).await,
+        Kind::Barrier => patch::<Barrier>(context, name, false, body).await,
+        Kind::Run => patch::<Run>(context, name, false, body).await,
+    };
+    if let Err(Retry::Api(error)) = adopted
+        && let kube::Error::Api(status) = &*error
+        && matches!(status.code, 400..=499)
+        && status.code != 429
+    {
+        context.memory.remember_unadoptable(&uid);
+        let (namespace, name) = (&name.namespace, &name.name);
+        tracing::info!(?kind, namespace, name, %error, "adoption was refused; continuing without");
+    }
 }
 
 /// Patches a Job. What the API server refuses for good is remembered, because a start that stays

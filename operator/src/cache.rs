@@ -9,7 +9,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
+};
 use konductor_api::lenient::Shape;
 use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
 use konductor_core::ObjectName;
@@ -20,6 +22,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::backoff::{WATCH_LONGEST, WatchBackoff};
+use crate::gone::Gone;
 use crate::index::{Index, Refers, Watched};
 use crate::memory::Memory;
 use crate::needed::{Needed, Read};
@@ -39,6 +42,7 @@ pub(crate) struct Cache {
     pub(crate) leases: Store<Lease>,
     pub(crate) runs: Store<Run>,
     pub(crate) semaphores: Store<Semaphore>,
+    pub(crate) gone: Arc<Gone>,
     index: Arc<Mutex<Index>>,
 }
 
@@ -122,10 +126,12 @@ pub(crate) fn watch(
     undecodables: &Arc<Undecodables>,
 ) -> (Cache, Watches) {
     let index = Arc::new(Mutex::new(Index::default()));
+    let gone = Arc::new(Gone::default());
     let watching = Watching {
         client,
         options,
         index: &index,
+        gone: &gone,
         memory,
         undecodables,
     };
@@ -138,6 +144,7 @@ pub(crate) fn watch(
     let (leases, leases_watch) = watching.kind(Seen::Lease, |_| {});
     let (runs, runs_watch) = watching.kind(Seen::Run, |_| {});
     let (semaphores, semaphores_watch) = watching.kind(Seen::Semaphore, |_| {});
+    gone.know(runs.clone());
     let watches = vec![
         jobs_watch,
         pods_watch,
@@ -159,26 +166,50 @@ pub(crate) fn watch(
         leases,
         runs,
         semaphores,
+        gone,
         index,
     };
     (cache, watches)
 }
 
-/// Of a pod, only who controls it and whether it has ended: there may be many.
+/// Of a pod, only who controls it, whether it has ended, and what it wrote when it succeeded: there may be
+/// many.
 fn keep_what_matters(pod: &mut Pod) {
-    let phase = pod.status.take().and_then(|status| status.phase);
+    let status = pod.status.take().unwrap_or_default();
+    let succeeded = status.phase.as_deref() == Some("Succeeded");
+    let written = status.container_statuses.filter(|_| succeeded);
     pod.status = Some(PodStatus {
-        phase,
+        phase: status.phase,
+        container_statuses: written.map(|all| all.iter().map(last_words).collect()),
         ..PodStatus::default()
     });
     pod.spec = None;
     pod.metadata.labels = None;
 }
 
+/// Of a container, what it wrote when it ended.
+fn last_words(container: &ContainerStatus) -> ContainerStatus {
+    let state = container.state.as_ref();
+    let terminated = state.and_then(|state| state.terminated.as_ref());
+    ContainerStatus {
+        name: container.name.clone(),
+        state: Some(ContainerState {
+            terminated: terminated.map(|ended| ContainerStateTerminated {
+                exit_code: ended.exit_code,
+                message: ended.message.clone(),
+                ..ContainerStateTerminated::default()
+            }),
+            ..ContainerState::default()
+        }),
+        ..ContainerStatus::default()
+    }
+}
+
 struct Watching<'a> {
     client: &'a Client,
     options: &'a Options,
     index: &'a Arc<Mutex<Index>>,
+    gone: &'a Arc<Gone>,
     memory: &'a Arc<Memory>,
     undecodables: &'a Arc<Undecodables>,
 }
@@ -207,7 +238,12 @@ impl Watching<'_> {
         };
         let (reader, mut writer) = reflector::store();
         let store = reader.clone();
-        let (index, memory) = (Arc::clone(self.index), Arc::clone(self.memory));
+        let into = Into {
+            index: Arc::clone(self.index),
+            gone: Arc::clone(self.gone),
+            memory: Arc::clone(self.memory),
+        };
+        let mut before = Vec::new();
         let mut decoder = Decoder {
             undecodables: Arc::clone(self.undecodables),
             left_out: Vec::new(),
@@ -223,7 +259,7 @@ impl Watching<'_> {
             let took = event.and_then(|event| {
                 let event = event.modify(strip);
                 writer.apply_watcher_event(&event);
-                take_in(event, &store, &index, &memory)
+                take_in(event, &store, &mut before, &into)
             });
             std::future::ready(
                 took.map(|took| took.map_or(Seen::Listed(K::KIND), |one| seen(Arc::new(one)))),
@@ -305,27 +341,45 @@ impl Decoder {
     }
 }
 
-/// Brings the index up to date. The outer `None` is an event that shows nothing yet; the inner one
-/// says that everything was listed.
+/// What an event is taken into, beside the cache.
+struct Into {
+    index: Arc<Mutex<Index>>,
+    gone: Arc<Gone>,
+    memory: Arc<Memory>,
+}
+
+/// Brings the index and what is gone up to date. The outer `None` is an event that shows nothing yet;
+/// the inner one says that everything was listed. `before` is what was known before that.
 fn take_in<K>(
     event: Event<K>,
     store: &Store<K>,
-    index: &Mutex<Index>,
-    memory: &Memory,
+    before: &mut Vec<Arc<K>>,
+    into: &Into,
 ) -> Option<Option<K>>
 where
     K: Resource<DynamicType = ()> + Refers + Clone + 'static,
     K::DynamicType: Hash + Eq + Clone,
 {
     match event {
-        Event::Init | Event::InitApply(_) => None,
+        Event::Init => {
+            *before = store.state();
+            None
+        }
+        Event::InitApply(_) => None,
         Event::InitDone => {
             let all = store.state();
             let alive: BTreeSet<ObjectName> = all
                 .iter()
                 .map(|object| ObjectName::of(object.meta()))
                 .collect();
-            let mut index = lock(index);
+            let mut index = lock(&into.index);
+            // These have no event of their own.
+            for known in std::mem::take(before) {
+                let now = store.get(&reference(&ObjectName::of(known.meta())));
+                if now.is_none_or(|now| now.meta().uid != known.meta().uid) {
+                    known.was_deleted(&into.gone, &index);
+                }
+            }
             index.retain(K::KIND, &alive);
             for object in all {
                 index.set((K::KIND, ObjectName::of(object.meta())), object.keys());
@@ -333,12 +387,15 @@ where
             Some(None)
         }
         Event::Apply(object) => {
-            lock(index).set((K::KIND, ObjectName::of(object.meta())), object.keys());
+            lock(&into.index).set((K::KIND, ObjectName::of(object.meta())), object.keys());
             Some(Some(object))
         }
         Event::Delete(object) => {
-            memory.forget(object.meta().uid.as_deref().unwrap_or_default());
-            lock(index).remove(&(K::KIND, ObjectName::of(object.meta())));
+            let mut index = lock(&into.index);
+            into.memory
+                .forget(object.meta().uid.as_deref().unwrap_or_default());
+            object.was_deleted(&into.gone, &index);
+            index.remove(&(K::KIND, ObjectName::of(object.meta())));
             Some(Some(object))
         }
     }

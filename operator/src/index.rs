@@ -10,6 +10,8 @@ use konductor_api::{
 };
 use konductor_core::{ObjectName, job_uid};
 
+use crate::gone::Gone;
+
 /// The kinds that the operator watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Watched {
@@ -61,6 +63,8 @@ pub(crate) enum Key {
     Pipeline(ObjectName),
     /// An object, by its uid: a Job by itself, its pods and the ledgers that it holds of.
     Uid(String),
+    /// The Run that an object's label names.
+    OfRun(ObjectName),
 }
 
 /// One object that refers to others.
@@ -132,6 +136,13 @@ pub(crate) trait Refers {
     const KIND: Watched;
     /// What it refers to.
     fn keys(&self) -> Vec<Key>;
+    /// It was deleted: what it was may still count.
+    fn was_deleted(&self, _gone: &Gone, _index: &Index) {}
+}
+
+fn of_run(metadata: &ObjectMeta) -> Option<Key> {
+    let run = metadata.labels.as_ref()?.get(label::RUN)?;
+    Some(Key::OfRun(ObjectName::new(namespace(metadata), run)))
 }
 
 fn named(kind: Watched, namespace: &str, name: impl Into<String>) -> Key {
@@ -192,6 +203,21 @@ impl Refers for Job {
         }
         keys
     }
+
+    fn was_deleted(&self, gone: &Gone, index: &Index) {
+        let name = ObjectName::of(&self.metadata);
+        let labels = self.metadata.labels.iter().flatten();
+        let by_label = labels
+            .map(|(key, value)| Key::Labelled(name.namespace.clone(), key.clone(), value.clone()));
+        let mut keys = by_label.chain([Key::Named(Watched::Job, name.clone())]);
+        let is_named = keys.any(|key| {
+            let waits = |kind| !index.referring(&key, kind).is_empty();
+            waits(Watched::Gate) || waits(Watched::Barrier)
+        });
+        let annotations = self.metadata.annotations.as_ref();
+        let arrives = annotations.is_some_and(|all| all.contains_key(annotation::ARRIVE));
+        gone.remember(self, is_named || arrives);
+    }
 }
 
 impl Refers for k8s_openapi::api::core::v1::Pod {
@@ -200,6 +226,10 @@ impl Refers for k8s_openapi::api::core::v1::Pod {
     fn keys(&self) -> Vec<Key> {
         let job = job_uid(self).map(|uid| Key::Uid(uid.to_owned()));
         job.into_iter().collect()
+    }
+
+    fn was_deleted(&self, gone: &Gone, _: &Index) {
+        gone.remember_pod(self);
     }
 }
 
@@ -230,7 +260,7 @@ impl Refers for Barrier {
             .jobs
             .iter()
             .flat_map(|jobs| selected(ns, &jobs.match_labels));
-        gate.chain(selector).collect()
+        gate.chain(selector).chain(of_run(&self.metadata)).collect()
     }
 }
 
@@ -289,6 +319,7 @@ impl Refers for Gate {
                 keys.push(named(kind, ns, name));
             }
         }
+        keys.extend(of_run(&self.metadata));
         keys
     }
 }
@@ -326,6 +357,11 @@ impl Refers for Run {
     fn keys(&self) -> Vec<Key> {
         let ns = namespace(&self.metadata);
         vec![Key::Pipeline(ObjectName::new(ns, &self.spec.pipeline))]
+    }
+
+    fn was_deleted(&self, gone: &Gone, _: &Index) {
+        gone.run_deleted(self);
+        gone.forget_run(self);
     }
 }
 

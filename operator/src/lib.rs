@@ -11,6 +11,7 @@ mod act;
 mod backoff;
 mod cache;
 mod fair;
+mod gone;
 mod index;
 mod leader;
 mod live;

@@ -135,6 +135,11 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             let params = ListParams::default().labels(&selector);
             Objects::Jobs(reader.list(namespace, params).await?)
         }
+        // What only the operator's memory can tell is not asked for here.
+        Fact::JobsShown { .. }
+        | Fact::JobsGone { .. }
+        | Fact::JobGone(_)
+        | Fact::ArrivingGone(_) => Objects::Jobs(Vec::new()),
         Fact::JobsHolding { kind, name } => {
             let mut jobs = reader.list(&name.namespace, ListParams::default()).await?;
             jobs.retain(|job| asks_for(job, *kind, &name.name));

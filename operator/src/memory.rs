@@ -1,6 +1,6 @@
 //! What the operator remembers between decisions. Losing it costs time, never correctness.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,8 @@ struct Inner {
     overruled: HashMap<String, u64>,
     /// Failures in a row, by uid.
     failures: HashMap<String, u32>,
+    /// Objects that the API server lets nobody adopt, by uid.
+    unadoptable: HashSet<String>,
 }
 
 impl Memory {
@@ -119,6 +121,14 @@ impl Memory {
         inner.statuses.insert(uid.to_owned(), status);
     }
 
+    pub(crate) fn may_adopt(&self, uid: &str) -> bool {
+        !self.inner().unadoptable.contains(uid)
+    }
+
+    pub(crate) fn remember_unadoptable(&self, uid: &str) {
+        self.inner().unadoptable.insert(uid.to_owned());
+    }
+
     /// Counts a failure; returns how many there were in a row.
     pub(crate) fn count_failure(&self, uid: &str) -> u32 {
         let mut inner = self.inner();
@@ -140,6 +150,7 @@ impl Memory {
         inner.statuses.remove(uid);
         inner.overruled.remove(uid);
         inner.failures.remove(uid);
+        inner.unadoptable.remove(uid);
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) async fn observe(
     let mut reads = Vec::new();
     for (fact, freshness) in needs {
         match freshness {
+            _ if fact.is_remembered() => {
+                let objects = cached(cache, &fact);
+                facts.record(fact, freshness, objects);
+            }
             Freshness::Cached => {
                 let objects = cached(cache, &fact);
                 facts.record(fact, Freshness::Cached, objects);
@@ -79,7 +83,7 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
         Fact::Semaphore(name) => Objects::Semaphores(one(&cache.semaphores, name)),
         Fact::Lease(name) => Objects::Leases(one(&cache.leases, name)),
         Fact::Pod(name) => Objects::Pods(one(&cache.pods, name)),
-        Fact::JobsLabelled { namespace, labels } => {
+        Fact::JobsLabelled { namespace, labels } | Fact::JobsShown { namespace, labels } => {
             let candidates = match labels.get(label::RUN) {
                 Some(run) => {
                     let key = Key::Labelled(namespace.clone(), label::RUN.to_owned(), run.clone());
@@ -89,6 +93,20 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
             };
             let jobs = candidates.into_iter().filter(|job| carries(job, labels));
             Objects::Jobs(jobs.collect())
+        }
+        Fact::JobsGone { namespace, labels } => {
+            let run = labels.get(label::RUN);
+            let is_meant = |job: &Job| carries(job, labels);
+            Objects::Jobs(cache.gone.matching(namespace, run, is_meant, pods(cache)))
+        }
+        Fact::JobGone(name) => Objects::Jobs(cache.gone.named(name, pods(cache))),
+        Fact::ArrivingGone(name) => {
+            let arrives = |job: &Job| {
+                let annotations = job.metadata.annotations.as_ref();
+                annotations.and_then(|all| all.get(annotation::ARRIVE)) == Some(&name.name)
+            };
+            let namespace = &name.namespace;
+            Objects::Jobs(cache.gone.matching(namespace, None, arrives, pods(cache)))
         }
         Fact::JobsHolding { kind, name } => {
             let key = Key::Named((*kind).into(), name.clone());
@@ -114,16 +132,23 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
             let key = Key::Pipeline(name.clone());
             Objects::Runs(referring(cache, &cache.runs, &key, Watched::Run))
         }
-        Fact::PodsOf { job_uid, .. } => {
-            let key = Key::Uid(job_uid.clone());
-            Objects::Pods(referring(cache, &cache.pods, &key, Watched::Pod))
-        }
+        Fact::PodsOf { job_uid, .. } => Objects::Pods(pods_of(cache, job_uid)),
         Fact::PodsHolding { kind, name } => {
             let mut pods = within(&cache.pods, &name.namespace);
             pods.retain(|pod| pod_holds(pod, *kind, &name.name));
             Objects::Pods(pods)
         }
     }
+}
+
+fn pods_of(cache: &Cache, job_uid: &str) -> Vec<Arc<Pod>> {
+    let key = Key::Uid(job_uid.to_owned());
+    referring(cache, &cache.pods, &key, Watched::Pod)
+}
+
+/// The pods of a Job that is gone, as far as they are not.
+fn pods(cache: &Cache) -> impl Fn(&Job) -> Vec<Arc<Pod>> {
+    |job| pods_of(cache, job.metadata.uid.as_deref().unwrap_or_default())
 }
 
 fn carries(job: &Job, labels: &BTreeMap<String, String>) -> bool {

@@ -1,6 +1,7 @@
 //! One event concerns a few objects: it finds them, and queues them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -9,10 +10,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::limits::HOLDERS_MAX;
 use konductor_api::{
-    Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, Lease, LedgerKind, Run, Semaphore,
-    annotation, condition, label, parse_holds,
+    Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, Lease, LedgerKind, Run, RunOutcome,
+    Semaphore, annotation, condition, label, parse_holds,
 };
-use konductor_core::{ObjectName, job_uid};
+use konductor_core::{ObjectName, job_uid, run_end};
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -110,7 +111,11 @@ impl Senders {
 
 /// Polls the watches for ever, and queues what each event concerns.
 pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
-    let router = Router { queues, cache };
+    let router = Router {
+        queues,
+        cache,
+        missing: Mutex::default(),
+    };
     let kinds = watches.len();
     let mut events = select_all(watches);
     let mut listed = BTreeSet::new();
@@ -159,7 +164,13 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
 struct Router<'a> {
     queues: Senders,
     cache: &'a Cache,
+    /// What each Run's status said last about Jobs that are missing, by uid.
+    missing: Mutex<HashMap<String, Missing>>,
 }
+
+/// What a Run's status says about Jobs that are missing: how many were deleted, and whether it waits
+/// for others at all.
+type Missing = (u32, Option<RunOutcome>);
 
 impl Router<'_> {
     /// Everything that is decided about.
@@ -227,8 +238,25 @@ impl Router<'_> {
                 self.queues.send(kind, &name);
             }
         }
+        self.cache.gone.forget_pods(job);
         let key = Key::Named(Watched::Job, name.clone());
-        self.referring(&key, &[Watched::Gate, Watched::Lease, Watched::Semaphore]);
+        self.referring(&key, &[Watched::Lease, Watched::Semaphore]);
+        self.waiting(job);
+    }
+
+    /// Those that wait for a Job: Gates, Barriers, and where it is gone, the Barrier at which it had to
+    /// arrive.
+    fn waiting(&self, job: &Job) {
+        let name = ObjectName::of(&job.metadata);
+        let key = Key::Named(Watched::Job, name.clone());
+        self.referring(&key, &[Watched::Gate]);
+        if self.cache.jobs.get(&reference(&name)).is_none() {
+            for key in job.keys() {
+                if let Key::Named(kind @ Watched::Barrier, name) = key {
+                    self.queues.send(kind, &name);
+                }
+            }
+        }
         for (label, value) in job.metadata.labels.iter().flatten() {
             let key = Key::Labelled(name.namespace.clone(), label.clone(), value.clone());
             self.referring(&key, &[Watched::Gate, Watched::Barrier]);
@@ -258,6 +286,9 @@ impl Router<'_> {
         }
         let key = Key::Uid(uid.to_owned());
         self.referring(&key, &[Watched::Lease, Watched::Semaphore]);
+        if let Some(job) = self.cache.gone.job_of(pod) {
+            self.job(&job);
+        }
         let jobs = self.cache.index().referring(&key, Watched::Job);
         for job in jobs {
             let Some(job) = self.cache.jobs.get(&reference(&job)) else {
@@ -282,6 +313,7 @@ impl Router<'_> {
         self.queues.send(Watched::Run, &name);
         self.referring(&Key::Named(Watched::Run, name.clone()), &[Watched::Gate]);
         self.referring(&Key::Pipeline(pipeline(run)), &[Watched::Gate]);
+        self.missing_jobs(run, &name);
         // Its waiting Jobs look at `pause` and `cancel`, so they are asked when the spec changed.
         let observed = run
             .status
@@ -289,6 +321,48 @@ impl Router<'_> {
             .and_then(|status| status.observed_generation);
         if observed != run.metadata.generation {
             self.referring(&Key::Named(Watched::Run, name), &[Watched::Job]);
+        }
+    }
+
+    /// What a Run says about Jobs that are missing decides for those that wait for them.
+    fn missing_jobs(&self, run: &Run, name: &ObjectName) {
+        if run_end(run).is_some() {
+            self.cache.gone.forget_run(run);
+        }
+        for job in self.cache.gone.newly_recorded(run) {
+            self.waiting(&job);
+        }
+        let status = run.status.clone().unwrap_or_default();
+        let says = (status.deleted, status.outcome);
+        let uid = run.metadata.uid.clone().unwrap_or_default();
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_gone = self.cache.runs.get(&reference(name)).is_none();
+        let said = match is_gone {
+            true => missing.remove(&uid),
+            false => missing.insert(uid, says),
+        };
+        drop(missing);
+        if says != said.unwrap_or_default() && !is_gone {
+            let key = Key::OfRun(name.clone());
+            self.referring(&key, &[Watched::Gate, Watched::Barrier]);
+            if status.outcome.is_some() {
+                self.finally_jobs(name);
+            }
+        }
+    }
+
+    /// The finally Jobs of a Run: what is in their way may be gone.
+    fn finally_jobs(&self, run: &ObjectName) {
+        let key = Key::Named(Watched::Run, run.clone());
+        for name in self.cache.index().referring(&key, Watched::Job) {
+            let job = self.cache.jobs.get(&reference(&name));
+            let role = job.as_ref().and_then(|job| {
+                let labels = job.metadata.labels.as_ref()?;
+                labels.get(label::ROLE).map(String::as_str)
+            });
+            if role == Some("finally") {
+                self.queues.send(Watched::Job, &name);
+            }
         }
     }
 

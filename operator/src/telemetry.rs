@@ -273,7 +273,7 @@ impl Telemetry {
     /// A Run's status was written.
     pub(crate) fn run(&self, old: Option<&RunStatus>, new: &RunStatus) {
         let outcome = match new.phase {
-            RunPhase::Running | RunPhase::Finalizing => return,
+            RunPhase::Running | RunPhase::Paused | RunPhase::Finalizing => return,
             RunPhase::Succeeded => "Succeeded",
             RunPhase::Failed => "Failed",
             RunPhase::Cancelled => "Cancelled",

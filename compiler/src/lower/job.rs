@@ -47,6 +47,7 @@ pub(crate) fn job(all: &Manifests, index: usize, scratch: &mut Vec<u8>) -> Job {
     job.metadata.namespace = namespace;
     let annotations = job.metadata.annotations.get_or_insert_default();
     annotations.insert(annotation::CONTENT_HASH.to_owned(), hash);
+    annotations.insert(annotation::NONCE.to_owned(), all.nonce.clone());
     // Neither is its place in the file.
     annotations.insert(annotation::ORDINAL.to_owned(), index.to_string());
     guard(&mut job);

@@ -27,11 +27,16 @@ use crate::{cluster, output};
 pub(crate) async fn cancel(
     global: &Global,
     name: &str,
+    finally: bool,
     wait_for_end: bool,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    decide(&client, name, "cancel", true).await?;
+    let mut spec = json!({"cancel": true});
+    if finally {
+        spec["cancelFinally"] = true.into();
+    }
+    decide(&client, name, spec).await?;
     output::talk(&format!("run/{name} is being cancelled"));
     if wait_for_end {
         wait::until_run_ended(&client, name, timeout).await?;
@@ -41,9 +46,14 @@ pub(crate) async fn cancel(
 }
 
 /// Holds a run: nothing more starts, and what runs is suspended.
-pub(crate) async fn pause(global: &Global, name: &str) -> Result<(), Failure> {
+pub(crate) async fn pause(
+    global: &Global,
+    name: &str,
+    let_running_finish: bool,
+) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    decide(&client, name, "pause", true).await?;
+    let spec = json!({"pause": true, "letRunningFinish": let_running_finish});
+    decide(&client, name, spec).await?;
     output::talk(&format!(
         "run/{name} is paused; `koncli resume {name}` lets it go on"
     ));
@@ -53,7 +63,7 @@ pub(crate) async fn pause(global: &Global, name: &str) -> Result<(), Failure> {
 /// Lets a run go on.
 pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    decide(&client, name, "pause", false).await?;
+    decide(&client, name, json!({"pause": false})).await?;
     output::talk(&format!("run/{name} goes on"));
     Ok(())
 }
@@ -61,8 +71,7 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
 async fn decide(
     client: &konductor::Client,
     name: &str,
-    field: &str,
-    value: bool,
+    spec: serde_json::Value,
 ) -> Result<(), Failure> {
     let run: Run = get(client, "run", name).await?;
     if run_ended(&run).is_some() {
@@ -71,7 +80,7 @@ async fn decide(
             "run/{name} has ended already: it is {phase:?}"
         )));
     }
-    let patch = Patch::Merge(json!({"spec": {field: value}}));
+    let patch = Patch::Merge(json!({ "spec": spec }));
     let patched = api::<Run>(client)
         .patch(name, &super::patch_params(), &patch)
         .await;

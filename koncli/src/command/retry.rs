@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, Gate, Run, label};
-use konductor_operator::retry::{Begin, Refused, Retry, retry as anew};
+use konductor_operator::retry::{Begin, Refused, Retry, kept, retry as anew};
 use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
@@ -117,10 +117,14 @@ fn refusal(run: &str, refused: Refused, stage: &str, stages: BTreeSet<&str>) -> 
         Refused::NothingFailed => Failure::failed(format!("run/{run} has succeeded"))
             .help("--from STAGE runs a stage again, and everything after it"),
         Refused::NoSuchStage => no_such_stage(run, stage, stages),
-        Refused::JobsGone { found, declared } => Failure::failed(format!(
-            "run/{run} has {found} of its {declared} Jobs: what the others were is not known"
+        Refused::JobsGone { gone } => Failure::failed(format!(
+            "{gone} of the Jobs of run/{run} that must run again were deleted, and their manifests with \
+             them"
         ))
-        .help("create another run: `koncli apply FILE --run NAME`"),
+        .help(format!(
+            "run the whole pipeline again: `koncli delete {run} --wait`, then `koncli apply FILE \
+             --run {run}`"
+        )),
         Refused::TooManyAttempts => Failure::failed(format!("run/{run} has been tried too often"))
             .help("create another run: `koncli apply FILE --run NAME`"),
     }
@@ -154,7 +158,7 @@ async fn finish(
         let params = DeleteParams::background();
         remove(api::<Gate>(client), &name, &gates, &params).await?;
         remove(api::<Barrier>(client), &name, &barriers, &params).await?;
-        run = begin(client, run, begun).await?;
+        run = begin(client, run, begun, &jobs).await?;
     }
     // One that has ended had all its Jobs: those that are gone since are none of a retry's business.
     if run.spec.attempt == begun.attempt && run_ended(&run).is_none() {
@@ -214,16 +218,28 @@ where
 }
 
 /// Raises the attempt, once the old objects are gone: from here on nothing of the earlier one counts.
-async fn begin(client: &konductor::Client, mut run: Run, begun: &Journal) -> Result<Run, Failure> {
+async fn begin(
+    client: &konductor::Client,
+    mut run: Run,
+    begun: &Journal,
+    again: &[&Job],
+) -> Result<Run, Failure> {
     let runs = api::<Run>(client);
     let name = run.name_any();
+    let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
+    let present = api::<Job>(client).list(&of_run).await?.items;
+    // What its Jobs that are gone had come to is known by the Run alone, and its status begins anew.
+    let kept = kept(&run, &present, again.iter().copied());
     while run.spec.attempt < begun.attempt && journal(&run)?.as_ref() == Some(begun) {
         let patch = Patch::Merge(json!({
             "metadata": {
                 "uid": run.metadata.uid,
                 "resourceVersion": run.metadata.resource_version,
             },
-            "spec": {"attempt": begun.attempt, "cancel": false, "pause": false},
+            "spec": {
+                "attempt": begun.attempt, "cancel": false, "cancelFinally": false,
+                "pause": false, "letRunningFinish": false, "kept": kept,
+            },
         }));
         match runs.patch(&name, &super::patch_params(), &patch).await {
             Ok(begun) => return Ok(begun),

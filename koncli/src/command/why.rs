@@ -49,7 +49,7 @@ fn not_created(run: &Run, around: &Around, stage: &str) -> Failure {
         "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs do not exist yet"
     );
     Failure::new(NOT_FOUND, message)
-        .help("if nobody creates them, apply the file again or delete the run")
+        .help("if nobody creates them, apply the file again or cancel the run")
 }
 
 fn labelled<'a>(job: &'a Job, key: &str) -> Option<&'a str> {

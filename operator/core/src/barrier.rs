@@ -1,26 +1,28 @@
 //! Barrier: n parties arrive, then it opens.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
     API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus,
-    ConditionKind, Duration, barrier_owner,
+    ConditionKind, Duration, JobSelector, barrier_owner, label,
 };
-use serde_json::json;
 
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
-use crate::outcome::{End, barrier_end, gate_end, job_end};
-use crate::{Decided, Decision, Event, Fact, Needs, Write, owner};
+use crate::job::arrival_of;
+use crate::outcome::{End, barrier_end, gate_end, is_settled, job_end};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, owner, run};
 
 /// Decides about a Barrier.
 ///
 /// # Guarantees
 /// A phase other than Waiting is never left and is written only from live reads; a party counts
-/// once; an Arrival counts only for the Barrier whose uid owns it.
+/// once; an Arrival counts only for the Barrier whose uid owns it, or for one that is not younger.
 ///
 /// # Errors
 /// What must be observed first.
@@ -28,30 +30,29 @@ pub fn decide(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<Barri
     if barrier.metadata.deletion_timestamp.is_some() {
         return Ok(Decision::default());
     }
-    if let Some(given) = owner::given(Kind::Barrier, &barrier.metadata, facts)? {
-        return Ok(given);
-    }
+    let adoption = owner::adoption_by_its_run(Kind::Barrier, &barrier.metadata, facts)?;
+    let mut decision = decide_end(barrier, facts, now)?;
+    decision.after.extend(adoption);
+    Ok(decision)
+}
+
+fn decide_end(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
     if barrier_end(barrier).is_some() {
         return expire(barrier, facts, now);
     }
     let mut decision = Decision::default();
     let cached = look(barrier, facts, Freshness::Cached)?;
-    decision.before = cached.stamps.clone();
     let (seen, ending) = match ending(barrier, &cached, now) {
         None => (cached, None),
         // Rule B: an end is decided again from live reads.
         Some(_) => {
-            facts.require(
-                sources(barrier)
-                    .into_iter()
-                    .map(|fact| (fact, Freshness::Live)),
-            )?;
             let live = look(barrier, facts, Freshness::Live)?;
-            decision.before = live.stamps.clone();
             let ending = ending(barrier, &live, now);
             (live, ending)
         }
     };
+    decision.before = seen.arrivals.clone();
+    decision.after = seen.stamps.clone();
     if ending.is_none()
         && let Some(deadline) = deadline(barrier, &seen)
     {
@@ -82,6 +83,9 @@ struct Seen {
     /// How many parties are known: with `jobs`, those that exist.
     parties: usize,
     gate: GateSeen,
+    /// Arrivals of Jobs that were gone before they could arrive.
+    arrivals: Vec<Write>,
+    /// Arrivals that kubectl has created are given to the Barrier, so that they are deleted with it.
     stamps: Vec<Write>,
 }
 
@@ -115,8 +119,28 @@ fn sources(barrier: &Barrier) -> Vec<Fact> {
     gate.into_iter().chain([parties]).collect()
 }
 
+/// What else tells about parties: those that are gone, and the Barrier's Run.
+fn memory(barrier: &Barrier, freshness: Freshness) -> Vec<(Fact, Freshness)> {
+    let gone = match &barrier.spec.jobs {
+        None => Fact::ArrivingGone(ObjectName::of(&barrier.metadata)),
+        Some(selector) => gone_jobs(barrier, selector),
+    };
+    let run = owner::run_name(&barrier.metadata).filter(|_| barrier.spec.jobs.is_some());
+    let run = run.map(|run| (Fact::Run(run), freshness));
+    run.into_iter().chain([(gone, Freshness::Cached)]).collect()
+}
+
+fn gone_jobs(barrier: &Barrier, selector: &JobSelector) -> Fact {
+    let labels = selector.match_labels.iter();
+    Fact::JobsGone {
+        namespace: ObjectName::of(&barrier.metadata).namespace,
+        labels: labels.map(|(k, v)| (k.clone(), v.0.clone())).collect(),
+    }
+}
+
 fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, Needs> {
-    facts.require(sources(barrier).into_iter().map(|fact| (fact, freshness)))?;
+    let sources_of_it = sources(barrier).into_iter().map(|fact| (fact, freshness));
+    facts.require(sources_of_it.chain(memory(barrier, freshness)))?;
     let mut seen = Seen::default();
     for source in sources(barrier) {
         match &source {
@@ -133,16 +157,81 @@ fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, 
             }
             Fact::JobsLabelled { .. } => {
                 let jobs = facts.jobs(source, freshness)?;
-                seen.parties = jobs.len();
-                seen.ends = jobs.iter().filter_map(|job| job_end(job)).collect();
+                let parties = parties(barrier, jobs, facts, freshness)?;
+                seen.parties = parties.len();
+                seen.ends = parties.into_iter().flatten().collect();
             }
             _ => {
                 let arrivals = facts.arrivals(source, freshness)?;
                 count_arrivals(barrier, arrivals.iter().map(AsRef::as_ref), &mut seen);
+                let name = ObjectName::of(&barrier.metadata);
+                let gone = facts.jobs(Fact::ArrivingGone(name), Freshness::Cached)?;
+                let is_new = |holder: &str| !arrivals.iter().any(|one| one.spec.holder == holder);
+                let missed = gone.iter().filter_map(|job| missed(barrier, job, is_new));
+                seen.arrivals = missed.collect();
             }
         }
     }
     Ok(seen)
+}
+
+/// The arrival of a Job that has ended and was gone before it could arrive.
+fn missed(barrier: &Barrier, job: &Job, is_new: impl Fn(&str) -> bool) -> Option<Write> {
+    let arrival = arrival_of(job, job_end(job)?, barrier);
+    is_new(&arrival.spec.holder).then(|| Write::CreateArrival(Box::new(arrival)))
+}
+
+/// The end of each Job that a Barrier selects, as far as it has ended. One that is gone counts as it
+/// had ended; what it means that a Job of the Barrier's Run is missing, the Run decides.
+fn parties(
+    barrier: &Barrier,
+    present: &[Arc<Job>],
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<Vec<Option<End>>, Needs> {
+    let Some(selector) = &barrier.spec.jobs else {
+        return Ok(Vec::new());
+    };
+    let gone = facts.jobs(gone_jobs(barrier, selector), Freshness::Cached)?;
+    let Some(run) = owner::run_of(&barrier.metadata, facts, freshness)? else {
+        let own = |job: &&Arc<Job>| {
+            job.metadata.creation_timestamp >= barrier.metadata.creation_timestamp
+        };
+        let known = gone.iter().filter(own).chain(present);
+        let parties = known.map(|job| (run::key(job), job_end(job)));
+        return Ok(parties.collect::<BTreeMap<_, _>>().into_values().collect());
+    };
+    let label = |key| selector.match_labels.get(key).map(|value| value.0.as_str());
+    let of_run = label(label::RUN) == run.metadata.name.as_deref();
+    let stage = label(label::STAGE).filter(|_| of_run);
+    let recorded = stage
+        .into_iter()
+        .flat_map(|stage| run::recorded_of_stage(run, stage));
+    let recorded: BTreeMap<_, _> = recorded.collect();
+    let mut parties: BTreeMap<_, Option<End>> = recorded
+        .iter()
+        .map(|(key, entry)| (*key, entry.ended.map(|ended| ended.end)))
+        .collect();
+    for (jobs, are_present) in [(gone, false), (present, true)] {
+        for job in jobs.iter().filter(|job| owner::belongs(&job.metadata, run)) {
+            let key = run::key(job);
+            let counts = match recorded.get(&key) {
+                Some(entry) => entry.is_of(&job.metadata),
+                None => are_present,
+            };
+            if counts {
+                let known = parties.entry(key).or_default();
+                *known = job_end(job).or(known.filter(|_| !are_present));
+            }
+        }
+    }
+    let mut parties: Vec<Option<End>> = parties.into_values().collect();
+    let complete = run.status.as_ref().is_some_and(|status| status.complete);
+    if is_settled(run) && !complete && parties.len() < barrier.spec.expected as usize {
+        // Nobody has created them, and the Run does not wait for them any more.
+        parties.resize(barrier.spec.expected as usize, Some(End::Cancelled));
+    }
+    Ok(parties)
 }
 
 fn count_arrivals<'a>(
@@ -158,14 +247,18 @@ fn count_arrivals<'a>(
         {
             continue;
         }
-        match owning_barrier(arrival) {
-            None => seen.stamps.push(stamp(barrier, arrival)),
-            Some(uid) if Some(uid) == barrier.metadata.uid.as_deref() => {
-                let known = parties.entry(&arrival.spec.holder).or_default();
-                *known = arrival.spec.outcome.max(*known);
-            }
-            // It arrived at an earlier Barrier of this name.
-            Some(_) => {}
+        let counts = match owning_barrier(arrival) {
+            // By kubectl, which can't know the Barrier's uid.
+            None => arrival.metadata.creation_timestamp >= barrier.metadata.creation_timestamp,
+            // Or it arrived at an earlier Barrier of this name.
+            Some(uid) => Some(uid) == barrier.metadata.uid.as_deref(),
+        };
+        if counts {
+            let known = parties.entry(&arrival.spec.holder).or_default();
+            *known = arrival.spec.outcome.max(*known);
+        }
+        if counts && owning_barrier(arrival).is_none() {
+            seen.stamps.push(stamp(barrier, arrival));
         }
     }
     seen.parties = parties.len();
@@ -195,16 +288,7 @@ fn stamp(barrier: &Barrier, arrival: &Arrival) -> Write {
         .clone()
         .unwrap_or_default();
     owners.push(barrier_owner(barrier));
-    Write::Patch {
-        kind: Kind::Arrival,
-        name: ObjectName::of(&arrival.metadata),
-        status: false,
-        body: json!({"metadata": {
-            "uid": arrival.metadata.uid,
-            "resourceVersion": arrival.metadata.resource_version,
-            "ownerReferences": owners,
-        }}),
-    }
+    owner::give(Kind::Arrival, &arrival.metadata, &owners)
 }
 
 /// How a Barrier ends, and why.

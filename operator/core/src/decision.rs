@@ -57,6 +57,16 @@ pub enum Write {
         /// The patch.
         body: Value,
     },
+    /// A merge patch of an object's owners, under its uid and resourceVersion. Nothing depends on it:
+    /// where the API server refuses it, everything else goes on.
+    Adopt {
+        /// The object's kind.
+        kind: Kind,
+        /// The object's place.
+        name: ObjectName,
+        /// The patch.
+        body: Value,
+    },
     /// A new Arrival, under a name that makes a second one of the same party collide.
     CreateArrival(Box<Arrival>),
     /// Deletes the object if it still has this uid.

@@ -61,6 +61,26 @@ pub enum Fact {
         /// All of them.
         labels: BTreeMap<String, String>,
     },
+    /// Every Job with these labels that the watch has shown and not shown to be deleted. Always from
+    /// the cache: the answer to what a live read does not tell, whether a deletion is on its way.
+    JobsShown {
+        /// Where.
+        namespace: String,
+        /// All of them.
+        labels: BTreeMap<String, String>,
+    },
+    /// Every Job with these labels that the watch has shown to be deleted, as it was then; remembered
+    /// for as long as something may need it. Always from memory.
+    JobsGone {
+        /// Where.
+        namespace: String,
+        /// All of them.
+        labels: BTreeMap<String, String>,
+    },
+    /// The Jobs of this name that the watch has shown to be deleted, as in `JobsGone`.
+    JobGone(ObjectName),
+    /// Every Job that arrives at this Barrier and that the watch has shown to be deleted.
+    ArrivingGone(ObjectName),
     /// Every Job whose hold annotation names this ledger.
     JobsHolding {
         /// The ledger's kind.
@@ -118,13 +138,28 @@ impl Fact {
             | Self::PodsHolding { name, .. }
             | Self::ClaimsOn { name, .. }
             | Self::ArrivalsAt(name)
-            | Self::RunsOf(name) => &name.namespace,
+            | Self::RunsOf(name)
+            | Self::JobGone(name)
+            | Self::ArrivingGone(name) => &name.namespace,
             Self::JobsLabelled { namespace, .. }
+            | Self::JobsShown { namespace, .. }
+            | Self::JobsGone { namespace, .. }
             | Self::JobsIn(namespace)
             | Self::GatesIn(namespace)
             | Self::BarriersIn(namespace)
             | Self::PodsOf { namespace, .. } => namespace,
         }
+    }
+
+    /// Whether only the operator's own memory can tell: there is nothing to be read live.
+    pub fn is_remembered(&self) -> bool {
+        matches!(
+            self,
+            Self::JobsShown { .. }
+                | Self::JobsGone { .. }
+                | Self::JobGone(_)
+                | Self::ArrivingGone(_)
+        )
     }
 }
 

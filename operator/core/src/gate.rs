@@ -28,9 +28,13 @@ pub fn decide(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus>
     if gate.metadata.deletion_timestamp.is_some() {
         return Ok(Decision::default());
     }
-    if let Some(given) = owner::given(Kind::Gate, &gate.metadata, facts)? {
-        return Ok(given);
-    }
+    let adoption = owner::adoption_by_its_run(Kind::Gate, &gate.metadata, facts)?;
+    let mut decision = decide_end(gate, facts, now)?;
+    decision.after.extend(adoption);
+    Ok(decision)
+}
+
+fn decide_end(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus> {
     if gate_end(gate).is_some() {
         return expire(gate, facts, now);
     }

@@ -4,23 +4,25 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
 use konductor_api::limits::{INPUTS_BYTES_MAX, INPUTS_MAX};
 use konductor_api::{
-    Arrival, ArrivalOutcome, ArrivalSpec, Hold, Holder, JobPhase, LedgerKind, annotation,
+    Arrival, ArrivalOutcome, ArrivalSpec, Barrier, Hold, Holder, JobPhase, LedgerKind, annotation,
     arrival_name, format_holds, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
 };
 use serde_json::{Map, Value, json};
 
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
+use crate::gone;
 use crate::limits::START_REFUSED_AFTER;
 use crate::outcome::{
     End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end, started_too_early,
 };
-use crate::outputs::{read_outputs, stored_outputs, termination_message};
-use crate::run::ends_what_waits;
+use crate::outputs::{read_outputs, termination_message};
+use crate::run::{ends_what_waits, may_start, was_ended};
 use crate::{Decided, Decision, Event, Fact, Needs, Write, explain, owner};
 
 mod pending;
@@ -256,7 +258,13 @@ fn held_back(job: &Job, facts: &Facts, freshness: Freshness) -> Result<bool, Nee
         None => false,
         Some(run) => {
             let main = role(&job.metadata) != Some("finally");
-            run.spec.pause || (run.spec.cancel && main) || run_end(run).is_some()
+            let may_finish =
+                run.spec.let_running_finish && job_phase(job) == Some(JobPhase::Running);
+            (run.spec.pause && !may_finish)
+                || (run.spec.cancel && main)
+                || (run.spec.cancel_finally && !main)
+                || run_end(run).is_some()
+                || !may_start(run, job)
         }
     })
 }
@@ -331,7 +339,12 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
                 .gate(&name, freshness)?
                 .and_then(|gate| gate_end(gate))
             {
-                None => return waiting::explain(job, &Blocker::Gate(gate), facts, now),
+                None => {
+                    if let Some(ended) = without_gate(job, &name, freshness, facts)? {
+                        return Ok(ended);
+                    }
+                    return waiting::explain(job, &Blocker::Gate(gate), facts, now);
+                }
                 Some(End::Succeeded) => {}
                 Some(end) if freshness == Freshness::Live => {
                     return ruled_out(job, end, facts, now);
@@ -404,6 +417,30 @@ fn template(
         );
     }
     Ok(Ok(template))
+}
+
+/// The Gate is not open. If it was deleted, and the Run was ended from outside, nothing would ever end
+/// a finally stage behind it, so it is cancelled; `None` where it waits on.
+fn without_gate(
+    job: &Job,
+    gate: &ObjectName,
+    freshness: Freshness,
+    facts: &Facts,
+) -> Result<Option<Decision<NoStatus>>, Needs> {
+    if facts.gate(gate, freshness)?.is_some() {
+        return Ok(None);
+    }
+    let run = owner::run_of(&job.metadata, facts, Freshness::Cached)?;
+    if !run.is_some_and(was_ended) {
+        return Ok(None);
+    }
+    let is_gone = facts.gate(gate, Freshness::Live)?.is_none();
+    let run = owner::run_of(&job.metadata, facts, Freshness::Live)?;
+    if !(is_gone && run.is_some_and(was_ended)) {
+        return Ok(None);
+    }
+    let why = format!("{}: gate/{} does not exist", reason::DELETED, gate.name);
+    phase_patch(job, JobPhase::Cancelled, Some(&why), facts).map(Some)
 }
 
 /// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
@@ -537,13 +574,12 @@ fn refuse_start(job: &Job, facts: &Facts) -> Decided<NoStatus> {
     Ok(decision)
 }
 
-/// One patch of the Job's phase, under the version that was decided on; it also gives the Job to
-/// its Run where nobody did yet.
+/// One patch of the Job's phase, under the version that was decided on.
 fn phase_patch(
     job: &Job,
     phase: JobPhase,
     reason: Option<&str>,
-    facts: &Facts,
+    _facts: &Facts,
 ) -> Decided<NoStatus> {
     let mut decision = Decision::default();
     let mut annotations = Map::new();
@@ -551,21 +587,16 @@ fn phase_patch(
     if reason.is_some() || annotated(job, annotation::REASON).is_some() {
         annotations.insert(annotation::REASON.into(), reason.into());
     }
-    let owners = owner::run_of(&job.metadata, facts, Freshness::Cached)?
-        .and_then(|run| owner::with_run(&job.metadata, run));
-    decision.before.push(patch(job, annotations, owners));
+    decision.before.push(patch(job, annotations));
     Ok(decision)
 }
 
-fn patch(job: &Job, annotations: Map<String, Value>, owners: Option<Vec<OwnerReference>>) -> Write {
-    let mut body = json!({"metadata": {
+fn patch(job: &Job, annotations: Map<String, Value>) -> Write {
+    let body = json!({"metadata": {
         "uid": job.metadata.uid,
         "resourceVersion": job.metadata.resource_version,
         "annotations": annotations,
     }});
-    if let Some(owners) = owners {
-        body["metadata"]["ownerReferences"] = json!(owners);
-    }
     Write::Patch {
         kind: Kind::Job,
         name: ObjectName::of(&job.metadata),
@@ -603,7 +634,12 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
         Some((ObjectName::new(&namespace, job), output.to_owned()))
     };
     let sources = wanted.values().filter_map(|from| source(from));
-    facts.require(sources.map(|(name, _)| (Fact::Job(name), Freshness::Live)))?;
+    let sources = sources.flat_map(|(name, _)| {
+        let mut facts = gone::facts(&job.metadata, &name, Freshness::Cached);
+        facts.push((Fact::Job(name), Freshness::Live));
+        facts
+    });
+    facts.require(sources)?;
     let run = job
         .metadata
         .labels
@@ -635,9 +671,14 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
         let Some((name, output)) = source(from) else {
             return Ok(Err(format!("input {key}: {from:?} is not JOB/OUTPUT")));
         };
-        let value = facts
-            .job(&name, Freshness::Live)?
-            .and_then(|source| stored_outputs(source).remove(&output));
+        let source = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
+        let known = gone::known(&job.metadata, &name, source, facts, Freshness::Live)?;
+        let value = match gone::outputs(&known, &name.name) {
+            // A default must not stand in for a value that was written.
+            Some(Err(lost)) => return Ok(Err(lost)),
+            Some(Ok(mut outputs)) => outputs.remove(&output),
+            None => None,
+        };
         let key = format!("{}{key}", annotation::INPUT_PREFIX);
         match value {
             Some(value) => {
@@ -656,6 +697,14 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
     Ok(Ok(inputs))
 }
 
+/// What a Job says about itself whose pod was gone before anybody has read what it wrote.
+const OUTPUTS_LOST: &str = "its pod was gone before its outputs were read";
+
+/// Whether a Job has written outputs that nobody can know any more.
+pub(crate) fn outputs_are_lost(job: &Job) -> bool {
+    annotated(job, annotation::REASON) == Some(OUTPUTS_LOST)
+}
+
 /// Stores what the succeeded pod wrote, together with the phase, in one patch. A Job whose outputs are
 /// not what it declares has failed, although the Job controller says that it is complete.
 fn store_outputs(job: &Job, facts: &Facts) -> Decided<NoStatus> {
@@ -666,7 +715,23 @@ fn store_outputs(job: &Job, facts: &Facts) -> Decided<NoStatus> {
         job_uid,
     };
     let pods = facts.pods(pods, Freshness::Live)?;
-    let message = termination_message(pods.iter().map(AsRef::as_ref));
+    let mut decision = Decision::default();
+    let (annotations, problem) = outcome_annotations(job, pods.iter().map(AsRef::as_ref));
+    decision.before.push(patch(job, annotations));
+    decision.events.extend(problem.map(|note| Event {
+        type_: EventType::Warning,
+        reason: reason::INVALID_OUTPUTS,
+        note,
+    }));
+    Ok(decision)
+}
+
+/// The phase and the outputs of a complete Job, from what its pods wrote, and what is wrong with it.
+fn outcome_annotations<'a>(
+    job: &Job,
+    pods: impl IntoIterator<Item = &'a Pod>,
+) -> (Map<String, Value>, Option<String>) {
+    let message = termination_message(pods);
     let text = annotated(job, annotation::OUTPUTS_DECLARED).unwrap_or_default();
     let read = match (parse_declared_outputs(text), message) {
         (Err(error), _) => Err(format!("{}: {error}", annotation::OUTPUTS_DECLARED)),
@@ -677,28 +742,47 @@ fn store_outputs(job: &Job, facts: &Facts) -> Decided<NoStatus> {
         }
         (Ok(_), None) => Err("its pod was deleted before they were read".to_owned()),
     };
-    let outputs = match read {
-        Ok(outputs) => outputs,
+    let mut annotations = Map::new();
+    let (phase, why, problem) = match read {
+        Ok(outputs) => {
+            let outputs = json!(outputs).to_string();
+            annotations.insert(annotation::OUTPUTS.into(), outputs.into());
+            let why = message.is_none().then(|| OUTPUTS_LOST.to_owned());
+            (JobPhase::Complete, why, None)
+        }
         Err(problem) => {
             let note = format!("{}: {problem}", reason::INVALID_OUTPUTS);
-            let mut decision = phase_patch(job, JobPhase::Failed, Some(&note), facts)?;
-            decision.events.push(Event {
-                type_: EventType::Warning,
-                reason: reason::INVALID_OUTPUTS,
-                note: problem,
-            });
-            return Ok(decision);
+            (JobPhase::Failed, Some(note), Some(problem))
         }
     };
-    let why = message
-        .is_none()
-        .then_some("its pod was gone before its outputs were read");
-    let mut decision = phase_patch(job, JobPhase::Complete, why, facts)?;
-    if let Some(Write::Patch { body, .. }) = decision.before.first_mut() {
-        let text = json!(outputs).to_string();
-        body["metadata"]["annotations"][annotation::OUTPUTS] = text.into();
+    annotations.insert(annotation::PHASE.into(), phase.word().into());
+    if why.is_some() || annotated(job, annotation::REASON).is_some() {
+        annotations.insert(annotation::REASON.into(), why.into());
     }
-    Ok(decision)
+    (annotations, problem)
+}
+
+/// A complete Job that is gone, as it would stand if its outputs had been stored before: what its pods
+/// wrote still counts. A Job whose pods still run is as it was.
+pub fn with_outputs(mut job: Job, pods: &[std::sync::Arc<Pod>]) -> Job {
+    if job_ended(&job) != Some(true) || !owes_outputs(&job) {
+        return job;
+    }
+    let pods: Vec<&Pod> = pods.iter().map(AsRef::as_ref).collect();
+    if termination_message(pods.iter().copied()).is_none()
+        && pods.iter().any(|pod| !crate::ledger::pod_ended(pod))
+    {
+        return job;
+    }
+    let (written, _) = outcome_annotations(&job, pods);
+    let annotations = job.metadata.annotations.get_or_insert_default();
+    for (key, value) in written {
+        match value {
+            Value::String(text) => annotations.insert(key, text),
+            _ => annotations.remove(&key),
+        };
+    }
+    job
 }
 
 /// Arrives at the Barrier that the Job names, with its own end.
@@ -731,24 +815,35 @@ fn arrive(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
             if !same {
                 return Ok(decision);
             }
-            let spec = ArrivalSpec {
-                barrier: barrier_name.name.clone(),
-                holder,
-                outcome: match end {
-                    End::Succeeded => ArrivalOutcome::Succeeded,
-                    End::Failed => ArrivalOutcome::Failed,
-                    End::Skipped => ArrivalOutcome::Skipped,
-                    End::Unreached | End::Cancelled => ArrivalOutcome::Cancelled,
-                },
-                verified: false,
-            };
-            let mut arrival = Arrival::new(&name, spec);
-            arrival.metadata.namespace = Some(place.namespace.clone());
-            arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(barrier)]);
+            let arrival = arrival_of(job, end, barrier);
             decision
                 .before
                 .push(Write::CreateArrival(Box::new(arrival)));
         }
     }
     Ok(decision)
+}
+
+/// The arrival of a Job that has ended.
+pub(crate) fn arrival_of(job: &Job, end: End, barrier: &Barrier) -> Arrival {
+    let place = ObjectName::of(&job.metadata);
+    let holder = format!("job/{}", place.name);
+    let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
+    let barrier_name = barrier.metadata.name.clone().unwrap_or_default();
+    let name = arrival_name(&barrier_name, uid, &holder);
+    let spec = ArrivalSpec {
+        barrier: barrier_name,
+        holder,
+        outcome: match end {
+            End::Succeeded => ArrivalOutcome::Succeeded,
+            End::Failed => ArrivalOutcome::Failed,
+            End::Skipped => ArrivalOutcome::Skipped,
+            End::Unreached | End::Cancelled => ArrivalOutcome::Cancelled,
+        },
+        verified: false,
+    };
+    let mut arrival = Arrival::new(&name, spec);
+    arrival.metadata.namespace = Some(place.namespace);
+    arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(barrier)]);
+    arrival
 }

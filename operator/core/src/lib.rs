@@ -18,6 +18,7 @@ mod decision;
 pub mod explain;
 mod facts;
 pub mod gate;
+mod gone;
 pub mod job;
 pub mod ledger;
 pub mod limits;
@@ -31,6 +32,6 @@ mod when;
 
 pub use decision::{Decided, Decision, Event, EventType, Kind, Write};
 pub use facts::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
-pub use outcome::{End, barrier_end, gate_end, job_end, run_end, verdict};
+pub use outcome::{End, barrier_end, gate_end, job_end, owes_outputs, run_end, verdict};
 pub use outputs::stored_outputs;
-pub use owner::job_uid;
+pub use owner::{belongs, job_uid};

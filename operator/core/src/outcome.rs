@@ -85,7 +85,7 @@ pub(crate) fn started_too_early(job: &Job) -> bool {
 }
 
 /// Whether a Job declares outputs that are not stored on it yet.
-pub(crate) fn owes_outputs(job: &Job) -> bool {
+pub fn owes_outputs(job: &Job) -> bool {
     let has = |key| {
         job.metadata
             .annotations
@@ -126,7 +126,7 @@ fn run_status(run: &Run) -> Option<&RunStatus> {
 /// How a Run ended; `None` while it goes on.
 pub fn run_end(run: &Run) -> Option<End> {
     match run_status(run)?.phase {
-        RunPhase::Running | RunPhase::Finalizing => None,
+        RunPhase::Running | RunPhase::Paused | RunPhase::Finalizing => None,
         RunPhase::Succeeded => Some(End::Succeeded),
         RunPhase::Failed => Some(End::Failed),
         RunPhase::Cancelled => Some(End::Cancelled),

@@ -5,6 +5,7 @@
 //! verdict of the earlier attempt, a value or a token that finds its way into the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,7 +16,10 @@ use konductor_api::{
 
 use crate::limits::ATTEMPTS_MAX;
 use crate::outcome::{End, barrier_end, gate_end, job_end, run_end};
-use crate::run::bad_stages;
+use crate::owner::belongs;
+use crate::run::{bad_stages, gone_but_needed};
+
+pub use crate::run::kept;
 
 /// What the Job controller writes on a Job that it keeps count of.
 const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
@@ -62,12 +66,11 @@ pub enum Refused {
     NothingFailed,
     /// It has no such stage.
     NoSuchStage,
-    /// So many of its Jobs are gone, such as by their TTL: what they were is not known any more.
+    /// So many of the Jobs that must run again are gone, such as by their TTL: what they were is not
+    /// known any more.
     JobsGone {
-        /// How many there are.
-        found: usize,
-        /// How many there must be.
-        declared: usize,
+        /// How many.
+        gone: usize,
     },
     /// It was tried too often.
     TooManyAttempts,
@@ -85,7 +88,13 @@ pub fn retry(
     barriers: &[Barrier],
     begin: Begin<'_>,
 ) -> Result<Retry, Refused> {
-    let bad = bad_stages(run, jobs);
+    let own: Vec<Job> = jobs
+        .iter()
+        .filter(|job| belongs(&job.metadata, run))
+        .cloned()
+        .collect();
+    let jobs = &own[..];
+    let bad = bad_stages(run, &own.iter().cloned().map(Arc::new).collect::<Vec<_>>());
     let seeds = seeds(run, jobs, &bad, begin)?;
     let graph = Graph::of(run, jobs, gates, barriers);
     let dirty = graph.closure(seeds);
@@ -112,7 +121,10 @@ pub fn retry(
             .filter(|barrier| is_dirty(ConditionKind::Barrier, &barrier.metadata))
             .map(fresh_barrier)
             .collect(),
-        jobs: again.into_iter().map(fresh_job).collect(),
+        jobs: again
+            .into_iter()
+            .map(|job| fresh_job(job, run.spec.attempt + 1))
+            .collect(),
         still_bad,
     })
 }
@@ -133,12 +145,13 @@ fn seeds(
     if run.spec.attempt >= ATTEMPTS_MAX {
         return Err(Refused::TooManyAttempts);
     }
-    let (found, declared) = (jobs.len(), run.spec.jobs + run.spec.finally_jobs);
-    if found != declared as usize {
-        return Err(Refused::JobsGone {
-            found,
-            declared: declared as usize,
-        });
+    let stage = match begin {
+        Begin::Failed => None,
+        Begin::Stage(stage) => Some(stage),
+    };
+    let gone = gone_but_needed(run, jobs, stage);
+    if gone > 0 {
+        return Err(Refused::JobsGone { gone });
     }
     let meant: Vec<&Job> = match begin {
         Begin::Stage(stage) => {
@@ -372,7 +385,7 @@ fn fresh_barrier(barrier: &Barrier) -> Barrier {
 }
 
 /// The Job as it was before the operator and the Job controller wrote anything into it.
-fn fresh_job(old: &Job) -> Job {
+fn fresh_job(old: &Job, attempt: u32) -> Job {
     let waits = [annotation::GATE, annotation::HOLD]
         .into_iter()
         .any(|key| annotated(old, key).is_some());
@@ -392,6 +405,7 @@ fn fresh_job(old: &Job) -> Job {
         annotations.remove(written_by_the_operator);
     }
     annotations.remove(JOB_TRACKING);
+    annotations.insert(annotation::ATTEMPT.to_owned(), attempt.to_string());
     if !skipped {
         annotations.remove(annotation::PHASE);
         annotations.remove(annotation::REASON);

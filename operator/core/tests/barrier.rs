@@ -89,11 +89,29 @@ fn arrivals_count_for_the_barrier_whose_uid_owns_them() {
         .as_object_mut()
         .unwrap()
         .remove("ownerReferences");
-    let barrier = with(json!({"expected": 1}), json!({}));
-    let (decision, _) = decide(&barrier, &World::of([other, fresh]));
-    assert_eq!(decision.status.unwrap().arrived, 0);
-    // The one without an owner is given to this Barrier first, and counts then.
-    assert_eq!(told(&decision.before), ["Arrival/b-succeeded"]);
+    let mut old = fresh.clone();
+    old["metadata"]["name"] = "c-succeeded".into();
+    old["spec"]["holder"] = "c".into();
+    old["metadata"]["creationTimestamp"] = "2026-03-01T10:00:00Z".into();
+    let barrier = with(json!({"expected": 2}), json!({}));
+    let (decision, _) = decide(&barrier, &World::of([other, fresh, old]));
+    assert_eq!(decision.status.unwrap().arrived, 1);
+    // The one without an owner counts if it is not older than the Barrier, and nothing waits for that
+    // the Barrier owns it.
+    assert_eq!(decision.before, []);
+    assert_eq!(told(&decision.after), ["adopt Arrival/b-succeeded"]);
+}
+
+#[test]
+fn job_that_was_gone_before_it_could_arrive_arrives() {
+    let complete = job(
+        "a",
+        json!({"konductor.io/arrive": "stage"}),
+        ended("Complete"),
+    );
+    let barrier = with(json!({"expected": 2}), json!({}));
+    let (decision, _) = decide(&barrier, &World::of([complete]).without("a"));
+    assert_eq!(told(&decision.before), ["arrive job/a Succeeded"]);
 }
 
 #[test]

@@ -309,29 +309,97 @@ fn when_reads_the_outcome_of_the_run_it_waits_for() {
     }
 }
 
+fn of_run(mut object: Value) -> Value {
+    object["metadata"]["labels"] = json!({"konductor.io/run": "night"});
+    object["metadata"]["annotations"]["konductor.io/nonce"] = "n".into();
+    object
+}
+
+fn run_of(jobs: &[Value]) -> Value {
+    let spec = json!({"pipeline": "p", "jobs": jobs.len()});
+    let mut run = object("Run", "night", json!({ "spec": spec }));
+    run["metadata"]["annotations"] = json!({"konductor.io/nonce": "n"});
+    let world = World::of(jobs.iter().cloned().chain([run.clone()]));
+    let typed = serde_json::from_value(run.clone()).unwrap();
+    let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
+    run["status"] = serde_json::to_value(decision.status.unwrap()).unwrap();
+    run
+}
+
+fn gate_of_run(spec: Value) -> Gate {
+    let gate = serde_json::to_value(with(spec, json!({}))).unwrap();
+    serde_json::from_value(of_run(gate)).unwrap()
+}
+
 #[test]
-fn a_gate_of_a_run_is_given_to_it_before_anything_is_decided() {
-    let mut gate = with(jobs("All", &["a"]), json!({}));
-    gate.metadata.labels = Some([("konductor.io/run".to_owned(), "night".to_owned())].into());
-    let complete = job("a", json!({}), ended("Complete"));
-    let run = object(
-        "Run",
-        "night",
-        json!({"spec": {"pipeline": "p", "jobs": 1}}),
-    );
+fn gate_of_a_run_is_adopted_and_nothing_waits_for_that() {
+    let gate = gate_of_run(jobs("All", &["a"]));
+    let complete = of_run(job("a", json!({}), ended("Complete")));
+    let run = run_of(std::slice::from_ref(&complete));
     let world = World::of([complete.clone(), run]);
     let (decision, _) = decide(&gate, &world);
-    assert_eq!(decision.status, None);
-    let [Write::Patch { body, .. }] = decision.before.as_slice() else {
-        panic!("{decision:?}")
+    assert_eq!(decision.status.unwrap().phase, GatePhase::Open);
+    let [Write::Adopt { body, .. }] = decision.after.as_slice() else {
+        panic!("{:?}", decision.after)
     };
     let owner = &body["metadata"]["ownerReferences"][0];
     assert_eq!(
         (&owner["kind"], &owner["name"]),
         (&json!("Run"), &json!("night"))
     );
-    // One that is given, or whose Run isn't there, is decided about.
-    assert_eq!(phase(&gate, &World::of([complete])), GatePhase::Open);
-    gate.metadata.owner_references = serde_json::from_value(json!([owner])).unwrap();
-    assert_eq!(phase(&gate, &world), GatePhase::Open);
+    // A label alone gives a Run nothing.
+    let mut foreign = gate;
+    foreign.metadata.annotations = None;
+    let (decision, _) = decide(&foreign, &world);
+    assert_eq!(decision.after, []);
+}
+
+#[test]
+fn condition_on_a_deleted_job_is_met_as_the_job_had_ended() {
+    let table = [
+        ("Complete", GatePhase::Open),
+        ("Failed", GatePhase::Unreached),
+    ];
+    for (end, expected) in table {
+        let gate = gate_of_run(jobs("All", &["a"]));
+        let job = of_run(job("a", json!({}), ended(end)));
+        let run = run_of(std::slice::from_ref(&job));
+        let world = World::of([job, run]);
+        assert_eq!(phase(&gate, &world.without("a")), expected);
+        assert_eq!(phase(&gate, &world.without_unseen("a")), expected);
+    }
+    // Whether it counts as cancelled is for the Run to say, and then it is.
+    let gate = gate_of_run(jobs("All", &["a"]));
+    let open = of_run(job("a", json!({}), json!({})));
+    let run = run_of(std::slice::from_ref(&open));
+    let world = World::of([open, run.clone()]).without_unseen("a");
+    assert_eq!(phase(&gate, &world), GatePhase::Waiting);
+    let typed: konductor_api::Run = serde_json::from_value(run.clone()).unwrap();
+    let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
+    let mut run = run;
+    run["status"] = serde_json::to_value(decision.status.unwrap()).unwrap();
+    assert_eq!(phase(&gate, &World::of([run])), GatePhase::Unreached);
+}
+
+#[test]
+fn gate_outside_a_run_believes_what_the_watch_has_shown_and_waits_for_what_nobody_saw() {
+    let gate = with(jobs("All", &["a"]), json!({}));
+    let complete = World::of([job("a", json!({}), ended("Complete"))]);
+    assert_eq!(phase(&gate, &complete.without("a")), GatePhase::Open);
+    assert_eq!(
+        phase(&gate, &complete.without_unseen("a")),
+        GatePhase::Waiting
+    );
+    let open = World::of([job("a", json!({}), json!({}))]);
+    assert_eq!(phase(&gate, &open.without("a")), GatePhase::Waiting);
+}
+
+#[test]
+fn job_in_the_place_of_a_deleted_one_does_not_meet_a_condition() {
+    let gate = gate_of_run(jobs("All", &["a"]));
+    let failed = of_run(job("a", json!({}), ended("Failed")));
+    let run = run_of(std::slice::from_ref(&failed));
+    let mut again = of_run(job("a", json!({}), ended("Complete")));
+    again["metadata"]["uid"] = "uid-other".into();
+    assert_eq!(phase(&gate, &World::of([again, run])), GatePhase::Unreached);
 }

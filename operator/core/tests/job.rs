@@ -153,10 +153,16 @@ fn a_job_that_was_started_or_ended_is_never_started_again() {
     assert_eq!(told(&decide(&stranger, &World::of([])).0), [""; 0]);
 }
 
+/// The owner of what belongs to the Run `r`.
+fn owned() -> Value {
+    json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"}])
+}
+
 #[test]
 fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
     let mut work = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
     work["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": "main"});
+    work["metadata"]["ownerReferences"] = owned();
     let table = [
         (json!({}), vec!["Job/work Running suspend=false"]),
         (json!({"pause": true}), vec![]),
@@ -170,6 +176,120 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
         let run = object("Run", "r", json!({ "spec": spec }));
         let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
         assert_eq!(told(&writes), expected, "{more}");
+        work["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove("ownerReferences");
+        let run = object("Run", "r", json!({ "spec": spec }));
+        let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
+        let started = ["Job/work Running suspend=false"];
+        assert_eq!(
+            told(&writes),
+            started,
+            "{more}: a label alone holds nothing"
+        );
+        work["metadata"]["ownerReferences"] = owned();
+    }
+}
+
+/// A Run that has had these Jobs, as it has recorded them.
+fn recorded(jobs: &[Value], spec: Value) -> Value {
+    let run = object("Run", "r", json!({ "spec": spec }));
+    let world = World::of(jobs.iter().cloned().chain([run.clone()]));
+    let typed = serde_json::from_value(run.clone()).unwrap();
+    let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
+    let mut run = run;
+    run["status"] = serde_json::to_value(decision.status.unwrap()).unwrap();
+    run
+}
+
+fn of_run(name: &str, annotations: Value, rest: Value) -> Value {
+    let mut job = job(name, annotations, rest);
+    job["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": "main"});
+    job["metadata"]["ownerReferences"] = owned();
+    job
+}
+
+#[test]
+fn job_in_the_place_of_one_that_was_deleted_does_not_start() {
+    let work = of_run("work", json!({"konductor.io/gate": "ready"}), json!({}));
+    let run = recorded(
+        std::slice::from_ref(&work),
+        json!({"pipeline": "p", "jobs": 1}),
+    );
+    let mut again = work.clone();
+    again["metadata"]["uid"] = "uid-other".into();
+    for (job, expected) in [
+        (work, vec!["Job/work Running suspend=false"]),
+        (again, vec![]),
+    ] {
+        let (writes, _) = decide(&job, &World::of([gate("Open"), run.clone()]));
+        assert_eq!(told(&writes), expected);
+    }
+}
+
+#[test]
+fn value_of_a_job_that_is_gone_is_its_own_or_nothing_and_never_a_default() {
+    let mut reader = of_run(
+        "work",
+        json!({"konductor.io/gate": "ready",
+            "konductor.io/inputs": "{\"in-0\": \"source/rows\"}"}),
+        json!({}),
+    );
+    reader["spec"]["template"] =
+        json!({"metadata": {"annotations": {"konductor.io/in-0": "a default"}}});
+    let source = |annotations: Value| of_run("source", annotations, ended("Complete"));
+    let stored = source(json!({"konductor.io/outputs-declared": "rows",
+        "konductor.io/outputs": "{\"rows\": \"7\"}"}));
+    let failed = of_run("source", json!({}), ended("Failed"));
+    for (source, is_shown, expected) in [
+        (&stored, true, Some("7")),
+        (&stored, false, None),
+        (&failed, false, Some("a default")),
+    ] {
+        let jobs = [source.clone(), reader.clone()];
+        let run = recorded(&jobs, json!({"pipeline": "p", "jobs": 2}));
+        let world = World::of(jobs.into_iter().chain([gate("Open"), run]));
+        let world = match is_shown {
+            true => world.without("source"),
+            false => world.without_unseen("source"),
+        };
+        let (writes, _) = decide(&reader, &world);
+        let Some(Write::Patch { body, .. }) = writes.first() else {
+            panic!("{expected:?}")
+        };
+        let phase = &body["metadata"]["annotations"]["konductor.io/phase"];
+        let value = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        match expected {
+            Some("a default") => assert!(phase == "Running" && value.is_null(), "{body}"),
+            Some(expected) => assert_eq!((phase, value), (&"Running".into(), &expected.into())),
+            None => assert_eq!(
+                (
+                    phase,
+                    &body["metadata"]["annotations"]["konductor.io/reason"]
+                ),
+                (
+                    &json!("Unreached"),
+                    &json!("job/source was deleted before its outputs were read")
+                )
+            ),
+        }
+    }
+}
+
+#[test]
+fn finally_stage_whose_gate_was_deleted_ends_with_a_run_that_was_ended() {
+    let mut tidy = of_run("tidy", json!({"konductor.io/gate": "gone"}), json!({}));
+    tidy["metadata"]["labels"]["konductor.io/role"] = "finally".into();
+    for (outcome, expected) in [
+        ("Cancelled", vec!["Job/tidy Cancelled"]),
+        ("TimedOut", vec!["Job/tidy Cancelled"]),
+        ("Failed", vec![]),
+    ] {
+        let status = json!({"phase": "Finalizing", "outcome": outcome, "attempt": 1});
+        let run = json!({"spec": {"pipeline": "p", "jobs": 1}, "status": status});
+        let (writes, _) = decide(&tidy, &World::of([object("Run", "r", run)]));
+        assert_eq!(told(&writes), expected, "{outcome}");
     }
 }
 
@@ -238,6 +358,7 @@ fn what_a_run_ends_is_left_to_it_whatever_its_gate_says() {
     ];
     for (role, more, status, phase, expected) in table {
         work["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": role});
+        work["metadata"]["ownerReferences"] = owned();
         let mut spec = json!({"pipeline": "p", "jobs": 1});
         spec.as_object_mut()
             .unwrap()

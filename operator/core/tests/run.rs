@@ -162,8 +162,8 @@ fn cancel_timeout_and_fail_fast_stop_in_one_way() {
     let table = [
         (json!({}), started(5), vec![]),
         (json!({"cancel": true}), started(5), stop.to_vec()),
-        (json!({"timeout": "6m"}), started(5), vec![]),
-        (json!({"timeout": "5m"}), started(5), stop.to_vec()),
+        (json!({"timeout": "5m"}), started(5), vec![]),
+        (json!({"timeout": "4m"}), started(5), stop.to_vec()),
         (json!({"failFast": true}), started(5), vec![]),
     ];
     for (spec, status, expected) in table {
@@ -260,7 +260,7 @@ fn a_run_says_how_many_of_its_jobs_do_not_exist_and_does_not_say_it_twice() {
         job
     };
     let main = |name: &str, end: &str| of_run(name, name, end);
-    let what_to_do = "if nobody creates them, apply the file again or delete the run";
+    let what_to_do = "if nobody creates them, apply the file again or cancel the run";
     let none = "0 of 2 Jobs have ended";
     let table = [
         (
@@ -297,10 +297,7 @@ fn a_run_says_how_many_of_its_jobs_do_not_exist_and_does_not_say_it_twice() {
                 main("c", "open"),
                 finally("open"),
             ],
-            format!(
-                "{none}; it declares 3, and 4 have its label konductor.io/run: delete those that \
-                 are not its own"
-            ),
+            format!("{none}; job/c does not count: the run has had all the Jobs that it declares"),
         ),
     ];
     for (jobs, expected) in table {
@@ -369,13 +366,294 @@ fn a_run_that_has_ended_is_left_alone_until_it_is_retried() {
     );
 }
 
+/// A Job that kubectl has created: nothing owns it, and it carries the nonce of its Run.
+fn by_kubectl(mut job: Value) -> Value {
+    job["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ownerReferences");
+    job["metadata"]["annotations"]["konductor.io/nonce"] = "n".into();
+    job
+}
+
 #[test]
-fn a_run_made_by_kubectl_is_given_its_jobs() {
-    let mut stray = of_run("a", "a", "running");
+fn run_made_by_kubectl_adopts_its_jobs_and_nothing_waits_for_that() {
+    let mut run = with(json!({}), json!({"phase": "Running", "attempt": 1}));
+    run.metadata.annotations = Some([("konductor.io/nonce".into(), "n".into())].into());
+    let jobs = [
+        by_kubectl(of_run("a", "a", "running")),
+        by_kubectl(of_run("b", "b", "open")),
+    ];
+    let decision = decide(&run, &World::of(jobs));
+    assert_eq!(told(&decision.before), [""; 0]);
+    assert_eq!(told(&decision.after), ["adopt Job/a", "adopt Job/b"]);
+    let status = decision.status.unwrap();
+    assert_eq!(
+        (status.running, status.waiting, status.complete),
+        (1, 1, true)
+    );
+}
+
+#[test]
+fn job_with_only_a_runs_label_is_neither_counted_nor_touched() {
+    let mut stray = of_run("c", "c", "running");
     stray["metadata"]
         .as_object_mut()
         .unwrap()
         .remove("ownerReferences");
-    let run = with(json!({}), json!({"phase": "Running", "attempt": 1}));
-    assert_eq!(told(&decide(&run, &World::of([stray])).before), ["Job/a"]);
+    let mut foreign = of_run("d", "d", "running");
+    foreign["metadata"]["ownerReferences"][0]["uid"] = "uid-of-another".into();
+    let own = [of_run("a", "a", "succeeded"), of_run("b", "b", "succeeded")];
+    let jobs = own.into_iter().chain([stray, foreign]);
+    let run = with(json!({"cancel": true}), json!({}));
+    let decision = decide(&run, &World::of(jobs));
+    assert_eq!((decision.before, decision.after), (vec![], vec![]));
+    let status = decision.status.unwrap();
+    assert_eq!((status.phase, status.succeeded), (RunPhase::Succeeded, 2));
+}
+
+/// The Run, as the operator has written it after it has seen this world.
+fn seen(spec: &Value, world: &World) -> Run {
+    let run = with(spec.clone(), json!({}));
+    let status = status(&run, world);
+    with(spec.clone(), serde_json::to_value(status).unwrap())
+}
+
+#[test]
+fn deleted_job_counts_as_it_had_ended_and_as_cancelled_before_that() {
+    use RunOutcome::{Failed, Succeeded};
+    let table = [
+        ("succeeded", Succeeded, 0),
+        ("Skipped", Succeeded, 0),
+        ("failed", Failed, 0),
+        ("Unreached", Failed, 0),
+        ("open", Failed, 1),
+        ("Queued", Failed, 1),
+        ("running", Failed, 1),
+    ];
+    for (end, outcome, deleted) in table {
+        let before = World::of([of_run("a", "a", end), of_run("b", "b", "running")]);
+        let run = seen(&json!({}), &before);
+        let after = World::of([of_run("a", "a", end), of_run("b", "b", "succeeded")]);
+        for after in [after.without("a"), after.without_unseen("a")] {
+            let status = status(&run, &after);
+            assert_eq!(
+                (status.outcome, status.deleted, status.complete),
+                (Some(outcome), deleted, true),
+                "{end}"
+            );
+        }
+    }
+}
+
+#[test]
+fn deletion_that_is_on_its_way_is_waited_for() {
+    let before = World::of([of_run("a", "a", "running"), of_run("b", "b", "succeeded")]);
+    let run = seen(&json!({}), &before);
+    // It has succeeded and is gone, and the cache shows neither yet.
+    let mut late = before.clone();
+    late.live.jobs.remove(0);
+    assert_eq!(decide(&run, &late).status, None);
+    // The watch shows both.
+    let mut ended = before.without("a");
+    ended.cached.gone.clear();
+    let gone = serde_json::from_value(of_run("a", "a", "succeeded")).unwrap();
+    ended.cached.gone.push(std::sync::Arc::new(gone));
+    assert_eq!(status(&run, &ended).outcome, Some(RunOutcome::Succeeded));
+}
+
+#[test]
+fn job_that_is_shown_for_the_first_time_when_it_is_gone_counts() {
+    let world = World::of([of_run("a", "a", "succeeded"), of_run("b", "b", "succeeded")]);
+    let run = with(json!({}), json!({}));
+    let status = status(&run, &world.without("a"));
+    assert_eq!(status.outcome, Some(RunOutcome::Succeeded));
+}
+
+#[test]
+fn deleted_job_of_a_stage_that_may_fail_is_forgiven_also_by_an_operator_that_never_saw_it() {
+    let mut forgiven = of_run("a", "a", "running");
+    forgiven["metadata"]["labels"]["konductor.io/may-fail"] = "true".into();
+    let world = World::of([forgiven, of_run("b", "b", "succeeded")]);
+    let run = seen(&json!({}), &world);
+    let status = status(&run, &world.without_unseen("a"));
+    assert_eq!(status.outcome, Some(RunOutcome::Succeeded));
+}
+
+#[test]
+fn quorum_counts_items_that_are_gone() {
+    let items = World::of([of_run("a", "x", "succeeded"), of_run("b", "x", "running")]);
+    for (quorum, outcome) in [(1, RunOutcome::Succeeded), (2, RunOutcome::Failed)] {
+        let spec = json!({"quorums": {"x": quorum}});
+        let run = seen(&spec, &items);
+        let gone = items.without_unseen("a").without_unseen("b");
+        assert_eq!(status(&run, &gone).outcome, Some(outcome), "{quorum}");
+    }
+}
+
+#[test]
+fn run_created_in_part_ends_when_it_is_cancelled_or_times_out() {
+    let table = [
+        (
+            json!({"cancel": true}),
+            RunOutcome::Cancelled,
+            RunPhase::Cancelled,
+        ),
+        (
+            json!({"timeout": "5m"}),
+            RunOutcome::TimedOut,
+            RunPhase::Failed,
+        ),
+    ];
+    for (spec, outcome, phase) in table {
+        let mut whole = spec.clone();
+        whole["finallyJobs"] = 1.into();
+        let started = (now() - SignedDuration::from_mins(6)).to_string();
+        let run = with(
+            whole,
+            json!({"phase": "Running", "attempt": 1, "startedAt": started}),
+        );
+        let world = World::of([of_run("a", "a", "succeeded")]);
+        let status = status(&run, &world);
+        assert_eq!(
+            (status.outcome, status.phase, status.cancelled),
+            (Some(outcome), phase, 2),
+            "{spec}"
+        );
+    }
+    // Whoever creates the Jobs may still be at work.
+    let mut young = of_run("a", "a", "succeeded");
+    young["metadata"]["creationTimestamp"] =
+        json!((now() - SignedDuration::from_secs(3)).to_string());
+    let run = with(json!({"cancel": true}), json!({}));
+    let decision = decide(&run, &World::of([young]));
+    assert_eq!(decision.status.unwrap().outcome, None);
+    assert_eq!(decision.wake, Some(now() + SignedDuration::from_secs(7)));
+}
+
+#[test]
+fn job_in_the_place_of_a_deleted_one_is_ended_and_does_not_count() {
+    let before = World::of([of_run("a", "a", "succeeded"), of_run("b", "b", "running")]);
+    let run = seen(&json!({}), &before);
+    let mut again = before.without("a");
+    let mut other = of_run("a", "a", "running");
+    other["metadata"]["uid"] = "uid-other".into();
+    again.cached.add(other.clone());
+    again.live.add(other);
+    let decision = decide(&run, &again);
+    assert_eq!(told(&decision.before), ["Job/a Cancelled suspend=true"]);
+    let status = decision
+        .status
+        .unwrap_or_else(|| run.status.clone().unwrap());
+    assert_eq!((status.succeeded, status.running), (1, 1));
+}
+
+#[test]
+fn deleted_job_keeps_the_run_open_until_its_last_pod_has_ended() {
+    let pod = object(
+        "Pod",
+        "pod",
+        json!({
+            "metadata": {"ownerReferences": [controller("uid-b")]},
+            "status": {"phase": "Running"},
+        }),
+    );
+    let jobs = [of_run("a", "a", "succeeded"), of_run("b", "b", "running")];
+    let world = World::of(jobs.into_iter().chain([pod]));
+    let run = seen(&json!({}), &world);
+    assert_eq!(status(&run, &world.without("b")).outcome, None);
+}
+
+#[test]
+fn retried_run_keeps_what_is_gone_and_counts_only_jobs_of_its_attempt() {
+    let first = World::of([of_run("a", "a", "succeeded"), of_run("b", "b", "failed")]);
+    let run = seen(&json!({}), &first);
+    let first = first.without_unseen("a");
+    let jobs: Vec<_> = first.live.jobs.iter().map(|job| (**job).clone()).collect();
+    let begin = konductor_core::retry::Begin::Failed;
+    let retry = konductor_core::retry::retry(&run, &jobs, &[], &[], begin).unwrap();
+    let kept = konductor_core::retry::kept(&run, [], &retry.jobs);
+    let status = serde_json::to_value(run.status.unwrap()).unwrap();
+    let run = with(json!({"attempt": 2, "kept": kept}), status);
+    // The cache still shows the Job of the first attempt.
+    let mut late = first.clone();
+    late.live.jobs.clear();
+    let waiting = self::status(&run, &late);
+    assert_eq!((waiting.succeeded, waiting.failed), (1, 0));
+    let mut again = of_run("b", "b", "succeeded");
+    again["metadata"]["uid"] = "uid-b-2".into();
+    again["metadata"]["annotations"]["konductor.io/attempt"] = "2".into();
+    assert_eq!(
+        self::status(&run, &World::of([again])).outcome,
+        Some(RunOutcome::Succeeded)
+    );
+}
+
+#[test]
+fn timeout_stands_still_while_the_run_is_paused() {
+    let started = (now() - SignedDuration::from_mins(10)).to_string();
+    let paused_at = (now() - SignedDuration::from_mins(7)).to_string();
+    let known = json!({"phase": "Paused", "attempt": 1, "startedAt": started,
+        "pausedAt": paused_at, "pausedFor": "1m"});
+    let world = World::of([of_run("a", "a", "open"), of_run("b", "b", "open")]);
+    let paused = decide(
+        &with(json!({"pause": true, "timeout": "2m"}), known.clone()),
+        &world,
+    );
+    assert_eq!((paused.before, paused.wake), (vec![], None));
+    let resumed = decide(&with(json!({"timeout": "3m"}), known.clone()), &world);
+    let status = resumed.status.unwrap();
+    assert_eq!(status.paused_for.unwrap().as_str(), "8m");
+    // Ten minutes less eight are two: one is left, and the second that is never cut short.
+    let left = SignedDuration::from_secs(61);
+    assert_eq!(resumed.wake, Some(now() + left));
+    let late = decide(&with(json!({"timeout": "90s"}), known), &world);
+    assert_eq!(told(&late.before).len(), 2);
+}
+
+#[test]
+fn pause_that_lets_what_runs_finish_suspends_nothing() {
+    let started = json!({"phase": "Running", "attempt": 1});
+    let run = with(json!({"pause": true, "letRunningFinish": true}), started);
+    let world = World::of([of_run("a", "a", "running"), of_run("b", "b", "open")]);
+    let decision = decide(&run, &world);
+    assert_eq!(decision.before, []);
+    assert_eq!(decision.status.unwrap().phase, RunPhase::Paused);
+}
+
+#[test]
+fn finally_stage_that_hangs_is_ended_by_a_second_cancel() {
+    let mut finally = of_run("page", "page", "running");
+    finally["metadata"]["labels"]["konductor.io/role"] = "finally".into();
+    let done = [of_run("a", "a", "succeeded"), of_run("b", "b", "succeeded")];
+    let world = World::of(done.into_iter().chain([finally]));
+    let known = json!({"phase": "Finalizing", "attempt": 1, "outcome": "Cancelled"});
+    for (cancel_finally, expected) in [
+        (false, vec![]),
+        (true, vec!["Job/page Cancelled suspend=true"]),
+    ] {
+        let spec = json!({"finallyJobs": 1, "cancel": true, "cancelFinally": cancel_finally});
+        let decision = decide(&with(spec, known.clone()), &world);
+        assert_eq!(told(&decision.before), expected);
+    }
+}
+
+#[test]
+fn finally_stage_that_was_not_reached_does_not_fail_the_run() {
+    let finally = |name: &str, end: &str| {
+        let mut job = of_run(name, name, end);
+        job["metadata"]["labels"]["konductor.io/role"] = "finally".into();
+        job
+    };
+    let done = [of_run("a", "a", "succeeded"), of_run("b", "b", "succeeded")];
+    for (end, phase) in [
+        ("Unreached", RunPhase::Succeeded),
+        ("Skipped", RunPhase::Succeeded),
+        ("failed", RunPhase::Failed),
+        ("cancelled Deleted: x", RunPhase::Failed),
+    ] {
+        let world = World::of(done.clone().into_iter().chain([finally("page", end)]));
+        let status = status(&with(json!({"finallyJobs": 1}), json!({})), &world);
+        assert_eq!(status.phase, phase, "{end}");
+    }
 }

@@ -6,6 +6,7 @@ pub mod availability;
 pub mod breakdown;
 pub mod chart;
 pub mod coordination;
+pub mod deletion;
 pub mod deployed;
 pub mod field;
 mod history;
@@ -45,6 +46,7 @@ macro_rules! scenarios {
                 real_only: !matches!(
                     stringify!($module),
                     "coordination"
+                        | "deletion"
                         | "field"
                         | "interference"
                         | "outputs"
@@ -70,6 +72,8 @@ scenarios! {
     outputs::a_stage_whose_outputs_are_cut_off_fails,
     outputs::items_that_are_left_out_count_as_skipped,
     retry::a_retry_runs_what_failed_again_and_keeps_the_rest,
+    deletion::a_job_that_is_deleted_while_it_runs_ends_its_run,
+    deletion::jobs_with_an_injected_ttl_run_to_the_end_of_their_run,
     coordination::fifty_claims_on_two_permits_never_hold_three,
     coordination::two_operators_grant_no_more_than_one_does,
     coordination::a_barrier_opens_for_those_who_wait_when_the_last_one_arrives,

@@ -428,7 +428,7 @@ pub async fn a_run_created_in_part_says_so_and_applying_again_completes_it(clust
         }
     }
     let expected = "1 of 3 Jobs have ended; 2 of 4 Jobs do not exist yet: if nobody creates them, \
-                    apply the file again or delete the run";
+                    apply the file again or cancel the run";
     until(&cluster.client, &namespace, "part", |run: &Run| {
         let status = run.status.iter();
         let mut conditions = status.flat_map(|status| &status.conditions);
@@ -450,7 +450,7 @@ pub async fn a_run_created_in_part_says_so_and_applying_again_completes_it(clust
         (
             Some(4),
             "error: run/part has no Job of stage load, and 2 of its 4 Jobs do not exist yet\n  \
-             help: if nobody creates them, apply the file again or delete the run\n"
+             help: if nobody creates them, apply the file again or cancel the run\n"
                 .to_owned()
         )
     );

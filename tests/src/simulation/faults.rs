@@ -151,6 +151,11 @@ impl Link {
         }
     }
 
+    /// Kills the operator now.
+    pub(super) fn crash_now(&self) {
+        self.crash.notify_one();
+    }
+
     /// Ready when the operator is to be killed.
     pub(super) async fn crashed(&self) {
         self.crash.notified().await;

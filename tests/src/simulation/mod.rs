@@ -7,6 +7,7 @@
 //! Time is tokio's, paused: it jumps to the next timer once nobody has anything to do. A plan is
 //! data and can be written on a command line, so that what failed is replayed.
 
+mod deletions;
 mod faults;
 mod history;
 mod plan;
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 
 use crate::kubelet::{self, Kubelet, Script};
 
+pub use deletions::Told;
 pub use faults::{Injected, Link, WatchFault, WriteFault};
 pub use plan::{Fault, Plan};
 use stories::Telling;
@@ -216,6 +218,8 @@ pub struct Ended {
     pub versions: usize,
     /// What really went wrong, and how often.
     pub injected: Injected,
+    /// What happened to the Jobs.
+    pub told: Told,
 }
 
 /// Tells a story under a plan.
@@ -240,6 +244,25 @@ pub fn run(
         Box::pin(async move {
             stories::apply(world, &pipeline).await;
             stories::run_ends(world).await;
+        })
+    }))
+}
+
+/// Runs a pipeline called `story` under a plan that deletes things. A Run that does not end by itself
+/// is cancelled after a while, its finally stages too; then it must end.
+///
+/// # Errors
+/// As for [`tell`].
+pub fn run_whatever_is_deleted(
+    pipeline: Manifests,
+    script: impl Fn(&Pod) -> Script + Send + Sync + 'static,
+    plan: &Plan,
+) -> Result<Ended, String> {
+    let jobs_and_run = |line: &str| line.starts_with("job/") || line.starts_with("run/");
+    in_simulated_time(tell_in_time(plan, script, jobs_and_run, |world| {
+        Box::pin(async move {
+            stories::apply(world, &pipeline).await;
+            stories::run_ends_or_is_ended(world).await;
         })
     }))
 }
@@ -273,6 +296,12 @@ async fn tell_in_time(
         .map(|link| tokio::spawn(operate(world.api.clone(), world.begun, Arc::clone(link))))
         .collect();
     let compacting = tokio::spawn(compact(world.api.clone(), plan.compactions()));
+    let deleting = tokio::spawn(deletions::delete(
+        world.api.clone(),
+        world.client.clone(),
+        plan.clone(),
+        links.clone(),
+    ));
     let told = tokio::time::timeout(WITHIN, tell(&world)).await;
     let result = match told {
         _ if links.iter().any(|link| link.writes_without_end()) => {
@@ -291,6 +320,7 @@ async fn tell_in_time(
         operator.abort();
     }
     compacting.abort();
+    deleting.abort();
     let records = world.api.history();
     let result = history::check(&records).and(result);
     drop(kubelet);
@@ -303,6 +333,7 @@ async fn tell_in_time(
             writes,
             versions: records.len(),
             injected: injected(plan, &links, world.begun.elapsed()),
+            told: deletions::told(&records),
         }),
         Err(why) => Err(format!("{why}\n{}", history::tail(&records))),
     }

@@ -60,6 +60,18 @@ pub enum Fault {
         /// By how many milliseconds.
         by_ms: i64,
     },
+    /// Somebody deletes the object that the n-th stored version is about, as soon as it is stored.
+    Delete {
+        /// Which version, from 1.
+        nth: u64,
+        /// Whether every operator is away meanwhile.
+        down: bool,
+    },
+    /// Somebody gives every Job a TTL: it is deleted so long after its end.
+    Ttl {
+        /// How long, in milliseconds.
+        after_ms: u64,
+    },
     /// The API server forgets its history, so that watches are told 410.
     Compact {
         /// When, in milliseconds from the beginning.
@@ -136,7 +148,7 @@ impl Plan {
                 | Fault::Watch { operator, .. }
                 | Fault::Pause { operator, .. }
                 | Fault::Clock { operator, .. } => *operator == index,
-                Fault::Compact { .. } => false,
+                Fault::Delete { .. } | Fault::Ttl { .. } | Fault::Compact { .. } => false,
             })
             .collect()
     }
@@ -193,6 +205,14 @@ impl Plan {
         injected
     }
 
+    /// The versions whose objects are deleted.
+    pub(super) fn deletions(&self) -> impl Iterator<Item = u64> {
+        self.faults.iter().filter_map(|fault| match fault {
+            Fault::Delete { nth, .. } => Some(*nth),
+            _ => None,
+        })
+    }
+
     pub(super) fn compactions(&self) -> Vec<Duration> {
         let mut times: Vec<Duration> = self
             .faults
@@ -242,6 +262,8 @@ impl fmt::Display for Fault {
                 at_ms,
                 by_ms,
             } => write!(formatter, "clock:{operator}:{at_ms}:{by_ms}"),
+            Self::Delete { nth, down } => write!(formatter, "delete:{nth}:{down}"),
+            Self::Ttl { after_ms } => write!(formatter, "ttl:{after_ms}"),
             Self::Compact { at_ms } => write!(formatter, "compact:{at_ms}"),
         }
     }
@@ -308,6 +330,13 @@ fn fault(word: &str) -> Option<Fault> {
             at_ms: at.parse().ok()?,
             by_ms: by.parse().ok()?,
         },
+        ["delete", nth, down] => Fault::Delete {
+            nth: nth.parse().ok()?,
+            down: down.parse().ok()?,
+        },
+        ["ttl", after] => Fault::Ttl {
+            after_ms: after.parse().ok()?,
+        },
         ["compact", at] => Fault::Compact {
             at_ms: at.parse().ok()?,
         },
@@ -327,6 +356,13 @@ mod tests {
     fn a_plan_is_read_as_it_is_written() {
         for seed in 0..500 {
             let plan = Plan::random(seed, 40);
+            assert_eq!(plan.to_string().parse(), Ok(plan));
+        }
+        for fault in [
+            Fault::Delete { nth: 7, down: true },
+            Fault::Ttl { after_ms: 1000 },
+        ] {
+            let plan = Plan::with(fault);
             assert_eq!(plan.to_string().parse(), Ok(plan));
         }
     }

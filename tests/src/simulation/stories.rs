@@ -8,7 +8,7 @@ use konductor_api::{
     Arrival, Barrier, Claim, ClaimPhase, Gate, Lease, Run, RunPhase, Semaphore, label,
 };
 use konductor_compiler::{Manifests, Object, Options, compile};
-use konductor_core::retry::{Begin, retry};
+use konductor_core::retry::{Begin, kept, retry};
 use konductor_dsl::Sources;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
@@ -335,6 +335,44 @@ pub(super) async fn run_ends(world: &World) -> RunPhase {
     phase().await
 }
 
+/// How long a Run may take by itself: far longer than any of its pods.
+const BY_ITSELF: Duration = Duration::from_secs(5 * 60);
+
+/// The Run ends, is cancelled and ends, or is gone with all its Jobs.
+pub(super) async fn run_ends_or_is_ended(world: &World) {
+    let runs = world.objects::<Run>();
+    let ended = || async {
+        match runs.get_opt("story").await.expect("an answer") {
+            None => world.list::<Job>().await.is_empty(),
+            Some(run) => {
+                let phase = run.status.map(|status| status.phase).unwrap_or_default();
+                matches!(
+                    phase,
+                    RunPhase::Succeeded | RunPhase::Failed | RunPhase::Cancelled
+                )
+            }
+        }
+    };
+    if tokio::time::timeout(BY_ITSELF, world.until(ended))
+        .await
+        .is_ok()
+    {
+        return;
+    }
+    let cancel = Patch::Merge(json!({"spec": {"cancel": true}}));
+    // It may be gone.
+    let _ = runs.patch("story", &PatchParams::default(), &cancel).await;
+    if tokio::time::timeout(BY_ITSELF, world.until(ended))
+        .await
+        .is_ok()
+    {
+        return;
+    }
+    let cancel = Patch::Merge(json!({"spec": {"cancelFinally": true}}));
+    let _ = runs.patch("story", &PatchParams::default(), &cancel).await;
+    world.until(ended).await;
+}
+
 fn pipeline() -> Manifests {
     let mut sources = Sources::default();
     sources.add("story.kon", PIPELINE);
@@ -361,7 +399,9 @@ async fn a_failed_run_is_retried(world: &World) {
     replace_begins(world, &made.jobs).await;
     replace_begins(world, &made.gates).await;
     replace_begins(world, &made.barriers).await;
-    let attempt = Patch::Merge(json!({"spec": {"attempt": made.attempt}}));
+    let present = world.list::<Job>().await;
+    let kept = kept(&run, &present, &made.jobs);
+    let attempt = Patch::Merge(json!({"spec": {"attempt": made.attempt, "kept": kept}}));
     let patched = runs.patch("story", &PatchParams::default(), &attempt).await;
     patched.expect("patched");
     replace_ends(world, made.gates).await;

@@ -12,10 +12,10 @@ use konductor_api::{
 };
 
 use super::deadline;
-use super::judged::{Judged, fact, is_pipeline, permits};
+use super::judged::{Judged, fact, is_pipeline, job_place, permits};
 use crate::facts::{Facts, Freshness};
+use crate::gone;
 use crate::outcome::outcome_word;
-use crate::outputs::stored_outputs;
 use crate::{Needs, when};
 
 /// How a Gate ends, and why.
@@ -201,9 +201,18 @@ fn met(gate: &Gate, facts: &Facts) -> Result<Ending, Needs> {
     let mut outputs = BTreeMap::new();
     for condition in jobs {
         let job = facts.jobs(fact(gate, condition), Freshness::Live)?.first();
-        if let Some(job) = job.filter(|job| permits(gate, condition, &job.metadata)) {
-            let name = condition.name.clone().unwrap_or_default();
-            outputs.insert(name, stored_outputs(job));
+        let job = job.filter(|job| permits(gate, condition, &job.metadata));
+        let job = job.map(AsRef::as_ref);
+        let place = job_place(gate, condition);
+        let known = gone::known(&gate.metadata, &place, job, facts, Freshness::Live)?;
+        let name = condition.name.clone().unwrap_or_default();
+        match gone::outputs(&known, &name) {
+            Some(Ok(values)) => {
+                outputs.insert(name, values);
+            }
+            // A default must not stand in for a value that was written.
+            Some(Err(lost)) if when.contains(&name) => return Ok(no_answer(&lost)),
+            Some(Err(_)) | None => {}
         }
     }
     let run = gate
@@ -226,10 +235,14 @@ fn met(gate: &Gate, facts: &Facts) -> Result<Ending, Needs> {
             reason: reason::WHEN_FALSE,
             message: format!("when is false: {when}"),
         },
-        Err(error) => Ending {
-            phase: GatePhase::Unreached,
-            reason: reason::WHEN_ERROR,
-            message: format!("when has no answer: {error}"),
-        },
+        Err(error) => no_answer(&error),
     })
+}
+
+fn no_answer(why: &str) -> Ending {
+    Ending {
+        phase: GatePhase::Unreached,
+        reason: reason::WHEN_ERROR,
+        message: format!("when has no answer: {why}"),
+    }
 }

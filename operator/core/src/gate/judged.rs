@@ -10,6 +10,7 @@ use konductor_api::{
 
 use super::deadline;
 use crate::facts::{Facts, Freshness, ObjectName};
+use crate::gone::{self, Known};
 use crate::outcome::{barrier_end, gate_end, is_settled, job_end, run_end, verdict};
 use crate::{Fact, Needs};
 
@@ -17,6 +18,18 @@ use crate::{Fact, Needs};
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) message: String,
+    /// Whether the Run's record tells it: the Job itself is not there.
+    from_record: bool,
+}
+
+/// What a condition is judged by.
+fn sources(gate: &Gate, condition: &GateCondition, freshness: Freshness) -> Vec<(Fact, Freshness)> {
+    let mut sources = vec![(fact(gate, condition), freshness)];
+    if condition.kind == ConditionKind::Job && condition.selector.is_none() {
+        let job = job_place(gate, condition);
+        sources.extend(gone::facts(&gate.metadata, &job, Freshness::Cached));
+    }
+    sources
 }
 
 pub(super) fn judge_all(gate: &Gate, facts: &Facts, now: Timestamp) -> Result<Vec<Judged>, Needs> {
@@ -30,7 +43,7 @@ pub(super) fn judge_all(gate: &Gate, facts: &Facts, now: Timestamp) -> Result<Ve
     });
     let cached = pending
         .clone()
-        .map(|(_, condition)| (fact(gate, condition), Freshness::Cached));
+        .flat_map(|(_, condition)| sources(gate, condition, Freshness::Cached));
     facts.require(cached)?;
     let expired = deadline(gate).is_some_and(|deadline| deadline <= now);
     // Rule B: whatever the cache says is decided is read again, all of it in one go; and at the
@@ -40,6 +53,10 @@ pub(super) fn judge_all(gate: &Gate, facts: &Facts, now: Timestamp) -> Result<Ve
         let judged = judge(gate, condition, facts, Freshness::Cached)?;
         if expired || judged.verdict != Verdict::Pending {
             live.push((fact(gate, condition), Freshness::Live));
+            if judged.from_record {
+                let job = job_place(gate, condition);
+                live.extend(gone::facts(&gate.metadata, &job, Freshness::Live));
+            }
         }
     }
     facts.require(live)?;
@@ -48,10 +65,12 @@ pub(super) fn judge_all(gate: &Gate, facts: &Facts, now: Timestamp) -> Result<Ve
             Some(known) => Ok(Judged {
                 verdict: known.verdict,
                 message: known.message.clone(),
+                from_record: false,
             }),
             None if is_pipeline(condition) => Ok(Judged {
                 verdict: Verdict::Pending,
                 message: format!("waits for {}", target(condition)),
+                from_record: false,
             }),
             None => judge(gate, condition, facts, Freshness::Cached),
         })
@@ -74,12 +93,17 @@ fn place(gate: &Gate, condition: &GateCondition, name: &str) -> ObjectName {
     ObjectName::new(condition.namespace.as_deref().unwrap_or(own), name)
 }
 
-pub(super) fn fact(gate: &Gate, condition: &GateCondition) -> Fact {
-    let name = place(
+/// The place of the object that a condition names.
+pub(super) fn job_place(gate: &Gate, condition: &GateCondition) -> ObjectName {
+    place(
         gate,
         condition,
         condition.name.as_deref().unwrap_or_default(),
-    );
+    )
+}
+
+pub(super) fn fact(gate: &Gate, condition: &GateCondition) -> Fact {
+    let name = job_place(gate, condition);
     if let Some(selector) = &condition.selector {
         let labels = selector
             .match_labels
@@ -143,11 +167,7 @@ fn judge(
         return Ok(judged);
     }
     let found = match condition.kind {
-        ConditionKind::Job => facts
-            .jobs(fact, freshness)?
-            .first()
-            .filter(|job| permits(gate, condition, &job.metadata))
-            .map(|job| job_end(job).map(|end| verdict(condition.state, end))),
+        ConditionKind::Job => return judge_job(gate, condition, facts, freshness),
         ConditionKind::Barrier => facts
             .barriers(fact, freshness)?
             .first()
@@ -164,27 +184,9 @@ fn judge(
             .filter(|run| permits(gate, condition, &run.metadata))
             .map(|run| judge_run(run, condition.state)),
     };
-    let name = target(condition);
     Ok(match found {
-        None => Judged {
-            verdict: Verdict::Pending,
-            message: match &condition.namespace {
-                Some(_) => format!("{name}: {}", reason::NOT_FOUND_OR_NOT_PERMITTED),
-                None => format!("waits for {name}, which does not exist"),
-            },
-        },
-        Some(None) => Judged {
-            verdict: Verdict::Pending,
-            message: format!("waits for {name} to be {:?}", condition.state),
-        },
-        Some(Some(Verdict::Met)) => Judged {
-            verdict: Verdict::Met,
-            message: String::new(),
-        },
-        Some(Some(verdict)) => Judged {
-            verdict,
-            message: format!("{name} can't be {:?} any more", condition.state),
-        },
+        None => not_found(condition),
+        Some(judged) => judged_so(condition, judged, false),
     })
 }
 
@@ -212,7 +214,67 @@ fn not_verified(
                  arrivals: Verified",
                 target(condition)
             ),
+            from_record: false,
         }))
+}
+
+fn judge_job(
+    gate: &Gate,
+    condition: &GateCondition,
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<Judged, Needs> {
+    let present = facts.jobs(fact(gate, condition), freshness)?.first();
+    let present = present.filter(|job| permits(gate, condition, &job.metadata));
+    let present = present.map(AsRef::as_ref);
+    // A live read of the Job may be followed by one of the Run, where the Job is not there.
+    let freshness = match facts.knows(&fact(gate, condition), Freshness::Live) {
+        true => Freshness::Live,
+        false => freshness,
+    };
+    let job = job_place(gate, condition);
+    let known = gone::known(&gate.metadata, &job, present, facts, freshness)?;
+    Ok(match known {
+        Known::Job(job) => {
+            let judged = job_end(job).map(|end| verdict(condition.state, end));
+            judged_so(condition, judged, false)
+        }
+        Known::Ended(end, _) => judged_so(condition, Some(verdict(condition.state, end)), true),
+        Known::Gone => Judged {
+            verdict: Verdict::Pending,
+            message: format!(
+                "waits for {}, which was deleted before it had ended",
+                target(condition)
+            ),
+            from_record: true,
+        },
+        Known::Unknown => not_found(condition),
+    })
+}
+
+fn not_found(condition: &GateCondition) -> Judged {
+    let name = target(condition);
+    Judged {
+        verdict: Verdict::Pending,
+        message: match &condition.namespace {
+            Some(_) => format!("{name}: {}", reason::NOT_FOUND_OR_NOT_PERMITTED),
+            None => format!("waits for {name}, which does not exist"),
+        },
+        from_record: false,
+    }
+}
+
+fn judged_so(condition: &GateCondition, judged: Option<Verdict>, from_record: bool) -> Judged {
+    let name = target(condition);
+    Judged {
+        verdict: judged.unwrap_or(Verdict::Pending),
+        message: match judged {
+            None => format!("waits for {name} to be {:?}", condition.state),
+            Some(Verdict::Met) => String::new(),
+            Some(_) => format!("{name} can't be {:?} any more", condition.state),
+        },
+        from_record,
+    }
 }
 
 fn judge_run(run: &Run, wanted: ConditionState) -> Option<Verdict> {
@@ -237,6 +299,7 @@ fn judge_selector(
     let pending = |message| Judged {
         verdict: Verdict::Pending,
         message,
+        from_record: false,
     };
     if jobs.len() != wanted {
         return Ok(match &condition.namespace {
@@ -269,6 +332,7 @@ fn judge_selector(
                 target(condition),
                 condition.state
             ),
+            from_record: false,
         }
     } else if verdicts.contains(&None) {
         pending(format!(
@@ -284,11 +348,13 @@ fn judge_selector(
                 target(condition),
                 condition.state
             ),
+            from_record: false,
         }
     } else {
         Judged {
             verdict: Verdict::Met,
             message: String::new(),
+            from_record: false,
         }
     })
 }

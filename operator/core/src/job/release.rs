@@ -61,7 +61,7 @@ pub(crate) fn mark(job: &Job, kind: LedgerKind, name: &str) -> Write {
     let marks: Vec<Hold> = marks.into_values().collect();
     let mut annotations = Map::new();
     annotations.insert(annotation::RELEASES.into(), format_holds(&marks).into());
-    patch(job, annotations, None)
+    patch(job, annotations)
 }
 
 /// Removes a Job's mark once no ledger lists it there, by live reads. What it asks for now it queues for
@@ -84,6 +84,6 @@ pub(super) fn decide(job: &Job, facts: &Facts) -> Decided<NoStatus> {
     let mut decision = Decision::default();
     let mut annotations = Map::new();
     annotations.insert(annotation::RELEASES.into(), Value::Null);
-    decision.before.push(patch(job, annotations, None));
+    decision.before.push(patch(job, annotations));
     Ok(decision)
 }

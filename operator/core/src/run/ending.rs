@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use konductor_api::condition::reason;
-use konductor_api::{Duration, RunOutcome, RunPhase, label};
+use konductor_api::{Duration, RunOutcome, RunPhase};
 
-use super::{View, labelled};
+use super::View;
+use super::view::{UNKNOWN_STAGE, stage_label};
 use crate::limits::NAMES_IN_MESSAGE;
-use crate::outcome::{End, job_end};
+use crate::outcome::End;
 
 /// Where a Run stands, and why.
 pub(super) struct Ending {
@@ -34,22 +35,20 @@ impl Ending {
                 reason::STAGE_FAILED,
                 failed(&view.bad_stages()),
             ),
-            Some(RunOutcome::Succeeded) => {
-                let failed = failed_finally(view);
-                if failed.is_empty() {
-                    let message = "every stage succeeded or was skipped".to_owned();
-                    (RunPhase::Succeeded, reason::STAGES_SUCCEEDED, message)
-                } else {
-                    let message = format!("finally {} failed", stages(failed));
-                    (RunPhase::Failed, reason::FINALLY_FAILED, message)
-                }
-            }
+            Some(RunOutcome::Succeeded) => succeeded(view),
         };
+        let paused = view.run.spec.pause;
         let phase = match (outcome, finished) {
+            (None | Some(_), false) if paused => RunPhase::Paused,
             (None, _) => RunPhase::Running,
             (Some(_), false) => RunPhase::Finalizing,
             (Some(_), true) => ended,
         };
+        match view.deleted() {
+            0 => {}
+            1 => message.push_str("; 1 Job was deleted before it had ended"),
+            more => message.push_str(&format!("; {more} Jobs were deleted before they had ended")),
+        }
         if let Some(unlike) = unlike_declared(view).filter(|_| !finished) {
             message = format!("{message}; {unlike}");
         }
@@ -61,8 +60,25 @@ impl Ending {
     }
 }
 
+/// The main stages succeeded: what the finally stages made of it. One that could not be reached has not
+/// failed.
+fn succeeded(view: &View<'_>) -> (RunPhase, &'static str, String) {
+    let failed = finally_that(view, End::Failed);
+    let cancelled = finally_that(view, End::Cancelled);
+    if !failed.is_empty() {
+        let message = format!("finally {} failed", stages(failed));
+        (RunPhase::Failed, reason::FINALLY_FAILED, message)
+    } else if !cancelled.is_empty() || view.written_off.is_some() && view.unseen_finally() > 0 {
+        let message = format!("finally {} did not run to the end", stages(cancelled));
+        (RunPhase::Failed, reason::FINALLY_FAILED, message)
+    } else {
+        let message = "every stage succeeded or was skipped".to_owned();
+        (RunPhase::Succeeded, reason::STAGES_SUCCEEDED, message)
+    }
+}
+
 fn progress(view: &View<'_>) -> String {
-    let ended = view.main.iter().filter(|job| job_end(job).is_some());
+    let ended = view.main.iter().filter(|job| job.end().is_some());
     format!(
         "{} of {} Jobs have ended",
         ended.count(),
@@ -72,10 +88,11 @@ fn progress(view: &View<'_>) -> String {
 
 fn cancelled(view: &View<'_>) -> String {
     let main = view.main.iter();
-    let cancelled = main.filter(|job| job_end(job) == Some(End::Cancelled));
+    let cancelled = main.filter(|job| job.end() == Some(End::Cancelled)).count();
+    let unseen = view.written_off.map_or(0, |_| view.unseen());
     format!(
         "{} of {} Jobs were stopped or did not start",
-        cancelled.count(),
+        cancelled + unseen,
         view.run.spec.jobs
     )
 }
@@ -93,53 +110,57 @@ fn failed(bad: &[(String, End)]) -> String {
     } else if !others.is_empty() {
         format!("{} did not run", stages(others))
     } else {
-        // Finally stages go on, and its Jobs have been deleted meanwhile.
         "a stage failed".to_owned()
     }
 }
 
-fn failed_finally(view: &View<'_>) -> Vec<String> {
-    let bad = view
+/// The finally stages that count, and ended so.
+fn finally_that(view: &View<'_>, end: End) -> Vec<String> {
+    let ended = view
         .finally
         .iter()
-        .filter(|job| !matches!(job_end(job), None | Some(End::Succeeded | End::Skipped)))
-        .filter(|job| labelled(&job.metadata, label::MAY_FAIL) != Some("true"))
-        .map(|job| labelled(&job.metadata, label::STAGE).unwrap_or_default());
-    let bad: BTreeSet<&str> = bad.collect();
-    bad.into_iter().map(str::to_owned).collect()
+        .filter(|member| member.end() == Some(end) && !member.entry.may_fail)
+        .map(stage_label);
+    let ended: BTreeSet<&str> = ended.collect();
+    ended.into_iter().map(str::to_owned).collect()
 }
 
-/// A Run with other Jobs than it declares does not end. It can't tell which these are: who made them
-/// can.
+/// A Run of which something was never created does not end by itself. Who created it can tell whether
+/// that is still to come.
 fn unlike_declared(view: &View<'_>) -> Option<String> {
     let spec = &view.run.spec;
     let (jobs, finally) = (spec.jobs as usize, spec.finally_jobs as usize);
-    let missing_main = jobs.saturating_sub(view.main.len());
-    let missing_finally = finally.saturating_sub(view.finally.len());
-    let missing = match (missing_main, missing_finally) {
-        (0, 0) if view.main.len() > jobs || view.finally.len() > finally => {
-            return Some(format!(
-                "it declares {}, and {} have its label {}: delete those that are not its own",
-                jobs + finally,
-                view.main.len() + view.finally.len(),
-                label::RUN
-            ));
-        }
-        (0, 0) => return None,
+    if view.written_off.is_some() {
+        return None;
+    }
+    let missing = match (view.unseen(), view.unseen_finally()) {
+        (0, 0) => return surplus(view),
         (0, missing) => format!("{missing} of {finally} finally Jobs"),
         (missing, 0) => format!("{missing} of {jobs} Jobs"),
-        _ => format!(
-            "{} of {} Jobs",
-            missing_main + missing_finally,
-            jobs + finally
-        ),
+        (main, others) => format!("{} of {} Jobs", main + others, jobs + finally),
     };
     Some(format!(
-        "{missing} do not exist yet: if nobody creates them, apply the file again or delete the run"
+        "{missing} do not exist yet: if nobody creates them, apply the file again or cancel the run"
     ))
 }
 
-fn stages(names: Vec<String>) -> String {
+/// A Job that the Run owns beyond those that it declares does not count.
+fn surplus(view: &View<'_>) -> Option<String> {
+    let name = view.strays.first()?.metadata.name.as_deref()?;
+    let others = match view.strays.len() {
+        1 => String::new(),
+        more => format!(" and {} more", more - 1),
+    };
+    Some(format!(
+        "job/{name}{others} does not count: the run has had all the Jobs that it declares"
+    ))
+}
+
+fn stages(mut names: Vec<String>) -> String {
+    names.retain(|name| name != UNKNOWN_STAGE);
+    if names.is_empty() {
+        return "a stage".to_owned();
+    }
     let word = if names.len() == 1 { "stage" } else { "stages" };
     format!("{word} {}", some_of(names))
 }

@@ -34,6 +34,8 @@ pub(crate) struct Side {
     pub(crate) semaphores: Vec<Arc<Semaphore>>,
     pub(crate) leases: Vec<Arc<Lease>>,
     pub(crate) pods: Vec<Arc<Pod>>,
+    /// Jobs that the watch has shown to be deleted; of the cache's side.
+    pub(crate) gone: Vec<Arc<Job>>,
 }
 
 fn at<K: Resource<DynamicType = ()>>(objects: &[Arc<K>], name: &ObjectName) -> Vec<Arc<K>> {
@@ -89,12 +91,25 @@ impl Side {
             Fact::Semaphore(name) => Objects::Semaphores(at(&self.semaphores, name)),
             Fact::Lease(name) => Objects::Leases(at(&self.leases, name)),
             Fact::Pod(name) => Objects::Pods(at(&self.pods, name)),
-            Fact::JobsLabelled { labels, .. } => {
+            Fact::JobsLabelled { labels, .. } | Fact::JobsShown { labels, .. } => {
                 let jobs = self
                     .jobs
                     .iter()
                     .filter(|job| labelled(&job.metadata, labels));
                 Objects::Jobs(jobs.cloned().collect())
+            }
+            Fact::JobsGone { labels, .. } => {
+                let gone = self.gone.iter();
+                let gone = gone.filter(|job| labelled(&job.metadata, labels));
+                Objects::Jobs(gone.cloned().collect())
+            }
+            Fact::JobGone(name) => Objects::Jobs(at(&self.gone, name)),
+            Fact::ArrivingGone(name) => {
+                let arrives = |job: &&Arc<Job>| {
+                    let annotations = job.metadata.annotations.clone().unwrap_or_default();
+                    annotations.get("konductor.io/arrive") == Some(&name.name)
+                };
+                Objects::Jobs(self.gone.iter().filter(arrives).cloned().collect())
             }
             Fact::JobsHolding { kind, name } => {
                 let jobs = self
@@ -163,6 +178,23 @@ impl World {
         world
     }
 
+    /// The same world after a Job was deleted, as the watch has shown it.
+    pub(crate) fn without(&self, job: &str) -> Self {
+        let mut world = self.clone();
+        let is_it = |one: &Arc<Job>| one.metadata.name.as_deref() == Some(job);
+        let gone: Vec<_> = world.cached.jobs.extract_if(.., |one| is_it(one)).collect();
+        world.cached.gone.extend(gone);
+        world.live.jobs.retain(|one| !is_it(one));
+        world
+    }
+
+    /// The same world, seen by an operator that was not there when the Job was deleted.
+    pub(crate) fn without_unseen(&self, job: &str) -> Self {
+        let mut world = self.without(job);
+        world.cached.gone.clear();
+        world
+    }
+
     /// Asks until there is a decision; returns it and what was read live.
     pub(crate) fn decide<S>(
         &self,
@@ -176,6 +208,7 @@ impl World {
                 Err(needs) => {
                     for (fact, freshness) in needs {
                         let side = match freshness {
+                            _ if fact.is_remembered() => &self.cached,
                             Freshness::Cached => &self.cached,
                             Freshness::Live => {
                                 live.push(fact.clone());
@@ -271,6 +304,7 @@ pub(crate) fn told(writes: &[Write]) -> Vec<String> {
                 }
                 text
             }
+            Write::Adopt { kind, name, .. } => format!("adopt {kind:?}/{}", name.name),
             Write::CreateArrival(arrival) => {
                 format!("arrive {} {:?}", arrival.spec.holder, arrival.spec.outcome)
             }

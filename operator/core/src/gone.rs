@@ -1,0 +1,119 @@
+//! A Job that is gone: its Run's record and the watch's last word still tell how it ended.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::Run;
+
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::job::outputs_are_lost;
+use crate::outcome::{End, is_settled};
+use crate::run::recorded;
+use crate::{Fact, Needs, job_end, owner, stored_outputs};
+
+/// What is known of a Job that another object names.
+pub(crate) enum Known<'a> {
+    /// It exists, and it is the one that is meant.
+    Job(&'a Job),
+    /// It is gone, and ended so. The Job is what the watch has shown last, if it has.
+    Ended(End, Option<&'a Job>),
+    /// It is gone, and its Run has not said yet what that means.
+    Gone,
+    /// It was never seen.
+    Unknown,
+}
+
+/// What tells about a Job that may be gone, beside the Job itself.
+pub(crate) fn facts(
+    asker: &ObjectMeta,
+    job: &ObjectName,
+    freshness: Freshness,
+) -> Vec<(Fact, Freshness)> {
+    let mut facts = vec![(Fact::JobGone(job.clone()), Freshness::Cached)];
+    facts.extend(run_name(asker, job).map(|run| (Fact::Run(run), freshness)));
+    facts
+}
+
+/// The Run whose record tells about a Job: the one of the object that names it, in its own namespace.
+fn run_name(asker: &ObjectMeta, job: &ObjectName) -> Option<ObjectName> {
+    owner::run_name(asker).filter(|run| run.namespace == job.namespace)
+}
+
+fn run_of<'a>(
+    asker: &ObjectMeta,
+    job: &ObjectName,
+    facts: &'a Facts,
+    freshness: Freshness,
+) -> Result<Option<&'a Run>, Needs> {
+    match run_name(asker, job) {
+        Some(_) => owner::run_of(asker, facts, freshness),
+        None => Ok(None),
+    }
+}
+
+/// What is known of a Job that `asker` names. If it is not there, the Run of `asker` is the judge of
+/// what that means; of a Job outside a Run the watch's last word counts if the Job had ended.
+///
+/// # Errors
+/// What must be observed first.
+pub(crate) fn known<'a>(
+    asker: &ObjectMeta,
+    name: &ObjectName,
+    present: Option<&'a Job>,
+    facts: &'a Facts,
+    freshness: Freshness,
+) -> Result<Known<'a>, Needs> {
+    let run = run_of(asker, name, facts, Freshness::Cached)?;
+    let entry = run.and_then(|run| recorded(run, &name.name));
+    if let Some(job) = present.filter(|job| entry.is_none_or(|entry| entry.is_of(&job.metadata))) {
+        return Ok(Known::Job(job));
+    }
+    let gone = facts.jobs(Fact::JobGone(name.clone()), Freshness::Cached)?;
+    // Rule B: the Job was not found live, and so the Run is asked live, too.
+    let Some(run) = run_of(asker, name, facts, freshness)? else {
+        let last = gone.last().map(AsRef::as_ref);
+        return Ok(match last.map(|job| (job_end(job), job)) {
+            Some((Some(end), job)) => Known::Ended(end, Some(job)),
+            Some((None, _)) => Known::Gone,
+            None => present.map_or(Known::Unknown, Known::Job),
+        });
+    };
+    let Some(entry) = recorded(run, &name.name) else {
+        let complete = run.status.as_ref().is_some_and(|status| status.complete);
+        return Ok(match present {
+            Some(job) => Known::Job(job),
+            // Nobody has created it, and the Run does not wait for it any more.
+            None if is_settled(run) && !complete => Known::Ended(End::Cancelled, None),
+            None => Known::Unknown,
+        });
+    };
+    if let Some(job) = present.filter(|job| entry.is_of(&job.metadata)) {
+        return Ok(Known::Job(job));
+    }
+    let mut last = gone.iter().filter(|job| entry.is_of(&job.metadata));
+    let last = last.next().map(AsRef::as_ref);
+    let end = entry.ended.map(|ended| ended.end);
+    let end = end.or_else(|| last.and_then(job_end));
+    Ok(end.map_or(Known::Gone, |end| Known::Ended(end, last)))
+}
+
+/// The outputs of a Job; the inner error says that they were written and are lost, so that no default
+/// may stand in for them. `None` if nothing is known of the Job.
+pub(crate) fn outputs(
+    known: &Known<'_>,
+    name: &str,
+) -> Option<Result<BTreeMap<String, String>, String>> {
+    let lost = || {
+        Err(format!(
+            "job/{name} was deleted before its outputs were read"
+        ))
+    };
+    match known {
+        Known::Job(job) | Known::Ended(_, Some(job)) if outputs_are_lost(job) => Some(lost()),
+        Known::Job(job) | Known::Ended(_, Some(job)) => Some(Ok(stored_outputs(job))),
+        Known::Ended(End::Succeeded, None) => Some(lost()),
+        Known::Ended(_, None) => Some(Ok(BTreeMap::new())),
+        Known::Gone | Known::Unknown => None,
+    }
+}

@@ -1,0 +1,176 @@
+//! What a Run does to its Jobs: it ends them, holds them, resumes them, and adopts them.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::condition::reason;
+use konductor_api::{Duration, JobPhase, Run, RunStatus, annotation, job_ended, job_phase};
+use serde_json::{Value, json};
+
+use super::view::View;
+use crate::decision::Kind;
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::job;
+use crate::{Decision, Needs, Write, owner};
+
+/// Why a Run ends its Jobs: the reason's word, and the rest of the sentence.
+type Why = (&'static str, String);
+
+/// Cancel, timeout and fail-fast act in one way: what has not started becomes Cancelled, what runs
+/// is suspended with the phase Cancelled in one patch. Pause suspends what runs, and resumes it.
+pub(super) fn main(
+    view: &View<'_>,
+    timed_out: bool,
+    facts: &Facts,
+    decision: &mut Decision<RunStatus>,
+) -> Result<(), Needs> {
+    let run = view.run;
+    let open: Vec<&Job> = view.present_main().filter(|job| !job::over(job)).collect();
+    match why(view, timed_out) {
+        Some(why) => end(run, &open, &why, facts, decision),
+        None => {
+            pause(run, &open, decision);
+            Ok(())
+        }
+    }
+}
+
+/// The finally stages of a Run whose main Jobs have ended: they are ended only by `cancelFinally`.
+pub(super) fn finally(
+    view: &View<'_>,
+    facts: &Facts,
+    decision: &mut Decision<RunStatus>,
+) -> Result<(), Needs> {
+    let run = view.run;
+    let jobs = view.finally.iter().filter(|member| member.is_present);
+    let open = jobs.filter_map(|member| member.job);
+    let open: Vec<&Job> = open.filter(|job| !job::over(job)).collect();
+    if run.spec.cancel_finally {
+        let why = "its run's finally stages were cancelled".to_owned();
+        end(run, &open, &(reason::CANCELLED, why), facts, decision)?;
+    }
+    Ok(())
+}
+
+fn why(view: &View<'_>, timed_out: bool) -> Option<Why> {
+    let run = view.run;
+    if run.spec.cancel {
+        Some((reason::CANCELLED, "its run was cancelled".to_owned()))
+    } else if timed_out {
+        let timeout = run.spec.timeout.as_ref().map(Duration::as_str);
+        let timeout = timeout.unwrap_or_default();
+        Some((
+            reason::TIMED_OUT,
+            format!("its run took longer than {timeout}"),
+        ))
+    } else if run.spec.fail_fast && !view.bad_stages().is_empty() {
+        Some((
+            reason::STAGE_FAILED,
+            "a stage failed, and its run fails fast".to_owned(),
+        ))
+    } else {
+        None
+    }
+}
+
+/// Jobs that were created in the place of one that the Run has had, or after its main Jobs had ended:
+/// nothing may start twice, so they are ended before they start.
+pub(super) fn strays(
+    view: &View<'_>,
+    facts: &Facts,
+    decision: &mut Decision<RunStatus>,
+) -> Result<(), Needs> {
+    let ended = super::current(view.run).is_some_and(|status| status.outcome.is_some());
+    let replaces = |job: &&&Job| {
+        let known = view.record.entries.get(&super::record::key(job));
+        known.is_some_and(|entry| !entry.is_of(&job.metadata)) || ended
+    };
+    let strays = view.strays.iter().filter(replaces);
+    let strays: Vec<&Job> = strays.copied().filter(|job| !job::over(job)).collect();
+    let run = view.run.metadata.name.as_deref().unwrap_or_default();
+    let why = format!(
+        "run/{run} has had a Job of this name, which was deleted, or has ended: \
+         only `koncli retry {run}` runs it again"
+    );
+    end(view.run, &strays, &(reason::DELETED, why), facts, decision)
+}
+
+fn end(
+    run: &Run,
+    open: &[&Job],
+    (word, why): &Why,
+    facts: &Facts,
+    decision: &mut Decision<RunStatus>,
+) -> Result<(), Needs> {
+    if open.is_empty() {
+        return Ok(());
+    }
+    let name = ObjectName::of(&run.metadata);
+    // Rule B: what says so is read live; each Job's patch carries the Job's own version.
+    let live = facts.run(&name, Freshness::Live)?;
+    let same = live.is_some_and(|live| {
+        live.metadata.uid == run.metadata.uid && live.spec.attempt == run.spec.attempt
+    });
+    if same {
+        let text = format!("{word}: {why}");
+        let patches = open
+            .iter()
+            .map(|job| patch(job, JobPhase::Cancelled, Some(&text), true));
+        decision.before.extend(patches);
+    }
+    Ok(())
+}
+
+fn pause(run: &Run, open: &[&Job], decision: &mut Decision<RunStatus>) {
+    let suspends = run.spec.pause && !run.spec.let_running_finish;
+    for job in open {
+        let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+        match job_phase(job) {
+            Some(JobPhase::Running) | None
+                if suspends && !suspended && job_ended(job).is_none() =>
+            {
+                let why = Some("its run is paused");
+                decision
+                    .before
+                    .push(patch(job, JobPhase::Paused, why, true));
+            }
+            Some(JobPhase::Paused) if !run.spec.pause => {
+                decision
+                    .before
+                    .push(patch(job, JobPhase::Running, None, false));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn patch(job: &Job, phase: JobPhase, why: Option<&str>, suspend: bool) -> Write {
+    let body = json!({
+        "metadata": {
+            "uid": job.metadata.uid,
+            "resourceVersion": job.metadata.resource_version,
+            "annotations": {
+                annotation::PHASE: phase.word(),
+                annotation::REASON: why,
+            },
+        },
+        "spec": { "suspend": suspend },
+    });
+    write(&job.metadata, body)
+}
+
+fn write(metadata: &ObjectMeta, body: Value) -> Write {
+    Write::Patch {
+        kind: Kind::Job,
+        name: ObjectName::of(metadata),
+        status: false,
+        body,
+    }
+}
+
+/// Makes the Run own Jobs that kubectl has created, so that they are deleted with it.
+pub(super) fn adopt(view: &View<'_>, decision: &mut Decision<RunStatus>) {
+    let adoptions = view
+        .present()
+        .filter_map(|job| owner::adoption(Kind::Job, &job.metadata, view.run));
+    decision.after.extend(adoptions);
+}

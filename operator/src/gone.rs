@@ -1,0 +1,292 @@
+//! Jobs that the watch has shown to be deleted, as they were then, and what their pods wrote.
+//!
+//! A Job with a TTL may be gone a moment after its end: what the watch has shown last is then all that
+//! tells how it ended, until its Run, or whatever waits for it, has taken that in. What is lost with
+//! the process is either in the Run's record, or lost for good.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{Run, annotation, label};
+use konductor_core::{End, ObjectName, job, job_uid, owes_outputs, run, run_end};
+use kube::runtime::reflector::Store;
+
+use crate::cache::reference;
+
+/// Jobs that are remembered at most: some 50 MB. The oldest are forgotten first.
+const JOBS_MAX: usize = 20_000;
+/// Pods, and deleted Runs, that are remembered at most.
+const OTHERS_MAX: usize = 4_096;
+
+/// What is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    inner: Mutex<Inner>,
+    runs: OnceLock<Store<Run>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// By uid.
+    jobs: HashMap<String, Arc<Job>>,
+    /// Uids, the oldest first; of some the Job is forgotten already.
+    order: VecDeque<String>,
+    by_name: HashMap<ObjectName, Vec<String>>,
+    /// By the Run that the Job's label names.
+    by_run: HashMap<ObjectName, HashSet<String>>,
+    /// The uids of those whose end their Run has recorded.
+    recorded: HashSet<String>,
+    /// The pods of Jobs, by the Job's uid.
+    pods: HashMap<String, Vec<Arc<Pod>>>,
+    pods_order: VecDeque<String>,
+    /// The uids of Runs that were deleted: their Jobs follow them, and nothing needs those.
+    deleted_runs: VecDeque<String>,
+}
+
+fn run_name(job: &Job) -> Option<ObjectName> {
+    let run = job.metadata.labels.as_ref()?.get(label::RUN)?;
+    Some(ObjectName::new(
+        ObjectName::of(&job.metadata).namespace,
+        run,
+    ))
+}
+
+fn uid(job: &Job) -> String {
+    job.metadata.uid.clone().unwrap_or_default()
+}
+
+/// Of a Job that is gone, what still counts.
+fn stripped(job: &Job) -> Job {
+    Job {
+        metadata: job.metadata.clone(),
+        spec: job.spec.as_ref().map(|spec| JobSpec {
+            suspend: spec.suspend,
+            ..JobSpec::default()
+        }),
+        status: job.status.clone(),
+    }
+}
+
+impl Gone {
+    /// Names the cache of Runs: the Jobs of one that has ended are not remembered.
+    pub(crate) fn know(&self, runs: Store<Run>) {
+        // It is set once, before the watches are polled.
+        let _ = self.runs.set(runs);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic in between leaves an entry that nothing names, until the oldest are forgotten.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a Job that was deleted, if something may wait for it.
+    pub(crate) fn remember(&self, job: &Job, is_named: bool) {
+        let run = run_name(job);
+        let over = run.as_ref().is_some_and(|name| self.is_over(name));
+        let mut inner = self.inner();
+        let mut owners = job.metadata.owner_references.iter().flatten();
+        let orphaned = owners.any(|owner| inner.deleted_runs.contains(&owner.uid));
+        if over || orphaned || (run.is_none() && !is_named) {
+            return;
+        }
+        let uid = uid(job);
+        inner.jobs.insert(uid.clone(), Arc::new(stripped(job)));
+        inner.order.push_back(uid.clone());
+        let name = ObjectName::of(&job.metadata);
+        inner.by_name.entry(name).or_default().push(uid.clone());
+        if let Some(run) = run {
+            inner.by_run.entry(run).or_default().insert(uid);
+        }
+        while inner.order.len() > JOBS_MAX {
+            let Some(oldest) = inner.order.pop_front() else {
+                break;
+            };
+            inner.forget(&oldest);
+        }
+    }
+
+    fn is_over(&self, run: &ObjectName) -> bool {
+        let runs = self.runs.get();
+        let run = runs.and_then(|runs| runs.get(&reference(run)));
+        run.is_some_and(|run| run_end(&run).is_some())
+    }
+
+    /// Remembers a pod that was deleted after it had succeeded: its Job's outputs may not be read yet.
+    pub(crate) fn remember_pod(&self, pod: &Pod) {
+        let status = pod.status.as_ref();
+        let succeeded = status.and_then(|status| status.phase.as_deref()) == Some("Succeeded");
+        let Some(uid) = job_uid(pod).filter(|_| succeeded) else {
+            return;
+        };
+        let mut inner = self.inner();
+        inner
+            .pods
+            .entry(uid.to_owned())
+            .or_default()
+            .push(Arc::new(pod.clone()));
+        inner.pods_order.push_back(uid.to_owned());
+        while inner.pods_order.len() > OTHERS_MAX {
+            if let Some(oldest) = inner.pods_order.pop_front() {
+                inner.pods.remove(&oldest);
+            }
+        }
+    }
+
+    /// The outputs of a Job are stored: what its pods wrote is not needed any more.
+    pub(crate) fn forget_pods(&self, job: &Job) {
+        let annotations = job.metadata.annotations.as_ref();
+        if annotations.is_some_and(|all| all.contains_key(annotation::OUTPUTS)) {
+            self.inner().pods.remove(&uid(job));
+        }
+    }
+
+    /// A Run was deleted.
+    pub(crate) fn forget_run(&self, run: &Run) {
+        let name = ObjectName::of(&run.metadata);
+        let mut inner = self.inner();
+        for uid in inner.by_run.remove(&name).unwrap_or_default() {
+            inner.forget(&uid);
+        }
+    }
+
+    /// Takes note of a Run that was deleted: its Jobs are deleted next.
+    pub(crate) fn run_deleted(&self, run: &Run) {
+        let mut inner = self.inner();
+        inner
+            .deleted_runs
+            .push_back(run.metadata.uid.clone().unwrap_or_default());
+        if inner.deleted_runs.len() > OTHERS_MAX {
+            inner.deleted_runs.pop_front();
+        }
+    }
+
+    /// The Jobs of a Run whose ends it has recorded since it was last asked. What is good and has
+    /// written nothing is forgotten.
+    pub(crate) fn newly_recorded(&self, run: &Run) -> Vec<Arc<Job>> {
+        let mut inner = self.inner();
+        let name = ObjectName::of(&run.metadata);
+        let uids = inner.by_run.get(&name).cloned().unwrap_or_default();
+        let mut recorded = Vec::new();
+        for uid in uids {
+            let Some(job) = inner.jobs.get(&uid).cloned() else {
+                continue;
+            };
+            if inner.recorded.contains(&uid) {
+                continue;
+            }
+            let Some(end) = run::recorded_end(run, &job) else {
+                continue;
+            };
+            let annotations = job.metadata.annotations.as_ref();
+            let writes =
+                annotations.is_some_and(|all| all.contains_key(annotation::OUTPUTS_DECLARED));
+            if matches!(end, End::Succeeded | End::Skipped) && !writes {
+                inner.forget(&uid);
+            } else {
+                inner.recorded.insert(uid);
+            }
+            recorded.push(job);
+        }
+        recorded
+    }
+
+    /// The Job of a pod, if it is gone.
+    pub(crate) fn job_of(&self, pod: &Pod) -> Option<Arc<Job>> {
+        self.inner().jobs.get(job_uid(pod)?).cloned()
+    }
+
+    /// The Jobs of a name, the newest last.
+    pub(crate) fn named(
+        &self,
+        name: &ObjectName,
+        pods: impl Fn(&Job) -> Vec<Arc<Pod>>,
+    ) -> Vec<Arc<Job>> {
+        let inner = self.inner();
+        let uids = inner.by_name.get(name).into_iter().flatten();
+        let jobs = uids.filter_map(|uid| inner.jobs.get(uid).cloned());
+        let jobs: Vec<Arc<Job>> = jobs.collect();
+        drop(inner);
+        self.with_outputs(jobs, pods)
+    }
+
+    /// The Jobs of a namespace that are like this; of one Run, if it is named.
+    pub(crate) fn matching(
+        &self,
+        namespace: &str,
+        run: Option<&String>,
+        is_meant: impl Fn(&Job) -> bool,
+        pods: impl Fn(&Job) -> Vec<Arc<Pod>>,
+    ) -> Vec<Arc<Job>> {
+        let inner = self.inner();
+        let is_meant =
+            |job: &&Arc<Job>| job.metadata.namespace.as_deref() == Some(namespace) && is_meant(job);
+        let entry = |job: &Arc<Job>| (uid(job), Arc::clone(job));
+        // In an order that does not depend on the process.
+        let jobs: BTreeMap<String, Arc<Job>> = match run {
+            Some(run) => {
+                let uids = inner.by_run.get(&ObjectName::new(namespace, run));
+                let jobs = uids.into_iter().flatten();
+                let jobs = jobs.filter_map(|uid| inner.jobs.get(uid));
+                jobs.filter(is_meant).map(entry).collect()
+            }
+            None => inner.jobs.values().filter(is_meant).map(entry).collect(),
+        };
+        drop(inner);
+        self.with_outputs(jobs.into_values().collect(), pods)
+    }
+
+    /// A Job that was complete, and gone before its outputs were stored, has still written them.
+    fn with_outputs(
+        &self,
+        jobs: Vec<Arc<Job>>,
+        pods: impl Fn(&Job) -> Vec<Arc<Pod>>,
+    ) -> Vec<Arc<Job>> {
+        let with_outputs = jobs.into_iter().map(|gone| {
+            if !owes_outputs(&gone) {
+                return gone;
+            }
+            let mut all = pods(&gone);
+            all.extend(
+                self.inner()
+                    .pods
+                    .get(&uid(&gone))
+                    .into_iter()
+                    .flatten()
+                    .cloned(),
+            );
+            let known = Arc::new(job::with_outputs((*gone).clone(), &all));
+            if let Some(kept) = self.inner().jobs.get_mut(&uid(&gone)) {
+                *kept = Arc::clone(&known);
+            }
+            known
+        });
+        with_outputs.collect()
+    }
+}
+
+impl Inner {
+    fn forget(&mut self, uid: &str) {
+        let Some(job) = self.jobs.remove(uid) else {
+            return;
+        };
+        self.pods.remove(uid);
+        self.recorded.remove(uid);
+        let name = ObjectName::of(&job.metadata);
+        if let Some(uids) = self.by_name.get_mut(&name) {
+            uids.retain(|known| known != uid);
+            if uids.is_empty() {
+                self.by_name.remove(&name);
+            }
+        }
+        if let Some(run) = run_name(&job)
+            && let Some(uids) = self.by_run.get_mut(&run)
+        {
+            uids.remove(uid);
+            if uids.is_empty() {
+                self.by_run.remove(&run);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Objects that somebody deletes: any one at any moment of its life, and Jobs by a TTL.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, job_ended, label};
+use konductor_local::{ApiServer, Event, Record};
+use kube::api::DeleteParams;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::NAMESPACE;
+use super::faults::Link;
+use super::plan::{Fault, Plan};
+
+/// How often it is looked whether something is to be deleted.
+const LOOKS_EVERY: Duration = Duration::from_millis(5);
+
+/// Deletes what a plan says; never ready.
+pub(super) async fn delete(api: ApiServer, client: Client, plan: Plan, links: Vec<Arc<Link>>) {
+    let mut due: Vec<(u64, bool)> = Vec::new();
+    let mut ttl = None;
+    for fault in &plan.faults {
+        match fault {
+            Fault::Delete { nth, down } => due.push((*nth, *down)),
+            Fault::Ttl { after_ms } => ttl = Some(Duration::from_millis(*after_ms)),
+            _ => {}
+        }
+    }
+    if due.is_empty() && ttl.is_none() {
+        return std::future::pending().await;
+    }
+    let mut looked_at = 0;
+    let mut expiring: BTreeMap<String, Instant> = BTreeMap::new();
+    loop {
+        let records = api.history();
+        for (_, down) in due.extract_if(.., |(nth, _)| *nth <= records.len() as u64) {
+            if down {
+                links.iter().for_each(|link| link.crash_now());
+                // The crash is noticed before anything else is done.
+                tokio::task::yield_now().await;
+            }
+        }
+        for nth in plan.deletions().filter(|nth| {
+            let nth = *nth as usize;
+            (looked_at + 1..=records.len()).contains(&nth)
+        }) {
+            delete_object(&client, &records[nth as usize - 1]).await;
+        }
+        if let Some(ttl) = ttl {
+            for record in &records[looked_at..] {
+                if has_ended(record) {
+                    expiring
+                        .entry(name(record))
+                        .or_insert_with(|| Instant::now() + ttl);
+                }
+            }
+        }
+        looked_at = records.len();
+        let now = Instant::now();
+        for (job, _) in expiring.extract_if(.., |_, at| *at <= now) {
+            remove::<Job>(&client, &job).await;
+        }
+        tokio::time::sleep(LOOKS_EVERY).await;
+    }
+}
+
+fn name(record: &Record) -> String {
+    let name = record.event.object()["metadata"]["name"].as_str();
+    name.unwrap_or_default().to_owned()
+}
+
+fn job(record: &Record) -> Option<Job> {
+    let is_job = record.resource.plural.to_string() == "jobs";
+    let is_there = !matches!(record.event, Event::Deleted(_));
+    let object = (**record.event.object()).clone();
+    (is_job && is_there).then(|| serde_json::from_value(object).expect("a Job"))
+}
+
+fn has_ended(record: &Record) -> bool {
+    job(record).is_some_and(|job| job_ended(&job).is_some())
+}
+
+async fn delete_object(client: &Client, record: &Record) {
+    let name = name(record);
+    match record.resource.plural.to_string().as_str() {
+        "jobs" => remove::<Job>(client, &name).await,
+        "pods" => remove::<Pod>(client, &name).await,
+        "gates" => remove::<Gate>(client, &name).await,
+        "barriers" => remove::<Barrier>(client, &name).await,
+        "runs" => remove::<Run>(client, &name).await,
+        "semaphores" => remove::<Semaphore>(client, &name).await,
+        "leases" => remove::<Lease>(client, &name).await,
+        "claims" => remove::<Claim>(client, &name).await,
+        "arrivals" => remove::<Arrival>(client, &name).await,
+        // Events and definitions: nobody waits for those.
+        _ => {}
+    }
+}
+
+async fn remove<K>(client: &Client, name: &str)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), NAMESPACE);
+    // It may be gone already.
+    let _ = api.delete(name, &DeleteParams::background()).await;
+}
+
+/// What a history says about the Jobs of a pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The record numbers of every version of each Job, from 1, and whether it had ended by then.
+    pub versions: Vec<(u64, String, bool)>,
+    /// How many pods each Job had.
+    pub pods: BTreeMap<String, usize>,
+    /// In which order the first pod of each Job was created.
+    pub order: Vec<String>,
+}
+
+/// Reads what happened to the Jobs.
+pub(super) fn told(records: &[Record]) -> Told {
+    let mut told = Told::default();
+    let mut seen = BTreeSet::new();
+    for (index, record) in records.iter().enumerate() {
+        if let Some(job) = job(record) {
+            let ended = konductor_core::job_end(&job).is_some();
+            told.versions.push((index as u64 + 1, name(record), ended));
+        }
+        let is_pod = record.resource.plural.to_string() == "pods";
+        if is_pod && matches!(record.event, Event::Added(_)) {
+            let labels = &record.event.object()["metadata"]["labels"];
+            let job = labels[label::JOB_NAME].as_str().unwrap_or_default();
+            *told.pods.entry(job.to_owned()).or_default() += 1;
+            if seen.insert(job.to_owned()) {
+                told.order.push(job.to_owned());
+            }
+        }
+    }
+    told
+}

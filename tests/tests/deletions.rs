@@ -1,0 +1,221 @@
+//! A Run whose objects are deleted, in simulated time: each Job of a run of twenty stages in each of its
+//! versions, with the operator up and down; every other object; and Jobs with a TTL.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use konductor_compiler::{Manifests, Options, compile};
+use konductor_dsl::Sources;
+use konductor_tests::kubelet::Script;
+use konductor_tests::simulation::{Ended, Fault, Plan, run_whatever_is_deleted};
+
+/// Each stage and what it comes after: chains, a fan-out by hand, a join, holds and a finally stage.
+const STAGES: [(&str, &[&str]); 20] = [
+    ("s01", &[]),
+    ("s02", &[]),
+    ("s03", &["s01"]),
+    ("s04", &["s01"]),
+    ("s05", &["s02"]),
+    ("s06", &["s03"]),
+    ("s07", &["s03"]),
+    ("s08", &["s04"]),
+    ("s09", &["s05"]),
+    ("s10", &["s06", "s07"]),
+    ("s11", &["s08"]),
+    ("s12", &["s09"]),
+    ("s13", &["s10", "s11"]),
+    ("s14", &["s12"]),
+    ("s15", &["s13"]),
+    ("s16", &["s14"]),
+    ("s17", &["s15", "s16"]),
+    ("s18", &["s16"]),
+    ("s19", &["s17", "s18"]),
+    ("s20", &["s19"]),
+];
+
+fn pipeline() -> Manifests {
+    let mut text = "pipeline story {\n  semaphore slots { permits = 2 }\n".to_owned();
+    text.push_str("  defaults { image = \"busybox:1.36\" }\n");
+    for (stage, after) in STAGES {
+        let after = match after.is_empty() {
+            true => String::new(),
+            false => format!(" after {}", after.join(", ")),
+        };
+        // Every third one waits in a queue, too.
+        let number: u32 = stage[1..].parse().expect("a number");
+        let holding = if number % 3 == 0 {
+            " holding slots"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "  stage {stage}{after}{holding} {{ run = \"true\" }}\n"
+        ));
+    }
+    text.push_str("  finally stage tidy { run = \"true\" }\n}\n");
+    let mut sources = Sources::default();
+    sources.add("story.kon", text);
+    let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let compiled = compile(sources, &Options::at(now));
+    compiled
+        .manifests
+        .unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics))
+}
+
+fn job(stage: &str) -> String {
+    format!("story-{stage}")
+}
+
+fn told(plan: &Plan) -> Ended {
+    let script = |_: &_| Script::succeed().lasting(std::time::Duration::from_millis(300));
+    run_whatever_is_deleted(pipeline(), script, plan).unwrap_or_else(|why| panic!("{plan}: {why}"))
+}
+
+/// The stages that can't be reached without this one.
+fn after(stage: &str) -> BTreeSet<&'static str> {
+    let mut lost = BTreeSet::new();
+    for (name, needs) in STAGES {
+        if needs
+            .iter()
+            .any(|need| *need == stage || lost.contains(need))
+        {
+            lost.insert(name);
+        }
+    }
+    lost
+}
+
+/// Whatever was deleted: no stage ran twice or out of order, and the finally stage ran once.
+fn in_order(ended: &Ended, plan: &Plan) {
+    let twice = ended.told.pods.iter().find(|(_, pods)| **pods > 1);
+    assert_eq!(twice, None, "{plan}: it ran twice");
+    let order = &ended.told.order;
+    let place = |stage: &str| order.iter().position(|one| *one == job(stage));
+    for (stage, needs) in STAGES {
+        for need in needs {
+            if let Some(at) = place(stage) {
+                let before = place(need);
+                assert!(
+                    before.is_some_and(|before| before < at),
+                    "{plan}: {stage} before {need}"
+                );
+            }
+        }
+    }
+}
+
+fn lines(ended: &Ended) -> BTreeMap<&str, &str> {
+    ended
+        .summary
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .collect()
+}
+
+/// Tells them on all processors; a panic in one is a failure of all.
+fn every(plans: &[Plan], check: impl Fn(&Plan, &Ended) + Sync) {
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for worker in 0..workers {
+            let mine = plans.iter().skip(worker).step_by(workers);
+            let check = &check;
+            scope.spawn(move || mine.for_each(|plan| check(plan, &told(plan))));
+        }
+    });
+}
+
+/// Of the versions of each Job, those that differ in what counts: all of them if that is asked for.
+fn moments(calm: &Ended) -> Vec<(u64, String, bool)> {
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    let versions = calm.told.versions.iter();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let chosen = versions.filter(|(_, job, _)| {
+        let count = seen.entry(job).or_default();
+        *count += 1;
+        // Spread over the Jobs, so that each version of one is tried, and each Job in one.
+        let number: usize = job.bytes().map(usize::from).sum();
+        all || (*count + number) % 4 == 0
+    });
+    chosen.cloned().collect()
+}
+
+#[test]
+fn job_deleted_in_any_version_ends_the_run_by_the_table() {
+    let calm = told(&Plan::calm(1));
+    assert_eq!(lines(&calm)["run/story"], "Succeeded");
+    let moments = moments(&calm);
+    let plans: Vec<Plan> = moments
+        .iter()
+        .flat_map(|(nth, _, _)| {
+            [false, true].map(|down| Plan::with(Fault::Delete { nth: *nth, down }))
+        })
+        .collect();
+    assert!(plans.len() > 40, "{} plans", plans.len());
+    every(&plans, |plan, ended| {
+        in_order(ended, plan);
+        let Some(Fault::Delete { nth, .. }) = plan.faults.first() else {
+            panic!("{plan}");
+        };
+        let (_, name, had_ended) = moments
+            .iter()
+            .find(|(version, _, _)| version == nth)
+            .expect("a moment");
+        let stage = name.trim_start_matches("story-");
+        let lines = lines(ended);
+        assert_eq!(
+            ended.told.pods.get("story-tidy"),
+            Some(&1).filter(|_| stage != "tidy"
+                || *had_ended
+                || ended.told.pods.contains_key("story-tidy")),
+            "{plan}: tidy"
+        );
+        let phase = if *had_ended { "Succeeded" } else { "Failed" };
+        assert_eq!(lines["run/story"], phase, "{plan}: {name}");
+        let lost = if *had_ended {
+            BTreeSet::new()
+        } else {
+            after(stage)
+        };
+        for (other, _) in STAGES {
+            let other_job = format!("job/{}", job(other));
+            let expected = match (other == stage, lost.contains(other)) {
+                (true, _) => None,
+                (false, true) => Some("Some(Unreached) suspended=true"),
+                (false, false) => Some("Complete"),
+            };
+            assert_eq!(lines.get(&*other_job).copied(), expected, "{plan}: {other}");
+        }
+    });
+}
+
+#[test]
+fn jobs_that_a_ttl_deletes_end_the_run_as_if_they_were_there() {
+    let plans = [0, 1_000, 5_000].map(|after_ms| Plan::with(Fault::Ttl { after_ms }));
+    every(&plans, |plan, ended| {
+        in_order(ended, plan);
+        assert_eq!(lines(ended)["run/story"], "Succeeded", "{plan}");
+        assert_eq!(ended.told.order.len(), STAGES.len() + 1, "{plan}");
+    });
+}
+
+/// A Gate, a Barrier, a ledger, a pod or the Run itself: the Run ends, if need be when it is cancelled,
+/// and nothing runs twice or out of order.
+#[test]
+fn any_object_that_is_deleted_leaves_a_run_that_can_be_ended() {
+    let calm = told(&Plan::calm(1));
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    let plans: Vec<Plan> = (1..=calm.versions as u64)
+        .step_by(if all { 1 } else { 17 })
+        .map(|nth| {
+            Plan::with(Fault::Delete {
+                nth,
+                down: nth % 2 == 0,
+            })
+        })
+        .collect();
+    every(&plans, |plan, ended| {
+        // A pod that is deleted is replaced by its Job: that is the Job controller's business.
+        let deleted_pods = ended.told.pods.values().filter(|pods| **pods > 1).count();
+        assert!(deleted_pods <= 1, "{plan}");
+    });
+}
