@@ -49,7 +49,7 @@ pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
         return Ok(Decision::default());
     }
     if started_too_early(job) {
-        return refuse_start(job, facts);
+        return Ok(refuse_start(job));
     }
     if job_ended(job) == Some(true) && owes_outputs(job) && job_end(job).is_none() {
         return store_outputs(job, facts);
@@ -73,7 +73,7 @@ pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     let mistake = waiting::mistake(job);
     let coordinated = annotated(job, annotation::GATE).is_some() || !hold_text(job).is_empty();
     match mistake {
-        Some(mistake) => invalid(job, &mistake, facts),
+        Some(mistake) => Ok(invalid(job, &mistake)),
         None if suspended(job) && annotated(job, annotation::RELEASES).is_some() => {
             release::decide(job, facts)
         }
@@ -108,7 +108,7 @@ fn explain_failure(job: &Job, facts: &Facts) -> Result<Option<Write>, Needs> {
     let pods = facts.pods(pods, Freshness::Live)?;
     let pods: Vec<_> = pods.iter().map(AsRef::as_ref).collect();
     let why = explain::failure(job, &pods);
-    let decision = phase_patch(job, JobPhase::Failed, why.as_deref(), facts)?;
+    let decision = phase_patch(job, JobPhase::Failed, why.as_deref());
     Ok(decision.before.into_iter().next())
 }
 
@@ -137,7 +137,7 @@ fn unprotected(job: &Job, facts: &Facts) -> Decided<NoStatus> {
         }
     }
     if missing.is_empty() {
-        return phase_patch(job, JobPhase::Running, None, facts);
+        return Ok(phase_patch(job, JobPhase::Running, None));
     }
     let missing = missing.join(", ");
     let why = match job.metadata.generation {
@@ -145,7 +145,7 @@ fn unprotected(job: &Job, facts: &Facts) -> Decided<NoStatus> {
         Some(_) => "somebody else started it",
     };
     let note = format!("runs without {missing}: {why}");
-    let mut decision = phase_patch(job, JobPhase::Running, Some(&note), facts)?;
+    let mut decision = phase_patch(job, JobPhase::Running, Some(&note));
     decision.events.push(Event {
         type_: EventType::Warning,
         reason: reason::UNPROTECTED,
@@ -330,7 +330,7 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
         && now.duration_since(*since) >= START_REFUSED_AFTER
     {
         let message = format!("{}: {words}", reason::START_REFUSED);
-        return phase_patch(job, JobPhase::Failed, Some(&message), facts);
+        return Ok(phase_patch(job, JobPhase::Failed, Some(&message)));
     }
     if let Some(gate) = annotated(job, annotation::GATE) {
         let name = ObjectName::new(&namespace, gate);
@@ -377,9 +377,9 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     }
     let template = match template(job, &holds, facts)? {
         Ok(template) => template,
-        Err(missing) => return phase_patch(job, JobPhase::Unreached, Some(&missing), facts),
+        Err(missing) => return Ok(phase_patch(job, JobPhase::Unreached, Some(&missing))),
     };
-    let mut decision = phase_patch(job, JobPhase::Running, None, facts)?;
+    let mut decision = phase_patch(job, JobPhase::Running, None);
     for write in &mut decision.before {
         if let Write::Patch { body, .. } = write {
             add_start(job, &template, &holds, body);
@@ -440,7 +440,7 @@ fn without_gate(
         return Ok(None);
     }
     let why = format!("{}: gate/{} does not exist", reason::DELETED, gate.name);
-    phase_patch(job, JobPhase::Cancelled, Some(&why), facts).map(Some)
+    Ok(Some(phase_patch(job, JobPhase::Cancelled, Some(&why))))
 }
 
 /// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
@@ -534,30 +534,31 @@ fn ruled_out(job: &Job, end: End, facts: &Facts, now: Timestamp) -> Decided<NoSt
     } else {
         "ended without opening"
     };
-    phase_patch(job, phase, Some(&format!("gate/{gate} {word}{why}")), facts)
+    let why = format!("gate/{gate} {word}{why}");
+    Ok(phase_patch(job, phase, Some(&why)))
 }
 
 /// Tells that the Job's own annotations can't be followed. They are read until the start, so
 /// correcting them is enough.
-fn invalid(job: &Job, message: &str, facts: &Facts) -> Decided<NoStatus> {
+fn invalid(job: &Job, message: &str) -> Decision<NoStatus> {
     if annotated(job, annotation::REASON) == Some(message) {
-        return Ok(Decision::default());
+        return Decision::default();
     }
     let phase = match suspended(job) {
         true => job_phase(job).unwrap_or(JobPhase::Waiting),
         false => JobPhase::Running,
     };
-    let mut decision = phase_patch(job, phase, Some(message), facts)?;
+    let mut decision = phase_patch(job, phase, Some(message));
     decision.events.push(Event {
         type_: EventType::Warning,
         reason: reason::INVALID,
         note: message.to_owned(),
     });
-    Ok(decision)
+    decision
 }
 
 /// Fails a Job that ran before its turn. Nothing stops its pods: Kueue would start them again.
-fn refuse_start(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+fn refuse_start(job: &Job) -> Decision<NoStatus> {
     let message = format!(
         "{}: the Job was started while {} was in {}; switch on Kueue's feature gate AdmissionGatedBy, and the \
          chart's policy kueueGate",
@@ -565,22 +566,17 @@ fn refuse_start(job: &Job, facts: &Facts) -> Decided<NoStatus> {
         annotation::KUEUE_GATE,
         annotation::KUEUE_GATED_BY,
     );
-    let mut decision = phase_patch(job, JobPhase::Failed, Some(&message), facts)?;
+    let mut decision = phase_patch(job, JobPhase::Failed, Some(&message));
     decision.events.push(Event {
         type_: EventType::Warning,
         reason: reason::STARTED_BY_KUEUE,
         note: message,
     });
-    Ok(decision)
+    decision
 }
 
 /// One patch of the Job's phase, under the version that was decided on.
-fn phase_patch(
-    job: &Job,
-    phase: JobPhase,
-    reason: Option<&str>,
-    _facts: &Facts,
-) -> Decided<NoStatus> {
+fn phase_patch(job: &Job, phase: JobPhase, reason: Option<&str>) -> Decision<NoStatus> {
     let mut decision = Decision::default();
     let mut annotations = Map::new();
     annotations.insert(annotation::PHASE.into(), phase.word().into());
@@ -588,7 +584,7 @@ fn phase_patch(
         annotations.insert(annotation::REASON.into(), reason.into());
     }
     decision.before.push(patch(job, annotations));
-    Ok(decision)
+    decision
 }
 
 fn patch(job: &Job, annotations: Map<String, Value>) -> Write {
@@ -674,6 +670,8 @@ fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, S
         let source = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
         let known = gone::known(&job.metadata, &name, source, facts, Freshness::Live)?;
         let value = match gone::outputs(&known, &name.name) {
+            // One that was started before has its value: whether it still has, `resumed` looks at.
+            Some(Err(_)) if job_phase(job) == Some(JobPhase::Running) => None,
             // A default must not stand in for a value that was written.
             Some(Err(lost)) => return Ok(Err(lost)),
             Some(Ok(mut outputs)) => outputs.remove(&output),

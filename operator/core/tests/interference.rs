@@ -69,6 +69,11 @@ fn suspended(rest: Value) -> Value {
     work
 }
 
+/// The owner of what belongs to the Run `r`.
+fn owned() -> Value {
+    json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"}])
+}
+
 #[test]
 fn a_job_that_somebody_suspends_while_it_runs_is_started_again() {
     let work = suspended(json!({}));
@@ -108,12 +113,18 @@ fn a_suspended_job_is_left_alone_where_something_wants_it_suspended() {
     let held = || semaphore(1, &[("work", 1)]);
     let mut of_run = suspended(json!({}));
     of_run["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": "main"});
+    of_run["metadata"]["ownerReferences"] = owned();
     let mut in_kueue = suspended(json!({}));
     in_kueue["metadata"]["labels"] = json!({"kueue.x-k8s.io/queue-name": "batch"});
     let started = ["Job/work Running suspend=false"];
-    let table: [(&Value, Value, &[&str]); 4] = [
+    let table: [(&Value, Value, &[&str]); 5] = [
         (&of_run, run(json!({})), &started),
         (&of_run, run(json!({"pause": true})), &[]),
+        (
+            &of_run,
+            run(json!({"pause": true, "letRunningFinish": true})),
+            &started,
+        ),
         (&of_run, run(json!({"cancel": true})), &[]),
         (&in_kueue, run(json!({})), &[]),
     ];
@@ -209,6 +220,35 @@ fn a_job_that_is_started_again_gets_its_values_and_never_silently_a_default() {
             body["metadata"]["annotations"].get("konductor.io/presets"),
             None
         );
+    }
+}
+
+#[test]
+fn a_job_that_is_started_again_keeps_its_value_although_what_wrote_it_is_gone() {
+    let of_run = |mut job: Value| {
+        job["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/role": "main"});
+        job["metadata"]["ownerReferences"] = owned();
+        job
+    };
+    let source = of_run(job("extract", json!({}), world::ended("Complete")));
+    for (value, expected) in [
+        ("42", "Job/work Running suspend=false"),
+        ("0", "Job/work Failed"),
+    ] {
+        let mut work = of_run(suspended(json!({
+            "konductor.io/inputs": "{\"in-0\": \"extract/rows\"}",
+            "konductor.io/presets": "{\"konductor.io/in-0\": \"0\"}",
+        })));
+        work["spec"]["template"] =
+            json!({"metadata": {"annotations": {"konductor.io/in-0": value}}});
+        let mut run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 2}}));
+        let objects = [source.clone(), work.clone(), semaphore(1, &[("work", 1)])];
+        let seen = World::of(objects.clone().into_iter().chain([run.clone()]));
+        let typed = serde_json::from_value(run.clone()).unwrap();
+        let (recorded, _) = seen.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
+        run["status"] = serde_json::to_value(recorded.status.unwrap()).unwrap();
+        let world = World::of(objects.into_iter().chain([run])).without_unseen("extract");
+        assert_eq!(told(&decide(&work, &world).before), [expected], "{value}");
     }
 }
 

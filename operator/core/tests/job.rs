@@ -284,7 +284,7 @@ fn finally_stage_whose_gate_was_deleted_ends_with_a_run_that_was_ended() {
     for (outcome, expected) in [
         ("Cancelled", vec!["Job/tidy Cancelled"]),
         ("TimedOut", vec!["Job/tidy Cancelled"]),
-        ("Failed", vec![]),
+        ("Failed", vec!["Job/tidy Waiting"]),
     ] {
         let status = json!({"phase": "Finalizing", "outcome": outcome, "attempt": 1});
         let run = json!({"spec": {"pipeline": "p", "jobs": 1}, "status": status});

@@ -52,7 +52,7 @@ pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStat
     });
     let why = format!("no pod could start within {limit}: {cause}");
     let said = format!("{}: {why}", reason::PENDING_TIMED_OUT);
-    let mut decision = phase_patch(job, JobPhase::Failed, Some(&said), facts)?;
+    let mut decision = phase_patch(job, JobPhase::Failed, Some(&said));
     if let Some(Write::Patch { body, .. }) = decision.before.first_mut() {
         body["spec"]["suspend"] = true.into();
     }

@@ -49,7 +49,7 @@ pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStat
                 "suspended by {by} while it ran; it waits for {}/{} again",
                 hold.kind, hold.name
             );
-            return queue_again(job, &why, facts);
+            return Ok(queue_again(job, &why));
         }
     }
     let (count, last) = resumed(job);
@@ -57,7 +57,7 @@ pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStat
         .filter(|_| count >= RESUMED_AT_ONCE)
         .and_then(|last| last.checked_add(RESUME_PAUSE).ok());
     match due.filter(|due| now < *due) {
-        Some(due) => pause(job, by, due, facts),
+        Some(due) => Ok(pause(job, by, due)),
         None => start_again(job, by, facts, now),
     }
 }
@@ -87,15 +87,15 @@ fn start_again(job: &Job, by: &str, facts: &Facts, now: Timestamp) -> Decided<No
         Ok(template) => template,
         Err(missing) => {
             let why = format!("suspended by {by} while it ran, and {missing}");
-            return phase_patch(job, JobPhase::Failed, Some(&why), facts);
+            return Ok(phase_patch(job, JobPhase::Failed, Some(&why)));
         }
     };
     if let Some(key) = lost_input(job, &template) {
         let why = format!("suspended by {by} while it ran, and the value of {key} is gone");
-        return phase_patch(job, JobPhase::Failed, Some(&why), facts);
+        return Ok(phase_patch(job, JobPhase::Failed, Some(&why)));
     }
     let why = format!("suspended by {by} while it ran; konductor started it again");
-    let mut decision = phase_patch(job, JobPhase::Running, Some(&why), facts)?;
+    let mut decision = phase_patch(job, JobPhase::Running, Some(&why));
     let (count, last) = resumed(job);
     let calm = SignedDuration::from_secs(RESUME_PAUSE.as_secs().saturating_mul(10));
     let count = match last {
@@ -129,22 +129,22 @@ fn lost_input(job: &Job, template: &BTreeMap<String, String>) -> Option<String> 
 }
 
 /// Somebody suspends it again and again: it is started again, but not as often as that.
-fn pause(job: &Job, by: &str, due: Timestamp, facts: &Facts) -> Decided<NoStatus> {
+fn pause(job: &Job, by: &str, due: Timestamp) -> Decision<NoStatus> {
     let why =
         format!("{by} suspends it again and again; konductor starts it every {RESUME_PAUSE:#}");
     let mut decision = match annotated(job, annotation::REASON) == Some(why.as_str()) {
         true => Decision::default(),
-        false => phase_patch(job, JobPhase::Running, Some(&why), facts)?,
+        false => phase_patch(job, JobPhase::Running, Some(&why)),
     };
     decision.wake_at(due);
-    Ok(decision)
+    decision
 }
 
 /// A ledger has forgotten the Job while it was suspended: it takes its turn as one that waits.
-fn queue_again(job: &Job, why: &str, facts: &Facts) -> Decided<NoStatus> {
-    let mut decision = phase_patch(job, JobPhase::Queued, Some(why), facts)?;
+fn queue_again(job: &Job, why: &str) -> Decision<NoStatus> {
+    let mut decision = phase_patch(job, JobPhase::Queued, Some(why));
     if let Some(Write::Patch { body, .. }) = decision.before.first_mut() {
         body["metadata"]["annotations"][annotation::HELD] = Value::Null;
     }
-    Ok(decision)
+    decision
 }

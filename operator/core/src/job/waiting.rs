@@ -131,7 +131,7 @@ pub(super) fn explain(
         decision.wake_at(due);
         return Ok(decision);
     }
-    phase_patch(job, phase, reason, facts)
+    Ok(phase_patch(job, phase, reason))
 }
 
 /// What a Job waits for, and whether somebody has to correct something first.
