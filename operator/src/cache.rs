@@ -177,14 +177,28 @@ pub(crate) fn watch(
 fn keep_what_matters(pod: &mut Pod) {
     let status = pod.status.take().unwrap_or_default();
     let succeeded = status.phase.as_deref() == Some("Succeeded");
-    let written = status.container_statuses.filter(|_| succeeded);
+    let keep = |all: Option<Vec<ContainerStatus>>,
+                what: fn(&ContainerStatus) -> ContainerStatus| {
+        let all = all.filter(|_| succeeded)?;
+        Some(all.iter().map(what).collect())
+    };
     pod.status = Some(PodStatus {
         phase: status.phase,
-        container_statuses: written.map(|all| all.iter().map(last_words).collect()),
+        container_statuses: keep(status.container_statuses, last_words),
+        // How many there are decides how long the last words of one can be.
+        init_container_statuses: keep(status.init_container_statuses, name_of),
+        ephemeral_container_statuses: keep(status.ephemeral_container_statuses, name_of),
         ..PodStatus::default()
     });
     pod.spec = None;
     pod.metadata.labels = None;
+}
+
+fn name_of(container: &ContainerStatus) -> ContainerStatus {
+    ContainerStatus {
+        name: container.name.clone(),
+        ..ContainerStatus::default()
+    }
 }
 
 /// Of a container, what it wrote when it ended.
@@ -192,7 +206,6 @@ fn last_words(container: &ContainerStatus) -> ContainerStatus {
     let state = container.state.as_ref();
     let terminated = state.and_then(|state| state.terminated.as_ref());
     ContainerStatus {
-        name: container.name.clone(),
         state: Some(ContainerState {
             terminated: terminated.map(|ended| ContainerStateTerminated {
                 exit_code: ended.exit_code,
@@ -201,7 +214,7 @@ fn last_words(container: &ContainerStatus) -> ContainerStatus {
             }),
             ..ContainerState::default()
         }),
-        ..ContainerStatus::default()
+        ..name_of(container)
     }
 }
 
@@ -238,7 +251,7 @@ impl Watching<'_> {
         };
         let (reader, mut writer) = reflector::store();
         let store = reader.clone();
-        let into = Into {
+        let sinks = Sinks {
             index: Arc::clone(self.index),
             gone: Arc::clone(self.gone),
             memory: Arc::clone(self.memory),
@@ -259,7 +272,7 @@ impl Watching<'_> {
             let took = event.and_then(|event| {
                 let event = event.modify(strip);
                 writer.apply_watcher_event(&event);
-                take_in(event, &store, &mut before, &into)
+                take_in(event, &store, &mut before, &sinks)
             });
             std::future::ready(
                 took.map(|took| took.map_or(Seen::Listed(K::KIND), |one| seen(Arc::new(one)))),
@@ -342,7 +355,7 @@ impl Decoder {
 }
 
 /// What an event is taken into, beside the cache.
-struct Into {
+struct Sinks {
     index: Arc<Mutex<Index>>,
     gone: Arc<Gone>,
     memory: Arc<Memory>,
@@ -354,7 +367,7 @@ fn take_in<K>(
     event: Event<K>,
     store: &Store<K>,
     before: &mut Vec<Arc<K>>,
-    into: &Into,
+    sinks: &Sinks,
 ) -> Option<Option<K>>
 where
     K: Resource<DynamicType = ()> + Refers + Clone + 'static,
@@ -372,12 +385,12 @@ where
                 .iter()
                 .map(|object| ObjectName::of(object.meta()))
                 .collect();
-            let mut index = lock(&into.index);
+            let mut index = lock(&sinks.index);
             // These have no event of their own.
             for known in std::mem::take(before) {
                 let now = store.get(&reference(&ObjectName::of(known.meta())));
                 if now.is_none_or(|now| now.meta().uid != known.meta().uid) {
-                    known.was_deleted(&into.gone, &index);
+                    known.was_deleted(&sinks.gone, &index);
                 }
             }
             index.retain(K::KIND, &alive);
@@ -387,14 +400,15 @@ where
             Some(None)
         }
         Event::Apply(object) => {
-            lock(&into.index).set((K::KIND, ObjectName::of(object.meta())), object.keys());
+            lock(&sinks.index).set((K::KIND, ObjectName::of(object.meta())), object.keys());
             Some(Some(object))
         }
         Event::Delete(object) => {
-            let mut index = lock(&into.index);
-            into.memory
+            let mut index = lock(&sinks.index);
+            sinks
+                .memory
                 .forget(object.meta().uid.as_deref().unwrap_or_default());
-            object.was_deleted(&into.gone, &index);
+            object.was_deleted(&sinks.gone, &index);
             index.remove(&(K::KIND, ObjectName::of(object.meta())));
             Some(Some(object))
         }
@@ -404,4 +418,43 @@ where
 /// The reference of an object in the cache.
 pub(crate) fn reference<K: Resource<DynamicType = ()>>(name: &ObjectName) -> ObjectRef<K> {
     ObjectRef::new(&name.name).within(&name.namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use konductor_api::{JobPhase, job_phase};
+    use konductor_core::job::with_outputs;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn last_words_that_were_cut_are_not_believed_of_a_pod_that_is_gone_either() {
+        let ended = |name: &str, message: &str| {
+            json!({
+                "name": name, "image": "i", "imageID": "i", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "message": message}},
+            })
+        };
+        // Six containers share what the kubelet keeps of a pod: 2,048 bytes each.
+        let init: Vec<_> = (0..5).map(|n| ended(&format!("init-{n}"), "")).collect();
+        for (bytes, phase) in [(2047, JobPhase::Complete), (2048, JobPhase::Failed)] {
+            let words = format!("rows={}", "7".repeat(bytes - "rows=".len()));
+            let pod = json!({"metadata": {"name": "p"}, "status": {
+                "phase": "Succeeded",
+                "containerStatuses": [ended("main", &words)],
+                "initContainerStatuses": init,
+            }});
+            let mut pod: Pod = serde_json::from_value(pod).expect("a pod");
+            let job: Job = serde_json::from_value(json!({
+                "metadata": {"name": "work", "annotations": {"konductor.io/outputs-declared": "rows"}},
+                "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+            }))
+            .expect("a Job");
+            let live = with_outputs(job.clone(), &[Arc::new(pod.clone())]);
+            assert_eq!(job_phase(&live), Some(phase));
+            keep_what_matters(&mut pod);
+            assert_eq!(with_outputs(job, &[Arc::new(pod)]), live, "{bytes}");
+        }
+    }
 }
