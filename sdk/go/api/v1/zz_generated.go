@@ -1106,13 +1106,21 @@ type RunSpec struct {
 	Attempt int32 `json:"attempt,omitempty"`
 	// `true` ends it: what has not started is cancelled, what runs is stopped, finally stages run.
 	Cancel bool `json:"cancel,omitempty"`
+	// `true` ends its finally stages too: those that have not started are cancelled, those that run
+	// are stopped. It counts once the main Jobs have ended.
+	CancelFinally bool `json:"cancelFinally,omitempty"`
 	// The first failure that counts cancels the rest.
 	FailFast bool `json:"failFast,omitempty"`
 	// How many Jobs of finally stages there are, exactly.
 	FinallyJobs int32 `json:"finallyJobs,omitempty"`
 	// How many main Jobs there are, exactly.
 	Jobs int32 `json:"jobs"`
-	// `true` holds it: nothing more starts, what runs is suspended.
+	// Written by a retry: what `status.record` said about Jobs that are gone and are not run again.
+	Kept string `json:"kept,omitempty"`
+	// With `pause`: what runs may finish, and only what has not started waits.
+	LetRunningFinish bool `json:"letRunningFinish,omitempty"`
+	// `true` holds it: nothing more starts, and what runs is suspended: its pods are deleted, and
+	// start from the beginning when the Run resumes.
 	Pause bool `json:"pause,omitempty"`
 	// The pipeline's name.
 	Pipeline string `json:"pipeline"`
@@ -1151,8 +1159,12 @@ type RunStatus struct {
 	Attempt int32 `json:"attempt,omitempty"`
 	// Jobs that were cancelled.
 	Cancelled int32 `json:"cancelled,omitempty"`
+	// Whether all declared Jobs have existed. A Job that is missing from then on was deleted.
+	Complete bool `json:"complete,omitempty"`
 	// `Succeeded`, and `Failing`.
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Jobs that were deleted before they had ended; they count as cancelled.
+	Deleted int32 `json:"deleted,omitempty"`
 	// Jobs that failed.
 	Failed int32 `json:"failed,omitempty"`
 	// When it ended.
@@ -1161,8 +1173,15 @@ type RunStatus struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// How the main Jobs of a Run ended.
 	Outcome RunOutcome `json:"outcome,omitempty"`
+	// Since when it is paused.
+	PausedAt *metav1.Time `json:"pausedAt,omitempty"`
+	// How long it was paused before that. The timeout does not count this time.
+	PausedFor Duration `json:"pausedFor,omitempty"`
 	// Running, or how it ended.
 	Phase RunPhase `json:"phase,omitempty"`
+	// Every Job that the attempt has had, and how each ended, so that a Job which is deleted still
+	// counts: 16 characters each.
+	Record string `json:"record,omitempty"`
 	// Jobs that run.
 	Running int32 `json:"running,omitempty"`
 	// Jobs that were skipped.
@@ -1190,6 +1209,7 @@ func (in *RunStatus) DeepCopyInto(out *RunStatus) {
 	if in.ObservedGeneration != nil {
 		out.ObservedGeneration = new(*in.ObservedGeneration)
 	}
+	out.PausedAt = in.PausedAt.DeepCopy()
 	out.StartedAt = in.StartedAt.DeepCopy()
 }
 
@@ -1431,6 +1451,7 @@ type RunPhase string
 // The values of RunPhase.
 const (
 	RunPhaseRunning    RunPhase = "Running"
+	RunPhasePaused     RunPhase = "Paused"
 	RunPhaseFinalizing RunPhase = "Finalizing"
 	RunPhaseSucceeded  RunPhase = "Succeeded"
 	RunPhaseFailed     RunPhase = "Failed"
