@@ -159,7 +159,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         ending: Ending,
     },
-    /// Hold a run: nothing starts, and the pods of what runs are deleted and start again on resume
+    /// Hold a run: nothing starts; pods that run are deleted, and start again on resume
     Pause {
         /// The run's name
         run: String,
