@@ -84,10 +84,15 @@ impl Gone {
     /// Remembers a Job that was deleted, if something may wait for it.
     pub(crate) fn remember(&self, job: &Job, is_named: bool) {
         let run = run_name(job);
-        let over = run.as_ref().is_some_and(|name| self.is_over(name));
+        let known = run.as_ref().and_then(|name| self.run(name));
+        let over = known.as_ref().is_some_and(|run| run_end(run).is_some());
+        // One that could not be decoded for a while is not gone.
+        let alive = known.and_then(|run| run.metadata.uid.clone());
         let mut inner = self.inner();
         let mut owners = job.metadata.owner_references.iter().flatten();
-        let orphaned = owners.any(|owner| inner.deleted_runs.contains(&owner.uid));
+        let orphaned = owners.any(|owner| {
+            Some(&owner.uid) != alive.as_ref() && inner.deleted_runs.contains(&owner.uid)
+        });
         if over || orphaned || (run.is_none() && !is_named) {
             return;
         }
@@ -107,10 +112,8 @@ impl Gone {
         }
     }
 
-    fn is_over(&self, run: &ObjectName) -> bool {
-        let runs = self.runs.get();
-        let run = runs.and_then(|runs| runs.get(&reference(run)));
-        run.is_some_and(|run| run_end(&run).is_some())
+    fn run(&self, name: &ObjectName) -> Option<Arc<Run>> {
+        self.runs.get()?.get(&reference(name))
     }
 
     /// Remembers a pod that was deleted after it had succeeded: its Job's outputs may not be read yet.
