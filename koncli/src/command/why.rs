@@ -45,6 +45,12 @@ fn not_created(run: &Run, around: &Around, stage: &str) -> Failure {
     let name = run.name_any();
     let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
     let missing = jobs.saturating_sub(around.jobs.len());
+    if run.status.as_ref().is_some_and(|status| status.complete) {
+        let message = format!(
+            "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs were deleted"
+        );
+        return Failure::new(NOT_FOUND, message).help(format!("look at `koncli status {name}`"));
+    }
     let message = format!(
         "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs do not exist yet"
     );
