@@ -43,7 +43,7 @@ fn pipeline() -> Manifests {
         };
         // Every third one waits in a queue, too.
         let number: u32 = stage[1..].parse().expect("a number");
-        let holding = if number % 3 == 0 {
+        let holding = if number.is_multiple_of(3) {
             " holding slots"
         } else {
             ""
@@ -134,7 +134,7 @@ fn moments(calm: &Ended) -> Vec<(u64, String, bool)> {
         *count += 1;
         // Spread over the Jobs, so that each version of one is tried, and each Job in one.
         let number: usize = job.bytes().map(usize::from).sum();
-        all || (*count + number) % 4 == 0
+        all || (*count + number).is_multiple_of(4)
     });
     chosen.cloned().collect()
 }

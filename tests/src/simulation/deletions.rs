@@ -77,7 +77,7 @@ fn name(record: &Record) -> String {
 }
 
 fn job(record: &Record) -> Option<Job> {
-    let is_job = record.resource.plural.to_string() == "jobs";
+    let is_job = record.resource.plural == "jobs";
     let is_there = !matches!(record.event, Event::Deleted(_));
     let object = (**record.event.object()).clone();
     (is_job && is_there).then(|| serde_json::from_value(object).expect("a Job"))
@@ -136,7 +136,7 @@ pub(super) fn told(records: &[Record]) -> Told {
             let ended = konductor_core::job_end(&job).is_some();
             told.versions.push((index as u64 + 1, name(record), ended));
         }
-        let is_pod = record.resource.plural.to_string() == "pods";
+        let is_pod = record.resource.plural == "pods";
         if is_pod && matches!(record.event, Event::Added(_)) {
             let labels = &record.event.object()["metadata"]["labels"];
             let job = labels[label::JOB_NAME].as_str().unwrap_or_default();
