@@ -54,6 +54,10 @@ pub const RELEASES: &str = "konductor.io/releases";
 /// Written by the operator on a Job that somebody else suspended while it ran: how often it was started
 /// again, and when last: `2 2026-01-31T03:00:00Z`.
 pub const RESUMED: &str = "konductor.io/resumed";
+/// Written by a retry on an Indexed Job: the indexes that succeeded in the attempt before, in the words of the
+/// Job's `status.completedIndexes`. The operator writes them into the status before the start, so that only the
+/// others run.
+pub const COMPLETED_INDEXES: &str = "konductor.io/completed-indexes";
 /// The Job's place among those created within the same second: a decimal number, lower goes first.
 pub const ORDINAL: &str = "konductor.io/ordinal";
 /// How long the Job's pods may stay unable to start, such as `10m`.

@@ -69,6 +69,7 @@ async fn write_status<K: Decide>(
     if written.is_ok() {
         let uid = object.meta().uid.as_deref().unwrap_or_default();
         context.memory.remember_status(uid, &status);
+        context.memory.rest_for(uid, K::rests_after(&status));
         object.measure(&status, context, now);
     }
     remember(context, written)
@@ -111,7 +112,7 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
             status,
             body,
         } => match kind {
-            Kind::Job => patch_job(context, &name, body, now).await,
+            Kind::Job => patch_job(context, &name, status, body, now).await,
             Kind::Arrival => patch::<Arrival>(context, &name, status, body).await,
             Kind::Claim => {
                 let granted = body["status"]["phase"] == "Granted";
@@ -207,6 +208,7 @@ async fn adopt(context: &Context, kind: Kind, name: &ObjectName, body: serde_jso
 async fn patch_job(
     context: &Context,
     name: &ObjectName,
+    status: bool,
     body: serde_json::Value,
     now: Timestamp,
 ) -> Result<(), Retry> {
@@ -216,7 +218,11 @@ async fn patch_job(
         .to_owned();
     let starts = body["spec"]["suspend"] == false;
     let api: Api<Lenient<Job>> = Api::namespaced(context.client.clone(), &name.namespace);
-    let written = api.patch(&name.name, &patched(), &Patch::Merge(body)).await;
+    let (params, body) = (patched(), Patch::Merge(body));
+    let written = match status {
+        true => api.patch_status(&name.name, &params, &body).await,
+        false => api.patch(&name.name, &params, &body).await,
+    };
     if let Err(kube::Error::Api(status)) = &written
         && matches!(status.code, 400..=499)
         && !matches!(status.code, 404 | 409 | 429)

@@ -109,6 +109,10 @@ request.userInfo.username in {{ toJson (prepend .Values.policies.operatorUsers $
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, patch]
+# Of an Indexed Job that a retry has created again: the indexes that succeeded before.
+- apiGroups: [batch]
+  resources: [jobs/status]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]

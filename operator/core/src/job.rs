@@ -25,6 +25,7 @@ use crate::outputs::{read_outputs, termination_message};
 use crate::run::{ends_what_waits, may_start, was_ended};
 use crate::{Decided, Decision, Event, Fact, Needs, Write, explain, owner};
 
+mod indexes;
 mod pending;
 pub(crate) mod release;
 mod resumed;
@@ -71,7 +72,9 @@ pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
         return pending::decide(job, facts, now);
     }
     let mistake = waiting::mistake(job);
-    let coordinated = annotated(job, annotation::GATE).is_some() || !hold_text(job).is_empty();
+    let coordinated = annotated(job, annotation::GATE).is_some()
+        || !hold_text(job).is_empty()
+        || annotated(job, annotation::COMPLETED_INDEXES).is_some();
     match mistake {
         Some(mistake) => Ok(invalid(job, &mistake)),
         None if suspended(job) && annotated(job, annotation::RELEASES).is_some() => {
@@ -374,6 +377,13 @@ fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
                 return waiting::explain(job, &Blocker::Hold(hold), facts, now);
             }
         }
+    }
+    if let Some(write) = indexes::completed(job) {
+        // Its start is decided about when that is stored.
+        return Ok(Decision {
+            before: vec![write],
+            ..Decision::default()
+        });
     }
     let template = match template(job, &holds, facts)? {
         Ok(template) => template,

@@ -97,8 +97,19 @@ pub fn retry(
     let bad = bad_stages(run, &own.iter().cloned().map(Arc::new).collect::<Vec<_>>());
     let seeds = seeds(run, jobs, &bad, begin)?;
     let graph = Graph::of(run, jobs, gates, barriers);
-    let dirty = graph.closure(seeds);
+    let (dirty, anew) = graph.closure(seeds);
     let is_dirty = |kind, metadata: &ObjectMeta| dirty.contains(&node(kind, metadata));
+    // One that is itself where the retry begins, or that comes after what runs again, runs as a whole.
+    let completed = |job: &Job| {
+        let whole = match begin {
+            Begin::Failed => false,
+            Begin::Stage(stage) => stage_of(job) == stage,
+        };
+        let whole = whole
+            || labelled(job, label::ROLE) == Some("finally")
+            || anew.contains(&node(ConditionKind::Job, &job.metadata));
+        completed_indexes(job).filter(|_| !whole).map(str::to_owned)
+    };
     let of_dirty = |job: &&Job| is_dirty(ConditionKind::Job, &job.metadata);
     let again: Vec<&Job> = jobs.iter().filter(of_dirty).collect();
     let still_bad = bad
@@ -123,7 +134,7 @@ pub fn retry(
             .collect(),
         jobs: again
             .into_iter()
-            .map(|job| fresh_job(job, run.spec.attempt + 1))
+            .map(|job| fresh_job(job, run.spec.attempt + 1, completed(job)))
             .collect(),
         still_bad,
     })
@@ -293,19 +304,21 @@ impl Graph {
         }
     }
 
-    /// Everything that must be made anew where these are.
-    fn closure(&self, seeds: BTreeSet<Node>) -> BTreeSet<Node> {
+    /// Everything that must be recreated where these are; and of that, what comes after something that is.
+    fn closure(&self, seeds: BTreeSet<Node>) -> (BTreeSet<Node>, BTreeSet<Node>) {
         let mut open: Vec<Node> = seeds.iter().cloned().chain([anew()]).collect();
         let mut dirty = seeds;
+        let mut after = BTreeSet::new();
         while let Some(one) = open.pop() {
             let reached = self.after.get(&one).into_iter().flatten();
+            after.extend(reached.clone().cloned());
             for next in reached.chain(self.stopped_by.get(&one).into_iter().flatten()) {
                 if dirty.insert(next.clone()) {
                     open.push(next.clone());
                 }
             }
         }
-        dirty
+        (dirty, after)
     }
 }
 
@@ -384,8 +397,16 @@ fn fresh_barrier(barrier: &Barrier) -> Barrier {
     }
 }
 
-/// The Job as it was before the operator and the Job controller wrote anything into it.
-fn fresh_job(old: &Job, attempt: u32) -> Job {
+/// The indexes of an Indexed Job that need not run again.
+fn completed_indexes(job: &Job) -> Option<&str> {
+    let status = job.status.as_ref()?;
+    let completed = status.completed_indexes.as_deref()?;
+    (!completed.is_empty()).then_some(completed)
+}
+
+/// The Job as it was before the operator and the Job controller wrote anything into it; but for these indexes,
+/// which have succeeded.
+fn fresh_job(old: &Job, attempt: u32, completed: Option<String>) -> Job {
     let waits = [annotation::GATE, annotation::HOLD]
         .into_iter()
         .any(|key| annotated(old, key).is_some());
@@ -401,6 +422,7 @@ fn fresh_job(old: &Job, attempt: u32) -> Job {
         annotation::HELD,
         annotation::RELEASES,
         annotation::RESUMED,
+        annotation::COMPLETED_INDEXES,
     ] {
         annotations.remove(written_by_the_operator);
     }
@@ -414,7 +436,10 @@ fn fresh_job(old: &Job, attempt: u32) -> Job {
         regate(annotations);
     }
     let mut spec = old.spec.clone().unwrap_or_default();
-    spec.suspend = Some(waits || skipped);
+    spec.suspend = Some(waits || skipped || completed.is_some());
+    if let Some(completed) = completed {
+        annotations.insert(annotation::COMPLETED_INDEXES.to_owned(), completed);
+    }
     if spec.manual_selector != Some(true) {
         spec.selector = None;
     }

@@ -101,6 +101,56 @@ fn a_job_is_not_started_by_a_hold_that_only_the_cache_shows() {
     }
 }
 
+/// What a retry created again of an Indexed Job: its indexes are written first, and then it starts.
+#[test]
+fn job_starts_once_the_indexes_that_succeeded_before_are_in_its_status() {
+    let range = |annotations: Value, status: Value| {
+        let mut range = job("a", annotations, json!({"status": status}));
+        range["spec"]["suspend"] = true.into();
+        range["spec"]["completionMode"] = "Indexed".into();
+        range["spec"]["completions"] = 4.into();
+        range
+    };
+    let wanted = json!({"konductor.io/completed-indexes": "0-1,3"});
+    let (writes, _) = decide(&range(wanted.clone(), json!({})), &World::default());
+    let Write::Patch { status, body, .. } = &writes[0] else {
+        panic!("{writes:?}");
+    };
+    assert!(*status && writes.len() == 1, "{writes:?}");
+    let written = json!({"completedIndexes": "0-1,3", "succeeded": 3});
+    assert_eq!(body["status"], written);
+    assert_eq!(body["metadata"]["uid"], "uid-a");
+    assert_eq!(body["spec"], Value::Null);
+
+    let (writes, _) = decide(&range(wanted.clone(), written), &World::default());
+    let Write::Patch { status, body, .. } = &writes[0] else {
+        panic!("{writes:?}");
+    };
+    assert!(!*status && writes.len() == 1, "{writes:?}");
+    assert_eq!(body["spec"]["suspend"], false);
+
+    // Nobody but a person writes this: all of it runs.
+    let wrong = json!({"konductor.io/completed-indexes": "0-9"});
+    let (writes, _) = decide(&range(wrong, json!({})), &World::default());
+    let Write::Patch { status, body, .. } = &writes[0] else {
+        panic!("{writes:?}");
+    };
+    assert!(!*status && body["spec"]["suspend"] == false, "{writes:?}");
+
+    // Neither its Gate nor its permits are forgotten.
+    let gated = json!({
+        "konductor.io/completed-indexes": "0-1,3", "konductor.io/gate": "ready",
+    });
+    let world = World::of([gate("Waiting")]);
+    let (writes, _) = decide(&range(gated, json!({})), &world);
+    assert!(
+        writes
+            .iter()
+            .all(|write| !matches!(write, Write::Patch { status: true, .. })),
+        "{writes:?}"
+    );
+}
+
 #[test]
 fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
     let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "lease/schema"});

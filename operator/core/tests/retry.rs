@@ -6,6 +6,7 @@ mod world;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, Gate, Run};
 use konductor_core::retry::{Begin, Refused, Retry, retry};
+use kube::ResourceExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use world::{ended, job, object};
@@ -163,6 +164,63 @@ fn a_stage_is_made_anew_with_what_kept_it_from_starting() {
         "these still fail the run"
     );
     assert_eq!(from("nothing"), Err(Refused::NoSuchStage));
+}
+
+/// An Indexed Job of four, whose third has failed, in the place of `part-b`.
+fn with_a_range() -> World {
+    let mut world = world();
+    let mut range = job("part-b", json!({}), ended("Failed"));
+    range["spec"]["completionMode"] = "Indexed".into();
+    range["spec"]["completions"] = 4.into();
+    range["status"]["completedIndexes"] = "0,1,3".into();
+    world.jobs[2] = of_run("part", range);
+    world
+}
+
+#[test]
+fn only_the_indexes_that_failed_run_again_unless_what_comes_before_does() {
+    let world = with_a_range();
+    let kept = |begin: Begin<'_>| {
+        let made = world.retry(begin).unwrap();
+        let range = made.jobs.iter().find(|job| job.name_any() == "part-b");
+        let range = range.unwrap();
+        assert_eq!(range.status, None);
+        let kept = range.annotations().get("konductor.io/completed-indexes");
+        let kept = kept.cloned().unwrap_or_default();
+        let suspended = range.spec.as_ref().unwrap().suspend;
+        assert_eq!(suspended, Some(!kept.is_empty()));
+        kept
+    };
+    assert_eq!(kept(Begin::Failed), "0,1,3");
+    assert_eq!(kept(Begin::Stage("part")), "", "the stage as a whole");
+    assert_eq!(
+        kept(Begin::Stage("side")),
+        "0,1,3",
+        "it does not come after side"
+    );
+    // The second retry.
+    let mut again = with_a_range();
+    let annotations = again.jobs[2].annotations_mut();
+    annotations.insert("konductor.io/completed-indexes".into(), "0".into());
+    let made = again.retry(Begin::Failed).unwrap();
+    let kept = made.jobs[0].annotations()["konductor.io/completed-indexes"].as_str();
+    assert_eq!(kept, "0,1,3");
+}
+
+#[test]
+fn a_range_that_comes_after_what_runs_again_runs_as_a_whole() {
+    let mut world = with_a_range();
+    // `part-b` reads what `side` has written.
+    let inputs = json!({"in-0": "side/rows"}).to_string();
+    let annotations = world.jobs[2].annotations_mut();
+    annotations.insert("konductor.io/inputs".into(), inputs);
+    let made = world.retry(Begin::Stage("side")).unwrap();
+    let range = made.jobs.iter().find(|job| job.name_any() == "part-b");
+    let kept = range
+        .unwrap()
+        .annotations()
+        .get("konductor.io/completed-indexes");
+    assert_eq!(kept, None);
 }
 
 #[test]

@@ -72,6 +72,7 @@ scenarios! {
     outputs::a_stage_whose_outputs_are_cut_off_fails,
     outputs::items_that_are_left_out_count_as_skipped,
     retry::a_retry_runs_what_failed_again_and_keeps_the_rest,
+    retry::a_retry_of_a_range_runs_only_the_indexes_that_failed,
     deletion::a_job_that_is_deleted_while_it_runs_ends_its_run,
     deletion::jobs_with_an_injected_ttl_run_to_the_end_of_their_run,
     coordination::fifty_claims_on_two_permits_never_hold_three,

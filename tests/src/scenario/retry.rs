@@ -13,6 +13,7 @@ use crate::built::koncli;
 use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
 use crate::operator::Operator;
+use crate::watching::until;
 
 const PIPELINE: &str = r#"
 pipeline p {
@@ -25,6 +26,26 @@ pipeline p {
   finally stage page { run = "page ${run.outcome}" }
 }
 "#;
+
+/// Which item of an Indexed Job a pod is.
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+fn retry(cluster: &Cluster, namespace: &str, run: &str) {
+    let retried = Command::new(koncli())
+        .args(["retry", run, "--namespace", namespace, "--kubeconfig"])
+        .arg(&cluster.kubeconfig)
+        .output()
+        .expect("koncli runs");
+    assert!(retried.status.success(), "{retried:?}");
+}
+
+async fn until_attempt_2_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
+    until(&cluster.client, namespace, run, |run: &Run| {
+        let status = run.status.as_ref();
+        status.is_some_and(|status| status.attempt == 2 && status.finished_at.is_some())
+    })
+    .await
+}
 
 /// What is made anew runs again, with a higher token and with values of its own attempt; what is kept
 /// does not, and its values are there.
@@ -67,18 +88,8 @@ pub async fn a_retry_runs_what_failed_again_and_keeps_the_rest(cluster: &Cluster
     let first = api::<Job>(cluster, &namespace).get("p-first").await;
     let first = first.expect("a Job").uid();
 
-    let retried = Command::new(koncli())
-        .args(["retry", "p", "--namespace", &namespace, "--kubeconfig"])
-        .arg(&cluster.kubeconfig)
-        .output()
-        .expect("koncli runs");
-    assert!(retried.status.success(), "{retried:?}");
-    let run: Run = crate::watching::until(&cluster.client, &namespace, "p", |run: &Run| {
-        run.status
-            .as_ref()
-            .is_some_and(|status| status.attempt == 2 && status.finished_at.is_some())
-    })
-    .await;
+    retry(cluster, &namespace, "p");
+    let run = until_attempt_2_ended(cluster, &namespace, "p").await;
     let status = run.status.expect("a status");
     assert_eq!(
         (status.phase, status.succeeded, status.skipped),
@@ -103,4 +114,46 @@ pub async fn a_retry_runs_what_failed_again_and_keeps_the_rest(cluster: &Cluster
     assert!(tokens[0] < tokens[1], "{tokens:?}");
     let kept = api::<Job>(cluster, &namespace).get("p-first").await;
     assert_eq!(kept.expect("a Job").uid(), first);
+}
+
+/// A range is one Indexed Job: only the index that failed runs again, as it would with a Job for each item.
+pub async fn a_retry_of_a_range_runs_only_the_indexes_that_failed(cluster: &Cluster) {
+    let namespace = cluster.namespace("range").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let ran: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&ran);
+    let _kubelet = play(&cluster.client, &namespace, move |pod| {
+        let index = pod.annotations().get(INDEX).cloned().unwrap_or_default();
+        let mut ran = noted.lock().expect("no panic");
+        let fails = index == "3" && !ran.contains(&index);
+        ran.push(index);
+        match fails {
+            true => Script::fail(),
+            false => Script::succeed(),
+        }
+    });
+    let pipeline = compiled(
+        r#"pipeline range {
+          defaults { image = "busybox:1.36" }
+          stage w for i in 0..<5 { run = "echo ${i}" }
+          stage z after w { run = "echo z" }
+        }"#,
+    );
+    create(cluster, &namespace, &pipeline).await;
+    let run = until_ended(cluster, &namespace, "range").await;
+    let status = run.status.expect("a status");
+    assert_eq!(status.outcome, Some(RunOutcome::Failed));
+
+    retry(cluster, &namespace, "range");
+    let run = until_attempt_2_ended(cluster, &namespace, "range").await;
+    let status = run.status.expect("a status");
+    assert_eq!(status.phase, RunPhase::Succeeded, "{status:#?}");
+    let mut ran = ran.lock().expect("no panic").clone();
+    ran.sort();
+    // The pod of `z` has no index.
+    assert_eq!(ran, ["", "0", "1", "2", "3", "3", "4"]);
+    let job = api::<Job>(cluster, &namespace).get("range-w").await;
+    let status = job.expect("a Job").status.expect("a status");
+    assert_eq!(status.completed_indexes.as_deref(), Some("0-4"));
+    assert_eq!(status.succeeded, Some(5));
 }

@@ -328,6 +328,18 @@ async fn everything_else(cluster: &Cluster, namespace: &str) {
     let jobs = api::<Job>(cluster, namespace);
     let created = jobs.create(&PostParams::default(), &arrives).await;
     created.expect("created");
+    let kept = json!({"konductor.io/completed-indexes": "0"});
+    let mut again = job("again", true, kept);
+    let spec = again.spec.as_mut().expect("a spec");
+    spec.completion_mode = Some("Indexed".to_owned());
+    spec.completions = Some(2);
+    let created = jobs.create(&PostParams::default(), &again).await;
+    created.expect("created");
+    until(&cluster.client, namespace, "again", |job: &Job| {
+        let status = job.status.as_ref();
+        status.is_some_and(|status| status.completed_indexes.as_deref() == Some("0,1"))
+    })
+    .await;
     let arrival = json!({"barrier": "by-hand", "holder": "somebody"});
     make(cluster, namespace, "Arrival", "somebody", arrival).await;
     gone::<Gate>(cluster, namespace, "by-hand").await;

@@ -1,0 +1,85 @@
+//! An Indexed Job that a retry has created again: the indexes that succeeded before don't run again.
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::annotation;
+use serde_json::json;
+
+use super::annotated;
+use crate::Write;
+use crate::decision::Kind;
+use crate::facts::ObjectName;
+
+/// The write that tells the Job controller which indexes have succeeded; `None` if it knows.
+pub(super) fn completed(job: &Job) -> Option<Write> {
+    let text = annotated(job, annotation::COMPLETED_INDEXES)?;
+    let status = job.status.as_ref();
+    if status.is_some_and(|status| status.completed_indexes.is_some()) {
+        return None;
+    }
+    let spec = job.spec.as_ref()?;
+    let indexed = spec.completion_mode.as_deref() == Some("Indexed");
+    let count = count(text, spec.completions.filter(|_| indexed)?)?;
+    let body = json!({
+        "metadata": {
+            "uid": job.metadata.uid,
+            "resourceVersion": job.metadata.resource_version,
+        },
+        "status": { "completedIndexes": text, "succeeded": count },
+    });
+    Some(Write::Patch {
+        kind: Kind::Job,
+        name: ObjectName::of(&job.metadata),
+        status: true,
+        body,
+    })
+}
+
+/// How many indexes these are, such as `0-2,5`: rising, and below the Job's completions. `None` for anything
+/// else, which nobody but a person has written; the whole Job runs then.
+fn count(text: &str, completions: i32) -> Option<i32> {
+    let mut next = 0;
+    let mut count = 0;
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (index(first)?, index(last)?);
+        if first < next || last < first || last >= completions {
+            return None;
+        }
+        count += last - first + 1;
+        next = last + 1;
+    }
+    Some(count)
+}
+
+/// Digits only: no sign, and no blank.
+fn index(text: &str) -> Option<i32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_are_counted_only_if_the_job_controller_would_read_them() {
+        for (text, expected) in [
+            ("0", Some(1)),
+            ("0-2,5", Some(4)),
+            ("0-9", Some(10)),
+            ("", None),
+            ("10", None),
+            ("3-2", None),
+            ("0-2,2", None),
+            ("5,1", None),
+            ("-1", None),
+            ("+1", None),
+            (" 1", None),
+            ("1,", None),
+            ("0-2-4", None),
+            ("99999999999", None),
+        ] {
+            assert_eq!(count(text, 10), expected, "{text:?}");
+        }
+    }
+}
