@@ -12,3 +12,5 @@ pub const UID: &str = "^[-A-Za-z0-9]+$";
 /// Any text on one line, such as a user's name. Control characters move a terminal's cursor, and invisible ones
 /// make one name look like another.
 pub const TEXT: &str = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$";
+/// What a Run records of its Jobs, written into the spec by a retry.
+pub const RECORD: &str = "^[-A-Za-z0-9_]*$";

@@ -116,7 +116,7 @@ pub struct RunSpec {
     pub ttl_after_finished: Option<Duration>,
     /// Written by a retry: what `status.record` said about Jobs that are gone and are not run again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 1_100_000))]
+    #[schemars(length(max = 1_100_000), extend("pattern" = crate::pattern::RECORD))]
     pub kept: String,
 }
 

@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Claim, ClaimPhase};
+use tokio::time::Instant;
 
 /// What the operator remembers between decisions.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ struct Inner {
     statuses: HashMap<String, u64>,
     /// The status that the cache led to last and a live read did not, by uid, as a hash.
     overruled: HashMap<String, u64>,
+    /// Until when an object is not looked at again, by uid.
+    rests: HashMap<String, Instant>,
     /// Failures in a row, by uid.
     failures: HashMap<String, u32>,
     /// Objects that the API server lets nobody adopt, by uid.
@@ -121,6 +125,25 @@ impl Memory {
         inner.statuses.insert(uid.to_owned(), status);
     }
 
+    /// Lets an object rest for a while.
+    pub(crate) fn rest_for(&self, uid: &str, rest: Duration) {
+        if !rest.is_zero() {
+            let until = Instant::now() + rest;
+            self.inner().rests.insert(uid.to_owned(), until);
+        }
+    }
+
+    /// How long an object still rests.
+    pub(crate) fn rest(&self, uid: &str) -> Option<Duration> {
+        let mut inner = self.inner();
+        let rest = inner.rests.get(uid)?.checked_duration_since(Instant::now());
+        if rest.is_none_or(|rest| rest.is_zero()) {
+            inner.rests.remove(uid);
+            return None;
+        }
+        rest
+    }
+
     pub(crate) fn may_adopt(&self, uid: &str) -> bool {
         !self.inner().unadoptable.contains(uid)
     }
@@ -151,6 +174,7 @@ impl Memory {
         inner.overruled.remove(uid);
         inner.failures.remove(uid);
         inner.unadoptable.remove(uid);
+        inner.rests.remove(uid);
     }
 }
 

@@ -26,6 +26,8 @@ const TAIL: usize = 60;
 struct Stored {
     /// By plural and name.
     objects: BTreeMap<(String, String), Arc<Value>>,
+    /// The last version of each Job that was deleted, by name.
+    deleted_jobs: BTreeMap<String, Arc<Value>>,
     /// Jobs that were Complete once, Barriers and Gates that were open once.
     succeeded_once: BTreeSet<(String, String)>,
     /// The highest token that each Lease's name ever had, over all its lives.
@@ -60,6 +62,19 @@ impl Stored {
         Some(read(found))
     }
 
+    /// All Jobs, also those that were deleted and not created again.
+    fn jobs_ever(&self) -> Vec<Job> {
+        let mut jobs: Vec<Job> = self.all("jobs");
+        let gone = self.deleted_jobs.iter();
+        let gone = gone.filter(|(name, _)| {
+            !self
+                .objects
+                .contains_key(&("jobs".to_owned(), (*name).clone()))
+        });
+        jobs.extend(gone.map(|(_, value)| read::<Job>(value)));
+        jobs
+    }
+
     fn has_succeeded(&self, plural: &str, name: &str) -> bool {
         self.succeeded_once
             .contains(&(plural.to_owned(), name.to_owned()))
@@ -85,7 +100,13 @@ pub(super) fn check(records: &[Record]) -> Result<(), String> {
         result
             .map_err(|why| format!("version {} of {}/{}: {why}", record.revision, key.0, key.1))?;
         match &record.event {
-            Event::Deleted(_) => stored.objects.remove(&key),
+            Event::Deleted(object) => {
+                if key.0 == "jobs" {
+                    let name = key.1.clone();
+                    stored.deleted_jobs.insert(name, Arc::clone(object));
+                }
+                stored.objects.remove(&key)
+            }
             Event::Added(object) | Event::Modified(object) => {
                 stored.objects.insert(key, Arc::clone(object))
             }
@@ -356,7 +377,7 @@ fn barrier(stored: &mut Stored, old: Option<Barrier>, new: &Barrier) -> Result<(
                 .collect()
         }
         Some(selector) => {
-            let jobs = stored.all::<Job>("jobs").into_iter().filter(|job| {
+            let jobs = stored.jobs_ever().into_iter().filter(|job| {
                 let labels = job.metadata.labels.clone().unwrap_or_default();
                 selector
                     .match_labels
@@ -403,18 +424,19 @@ fn run(stored: &Stored, old: Option<Run>, new: &Run) -> Result<(), String> {
         return Ok(());
     }
     let name = new.metadata.name.clone().unwrap_or_default();
-    let jobs = stored.all::<Job>("jobs").into_iter().filter(|job| {
+    let is_of_run = |job: &Job| {
         let labels = job.metadata.labels.as_ref();
         labels.and_then(|all| all.get(label::RUN)) == Some(&name)
-    });
-    let jobs: Vec<Job> = jobs.collect();
+    };
+    let ever = stored.jobs_ever().into_iter().filter(is_of_run).count();
     let expected = new.spec.jobs + new.spec.finally_jobs;
-    if jobs.len() != expected as usize {
+    if ever != expected as usize {
         return Err(format!(
-            "it ended with {} of {expected} Jobs there",
-            jobs.len()
+            "it ended, and {ever} of {expected} Jobs had existed"
         ));
     }
+    let jobs = stored.all::<Job>("jobs").into_iter().filter(is_of_run);
+    let jobs: Vec<Job> = jobs.collect();
     let over = |job: &Job| {
         job_ended(job).is_some()
             || matches!(
