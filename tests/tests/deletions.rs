@@ -2,6 +2,7 @@
 //! versions, with the operator up and down; every other object; and Jobs with a TTL.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::thread;
 
 use konductor_compiler::{Manifests, Options, compile};
@@ -151,30 +152,45 @@ fn job_deleted_in_any_version_ends_the_run_by_the_table() {
         })
         .collect();
     assert!(plans.len() > 40, "{} plans", plans.len());
+    let deleted: Mutex<BTreeSet<(String, bool)>> = Mutex::default();
     every(&plans, |plan, ended| {
+        // What is deleted comes a little later or earlier than in a calm run: it may be something else.
+        let [gone] = &ended.told.deleted[..] else {
+            assert!(ended.told.deleted.is_empty(), "{plan}");
+            return;
+        };
         in_order(ended, plan);
-        let Some(Fault::Delete { nth, .. }) = plan.faults.first() else {
+        let Some(Fault::Delete { down, .. }) = plan.faults.first() else {
             panic!("{plan}");
         };
-        let (_, name, had_ended) = moments
-            .iter()
-            .find(|(version, _, _)| version == nth)
-            .expect("a moment");
-        let stage = name.trim_start_matches("story-");
+        let stage = gone.job.trim_start_matches("story-");
         let lines = lines(ended);
-        assert_eq!(
-            ended.told.pods.get("story-tidy"),
-            Some(&1).filter(|_| stage != "tidy"
-                || *had_ended
-                || ended.told.pods.contains_key("story-tidy")),
-            "{plan}: tidy"
+        let tidied = ended
+            .told
+            .pods
+            .get("story-tidy")
+            .copied()
+            .unwrap_or_default();
+        assert!(
+            tidied == 1 || stage == "tidy" && !gone.had_ended,
+            "{plan}: tidy ran {tidied} times"
         );
-        let phase = if *had_ended { "Succeeded" } else { "Failed" };
-        assert_eq!(lines["run/story"], phase, "{plan}: {name}");
-        let lost = if *had_ended {
-            BTreeSet::new()
-        } else {
-            after(stage)
+        // Nobody saw how it had ended.
+        let unseen = gone.had_ended && *down && !gone.is_recorded;
+        let succeeded = lines["run/story"] == "Succeeded";
+        assert!(
+            unseen || succeeded == gone.had_ended,
+            "{plan}: {gone:?} {}",
+            lines["run/story"]
+        );
+        assert!(
+            succeeded || lines["run/story"] == "Failed",
+            "{plan}: {}",
+            lines["run/story"]
+        );
+        let lost = match succeeded {
+            true => BTreeSet::new(),
+            false => after(stage),
         };
         for (other, _) in STAGES {
             let other_job = format!("job/{}", job(other));
@@ -185,7 +201,19 @@ fn job_deleted_in_any_version_ends_the_run_by_the_table() {
             };
             assert_eq!(lines.get(&*other_job).copied(), expected, "{plan}: {other}");
         }
+        let mut deleted = deleted.lock().expect("no panic");
+        deleted.insert((stage.to_owned(), gone.had_ended));
     });
+    let deleted = deleted.into_inner().expect("no panic");
+    let before = |stage: &str| deleted.contains(&(stage.to_owned(), false));
+    for (stage, _) in STAGES {
+        assert!(before(stage), "{stage} was never deleted before its end");
+    }
+    let after_their_end = deleted.iter().filter(|(_, had_ended)| *had_ended).count();
+    assert!(
+        after_their_end >= 5,
+        "{after_their_end} of 20 were deleted after their end"
+    );
 }
 
 #[test]

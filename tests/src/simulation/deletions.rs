@@ -9,6 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, job_ended, label};
+use konductor_core::run::recorded_end;
 use konductor_local::{ApiServer, Event, Record};
 use kube::api::DeleteParams;
 use kube::{Api, Client, Resource};
@@ -125,16 +126,44 @@ pub struct Told {
     pub pods: BTreeMap<String, usize>,
     /// In which order the first pod of each Job was created.
     pub order: Vec<String>,
+    /// The Jobs that were deleted, in that order.
+    pub deleted: Vec<Deleted>,
+}
+
+/// A Job that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its name.
+    pub job: String,
+    /// Whether it had ended.
+    pub had_ended: bool,
+    /// Whether its Run had recorded that by then.
+    pub is_recorded: bool,
 }
 
 /// Reads what happened to the Jobs.
 pub(super) fn told(records: &[Record]) -> Told {
     let mut told = Told::default();
     let mut seen = BTreeSet::new();
+    let mut run = None;
     for (index, record) in records.iter().enumerate() {
         if let Some(job) = job(record) {
             let ended = konductor_core::job_end(&job).is_some();
             told.versions.push((index as u64 + 1, name(record), ended));
+        }
+        if record.resource.plural == "runs" {
+            let object = (**record.event.object()).clone();
+            run = Some(serde_json::from_value::<Run>(object).expect("a Run"));
+        }
+        if record.resource.plural == "jobs" && matches!(record.event, Event::Deleted(_)) {
+            let object = (**record.event.object()).clone();
+            let job: Job = serde_json::from_value(object).expect("a Job");
+            let recorded = run.as_ref().and_then(|run| recorded_end(run, &job));
+            told.deleted.push(Deleted {
+                job: name(record),
+                had_ended: konductor_core::job_end(&job).is_some(),
+                is_recorded: recorded.is_some(),
+            });
         }
         let is_pod = record.resource.plural == "pods";
         if is_pod && matches!(record.event, Event::Added(_)) {

@@ -37,7 +37,7 @@ use tokio::time::Instant;
 
 use crate::kubelet::{self, Kubelet, Script};
 
-pub use deletions::Told;
+pub use deletions::{Deleted, Told};
 pub use faults::{Injected, Link, WatchFault, WriteFault};
 pub use plan::{Fault, Plan};
 use stories::Telling;

@@ -1108,7 +1108,7 @@ type RunSpec struct {
 	Cancel bool `json:"cancel,omitempty"`
 	// `true` ends its finally stages too: those that have not started are cancelled, those that run
 	// are stopped. It counts once the main Jobs have ended.
-	CancelFinally bool `json:"cancelFinally,omitempty"`
+	CancelFinally *bool `json:"cancelFinally,omitempty"`
 	// The first failure that counts cancels the rest.
 	FailFast bool `json:"failFast,omitempty"`
 	// How many Jobs of finally stages there are, exactly.
@@ -1118,7 +1118,7 @@ type RunSpec struct {
 	// Written by a retry: what `status.record` said about Jobs that are gone and are not run again.
 	Kept string `json:"kept,omitempty"`
 	// With `pause`: what runs may finish, and only what has not started waits.
-	LetRunningFinish bool `json:"letRunningFinish,omitempty"`
+	LetRunningFinish *bool `json:"letRunningFinish,omitempty"`
 	// `true` holds it: nothing more starts, and what runs is suspended: its pods are deleted, and
 	// start from the beginning when the Run resumes.
 	Pause bool `json:"pause,omitempty"`
@@ -1135,6 +1135,12 @@ type RunSpec struct {
 // DeepCopyInto copies in to out, which shares nothing with it afterwards.
 func (in *RunSpec) DeepCopyInto(out *RunSpec) {
 	*out = *in
+	if in.CancelFinally != nil {
+		out.CancelFinally = new(*in.CancelFinally)
+	}
+	if in.LetRunningFinish != nil {
+		out.LetRunningFinish = new(*in.LetRunningFinish)
+	}
 	if in.Quorums != nil {
 		out.Quorums = make(map[string]int32, len(in.Quorums))
 		for key, value := range in.Quorums {
@@ -1160,11 +1166,11 @@ type RunStatus struct {
 	// Jobs that were cancelled.
 	Cancelled int32 `json:"cancelled,omitempty"`
 	// Whether all declared Jobs have existed. A Job that is missing from then on was deleted.
-	Complete bool `json:"complete,omitempty"`
+	Complete *bool `json:"complete,omitempty"`
 	// `Succeeded`, and `Failing`.
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Jobs that were deleted before they had ended; they count as cancelled.
-	Deleted int32 `json:"deleted,omitempty"`
+	Deleted *int32 `json:"deleted,omitempty"`
 	// Jobs that failed.
 	Failed int32 `json:"failed,omitempty"`
 	// When it ended.
@@ -1199,11 +1205,17 @@ type RunStatus struct {
 // DeepCopyInto copies in to out, which shares nothing with it afterwards.
 func (in *RunStatus) DeepCopyInto(out *RunStatus) {
 	*out = *in
+	if in.Complete != nil {
+		out.Complete = new(*in.Complete)
+	}
 	if in.Conditions != nil {
 		out.Conditions = make([]metav1.Condition, len(in.Conditions))
 		for i := range in.Conditions {
 			in.Conditions[i].DeepCopyInto(&out.Conditions[i])
 		}
+	}
+	if in.Deleted != nil {
+		out.Deleted = new(*in.Deleted)
 	}
 	out.FinishedAt = in.FinishedAt.DeepCopy()
 	if in.ObservedGeneration != nil {
