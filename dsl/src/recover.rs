@@ -6,7 +6,7 @@ use pest::Parser as _;
 
 use crate::ast::{File, Name, Pipeline};
 use crate::limits::{DEPTH_MAX, ERRORS_MAX, RECOVERY_TOKENS_MAX, TOKENS_MAX};
-use crate::parse::Builder;
+use crate::parse::builder::Builder;
 use crate::slip::{ITEM_WORDS, diagnose};
 use crate::token::{Kind, Token, tokens};
 use crate::{Code, Diagnostic, Source, Span};

@@ -1,7 +1,7 @@
 //! How headers are written: clauses, dependencies and conditions.
 
 use super::super::layout::{Cells, Entry, PARENTHESES, Printer, Spacing};
-use super::value::{list, print_address, reference, string};
+use super::value::{bound, list, print_address, print_range, reference, string};
 use super::{bracket_after, range};
 use crate::Span;
 use crate::ast::*;
@@ -84,19 +84,6 @@ impl Entry for Loop {
             Over::Ref(found) => reference(printer, found),
         }
         None
-    }
-}
-
-pub(super) fn print_range(printer: &mut Printer<'_>, range: &Range) {
-    bound(printer, &range.start);
-    printer.push(if range.inclusive { ".." } else { "..<" });
-    bound(printer, &range.end);
-}
-
-fn bound(printer: &mut Printer<'_>, bound: &Bound) {
-    match bound {
-        Bound::Number(number) => printer.push(&number.text),
-        Bound::Ref(found) => reference(printer, found),
     }
 }
 

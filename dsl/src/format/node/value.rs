@@ -1,7 +1,6 @@
 //! How values, types, strings and references are written.
 
 use super::super::layout::{Cells, Entry, LIST, Printer, RECORD};
-use super::header::print_range;
 use super::{print_map, range};
 use crate::ast::*;
 use crate::text::block_lines;
@@ -129,5 +128,18 @@ pub(super) fn print_type(printer: &mut Printer<'_>, ty: &Type) {
             let (start, end) = range(ty.span);
             printer.group(&RECORD, fields, start, end);
         }
+    }
+}
+
+pub(super) fn print_range(printer: &mut Printer<'_>, range: &Range) {
+    bound(printer, &range.start);
+    printer.push(if range.inclusive { ".." } else { "..<" });
+    bound(printer, &range.end);
+}
+
+pub(super) fn bound(printer: &mut Printer<'_>, bound: &Bound) {
+    match bound {
+        Bound::Number(number) => printer.push(&number.text),
+        Bound::Ref(found) => reference(printer, found),
     }
 }
