@@ -116,6 +116,14 @@ pub struct ClaimTarget {
     pub name: String,
 }
 
+impl ClaimTarget {
+    /// The field selector of the Claims on this ledger.
+    pub fn field_selector(&self) -> String {
+        let Self { kind, name } = self;
+        format!("spec.target.kind={},spec.target.name={name}", kind.kind())
+    }
+}
+
 /// One incarnation of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -167,6 +175,25 @@ pub enum ClaimPhase {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn claims_on_a_ledger_are_selected_by_the_kind_as_the_api_server_stores_it() {
+        let table = [
+            (
+                LedgerKind::Lease,
+                "spec.target.kind=Lease,spec.target.name=a",
+            ),
+            (
+                LedgerKind::Semaphore,
+                "spec.target.kind=Semaphore,spec.target.name=a",
+            ),
+        ];
+        for (kind, expected) in table {
+            let name = "a".to_owned();
+            assert_eq!(ClaimTarget { kind, name }.field_selector(), expected);
+            assert_eq!(serde_json::json!(kind), kind.kind());
+        }
+    }
 
     #[test]
     fn the_first_and_the_last_time_that_the_api_server_stores_are_read() {

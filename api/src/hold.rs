@@ -26,6 +26,14 @@ impl LedgerKind {
             Self::Semaphore => "semaphore",
         }
     }
+
+    /// The kind of the object, as the API writes it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Lease => "Lease",
+            Self::Semaphore => "Semaphore",
+        }
+    }
 }
 
 impl fmt::Display for LedgerKind {

@@ -9,17 +9,17 @@ use futures::future::{BoxFuture, Shared};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::label;
 use konductor_api::lenient::{Lenient, Shape};
 use konductor_api::limits::LABEL_VALUE_MAX;
+use konductor_api::{ClaimTarget, label};
 use konductor_core::{Fact, ObjectName, Objects};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::fair::Fair;
+use crate::holding::{asks_for, pod_holds};
 use crate::needed::{Needed, WithAnnotations, WithManagers};
-use crate::observe::{asks_for, pod_holds};
 
 /// How many reads are under way at once: enough to keep an API server busy, few enough to leave it
 /// some air.
@@ -155,8 +155,11 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             Objects::Barriers(reader.list(namespace, ListParams::default()).await?)
         }
         Fact::ClaimsOn { kind, name } => {
-            let fields = format!("spec.target.kind={kind:?},spec.target.name={}", name.name);
-            let params = ListParams::default().fields(&fields);
+            let target = ClaimTarget {
+                kind: *kind,
+                name: name.name.clone(),
+            };
+            let params = ListParams::default().fields(&target.field_selector());
             Objects::Claims(reader.list(&name.namespace, params).await?)
         }
         Fact::ArrivalsAt(name) => {

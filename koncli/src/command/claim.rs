@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor::Request;
-use konductor_api::{Claim, ClaimPhase, LedgerKind, PodReference};
+use konductor_api::{Claim, ClaimPhase, ClaimTarget, LedgerKind, PodReference};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch};
 
@@ -67,7 +67,11 @@ pub(crate) async fn renew(
 ) -> Result<(), Failure> {
     let holder = cluster::holder(holder.holder.as_deref());
     let explain = |error| Failure::from(object(client, kind.word(), name).explain(error));
-    let fields = format!("spec.target.kind={kind:?},spec.target.name={name},spec.holder={holder}");
+    let target = ClaimTarget {
+        kind,
+        name: name.to_owned(),
+    };
+    let fields = format!("{},spec.holder={holder}", target.field_selector());
     let claims = api::<Claim>(client);
     let found = claims
         .list(&ListParams::default().fields(&fields))
@@ -91,7 +95,7 @@ pub(crate) async fn renew(
     }));
     let name_of_claim = claim.name_any();
     let renewed = claims
-        .patch(&name_of_claim, &super::patch_params(), &patch)
+        .patch(&name_of_claim, &cluster::patch_params(), &patch)
         .await;
     let renewed = renewed.map_err(explain)?;
     match renewed

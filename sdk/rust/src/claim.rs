@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::instrument;
 
+use crate::claimed::Claimed;
 use crate::guard::{Guard, TIDY_WITHIN};
 use crate::lenient::List;
 use crate::pending::{LAST_WORDS, Pending};
@@ -31,17 +32,6 @@ pub struct Request {
     ttl: Option<konductor_api::Duration>,
     timeout: Option<Duration>,
     pod: Option<PodReference>,
-}
-
-/// A granted Claim that nobody renews: it ends with its TTL, or when it is released.
-#[derive(Clone, Debug)]
-pub struct Claimed {
-    /// The Claim's name.
-    pub name: String,
-    /// The Claim's uid.
-    pub uid: String,
-    /// The fencing token of a Lease's grant.
-    pub token: Option<i64>,
 }
 
 impl Request {
@@ -180,10 +170,8 @@ impl Request {
     #[instrument(level = "debug", skip_all, fields(on = %self.object(), holder = self.holder))]
     pub async fn release(self) -> Result<usize, Error> {
         let object = self.checked()?;
-        let fields = format!(
-            "spec.target.kind={:?},spec.target.name={},spec.holder={}",
-            self.target.kind, self.target.name, self.holder
-        );
+        let on = self.target.field_selector();
+        let fields = format!("{on},spec.holder={}", self.holder);
         let api = self.client.api::<Claim>();
         let params = ListParams::default().fields(&fields);
         let begun = Instant::now();

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, debug_span, instrument};
 
 use crate::backoff::Backoff;
-use crate::claim::Claimed;
+use crate::claimed::Claimed;
 use crate::lenient::Lenient;
 use crate::renewal::{Renewal, Renewed, Standing};
 use crate::request::{bounded, delete, is_not_served};

@@ -3,6 +3,7 @@
 mod answered;
 mod backoff;
 mod claim;
+mod claimed;
 mod clock;
 mod connection;
 mod error;
@@ -29,7 +30,8 @@ use self::lenient::Lenient;
 use self::request::{create_named, is_not_installed, persist};
 use self::settings::Settings;
 
-pub use claim::{Claimed, Request};
+pub use claim::Request;
+pub use claimed::Claimed;
 pub use error::{Error, LastSeen, Object};
 pub use guard::Guard;
 /// The objects of `konductor.io/v1`, as types.

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use crate::claim::Claimed;
+use crate::claimed::Claimed;
 use crate::error::unreachable;
 use crate::guard::TIDY_WITHIN;
 use crate::lenient::Lenient;

@@ -1,0 +1,12 @@
+//! What a grant leaves to its holder.
+
+/// A granted Claim that nobody renews: it ends with its TTL, or when it is released.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The Claim's name.
+    pub name: String,
+    /// The Claim's uid.
+    pub uid: String,
+    /// The fencing token of a Lease's grant.
+    pub token: Option<i64>,
+}
