@@ -14,9 +14,10 @@ use kube::runtime::events;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::cache::reference;
+use crate::context::{Context, Retry};
+use crate::decide::Decide;
 use crate::index::{Refers, Watched};
-use crate::reconcile::{Context, Decide, Retry};
+use crate::reference::reference;
 
 /// By whom the fields are managed that the operator writes.
 const FIELD_MANAGER: &str = "konductor";

@@ -14,9 +14,10 @@ pub(crate) const WATCH_LONGEST: Duration = Duration::from_secs(30);
 /// A list after which nothing fails for this long has worked.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// The wait before the `failures`-th attempt in a row: 50 ms, doubling, at most 3 s.
-pub(crate) fn after(failures: u32) -> Duration {
-    doubled(failures).min(LONGEST)
+/// The wait before the `failures`-th attempt in a row: 50 ms, doubling, at most 3 s, and up to a quarter
+/// shorter, so that objects which failed together don't return together. Those with different words differ.
+pub(crate) fn after(failures: u32, word: &str) -> Duration {
+    spread(doubled(failures).min(LONGEST), hash(word), failures)
 }
 
 fn doubled(failures: u32) -> Duration {
@@ -66,10 +67,14 @@ impl WatchBackoff {
         }
         self.failures = self.failures.saturating_add(1);
         let wait = doubled(self.failures).min(self.longest);
-        let quarter = wait / 4;
-        let share = u32::try_from(hash(&(self.seed, self.failures)) % 256).unwrap_or_default();
-        wait - quarter * share / 256
+        spread(wait, self.seed, self.failures)
     }
+}
+
+/// A wait that is up to a quarter shorter, the same for the same seed and count.
+fn spread(wait: Duration, seed: u64, failures: u32) -> Duration {
+    let share = u32::try_from(hash(&(seed, failures)) % 256).unwrap_or_default();
+    wait - wait / 4 * share / 256
 }
 
 fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
@@ -84,8 +89,13 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let waits = [1, 2, 3, 6, 7, 8, 1000].map(|n| after(n).as_millis());
-        assert_eq!(waits, [50, 100, 200, 1600, 3000, 3000, 3000]);
+        let longest = [50, 100, 200, 1600, 3000, 3000, 3000].map(Duration::from_millis);
+        let waits = |uid: &str| [1, 2, 3, 6, 7, 8, 1000].map(|n| after(n, uid));
+        for (wait, longest) in waits("a").into_iter().zip(longest) {
+            assert!(wait <= longest && wait >= longest * 3 / 4, "{wait:?}");
+        }
+        assert_eq!(waits("a"), waits("a"));
+        assert_ne!(waits("a"), waits("b"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use konductor_api::lenient::Shape;
 use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
 use konductor_core::ObjectName;
 use kube::runtime::reflector;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -27,7 +27,8 @@ use crate::index::{Index, Refers, Watched};
 use crate::memory::Memory;
 use crate::needed::{Needed, Read};
 use crate::options::Options;
-use crate::telemetry::Telemetry;
+use crate::reference::reference;
+use crate::telemetry::{Gauged, Telemetry};
 use crate::undecodable::Undecodables;
 use crate::watch::{self, Failure, Observer};
 
@@ -58,9 +59,10 @@ impl Cache {
             LedgerKind::Lease => self.leases.get(&reference(ledger)).is_some(),
         }
     }
+}
 
-    /// Whether the ledger shows this holder.
-    pub(crate) fn holds(&self, kind: LedgerKind, ledger: &ObjectName, holder: &str) -> bool {
+impl Gauged for Cache {
+    fn holds(&self, kind: LedgerKind, ledger: &ObjectName, holder: &str) -> bool {
         let holders = match kind {
             LedgerKind::Semaphore => {
                 let found = self.semaphores.get(&reference(ledger));
@@ -77,9 +79,8 @@ impl Cache {
             .any(|one| one.uid == holder)
     }
 
-    /// How many objects of each kind there are.
-    pub(crate) fn counts(&self) -> [(Watched, usize); 9] {
-        [
+    fn counts(&self) -> Vec<(Watched, usize)> {
+        vec![
             (Watched::Job, self.jobs.len()),
             (Watched::Pod, self.pods.len()),
             (Watched::Arrival, self.arrivals.len()),
@@ -90,6 +91,21 @@ impl Cache {
             (Watched::Run, self.runs.len()),
             (Watched::Semaphore, self.semaphores.len()),
         ]
+    }
+    fn claims(&self) -> Vec<Arc<Claim>> {
+        self.claims.state()
+    }
+
+    fn jobs(&self) -> Vec<Arc<Job>> {
+        self.jobs.state()
+    }
+
+    fn leases(&self) -> Vec<Arc<Lease>> {
+        self.leases.state()
+    }
+
+    fn semaphores(&self) -> Vec<Arc<Semaphore>> {
+        self.semaphores.state()
     }
 }
 
@@ -413,11 +429,6 @@ where
             Some(Some(object))
         }
     }
-}
-
-/// The reference of an object in the cache.
-pub(crate) fn reference<K: Resource<DynamicType = ()>>(name: &ObjectName) -> ObjectRef<K> {
-    ObjectRef::new(&name.name).within(&name.namespace)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use konductor_api::{Run, annotation, label};
 use konductor_core::{End, ObjectName, job, job_uid, owes_outputs, run, run_end};
 use kube::runtime::reflector::Store;
 
-use crate::cache::reference;
+use crate::reference::reference;
 
 /// Jobs that are remembered at most: some 50 MB. The oldest are forgotten first.
 const JOBS_MAX: usize = 20_000;

@@ -10,8 +10,11 @@
 mod act;
 mod backoff;
 mod cache;
+mod context;
+mod decide;
 mod fair;
 mod gone;
+mod holding;
 mod index;
 mod leader;
 mod live;
@@ -20,6 +23,7 @@ mod needed;
 mod observe;
 mod options;
 mod reconcile;
+mod reference;
 mod route;
 mod telemetry;
 mod undecodable;
@@ -37,8 +41,8 @@ use std::sync::Arc;
 use kube::Client;
 use tokio::sync::watch as signal;
 
+use crate::context::Context;
 use crate::memory::Memory;
-use crate::reconcile::Context;
 use crate::route::Queues;
 use crate::telemetry::Phase;
 use crate::undecodable::Undecodables;
@@ -90,7 +94,8 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
     let (cache, watches) = cache::watch(&client, options, &memory, &undecodables);
     let context = Arc::new(Context::new(client, cache, memory, options));
     let telemetry = &context.telemetry;
-    telemetry.know(&context.cache);
+    let cache = Arc::downgrade(&context.cache);
+    telemetry.know(cache);
     telemetry.enter(Phase::Listing);
     let queues = Queues::new(telemetry);
     tokio::select! {

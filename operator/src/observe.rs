@@ -6,14 +6,16 @@ use std::sync::Arc;
 use futures::future::{TryFutureExt, join_all};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{LedgerKind, annotation, label, ledgers_of, parse_holds};
+use konductor_api::{annotation, label};
 use konductor_core::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
 use kube::Resource;
 use kube::runtime::reflector::Store;
 
-use crate::cache::{Cache, reference};
+use crate::cache::Cache;
+use crate::holding::{asks_for, pod_holds};
 use crate::index::{Key, Watched};
 use crate::live::Live;
+use crate::reference::reference;
 
 /// Observes what is needed. Live facts are read together.
 ///
@@ -156,20 +158,4 @@ fn carries(job: &Job, labels: &BTreeMap<String, String>) -> bool {
     labels
         .iter()
         .all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
-}
-
-/// Whether a Job asks for something of a ledger, or holds something of it since it was started.
-pub(crate) fn asks_for(job: &Job, kind: LedgerKind, name: &str) -> bool {
-    ledgers_of(job).contains(&(kind, name.to_owned()))
-}
-
-/// Whether a Pod says that its Job holds something of a ledger.
-pub(crate) fn pod_holds(pod: &Pod, kind: LedgerKind, name: &str) -> bool {
-    let annotations = pod.metadata.annotations.as_ref();
-    let text = annotations.and_then(|all| all.get(annotation::HELD));
-    let holds = text.and_then(|text| parse_holds(text).ok());
-    holds
-        .unwrap_or_default()
-        .iter()
-        .any(|hold| hold.kind == kind && hold.name == name)
 }

@@ -8,225 +8,22 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{Stream, StreamExt};
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use konductor_api::{Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
-use konductor_core::{
-    Decided, Decision, Facts, Freshness, ObjectName, barrier, gate, job, ledger, run,
-};
+use konductor_api::LedgerKind;
+use konductor_core::{Decision, Facts, Freshness, ObjectName};
 use kube::runtime::controller::{Action, Config, applier};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, Resource};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::act;
 use crate::backoff;
-use crate::cache::Cache;
-use crate::fair::Fair;
-use crate::index::{Key, Refers, Watched};
-use crate::live::Live;
-use crate::memory::Memory;
+use crate::context::{Context, Retry};
+use crate::decide::Decide;
+use crate::index::{Key, Watched};
 use crate::observe::observe;
-use crate::options::{Clock, Options};
+use crate::reference::reference;
 use crate::route::Receivers;
-use crate::telemetry::Telemetry;
-
-/// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
-/// enough to leave it some air. Namespaces share them fairly.
-const AT_ONCE: usize = 32;
-
-/// How much of its record a Run writes in a second.
-const RECORD_BYTES_PER_SECOND: f64 = 128.0 * 1024.0;
-
-/// The kinds that are decided about.
-const RECONCILED: [Watched; 6] = [
-    Watched::Job,
-    Watched::Barrier,
-    Watched::Gate,
-    Watched::Lease,
-    Watched::Run,
-    Watched::Semaphore,
-];
-
-/// What every reconcile shares.
-pub(crate) struct Context {
-    pub(crate) client: Client,
-    pub(crate) live: Live,
-    pub(crate) cache: Arc<Cache>,
-    pub(crate) memory: Arc<Memory>,
-    pub(crate) clock: Clock,
-    pub(crate) pending_timeout: Option<SignedDuration>,
-    pub(crate) recorder: Recorder,
-    pub(crate) telemetry: Telemetry,
-    turns: BTreeMap<Watched, Fair>,
-}
-
-impl Context {
-    pub(crate) fn new(
-        client: Client,
-        cache: Cache,
-        memory: Arc<Memory>,
-        options: &Options,
-    ) -> Self {
-        let reporter = Reporter {
-            controller: "konductor".into(),
-            instance: None,
-        };
-        Self {
-            recorder: Recorder::new(client.clone(), reporter),
-            live: Live::new(client.clone()),
-            client,
-            cache: Arc::new(cache),
-            memory,
-            clock: options.clock.clone(),
-            pending_timeout: options.pending_timeout,
-            telemetry: options.telemetry.clone(),
-            turns: RECONCILED.map(|kind| (kind, Fair::new(AT_ONCE))).into(),
-        }
-    }
-}
-
-/// A kind that is decided about.
-pub(crate) trait Decide:
-    Refers
-    + Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-    /// Its status.
-    type Status: Clone + Debug + Send;
-
-    /// What the core decides.
-    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status>;
-
-    /// The object with this status.
-    fn with_status(&self, status: Self::Status) -> Self;
-
-    /// How long to wait after this status was written before the next one is.
-    fn rests_after(_status: &Self::Status) -> Duration {
-        Duration::ZERO
-    }
-
-    /// Tells that a status was written: of what it was before, and what it is now.
-    fn measure(&self, _next: &Self::Status, _context: &Context, _now: Timestamp) {}
-
-    /// The ledger that it is, where it is one.
-    const LEDGER: Option<LedgerKind> = None;
-}
-
-macro_rules! decides {
-    ($($kind:ty, $status:ty, $decide:path, $ledger:expr, $rest:expr, $measure:expr;)*) => {
-        $(
-            impl Decide for $kind {
-                type Status = $status;
-                const LEDGER: Option<LedgerKind> = $ledger;
-
-                fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
-                    $decide(self, facts, now)
-                }
-
-                fn with_status(&self, status: Self::Status) -> Self {
-                    Self { status: Some(status), ..self.clone() }
-                }
-
-                fn rests_after(status: &Self::Status) -> Duration {
-                    let rest: fn(&Self::Status) -> Duration = $rest;
-                    rest(status)
-                }
-
-                fn measure(&self, next: &Self::Status, context: &Context, now: Timestamp) {
-                    let measure: fn(&Self, &Self::Status, &Context, Timestamp) = $measure;
-                    measure(self, next, context, now);
-                }
-            }
-        )*
-    };
-}
-
-decides! {
-    Barrier, konductor_api::BarrierStatus, barrier::decide, None, never_rests,
-        |one, next, context, _| context.telemetry.barrier(&one.metadata, one.status.as_ref(), next);
-    Gate, konductor_api::GateStatus, gate::decide, None, never_rests,
-        |one, next, context, _| context.telemetry.gate(&one.metadata, one.status.as_ref(), next);
-    Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease), never_rests,
-        |one, next, context, now| {
-            let before = one.status.as_ref().map(|status| status.holders.as_slice());
-            context.telemetry.ledger(LedgerKind::Lease, before, &next.holders, now);
-        };
-    Run, konductor_api::RunStatus, run::decide, None, rests_after_its_record,
-        |one, next, context, _| context.telemetry.run(one.status.as_ref(), next);
-    Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
-        Some(LedgerKind::Semaphore), never_rests,
-        |one, next, context, now| {
-            let before = one.status.as_ref().map(|status| status.holders.as_slice());
-            context.telemetry.ledger(LedgerKind::Semaphore, before, &next.holders, now);
-        };
-}
-
-fn never_rests<S>(_status: &S) -> Duration {
-    Duration::ZERO
-}
-
-/// A Run's record has an entry for each of its Jobs and is written whole with each change: a Run of
-/// 10,000 Jobs would fill etcd's 2 GB within minutes. One of 100 Jobs rests for 12 ms.
-fn rests_after_its_record(status: &konductor_api::RunStatus) -> Duration {
-    Duration::from_secs_f64(status.record.len() as f64 / RECORD_BYTES_PER_SECOND)
-}
-
-impl Decide for Job {
-    type Status = job::NoStatus;
-
-    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
-        job::decide(self, facts, now)
-    }
-
-    fn with_status(&self, status: Self::Status) -> Self {
-        match status {}
-    }
-}
-
-/// Only what it says about itself: the rest is its ledger's.
-impl Decide for Claim {
-    type Status = job::NoStatus;
-
-    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
-        ledger::decide_claim(self, facts, now)
-    }
-
-    fn with_status(&self, status: Self::Status) -> Self {
-        match status {}
-    }
-}
-
-/// Why a reconcile is tried again.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Retry {
-    /// Somebody else wrote first: observe again.
-    #[error("another write came first")]
-    Conflict,
-    /// The API server said no, or nothing.
-    #[error(transparent)]
-    Api(#[from] Arc<kube::Error>),
-    /// The core asks for what it has been told.
-    #[error("no decision although all that it asks for was observed; this is a bug in konductor")]
-    Undecided,
-}
-
-impl From<kube::Error> for Retry {
-    fn from(error: kube::Error) -> Self {
-        Self::Api(Arc::new(error))
-    }
-}
 
 /// Runs the controllers of every kind until told to stop.
 pub(crate) async fn controllers(
@@ -387,7 +184,7 @@ fn renewals(
     let claims = context.cache.index().referring(&key, Watched::Claim);
     claims
         .iter()
-        .filter_map(|claim| context.cache.claims.get(&crate::cache::reference(claim)))
+        .filter_map(|claim| context.cache.claims.get(&reference(claim)))
         .filter_map(|claim| {
             let seen = context.memory.renewal_seen(&claim, now)?;
             Some((claim.metadata.uid.clone()?, seen))
@@ -397,10 +194,9 @@ fn renewals(
 
 fn try_again<K: Decide>(object: &K, error: &Retry, context: &Context) -> Action {
     let name = ObjectName::of(object.meta());
-    let failures = context
-        .memory
-        .count_failure(object.meta().uid.as_deref().unwrap_or_default());
-    let wait = backoff::after(failures);
+    let uid = object.meta().uid.as_deref().unwrap_or_default();
+    let failures = context.memory.count_failure(uid);
+    let wait = backoff::after(failures, uid);
     let kind = K::kind(&());
     let (namespace, name) = (name.namespace, name.name);
     match error {

@@ -17,8 +17,9 @@ use konductor_core::{ObjectName, job_uid, run_end};
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::cache::{Cache, Seen, Watches, reference};
+use crate::cache::{Cache, Seen, Watches};
 use crate::index::{Key, Refers, Watched, released};
+use crate::reference::reference;
 use crate::telemetry::{Phase, Telemetry};
 
 /// Where objects wait for their turn. A queue holds each object once: the scheduler behind it sees

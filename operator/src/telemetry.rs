@@ -13,7 +13,6 @@ use konductor_api::{BarrierStatus, GateStatus, Holder, LedgerKind, RunPhase, Run
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-use crate::cache::Cache;
 use crate::index::Watched;
 use crate::watch::Failure;
 
@@ -23,6 +22,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use gauges::Gauged;
 use metrics::{Ended, Metrics, OfKind, Outcome};
 
 /// What the operator tells about itself. Copies are handles of the same one.
@@ -35,7 +35,7 @@ struct Inner {
     registry: Registry,
     state: Mutex<Phase>,
     /// What the operator knows, while it works.
-    cache: Mutex<Weak<Cache>>,
+    cache: Mutex<Option<Weak<dyn Gauged>>>,
     /// When the API server last answered each watch, while it works.
     heard: Mutex<BTreeMap<Watched, Instant>>,
 }
@@ -157,7 +157,7 @@ impl Telemetry {
 
     /// The metrics, in the OpenMetrics text format.
     pub fn metrics_text(&self) -> String {
-        let cache = lock(&self.0.cache).upgrade();
+        let cache = lock(&self.0.cache).as_ref().and_then(Weak::upgrade);
         self.look_at(cache.as_deref());
         let mut text = String::new();
         if encode(&mut text, &self.0.registry).is_err() {
@@ -176,8 +176,8 @@ impl Telemetry {
         self.metrics().leading.set(leads.into());
     }
 
-    pub(crate) fn know(&self, cache: &Arc<Cache>) {
-        *lock(&self.0.cache) = Arc::downgrade(cache);
+    pub(crate) fn know(&self, cache: Weak<dyn Gauged>) {
+        *lock(&self.0.cache) = Some(cache);
     }
 
     pub(crate) fn reconciling(&self, kind: Watched) -> Reconciling<'_> {

@@ -286,7 +286,7 @@ impl Candidate {
     /// Waits for a while before the next request, unless there is no use in one.
     fn rest(&mut self, failed: Failed, was_allowed: bool) -> Result<(), String> {
         self.failures = self.failures.saturating_add(1);
-        let wait = backoff::after(self.failures);
+        let wait = backoff::after(self.failures, &self.terms.identity);
         self.rests_until = clock::now() + wait;
         match failed {
             Failed::Conflict => {}

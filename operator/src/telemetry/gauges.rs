@@ -5,17 +5,28 @@ use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{Claim, ClaimPhase, LedgerKind, annotation, parse_holds};
+use konductor_api::{Claim, ClaimPhase, Lease, LedgerKind, Semaphore, annotation, parse_holds};
 use konductor_core::{ObjectName, job};
 
 use super::Telemetry;
 use super::metrics::{Ledger, OfKind};
-use crate::cache::Cache;
 use crate::index::Watched;
+
+/// What the gauges show: the objects that the operator knows.
+pub(crate) trait Gauged: Send + Sync {
+    /// How many objects of each kind there are.
+    fn counts(&self) -> Vec<(Watched, usize)>;
+    fn claims(&self) -> Vec<Arc<Claim>>;
+    fn jobs(&self) -> Vec<Arc<Job>>;
+    fn leases(&self) -> Vec<Arc<Lease>>;
+    fn semaphores(&self) -> Vec<Arc<Semaphore>>;
+    /// Whether the ledger shows this holder.
+    fn holds(&self, kind: LedgerKind, ledger: &ObjectName, holder: &str) -> bool;
+}
 
 impl Telemetry {
     /// Sets the gauges to what the cache shows.
-    pub(super) fn look_at(&self, cache: Option<&Cache>) {
+    pub(super) fn look_at(&self, cache: Option<&dyn Gauged>) {
         let metrics = self.metrics();
         metrics.objects.clear();
         metrics.permits.clear();
@@ -33,7 +44,7 @@ impl Telemetry {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             metrics.objects.get_or_create(&OfKind { kind }).set(count);
         }
-        let (claims, jobs) = (cache.claims.state(), cache.jobs.state());
+        let (claims, jobs) = (cache.claims(), cache.jobs());
         let mut waiting = waiting(&claims, &jobs, |kind, ledger, uid| {
             cache.holds(kind, ledger, uid)
         });
@@ -49,7 +60,7 @@ impl Telemetry {
             let length = waiting.remove(&ledger).unwrap_or_default();
             metrics.waiting.get_or_create(&ledger).set(length);
         };
-        for one in cache.semaphores.state() {
+        for one in cache.semaphores() {
             let in_use = one.status.as_ref().map_or(0, |status| status.in_use);
             tell(
                 LedgerKind::Semaphore,
@@ -58,7 +69,7 @@ impl Telemetry {
                 in_use,
             );
         }
-        for one in cache.leases.state() {
+        for one in cache.leases() {
             let in_use = one.status.as_ref().map_or(0, |status| status.in_use);
             tell(LedgerKind::Lease, &one.metadata, 1, in_use);
         }

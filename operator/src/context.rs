@@ -1,0 +1,88 @@
+//! What every reconcile shares, and why one is tried again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+
+use crate::cache::Cache;
+use crate::fair::Fair;
+use crate::index::Watched;
+use crate::live::Live;
+use crate::memory::Memory;
+use crate::options::{Clock, Options};
+use crate::telemetry::Telemetry;
+
+/// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
+/// enough to leave it some air. Namespaces share them fairly.
+const AT_ONCE: usize = 32;
+
+/// The kinds that are decided about.
+const RECONCILED: [Watched; 6] = [
+    Watched::Job,
+    Watched::Barrier,
+    Watched::Gate,
+    Watched::Lease,
+    Watched::Run,
+    Watched::Semaphore,
+];
+
+/// What every reconcile shares.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) live: Live,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) clock: Clock,
+    pub(crate) pending_timeout: Option<SignedDuration>,
+    pub(crate) recorder: Recorder,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) turns: BTreeMap<Watched, Fair>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        client: Client,
+        cache: Cache,
+        memory: Arc<Memory>,
+        options: &Options,
+    ) -> Self {
+        let reporter = Reporter {
+            controller: "konductor".into(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            live: Live::new(client.clone()),
+            client,
+            cache: Arc::new(cache),
+            memory,
+            clock: options.clock.clone(),
+            pending_timeout: options.pending_timeout,
+            telemetry: options.telemetry.clone(),
+            turns: RECONCILED.map(|kind| (kind, Fair::new(AT_ONCE))).into(),
+        }
+    }
+}
+
+/// Why a reconcile is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Retry {
+    /// Somebody else wrote first: observe again.
+    #[error("another write came first")]
+    Conflict,
+    /// The API server said no, or nothing.
+    #[error(transparent)]
+    Api(#[from] Arc<kube::Error>),
+    /// The core asks for what it has been told.
+    #[error("no decision although all that it asks for was observed; this is a bug in konductor")]
+    Undecided,
+}
+
+impl From<kube::Error> for Retry {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(Arc::new(error))
+    }
+}

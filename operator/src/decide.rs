@@ -1,0 +1,136 @@
+//! The kinds that are decided about, each with the function of the core that decides.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
+use konductor_core::{Decided, Facts, barrier, gate, job, ledger, run};
+use kube::Resource;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::index::Refers;
+
+/// How much of its record a Run writes in a second.
+const RECORD_BYTES_PER_SECOND: f64 = 128.0 * 1024.0;
+
+/// A kind that is decided about.
+pub(crate) trait Decide:
+    Refers
+    + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// Its status.
+    type Status: Clone + Debug + Send;
+
+    /// What the core decides.
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status>;
+
+    /// The object with this status.
+    fn with_status(&self, status: Self::Status) -> Self;
+
+    /// How long to wait after this status was written before the next one is.
+    fn rests_after(_status: &Self::Status) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Tells that a status was written: of what it was before, and what it is now.
+    fn measure(&self, _next: &Self::Status, _context: &Context, _now: Timestamp) {}
+
+    /// The ledger that it is, where it is one.
+    const LEDGER: Option<LedgerKind> = None;
+}
+
+macro_rules! decides {
+    ($($kind:ty, $status:ty, $decide:path, $ledger:expr, $rest:expr, $measure:expr;)*) => {
+        $(
+            impl Decide for $kind {
+                type Status = $status;
+                const LEDGER: Option<LedgerKind> = $ledger;
+
+                fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+                    $decide(self, facts, now)
+                }
+
+                fn with_status(&self, status: Self::Status) -> Self {
+                    Self { status: Some(status), ..self.clone() }
+                }
+
+                fn rests_after(status: &Self::Status) -> Duration {
+                    let rest: fn(&Self::Status) -> Duration = $rest;
+                    rest(status)
+                }
+
+                fn measure(&self, next: &Self::Status, context: &Context, now: Timestamp) {
+                    let measure: fn(&Self, &Self::Status, &Context, Timestamp) = $measure;
+                    measure(self, next, context, now);
+                }
+            }
+        )*
+    };
+}
+
+decides! {
+    Barrier, konductor_api::BarrierStatus, barrier::decide, None, never_rests,
+        |one, next, context, _| context.telemetry.barrier(&one.metadata, one.status.as_ref(), next);
+    Gate, konductor_api::GateStatus, gate::decide, None, never_rests,
+        |one, next, context, _| context.telemetry.gate(&one.metadata, one.status.as_ref(), next);
+    Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease), never_rests,
+        |one, next, context, now| {
+            let before = one.status.as_ref().map(|status| status.holders.as_slice());
+            context.telemetry.ledger(LedgerKind::Lease, before, &next.holders, now);
+        };
+    Run, konductor_api::RunStatus, run::decide, None, rests_after_its_record,
+        |one, next, context, _| context.telemetry.run(one.status.as_ref(), next);
+    Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
+        Some(LedgerKind::Semaphore), never_rests,
+        |one, next, context, now| {
+            let before = one.status.as_ref().map(|status| status.holders.as_slice());
+            context.telemetry.ledger(LedgerKind::Semaphore, before, &next.holders, now);
+        };
+}
+
+fn never_rests<S>(_status: &S) -> Duration {
+    Duration::ZERO
+}
+
+/// A Run's record has an entry for each of its Jobs and is written whole with each change: a Run of
+/// 10,000 Jobs would fill etcd's 2 GB within minutes. One of 100 Jobs rests for 12 ms.
+fn rests_after_its_record(status: &konductor_api::RunStatus) -> Duration {
+    Duration::from_secs_f64(status.record.len() as f64 / RECORD_BYTES_PER_SECOND)
+}
+
+impl Decide for Job {
+    type Status = job::NoStatus;
+
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+        job::decide(self, facts, now)
+    }
+
+    fn with_status(&self, status: Self::Status) -> Self {
+        match status {}
+    }
+}
+
+/// Only what it says about itself: the rest is its ledger's.
+impl Decide for Claim {
+    type Status = job::NoStatus;
+
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+        ledger::decide_claim(self, facts, now)
+    }
+
+    fn with_status(&self, status: Self::Status) -> Self {
+        match status {}
+    }
+}
