@@ -1,43 +1,18 @@
 //! What a server serves: each kind with its names, its subresources and its rules.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::builtin;
 use crate::custom::Custom;
-use crate::kind::{Kind, Resource};
+use crate::kind::Kind;
 use crate::managed::apply::Writer;
 use crate::metadata;
 use crate::names::NameRule;
 use crate::schema::{Schema, defaults, prune, typed};
 use crate::status::{Cause, Status};
-
-/// A part of an object with a path of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subresource {
-    Status,
-    Scale,
-}
-
-impl Subresource {
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        match name {
-            "status" => Some(Self::Status),
-            "scale" => Some(Self::Scale),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Scale => "scale",
-        }
-    }
-}
+use crate::subresource::{ScalePaths, Subresource};
 
 /// What is particular to a built-in kind.
 #[derive(Clone, Copy)]
@@ -78,14 +53,6 @@ pub(crate) const NO_RULES: Rules = Rules {
 pub(crate) enum Nature {
     Builtin(Rules),
     Custom(Arc<Custom>),
-}
-
-/// Where the replicas of a kind that scales are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ScalePaths {
-    pub(crate) spec_replicas: String,
-    pub(crate) status_replicas: String,
-    pub(crate) label_selector: Option<String>,
 }
 
 /// A column that a custom resource prints.
@@ -252,7 +219,9 @@ impl Definition {
         let mut causes = self.validate_metadata(value);
         causes.extend(match &self.nature {
             Nature::Builtin(rules) => (rules.validate)(value),
-            Nature::Custom(custom) => custom.validate_create(self, value),
+            Nature::Custom(custom) => {
+                custom.validate_create(&self.schema, self.scale.as_ref(), value)
+            }
         });
         causes
     }
@@ -285,7 +254,12 @@ impl Definition {
                 causes.extend((rules.validate_update)(value, old));
             }
             (Nature::Custom(custom), _) => {
-                causes.extend(custom.validate_update(self, value, old, subresource));
+                causes.extend(custom.validate_update(
+                    &self.schema,
+                    self.scale.as_ref(),
+                    (value, old),
+                    subresource,
+                ));
             }
         }
         causes
@@ -348,87 +322,3 @@ fn decode_metadata(value: &mut Value) -> Result<Vec<String>, String> {
 }
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-
-/// All definitions, each resource with the version first that it is stored in.
-#[derive(Debug)]
-pub(crate) struct Catalog {
-    definitions: RwLock<Definitions>,
-}
-
-type Definitions = BTreeMap<Resource, Vec<Arc<Definition>>>;
-
-impl Catalog {
-    pub(crate) fn new() -> Self {
-        let definitions = builtin::definitions().into_iter();
-        let definitions = definitions
-            .map(|definition| (definition.kind.resource.clone(), vec![Arc::new(definition)]));
-        Self {
-            definitions: RwLock::new(definitions.collect()),
-        }
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Definitions> {
-        self.definitions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A resource in the version that it is stored in.
-    pub(crate) fn get(&self, resource: &Resource) -> Option<Arc<Definition>> {
-        self.read().get(resource)?.first().cloned()
-    }
-
-    /// A resource as one version serves it.
-    pub(crate) fn served(
-        &self,
-        group: &str,
-        version: &str,
-        plural: &str,
-    ) -> Option<Arc<Definition>> {
-        let resource = Resource {
-            group: group.to_owned().into(),
-            plural: plural.to_owned().into(),
-        };
-        let definitions = self.read();
-        let mut versions = definitions.get(&resource)?.iter();
-        versions
-            .find(|definition| definition.kind.version == version)
-            .cloned()
-    }
-
-    /// Whether a group version is built in, rather than made by definitions.
-    pub(crate) fn is_builtin(&self, group: &str, version: &str) -> bool {
-        self.read().values().flatten().any(|definition| {
-            matches!(definition.nature, Nature::Builtin(_))
-                && definition.kind.group() == group
-                && definition.kind.version == version
-        })
-    }
-
-    /// The kind of this group and name, in the version it is stored in.
-    pub(crate) fn of_kind(&self, group: &str, kind: &str) -> Option<Arc<Definition>> {
-        let definitions = self.read();
-        let mut stored = definitions.values().filter_map(|versions| versions.first());
-        stored
-            .find(|definition| definition.kind.group() == group && definition.kind.kind == kind)
-            .cloned()
-    }
-
-    /// Everything that is served, in the order of groups and plurals.
-    pub(crate) fn all(&self) -> Vec<Arc<Definition>> {
-        self.read().values().flatten().cloned().collect()
-    }
-
-    /// Serves a resource in `versions` from now on; not at all, where there are none.
-    pub(crate) fn set(&self, resource: &Resource, versions: Vec<Arc<Definition>>) {
-        let mut definitions = self
-            .definitions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if versions.is_empty() {
-            definitions.remove(resource);
-        } else {
-            definitions.insert(resource.clone(), versions);
-        }
-    }
-}

@@ -6,6 +6,7 @@
 
 mod age;
 mod builtin;
+mod catalog;
 mod controllers;
 mod custom;
 mod definition;
@@ -26,8 +27,10 @@ mod schedule;
 mod schema;
 mod selector;
 mod server;
+mod shared;
 mod status;
 mod store;
+mod subresource;
 mod table;
 mod version;
 mod write;
@@ -35,7 +38,8 @@ mod write;
 pub use controllers::Controllers;
 pub use http::Access;
 pub use kind::{Kind, Resource};
-pub use server::{ApiServer, Clock, Event, Record, ServerOptions};
+pub use server::{ApiServer, Event, Record, ServerOptions};
+pub use shared::Clock;
 pub use status::{Cause, Details, Reason, Status};
 pub use store::Gone;
 pub use write::{DeleteOptions, Propagation};

@@ -4,12 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
 
-use crate::definition::ScalePaths;
 use crate::field::Path;
 use crate::kind::Kind;
 use crate::metadata;
 use crate::schema::{self, Schema};
 use crate::status::Status;
+use crate::subresource::ScalePaths;
 
 const SCALE: Kind = Kind::namespaced("autoscaling", "v1", "Scale", "scales");
 

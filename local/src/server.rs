@@ -1,23 +1,23 @@
 //! The server: a handle that is cheap to copy, and what controllers in the process call.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::Stream;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::definition::{Catalog, Definition, Subresource};
+use crate::builtin;
+use crate::definition::Definition;
 use crate::identity::Identities;
 use crate::kind::{self, Kind, Resource};
 use crate::metadata;
 use crate::runner::kubelet::Logs;
+use crate::shared::{Clock, Shared};
 use crate::status::{Reason, Status};
 use crate::store::{Change, Effect, Gone, Store};
+use crate::subresource::Subresource;
 use crate::write::{DeleteOptions, FieldValidation, Target, WriteOptions};
-
-/// What tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How many changes of each resource a watch may be behind.
 const HISTORY_LENGTH: usize = 10_000;
@@ -97,25 +97,6 @@ pub struct Record {
     pub event: Event,
 }
 
-/// What all handles of a server share.
-pub(crate) struct Shared {
-    pub(crate) store: Arc<Store>,
-    pub(crate) catalog: Catalog,
-    pub(crate) identities: Identities,
-    pub(crate) clock: Clock,
-    logs: Mutex<Option<Logs>>,
-}
-
-impl Shared {
-    /// The logs of pods, where there are any.
-    pub(crate) fn logs(&self) -> Option<Logs> {
-        self.logs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
 /// An API server in memory. Copies are handles of the same one.
 #[derive(Clone)]
 pub struct ApiServer {
@@ -137,13 +118,12 @@ impl ApiServer {
     /// A server with the namespaces every cluster has, and nothing else.
     pub fn new(options: ServerOptions) -> Self {
         let server = Self {
-            shared: Arc::new(Shared {
-                store: Arc::new(Store::new(options.history_length, options.keep_history)),
-                catalog: Catalog::new(),
-                identities: Identities::new(options.seed),
-                clock: options.clock,
-                logs: Mutex::new(None),
-            }),
+            shared: Arc::new(Shared::new(
+                Store::new(options.history_length, options.keep_history),
+                builtin::definitions(),
+                Identities::new(options.seed),
+                options.clock,
+            )),
             manager: "kube-apiserver".into(),
         };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -166,12 +146,7 @@ impl ApiServer {
 
     /// Answers requests for the logs of pods from `logs` from now on.
     pub fn serve_logs(&self, logs: Logs) {
-        let mut served = self
-            .shared
-            .logs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *served = Some(logs);
+        self.shared.serve_logs(logs);
     }
 
     /// The time on the server's clock.

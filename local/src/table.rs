@@ -8,7 +8,7 @@ use crate::builtin::print;
 use crate::definition::{Column, Definition, Nature};
 use crate::json_path::JsonPath;
 use crate::metadata;
-use crate::schema::builtin;
+use crate::schema::builtin::describe;
 use crate::store::Version;
 
 /// What of each object comes with its row.
@@ -50,14 +50,6 @@ pub(crate) fn columns(definition: &Definition) -> Value {
         })
     }));
     Value::Array(columns)
-}
-
-/// A field's description, as its schema has it.
-pub(crate) fn describe(definition: &str, field: &str) -> &'static str {
-    let schema = builtin::DEFINITIONS.get(definition);
-    schema
-        .and_then(|schema| schema["properties"][field]["description"].as_str())
-        .unwrap_or_default()
 }
 
 /// Objects as a table, still without the metadata of a list.

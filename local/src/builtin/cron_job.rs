@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::check::not_negative;
 use super::job;
 use super::pod_defaults::default;
 use crate::definition::{NO_RULES, Rules};
@@ -48,7 +49,7 @@ fn validate(cron_job: &Value) -> Vec<Cause> {
     } else if let Err(why) = Schedule::parse(text) {
         causes.push(path.child("schedule").invalid(text, why));
     }
-    job::not_negative(spec, "startingDeadlineSeconds", &path, &mut causes);
+    not_negative(spec, "startingDeadlineSeconds", &path, &mut causes);
     if let Some(zone) = spec["timeZone"].as_str() {
         causes.extend(validate_zone(zone, &path.child("timeZone")));
     }
@@ -69,7 +70,7 @@ fn validate(cron_job: &Value) -> Vec<Cause> {
         causes.push(path.not_supported(true, &["nil", "false"]));
     }
     for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
-        job::not_negative(spec, field, &path, &mut causes);
+        not_negative(spec, field, &path, &mut causes);
     }
     let name = metadata::name(cron_job);
     if name.len() > NAME_LENGTH_MAX {

@@ -1,9 +1,8 @@
 //! The rules of Jobs.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
+use super::check::not_negative;
 use super::pod;
 use super::pod_defaults::{self, default};
 use super::{job_status, policy};
@@ -248,13 +247,6 @@ pub(super) fn validate_spec(spec: &Value, path: &Path) -> Vec<Cause> {
     causes
 }
 
-pub(super) fn not_negative(value: &Value, field: &str, path: &Path, causes: &mut Vec<Cause>) {
-    if let Some(number) = value[field].as_i64().filter(|number| *number < 0) {
-        let why = "must be greater than or equal to 0";
-        causes.push(path.child(field).invalid(number, why));
-    }
-}
-
 fn validate_managed_by(spec: &Value, path: &Path, causes: &mut Vec<Cause>) {
     let Some(manager) = spec["managedBy"].as_str() else {
         return;
@@ -381,14 +373,4 @@ fn validate_template_update(job: &Value, old: &Value) -> Vec<Cause> {
     }
     let path = path.child("spec");
     vec![path.invalid(template["spec"].clone(), "field is immutable")]
-}
-
-/// The names of all containers of a Job's pods.
-pub(super) fn container_names(spec: &Value) -> BTreeSet<&str> {
-    let template = &spec["template"]["spec"];
-    ["containers", "initContainers"]
-        .into_iter()
-        .flat_map(|field| template[field].as_array().into_iter().flatten())
-        .filter_map(|container| container["name"].as_str())
-        .collect()
 }

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::job::not_negative;
+use super::check::not_negative;
 use crate::field::Path;
 use crate::status::Cause;
 

@@ -1,5 +1,6 @@
 //! The kinds that every cluster has, as far as they are served here.
 
+mod check;
 pub(crate) mod core;
 mod cron_job;
 mod job;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::job::{container_names, not_negative};
+use super::check::{container_names, not_negative};
 use crate::field::{Path, quote};
 use crate::names;
 use crate::status::Cause;

@@ -7,7 +7,7 @@ use super::pod_status;
 use crate::age;
 use crate::kind::Kind;
 use crate::metadata;
-use crate::table::describe;
+use crate::schema::builtin::describe;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const POD_STATUS: &str = "io.k8s.api.core.v1.PodStatus";

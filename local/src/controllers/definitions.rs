@@ -3,7 +3,7 @@
 use crate::custom::crd::{self, CLEANUP};
 use crate::kind;
 use crate::metadata;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::store::Version;
 use crate::write::{DeleteOptions, FieldValidation, Propagation, Target, WriteOptions};
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::kind::Resource;
 use crate::metadata::{self, FOREGROUND, ORPHAN};
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::status::Reason;
 use crate::store::{Change, Effect, Version};
 use crate::write::{DeleteOptions, FieldValidation, Propagation, Target, WriteOptions};

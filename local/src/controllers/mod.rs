@@ -13,7 +13,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::server::{ApiServer, Shared};
+use crate::server::ApiServer;
+use crate::shared::Shared;
 use crate::store::Change;
 use garbage::Garbage;
 

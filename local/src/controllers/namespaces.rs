@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::kind;
 use crate::metadata;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::store::Draft;
 use crate::write::{DeleteOptions, Target};
 

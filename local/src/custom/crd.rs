@@ -9,11 +9,12 @@ use super::Custom;
 use super::constraints::Constraints;
 use super::definition_rules;
 use super::rules::RuleTree;
-use crate::definition::{Column, Definition, NO_RULES, Nature, Rules, ScalePaths};
+use crate::definition::{Column, Definition, NO_RULES, Nature, Rules};
 use crate::kind::{Kind, Resource};
 use crate::metadata;
 use crate::names::NameRule;
 use crate::schema::{Schema, Type, builtin};
+use crate::subresource::ScalePaths;
 
 /// The finalizer of a definition whose objects are still there.
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -148,7 +149,7 @@ fn columns(version: &Value) -> Vec<Column> {
             name: "Age".to_owned(),
             kind: "date".to_owned(),
             format: String::new(),
-            description: crate::table::describe(
+            description: crate::schema::builtin::describe(
                 "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta",
                 "creationTimestamp",
             )

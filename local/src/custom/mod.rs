@@ -11,13 +11,15 @@ mod lists;
 mod old;
 mod rules;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use crate::definition::{Definition, ScalePaths, Subresource};
 use crate::field::Path;
 use crate::json_path::JsonPath;
 use crate::schema::Schema;
 use crate::status::Cause;
+use crate::subresource::{ScalePaths, Subresource};
 use constraints::Constraints;
 use rules::RuleTree;
 
@@ -36,13 +38,18 @@ impl Custom {
     }
 
     /// What is wrong with a new object, its metadata aside.
-    pub(crate) fn validate_create(&self, definition: &Definition, value: &Value) -> Vec<Cause> {
+    pub(crate) fn validate_create(
+        &self,
+        schema: &Arc<Schema>,
+        scale: Option<&ScalePaths>,
+        value: &Value,
+    ) -> Vec<Cause> {
         let mut causes = Vec::new();
         self.constraints
             .check(value, None, "", &Path::default(), &mut causes);
-        causes.extend(validate_scale(definition, value));
-        lists::check(value, &definition.schema, &Path::default(), &mut causes);
-        self.check_rules(&definition.schema, value, None, &mut causes);
+        causes.extend(validate_scale(scale, value));
+        lists::check(value, schema, &Path::default(), &mut causes);
+        self.check_rules(schema, value, None, &mut causes);
         causes
     }
 
@@ -50,12 +57,11 @@ impl Custom {
     /// the object, except by rules that compare.
     pub(crate) fn validate_update(
         &self,
-        definition: &Definition,
-        value: &Value,
-        old: &Value,
+        schema: &Arc<Schema>,
+        scale: Option<&ScalePaths>,
+        (value, old): (&Value, &Value),
         subresource: Option<Subresource>,
     ) -> Vec<Cause> {
-        let schema = &definition.schema;
         let mut causes = Vec::new();
         if subresource == Some(Subresource::Status) {
             let status = self.constraints.property("status");
@@ -75,7 +81,7 @@ impl Custom {
             let root = Path::default();
             self.constraints
                 .check(value, Some(&before), "", &root, &mut causes);
-            causes.extend(validate_scale(definition, value));
+            causes.extend(validate_scale(scale, value));
         }
         let mut before = Vec::new();
         lists::check(old, schema, &Path::default(), &mut before);
@@ -88,7 +94,7 @@ impl Custom {
 
     fn check_rules(
         &self,
-        schema: &std::sync::Arc<Schema>,
+        schema: &Arc<Schema>,
         value: &Value,
         old: Option<&Value>,
         causes: &mut Vec<Cause>,
@@ -120,12 +126,12 @@ fn blocks_rules(cause: &Cause) -> bool {
 }
 
 /// The replicas of an object that scales are numbers that a Scale can tell.
-fn validate_scale(definition: &Definition, value: &Value) -> Vec<Cause> {
+fn validate_scale(scale: Option<&ScalePaths>, value: &Value) -> Vec<Cause> {
     let Some(ScalePaths {
         spec_replicas,
         status_replicas,
         ..
-    }) = &definition.scale
+    }) = scale
     else {
         return Vec::new();
     };

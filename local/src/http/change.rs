@@ -8,7 +8,7 @@ use super::media::Media;
 use super::read::Selection;
 use super::respond::{self, ListMeta};
 use super::{Call, not_allowed};
-use crate::definition::{Nature, Subresource};
+use crate::definition::Nature;
 use crate::field::Path;
 use crate::kind::Kind;
 use crate::metadata;
@@ -16,6 +16,7 @@ use crate::patch::{self, PatchType};
 use crate::scale;
 use crate::status::{Cause, Reason, Status};
 use crate::store::Version;
+use crate::subresource::Subresource;
 use crate::write::{
     DeleteOptions, FieldValidation, Propagation, Proposal, Removed, Target, WriteOptions, Written,
 };

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::respond::{self, ListMeta};
-use crate::definition::{Definition, Subresource};
+use crate::definition::Definition;
 use crate::field::Path;
 use crate::kind::Kind;
 use crate::scale;
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::{Cause, Details, Reason, Status};
 use crate::store::{Gone, Version};
+use crate::subresource::Subresource;
 use crate::table::Include;
 
 /// What objects a list or watch is about.

@@ -35,7 +35,7 @@ struct Watch {
     selection: Selection,
     representation: Representation,
     include: Include,
-    clock: crate::server::Clock,
+    clock: crate::shared::Clock,
     watcher: Watcher,
     /// Lines that are ready.
     ready: VecDeque<Bytes>,

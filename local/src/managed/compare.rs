@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::set::{Element, FieldSet};
+use super::element::Element;
+use super::set::FieldSet;
 use super::shape::{Shape, item_element};
 use crate::schema::{Schema, field_of};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::set::Element;
+use super::element::Element;
 use super::shape::{Shape, item_element};
 use crate::schema::{Schema, Type, field_of};
 

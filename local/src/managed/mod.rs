@@ -6,6 +6,7 @@
 
 pub(crate) mod apply;
 mod compare;
+mod element;
 mod merge;
 pub(crate) mod set;
 mod shape;

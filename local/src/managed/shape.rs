@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::set::Element;
+use super::element::Element;
 use crate::schema::{ListType, Schema, Type};
 
 /// How a value is taken apart.

@@ -99,3 +99,11 @@ fn resolve(source: &'static Value, known: &mut BTreeMap<&'static str, Arc<Schema
     }
     schema
 }
+
+/// A field's description, as its schema has it.
+pub(crate) fn describe(definition: &str, field: &str) -> &'static str {
+    let schema = DEFINITIONS.get(definition);
+    schema
+        .and_then(|schema| schema["properties"][field]["description"].as_str())
+        .unwrap_or_default()
+}

@@ -7,7 +7,7 @@ use crate::managed::Managed;
 use crate::managed::apply::{self, Applied, Conflict};
 use crate::metadata;
 use crate::patch::Patch;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::status::{Reason, Status};
 use crate::store::Version;
 

@@ -9,7 +9,7 @@ use crate::custom::crd::CLEANUP;
 use crate::definition::Definition;
 use crate::kind;
 use crate::metadata::{self, FOREGROUND, ORPHAN};
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::status::Status;
 use crate::store::{Draft, Refusal, Version};
 

@@ -8,7 +8,7 @@ use crate::custom::crd;
 use crate::definition::{Definition, Nature};
 use crate::kind;
 use crate::managed::apply;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::store::{Draft, Version};
 
 impl Shared {
@@ -45,7 +45,7 @@ impl Shared {
         let mut value = (*stored.value).clone();
         value["status"] = status;
         let time = crate::metadata::time((self.clock)());
-        let subresource = Some(crate::definition::Subresource::Status);
+        let subresource = Some(crate::subresource::Subresource::Status);
         let writer = definition.writer(subresource, "kube-apiserver", &time);
         Draft {
             managed: apply::updated(&stored.value, &value, &stored.managed, writer),

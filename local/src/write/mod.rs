@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 pub(crate) use delete::Removed;
 pub use delete::{DeleteOptions, Propagation};
 
-use crate::definition::{Definition, Subresource};
+use crate::definition::Definition;
 use crate::field::Path;
 use crate::kind;
 use crate::managed::{Managed, apply};
 use crate::metadata;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::status::{Cause, Reason, Status};
 use crate::store::{Draft, Refusal, Version};
+use crate::subresource::Subresource;
 
 /// How often a generated name is tried again where it is taken.
 const NAME_TRIES: usize = 8;

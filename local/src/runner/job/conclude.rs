@@ -8,41 +8,7 @@ use super::failure_policy::FailureAction;
 use super::indexes::Indexes;
 use super::plan::{Planner, find_true, later, seconds_of};
 use super::pods;
-
-/// How and why a Job ends.
-#[derive(Clone, Debug)]
-pub(super) struct Verdict {
-    pub(super) success: bool,
-    reason: String,
-    message: String,
-}
-
-impl Verdict {
-    fn failure(reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            success: false,
-            reason: reason.into(),
-            message: message.into(),
-        }
-    }
-
-    pub(super) fn success(reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            success: true,
-            reason: reason.into(),
-            message: message.into(),
-        }
-    }
-
-    /// The interim condition, set while pods are still ending, and the terminal one.
-    fn condition_types(&self) -> (&'static str, &'static str) {
-        if self.success {
-            ("SuccessCriteriaMet", "Complete")
-        } else {
-            ("FailureTarget", "Failed")
-        }
-    }
-}
+use super::verdict::Verdict;
 
 impl Planner<'_> {
     /// Whether and how the Job has to end now, successes of all completions aside.

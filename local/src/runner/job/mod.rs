@@ -1,5 +1,6 @@
 //! The Job controller: what kube-controller-manager does for `batch/v1` Jobs.
 
+mod conclude;
 mod controller;
 mod failure_policy;
 mod indexes;

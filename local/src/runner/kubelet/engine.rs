@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 use super::environment::Variables;
 use super::image::ImageReference;
-use super::process::StartError;
+use super::start::StartError;
 
 /// The label by which the containers of a runner are found.
 pub(super) const LABEL: &str = "konductor.io/runner";

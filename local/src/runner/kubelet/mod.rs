@@ -36,6 +36,7 @@ mod pods;
 mod process;
 mod quantity;
 mod references;
+mod start;
 mod status;
 #[cfg(test)]
 mod tests;

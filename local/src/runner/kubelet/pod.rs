@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use tokio::sync::watch;
 
 use super::Node;
-use super::process::StartError;
 use super::references::{ConfigError, References, file_name};
+use super::start::StartError;
 use super::status::{ContainerReport, Ended, PodReport, State};
 use super::volumes::{Folders, Volumes};
 

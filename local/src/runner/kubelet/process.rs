@@ -1,6 +1,5 @@
 //! One container as a process group of this machine.
 
-use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use super::engine::Engine;
 use super::environment::Variables;
 use super::logs::LogWriter;
 use super::orphans::OrphanGuard;
+use super::start::StartError;
 
 /// How long to wait for output of processes that left their group and keep the log open.
 const STRAGGLERS_WAIT: Duration = Duration::from_secs(1);
@@ -42,19 +42,6 @@ pub(super) struct CommandLine {
 pub(super) struct ContainerOf {
     pub(super) engine: Arc<Engine>,
     pub(super) name: String,
-}
-
-/// Why a process could not be started, with the exit code a shell or a container engine would use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct StartError {
-    pub(super) exit_code: i32,
-    pub(super) message: String,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
 }
 
 /// A running process group. Dropping it kills the group.
