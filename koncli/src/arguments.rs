@@ -32,6 +32,8 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The hidden command that the watchdog of `hold` is started with.
+pub(crate) const WARDEN: &str = "warden";
 /// What kubectl looks for, so that `kubectl konductor` finds it.
 const PLUGIN: &str = "kubectl-konductor";
 /// What kubectl asks what could be typed after `kubectl konductor`.
@@ -272,7 +274,7 @@ pub(crate) enum Command {
     /// Print the version
     Version,
     /// Kill a command whose `hold` was killed; for koncli itself
-    #[command(name = crate::command::warden::COMMAND, hide = true)]
+    #[command(name = WARDEN, hide = true)]
     Warden,
 }
 

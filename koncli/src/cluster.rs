@@ -8,6 +8,7 @@ use axum::http::HeaderValue;
 use axum::http::header::USER_AGENT;
 use konductor::Notice;
 use kube::Config;
+use kube::api::{PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::arguments::Global;
@@ -16,6 +17,22 @@ use crate::output;
 
 /// Who writes, in the objects' managed fields.
 pub(crate) const FIELD_MANAGER: &str = "koncli";
+
+/// What is created names who did.
+pub(crate) fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// What is patched names who did.
+pub(crate) fn patch_params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
 
 /// Connects by the flags, else as kubectl does: the kubeconfig, or in a pod its service account.
 pub(crate) async fn connect(global: &Global) -> Result<konductor::Client, Failure> {

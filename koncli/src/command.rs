@@ -34,7 +34,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use k8s_openapi::NamespaceResourceScope;
 use konductor_compiler::{Manifests, Schedule};
-use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -359,22 +359,6 @@ where
     Ok(api.list(&params).await?.items)
 }
 
-/// What is created names who did.
-pub(crate) fn post_params() -> PostParams {
-    PostParams {
-        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    }
-}
-
-/// What is patched names who did.
-pub(crate) fn patch_params() -> PatchParams {
-    PatchParams {
-        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    }
-}
-
 fn api<K>(client: &konductor::Client) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -412,7 +396,7 @@ where
         + DeserializeOwned,
 {
     let name = new.name_any();
-    let created = api::<K>(client).create(&post_params(), new).await;
+    let created = api::<K>(client).create(&cluster::post_params(), new).await;
     created.map_err(|error| match error {
         // What is missing is not the object: it is its namespace, or its CRD.
         kube::Error::Api(status) if status.code == 404 => Failure::from(kube::Error::Api(status)),

@@ -15,6 +15,7 @@ use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::cluster;
 use crate::exit::Failure;
 
 /// What one ConfigMap holds at most; an API server stores no more than a MiB and a half.
@@ -75,7 +76,7 @@ impl Journal {
             part.metadata.generate_name = Some(format!("{}-retry-", run.name_any()));
             part.metadata.owner_references = Some(vec![run_owner(run)]);
             part.metadata.labels = Some(BTreeMap::from([(label::RUN.to_owned(), run.name_any())]));
-            let part = api.create(&crate::command::post_params(), &part).await?;
+            let part = api.create(&cluster::post_params(), &part).await?;
             parts.push(part.name_any());
         }
         let journal = Self { attempt, parts };
@@ -103,7 +104,7 @@ impl Journal {
             "annotations": {annotation::RETRY: text},
         }}));
         let patched = runs
-            .patch(&run.name_any(), &crate::command::patch_params(), &patch)
+            .patch(&run.name_any(), &cluster::patch_params(), &patch)
             .await;
         match patched {
             Ok(run) => Ok(Some(run)),

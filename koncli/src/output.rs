@@ -4,6 +4,7 @@
 //! command can forget it.
 
 mod clean;
+pub(crate) mod width;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use serde::Serialize;
 pub(crate) use self::clean::{clean, clean_in_place};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
-use crate::progress::cut;
+use width::{cut, padded, width};
 
 /// Writes to stdout what people read.
 pub(crate) fn data(text: &str) {
@@ -96,18 +97,16 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) ->
         .collect();
     let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
     let all = || (!no_headers).then_some(&headers).into_iter().chain(&rows);
-    let width = |column: usize| {
+    let widest = |column: usize| {
         let cells = all().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        cells.map(|cell| width(cell)).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
+    let widths: Vec<usize> = (0..headers.len()).map(widest).collect();
     let mut text = String::new();
     for row in all() {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let blanks = width - cell.chars().count() + 2;
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', blanks));
+        for (cell, columns) in row.iter().zip(&widths) {
+            line.push_str(&padded(cell, columns + 2));
         }
         text.push_str(line.trim_end());
         text.push('\n');

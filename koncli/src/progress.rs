@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use k8s_openapi::api::batch::v1::Job;
 
 use crate::output;
+use crate::output::width::{cut, padded, width};
 use crate::view::{Stage, State, View, state, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
@@ -209,7 +210,7 @@ impl Live {
         let (_, columns) = terminal();
         let name_width = shown
             .iter()
-            .map(|stage| stage.name.chars().count())
+            .map(|stage| width(&stage.name))
             .max()
             .unwrap_or(0)
             .min(columns.saturating_sub(STATE_WIDTH));
@@ -251,7 +252,7 @@ fn worth_showing(stages: &[Stage], room: usize) -> Vec<&Stage> {
     ranked.into_iter().map(|(_, stage)| stage).collect()
 }
 
-fn describe(stage: &Stage, width: usize) -> String {
+fn describe(stage: &Stage, columns: usize) -> String {
     let state = stage.state();
     let count = match stage.items.len() {
         1 => String::new(),
@@ -264,22 +265,8 @@ fn describe(stage: &Stage, width: usize) -> String {
     let why = why
         .map(|item| format!("  {}", item.why))
         .unwrap_or_default();
-    let name = cut(&stage.name, width);
-    format!(
-        "{} {name:width$}  {}{count}{why}",
-        state.mark(),
-        state.word()
-    )
-}
-
-/// Cuts a text to a width, in characters.
-pub(crate) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
+    let name = padded(&cut(&stage.name, columns), columns);
+    format!("{} {name}  {}{count}{why}", state.mark(), state.word())
 }
 
 #[cfg(test)]

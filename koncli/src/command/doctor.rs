@@ -198,7 +198,7 @@ fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition])
 /// and compares no clocks.
 async fn operator(client: &konductor::Client) -> Finding {
     let gates: Api<Gate> = super::api(client);
-    let created = gates.create(&super::post_params(), &probe()).await;
+    let created = gates.create(&cluster::post_params(), &probe()).await;
     let name = match created {
         Err(kube::Error::Api(status)) if status.code == 403 => {
             let message = "you may not create gates, by which it could be asked";

@@ -51,7 +51,7 @@ async fn decide(
 ) -> Result<(), Failure> {
     let patch = Patch::Merge(serde_json::json!({"spec": {"decision": decision}}));
     let patched = api::<Gate>(client)
-        .patch(name, &super::patch_params(), &patch)
+        .patch(name, &cluster::patch_params(), &patch)
         .await;
     patched.map_err(|error| object(client, "gate", name).explain(error))?;
     output::talk(&format!("gate/{name}: decided {decision:?}"));

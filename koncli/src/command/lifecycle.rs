@@ -82,7 +82,7 @@ async fn decide(
     }
     let patch = Patch::Merge(json!({ "spec": spec }));
     let patched = api::<Run>(client)
-        .patch(name, &super::patch_params(), &patch)
+        .patch(name, &cluster::patch_params(), &patch)
         .await;
     patched.map_err(|error| object(client, "run", name).explain(error))?;
     Ok(())

@@ -241,7 +241,7 @@ async fn begin(
                 "pause": false, "letRunningFinish": false, "kept": kept,
             },
         }));
-        match runs.patch(&name, &super::patch_params(), &patch).await {
+        match runs.patch(&name, &cluster::patch_params(), &patch).await {
             Ok(begun) => return Ok(begun),
             Err(kube::Error::Api(status)) if status.code == 409 => run = runs.get(&name).await?,
             Err(error) => return Err(error.into()),
@@ -281,7 +281,7 @@ where
 {
     object.meta_mut().uid = None;
     match api::<K>(client)
-        .create(&super::post_params(), &object)
+        .create(&cluster::post_params(), &object)
         .await
     {
         Ok(_) => Ok(()),

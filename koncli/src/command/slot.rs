@@ -198,7 +198,7 @@ fn is_cancelled(runs: &[Run], name: &str) -> bool {
 async fn cancel(client: &konductor::Client, name: &str) -> Result<(), Failure> {
     let patch = Patch::Merge(json!({"spec": {"cancel": true}}));
     let patched = api::<Run>(client)
-        .patch(name, &super::patch_params(), &patch)
+        .patch(name, &cluster::patch_params(), &patch)
         .await;
     match patched {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -259,6 +259,6 @@ async fn tell(
         ..Event::default()
     };
     let _ = api::<Event>(client)
-        .create(&super::post_params(), &event)
+        .create(&cluster::post_params(), &event)
         .await;
 }

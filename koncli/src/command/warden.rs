@@ -13,11 +13,10 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, getpgrp, kill_process, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::arguments::WARDEN;
 use crate::exit::Failure;
 use crate::output;
 
-/// The hidden command that this process is started with.
-pub(crate) const COMMAND: &str = "warden";
 /// The line that ends it in peace.
 const DISMISSED: &str = "dismissed";
 
@@ -52,7 +51,7 @@ impl Warden {
     /// Where this program can't be started a second time.
     pub(crate) fn start() -> io::Result<Self> {
         let mut warden = Command::new(this_program()?)
-            .arg(COMMAND)
+            .arg(WARDEN)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

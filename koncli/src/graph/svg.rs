@@ -6,7 +6,7 @@ use konductor_compiler::graph::NodeKind;
 
 use super::layout::{Layout, Place, Size, layout};
 use super::{Drawn, colors, title};
-use crate::progress::cut;
+use crate::output::width::{cut, width};
 
 /// Around everything.
 const MARGIN: f64 = 24.0;
@@ -29,7 +29,7 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
         .iter()
         .zip(&graph.nodes)
         .map(|(lines, node)| {
-            let longest = lines.iter().map(|line| line.chars().count()).max();
+            let longest = lines.iter().map(|line| width(line)).max();
             Size {
                 width: longest.unwrap_or(0) as f64 * CHARACTER + 2.0 * PADDING,
                 height: lines.len() as f64 * LINE + 10.0,
