@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::pipeline::Pipeline;
 use crate::plan::job::Jobs;
 use crate::plan::skip::Skips;
-use crate::plan::{self, Dag};
+use crate::plan::{self, Dag, Planned};
 use crate::{lower, name, resolve, rules, zone};
 
 /// What became of a pipeline file.
@@ -73,7 +73,7 @@ pub fn check(sources: Sources, options: &Options<'_>) -> Compiled {
 fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     let mut diagnostics = Vec::new();
     let mut graph = None;
-    let mut manifests = None;
+    let mut planned = None;
     let library = Library::load(&mut sources, options, &mut diagnostics);
     let is_broken = diagnostics.iter().any(Diagnostic::is_error);
     let is_empty = library
@@ -92,32 +92,32 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         }
         graph = Some(graph::of(&pipeline));
         if !diagnostics.iter().any(Diagnostic::is_error) {
-            manifests = back(pipeline, &dag, options, &mut diagnostics);
+            planned = planned_run(pipeline, &dag, options, &mut diagnostics);
         }
     }
     let mut schedule = None;
-    let is_schedule = |all: &mut Manifests| options.installs() && all.pipeline.schedule.is_some();
-    if let Some(scheduled) = manifests.take_if(is_schedule) {
+    let is_schedule = |all: &mut Planned| options.installs() && all.pipeline.schedule.is_some();
+    if let Some(scheduled) = planned.take_if(is_schedule) {
         schedule = self::schedule(&scheduled, &sources, options, &mut diagnostics);
     }
     diagnostics.sort_by_key(|told| (told.span(), told.severity, told.code));
     // One place can be looked at once for each stage that it is about.
     diagnostics.dedup();
     let has_errors = diagnostics.iter().any(Diagnostic::is_error);
-    let merged = manifests.iter().filter(|_| options.check && !has_errors);
+    let merged = planned.iter().filter(|_| options.check && !has_errors);
     let merged = merged.flat_map(merged_jobs).collect();
     Compiled {
         merged,
         sources,
         diagnostics,
         graph,
-        manifests: manifests.filter(|_| !has_errors),
+        manifests: planned.filter(|_| !has_errors).map(Manifests),
         schedule: schedule.filter(|_| !has_errors),
     }
 }
 
 /// One Job of each stage that has YAML of the author.
-fn merged_jobs(all: &Manifests) -> impl Iterator<Item = Merged> + '_ {
+fn merged_jobs(all: &Planned) -> impl Iterator<Item = Merged> + '_ {
     let stages = all.pipeline.stages.iter().enumerate();
     stages.filter_map(|(index, stage)| {
         let first = all.plan.jobs.of_stage(index).next()?;
@@ -131,7 +131,7 @@ fn merged_jobs(all: &Manifests) -> impl Iterator<Item = Merged> + '_ {
 
 /// The objects of a pipeline's schedule.
 fn schedule(
-    all: &Manifests,
+    all: &Planned,
     sources: &Sources,
     options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -171,12 +171,12 @@ fn schedule(
 }
 
 /// From a resolved pipeline without errors to what it is made of.
-fn back(
+fn planned_run(
     pipeline: Pipeline,
     dag: &Dag,
     options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Manifests> {
+) -> Option<Planned> {
     let run = if options.installs() && pipeline.schedule.is_some() {
         // Every slot's name must fit: minutes since 1970 have eight digits until 2160.
         format!("{}-00000000", pipeline.name.text)
@@ -206,14 +206,14 @@ fn back(
     let schedule = pipeline.schedule.as_ref();
     let zone = schedule.and_then(|schedule| zone::named(schedule.time_zone.as_deref()?));
     diagnostics.extend(rules::large_body::check_conditions(&pipeline, &plan));
-    let mut manifests = Manifests {
+    let mut planned = Planned {
         pipeline,
         plan,
         namespace: options.namespace.clone(),
         slot: options.slot.then(|| zone::time(options.now, zone.as_ref())),
         nonce: String::new(),
     };
-    manifests.nonce = lower::nonce(&manifests);
-    rules::kube_value::check(&manifests, diagnostics);
-    Some(manifests)
+    planned.nonce = lower::nonce(&planned);
+    rules::kube_value::check(&planned, diagnostics);
+    Some(planned)
 }

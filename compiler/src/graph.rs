@@ -1,6 +1,6 @@
 //! Who waits for whom, for people: what `koncli graph` draws.
 
-use crate::pipeline::{Pipeline, State, Target};
+use crate::pipeline::{Outside, Pipeline, State, Target};
 use foldhash::{HashMap, HashSet};
 
 /// The stages and approvals of a pipeline, and who waits for whom.
@@ -102,9 +102,7 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
 fn label(state: State) -> &'static str {
     match state {
         State::Succeeded => "",
-        State::Failed => "failed",
-        State::Skipped => "skipped",
-        State::Finished => "finished",
+        State::Failed | State::Skipped | State::Finished => state.word(),
     }
 }
 
@@ -129,11 +127,15 @@ impl Builder {
                     .for_each(|part| self.add(&part.target, to, "any"));
                 return;
             }
-            Target::Pipeline {
+            Target::Outside(Outside::Pipeline {
                 namespace, name, ..
-            } => self.external("pipeline", namespace, name),
-            Target::Gate { namespace, name } => self.external("gate", namespace, name),
-            Target::Barrier { namespace, name } => self.external("barrier", namespace, name),
+            }) => self.external("pipeline", namespace, name),
+            Target::Outside(Outside::Gate { namespace, name }) => {
+                self.external("gate", namespace, name)
+            }
+            Target::Outside(Outside::Barrier { namespace, name }) => {
+                self.external("barrier", namespace, name)
+            }
         };
         if self.known.insert((from, label)) {
             self.graph.edges.push(Edge { from, to, label });

@@ -30,13 +30,13 @@ mod limits;
 mod lower;
 mod manifest;
 mod name;
+mod object;
 mod options;
 mod pipeline;
 pub mod placed;
 mod plan;
 mod resolve;
 mod rules;
-mod script;
 mod shell;
 mod value;
 mod yaml;
@@ -44,7 +44,8 @@ mod zone;
 
 pub use compile::{Compiled, Merged, check, compile};
 pub use graph::Graph;
-pub use manifest::{Manifests, Object, Schedule};
+pub use manifest::{Manifests, Schedule};
+pub use object::Object;
 pub use options::{KONCLI_IMAGE, Options};
 
 /// The guide to pipelines that programs make, run as a test.

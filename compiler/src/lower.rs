@@ -25,13 +25,14 @@ use konductor_api::{
 use sha2::{Digest, Sha256};
 
 use crate::eval::Values;
-use crate::manifest::{Manifests, Object};
-use crate::pipeline::{Approval, Ledger, Pipeline, Setting, Workspace};
-use crate::plan::gate::{GatePlan, Leaf, LeafTarget, condition_state};
+use crate::object::Object;
+use crate::pipeline::{Approval, Ledger, Outside, Pipeline, Setting, State, Workspace};
+use crate::plan::Planned;
+use crate::plan::condition::{GatePlan, Leaf, LeafTarget};
 use names::{approval_name, barrier_name, ledger_name, workspace_name};
 
 /// How many objects there are.
-pub(crate) fn len(all: &Manifests) -> usize {
+pub(crate) fn len(all: &Planned) -> usize {
     let plan = &all.plan;
     let shared = all
         .pipeline
@@ -55,7 +56,7 @@ pub(crate) fn len(all: &Manifests) -> usize {
 }
 
 /// All objects in the order of creation.
-pub(crate) fn objects(all: &Manifests) -> impl Iterator<Item = Object> + '_ {
+pub(crate) fn objects(all: &Planned) -> impl Iterator<Item = Object> + '_ {
     let (pipeline, plan) = (&all.pipeline, &all.plan);
     let ledgers = pipeline
         .ledgers
@@ -92,7 +93,7 @@ pub(crate) fn objects(all: &Manifests) -> impl Iterator<Item = Object> + '_ {
 }
 
 /// The Run.
-pub(crate) fn run(all: &Manifests) -> Run {
+pub(crate) fn run(all: &Planned) -> Run {
     let (pipeline, plan) = (&all.pipeline, &all.plan);
     let values = Values::of(pipeline);
     let is_finally = |stage: usize| pipeline.stages[stage].finally;
@@ -138,7 +139,7 @@ pub(crate) fn run(all: &Manifests) -> Run {
     }
 }
 
-fn quorums(all: &Manifests) -> BTreeMap<String, u32> {
+fn quorums(all: &Planned) -> BTreeMap<String, u32> {
     let values = Values::of(&all.pipeline);
     let stages = all.pipeline.stages.iter().enumerate();
     stages
@@ -150,7 +151,7 @@ fn quorums(all: &Manifests) -> BTreeMap<String, u32> {
         .collect()
 }
 
-fn ledger(all: &Manifests, index: usize, declared: &Ledger) -> Object {
+fn ledger(all: &Planned, index: usize, declared: &Ledger) -> Object {
     let values = Values::of(&all.pipeline);
     let mut metadata = metadata(all, ledger_name(&all.pipeline, index));
     // Shared by the runs: it must not look as if it belonged to one.
@@ -189,7 +190,7 @@ fn ledger(all: &Manifests, index: usize, declared: &Ledger) -> Object {
     }
 }
 
-fn workspace(all: &Manifests, index: usize, declared: &Workspace) -> Object {
+fn workspace(all: &Planned, index: usize, declared: &Workspace) -> Object {
     let values = Values::of(&all.pipeline);
     let size = values.quantity(&declared.size).unwrap_or_default();
     let mode = if declared.many {
@@ -217,7 +218,7 @@ fn workspace(all: &Manifests, index: usize, declared: &Workspace) -> Object {
     }))
 }
 
-fn gate(all: &Manifests, planned: &GatePlan) -> Gate {
+fn gate(all: &Planned, planned: &GatePlan) -> Gate {
     let mode = if planned.key.any {
         GateMode::Any
     } else {
@@ -243,21 +244,9 @@ fn gate(all: &Manifests, planned: &GatePlan) -> Gate {
     }
 }
 
-fn condition(all: &Manifests, leaf: Leaf) -> GateCondition {
+fn condition(all: &Planned, leaf: Leaf) -> GateCondition {
     let plan = &all.plan;
-    let (kind, name) = match leaf.target {
-        LeafTarget::External(index) => return plan.gates.external[index].clone(),
-        LeafTarget::Run => (ConditionKind::Run, plan.run.clone()),
-        LeafTarget::Job(job) => (ConditionKind::Job, plan.jobs.list[job].name.clone()),
-        LeafTarget::Stage(stage) => (ConditionKind::Barrier, barrier_name(all, stage)),
-        LeafTarget::Approval(approval) => (ConditionKind::Barrier, approval_name(all, approval)),
-        LeafTarget::Gate(gate) => (ConditionKind::Gate, plan.gates.list[gate].name.clone()),
-    };
-    let state = match leaf.target {
-        LeafTarget::Run => ConditionState::Settled,
-        _ => condition_state(kind, leaf.state),
-    };
-    GateCondition {
+    let of_run = |kind, name| GateCondition {
         kind,
         name: Some(name),
         namespace: None,
@@ -265,12 +254,73 @@ fn condition(all: &Manifests, leaf: Leaf) -> GateCondition {
         count: None,
         pipeline: None,
         within: None,
-        state,
-        verified: matches!(leaf.target, LeafTarget::Approval(_)),
+        state: condition_state(kind, leaf.state),
+        verified: false,
+    };
+    match leaf.target {
+        LeafTarget::Outside(index) => outside_condition(&plan.gates.outside[index], leaf.state),
+        LeafTarget::Run => GateCondition {
+            state: ConditionState::Settled,
+            ..of_run(ConditionKind::Run, plan.run.clone())
+        },
+        LeafTarget::Job(job) => of_run(ConditionKind::Job, plan.jobs.list[job].name.clone()),
+        LeafTarget::Stage(stage) => of_run(ConditionKind::Barrier, barrier_name(all, stage)),
+        LeafTarget::Approval(approval) => GateCondition {
+            verified: true,
+            ..of_run(ConditionKind::Barrier, approval_name(all, approval))
+        },
+        LeafTarget::Gate(gate) => of_run(ConditionKind::Gate, plan.gates.list[gate].name.clone()),
     }
 }
 
-fn approval(all: &Manifests, index: usize, declared: &Approval) -> Object {
+/// A condition on something that does not belong to the run.
+fn outside_condition(outside: &Outside, state: State) -> GateCondition {
+    let of = |kind, namespace: &Option<String>| GateCondition {
+        kind,
+        name: None,
+        namespace: namespace.clone(),
+        selector: None,
+        count: None,
+        pipeline: None,
+        within: None,
+        state: condition_state(kind, state),
+        verified: false,
+    };
+    match outside {
+        Outside::Gate { namespace, name } => GateCondition {
+            name: Some(name.clone()),
+            ..of(ConditionKind::Gate, namespace)
+        },
+        Outside::Barrier { namespace, name } => GateCondition {
+            name: Some(name.clone()),
+            ..of(ConditionKind::Barrier, namespace)
+        },
+        Outside::Pipeline {
+            namespace,
+            name,
+            within,
+        } => GateCondition {
+            pipeline: Some(name.clone()),
+            within: within.map(Duration::from_millis),
+            state: ConditionState::Succeeded,
+            ..of(ConditionKind::Run, namespace)
+        },
+    }
+}
+
+/// The word for a state, which depends on the kind it is about.
+fn condition_state(kind: ConditionKind, state: State) -> ConditionState {
+    match (state, kind) {
+        (State::Succeeded, ConditionKind::Job) => ConditionState::Complete,
+        (State::Succeeded, ConditionKind::Run) => ConditionState::Succeeded,
+        (State::Succeeded, ConditionKind::Barrier | ConditionKind::Gate) => ConditionState::Open,
+        (State::Failed, _) => ConditionState::Failed,
+        (State::Skipped, _) => ConditionState::Skipped,
+        (State::Finished, _) => ConditionState::Finished,
+    }
+}
+
+fn approval(all: &Planned, index: usize, declared: &Approval) -> Object {
     let values = Values::of(&all.pipeline);
     let gate = all.plan.approvals[index]
         .gate
@@ -295,7 +345,7 @@ fn approval(all: &Manifests, index: usize, declared: &Approval) -> Object {
     })
 }
 
-fn stage_barrier(all: &Manifests, index: usize) -> Object {
+fn stage_barrier(all: &Planned, index: usize) -> Object {
     let stage = &all.pipeline.stages[index];
     let quorum = Values::of(&all.pipeline).int(&stage.quorum);
     let selected = [
@@ -324,7 +374,7 @@ fn stage_barrier(all: &Manifests, index: usize) -> Object {
 }
 
 /// A name in the run's namespace, with the labels that every object of the run has.
-fn metadata(all: &Manifests, name: String) -> ObjectMeta {
+fn metadata(all: &Planned, name: String) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: all.namespace.clone(),
@@ -339,7 +389,7 @@ fn metadata(all: &Manifests, name: String) -> ObjectMeta {
 
 /// What the Run and its objects carry, so that the Run adopts those that kubectl creates, and nothing
 /// else that has its label: a hash of the run's name, of the Run and of all its Jobs' names.
-pub(crate) fn nonce(all: &Manifests) -> String {
+pub(crate) fn nonce(all: &Planned) -> String {
     let run = run(all);
     let mut hash = Sha256::new();
     hash.update(all.plan.run.as_bytes());

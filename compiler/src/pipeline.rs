@@ -5,9 +5,11 @@
 //! happen here: a name that is still text, unless it is the name of something in the cluster.
 
 mod body;
+pub(crate) mod script;
 
 pub(crate) use body::{
-    Action, Body, Entries, EnvValue, Leaf, Mount, Node, Output, Passthrough, Toleration,
+    Action, Body, Entries, EnvValue, Leaf, Mount, Node, Output, Part, Passthrough, Place,
+    Toleration,
 };
 
 use konductor_api::LedgerKind;
@@ -174,53 +176,85 @@ pub(crate) enum Target {
     Approval(usize),
     /// One of several.
     Any(Vec<Dependency>),
+    /// Something in the cluster that does not belong to the run.
+    Outside(Outside),
+}
+
+/// Something in the cluster that a run waits for and that does not belong to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Outside {
     /// A run of another pipeline.
     Pipeline {
         namespace: Option<String>,
         name: String,
+        /// How old its end may be, in milliseconds.
         within: Option<u64>,
     },
-    /// A Gate in the cluster.
     Gate {
         namespace: Option<String>,
         name: String,
     },
-    /// A Barrier in the cluster.
     Barrier {
         namespace: Option<String>,
         name: String,
     },
 }
 
+/// Equal for targets that are surely the same stage, item or approval.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TargetKey {
+    Stage(usize, Option<AddressKey>),
+    Approval(usize),
+}
+
 impl Target {
-    /// The same for targets that are surely the same stage, item or approval.
-    pub(crate) fn key(&self) -> Option<(bool, usize, Option<String>)> {
+    /// The key of a stage, an item or an approval.
+    pub(crate) fn key(&self) -> Option<TargetKey> {
         match self {
             Self::Stage { stage, address } => {
-                Some((false, *stage, address.as_deref().map(address_key)))
+                let address = address.as_deref().map(address_key);
+                Some(TargetKey::Stage(*stage, address))
             }
-            Self::Approval(approval) => Some((true, *approval, None)),
-            _ => None,
+            Self::Approval(approval) => Some(TargetKey::Approval(*approval)),
+            Self::Any(_) | Self::Outside(_) => None,
         }
     }
 }
 
-/// The same text for addresses that are surely of the same item.
-pub(crate) fn address_key(address: &[Term]) -> String {
-    let part = |term: &Term| match term {
-        Term::Value(value) => format!("={}", value.text()),
+/// Equal for addresses that are surely of the same item.
+pub(crate) type AddressKey = Vec<IndexKey>;
+
+/// One index of an address, as [`AddressKey`] compares it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum IndexKey {
+    Value(String),
+    Param(usize, Option<String>),
+    Loop(usize, Option<String>),
+    /// Known by the place where it is written.
+    WrittenAt(Span),
+    Unknown,
+}
+
+/// Returns a key that is equal for addresses that are surely of the same item.
+pub(crate) fn address_key(address: &[Term]) -> AddressKey {
+    let index = |term: &Term| match term {
+        Term::Value(value) => IndexKey::Value(value.text()),
         Term::Reference(reference) => match &reference.source {
-            Source::Param { param, field } => format!("p{param}.{field:?}"),
+            Source::Param { param, field } => IndexKey::Param(*param, field.clone()),
             Source::Loop {
                 variable, field, ..
-            } => format!("l{variable}.{field:?}"),
-            // Where it is written tells it from any other.
-            _ => format!("@{:?}", reference.span),
+            } => IndexKey::Loop(*variable, field.clone()),
+            Source::Constant { .. }
+            | Source::Output { .. }
+            | Source::Token { .. }
+            | Source::Workspace { .. }
+            | Source::RunOutcome
+            | Source::Argument { .. } => IndexKey::WrittenAt(reference.span),
         },
-        Term::Text(text) => format!("@{:?}", text.span),
-        Term::List(_) | Term::Unknown => "?".to_owned(),
+        Term::Text(text) => IndexKey::WrittenAt(text.span),
+        Term::List(_) | Term::Unknown => IndexKey::Unknown,
     };
-    address.iter().map(part).collect::<Vec<_>>().join("\u{1f}")
+    address.iter().map(index).collect()
 }
 
 /// Whether both addresses are surely of the same item.
@@ -245,6 +279,18 @@ pub(crate) enum State {
     Failed,
     Skipped,
     Finished,
+}
+
+impl State {
+    /// The word for it in the language; `succeeded` is never written.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Finished => "finished",
+        }
+    }
 }
 
 /// A condition, and where it is written.

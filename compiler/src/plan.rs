@@ -3,9 +3,11 @@
 //! What enters: a resolved pipeline. What leaves: a [`Plan`] that refers to the pipeline by index.
 //! What must never happen here: text of YAML, and a result that depends on hash order.
 
-pub(crate) mod gate;
+pub(crate) mod condition;
+mod gate;
 pub(crate) mod job;
 pub(crate) mod skip;
+pub(crate) mod varies;
 
 use std::collections::hash_map::Entry;
 
@@ -18,9 +20,21 @@ use konductor_dsl::Span;
 
 use crate::limits::{CYCLE_VISITS_MAX, REDUCTION_VISITS_MAX};
 use crate::pipeline::{Dependency, Pipeline, State, Target};
-use gate::Gates;
+use condition::Gates;
 use job::Jobs;
 use skip::Skips;
+
+/// A run as it is planned: all that lowering reads.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub pipeline: Pipeline,
+    pub plan: Plan,
+    pub namespace: Option<String>,
+    /// The time of the schedule's slot that the run is for.
+    pub slot: Option<String>,
+    /// What makes the Run adopt its objects where kubectl creates them.
+    pub nonce: String,
+}
 
 /// Everything that one run is made of.
 #[derive(Debug)]
@@ -297,7 +311,7 @@ fn collect_edges(
                 .for_each(|part| collect_edges(part, to, stages, false, edges));
             return;
         }
-        Target::Pipeline { .. } | Target::Gate { .. } | Target::Barrier { .. } => return,
+        Target::Outside(_) => return,
     };
     if from != to {
         let whole = whole && unconditional;

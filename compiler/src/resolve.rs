@@ -4,7 +4,7 @@
 //! could be understood, and diagnostics; where one of them is an error, nothing is planned. What
 //! must never happen here: a question about the graph or the cluster.
 
-mod body;
+pub(crate) mod body;
 mod declare;
 mod expr;
 mod fan_out;
@@ -26,7 +26,9 @@ use jiff::tz::TimeZone;
 use konductor_dsl::{Diagnostic, Span, ast};
 
 use crate::library::Library;
-use crate::pipeline::{Ledger, Loop, Output, Param, Pipeline, Reference, Stage, Workspace};
+use crate::pipeline::{
+    AddressKey, Ledger, Loop, Output, Param, Pipeline, Reference, Stage, Workspace,
+};
 use crate::{Options, rules};
 use declare::Names;
 use term::Argument;
@@ -90,7 +92,7 @@ struct Resolver<'a> {
     used: Used,
     /// The outputs that the stage at hand reads, each once.
     reads: Vec<Read>,
-    read_keys: HashSet<String>,
+    read_keys: HashSet<(usize, usize, AddressKey)>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 

@@ -3,7 +3,7 @@
 //! What enters: text from the command line, JSON from a file, literals from the source.
 //! What leaves: a [`Value`] of the wished [`Type`], or a sentence that says what is wrong with it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 
 use konductor_api::number::{parse_number, parse_quantity};
@@ -316,6 +316,17 @@ impl Value {
             _ => None,
         }
     }
+}
+
+/// A text that no other item of a fan-out has: of values that may contain anything.
+pub(crate) fn item_key(values: &[Value]) -> String {
+    let mut whole = String::new();
+    for value in values {
+        let key = value.key();
+        // With its length, no value can look like two.
+        let _ = write!(whole, "{}:{key}", key.len());
+    }
+    whole
 }
 
 /// Milliseconds of a duration such as `1h30m`.

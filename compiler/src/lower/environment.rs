@@ -14,16 +14,15 @@ use konductor_api::annotation;
 
 use super::names::ledger_name;
 use crate::eval::Values;
-use crate::manifest::Manifests;
 use crate::pipeline::{EnvValue, Piece, Pipeline, Reference, Source, Stage, Term, Text};
-use crate::plan::job::source_varies;
+use crate::plan::{Planned, varies};
 
 /// Where a container finds the index of its item.
 const INDEX_FIELD: &str = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
 
 /// The environment of one Job's container, as it grows with each reference.
 pub(crate) struct Environment<'a> {
-    all: &'a Manifests,
+    all: &'a Planned,
     stage: &'a Stage,
     values: Values<'a>,
     indexed: bool,
@@ -39,7 +38,7 @@ pub(crate) struct Environment<'a> {
 
 impl<'a> Environment<'a> {
     pub(crate) fn new(
-        all: &'a Manifests,
+        all: &'a Planned,
         stage: &'a Stage,
         values: Values<'a>,
         indexed: bool,
@@ -126,7 +125,7 @@ impl<'a> Environment<'a> {
     }
 
     fn known(&self, reference: &Reference) -> Option<String> {
-        if self.indexed && source_varies(&reference.source) {
+        if self.indexed && varies::of_source(&reference.source) {
             return None;
         }
         self.values

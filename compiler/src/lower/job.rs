@@ -22,9 +22,9 @@ use super::names::{ledger_name, workspace_name};
 use super::passthrough;
 use super::{role, run_labels};
 use crate::eval::Values;
-use crate::manifest::Manifests;
 use crate::name;
 use crate::pipeline::{Action, Body, Entries, Stage};
+use crate::plan::Planned;
 use crate::plan::job::JobPlan;
 
 /// Where a container leaves its outputs; kubelet stores what is there as its last words.
@@ -33,7 +33,7 @@ const OUTPUT_PATH: &str = "/dev/termination-log";
 const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
 
 /// The Job at this place of the plan. `scratch` is memory only: all Jobs can share it.
-pub(crate) fn job(all: &Manifests, index: usize, scratch: &mut Vec<u8>) -> Job {
+pub(crate) fn job(all: &Planned, index: usize, scratch: &mut Vec<u8>) -> Job {
     let mut job = bare(all, index);
     let plan = &all.plan.jobs.list[index];
     for block in &all.pipeline.stages[plan.stage].body.passthrough {
@@ -90,7 +90,7 @@ fn tolerate_disruptions(job: &mut Job) {
 }
 
 /// The same before passthrough is merged into it.
-pub(crate) fn bare(all: &Manifests, index: usize) -> Job {
+pub(crate) fn bare(all: &Planned, index: usize) -> Job {
     let plan = &all.plan.jobs.list[index];
     let stage = &all.pipeline.stages[plan.stage];
     let values = plan.values(&all.pipeline);
@@ -151,7 +151,7 @@ pub(crate) fn bare(all: &Manifests, index: usize) -> Job {
 
 /// The annotations by which the Job takes part.
 fn wiring(
-    all: &Manifests,
+    all: &Planned,
     plan: &JobPlan,
     gate: Option<String>,
     holds: &[Hold],
@@ -234,7 +234,7 @@ fn spec(
 }
 
 fn container(
-    all: &Manifests,
+    all: &Planned,
     environment: &mut Environment<'_>,
     stage: &Stage,
     values: Values<'_>,
@@ -301,7 +301,7 @@ fn resources(body: &Body, values: Values<'_>) -> Option<ResourceRequirements> {
     })
 }
 
-fn pod(all: &Manifests, body: &Body, values: Values<'_>, container: Container) -> PodSpec {
+fn pod(all: &Planned, body: &Body, values: Values<'_>, container: Container) -> PodSpec {
     let mut used: Vec<usize> = body.mounts.iter().map(|mount| mount.workspace).collect();
     used.sort_unstable();
     used.dedup();
@@ -341,7 +341,7 @@ fn pod(all: &Manifests, body: &Body, values: Values<'_>, container: Container) -
 }
 
 fn labels(
-    all: &Manifests,
+    all: &Planned,
     plan: &JobPlan,
     stage: &Stage,
     values: Values<'_>,
@@ -368,7 +368,7 @@ fn texts(values: Values<'_>, map: &Entries<crate::pipeline::Text>) -> BTreeMap<S
         .collect()
 }
 
-fn holds(all: &Manifests, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
+fn holds(all: &Planned, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
     let mut holds: Vec<Hold> = stage
         .holding
         .iter()

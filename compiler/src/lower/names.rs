@@ -1,7 +1,7 @@
 //! What the objects of a run are called.
 
-use crate::manifest::Manifests;
 use crate::pipeline::Pipeline;
+use crate::plan::Planned;
 
 /// The annotation by which Kubernetes' own tools describe an object.
 pub(crate) const DESCRIPTION: &str = "kubernetes.io/description";
@@ -31,7 +31,7 @@ fn owned_name(owner: &str, name: &str) -> String {
 }
 
 /// A workspace's claim: its own where it is external, else `<run>-<name>`.
-pub(crate) fn workspace_name(all: &Manifests, index: usize) -> String {
+pub(crate) fn workspace_name(all: &Planned, index: usize) -> String {
     let workspace = &all.pipeline.workspaces[index];
     if workspace.external {
         workspace.name.text.clone()
@@ -41,12 +41,12 @@ pub(crate) fn workspace_name(all: &Manifests, index: usize) -> String {
 }
 
 /// The Barrier over a stage's items: `<run>-<stage>`.
-pub(crate) fn barrier_name(all: &Manifests, stage: usize) -> String {
+pub(crate) fn barrier_name(all: &Planned, stage: usize) -> String {
     format!("{}-{}", all.plan.run, all.pipeline.stages[stage].name.text)
 }
 
 /// The Barrier at which people arrive: `<run>-<approval>`.
-pub(crate) fn approval_name(all: &Manifests, approval: usize) -> String {
+pub(crate) fn approval_name(all: &Planned, approval: usize) -> String {
     format!(
         "{}-{}",
         all.plan.run, all.pipeline.approvals[approval].name.text

@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use super::environment::escape;
 use super::names::ledger_name;
-use crate::manifest::Object;
 use crate::name;
+use crate::object::Object;
 use crate::pipeline::{Overlap, Pipeline, Schedule};
 
 /// Where the pod finds the files.

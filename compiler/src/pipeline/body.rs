@@ -3,8 +3,8 @@
 use konductor_dsl::Span;
 use konductor_dsl::ast::YamlKind;
 
+use super::script::{Interpreter, Script};
 use super::{Name, Setting, Text};
-use crate::script::{Interpreter, Script};
 use crate::value::{Type, Value};
 
 /// What a stage does.
@@ -35,6 +35,180 @@ pub(crate) struct Body {
     pub passthrough: Vec<Passthrough>,
 }
 
+impl Body {
+    /// Lays another body over this one: scalars replace, maps merge by key, mounts append, `run` and
+    /// `exec` replace each other.
+    pub(crate) fn overlay(&mut self, above: Self) {
+        fn replace<T>(below: &mut Option<T>, above: Option<T>) {
+            if above.is_some() {
+                *below = above;
+            }
+        }
+        let Self {
+            action,
+            shell,
+            image,
+            env,
+            outputs,
+            retries,
+            timeout,
+            pending,
+            may_fail,
+            cpu,
+            memory,
+            mounts,
+            service_account,
+            priority_class,
+            queue,
+            labels,
+            annotations,
+            node_selector,
+            tolerations,
+            passthrough,
+        } = above;
+        replace(&mut self.action, action);
+        replace(&mut self.shell, shell);
+        replace(&mut self.image, image);
+        replace(&mut self.retries, retries);
+        replace(&mut self.timeout, timeout);
+        replace(&mut self.pending, pending);
+        replace(&mut self.may_fail, may_fail);
+        replace(&mut self.cpu, cpu);
+        replace(&mut self.memory, memory);
+        replace(&mut self.service_account, service_account);
+        replace(&mut self.priority_class, priority_class);
+        replace(&mut self.queue, queue);
+        self.env.extend(env);
+        self.labels.extend(labels);
+        self.annotations.extend(annotations);
+        replace(&mut self.tolerations, tolerations);
+        self.node_selector.extend(node_selector);
+        self.passthrough.extend(passthrough);
+        self.outputs.extend(outputs);
+        self.mounts.extend(mounts);
+    }
+
+    /// Every part in which an interpolation may be, in the order in which a Job has them. Whoever asks
+    /// what a body depends on asks here, so that no attribute can be forgotten.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let Self {
+            action,
+            // A word.
+            shell: _,
+            image,
+            env,
+            // Names, types and values.
+            outputs: _,
+            retries,
+            timeout,
+            pending,
+            may_fail,
+            cpu,
+            memory,
+            // Their paths are the same for all items.
+            mounts: _,
+            service_account,
+            priority_class,
+            queue,
+            labels,
+            annotations,
+            node_selector,
+            tolerations,
+            passthrough,
+        } = self;
+        let (place, program): (Place, &[Text]) = match action {
+            None => (Place::Argument, &[]),
+            Some(Action::Run(script)) => (Place::Script, std::slice::from_ref(&script.text)),
+            Some(Action::Exec(words)) => (Place::Argument, words.as_slice()),
+        };
+        let program = program.iter().map(move |text| (place, text));
+        let variables = env.values().filter_map(|value| match value {
+            EnvValue::Text(text) => Some((Place::Variable, text)),
+            EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
+        });
+        let single = [
+            (Place::Image, image),
+            (Place::ServiceAccount, service_account),
+            (Place::PriorityClass, priority_class),
+            (Place::Queue, queue),
+        ];
+        let single = single
+            .into_iter()
+            .filter_map(|(place, text)| Some((place, text.as_ref()?)));
+        let maps = [
+            (Place::Label, labels),
+            (Place::Annotation, annotations),
+            (Place::NodeSelector, node_selector),
+        ];
+        let maps = maps
+            .into_iter()
+            .flat_map(|(place, map)| map.values().map(move |text| (place, text)));
+        let taints = tolerations.iter().flatten().flat_map(Toleration::texts);
+        let texts = program
+            .chain(variables)
+            .chain(single)
+            .chain(maps)
+            .chain(taints);
+        let settings = [retries, timeout, pending, may_fail, cpu, memory];
+        texts
+            .map(|(place, text)| Part::Text(place, text))
+            .chain(settings.into_iter().flatten().map(Part::Setting))
+            .chain(passthrough.iter().map(Part::Yaml))
+    }
+
+    /// The texts among its [parts](Self::parts), and what each is for.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (Place, &Text)> {
+        self.parts().filter_map(|part| match part {
+            Part::Text(place, text) => Some((place, text)),
+            Part::Setting(_) | Part::Yaml(_) => None,
+        })
+    }
+}
+
+/// A part of a body in which an interpolation may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'b> {
+    Text(Place, &'b Text),
+    Setting(&'b Setting),
+    Yaml(&'b Passthrough),
+}
+
+/// What a text of a body is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Script,
+    Argument,
+    /// The value of an environment variable.
+    Variable,
+    Image,
+    ServiceAccount,
+    PriorityClass,
+    Queue,
+    Label,
+    Annotation,
+    NodeSelector,
+    TaintKey,
+    TaintValue,
+}
+
+impl Place {
+    /// Whether the kubelet fills a value in that only the pod knows.
+    pub(crate) fn is_of_program(self) -> bool {
+        match self {
+            Self::Script | Self::Argument | Self::Variable => true,
+            Self::Image
+            | Self::ServiceAccount
+            | Self::PriorityClass
+            | Self::Queue
+            | Self::Label
+            | Self::Annotation
+            | Self::NodeSelector
+            | Self::TaintKey
+            | Self::TaintValue => false,
+        }
+    }
+}
+
 /// A taint that a stage's pods put up with.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Toleration {
@@ -42,6 +216,20 @@ pub(crate) struct Toleration {
     pub operator: Option<String>,
     pub value: Option<Text>,
     pub effect: Option<String>,
+}
+
+impl Toleration {
+    fn texts(&self) -> impl Iterator<Item = (Place, &Text)> {
+        let Self {
+            key,
+            // Words.
+            operator: _,
+            value,
+            effect: _,
+        } = self;
+        let key = key.iter().map(|text| (Place::TaintKey, text));
+        key.chain(value.iter().map(|text| (Place::TaintValue, text)))
+    }
 }
 
 /// YAML that is merged into the Job.

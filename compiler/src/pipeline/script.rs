@@ -6,8 +6,8 @@
 
 use konductor_dsl::{Span, ast};
 
+use super::{Piece, Text};
 use crate::interpreter::base;
-use crate::pipeline::{Piece, Text};
 
 /// The text of `run`.
 #[derive(Clone, Debug)]

@@ -4,62 +4,13 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 use konductor_api::limits::GATE_CONDITIONS_MAX;
-use konductor_api::{ConditionKind, ConditionState, Duration, GateCondition};
 
-use super::job::{Jobs, base, term_varies};
+use super::condition::{GateKey, GatePlan, Gates, Identity, Leaf, LeafTarget};
+use super::job::{Jobs, base};
 use super::skip::{Known, Skips};
-use super::{ApprovalPlan, Dag, Plan};
+use super::{ApprovalPlan, Dag, Plan, varies};
 use crate::eval::{Condition, Truth, Values};
-use crate::name::short_hash;
-use crate::pipeline::{Dependency, Expr, Pipeline, Source, State, Target, Term, When};
-
-/// One Gate to be.
-#[derive(Debug)]
-pub(crate) struct GatePlan {
-    pub name: String,
-    pub key: Arc<GateKey>,
-}
-
-/// What tells one Gate from another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct GateKey {
-    /// One of the leaves is enough.
-    pub any: bool,
-    /// Sorted, each once.
-    pub leaves: Vec<Leaf>,
-    pub when: Option<String>,
-}
-
-/// One condition of a Gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Leaf {
-    pub target: LeafTarget,
-    pub state: State,
-}
-
-/// What a condition is about, by index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum LeafTarget {
-    /// Every main Job of this run has ended.
-    Run,
-    Job(usize),
-    /// The Barrier over a stage's items.
-    Stage(usize),
-    Approval(usize),
-    Gate(usize),
-    /// Something in the cluster, see [`Gates::external`].
-    External(usize),
-}
-
-/// All Gates of a run; a Gate comes after those it names.
-#[derive(Debug, Default)]
-pub(crate) struct Gates {
-    pub list: Vec<GatePlan>,
-    /// For each Job, its Gate.
-    pub of_job: Vec<Option<usize>>,
-    /// Conditions on objects that are not this run's.
-    pub external: Vec<GateCondition>,
-}
+use crate::pipeline::{Dependency, Expr, Outside, Pipeline, Source, State, Target, Term, When};
 
 /// Plans the Gates, and the Barriers that they need.
 pub(crate) fn plan_gates(
@@ -79,16 +30,17 @@ pub(crate) fn plan_gates(
     let reduced = dag.reduced(through);
     let mut planner = Planner {
         pipeline,
+        run,
         jobs: &jobs,
         skips,
         gates: Gates::default(),
         by_key: HashMap::default(),
         names: HashSet::default(),
-        external_by_key: HashMap::default(),
+        outside: HashMap::default(),
         stage_barriers: vec![false; stages],
     };
     for (index, whole) in reduced.iter().take(stages).enumerate() {
-        planner.stage(run, index, whole);
+        planner.stage(index, whole);
     }
     let approvals = pipeline.approvals.iter().enumerate();
     let approvals: Vec<ApprovalPlan> = approvals
@@ -131,17 +83,18 @@ struct Waits<'a> {
 
 struct Planner<'a> {
     pipeline: &'a Pipeline,
+    run: &'a str,
     jobs: &'a Jobs,
     skips: &'a Skips,
     gates: Gates,
     by_key: HashMap<Arc<GateKey>, usize>,
     names: HashSet<String>,
-    external_by_key: HashMap<String, usize>,
+    outside: HashMap<&'a Outside, usize>,
     stage_barriers: Vec<bool>,
 }
 
-impl Planner<'_> {
-    fn stage(&mut self, run: &str, index: usize, whole: &[usize]) {
+impl<'a> Planner<'a> {
+    fn stage(&mut self, index: usize, whole: &'a [usize]) {
         let (pipeline, jobs) = (self.pipeline, self.jobs);
         let stage = &pipeline.stages[index];
         let waits = Waits {
@@ -150,21 +103,21 @@ impl Planner<'_> {
             finally: stage.finally,
             whole,
         };
-        let varies = (stage.after.iter())
-            .any(|clause| dependency_varies(clause) && !self.is_implied(clause, &stage.after))
+        let by_item = (stage.after.iter())
+            .any(|clause| varies::of_dependency(clause) && !self.is_implied(clause, &stage.after))
             || stage
                 .when
                 .as_ref()
-                .is_some_and(|when| expr_varies(&when.expr));
+                .is_some_and(|when| varies::of_expr(&when.expr));
         let mut shared = None;
         for job in jobs.of_stage(index) {
             let plan = &jobs.list[job];
-            let gate = match (plan.skipped, varies, shared) {
+            let gate = match (plan.skipped, by_item, shared) {
                 (true, _, _) => None,
                 (false, true, _) => self.gate(&plan.name, &waits, plan.values(pipeline)),
                 (false, false, Some(gate)) => gate,
                 (false, false, None) => {
-                    let gate = self.gate(&base(run, stage), &waits, plan.values(pipeline));
+                    let gate = self.gate(&base(self.run, stage), &waits, plan.values(pipeline));
                     shared = Some(gate);
                     gate
                 }
@@ -174,7 +127,7 @@ impl Planner<'_> {
     }
 
     /// The Gate for what is waited for; `None` where that is nothing.
-    fn gate(&mut self, name: &str, waits: &Waits<'_>, values: Values<'_>) -> Option<usize> {
+    fn gate(&mut self, name: &str, waits: &Waits<'a>, values: Values<'_>) -> Option<usize> {
         let ruled_out = waits
             .after
             .iter()
@@ -315,7 +268,7 @@ impl Planner<'_> {
         job.is_some_and(|job| read.contains(&job))
     }
 
-    fn choice(&mut self, parts: &[Dependency], values: Values<'_>) -> Vec<Leaf> {
+    fn choice(&mut self, parts: &'a [Dependency], values: Values<'_>) -> Vec<Leaf> {
         let mut leaves = Vec::new();
         for part in parts
             .iter()
@@ -329,7 +282,7 @@ impl Planner<'_> {
         leaves
     }
 
-    fn leaf(&mut self, dependency: &Dependency, values: Values<'_>) -> Option<Leaf> {
+    fn leaf(&mut self, dependency: &'a Dependency, values: Values<'_>) -> Option<Leaf> {
         let target = match &dependency.target {
             Target::Stage {
                 stage,
@@ -347,9 +300,7 @@ impl Planner<'_> {
             },
             Target::Approval(approval) => LeafTarget::Approval(*approval),
             Target::Any(_) => return None,
-            Target::Pipeline { .. } | Target::Gate { .. } | Target::Barrier { .. } => {
-                LeafTarget::External(self.external(dependency))
-            }
+            Target::Outside(outside) => LeafTarget::Outside(self.outside(outside)),
         };
         Some(Leaf {
             target,
@@ -357,13 +308,11 @@ impl Planner<'_> {
         })
     }
 
-    fn external(&mut self, dependency: &Dependency) -> usize {
-        let condition = external_condition(dependency);
-        let key = format!("{condition:?}");
-        let next = self.gates.external.len();
-        let index = *self.external_by_key.entry(key).or_insert(next);
+    fn outside(&mut self, outside: &'a Outside) -> usize {
+        let next = self.gates.outside.len();
+        let index = *self.outside.entry(outside).or_insert(next);
         if index == next {
-            self.gates.external.push(condition);
+            self.gates.outside.push(outside.clone());
         }
         index
     }
@@ -395,19 +344,26 @@ impl Planner<'_> {
             return leaves.first().copied();
         }
         let leaves = self.tree(name, any, leaves, &[]);
-        let named = format!("{name}-{}", short_hash(&format!("{any} {leaves:?}")));
-        let gate = self.intern(
-            named,
-            GateKey {
-                any,
-                leaves,
-                when: None,
-            },
-        );
+        let key = GateKey {
+            any,
+            leaves,
+            when: None,
+        };
+        let named = format!("{name}-{}", self.identity().hash(&key));
+        let gate = self.intern(named, key);
         Some(Leaf {
             target: LeafTarget::Gate(gate),
             state: State::Succeeded,
         })
+    }
+
+    fn identity(&self) -> Identity<'_> {
+        Identity {
+            run: self.run,
+            pipeline: self.pipeline,
+            jobs: self.jobs,
+            gates: &self.gates,
+        }
     }
 
     fn intern(&mut self, name: String, key: GateKey) -> usize {
@@ -416,86 +372,13 @@ impl Planner<'_> {
         }
         let mut unique = name;
         while !self.names.insert(unique.clone()) {
-            unique = format!("{unique}-{}", short_hash(&format!("{key:?}")));
+            unique = format!("{unique}-{}", self.identity().hash(&key));
         }
         let index = self.gates.list.len();
         let key = Arc::new(key);
         self.by_key.insert(Arc::clone(&key), index);
         self.gates.list.push(GatePlan { name: unique, key });
         index
-    }
-}
-
-fn external_condition(dependency: &Dependency) -> GateCondition {
-    let bare = GateCondition {
-        kind: ConditionKind::Gate,
-        name: None,
-        namespace: None,
-        selector: None,
-        count: None,
-        pipeline: None,
-        within: None,
-        state: condition_state(ConditionKind::Gate, dependency.state),
-        verified: false,
-    };
-    match dependency.target.clone() {
-        Target::Gate { namespace, name } => GateCondition {
-            name: Some(name),
-            namespace,
-            ..bare
-        },
-        Target::Barrier { namespace, name } => GateCondition {
-            kind: ConditionKind::Barrier,
-            name: Some(name),
-            namespace,
-            ..bare
-        },
-        Target::Pipeline {
-            namespace,
-            name,
-            within,
-        } => GateCondition {
-            kind: ConditionKind::Run,
-            pipeline: Some(name),
-            namespace,
-            within: within.map(Duration::from_millis),
-            state: ConditionState::Succeeded,
-            ..bare
-        },
-        Target::Stage { .. } | Target::Approval(_) | Target::Any(_) => bare,
-    }
-}
-
-/// The word for a state, which depends on the kind it is about.
-pub(crate) fn condition_state(kind: ConditionKind, state: State) -> ConditionState {
-    match (state, kind) {
-        (State::Succeeded, ConditionKind::Job) => ConditionState::Complete,
-        (State::Succeeded, ConditionKind::Run) => ConditionState::Succeeded,
-        (State::Succeeded, ConditionKind::Barrier | ConditionKind::Gate) => ConditionState::Open,
-        (State::Failed, _) => ConditionState::Failed,
-        (State::Skipped, _) => ConditionState::Skipped,
-        (State::Finished, _) => ConditionState::Finished,
-    }
-}
-
-/// Whether what a dependency waits for depends on the item.
-pub(crate) fn dependency_varies(dependency: &Dependency) -> bool {
-    match &dependency.target {
-        Target::Stage {
-            address: Some(address),
-            ..
-        } => address.iter().any(term_varies),
-        Target::Any(parts) => parts.iter().any(dependency_varies),
-        _ => false,
-    }
-}
-
-fn expr_varies(expr: &Expr) -> bool {
-    match expr {
-        Expr::Or(parts) | Expr::And(parts) => parts.iter().any(expr_varies),
-        Expr::Not(inner) => expr_varies(inner),
-        Expr::Bool(term) => term_varies(term),
-        Expr::Compare { left, right, .. } => term_varies(left) || term_varies(right),
     }
 }
 

@@ -1,17 +1,12 @@
 //! The Jobs of a run: one for a stage, one for each item, or one that is Indexed.
 
-use std::fmt::Write as _;
-
-use super::gate::dependency_varies;
 use super::skip::Skips;
+use super::varies::can_be_indexed;
 use crate::eval::Values;
 use crate::limits::NAME_MAX;
 use crate::name;
-use crate::pipeline::{
-    Action, Body, Entries, EnvValue, Node, Pipeline, Setting, Source, Stage, Target, Term, Text,
-    Toleration,
-};
-use crate::value::Value;
+use crate::pipeline::{Dependency, Pipeline, Stage, Target, Term};
+use crate::value::{Value, item_key};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 /// One Job to be.
@@ -134,20 +129,9 @@ impl Jobs {
     pub(crate) fn by_key(&self, stage: usize, values: &[Value]) -> Option<usize> {
         match &self.by_stage[stage] {
             StageJobs::One(job) => Some(*job),
-            StageJobs::Items { by_key, .. } => by_key.get(&key(values)).copied(),
+            StageJobs::Items { by_key, .. } => by_key.get(&item_key(values)).copied(),
         }
     }
-}
-
-/// What tells an item apart, unambiguously.
-pub(crate) fn key(values: &[Value]) -> String {
-    let mut whole = String::new();
-    for value in values {
-        let key = value.key();
-        // With its length, no value can look like two.
-        let _ = write!(whole, "{}:{key}", key.len());
-    }
-    whole
 }
 
 enum Shape {
@@ -174,135 +158,10 @@ fn shape(pipeline: &Pipeline, index: usize, addressed: bool, skips: &Skips) -> S
     Shape::Items(kept)
 }
 
-/// Whether one Indexed Job does what a Job for each item would: nothing but the index itself, in the
-/// container's own program, may depend on the item. Everything that a body can have is looked at.
-fn can_be_indexed(stage: &Stage) -> bool {
-    let [only] = stage.loops.as_slice() else {
-        return false;
-    };
-    let Body {
-        action,
-        // A word, without interpolations.
-        shell: _,
-        image,
-        env,
-        outputs,
-        retries,
-        timeout,
-        pending,
-        may_fail,
-        cpu,
-        memory,
-        // Their paths are resolved outside of the fan-out.
-        mounts: _,
-        service_account,
-        priority_class,
-        queue,
-        labels,
-        annotations,
-        node_selector,
-        tolerations,
-        passthrough,
-    } = &stage.body;
-    let settings = [retries, timeout, pending, may_fail, cpu, memory];
-    let texts = [image, service_account, priority_class, queue];
-    let tolerated = tolerations.iter().flatten().flat_map(|toleration| {
-        let Toleration {
-            key,
-            operator: _,
-            value,
-            effect: _,
-        } = toleration;
-        [key, value]
-    });
-    let entries = [labels, annotations, node_selector];
-    let mut varying = texts
-        .into_iter()
-        .chain(tolerated)
-        .flatten()
-        .chain(entries.into_iter().flat_map(Entries::values));
-    let program: Vec<&Text> = match action {
-        Some(Action::Run(script)) => vec![&script.text],
-        Some(Action::Exec(words)) => words.iter().collect(),
-        None => Vec::new(),
-    };
-    let variables = env.values().filter_map(|value| match value {
-        EnvValue::Text(text) => Some(text),
-        EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
-    });
-    let mut program = program.into_iter().chain(variables);
-    only.counts_from_zero
-        && stage.holding.is_empty()
-        && stage.quorum.is_none()
-        && stage.when.is_none()
-        && outputs.is_empty()
-        && !stage.after.iter().any(dependency_varies)
-        && !settings
-            .into_iter()
-            .flatten()
-            .any(|setting: &Setting| term_varies(&setting.term))
-        && !varying.any(text_varies)
-        && !passthrough.iter().any(|block| node_varies(&block.root))
-        && !program.any(|text| text.references().any(|r| reads_by_item(&r.source)))
-}
-
-fn node_varies(node: &Node) -> bool {
-    match node {
-        Node::Json(_) => false,
-        Node::Text { text, leaf: _ } => text_varies(text),
-        Node::List(nodes) => nodes.iter().any(node_varies),
-        Node::Map(members) => members.iter().any(|(_, node)| node_varies(node)),
-    }
-}
-
-/// Whether it is an output, and which one depends on the item.
-fn reads_by_item(source: &Source) -> bool {
-    match source {
-        Source::Output { .. } => source_varies(source),
-        Source::Argument { value, .. } => term_reads_by_item(value),
-        _ => false,
-    }
-}
-
-fn term_reads_by_item(term: &Term) -> bool {
-    match term {
-        Term::Value(_) | Term::Unknown => false,
-        Term::Reference(reference) => reads_by_item(&reference.source),
-        Term::Text(text) => text.references().any(|r| reads_by_item(&r.source)),
-        Term::List(terms) => terms.iter().any(term_reads_by_item),
-    }
-}
-
-/// Whether a term depends on the item.
-pub(crate) fn term_varies(term: &Term) -> bool {
-    match term {
-        Term::Value(_) | Term::Unknown => false,
-        Term::Reference(reference) => source_varies(&reference.source),
-        Term::Text(text) => text_varies(text),
-        Term::List(terms) => terms.iter().any(term_varies),
-    }
-}
-
-/// Whether a text depends on the item.
-pub(crate) fn text_varies(text: &Text) -> bool {
-    text.references()
-        .any(|reference| source_varies(&reference.source))
-}
-
-/// Whether a reference depends on the item.
-pub(crate) fn source_varies(source: &Source) -> bool {
-    match source {
-        Source::Loop { .. } => true,
-        Source::Output { address, .. } => address.iter().any(term_varies),
-        Source::Argument { value, .. } => term_varies(value),
-        _ => false,
-    }
-}
-
 /// For each stage, whether something names a single item of it.
 fn addressed_stages(pipeline: &Pipeline) -> Vec<bool> {
     let mut addressed = vec![false; pipeline.stages.len()];
-    let mut pending: Vec<&crate::pipeline::Dependency> = Vec::new();
+    let mut pending: Vec<&Dependency> = Vec::new();
     pending.extend(pipeline.stages.iter().flat_map(|stage| &stage.after));
     pending.extend(
         pipeline
@@ -317,7 +176,7 @@ fn addressed_stages(pipeline: &Pipeline) -> Vec<bool> {
                 address: Some(_),
             } => addressed[*stage] = true,
             Target::Any(parts) => pending.extend(parts),
-            _ => {}
+            Target::Stage { address: None, .. } | Target::Approval(_) | Target::Outside(_) => {}
         }
     }
     addressed
@@ -387,7 +246,7 @@ impl Planner {
             let slug = name::slug(&keys.join("-"), room, |slug| {
                 names.insert(format!("{base}-{slug}"))
             });
-            by_key.insert(key(values), self.list.len());
+            by_key.insert(item_key(values), self.list.len());
             self.list.push(JobPlan {
                 name: format!("{base}-{slug}"),
                 stage: index,

@@ -4,10 +4,9 @@
 use foldhash::HashSet;
 
 use super::Dag;
-use super::job::key;
 use crate::eval::{Condition, Truth, Values};
 use crate::pipeline::{Dependency, Item, Pipeline, State, Target, Term, When};
-use crate::value::Value;
+use crate::value::{Value, item_key};
 
 /// What is known to be skipped.
 #[derive(Debug)]
@@ -68,7 +67,7 @@ impl Skips {
         let left_out: HashSet<String> = items
             .iter()
             .filter(is_left_out)
-            .map(|item| key(&item.values))
+            .map(|item| item_key(&item.values))
             .collect();
         if left_out.len() == items.len() {
             self.stages[index] = true;
@@ -80,7 +79,7 @@ impl Skips {
     /// Whether an item is left out of a stage that has others.
     pub(crate) fn leaves_out(&self, stage: usize, item: &[Value]) -> bool {
         let left_out = &self.left_out[stage];
-        !left_out.is_empty() && left_out.contains(&key(item))
+        !left_out.is_empty() && left_out.contains(&item_key(item))
     }
 
     /// The same for an item by its address.
@@ -123,7 +122,7 @@ impl Skips {
                     (false, false) => Known::Out,
                 }
             }
-            _ => Known::Open,
+            Target::Approval(_) | Target::Stage { .. } | Target::Outside(_) => Known::Open,
         }
     }
 

@@ -9,13 +9,13 @@ use super::term::Use;
 use super::unknown::Wanted;
 use super::{Resolver, Scope, Time};
 use crate::limits::{ENTRIES_MAX, RETRIES_MAX, WORK_BYTES_MAX};
+use crate::pipeline::script::{Interpreter, Script};
 use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Text, Toleration};
 use crate::rules::{self, kube_text};
-use crate::script::{Interpreter, Script};
 use crate::value::Type;
 
 /// What a body may set.
-const ATTRIBUTES: [&str; 16] = [
+pub(crate) const ATTRIBUTES: [&str; 16] = [
     "image",
     "run",
     "exec",
@@ -121,10 +121,10 @@ impl<'a> Resolver<'a> {
                     ..scope
                 },
             );
-            overlay(&mut body, layer);
+            body.overlay(layer);
         }
         let own = self.merged(&stage.body, scope);
-        overlay(&mut body, own);
+        body.overlay(own);
         self.check_script(&body);
         let mut paths: HashMap<&str, Span> = HashMap::default();
         for mount in &body.mounts {
@@ -500,56 +500,4 @@ impl<'a> Resolver<'a> {
             span,
         })
     }
-}
-
-/// Puts one body over another: scalars replace, maps merge by key, mounts append, `run` and `exec`
-/// replace each other.
-pub(super) fn overlay(below: &mut Body, above: Body) {
-    fn replace<T>(below: &mut Option<T>, above: Option<T>) {
-        if above.is_some() {
-            *below = above;
-        }
-    }
-    let Body {
-        action,
-        shell,
-        image,
-        env,
-        outputs,
-        retries,
-        timeout,
-        pending,
-        may_fail,
-        cpu,
-        memory,
-        mounts,
-        service_account,
-        priority_class,
-        queue,
-        labels,
-        annotations,
-        node_selector,
-        tolerations,
-        passthrough,
-    } = above;
-    replace(&mut below.action, action);
-    replace(&mut below.shell, shell);
-    replace(&mut below.image, image);
-    replace(&mut below.retries, retries);
-    replace(&mut below.timeout, timeout);
-    replace(&mut below.pending, pending);
-    replace(&mut below.may_fail, may_fail);
-    replace(&mut below.cpu, cpu);
-    replace(&mut below.memory, memory);
-    replace(&mut below.service_account, service_account);
-    replace(&mut below.priority_class, priority_class);
-    replace(&mut below.queue, queue);
-    below.env.extend(env);
-    below.labels.extend(labels);
-    below.annotations.extend(annotations);
-    replace(&mut below.tolerations, tolerations);
-    below.node_selector.extend(node_selector);
-    below.passthrough.extend(passthrough);
-    below.outputs.extend(outputs);
-    below.mounts.extend(mounts);
 }

@@ -8,7 +8,7 @@ use super::unknown::Wanted;
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
 use crate::limits::{HOLDS_MAX, ITEMS_MAX};
-use crate::pipeline::{Dependency, Hold, Loop, Setting, Stage, State, Target, When};
+use crate::pipeline::{Dependency, Hold, Loop, Outside, Setting, Stage, State, Target, When};
 use crate::rules;
 use crate::value::{Type, parse_duration};
 
@@ -293,14 +293,14 @@ impl<'a> Resolver<'a> {
             },
         };
         let name = name_text;
-        Some(match kind.value {
-            ast::ExternalKind::Pipeline => Target::Pipeline {
+        Some(Target::Outside(match kind.value {
+            ast::ExternalKind::Pipeline => Outside::Pipeline {
                 namespace,
                 name,
                 within,
             },
-            ast::ExternalKind::Gate => Target::Gate { namespace, name },
-            ast::ExternalKind::Barrier => Target::Barrier { namespace, name },
-        })
+            ast::ExternalKind::Gate => Outside::Gate { namespace, name },
+            ast::ExternalKind::Barrier => Outside::Barrier { namespace, name },
+        }))
     }
 }

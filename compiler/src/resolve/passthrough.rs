@@ -85,7 +85,7 @@ impl Resolver<'_> {
             let start = marked.yaml.len();
             let span = match part {
                 ast::Part::Text { text, span } => {
-                    if text.contains([MARKS.0, MARKS.1]) {
+                    if has_marks(text) {
                         let problem = "characters for private use have no place in YAML";
                         self.report(rules::yaml::report(*span, problem));
                         complete = false;
@@ -115,6 +115,16 @@ impl Resolver<'_> {
         }
         complete.then_some(marked)
     }
+}
+
+/// Whether a text has a mark, or an escape that the reader of YAML may turn into one.
+fn has_marks(text: &str) -> bool {
+    const ESCAPES: [&str; 4] = ["\\ue000", "\\ue001", "\\u0000e000", "\\u0000e001"];
+    if text.contains([MARKS.0, MARKS.1]) {
+        return true;
+    }
+    let text = text.to_ascii_lowercase();
+    ESCAPES.iter().any(|escape| text.contains(escape))
 }
 
 /// YAML with marks in place of holes, and where its parts come from.

@@ -346,7 +346,7 @@ impl Resolver<'_> {
                 address,
                 output,
             } => {
-                let known = format!("{stage} {output} {}", address_key(address));
+                let known = (*stage, *output, address_key(address));
                 if self.reads.len() > INPUTS_MAX || !self.read_keys.insert(known) {
                     return;
                 }

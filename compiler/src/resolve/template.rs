@@ -127,7 +127,7 @@ impl<'a> Resolver<'a> {
                 None => scope,
             };
             let layer = self.layer(layers.list[*index].body, scope);
-            super::body::overlay(&mut merged, layer);
+            merged.overlay(layer);
         }
         merged
     }

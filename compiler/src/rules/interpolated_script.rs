@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic};
 
-use crate::script::{Interpreter, Script};
+use crate::pipeline::script::{Interpreter, Script};
 
 /// Tells every `${…}` of a script that only a POSIX shell could read.
 pub(crate) fn check<'a>(

@@ -5,8 +5,8 @@ use konductor_dsl::{Code, Diagnostic, Span};
 
 use crate::eval::Values;
 use crate::name::{is_label_value, is_qualified, is_subdomain};
-use crate::pipeline::{Body, Pipeline, Text};
-use crate::plan::job::text_varies;
+use crate::pipeline::{Pipeline, Place, Text};
+use crate::plan::varies;
 
 /// What a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,10 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
         }
     }
     for stage in &pipeline.stages {
-        for (text, kind) in texts(&stage.body) {
-            if !text_varies(text) {
+        let texts = stage.body.texts();
+        let texts = texts.filter_map(|(place, text)| Some((text, kind_of(place)?)));
+        for (text, kind) in texts {
+            if !varies::of_text(text) {
                 look(text, kind, Values::of(pipeline));
                 continue;
             }
@@ -55,23 +57,17 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The texts of a body that are looked at.
-fn texts(body: &Body) -> Vec<(&Text, Kind)> {
-    let mut texts: Vec<(&Text, Kind)> = Vec::new();
-    texts.extend(body.image.iter().map(|text| (text, Kind::Image)));
-    let names = [&body.service_account, &body.priority_class];
-    texts.extend(names.into_iter().flatten().map(|text| (text, Kind::Name)));
-    let labels = body.labels.values().chain(body.node_selector.values());
-    texts.extend(
-        labels
-            .chain(&body.queue)
-            .map(|text| (text, Kind::LabelValue)),
-    );
-    for toleration in body.tolerations.iter().flatten() {
-        texts.extend(toleration.key.iter().map(|text| (text, Kind::TaintKey)));
-        texts.extend(toleration.value.iter().map(|text| (text, Kind::LabelValue)));
+/// What Kubernetes takes a text for; `None` where it takes any.
+fn kind_of(place: Place) -> Option<Kind> {
+    match place {
+        Place::Image => Some(Kind::Image),
+        Place::ServiceAccount | Place::PriorityClass => Some(Kind::Name),
+        Place::Queue | Place::Label | Place::NodeSelector | Place::TaintValue => {
+            Some(Kind::LabelValue)
+        }
+        Place::TaintKey => Some(Kind::TaintKey),
+        Place::Script | Place::Argument | Place::Variable | Place::Annotation => None,
     }
-    texts
 }
 
 /// Tells a text that is not what it is for; `value` is what it becomes, where it is not written so.

@@ -5,7 +5,7 @@ use konductor_dsl::{Code, Diagnostic, Span};
 use super::parallel_lease;
 use crate::lower::job::bare;
 use crate::lower::passthrough::merge;
-use crate::manifest::Manifests;
+use crate::plan::Planned;
 
 /// A value of another type than the schema's.
 pub(crate) fn wrong(span: Span, wanted: &str) -> Diagnostic {
@@ -30,7 +30,7 @@ pub(crate) fn missing(span: Span, field: &str) -> Diagnostic {
 }
 
 /// Tries the passthrough of every stage on one of its Jobs.
-pub(crate) fn check(all: &Manifests, diagnostics: &mut Vec<Diagnostic>) {
+pub(crate) fn check(all: &Planned, diagnostics: &mut Vec<Diagnostic>) {
     for (index, stage) in all.pipeline.stages.iter().enumerate() {
         if stage.body.passthrough.is_empty() {
             continue;

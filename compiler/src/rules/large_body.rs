@@ -7,15 +7,15 @@ use crate::limits::{
     BODY_BYTES_MAX, ENTRIES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, TEXT_REFERENCES_MAX,
     VALUE_BYTES_MAX, WHEN_MAX, WORD_BYTES_MAX, WORK_BYTES_MAX,
 };
-use crate::pipeline::{Action, EnvValue, Name, Pipeline, Stage, Text};
-use crate::plan::Plan;
-use crate::plan::job::{Jobs, text_varies};
+use crate::pipeline::{Action, Name, Pipeline, Stage, Text};
+use crate::plan::job::Jobs;
+use crate::plan::{Plan, varies};
 
 /// Tells stages whose Jobs an API server would refuse, and pipelines that are too large together.
 pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
     let mut total: usize = 0;
     for (index, stage) in pipeline.stages.iter().enumerate() {
-        let varies = texts(stage).any(text_varies);
+        let varies = texts(stage).any(varies::of_text);
         let planned = jobs.of_stage(index);
         let looked_at = if varies {
             planned.len()
@@ -144,25 +144,12 @@ fn long_word(stage: &Stage, values: Values<'_>) -> Option<Diagnostic> {
 
 /// The texts that are passed to a process, each as one.
 fn words(stage: &Stage) -> impl Iterator<Item = &Text> {
-    let action = match &stage.body.action {
-        None => &[],
-        Some(Action::Run(script)) => std::slice::from_ref(&script.text),
-        Some(Action::Exec(words)) => words.as_slice(),
-    };
-    let env = stage.body.env.values().filter_map(|value| match value {
-        EnvValue::Text(text) => Some(text),
-        EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
-    });
-    action.iter().chain(env)
+    let words = stage.body.texts();
+    words.filter_map(|(place, text)| place.is_of_program().then_some(text))
 }
 
 fn texts(stage: &Stage) -> impl Iterator<Item = &Text> {
-    let metadata = stage
-        .body
-        .labels
-        .values()
-        .chain(stage.body.annotations.values());
-    words(stage).chain(metadata)
+    stage.body.texts().map(|(_, text)| text)
 }
 
 fn size(stage: &Stage, values: Values<'_>) -> usize {

@@ -6,9 +6,9 @@ use konductor_dsl::{Code, Diagnostic};
 use super::listed;
 use crate::eval::Values;
 use crate::pipeline::{Dependency, Item, Pipeline, Stage, Target};
-use crate::plan::gate::dependency_varies;
-use crate::plan::job::{Jobs, key};
-use crate::value::Value;
+use crate::plan::job::Jobs;
+use crate::plan::varies;
+use crate::value::{Value, item_key};
 
 /// Tells addresses of items that do not exist: of dependencies, and of outputs, which are
 /// dependencies too. Each place once.
@@ -19,7 +19,7 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
         declared: HashMap::default(),
     };
     for (index, stage) in pipeline.stages.iter().enumerate() {
-        let varies = stage.after.iter().any(dependency_varies);
+        let varies = stage.after.iter().any(varies::of_dependency);
         let planned = jobs.list[jobs.of_stage(index)]
             .iter()
             .filter(|job| !job.skipped);
@@ -87,8 +87,8 @@ impl Search<'_> {
         let declared = self
             .declared
             .entry(stage)
-            .or_insert_with(|| items.iter().map(|item| key(&item.values)).collect());
-        if declared.contains(&key(&wished)) {
+            .or_insert_with(|| items.iter().map(|item| item_key(&item.values)).collect());
+        if declared.contains(&item_key(&wished)) {
             return None;
         }
         let wished = Item { values: wished }.text();

@@ -3,8 +3,8 @@
 use konductor_dsl::{Code, Diagnostic, Span};
 
 use super::{unquoted, value_as_code};
+use crate::pipeline::script::{Hole, Script};
 use crate::pipeline::{Body, Piece};
-use crate::script::{Hole, Script};
 use crate::shell::{self, Place};
 
 /// Tells interpolations of a shell's script that stand in single quotes, those that stand bare, and

@@ -3,7 +3,7 @@
 use konductor_dsl::{Code, Diagnostic, Span};
 
 use super::listed;
-use crate::script::Interpreter;
+use crate::pipeline::script::Interpreter;
 
 /// The line `#!…` of a script.
 pub(crate) fn of_script(span: Span, line: &str) -> Diagnostic {

@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic};
 
-use crate::script::Hole;
+use crate::pipeline::script::Hole;
 
 /// A value that becomes several words where it has blanks.
 pub(crate) fn report(hole: &Hole) -> Diagnostic {

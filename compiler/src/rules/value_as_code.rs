@@ -5,10 +5,10 @@ use konductor_dsl::{Code, Diagnostic, Span};
 
 use crate::eval::Values;
 use crate::interpreter::{HOLE, Language, base, code_words};
+use crate::pipeline::script::Script;
 use crate::pipeline::{
     Action, Body, Mount, Node, Piece, Pipeline, Reference, Source, Stage, Term, Text,
 };
-use crate::script::Script;
 
 /// Items of a fan-out whose command lines are looked at: the words of others look alike.
 const ITEMS_LOOKED_AT_MAX: usize = 1_000;

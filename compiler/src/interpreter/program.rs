@@ -1,0 +1,265 @@
+//! The programs that execute some of their words, and how each is given its code.
+
+/// What executes a word, which decides how a value gets there safely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Language {
+    /// `sh -c` and its kind.
+    Shell,
+    /// `eval`, `trap`, `watch`: a shell that is there already.
+    Eval,
+    /// `ssh`: a shell on another machine.
+    Remote,
+    Python,
+    Node,
+    Perl,
+    Ruby,
+    Awk,
+    /// Any other.
+    Other,
+}
+
+/// How a program's code is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// A flag says that the first operand is code: `sh -c -e CODE`.
+    FirstOperand,
+    /// A flag is followed by code: `python -c CODE`, `perl -eCODE`.
+    AfterFlag,
+    /// As `AfterFlag`, also behind operands: `su - user -c CODE`.
+    AnywhereAfterFlag,
+    /// A flag makes all that follows code: `pwsh -Command CODE…`.
+    AllAfterFlag,
+    /// The first operand is code, without a flag: `awk CODE`.
+    Operand,
+    /// Every operand is code: `eval CODE…`.
+    AllOperands,
+    /// Every operand behind the first is code: `ssh HOST CODE…`.
+    AllButFirst,
+    /// Every operand behind this word is code: `deno eval CODE`.
+    Behind(&'static str),
+}
+
+/// A program that executes some of its words.
+pub(super) struct Program {
+    pub(super) names: &'static [&'static str],
+    pub(super) language: Language,
+    pub(super) style: Style,
+    /// Letters of the flags that are followed by code, or announce it.
+    pub(super) code: &'static str,
+    /// The same flags in long, without their dashes.
+    pub(super) long: &'static [&'static str],
+    /// Letters of the flags that take a word of their own.
+    pub(super) takes: &'static str,
+    /// Letters of the flags that take the rest of their word.
+    pub(super) attached: &'static str,
+    /// Long flags that take a word of their own, without their dashes.
+    pub(super) long_takes: &'static [&'static str],
+    /// Letters of the flags that name a file with the code instead.
+    pub(super) file: &'static str,
+    /// Whether it executes its standard input where nothing else is given.
+    pub(super) stdin: bool,
+}
+
+const BASE: Program = Program {
+    names: &[],
+    language: Language::Other,
+    style: Style::AfterFlag,
+    code: "",
+    long: &[],
+    takes: "",
+    attached: "",
+    long_takes: &[],
+    file: "",
+    stdin: false,
+};
+
+/// Programs are known by the last part of their path, without a version.
+pub(super) const PROGRAMS: [Program; 21] = [
+    Program {
+        names: &[
+            "sh", "bash", "dash", "ash", "rbash", "ksh", "mksh", "oksh", "lksh", "pdksh", "yash",
+            "zsh", "fish", "csh", "tcsh", "osh", "xonsh", "nu", "elvish", "$SHELL",
+        ],
+        language: Language::Shell,
+        style: Style::FirstOperand,
+        code: "c",
+        long: &["command", "commands", "init-command"],
+        takes: "oO",
+        long_takes: &["rcfile", "init-file"],
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["python", "pypy", "ipython", "micropython", "jython"],
+        language: Language::Python,
+        code: "c",
+        takes: "WX",
+        file: "m",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["node", "nodejs", "bun", "tsx", "ts-node"],
+        language: Language::Node,
+        code: "ep",
+        long: &["eval", "print"],
+        takes: "rC",
+        long_takes: &["require", "import", "loader", "conditions", "input-type"],
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["perl", "raku"],
+        language: Language::Perl,
+        code: "eE",
+        takes: "I",
+        attached: "MmiFDCx",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["ruby", "jruby", "crystal"],
+        language: Language::Ruby,
+        code: "e",
+        takes: "rICE",
+        attached: "iFKTWx",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["php"],
+        code: "rRBE",
+        long: &["run", "process-code", "process-begin", "process-end"],
+        takes: "dczS",
+        file: "fF",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &[
+            "Rscript",
+            "R",
+            "lua",
+            "luajit",
+            "groovy",
+            "scala",
+            "elixir",
+            "osascript",
+        ],
+        code: "e",
+        long: &["eval"],
+        takes: "l",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["julia"],
+        code: "eE",
+        long: &["eval", "print"],
+        takes: "LpHCtJ",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["erl"],
+        long: &["eval"],
+        ..BASE
+    },
+    Program {
+        names: &["deno"],
+        language: Language::Node,
+        style: Style::Behind("eval"),
+        ..BASE
+    },
+    Program {
+        names: &["pwsh", "powershell"],
+        style: Style::AllAfterFlag,
+        code: "cCeE",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["awk", "gawk", "mawk", "nawk", "goawk"],
+        language: Language::Awk,
+        style: Style::Operand,
+        code: "e",
+        long: &["source"],
+        takes: "Fviel",
+        long_takes: &["field-separator", "assign", "include", "load"],
+        file: "f",
+        ..BASE
+    },
+    Program {
+        names: &["eval"],
+        language: Language::Eval,
+        style: Style::AllOperands,
+        ..BASE
+    },
+    Program {
+        names: &["trap"],
+        language: Language::Eval,
+        style: Style::Operand,
+        ..BASE
+    },
+    Program {
+        names: &["watch"],
+        language: Language::Eval,
+        style: Style::AllOperands,
+        takes: "n",
+        long_takes: &["interval"],
+        ..BASE
+    },
+    Program {
+        names: &["parallel"],
+        language: Language::Eval,
+        style: Style::AllOperands,
+        takes: "jISNnLPSs",
+        long_takes: &["jobs", "delay", "timeout", "results", "joblog"],
+        ..BASE
+    },
+    Program {
+        names: &["su", "runuser"],
+        language: Language::Shell,
+        style: Style::AnywhereAfterFlag,
+        code: "c",
+        long: &["command", "session-command"],
+        takes: "sgGw",
+        long_takes: &["shell", "group", "supp-group", "whitelist-environment"],
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["script", "flock"],
+        language: Language::Shell,
+        style: Style::AnywhereAfterFlag,
+        code: "c",
+        long: &["command"],
+        takes: "wEIOBTmo",
+        long_takes: &["timeout", "wait", "conflict-exit-code"],
+        ..BASE
+    },
+    Program {
+        names: &["env"],
+        language: Language::Eval,
+        code: "S",
+        long: &["split-string"],
+        takes: "uC",
+        long_takes: &["unset", "chdir"],
+        ..BASE
+    },
+    Program {
+        names: &["expect"],
+        code: "c",
+        file: "f",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["ssh", "rsh", "autossh"],
+        language: Language::Remote,
+        style: Style::AllButFirst,
+        takes: "bcDEeFIiJLlmoOpQRSWw",
+        stdin: true,
+        ..BASE
+    },
+];

@@ -1,0 +1,140 @@
+//! What depends on the item of a fan-out.
+//!
+//! What enters: parts of a resolved stage. What leaves: whether their value can differ from one item to
+//! the next. What must never happen here: a `_` in a match, because what is forgotten here gets the same
+//! value for all items.
+
+use crate::pipeline::{
+    Dependency, Expr, Node, Part, Passthrough, Setting, Source, Stage, Target, Term, Text,
+};
+
+/// Whether one Indexed Job does what a Job for each item would: nothing but the index itself, in the
+/// container's own program, depends on the item, and nothing asks for a single item.
+pub(crate) fn can_be_indexed(stage: &Stage) -> bool {
+    let Stage {
+        name: _,
+        // Both kinds of stages can be.
+        finally: _,
+        loops,
+        items: _,
+        after,
+        when,
+        holding,
+        quorum,
+        body,
+    } = stage;
+    let [only] = loops.as_slice() else {
+        return false;
+    };
+    only.counts_from_zero
+        && holding.is_empty()
+        && quorum.is_none()
+        && when.is_none()
+        && body.outputs.is_empty()
+        && !after.iter().any(of_dependency)
+        && !body.parts().any(|part| needs_a_job(&part))
+}
+
+/// Whether a part has a value that only a Job of the item's own can have. The kubelet fills the index of
+/// an Indexed Job into the program, but it can't choose an output by it.
+fn needs_a_job(part: &Part<'_>) -> bool {
+    match part {
+        Part::Text(place, text) if place.is_of_program() => {
+            text.references().any(|r| reads_by_item(&r.source))
+        }
+        Part::Text(..) | Part::Setting(_) | Part::Yaml(_) => of_part(part),
+    }
+}
+
+/// Whether a source is an output, and which output depends on the item.
+fn reads_by_item(source: &Source) -> bool {
+    match source {
+        Source::Output { .. } => of_source(source),
+        Source::Argument { value, .. } => match value.as_ref() {
+            Term::Reference(reference) => reads_by_item(&reference.source),
+            Term::Text(text) => text.references().any(|r| reads_by_item(&r.source)),
+            Term::List(_) => of_term(value),
+            Term::Value(_) | Term::Unknown => false,
+        },
+        Source::Constant { .. }
+        | Source::Param { .. }
+        | Source::Loop { .. }
+        | Source::Token { .. }
+        | Source::Workspace { .. }
+        | Source::RunOutcome => false,
+    }
+}
+
+/// Whether a part of a body depends on the item.
+pub(crate) fn of_part(part: &Part<'_>) -> bool {
+    match part {
+        Part::Text(_, text) => of_text(text),
+        Part::Setting(Setting { term, span: _ }) => of_term(term),
+        Part::Yaml(Passthrough { root, .. }) => of_node(root),
+    }
+}
+
+fn of_node(node: &Node) -> bool {
+    match node {
+        Node::Json(_) => false,
+        Node::Text { text, leaf: _ } => of_text(text),
+        Node::List(nodes) => nodes.iter().any(of_node),
+        Node::Map(members) => members.iter().any(|(_, node)| of_node(node)),
+    }
+}
+
+/// Whether what a dependency waits for depends on the item.
+pub(crate) fn of_dependency(dependency: &Dependency) -> bool {
+    match &dependency.target {
+        Target::Stage { stage: _, address } => address.iter().flatten().any(of_term),
+        Target::Any(parts) => parts.iter().any(of_dependency),
+        Target::Approval(_) | Target::Outside(_) => false,
+    }
+}
+
+/// Whether a condition depends on the item.
+pub(crate) fn of_expr(expr: &Expr) -> bool {
+    match expr {
+        Expr::Or(parts) | Expr::And(parts) => parts.iter().any(of_expr),
+        Expr::Not(inner) => of_expr(inner),
+        Expr::Bool(term) => of_term(term),
+        Expr::Compare {
+            operator: _,
+            left,
+            right,
+        } => of_term(left) || of_term(right),
+    }
+}
+
+/// Whether a term depends on the item.
+fn of_term(term: &Term) -> bool {
+    match term {
+        Term::Value(_) | Term::Unknown => false,
+        Term::Reference(reference) => of_source(&reference.source),
+        Term::Text(text) => of_text(text),
+        Term::List(terms) => terms.iter().any(of_term),
+    }
+}
+
+/// Whether a text depends on the item.
+pub(crate) fn of_text(text: &Text) -> bool {
+    text.references()
+        .any(|reference| of_source(&reference.source))
+}
+
+/// Whether a reference depends on the item.
+pub(crate) fn of_source(source: &Source) -> bool {
+    match source {
+        Source::Loop { .. } => true,
+        Source::Output { address, .. } => address.iter().any(of_term),
+        Source::Argument { value, .. } => of_term(value),
+        Source::Constant { .. }
+        | Source::Param { .. }
+        | Source::Token { .. }
+        | Source::Workspace { .. }
+        | Source::RunOutcome => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
