@@ -1,10 +1,11 @@
 //! How long generated pipelines take, and how much memory: `cargo bench --package
 //! konductor-compiler`. Each size runs in processes of its own, because the largest memory that a
-//! process ever had never falls again. Nothing here fails by being slow.
+//! process ever had never falls again. Nothing here fails by being slow. With `-- --writers`: the objects of
+//! 10,000 stages, the same as YAML, and as serde-saphyr writes it.
 #![expect(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::Command;
 use std::time::Duration;
 
@@ -80,7 +81,16 @@ fn measure(what: &str, stages: usize) -> Outcome<()> {
         _ => {
             let compiled = compile(sources, &options);
             let manifests = compiled.manifests.ok_or("it has errors")?;
-            manifests.write_yaml(&mut out)?;
+            match what {
+                "objects" => manifests.objects().for_each(drop),
+                // As serde-saphyr writes it, to compare with our own writer.
+                "saphyr" => {
+                    for object in manifests.objects() {
+                        out.write_all(serde_saphyr::to_string(&object)?.as_bytes())?;
+                    }
+                }
+                _ => manifests.write_yaml(&mut out)?,
+            }
         }
     }
     println!(
@@ -137,6 +147,12 @@ fn main() -> Outcome<()> {
     }
     if arguments.iter().any(|argument| argument == "--print") {
         print!("{}", pipeline(10_000));
+        return Ok(());
+    }
+    if arguments.iter().any(|argument| argument == "--writers") {
+        for what in ["objects", "compile", "saphyr"] {
+            println!("{what}: {:.1} ms", best(what, 10_000)?[1] as f64 / 1e3);
+        }
         return Ok(());
     }
     println!("| stages | text | read | check | compile to YAML | YAML | memory |");
