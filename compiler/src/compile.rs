@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::pipeline::Pipeline;
 use crate::plan::job::Jobs;
 use crate::plan::skip::Skips;
-use crate::plan::{self, Dag, Planned};
+use crate::plan::{self, Dag, Planned, varies};
 use crate::{lower, name, resolve, rules, zone};
 
 /// What became of a pipeline file.
@@ -172,7 +172,7 @@ fn schedule(
 
 /// From a resolved pipeline without errors to what it is made of.
 fn planned_run(
-    pipeline: Pipeline,
+    mut pipeline: Pipeline,
     dag: &Dag,
     options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -203,6 +203,12 @@ fn planned_run(
         return None;
     }
     let plan = plan::plan(&pipeline, dag, &run, jobs, &skips);
+    for (index, stage) in pipeline.stages.iter_mut().enumerate() {
+        let whole = plan.jobs.whole(index);
+        if stage.is_fan_out() && whole.is_some_and(|job| plan.jobs.list[job].skipped) {
+            stage.body = varies::without_item(std::mem::take(&mut stage.body));
+        }
+    }
     let schedule = pipeline.schedule.as_ref();
     let zone = schedule.and_then(|schedule| zone::named(schedule.time_zone.as_deref()?));
     diagnostics.extend(rules::large_body::check_conditions(&pipeline, &plan));

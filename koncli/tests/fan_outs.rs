@@ -71,6 +71,29 @@ fn ending(text: &str) -> Ending {
 }
 
 #[test]
+fn a_fan_out_over_nothing_is_skipped_whatever_of_it_depends_on_the_item() {
+    let found = ending(
+        r#"pipeline fan {
+  defaults { image = "busybox:1.36" }
+  param nothing: list<string> = []
+  stage images for v in nothing { image = "busybox:${v}", run = "true" }
+  stage nodes for v in nothing {
+    run = "true"
+    node { selector { slot = "${v}" }, tolerations = [{ key = "${v}", operator = "Equal", value = "x" }] }
+    pod "hostname: ${v}"
+  }
+  stage last after images.skipped, nodes.skipped { run = "echo last >> lines" }
+}
+"#,
+    );
+    let expected = Ending {
+        exit_code: Some(0),
+        lines: vec!["last".to_owned()],
+    };
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
     let indexed = "0..<4";
     let single = "[0, 1, 2, 3]";

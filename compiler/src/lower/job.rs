@@ -23,7 +23,7 @@ use super::passthrough;
 use super::{role, run_labels};
 use crate::eval::Values;
 use crate::name;
-use crate::pipeline::{Action, Body, Entries, Stage};
+use crate::pipeline::{Action, Body, Entries, Stage, Text};
 use crate::plan::Planned;
 use crate::plan::job::JobPlan;
 
@@ -125,7 +125,7 @@ pub(crate) fn bare(all: &Planned, index: usize) -> Job {
         .body
         .queue
         .as_ref()
-        .and_then(|queue| values.text(queue))
+        .and_then(|queue| known(values, queue))
     {
         labels.insert(label::KUEUE_QUEUE.to_owned(), queue);
     }
@@ -275,7 +275,7 @@ fn container(
         .collect();
     Container {
         name: "main".to_owned(),
-        image: body.image.as_ref().and_then(|image| values.text(image)),
+        image: body.image.as_ref().and_then(|image| known(values, image)),
         command,
         env: (!variables.is_empty()).then_some(variables),
         resources: resources(body, values),
@@ -316,7 +316,7 @@ fn pod(all: &Planned, body: &Body, values: Values<'_>, container: Container) -> 
             ..Volume::default()
         })
         .collect();
-    let text = |text: &Option<crate::pipeline::Text>| text.as_ref().and_then(|t| values.text(t));
+    let text = |text: &Option<Text>| text.as_ref().and_then(|text| known(values, text));
     let selector = texts(values, &body.node_selector);
     let tolerations = body.tolerations.as_ref().map(|tolerations| {
         let tolerations = tolerations.iter().map(|toleration| Toleration {
@@ -362,10 +362,17 @@ fn labels(
     labels
 }
 
-fn texts(values: Values<'_>, map: &Entries<crate::pipeline::Text>) -> BTreeMap<String, String> {
+fn texts(values: Values<'_>, map: &Entries<Text>) -> BTreeMap<String, String> {
     map.iter()
-        .filter_map(|(name, text)| Some((name.to_owned(), values.text(text)?)))
+        .filter_map(|(name, text)| Some((name.to_owned(), known(values, text)?)))
         .collect()
+}
+
+/// A text of which the plan leaves nothing open: no Job is made without its item.
+fn known(values: Values<'_>, text: &Text) -> Option<String> {
+    let known = values.text(text);
+    debug_assert!(known.is_some(), "a text has no value: {text:?}");
+    known
 }
 
 fn holds(all: &Planned, stage: &Stage, values: Values<'_>) -> Vec<Hold> {

@@ -219,7 +219,8 @@ pub(crate) struct Toleration {
 }
 
 impl Toleration {
-    fn texts(&self) -> impl Iterator<Item = (Place, &Text)> {
+    /// Its texts, and what each is for.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (Place, &Text)> {
         let Self {
             key,
             // Words.
@@ -322,6 +323,11 @@ impl<T> Entries<T> {
         for (name, value) in others.0 {
             self.set(name, value);
         }
+    }
+
+    /// Keeps the values of which this is true.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.0.retain(|(_, value)| keep(value));
     }
 
     /// Names and values, in order.

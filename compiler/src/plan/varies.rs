@@ -5,7 +5,8 @@
 //! value for all items.
 
 use crate::pipeline::{
-    Dependency, Expr, Node, Part, Passthrough, Setting, Source, Stage, Target, Term, Text,
+    Body, Dependency, Expr, Node, Part, Passthrough, Piece, Setting, Source, Stage, Target, Term,
+    Text,
 };
 
 /// Whether one Indexed Job does what a Job for each item would: nothing but the index itself, in the
@@ -62,6 +63,72 @@ fn reads_by_item(source: &Source) -> bool {
         | Source::Token { .. }
         | Source::Workspace { .. }
         | Source::RunOutcome => false,
+    }
+}
+
+/// A body for a Job that stands for no item and never starts: without what depends on one.
+pub(crate) fn without_item(body: Body) -> Body {
+    /// Kubernetes wants an image, of a Job that never starts, too.
+    const NO_IMAGE: &str = "none";
+    let Body {
+        action,
+        shell,
+        image,
+        env,
+        outputs,
+        retries,
+        timeout,
+        pending,
+        may_fail,
+        cpu,
+        memory,
+        mounts,
+        service_account,
+        priority_class,
+        queue,
+        mut labels,
+        mut annotations,
+        mut node_selector,
+        mut tolerations,
+        mut passthrough,
+    } = body;
+    let constant = |text: &Text| !of_text(text);
+    let setting = |setting: Option<Setting>| setting.filter(|setting| !of_term(&setting.term));
+    let image = image.map(|text| match constant(&text) {
+        true => text,
+        false => Text {
+            pieces: vec![Piece::Literal(NO_IMAGE.to_owned())],
+            span: text.span,
+        },
+    });
+    for entries in [&mut labels, &mut annotations, &mut node_selector] {
+        entries.retain(constant);
+    }
+    if let Some(tolerations) = &mut tolerations {
+        tolerations.retain(|toleration| toleration.texts().all(|(_, text)| constant(text)));
+    }
+    passthrough.retain(|block| !of_part(&Part::Yaml(block)));
+    Body {
+        action,
+        shell,
+        image,
+        env,
+        outputs,
+        retries: setting(retries),
+        timeout: setting(timeout),
+        pending: setting(pending),
+        may_fail: setting(may_fail),
+        cpu: setting(cpu),
+        memory: setting(memory),
+        mounts,
+        service_account: service_account.filter(constant),
+        priority_class: priority_class.filter(constant),
+        queue: queue.filter(constant),
+        labels,
+        annotations,
+        node_selector,
+        tolerations,
+        passthrough,
     }
 }
 

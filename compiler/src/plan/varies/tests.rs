@@ -242,6 +242,34 @@ fn every_mention_of_the_item_varies_or_is_a_diagnostic() {
 }
 
 #[test]
+fn a_fan_out_over_nothing_has_one_job_without_anything_of_an_item() {
+    let texts = TEXTS.iter().map(|(body, ..)| (*body, "string"));
+    let settings = SETTINGS.iter().map(|(body, ty, ..)| (*body, *ty));
+    for (body, ty) in texts.chain(settings) {
+        let param = format!("param nothing: list<{ty}> = []\n");
+        let Ok(objects) = compiled(&(param + &stage("i in nothing", "", body))) else {
+            continue;
+        };
+        let jobs: Vec<Json> = objects.iter().filter_map(own_part).collect();
+        let [job] = jobs.as_slice() else {
+            panic!("{body}: {} Jobs", jobs.len());
+        };
+        let phase = &job["metadata"]["annotations"][konductor_api::annotation::PHASE];
+        assert_eq!(phase, "Skipped", "{body}");
+        let pod = &job["spec"]["template"]["spec"];
+        assert!(pod["containers"][0]["image"].is_string(), "{body}: {pod}");
+        let text = pod.to_string();
+        assert!(
+            !text.contains(":\"\"") && !text.contains(":null"),
+            "{body}: {text}"
+        );
+        for toleration in pod["tolerations"].as_array().into_iter().flatten() {
+            assert!(toleration["key"].is_string(), "{body}: {toleration}");
+        }
+    }
+}
+
+#[test]
 fn the_law_is_tried_on_every_attribute() {
     let bodies = TEXTS.iter().map(|(body, ..)| *body);
     let bodies = bodies.chain(SETTINGS.iter().map(|(body, ..)| *body));
