@@ -153,7 +153,7 @@ mod tests {
                 stage b {{ }}
                 stage each for x in ["eu", "us"] {{ }}
                 approval ok {{ approvers = 1 }}
-                stage last after any(each[eu], a.failed, gate("finance/closed")), any(b, ok, each.finished,
+                stage last after any(each["eu"], a.failed, gate("finance/closed")), any(b, ok, each.finished,
                     pipeline("rates") within 24h, barrier("x")) {{ }}
             }}"#
         );
