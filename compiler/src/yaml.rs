@@ -4,8 +4,9 @@
 //! block style, two spaces, one document without `---`. What must never happen here: a text that
 //! another reader takes for a number, a date or a `no`.
 //!
-//! serde-saphyr writes the same, in four times the time: `compile` spends most of its time here, so
-//! this is a writer of its own. A text is bare only where no version of YAML could misread it.
+//! serde-saphyr 2.1 takes 161 ms for the objects of 10,000 stages, this writer 32 ms, and everything before it
+//! 115 ms (`cargo bench --package konductor-compiler -- --writers`): so this is a writer of its own. A text is
+//! bare only where no version of YAML could misread it.
 
 mod serialize;
 
