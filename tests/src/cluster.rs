@@ -250,9 +250,9 @@ impl Cluster {
         ready(&self.client).await;
     }
 
-    /// The rights that a service account has ever used or tried to, by the audit log; none is known
-    /// where the control plane was not started here.
-    pub(crate) fn used_rights(&self, namespace: &str, account: &str) -> Option<BTreeSet<String>> {
+    /// All requests of a service account, as the audit log has them; none is known where the control plane was not
+    /// started here.
+    pub(crate) fn requests_of(&self, namespace: &str, account: &str) -> Option<Vec<Value>> {
         let MadeOf::Real(_) = self.made_of else {
             return None;
         };
@@ -263,7 +263,14 @@ impl Cluster {
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let its = events.filter(|event| event["user"]["username"] == *user);
-        let rights = its.filter_map(|event| {
+        Some(its.collect())
+    }
+
+    /// The rights that a service account has ever used or tried to, by the audit log; none is known
+    /// where the control plane was not started here.
+    pub(crate) fn used_rights(&self, namespace: &str, account: &str) -> Option<BTreeSet<String>> {
+        let its = self.requests_of(namespace, account)?;
+        let rights = its.iter().filter_map(|event| {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let object = event.get("objectRef")?;
             let resource = match object["subresource"].as_str() {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::api;
 use super::chart::{bind, client_of, done, helm, install, job};
+use super::takeover::run;
 use crate::cluster::Cluster;
 
 /// One request of somebody, and what the API server says: a part of its refusal, or nothing.
@@ -135,7 +136,8 @@ impl Attempts {
 }
 
 /// A chart with its policies, for which `admin` plays the operator; who may do what there:
-/// `alice` edits, `bob` edits and approves, `jobber` has every right on Jobs and no other, `part` takes part.
+/// `alice` edits, `bob` edits and approves, `jobber` has every right on Jobs and no other, `mallory` edits and has no
+/// right on Jobs, `part` takes part.
 pub(super) async fn policies(cluster: &Cluster, release: &str, values: &[&str]) -> String {
     let namespace = cluster.namespace(release).await;
     install(cluster, release, &namespace, values);
@@ -164,6 +166,7 @@ pub(super) async fn policies(cluster: &Cluster, release: &str, values: &[&str]) 
     for (user, roles) in [
         ("alice", &["edit", "view"][..]),
         ("bob", &["edit", "view", "approve"]),
+        ("mallory", &["edit", "view"]),
         ("part", &["participant"]),
     ] {
         for role in roles {
@@ -208,10 +211,9 @@ pub async fn for_operators(cluster: &Cluster, release: &str, namespace: &str) {
 
 /// Policies and rights take effect a moment after they are stored: waits for the last ones of each kind.
 async fn in_effect(cluster: &Cluster, namespace: &str) {
-    let (jobber, bob) = (
-        client_of(cluster, "jobber").await,
-        client_of(cluster, "bob").await,
-    );
+    let jobber = client_of(cluster, "jobber").await;
+    let bob = client_of(cluster, "bob").await;
+    let mallory = client_of(cluster, "mallory").await;
     let taken = |client: Client, plural: &'static str, object: Value| {
         let path = format!("{}?dryRun=All", path(namespace, plural));
         async move {
@@ -230,8 +232,10 @@ async fn in_effect(cluster: &Cluster, namespace: &str) {
         let barrier = json!({"apiVersion": "konductor.io/v1", "kind": "Barrier",
             "metadata": {"name": "early"}, "spec": {"expected": 1}});
         let refused = !taken(jobber.clone(), "jobs", value(arrives)).await
-            && !taken(jobber.clone(), "jobs", value(forged)).await;
+            && !taken(jobber.clone(), "jobs", value(forged)).await
+            && !taken(mallory.clone(), "runs", run("early", "n")).await;
         let allowed = taken(jobber.clone(), "jobs", value(plain)).await
+            && taken(mallory.clone(), "barriers", barrier.clone()).await
             && taken(bob.clone(), "barriers", barrier).await;
         if refused && allowed {
             return;

@@ -1,6 +1,7 @@
 //! What must hold on every cluster: each scenario is one function of a cluster, run on the embedded
 //! API server and on a real one.
 
+pub mod adoption;
 pub mod attempts;
 pub mod availability;
 pub mod breakdown;
@@ -24,6 +25,7 @@ pub mod rules;
 pub mod schedule;
 pub mod seed;
 pub mod succession;
+pub mod takeover;
 
 use crate::cluster::Cluster;
 
@@ -45,7 +47,8 @@ macro_rules! scenarios {
                 name: stringify!($name),
                 real_only: !matches!(
                     stringify!($module),
-                    "coordination"
+                    "adoption"
+                        | "coordination"
                         | "deletion"
                         | "field"
                         | "interference"
@@ -75,6 +78,7 @@ scenarios! {
     retry::a_retry_of_a_range_runs_only_the_indexes_that_failed,
     deletion::a_job_that_is_deleted_while_it_runs_ends_its_run,
     deletion::jobs_with_an_injected_ttl_run_to_the_end_of_their_run,
+    adoption::a_run_leaves_the_jobs_alone_that_are_older_than_it,
     coordination::fifty_claims_on_two_permits_never_hold_three,
     coordination::two_operators_grant_no_more_than_one_does,
     coordination::a_barrier_opens_for_those_who_wait_when_the_last_one_arrives,
@@ -112,6 +116,8 @@ scenarios! {
     policies::a_job_takes_part_only_if_its_author_may,
     policies::a_bound_holder_is_its_author,
     policies::hostile_values_stay_texts_and_long_names_stay_different,
+    takeover::only_those_who_may_create_jobs_make_a_run,
+    takeover::whoever_may_create_pods_may_name_a_job_as_their_controller,
     rights::each_role_allows_what_it_is_for_and_nothing_else,
     rights::the_operator_uses_each_right_of_the_chart_and_no_other,
     schedule::the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else,
@@ -127,6 +133,7 @@ scenarios! {
     outage::one_of_two_operators_is_stopped_and_everything_goes_on,
     outage::the_only_operator_is_stopped_and_nobody_loses_what_it_renewed,
     succession::who_leads_is_followed_when_it_ends,
+    succession::a_leader_that_is_stopped_and_continued_writes_nothing_and_stands_by,
     chart::what_koncli_installs_is_what_the_chart_installs,
     outage::two_thousand_primitives_are_left_alone,
 }

@@ -1,13 +1,16 @@
 //! Owners that only somebody with the right to delete may set.
 
+use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, BarrierPhase, Run, RunPhase};
-use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
+use super::api;
 use super::chart::{done, helm, install, token_of};
 use super::outage::make;
 use super::pipeline::{compiled, create_alone, until_ended};
+use super::takeover::forge_a_pod;
 use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
 use crate::operator::OperatorProcess;
@@ -22,16 +25,18 @@ pipeline plain {
 "#;
 
 /// A run that `koncli compile FILE | kubectl create -f -` has made, and an Arrival that kubectl has made, with the rights
-/// of the chart's `rbac.ownerReferences`.
-pub async fn what_kubectl_has_made_ends_although_owners_are_enforced(cluster: &Cluster) {
+/// of the chart's `rbac.ownerReferences`, or by default without them.
+pub async fn what_kubectl_has_made_ends_although_owners_are_enforced(
+    cluster: &Cluster,
+    with_the_right: bool,
+) {
     let namespace = cluster.namespace("owners").await;
-    install(
-        cluster,
-        "owners",
-        &namespace,
-        &["--set", "rbac.ownerReferences=true"],
-    );
+    let right = format!("rbac.ownerReferences={with_the_right}");
+    install(cluster, "owners", &namespace, &["--set", &right]);
     refuses_owners(cluster, &namespace).await;
+    // The plugin looks at changes of owners only: docs/security.md says so.
+    let forged = forge_a_pod(cluster, &namespace).await;
+    forged.expect("it is accepted");
     let kubeconfig = token_of(cluster, &namespace, "owners-konductor");
     let operator = OperatorProcess::start_leading(&kubeconfig, &namespace);
     let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
@@ -41,6 +46,16 @@ pub async fn what_kubectl_has_made_ends_although_owners_are_enforced(cluster: &C
         run.status.map(|status| status.phase),
         Some(RunPhase::Succeeded)
     );
+    let jobs = api::<Job>(cluster, &namespace);
+    let of_run = ListParams::default().labels("konductor.io/run=plain");
+    let jobs = jobs.list(&of_run).await.expect("jobs").items;
+    let owned = jobs.iter().filter(|job| {
+        let mut owners = job.owner_references().iter();
+        owners.any(|owner| owner.kind == "Run")
+    });
+    // Without the right the plugin refuses each adoption; nothing else depends on one.
+    let expected = if with_the_right { jobs.len() } else { 0 };
+    assert_eq!((jobs.len(), owned.count()), (2, expected));
     make(
         cluster,
         &namespace,
