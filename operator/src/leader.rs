@@ -25,8 +25,6 @@ use crate::telemetry::{Phase, Telemetry};
 /// The usual name of the `coordination.k8s.io` Lease by which operators agree, and by which clients see
 /// that an operator is there.
 pub const LEADER_LEASE: &str = "konductor-operator";
-/// The label, with the value `true`, of every such Lease, whatever its name is.
-pub const LEADER_LABEL: &str = "konductor.io/leader";
 
 /// How long a leader that stops waits for what is under way.
 const STOPS_WITHIN: Duration = Duration::from_secs(10);

@@ -32,7 +32,7 @@ mod watch;
 pub use konductor_core::explain;
 pub use konductor_core::retry;
 pub use konductor_core::slot;
-pub use leader::{LEADER_LABEL, LEADER_LEASE, LeaderElection};
+pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options, WatchesLast};
 pub use telemetry::Telemetry;
 

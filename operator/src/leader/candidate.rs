@@ -14,9 +14,9 @@ use kube::{Api, Client, Resource};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
+use super::LeaderElection;
 use super::clock::{self, Moment};
 use super::election::{Decision, Next, Seen, Step, Terms, View, decide};
-use super::{LEADER_LABEL, LeaderElection};
 use crate::backoff::{self, LONGEST, WatchBackoff};
 use crate::needed::Read;
 use crate::options::{Clock, WatchesLast};
@@ -240,7 +240,6 @@ impl Candidate {
                 let lease = Lease {
                     metadata: ObjectMeta {
                         name: Some(self.lease.clone()),
-                        labels: Some([(LEADER_LABEL.to_owned(), "true".to_owned())].into()),
                         ..ObjectMeta::default()
                     },
                     spec: Some(spec),
