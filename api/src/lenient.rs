@@ -15,6 +15,7 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 /// The way to a field: `["metadata", "managedFields"]`.
 pub type Path = &'static [&'static str];
@@ -225,6 +226,12 @@ fn copy_answer(answer: &str, to: &mut String) -> serde_json::Result<()> {
     }
     to.push('}');
     Ok(())
+}
+
+/// An object of any kind as a value, without its managed fields. Of one that can't be decoded, such as one
+/// that is nested too deep, it has only what says which it is.
+pub fn value(raw: &RawValue) -> Value {
+    decode(raw, &[MANAGED_FIELDS]).unwrap_or_else(|_| json!({"metadata": identity(raw)}))
 }
 
 fn decode<K: DeserializeOwned>(raw: &RawValue, left_out: &[Path]) -> serde_json::Result<K> {

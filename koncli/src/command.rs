@@ -43,7 +43,7 @@ use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
 use crate::exit::Failure;
 use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
-use crate::{apply, cluster, load, output, schedule};
+use crate::{apply, cluster, load, output, read, schedule};
 
 /// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which gives back what it
 /// asked for.
@@ -356,7 +356,7 @@ where
     if let Some(selector) = &global.selector {
         params = params.labels(selector);
     }
-    Ok(api.list(&params).await?.items)
+    Ok(read::list(&api, &params).await?)
 }
 
 fn api<K>(client: &konductor::Client) -> Api<K>

@@ -18,6 +18,7 @@ mod manifests;
 mod merged;
 mod output;
 mod progress;
+mod read;
 mod schedule;
 mod view;
 

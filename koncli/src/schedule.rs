@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use crate::apply::Applied;
 use crate::exit::Failure;
-use crate::output;
 use crate::view::job_has_ended;
+use crate::{output, read};
 
 /// Who owns the fields that are set here.
 const MANAGER: &str = "koncli";
@@ -143,7 +143,7 @@ impl Installer<'_> {
         let of_pipeline =
             ListParams::default().labels(&format!("{}={}", label::PIPELINE, self.name));
         let files: Api<ConfigMap> = self.api();
-        let found = files.list(&of_pipeline).await?.items.into_iter();
+        let found = read::list(&files, &of_pipeline).await?.into_iter();
         let found: Vec<String> = found
             .filter(|files| {
                 files
@@ -157,7 +157,7 @@ impl Installer<'_> {
         if found.is_empty() {
             return Ok(());
         }
-        let jobs = self.api::<Job>().list(&of_pipeline).await?.items;
+        let jobs = read::list(&self.api::<Job>(), &of_pipeline).await?;
         let on_their_way = jobs.iter().filter(|job| !job_has_ended(job));
         kept.extend(on_their_way.filter_map(|job| files_of(&job.spec)));
         for name in found.iter().filter(|name| !kept.contains(*name)) {

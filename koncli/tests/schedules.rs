@@ -1,5 +1,10 @@
 //! Schedules: installing them, and what their pods do, as transcripts. What becomes of each slot in time
 //! is `docs/schedules.md`, which a test in simulated time writes.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "all objects of this cluster are the test's own"
+)]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;

@@ -297,6 +297,7 @@ impl Reader<'_> {
         if !is_name(namespace) {
             return Ok(Vec::new());
         }
+        #[expect(clippy::disallowed_methods, reason = "its objects are Lenient")]
         let found = self.api::<K, S>(namespace).list(&params).await?;
         // The watch reports those that can't be decoded.
         let found = found.items.into_iter().filter_map(|one| one.decoded().ok());

@@ -147,12 +147,18 @@ func (c *Client) hold(
 	}
 	kept := renewal{ttl: ttl, now: now, send: held.renew}
 	var pauses backoff
-	for sent := now(); sent-asked > ttl/3; sent = now() {
+	begun := now()
+	for sent := begun; sent-asked > ttl/3; sent = now() {
 		switch state, err := kept.attempt(ctx, max(ttl/6, attemptMin)); {
 		case state == stillHeld:
 			asked = sent
 		case state == takenBack:
 			return nil, on.fail(ErrLost, "Expired", "it ended before it could be used; ask again")
+		case now()-begun >= ttl:
+			// It was granted before this began, so it has ended.
+			return nil, on.fail(ErrLost, "Expired",
+				"it was granted, but no renewal of it was confirmed within its TTL of %s; ask again", ttl).
+				because(err)
 		case !pauses.pause(ctx):
 			return nil, on.explain(ctx, err)
 		}

@@ -10,7 +10,7 @@ use kube::api::{ListParams, Patch};
 use super::{api, object};
 use crate::arguments::{Acquisition, Holder};
 use crate::exit::{Failure, NOT_FOUND};
-use crate::{cluster, output};
+use crate::{cluster, output, read};
 
 /// What the arguments say about an acquisition.
 pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
@@ -73,11 +73,9 @@ pub(crate) async fn renew(
     };
     let fields = format!("{},spec.holder={holder}", target.field_selector());
     let claims = api::<Claim>(client);
-    let found = claims
-        .list(&ListParams::default().fields(&fields))
-        .await
-        .map_err(explain)?;
-    let granted = found.items.iter().find(|claim| {
+    let of_holder = ListParams::default().fields(&fields);
+    let found = read::list(&claims, &of_holder).await.map_err(explain)?;
+    let granted = found.iter().find(|claim| {
         claim
             .status
             .as_ref()

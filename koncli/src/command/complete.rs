@@ -16,7 +16,7 @@ use kube::{Api, ResourceExt};
 use super::{api, explain};
 use crate::arguments::{Arguments, Global};
 use crate::exit::Failure;
-use crate::{cluster, output};
+use crate::{cluster, output, read};
 
 /// How long the cluster may take to answer: a person is at the keyboard.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -272,27 +272,20 @@ async fn live(typed: &Typed<'_>, wanted: &Wanted) -> Result<Vec<Candidate>, Fail
         Wanted::Contexts => contexts(&global),
         Wanted::Namespaces => {
             let namespaces: Api<Namespace> = Api::all(client.kube().clone());
-            let found = namespaces.list_metadata(&all).await?;
-            let names = found
-                .items
-                .iter()
-                .map(|one| Candidate::new(one.name_any(), ""));
+            let found = read::list_metadata(&namespaces, &all).await?;
+            let names = found.iter().map(|one| Candidate::new(one.name_any(), ""));
             Ok(names.collect())
         }
         Wanted::Stages(run) => {
             let run = run.strip_prefix("run/").unwrap_or(run);
             let of_run = all.labels(&format!("{}={run}", label::RUN));
-            let jobs = api::<Job>(&client).list_metadata(&of_run).await?;
-            let stages = jobs
-                .items
-                .iter()
-                .filter_map(|job| job.labels().get(label::STAGE));
+            let jobs = read::list_metadata(&api::<Job>(&client), &of_run).await?;
+            let stages = jobs.iter().filter_map(|job| job.labels().get(label::STAGE));
             Ok(stages.map(|stage| Candidate::new(stage, "")).collect())
         }
         Wanted::Approvals => {
-            let barriers = api::<Barrier>(&client).list(&all).await?;
+            let barriers = read::list(&api::<Barrier>(&client), &all).await?;
             let people = barriers
-                .items
                 .iter()
                 .filter(|barrier| barrier.spec.arrivals == Arrivals::Verified);
             Ok(people
@@ -341,8 +334,8 @@ fn barrier_help(barrier: &Barrier) -> String {
 async fn of_kind(client: &konductor::Client, kind: &str) -> Result<Vec<Candidate>, Failure> {
     macro_rules! listed {
         ($kind:ty) => {{
-            let found = api::<$kind>(client).list(&ListParams::default()).await?;
-            let named = found.items.into_iter().map(|one| {
+            let found = read::list(&api::<$kind>(client), &ListParams::default()).await?;
+            let named = found.into_iter().map(|one| {
                 let phase = one
                     .status
                     .as_ref()
@@ -360,13 +353,8 @@ async fn of_kind(client: &konductor::Client, kind: &str) -> Result<Vec<Candidate
         "semaphore" => listed!(Semaphore),
         "lease" => listed!(Lease),
         _ => {
-            let jobs = api::<Job>(client)
-                .list_metadata(&ListParams::default())
-                .await?;
-            let named = jobs
-                .items
-                .iter()
-                .map(|job| Candidate::new(job.name_any(), ""));
+            let jobs = read::list_metadata(&api::<Job>(client), &ListParams::default()).await?;
+            let named = jobs.iter().map(|job| Candidate::new(job.name_any(), ""));
             named.collect()
         }
     })

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::arguments::{Format, Global};
 use crate::exit::{FAILED, Failure, UNREACHABLE};
-use crate::{cluster, output};
+use crate::{cluster, output, read};
 
 /// The first minor version of Kubernetes 1 whose Jobs and admission policies do what is needed.
 const KUBERNETES_MINOR: u32 = 30;
@@ -162,8 +162,8 @@ fn api_server(major: &str, minor: &str, version: &str) -> Finding {
 
 async fn crds(client: &Client) -> Finding {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    match api.list(&ListParams::default()).await {
-        Ok(found) => compare(&found.items, &konductor_api::crds()),
+    match read::list(&api, &ListParams::default()).await {
+        Ok(found) => compare(&found, &konductor_api::crds()),
         Err(error) => Finding::unseen("CRDs", &error),
     }
 }
@@ -317,8 +317,8 @@ async fn approvals(client: &Client) -> Finding {
         let message = "no admission policy: who may create Arrivals can approve in another's name";
         Finding::new("approvals", Level::Warn, message).help(HELP)
     };
-    match policies.list(&ListParams::default()).await {
-        Ok(found) if found.items.iter().any(guards_arrivals) => {
+    match read::list(&policies, &ListParams::default()).await {
+        Ok(found) if found.iter().any(guards_arrivals) => {
             let message = "an admission policy checks who approves";
             Finding::new("approvals", Level::Ok, message)
         }
@@ -349,8 +349,8 @@ async fn kueue(client: &Client) -> Option<Finding> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     crds.get_opt("workloads.kueue.x-k8s.io").await.ok()??;
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
-    let found = match policies.list(&ListParams::default()).await {
-        Ok(found) => found.items,
+    let found = match read::list(&policies, &ListParams::default()).await {
+        Ok(found) => found,
         Err(error) => return Some(Finding::unseen("Kueue", &error)),
     };
     Some(match found.iter().any(guards_the_queue) {

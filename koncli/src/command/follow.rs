@@ -5,14 +5,13 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Run, label};
-use kube::Api;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::time::Instant;
 
 use super::status::around;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::progress::Progress;
+use crate::read;
 use crate::view::{Around, run_ended, view};
 
 /// How often what is around a run is looked up while much happens: as often as people can read.
@@ -31,11 +30,9 @@ pub(crate) async fn until_ended(
 ) -> Result<(Run, Around), Failure> {
     let (kube, namespace) = (client.kube(), client.namespace());
     let of_run = watcher::Config::default().labels(&format!("{}={name}", label::RUN));
-    let jobs: Api<Job> = Api::namespaced(kube.clone(), namespace);
     let itself = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let runs: Api<Run> = Api::namespaced(kube.clone(), namespace);
-    let mut jobs = watcher::watcher(jobs, of_run).default_backoff().boxed();
-    let mut runs = watcher::watcher(runs, itself).default_backoff().boxed();
+    let mut jobs = read::watch::<Job>(kube.clone(), namespace, of_run);
+    let mut runs = read::watch::<Run>(kube.clone(), namespace, itself);
     let mut last: Option<Run> = None;
     let mut shown = true;
     let mut next_look = Instant::now();

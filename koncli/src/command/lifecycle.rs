@@ -5,12 +5,12 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Run, label};
 use kube::api::{DeleteParams, Patch, PostParams};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
@@ -21,7 +21,7 @@ use super::{api, get, object, wait};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
 use crate::view::run_ended;
-use crate::{cluster, output};
+use crate::{cluster, output, read};
 
 /// Ends a run: what has not started is cancelled, what runs is stopped, finally stages run.
 pub(crate) async fn cancel(
@@ -144,9 +144,14 @@ pub(crate) async fn delete(
 /// Waits until nothing is left of what a watch shows. What may not be looked at is not waited for.
 async fn none_left<K>(api: Api<K>, config: watcher::Config)
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
 {
-    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    let mut events = read::watch_names(api, config);
     let (mut left, mut is_listed) = (BTreeSet::new(), false);
     while !is_listed || !left.is_empty() {
         match events.next().await {

@@ -8,7 +8,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Run, label};
 use kube::api::{ListParams, LogParams};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 
@@ -17,7 +16,7 @@ use super::{api, get, wait};
 use crate::arguments::{Global, LogSelection};
 use crate::exit::Failure;
 use crate::view::{Around, title, view};
-use crate::{cluster, output};
+use crate::{cluster, output, read};
 
 /// The container that a stage's step runs in.
 const CONTAINER: &str = "main";
@@ -77,7 +76,7 @@ impl Logs<'_> {
     async fn so_far(&self, run: &Run, around: &Around) -> Result<(), Failure> {
         let params = ListParams::default().labels(label::JOB_NAME);
         let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
-        for pod in self.pods.list(&params).await?.items {
+        for pod in read::list(&self.pods, &params).await? {
             if let Some(job) = pod
                 .labels()
                 .get(label::JOB_NAME)
@@ -121,9 +120,9 @@ impl Logs<'_> {
     /// Ends only with an error.
     async fn follow(&self) -> Result<(), Failure> {
         let config = watcher::Config::default().labels(label::JOB_NAME);
-        let mut pods = watcher::watcher(self.pods.clone(), config)
-            .default_backoff()
-            .boxed();
+        let client = self.pods.clone().into_client();
+        let namespace = self.pods.namespace().unwrap_or_default();
+        let mut pods = read::watch::<Pod>(client, namespace, config);
         let (mut printing, mut known) = (FuturesUnordered::new(), BTreeSet::new());
         loop {
             tokio::select! {

@@ -12,7 +12,6 @@ use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, Gate, Run, label};
 use konductor_operator::retry::{Begin, Refused, Retry, kept, retry as anew};
 use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
@@ -25,7 +24,7 @@ use crate::arguments::Global;
 use crate::exit::Failure;
 use crate::journal::{Anew, Journal, journal};
 use crate::view::run_ended;
-use crate::{cluster, output};
+use crate::{cluster, output, read};
 
 /// How many requests are under way at once.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -91,19 +90,13 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
         api::<Barrier>(client),
     );
     let (jobs, gates, barriers) = tokio::try_join!(
-        jobs.list(&of_run),
-        gates.list(&of_run),
-        barriers.list(&of_run)
+        read::list(&jobs, &of_run),
+        read::list(&gates, &of_run),
+        read::list(&barriers, &of_run)
     )?;
     let begin = from.map_or(Begin::Failed, Begin::Stage);
-    anew(run, &jobs.items, &gates.items, &barriers.items, begin).map_err(|refused| {
-        refusal(
-            &name,
-            refused,
-            from.unwrap_or_default(),
-            stages(&jobs.items),
-        )
-    })
+    anew(run, &jobs, &gates, &barriers, begin)
+        .map_err(|refused| refusal(&name, refused, from.unwrap_or_default(), stages(&jobs)))
 }
 
 /// Why there is no retry, and what else can be done.
@@ -171,7 +164,12 @@ async fn finish(
 /// name and another uid is new, and stays.
 async fn remove<K>(api: Api<K>, run: &str, old: &[&K], params: &DeleteParams) -> Result<(), Failure>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
 {
     let mut left: BTreeSet<String> = old.iter().filter_map(|object| object.uid()).collect();
     let deleting = futures::stream::iter(old.iter().map(|object| {
@@ -195,7 +193,7 @@ where
     let deleting = deleting.buffer_unordered(REQUESTS_AT_ONCE);
     deleting.try_collect::<()>().await?;
     let config = watcher::Config::default().labels(&format!("{}={run}", label::RUN));
-    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    let mut events = read::watch_names(api, config);
     let mut listed = BTreeSet::new();
     let mut is_listed = false;
     while !(left.is_empty() || is_listed && left.is_disjoint(&listed)) {
@@ -227,7 +225,7 @@ async fn begin(
     let runs = api::<Run>(client);
     let name = run.name_any();
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
-    let present = api::<Job>(client).list(&of_run).await?.items;
+    let present = read::list(&api::<Job>(client), &of_run).await?;
     // What its Jobs that are gone had come to is known by the Run alone, and its status begins anew.
     let kept = kept(&run, &present, again.iter().copied());
     while run.spec.attempt < begun.attempt && journal(&run)?.as_ref() == Some(begun) {

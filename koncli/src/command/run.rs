@@ -33,7 +33,7 @@ use crate::load::Aim;
 use crate::local::{self, Interrupts, Local, NAMESPACE};
 use crate::progress::Progress;
 use crate::view::title;
-use crate::{apply, load, output};
+use crate::{apply, load, output, read};
 
 /// How long the last lines may take when the run has ended.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -184,8 +184,8 @@ impl Following<'_> {
 
     /// Prints what containers print, each line under its stage's name. It never ends.
     async fn follow_logs(&self, followed: &mut Followed) -> std::convert::Infallible {
-        let pods: Api<Pod> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
-        let mut events = watcher::watcher(pods, watcher::Config::default()).boxed();
+        let kube = self.local.client.kube().clone();
+        let mut events = read::watch::<Pod>(kube, NAMESPACE, watcher::Config::default());
         loop {
             if let Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) = events.next().await {
                 self.follow_log(&pod, followed).await;
@@ -196,7 +196,7 @@ impl Following<'_> {
     /// Prints what is left when the run has ended: of its last pods nothing may have been seen yet.
     async fn rest_of_logs(&self, mut followed: Followed) -> Result<(), Failure> {
         let pods: Api<Pod> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
-        for pod in pods.list(&ListParams::default()).await?.items {
+        for pod in read::list(&pods, &ListParams::default()).await? {
             self.follow_log(&pod, &mut followed).await;
         }
         let printed = futures::future::join_all(followed.into_values());

@@ -23,7 +23,7 @@ use crate::arguments::{Global, Overlap, Pipeline};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::load::Aim;
 use crate::view::run_ended;
-use crate::{apply, cluster, load, output};
+use crate::{apply, cluster, load, output, read};
 
 /// The annotation by which the CronJob controller says which slot a Job is for.
 const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
@@ -122,7 +122,7 @@ async fn settle(
         match slot::decide(&slot, &runs, &jobs, now()) {
             SlotDecision::Count(run) => {
                 let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
-                let found = api::<Job>(client).list_metadata(&of_run).await?.items;
+                let found = read::list_metadata(&api::<Job>(client), &of_run).await?;
                 jobs.insert(run, u32::try_from(found.len()).unwrap_or(u32::MAX));
             }
             SlotDecision::Start => {
@@ -183,10 +183,8 @@ async fn runs(client: &konductor::Client, slot: &Slot<'_>) -> Result<Vec<Run>, F
         return Ok(runs.get_opt(slot.run).await?.into_iter().collect());
     }
     let of_pipeline = format!("{}={}", label::PIPELINE, slot.pipeline);
-    Ok(runs
-        .list(&ListParams::default().labels(&of_pipeline))
-        .await?
-        .items)
+    let of_pipeline = ListParams::default().labels(&of_pipeline);
+    Ok(read::list(&runs, &of_pipeline).await?)
 }
 
 fn is_cancelled(runs: &[Run], name: &str) -> bool {

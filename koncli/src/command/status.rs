@@ -9,15 +9,15 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::{Run, annotation, label};
 use konductor_operator::explain;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectList};
-use kube::{Api, Resource, ResourceExt};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::{Resource, ResourceExt};
 
 use super::{api, follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::progress::{Progress, terminal};
 use crate::view::{self, Around, Stage, State, View, run_status, view};
-use crate::{cluster, output};
+use crate::{cluster, output, read};
 
 /// Shows one run; with `watch` while it goes on, and then how it ended.
 pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(), Failure> {
@@ -66,32 +66,29 @@ pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Arou
     let barriers_api = api(client);
     let pods_api = api::<Pod>(client);
     let (jobs, barriers, gates, semaphores, leases, pods) = tokio::try_join!(
-        jobs_api.list(&of_run),
-        barriers_api.list(&of_run),
-        gates_api.list(&of_run),
-        semaphores_api.list(&all),
-        leases_api.list(&all),
-        async { Ok(readable(pods_api.list(&of_run).await)) },
+        read::list(&jobs_api, &of_run),
+        read::list(&barriers_api, &of_run),
+        read::list(&gates_api, &of_run),
+        read::list(&semaphores_api, &all),
+        read::list(&leases_api, &all),
+        async { Ok(readable(read::list(&pods_api, &of_run).await)) },
     )?;
-    let (events, workloads) = tokio::join!(
-        events(client, &jobs.items, &pods),
-        workloads(client, &jobs.items)
-    );
+    let (events, workloads) = tokio::join!(events(client, &jobs, &pods), workloads(client, &jobs));
     Ok(Around {
         pods,
         events,
         workloads,
-        jobs: jobs.items,
-        barriers: by_name(barriers.items),
-        gates: by_name(gates.items),
-        semaphores: by_name(semaphores.items),
-        leases: by_name(leases.items),
+        jobs,
+        barriers: by_name(barriers),
+        gates: by_name(gates),
+        semaphores: by_name(semaphores),
+        leases: by_name(leases),
     })
 }
 
 /// What may be read; to look at a run needs no right on what only explains it.
-fn readable<K: Clone>(found: Result<ObjectList<K>, kube::Error>) -> Vec<K> {
-    found.map(|list| list.items).unwrap_or_default()
+fn readable<K>(found: Result<Vec<K>, kube::Error>) -> Vec<K> {
+    found.unwrap_or_default()
 }
 
 /// Warnings, where something was started and does not run.
@@ -102,7 +99,7 @@ async fn events(client: &konductor::Client, jobs: &[Job], pods: &[Pod]) -> Vec<E
         return Vec::new();
     }
     let warnings = ListParams::default().fields("type=Warning");
-    readable(api::<Event>(client).list(&warnings).await)
+    readable(read::list(&api::<Event>(client), &warnings).await)
 }
 
 /// Kueue's Workloads, where a Job is in one of its queues.
@@ -117,15 +114,13 @@ async fn workloads(client: &konductor::Client, jobs: &[Job]) -> Vec<serde_json::
     for version in ["v1beta2", "v1beta1"] {
         let kind = GroupVersionKind::gvk("kueue.x-k8s.io", version, "Workload");
         let resource = ApiResource::from_gvk(&kind);
-        let all: Api<DynamicObject> =
-            Api::namespaced_with(client.kube().clone(), client.namespace(), &resource);
-        found = readable(all.list(&ListParams::default()).await);
+        let url = DynamicObject::url_path(&resource, Some(client.namespace()));
+        found = readable(read::list_values(client.kube().clone(), url).await);
         if !found.is_empty() {
             break;
         }
     }
-    let objects = found.iter().map(serde_json::to_value);
-    objects.filter_map(Result::ok).collect()
+    found
 }
 
 /// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.

@@ -16,7 +16,7 @@ use crate::claimed::Claimed;
 use crate::guard::{Guard, TIDY_WITHIN};
 use crate::lenient::List;
 use crate::pending::{LAST_WORDS, Pending};
-use crate::request::{delete, persist};
+use crate::request::{decoded, delete, persist};
 use crate::wait::{Waiting, until_no_operator};
 use crate::{Client, Error, LastSeen, Notice, Object, clock, runtime};
 
@@ -271,12 +271,12 @@ impl Request {
         let looked = async {
             match self.target.kind {
                 LedgerKind::Semaphore => {
-                    let found = self.client.api::<Semaphore>().get(name).await.ok()?;
-                    Some(found.0.status.is_some())
+                    let found = self.client.api::<Semaphore>().get(name).await;
+                    Some(found.and_then(decoded).ok()?.status.is_some())
                 }
                 LedgerKind::Lease => {
-                    let found = self.client.api::<Lease>().get(name).await.ok()?;
-                    Some(found.0.status.is_some())
+                    let found = self.client.api::<Lease>().get(name).await;
+                    Some(found.and_then(decoded).ok()?.status.is_some())
                 }
             }
         };

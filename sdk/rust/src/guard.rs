@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use konductor_api::{Claim, ClaimPhase};
+use konductor_api::{Claim, ClaimPhase, Lenient};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -14,9 +14,8 @@ use tracing::{Instrument, debug_span, instrument};
 
 use crate::backoff::Backoff;
 use crate::claimed::Claimed;
-use crate::lenient::Lenient;
 use crate::renewal::{Renewal, Renewed, Standing};
-use crate::request::{bounded, delete, is_not_served};
+use crate::request::{bounded, decoded, delete, is_not_served};
 use crate::tidying::Tidying;
 use crate::{Client, Error, Object, clock};
 
@@ -64,6 +63,7 @@ impl Guard {
         };
         let mut confirmed = asked;
         let mut pauses = Backoff::default();
+        let begun = clock::now();
         loop {
             let sent = clock::now();
             if sent.saturating_sub(confirmed) <= ttl / 3 {
@@ -73,6 +73,13 @@ impl Guard {
                 Renewed::Held => confirmed = sent,
                 Renewed::TakenBack => {
                     let message = "it ended before it could be used".to_owned();
+                    return Err(Error::Lost { object, message });
+                }
+                // It was granted before this began, so it has ended.
+                Renewed::NotKnown if clock::now().saturating_sub(begun) >= ttl => {
+                    let message =
+                        "it was granted, but no renewal of it was confirmed within its TTL";
+                    let message = format!("{message}; ask again");
                     return Err(Error::Lost { object, message });
                 }
                 Renewed::NotKnown => pauses.pause().await,
@@ -180,13 +187,14 @@ async fn renew(api: &Api<Lenient<Claim>>, claimed: &Claimed, params: &PatchParam
         "spec": {"renewTime": MicroTime(Timestamp::now())},
     }));
     let answer = api.patch(&claimed.name, params, &patch).await;
-    match answer {
-        Ok(Lenient(found)) if grants(&found, claimed) => Renewed::Held,
+    match answer.and_then(decoded) {
+        Ok(found) if grants(&found, claimed) => Renewed::Held,
         Ok(_) => Renewed::TakenBack,
         Err(kube::Error::Api(status)) if status.code == 409 => {
             // Another uid, or only many writes at once: what is there tells.
-            match bounded(api.get(&claimed.name)).await {
-                Ok(Lenient(found)) if !grants(&found, claimed) => Renewed::TakenBack,
+            let found = bounded(api.get(&claimed.name)).await;
+            match found.and_then(decoded) {
+                Ok(found) if !grants(&found, claimed) => Renewed::TakenBack,
                 Ok(_) => Renewed::NotKnown,
                 Err(error) => failed(claimed, &error),
             }

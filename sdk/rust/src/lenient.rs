@@ -1,19 +1,13 @@
-//! Objects as they are needed: what others may store in an object's `managedFields`, such as a time of
-//! the year 10000 or 150 levels of fields, is never decoded.
+//! Objects of any kind, decoded one by one: what others may store in one, such as managed fields of 150
+//! levels, hides nothing of it that matters, and no other object.
 
-use std::borrow::Cow;
-use std::fmt;
+use konductor_api::lenient::value;
+use serde::Deserialize;
+use serde::de::Deserializer;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use kube::Resource;
-use kube::core::ObjectMeta;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
-/// The field of an object's metadata that others write, and nobody here reads.
-const MANAGED_FIELDS: &str = "managedFields";
-
-/// Any object, without its managed fields.
+/// Any object, without its managed fields. Of one that can't be decoded it has only what says which it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found(pub(crate) Value);
 
@@ -27,106 +21,7 @@ impl Found {
 
 impl<'de> Deserialize<'de> for Found {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = deserializer.deserialize_map(Fields {
-            read: |key: &str| match key {
-                "metadata" => Field::Metadata,
-                _ => Field::Whole,
-            },
-        })?;
-        Ok(Self(Value::Object(fields)))
-    }
-}
-
-/// How a field is read.
-enum Field {
-    Whole,
-    Metadata,
-    Ignored,
-}
-
-struct Fields<R> {
-    read: R,
-}
-
-impl<'de, R: Fn(&str) -> Field> Visitor<'de> for Fields<R> {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = match (self.read)(&key) {
-                Field::Whole => map.next_value()?,
-                Field::Metadata => map.next_value_seed(Metadata)?,
-                Field::Ignored => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            fields.insert(key, value);
-        }
-        Ok(fields)
-    }
-}
-
-struct Metadata;
-
-impl<'de> DeserializeSeed<'de> for Metadata {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let fields = deserializer.deserialize_map(Fields {
-            read: |key: &str| match key {
-                MANAGED_FIELDS => Field::Ignored,
-                _ => Field::Whole,
-            },
-        })?;
-        Ok(Value::Object(fields))
-    }
-}
-
-/// An object of one kind, without its managed fields.
-#[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Lenient<K>(pub(crate) K);
-
-impl<'de, K: serde::de::DeserializeOwned> Deserialize<'de> for Lenient<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Found(found) = Found::deserialize(deserializer)?;
-        let object = K::deserialize(found).map_err(serde::de::Error::custom)?;
-        Ok(Self(object))
-    }
-}
-
-impl<K: Resource> Resource for Lenient<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn kind(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::kind(dynamic)
-    }
-
-    fn group(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::group(dynamic)
-    }
-
-    fn version(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::version(dynamic)
-    }
-
-    fn plural(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::plural(dynamic)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        self.0.meta()
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.meta_mut()
+        Ok(Self(value(&Box::<RawValue>::deserialize(deserializer)?)))
     }
 }
 
@@ -184,12 +79,19 @@ mod tests {
         )
     }
 
+    /// One that is nested deeper than a decoder goes, outside its managed fields.
+    fn nested(name: &str) -> String {
+        let deep = format!("{}1{}", "{\"a\":".repeat(5000), "}".repeat(5000));
+        format!(r#"{{"metadata":{{"name":"{name}","uid":"1"}},"spec":{deep}}}"#)
+    }
+
     #[test]
     fn managed_fields_are_never_decoded() {
         for managed in managed_fields() {
             let text = claim("a", &managed, "Granted");
-            let Lenient(claim): Lenient<Claim> = serde_json::from_str(&text)
+            let found: Found = serde_json::from_str(&text)
                 .unwrap_or_else(|error| panic!("{error}: {}", &managed[..managed.len().min(60)]));
+            let claim: Claim = serde_json::from_value(found.0).expect("a claim");
             assert_eq!(claim.metadata.uid.as_deref(), Some("1"));
             assert_eq!(claim.metadata.managed_fields, None);
             let phase = claim.status.map(|status| status.phase);
@@ -209,6 +111,7 @@ mod tests {
             claim("a", "[]", "Granted"),
             claim("b", "[]", "Unheard"),
             claim("c", r#"[{"time":"10000-01-01T00:00:00Z"}]"#, "Queued"),
+            nested("d"),
         ];
         let text = format!(
             r#"{{"metadata":{{"resourceVersion":"7"}},"items":[{}]}}"#,
@@ -217,6 +120,7 @@ mod tests {
         let list: List = serde_json::from_str(&text).expect("a list");
         assert_eq!(list.metadata.resource_version, "7");
         let names = list.items.iter().map(|found| found.text("/metadata/name"));
-        assert_eq!(names.collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+        assert_eq!(list.items[3].text("/metadata/uid"), "1");
     }
 }

@@ -26,8 +26,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::instrument;
 
-use self::lenient::Lenient;
-use self::request::{create_named, is_not_installed, persist};
+use self::request::{create_named, decoded, is_not_installed, persist};
 use self::settings::Settings;
 
 pub use claim::Request;
@@ -167,7 +166,7 @@ impl Client {
     }
 
     /// An API of this namespace.
-    pub(crate) fn api<K>(&self) -> Api<Lenient<K>>
+    pub(crate) fn api<K>(&self) -> Api<konductor_api::Lenient<K>>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
@@ -297,7 +296,8 @@ impl Client {
         goes_on: impl Fn(&kube::Error) -> bool,
     ) -> Result<Arrival, kube::Error> {
         let (barriers, name) = (self.api::<Barrier>(), &object.name);
-        let Lenient(barrier) = persist(|| barriers.get(name), &goes_on).await?;
+        let read = || async { barriers.get(name).await.and_then(decoded) };
+        let barrier = persist(read, &goes_on).await?;
         let uid = barrier.metadata.uid.clone().unwrap_or_default();
         let spec = ArrivalSpec {
             barrier: name.clone(),
@@ -309,8 +309,7 @@ impl Client {
         arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);
         let (api, params) = (self.api::<Arrival>(), self.settings.post_params());
         // What may have been carried out is asked again in any case.
-        let known = create_named(&api, &Lenient(arrival), &params, &goes_on).await?;
-        Ok(known.0)
+        create_named(&api, &arrival, &params, &goes_on).await
     }
 
     /// Decides whether a request is sent again, and reports once that no API server answers.

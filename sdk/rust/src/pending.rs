@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use konductor_api::Claim;
+use konductor_api::{Claim, Lenient};
 use kube::Api;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,8 +12,7 @@ use tracing::Instrument;
 use crate::claimed::Claimed;
 use crate::error::unreachable;
 use crate::guard::TIDY_WITHIN;
-use crate::lenient::Lenient;
-use crate::request::{create_named, delete};
+use crate::request::{create_named, decoded, delete};
 use crate::tidying::Tidying;
 use crate::{Client, LastSeen};
 
@@ -38,12 +37,11 @@ impl Pending {
         let name = claim.metadata.name.clone().unwrap_or_default();
         let params = client.settings.post_params();
         let creating = async move {
-            let claim = Lenient(claim);
             let created = create_named(&to, &claim, &params, |error| {
                 last_seen.send_replace(LastSeen::Unreachable(unreachable(error)));
                 true
             });
-            let Lenient(created) = created.await?;
+            let created = created.await?;
             last_seen.send_replace(LastSeen::Undecided);
             Ok(created)
         };
@@ -63,7 +61,7 @@ impl Pending {
     /// Waits until it is created.
     pub(crate) async fn created(&mut self) -> Result<Claim, kube::Error> {
         let Some(creating) = &mut self.creating else {
-            return self.api.get(&self.claimed.name).await.map(|found| found.0);
+            return self.api.get(&self.claimed.name).await.and_then(decoded);
         };
         let created = creating.await;
         self.creating = None;

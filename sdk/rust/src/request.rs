@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use konductor_api::Lenient;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::core::Status;
@@ -75,22 +76,31 @@ where
 /// Creates an object whose name only its author knows, and reads it if it already exists: then an
 /// earlier attempt was carried out although its answer was lost.
 pub(crate) async fn create_named<K>(
-    api: &Api<K>,
+    api: &Api<Lenient<K>>,
     object: &K,
     params: &PostParams,
     goes_on: impl FnMut(&kube::Error) -> bool,
 ) -> Result<K, kube::Error>
 where
-    K: kube::Resource + Clone + Debug + Serialize + DeserializeOwned,
+    K: kube::Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
     let name = object.meta().name.clone().unwrap_or_default();
+    let object = Lenient::from(object.clone());
     let attempt = || async {
-        match bounded(api.create(params, object)).await {
+        let answer = match bounded(api.create(params, &object)).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
             answer => answer,
-        }
+        };
+        answer.and_then(decoded)
     };
     persist(attempt, goes_on).await
+}
+
+/// The object of an answer.
+pub(crate) fn decoded<K>(found: Lenient<K>) -> Result<K, kube::Error> {
+    found
+        .decoded()
+        .map_err(|error| kube::Error::SerdeError(serde::de::Error::custom(error)))
 }
 
 /// Deletes an object, trying again for this long. One that is gone, or is another of the same name,

@@ -12,8 +12,8 @@ use kube::{Api, ResourceExt};
 
 use crate::exit::{FAILED, Failure};
 use crate::local::{Local, NAMESPACE};
-use crate::output;
 use crate::view::{Around, State, run_ended, state, title, view};
+use crate::{output, read};
 
 /// How many lines of a failed stage's log are shown at the end.
 const LOG_TAIL: usize = 20;
@@ -73,8 +73,8 @@ pub(super) async fn tell(
 async fn failure(local: &Local, job: &Job, is_allowed: bool) {
     let api: Api<Pod> = Api::namespaced(local.client.kube().clone(), NAMESPACE);
     let of_job = format!("{}={}", label::JOB_NAME, job.name_any());
-    let pods = api.list(&ListParams::default().labels(&of_job)).await;
-    let mut pods = pods.map(|pods| pods.items).unwrap_or_default();
+    let pods = read::list(&api, &ListParams::default().labels(&of_job)).await;
+    let mut pods = pods.unwrap_or_default();
     pods.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
     let failed = last_failures(&pods);
     let (mark, title) = (State::Failed.mark(), title(job));

@@ -3,6 +3,11 @@
 //! Everything is as it is on a laptop (the API server, the controllers, the operator, and what a
 //! schedule's pods do) but for the pods, which are played, and the time, which leaps.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "all objects of this cluster are the test's own"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
