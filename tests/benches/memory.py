@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+
+from hostile import Api, answers, until, usage
 
 
 def job(index):
@@ -33,21 +34,6 @@ def job(index):
     return made
 
 
-def resident(pid):
-    with open(f"/proc/{pid}/status") as status:
-        fields = dict(line.split(":", 1) for line in status)
-    return int(fields["VmRSS"].split()[0]) // 1024, int(fields["VmHWM"].split()[0]) // 1024
-
-
-def until(what, seconds=300):
-    for _ in range(seconds * 10):
-        found = what()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise SystemExit("it takes too long")
-
-
 def main():
     server, operator = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 10_000
@@ -57,32 +43,16 @@ def main():
         dev = subprocess.Popen([server, "dev", "--write-kubeconfig", kubeconfig], **quiet)
         try:
             until(lambda: os.path.exists(kubeconfig) and os.path.getsize(kubeconfig))
-            text = open(kubeconfig).read()
-            words = text.replace('"', " ").replace(",", " ").split()
-            url = next(word for word in words if word.startswith("http"))
-            token = next((after for word, after in zip(words, words[1:]) if word == "token:"), "")
-            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-
-            def create(index):
-                request = urllib.request.Request(f"{url}/apis/batch/v1/namespaces/default/jobs",
-                                                 json.dumps(job(index)).encode(), headers)
-                urllib.request.urlopen(request).read()
-
+            api = Api(kubeconfig)
             for index in range(count):
-                create(index)
+                api.create("default", "jobs", job(index))
             port = 20_000 + os.getpid() % 20_000
             one = subprocess.Popen([operator, "operator", "--leader-elect=false", "--kubeconfig",
                                     kubeconfig, "--listen", f"127.0.0.1:{port}"], **quiet)
             try:
-                def ready():
-                    try:
-                        return urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz").status == 200
-                    except OSError:
-                        return False
-
-                until(ready)
+                until(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
                 time.sleep(5)
-                now, most = resident(one.pid)
+                now, most, _ = usage(one.pid)
                 print(f"{count} Jobs: {now} MiB resident, {most} MiB at most")
             finally:
                 one.send_signal(signal.SIGTERM)
