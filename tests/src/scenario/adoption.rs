@@ -9,9 +9,8 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::api;
-use super::attempts::with;
+use super::attempts::{run, with};
 use super::chart::job;
-use super::takeover::run;
 use crate::cluster::Cluster;
 use crate::operator::Operator;
 use crate::watching::{WITHIN, until};

@@ -1,13 +1,13 @@
 //! Tables of requests that people make in a namespace with the chart's policies, and who is refused what.
 
 use k8s_openapi::api::rbac::v1::Role;
+use konductor_api::annotation::NONCE;
 use kube::Client;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::api;
 use super::chart::{bind, client_of, done, helm, install, job};
-use super::takeover::run;
 use crate::cluster::Cluster;
 
 /// One request of somebody, and what the API server says: a part of its refusal, or nothing.
@@ -43,6 +43,13 @@ pub(super) fn send(method: &str, path: String, body: &Value) -> http::Request<Ve
 pub(super) const ADMIN: &str = "policies.operatorUsers={admin}";
 /// A user whose name would break out of a text.
 pub(super) const ODD: &str = "a\"b'c\\";
+
+/// A Run with a nonce.
+pub(super) fn run(name: &str, nonce: &str) -> Value {
+    json!({"apiVersion": "konductor.io/v1", "kind": "Run",
+        "metadata": {"name": name, "annotations": {NONCE: nonce}},
+        "spec": {"pipeline": "p", "jobs": 1}})
+}
 
 /// A table of attempts in one namespace.
 pub(super) struct Attempts {

@@ -3,16 +3,10 @@
 use konductor_api::annotation::NONCE;
 use serde_json::{Value, json};
 
-use super::attempts::{ADMIN, Attempts, annotated, path, policies, send, uninstall};
+use super::attempts::{ADMIN, Attempts, annotated, path, policies, run, send, uninstall};
 use super::chart::{client_of, job};
 use crate::cluster::Cluster;
 use crate::watching::WITHIN;
-
-pub(super) fn run(name: &str, nonce: &str) -> Value {
-    json!({"apiVersion": "konductor.io/v1", "kind": "Run",
-        "metadata": {"name": name, "annotations": {NONCE: nonce}},
-        "spec": {"pipeline": "p", "jobs": 1}})
-}
 
 /// Whoever may not create Jobs neither creates a Run, nor changes what one does, whatever nonce it reads.
 pub async fn only_those_who_may_create_jobs_make_a_run(cluster: &Cluster) {
