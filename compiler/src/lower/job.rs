@@ -29,6 +29,9 @@ use crate::plan::job::JobPlan;
 
 /// Where a container leaves its outputs; kubelet stores what is there as its last words.
 const OUTPUT_PATH: &str = "/dev/termination-log";
+/// A container that fails and writes no message leaves the end of its log instead, so that its Job, its Run and
+/// koncli can say why it failed.
+const MESSAGE_POLICY: &str = "FallbackToLogsOnError";
 /// The variable that tells a container where that is.
 const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
 
@@ -280,6 +283,7 @@ fn container(
         env: (!variables.is_empty()).then_some(variables),
         resources: resources(body, values),
         termination_message_path: has_outputs.then(|| OUTPUT_PATH.to_owned()),
+        termination_message_policy: Some(MESSAGE_POLICY.to_owned()),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         ..Container::default()
     }

@@ -5,13 +5,15 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod,
 };
-use konductor_api::{job_ended, label};
+use konductor_api::{annotation, job_ended, label, parse_declared_outputs};
 use serde_json::Value;
 
 /// Characters of a last log line, or of somebody else's message, that are shown.
 const MESSAGE_CHARS_MAX: usize = 240;
 /// The Job controller's label and annotation on a pod of an indexed Job.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// The kubelet restarts such a container, and how it ended last is the cause.
+const CRASH_LOOP: &str = "CrashLoopBackOff";
 /// A pod that is on its way says so for a moment, and that is no reason to show.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
@@ -30,7 +32,7 @@ pub fn failure(job: &Job, pods: &[&Pod]) -> Option<String> {
     });
     let condition = failed_condition(job);
     let of_pod = failed.iter().find_map(|(index, pod)| {
-        let why = pod_failure(pod)?;
+        let why = pod_failure(job, pod)?;
         Some(match index {
             Some(index) => format!("index {index}: {why}"),
             None => why,
@@ -46,7 +48,11 @@ pub fn failure(job: &Job, pods: &[&Pod]) -> Option<String> {
                 None => "it ran longer than its timeout".to_owned(),
             })
         }
-        condition => of_pod.or_else(|| condition.map(|(_, message)| cut(message))),
+        condition => of_pod.or_else(|| {
+            let (reason, message) = condition?;
+            let said = if message.is_empty() { reason } else { message };
+            Some(cut(said)).filter(|said| !said.is_empty())
+        }),
     }
 }
 
@@ -70,16 +76,10 @@ fn index(pod: &Pod) -> Option<u32> {
     maps.filter_map(|map| map.get(INDEX)?.parse().ok()).next()
 }
 
-/// How a pod failed.
-fn pod_failure(pod: &Pod) -> Option<String> {
+/// How a pod of a Job failed; `None` if it does not say.
+pub fn pod_failure(job: &Job, pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
-    let conditions = status.conditions.iter().flatten();
-    let disrupted = conditions
-        .filter(|one| one.type_ == "DisruptionTarget" && one.status == "True")
-        .find_map(|one| {
-            let message = one.message.as_deref().unwrap_or_default();
-            Some(said("evicted", one.reason.as_deref()?, message))
-        });
+    let disrupted = disruption(pod);
     if disrupted.is_some() {
         return disrupted;
     }
@@ -87,16 +87,67 @@ fn pod_failure(pod: &Pod) -> Option<String> {
         let message = status.message.as_deref().unwrap_or_default();
         return Some(said("pod ended", reason, message));
     }
+    let (place, failed) = failed(pod)?;
+    let ended = failed.state.as_ref()?.terminated.as_ref()?;
+    Some(exit(&place, ended, &declared_outputs(job)))
+}
+
+/// Who ended a pod that was evicted, preempted or drained.
+fn disruption(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let mut conditions = status.conditions.iter().flatten();
+    let target = conditions.find(|one| one.type_ == "DisruptionTarget" && one.status == "True")?;
+    // The kubelet says more in the pod's own message.
+    let message = target.message.as_deref().filter(|text| !text.is_empty());
+    let message = message.or(status.message.as_deref());
+    Some(said(
+        "evicted",
+        target.reason.as_deref()?,
+        message.unwrap_or_default(),
+    ))
+}
+
+/// The container that failed first.
+pub fn failed_container(pod: &Pod) -> Option<&ContainerStatus> {
+    failed(pod).map(|(_, container)| container)
+}
+
+/// An init container that failed is the cause of whatever came after it.
+fn failed(pod: &Pod) -> Option<(String, &ContainerStatus)> {
+    containers(pod).into_iter().find(|(_, container)| {
+        let state = container.state.as_ref();
+        let ended = state.and_then(|state| state.terminated.as_ref());
+        ended.is_some_and(|ended| ended.exit_code != 0)
+    })
+}
+
+/// The containers of a pod, init containers first, each with the words for its place: none for a container that
+/// is the only one.
+fn containers(pod: &Pod) -> Vec<(String, &ContainerStatus)> {
+    let Some(status) = pod.status.as_ref() else {
+        return Vec::new();
+    };
     let init = status.init_container_statuses.iter().flatten();
-    let init = init.map(|one| (kind_of_init(pod, &one.name), one));
-    let main = status.container_statuses.iter().flatten();
-    let main = main.map(|one| ("container", one));
-    let ended = init.chain(main).filter_map(|(kind, container)| {
-        let ended = container.state.as_ref()?.terminated.as_ref()?;
-        (ended.exit_code != 0).then(|| exit(kind, &container.name, ended))
+    let init = init.map(|one| {
+        let kind = kind_of_init(pod, &one.name);
+        (format!(" in {kind} {}", one.name), one)
     });
-    // An init container that failed is the cause of whatever came after it.
-    ended.into_iter().next()
+    let main = status.container_statuses.iter().flatten();
+    let is_only = main.clone().count() == 1;
+    let main = main.map(|one| match is_only {
+        true => (String::new(), one),
+        false => (format!(" in container {}", one.name), one),
+    });
+    init.chain(main).collect()
+}
+
+/// The names of the outputs that a Job declares.
+fn declared_outputs(job: &Job) -> Vec<String> {
+    let annotations = job.metadata.annotations.as_ref();
+    let text = annotations.and_then(|all| all.get(annotation::OUTPUTS_DECLARED));
+    let declared = text.map(|text| parse_declared_outputs(text).unwrap_or_default());
+    let declared = declared.unwrap_or_default().into_iter();
+    declared.map(|output| output.name).collect()
 }
 
 fn said(what: &str, reason: &str, message: &str) -> String {
@@ -117,25 +168,32 @@ fn kind_of_init(pod: &Pod, name: &str) -> &'static str {
     }
 }
 
-fn exit(kind: &str, name: &str, ended: &ContainerStateTerminated) -> String {
+fn exit(place: &str, ended: &ContainerStateTerminated, outputs: &[String]) -> String {
     let code = ended.exit_code;
     let how = match ended.reason.as_deref() {
         None | Some("Error" | "") => format!("exit code {code}"),
         Some(reason) => format!("{reason} (exit code {code})"),
     };
-    match ended.message.as_deref().and_then(last_line) {
-        Some(line) => format!("{how} in {kind} {name}: {line}"),
-        None => format!("{how} in {kind} {name}"),
+    let message = ended.message.as_deref();
+    match message.and_then(|message| last_line(message, outputs)) {
+        Some(line) => format!("{how}{place}: {line}"),
+        None => format!("{how}{place}"),
     }
 }
 
-fn last_line(text: &str) -> Option<String> {
-    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+/// The last line that is not empty and not the value of an output, which is no cause.
+fn last_line(text: &str, outputs: &[String]) -> Option<String> {
+    let is_output = |line: &str| {
+        let name = line.split_once('=').map(|(name, _)| name.trim());
+        name.is_some_and(|name| outputs.iter().any(|output| output == name))
+    };
+    let mut lines = text.lines().rev();
+    let line = lines.find(|line| !line.trim().is_empty() && !is_output(line))?;
     Some(cut(line))
 }
 
 /// One line, without what a terminal would take for a command.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let line: String = text
         .trim()
         .chars()
@@ -146,6 +204,12 @@ fn cut(text: &str) -> String {
         true => line + "…",
         false => line,
     }
+}
+
+/// Those of a Job's pods that have not ended: they are what is tried now.
+pub fn open<'a>(pods: &[&'a Pod]) -> Vec<&'a Pod> {
+    let has_ended = |pod: &Pod| matches!(phase(pod), Some("Failed" | "Succeeded"));
+    pods.iter().copied().filter(|pod| !has_ended(pod)).collect()
 }
 
 /// Whether pods of a Job were created, and none of them has ever run a container to its end or runs one.
@@ -173,10 +237,23 @@ pub fn pending(job: &Job, pods: &[&Pod], events: &[Event], workloads: &[Value]) 
         let message = message.strip_prefix("Error creating: ").unwrap_or(message);
         return Some(format!("its pods are refused: {}", cut(message)));
     }
-    if !is_pending(pods) {
+    let open = open(pods);
+    if open.is_empty() {
+        let why = failure(job, pods)?;
+        return Some(format!(
+            "its last pod failed, and another one follows: {why}"
+        ));
+    }
+    if !is_pending(&open) {
         return None;
     }
-    pods.iter().find_map(|pod| pod_pending(pod, events))
+    let why = open.iter().find_map(|pod| pod_pending(pod, events))?;
+    // Somebody may wonder why a Job that ran before is pending.
+    let before = pods.iter().find_map(|pod| disruption(pod));
+    Some(match before {
+        Some(before) => format!("{why} (the pod before was {before})"),
+        None => why,
+    })
 }
 
 fn queue_of(job: &Job) -> Option<&str> {
@@ -233,11 +310,10 @@ fn pod_pending(pod: &Pod, events: &[Event]) -> Option<String> {
     if unscheduled.is_some() {
         return unscheduled;
     }
-    let init = status.init_container_statuses.iter().flatten();
-    let init = init.map(|one| (kind_of_init(pod, &one.name), one));
-    let main = status.container_statuses.iter().flatten();
-    let containers: Vec<_> = init.chain(main.map(|one| ("container", one))).collect();
-    let waits = containers.iter().find_map(|(kind, one)| waiting(kind, one));
+    let containers = containers(pod);
+    let waits = containers
+        .iter()
+        .find_map(|(place, one)| waiting(place, one));
     let event = || {
         let reasons = [
             "FailedMount",
@@ -252,8 +328,8 @@ fn pod_pending(pod: &Pod, events: &[Event]) -> Option<String> {
         ))
     };
     waits.or_else(event).or_else(|| {
-        let (kind, first) = containers.iter().find(|(_, one)| on_its_way(one))?;
-        Some(format!("{kind} {} is being created", first.name))
+        let (place, _) = containers.iter().find(|(_, one)| on_its_way(one))?;
+        Some(format!("a container is being created{place}"))
     })
 }
 
@@ -265,18 +341,35 @@ fn on_its_way(container: &ContainerStatus) -> bool {
     reason.is_some_and(|reason| ON_ITS_WAY.contains(&reason))
 }
 
-fn waiting(kind: &str, container: &ContainerStatus) -> Option<String> {
+fn waiting(place: &str, container: &ContainerStatus) -> Option<String> {
     let ContainerState { waiting, .. } = container.state.as_ref()?;
     let waiting = waiting.as_ref()?;
     let reason = waiting.reason.as_deref()?;
     if ON_ITS_WAY.contains(&reason) {
         return None;
     }
-    let at = format!("{reason} in {kind} {}", container.name);
+    let last = container.last_state.as_ref();
+    let last = last.and_then(|last| last.terminated.as_ref());
+    if let (CRASH_LOOP, Some(ended)) = (reason, last) {
+        let times = container.restart_count;
+        let how = exit(place, ended, &[]);
+        return Some(format!("{CRASH_LOOP} after {times} restarts: {how}"));
+    }
     Some(explained(
-        &at,
+        &format!("{reason}{place}"),
         waiting.message.as_deref().unwrap_or_default(),
     ))
+}
+
+/// Why a Job whose pod runs makes no progress: a container of it ends and is restarted, again and again.
+pub fn restarting(pods: &[&Pod]) -> Option<String> {
+    let running = pods.iter().filter(|pod| phase(pod) == Some("Running"));
+    let mut containers = running.flat_map(|pod| containers(pod));
+    containers.find_map(|(place, one)| {
+        let state = one.state.as_ref()?.waiting.as_ref()?;
+        let is_loop = state.reason.as_deref() == Some(CRASH_LOOP);
+        is_loop.then(|| waiting(&place, one))?
+    })
 }
 
 fn explained(what: &str, message: &str) -> String {

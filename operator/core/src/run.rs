@@ -6,9 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use konductor_api::condition::{self, reason};
-use konductor_api::{
-    ConditionKind, JobPhase, Run, RunOutcome, RunPhase, RunStatus, job_ended, job_phase, label,
-};
+use konductor_api::{ConditionKind, Run, RunOutcome, RunPhase, RunStatus, job_ended, label};
 
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
@@ -17,12 +15,14 @@ use crate::limits::CREATION_GRACE;
 use crate::outcome::{End, run_end};
 use crate::{Decided, Decision, Event, Fact, Needs, Write};
 
+mod cause;
 mod clock;
 mod ending;
 mod record;
 mod stop;
 mod view;
 
+use cause::Causes;
 use clock::Clock;
 use ending::Ending;
 pub use record::kept;
@@ -74,8 +74,10 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
         _ => false,
     };
     stop::adopt(&view, &mut decision);
-    let ending = Ending::of(outcome, finished, &view);
-    let status = status(run, &clock, outcome, &ending, &view, now);
+    let causes = Causes::of(&view, facts)?;
+    let ending = Ending::of(outcome, finished, &view, &causes);
+    let mut status = status(run, &clock, outcome, &ending, &view, now);
+    status.conditions = conditions(run, &ending, causes.main, finished, now);
     if finished {
         let good = ending.phase == RunPhase::Succeeded;
         decision.events.push(Event {
@@ -237,13 +239,14 @@ fn labelled<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     metadata.labels.as_ref()?.get(key).map(String::as_str)
 }
 
-/// A Job that the Job controller ended has no pod left: that is when it says so. One that we ended, or
-/// that was deleted, may, so its pods are read live.
+/// A Job that the Job controller ended has no pod left: that is when it says so. One that we ended, that was
+/// deleted, or that Kueue started before its turn, may, so its pods are read live.
 fn no_pod_left(members: &[Member<'_>], facts: &Facts) -> Result<bool, Needs> {
     let jobs = members.iter().filter_map(|member| {
         let job = member.job?;
-        let ours = matches!(job_phase(job), Some(JobPhase::Cancelled | JobPhase::Failed));
-        let may_have_pods = job_ended(job).is_none() && (ours || !member.is_present);
+        // Whether it was started, where it is known to be as it is.
+        let started = !matches!(member.end(), Some(End::Skipped | End::Unreached));
+        let may_have_pods = job_ended(job).is_none() && (started || !member.is_present);
         may_have_pods.then_some(job)
     });
     let pods: Vec<Fact> = jobs
@@ -287,7 +290,6 @@ fn status(
         paused_for: clock.paused_for.clone(),
         finished_at: finished.then(|| Time(condition::whole_second(now))),
         observed_generation: run.metadata.generation,
-        conditions: conditions(run, ending, view, finished, now),
         deleted: view.deleted(),
         complete: known.is_some_and(|status| status.complete) || view.is_complete(),
         record: view.record.write(run),
@@ -313,22 +315,16 @@ fn status(
 fn conditions(
     run: &Run,
     ending: &Ending,
-    view: &View<'_>,
+    failing: Option<String>,
     finished: bool,
     now: Timestamp,
 ) -> Vec<Condition> {
     let known = current(run);
-    let bad = view.bad_stages();
-    let failing = match bad.first() {
-        Some((stage, _)) if stage == view::UNKNOWN_STAGE => "a Job was deleted".to_owned(),
-        Some((stage, End::Failed)) => format!("stage {stage} failed"),
-        Some((stage, _)) => format!("stage {stage} did not run"),
-        None => "nothing has failed".to_owned(),
-    };
-    let why = if bad.is_empty() {
-        reason::RUNNING
-    } else {
-        reason::STAGE_FAILED
+    let is_failing = failing.is_some();
+    let failing = failing.unwrap_or_else(|| "nothing has failed".to_owned());
+    let why = match is_failing {
+        true => reason::STAGE_FAILED,
+        false => reason::RUNNING,
     };
     let succeeded = finished.then_some(ending.phase == RunPhase::Succeeded);
     let mut conditions = known
@@ -341,7 +337,7 @@ fn conditions(
             ending.reason,
             &ending.message,
         ),
-        (condition::FAILING, Some(!bad.is_empty()), why, &failing),
+        (condition::FAILING, Some(is_failing), why, &failing),
     ] {
         condition::set(
             &mut conditions,

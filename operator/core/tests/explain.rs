@@ -75,19 +75,19 @@ fn a_failure_names_its_cause_with_the_last_line_that_was_written() {
     let table = [
         (
             vec![main(3, "Error", "Traceback:\nValueError: no rows\n\n")],
-            "exit code 3 in container main: ValueError: no rows",
+            "exit code 3: ValueError: no rows",
         ),
         (
             vec![main(137, "OOMKilled", "")],
-            "OOMKilled (exit code 137) in container main",
+            "OOMKilled (exit code 137)",
         ),
         (
             vec![main(128, "StartError", "exec: \"/nope\": no such file")],
-            "StartError (exit code 128) in container main: exec: \"/nope\": no such file",
+            "StartError (exit code 128): exec: \"/nope\": no such file",
         ),
         (
             vec![main(1, "Error", "\u{1b}[31mred\u{7}")],
-            "exit code 1 in container main:  [31mred ",
+            "exit code 1:  [31mred ",
         ),
         (
             vec![failed_pod(
@@ -116,13 +116,10 @@ fn a_failure_names_its_cause_with_the_last_line_that_was_written() {
             }))],
             "evicted (PreemptionByScheduler): preempting to accommodate a higher priority pod",
         ),
-        (
-            vec![later, indexed],
-            "index 3: exit code 4 in container main: shard is empty",
-        ),
+        (vec![later, indexed], "index 3: exit code 4: shard is empty"),
         (
             vec![retried, main(2, "Error", "second try")],
-            "exit code 2 in container main: second try",
+            "exit code 2: second try",
         ),
         (vec![], "Job has reached the specified backoff limit"),
     ];
@@ -144,6 +141,64 @@ fn a_failure_names_its_cause_with_the_last_line_that_was_written() {
         Some("it ran longer than its timeout of 30s")
     );
     assert_eq!(explain::failure(&job(json!({})), &[]), None);
+}
+
+#[test]
+fn the_value_of_an_output_is_no_cause_of_a_failure() {
+    let declares = |outputs: &str| {
+        job(json!({"metadata": {"name": "work", "uid": "uid-work",
+            "annotations": {"konductor.io/outputs-declared": outputs}}}))
+    };
+    let written = "psql: connection refused\nrows = 12\nrows=13\n";
+    let pod = failed_pod(json!({"containerStatuses": [ended("main", 3, "Error", written)]}));
+    let pod = pods(&[pod]);
+    for (outputs, expected) in [
+        ("rows: int", "exit code 3: psql: connection refused"),
+        ("count: int", "exit code 3: rows=13"),
+    ] {
+        let why = explain::failure(&declares(outputs), &[&pod[0]]);
+        assert_eq!(why.as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn one_container_of_several_is_named() {
+    let pod = failed_pod(json!({"containerStatuses": [
+        ended("main", 0, "Completed", ""), ended("proxy", 2, "Error", "port in use")]}));
+    let pod = pods(&[pod]);
+    let why = explain::failure(&job(json!({})), &[&pod[0]]);
+    assert_eq!(
+        why.as_deref(),
+        Some("exit code 2 in container proxy: port in use")
+    );
+}
+
+#[test]
+fn a_container_that_is_restarted_again_and_again_says_how_it_ends() {
+    let mut proxy = container(
+        "proxy",
+        json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}),
+    );
+    proxy["restartCount"] = 3.into();
+    proxy["lastState"] = json!({"terminated": {"exitCode": 1, "reason": "Error",
+        "message": "port in use\n"}});
+    let expected = "CrashLoopBackOff after 3 restarts: exit code 1 in sidecar proxy: port in use";
+    let mut pod = failed_pod(json!({ "initContainerStatuses": [proxy] }));
+    for (phase, pending, restarting) in [
+        ("Pending", Some(expected), None),
+        ("Running", None, Some(expected)),
+        ("Failed", None, None),
+    ] {
+        pod["status"]["phase"] = phase.into();
+        let pod = pods(std::slice::from_ref(&pod));
+        let said = explain::pending(&job(json!({})), &[&pod[0]], &[], &[]);
+        assert_eq!(said.as_deref(), pending, "{phase}");
+        assert_eq!(
+            explain::restarting(&[&pod[0]]).as_deref(),
+            restarting,
+            "{phase}"
+        );
+    }
 }
 
 #[test]
@@ -221,14 +276,14 @@ fn a_job_whose_pods_can_t_start_says_why() {
                 "ImagePullBackOff",
                 "Back-off pulling image \"nope:1\"",
             )],
-            Some("ImagePullBackOff in container main: Back-off pulling image \"nope:1\""),
+            Some("ImagePullBackOff: Back-off pulling image \"nope:1\""),
         ),
         (
             vec![waits(
                 "CreateContainerConfigError",
                 "secret \"nope\" not found",
             )],
-            Some("CreateContainerConfigError in container main: secret \"nope\" not found"),
+            Some("CreateContainerConfigError: secret \"nope\" not found"),
         ),
         (
             vec![waits("ContainerCreating", "")],
@@ -240,9 +295,27 @@ fn a_job_whose_pods_can_t_start_says_why() {
                 other["metadata"]["uid"] = "uid-other".into();
                 other
             }],
-            Some("container main is being created"),
+            Some("a container is being created"),
         ),
         (vec![waits("ImagePullBackOff", "x"), running], None),
+        (
+            vec![failed_pod(
+                json!({"containerStatuses": [ended("main", 3, "Error", "no")]}),
+            )],
+            Some("its last pod failed, and another one follows: exit code 3: no"),
+        ),
+        (
+            vec![
+                failed_pod(
+                    json!({"conditions": [{"type": "DisruptionTarget", "status": "True",
+                    "reason": "TerminationByKubelet", "message": "low on memory"}]}),
+                ),
+                waits("ErrImagePull", "no"),
+            ],
+            Some(
+                "ErrImagePull: no (the pod before was evicted (TerminationByKubelet): low on memory)",
+            ),
+        ),
     ];
     for (all, expected) in table {
         let all = pods(&all);

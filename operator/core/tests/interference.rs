@@ -513,7 +513,7 @@ fn a_job_whose_pods_can_t_start_for_too_long_fails_with_the_cause() {
     assert_eq!(
         reason,
         "PendingTimedOut: no pod could start within 10m: \
-         ImagePullBackOff in container main: no such image"
+         ImagePullBackOff: no such image"
     );
     assert_eq!(decision.events[0].reason, "PendingTimedOut");
     // Without any pod, as with a quota that refuses them.
@@ -580,7 +580,7 @@ fn a_job_that_failed_says_why_once() {
     pod["status"]["containerStatuses"][0]["state"] =
         json!({"terminated": {"exitCode": 3, "message": "no rows"}});
     for (objects, reason) in [
-        (vec![pod], "exit code 3 in container main: no rows"),
+        (vec![pod], "exit code 3: no rows"),
         (vec![], "Job has reached the specified backoff limit"),
     ] {
         let decision = decide(&work, &World::of(objects));

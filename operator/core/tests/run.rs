@@ -119,7 +119,7 @@ fn that_it_will_fail_shows_at_once() {
         .unwrap();
     assert_eq!(
         (failing.status.as_str(), failing.message.as_str()),
-        ("True", "stage a failed")
+        ("True", "stage a failed (job/a)")
     );
 }
 
@@ -216,6 +216,111 @@ fn message(status: &RunStatus) -> &str {
         .message
 }
 
+/// A pod of a Job, which ended like this.
+fn ended_pod(job: &str, code: i32, message: &str) -> Value {
+    let state = json!({"terminated": {"exitCode": code, "reason": "Error", "message": message}});
+    let main = json!({"name": "main", "image": "i", "imageID": "", "ready": false,
+        "restartCount": 0, "state": state});
+    object(
+        "Pod",
+        &format!("{job}-x"),
+        json!({
+            "metadata": {"ownerReferences": [controller(&format!("uid-{job}"))]},
+            "status": {"phase": "Failed", "containerStatuses": [main]},
+        }),
+    )
+}
+
+#[test]
+fn failed_run_names_its_first_stage_with_the_cause_and_counts_the_others() {
+    let of = |name: &str, stage: &str, end: &str, ordinal: &str| {
+        let mut job = of_run(name, stage, end);
+        job["metadata"]["annotations"]["konductor.io/ordinal"] = ordinal.into();
+        job
+    };
+    let said = |mut job: Value, phase: &str, reason: &str| {
+        job["metadata"]["annotations"]["konductor.io/phase"] = phase.into();
+        job["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+        job
+    };
+    let pod = || ended_pod("z", 3, "starting\npsql: connection refused\n");
+    let of_item = |mut job: Value| {
+        job["metadata"]["annotations"]["konductor.io/item"] = "eu west".into();
+        job
+    };
+    let table = [
+        // The order of the source, not of names.
+        (
+            vec![
+                of("z", "z", "failed", "0"),
+                of("a", "a", "failed", "1"),
+                pod(),
+            ],
+            "stage z failed (job/z): exit code 3: psql: connection refused; 1 other stage failed: a",
+        ),
+        // What the Job says needs no pod.
+        (
+            vec![
+                said(
+                    of("a", "a", "failed", "0"),
+                    "Failed",
+                    "OOMKilled (exit code 137)",
+                ),
+                of("b", "b", "succeeded", "1"),
+            ],
+            "stage a failed (job/a): OOMKilled (exit code 137)",
+        ),
+        // What was said about it while it ran is no cause.
+        (
+            vec![
+                said(
+                    of("a", "a", "failed", "0"),
+                    "Running",
+                    "suspended by kubectl",
+                ),
+                of("b", "b", "succeeded", "1"),
+            ],
+            "stage a failed (job/a)",
+        ),
+        (
+            vec![
+                of("b", "load", "succeeded", "0"),
+                of_item(of("z", "load", "failed", "1")),
+                pod(),
+            ],
+            "stage load failed (job/z, item eu west): exit code 3: psql: connection refused",
+        ),
+    ];
+    for (objects, expected) in table {
+        let status = status(&with(json!({}), json!({})), &World::of(objects));
+        assert_eq!(message(&status), expected);
+        assert!(
+            status.conditions.iter().any(|one| one.type_ == "Failing"
+                && one.status == "True"
+                && one.message == expected)
+        );
+    }
+    let long = said(of("a", "a", "failed", "0"), "Failed", &"é".repeat(5000));
+    let world = World::of([long, of("b", "b", "succeeded", "1")]);
+    let status = status(&with(json!({}), json!({})), &world);
+    assert!(message(&status).len() < 1024, "it is bounded");
+}
+
+#[test]
+fn run_waits_for_the_pods_of_a_job_that_kueue_started_too_early() {
+    let mut early = of_run("b", "b", "open");
+    early["metadata"]["annotations"]["kueue.x-k8s.io/admission-gated-by"] =
+        "konductor.io/gate".into();
+    early["spec"]["suspend"] = false.into();
+    let mut pod = ended_pod("b", 0, "");
+    for (phase, expected) in [("Running", RunPhase::Running), ("Failed", RunPhase::Failed)] {
+        pod["status"]["phase"] = phase.into();
+        let world = World::of([of_run("a", "a", "succeeded"), early.clone(), pod.clone()]);
+        let decision = decide(&with(json!({}), json!({})), &world);
+        assert_eq!(decision.status.unwrap().phase, expected, "{phase}");
+    }
+}
+
 #[test]
 fn a_run_says_why_it_ended_and_not_again_how() {
     let by_hand = "cancelled Cancelled: by hand";
@@ -225,9 +330,13 @@ fn a_run_says_why_it_ended_and_not_again_how() {
             "succeeded",
             "every stage succeeded or was skipped",
         ),
-        ("failed", "succeeded", "stage a failed"),
-        ("failed", "failed", "stages a, b failed"),
-        ("failed", "Unreached", "stage a failed"),
+        ("failed", "succeeded", "stage a failed (job/a)"),
+        (
+            "failed",
+            "failed",
+            "stage a failed (job/a); 1 other stage failed: b",
+        ),
+        ("failed", "Unreached", "stage a failed (job/a)"),
         ("succeeded", "Unreached", "stage b did not run"),
         ("Unreached", "Unreached", "stages a, b did not run"),
         (

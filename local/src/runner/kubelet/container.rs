@@ -26,6 +26,20 @@ use crate::runner::cluster::{name, namespace, uid};
 const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
 /// The longest message a container may leave.
 const MESSAGE_BYTES_MAX: usize = 4096;
+/// How much all containers of a pod may leave together: each gets an equal part, as from the kubelet.
+const POD_MESSAGE_BYTES_MAX: usize = 12 * 1024;
+
+#[cfg(test)]
+#[test]
+fn a_pods_containers_share_what_it_may_leave() {
+    let shares = [0, 1, 3, 4, 12].map(message_share);
+    assert_eq!(shares, [12_288, 12_288, 4096, 3072, 1024]);
+}
+
+/// How many bytes of message each container of a pod may leave.
+fn message_share(containers: usize) -> usize {
+    POD_MESSAGE_BYTES_MAX / containers.max(1)
+}
 
 impl PodLife {
     /// Starts `container` with an empty message and a new log, once its image is there.
@@ -104,8 +118,16 @@ impl PodLife {
         });
     }
 
-    /// What a container leaves as its message.
+    /// What a container leaves as its message, cut to the container's part of what its pod may leave.
     fn message(&self, container: &Container, exit_code: i32) -> Option<String> {
+        let containers = self.spec.containers.len();
+        let all = containers + self.spec.init_containers.as_ref().map_or(0, Vec::len);
+        let mut message = self.whole_message(container, exit_code)?;
+        message.truncate(message.floor_char_boundary(message_share(all)));
+        Some(message)
+    }
+
+    fn whole_message(&self, container: &Container, exit_code: i32) -> Option<String> {
         let written = read_message(&self.message_file(container), MESSAGE_BYTES_MAX);
         let policy = container.termination_message_policy.as_deref();
         if written.is_some() || exit_code == 0 || policy != Some("FallbackToLogsOnError") {

@@ -6,8 +6,8 @@ use konductor_api::condition::reason;
 use konductor_api::{Duration, RunOutcome, RunPhase};
 
 use super::View;
-use super::view::{UNKNOWN_STAGE, stage_label};
-use crate::limits::NAMES_IN_MESSAGE;
+use super::cause::{Causes, stages};
+use super::view::stage_label;
 use crate::outcome::End;
 
 /// Where a Run stands, and why.
@@ -18,8 +18,13 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// From how its main Jobs ended, once all have, and whether everything has.
-    pub(super) fn of(outcome: Option<RunOutcome>, finished: bool, view: &View<'_>) -> Self {
+    /// From how its main Jobs ended, once all have, whether everything has, and why something failed.
+    pub(super) fn of(
+        outcome: Option<RunOutcome>,
+        finished: bool,
+        view: &View<'_>,
+        causes: &Causes,
+    ) -> Self {
         let (ended, reason, mut message) = match outcome {
             None => (RunPhase::Running, reason::RUNNING, progress(view)),
             Some(RunOutcome::Cancelled) => {
@@ -30,12 +35,12 @@ impl Ending {
                 let message = format!("it took longer than {}", timeout.unwrap_or_default());
                 (RunPhase::Failed, reason::TIMED_OUT, message)
             }
-            Some(RunOutcome::Failed) => (
-                RunPhase::Failed,
-                reason::STAGE_FAILED,
-                failed(&view.bad_stages()),
-            ),
-            Some(RunOutcome::Succeeded) => succeeded(view),
+            Some(RunOutcome::Failed) => {
+                let message = causes.main.clone();
+                let message = message.unwrap_or_else(|| "a stage failed".to_owned());
+                (RunPhase::Failed, reason::STAGE_FAILED, message)
+            }
+            Some(RunOutcome::Succeeded) => succeeded(view, causes),
         };
         let paused = view.run.spec.pause;
         let phase = match (outcome, finished) {
@@ -62,11 +67,10 @@ impl Ending {
 
 /// The main stages succeeded: what the finally stages made of it. One that could not be reached has not
 /// failed.
-fn succeeded(view: &View<'_>) -> (RunPhase, &'static str, String) {
-    let failed = finally_that(view, End::Failed);
+fn succeeded(view: &View<'_>, causes: &Causes) -> (RunPhase, &'static str, String) {
     let cancelled = finally_that(view, End::Cancelled);
-    if !failed.is_empty() {
-        let message = format!("finally {} failed", stages(failed));
+    if let Some(failed) = &causes.finally {
+        let message = format!("finally {failed}");
         (RunPhase::Failed, reason::FINALLY_FAILED, message)
     } else if !cancelled.is_empty() || view.written_off.is_some() && view.unseen_finally() > 0 {
         let message = format!("finally {} did not run to the end", stages(cancelled));
@@ -95,23 +99,6 @@ fn cancelled(view: &View<'_>) -> String {
         cancelled + unseen,
         view.run.spec.jobs
     )
-}
-
-/// The stages that failed; where none did, those that did not run.
-fn failed(bad: &[(String, End)]) -> String {
-    let ended = |wanted: fn(End) -> bool| -> Vec<String> {
-        let found = bad.iter().filter(|(_, end)| wanted(*end));
-        found.map(|(stage, _)| stage.clone()).collect()
-    };
-    let failed = ended(|end| end == End::Failed);
-    let others = ended(|end| end != End::Failed);
-    if !failed.is_empty() {
-        format!("{} failed", stages(failed))
-    } else if !others.is_empty() {
-        format!("{} did not run", stages(others))
-    } else {
-        "a stage failed".to_owned()
-    }
 }
 
 /// The finally stages that count, and ended so.
@@ -154,24 +141,4 @@ fn surplus(view: &View<'_>) -> Option<String> {
     Some(format!(
         "job/{name}{others} does not count: the run has had all the Jobs that it declares"
     ))
-}
-
-fn stages(mut names: Vec<String>) -> String {
-    names.retain(|name| name != UNKNOWN_STAGE);
-    if names.is_empty() {
-        return "a stage".to_owned();
-    }
-    let word = if names.len() == 1 { "stage" } else { "stages" };
-    format!("{word} {}", some_of(names))
-}
-
-fn some_of(mut names: Vec<String>) -> String {
-    let more = names.len().saturating_sub(NAMES_IN_MESSAGE);
-    names.truncate(NAMES_IN_MESSAGE);
-    let list = names.join(", ");
-    if more > 0 {
-        format!("{list} and {more} more")
-    } else {
-        list
-    }
 }

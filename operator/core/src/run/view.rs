@@ -48,6 +48,13 @@ impl Member<'_> {
     pub(super) fn end(&self) -> Option<End> {
         self.entry.ended.map(|ended| ended.end)
     }
+
+    /// Its place in the source; behind all others if that is not known.
+    pub(super) fn ordinal(&self) -> u32 {
+        let annotations = self.job.and_then(|job| job.metadata.annotations.as_ref());
+        let text = annotations.and_then(|all| all.get(annotation::ORDINAL));
+        text.and_then(|text| text.parse().ok()).unwrap_or(u32::MAX)
+    }
 }
 
 /// A Run's Jobs, sorted into what they are for.
@@ -209,23 +216,29 @@ impl<'a> View<'a> {
         names.map(|name| (stage_key(name), name)).collect()
     }
 
-    /// The stages whose own end is a bad one, and which the run does not forgive. Of a stage with a
-    /// quorum its own end counts, not its items'.
+    /// The stages whose own end is a bad one, and which the run does not forgive, in the order of the source.
+    /// Of a stage with a quorum its own end counts, not its items'.
     pub(super) fn bad_stages(&self) -> Vec<(String, End)> {
         let names = self.names();
-        let mut stages: BTreeMap<(&str, StageKey), Vec<Option<End>>> = BTreeMap::new();
+        let mut stages: BTreeMap<(&str, StageKey), StageEnds> = BTreeMap::new();
         for member in self.main.iter().filter(|member| !member.entry.may_fail) {
             let stage = member.entry.stage;
             let name = names.get(&stage).copied().unwrap_or(UNKNOWN_STAGE);
-            stages.entry((name, stage)).or_default().push(member.end());
+            let known = stages.entry((name, stage)).or_insert((u32::MAX, vec![]));
+            known.0 = known.0.min(member.ordinal());
+            known.1.push(member.end());
         }
-        let bad = |((stage, _), ends): ((&str, StageKey), Vec<Option<End>>)| {
+        let bad = |((stage, _), (ordinal, ends)): ((&str, StageKey), (u32, Vec<_>))| {
             let quorum = self.run.spec.quorums.get(stage).copied();
             stage_end(&ends, quorum)
                 .filter(|end| !matches!(end, End::Succeeded | End::Skipped))
-                .map(|end| (stage.to_owned(), end))
+                .map(|end| (ordinal, stage.to_owned(), end))
         };
-        stages.into_iter().filter_map(bad).collect()
+        let mut bad: Vec<_> = stages.into_iter().filter_map(bad).collect();
+        bad.sort_by_key(|(ordinal, _, _)| *ordinal);
+        bad.into_iter()
+            .map(|(_, stage, end)| (stage, end))
+            .collect()
     }
 
     pub(super) fn outcome(&self) -> RunOutcome {
@@ -253,6 +266,9 @@ impl<'a> View<'a> {
         self.members().filter(is_deleted).count() as u32
     }
 }
+
+/// The place of a stage in the source, and how its Jobs ended.
+type StageEnds = (u32, Vec<Option<End>>);
 
 /// What stands for the name of a stage whose only Job was deleted while no operator was there to see it.
 pub(super) const UNKNOWN_STAGE: &str = "";
