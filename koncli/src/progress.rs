@@ -1,6 +1,6 @@
 //! A run while it goes on: a live view on a terminal, plain lines in a pipe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,9 +72,17 @@ impl Counter {
 /// Where a run is shown while it goes on.
 pub(crate) struct Progress {
     started: Instant,
-    /// The last state that was told of each Job.
-    told: Mutex<BTreeMap<String, State>>,
+    /// What was printed of each Job.
+    told: Mutex<BTreeMap<String, Told>>,
     live: Option<Live>,
+}
+
+/// What was printed of a Job.
+#[derive(Default)]
+struct Told {
+    state: Option<State>,
+    /// Why it was pending: causes alternate, and each is printed once.
+    causes: BTreeSet<String>,
 }
 
 /// A live view of as many lines as fit. They are one text: whoever looks never sees half of a change.
@@ -111,18 +119,58 @@ impl Progress {
             .told
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if told.insert(name, state) == Some(state) || self.live.is_some() {
+        let told = told.entry(name).or_default();
+        let last = told.state;
+        // A Job does not say whether its pods run.
+        if last == Some(State::Pending) && state == State::Running {
             return;
         }
-        if !matches!(state, State::Waiting) {
-            let seconds = self.started.elapsed().as_secs_f64();
-            output::talk(&format!(
-                "{seconds:7.2}s  {} {} {}",
-                state.mark(),
-                title(job),
-                state.word()
-            ));
+        told.state = Some(state);
+        if last != Some(state) && self.live.is_none() && state != State::Waiting {
+            self.line(state, &title(job), "");
         }
+    }
+
+    /// In a pipe: which Jobs are pending and why, and which of those run by now.
+    fn pending(&self, view: &View) {
+        let mut told = self
+            .told
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for stage in &view.stages {
+            for item in &stage.items {
+                let Some(told) = told.get_mut(&item.job) else {
+                    continue;
+                };
+                let title = match &item.item {
+                    Some(item) => format!("{}[{item}]", stage.name),
+                    None => stage.name.clone(),
+                };
+                let cause = item.why.split(':').next().unwrap_or_default();
+                match (told.state, item.state) {
+                    (Some(State::Running | State::Pending), State::Pending)
+                        if !cause.is_empty() && told.causes.insert(cause.to_owned()) =>
+                    {
+                        told.state = Some(State::Pending);
+                        self.line(State::Pending, &title, &item.why);
+                    }
+                    (Some(State::Pending), State::Running) => {
+                        told.state = Some(State::Running);
+                        self.line(State::Running, &title, "");
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn line(&self, state: State, title: &str, why: &str) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let (mark, word) = (state.mark(), state.word());
+        let colon = if why.is_empty() { "" } else { ": " };
+        output::talk(&format!(
+            "{seconds:7.2}s  {mark} {title} {word}{colon}{why}"
+        ));
     }
 
     /// Whether there is a live view.
@@ -130,13 +178,15 @@ impl Progress {
         self.live.is_some()
     }
 
-    /// The run changed.
-    pub(crate) fn view(&self, view: &View) {
-        if let Some(live) = &self.live
-            && !live.is_hidden.load(Ordering::Relaxed)
-        {
-            live.show(view, self.started);
+    /// The run changed. Returns whether something of it is pending.
+    pub(crate) fn view(&self, view: &View) -> bool {
+        match &self.live {
+            Some(live) if live.is_hidden.load(Ordering::Relaxed) => {}
+            Some(live) => live.show(view, self.started),
+            None => self.pending(view),
         }
+        let mut items = view.stages.iter().flat_map(|stage| &stage.items);
+        items.any(|item| item.state == State::Pending)
     }
 
     /// Takes the live view away until it is shown again.
@@ -306,6 +356,51 @@ mod tests {
         assert_eq!(names(2), ["b", "d"]);
         assert_eq!(names(3), ["b", "c", "d"]);
         assert_eq!(names(9), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_pending_stage_is_not_counted_as_running() {
+        let stages = [stage("a", State::Pending), stage("b", State::Running)];
+        assert_eq!(tally(&stages), ", 1 running, 1 pending");
+    }
+
+    #[test]
+    fn each_cause_of_a_pending_job_is_printed_once_and_that_it_runs_then() {
+        let progress = Progress {
+            started: Instant::now(),
+            told: Mutex::default(),
+            live: None,
+        };
+        let state_of = || progress.told.lock().unwrap()["a"].state;
+        let job = serde_json::json!({"metadata": {"name": "a"}, "spec": {"template": {}}});
+        let job: Job = serde_json::from_value(job).unwrap();
+        let view = |state, why: &str| {
+            let mut stage = stage("a", state);
+            stage.items[0].why = why.into();
+            View {
+                run: "r".into(),
+                pipeline: "p".into(),
+                phase: "Running".into(),
+                message: String::new(),
+                stages: vec![stage],
+            }
+        };
+        progress.job(&job);
+        assert!(progress.view(&view(State::Pending, "")), "nobody says why");
+        assert_eq!(state_of(), Some(State::Running));
+        for why in [
+            "ErrImagePull: no",
+            "ImagePullBackOff: 10s",
+            "ErrImagePull: no",
+        ] {
+            assert!(progress.view(&view(State::Pending, why)));
+            // The Job itself changes, and knows nothing of its pods.
+            progress.job(&job);
+            assert_eq!(state_of(), Some(State::Pending));
+        }
+        assert_eq!(progress.told.lock().unwrap()["a"].causes.len(), 2);
+        assert!(!progress.view(&view(State::Running, "")));
+        assert_eq!(state_of(), Some(State::Running));
     }
 
     #[test]

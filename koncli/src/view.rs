@@ -155,9 +155,22 @@ impl Around {
         self.pods.iter().filter(owned).collect()
     }
 
-    /// Why no pod of a Job runs that was started.
-    fn pending(&self, job: &Job) -> Option<String> {
-        explain::pending(job, &self.pods_of(job), &self.events, &self.workloads)
+    /// Why no pod of a Job runs, in words that are empty where nobody says why; `None` where one runs, or where
+    /// the Job is suspended by somebody and not in a queue of Kueue.
+    fn pending(&self, job: &Job, state: State) -> Option<String> {
+        let pods = self.pods_of(job);
+        let why = explain::pending(job, &pods, &self.events, &self.workloads);
+        let runs = match pods.is_empty() {
+            // The pods may not be readable, but the Job counts those that are ready.
+            true => job.status.as_ref().and_then(|status| status.ready) > Some(0),
+            false => explain::open(&pods)
+                .iter()
+                .any(|pod| !explain::is_pending(&[pod])),
+        };
+        match why {
+            None if state == State::Running && !runs => Some(String::new()),
+            why => why,
+        }
     }
 }
 
@@ -378,23 +391,29 @@ pub(crate) fn item(job: &Job, around: &Around) -> Item {
     let mut state = state(job);
     let pods = around.pods_of(job);
     let pending = match state {
-        State::Running | State::Suspended => around.pending(job),
+        State::Running | State::Suspended => around.pending(job, state),
         _ => None,
     };
     if pending.is_some() {
         state = State::Pending;
     }
+    let restarting = match state {
+        State::Running => explain::restarting(&pods),
+        _ => None,
+    };
     let reason = annotated(job, annotation::REASON).map(str::to_owned);
     let why = match state {
         State::Waiting => gate_message(job, around),
         State::Queued => hold_message(job, around),
         State::Failed => explain::failure(job, &pods),
+        State::Running => restarting.clone(),
         State::Pending => pending.clone(),
         State::Suspended => Some("somebody suspended it while it ran".to_owned()),
         _ => None,
     };
     // What the cluster says now goes before what the operator wrote with the start.
-    let reason = reason.filter(|_| pending.is_none());
+    let said = pending.as_ref().filter(|why| !why.is_empty());
+    let reason = reason.filter(|_| said.is_none() && restarting.is_none());
     Item {
         job: job.metadata.name.clone().unwrap_or_default(),
         item: exact_item(job),
@@ -409,10 +428,14 @@ fn since(job: &Job, state: State) -> Option<Timestamp> {
     let created = job.metadata.creation_timestamp.as_ref();
     let time = match state {
         State::Succeeded => status.and_then(|status| status.completion_time.as_ref()),
-        State::Failed => status
-            .and_then(|status| status.conditions.as_ref())
-            .and_then(|conditions| conditions.iter().find(|one| one.type_ == "Failed"))
-            .and_then(|failed| failed.last_transition_time.as_ref()),
+        // One whose outputs are wrong is complete, and one whose pods could not start is suspended.
+        State::Failed => ["Failed", "Complete", "Suspended"]
+            .into_iter()
+            .find_map(|type_| {
+                let conditions = status?.conditions.as_ref()?;
+                let found = conditions.iter().find(|one| one.type_ == type_)?;
+                found.last_transition_time.as_ref()
+            }),
         State::Running | State::Pending => status.and_then(|status| status.start_time.as_ref()),
         _ => created,
     };

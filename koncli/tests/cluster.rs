@@ -5,6 +5,11 @@ mod support;
 
 use std::path::Path;
 
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::annotation;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, ResourceExt};
 use support::{Dev, copy_of, koncli, transcript};
 
 const FANNED_OUT: &str = r#"pipeline fan {
@@ -87,6 +92,55 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
         "error: run/night in namespace default does not exist\n  \
          help: look at `koncli runs`\nexit code 4\n"
     );
+}
+
+/// Also one that is suspended again and again.
+#[tokio::test]
+async fn a_stage_that_somebody_suspended_is_named_by_resume_and_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(folder.path(), &HELD.replace("  gate go {}\n", ""));
+    dev.told(&["apply", &file]);
+    let jobs: Api<Job> = Api::default_namespaced(dev.client().await);
+    let held = |expected: fn(&Job) -> bool| {
+        let is_so = move |job: Option<&Job>| job.is_some_and(expected);
+        await_condition(jobs.clone(), "night-held", is_so)
+    };
+    for _ in 0..3 {
+        held(|job| job.spec.as_ref().unwrap().suspend == Some(false))
+            .await
+            .unwrap();
+        suspend(&jobs).await;
+    }
+    held(|job| job.spec.as_ref().unwrap().suspend == Some(false))
+        .await
+        .unwrap();
+    suspend(&jobs).await;
+    held(|job| {
+        let reason = job.annotations().get(annotation::REASON);
+        reason.is_some_and(|reason| reason.contains("again and again"))
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        dev.told(&["resume", "night"]),
+        "run/night goes on\nstage held was suspended by somebody else; the operator starts it again \
+         within 10s\nexit code 0\n"
+    );
+    std::fs::write(folder.path().join("released"), "").unwrap();
+    assert_eq!(
+        dev.told(&["wait", "run/night", "--timeout", "1m"]),
+        "exit code 0\n"
+    );
+}
+
+async fn suspend(jobs: &Api<Job>) {
+    let params = PatchParams {
+        field_manager: Some("kubectl".to_owned()),
+        ..PatchParams::default()
+    };
+    let body = Patch::Merge(serde_json::json!({"spec": {"suspend": true}}));
+    jobs.patch("night-held", &params, &body).await.unwrap();
 }
 
 #[test]

@@ -134,7 +134,7 @@ pipeline p {
     let output = engine.koncli(pipeline).output().unwrap();
     let told = transcript(&output);
     let expected = "a | in a container\n   S  ● a running\n   S  ✗ a failed\n\
-         ✗ a failed with exit code 3\n    in a container\nerror: run/p failed: stage a failed\nexit code 1\n";
+         ✗ a failed: exit code 3: in a container\n    in a container\nerror: run/p failed: stage a failed (job/p-a): exit code 3: in a container\nexit code 1\n";
     let seconds = Regex::new(r" +\d+\.\d\ds  ").unwrap();
     assert_eq!(seconds.replace_all(&told, "   S  "), expected);
     let expected = "version;\n\
@@ -242,8 +242,9 @@ fn an_image_that_can_not_be_pulled_is_told_in_the_words_of_the_engine() {
     assert_eq!(
         seconds.replace_all(&told, "   S  "),
         "   S  ● a running\n   S  ✗ a failed\n\
-         ✗ a failed: image gone:1 can't be pulled: Error: no such image\n\
-         error: run/p failed: stage a failed\nexit code 1\n"
+         ✗ a failed: StartError (exit code 128): image gone:1 can't be pulled: Error: no such image\n\
+         error: run/p failed: stage a failed (job/p-a): StartError (exit code 128): image gone:1 can't be pulled: \
+         Error: no such image\nexit code 1\n"
     );
     assert_eq!(
         engine.asked(),

@@ -237,7 +237,7 @@ fn the_summary_names_the_index_and_what_may_fail() {
     let output = run(folder.path(), pipeline, &[]);
     let told = transcript(&output);
     assert!(
-        told.contains("✗ work[3] failed with exit code 4\n    item 3\n"),
+        told.contains("✗ work[3] failed: exit code 4: item 3\n    item 3\n"),
         "{told}"
     );
     let pipeline = r#"pipeline mf {
@@ -247,7 +247,7 @@ fn the_summary_names_the_index_and_what_may_fail() {
     }"#;
     let told = end(&run(folder.path(), pipeline, &[]));
     let last = &told[told.len() - 2..];
-    assert_eq!(last[0], "✗ b failed with exit code 1");
+    assert_eq!(last[0], "✗ b failed: exit code 1");
     assert!(last[1].starts_with("run/mf succeeded in "), "{last:?}");
     assert!(
         last[1].ends_with("s: 1 Job succeeded, 1 failed, as they may"),

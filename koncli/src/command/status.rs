@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
+use konductor_api::condition::{FAILING, SUCCEEDED};
 use konductor_api::{Run, annotation, label};
 use konductor_operator::explain;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -18,6 +19,9 @@ use crate::exit::{Failure, NOT_FOUND};
 use crate::progress::{Progress, terminal};
 use crate::view::{self, Around, Stage, State, View, run_status, view};
 use crate::{cluster, output, read};
+
+/// How many runs that go on are looked at for why they do not.
+const RUNS_LOOKED_AT: usize = 10;
 
 /// Shows one run; with `watch` while it goes on, and then how it ended.
 pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(), Failure> {
@@ -161,8 +165,10 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
     let mut runs: Vec<Run> = list(&client, global).await?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
     let wide = global.output == Some(Format::Wide);
+    let pending = pending(&client, &runs).await;
     let mut headers = vec!["NAME", "PIPELINE", "PHASE", "DONE", "FAILED", "AGE"];
     headers.extend(wide.then_some("SLOT"));
+    headers.push("WHY");
     output::objects(
         global,
         "run",
@@ -187,9 +193,40 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
             ];
             let slot = run.annotations().get(annotation::SLOT).cloned();
             row.extend(wide.then(|| slot.unwrap_or_else(|| "-".to_owned())));
+            let pending = pending.get(&run.name_any()).cloned();
+            row.push(why(run).or(pending).unwrap_or_default());
             row
         },
     )
+}
+
+/// Why a run did not succeed, or will not.
+fn why(run: &Run) -> Option<String> {
+    let conditions = &run_status(run)?.conditions;
+    let failing = conditions
+        .iter()
+        .any(|one| one.type_ == FAILING && one.status == "True");
+    match view::run_ended(run) {
+        Some(true) => None,
+        Some(false) => view::message(conditions, SUCCEEDED),
+        None => view::message(conditions, FAILING).filter(|_| failing),
+    }
+}
+
+/// What is pending of the runs that go on, the newest of them: one stage of each.
+async fn pending(client: &konductor::Client, runs: &[Run]) -> BTreeMap<String, String> {
+    let going = runs.iter().filter(|run| view::run_ended(run).is_none());
+    let names = going.take(RUNS_LOOKED_AT).map(ResourceExt::name_any);
+    let looked = futures::future::join_all(names.map(|name| async move {
+        let around = around(client, &name).await.ok()?;
+        let jobs = around.jobs.iter();
+        let pending = jobs.map(|job| (view::title(job), view::item(job, &around)));
+        let mut pending = pending
+            .filter(|(_, item)| matches!(item.state, State::Pending) && !item.why.is_empty());
+        let (title, item) = pending.next()?;
+        Some((name, format!("stage {title} is pending: {}", item.why)))
+    }));
+    looked.await.into_iter().flatten().collect()
 }
 
 fn table(view: &View, no_headers: bool) -> String {

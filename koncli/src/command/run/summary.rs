@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Run, label};
 use konductor_local::runner::kubelet::LogOptions;
+use konductor_operator::explain;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use crate::exit::{FAILED, Failure};
 use crate::local::{Local, NAMESPACE};
-use crate::view::{Around, State, run_ended, state, title, view};
+use crate::view::{self, Around, State, run_ended, state, title, view};
 use crate::{output, read};
 
 /// How many lines of a failed stage's log are shown at the end.
@@ -80,21 +81,26 @@ async fn failure(local: &Local, job: &Job, is_allowed: bool) {
     let (mark, title) = (State::Failed.mark(), title(job));
     let timeout = timeout(job);
     if failed.is_empty() || timeout.is_some() {
-        let why = timeout
-            .as_ref()
-            .map(|after| format!(": timed out after {after}"));
-        output::talk(&format!("{mark} {title} failed{}", why.unwrap_or_default()));
+        let why = match &timeout {
+            Some(after) => Some(format!("timed out after {after}")),
+            None => Some(view::item(job, &Around::default()).why),
+        };
+        let why = why.filter(|why| !why.is_empty());
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        output::talk(&format!("{mark} {title} failed{why}"));
     }
     for (index, pod) in failed.iter().take(INDEXES_SHOWN) {
         if timeout.is_none() {
             let index = index.map(|index| format!("[{index}]")).unwrap_or_default();
-            output::talk(&format!("{mark} {title}{index} failed{}", why(pod)));
+            let why = explain::pod_failure(job, pod);
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            output::talk(&format!("{mark} {title}{index} failed{why}"));
         }
         if !is_allowed {
             log_tail(local, pod).await;
         }
     }
-    if failed.len() > INDEXES_SHOWN {
+    if failed.len() > INDEXES_SHOWN && timeout.is_none() {
         let more = failed.len() - INDEXES_SHOWN;
         output::talk(&format!("{mark} {title}: {more} more indexes failed"));
     }
@@ -135,39 +141,14 @@ fn timeout(job: &Job) -> Option<String> {
     })
 }
 
-/// Why a pod has failed.
-fn why(pod: &Pod) -> String {
-    let status = pod.status.as_ref();
-    match end(pod) {
-        // It was never more than an attempt.
-        Some(end) if end.reason.as_deref() == Some("StartError") => {
-            format!(": {}", end.message.clone().unwrap_or_default())
-        }
-        Some(end) if end.exit_code != 0 => format!(" with exit code {}", end.exit_code),
-        _ => match status.and_then(|status| status.message.as_deref()) {
-            Some(message) => format!(": {message}"),
-            None => String::new(),
-        },
-    }
-}
-
-/// How the container of a pod has ended, the one that failed before others.
-fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    let status = pod.status.as_ref()?;
-    let init = status.init_container_statuses.iter().flatten();
-    let all = init.chain(status.container_statuses.iter().flatten());
-    let mut ended = all.filter_map(|one| one.state.as_ref()?.terminated.as_ref());
-    let first = ended.clone().next();
-    ended.find(|end| end.exit_code != 0).or(first)
-}
-
 async fn log_tail(local: &Local, pod: &Pod) {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let options = LogOptions {
         tail_lines: Some(LOG_TAIL),
         ..LogOptions::default()
     };
-    let Some(log) = local.logs.read(&uid, "main", options) else {
+    let container = explain::failed_container(pod).map(|one| one.name.as_str());
+    let Some(log) = local.logs.read(&uid, container.unwrap_or("main"), options) else {
         return;
     };
     let chunks: Vec<_> = log.collect().await;
@@ -212,14 +193,9 @@ mod tests {
         let failed = last_failures(&pods);
         let told: Vec<_> = failed
             .iter()
-            .map(|(index, pod)| (*index, pod.name_any(), why(pod)))
+            .map(|(index, pod)| (*index, pod.name_any()))
             .collect();
-        let expected = (
-            Some(3),
-            "last-try".to_owned(),
-            " with exit code 4".to_owned(),
-        );
-        assert_eq!(told, [expected]);
+        assert_eq!(told, [(Some(3), "last-try".to_owned())]);
     }
 
     #[test]
