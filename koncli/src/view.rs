@@ -392,6 +392,10 @@ pub(crate) fn item(job: &Job, around: &Around) -> Item {
     let pods = around.pods_of(job);
     let pending = match state {
         State::Running | State::Suspended => around.pending(job, state),
+        // It has all that it asks for, and Kueue starts it.
+        State::Queued if matches!(missing_hold(job, around), Ok(None)) => {
+            around.pending(job, state)
+        }
         _ => None,
     };
     if pending.is_some() {
