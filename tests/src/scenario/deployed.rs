@@ -21,7 +21,7 @@ use crate::cluster::Cluster;
 /// Where the operator is.
 pub(crate) const SYSTEM: &str = "konductor-system";
 /// How long something may take where images are unpacked and probes are waited for.
-const WITHIN: Duration = Duration::from_secs(300);
+pub(crate) const WITHIN: Duration = Duration::from_secs(300);
 
 /// Installs the chart as its README says, and waits until both operators are ready.
 pub async fn deploy(cluster: &Cluster) {

@@ -5,6 +5,7 @@ pub mod adoption;
 pub mod attempts;
 pub mod availability;
 pub mod breakdown;
+pub mod causes;
 pub mod chart;
 pub mod coordination;
 pub mod deletion;
@@ -152,6 +153,7 @@ scenarios! {
     breakdown::values_and_tokens_reach_real_containers,
     breakdown::a_job_whose_container_is_killed_gives_back_its_permit,
     breakdown::the_lease_of_a_killed_pod_passes_on_after_its_ttl,
+    causes::each_cause_is_said_of_real_containers,
     breakdown::a_silent_node_keeps_the_permits_of_what_may_still_run,
     deployed::the_chart_s_own_test_passes,
     availability::the_leader_is_ended_again_and_again_and_nothing_is_lost,
