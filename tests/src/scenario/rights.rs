@@ -9,11 +9,11 @@ use k8s_openapi::api::authorization::v1::{
 };
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::rbac::v1::Role;
-use konductor_api::{Barrier, Claim, ClaimPhase, Gate, Run, RunPhase};
+use konductor_api::{Barrier, Claim, ClaimPhase, Gate, Run, RunPhase, annotation};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::chart::{bind, client_of, done, helm, install, job, token_of};
@@ -353,12 +353,21 @@ async fn everything_else(cluster: &Cluster, namespace: &str) {
     gone::<Run>(cluster, namespace, "rights").await;
 }
 
-/// Makes what belongs to the Run by its label only.
+/// Makes what belongs to the Run as kubectl does it: by its label and its nonce.
 async fn labelled(cluster: &Cluster, namespace: &str, kind: &str, name: &str, spec: Value) {
     make(cluster, namespace, kind, name, spec).await;
     let plural = format!("{}s", kind.to_lowercase());
     let path = format!("/apis/konductor.io/v1/namespaces/{namespace}/{plural}/{name}");
-    let label = json!({"metadata": {"labels": {"konductor.io/run": "rights"}}});
+    let run = api::<Run>(cluster, namespace).get("rights").await;
+    let nonce = run
+        .expect("a Run")
+        .annotations()
+        .get(annotation::NONCE)
+        .cloned();
+    let label = json!({"metadata": {
+        "labels": {"konductor.io/run": "rights"},
+        "annotations": {annotation::NONCE: nonce.expect("it is compiled")},
+    }});
     let request = http::Request::patch(path)
         .header("content-type", "application/merge-patch+json")
         .body(label.to_string().into_bytes());
