@@ -59,7 +59,10 @@ pub(crate) fn talk(line: &str) {
 
 /// The same, of a text that has colours of its own, and whose parts are clean.
 pub(crate) fn painted(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    // In one write: stderr has no buffer, and stdout may be the same file.
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("{line}\n").as_bytes());
 }
 
 /// Tells why a command failed; returns its exit code.

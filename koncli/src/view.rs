@@ -10,7 +10,7 @@ use konductor_api::{
     Barrier, ConditionKind, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, RunStatus,
     Semaphore, annotation, job_ended, job_phase, label, parse_holds,
 };
-use konductor_operator::explain;
+use konductor_operator::{End, explain, job_end};
 use serde::Serialize;
 
 /// Where a Job stands, in the words of `koncli`.
@@ -367,30 +367,33 @@ fn exact_item(job: &Job) -> Option<String> {
 }
 
 pub(crate) fn state(job: &Job) -> State {
-    match job_phase(job) {
-        Some(JobPhase::Skipped) => return State::Skipped,
-        Some(JobPhase::Unreached) => return State::Unreached,
-        Some(JobPhase::Cancelled) => return State::Cancelled,
-        Some(JobPhase::Failed) => return State::Failed,
-        _ => {}
+    match job_end(job) {
+        Some(End::Succeeded) => return State::Succeeded,
+        Some(End::Failed) => return State::Failed,
+        Some(End::Skipped) => return State::Skipped,
+        Some(End::Unreached) => return State::Unreached,
+        Some(End::Cancelled) => return State::Cancelled,
+        // The operator still reads its outputs, which may be wrong.
+        None if job_ended(job).is_some() => return State::Running,
+        None => {}
     }
     let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-    match (job_ended(job), job_phase(job)) {
-        (Some(true), _) => State::Succeeded,
-        (Some(false), _) => State::Failed,
-        (None, Some(JobPhase::Paused)) => State::Paused,
-        (None, Some(JobPhase::Running)) if suspended => State::Suspended,
-        (None, Some(JobPhase::Queued)) => State::Queued,
-        (None, _) if !suspended => State::Running,
-        (None, _) if annotated(job, annotation::GATE).is_none() => State::Queued,
-        (None, _) => State::Waiting,
+    match job_phase(job) {
+        Some(JobPhase::Paused) => State::Paused,
+        Some(JobPhase::Running) if suspended => State::Suspended,
+        Some(JobPhase::Queued) => State::Queued,
+        _ if !suspended => State::Running,
+        _ if annotated(job, annotation::GATE).is_none() => State::Queued,
+        _ => State::Waiting,
     }
 }
 
 pub(crate) fn item(job: &Job, around: &Around) -> Item {
     let mut state = state(job);
     let pods = around.pods_of(job);
+    let reads_outputs = job_ended(job).is_some();
     let pending = match state {
+        State::Running if reads_outputs => None,
         State::Running | State::Suspended => around.pending(job, state),
         // It has all that it asks for, and Kueue starts it.
         State::Queued if matches!(missing_hold(job, around), Ok(None)) => {
@@ -410,6 +413,7 @@ pub(crate) fn item(job: &Job, around: &Around) -> Item {
         State::Waiting => gate_message(job, around),
         State::Queued => hold_message(job, around),
         State::Failed => explain::failure(job, &pods),
+        State::Running if reads_outputs => Some("complete; its outputs are being read".to_owned()),
         State::Running => restarting.clone(),
         State::Pending => pending.clone(),
         State::Suspended => Some("somebody suspended it while it ran".to_owned()),
