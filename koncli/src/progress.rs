@@ -264,12 +264,18 @@ impl Live {
             .max()
             .unwrap_or(0)
             .min(columns.saturating_sub(STATE_WIDTH));
-        let mut texts = vec![head];
-        texts.extend(shown.iter().map(|stage| describe(stage, name_width)));
-        let lines = texts
-            .iter()
-            .map(|text| cut(&output::clean(text).replace('\n', " "), columns - 1));
-        self.text.set_message(lines.collect::<Vec<_>>().join("\n"));
+        let line = |text: &str| cut(&output::clean(text).replace('\n', " "), columns - 1);
+        let is_colored = output::color();
+        let mut lines = vec![line(&head)];
+        lines.extend(shown.iter().map(|stage| {
+            let text = line(&describe(stage, name_width));
+            if is_colored {
+                painted(&text, stage.state())
+            } else {
+                text
+            }
+        }));
+        self.text.set_message(lines.join("\n"));
     }
 }
 
@@ -317,6 +323,28 @@ fn describe(stage: &Stage, columns: usize) -> String {
         .unwrap_or_default();
     let name = padded(&cut(&stage.name, columns), columns);
     format!("{} {name}  {}{count}{why}", state.mark(), state.word())
+}
+
+/// A line that begins with the mark of a state, in colour. A line that says little is dim as a whole.
+fn painted(line: &str, state: State) -> String {
+    let (color, end) = match state {
+        State::Failed => ("31", 1),
+        State::Succeeded => ("32", 1),
+        State::Running => ("36", 1),
+        State::Pending
+        | State::Suspended
+        | State::Paused
+        | State::Queued
+        | State::Cancelled
+        | State::Unreached => ("33", 1),
+        State::Waiting | State::Skipped => ("2", usize::MAX),
+    };
+    let end = line
+        .char_indices()
+        .nth(end)
+        .map_or(line.len(), |(at, _)| at);
+    let (start, rest) = line.split_at(end);
+    format!("\x1b[{color}m{start}\x1b[0m{rest}")
 }
 
 #[cfg(test)]
@@ -423,6 +451,16 @@ mod tests {
             describe(&stage, 26),
             "● a-stage-with-a-long-name    running"
         );
+    }
+
+    #[test]
+    fn mark_has_the_colour_of_its_state_and_waiting_lines_are_dim() {
+        let line = "● a  running";
+        let expected = "\x1b[36m●\x1b[0m a  running";
+        assert_eq!(painted(line, State::Running), expected);
+        let expected = "\x1b[2m○ b  waiting\x1b[0m";
+        assert_eq!(painted("○ b  waiting", State::Waiting), expected);
+        assert_eq!(painted("✗", State::Failed), "\x1b[31m✗\x1b[0m");
     }
 
     #[test]
