@@ -111,6 +111,128 @@ fn every_page_of_the_book_is_in_its_summary() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+#[test]
+fn llms_txt_lists_every_page_of_the_book() {
+    let docs = root().join("docs");
+    let link = Regex::new(r"\(([a-z-]+\.md)\)").expect("a pattern");
+    let pages = |name: &str| -> BTreeSet<String> {
+        let text = read(&docs.join(name));
+        let found = link.captures_iter(&text).map(|found| found[1].to_owned());
+        found.collect()
+    };
+    assert_eq!(pages("llms.txt"), pages("SUMMARY.md"));
+}
+
+/// Pages whose snippets other tests check: `compiler/tests/manual.rs`, `transcripts.rs`.
+const CHECKED_ELSEWHERE: [&str; 4] = [
+    "language.md",
+    "scenarios.md",
+    "start.md",
+    "troubleshooting.md",
+];
+
+/// Blocks of a page that begin with this word; the rest of that line, and the text.
+fn blocks<'a>(text: &'a str, word: &str) -> Vec<(&'a str, &'a str)> {
+    let fence = format!("\n```{word}");
+    let rests = text.split(fence.as_str()).skip(1);
+    let split = rests.filter_map(|rest| {
+        let (info, rest) = rest.split_once('\n')?;
+        Some((info.trim(), rest.split("```").next()?))
+    });
+    split.collect()
+}
+
+#[test]
+fn pipelines_in_the_docs_compile_and_are_formatted() {
+    let docs = root().join("docs");
+    let mut all = vec![root().join("README.md")];
+    pages(&docs, &mut all);
+    let mut checked = 0;
+    for page in all {
+        let name = page.file_name().expect("a name").to_string_lossy();
+        if CHECKED_ELSEWHERE.contains(&&*name) {
+            continue;
+        }
+        for (info, text) in blocks(&read(&page), "kon") {
+            let file = match info {
+                "" => text.to_owned(),
+                "pipeline" => format!(
+                    "pipeline snippet {{\n  defaults {{ image = \"busybox:1.36\" }}\n{text}}}\n"
+                ),
+                other => panic!("{name}: ```kon {other}"),
+            };
+            let mut sources = Sources::default();
+            sources.add("snippet.kon", file);
+            let compiled = compile(
+                sources,
+                &Options::at("2026-01-31T02:00:00Z".parse().expect("a time")),
+            );
+            assert_eq!(compiled.diagnostics, [], "{name}:\n{text}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 8, "only {checked} snippets");
+}
+
+/// Everything in the repository that may define a test: its text.
+fn sources_of_tests(folder: &Path, found: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
+            sources_of_tests(&path, found);
+        } else if name.ends_with(".rs") || name.ends_with(".go") {
+            found.push_str(&read(&path));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_an_invariant_names_exists() {
+    let mut sources = String::new();
+    sources_of_tests(&root(), &mut sources);
+    let text = read(&root().join("docs/invariants.md"));
+    let name = Regex::new("`([^`]+)`").expect("a pattern");
+    let mut checked = 0;
+    for invariant in text.split("- **Invariant:**").skip(1) {
+        let (_, tests) = invariant.split_once("*`").expect("tests of an invariant");
+        let tests = format!("`{tests}");
+        for found in name.captures_iter(&tests) {
+            let name = &found[1];
+            let exists = match name.contains(['/', '.']) {
+                true => {
+                    let fixtures = root().join("compiler/tests/fixtures").join(name);
+                    root().join(name).exists() || fixtures.exists()
+                }
+                false => sources.contains(&format!("fn {name}(")),
+            };
+            assert!(exists, "{name} does not exist:{invariant}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "only {checked} tests");
+}
+
+#[test]
+fn every_path_that_a_page_for_contributors_names_exists() {
+    let path = Regex::new(r"`([a-z_./-]+/[a-z_./-]*)`").expect("a pattern");
+    let mut checked = 0;
+    for page in ["CONTRIBUTING.md", "ARCHITECTURE.md", "docs/glossary.md"] {
+        let text = prose(&read(&root().join(page)));
+        for found in path.captures_iter(&text) {
+            let target = &found[1];
+            let inside = target.split('/').next().expect("a folder");
+            // A path within a folder that the sentence names, or an output of a build.
+            if !root().join(inside).exists() || inside == "target" {
+                continue;
+            }
+            assert!(root().join(target).exists(), "{page}: {target}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "only {checked} paths");
+}
+
 /// The fields of a kind's spec and status, as a table.
 fn fields(crd: &Value) -> String {
     let mut table = "\n| field | type | | |\n|---|---|---|---|\n".to_owned();

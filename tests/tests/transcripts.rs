@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
 /// The pages of the documentation that show what koncli prints.
-const DOCS: [&str; 2] = ["start.md", "scenarios.md"];
+const DOCS: [&str; 3] = ["start.md", "scenarios.md", "troubleshooting.md"];
 
 /// How many pages are played at once.
 const PAGES_AT_ONCE: usize = 8;

@@ -1,5 +1,5 @@
-//! The README that konductor began with, command by command, on a real control plane: `docs/seed.md` is
-//! played.
+//! The README that konductor began with, command by command, on a real control plane:
+//! `first-readme.md` is played.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub async fn the_first_readme_works_command_by_command(cluster: &Cluster) {
     kubeconfig["contexts"][0]["context"]["namespace"] = namespace.as_str().into();
     std::fs::write(&config, kubeconfig.to_string()).expect("a file");
     let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/seed.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scenario/first-readme.md");
     let own = namespace.clone();
     let played = tokio::task::spawn_blocking(move || {
         transcript::play(
