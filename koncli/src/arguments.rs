@@ -59,7 +59,7 @@ impl Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check pipeline files, and manifests as an API server would
+    /// Check pipeline files and manifests
     Check {
         /// Pipeline files, or manifests that end in .yaml or .yml; `-` is a pipeline on standard input
         #[arg(required = true)]
@@ -67,46 +67,46 @@ pub(crate) enum Command {
         #[command(flatten)]
         params: Params,
     },
-    /// Lay pipeline files out in the one style there is
+    /// Format pipeline files
     Fmt {
         /// Pipeline files; `-` is standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// Write nothing, and name those that would change
+        /// Write nothing; list the files that would change
         #[arg(long)]
         check: bool,
     },
-    /// Draw who waits for whom, of a pipeline or of a run with its states
+    /// Draw the graph of a pipeline or run
     Graph(GraphSelection),
     /// Compile a pipeline to Kubernetes manifests on stdout
     Compile {
         #[command(flatten)]
         pipeline: Pipeline,
     },
-    /// Create a run of a pipeline in the cluster, or install its schedule
+    /// Create a run, or install a schedule
     Apply {
         #[command(flatten)]
         pipeline: Pipeline,
         /// Wait until the run has ended
         #[arg(long)]
         wait: bool,
-        /// How long to wait, such as 30m; for ever by default
+        /// How long to wait, such as 30m; no limit by default
         #[arg(long, value_parser = duration, requires = "wait", value_name = "TIME")]
         timeout: Option<Duration>,
-        /// Change nothing: only compile (client), or let the API server judge each object (server)
+        /// Change nothing: only compile (client), or let the API server check each object (server)
         #[arg(long, value_enum, conflicts_with = "wait", value_name = "WHERE")]
         dry_run: Option<DryRun>,
         /// Create the run of a slot, as the pods of a schedule do: a time such as
         /// 2026-03-29T02:00:00Z, minutes since 1970, or the name of a CronJob's Job
         #[arg(long, conflicts_with_all = ["run", "dry_run", "wait"], value_name = "SLOT")]
         slot: Option<String>,
-        /// What to do with a slot where another run of the pipeline goes on
+        /// What to do with a slot while another run of the pipeline is running
         #[arg(long, value_enum, requires = "slot", default_value_t = Overlap::Allow, value_name = "HOW")]
         overlap: Overlap,
     },
-    /// Show what `koncli apply` would change, and fail if there is anything
+    /// Show what `koncli apply` would change
     Diff(Pipeline),
-    /// Run a pipeline here, with no cluster: its Jobs are processes, or containers
+    /// Run a pipeline on this machine, without a cluster
     Run {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -114,13 +114,13 @@ pub(crate) enum Command {
         pods: Pods,
         #[command(flatten)]
         given: Given,
-        /// Keep logs and volumes when the run has ended, and say where
+        /// Keep logs and volumes after the run, and print where
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
     },
-    /// Run only the cluster, in memory, with a kubeconfig for kubectl; its Jobs are processes, or containers
+    /// Run a cluster in memory for kubectl and other clients
     Dev {
-        /// Where the kubeconfig is written; a temporary file by default
+        /// Where to write the kubeconfig; a temporary file by default
         #[arg(long = "write-kubeconfig", value_name = "FILE")]
         write_kubeconfig: Option<PathBuf>,
         /// The port on loopback; 0 takes a free one
@@ -128,89 +128,89 @@ pub(crate) enum Command {
         port: u16,
         #[command(flatten)]
         pods: Pods,
-        /// Start no operator: another is, such as by `koncli operator`
+        /// Start no operator, for example to run `koncli operator` yourself
         #[arg(long)]
         no_operator: bool,
     },
-    /// Show a run: its stages, their states, and what each waits for
+    /// Show a run's stages and what each waits for
     Status {
         /// The run's name; without it, all runs
         run: Option<String>,
-        /// Keep showing it until it has ended
+        /// Update the view until the run has ended
         #[arg(short, long, requires = "run")]
         watch: bool,
     },
     /// List runs
     Runs,
-    /// Tell what keeps a stage from starting, down to the object at the bottom of it
+    /// Explain why a stage does not start
     Why {
         /// The run's name
         run: String,
         /// The stage's name
         stage: String,
     },
-    /// Print what the pods of a run print, each line under its stage's name
+    /// Print the logs of a run's pods
     Logs(LogSelection),
-    /// End a run: what runs is stopped, finally stages still run
+    /// Cancel a run; finally stages still run
     Cancel {
         /// The run's name
         run: String,
-        /// End its finally stages too
+        /// Cancel its finally stages too
         #[arg(long)]
         finally: bool,
         #[command(flatten)]
         ending: Ending,
     },
-    /// Hold a run: nothing starts; pods that run are deleted, and start again on resume
+    /// Pause a run; delete its running pods
     Pause {
         /// The run's name
         run: String,
-        /// Let what runs finish: only what has not started waits
+        /// Let running stages finish; only keep others from starting
         #[arg(long)]
         let_running_finish: bool,
     },
-    /// Let a paused run go on
+    /// Resume a paused run
     Resume {
         /// The run's name
         run: String,
     },
-    /// Begin a run's next attempt: what failed is made anew, with everything after it
+    /// Retry failed stages and everything downstream
     Retry {
         /// The run's name
         run: String,
-        /// Begin at this stage, however it ended
+        /// Retry from this stage, however it ended
         #[arg(long, value_name = "STAGE")]
         from: Option<String>,
-        /// Begin at whatever made the run fail, as by default
+        /// Retry whatever made the run fail (the default)
         #[arg(long, conflicts_with = "from")]
         failed: bool,
         #[command(flatten)]
         ending: Ending,
     },
-    /// Delete a run and all that it owns
+    /// Delete a run and everything it owns
     Delete {
         /// The run's name
         run: String,
         #[command(flatten)]
         ending: Ending,
     },
-    /// Give one's approval, or deny it
+    /// Approve or deny an approval
     Approve {
-        /// The approval's name: the pipeline's run and the approval, as `koncli barrier list` has it
+        /// The approval's name, RUN-APPROVAL, as `koncli barrier list` shows it
         name: String,
-        /// Deny it
+        /// Deny instead of approve
         #[arg(long)]
         deny: bool,
     },
-    /// Look whether what konductor needs is there: API server, CRDs, operator, rights
+    /// Check that the cluster is ready for konductor
     Doctor,
-    /// Explain a diagnostic such as K0203, or a kind such as barrier
+    /// Explain a diagnostic or a kind of object
     Explain {
-        /// The code, or the kind: barrier, gate, semaphore, lease, claim, arrival, run or job
+        /// A code such as K0203, or a kind: barrier, gate, semaphore, lease, claim, arrival, run or job
         #[arg(value_name = "CODE|KIND")]
         what: String,
     },
-    /// Wait until something is so, or can't be so any more
+    /// Wait for a resource to reach a state
     Wait {
         /// KIND/NAME, where KIND is run, gate, barrier, claim or job
         #[arg(required = true, value_name = "KIND/NAME")]
@@ -221,51 +221,51 @@ pub(crate) enum Command {
         #[command(flatten)]
         patience: Patience,
     },
-    /// Barriers: n parties arrive, then it opens
+    /// Manage barriers, which open after n arrivals
     #[command(subcommand, visible_alias = "barriers")]
     Barrier(Barrier),
-    /// Gates: conditions are met, then it opens
+    /// Manage gates, which open when conditions are met
     #[command(subcommand, visible_alias = "gates")]
     Gate(Gate),
-    /// Semaphores: at most so many at once
+    /// Manage semaphores: at most n at once
     #[command(subcommand, visible_alias = "semaphores")]
     Semaphore(Semaphore),
-    /// Leases: one at a time
+    /// Manage leases: one holder at a time
     #[command(subcommand, visible_alias = "leases")]
     Lease(Lease),
     /// Print the CustomResourceDefinitions
     Crds,
-    /// Install the CRDs and the operator, as the chart does by default; or print them
+    /// Install the CRDs and the operator
     Install {
-        /// Only print the manifests: the cluster is not asked
+        /// Only print the manifests; don't contact the cluster
         #[arg(long)]
         dry_run: bool,
         /// The operator's image; by default this version's
         #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
         image: Option<String>,
-        /// How many operators, of which one leads; 2 by default
+        /// How many operators to run, of which one leads; 2 by default
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
         replicas: Option<u32>,
     },
-    /// Delete the operator and its rights; CRDs and their objects stay
+    /// Delete the operator; keep CRDs and their objects
     Uninstall {
-        /// Delete the CRDs, too, and with them every object of theirs
+        /// Delete the CRDs too, and with them every object of these kinds
         #[arg(long)]
         crds: bool,
     },
     /// Run the operator
     Operator(Operator),
-    /// Print a completion script; in bash, zsh and fish it also knows what is in the cluster
+    /// Print a completion script for a shell
     #[command(after_help = COMPLETION)]
     Completion {
         /// The shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// What could be typed next
+    /// Print completions for the words so far
     #[command(name = "__complete", hide = true)]
     Complete {
-        /// The words so far, the last of which is being typed
+        /// The words so far; the last one is incomplete
         #[arg(last = true)]
         words: Vec<String>,
     },
@@ -273,19 +273,19 @@ pub(crate) enum Command {
     Man,
     /// Print the version
     Version,
-    /// Kill a command whose `hold` was killed; for koncli itself
+    /// Kill a command whose `hold` was killed (used by koncli itself)
     #[command(name = WARDEN, hide = true)]
     Warden,
 }
 
-/// How completion is switched on.
+/// How to enable completion.
 const COMPLETION: &str = "\
 In bash:  source <(koncli completion bash)
 In zsh:   source <(koncli completion zsh)
 In fish:  koncli completion fish | source
 For `kubectl konductor`: link koncli as kubectl_complete-konductor, beside kubectl-konductor";
 
-/// How pods are run where there is no cluster.
+/// How pods run without a cluster.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Pods {
     /// How many pods run at once; by default as many as there are CPUs, at least 4
@@ -297,7 +297,7 @@ pub(crate) struct Pods {
         value_parser = clap::value_parser!(u32).range(1..=1000)
     )]
     pub(crate) jobs: Option<u32>,
-    /// What runs them
+    /// What runs the pods
     #[arg(
         long,
         value_enum,
@@ -311,7 +311,7 @@ pub(crate) struct Pods {
     pub(crate) allow_host_path: bool,
 }
 
-/// What runs the containers of pods where there is no cluster.
+/// What runs the containers of pods without a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runtime {
     /// Processes of this machine; images are ignored
@@ -323,7 +323,7 @@ pub(crate) enum Runtime {
     Podman,
 }
 
-/// What is drawn, and how.
+/// What to draw, and how.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GraphSelection {
     /// A pipeline file, `-` for standard input, or a run in the cluster: NAME or run/NAME
@@ -331,12 +331,12 @@ pub(crate) struct GraphSelection {
     pub(crate) what: String,
     #[command(flatten)]
     pub(crate) params: Params,
-    /// What for
+    /// The format
     #[arg(long = "as", value_enum, default_value = "text", value_name = "FORMAT")]
     pub(crate) drawing: Drawing,
 }
 
-/// What a graph is drawn for.
+/// The format of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Drawing {
     /// A table
@@ -349,14 +349,14 @@ pub(crate) enum Drawing {
     Svg,
 }
 
-/// Which logs.
+/// Which logs to print.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogSelection {
     /// The run's name
     pub(crate) run: String,
     /// Only this stage
     pub(crate) stage: Option<String>,
-    /// Go on until the run has ended
+    /// Follow the logs until the run has ended
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Only the last lines of each pod
@@ -373,7 +373,7 @@ pub(crate) struct Ending {
     /// Wait until it has ended
     #[arg(long)]
     pub(crate) wait: bool,
-    /// How long to wait, such as 30m; for ever by default
+    /// How long to wait, such as 30m; no limit by default
     #[arg(long, value_parser = duration, requires = "wait", value_name = "TIME")]
     pub(crate) timeout: Option<Duration>,
 }
@@ -381,23 +381,23 @@ pub(crate) struct Ending {
 /// How the operator runs.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Operator {
-    /// Let one of several operators lead; needs --leader-namespace outside of a pod
+    /// Elect a leader among several operators; needs --leader-namespace outside of a pod
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, env = "KONCLI_LEADER_ELECT")]
     pub(crate) leader_elect: bool,
-    /// Where the election's Lease is; by default the operator's own namespace
+    /// The namespace of the election's Lease; by default the operator's own
     #[arg(long, env = "KONCLI_LEADER_NAMESPACE", value_name = "NAME")]
     pub(crate) leader_namespace: Option<String>,
     /// The name of the election's Lease
     #[arg(long, env = "KONCLI_LEADER_LEASE", value_name = "NAME",
         default_value = konductor_operator::LEADER_LEASE)]
     pub(crate) leader_lease: String,
-    /// The one namespace to work in; all by default
+    /// The only namespace to watch; all by default
     #[arg(long, env = "KONCLI_WATCH_NAMESPACE", value_name = "NAME")]
     pub(crate) watch_namespace: Option<String>,
-    /// Where /metrics, /healthz and /readyz are answered, such as 0.0.0.0:8080; nowhere by default
+    /// The address for /metrics, /healthz and /readyz, such as 0.0.0.0:8080; none by default
     #[arg(long, env = "KONCLI_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// How long a Job's pods may be unable to start, such as 1h; for ever by default
+    /// How long a Job's pods may be unable to start, such as 1h; no limit by default
     #[arg(long, env = "KONCLI_PENDING_TIMEOUT", value_name = "DURATION", value_parser = duration)]
     pub(crate) pending_timeout: Option<Duration>,
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use konductor::LastSeen;
 
-/// It failed: a gate, a run, a denial, a difference.
+/// A gate or run failed, a claim was denied, or something differs.
 pub(crate) const FAILED: u8 = 1;
 /// The arguments or the pipeline are not valid.
 pub(crate) const USAGE: u8 = 2;
-/// It did not come in time.
+/// Timed out.
 pub(crate) const TIMED_OUT: u8 = 3;
-/// There is no such object.
+/// The object was not found.
 pub(crate) const NOT_FOUND: u8 = 4;
 /// The API server does not allow it.
 pub(crate) const FORBIDDEN: u8 = 5;
@@ -24,19 +24,19 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done
-  1    it failed: a gate or run failed, a claim was denied, something differs
+  1    failed: a gate or run failed, a claim was denied, or something differs
   2    the arguments or the pipeline are not valid
-  3    it did not come in time
+  3    timed out
   4    not found
   5    forbidden
-  6    the API server can't be reached, or no operator or container engine answers
-  130  ended by Ctrl-C";
+  6    the API server, the operator or the container engine can't be reached
+  130  interrupted by Ctrl-C";
 
-/// Why a command ends without success.
+/// Why a command fails.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
-    /// What happened, on which object. Empty where it was told already.
+    /// What happened, on which object. Empty if it was printed already.
     pub(crate) message: String,
     /// What to do.
     pub(crate) help: Option<String>,
@@ -62,7 +62,7 @@ impl Failure {
         Self::new(USAGE, message)
     }
 
-    /// Everything was told already.
+    /// Everything was printed already.
     pub(crate) fn silent(code: u8) -> Self {
         Self::new(code, "")
     }

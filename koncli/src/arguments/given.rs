@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// What a run finds here in place of a cluster's objects and people.
+/// What a local run has in place of a cluster's objects and people.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Given {
     /// A key of a Secret; others on this machine may see it while koncli runs
@@ -16,16 +16,16 @@ pub(crate) struct Given {
     /// A key of a ConfigMap
     #[arg(long = "config", value_name = "NAME.KEY=VALUE", value_parser = assignment)]
     pub(crate) configs: Vec<(String, String)>,
-    /// A file with a line VARIABLE=VALUE for each variable that a stage sets by secret() or config()
+    /// A file with lines VARIABLE=VALUE, for variables that stages set by secret() or config()
     #[arg(long, env = "KONCLI_ENV_FILE", value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Give this approval as soon as it is asked for
+    /// Give this approval as soon as it is needed
     #[arg(long = "approve", value_name = "NAME")]
     pub(crate) approvals: Vec<String>,
-    /// Give every approval as soon as it is asked for
+    /// Give every approval as soon as it is needed
     #[arg(long, conflicts_with = "approvals")]
     pub(crate) approve_all: bool,
-    /// Take an outside object as given: gate/NAME=open, barrier/NAME=open, pipeline/NAME=succeeded,
+    /// Assume the state of an outside object: gate/NAME=open, barrier/NAME=open, pipeline/NAME=succeeded,
     /// semaphore/NAME=PERMITS, lease/NAME=free or workspace/NAME=empty
     #[arg(long = "assume", value_name = "KIND/NAME=STATE", value_parser = assignment)]
     pub(crate) assumptions: Vec<(String, String)>,

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Where help shows what every command understands.
+/// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";
 
-/// What every command understands.
+/// The options that every command has.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// The namespace; by default the context's, or in a pod the pod's
@@ -20,7 +20,7 @@ pub(crate) struct Global {
         value_name = "NAME"
     )]
     pub(crate) namespace: Option<String>,
-    /// Every namespace, where a command lists
+    /// List in every namespace
     #[arg(
         short = 'A',
         long,
@@ -29,7 +29,7 @@ pub(crate) struct Global {
         env = "KONCLI_ALL_NAMESPACES"
     )]
     pub(crate) all_namespaces: bool,
-    /// Only what has these labels, such as team=data, where a command lists
+    /// List only objects with these labels, such as team=data
     #[arg(
         short = 'l',
         long,
@@ -45,13 +45,13 @@ pub(crate) struct Global {
     /// The kubeconfig; by default $KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_KUBECONFIG", value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// How results are written
+    /// The format of results
     #[arg(short, long, global = true, help_heading = GLOBAL, env = "KONCLI_OUTPUT", value_enum)]
     pub(crate) output: Option<Format>,
     /// Leave out the header of tables
     #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_NO_HEADERS")]
     pub(crate) no_headers: bool,
-    /// Tell more; twice tells what the operator does
+    /// Print more; twice prints the operator's log
     #[arg(
         short,
         long,
@@ -63,7 +63,7 @@ pub(crate) struct Global {
     pub(crate) verbose: u8,
 }
 
-/// How results are written.
+/// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A table for people
@@ -74,6 +74,6 @@ pub(crate) enum Format {
     Json,
     /// YAML
     Yaml,
-    /// kind/name, a line each
+    /// kind/name, one for each line
     Name,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// A pipeline file and what its run is given.
+/// A pipeline file, and the name and parameters of its run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Pipeline {
     /// The pipeline file; `-` is standard input
@@ -19,13 +19,13 @@ pub(crate) struct Pipeline {
     pub(crate) koncli_image: Option<String>,
 }
 
-/// What parameters are given.
+/// The values of parameters.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Params {
     /// A parameter's value; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
-    /// A YAML or JSON file with parameters; --set goes before it
+    /// A YAML or JSON file with parameters; --set overrides it
     #[arg(long, env = "KONCLI_PARAMS", value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
 }
@@ -35,18 +35,18 @@ pub(crate) struct Params {
 pub(crate) enum DryRun {
     /// Only compile
     Client,
-    /// Let the API server judge each object
+    /// Let the API server check each object
     Server,
 }
 
-/// What to do with a slot where another run of the pipeline goes on.
+/// What to do with a slot while another run of the pipeline is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Overlap {
-    /// Create its run beside the other
+    /// Create its run beside the other one
     Allow,
-    /// Leave the slot out
+    /// Skip the slot
     Skip,
-    /// Cancel the other, and create its run when that has ended
+    /// Cancel the other run, and create this one when it has ended
     Replace,
 }
 

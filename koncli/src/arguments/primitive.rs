@@ -8,95 +8,95 @@ use super::{duration, ttl};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Barrier {
-    /// Create one
+    /// Create a barrier
     Create {
         name: String,
-        /// How many parties there are
+        /// How many parties are expected
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
         expected: u32,
         /// How many of them must succeed; all by default
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
         quorum: Option<u32>,
-        /// Fail where it has not opened after this long
+        /// Fail if it has not opened after this long
         #[arg(long, value_name = "TIME")]
         timeout: Option<konductor_api::Duration>,
     },
-    /// List them
+    /// List barriers
     List,
-    /// Show one
+    /// Show a barrier
     Get { name: String },
-    /// Wait until it is open, or can't open any more
+    /// Wait until a barrier is open
     Wait {
         name: String,
         #[command(flatten)]
         patience: Patience,
     },
-    /// Arrive at it
+    /// Arrive at a barrier
     Arrive {
         name: String,
         #[command(flatten)]
         holder: Holder,
-        /// How it went
+        /// The outcome of this party
         #[arg(long, value_enum, default_value_t = Outcome::Succeeded)]
         outcome: Outcome,
-        /// How long to try while the API server is away
+        /// How long to retry while the API server is down
         #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME", default_value = "30s")]
         timeout: Duration,
     },
-    /// Delete it
+    /// Delete a barrier
     Delete { name: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Gate {
-    /// Create one
+    /// Create a gate
     Create {
         name: String,
-        /// A condition such as job/extract=Complete or barrier/workers=Open; none: a manual gate
+        /// A condition such as job/extract=Complete or barrier/workers=Open; without any, a person opens the gate
         #[arg(long = "condition", value_name = "KIND/NAME=STATE")]
         conditions: Vec<String>,
         /// One condition is enough
         #[arg(long)]
         any: bool,
-        /// Fail where it has not opened after this long
+        /// Fail if it has not opened after this long
         #[arg(long, value_name = "TIME")]
         timeout: Option<konductor_api::Duration>,
     },
-    /// List them
+    /// List gates
     List,
-    /// Show one
+    /// Show a gate
     Get { name: String },
-    /// Wait until it is open, or can't open any more
+    /// Wait until a gate is open
     Wait {
         name: String,
         #[command(flatten)]
         patience: Patience,
     },
-    /// Open it by decision
+    /// Open a gate by hand
     Open { name: String },
-    /// Fail it by decision
+    /// Fail a gate by hand
     Fail { name: String },
-    /// Delete it
+    /// Delete a gate
     Delete { name: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Semaphore {
-    /// Create one
+    /// Create a semaphore
     Create {
         name: String,
-        /// How many permits there are
+        /// How many permits the semaphore has
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
         permits: u32,
-        /// Give the higher priority its turn first
+        /// Grant to the highest priority first
         #[arg(long)]
         by_priority: bool,
     },
-    /// List them
+    /// List semaphores
     List,
-    /// Show one
+    /// Show a semaphore
     Get { name: String },
-    /// Acquire permits and leave them held, for a script
+    /// Acquire permits and keep them, for a script
     Acquire {
         name: String,
         #[command(flatten)]
@@ -104,7 +104,7 @@ pub(crate) enum Semaphore {
         /// How many permits
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         permits: u32,
-        /// The higher goes first, where the semaphore orders by priority
+        /// The highest goes first, if the semaphore orders by priority
         #[arg(
             long,
             default_value_t = 0,
@@ -113,13 +113,13 @@ pub(crate) enum Semaphore {
         )]
         priority: i32,
     },
-    /// Release what a holder has acquired
+    /// Release a holder's claims
     Release {
         name: String,
         #[command(flatten)]
         holder: Holder,
     },
-    /// Acquire, run a command, release
+    /// Run a command while holding permits
     Hold {
         name: String,
         #[command(flatten)]
@@ -127,67 +127,67 @@ pub(crate) enum Semaphore {
         /// How many permits
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         permits: u32,
-        /// The command
+        /// The command to run
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<String>,
     },
-    /// Delete it
+    /// Delete a semaphore
     Delete { name: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lease {
-    /// Create one
+    /// Create a lease
     Create {
         name: String,
         /// How long a grant lasts without renewal
         #[arg(long, default_value = "30s", value_parser = ttl, value_name = "TIME")]
         ttl: konductor_api::Duration,
     },
-    /// List them
+    /// List leases
     List,
-    /// Show one
+    /// Show a lease
     Get { name: String },
-    /// Acquire it and leave it held, for a script; prints the fencing token
+    /// Acquire a lease and print its fencing token
     Acquire {
         name: String,
         #[command(flatten)]
         acquire: Acquisition,
     },
-    /// Renew what a holder has acquired
+    /// Renew a holder's claims
     Renew {
         name: String,
         #[command(flatten)]
         holder: Holder,
     },
-    /// Release what a holder has acquired
+    /// Release a holder's claims
     Release {
         name: String,
         #[command(flatten)]
         holder: Holder,
     },
-    /// Acquire it, run a command, release it; the command is stopped where the lease is lost
+    /// Run a command while holding a lease
     Hold {
         name: String,
         #[command(flatten)]
         acquire: Acquisition,
-        /// The command
+        /// The command to run
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<String>,
     },
-    /// Delete it
+    /// Delete a lease
     Delete { name: String },
 }
 
-/// Who it is.
+/// The holder's name.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Holder {
-    /// Who; by default $POD_NAME, $HOSTNAME, or the host's name
+    /// The holder's name; by default $POD_NAME, $HOSTNAME, or the host's name
     #[arg(long, env = "KONDUCTOR_HOLDER", value_name = "NAME")]
     pub(crate) holder: Option<String>,
 }
 
-/// How something is acquired.
+/// How to acquire.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Acquisition {
     #[command(flatten)]
@@ -199,19 +199,19 @@ pub(crate) struct Acquisition {
     pub(crate) patience: Patience,
 }
 
-/// How long something is waited for, and what for.
+/// How long to wait.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Patience {
-    /// How long to wait, such as 30m; for ever by default, 0 asks once
+    /// How long to wait, such as 30m; no limit by default, 0 checks once
     #[arg(long, value_parser = duration, env = "KONCLI_TIMEOUT", value_name = "TIME")]
     pub(crate) timeout: Option<Duration>,
-    /// Fail at once if it does not exist, or no API server answers
+    /// Fail at once if it does not exist or no API server answers
     #[arg(long)]
     pub(crate) fail_if_missing: bool,
 }
 
 impl Patience {
-    /// Lets the waits of a client be as patient as that.
+    /// Applies this to a client's waits.
     pub(crate) fn client(self, client: konductor::Client) -> konductor::Client {
         match self.fail_if_missing {
             true => client.fail_if_missing().fail_if_unreachable(),
@@ -220,7 +220,7 @@ impl Patience {
     }
 }
 
-/// How it went for the party that arrives.
+/// The outcome of the party that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Outcome {
     Succeeded,
