@@ -361,7 +361,7 @@ impl Applier<'_> {
                     "{kind}/{name} already exists in namespace {} with another content",
                     self.client.namespace()
                 ))
-                .help("give this run a name of its own with --run, or delete the other run"))
+                .help("choose another name with --run, or delete the other run"))
             }
             Err(error) => self.judged(error, object),
         }

@@ -93,7 +93,7 @@ fn not_found(error: &(dyn Error + 'static)) -> Failure {
             .map(io::Error::kind)
         {
             Some(io::ErrorKind::NotFound) => {
-                "there is no kubeconfig, and this is no pod of a cluster".to_owned()
+                "no kubeconfig was found, and koncli does not run in a pod".to_owned()
             }
             _ => format!("the kubeconfig can't be read: {}", root(&unread)),
         },

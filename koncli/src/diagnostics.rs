@@ -378,7 +378,7 @@ says why, and what to write instead.
             "lib/circle.kon" => {
                 Ok("import \"circle.kon\"\ntemplate round() { run = \"true\" }".to_owned())
             }
-            _ => Err("there is no such file".to_owned()),
+            _ => Err("no such file".to_owned()),
         }
     }
 

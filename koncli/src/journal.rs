@@ -124,7 +124,7 @@ impl Journal {
                 serde_json::from_str(&text.unwrap_or_default());
             let of_part = of_part.and_then(|values| values.into_iter().map(anew).collect());
             let of_part: Vec<Anew> = of_part.map_err(|error| {
-                Failure::failed(format!("configmap/{name} is no part of a retry: {error}"))
+                Failure::failed(format!("configmap/{name} is not part of a retry: {error}"))
             })?;
             objects.extend(of_part);
         }

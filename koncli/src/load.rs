@@ -98,7 +98,7 @@ pub(crate) fn read(file: &Path) -> Result<String, Failure> {
     };
     let shown = file.display();
     let bytes = bytes.map_err(|problem| match problem {
-        Unreadable::Missing => Failure::new(NOT_FOUND, format!("{shown}: there is no such file")),
+        Unreadable::Missing => Failure::new(NOT_FOUND, format!("{shown}: no such file")),
         Unreadable::Folder => {
             let failure = Failure::new(USAGE, format!("{shown}: this is a folder"));
             match pipeline_in(file) {
@@ -133,7 +133,7 @@ enum Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => out.write_str("there is no such file"),
+            Self::Missing => out.write_str("no such file"),
             Self::Folder => out.write_str("this is a folder"),
             Self::Special => out.write_str("this is not a regular file"),
             Self::TooLarge => {
@@ -265,7 +265,7 @@ mod tests {
             (Path::new("/dev/zero"), "this is not a regular file"),
             (&large, "this is larger than 20 MiB"),
             (folder.path(), "this is a folder"),
-            (&folder.path().join("no.kon"), "there is no such file"),
+            (&folder.path().join("no.kon"), "no such file"),
         ];
         for (file, expected) in table {
             assert_eq!(regular(file).unwrap_err().to_string(), expected);
@@ -303,7 +303,7 @@ mod tests {
                 "notes.kon",
                 Err("a symbolic link leads to what is no `.kon` file"),
             ),
-            ("no.kon", Err("there is no such file")),
+            ("no.kon", Err("no such file")),
         ];
         for (path, expected) in table {
             let found = imports.read(path);

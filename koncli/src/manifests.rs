@@ -83,7 +83,7 @@ impl Checker {
         let mut object = manifest.root.to_json();
         let (version, kind) = (manifest.root.text("apiVersion"), manifest.root.text("kind"));
         if version.is_empty() || kind.is_empty() {
-            let message = "this is no object of Kubernetes: it has no apiVersion or no kind";
+            let message = "not a Kubernetes object: apiVersion or kind is missing";
             told.push(Diagnostic::error(
                 Code::K0508,
                 manifest.place("", Part::Value),

@@ -114,7 +114,7 @@ impl Installer<'_> {
             && known.labels().get(label::PIPELINE).map(String::as_str) != Some(self.name)
         {
             return Err(Failure::failed(format!(
-                "{object} in namespace {namespace} is there already, and it is not of pipeline {}",
+                "{object} in namespace {namespace} already exists and does not belong to pipeline {}",
                 self.name
             ))
             .help("delete it, or give the pipeline another name"));

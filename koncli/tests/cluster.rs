@@ -67,11 +67,11 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
     );
     assert_eq!(
         dev.told(&["pause", "night"]),
-        "run/night is paused; `koncli resume night` lets it go on\nexit code 0\n"
+        "run/night is paused; resume it with `koncli resume night`\nexit code 0\n"
     );
     assert_eq!(
         dev.told(&["resume", "night"]),
-        "run/night goes on\nexit code 0\n"
+        "run/night resumed\nexit code 0\n"
     );
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(

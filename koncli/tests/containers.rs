@@ -263,7 +263,7 @@ fn without_an_engine_it_is_told_what_to_install() {
         .unwrap();
     let help = "  help: install or start podman; without --runtime, steps are processes of this machine\n\
          exit code 6\n";
-    let missing = "error: podman is not installed: there is no such program in $PATH\n";
+    let missing = "error: podman is not installed: not found in $PATH\n";
     assert_eq!(transcript(&nowhere), format!("{missing}{help}"));
     std::fs::write(engine.path().join("silent"), "").unwrap();
     let silent = engine.koncli(pipeline).output().unwrap();

@@ -66,7 +66,7 @@ fn what_failed_runs_again_with_what_comes_after_it_and_the_rest_is_kept() {
     std::fs::write(folder.path().join("mended"), "").unwrap();
     assert_eq!(
         dev.told(&["retry", "night", "--wait", "--timeout", "1m"]),
-        "run/night: attempt 2 has begun, with 3 Jobs made anew\nrun/night succeeded\nexit code 0\n"
+        "run/night: attempt 2 started; 3 Jobs recreated\nrun/night succeeded\nexit code 0\n"
     );
     assert_eq!(ran(folder.path()), ["part-b", "sum", "tidy-succeeded"]);
     assert_eq!(
@@ -109,7 +109,7 @@ fn what_failed_runs_again_with_what_comes_after_it_and_the_rest_is_kept() {
             "--timeout",
             "1m"
         ]),
-        "run/night: attempt 3 has begun, with 2 Jobs made anew\nrun/night succeeded\nexit code 0\n"
+        "run/night: attempt 3 started; 2 Jobs recreated\nrun/night succeeded\nexit code 0\n"
     );
     assert_eq!(ran(folder.path()), ["sum", "tidy-succeeded"]);
     // Nothing of a retry is left but the attempt.
@@ -139,7 +139,7 @@ fn a_cancelled_run_is_taken_up_again() {
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
         dev.told(&["retry", "night", "--failed", "--wait", "--timeout", "1m"]),
-        "run/night: attempt 2 has begun, with 2 Jobs made anew\nrun/night succeeded\nexit code 0\n"
+        "run/night: attempt 2 started; 2 Jobs recreated\nrun/night succeeded\nexit code 0\n"
     );
 }
 

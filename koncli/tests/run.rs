@@ -224,7 +224,7 @@ fn mistakes_on_the_command_line_have_their_exit_codes() {
         (
             &["run", "missing.kon"],
             4,
-            "error: missing.kon: there is no such file\n",
+            "error: missing.kon: no such file\n",
         ),
         (
             &["explain", "K9999"],

@@ -220,7 +220,7 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
     );
     assert_eq!(
         slot("29579115", "skip"),
-        "slot 2026-03-29T03:15:00+02:00 is skipped: run/night-29579100 goes on\nexit code 0\n"
+        "slot 2026-03-29T03:15:00+02:00 is skipped: run/night-29579100 is still running\nexit code 0\n"
     );
     assert_eq!(
         slot("29579085", "replace"),
@@ -275,7 +275,7 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
         ),
         (
             "99999999999999999",
-            "error: --slot 99999999999999999: there is no such time\n  help: write minutes since 1970, \
+            "error: --slot 99999999999999999: not a time\n  help: write minutes since 1970, \
              or a time such as 2026-03-29T02:00:00Z\nexit code 2\n",
         ),
     ] {
@@ -356,7 +356,7 @@ async fn the_pods_of_a_schedule_create_its_runs() {
         Some((
             "SlotSkipped",
             "CronJob",
-            "slot 2026-03-29T03:15:00+02:00 is skipped: run/now goes on"
+            "slot 2026-03-29T03:15:00+02:00 is skipped: run/now is still running"
         ))
     );
     assert_eq!(told.next(), None);
@@ -377,7 +377,7 @@ fn an_object_of_somebody_else_is_left_alone() {
     });
     assert_eq!(
         dev.told(&["apply", &file]),
-        "error: cronjob/night in namespace default is there already, and it is not of pipeline \
+        "error: cronjob/night in namespace default already exists and does not belong to pipeline \
          night\n  help: delete it, or give the pipeline another name\nexit code 1\n"
     );
     let nowhere = koncli()

@@ -134,10 +134,7 @@ where
         // connection is frozen, is dropped: that is no worse than a crash, and this operator stands by.
         let _ = stop.send(true);
         if tokio::time::timeout(STOPS_WITHIN, working).await.is_err() {
-            tracing::warn!(
-                identity,
-                "what was under way has not ended in time and is dropped"
-            );
+            tracing::warn!(identity, "requests in flight did not end in time; dropped");
         }
         tracing::info!(identity, "stopped leading");
         if !go_on {

@@ -76,7 +76,7 @@ pub(crate) fn other_owner(new: &Value, live: &Value) -> Option<String> {
     match pipeline(live) {
         own if own == pipeline(new) => None,
         Some(other) => Some(format!("belongs to pipeline {other}")),
-        None => Some("was not made by a pipeline".to_owned()),
+        None => Some("was not created by a pipeline".to_owned()),
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         );
         assert_eq!(
             other_owner(&of("etl".into()), &json!({})).as_deref(),
-            Some("was not made by a pipeline")
+            Some("was not created by a pipeline")
         );
     }
 }

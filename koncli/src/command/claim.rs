@@ -84,7 +84,7 @@ pub(crate) async fn renew(
     let Some(claim) = granted else {
         return Err(
             Failure::failed(format!("{holder} does not hold {kind}/{name}"))
-                .help("acquire it again; somebody else may have held it meanwhile"),
+                .help("acquire it again; another holder may have held it in between"),
         );
     };
     let patch = Patch::Merge(serde_json::json!({

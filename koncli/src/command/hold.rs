@@ -120,7 +120,7 @@ struct Running {
 impl Running {
     fn start(program: &str, arguments: &[String], guard: &Guard) -> Result<Self, Failure> {
         let mut warden = Warden::start().map_err(|error| {
-            let message = format!("nobody could be started to look after {program}: {error}");
+            let message = format!("the watchdog of {program} could not be started: {error}");
             Failure::failed(message)
         })?;
         let mut process = Command::new(program);

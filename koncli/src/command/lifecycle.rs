@@ -55,7 +55,7 @@ pub(crate) async fn pause(
     let spec = json!({"pause": true, "letRunningFinish": let_running_finish});
     decide(&client, name, spec).await?;
     output::talk(&format!(
-        "run/{name} is paused; `koncli resume {name}` lets it go on"
+        "run/{name} is paused; resume it with `koncli resume {name}`"
     ));
     Ok(())
 }
@@ -64,7 +64,7 @@ pub(crate) async fn pause(
 pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     decide(&client, name, json!({"pause": false})).await?;
-    output::talk(&format!("run/{name} goes on"));
+    output::talk(&format!("run/{name} resumed"));
     // To resume a run needs no right to look at its Jobs.
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let jobs = read::list(&api::<Job>(&client), &of_run).await;
@@ -200,7 +200,7 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
     let client = cluster::connect(global).await?;
     let barrier: Barrier = get(&client, "barrier", name).await?;
     if barrier.spec.arrivals != Arrivals::Verified {
-        let message = format!("barrier/{name} is no approval: anyone may arrive at it");
+        let message = format!("barrier/{name} is not an approval: anyone may arrive at it");
         return Err(
             Failure::failed(message).help(format!("arrive with `koncli barrier arrive {name}`"))
         );

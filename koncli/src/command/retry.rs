@@ -62,7 +62,7 @@ pub(crate) async fn retry(
         };
         finish(&client, run, &begun, objects).await?;
         output::talk(&format!(
-            "run/{name}: attempt {attempt} has begun, with {count} made anew"
+            "run/{name}: attempt {attempt} started; {count} recreated"
         ));
         if !still_bad.is_empty() {
             let stages = still_bad.join(", ");

@@ -65,7 +65,7 @@ async fn aim(client: &konductor::Client, slot: &str) -> Result<Aim, Failure> {
         let time = minutes.checked_mul(60).map(Timestamp::from_second);
         let time = time.and_then(Result::ok).filter(|_| minutes >= 0);
         return time.map(Aim::Slot).ok_or_else(|| {
-            Failure::usage(format!("--slot {slot}: there is no such time"))
+            Failure::usage(format!("--slot {slot}: not a time"))
                 .help("write minutes since 1970, or a time such as 2026-03-29T02:00:00Z")
         });
     }
@@ -139,12 +139,13 @@ async fn settle(
                 ));
             }
             SlotDecision::Skip(run) => {
-                let note = format!("{shown} is skipped: run/{run} goes on");
+                let note = format!("{shown} is skipped: run/{run} is still running");
                 tell(client, &slot, SLOT_SKIPPED, &note, now()).await;
                 return Ok(note);
             }
             SlotDecision::Superseded(run) => {
-                let note = format!("{shown} is skipped: run/{run}, of a later slot, goes on");
+                let note =
+                    format!("{shown} is skipped: run/{run}, of a later slot, is still running");
                 tell(client, &slot, SLOT_SKIPPED, &note, now()).await;
                 return Ok(note);
             }

@@ -224,7 +224,7 @@ impl Prepared {
         let Some(permits) = permits else {
             let state = outside.kind.state();
             return Err(
-                Failure::usage(format!("{flag}: that is no state to assume"))
+                Failure::usage(format!("{flag}: not a state that can be assumed"))
                     .help(format!("write --assume {object}={state}")),
             );
         };
@@ -504,7 +504,7 @@ mod tests {
                     assumptions: pairs(&[("semaphore/cores", "open")]),
                     ..Given::default()
                 },
-                "--assume semaphore/cores=open: that is no state to assume",
+                "--assume semaphore/cores=open: not a state that can be assumed",
             ),
             (
                 Given {

@@ -27,7 +27,7 @@ pub(super) const KUBECONFIG: &str = "/var/run/konductor/kubeconfig";
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// No such program.
-    #[error("{program} is not installed: there is no such program in $PATH")]
+    #[error("{program} is not installed: not found in $PATH")]
     Missing {
         /// Its name.
         program: String,

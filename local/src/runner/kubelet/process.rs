@@ -74,7 +74,7 @@ impl Process {
         };
         if !command.working_dir.is_dir() {
             let folder = command.working_dir.display();
-            let message = format!("chdir {folder}: there is no such folder on this machine");
+            let message = format!("chdir {folder}: no such folder on this machine");
             return Err(StartError {
                 exit_code: 128,
                 message,

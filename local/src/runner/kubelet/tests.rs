@@ -343,7 +343,7 @@ async fn what_cannot_be_started_fails_with_a_reason() {
 
     let elsewhere = json!({"containers": [{"workingDir": "/none/such"}]});
     let elsewhere = node.run(pod("elsewhere", "true", elsewhere)).await;
-    let expected = "chdir /none/such: there is no such folder on this machine";
+    let expected = "chdir /none/such: no such folder on this machine";
     assert_eq!(
         ending(&elsewhere),
         (128, "StartError".into(), expected.into())
