@@ -32,7 +32,7 @@ pub const SLOT: &str = "konductor.io/slot";
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 
 /// Written by `koncli apply` on a Semaphore or Lease: the spec that the pipeline file had, as JSON. A
-/// value that somebody else has set stays until the file changes.
+/// value that another writer has set stays until the file changes.
 pub const LAST_APPLIED: &str = "konductor.io/last-applied";
 
 /// Written by the operator: see [`crate::JobPhase`].
@@ -45,13 +45,13 @@ pub const OUTPUTS: &str = "konductor.io/outputs";
 /// of, a JSON object of strings. A retry puts them back.
 pub const PRESETS: &str = "konductor.io/presets";
 /// Written by the operator with a start, on the Job and on its pod template: what the Job holds, in the
-/// words of [`HOLD`]. Unlike [`HOLD`], nobody edits it while the Job runs, and it outlives the Job on its
+/// words of [`HOLD`]. Unlike [`HOLD`], it is not edited while the Job runs, and it outlives the Job on its
 /// pods.
 pub const HELD: &str = "konductor.io/held";
 /// Written by the operator on a Job that waits: the ledgers that still list permits which the Job does not
 /// ask for any more, in the words of [`HOLD`]. Such a Job is not started until they have let go of it.
 pub const RELEASES: &str = "konductor.io/releases";
-/// Written by the operator on a Job that somebody else suspended while it ran: how often it was started
+/// Written by the operator on a Job that another writer suspended while it ran: how often it was started
 /// again, and when last: `2 2026-01-31T03:00:00Z`.
 pub const RESUMED: &str = "konductor.io/resumed";
 /// Written by a retry on an Indexed Job: the indexes that succeeded in the attempt before, in the words of the
@@ -70,7 +70,7 @@ pub const GUARD: &str = "konductor.io/guard";
 pub const GUARD_WAITING: &str = "waiting";
 /// [`GUARD`] after the start.
 pub const GUARD_STARTED: &str = "started";
-/// Written by `koncli` on a Run while it makes a retry's objects anew: which attempt, and where what it
+/// Written by `koncli` on a Run while it recreates a retry's objects: which attempt, and where what it
 /// makes is kept, as JSON. Where it stays, that was interrupted, and the same command finishes it.
 pub const RETRY: &str = "konductor.io/retry";
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{API_VERSION, Duration};
 
-/// A point that `expected` parties reach before anything that waits for it goes on.
+/// A point that `expected` parties must reach before its waiters continue.
 ///
 /// # Guarantees
 /// A phase other than Waiting never changes again, and one party counts once.
@@ -61,7 +61,7 @@ pub struct BarrierSpec {
     /// How many parties there are.
     #[schemars(range(min = 1, max = 100_000))]
     pub expected: u32,
-    /// How many of them must succeed; all, where it is absent.
+    /// How many of them must succeed; by default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub quorum: Option<u32>,
@@ -72,7 +72,7 @@ pub struct BarrierSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub gate: Option<String>,
-    /// It fails where it has not opened after this long.
+    /// It fails if it has not opened after this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// It is deleted this long after its end.
@@ -132,7 +132,7 @@ pub struct BarrierStatus {
     /// Parties that arrived as skipped.
     #[serde(default)]
     pub skipped: u32,
-    /// When its Gate opened, where it has one.
+    /// When its Gate opened, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When it opened.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Duration, LedgerKind};
 
-/// One acquisition. Deleting it gives back what it holds, or leaves the queue.
+/// One acquisition. Deleting it releases what it holds, or leaves the queue.
 ///
 /// # Guarantees
 /// Granted is written only after the ledger of its target names this Claim's uid. Denied and
@@ -61,7 +61,7 @@ pub struct ClaimSpec {
     // Not `on`: kubectl reads that as the YAML word for true.
     /// What is asked for.
     pub target: ClaimTarget,
-    /// Who asks. Any process of the same holder may release.
+    /// The holder's name. Any process of the same holder may release.
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::TEXT))]
     pub holder: String,
     /// How many permits.

@@ -12,9 +12,9 @@ pub const FAILED: &str = "Failed";
 pub const GRANTED: &str = "Granted";
 /// A Semaphore or Lease has something to give.
 pub const AVAILABLE: &str = "Available";
-/// A Run succeeded (True), failed (False) or goes on (Unknown).
+/// A Run succeeded (True), failed (False) or is running (Unknown).
 pub const SUCCEEDED: &str = "Succeeded";
-/// A Run goes on but can't succeed any more.
+/// A Run is still running and can no longer succeed.
 pub const FAILING: &str = "Failing";
 
 /// Reasons: why a condition is what it is.
@@ -61,7 +61,7 @@ pub mod reason {
     pub const DENIED: &str = "Denied";
     /// Not renewed in time.
     pub const EXPIRED: &str = "Expired";
-    /// Jobs are going on.
+    /// Jobs are waiting or running.
     pub const RUNNING: &str = "Running";
     /// Every stage that counts succeeded or was skipped.
     pub const STAGES_SUCCEEDED: &str = "StagesSucceeded";
@@ -69,17 +69,17 @@ pub mod reason {
     pub const STAGE_FAILED: &str = "StageFailed";
     /// A finally stage failed.
     pub const FINALLY_FAILED: &str = "FinallyFailed";
-    /// Somebody cancelled it.
+    /// It was cancelled.
     pub const CANCELLED: &str = "Cancelled";
     /// The API server refuses the start.
     pub const START_REFUSED: &str = "StartRefused";
     /// A Job was started while our word was in Kueue's list of those that must agree.
     pub const STARTED_BY_KUEUE: &str = "StartedByKueue";
-    /// Another run of the pipeline goes on, and the schedule leaves the slot out.
+    /// Another run of the pipeline is running, so the schedule skips the slot.
     pub const SLOT_SKIPPED: &str = "SlotSkipped";
     /// Another run of the pipeline was created in part, and keeps the slot from starting.
     pub const SLOT_BLOCKED: &str = "SlotBlocked";
-    /// A slot is due, and the schedule cancels the run that goes on.
+    /// A slot is due, and the schedule cancels the run that is running.
     pub const RUN_REPLACED: &str = "RunReplaced";
     /// A Job completed, and its outputs are not what it declares.
     pub const INVALID_OUTPUTS: &str = "InvalidOutputs";
@@ -87,7 +87,7 @@ pub mod reason {
     pub const UNDECODABLE: &str = "Undecodable";
     /// It runs without what it asks for, because it was not suspended when it was created.
     pub const UNPROTECTED: &str = "Unprotected";
-    /// Somebody else suspended a Job that konductor had started.
+    /// A Job that konductor had started was suspended by another client.
     pub const SUSPENDED: &str = "Suspended";
     /// Its pods could not start for too long.
     pub const PENDING_TIMED_OUT: &str = "PendingTimedOut";

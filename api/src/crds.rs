@@ -49,7 +49,7 @@ fn finished(
 
 /// Leaves out what the API server does not understand. A null in a field that is not nullable is
 /// pruned, so CEL's `has` is the only question that rules need to ask. Formats of numbers without a
-/// sign, such as `uint32`, have no meaning there, and each is told as a warning to whoever installs
+/// sign, such as `uint32`, have no meaning there, and each produces a warning for whoever installs
 /// this; what is refused stands in `minimum` and `maximum`.
 fn drop_what_is_unknown(schema: &mut JSONSchemaProps) {
     schema.nullable = None;

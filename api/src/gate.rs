@@ -65,7 +65,7 @@ pub struct GateSpec {
     /// Set once, by a person: it opens or fails at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<GateDecision>,
-    /// It fails where it has not opened after this long.
+    /// It fails if it has not opened after this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// It is deleted this long after its end.
@@ -135,7 +135,7 @@ pub struct GateCondition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub name: Option<String>,
-    /// Its namespace, where it is another one; the target must permit it with the annotation
+    /// Its namespace, if it is another one; the target must permit it with the annotation
     /// `konductor.io/allow-from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), extend("pattern" = crate::pattern::NAMESPACE))]

@@ -81,8 +81,8 @@ impl FromStr for JobPhase {
     }
 }
 
-/// The phase that the operator wrote on a Job; `None` where it wrote none, or where somebody wrote
-/// a word that is none.
+/// The phase that the operator wrote on a Job; `None` if it wrote none, or if the word is
+/// not a phase.
 pub fn job_phase(job: &Job) -> Option<JobPhase> {
     let annotations = job.metadata.annotations.as_ref()?;
     annotations.get(annotation::PHASE)?.parse().ok()

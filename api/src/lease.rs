@@ -89,9 +89,9 @@ pub struct LeaseStatus {
 /// Whether a Lease is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum LeasePhase {
-    /// Nobody holds it.
+    /// It has no holder.
     #[default]
     Available,
-    /// Somebody does.
+    /// It has a holder.
     Held,
 }

@@ -1,4 +1,4 @@
-//! Objects of a list or a watch that decode one by one: an object that nobody can decode is skipped,
+//! Objects of a list or a watch that decode one by one: an object that can't be decoded is skipped,
 //! and doesn't take the others with it.
 //!
 //! Whoever may create an object in any namespace may store one that a client can't decode: an API

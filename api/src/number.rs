@@ -21,7 +21,7 @@ pub fn parse_number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A quantity in billionths, such as 500,000,000 for `500m`. Negative ones are none.
+/// A quantity in billionths, such as 500,000,000 for `500m`. Negative quantities are rejected.
 pub fn parse_quantity(text: &str) -> Option<i128> {
     const NANO: i128 = 1_000_000_000;
     let digits = text

@@ -201,12 +201,12 @@ fn is_zero(value: &u32) -> bool {
 /// Where a Run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RunPhase {
-    /// Main Jobs are going on.
+    /// Main Jobs are waiting or running.
     #[default]
     Running,
     /// It is held: nothing starts before it resumes.
     Paused,
-    /// Every main Job has ended; finally stages are going on.
+    /// Every main Job has ended; finally stages are running.
     Finalizing,
     /// Every stage that counts succeeded or was skipped, and no finally stage failed.
     Succeeded,
@@ -223,7 +223,7 @@ pub enum RunOutcome {
     Succeeded,
     /// A stage that counts failed.
     Failed,
-    /// Somebody cancelled it.
+    /// It was cancelled.
     Cancelled,
     /// Its timeout passed.
     TimedOut,

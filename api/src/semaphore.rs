@@ -71,7 +71,7 @@ pub struct SemaphoreStatus {
     /// Whether something is free.
     #[serde(default)]
     pub phase: SemaphorePhase,
-    /// **The ledger**: who holds what. Writing it is the moment of granting.
+    /// **The ledger**: the holders and what they hold. A grant takes effect when it is written.
     #[serde(default)]
     #[schemars(
         length(max = 1024),

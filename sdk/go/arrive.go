@@ -10,9 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ArriveBarrier tells a Barrier that this holder is there. Arriving again with the same outcome
-// changes nothing, so it may be called again after any error. An API server that is away is waited out
-// for as long as the context lasts.
+// ArriveBarrier records that this holder has arrived at a Barrier. Arriving again with the same outcome
+// changes nothing, so it may be repeated after any error. While the API server is down, it retries until
+// the context ends.
 //
 // It returns [ErrNotFound] if there is no such Barrier, [ErrFailed] with the reason
 // AlreadyArrived if this holder has arrived with another outcome, [ErrTimeout], [ErrInvalid], and what
@@ -71,8 +71,8 @@ func arrivalName(barrier, uid, holder string) string {
 // prefix leaves room for what makes a name of its own.
 func prefix(name string) string { return name[:min(len(name), 200)] }
 
-// persist makes a request again while no API server answers, or answers that it can't now, and the
-// context lasts. Its error is one of this package.
+// persist repeats a request until the context ends, while no API server answers or it answers that it is
+// overloaded. Its error is one of this package.
 func (c *Client) persist(ctx context.Context, on target, ask func() error) error {
 	var pauses backoff
 	seen, away := unheard, false
@@ -81,7 +81,7 @@ func (c *Client) persist(ctx context.Context, on target, ask func() error) error
 		if err == nil {
 			return nil
 		}
-		// An API server that was away may not serve everything at first.
+		// An API server that was down may not serve everything at first.
 		if !uncertain(err) || (notServed(err) && !away) {
 			return on.explain(ctx, err)
 		}
@@ -98,7 +98,7 @@ func (c *Client) persist(ctx context.Context, on target, ask func() error) error
 	}
 }
 
-// createNamed creates an object whose name only its author knows. It goes on while ctx lasts; each
+// createNamed creates an object whose name only its author knows. It retries until ctx ends; each
 // request is sent under requests.
 func (c *Client) createNamed(
 	ctx, requests context.Context, resource, name string, object, into any,
@@ -119,7 +119,7 @@ func (c *Client) createOnce(
 ) error {
 	err := c.post(requests, resource, object, into)
 	if apierrors.IsAlreadyExists(err) {
-		// If it is not found, it was deleted in between: by whom it is not wanted any more.
+		// If it is not found, it was deleted in between: it is no longer wanted.
 		err = c.get(requests, resource, name, into)
 	}
 	return err

@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// guardTTL is the TTL of what stays and renews: so long the others wait where it has crashed.
+	// guardTTL is the TTL of a guard that renews: if it crashes, others wait that long.
 	guardTTL = 30 * time.Second
-	// ttlMin is the shortest that the operator counts.
+	// ttlMin is the shortest TTL that the operator accepts.
 	ttlMin = 100 * time.Millisecond
 	// answerWithin is how long an answer that needs no waiting may take.
 	answerWithin = 10 * time.Second
 	// lastWords is how long a request may outlive the context of its call: a Claim that may have
 	// been created must be found again to be deleted.
 	lastWords = 2 * time.Second
-	// tidyWithin bounds the deletion of a Claim that is not wanted any more.
+	// tidyWithin bounds the deletion of a Claim that is no longer wanted.
 	tidyWithin = 5 * time.Second
 )
 
 // AcquireSemaphore waits for permits of a Semaphore, and renews them until they are released or
 // lost. Release them when the work is done.
 //
-// A Semaphore that does not exist yet, and an API server that is away, are waited out within the
-// timeout and the context's deadline, and that is logged once.
+// Within the timeout and the context's deadline it waits for a Semaphore that does not exist yet and for
+// an API server that is down, and logs that once.
 //
 // It returns [ErrDenied] with WithWait(false), [ErrTimeout] with a reason as [Client.WaitBarrier] does,
 // [ErrRefused] at once with the reason [ReasonTooManyPermits] if there are fewer permits than it asks
@@ -108,7 +108,7 @@ func (c *Client) acquire(
 	}
 	within, timeout := ctx, made.timeout
 	if !made.wait && timeout <= 0 {
-		// The operator answers at once; somebody must be there to.
+		// The operator answers at once, if one runs.
 		timeout = answerWithin
 	}
 	if timeout >= 0 {
@@ -140,7 +140,7 @@ func (c *Client) acquire(
 	return nil, on.retimed(ctx, within, timeout, err)
 }
 
-// check tells whether it can be asked for.
+// check returns an error if the request can never be granted.
 func (o *acquireOptions) check(on target) error {
 	switch {
 	case o.permits < 1:
@@ -152,8 +152,8 @@ func (o *acquireOptions) check(on target) error {
 	return on.checkedHolder(o.holder)
 }
 
-// ledger waits until what is asked for exists, and lowers a TTL to the Lease's own. It returns whether
-// an operator has ever looked at it; a Claim in the queue does not tell.
+// ledger waits until the requested object exists, and lowers a TTL to the Lease's own. It returns whether
+// an operator has ever looked at it; a queued Claim does not show that.
 func (c *Client) ledger(
 	ctx context.Context, on target, kind v1.LedgerKind, asked *acquireOptions,
 ) (bool, error) {
@@ -167,7 +167,7 @@ func (c *Client) ledger(
 		if err != nil {
 			return false, err
 		}
-		// Zero is a pause, which somebody will end.
+		// Zero is a pause, which will end.
 		if there := semaphore.Spec.Permits; there > 0 && asked.permits > there {
 			return false, on.fail(ErrRefused, ReasonTooManyPermits, "%d permits can't be held: "+
 				"there are only %d; ask for fewer, or raise spec.permits", asked.permits, there)
@@ -185,7 +185,7 @@ func (c *Client) ledger(
 	return lease.Status.Phase != "", nil
 }
 
-// unanswered tells after a timeout whether it is known that no operator has looked at a ledger.
+// unanswered returns, after a timeout, whether it is known that no operator has looked at a ledger.
 func (c *Client) unanswered(ctx context.Context, on target, kind v1.LedgerKind) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
@@ -234,7 +234,7 @@ func (c *Client) claim(
 	return c.hold(ctx, on, granted, ttl, asked)
 }
 
-// about lets an error that is about a Claim name what was asked for.
+// about makes an error about a Claim name the requested object.
 func about(on target, err error) error {
 	var known *Error
 	if !errors.As(err, &known) || known.Kind != "Claim" {
@@ -243,16 +243,16 @@ func about(on target, err error) error {
 	if errors.Is(err, ErrTimeout) {
 		return on.late(-1, known.seen).because(known.cause)
 	}
-	told := *known
-	told.Kind, told.Name = on.kind, on.name
+	detailed := *known
+	detailed.Kind, detailed.Name = on.kind, on.name
 	if known.Reason == ReasonDeleted {
-		told.Message = "its claim/" + known.Name + " was deleted while it stood in the queue; " +
+		detailed.Message = "its claim/" + known.Name + " was deleted while it stood in the queue; " +
 			"ask again"
 	}
-	return &told
+	return &detailed
 }
 
-// tidy deletes a Claim that is not wanted any more, also where the context is over.
+// tidy deletes a Claim that is no longer wanted, even if the context has ended.
 func (c *Client) tidy(ctx context.Context, on target, name string, uid types.UID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyWithin)
 	defer cancel()
@@ -262,8 +262,8 @@ func (c *Client) tidy(ctx context.Context, on target, name string, uid types.UID
 	}
 }
 
-// deleteClaim deletes a Claim, trying again while the context lasts. One that is gone, or is
-// another of the same name, is what was wanted.
+// deleteClaim deletes a Claim, retrying until the context ends. A Claim that is gone, or another Claim of
+// the same name, counts as success.
 func (c *Client) deleteClaim(ctx context.Context, name string, uid types.UID) error {
 	options := metav1.DeleteOptions{}
 	if uid != "" {
@@ -289,7 +289,7 @@ func (c *Client) deleteOnce(ctx context.Context, name string, options *metav1.De
 		Body(options).Do(ctx).Error()
 }
 
-// random makes the part of a Claim's name that only its author knows.
+// random returns the part of a Claim's name that only its author knows.
 func random() string {
 	var bytes [6]byte
 	_, _ = rand.Read(bytes[:]) // It never fails.

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// requestTimeout bounds one request that is no watch.
+	// requestTimeout bounds one request, unless it is a watch.
 	requestTimeout = 30 * time.Second
 	// fieldManager names who writes, in the objects' managed fields.
 	fieldManager = "konductor-sdk"
@@ -59,7 +59,7 @@ func New(config *rest.Config, options ...Option) (*Client, error) {
 	codecs := serializer.NewCodecFactory(scheme)
 	config.APIPath, config.GroupVersion = "/apis", &v1.GroupVersion
 	config.NegotiatedSerializer = codecs.WithoutConversion()
-	// A watch lasts longer than any request may; requests have timeouts of their own.
+	// A watch lasts longer than any request may; requests have their own timeouts.
 	config.Timeout = 0
 	if config.QPS == 0 && config.RateLimiter == nil {
 		// The API server shares itself out fairly. A limit here would delay renewals.
@@ -180,8 +180,8 @@ func (c *Client) post(ctx context.Context, resource string, object, into any) er
 	return decode(text, into)
 }
 
-// backoff is the pause between attempts, doubled from one to the next. Its jitter keeps those that
-// a restart of the API server has interrupted from all coming back in the same moment.
+// backoff is the pause between attempts, doubled from one to the next. Its jitter keeps clients that a
+// restart of the API server has interrupted from all reconnecting at once.
 type backoff struct{ next time.Duration }
 
 const (
@@ -196,7 +196,7 @@ func (b *backoff) pause(ctx context.Context) bool {
 	return sleep(ctx, length)
 }
 
-// sleep tells whether the context has lasted so long.
+// sleep returns false if the context ended first.
 func sleep(ctx context.Context, length time.Duration) bool {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
@@ -208,7 +208,7 @@ func sleep(ctx context.Context, length time.Duration) bool {
 	}
 }
 
-// grace is a context that outlives another by some time, for what must be tidied up after it.
+// grace returns a context that outlives another by some time, for cleaning up after it.
 func grace(ctx context.Context, length time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {

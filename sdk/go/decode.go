@@ -6,8 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// decode reads an object without its managed fields: nobody here needs them, and others may store in
-// them what no client reads, such as a time of the year 10000.
+// decode reads an object without its managed fields: this package does not need them, and others may
+// store in them what no client can decode, such as a time of the year 10000.
 func decode(text []byte, into any) error {
 	var fields, metadata map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
@@ -27,7 +27,7 @@ func decode(text []byte, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// outline is what must be known about every object, whatever else it has.
+// outline is the part that is needed of every object.
 type outline struct {
 	Metadata struct {
 		UID             types.UID `json:"uid"`

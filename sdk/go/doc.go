@@ -10,15 +10,15 @@
 //
 // # Guarantees
 //
-// A wait is one read and one watch: nothing is asked while nothing happens. A restart of the API
-// server, a cut watch and 410 Gone are survived for as long as the context lasts. A wait ends at
-// once when what it waits for can no longer come.
+// A wait is one read and one watch: it makes no requests while nothing changes. It survives a restart of
+// the API server, a cut watch and 410 Gone until the context ends. It returns as soon as the awaited
+// state can no longer be reached.
 //
 // A context that is cancelled while a request stands in the queue leaves no Claim behind.
 //
 // What is held is renewed in the background. Its Lost channel is closed, and the contexts of
 // [Client.WithLease] and [Client.WithSemaphore] end, before anybody else is granted it: at 4/5 of
-// its TTL, counted from before the last confirmed renewal was sent, on a clock that goes on while the
+// its TTL, counted from before the last confirmed renewal was sent, on a clock that runs while the
 // machine sleeps. A process can be stopped between a look at that clock and a write, so what must
 // never be written twice is protected by the storage: hand it [LeaseGuard.Token], and let it refuse
 // lower ones.

@@ -11,21 +11,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What can go wrong, for errors.Is.
+// The kinds of errors, for errors.Is.
 var (
-	// ErrNotFound: there is no such object, or it was deleted while it was waited for.
+	// ErrNotFound: the object does not exist, or was deleted during the wait.
 	ErrNotFound = errors.New("not found")
 	// ErrUnauthorized: the API server does not accept the credentials.
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the API server does not allow it.
 	ErrForbidden = errors.New("forbidden")
-	// ErrTimeout: it did not come within the timeout or the context's deadline.
+	// ErrTimeout: the timeout or the context's deadline passed.
 	ErrTimeout = errors.New("timed out")
-	// ErrFailed: what was waited for can't come any more; [Error.Reason] is the phase it ended in.
+	// ErrFailed: the awaited state can no longer be reached; [Error.Reason] is the phase in which the object ended.
 	ErrFailed = errors.New("failed")
-	// ErrDenied: nothing was free, and it was asked not to wait.
+	// ErrDenied: nothing was free, and the call asked not to wait.
 	ErrDenied = errors.New("denied")
-	// ErrLost: what was held is held no longer.
+	// ErrLost: the hold was lost.
 	ErrLost = errors.New("lost")
 	// ErrUnreachable: no API server answers.
 	ErrUnreachable = errors.New("unreachable")
@@ -35,21 +35,21 @@ var (
 	ErrInvalid = errors.New("invalid")
 )
 
-// Reasons that are no phase of an object.
+// Reasons that are not a phase of an object.
 const (
-	// ReasonDeleted: it was there and was deleted.
+	// ReasonDeleted: the object existed and was deleted.
 	ReasonDeleted = "Deleted"
 	// ReasonNotInstalled: the API server does not serve konductor.io/v1.
 	ReasonNotInstalled = "NotInstalled"
 	// ReasonAlreadyArrived: this holder has arrived with another outcome.
 	ReasonAlreadyArrived = "AlreadyArrived"
-	// ReasonTimeout: what was waited for existed, and was not as asked for.
+	// ReasonTimeout: the object existed, and had not reached the state.
 	ReasonTimeout = "Timeout"
-	// ReasonNoAnswer: no operator has looked at what was waited for.
+	// ReasonNoAnswer: no operator has looked at the object.
 	ReasonNoAnswer = "NoAnswer"
-	// ReasonNotFound: it did not exist, also when the time was up.
+	// ReasonNotFound: the object did not exist when the timeout passed.
 	ReasonNotFound = "NotFound"
-	// ReasonUnreachable: no API server answered, also when the time was up.
+	// ReasonUnreachable: no API server answered until the timeout passed.
 	ReasonUnreachable = "Unreachable"
 	// ReasonTooManyPermits: more permits were asked for than there are.
 	ReasonTooManyPermits = "TooManyPermits"
@@ -57,7 +57,7 @@ const (
 	ReasonReleased = "Released"
 )
 
-// Error tells what happened, on which object, and what to do.
+// Error says what happened, on which object, and what to do.
 type Error struct {
 	// Kind, Namespace and Name are the object that was asked for, such as a Gate.
 	Kind, Namespace, Name string
@@ -71,7 +71,7 @@ type Error struct {
 	seen  seenLast
 }
 
-// seenLast is what was known about an object last; the zero value is that it was not as asked for.
+// seenLast is the last known state of an object; the zero value means that it had not reached the state.
 type seenLast struct{ reason, detail string }
 
 // Error names the object and says what happened to it.
@@ -121,7 +121,7 @@ func (t target) ended(ctx context.Context, seen seenLast) *Error {
 	return t.late(-1, seen).because(ctx.Err())
 }
 
-// late is the error of a time that is up. A negative one is that of the context's deadline.
+// late is the error of a timeout that has passed. A negative timeout is the context's deadline.
 func (t target) late(after time.Duration, seen seenLast) *Error {
 	within := "within the context's deadline"
 	if after >= 0 {
@@ -140,8 +140,8 @@ func (t target) late(after time.Duration, seen seenLast) *Error {
 	return late
 }
 
-// retimed lets a timeout tell how long the call was to last, where its own timeout and not that of its
-// context was up.
+// retimed makes a timeout error name the call's own timeout, if that passed and not the context's
+// deadline.
 func (t target) retimed(ctx, within context.Context, after time.Duration, err error) error {
 	var known *Error
 	if err == nil || ctx.Err() != nil || within.Err() == nil || !errors.Is(err, ErrTimeout) ||
@@ -151,25 +151,25 @@ func (t target) retimed(ctx, within context.Context, after time.Duration, err er
 	return t.late(after, known.seen).because(within.Err())
 }
 
-// unanswered lets a timeout tell that no operator has looked at what was waited for.
+// unanswered makes a timeout error say that no operator has looked at the object.
 func (t target) unanswered(err error) error {
 	var known *Error
 	if !errors.Is(err, ErrTimeout) || !errors.As(err, &known) || known.Reason != ReasonTimeout {
 		return err
 	}
-	told := *known
-	told.Reason = ReasonNoAnswer
-	told.Message += "; no operator has looked at it: check that konductor's operator runs"
-	told.seen = seenLast{ReasonNoAnswer,
+	detailed := *known
+	detailed.Reason = ReasonNoAnswer
+	detailed.Message += "; no operator has looked at it: check that konductor's operator runs"
+	detailed.seen = seenLast{ReasonNoAnswer,
 		"no operator has looked at it: check that konductor's operator runs"}
-	return &told
+	return &detailed
 }
 
-// unheard is what is known before the first answer.
+// unheard is the state before the first answer.
 var unheard = seenLast{ReasonUnreachable, "the API server has not answered; " +
 	"check the kubeconfig and the network"}
 
-// unreachable tells that no API server answers.
+// unreachable is the error that no API server answers.
 func unreachable(err error) seenLast {
 	return seenLast{ReasonUnreachable, fmt.Sprintf("the API server can't be reached: %v", err)}
 }
@@ -217,14 +217,14 @@ func (t target) explain(ctx context.Context, err error) *Error {
 		"the API server refuses it (%d): %s", said.Code, said.Message).because(err)
 }
 
-// notServed tells a path that does not exist from an object that does not.
+// notServed returns whether the path does not exist, rather than the object.
 func notServed(err error) bool {
 	return apierrors.IsNotFound(err) &&
 		apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// uncertain tells whether a request may have been carried out although it failed, or may be
-// answered another way if it is sent again.
+// uncertain returns whether a request may have been carried out although it failed, or may be
+// answered differently if it is sent again.
 func uncertain(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

@@ -53,16 +53,16 @@ type hold struct {
 // Claim is the name of the Claim behind it.
 func (h *hold) Claim() string { return h.name }
 
-// Lost is closed when it is lost: stop at once. The cause of its Context tells why.
+// Lost is closed when the hold is lost: stop at once. The cause of its Context says why.
 func (h *hold) Lost() <-chan struct{} { return h.lost }
 
-// Context carries the values of the context that it was acquired with, but not its end: it ends
-// when what is held is lost, with [ErrLost] as its cause, or released.
+// Context carries the values of the context that acquired the hold, but not its end: it ends when the
+// hold is lost, with [ErrLost] as its cause, or released.
 func (h *hold) Context() context.Context { return h.ctx }
 
-// Check tells whether it is held in this moment: [ErrLost] where it is not, or context.Canceled where
-// it was released. It looks at the clock, so a program that was stopped for longer than the TTL
-// learns of the loss before it goes on.
+// Check returns nil while the hold is valid, [ErrLost] if it was lost, or context.Canceled if it was
+// released. It reads the clock, so a program that was stopped for longer than the TTL learns of the loss
+// before it continues.
 func (h *hold) Check() error {
 	if h.ctx.Err() != nil {
 		return context.Cause(h.ctx)
@@ -77,8 +77,8 @@ func (h *hold) gone(why string) *Error {
 	return h.on.fail(ErrLost, "Lost", "what was held is lost: %s; stop what it protects", why)
 }
 
-// Release gives it back. Called again it does nothing more. It may be called with a context that is
-// over, such as in a defer: it then has 5 s. Where it fails, the hold ends with its TTL.
+// Release releases the hold. Calling it again does nothing. The context may have ended, such as in a
+// defer: the release then has 5 s. If it fails, the hold ends with its TTL.
 func (h *hold) Release(ctx context.Context) error {
 	h.releasing.Lock()
 	defer h.releasing.Unlock()
@@ -100,7 +100,7 @@ func (h *hold) Release(ctx context.Context) error {
 	return nil
 }
 
-// during does work while it is held, and releases it also where the work panics.
+// during does work during the hold, and releases it even if the work panics.
 func (h *hold) during(ctx context.Context, work func(context.Context) error) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
@@ -109,11 +109,11 @@ func (h *hold) during(ctx context.Context, work func(context.Context) error) (er
 		cancel(nil)
 		select {
 		case <-h.lost:
-			// The operator may be away as well: nobody waits for what the TTL does anyway.
+			// The operator may be down as well: don't wait for what the TTL does anyway.
 			go h.client.tidy(ctx, h.on, h.name, h.uid)
 			err = lostWith(context.Cause(h.ctx), err)
 		default:
-			// The work is done; where giving back fails, the TTL ends it, and that is logged.
+			// The work is done; if the release fails, the TTL ends the hold, and that is logged.
 			if failed := h.Release(ctx); failed != nil {
 				h.client.log.WarnContext(ctx, "a hold could not be released; it ends with its TTL",
 					"claim", h.name, "error", failed)
@@ -123,8 +123,8 @@ func (h *hold) during(ctx context.Context, work func(context.Context) error) (er
 	return work(ctx)
 }
 
-// lostWith is the error of a loss together with what the work returned. What it returns because its
-// context ended is only told: the loss must not be taken for the caller's own cancellation.
+// lostWith is the error of a loss together with what the work returned. An error that the work returns because
+// its context ended is only mentioned: the loss must not be taken for the caller's own cancellation.
 func lostWith(lost, err error) error {
 	switch {
 	case err == nil:
@@ -135,8 +135,8 @@ func lostWith(lost, err error) error {
 	return errors.Join(lost, err)
 }
 
-// hold begins to renew a granted Claim. It was asked for at a time; where that is long ago, a
-// renewal tells how long the grant lasts at least.
+// hold begins to renew a granted Claim. If it was requested long ago, a renewal shows how long the grant
+// lasts at least.
 func (c *Client) hold(
 	ctx context.Context, on target, granted *v1.Claim, ttl time.Duration, asked time.Duration,
 ) (*hold, error) {
@@ -181,7 +181,7 @@ func (c *Client) hold(
 	return held, nil
 }
 
-// renew tells whether the answer still says Granted, with the same token.
+// renew returns whether the answer still says Granted, with the same token.
 func (h *hold) renew(ctx context.Context) (renewed, error) {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": h.uid},
@@ -198,7 +198,7 @@ func (h *hold) renew(ctx context.Context) (renewed, error) {
 		err = decode(text, &found)
 	}
 	if apierrors.IsConflict(err) {
-		// Another uid, or only many writes at once: what is there tells.
+		// Another uid, or only many writes at once: the stored object shows which.
 		if err := h.client.get(ctx, v1.ClaimResource, h.name, &found); err != nil {
 			return notKnown, err
 		}

@@ -10,8 +10,7 @@ import (
 // holderMax is the length of the longest holder.
 const holderMax = 253
 
-// checked tells whether an object of this name can exist: a name that no API server stores would be
-// read as another path.
+// checked returns an error if no object can have this name: such a name would be read as another path.
 func (t target) checked() (target, error) {
 	if wrong := validation.IsDNS1123Subdomain(t.name); len(wrong) > 0 {
 		return t, t.fail(ErrInvalid, "Invalid", "%q can't be the name of a %s: %s",
@@ -24,7 +23,7 @@ func (t target) checked() (target, error) {
 	return t, nil
 }
 
-// checkedHolder tells whether a holder, which may be any text that is not empty, can be one.
+// checkedHolder returns an error if a text can't be a holder; most texts can.
 func (t target) checkedHolder(holder string) error {
 	if length := utf8.RuneCountInString(holder); length < 1 || length > holderMax {
 		return t.fail(ErrInvalid, "Invalid",

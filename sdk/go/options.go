@@ -16,7 +16,7 @@ type WaitOption interface{ wait(*waitOptions) }
 // ArriveOption is an option of [Client.ArriveBarrier].
 type ArriveOption interface{ arrive(*arriveOptions) }
 
-// AcquireOption is an option of whatever acquires.
+// AcquireOption is an option of every call that acquires.
 type AcquireOption interface{ acquire(*acquireOptions) }
 
 type clientOptions struct {
@@ -63,16 +63,16 @@ func WithNamespace(name string) Option {
 	return clientOption(func(o *clientOptions) { o.namespace = name })
 }
 
-// WithLogger tells where renewals that fail and warnings of the API server are logged;
+// WithLogger sets the logger for failed renewals and warnings of the API server;
 // [slog.Default] by default.
 func WithLogger(log *slog.Logger) Option {
 	return clientOption(func(o *clientOptions) { o.log = log })
 }
 
-// HolderOption says who takes part. It is an option of [New], for all calls, and of one call.
+// HolderOption sets the holder's name. It is an option of [New], for all calls, and of one call.
 type HolderOption string
 
-// WithHolder says who takes part; by default $KONDUCTOR_HOLDER, $POD_NAME, $HOSTNAME or the host's
+// WithHolder sets the holder's name; by default $KONDUCTOR_HOLDER, $POD_NAME, $HOSTNAME or the host's
 // name. One holder counts once at a Barrier.
 func WithHolder(name string) HolderOption { return HolderOption(name) }
 
@@ -80,11 +80,11 @@ func (h HolderOption) client(o *clientOptions)   { o.holder = string(h) }
 func (h HolderOption) arrive(o *arriveOptions)   { o.holder = string(h) }
 func (h HolderOption) acquire(o *acquireOptions) { o.holder = string(h) }
 
-// TimeoutOption says how long a call may take.
+// TimeoutOption bounds a call.
 type TimeoutOption time.Duration
 
 // WithTimeout ends a call with [ErrTimeout] after this long; by default it lasts as long as its
-// context. Zero looks once: a wait reports what is so now, and an acquisition is answered at once,
+// context. Zero checks once: a wait reports the present state, and an acquisition is answered at once,
 // as with WithWait(false).
 func WithTimeout(d time.Duration) TimeoutOption { return TimeoutOption(max(d, 0)) }
 
@@ -99,35 +99,35 @@ func (t TimeoutOption) acquire(o *acquireOptions) {
 // FailFastOption ends a call at once if it can't begin.
 type FailFastOption struct{}
 
-// WithFailFast ends a call at once with [ErrNotFound] if what it is about does not exist, or with
-// [ErrUnreachable] if no API server answers. By default both are waited for.
+// WithFailFast ends a call at once with [ErrNotFound] if the object does not exist, or with
+// [ErrUnreachable] if no API server answers. By default a call waits for both.
 func WithFailFast() FailFastOption { return FailFastOption{} }
 
 func (FailFastOption) wait(o *waitOptions)       { o.failFast = true }
 func (FailFastOption) acquire(o *acquireOptions) { o.failFast = true }
 
-// WithOutcome says how it went for the party that arrives; Succeeded by default.
+// WithOutcome sets the outcome of the party that arrives; Succeeded by default.
 func WithOutcome(outcome v1.ArrivalOutcome) ArriveOption {
 	return arriveOption(func(o *arriveOptions) { o.outcome = outcome })
 }
 
-// WithPermits says how many permits of a Semaphore; 1 by default.
+// WithPermits sets the number of permits of a Semaphore; 1 by default.
 func WithPermits(n int32) AcquireOption {
 	return acquireOption(func(o *acquireOptions) { o.permits = n })
 }
 
-// WithPriority: the higher goes first, where the Semaphore's order is Priority; 0 by default.
+// WithPriority sets the priority, if the Semaphore's order is Priority: the highest goes first; 0 by default.
 func WithPriority(n int32) AcquireOption {
 	return acquireOption(func(o *acquireOptions) { o.priority = n })
 }
 
-// WithTTL says how long the hold lasts without renewal; 30 s by default. A Lease's own TTL is the
+// WithTTL sets how long the hold lasts without renewal; 30 s by default. A Lease's own TTL is the
 // ceiling. Renewal is at a third of it.
 func WithTTL(d time.Duration) AcquireOption {
 	return acquireOption(func(o *acquireOptions) { o.ttl = d })
 }
 
-// WithWait(false) asks to be answered at once: with a hold, or with [ErrDenied].
+// WithWait(false) asks for an answer at once: with a hold, or with [ErrDenied].
 func WithWait(wait bool) AcquireOption {
 	return acquireOption(func(o *acquireOptions) { o.wait = wait })
 }

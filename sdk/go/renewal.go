@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// renewed is what an attempt to renew has shown.
+// renewed is the result of an attempt to renew.
 type renewed int
 
 const (
@@ -17,7 +17,7 @@ const (
 const (
 	// lookEvery bounds a pause: timers stand still while the machine sleeps, the clock does not.
 	lookEvery = time.Second
-	// attemptMin is the least that an attempt is given, where so much is left.
+	// attemptMin is the shortest timeout of an attempt, if that much time is left.
 	attemptMin = time.Second
 )
 
@@ -27,12 +27,12 @@ type renewal struct {
 	now    func() time.Duration
 	send   func(context.Context) (renewed, error)
 	failed func(error)
-	// held is told until when it is held at least.
+	// held is called with the time until which the grant lasts at least.
 	held func(until time.Duration)
 }
 
-// run renews until the context ends, or returns why it can't go on. confirmed is when that was sent
-// which was answered last: the operator counts from some moment after.
+// run renews until the context ends, or returns why the grant is lost. confirmed is when the last answered
+// renewal was sent: the operator counts from some moment after.
 func (r renewal) run(ctx context.Context, confirmed time.Duration) string {
 	due := confirmed + r.ttl/3
 	for {
@@ -64,7 +64,7 @@ func (r renewal) run(ctx context.Context, confirmed time.Duration) string {
 	}
 }
 
-// end is when a grant ends whose last confirmed renewal was sent then.
+// end returns when a grant ends, given when its last confirmed renewal was sent.
 func (r renewal) end(confirmed time.Duration) time.Duration { return confirmed + r.ttl*4/5 }
 
 func (r renewal) attempt(ctx context.Context, length time.Duration) (renewed, error) {

@@ -1,5 +1,5 @@
 //! Writes a report that at most one holder of a Lease may write last. A holder that was stopped for
-//! longer than its TTL, and goes on without knowing, is refused by the storage.
+//! longer than its TTL, and continues without knowing, is refused by the storage.
 //!
 //! ```sh
 //! koncli lease create daily-report --ttl 15s

@@ -39,15 +39,15 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     let client = Client::try_default().await?;
     let led = tokio::select! {
         led = serve(&client, &arguments) => led,
-        () = told_to_stop() => Ok(()),
+        () = stop_requested() => Ok(()),
     };
-    // Another may lead at once: what was dropped is given back before this process ends.
+    // Another candidate may lead at once: the dropped guard is released before this process ends.
     client.settled().await;
     led
 }
 
 /// Waits for SIGTERM, by which Kubernetes ends a pod, or for Ctrl-C.
-async fn told_to_stop() {
+async fn stop_requested() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return;
     };
@@ -66,7 +66,7 @@ async fn serve(client: &Client, arguments: &Arguments) -> Result<(), Error> {
             Ok(())
         });
         match led.await {
-            // Somebody else may lead by now: stand by again.
+            // Another candidate may lead by now: stand by again.
             Err(Error::Lost { message, .. }) => println!("lost the lead: {message}"),
             other => return other,
         }

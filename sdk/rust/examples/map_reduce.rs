@@ -57,7 +57,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Maps one file. It arrives also where it has failed, so nobody waits in vain.
+/// Maps one file. It arrives even if it has failed, so no waiter waits in vain.
 async fn map(client: &Client, arguments: &Arguments, file: &Path) -> Result<(), Box<dyn Error>> {
     let name = file.file_name().unwrap_or_default().display().to_string();
     let counted = count(file, &arguments.dir.join(format!("{name}.count")));

@@ -5,7 +5,7 @@ use konductor_api::annotation;
 use serde_json::Value;
 
 /// Whether an operator has written anything on an object of this group and kind, or need not. The phase
-/// alone does not tell: that of a new object is a default.
+/// alone does not show it: the status of a new object is a default.
 pub(crate) fn is_answered(group: &str, kind: &str, found: &Value) -> bool {
     let text = |pointer: &str| found.pointer(pointer).and_then(Value::as_str);
     match (group, kind) {

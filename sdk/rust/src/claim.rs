@@ -51,7 +51,7 @@ impl Request {
         }
     }
 
-    /// Who asks; by default `$KONDUCTOR_HOLDER`, `$POD_NAME`, `$HOSTNAME`, or this process.
+    /// The holder's name; by default `$KONDUCTOR_HOLDER`, `$POD_NAME`, `$HOSTNAME`, or this process.
     #[must_use]
     pub fn holder(mut self, holder: impl Into<String>) -> Self {
         self.holder = holder.into();
@@ -219,8 +219,8 @@ impl Request {
         Ok(object)
     }
 
-    /// How much is left of a time that began then, and how long it is; `None` is for ever. A question
-    /// without waiting is answered by the operator; somebody must be there to.
+    /// How much is left of a timeout that began then, and how long it is; `None` is no limit. A request
+    /// without waiting is answered by the operator, if one runs.
     fn left(&self, begun: Instant) -> Option<(Duration, Duration)> {
         let after = match self.timeout? {
             Duration::ZERO => ANSWER_WITHIN,
@@ -243,7 +243,7 @@ impl Request {
                 client.wait_until(kind, name, self.timeout, read).await?
             }
         };
-        // Zero is a pause, which somebody will end.
+        // Zero is a pause, which will end.
         match ledger.permits {
             Some(permits) if permits > 0 && self.permits > permits => Err(Error::Refused {
                 message: format!(
@@ -308,7 +308,7 @@ impl Request {
         }
     }
 
-    /// Tells what a timeout was about. A Claim in the queue does not tell whether there is an operator;
+    /// Says what a timeout was about. A queued Claim does not show whether there is an operator;
     /// one that is not to wait is always answered.
     async fn late(&self, after: Duration, last_seen: LastSeen, ledger: &Ledger) -> Error {
         let last_seen = match last_seen {
@@ -361,7 +361,7 @@ impl Request {
             verdict(claim, &object)
         });
         pending.claimed.token = tokio::select! {
-            token = waiting.go_on() => token?,
+            token = waiting.resume() => token?,
             never = silent => match never {},
         };
         Ok(())

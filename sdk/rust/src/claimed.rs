@@ -1,6 +1,6 @@
 //! What a grant leaves to its holder.
 
-/// A granted Claim that nobody renews: it ends with its TTL, or when it is released.
+/// A granted Claim that is not renewed: it ends with its TTL, or when it is released.
 #[derive(Clone, Debug)]
 pub struct Claimed {
     /// The Claim's name.

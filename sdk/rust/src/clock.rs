@@ -1,4 +1,4 @@
-//! A clock that goes on while the machine sleeps: a TTL does too.
+//! A clock that runs while the machine sleeps: a TTL does too.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 /// How often a request is sent again: for some seven seconds.
 const RETRIES: u32 = 8;
-/// How many requests wait for the connection before those who ask do.
+/// How many requests are queued for the connection before callers wait.
 const QUEUE: usize = 1024;
 
 /// A client whose requests are sent again soon where the server is busy or starting, whose errors name
@@ -49,7 +49,7 @@ pub(crate) fn connect(mut config: Config) -> Result<Client, kube::Error> {
     Ok(builder.with_layer(&layer).build())
 }
 
-/// Lets an error of the way to the API server tell whom it was about.
+/// Makes a connection error name the API server.
 fn named(address: &str, error: BoxError) -> BoxError {
     // The client's own errors are about credentials.
     if error.is::<kube::Error>() {

@@ -57,7 +57,7 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
-    /// It did not come in time.
+    /// The timeout passed.
     #[error("{object}: not {}{last_seen}", within(*.after))]
     TimedOut {
         /// What was waited for.
@@ -83,7 +83,7 @@ pub enum Error {
         /// What was asked for.
         object: Object,
     },
-    /// What was held is held no longer: it was not renewed in time, or somebody took it back.
+    /// The hold was lost: it was not renewed in time, or it was revoked.
     #[error("{object}: the grant is lost: {message}")]
     Lost {
         /// What was held.
@@ -224,7 +224,7 @@ impl Object {
     }
 }
 
-/// Tells in one line why no API server answers.
+/// Returns in one line why no API server answers.
 pub(crate) fn unreachable(error: &kube::Error) -> String {
     match error {
         kube::Error::Service(error) => chain(&**error),

@@ -22,12 +22,12 @@ use crate::{Client, Error, Object, clock};
 /// Bounds the deletion of a Claim that is not wanted any more.
 pub(crate) const TIDY_WITHIN: Duration = Duration::from_secs(5);
 
-/// A grant that is held. Dropping it gives it back in the background, for which
-/// [`Client::settled`] waits; [`Guard::release`] waits itself, and tells whether it could be.
+/// A grant that is held. Dropping it releases it in the background, for which
+/// [`Client::settled`] waits; [`Guard::release`] waits itself, and returns whether it succeeded.
 ///
 /// # Guarantees
 /// [`Guard::lost`] is ready at 4/5 of the TTL after the last renewal that was asked for and
-/// confirmed, on a clock that goes on while the machine sleeps: before anybody else is granted it.
+/// confirmed, on a clock that runs while the machine sleeps: before another holder is granted it.
 #[derive(Debug)]
 pub struct Guard {
     object: Object,
@@ -41,8 +41,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// `asked` is when the Claim was sent: it was granted some time after. Where that is long ago, a
-    /// renewal tells how long the grant still lasts at least.
+    /// `asked` is when the Claim was sent: it was granted some time after. If that is long ago, a
+    /// renewal shows how long the grant still lasts at least.
     pub(crate) async fn start(
         client: &Client,
         object: Object,
@@ -85,7 +85,7 @@ impl Guard {
                 Renewed::NotKnown => pauses.pause().await,
             }
         }
-        let (tell, standing) = watch::channel(Standing::Until(renewal.end(confirmed)));
+        let (report, standing) = watch::channel(Standing::Until(renewal.end(confirmed)));
         // It lasts longer than the acquisition, and follows from it.
         let hold = debug_span!(parent: None, "hold", on = %object, claim = claimed.name);
         hold.follows_from(tracing::Span::current());
@@ -96,7 +96,7 @@ impl Guard {
             api,
             tidying: client.tidying.clone(),
             standing,
-            renewing: tokio::spawn(renewal.go_on(confirmed, tell).instrument(hold)),
+            renewing: tokio::spawn(renewal.run(confirmed, report).instrument(hold)),
             released: false,
         })
     }
@@ -122,13 +122,13 @@ impl Guard {
         }
     }
 
-    /// How long nobody else is granted it after [`Guard::lost`], at least, unless it was taken back.
+    /// How long no other holder is granted it after [`Guard::lost`], at least, unless it was revoked.
     pub fn left_when_lost(&self) -> Duration {
         self.ttl / 5
     }
 
     /// Whether it is held in this moment. This looks at the clock, so a program that was stopped for
-    /// longer than the TTL learns of the loss before it goes on.
+    /// longer than the TTL learns of the loss before it continues.
     ///
     /// # Errors
     /// [`Error::Lost`].
@@ -147,7 +147,7 @@ impl Guard {
         }
     }
 
-    /// Gives it back, and waits until that is done.
+    /// Releases it, and waits until that is done.
     ///
     /// # Errors
     /// What the API server refuses; the grant then ends with its TTL.
@@ -191,7 +191,7 @@ async fn renew(api: &Api<Lenient<Claim>>, claimed: &Claimed, params: &PatchParam
         Ok(found) if grants(&found, claimed) => Renewed::Held,
         Ok(_) => Renewed::TakenBack,
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            // Another uid, or only many writes at once: what is there tells.
+            // Another uid, or only many writes at once: the stored object shows which.
             let found = bounded(api.get(&claimed.name)).await;
             match found.and_then(decoded) {
                 Ok(found) if !grants(&found, claimed) => Renewed::TakenBack,

@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// Bounds every call that names no timeout of its own; for ever by default. Zero looks once.
+    /// Bounds every call without its own timeout; no limit by default. Zero checks once.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = Some(timeout);
@@ -158,9 +158,9 @@ impl Client {
         &self.kube
     }
 
-    /// Waits until what was dropped has been given back: guards, and acquisitions that nobody waits
+    /// Waits until dropped guards have been released, and acquisitions that no caller waits
     /// for any more. A program calls it before its runtime ends, which would end that too. It takes
-    /// seven seconds at most; what could not be given back then ends with its TTL.
+    /// seven seconds at most; what could not be released then ends with its TTL.
     pub async fn settled(&self) {
         self.tidying.settled().await;
     }
@@ -269,8 +269,8 @@ impl Client {
         let object = self.object("barrier", name).checked()?;
         object.checked_holder(holder)?;
         let last_seen = watch::Sender::new(LastSeen::unheard());
-        let (goes_on, timeout) = (self.goes_on(&object, &last_seen), self.settings.timeout);
-        let arriving = self.arrive_once(&object, holder, outcome, verified, goes_on);
+        let (is_retried, timeout) = (self.is_retried(&object, &last_seen), self.settings.timeout);
+        let arriving = self.arrive_once(&object, holder, outcome, verified, is_retried);
         let bound = timeout.filter(|timeout| !timeout.is_zero());
         let known = match bound {
             None => arriving.await,
@@ -293,11 +293,11 @@ impl Client {
         holder: &str,
         outcome: ArrivalOutcome,
         verified: bool,
-        goes_on: impl Fn(&kube::Error) -> bool,
+        is_retried: impl Fn(&kube::Error) -> bool,
     ) -> Result<Arrival, kube::Error> {
         let (barriers, name) = (self.api::<Barrier>(), &object.name);
         let read = || async { barriers.get(name).await.and_then(decoded) };
-        let barrier = persist(read, &goes_on).await?;
+        let barrier = persist(read, &is_retried).await?;
         let uid = barrier.metadata.uid.clone().unwrap_or_default();
         let spec = ArrivalSpec {
             barrier: name.clone(),
@@ -309,11 +309,11 @@ impl Client {
         arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);
         let (api, params) = (self.api::<Arrival>(), self.settings.post_params());
         // What may have been carried out is asked again in any case.
-        create_named(&api, &arrival, &params, &goes_on).await
+        create_named(&api, &arrival, &params, &is_retried).await
     }
 
     /// Decides whether a request is sent again, and reports once that no API server answers.
-    fn goes_on(
+    fn is_retried(
         &self,
         object: &Object,
         last_seen: &watch::Sender<LastSeen>,

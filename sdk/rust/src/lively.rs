@@ -92,7 +92,7 @@ impl Lively {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives these connections up, unless somebody has done so.
+    /// Drops these connections, unless that has been done already.
     fn give_up(&self, connections: &Arc<Connections>) {
         let mut current = self.current();
         if !Arc::ptr_eq(&current, connections) {
@@ -168,7 +168,7 @@ fn guard(answer: Response<Body>, limit: Limit, watches: bool) -> Response<Guarde
     Response::from_parts(head, body)
 }
 
-/// Whether the answer goes on for as long as a pod works: its log, or a terminal.
+/// Whether the answer lasts for as long as a pod works: its log, or a terminal.
 fn is_a_stream(uri: &Uri) -> bool {
     let streams = ["/log", "/exec", "/attach", "/portforward", "/proxy"];
     streams.iter().any(|end| uri.path().ends_with(end))

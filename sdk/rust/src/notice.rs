@@ -53,7 +53,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Who is told of a notice.
+/// The receivers of a notice.
 #[derive(Clone, Default)]
 pub(crate) struct Listener(Option<Arc<Listen>>);
 

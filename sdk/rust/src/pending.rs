@@ -16,10 +16,10 @@ use crate::request::{create_named, decoded, delete};
 use crate::tidying::Tidying;
 use crate::{Client, LastSeen};
 
-/// How long a call may go on after its timeout, or a request after its caller is gone.
+/// How long a call may last beyond its timeout, or a request after its caller is gone.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// A Claim that may exist, and is deleted when nobody wants it any more.
+/// A Claim that may exist, and is deleted when it is no longer wanted.
 pub(crate) struct Pending {
     api: Api<Lenient<Claim>>,
     tidying: Tidying,
@@ -30,7 +30,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Creates a Claim in the background, and tells why that has not been answered.
+    /// Creates a Claim in the background, and reports why that has not been answered.
     pub(crate) fn begin(client: &Client, claim: Claim, last_seen: watch::Sender<LastSeen>) -> Self {
         let api = client.api();
         let to = api.clone();
@@ -74,7 +74,7 @@ impl Pending {
         created
     }
 
-    /// Leaves it to somebody else.
+    /// Leaves its deletion to the new owner.
     pub(crate) fn keep(mut self) -> Claimed {
         self.is_wanted = false;
         self.claimed.clone()

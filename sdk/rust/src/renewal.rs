@@ -42,13 +42,13 @@ where
 {
     /// Renews until it is lost. `confirmed` is when that was sent which was answered last: the
     /// operator counts from some moment after, and as early as that, however late the answer came.
-    pub(crate) async fn go_on(mut self, mut confirmed: Duration, tell: watch::Sender<Standing>) {
+    pub(crate) async fn run(mut self, mut confirmed: Duration, report: watch::Sender<Standing>) {
         let mut due = confirmed + self.ttl / 3;
         loop {
             let sent = (self.now)();
             let left = self.end(confirmed).saturating_sub(sent);
             if left.is_zero() {
-                tell.send_replace(Standing::Lost("it was not renewed in time"));
+                report.send_replace(Standing::Lost("it was not renewed in time"));
                 return;
             }
             if sent < due {
@@ -58,11 +58,11 @@ where
             match self.attempt(left).await {
                 Renewed::Held => {
                     (confirmed, due) = (sent, sent + self.ttl / 3);
-                    tell.send_replace(Standing::Until(self.end(confirmed)));
+                    report.send_replace(Standing::Until(self.end(confirmed)));
                 }
                 Renewed::TakenBack => {
                     let why = "the operator took it back, or its claim was deleted";
-                    tell.send_replace(Standing::Lost(why));
+                    report.send_replace(Standing::Lost(why));
                     return;
                 }
                 Renewed::NotKnown => due = (self.now)() + self.ttl / 30,
@@ -162,7 +162,7 @@ mod tests {
                 ttl: Duration::from_secs(30),
                 now: move || begun.elapsed(),
                 send: move || {
-                    let mut sent = noting.lock().expect("nobody panicked");
+                    let mut sent = noting.lock().expect("not poisoned");
                     let at = sent.len().min(case.answers.len() - 1);
                     sent.push(begun.elapsed());
                     async move {
@@ -171,14 +171,14 @@ mod tests {
                     }
                 },
             };
-            let (tell, standing) = watch::channel(Standing::Until(Duration::ZERO));
+            let (report, standing) = watch::channel(Standing::Until(Duration::ZERO));
             let until = Duration::from_secs(case.until) + Duration::from_millis(100);
-            let _ = timeout(until, renewal.go_on(Duration::ZERO, tell)).await;
+            let _ = timeout(until, renewal.run(Duration::ZERO, report)).await;
             let lost = match *standing.borrow() {
                 Standing::Until(_) => None,
                 Standing::Lost(why) => Some((begun.elapsed().as_secs(), why)),
             };
-            let sent = sent.lock().expect("nobody panicked");
+            let sent = sent.lock().expect("not poisoned");
             let sent: Vec<_> = sent.iter().map(Duration::as_secs).collect();
             assert_eq!((lost, &sent[..]), (case.lost, case.sent), "{}", case.claim);
         }
@@ -197,8 +197,8 @@ mod tests {
             },
             send: async || Renewed::Held,
         };
-        let (tell, standing) = watch::channel(Standing::Until(Duration::ZERO));
-        renewal.go_on(Duration::ZERO, tell).await;
+        let (report, standing) = watch::channel(Standing::Until(Duration::ZERO));
+        renewal.run(Duration::ZERO, report).await;
         let noticed = begun.elapsed().as_secs();
         assert_eq!((noticed, *standing.borrow()), (301, Standing::Lost(LATE)));
     }

@@ -56,10 +56,10 @@ pub(crate) fn is_uncertain(error: &kube::Error) -> bool {
 }
 
 /// Asks again, with pauses, for as long as the answer is an error that another attempt may change and
-/// `goes_on` agrees.
+/// `is_retried` agrees.
 pub(crate) async fn persist<T, F>(
     mut ask: impl FnMut() -> F,
-    mut goes_on: impl FnMut(&kube::Error) -> bool,
+    mut is_retried: impl FnMut(&kube::Error) -> bool,
 ) -> Result<T, kube::Error>
 where
     F: Future<Output = Result<T, kube::Error>>,
@@ -67,7 +67,7 @@ where
     let mut pauses = Backoff::default();
     loop {
         match bounded(ask()).await {
-            Err(error) if is_uncertain(&error) && goes_on(&error) => pauses.pause().await,
+            Err(error) if is_uncertain(&error) && is_retried(&error) => pauses.pause().await,
             answer => return answer,
         }
     }
@@ -79,7 +79,7 @@ pub(crate) async fn create_named<K>(
     api: &Api<Lenient<K>>,
     object: &K,
     params: &PostParams,
-    goes_on: impl FnMut(&kube::Error) -> bool,
+    is_retried: impl FnMut(&kube::Error) -> bool,
 ) -> Result<K, kube::Error>
 where
     K: kube::Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
@@ -93,7 +93,7 @@ where
         };
         answer.and_then(decoded)
     };
-    persist(attempt, goes_on).await
+    persist(attempt, is_retried).await
 }
 
 /// The object of an answer.

@@ -1,11 +1,11 @@
-//! What is given back in the background, because its owner was dropped.
+//! Releases in the background what a dropped owner held.
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-/// The number of tasks that give something back.
+/// The number of tasks that release something.
 #[derive(Clone, Debug)]
 pub(crate) struct Tidying(watch::Sender<usize>);
 
@@ -25,7 +25,7 @@ impl Drop for Counted {
 }
 
 impl Tidying {
-    /// Runs a task in the background. Without a runtime there is nobody to.
+    /// Runs a task in the background. Does nothing without a runtime.
     pub(crate) fn spawn(
         &self,
         task: impl Future<Output = ()> + Send + 'static,

@@ -164,7 +164,7 @@ where
     async fn until_decided(&mut self) -> Result<T, Error> {
         let (client, object) = (self.client.clone(), self.object.clone());
         let silent = until_no_operator(self.last_seen.subscribe());
-        let waiting = self.go_on();
+        let waiting = self.resume();
         tokio::pin!(waiting);
         tokio::select! {
             decided = &mut waiting => return decided,
@@ -173,7 +173,7 @@ where
         waiting.await
     }
 
-    pub(crate) async fn go_on(&mut self) -> Result<T, Error> {
+    pub(crate) async fn resume(&mut self) -> Result<T, Error> {
         let mut pauses = Backoff::default();
         loop {
             let failed = match self.look().await {
