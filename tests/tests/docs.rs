@@ -143,7 +143,7 @@ fn blocks<'a>(text: &'a str, word: &str) -> Vec<(&'a str, &'a str)> {
 }
 
 #[test]
-fn pipelines_in_the_docs_compile_and_are_formatted() {
+fn pipelines_in_the_docs_compile_without_a_warning() {
     let docs = root().join("docs");
     let mut all = vec![root().join("README.md")];
     pages(&docs, &mut all);
@@ -171,7 +171,7 @@ fn pipelines_in_the_docs_compile_and_are_formatted() {
             checked += 1;
         }
     }
-    assert!(checked >= 8, "only {checked} snippets");
+    assert!(checked >= 7, "only {checked} snippets");
 }
 
 /// Everything in the repository that may define a test: its text.
