@@ -193,10 +193,10 @@ fn checked(name: &str, requests: &[Request]) -> Result<(), Failed> {
         .args(["check", "-o", "json"])
         .arg(&file)
         .output()?;
-    let told: Vec<Value> = serde_json::from_slice(&output.stdout)?;
-    let refused: BTreeSet<u64> = told
+    let diagnostic: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+    let refused: BTreeSet<u64> = diagnostic
         .iter()
-        .filter_map(|told| told["labels"][0]["place"]["start"]["line"].as_u64())
+        .filter_map(|diagnostic| diagnostic["labels"][0]["place"]["start"]["line"].as_u64())
         .map(|line| line / 2 + 1)
         .collect();
     let mut wrong = String::new();

@@ -381,8 +381,8 @@ fn the_table_of_a_schedule_s_rights_is_what_its_role_allows() {
             let verbs = cells[2 + column].to_owned();
             ((cells[0].to_owned(), cells[1].to_owned()), verbs)
         });
-        let told = rows.filter(|(_, verbs)| !verbs.is_empty()).collect();
-        assert_eq!(granted(overlap), told, "overlap = {overlap}");
+        let documented = rows.filter(|(_, verbs)| !verbs.is_empty()).collect();
+        assert_eq!(granted(overlap), documented, "overlap = {overlap}");
     }
 }
 

@@ -183,8 +183,8 @@ async fn end(cluster: &Cluster, leader: &Pod, manner: Manner) {
 
 /// `KONDUCTOR_KILLS` says how often; a few times where it says nothing.
 fn rounds() -> usize {
-    let told = std::env::var("KONDUCTOR_KILLS").ok();
-    told.map_or(6, |rounds| {
+    let given = std::env::var("KONDUCTOR_KILLS").ok();
+    given.map_or(6, |rounds| {
         rounds.parse().expect("KONDUCTOR_KILLS is a number")
     })
 }

@@ -90,15 +90,15 @@ pub async fn what_koncli_installs_is_what_the_chart_installs(cluster: &Cluster) 
         "koncli/install.yaml is not what the chart installs: run charts/generate"
     );
     let koncli = |arguments: &[&str]| {
-        let told = Command::new(crate::built::koncli())
+        let printed = Command::new(crate::built::koncli())
             .args(arguments)
             .arg("--kubeconfig")
             .arg(&cluster.kubeconfig)
             .args(["--namespace", "by-koncli"])
             .output();
-        let told = told.expect("koncli runs");
-        assert!(told.status.success(), "{told:?}");
-        String::from_utf8(told.stderr).expect("text")
+        let printed = printed.expect("koncli runs");
+        assert!(printed.status.success(), "{printed:?}");
+        String::from_utf8(printed.stderr).expect("text")
     };
     for _ in 0..2 {
         koncli(&["install", "--replicas", "0"]);
@@ -106,8 +106,8 @@ pub async fn what_koncli_installs_is_what_the_chart_installs(cluster: &Cluster) 
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), "by-koncli");
     let installed = deployments.get("konductor").await.expect("a Deployment");
     assert_eq!(installed.spec.and_then(|spec| spec.replicas), Some(0));
-    let told = koncli(&["uninstall"]);
-    assert!(told.starts_with("deployment/konductor deleted\n"), "{told}");
+    let printed = koncli(&["uninstall"]);
+    assert!(printed.starts_with("deployment/konductor deleted\n"), "{printed}");
     let gone = deployments.get_opt("konductor").await.expect("an answer");
     assert!(gone.is_none_or(|one| one.metadata.deletion_timestamp.is_some()));
     let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());

@@ -95,17 +95,17 @@ fn run(cluster: &Cluster, program: &Path, namespace: &str, arguments: &[&str]) -
         .env("KUBECONFIG", &cluster.kubeconfig)
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    let (told, errors) = (
+    let (printed, errors) = (
         String::from_utf8_lossy(&ran.stdout),
         String::from_utf8_lossy(&ran.stderr),
     );
     assert!(
         ran.status.success(),
-        "{} {arguments:?}: {}\n{told}{errors}",
+        "{} {arguments:?}: {}\n{printed}{errors}",
         program.display(),
         ran.status
     );
-    told.into_owned()
+    printed.into_owned()
 }
 
 /// A file of `tests/node`.

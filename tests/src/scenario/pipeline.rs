@@ -442,8 +442,8 @@ pub async fn a_run_created_in_part_says_so_and_applying_again_completes_it(clust
             .arg(&cluster.kubeconfig)
             .output()
             .expect("koncli runs");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), told)
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), printed)
     };
     assert_eq!(
         run_koncli(&["why", "part", "load"]),
@@ -458,11 +458,11 @@ pub async fn a_run_created_in_part_says_so_and_applying_again_completes_it(clust
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("part.kon");
     std::fs::write(&file, PART).expect("a file");
-    let (code, told) = run_koncli(&["apply", &file.display().to_string()]);
-    assert_eq!(code, Some(0), "{told}");
+    let (code, printed) = run_koncli(&["apply", &file.display().to_string()]);
+    assert_eq!(code, Some(0), "{printed}");
     assert!(
-        told.starts_with("run/part: 2 created, 0 configured, "),
-        "{told}"
+        printed.starts_with("run/part: 2 created, 0 configured, "),
+        "{printed}"
     );
     let status = until_ended(cluster, &namespace, "part").await.status;
     let status = status.expect("a status");

@@ -399,12 +399,12 @@ where
 
 /// `koncli doctor` where all is as it should be: it only names the operator that leads, by itself.
 fn the_doctor_is_content(cluster: &Cluster, namespace: &str) {
-    let told = Command::new(crate::built::koncli())
+    let printed = Command::new(crate::built::koncli())
         .args(["doctor", "--namespace", namespace, "--kubeconfig"])
         .arg(&cluster.kubeconfig)
         .output()
         .expect("koncli runs");
-    let text = String::from_utf8_lossy(&told.stdout);
+    let text = String::from_utf8_lossy(&printed.stdout);
     let levels: Vec<&str> = text
         .lines()
         .filter_map(|line| line.split_once("  "))

@@ -101,10 +101,10 @@ pub async fn the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else(clu
     let file = file.display().to_string();
     let installed = as_whom(&cluster.kubeconfig, &namespace, &["apply", &file]);
     assert!(installed.status.success(), "{}", text(&installed));
-    let told = text(&installed);
+    let printed = text(&installed);
     assert!(
-        told.contains("cronjob/night: 5 created, 0 configured, 0 unchanged\n"),
-        "{told}"
+        printed.contains("cronjob/night: 5 created, 0 configured, 0 unchanged\n"),
+        "{printed}"
     );
     let again = text(&as_whom(&cluster.kubeconfig, &namespace, &["apply", &file]));
     assert!(
@@ -152,11 +152,11 @@ pub async fn the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else(clu
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let created = as_whom(&kubeconfig, &namespace, &words);
-    let told = text(&created);
-    assert!(created.status.success(), "{words:?}: {told}");
+    let printed = text(&created);
+    assert!(created.status.success(), "{words:?}: {printed}");
     assert!(
-        told.contains(&format!(": run/{job}: ")) && told.contains(" created, "),
-        "{told}"
+        printed.contains(&format!(": run/{job}: ")) && printed.contains(" created, "),
+        "{printed}"
     );
     // Another pod of the same Job changes nothing.
     let again = text(&as_whom(&kubeconfig, &namespace, &words));
@@ -172,11 +172,11 @@ pub async fn the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else(clu
         .expect("a slot");
     replacing[at + 1] = &next;
     let replaced = as_whom(&kubeconfig, &namespace, &replacing);
-    let told = text(&replaced);
-    assert!(replaced.status.success(), "{told}");
+    let printed = text(&replaced);
+    assert!(replaced.status.success(), "{printed}");
     assert!(
-        told.contains(&format!("replaces run/{job}: waiting for its end")),
-        "{told}"
+        printed.contains(&format!("replaces run/{job}: waiting for its end")),
+        "{printed}"
     );
     until(&cluster.client, &namespace, &job, |run: &Run| {
         run.status
@@ -262,9 +262,9 @@ pub async fn a_schedule_is_installed_by_who_has_the_rights_that_it_gives(cluster
     ] {
         let kubeconfig = chart::kubeconfig_of(cluster, user);
         let installed = as_whom(&kubeconfig, &namespace, &["apply", &file]);
-        let told = text(&installed);
-        assert_eq!(installed.status.code(), Some(code), "{user}: {told}");
-        assert!(told.contains(words), "{user}: {told}");
+        let printed = text(&installed);
+        assert_eq!(installed.status.code(), Some(code), "{user}: {printed}");
+        assert!(printed.contains(words), "{user}: {printed}");
     }
     chart::done(chart::helm(
         cluster,
