@@ -116,7 +116,7 @@ fn right_files_compile_to_the_expected_objects() {
 }
 
 #[test]
-fn wrong_files_tell_every_mistake_at_once_in_source_order() {
+fn err_fixtures_report_every_mistake_in_source_order() {
     for path in fixtures("err_") {
         let text = std::fs::read_to_string(&path).unwrap();
         let compiled = compile(sources(&text), &options(&text));

@@ -273,7 +273,7 @@ fn rejected(pipeline: Pipeline) -> Rejected {
 }
 
 #[test]
-fn names_that_are_none_are_told_at_once_with_what_is_allowed() {
+fn invalid_names_are_rejected_with_the_allowed_form() {
     let pipeline = Pipeline::new("Night")
         .param(Param::new("day of year", Type::int()))
         .semaphore(Semaphore::new("gate").permits(Number::new("2 or so")))
@@ -305,7 +305,7 @@ fn names_that_are_none_are_told_at_once_with_what_is_allowed() {
 }
 
 #[test]
-fn what_can_not_be_written_is_told() {
+fn what_cannot_be_written_is_reported() {
     let nested = Ref::to("a").item([Index::from(text!["x", Ref::to("b")])]);
     let table: [(Stage, &str); 9] = [
         (
@@ -392,7 +392,7 @@ fn durations_are_written_in_the_units_of_the_language() {
 }
 
 #[test]
-fn a_clause_that_is_given_again_goes_on_with_the_first_one() {
+fn a_repeated_clause_extends_the_first_one() {
     let stage = Stage::new("z")
         .after("a")
         .for_each("x", ["1", "2"])

@@ -56,7 +56,7 @@ fn fixtures(prefix: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn right_files_parse_without_a_word() {
+fn ok_fixtures_have_no_diagnostics() {
     for path in fixtures("ok_") {
         let source = source(&std::fs::read_to_string(&path).unwrap());
         let (file, diagnostics) = parse(&source);
@@ -70,7 +70,7 @@ fn right_files_parse_without_a_word() {
 }
 
 #[test]
-fn wrong_files_tell_every_slip_at_once_in_source_order() {
+fn err_fixtures_report_every_mistake_in_source_order() {
     for path in fixtures("err_") {
         let source = source(&std::fs::read_to_string(&path).unwrap());
         let told = render(&source, &parse(&source).1);

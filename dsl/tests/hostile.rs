@@ -95,7 +95,7 @@ fn the_longest_lines_end_in_an_error() {
 }
 
 #[test]
-fn slips_on_every_line_end_in_the_first_ones() {
+fn mistakes_on_every_line_report_only_the_first() {
     let lines = [
         "  stage s { run = \"x\n",
         "  stage s { run =\n",
@@ -125,7 +125,7 @@ fn a_file_of_more_words_than_fit_into_memory_is_refused() {
 }
 
 #[test]
-fn what_is_told_of_is_never_cut_inside_of_a_character() {
+fn spans_end_on_char_boundaries() {
     for shift in 0..4 {
         let hole = format!("${{a{}\u{1F600}", "b".repeat(14 + shift));
         let text = format!("pipeline p {{\n  stage s {{ run = \"\"\"{hole}\"\"\" }}\n}}\n");

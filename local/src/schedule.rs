@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedules_are_told_from_other_texts() {
+    fn schedules_are_distinguished_from_other_texts() {
         for schedule in [
             "* * * * *",
             "*/5 0-6 1,15 * mon-fri",

@@ -148,7 +148,7 @@ async fn left(cluster: &Cluster, spec: Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_stops_in_order_hands_over_by_the_event_with_one_write_each() {
+async fn a_clean_shutdown_hands_over_by_the_event_with_one_write_each() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "first", AN_HOUR);
     leads(&versions, "first", &first).await;
@@ -275,7 +275,7 @@ async fn a_label_on_the_lease_takes_nothing_from_anybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_stands_in_the_lease_keeps_nobody_out() {
+async fn malformed_lease_does_not_block_election() {
     let far = "2999-01-01T00:00:00.000000Z";
     let table = [
         (json!({}), 1),

@@ -83,7 +83,7 @@ async fn an_operator_whose_connections_are_frozen_grants_again_within_15_seconds
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_on_a_frozen_connection_hears_within_15_seconds() {
+async fn a_waiter_on_a_frozen_connection_is_notified_within_15_seconds() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("frozen").await;
     let (freezer, config) = Freezer::before(&cluster.kubeconfig).await;

@@ -271,12 +271,12 @@ async fn play(kind: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_those_who_hold_a_lease_never_two_run_at_once() {
+async fn holders_of_a_lease_never_run_at_once() {
     play("lease").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_those_who_hold_the_only_permit_never_two_run_at_once() {
+async fn holders_of_the_only_permit_never_run_at_once() {
     play("semaphore").await;
 }
 

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_tell_texts_apart() {
+    fn formats_distinguish_texts() {
         for (format, good, bad) in [
             ("date-time", "2026-01-02T03:04:05Z", "2026-01-02"),
             (

@@ -172,7 +172,7 @@ fn many_that_ask_from_pods_or_of_runs_are_decided_in_a_few_rounds() {
 }
 
 #[test]
-fn who_is_next_is_read_together_with_who_may_be_gone() {
+fn next_candidates_are_read_in_the_same_round_as_doubtful_holders() {
     let world = World::of([claim("next", 2, json!({})), claim("later", 3, json!({}))]);
     let held = semaphore(1, json!([holder("Claim", "gone", 1)]));
     let held: Semaphore = serde_json::from_value(held).unwrap();
@@ -299,7 +299,7 @@ fn who_does_not_wait_is_denied_only_by_the_ledger_as_it_is() {
 }
 
 #[test]
-fn an_expired_claim_is_told_before_the_ledger_forgets_it() {
+fn an_expired_claim_is_notified_before_the_ledger_removes_it() {
     let granted = claim(
         "a",
         1,

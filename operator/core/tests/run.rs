@@ -109,7 +109,7 @@ fn may_fail_is_forgiven_and_a_quorum_counts_as_a_whole() {
 }
 
 #[test]
-fn that_it_will_fail_shows_at_once() {
+fn run_is_failing_as_soon_as_a_stage_fails() {
     let world = World::of([of_run("a", "a", "failed"), of_run("b", "b", "running")]);
     let status = status(&with(json!({}), json!({})), &world);
     let failing = status
@@ -322,7 +322,7 @@ fn run_waits_for_the_pods_of_a_job_that_kueue_started_too_early() {
 }
 
 #[test]
-fn a_run_says_why_it_ended_and_not_again_how() {
+fn run_message_gives_the_reason_without_repeating_the_phase() {
     let by_hand = "cancelled Cancelled: by hand";
     let table = [
         (

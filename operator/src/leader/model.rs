@@ -330,7 +330,7 @@ const WIDE: Election = Election {
 };
 
 #[test]
-fn never_do_two_lead_at_once_in_any_interleaving() {
+fn two_never_lead_at_once_in_any_interleaving() {
     let large = std::env::var_os("KONDUCTOR_MODEL").is_some_and(|size| size == "large");
     let size = if large { LARGE } else { SMALL };
     let checker = size.checker().threads(2).spawn_bfs().join();
@@ -347,7 +347,7 @@ fn never_do_two_lead_at_once_in_any_interleaving() {
 }
 
 #[test]
-fn never_do_two_of_three_lead_at_once_whatever_is_lost_and_whoever_crashes() {
+fn two_of_three_never_lead_at_once_whatever_is_lost_and_whoever_crashes() {
     let large = std::env::var_os("KONDUCTOR_MODEL").is_some_and(|size| size == "large");
     let mut followed = 0;
     for seed in 0..if large { 500_000 } else { 5_000 } {

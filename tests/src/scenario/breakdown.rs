@@ -93,7 +93,7 @@ async fn complete(cluster: &Cluster, namespace: &str, name: &str) {
 }
 
 /// `kill -9` of what holds a permit: the next one gets it, and not before.
-pub async fn a_job_whose_container_is_killed_gives_back_its_permit(cluster: &Cluster) {
+pub async fn a_job_whose_container_is_killed_releases_its_permit(cluster: &Cluster) {
     let namespace = namespace(cluster, "killed").await;
     apply(cluster, &namespace, "breakdown.yaml");
     let first = running(cluster, &namespace, "first").await;

@@ -107,7 +107,10 @@ pub async fn what_koncli_installs_is_what_the_chart_installs(cluster: &Cluster) 
     let installed = deployments.get("konductor").await.expect("a Deployment");
     assert_eq!(installed.spec.and_then(|spec| spec.replicas), Some(0));
     let printed = koncli(&["uninstall"]);
-    assert!(printed.starts_with("deployment/konductor deleted\n"), "{printed}");
+    assert!(
+        printed.starts_with("deployment/konductor deleted\n"),
+        "{printed}"
+    );
     let gone = deployments.get_opt("konductor").await.expect("an answer");
     assert!(gone.is_none_or(|one| one.metadata.deletion_timestamp.is_some()));
     let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());

@@ -137,7 +137,7 @@ pub async fn two_operators_grant_no_more_than_one_does(cluster: &Cluster) {
 }
 
 /// Many wait, some arrive, twice even; it opens once, for all.
-pub async fn a_barrier_opens_for_those_who_wait_when_the_last_one_arrives(cluster: &Cluster) {
+pub async fn a_barrier_opens_for_its_waiters_when_the_last_party_arrives(cluster: &Cluster) {
     let namespace = cluster.namespace("barrier").await;
     let _operator = Operator::start(cluster, &namespace);
     let client = cluster.konductor(&namespace);

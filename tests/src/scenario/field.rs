@@ -114,7 +114,7 @@ fn no_grace() -> DeleteParams {
 }
 
 /// A workflow that is stopped from outside, by deleting what runs, leaves no lock behind.
-pub async fn a_job_that_is_deleted_while_it_works_gives_back_its_lease_when_its_pod_is_gone(
+pub async fn a_job_that_is_deleted_while_it_works_releases_its_lease_when_its_pod_is_gone(
     cluster: &Cluster,
 ) {
     let namespace = cluster.namespace("deleted").await;
@@ -144,7 +144,7 @@ pub async fn a_job_that_is_deleted_while_it_works_gives_back_its_lease_when_its_
 }
 
 /// What is deleted while no operator looks is free as soon as one does.
-pub async fn what_is_deleted_while_the_operator_is_down_is_given_back(cluster: &Cluster) {
+pub async fn what_is_deleted_while_the_operator_is_down_is_released(cluster: &Cluster) {
     let namespace = cluster.namespace("down").await;
     let first = OperatorProcess::start(cluster, &namespace);
     let semaphore = json!({"metadata": {"name": "batch"}, "spec": {"permits": 2}});
@@ -181,7 +181,7 @@ pub async fn what_is_deleted_while_the_operator_is_down_is_given_back(cluster: &
 }
 
 /// A new operator takes over the ledger as it stands: whoever holds goes on, nobody is let in beside.
-pub async fn an_operator_that_starts_anew_lets_in_nobody_beside_those_that_hold(cluster: &Cluster) {
+pub async fn a_restarted_operator_grants_nothing_beyond_the_ledger(cluster: &Cluster) {
     let namespace = cluster.namespace("anew").await;
     let versions = Versions::<Semaphore>::watch(&cluster.client, &namespace).await;
     let semaphore = json!({"metadata": {"name": "batch"}, "spec": {"permits": 1}});

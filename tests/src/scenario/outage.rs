@@ -241,7 +241,7 @@ fn right(what: &str, took: Duration) {
 }
 
 /// The API server is killed and started again.
-pub async fn the_api_server_is_killed_and_everything_goes_on(cluster: &Cluster) {
+pub async fn the_api_server_is_killed_and_everything_continues(cluster: &Cluster) {
     let namespace = cluster.namespace("api-server").await;
     let _operators = two_operators(cluster, &namespace);
     let load = Load::begin(cluster, &namespace, "30s").await;
@@ -250,7 +250,7 @@ pub async fn the_api_server_is_killed_and_everything_goes_on(cluster: &Cluster) 
 }
 
 /// etcd is killed and started again.
-pub async fn etcd_is_killed_and_everything_goes_on(cluster: &Cluster) {
+pub async fn etcd_is_killed_and_everything_continues(cluster: &Cluster) {
     let namespace = cluster.namespace("etcd").await;
     let _operators = two_operators(cluster, &namespace);
     let load = Load::begin(cluster, &namespace, "30s").await;
@@ -259,7 +259,7 @@ pub async fn etcd_is_killed_and_everything_goes_on(cluster: &Cluster) {
 }
 
 /// One of two is stopped in the middle; when it goes on, it knows only what was so before.
-pub async fn one_of_two_operators_is_stopped_and_everything_goes_on(cluster: &Cluster) {
+pub async fn one_of_two_operators_is_stopped_and_everything_continues(cluster: &Cluster) {
     let namespace = cluster.namespace("one-stops").await;
     let [one, _other] = two_operators(cluster, &namespace);
     let load = Load::begin(cluster, &namespace, "10s").await;

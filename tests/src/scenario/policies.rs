@@ -11,7 +11,7 @@ use super::chart::{job, rendered};
 use crate::cluster::Cluster;
 
 /// Whoever may patch a Job can't start it before its turn, nor take away what it waits for.
-pub async fn nobody_but_the_operator_starts_a_job_that_waits(cluster: &Cluster) {
+pub async fn only_the_operator_starts_a_waiting_job(cluster: &Cluster) {
     let namespace = policies(cluster, "starts", &["--set", ADMIN]).await;
     let mut attempts = Attempts::new(&namespace);
     let waits = json!({"konductor.io/gate": "g", "konductor.io/hold": "lease/l"});

@@ -27,7 +27,7 @@ const ROUNDS: [(&str, Signal, usize); 2] =
     [("SIGTERM", Signal::TERM, 5), ("kill -9", Signal::KILL, 2)];
 
 /// Whoever leads ends, and the one that stood by decides what is asked for from then on.
-pub async fn who_leads_is_followed_when_it_ends(cluster: &Cluster) {
+pub async fn the_leader_is_replaced_when_it_ends(cluster: &Cluster) {
     let namespace = cluster.namespace("succession").await;
     let versions = Versions::<LeaderLease>::watch(&cluster.client, &namespace).await;
     let others = watches(cluster).await;

@@ -128,7 +128,7 @@ fn version(
             let before = old.and_then(|old| Some(old.status?.holders));
             let now = new.status.map(|status| status.holders).unwrap_or_default();
             stays_within(new.spec.permits, before.as_deref(), &now)?;
-            lets_go_of_nobody_at_work(stored, &before.unwrap_or_default(), &now)
+            never_releases_a_working_holder(stored, &before.unwrap_or_default(), &now)
         }
         "leases" => {
             let name = name_of(new);
@@ -138,7 +138,7 @@ fn version(
             stays_within(1, before.as_deref(), &status.holders)?;
             let before = before.unwrap_or_default();
             token_rises(stored, &name, &before, &status.holders, status.token)?;
-            lets_go_of_nobody_at_work(stored, &before, &status.holders)
+            never_releases_a_working_holder(stored, &before, &status.holders)
         }
         "jobs" => job(stored, old.map(read), &read(new)),
         "gates" => gate(stored, old.map(read), &read(new)),
@@ -193,7 +193,7 @@ fn token_rises(
 
 /// 3: A permit is not free while a pod of its Job still works, nor while its Claim is granted and
 /// was told nothing else.
-fn lets_go_of_nobody_at_work(
+fn never_releases_a_working_holder(
     stored: &Stored,
     before: &[Holder],
     now: &[Holder],

@@ -146,7 +146,7 @@ fn of_the_slots_that_were_missed_the_last_is_started_within_its_deadline() {
 }
 
 #[test]
-fn a_job_that_goes_on_is_dealt_with_as_the_policy_says() {
+fn a_running_job_is_handled_by_the_policy() {
     let table: [(&str, bool, usize, &[&str]); 3] = [
         ("Allow", true, 0, &[]),
         ("Forbid", false, 0, &["JobAlreadyActive"]),

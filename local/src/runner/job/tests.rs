@@ -532,7 +532,7 @@ fn the_deadline_ends_running_pods_and_fails_only_when_they_are_gone() {
 }
 
 #[test]
-fn suspending_deletes_the_pods_and_resuming_starts_anew() {
+fn suspending_deletes_the_pods_and_resuming_starts_new_ones() {
     let mut world = World::new(json!({"suspend": true, "activeDeadlineSeconds": 30}));
     let waiting = json!({"ready": 0, "terminating": 0, "uncountedTerminatedPods": {}});
     assert_eq!(

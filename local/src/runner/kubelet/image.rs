@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_told_from_options() {
+    fn references_are_distinguished_from_options() {
         let digest = format!("busybox@sha256:{}", "a".repeat(64));
         for image in [
             "busybox",

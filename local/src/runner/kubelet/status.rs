@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_status_tells_its_state_and_the_one_before() {
+    fn a_container_status_reports_its_state_and_the_previous_one() {
         let mut report = report();
         report.main[0].state = running();
         report.main[0].restarts = 1;

@@ -231,7 +231,7 @@ fn a_deleted_lease_is_made_anew_by_its_holder_and_by_others_when_that_has_ended(
 }
 
 #[test]
-fn who_gives_up_gives_back_what_is_its_own_and_nothing_else() {
+fn a_resigning_candidate_releases_its_own_lease_only() {
     let gives_up = |view: &View| decide(&terms("me"), view, true, secs(101));
     let ends = |next| Decision {
         leads_until: None,
