@@ -1,7 +1,7 @@
 //! One style for every file, without options.
 //!
 //! What enters: the text of a file without syntax errors. What leaves: the same meaning, laid out
-//! anew. What must never happen here: a comment that is lost, a syntax tree that changes.
+//! again. What must never happen here: a comment that is lost, a syntax tree that changes.
 //!
 //! - Two spaces for each level; lines of up to 100 characters; at most one blank line in a row, and
 //!   one around whatever takes several lines in a pipeline or a file.
@@ -21,7 +21,7 @@ mod node;
 use crate::{Diagnostic, Source, parse};
 use layout::Printer;
 
-/// Lays a file out anew. Its comments and its meaning are kept, and formatting the result again
+/// Formats a file. Its comments and its meaning are kept, and formatting the result again
 /// changes nothing.
 ///
 /// # Errors

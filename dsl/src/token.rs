@@ -108,7 +108,7 @@ fn line_length(text: &str) -> usize {
     line.trim_end_matches([' ', '\t', '\r', '\u{FEFF}']).len()
 }
 
-/// Where the string at the start of the text ends; the error is where reading goes on after one
+/// Where the string at the start of the text ends; the error is where reading continues after one
 /// that is not closed.
 fn end_of_string(text: &str) -> Result<usize, usize> {
     if let Some(inner) = text.strip_prefix("\"\"\"") {

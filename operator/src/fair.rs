@@ -79,7 +79,7 @@ impl Fair {
     }
 }
 
-/// Somebody who waits. One that is dropped after its turn was granted passes it on.
+/// A waiter. One that is dropped after its turn was granted passes it on.
 struct Waiting {
     fair: Fair,
     namespace: String,

@@ -1,7 +1,7 @@
 //! One of several operators leads; the others wait.
 //!
 //! The election is our own: the crates there are compare clocks of different machines, or look at the
-//! Lease only now and then, so that who stands by learns late that it was given back.
+//! Lease only now and then, so that a standby learns late that it was released.
 
 mod candidate;
 mod clock;
@@ -95,7 +95,7 @@ impl LeaderElection {
     }
 }
 
-/// Does `work` whenever this operator leads, until told to stop. The Lease is given back when what was
+/// Does `work` whenever this operator leads, until asked to stop. The Lease is released when what was
 /// under way has ended.
 pub(crate) async fn lead<Work>(
     client: Client,

@@ -87,7 +87,7 @@ pub async fn run(
     operator.await
 }
 
-/// Watches and decides until told to stop. Everything it remembers begins anew.
+/// Watches and decides until asked to stop. It starts with an empty memory each time.
 async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bool>) {
     let memory = Arc::new(Memory::default());
     let (undecodables, reports) = Undecodables::new(&options.telemetry);

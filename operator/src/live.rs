@@ -31,7 +31,7 @@ pub(crate) type Read = Shared<BoxFuture<'static, Result<Objects, Arc<kube::Error
 /// Reads from the API server.
 ///
 /// # Guarantees
-/// A read answers those that asked before it began. Who asks while one is under way gets the next:
+/// A read answers the callers that asked before it began. A caller that asks during a read gets the next one:
 /// the answer to an earlier question may be older than what has been seen since (rule B). So a
 /// thousand Jobs that start by one Gate cost a few reads of it, and no one starts by an old one.
 /// Namespaces share the reads fairly: what one of them asks for keeps no other waiting.

@@ -45,7 +45,7 @@ pub struct Options {
     pub leader_election: Option<LeaderElection>,
     /// The time.
     pub clock: Clock,
-    /// How long the pods of a Job may be unable to start before it is ended as Failed; for ever, where it is
+    /// How long the pods of a Job may be unable to start before it is ended as Failed; no limit if it is
     /// absent and the Job does not say.
     pub pending_timeout: Option<SignedDuration>,
     /// Where the operator tells about itself.
@@ -68,7 +68,7 @@ impl Default for WatchesLast {
 /// Why the operator can't work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The election of a leader can't go on.
+    /// The election of a leader can't continue.
     #[error("leader election by lease {namespace}/{name} failed: {message}")]
     LeaderElection {
         /// The Lease's namespace.

@@ -66,7 +66,7 @@ async fn controller<K: Decide>(
         Arc::clone(context),
         store,
         queue,
-        // Who waits for a turn costs little, and must not stand in the way of other namespaces.
+        // Waiting for a turn costs little, and must not block other namespaces.
         Config::default().concurrency(0),
     )
     // A queued object that is gone by now is nothing to reconcile; errors were told where they
@@ -101,7 +101,7 @@ where
     let Some(object) = store.get(&ObjectRef::from_obj(&*object)) else {
         return Ok(Action::await_change());
     };
-    // In a box of its own, so that those who wait don't keep room for it.
+    // Boxed, so that waiting tasks don't reserve memory for it.
     Box::pin(reconcile(object, Arc::clone(&context))).await
 }
 

@@ -110,7 +110,7 @@ impl Senders {
     }
 }
 
-/// Polls the watches for ever, and queues what each event concerns.
+/// Polls the watches forever, and queues what each event concerns.
 pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
     let router = Router {
         queues,
@@ -214,7 +214,7 @@ impl Router<'_> {
         }
     }
 
-    /// The object itself, and those that wait for it.
+    /// The object itself, and the waiters for it.
     fn object<K: Refers + Resource<DynamicType = ()>>(&self, object: &K) {
         let name = ObjectName::of(object.meta());
         self.queues.send(K::KIND, &name);
@@ -325,7 +325,7 @@ impl Router<'_> {
         }
     }
 
-    /// What a Run says about Jobs that are missing decides for those that wait for them.
+    /// What a Run says about Jobs that are missing decides for the waiters for them.
     fn missing_jobs(&self, run: &Run, name: &ObjectName) {
         if run_end(run).is_some() {
             self.cache.gone.forget_run(run);

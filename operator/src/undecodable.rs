@@ -109,7 +109,7 @@ impl Undecodables {
 }
 
 impl Reports {
-    /// Writes an Event for each, for ever. That one is lost is no reason to stop.
+    /// Writes an Event for each, forever. A lost Event is no reason to stop.
     pub(crate) async fn write(mut self, recorder: &Recorder) {
         while let Some((event, object)) = self.0.next().await {
             if let Err(error) = recorder.publish(&event, &object).await {

@@ -58,7 +58,7 @@ pub(crate) trait Observer: Send {
     fn failed(&self, failure: &Failure, wait: Duration);
 }
 
-/// Watches what this API shows, for ever. Failures are told to the observer, and are waited after.
+/// Watches what this API shows, forever. Failures are reported to the observer and retried with backoff.
 ///
 /// # Guarantees
 /// [`Event::Init`] comes only with an answer, so a list that fails yields failures only, each later

@@ -258,7 +258,7 @@ pub(crate) fn binaries() -> PathBuf {
 }
 
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    // All are bound before any is given back, so they differ.
+    // All are bound before any is released, so they differ.
     let bound = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port"));
     bound.map(|listener| listener.local_addr().expect("an address").port())
 }

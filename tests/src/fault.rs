@@ -28,7 +28,7 @@ pub enum How {
     LoseAnswer,
     /// It is answered with objects whose managed fields no client can read.
     Poison,
-    /// The versions before this one are forgotten: a watch from one of them is told 410.
+    /// The versions before this one are forgotten: a watch from one of them gets 410.
     Compacted(u64),
 }
 

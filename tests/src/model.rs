@@ -22,7 +22,7 @@ pub const OPERATORS: usize = 2;
 /// How much there is of what makes a state space large.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Who asks for a permit each, at most [`CLAIMANTS_MAX`].
+    /// The claimants, each of which asks for a permit; at most [`CLAIMANTS_MAX`].
     pub claimants: usize,
     /// The permits of the Semaphore.
     pub permits: usize,

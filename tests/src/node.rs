@@ -120,7 +120,7 @@ impl Node {
         node
     }
 
-    /// Ends the kubelet as `kill -9` does; containers go on without it.
+    /// Ends the kubelet as `kill -9` does; containers keep running without it.
     pub fn stop_kubelet(&mut self) {
         self.kubelet.kill();
     }

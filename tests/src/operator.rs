@@ -124,7 +124,7 @@ impl OperatorProcess {
         self.0.wait().expect("it ends");
     }
 
-    /// As `kill -STOP`: it goes on when what is returned is dropped.
+    /// As `kill -STOP`: it continues when what is returned is dropped.
     pub fn stop(&self) -> Stopped {
         let id = Pid::from_child(&self.0);
         kill_process(id, Signal::STOP).expect("it is there");

@@ -1,7 +1,7 @@
 //! Pages that show what commands print: each command is run, and the page must show what it printed.
 //!
 //! A block of `yaml` or `kon` whose first line is `# NAME` is a file of that name. In a block of
-//! `console`, lines after `$ ` are commands, which lines after `> ` go on; what follows is what each
+//! `console`, lines after `$ ` are commands, continued by lines after `> `; what follows is what each
 //! prints, standard output and error together, and its exit code where that is not 0. One shell runs
 //! a whole page.
 //!
@@ -19,13 +19,13 @@ use std::time::Duration;
 use regex::{Captures, Regex};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How long a page may take: one whose command waits for ever ends, and shows where.
+/// How long a page may take: a page whose command waits forever ends, and shows where.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Ends what a command has printed; its exit code follows. No program prints it.
 const END: char = '\u{1e}';
 
-/// Plays a page in a folder; `BLESS=1` writes it anew.
+/// Plays a page in a folder; `BLESS=1` rewrites it.
 ///
 /// # Panics
 /// Where a command prints something else than the page shows.

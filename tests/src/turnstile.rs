@@ -23,7 +23,7 @@ pub struct Counted {
 }
 
 /// A counter that listens on loopback. A party connects, sends `i` and goes in, sends `o` and goes
-/// out; each is counted before it is answered with the same byte. The first are let go on when it has
+/// out; each is counted before it is answered with the same byte. The first ones continue when it has
 /// been full once, so that it is known to have been.
 #[derive(Debug)]
 pub struct Turnstile {

@@ -14,7 +14,7 @@ use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-/// How soon everything goes on.
+/// How soon everything works again.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(15);
 /// The most that anything else takes on a machine that is busy.
 const WITHIN: Duration = Duration::from_secs(90);

@@ -197,7 +197,7 @@ fn poisoning(to: &Client) -> Client {
     Client::new(service, "default")
 }
 
-/// Runs an operator for every namespace with this client while `what` goes on.
+/// Runs an operator for every namespace with this client while `what` runs.
 async fn with_operator<T>(
     client: Client,
     telemetry: Telemetry,

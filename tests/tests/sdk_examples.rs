@@ -196,7 +196,7 @@ async fn a_leader_that_was_stopped_for_too_long_stands_by_before_it_leads_again(
     assert_eq!(first.line().await, "standing by");
     let after = first.number("leading with token ").await;
     assert!(before < between && between < after);
-    // It gives back the Lease although it did not resign.
+    // It releases the Lease although it did not resign.
     first.signal("INT").await;
     assert!(first.child.wait().await.expect("it ends").success());
     assert_eq!(place.claims().await, 0);

@@ -1,5 +1,5 @@
 //! `koncli barrier wait` and `koncli gate wait` as processes, before an API server that goes away, breaks
-//! off and forgets: each goes on within its timeout, ends at once where it must, and asks nothing while
+//! off and forgets: each continues within its timeout, ends at once where it must, and asks nothing while
 //! nothing happens.
 
 use std::process::{Output, Stdio};
@@ -167,7 +167,7 @@ async fn a_wait_survives_a_cut_watch_410_and_a_restart_of_the_api_server() {
         let faults = &stage.front.faults;
         faults.begin("expired", &watch, How::Status(410), Some(1));
         faults.cut_watches();
-        // One is told 410, and the one after it is begun from where things are now.
+        // One watch gets 410, and the next one starts from the present state.
         stage.watches(kind, 4).await;
         stage.front.restart();
         stage.watches(kind, 5).await;
@@ -208,7 +208,7 @@ async fn a_wait_ends_by_its_timeout_also_while_the_api_server_is_away() {
     }
 }
 
-/// What waits for an object, and the object that lets it go on.
+/// What waits for an object, and the object that lets it continue.
 fn waiting_commands() -> [(Vec<&'static str>, &'static str, &'static str, Value); 5] {
     let lease = json!({"ttl": "30s"});
     [

@@ -28,7 +28,7 @@ impl Pipeline {
         self.attribute("description", description.into())
     }
 
-    /// How long a run may take; what goes on then is cancelled.
+    /// How long a run may take; what is still running then is cancelled.
     #[must_use]
     pub fn timeout(self, timeout: impl Into<Value>) -> Self {
         self.attribute("timeout", timeout)
@@ -187,10 +187,10 @@ impl super::body::Items for Defaults {
     }
 }
 
-/// What happens to a run that is due while another one goes on.
+/// What happens to a run that is due while another one is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
-    /// Both go on.
+    /// Both are run.
     Allow,
     /// It is left out.
     Skip,
@@ -218,7 +218,7 @@ impl Schedule {
         self.attribute("timezone", zone.into())
     }
 
-    /// What happens to a run that is due while another one goes on.
+    /// What happens to a run that is due while another one is running.
     #[must_use]
     pub fn overlap(self, overlap: Overlap) -> Self {
         let word = match overlap {

@@ -5,7 +5,7 @@ use crate::ast::{self, BodyItem, Clause, ClauseKind};
 
 /// A stage: how it is coordinated, and, by [`Body`], what it does.
 ///
-/// A clause that is given again goes on with the first one: more to wait for, more to hold, another
+/// A clause that is given again extends the first one: more to wait for, more to hold, another
 /// loop variable; conditions must all hold. The last quorum counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage(ast::Stage);
@@ -77,7 +77,7 @@ impl Stage {
         self
     }
 
-    /// So many items that succeed let go on what waits for the stage.
+    /// Dependents start after this many items have succeeded.
     #[must_use]
     pub fn quorum(mut self, count: impl Into<Bound>) -> Self {
         add(&mut self.0.clauses, ClauseKind::Quorum(count.into().into()));
@@ -107,7 +107,7 @@ pub(super) fn when(clauses: &mut Vec<Clause>, condition: impl Into<Condition>) {
     add(clauses, ClauseKind::When(Box::new(condition.into().into())));
 }
 
-/// Adds a clause, or goes on with the one that is there.
+/// Adds a clause, or extends the existing one.
 fn add(clauses: &mut Vec<Clause>, kind: ClauseKind) {
     for clause in &mut *clauses {
         match (&mut clause.kind, &kind) {

@@ -180,7 +180,7 @@ pub(super) fn attribute(key: impl Into<Key>, value: impl Into<Value>) -> ast::At
     }
 }
 
-/// The map that an attribute is, made where there is none yet.
+/// The map of an attribute, created if it does not exist yet.
 pub(super) fn map_of<'a, I>(
     items: &'a mut Vec<I>,
     key: &str,

@@ -60,7 +60,7 @@ impl<'t> Place<'t> {
         self.wanted.contains(&rule)
     }
 
-    /// Whether a header could go on here.
+    /// Whether a header could continue here.
     pub(super) fn wants_clause(&self) -> bool {
         self.wants(Rule::after) || self.wants(Rule::kw_after)
     }
@@ -82,7 +82,7 @@ impl<'t> Place<'t> {
             .any(|token| token.text(self.text) == word)
     }
 
-    /// The clause of a header that goes on here.
+    /// The clause of a header that continues here.
     pub(super) fn clause(&self) -> Option<&'t str> {
         let words = self.before.iter().rev().map(|token| token.text(self.text));
         words.into_iter().find(|word| CLAUSE_WORDS.contains(word))
@@ -121,7 +121,7 @@ impl<'t> Place<'t> {
         next.filter(|next| next.starts_with(|c: char| c.is_ascii_digit()))
     }
 
-    /// Whether a list was begun on the line, and goes on.
+    /// Whether a list was begun on the line, and continues.
     pub(super) fn is_in_a_list(&self) -> bool {
         let brackets = self.before.iter().rev();
         let mut brackets = brackets.filter(|token| matches!(token.kind, Kind::Open | Kind::Close));

@@ -228,7 +228,7 @@ impl Writer {
                     self.name();
                     self.clauses();
                     self.maybe_map();
-                    // A comma would go on with the last clause.
+                    // A comma would continue the last clause.
                     continue;
                 }
                 5 => {

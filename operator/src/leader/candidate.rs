@@ -22,11 +22,11 @@ use crate::needed::Read;
 use crate::options::{Clock, WatchesLast};
 use crate::watch::{self as watching, Failure, Observer};
 
-/// By whom the Lease's fields are managed, whoever leads.
+/// The field manager of the Lease's fields, when this candidate leads.
 const FIELD_MANAGER: &str = "konductor-operator";
 /// A request that is not answered by then won't be.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// Who ends does not wait for longer until the Lease is given back: it ends by itself.
+/// A candidate that ends waits no longer than this for the release: the Lease expires anyway.
 const GIVES_BACK_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a candidate stands.
@@ -91,7 +91,7 @@ impl Candidate {
         }
     }
 
-    /// Takes part until told to resign, then gives back what it holds.
+    /// Takes part until asked to resign, then releases what it holds.
     ///
     /// # Errors
     /// What the API server refuses that it has never allowed. What passes is tried again.
@@ -273,7 +273,7 @@ impl Candidate {
         }
     }
 
-    /// How long an answer is waited for: who leads has to know before it does not any more.
+    /// How long an answer is waited for: the leader must know before its Lease expires.
     fn waits(&self, decision: &Decision, now: Moment) -> Duration {
         let leads_for = decision.leads_until.map(|end| end.saturating_sub(now));
         self.terms

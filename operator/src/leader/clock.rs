@@ -1,4 +1,4 @@
-//! A clock that nobody sets, and that goes on while the machine sleeps: a lease does too.
+//! A clock that is never set, and that runs while the machine sleeps: a lease does too.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) fn now() -> Moment {
     Duration::new(seconds, nanos)
 }
 
-/// Waits for a moment; for ever, where there is none.
+/// Waits until a moment; forever without one.
 pub(crate) async fn reaches(moment: Option<Moment>) {
     let Some(moment) = moment else {
         return std::future::pending().await;

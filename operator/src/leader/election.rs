@@ -121,7 +121,7 @@ pub(crate) fn decide(terms: &Terms, view: &View, gives_up: bool, now: Moment) ->
     let leads_until = view.renewed.map(|sent| sent + terms.leads_for);
     let leads_until = leads_until.filter(|end| now < *end && !gives_up);
     let next = match &view.lease {
-        // It has never written anything that it could give back.
+        // It has never written a Lease that it could release.
         _ if gives_up && view.acquired.is_none() => Next::Wait(None),
         _ if view.in_doubt => Next::Look,
         Lease::There { seen, .. } if gives_up && view.wrote(terms, &seen.record) => {

@@ -73,7 +73,7 @@ enum Flaw {
     None,
     /// The API server ignores the version that a write replaces.
     AnyVersion,
-    /// A holder goes on for as long as others wait, and a bit.
+    /// A holder continues for as long as others wait, and a bit.
     HoldsOn,
 }
 

@@ -1,6 +1,6 @@
 //! What a `coordination.k8s.io` Lease says, as far as the election reads and writes it.
 //!
-//! Anybody may have written it, and nothing in it is believed that could keep everybody out for ever.
+//! Any client may have written it, so nothing in it is believed that could block the election forever.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) const SECONDS_MAX: i32 = 3600;
 /// A Lease's spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
-    /// Who leads; nobody, where it is absent or empty.
+    /// The leader; none if it is absent or empty.
     pub(crate) holder: Option<String>,
     /// `leaseDurationSeconds`, as written.
     pub(crate) seconds: Option<i32>,

@@ -76,7 +76,7 @@ impl Telemetry {
     }
 }
 
-/// How many Claims and Jobs wait for each ledger; `holds` tells whether one has got it already.
+/// How many Claims and Jobs wait for each ledger; `holds` returns whether a Job or Claim is already a holder.
 pub(super) fn waiting(
     claims: &[Arc<Claim>],
     jobs: &[Arc<Job>],

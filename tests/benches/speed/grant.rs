@@ -52,7 +52,7 @@ struct Grants {
     writes_a_grant: f64,
 }
 
-/// So many Claims on so many Semaphores; each gives back what it was granted at once.
+/// So many Claims on so many Semaphores; each releases what it was granted at once.
 async fn grants(cluster: &Cluster, semaphores: usize, permits: u32, count: usize) -> Grants {
     let namespace = cluster.namespace("grants").await;
     let _operator = OperatorProcess::start(cluster, &namespace);

@@ -71,7 +71,7 @@ pub(crate) async fn writes_of(cluster: &Cluster) -> Writes {
     Writes(writes)
 }
 
-/// Idle, in memory, and started anew.
+/// Idle, in memory, and started again.
 pub(crate) async fn ten_thousand(cluster: &Cluster) -> Vec<Row> {
     let namespace = cluster.namespace("p8").await;
     fill(cluster, &namespace).await;

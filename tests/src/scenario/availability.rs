@@ -35,7 +35,7 @@ const TURN: Duration = Duration::from_millis(100);
 enum Manner {
     /// `kill -9`; the kubelet starts the container again, under the name that leads.
     Killed,
-    /// `kill -9`, and its pod is deleted: who leads never comes back, and has not said so.
+    /// `kill -9`, and its pod is deleted: the leader never comes back, and has not said so.
     Vanished,
     /// Its pod is deleted: SIGTERM, and it gives the leadership back.
     InOrder,
@@ -43,14 +43,14 @@ enum Manner {
 
 const MANNERS: [Manner; 3] = [Manner::Killed, Manner::Vanished, Manner::InOrder];
 
-/// Those who ask for something all the time, until they are told to end.
+/// Those who ask for something all the time, until they are asked to end.
 struct Load {
     end: watch::Sender<bool>,
     takers: JoinSet<usize>,
     granted: Arc<Mutex<Vec<Instant>>>,
 }
 
-/// Takes turn after turn until told to end; notes when each began, and returns how many there were.
+/// Takes turn after turn until asked to end; notes when each began, and returns how many there were.
 async fn turns(
     request: Request,
     lasts: Duration,
@@ -189,7 +189,7 @@ fn rounds() -> usize {
     })
 }
 
-/// Whatever ends the leader, the other goes on; nothing is granted twice, and nothing is lost.
+/// Whatever ends the leader, the other continues; nothing is granted twice, and nothing is lost.
 pub async fn the_leader_is_ended_again_and_again_and_nothing_is_lost(cluster: &Cluster) {
     let namespace = namespace(cluster, "availability").await;
     kubectl(

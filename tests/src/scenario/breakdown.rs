@@ -178,7 +178,7 @@ async fn another_node(cluster: &Cluster) -> JoinSet<()> {
     beating
 }
 
-/// The kubelet is gone, its containers are not: who holds a permit keeps it, although its pod is to
+/// The kubelet is gone, its containers are not: the holder of a permit keeps it, although its pod is to
 /// be deleted, until the node is there again and says that the pod has ended.
 pub async fn a_silent_node_keeps_the_permits_of_what_may_still_run(cluster: &Cluster) {
     let namespace = namespace(cluster, "silent").await;

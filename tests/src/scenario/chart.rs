@@ -234,7 +234,7 @@ pub(super) fn install(cluster: &Cluster, release: &str, namespace: &str, more: &
         "--namespace",
         namespace,
     ];
-    // The tests' own CRDs are there already, and the same.
+    // The tests' own CRDs already exist, and are the same.
     arguments.extend(["--take-ownership", "--set", &watched]);
     arguments.extend(more);
     done(helm(cluster, &arguments));

@@ -68,7 +68,7 @@ async fn job(cluster: &Cluster, namespace: &str, name: &str, annotations: Value)
         .expect("created");
 }
 
-/// Fifty ask at once; each does its work and gives back; a counter outside of Kubernetes watches.
+/// Fifty ask at once; each does its work and releases; a counter outside of Kubernetes watches.
 async fn fifty_claims(cluster: &Cluster, namespace: &str) {
     semaphore(cluster, namespace, "batch", 2).await;
     let versions = Versions::<Semaphore>::watch(&cluster.client, namespace).await;

@@ -180,7 +180,7 @@ pub async fn what_is_deleted_while_the_operator_is_down_is_released(cluster: &Cl
     second.kill();
 }
 
-/// A new operator takes over the ledger as it stands: whoever holds goes on, nobody is let in beside.
+/// A new operator takes over the ledger as it is: holders continue, and no other is granted anything.
 pub async fn a_restarted_operator_grants_nothing_beyond_the_ledger(cluster: &Cluster) {
     let namespace = cluster.namespace("anew").await;
     let versions = Versions::<Semaphore>::watch(&cluster.client, &namespace).await;
@@ -256,7 +256,7 @@ pub async fn nobody_enters_between_two_tries_of_a_job(cluster: &Cluster) {
     assert_eq!(jobs, ["migrate", "migrate", "other"]);
 }
 
-/// Who asks for much is not passed by those that ask for little, for as long as they come.
+/// A large request is not overtaken by small ones, however long these keep coming.
 pub async fn a_large_request_is_not_starved_by_small_ones(cluster: &Cluster) {
     let namespace = cluster.namespace("starved").await;
     let _operator = Operator::start(cluster, &namespace);

@@ -170,7 +170,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Takes a permit, works, gives it back, and arrives; what an API server that is away can't do for
+/// Takes a permit, works, releases it, and arrives; what an API server that is away can't do for
 /// it, it asks for again.
 async fn worker(client: Client, index: usize, had_their_turn: Arc<AtomicUsize>) {
     let name = format!("w{index}");
@@ -258,7 +258,7 @@ pub async fn etcd_is_killed_and_everything_continues(cluster: &Cluster) {
     right("etcd was killed", load.end().await);
 }
 
-/// One of two is stopped in the middle; when it goes on, it knows only what was so before.
+/// One of two is stopped in the middle; when it continues, its knowledge is outdated.
 pub async fn one_of_two_operators_is_stopped_and_everything_continues(cluster: &Cluster) {
     let namespace = cluster.namespace("one-stops").await;
     let [one, _other] = two_operators(cluster, &namespace);

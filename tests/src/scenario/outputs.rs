@@ -63,7 +63,7 @@ async fn job(cluster: &Cluster, namespace: &str, name: &str) -> Job {
         .unwrap_or_else(|error| panic!("job/{name}: {error}"))
 }
 
-/// Each wrong output is named with its value and type; nobody goes on with a default in its place.
+/// Each wrong output is named with its value and type; no stage continues with a default instead.
 pub async fn a_stage_whose_outputs_are_wrong_fails_and_names_each(cluster: &Cluster) {
     let namespace = cluster.namespace("wrong").await;
     let _operator = Operator::start(cluster, &namespace);

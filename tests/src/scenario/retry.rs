@@ -1,4 +1,4 @@
-//! The next attempt of a run: what failed is made anew, with everything after it.
+//! The next attempt of a run: what failed is recreated, with everything after it.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ async fn until_attempt_2_ended(cluster: &Cluster, namespace: &str, run: &str) ->
     .await
 }
 
-/// What is made anew runs again, with a higher token and with values of its own attempt; what is kept
+/// What is recreated runs again, with a higher token and with values of its own attempt; what is kept
 /// does not, and its values are there.
 pub async fn a_retry_runs_what_failed_again_and_keeps_the_rest(cluster: &Cluster) {
     let namespace = cluster.namespace("retry").await;

@@ -26,7 +26,7 @@ use crate::watching::{Versions, WITHIN, until};
 const ROUNDS: [(&str, Signal, usize); 2] =
     [("SIGTERM", Signal::TERM, 5), ("kill -9", Signal::KILL, 2)];
 
-/// Whoever leads ends, and the one that stood by decides what is asked for from then on.
+/// The leader ends, and the one that stood by decides what is asked for from then on.
 pub async fn the_leader_is_replaced_when_it_ends(cluster: &Cluster) {
     let namespace = cluster.namespace("succession").await;
     let versions = Versions::<LeaderLease>::watch(&cluster.client, &namespace).await;
@@ -51,7 +51,7 @@ pub async fn the_leader_is_replaced_when_it_ends(cluster: &Cluster) {
             decides(cluster, &namespace, &format!("after-{round}")).await;
             took.push(begun.elapsed());
             leader = next;
-            // Only who ends in order gives it back.
+            // Only an operator that shuts down cleanly releases it.
             expected.extend((signal == Signal::TERM).then(String::new));
             expected.push(leader.id().to_string());
         }

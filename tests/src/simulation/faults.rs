@@ -61,7 +61,7 @@ impl WriteFault {
 pub enum WatchFault {
     /// The connection breaks instead.
     Cut,
-    /// The watch is told 410 Gone instead.
+    /// The watch gets 410 Gone instead.
     Gone,
     /// It comes twice.
     Twice,

@@ -72,7 +72,7 @@ pub enum Fault {
         /// How long, in milliseconds.
         after_ms: u64,
     },
-    /// The API server forgets its history, so that watches are told 410.
+    /// The API server forgets its history, so that watches get 410.
     Compact {
         /// When, in milliseconds from the beginning.
         at_ms: u64,
@@ -157,7 +157,7 @@ impl Plan {
         (self.seed, Duration::from_millis(self.delay_ms))
     }
 
-    /// When the last operator that was stopped goes on.
+    /// When the last operator that was stopped continues.
     pub(super) fn last_pause_ends(&self) -> Duration {
         let ends = self.faults.iter().map(|fault| match fault {
             Fault::Pause { at_ms, for_ms, .. } => Duration::from_millis(at_ms + for_ms),

@@ -198,7 +198,7 @@ async fn jobs_have_ended(world: &World, count: usize) {
     world.until(have_ended).await;
 }
 
-/// Six ask for one, two or three permits of three; each works and gives back.
+/// Six ask for one, two or three permits of three; each works and releases.
 async fn claims_take_turns(world: &World) {
     semaphore(world, "batch", 3).await;
     let turns = (0_u32..6).map(|index| async move {
@@ -386,7 +386,7 @@ async fn a_pipeline(world: &World, expected: RunPhase) {
     assert_eq!(run_ends(world).await, expected);
 }
 
-/// What failed is made anew, as `koncli retry` does it, and fails again.
+/// What failed is recreated, as `koncli retry` does it, and fails again.
 async fn a_failed_run_is_retried(world: &World) {
     apply(world, &pipeline()).await;
     assert_eq!(run_ends(world).await, RunPhase::Failed);
@@ -410,7 +410,7 @@ async fn a_failed_run_is_retried(world: &World) {
     assert_eq!(run_ends(world).await, RunPhase::Failed);
 }
 
-/// Deletes what is made anew, and waits until it is gone.
+/// Deletes what is recreated, and waits until it is gone.
 async fn replace_begins<K>(world: &World, old: &[K])
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>

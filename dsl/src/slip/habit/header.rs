@@ -67,7 +67,7 @@ pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
     }
 }
 
-/// A header that goes on with what is in the body
+/// A header that continues with what is in the body
 pub(super) fn body_without_a_brace(place: &Place<'_>) -> Option<Habit> {
     if place.before.is_empty() && place.wants_clause() && matches!(place.next().next(), Some("=")) {
         return Habit::help("end the header with `{`: the body begins here");

@@ -136,7 +136,7 @@ fn a_holder_leads_from_before_it_sent_and_renews_twice_in_that_time() {
         (104, leads(until, Next::Wait(Some(secs(105))))),
         (105, leads(until, renew)),
         (109, leads(until, renew)),
-        // It stops by itself, and would go on if it were stored after all.
+        // It stops by itself, and would continue if it were stored after all.
         (110, leads(None, renew)),
         (500, leads(None, renew)),
     ];
@@ -332,7 +332,7 @@ fn each_renewal_differs_from_the_one_before_however_the_clock_is_set() {
 
 #[test]
 fn versions_that_went_back_are_believed_when_one_looks() {
-    // As after a restore of etcd: a watch would show them as old for ever.
+    // As after a restore of etcd: a watch would show them as old forever.
     let mut view = view(seen(&of("other", 0), "900"), secs(100));
     let restored = of("before", 0);
     view.noticed(&terms("me"), seen(&restored, "300"), secs(101));
