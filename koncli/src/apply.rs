@@ -47,7 +47,7 @@ pub(crate) enum Applied {
 /// `tell` hears of each object. With `dry_run` the API server judges each object and stores none.
 ///
 /// # Guarantees
-/// Nothing is stored before the API server has judged every object. Where it refuses one all the same,
+/// Nothing is stored before the API server has judged every object. Where it refuses one anyway,
 /// as it does beyond a quota, the Run is deleted again.
 pub(crate) async fn apply(
     client: &konductor::Client,
@@ -334,7 +334,7 @@ impl Applier<'_> {
         Api::namespaced(self.client.kube().clone(), self.client.namespace())
     }
 
-    /// Creates an object; where it is there already, it must be the same.
+    /// Creates an object; where it already exists, it must be the same.
     async fn create<K>(
         &self,
         object: &K,

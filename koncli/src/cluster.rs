@@ -117,7 +117,7 @@ fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     error
 }
 
-/// Who holds: `--holder`, `$POD_NAME`, `$HOSTNAME`, the host's name.
+/// The holder: `--holder`, `$POD_NAME`, `$HOSTNAME`, the host's name.
 pub(crate) fn holder(given: Option<&str>) -> String {
     let variable = |name| {
         std::env::var(name)

@@ -1,4 +1,4 @@
-//! What a retry makes anew, kept in the cluster while it is made: ConfigMaps that the Run owns, and on
+//! What a retry recreates, kept in the cluster while it is made: ConfigMaps that the Run owns, and on
 //! the Run the word that they are complete.
 //!
 //! What enters: objects whose old ones are about to be deleted. What leaves: the same objects, also for
@@ -23,7 +23,7 @@ const PART_BYTES_MAX: usize = 700_000;
 /// Where in a ConfigMap the objects are.
 const KEY: &str = "objects.json";
 
-/// One object to be made anew, with the uid of the one that it replaces.
+/// One object to be recreated, with the uid of the one that it replaces.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Anew {
@@ -58,7 +58,7 @@ pub(crate) fn journal(run: &Run) -> Result<Option<Journal>, Failure> {
 }
 
 impl Journal {
-    /// Stores what is to be made anew. It counts once the Run says so, which it does only where nobody
+    /// Stores what is to be recreated. It counts once the Run says so, which it does only where nobody
     /// has changed it since it was read; `None` where somebody has.
     pub(crate) async fn write(
         client: &konductor::Client,

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(command::execute(arguments));
-    // What is being given back in the background has a moment to reach the API server.
+    // What is being released in the background has a moment to reach the API server.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match code {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `koncli retry`, against `koncli dev`: what is made anew, and that an interrupted one is finished.
+//! `koncli retry`, against `koncli dev`: what is recreated, and that an interrupted one is finished.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;

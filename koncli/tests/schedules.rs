@@ -336,7 +336,7 @@ async fn the_pods_of_a_schedule_create_its_runs() {
     let expected = date.strftime("%Y-%m-%dT%H:%M:%S%:z\n").to_string();
     assert_eq!(std::fs::read_to_string(times).unwrap(), expected);
 
-    // A run that goes on keeps the next slot out; that is told at the CronJob.
+    // A run that is still running makes the schedule skip the next slot; an Event of the CronJob says so.
     std::fs::remove_file(folder.path().join("released")).unwrap();
     dev.told(&["apply", &file, "--run", "now"]);
     start("night-29579115", (scheduled, "2026-03-29T03:15:00+02:00")).await;

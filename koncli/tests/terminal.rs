@@ -141,7 +141,7 @@ async fn no_field_of_an_object_is_obeyed_by_a_terminal() {
         let all = [output.stdout, output.stderr].concat();
         shown += usize::from(String::from_utf8_lossy(&all).contains("\\u{1b}[2J"));
     }
-    // They are shown all the same, spelled out.
+    // They are shown anyway, spelled out.
     assert!(shown >= 3, "{shown}");
 }
 

@@ -1,6 +1,6 @@
 //! Where the boxes of a graph go: in columns from left to right, each to the right of what it waits for.
 //!
-//! What enters: how large each box is, and who waits for whom. What leaves: a place for each box, and a
+//! What enters: how large each box is, and which waits for which. What leaves: a place for each box, and a
 //! way for each line. What must never happen here: two boxes that overlap, a line through a box.
 
 use std::collections::BTreeMap;

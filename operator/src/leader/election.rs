@@ -115,8 +115,8 @@ impl Default for View {
     }
 }
 
-/// Decides what to do, and whether this candidate leads. One that gives up does not, and has only to give
-/// back what it holds.
+/// Decides what to do, and whether this candidate leads. A candidate that gives up does not lead, and only
+/// releases what it holds.
 pub(crate) fn decide(terms: &Terms, view: &View, gives_up: bool, now: Moment) -> Decision {
     let leads_until = view.renewed.map(|sent| sent + terms.leads_for);
     let leads_until = leads_until.filter(|end| now < *end && !gives_up);
