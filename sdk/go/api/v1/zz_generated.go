@@ -573,7 +573,7 @@ func (in *ArrivalSpec) DeepCopy() *ArrivalSpec {
 	return out
 }
 
-// BarrierSpec: A point that `expected` parties reach before anything that waits for it goes on.
+// BarrierSpec: A point that `expected` parties must reach before its waiters continue.
 //
 // # Guarantees
 //
@@ -587,9 +587,9 @@ type BarrierSpec struct {
 	Gate string `json:"gate,omitempty"`
 	// The parties are the Jobs with these labels, counted from what they are, without Arrivals.
 	Jobs *JobSelector `json:"jobs,omitempty"`
-	// How many of them must succeed; all, where it is absent.
+	// How many of them must succeed; by default all.
 	Quorum int32 `json:"quorum,omitempty"`
-	// It fails where it has not opened after this long.
+	// It fails if it has not opened after this long.
 	Timeout Duration `json:"timeout,omitempty"`
 	// It is deleted this long after its end.
 	TTLAfterFinished Duration `json:"ttlAfterFinished,omitempty"`
@@ -657,7 +657,7 @@ type BarrierStatus struct {
 	Phase BarrierPhase `json:"phase,omitempty"`
 	// Parties that arrived as skipped.
 	Skipped int32 `json:"skipped,omitempty"`
-	// When its Gate opened, where it has one.
+	// When its Gate opened, if it has one.
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 }
 
@@ -688,14 +688,14 @@ func (in *BarrierStatus) DeepCopy() *BarrierStatus {
 	return out
 }
 
-// ClaimSpec: One acquisition. Deleting it gives back what it holds, or leaves the queue.
+// ClaimSpec: One acquisition. Deleting it releases what it holds, or leaves the queue.
 //
 // # Guarantees
 //
 // Granted is written only after the ledger of its target names this Claim's uid. Denied and
 // Expired are final.
 type ClaimSpec struct {
-	// Who asks. Any process of the same holder may release.
+	// The holder's name. Any process of the same holder may release.
 	Holder string `json:"holder"`
 	// How many permits.
 	Permits int32 `json:"permits,omitempty"`
@@ -833,7 +833,7 @@ type GateSpec struct {
 	Decision GateDecision `json:"decision,omitempty"`
 	// Whether all of them must be met, or any one.
 	Mode GateMode `json:"mode,omitempty"`
-	// It fails where it has not opened after this long.
+	// It fails if it has not opened after this long.
 	Timeout Duration `json:"timeout,omitempty"`
 	// It is deleted this long after its end.
 	TTLAfterFinished Duration `json:"ttlAfterFinished,omitempty"`
@@ -868,7 +868,7 @@ type GateCondition struct {
 	Count int32 `json:"count,omitempty"`
 	// Its name.
 	Name string `json:"name,omitempty"`
-	// Its namespace, where it is another one; the target must permit it with the annotation
+	// Its namespace, if it is another one; the target must permit it with the annotation
 	// `konductor.io/allow-from`.
 	Namespace string `json:"namespace,omitempty"`
 	// Some run of this pipeline.
@@ -1270,7 +1270,7 @@ type SemaphoreStatus struct {
 	Available int32 `json:"available,omitempty"`
 	// `Available`.
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// **The ledger**: who holds what. Writing it is the moment of granting.
+	// **The ledger**: the holders and what they hold. A grant takes effect when it is written.
 	Holders []LedgerEntry `json:"holders,omitempty"`
 	// The sum of the holders' permits.
 	InUse int32 `json:"inUse,omitempty"`
