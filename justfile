@@ -27,7 +27,7 @@ image folder="target/image":
 # Rewrite the expected outputs; read the diff.
 bless:
     BLESS=1 cargo test --package konductor-dsl --package konductor-compiler --package koncli
-    BLESS=1 cargo test --package konductor-tests --test transcripts --test docs
+    BLESS=1 cargo test --package konductor-tests --test transcripts --test docs --test matrix
 
 # The documentation as a book, in target/book (needs mdbook).
 book:
