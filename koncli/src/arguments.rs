@@ -143,6 +143,8 @@ pub(crate) enum Command {
     /// List runs
     Runs,
     /// Explain why a stage does not start
+    ///
+    /// Follows the chain of what it waits for, down to the object that blocks it and its holders.
     Why {
         /// The run's name
         run: String,
@@ -162,6 +164,8 @@ pub(crate) enum Command {
         ending: Ending,
     },
     /// Pause a run; delete its running pods
+    ///
+    /// The pods start from the beginning when the run resumes. The run's timeout does not count the pause.
     Pause {
         /// The run's name
         run: String,
@@ -211,6 +215,8 @@ pub(crate) enum Command {
         what: String,
     },
     /// Wait for a resource to reach a state
+    ///
+    /// Fails as soon as the resource can no longer reach it.
     Wait {
         /// KIND/NAME, where KIND is run, gate, barrier, claim or job
         #[arg(required = true, value_name = "KIND/NAME")]
@@ -370,7 +376,7 @@ pub(crate) struct LogSelection {
 /// Whether to wait for the end.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Ending {
-    /// Wait until it has ended
+    /// Wait until this is done
     #[arg(long)]
     pub(crate) wait: bool,
     /// How long to wait, such as 30m; no limit by default

@@ -10,6 +10,7 @@ use super::{duration, ttl};
 pub(crate) enum Barrier {
     /// Create a barrier
     Create {
+        /// The barrier's name
         name: String,
         /// How many parties are expected
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -24,15 +25,20 @@ pub(crate) enum Barrier {
     /// List barriers
     List,
     /// Show a barrier
-    Get { name: String },
+    Get {
+        /// The barrier's name
+        name: String,
+    },
     /// Wait until a barrier is open
     Wait {
+        /// The barrier's name
         name: String,
         #[command(flatten)]
         patience: Patience,
     },
     /// Arrive at a barrier
     Arrive {
+        /// The barrier's name
         name: String,
         #[command(flatten)]
         holder: Holder,
@@ -44,13 +50,17 @@ pub(crate) enum Barrier {
         timeout: Duration,
     },
     /// Delete a barrier
-    Delete { name: String },
+    Delete {
+        /// The barrier's name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Gate {
     /// Create a gate
     Create {
+        /// The gate's name
         name: String,
         /// A condition such as job/extract=Complete or barrier/workers=Open; without any, a person opens the gate
         #[arg(long = "condition", value_name = "KIND/NAME=STATE")]
@@ -65,25 +75,39 @@ pub(crate) enum Gate {
     /// List gates
     List,
     /// Show a gate
-    Get { name: String },
+    Get {
+        /// The gate's name
+        name: String,
+    },
     /// Wait until a gate is open
     Wait {
+        /// The gate's name
         name: String,
         #[command(flatten)]
         patience: Patience,
     },
     /// Open a gate by hand
-    Open { name: String },
+    Open {
+        /// The gate's name
+        name: String,
+    },
     /// Fail a gate by hand
-    Fail { name: String },
+    Fail {
+        /// The gate's name
+        name: String,
+    },
     /// Delete a gate
-    Delete { name: String },
+    Delete {
+        /// The gate's name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Semaphore {
     /// Create a semaphore
     Create {
+        /// The semaphore's name
         name: String,
         /// How many permits the semaphore has
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
@@ -95,9 +119,13 @@ pub(crate) enum Semaphore {
     /// List semaphores
     List,
     /// Show a semaphore
-    Get { name: String },
+    Get {
+        /// The semaphore's name
+        name: String,
+    },
     /// Acquire permits and keep them, for a script
     Acquire {
+        /// The semaphore's name
         name: String,
         #[command(flatten)]
         acquire: Acquisition,
@@ -115,12 +143,14 @@ pub(crate) enum Semaphore {
     },
     /// Release a holder's claims
     Release {
+        /// The semaphore's name
         name: String,
         #[command(flatten)]
         holder: Holder,
     },
     /// Run a command while holding permits
     Hold {
+        /// The semaphore's name
         name: String,
         #[command(flatten)]
         acquire: Acquisition,
@@ -132,13 +162,17 @@ pub(crate) enum Semaphore {
         command: Vec<String>,
     },
     /// Delete a semaphore
-    Delete { name: String },
+    Delete {
+        /// The semaphore's name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lease {
     /// Create a lease
     Create {
+        /// The lease's name
         name: String,
         /// How long a grant lasts without renewal
         #[arg(long, default_value = "30s", value_parser = ttl, value_name = "TIME")]
@@ -147,27 +181,34 @@ pub(crate) enum Lease {
     /// List leases
     List,
     /// Show a lease
-    Get { name: String },
+    Get {
+        /// The lease's name
+        name: String,
+    },
     /// Acquire a lease and print its fencing token
     Acquire {
+        /// The lease's name
         name: String,
         #[command(flatten)]
         acquire: Acquisition,
     },
     /// Renew a holder's claims
     Renew {
+        /// The lease's name
         name: String,
         #[command(flatten)]
         holder: Holder,
     },
     /// Release a holder's claims
     Release {
+        /// The lease's name
         name: String,
         #[command(flatten)]
         holder: Holder,
     },
     /// Run a command while holding a lease
     Hold {
+        /// The lease's name
         name: String,
         #[command(flatten)]
         acquire: Acquisition,
@@ -176,7 +217,10 @@ pub(crate) enum Lease {
         command: Vec<String>,
     },
     /// Delete a lease
-    Delete { name: String },
+    Delete {
+        /// The lease's name
+        name: String,
+    },
 }
 
 /// The holder's name.
