@@ -18,7 +18,7 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
             awaited.text
         );
         let diagnostic = Diagnostic::error(Code::K0403, edge.span, message)
-            .here("so this would wait for ever")
+            .here("so this would wait forever")
             .label(awaited.span, "a finally stage")
             .help("make this a `finally stage` too, or remove the dependency");
         diagnostics.push(diagnostic);

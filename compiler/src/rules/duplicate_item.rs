@@ -5,7 +5,7 @@ use konductor_dsl::{Code, Diagnostic, ast};
 /// Two elements that are called the same, by their places in what a loop goes over.
 pub(crate) fn report(over: &ast::Over, item: &str, first: usize, second: usize) -> Diagnostic {
     let message = format!("the item `{item}` comes twice");
-    let help = "remove one of them: items are told apart by their values";
+    let help = "remove one of them: items are distinguished by their values";
     let written = match over {
         ast::Over::List(list) => list.items.get(second).zip(list.items.get(first)),
         ast::Over::Range(_) | ast::Over::Ref(_) => None,

@@ -7,7 +7,7 @@ pub(crate) fn report(span: Span, given: Option<Span>) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         Code::K0305,
         span,
-        "this is known only while the run goes on",
+        "this is known only during the run",
     )
     .here("needed before it starts")
     .help(

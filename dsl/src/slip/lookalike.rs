@@ -57,11 +57,11 @@ pub(super) fn of(c: char) -> Option<(String, String)> {
             "remove it".to_owned(),
         ),
         " " => (
-            format!("U+{number:04X} ({name}) looks like a space, and is none"),
+            format!("U+{number:04X} ({name}) looks like a space and is not one"),
             "write a space instead".to_owned(),
         ),
         meant => (
-            format!("`{c}` (U+{number:04X}, {name}) looks like `{meant}`, and is none"),
+            format!("`{c}` (U+{number:04X}, {name}) looks like `{meant}` and is not"),
             format!("write `{meant}` instead"),
         ),
     })
