@@ -124,7 +124,7 @@ async fn a_stage_that_somebody_suspended_is_named_by_resume_and_started_again() 
     .unwrap();
     assert_eq!(
         dev.told(&["resume", "night"]),
-        "run/night goes on\nstage held was suspended by somebody else; the operator starts it again \
+        "run/night resumed\nstage held was suspended by somebody else; the operator starts it again \
          within 10s\nexit code 0\n"
     );
     std::fs::write(folder.path().join("released"), "").unwrap();
