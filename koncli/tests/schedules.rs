@@ -224,8 +224,8 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
     );
     assert_eq!(
         slot("29579085", "replace"),
-        "slot 2026-03-29T01:45:00+01:00 is skipped: run/night-29579100, of a later slot, goes \
-         on\nexit code 0\n"
+        "slot 2026-03-29T01:45:00+01:00 is skipped: run/night-29579100, of a later slot, is \
+         still running\nexit code 0\n"
     );
     assert_eq!(
         slot("2026-03-29T03:15:00+02:00", "replace"),
