@@ -125,43 +125,43 @@ fn every(plans: &[Plan], check: impl Fn(&Plan, &Ended) + Sync) {
     });
 }
 
-/// Of the versions of each Job, those that differ in what counts: all of them if that is asked for.
-fn moments(calm: &Ended) -> Vec<u64> {
+/// Each Job, deleted in one of its versions before its end and in one after it, another one for each Job; in all
+/// of them, with the operator up and down, if that is asked for.
+fn deletions(calm: &Ended) -> Vec<Plan> {
     let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
-    let versions = calm.told.versions.iter();
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let chosen = versions.filter(|(_, job, _)| {
-        let count = seen.entry(job).or_default();
-        *count += 1;
-        // Spread over the Jobs, so that each version of one is tried, and each Job in one.
-        let number: usize = job.bytes().map(usize::from).sum();
-        all || (*count + number).is_multiple_of(4)
-    });
-    chosen.map(|(version, _, _)| *version).collect()
+    let mut plans = Vec::new();
+    for (place, (_, versions)) in calm.told.versions.iter().enumerate() {
+        let before = versions.iter().filter(|ended| !**ended).count();
+        let chosen = [
+            place % (before - 1),
+            before + place % (versions.len() - before),
+        ];
+        for version in 0..versions.len() {
+            for down in [false, true] {
+                let even = usize::from(version < before) + place;
+                if all || chosen.contains(&version) && down == even.is_multiple_of(2) {
+                    let (job, version) = (place as u64 + 1, version as u64 + 1);
+                    plans.push(Plan::with(Fault::DeleteJob { job, version, down }));
+                }
+            }
+        }
+    }
+    plans
 }
 
 #[test]
 fn job_deleted_in_any_version_ends_the_run_by_the_table() {
     let calm = told(&Plan::calm(1));
     assert_eq!(lines(&calm)["run/story"], "Succeeded");
-    let plans: Vec<Plan> = moments(&calm)
-        .into_iter()
-        .enumerate()
-        .map(|(place, nth)| {
-            let down = place % 2 == 0;
-            Plan::with(Fault::Delete { nth, down })
-        })
-        .collect();
-    assert!(plans.len() > 40, "{} plans", plans.len());
+    let plans = deletions(&calm);
+    assert!(plans.len() > STAGES.len() * 2, "{} plans", plans.len());
     let deleted: Mutex<BTreeSet<(String, bool)>> = Mutex::default();
     every(&plans, |plan, ended| {
-        // The versions of a run that is disturbed come in another order: this may have been something else, such
-        // as the Run with all its Jobs.
         let [gone] = &ended.told.deleted[..] else {
-            return;
+            panic!("{plan}: {:?} were deleted", ended.told.deleted);
         };
         in_order(ended, plan);
-        let Some(Fault::Delete { down, .. }) = plan.faults.first() else {
+        let Some(Fault::DeleteJob { down, .. }) = plan.faults.first() else {
             panic!("{plan}");
         };
         let stage = gone.job.trim_start_matches("story-");
@@ -212,8 +212,8 @@ fn job_deleted_in_any_version_ends_the_run_by_the_table() {
     }
     let after_their_end = deleted.iter().filter(|(_, had_ended)| *had_ended).count();
     assert!(
-        after_their_end >= 5,
-        "{after_their_end} of 20 were deleted after their end"
+        after_their_end >= STAGES.len(),
+        "{after_their_end} were deleted after their end"
     );
 }
 

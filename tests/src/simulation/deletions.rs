@@ -25,42 +25,35 @@ const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
 /// Deletes what a plan says; never ready.
 pub(super) async fn delete(api: ApiServer, client: Client, plan: Plan, links: Vec<Arc<Link>>) {
-    let mut due: Vec<(u64, bool)> = Vec::new();
-    let mut ttl = None;
-    for fault in &plan.faults {
-        match fault {
-            Fault::Delete { nth, down } => due.push((*nth, *down)),
-            Fault::Ttl { after_ms } => ttl = Some(Duration::from_millis(*after_ms)),
-            _ => {}
-        }
-    }
+    let ttl = plan.faults.iter().find_map(|fault| match fault {
+        Fault::Ttl { after_ms } => Some(Duration::from_millis(*after_ms)),
+        _ => None,
+    });
+    let mut due: Vec<Fault> = plan.faults.iter().copied().filter(deletes).collect();
     if due.is_empty() && ttl.is_none() {
         return std::future::pending().await;
     }
+    let mut seen = Seen::default();
     let mut looked_at = 0;
     let mut expiring: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         let records = api.history();
-        for (_, down) in due.extract_if(.., |(nth, _)| *nth <= records.len() as u64) {
-            if down {
-                links.iter().for_each(|link| link.crash_now());
-                // The crash is noticed before anything else is done.
-                tokio::task::yield_now().await;
-            }
-        }
-        for nth in plan.deletions().filter(|nth| {
-            let nth = *nth as usize;
-            (looked_at + 1..=records.len()).contains(&nth)
-        }) {
-            delete_object(&client, &records[nth as usize - 1]).await;
-        }
-        if let Some(ttl) = ttl {
-            for record in &records[looked_at..] {
-                if has_ended(record) {
-                    expiring
-                        .entry(name(record))
-                        .or_insert_with(|| Instant::now() + ttl);
+        for record in &records[looked_at..] {
+            seen.count(record);
+            for fault in due.extract_if(.., |fault| seen.is_at(fault)) {
+                if let Fault::Delete { down: true, .. } | Fault::DeleteJob { down: true, .. } =
+                    fault
+                {
+                    links.iter().for_each(|link| link.crash_now());
+                    // The crash is noticed before anything else is done.
+                    tokio::task::yield_now().await;
                 }
+                delete_object(&client, record).await;
+            }
+            if let Some(ttl) = ttl.filter(|_| has_ended(record)) {
+                expiring
+                    .entry(name(record))
+                    .or_insert_with(|| Instant::now() + ttl);
             }
         }
         looked_at = records.len();
@@ -69,6 +62,49 @@ pub(super) async fn delete(api: ApiServer, client: Client, plan: Plan, links: Ve
             remove::<Job>(&client, &job).await;
         }
         tokio::time::sleep(LOOKS_EVERY).await;
+    }
+}
+
+fn deletes(fault: &Fault) -> bool {
+    matches!(fault, Fault::Delete { .. } | Fault::DeleteJob { .. })
+}
+
+/// What was stored so far.
+#[derive(Default)]
+struct Seen {
+    versions: u64,
+    /// How many versions each Job had, in the order of their creation.
+    jobs: Vec<(String, u64)>,
+    /// The place of the Job in that order which the last version is about.
+    last: Option<usize>,
+}
+
+impl Seen {
+    fn count(&mut self, record: &Record) {
+        self.versions += 1;
+        self.last = None;
+        if job(record).is_none() {
+            return;
+        }
+        let name = name(record);
+        let known = self.jobs.iter().position(|(job, _)| *job == name);
+        let place = known.unwrap_or_else(|| {
+            self.jobs.push((name, 0));
+            self.jobs.len() - 1
+        });
+        self.jobs[place].1 += 1;
+        self.last = Some(place);
+    }
+
+    /// Whether the last version is the one that a fault names.
+    fn is_at(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Delete { nth, .. } => *nth == self.versions,
+            Fault::DeleteJob { job, version, .. } => self
+                .last
+                .is_some_and(|place| place as u64 + 1 == *job && self.jobs[place].1 == *version),
+            _ => false,
+        }
     }
 }
 
@@ -120,8 +156,8 @@ where
 /// What a history says about the Jobs of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// The record numbers of every version of each Job, from 1, and whether it had ended by then.
-    pub versions: Vec<(u64, String, bool)>,
+    /// Of each Job, in the order of their creation: its name, and of every version whether it had ended by then.
+    pub versions: Vec<(String, Vec<bool>)>,
     /// How many pods each Job had.
     pub pods: BTreeMap<String, usize>,
     /// In which order the first pod of each Job was created.
@@ -146,10 +182,14 @@ pub(super) fn told(records: &[Record]) -> Told {
     let mut told = Told::default();
     let mut seen = BTreeSet::new();
     let mut run = None;
-    for (index, record) in records.iter().enumerate() {
+    for record in records {
         if let Some(job) = job(record) {
             let ended = konductor_core::job_end(&job).is_some();
-            told.versions.push((index as u64 + 1, name(record), ended));
+            let name = name(record);
+            match told.versions.iter_mut().find(|(job, _)| *job == name) {
+                Some((_, versions)) => versions.push(ended),
+                None => told.versions.push((name, vec![ended])),
+            }
         }
         if record.resource.plural == "runs" {
             let object = (**record.event.object()).clone();

@@ -67,6 +67,15 @@ pub enum Fault {
         /// Whether every operator is away meanwhile.
         down: bool,
     },
+    /// Somebody deletes a Job as soon as it has this version.
+    DeleteJob {
+        /// Which Job, in the order of their creation, from 1.
+        job: u64,
+        /// Which version of it, from 1.
+        version: u64,
+        /// Whether every operator is away meanwhile.
+        down: bool,
+    },
     /// Somebody gives every Job a TTL: it is deleted so long after its end.
     Ttl {
         /// How long, in milliseconds.
@@ -148,7 +157,10 @@ impl Plan {
                 | Fault::Watch { operator, .. }
                 | Fault::Pause { operator, .. }
                 | Fault::Clock { operator, .. } => *operator == index,
-                Fault::Delete { .. } | Fault::Ttl { .. } | Fault::Compact { .. } => false,
+                Fault::Delete { .. }
+                | Fault::DeleteJob { .. }
+                | Fault::Ttl { .. }
+                | Fault::Compact { .. } => false,
             })
             .collect()
     }
@@ -205,14 +217,6 @@ impl Plan {
         injected
     }
 
-    /// The versions whose objects are deleted.
-    pub(super) fn deletions(&self) -> impl Iterator<Item = u64> {
-        self.faults.iter().filter_map(|fault| match fault {
-            Fault::Delete { nth, .. } => Some(*nth),
-            _ => None,
-        })
-    }
-
     pub(super) fn compactions(&self) -> Vec<Duration> {
         let mut times: Vec<Duration> = self
             .faults
@@ -263,6 +267,9 @@ impl fmt::Display for Fault {
                 by_ms,
             } => write!(formatter, "clock:{operator}:{at_ms}:{by_ms}"),
             Self::Delete { nth, down } => write!(formatter, "delete:{nth}:{down}"),
+            Self::DeleteJob { job, version, down } => {
+                write!(formatter, "delete-job:{job}:{version}:{down}")
+            }
             Self::Ttl { after_ms } => write!(formatter, "ttl:{after_ms}"),
             Self::Compact { at_ms } => write!(formatter, "compact:{at_ms}"),
         }
@@ -334,6 +341,11 @@ fn fault(word: &str) -> Option<Fault> {
             nth: nth.parse().ok()?,
             down: down.parse().ok()?,
         },
+        ["delete-job", job, version, down] => Fault::DeleteJob {
+            job: job.parse().ok()?,
+            version: version.parse().ok()?,
+            down: down.parse().ok()?,
+        },
         ["ttl", after] => Fault::Ttl {
             after_ms: after.parse().ok()?,
         },
@@ -360,6 +372,11 @@ mod tests {
         }
         for fault in [
             Fault::Delete { nth: 7, down: true },
+            Fault::DeleteJob {
+                job: 3,
+                version: 2,
+                down: false,
+            },
             Fault::Ttl { after_ms: 1000 },
         ] {
             let plan = Plan::with(fault);
