@@ -88,6 +88,6 @@ fn kubectl_finds_koncli_by_its_name() {
     let offered = Command::new(&asked).arg("sem").output().unwrap();
     assert_eq!(
         support::transcript(&offered),
-        "semaphore\tSemaphores: at most so many at once\nexit code 0\n"
+        "semaphore\tManage semaphores: at most n at once\nexit code 0\n"
     );
 }
