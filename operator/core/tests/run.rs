@@ -510,9 +510,18 @@ fn job_with_only_a_runs_label_is_neither_counted_nor_touched() {
         .as_object_mut()
         .unwrap()
         .remove("ownerReferences");
+    stray["metadata"]["creationTimestamp"] = now().to_string().into();
     let mut foreign = of_run("d", "d", "running");
     foreign["metadata"]["ownerReferences"][0]["uid"] = "uid-of-another".into();
     let own = [of_run("a", "a", "succeeded"), of_run("b", "b", "succeeded")];
+    // Nor does it take the place of one that is not there yet.
+    let early = [
+        of_run("a", "a", "succeeded"),
+        stray.clone(),
+        foreign.clone(),
+    ];
+    let counted = status(&with(json!({}), json!({})), &World::of(early));
+    assert_eq!((counted.succeeded, counted.running), (1, 0));
     let jobs = own.into_iter().chain([stray, foreign]);
     let run = with(json!({"cancel": true}), json!({}));
     let decision = decide(&run, &World::of(jobs));
@@ -563,6 +572,12 @@ fn deletion_that_is_on_its_way_is_waited_for() {
     let mut late = before.clone();
     late.live.jobs.remove(0);
     assert_eq!(decide(&run, &late).status, None);
+    // Nor where it is looked live, because another one is missing.
+    let both = World::of([of_run("a", "a", "running"), of_run("b", "b", "running")]);
+    let mut one_on_its_way = both.without_unseen("b");
+    one_on_its_way.live.jobs.clear();
+    let looked = status(&seen(&json!({}), &both), &one_on_its_way);
+    assert_eq!((looked.outcome, looked.deleted), (None, 1));
     // The watch shows both.
     let mut ended = before.without("a");
     ended.cached.gone.clear();
@@ -689,6 +704,15 @@ fn retried_run_keeps_what_is_gone_and_counts_only_jobs_of_its_attempt() {
     late.live.jobs.clear();
     let waiting = self::status(&run, &late);
     assert_eq!((waiting.succeeded, waiting.failed), (1, 0));
+    // Nor does it count once something of the second is recorded.
+    let spec = json!({"jobs": 3, "attempt": 2, "kept": run.spec.kept});
+    let begun = with(spec, serde_json::to_value(waiting).unwrap());
+    let mut other = of_run("c", "c", "running");
+    other["metadata"]["annotations"]["konductor.io/attempt"] = "2".into();
+    late.cached.add(other.clone());
+    late.live.add(other);
+    let going = self::status(&begun, &late);
+    assert_eq!((going.succeeded, going.running, going.failed), (1, 1, 0));
     let mut again = of_run("b", "b", "succeeded");
     again["metadata"]["uid"] = "uid-b-2".into();
     again["metadata"]["annotations"]["konductor.io/attempt"] = "2".into();
