@@ -184,7 +184,7 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_for: Option<Duration>,
     /// Every Job that the attempt has had, and how each ended, so that a Job which is deleted still
-    /// counts: 16 characters each.
+    /// counts: 18 characters each.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1_100_000))]
     pub record: String,

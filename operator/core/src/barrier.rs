@@ -14,6 +14,7 @@ use konductor_api::{
 
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
+use crate::gone::was_there_after;
 use crate::job::arrival_of;
 use crate::outcome::{End, barrier_end, gate_end, is_settled, job_end};
 use crate::{Decided, Decision, Event, Fact, Needs, Write, owner, run};
@@ -167,7 +168,10 @@ fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, 
                 let name = ObjectName::of(&barrier.metadata);
                 let gone = facts.jobs(Fact::ArrivingGone(name), Freshness::Cached)?;
                 let is_new = |holder: &str| !arrivals.iter().any(|one| one.spec.holder == holder);
-                let missed = gone.iter().filter_map(|job| missed(barrier, job, is_new));
+                let of_this = gone
+                    .iter()
+                    .filter(|job| was_there_after(job, &barrier.metadata));
+                let missed = of_this.filter_map(|job| missed(barrier, job, is_new));
                 seen.arrivals = missed.collect();
             }
         }
@@ -194,10 +198,10 @@ fn parties(
     };
     let gone = facts.jobs(gone_jobs(barrier, selector), Freshness::Cached)?;
     let Some(run) = owner::run_of(&barrier.metadata, facts, freshness)? else {
-        let own = |job: &&Arc<Job>| {
-            job.metadata.creation_timestamp >= barrier.metadata.creation_timestamp
-        };
-        let known = gone.iter().filter(own).chain(present);
+        let of_this = gone
+            .iter()
+            .filter(|job| was_there_after(job, &barrier.metadata));
+        let known = of_this.chain(present);
         let parties = known.map(|job| (run::key(job), job_end(job)));
         return Ok(parties.collect::<BTreeMap<_, _>>().into_values().collect());
     };

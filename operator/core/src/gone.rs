@@ -52,6 +52,20 @@ fn run_of<'a>(
     }
 }
 
+/// Whether a Job that is gone was still there when this object was created. Whoever deletes all of a file and
+/// applies it again must not meet the Jobs of the time before. Times have seconds: what ended within the second of
+/// the creation does not count, because then nobody can tell, and a start is worse than a wait.
+pub(crate) fn was_there_after(job: &Job, asker: &ObjectMeta) -> bool {
+    if job.metadata.creation_timestamp >= asker.creation_timestamp {
+        return true;
+    }
+    let status = job.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let times = conditions.into_iter().flatten();
+    let times = times.filter_map(|one| one.last_transition_time.as_ref());
+    times.max() > asker.creation_timestamp.as_ref()
+}
+
 /// What is known of a Job that `asker` names. If it is not there, the Run of `asker` is the judge of
 /// what that means; of a Job outside a Run the watch's last word counts if the Job had ended.
 ///
@@ -73,6 +87,7 @@ pub(crate) fn known<'a>(
     // Rule B: the Job was not found live, and so the Run is asked live, too.
     let Some(run) = run_of(asker, name, facts, freshness)? else {
         let last = gone.last().map(AsRef::as_ref);
+        let last = last.filter(|job| was_there_after(job, asker));
         return Ok(match last.map(|job| (job_end(job), job)) {
             Some((Some(end), job)) => Known::Ended(end, Some(job)),
             Some((None, _)) => Known::Gone,

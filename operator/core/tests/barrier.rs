@@ -115,6 +115,27 @@ fn job_that_was_gone_before_it_could_arrive_arrives() {
 }
 
 #[test]
+fn job_that_was_gone_before_the_barrier_was_created_does_not_arrive() {
+    let mut old = job(
+        "a",
+        json!({"konductor.io/arrive": "stage"}),
+        ended("Complete"),
+    );
+    old["metadata"]["creationTimestamp"] = "2026-03-01T10:00:00Z".into();
+    old["metadata"]["labels"] = json!({"batch": "x"});
+    old["status"]["conditions"][0]["lastTransitionTime"] = "2026-03-01T10:30:00Z".into();
+    let gone = World::of([old]).without("a");
+    let (decision, _) = decide(&with(json!({"expected": 1}), json!({})), &gone);
+    assert_eq!(told(&decision.before), [""; 0]);
+    // Nor is it one of the Jobs that a Barrier selects.
+    let selects = json!({"expected": 1, "jobs": {"matchLabels": {"batch": "x"}}});
+    assert_eq!(
+        phase(&with(selects, json!({})), &gone),
+        BarrierPhase::Waiting
+    );
+}
+
+#[test]
 fn an_arrival_that_was_withdrawn_does_not_open_it() {
     let mut world = World::of([arrival("a", "Succeeded")]);
     world.cached.add(arrival("b", "Succeeded"));

@@ -394,6 +394,24 @@ fn gate_outside_a_run_believes_what_the_watch_has_shown_and_waits_for_what_nobod
     assert_eq!(phase(&gate, &open.without("a")), GatePhase::Waiting);
 }
 
+/// `kubectl delete -f` and `kubectl apply -f` of one file: what ended before does not open what is new.
+#[test]
+fn gate_outside_a_run_does_not_believe_a_job_that_was_gone_before_it_was_created() {
+    let gate = with(jobs("All", &["a"]), json!({}));
+    for (ended_at, expected) in [
+        ("10:59:59", GatePhase::Waiting),
+        ("11:00:00", GatePhase::Waiting),
+        ("11:00:01", GatePhase::Open),
+    ] {
+        let mut old = job("a", json!({}), ended("Complete"));
+        old["metadata"]["creationTimestamp"] = "2026-03-01T10:00:00Z".into();
+        old["status"]["conditions"][0]["lastTransitionTime"] =
+            format!("2026-03-01T{ended_at}Z").into();
+        let gone = World::of([old]).without("a");
+        assert_eq!(phase(&gate, &gone), expected, "{ended_at}");
+    }
+}
+
 #[test]
 fn job_in_the_place_of_a_deleted_one_does_not_meet_a_condition() {
     let gate = gate_of_run(jobs("All", &["a"]));

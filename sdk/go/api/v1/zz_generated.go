@@ -1186,7 +1186,7 @@ type RunStatus struct {
 	// Running, or how it ended.
 	Phase RunPhase `json:"phase,omitempty"`
 	// Every Job that the attempt has had, and how each ended, so that a Job which is deleted still
-	// counts: 16 characters each.
+	// counts: 18 characters each.
 	Record string `json:"record,omitempty"`
 	// Jobs that run.
 	Running int32 `json:"running,omitempty"`
