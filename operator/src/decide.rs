@@ -52,7 +52,7 @@ pub(crate) trait Decide:
 }
 
 macro_rules! decides {
-    ($($kind:ty, $status:ty, $decide:path, $ledger:expr, $rest:expr, $measure:expr;)*) => {
+    ($($kind:ty, $status:ty, $decide:path, $ledger:expr, $measure:expr;)*) => {
         $(
             impl Decide for $kind {
                 type Status = $status;
@@ -66,11 +66,6 @@ macro_rules! decides {
                     Self { status: Some(status), ..self.clone() }
                 }
 
-                fn rests_after(status: &Self::Status) -> Duration {
-                    let rest: fn(&Self::Status) -> Duration = $rest;
-                    rest(status)
-                }
-
                 fn measure(&self, next: &Self::Status, context: &Context, now: Timestamp) {
                     let measure: fn(&Self, &Self::Status, &Context, Timestamp) = $measure;
                     measure(self, next, context, now);
@@ -81,33 +76,46 @@ macro_rules! decides {
 }
 
 decides! {
-    Barrier, konductor_api::BarrierStatus, barrier::decide, None, never_rests,
+    Barrier, konductor_api::BarrierStatus, barrier::decide, None,
         |one, next, context, _| context.telemetry.barrier(&one.metadata, one.status.as_ref(), next);
-    Gate, konductor_api::GateStatus, gate::decide, None, never_rests,
+    Gate, konductor_api::GateStatus, gate::decide, None,
         |one, next, context, _| context.telemetry.gate(&one.metadata, one.status.as_ref(), next);
-    Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease), never_rests,
+    Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease),
         |one, next, context, now| {
             let before = one.status.as_ref().map(|status| status.holders.as_slice());
             context.telemetry.ledger(LedgerKind::Lease, before, &next.holders, now);
         };
-    Run, konductor_api::RunStatus, run::decide, None, rests_after_its_record,
-        |one, next, context, _| context.telemetry.run(one.status.as_ref(), next);
     Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
-        Some(LedgerKind::Semaphore), never_rests,
+        Some(LedgerKind::Semaphore),
         |one, next, context, now| {
             let before = one.status.as_ref().map(|status| status.holders.as_slice());
             context.telemetry.ledger(LedgerKind::Semaphore, before, &next.holders, now);
         };
 }
 
-fn never_rests<S>(_status: &S) -> Duration {
-    Duration::ZERO
-}
+impl Decide for Run {
+    type Status = konductor_api::RunStatus;
 
-/// A Run's record has an entry for each of its Jobs and is written whole with each change: a Run of
-/// 10,000 Jobs would fill etcd's 2 GB within minutes. One of 100 Jobs rests for 12 ms.
-fn rests_after_its_record(status: &konductor_api::RunStatus) -> Duration {
-    Duration::from_secs_f64(status.record.len() as f64 / RECORD_BYTES_PER_SECOND)
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+        run::decide(self, facts, now)
+    }
+
+    fn with_status(&self, status: Self::Status) -> Self {
+        Self {
+            status: Some(status),
+            ..self.clone()
+        }
+    }
+
+    /// The record has an entry for each of the Run's Jobs and is written whole with each change: a Run of
+    /// 10,000 Jobs would fill etcd's 2 GB within minutes. One of 100 Jobs rests for 14 ms.
+    fn rests_after(status: &Self::Status) -> Duration {
+        Duration::from_secs_f64(status.record.len() as f64 / RECORD_BYTES_PER_SECOND)
+    }
+
+    fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {
+        context.telemetry.run(self.status.as_ref(), next);
+    }
 }
 
 impl Decide for Job {

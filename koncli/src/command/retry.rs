@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, Gate, Run, label};
-use konductor_operator::retry::{Begin, Refused, Retry, kept, retry as anew};
+use konductor_operator::retry::{self, Begin, Refused, Retry, kept};
 use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
@@ -95,7 +95,7 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
         read::list(&barriers, &of_run)
     )?;
     let begin = from.map_or(Begin::Failed, Begin::Stage);
-    anew(run, &jobs, &gates, &barriers, begin)
+    retry::retry(run, &jobs, &gates, &barriers, begin)
         .map_err(|refused| refusal(&name, refused, from.unwrap_or_default(), stages(&jobs)))
 }
 
@@ -226,7 +226,7 @@ async fn begin(
     let name = run.name_any();
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let present = read::list(&api::<Job>(client), &of_run).await?;
-    // What its Jobs that are gone had come to is known by the Run alone, and its status begins anew.
+    // Only the Run knows how its deleted Jobs ended, and the next attempt starts with an empty status.
     let kept = kept(&run, &present, again.iter().copied());
     while run.spec.attempt < begun.attempt && journal(&run)?.as_ref() == Some(begun) {
         let patch = Patch::Merge(json!({

@@ -20,7 +20,7 @@ use crate::progress::{Progress, terminal};
 use crate::view::{self, Around, Stage, State, View, run_status, view};
 use crate::{cluster, output, read};
 
-/// How many runs that go on are looked at for why they do not.
+/// How many unfinished runs are asked what they wait for.
 const RUNS_LOOKED_AT: usize = 10;
 
 /// Shows one run; with `watch` while it goes on, and then how it ended.
@@ -213,7 +213,7 @@ fn why(run: &Run) -> Option<String> {
     }
 }
 
-/// What is pending of the runs that go on, the newest of them: one stage of each.
+/// What is pending in the newest of the unfinished runs: one stage of each.
 async fn pending(client: &konductor::Client, runs: &[Run]) -> BTreeMap<String, String> {
     let going = runs.iter().filter(|run| view::run_ended(run).is_none());
     let names = going.take(RUNS_LOOKED_AT).map(ResourceExt::name_any);

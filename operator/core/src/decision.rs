@@ -58,7 +58,7 @@ pub enum Write {
         body: Value,
     },
     /// A merge patch of an object's owners, under its uid and resourceVersion. Nothing depends on it:
-    /// where the API server refuses it, everything else goes on.
+    /// where the API server refuses it, the rest of the decision is still carried out.
     Adopt {
         /// The object's kind.
         kind: Kind,

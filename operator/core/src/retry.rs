@@ -97,7 +97,7 @@ pub fn retry(
     let bad = bad_stages(run, &own.iter().cloned().map(Arc::new).collect::<Vec<_>>());
     let seeds = seeds(run, jobs, &bad, begin)?;
     let graph = Graph::of(run, jobs, gates, barriers);
-    let (dirty, anew) = graph.closure(seeds);
+    let (dirty, after) = graph.closure(seeds);
     let is_dirty = |kind, metadata: &ObjectMeta| dirty.contains(&node(kind, metadata));
     // One that is itself where the retry begins, or that comes after what runs again, runs as a whole.
     let completed = |job: &Job| {
@@ -107,7 +107,7 @@ pub fn retry(
         };
         let whole = whole
             || labelled(job, label::ROLE) == Some("finally")
-            || anew.contains(&node(ConditionKind::Job, &job.metadata));
+            || after.contains(&node(ConditionKind::Job, &job.metadata));
         completed_indexes(job).filter(|_| !whole).map(str::to_owned)
     };
     let of_dirty = |job: &&Job| is_dirty(ConditionKind::Job, &job.metadata);
@@ -287,7 +287,7 @@ impl Graph {
             for target in targets(condition, jobs) {
                 // The Run itself begins anew in any case.
                 if target == node(ConditionKind::Run, &run.metadata) {
-                    self.edge(&anew(), &own, false);
+                    self.edge(&run_itself(), &own, false);
                 } else {
                     self.edge(&target, &own, stopped);
                 }
@@ -306,7 +306,7 @@ impl Graph {
 
     /// Everything that must be recreated where these are; and of that, what comes after something that is.
     fn closure(&self, seeds: BTreeSet<Node>) -> (BTreeSet<Node>, BTreeSet<Node>) {
-        let mut open: Vec<Node> = seeds.iter().cloned().chain([anew()]).collect();
+        let mut open: Vec<Node> = seeds.iter().cloned().chain([run_itself()]).collect();
         let mut dirty = seeds;
         let mut after = BTreeSet::new();
         while let Some(one) = open.pop() {
@@ -323,7 +323,7 @@ impl Graph {
 }
 
 /// What stands for the Run itself.
-fn anew() -> Node {
+fn run_itself() -> Node {
     named(ConditionKind::Run, "")
 }
 

@@ -351,7 +351,7 @@ fn outcome(declaration: &str) -> Result<Outcome, String> {
     }
 }
 
-/// A Job of the stage `work` without what tells any item apart from the next.
+/// A Job of the stage `work` without its name, labels and annotations, which differ for each item anyway.
 fn own_part(object: &Object) -> Option<Json> {
     let Object::Job(job) = object else {
         return None;

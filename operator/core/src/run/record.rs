@@ -272,7 +272,7 @@ impl Record {
     }
 }
 
-/// The status of the attempt that goes on, if it has one.
+/// The status of the current attempt, if it has one.
 pub(super) fn current(run: &Run) -> Option<&RunStatus> {
     let status = run.status.as_ref()?;
     (status.attempt == run.spec.attempt).then_some(status)
