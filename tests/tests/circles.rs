@@ -30,6 +30,10 @@ const EXCEPTIONS: [(&str, &[&str], &str); 5] = [
         &[
             "gone",
             "job",
+            "job::inputs",
+            "job::outputs",
+            "job::resumed",
+            "job::start",
             "ledger",
             "ledger::adoption",
             "ledger::grant",

@@ -1,37 +1,33 @@
 //! An annotated Job: gate, then holds, then one patch that starts it.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
-use konductor_api::limits::{INPUTS_BYTES_MAX, INPUTS_MAX};
 use konductor_api::{
-    Arrival, ArrivalOutcome, ArrivalSpec, Barrier, Hold, Holder, JobPhase, LedgerKind, annotation,
-    arrival_name, format_holds, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
+    Hold, Holder, JobPhase, LedgerKind, annotation, job_ended, job_phase, label, parse_holds,
 };
 use serde_json::{Map, Value, json};
 
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness, ObjectName};
-use crate::gone;
-use crate::limits::START_REFUSED_AFTER;
-use crate::outcome::{
-    End, barrier_end, gate_end, job_end, outcome_word, owes_outputs, run_end, started_too_early,
-};
-use crate::outputs::{read_outputs, termination_message};
-use crate::run::{ends_what_waits, may_start, was_ended};
+use crate::outcome::{End, gate_end, job_end, owes_outputs, run_end, started_too_early};
+use crate::run::may_start;
 use crate::{Decided, Decision, Event, Fact, Needs, Write, explain, owner};
 
+mod arrive;
 mod indexes;
+mod inputs;
+mod outputs;
 mod pending;
 pub(crate) mod release;
 mod resumed;
+mod start;
 mod waiting;
 
-use waiting::Blocker;
+pub(crate) use arrive::arrival_of;
+pub(crate) use outputs::outputs_are_lost;
+pub use outputs::with_outputs;
 
 /// A Job has no status of ours: its phase is an annotation.
 pub type NoStatus = std::convert::Infallible;
@@ -53,10 +49,10 @@ pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
         return Ok(refuse_start(job));
     }
     if job_ended(job) == Some(true) && owes_outputs(job) && job_end(job).is_none() {
-        return store_outputs(job, facts);
+        return outputs::store(job, facts);
     }
     if let Some(end) = job_end(job) {
-        let mut decision = arrive(job, end, facts)?;
+        let mut decision = arrive::arrive(job, end, facts)?;
         if owes_reason(job) {
             decision.before.extend(explain_failure(job, facts)?);
         }
@@ -82,7 +78,7 @@ pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
         }
         None if !coordinated => pending::decide(job, facts, now),
         None if !suspended(job) => unprotected(job, facts),
-        None => start(job, facts, now),
+        None => start::start(job, facts, now),
     }
 }
 
@@ -326,228 +322,6 @@ fn ledger_fact(namespace: &str, hold: &Hold) -> Fact {
     }
 }
 
-/// Gate, then holds, then the start.
-fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
-    let namespace = ObjectName::of(&job.metadata).namespace;
-    if let Some((since, words)) = &facts.start_refused
-        && now.duration_since(*since) >= START_REFUSED_AFTER
-    {
-        let message = format!("{}: {words}", reason::START_REFUSED);
-        return Ok(phase_patch(job, JobPhase::Failed, Some(&message)));
-    }
-    if let Some(gate) = annotated(job, annotation::GATE) {
-        let name = ObjectName::new(&namespace, gate);
-        for freshness in [Freshness::Cached, Freshness::Live] {
-            match facts
-                .gate(&name, freshness)?
-                .and_then(|gate| gate_end(gate))
-            {
-                None => {
-                    if let Some(ended) = without_gate(job, &name, freshness, facts)? {
-                        return Ok(ended);
-                    }
-                    return waiting::explain(job, &Blocker::Gate(gate), facts, now);
-                }
-                Some(End::Succeeded) => {}
-                Some(end) if freshness == Freshness::Live => {
-                    return ruled_out(job, end, facts, now);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    if held_back(job, facts, Freshness::Cached)? {
-        return Ok(Decision::default());
-    }
-    let holds = parse_holds(hold_text(job)).unwrap_or_default();
-    facts.require(
-        holds
-            .iter()
-            .map(|hold| (ledger_fact(&namespace, hold), Freshness::Cached)),
-    )?;
-    let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    for freshness in [Freshness::Cached, Freshness::Live] {
-        facts.require(
-            holds
-                .iter()
-                .map(|hold| (ledger_fact(&namespace, hold), freshness)),
-        )?;
-        for hold in &holds {
-            if !in_ledger(&namespace, hold, uid, facts, freshness)? {
-                return waiting::explain(job, &Blocker::Hold(hold), facts, now);
-            }
-        }
-    }
-    if let Some(write) = indexes::completed(job) {
-        // Its start is decided about when that is stored.
-        return Ok(Decision {
-            before: vec![write],
-            ..Decision::default()
-        });
-    }
-    let template = match template(job, &holds, facts)? {
-        Ok(template) => template,
-        Err(missing) => return Ok(phase_patch(job, JobPhase::Unreached, Some(&missing))),
-    };
-    let mut decision = phase_patch(job, JobPhase::Running, None);
-    for write in &mut decision.before {
-        if let Write::Patch { body, .. } = write {
-            add_start(job, &template, &holds, body);
-        }
-    }
-    if let Some((since, _)) = &facts.start_refused
-        && let Ok(due) = since.checked_add(START_REFUSED_AFTER)
-    {
-        decision.wake_at(due);
-    }
-    Ok(decision)
-}
-
-/// What a start writes on the pod template: inputs, and the tokens of Leases. The inner error says which
-/// input is missing.
-fn template(
-    job: &Job,
-    holds: &[Hold],
-    facts: &Facts,
-) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
-    let mut template = match inputs(job, facts)? {
-        Ok(inputs) => inputs,
-        Err(missing) => return Ok(Err(missing)),
-    };
-    let namespace = ObjectName::of(&job.metadata).namespace;
-    for hold in holds.iter().filter(|hold| hold.kind == LedgerKind::Lease) {
-        let name = ObjectName::new(&namespace, &hold.name);
-        let lease = facts.lease(&name, Freshness::Live)?;
-        let token = lease
-            .and_then(|lease| lease.status.as_ref()?.token)
-            .unwrap_or_default();
-        template.insert(
-            format!("{}{}", annotation::TOKEN_PREFIX, hold.name),
-            token.to_string(),
-        );
-    }
-    Ok(Ok(template))
-}
-
-/// The Gate is not open. If it was deleted, and the Run was ended from outside, nothing would ever end
-/// a finally stage behind it, so it is cancelled; `None` where it waits on.
-fn without_gate(
-    job: &Job,
-    gate: &ObjectName,
-    freshness: Freshness,
-    facts: &Facts,
-) -> Result<Option<Decision<NoStatus>>, Needs> {
-    if facts.gate(gate, freshness)?.is_some() {
-        return Ok(None);
-    }
-    let run = owner::run_of(&job.metadata, facts, Freshness::Cached)?;
-    if !run.is_some_and(was_ended) {
-        return Ok(None);
-    }
-    let is_gone = facts.gate(gate, Freshness::Live)?.is_none();
-    let run = owner::run_of(&job.metadata, facts, Freshness::Live)?;
-    if !(is_gone && run.is_some_and(was_ended)) {
-        return Ok(None);
-    }
-    let why = format!("{}: gate/{} does not exist", reason::DELETED, gate.name);
-    Ok(Some(phase_patch(job, JobPhase::Cancelled, Some(&why))))
-}
-
-/// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
-/// `suspend: false`; or for a Job in one of Kueue's queues the removal of our word from its list,
-/// because there Kueue starts it.
-fn add_start(job: &Job, template: &BTreeMap<String, String>, holds: &[Hold], body: &mut Value) {
-    if let Some(words) = annotated(job, annotation::KUEUE_GATED_BY) {
-        let rest: Vec<&str> = words
-            .split(',')
-            .map(str::trim)
-            .filter(|word| !word.is_empty() && *word != annotation::KUEUE_GATE)
-            .collect();
-        body["metadata"]["annotations"][annotation::KUEUE_GATED_BY] = if rest.is_empty() {
-            Value::Null
-        } else {
-            rest.join(",").into()
-        };
-    }
-    let labels = job.metadata.labels.as_ref();
-    if !labels.is_some_and(|labels| labels.contains_key(label::KUEUE_QUEUE)) {
-        body["spec"]["suspend"] = false.into();
-    }
-    if annotated(job, annotation::INPUTS).is_some() {
-        let replaced: BTreeMap<&String, &String> = template_annotations(job)
-            .filter(|(key, _)| template.contains_key(*key))
-            .collect();
-        body["metadata"]["annotations"][annotation::PRESETS] = json!(replaced).to_string().into();
-    }
-    write_template(job, template, holds, body);
-}
-
-fn template_annotations(job: &Job) -> impl Iterator<Item = (&String, &String)> {
-    let known = job.spec.as_ref().and_then(|spec| {
-        let metadata = spec.template.metadata.as_ref()?;
-        metadata.annotations.as_ref()
-    });
-    known.into_iter().flatten()
-}
-
-/// Adds to a patch what a started Job's pods carry, and what the Job itself says that it holds.
-fn write_template(
-    job: &Job,
-    template: &BTreeMap<String, String>,
-    holds: &[Hold],
-    body: &mut Value,
-) {
-    let mut template = template.clone();
-    if !holds.is_empty() {
-        let held = format_holds(holds);
-        body["metadata"]["annotations"][annotation::HELD] = held.clone().into();
-        body["spec"]["template"]["metadata"]["labels"][label::HELD] = "true".into();
-        template.insert(annotation::HELD.to_owned(), held);
-    }
-    if template_annotations(job).any(|(key, _)| key == annotation::GUARD) {
-        let started = annotation::GUARD_STARTED.to_owned();
-        template.insert(annotation::GUARD.to_owned(), started);
-    }
-    if !template.is_empty() {
-        body["spec"]["template"]["metadata"]["annotations"] = json!(template);
-    }
-}
-
-/// The Gate ended without opening.
-fn ruled_out(job: &Job, end: End, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
-    // What a Run ends is Cancelled, also where its Gate was quicker to see what came before cancelled.
-    // That was stored after the Run's own end was: a live read shows it.
-    let run = owner::run_of(&job.metadata, facts, Freshness::Live)?;
-    let main = role(&job.metadata) != Some("finally");
-    if main && end != End::Skipped && run.is_some_and(|run| ends_what_waits(run, now)) {
-        return Ok(Decision::default());
-    }
-    let gate = annotated(job, annotation::GATE).unwrap_or_default();
-    let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate);
-    let status = facts
-        .gate(&name, Freshness::Live)?
-        .and_then(|gate| gate.status.as_ref());
-    let why = status.and_then(|status| {
-        status
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == "Open")
-    });
-    let why = why.map_or_else(String::new, |condition| format!(": {}", condition.message));
-    let phase = if end == End::Skipped {
-        JobPhase::Skipped
-    } else {
-        JobPhase::Unreached
-    };
-    let word = if end == End::Skipped {
-        "was skipped"
-    } else {
-        "ended without opening"
-    };
-    let why = format!("gate/{gate} {word}{why}");
-    Ok(phase_patch(job, phase, Some(&why)))
-}
-
 /// Tells that the Job's own annotations can't be followed. They are read until the start, so
 /// correcting them is enough.
 fn invalid(job: &Job, message: &str) -> Decision<NoStatus> {
@@ -609,249 +383,4 @@ fn patch(job: &Job, annotations: Map<String, Value>) -> Write {
         status: false,
         body,
     }
-}
-
-/// The input of a finally stage that is not another Job's output.
-const RUN_OUTCOME: &str = "run.outcome";
-
-/// What a later stage reads, from the outputs that are stored on the Jobs before it. The inner
-/// error says which value is missing: a Job without one of its inputs is not started.
-fn inputs(job: &Job, facts: &Facts) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
-    let Some(text) = annotated(job, annotation::INPUTS) else {
-        return Ok(Ok(BTreeMap::new()));
-    };
-    let Ok(wanted) = serde_json::from_str::<BTreeMap<String, String>>(text) else {
-        return Ok(Err(format!(
-            "{} is not a JSON object of strings",
-            annotation::INPUTS
-        )));
-    };
-    // Before anything is read: each entry is a read of a Job.
-    if wanted.len() > INPUTS_MAX {
-        return Ok(Err(format!(
-            "{} has {} entries; a Job reads at most {INPUTS_MAX}",
-            annotation::INPUTS,
-            wanted.len()
-        )));
-    }
-    let namespace = ObjectName::of(&job.metadata).namespace;
-    let source = |from: &str| {
-        let (job, output) = from.split_once('/')?;
-        Some((ObjectName::new(&namespace, job), output.to_owned()))
-    };
-    let sources = wanted.values().filter_map(|from| source(from));
-    let sources = sources.flat_map(|(name, _)| {
-        let mut facts = gone::facts(&job.metadata, &name, Freshness::Cached);
-        facts.push((Fact::Job(name), Freshness::Live));
-        facts
-    });
-    facts.require(sources)?;
-    let run = job
-        .metadata
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(label::RUN));
-    let run = run.map(|run| ObjectName::new(&namespace, run));
-    let template = job
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.metadata.as_ref());
-    let preset = template.and_then(|template| template.annotations.as_ref());
-    let mut inputs = BTreeMap::new();
-    let mut bytes = 0;
-    for (key, from) in &wanted {
-        if from == RUN_OUTCOME {
-            let found = match &run {
-                Some(run) => facts.run(run, Freshness::Live)?,
-                None => None,
-            };
-            let Some(outcome) = found.and_then(|run| outcome_word(run)) else {
-                return Ok(Err("its run has no outcome".to_owned()));
-            };
-            inputs.insert(
-                format!("{}{key}", annotation::INPUT_PREFIX),
-                outcome.to_owned(),
-            );
-            continue;
-        }
-        let Some((name, output)) = source(from) else {
-            return Ok(Err(format!("input {key}: {from:?} is not JOB/OUTPUT")));
-        };
-        let source = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
-        let known = gone::known(&job.metadata, &name, source, facts, Freshness::Live)?;
-        let value = match gone::outputs(&known, &name.name) {
-            // One that was started before has its value: whether it still has, `resumed` looks at.
-            Some(Err(_)) if job_phase(job) == Some(JobPhase::Running) => None,
-            // A default must not stand in for a value that was written.
-            Some(Err(lost)) => return Ok(Err(lost)),
-            Some(Ok(mut outputs)) => outputs.remove(&output),
-            None => None,
-        };
-        let key = format!("{}{key}", annotation::INPUT_PREFIX);
-        match value {
-            Some(value) => {
-                bytes += value.len();
-                inputs.insert(key, value);
-            }
-            None if preset.is_some_and(|preset| preset.contains_key(&key)) => {}
-            None => return Ok(Err(format!("job/{} gave no output {output}", name.name))),
-        }
-    }
-    if bytes > INPUTS_BYTES_MAX {
-        return Ok(Err(format!(
-            "its inputs are {bytes} bytes; at most {INPUTS_BYTES_MAX} fit"
-        )));
-    }
-    Ok(Ok(inputs))
-}
-
-/// What a Job says about itself whose pod was gone before anybody has read what it wrote.
-const OUTPUTS_LOST: &str = "its pod was gone before its outputs were read";
-
-/// Whether a Job has written outputs that nobody can know any more.
-pub(crate) fn outputs_are_lost(job: &Job) -> bool {
-    annotated(job, annotation::REASON) == Some(OUTPUTS_LOST)
-}
-
-/// Stores what the succeeded pod wrote, together with the phase, in one patch. A Job whose outputs are
-/// not what it declares has failed, although the Job controller says that it is complete.
-fn store_outputs(job: &Job, facts: &Facts) -> Decided<NoStatus> {
-    let place = ObjectName::of(&job.metadata);
-    let job_uid = job.metadata.uid.clone().unwrap_or_default();
-    let pods = Fact::PodsOf {
-        namespace: place.namespace,
-        job_uid,
-    };
-    let pods = facts.pods(pods, Freshness::Live)?;
-    let mut decision = Decision::default();
-    let (annotations, problem) = outcome_annotations(job, pods.iter().map(AsRef::as_ref));
-    decision.before.push(patch(job, annotations));
-    decision.events.extend(problem.map(|note| Event {
-        type_: EventType::Warning,
-        reason: reason::INVALID_OUTPUTS,
-        note,
-    }));
-    Ok(decision)
-}
-
-/// The phase and the outputs of a complete Job, from what its pods wrote, and what is wrong with it.
-fn outcome_annotations<'a>(
-    job: &Job,
-    pods: impl IntoIterator<Item = &'a Pod>,
-) -> (Map<String, Value>, Option<String>) {
-    let message = termination_message(pods);
-    let text = annotated(job, annotation::OUTPUTS_DECLARED).unwrap_or_default();
-    let read = match (parse_declared_outputs(text), message) {
-        (Err(error), _) => Err(format!("{}: {error}", annotation::OUTPUTS_DECLARED)),
-        (Ok(declared), Some(message)) => read_outputs(message, &declared),
-        // Bare names promise nothing, so nothing is lost for sure.
-        (Ok(declared), None) if declared.iter().all(|output| output.ty.is_none()) => {
-            Ok(BTreeMap::new())
-        }
-        (Ok(_), None) => Err("its pod was deleted before they were read".to_owned()),
-    };
-    let mut annotations = Map::new();
-    let (phase, why, problem) = match read {
-        Ok(outputs) => {
-            let outputs = json!(outputs).to_string();
-            annotations.insert(annotation::OUTPUTS.into(), outputs.into());
-            let why = message.is_none().then(|| OUTPUTS_LOST.to_owned());
-            (JobPhase::Complete, why, None)
-        }
-        Err(problem) => {
-            let note = format!("{}: {problem}", reason::INVALID_OUTPUTS);
-            (JobPhase::Failed, Some(note), Some(problem))
-        }
-    };
-    annotations.insert(annotation::PHASE.into(), phase.word().into());
-    if why.is_some() || annotated(job, annotation::REASON).is_some() {
-        annotations.insert(annotation::REASON.into(), why.into());
-    }
-    (annotations, problem)
-}
-
-/// A complete Job that is gone, as it would stand if its outputs had been stored before: what its pods
-/// wrote still counts. A Job whose pods still run is as it was.
-pub fn with_outputs(mut job: Job, pods: &[std::sync::Arc<Pod>]) -> Job {
-    if job_ended(&job) != Some(true) || !owes_outputs(&job) {
-        return job;
-    }
-    let pods: Vec<&Pod> = pods.iter().map(AsRef::as_ref).collect();
-    if termination_message(pods.iter().copied()).is_none()
-        && pods.iter().any(|pod| !crate::ledger::pod_ended(pod))
-    {
-        return job;
-    }
-    let (written, _) = outcome_annotations(&job, pods);
-    let annotations = job.metadata.annotations.get_or_insert_default();
-    for (key, value) in written {
-        match value {
-            Value::String(text) => annotations.insert(key, text),
-            _ => annotations.remove(&key),
-        };
-    }
-    job
-}
-
-/// Arrives at the Barrier that the Job names, with its own end.
-fn arrive(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
-    let mut decision = Decision::default();
-    let Some(barrier) = annotated(job, annotation::ARRIVE) else {
-        return Ok(decision);
-    };
-    let place = ObjectName::of(&job.metadata);
-    let barrier_name = ObjectName::new(&place.namespace, barrier);
-    for freshness in [Freshness::Cached, Freshness::Live] {
-        let Some(barrier) = facts.barrier(&barrier_name, freshness)? else {
-            return Ok(decision);
-        };
-        if barrier_end(barrier).is_some() {
-            return Ok(decision);
-        }
-        let holder = format!("job/{}", place.name);
-        let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
-        let name = arrival_name(&barrier_name.name, uid, &holder);
-        let known = facts.arrival(&ObjectName::new(&place.namespace, &name), freshness)?;
-        if known.is_some() {
-            return Ok(decision);
-        }
-        if freshness == Freshness::Live {
-            let live = facts.job(&place, Freshness::Live)?;
-            let same = live.is_some_and(|live| {
-                live.metadata.uid == job.metadata.uid && job_end(live) == Some(end)
-            });
-            if !same {
-                return Ok(decision);
-            }
-            let arrival = arrival_of(job, end, barrier);
-            decision
-                .before
-                .push(Write::CreateArrival(Box::new(arrival)));
-        }
-    }
-    Ok(decision)
-}
-
-/// The arrival of a Job that has ended.
-pub(crate) fn arrival_of(job: &Job, end: End, barrier: &Barrier) -> Arrival {
-    let place = ObjectName::of(&job.metadata);
-    let holder = format!("job/{}", place.name);
-    let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
-    let barrier_name = barrier.metadata.name.clone().unwrap_or_default();
-    let name = arrival_name(&barrier_name, uid, &holder);
-    let spec = ArrivalSpec {
-        barrier: barrier_name,
-        holder,
-        outcome: match end {
-            End::Succeeded => ArrivalOutcome::Succeeded,
-            End::Failed => ArrivalOutcome::Failed,
-            End::Skipped => ArrivalOutcome::Skipped,
-            End::Unreached | End::Cancelled => ArrivalOutcome::Cancelled,
-        },
-        verified: false,
-    };
-    let mut arrival = Arrival::new(&name, spec);
-    arrival.metadata.namespace = Some(place.namespace);
-    arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(barrier)]);
-    arrival
 }

@@ -9,7 +9,9 @@ use konductor_api::condition::reason;
 use konductor_api::{JobPhase, annotation, held_by, job_phase, label};
 use serde_json::Value;
 
-use super::{NoStatus, annotated, held_back, in_ledger, ledger_fact, phase_patch, suspended};
+use super::{
+    NoStatus, annotated, held_back, in_ledger, ledger_fact, phase_patch, start, suspended,
+};
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::limits::{RESUME_PAUSE, RESUMED_AT_ONCE};
@@ -83,7 +85,7 @@ fn resumed(job: &Job) -> (u32, Option<Timestamp>) {
 
 fn start_again(job: &Job, by: &str, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     let holds = held_by(job);
-    let template = match super::template(job, &holds, facts)? {
+    let template = match start::template(job, &holds, facts)? {
         Ok(template) => template,
         Err(missing) => {
             let why = format!("suspended by {by} while it ran, and {missing}");
@@ -106,7 +108,7 @@ fn start_again(job: &Job, by: &str, facts: &Facts, now: Timestamp) -> Decided<No
         let now = konductor_api::condition::whole_second(now);
         body["metadata"]["annotations"][annotation::RESUMED] = format!("{count} {now}").into();
         body["spec"]["suspend"] = false.into();
-        super::write_template(job, &template, &holds, body);
+        start::write_template(job, &template, &holds, body);
     }
     decision.events.push(Event {
         type_: EventType::Warning,
@@ -123,7 +125,7 @@ fn start_again(job: &Job, by: &str, facts: &Facts, now: Timestamp) -> Decided<No
 fn lost_input(job: &Job, template: &BTreeMap<String, String>) -> Option<String> {
     let presets = annotated(job, annotation::PRESETS)?;
     let presets: BTreeMap<String, String> = serde_json::from_str(presets).ok()?;
-    super::template_annotations(job)
+    start::template_annotations(job)
         .find(|(key, value)| presets.get(*key) == Some(*value) && !template.contains_key(*key))
         .map(|(key, _)| key.clone())
 }

@@ -1,0 +1,72 @@
+//! The arrival of a Job that has ended at the Barrier that it names.
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Arrival, ArrivalOutcome, ArrivalSpec, Barrier, annotation, arrival_name};
+
+use super::{NoStatus, annotated};
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::outcome::{End, barrier_end, job_end};
+use crate::{Decided, Decision, Write};
+
+/// Arrives at the Barrier that the Job names, with its own end.
+pub(super) fn arrive(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
+    let mut decision = Decision::default();
+    let Some(barrier) = annotated(job, annotation::ARRIVE) else {
+        return Ok(decision);
+    };
+    let place = ObjectName::of(&job.metadata);
+    let barrier_name = ObjectName::new(&place.namespace, barrier);
+    for freshness in [Freshness::Cached, Freshness::Live] {
+        let Some(barrier) = facts.barrier(&barrier_name, freshness)? else {
+            return Ok(decision);
+        };
+        if barrier_end(barrier).is_some() {
+            return Ok(decision);
+        }
+        let holder = format!("job/{}", place.name);
+        let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
+        let name = arrival_name(&barrier_name.name, uid, &holder);
+        let known = facts.arrival(&ObjectName::new(&place.namespace, &name), freshness)?;
+        if known.is_some() {
+            return Ok(decision);
+        }
+        if freshness == Freshness::Live {
+            let live = facts.job(&place, Freshness::Live)?;
+            let same = live.is_some_and(|live| {
+                live.metadata.uid == job.metadata.uid && job_end(live) == Some(end)
+            });
+            if !same {
+                return Ok(decision);
+            }
+            let arrival = arrival_of(job, end, barrier);
+            decision
+                .before
+                .push(Write::CreateArrival(Box::new(arrival)));
+        }
+    }
+    Ok(decision)
+}
+
+/// The arrival of a Job that has ended.
+pub(crate) fn arrival_of(job: &Job, end: End, barrier: &Barrier) -> Arrival {
+    let place = ObjectName::of(&job.metadata);
+    let holder = format!("job/{}", place.name);
+    let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
+    let barrier_name = barrier.metadata.name.clone().unwrap_or_default();
+    let name = arrival_name(&barrier_name, uid, &holder);
+    let spec = ArrivalSpec {
+        barrier: barrier_name,
+        holder,
+        outcome: match end {
+            End::Succeeded => ArrivalOutcome::Succeeded,
+            End::Failed => ArrivalOutcome::Failed,
+            End::Skipped => ArrivalOutcome::Skipped,
+            End::Unreached | End::Cancelled => ArrivalOutcome::Cancelled,
+        },
+        verified: false,
+    };
+    let mut arrival = Arrival::new(&name, spec);
+    arrival.metadata.namespace = Some(place.namespace);
+    arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(barrier)]);
+    arrival
+}

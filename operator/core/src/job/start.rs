@@ -1,0 +1,246 @@
+//! The start of a Job: its Gate, then its holds, then one patch.
+//!
+//! What enters: a Job that waits. What leaves: the patch that starts it, or why it does not start. What must never
+//! happen here: a start by a Gate or a ledger that only the cache shows.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::condition::reason;
+use konductor_api::{Hold, JobPhase, LedgerKind, annotation, format_holds, label, parse_holds};
+use serde_json::{Value, json};
+
+use super::inputs::inputs;
+use super::waiting::Blocker;
+use super::{
+    NoStatus, annotated, held_back, hold_text, in_ledger, indexes, ledger_fact, phase_patch, role,
+    waiting,
+};
+use crate::facts::{Facts, Freshness, ObjectName};
+use crate::limits::START_REFUSED_AFTER;
+use crate::outcome::{End, gate_end};
+use crate::run::{ends_what_waits, was_ended};
+use crate::{Decided, Decision, Needs, Write, owner};
+
+/// Gate, then holds, then the start.
+pub(super) fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    if let Some((since, words)) = &facts.start_refused
+        && now.duration_since(*since) >= START_REFUSED_AFTER
+    {
+        let message = format!("{}: {words}", reason::START_REFUSED);
+        return Ok(phase_patch(job, JobPhase::Failed, Some(&message)));
+    }
+    if let Some(gate) = annotated(job, annotation::GATE) {
+        let name = ObjectName::new(&namespace, gate);
+        for freshness in [Freshness::Cached, Freshness::Live] {
+            match facts
+                .gate(&name, freshness)?
+                .and_then(|gate| gate_end(gate))
+            {
+                None => {
+                    if let Some(ended) = without_gate(job, &name, freshness, facts)? {
+                        return Ok(ended);
+                    }
+                    return waiting::explain(job, &Blocker::Gate(gate), facts, now);
+                }
+                Some(End::Succeeded) => {}
+                Some(end) if freshness == Freshness::Live => {
+                    return ruled_out(job, end, facts, now);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    if held_back(job, facts, Freshness::Cached)? {
+        return Ok(Decision::default());
+    }
+    let holds = parse_holds(hold_text(job)).unwrap_or_default();
+    facts.require(
+        holds
+            .iter()
+            .map(|hold| (ledger_fact(&namespace, hold), Freshness::Cached)),
+    )?;
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    for freshness in [Freshness::Cached, Freshness::Live] {
+        facts.require(
+            holds
+                .iter()
+                .map(|hold| (ledger_fact(&namespace, hold), freshness)),
+        )?;
+        for hold in &holds {
+            if !in_ledger(&namespace, hold, uid, facts, freshness)? {
+                return waiting::explain(job, &Blocker::Hold(hold), facts, now);
+            }
+        }
+    }
+    if let Some(write) = indexes::completed(job) {
+        // Its start is decided about when that is stored.
+        return Ok(Decision {
+            before: vec![write],
+            ..Decision::default()
+        });
+    }
+    let template = match template(job, &holds, facts)? {
+        Ok(template) => template,
+        Err(missing) => return Ok(phase_patch(job, JobPhase::Unreached, Some(&missing))),
+    };
+    let mut decision = phase_patch(job, JobPhase::Running, None);
+    for write in &mut decision.before {
+        if let Write::Patch { body, .. } = write {
+            add_start(job, &template, &holds, body);
+        }
+    }
+    if let Some((since, _)) = &facts.start_refused
+        && let Ok(due) = since.checked_add(START_REFUSED_AFTER)
+    {
+        decision.wake_at(due);
+    }
+    Ok(decision)
+}
+
+/// What a start writes on the pod template: inputs, and the tokens of Leases. The inner error says which
+/// input is missing.
+pub(super) fn template(
+    job: &Job,
+    holds: &[Hold],
+    facts: &Facts,
+) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
+    let mut template = match inputs(job, facts)? {
+        Ok(inputs) => inputs,
+        Err(missing) => return Ok(Err(missing)),
+    };
+    let namespace = ObjectName::of(&job.metadata).namespace;
+    for hold in holds.iter().filter(|hold| hold.kind == LedgerKind::Lease) {
+        let name = ObjectName::new(&namespace, &hold.name);
+        let lease = facts.lease(&name, Freshness::Live)?;
+        let token = lease
+            .and_then(|lease| lease.status.as_ref()?.token)
+            .unwrap_or_default();
+        template.insert(
+            format!("{}{}", annotation::TOKEN_PREFIX, hold.name),
+            token.to_string(),
+        );
+    }
+    Ok(Ok(template))
+}
+
+/// The Gate is not open. If it was deleted, and the Run was ended from outside, nothing would ever end
+/// a finally stage behind it, so it is cancelled; `None` where it waits on.
+fn without_gate(
+    job: &Job,
+    gate: &ObjectName,
+    freshness: Freshness,
+    facts: &Facts,
+) -> Result<Option<Decision<NoStatus>>, Needs> {
+    if facts.gate(gate, freshness)?.is_some() {
+        return Ok(None);
+    }
+    let run = owner::run_of(&job.metadata, facts, Freshness::Cached)?;
+    if !run.is_some_and(was_ended) {
+        return Ok(None);
+    }
+    let is_gone = facts.gate(gate, Freshness::Live)?.is_none();
+    let run = owner::run_of(&job.metadata, facts, Freshness::Live)?;
+    if !(is_gone && run.is_some_and(was_ended)) {
+        return Ok(None);
+    }
+    let why = format!("{}: gate/{} does not exist", reason::DELETED, gate.name);
+    Ok(Some(phase_patch(job, JobPhase::Cancelled, Some(&why))))
+}
+
+/// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
+/// `suspend: false`; or for a Job in one of Kueue's queues the removal of our word from its list,
+/// because there Kueue starts it.
+fn add_start(job: &Job, template: &BTreeMap<String, String>, holds: &[Hold], body: &mut Value) {
+    if let Some(words) = annotated(job, annotation::KUEUE_GATED_BY) {
+        let rest: Vec<&str> = words
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty() && *word != annotation::KUEUE_GATE)
+            .collect();
+        body["metadata"]["annotations"][annotation::KUEUE_GATED_BY] = if rest.is_empty() {
+            Value::Null
+        } else {
+            rest.join(",").into()
+        };
+    }
+    let labels = job.metadata.labels.as_ref();
+    if !labels.is_some_and(|labels| labels.contains_key(label::KUEUE_QUEUE)) {
+        body["spec"]["suspend"] = false.into();
+    }
+    if annotated(job, annotation::INPUTS).is_some() {
+        let replaced: BTreeMap<&String, &String> = template_annotations(job)
+            .filter(|(key, _)| template.contains_key(*key))
+            .collect();
+        body["metadata"]["annotations"][annotation::PRESETS] = json!(replaced).to_string().into();
+    }
+    write_template(job, template, holds, body);
+}
+
+pub(super) fn template_annotations(job: &Job) -> impl Iterator<Item = (&String, &String)> {
+    let known = job.spec.as_ref().and_then(|spec| {
+        let metadata = spec.template.metadata.as_ref()?;
+        metadata.annotations.as_ref()
+    });
+    known.into_iter().flatten()
+}
+
+/// Adds to a patch what a started Job's pods carry, and what the Job itself says that it holds.
+pub(super) fn write_template(
+    job: &Job,
+    template: &BTreeMap<String, String>,
+    holds: &[Hold],
+    body: &mut Value,
+) {
+    let mut template = template.clone();
+    if !holds.is_empty() {
+        let held = format_holds(holds);
+        body["metadata"]["annotations"][annotation::HELD] = held.clone().into();
+        body["spec"]["template"]["metadata"]["labels"][label::HELD] = "true".into();
+        template.insert(annotation::HELD.to_owned(), held);
+    }
+    if template_annotations(job).any(|(key, _)| key == annotation::GUARD) {
+        let started = annotation::GUARD_STARTED.to_owned();
+        template.insert(annotation::GUARD.to_owned(), started);
+    }
+    if !template.is_empty() {
+        body["spec"]["template"]["metadata"]["annotations"] = json!(template);
+    }
+}
+
+/// The Gate ended without opening.
+fn ruled_out(job: &Job, end: End, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+    // What a Run ends is Cancelled, also where its Gate was quicker to see what came before cancelled.
+    // That was stored after the Run's own end was: a live read shows it.
+    let run = owner::run_of(&job.metadata, facts, Freshness::Live)?;
+    let main = role(&job.metadata) != Some("finally");
+    if main && end != End::Skipped && run.is_some_and(|run| ends_what_waits(run, now)) {
+        return Ok(Decision::default());
+    }
+    let gate = annotated(job, annotation::GATE).unwrap_or_default();
+    let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate);
+    let status = facts
+        .gate(&name, Freshness::Live)?
+        .and_then(|gate| gate.status.as_ref());
+    let why = status.and_then(|status| {
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == "Open")
+    });
+    let why = why.map_or_else(String::new, |condition| format!(": {}", condition.message));
+    let phase = if end == End::Skipped {
+        JobPhase::Skipped
+    } else {
+        JobPhase::Unreached
+    };
+    let word = if end == End::Skipped {
+        "was skipped"
+    } else {
+        "ended without opening"
+    };
+    let why = format!("gate/{gate} {word}{why}");
+    Ok(phase_patch(job, phase, Some(&why)))
+}
