@@ -6,6 +6,11 @@ check:
 test:
     cargo test --workspace
 
+# The Python SDK: lints, types, tests on `koncli dev`, wheel and sdist, in a venv in target/python.
+python:
+    cargo build --package koncli
+    KONCLI=target/debug/koncli sdk/python/check
+
 # The scenarios on a real etcd, kube-apiserver and kube-controller-manager (needs Go).
 test-real:
     KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test workers --test differential --test outages
