@@ -142,6 +142,11 @@ pub fn set(
     }
 }
 
+/// Returns the condition of this type.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|one| one.type_ == type_)
+}
+
 /// Cuts a timestamp to the second, which is what Kubernetes keeps of it.
 pub fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)

@@ -350,7 +350,7 @@ fn an_approval_is_what_a_deployment_waits_for() {
     assert_eq!(
         told,
         format!(
-            "○ deploy waiting for {}\n  barrier/deployment-sign-off waits: 0 of 1 have arrived\n    \
+            "○ deploy waiting for {}\n  approval sign-off waits: 0 of 1 given (barrier/deployment-sign-off)\n    \
              `koncli approve deployment-sign-off` gives an approval\nexit code 0\n",
             age_in(&told)
         )

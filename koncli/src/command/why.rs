@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Arrivals, Holder, HolderKind, Run, Verdict, annotation, label};
+use konductor_operator::words::Named;
 use kube::ResourceExt;
 
 use super::get;
@@ -212,7 +213,13 @@ fn barrier_chain(
     };
     let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
     let needed = barrier.spec.quorum.unwrap_or(barrier.spec.expected);
-    let text = format!("barrier/{name} waits: {} of {needed} have arrived", arrived);
+    let text = match Named::barrier(&barrier.metadata, barrier) {
+        Some(Named::Approval { approval, .. }) => {
+            format!("approval {approval} waits: {arrived} of {needed} given (barrier/{name})")
+        }
+        Some(stage) => format!("{stage} waits: {arrived} of {needed} succeeded (barrier/{name})"),
+        None => format!("barrier/{name} waits: {arrived} of {needed} have arrived"),
+    };
     lines.push(line(depth, &text));
     if barrier.spec.arrivals == Arrivals::Verified {
         let text = format!("`koncli approve {name}` gives an approval");

@@ -13,7 +13,7 @@ use crate::{Decided, Decision, Event, Write, owner};
 mod ending;
 mod judged;
 
-use ending::{Ending, ending, first_message};
+use ending::{Ending, ending, message};
 use judged::{Judged, judge_all, target};
 
 /// Decides about a Gate.
@@ -73,7 +73,7 @@ fn status(gate: &Gate, judged: &[Judged], ending: Option<&Ending>, now: Timestam
     let phase = ending.map_or(GatePhase::Waiting, |ending| ending.phase);
     let (reason, message) = match ending {
         Some(ending) => (ending.reason, ending.message.clone()),
-        None => (reason::WAITING, first_message(judged, Verdict::Pending)),
+        None => (reason::WAITING, message(gate, judged, Verdict::Pending)),
     };
     let mut conditions = known.map(|status| status.conditions).unwrap_or_default();
     let open = phase == GatePhase::Open;

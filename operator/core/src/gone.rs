@@ -9,15 +9,24 @@ use konductor_api::Run;
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::job::outputs_are_lost;
 use crate::outcome::{End, is_settled};
-use crate::run::recorded;
-use crate::{Fact, Needs, job_end, owner, stored_outputs};
+use crate::run::{Ended, Entry, Stop, recorded};
+use crate::{Fact, Needs, owner, stored_outputs};
+
+/// A Job that is gone, and has ended.
+pub(crate) struct Remembered<'a> {
+    pub(crate) ended: Ended,
+    /// What the watch has shown last, if it has.
+    pub(crate) last: Option<&'a Job>,
+    /// What its Run says of it.
+    pub(crate) entry: Option<Entry>,
+}
 
 /// What is known of a Job that another object names.
 pub(crate) enum Known<'a> {
     /// It exists, and it is the one that is meant.
     Job(&'a Job),
-    /// It is gone, and ended so. The Job is what the watch has shown last, if it has.
-    Ended(End, Option<&'a Job>),
+    /// It is gone, and has ended.
+    Ended(Remembered<'a>),
     /// It is gone, and its Run has not said yet what that means.
     Gone,
     /// It was never seen.
@@ -88,8 +97,12 @@ pub(crate) fn known<'a>(
     let Some(run) = run_of(asker, name, facts, freshness)? else {
         let last = gone.last().map(AsRef::as_ref);
         let last = last.filter(|job| was_there_after(job, asker));
-        return Ok(match last.map(|job| (job_end(job), job)) {
-            Some((Some(end), job)) => Known::Ended(end, Some(job)),
+        return Ok(match last.map(|job| (Ended::of(job), job)) {
+            Some((Some(ended), job)) => Known::Ended(Remembered {
+                ended,
+                last: Some(job),
+                entry: None,
+            }),
             Some((None, _)) => Known::Gone,
             None => present.map_or(Known::Unknown, Known::Job),
         });
@@ -99,7 +112,11 @@ pub(crate) fn known<'a>(
         return Ok(match present {
             Some(job) => Known::Job(job),
             // Nobody has created it, and the Run does not wait for it any more.
-            None if is_settled(run) && !complete => Known::Ended(End::Cancelled, None),
+            None if is_settled(run) && !complete => Known::Ended(Remembered {
+                ended: Ended::cancelled(Stop::Other),
+                last: None,
+                entry: None,
+            }),
             None => Known::Unknown,
         });
     };
@@ -108,9 +125,14 @@ pub(crate) fn known<'a>(
     }
     let mut last = gone.iter().filter(|job| entry.is_of(&job.metadata));
     let last = last.next().map(AsRef::as_ref);
-    let end = entry.ended.map(|ended| ended.end);
-    let end = end.or_else(|| last.and_then(job_end));
-    Ok(end.map_or(Known::Gone, |end| Known::Ended(end, last)))
+    let ended = entry.ended.or_else(|| last.and_then(Ended::of));
+    Ok(ended.map_or(Known::Gone, |ended| {
+        Known::Ended(Remembered {
+            ended,
+            last,
+            entry: Some(entry),
+        })
+    }))
 }
 
 /// The outputs of a Job; the inner error says that they were written and are lost, so that no default
@@ -124,11 +146,15 @@ pub(crate) fn outputs(
             "job/{name} was deleted before its outputs were read"
         ))
     };
-    match known {
-        Known::Job(job) | Known::Ended(_, Some(job)) if outputs_are_lost(job) => Some(lost()),
-        Known::Job(job) | Known::Ended(_, Some(job)) => Some(Ok(stored_outputs(job))),
-        Known::Ended(End::Succeeded, None) => Some(lost()),
-        Known::Ended(_, None) => Some(Ok(BTreeMap::new())),
-        Known::Gone | Known::Unknown => None,
-    }
+    let (job, end) = match known {
+        Known::Job(job) => (Some(*job), None),
+        Known::Ended(gone) => (gone.last, Some(gone.ended.end)),
+        Known::Gone | Known::Unknown => return None,
+    };
+    Some(match job {
+        Some(job) if outputs_are_lost(job) => lost(),
+        Some(job) => Ok(stored_outputs(job)),
+        None if end == Some(End::Succeeded) => lost(),
+        None => Ok(BTreeMap::new()),
+    })
 }

@@ -29,6 +29,7 @@ pub mod retry;
 pub mod run;
 pub mod slot;
 mod when;
+pub mod words;
 
 pub use decision::{Decided, Decision, Event, EventType, Kind, Write};
 pub use facts::{Fact, Facts, Freshness, Needs, ObjectName, Objects};

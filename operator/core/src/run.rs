@@ -25,9 +25,9 @@ mod view;
 use cause::Causes;
 use clock::Clock;
 use ending::Ending;
+use record::current;
 pub use record::kept;
-use record::{Stop, current};
-pub(crate) use record::{key, recorded, recorded_of_stage};
+pub(crate) use record::{Ended, Entry, Stop, key, recorded, recorded_of_stage, stage_key};
 use view::{Member, Sources, View, is_first_look, is_running};
 
 /// Decides about a Run.

@@ -16,7 +16,7 @@ use super::judged::{Judged, fact, is_pipeline, job_place, permits};
 use crate::facts::{Facts, Freshness};
 use crate::gone;
 use crate::outcome::outcome_word;
-use crate::{Needs, when};
+use crate::{Needs, when, words};
 
 /// How a Gate ends, and why.
 pub(super) struct Ending {
@@ -56,12 +56,12 @@ pub(super) fn ending(
             Verdict::Pending => {}
             Verdict::Met => return met(gate, facts).map(Some),
             Verdict::Skipped => {
-                let message = first_message(judged, Verdict::Skipped);
-                return end(GatePhase::Skipped, reason::CONDITION_SKIPPED, message);
+                let why = message(gate, judged, verdict);
+                return end(GatePhase::Skipped, reason::CONDITION_SKIPPED, why);
             }
             Verdict::Failed => {
-                let message = first_message(judged, Verdict::Failed);
-                return end(GatePhase::Unreached, reason::CONDITION_FAILED, message);
+                let why = message(gate, judged, verdict);
+                return end(GatePhase::Unreached, reason::CONDITION_FAILED, why);
             }
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn ending(
             .as_ref()
             .map(Duration::as_str)
             .unwrap_or_default();
-        let waits = first_message(judged, Verdict::Pending);
+        let waits = message(gate, judged, Verdict::Pending);
         return end(
             GatePhase::Failed,
             reason::TIMED_OUT,
@@ -82,12 +82,23 @@ pub(super) fn ending(
     Ok(None)
 }
 
-pub(super) fn first_message(judged: &[Judged], verdict: Verdict) -> String {
-    let found = judged.iter().find(|one| one.verdict == verdict);
-    found.map_or_else(
-        || "waits for a decision".to_owned(),
-        |one| one.message.clone(),
-    )
+/// Why a Gate waits, or why it does not open. With mode Any all its conditions together are the reason.
+pub(super) fn message(gate: &Gate, judged: &[Judged], verdict: Verdict) -> String {
+    let is_reason = |one: &&Judged| match (gate.spec.mode, verdict) {
+        (GateMode::Any, Verdict::Failed | Verdict::Skipped) => one.verdict != Verdict::Met,
+        _ => one.verdict == verdict,
+    };
+    let mut messages = judged.iter().filter(is_reason);
+    match gate.spec.mode {
+        _ if judged.is_empty() => "waits for a decision".to_owned(),
+        GateMode::All => messages
+            .next()
+            .map_or_else(String::new, |one| one.message.clone()),
+        GateMode::Any => {
+            let messages: Vec<&str> = messages.map(|one| one.message.as_str()).collect();
+            words::joined(&messages)
+        }
+    }
 }
 
 /// Mode All. One out and bad decides at once; one out and good decides once everything is decided,

@@ -1,6 +1,7 @@
 //! The conditions of a Gate, one by one: met, out, or waited for.
 
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
 use konductor_api::{
@@ -12,7 +13,9 @@ use super::deadline;
 use crate::facts::{Facts, Freshness, ObjectName};
 use crate::gone::{self, Known};
 use crate::outcome::{barrier_end, gate_end, is_settled, job_end, run_end, verdict};
-use crate::{Fact, Needs};
+use crate::run::Ended;
+use crate::words::{self, Named};
+use crate::{Fact, Needs, owner};
 
 /// A condition's verdict, and what it waits for or why it is out.
 pub(super) struct Judged {
@@ -166,28 +169,49 @@ fn judge(
     if let Some(judged) = not_verified(gate, condition, facts, freshness)? {
         return Ok(judged);
     }
-    let found = match condition.kind {
+    let asker = &gate.metadata;
+    let object = || Named::Object(target(condition));
+    let judged = match condition.kind {
         ConditionKind::Job => return judge_job(gate, condition, facts, freshness),
         ConditionKind::Barrier => facts
             .barriers(fact, freshness)?
             .first()
             .filter(|barrier| permits(gate, condition, &barrier.metadata))
-            .map(|barrier| barrier_end(barrier).map(|end| verdict(condition.state, end))),
+            .map(|barrier| {
+                let named = Named::barrier(asker, barrier).unwrap_or_else(object);
+                let end = barrier_end(barrier).map(|end| verdict(condition.state, end));
+                judged_so(condition, &named, end, &words::how_barrier(barrier))
+            }),
         ConditionKind::Gate => facts
             .gates(fact, freshness)?
             .first()
             .filter(|other| permits(gate, condition, &other.metadata))
-            .map(|other| gate_end(other).map(|end| verdict(condition.state, end))),
+            .map(|other| {
+                let end = gate_end(other).map(|end| verdict(condition.state, end));
+                let mut judged = judged_so(condition, &object(), end, words::how_gate(other));
+                if let Some(part) = words::part(asker, other)
+                    && judged.verdict != Verdict::Met
+                {
+                    judged.message = part.to_owned();
+                }
+                judged
+            }),
         ConditionKind::Run => facts
             .runs(fact, freshness)?
             .first()
             .filter(|run| permits(gate, condition, &run.metadata))
-            .map(|run| judge_run(run, condition.state)),
+            .map(|run| {
+                let is_own = owner::run_name(asker) == Some(ObjectName::of(&run.metadata));
+                let named = match is_own && condition.state == ConditionState::Settled {
+                    true => Named::MainStages,
+                    false => object(),
+                };
+                let how = run_end(run).map(|end| words::how(Ended { end, stop: None }));
+                let verdict = judge_run(run, condition.state);
+                judged_so(condition, &named, verdict, how.unwrap_or_default())
+            }),
     };
-    Ok(match found {
-        None => not_found(condition),
-        Some(judged) => judged_so(condition, judged, false),
-    })
+    Ok(judged.unwrap_or_else(|| not_found(condition)))
 }
 
 /// An approval must count verified Arrivals only, also if somebody has deleted it and created another: until it
@@ -234,12 +258,21 @@ fn judge_job(
     };
     let job = job_place(gate, condition);
     let known = gone::known(&gate.metadata, &job, present, facts, freshness)?;
+    let object = || Named::Object(target(condition));
     Ok(match known {
         Known::Job(job) => {
-            let judged = job_end(job).map(|end| verdict(condition.state, end));
-            judged_so(condition, judged, false)
+            let named = Named::job(&gate.metadata, job).unwrap_or_else(object);
+            judged_job(condition, &named, Ended::of(job))
         }
-        Known::Ended(end, _) => judged_so(condition, Some(verdict(condition.state, end)), true),
+        Known::Ended(gone) => {
+            let last = gone.last.and_then(|job| Named::job(&gate.metadata, job));
+            let recorded = || Named::recorded(&gate.metadata, &job.name, gone.entry.as_ref()?);
+            let named = last.or_else(recorded).unwrap_or_else(object);
+            Judged {
+                from_record: true,
+                ..judged_job(condition, &named, Some(gone.ended))
+            }
+        }
         Known::Gone => Judged {
             verdict: Verdict::Pending,
             message: format!(
@@ -264,16 +297,27 @@ fn not_found(condition: &GateCondition) -> Judged {
     }
 }
 
-fn judged_so(condition: &GateCondition, judged: Option<Verdict>, from_record: bool) -> Judged {
-    let name = target(condition);
+fn judged_job(condition: &GateCondition, named: &Named, ended: Option<Ended>) -> Judged {
+    let judged = ended.map(|ended| verdict(condition.state, ended.end));
+    let how = ended.map_or("", words::how);
+    judged_so(condition, named, judged, how)
+}
+
+/// `how` says how it ended, if it has.
+fn judged_so(
+    condition: &GateCondition,
+    named: &Named,
+    judged: Option<Verdict>,
+    how: &str,
+) -> Judged {
     Judged {
         verdict: judged.unwrap_or(Verdict::Pending),
         message: match judged {
-            None => format!("waits for {name} to be {:?}", condition.state),
+            None => named.waits(condition.state),
             Some(Verdict::Met) => String::new(),
-            Some(_) => format!("{name} can't be {:?} any more", condition.state),
+            Some(_) => format!("{named} {how}"),
         },
-        from_record,
+        from_record: false,
     }
 }
 
@@ -316,40 +360,29 @@ fn judge_selector(
             )),
         });
     }
-    let verdicts: Vec<Option<Verdict>> = jobs
-        .iter()
-        .map(|job| job_end(job).map(|end| verdict(condition.state, end)))
-        .collect();
-    let met = verdicts
-        .iter()
-        .filter(|one| **one == Some(Verdict::Met))
-        .count();
-    Ok(if verdicts.contains(&Some(Verdict::Failed)) {
+    let judged = |job: &Job| job_end(job).map(|end| verdict(condition.state, end));
+    let of = |wanted| jobs.iter().find(|job| judged(job) == wanted);
+    let out = |verdict, job: &Job| {
+        let name = job.metadata.name.as_deref().unwrap_or_default();
+        let how = Ended::of(job).map_or("", words::how);
         Judged {
-            verdict: Verdict::Failed,
-            message: format!(
-                "{} can't all be {:?} any more",
-                target(condition),
-                condition.state
-            ),
+            verdict,
+            message: format!("job/{name} {how}, one of {}", target(condition)),
             from_record: false,
         }
-    } else if verdicts.contains(&None) {
+    };
+    Ok(if let Some(job) = of(Some(Verdict::Failed)) {
+        out(Verdict::Failed, job)
+    } else if of(None).is_some() {
+        let met = jobs.iter().filter(|job| judged(job) == Some(Verdict::Met));
         pending(format!(
-            "waits for {}: {met} are {:?}",
+            "waits for {}: {} are {:?}",
             target(condition),
+            met.count(),
             condition.state
         ))
-    } else if verdicts.contains(&Some(Verdict::Skipped)) {
-        Judged {
-            verdict: Verdict::Skipped,
-            message: format!(
-                "{} can't all be {:?} any more",
-                target(condition),
-                condition.state
-            ),
-            from_record: false,
-        }
+    } else if let Some(job) = of(Some(Verdict::Skipped)) {
+        out(Verdict::Skipped, job)
     } else {
         Judged {
             verdict: Verdict::Met,

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::condition::reason;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use konductor_api::condition::{self, reason};
 use konductor_api::{Hold, JobPhase, LedgerKind, annotation, format_holds, label, parse_holds};
 use serde_json::{Value, json};
 
@@ -224,23 +225,40 @@ fn ruled_out(job: &Job, end: End, facts: &Facts, now: Timestamp) -> Decided<NoSt
     let status = facts
         .gate(&name, Freshness::Live)?
         .and_then(|gate| gate.status.as_ref());
-    let why = status.and_then(|status| {
-        status
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == "Open")
-    });
-    let why = why.map_or_else(String::new, |condition| format!(": {}", condition.message));
+    let open = status.and_then(|status| condition::find(&status.conditions, condition::OPEN));
     let phase = if end == End::Skipped {
         JobPhase::Skipped
     } else {
         JobPhase::Unreached
     };
-    let word = if end == End::Skipped {
-        "was skipped"
-    } else {
-        "ended without opening"
+    Ok(phase_patch(
+        job,
+        phase,
+        Some(&without_opening(job, gate, end, open)),
+    ))
+}
+
+/// Why a Job does not run, by its Gate's condition. In a Run the Gate says it in the words of the pipeline, and
+/// nobody wrote the Gate.
+fn without_opening(job: &Job, gate: &str, end: End, open: Option<&Condition>) -> String {
+    let by_conditions = [
+        reason::CONDITION_FAILED,
+        reason::CONDITION_SKIPPED,
+        reason::WHEN_FALSE,
+        reason::WHEN_ERROR,
+    ];
+    let word = match end {
+        End::Skipped => "was skipped",
+        _ => "ended without opening",
     };
-    let why = format!("gate/{gate} {word}{why}");
-    Ok(phase_patch(job, phase, Some(&why)))
+    match open {
+        Some(open)
+            if owner::run_name(&job.metadata).is_some()
+                && by_conditions.contains(&open.reason.as_str()) =>
+        {
+            open.message.clone()
+        }
+        Some(open) => format!("gate/{gate} {word}: {}", open.message),
+        None => format!("gate/{gate} {word}"),
+    }
 }

@@ -1,0 +1,222 @@
+//! What waits for what, and how it ended, in the words of the pipeline: a stage, an item of it, an approval.
+//!
+//! What enters: a condition's target, as far as it is known. What leaves: its name for people. What belongs to no
+//! pipeline, or to another run than the one that asks, keeps the name of its object.
+
+use std::fmt;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::condition::{self, reason};
+use konductor_api::{
+    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, annotation, label,
+};
+
+use crate::explain::cut;
+use crate::outcome::End;
+use crate::run::{Ended, Entry, Stop, stage_key};
+
+/// What a condition is about, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A stage of the asker's run, or an item of it.
+    Stage {
+        /// Its name.
+        stage: String,
+        /// The item, of a fan-out.
+        item: Option<String>,
+    },
+    /// An approval of the asker's run.
+    Approval {
+        /// Its name in the file.
+        approval: String,
+        /// The name of its Barrier, which `koncli approve` takes.
+        barrier: String,
+    },
+    /// The main stages of the asker's run, as a finally stage waits for them.
+    MainStages,
+    /// Any other object, such as `job/load`.
+    Object(String),
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage { stage, item: None } => write!(f, "stage {stage}"),
+            Self::Stage {
+                stage,
+                item: Some(item),
+            } => write!(f, "stage {stage}[{}]", cut(item)),
+            Self::Approval { approval, .. } => write!(f, "approval {approval}"),
+            Self::MainStages => f.write_str("the main stages"),
+            Self::Object(object) => f.write_str(object),
+        }
+    }
+}
+
+fn labelled<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The run that two objects share.
+fn shared_run<'a>(asker: &'a ObjectMeta, target: &ObjectMeta) -> Option<&'a str> {
+    let run = labelled(asker, label::RUN)?;
+    let same = labelled(target, label::RUN) == Some(run) && asker.namespace == target.namespace;
+    same.then_some(run)
+}
+
+impl Named {
+    /// A Job, as `asker` calls it; `None` if it belongs to no stage of the asker's run.
+    pub fn job(asker: &ObjectMeta, job: &Job) -> Option<Self> {
+        shared_run(asker, &job.metadata)?;
+        let stage = labelled(&job.metadata, label::STAGE)?;
+        let annotations = job.metadata.annotations.as_ref();
+        let exact = annotations.and_then(|all| all.get(annotation::ITEM));
+        let slug = || labelled(&job.metadata, label::ITEM);
+        let item = exact.map(String::as_str).or_else(slug);
+        Some(Self::Stage {
+            stage: stage.to_owned(),
+            item: item.map(str::to_owned),
+        })
+    }
+
+    /// A Job that is gone, by its run's record: the record has a hash of the stage's name, and the Job's name
+    /// begins with the name itself.
+    pub(crate) fn recorded(asker: &ObjectMeta, job: &str, entry: &Entry) -> Option<Self> {
+        let run = labelled(asker, label::RUN)?;
+        let rest = job.strip_prefix(run)?.strip_prefix('-')?;
+        let ends = rest.match_indices('-').map(|(at, _)| at);
+        let end = ends
+            .chain([rest.len()])
+            .find(|end| stage_key(&rest[..*end]) == entry.stage)?;
+        let item = rest[end..].strip_prefix('-');
+        Some(Self::Stage {
+            stage: rest[..end].to_owned(),
+            item: item.map(str::to_owned),
+        })
+    }
+
+    /// A Barrier, as `asker` calls it; `None` if it stands for nothing of the asker's run.
+    pub fn barrier(asker: &ObjectMeta, barrier: &Barrier) -> Option<Self> {
+        let run = shared_run(asker, &barrier.metadata)?;
+        let name = barrier.metadata.name.as_deref()?;
+        if let Some(selector) = &barrier.spec.jobs {
+            let stage = selector.match_labels.get(label::STAGE)?;
+            return Some(Self::Stage {
+                stage: stage.0.clone(),
+                item: None,
+            });
+        }
+        let approval = name.strip_prefix(run)?.strip_prefix('-')?;
+        (barrier.spec.arrivals == Arrivals::Verified).then(|| Self::Approval {
+            approval: approval.to_owned(),
+            barrier: name.to_owned(),
+        })
+    }
+
+    /// What still has to happen.
+    pub(crate) fn waits(&self, state: ConditionState) -> String {
+        match self {
+            // What its author wrote is what is missing.
+            Self::Object(object) => format!("waits for {object} to be {state:?}"),
+            Self::Approval { barrier, .. } if state == ConditionState::Open => {
+                format!("waits for {self} (barrier/{barrier})")
+            }
+            _ => format!("waits for {self}{}", until(state)),
+        }
+    }
+}
+
+/// What a stage or an approval has to do, where that is not its success.
+fn until(state: ConditionState) -> &'static str {
+    match state {
+        ConditionState::Complete | ConditionState::Open | ConditionState::Succeeded => "",
+        ConditionState::Failed => " to fail",
+        ConditionState::Skipped => " to be skipped",
+        ConditionState::Finished | ConditionState::Settled => " to end",
+    }
+}
+
+/// How a Job or a Run ended.
+pub(crate) fn how(ended: Ended) -> &'static str {
+    match (ended.end, ended.stop) {
+        (End::Succeeded, _) => "succeeded",
+        (End::Failed, _) => "failed",
+        (End::Skipped, _) => "was skipped",
+        (End::Unreached, _) => "was not reached",
+        (End::Cancelled, Some(Stop::Deleted)) => "was deleted",
+        (End::Cancelled, Some(Stop::TimedOut)) => "was cancelled: the run timed out",
+        (End::Cancelled, Some(Stop::Cancelled | Stop::Other) | None) => "was cancelled",
+    }
+}
+
+/// How a Barrier ended. Whoever reads it wants to know of a stage how it ended, and of an approval what people said.
+pub(crate) fn how_barrier(barrier: &Barrier) -> String {
+    let status = barrier.status.as_ref();
+    let open = status.and_then(|status| condition::find(&status.conditions, condition::OPEN));
+    let counts = |how: &str| match open {
+        Some(open) if barrier.spec.quorum.is_some() => format!("{how} ({})", cut(&open.message)),
+        _ => how.to_owned(),
+    };
+    let timed_out = open.is_some_and(|open| open.reason == reason::TIMED_OUT);
+    let is_stage = barrier.spec.jobs.is_some();
+    match status.map_or(BarrierPhase::Waiting, |status| status.phase) {
+        BarrierPhase::Waiting => "waits".to_owned(),
+        BarrierPhase::Open if is_stage => counts("succeeded"),
+        BarrierPhase::Open if barrier.spec.arrivals == Arrivals::Verified => "was given".to_owned(),
+        BarrierPhase::Open => "opened".to_owned(),
+        BarrierPhase::Skipped => counts("was skipped"),
+        BarrierPhase::Unreached => counts("was not reached"),
+        BarrierPhase::Failed if timed_out => "timed out".to_owned(),
+        BarrierPhase::Failed if barrier.spec.arrivals == Arrivals::Verified => {
+            "was denied".to_owned()
+        }
+        BarrierPhase::Failed => counts("failed"),
+    }
+}
+
+/// How a Gate ended.
+pub(crate) fn how_gate(gate: &Gate) -> &'static str {
+    let status = gate.status.as_ref();
+    let open = status.and_then(|status| condition::find(&status.conditions, condition::OPEN));
+    match status.map_or(GatePhase::Waiting, |status| status.phase) {
+        GatePhase::Waiting => "waits",
+        GatePhase::Open => "opened",
+        GatePhase::Skipped => "was skipped",
+        GatePhase::Unreached => "was not reached",
+        GatePhase::Failed if open.is_some_and(|open| open.reason == reason::TIMED_OUT) => {
+            "timed out"
+        }
+        GatePhase::Failed => "failed",
+    }
+}
+
+/// What a Gate of the asker's own run says about itself: it has no name in the file, because it stands for a part
+/// of what a stage waits for, such as `any(…)`.
+pub(crate) fn part<'a>(asker: &ObjectMeta, gate: &'a Gate) -> Option<&'a str> {
+    shared_run(asker, &gate.metadata)?;
+    let status = gate.status.as_ref()?;
+    let open = condition::find(&status.conditions, condition::OPEN)?;
+    Some(&open.message)
+}
+
+/// Several reasons as one sentence, where all of them together decide.
+pub(crate) fn joined(messages: &[&str]) -> String {
+    let parts: Option<Vec<&str>> = messages
+        .iter()
+        .map(|message| message.strip_prefix("waits for "))
+        .collect();
+    match parts {
+        Some(parts) if !parts.is_empty() => format!("waits for {}", some(&parts, " or ")),
+        _ => some(messages, ", "),
+    }
+}
+
+fn some(parts: &[&str], separator: &str) -> String {
+    let shown = parts.len().min(crate::limits::NAMES_IN_MESSAGE);
+    let list = parts[..shown].join(separator);
+    match parts.len() - shown {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
+}
