@@ -61,6 +61,8 @@ class Proxy:
         self.managers: list[str | None] = []
         self._open: set[socket.socket] = set()
         self._watches: set[socket.socket] = set()
+        #: How many connections were open at most.
+        self.most = 0
         self._port = 0
         self._server: _Server | None = None
         self.up()
@@ -68,11 +70,6 @@ class Proxy:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return len(self._open)
 
     def up(self) -> None:
         """Accepts connections, at the same address as before."""
@@ -158,6 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._proxy = self.server.proxy
         with self._proxy._changed:
             self._proxy._open.add(self.connection)
+            self._proxy.most = max(self._proxy.most, len(self._proxy._open))
         # It may have been accepted at the moment at which the server went down.
         if self._proxy._server is not self.server:
             _break(self.connection)

@@ -127,7 +127,7 @@ def test_a_task_that_blocks_its_event_loop_keeps_its_hold(
 
 
 def test_calls_of_many_threads_are_ended_by_close(
-    client: konductor.Client, proxy: Proxy, cluster: Cluster, namespace: str
+    client: konductor.Client, cluster: Cluster, namespace: str
 ) -> None:
     client.semaphore("db").ensure(permits=0)
     ended: list[str] = []
@@ -140,7 +140,7 @@ def test_calls_of_many_threads_are_ended_by_close(
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for one in threads:
         one.start()
-    proxy.wait_for("watch claims", 20)
+    cluster.observe(namespace, "claims", "20 are queued", lambda found: str(found).count("Queued") >= 20)
     client.close()
     for one in threads:
         one.join()

@@ -22,7 +22,7 @@ from .kube import Cluster
 from .proxy import Proxy
 
 PERMITS = 10
-WORKERS = int(os.environ.get("KONDUCTOR_WORKERS", "60"))
+WORKERS = int(os.environ.get("KONDUCTOR_WORKERS", "100"))
 #: How long all of it may take.
 TOGETHER = 300.0
 
@@ -97,7 +97,10 @@ def test_of_many_workers_never_more_are_inside_than_there_are_permits(
     assert (turnstile.inside, turnstile.most, turnstile.done) == (0, PERMITS, WORKERS)
     cluster.observe(namespace, "claims", "none is left", lambda found: not found)
     requests = collections.Counter(proxy.requests())
+    # Those that wait share a watch.
+    assert proxy.most < 70
+    assert requests["watch claims"] < WORKERS / 10
     print(f"\n{WORKERS} {client}: {took:.1f} s, {after.ru_utime - before.ru_utime:.1f} s of CPU")
     print(f"{sum(requests.values()) / WORKERS:.2f} requests for each worker: {dict(requests)}")
-    print(f"{after.ru_maxrss // 1024} MB")
+    print(f"{after.ru_maxrss // 1024} MB, {proxy.most} connections at most")
     proxy.down()

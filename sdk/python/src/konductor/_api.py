@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -49,6 +50,7 @@ from ._names import (
     parse_duration,
 )
 from ._renewal import Attempt, Ended, Pause, Renewal, Renewed
+from ._shared import LABEL, SharedWatch, Subscription
 from ._timing import Backoff, Late, within
 from ._wait import Waiting
 
@@ -93,6 +95,8 @@ class Api:
     def __init__(self, config: Config, namespace: str) -> None:
         self._http = Http(config)
         self._namespace = namespace
+        self._id = secrets.token_hex(8)
+        self._shared = SharedWatch(self._http, namespace, self._id)
         self._grants: dict[Grant, asyncio.Task[None]] = {}
         self._tidying: set[asyncio.Task[None]] = set()
 
@@ -103,12 +107,15 @@ class Api:
     def forget(self) -> None:
         """Drops what belongs to another process."""
         self._http.forget()
+        self._id = secrets.token_hex(8)
+        self._shared = SharedWatch(self._http, self._namespace, self._id)
         self._grants = {}
         self._tidying = set()
 
     async def close(self) -> None:
         tidying = [grant.release_claim() for grant in list(self._grants)]
         await asyncio.gather(*tidying, *self._tidying, return_exceptions=True)
+        await self._shared.close()
         await self._http.close()
 
     # Waiting
@@ -261,11 +268,30 @@ class Api:
             check_permits(call.on, ask.permits, number(ledger, "spec", "permits"))
         ttl = int(ttl * 1000 + 1e-6) / 1000
         claim = Target("Claim", call.on.namespace, claim_name(call.on.name))
+        body = _claim(call.on, claim, ask, ttl, waits)
+        body["metadata"]["labels"] = {LABEL: self._id}
         asked = now()
-        created = await self._create_claim(call, claim, _claim(call.on, claim, ask, ttl, waits))
+        changes = self._shared.subscribe(claim.name)
+        try:
+            changes.mark()
+            created = await self._create_claim(call, claim, body)
+            return await self._accept(call, claim, created, changes, ttl, asked)
+        finally:
+            changes.close()
+
+    async def _accept(
+        self,
+        call: _Call,
+        claim: Target,
+        created: Json,
+        changes: Subscription,
+        ttl: float,
+        asked: float,
+    ) -> Grant:
+        """Waits until a Claim is granted, and begins to renew it. After an error there is no Claim."""
         uid = text(created, "metadata", "uid")
         try:
-            granted = await self._await_grant(call, claim, created)
+            granted = await self._await_grant(call, claim, created, changes)
             return await self._hold(call.on, claim, uid, number(granted, "status", "token"), ttl, asked)
         except BaseException:
             # Also if the caller has given up: nothing is left in the queue.
@@ -317,7 +343,7 @@ class Api:
             if given_up.is_set():
                 raise NoAnswer("the caller has given up")
 
-    async def _await_grant(self, call: _Call, claim: Target, created: Json) -> Json:
+    async def _await_grant(self, call: _Call, claim: Target, created: Json, changes: Subscription) -> Json:
         on = call.on
 
         def is_granted(found: Json) -> bool:
@@ -329,7 +355,7 @@ class Api:
                 raise on.error(Lost, "Expired", f"claim/{claim.name} ended before it was used: {why}")
             return phase == "Granted"
 
-        waiting = call.follow(Waiting(self._http, claim, is_granted))
+        waiting = call.follow(Waiting(changes, claim, is_granted))
         try:
             return await waiting.run(created)
         except KonductorError as error:

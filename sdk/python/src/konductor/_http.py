@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -44,6 +44,8 @@ _CONNECT_WITHIN = 10.0
 WATCH_SECONDS = 8
 #: A watch that has not ended this long after it should have is frozen.
 _WATCH_GRACE = 3.0
+#: How many requests of one kind are sent at once, renewals and watches aside: each has a connection.
+_AT_ONCE = 32
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -142,6 +144,7 @@ class Http:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._connections: _Connections | None = None
+        self._turns = _turns()
 
     async def get(self, on: Target, limit: float = _REQUEST_WITHIN) -> Json:
         return await self._send("GET", _url(on, on.name), limit=limit)
@@ -163,8 +166,8 @@ class Http:
             body["preconditions"] = {"uid": uid}
         await self._send("DELETE", _url(on, on.name), body)
 
-    async def watch(self, on: Target, version: str) -> AsyncGenerator[Json, None]:
-        """Yields the changes of one object.
+    async def watch(self, on: Target, version: str, label: str = "") -> AsyncGenerator[Json, None]:
+        """Yields the changes of one object, or of those with a label.
 
         It ends when the API server ends the watch, and raises ``NoAnswer`` if the connection breaks
         or is frozen.
@@ -175,8 +178,8 @@ class Http:
             watch="1",
             allowWatchBookmarks="true",
             timeoutSeconds=str(WATCH_SECONDS),
-            fieldSelector=f"metadata.name={on.name}",
             resourceVersion=version,
+            **({"labelSelector": label} if label else {"fieldSelector": f"metadata.name={on.name}"}),
         )
         deadline = _loop_time() + WATCH_SECONDS + _WATCH_GRACE
         credential = await self._config.credentials.get()
@@ -220,6 +223,7 @@ class Http:
     def forget(self) -> None:
         """Drops connections that belong to another process."""
         self._connections = None
+        self._turns = _turns()
 
     async def _send(
         self,
@@ -229,17 +233,24 @@ class Http:
         content: str = "application/json",
         limit: float = _REQUEST_WITHIN,
     ) -> Json:
-        credential = await self._config.credentials.get()
-        code, raw = await self._exchange(method, url, body, content, credential, limit)
-        if code == 401 and self._config.credentials.reject(credential):
-            credential = await self._config.credentials.get()
-            code, raw = await self._exchange(method, url, body, content, credential, limit)
+        async with self._turns.get(method) or nullcontext():
+            code, raw = await self._authorized(method, url, body, content, limit)
         found = parse(raw)
         if not 200 <= code < 300:
             raise Answer(code, found, raw)
         if found is None:
             raise NoAnswer("the answer can't be read")
         return found
+
+    async def _authorized(
+        self, method: str, url: str, body: Json | None, content: str, limit: float
+    ) -> tuple[int, bytes]:
+        credential = await self._config.credentials.get()
+        answer = await self._exchange(method, url, body, content, credential, limit)
+        if answer[0] == 401 and self._config.credentials.reject(credential):
+            credential = await self._config.credentials.get()
+            answer = await self._exchange(method, url, body, content, credential, limit)
+        return answer
 
     async def _exchange(
         self,
@@ -303,6 +314,12 @@ class Http:
             await connections.pool.aclose()
 
 
+def _turns() -> dict[str, asyncio.Semaphore]:
+    """The turns of requests: releases don't wait behind those that acquire, renewals behind nothing."""
+    others = asyncio.Semaphore(_AT_ONCE)
+    return {"GET": others, "POST": others, "DELETE": asyncio.Semaphore(_AT_ONCE)}
+
+
 async def _events(response: httpcore.Response, deadline: float) -> AsyncGenerator[bytes, None]:
     """Yields the lines of an answer while they arrive.
 
@@ -342,7 +359,7 @@ def _pool(config: Config, certificate: tuple[str, str] | None) -> httpcore.Async
         "ssl_context": config.tls(certificate) if config.server.startswith("https") else None,
         # No limit: a renewal must not wait for a connection behind those that watch.
         "max_connections": None,
-        "max_keepalive_connections": 32,
+        "max_keepalive_connections": _AT_ONCE,
         "keepalive_expiry": 60.0,
     }
     proxy = config.proxy_url()

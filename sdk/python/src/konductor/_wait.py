@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Protocol
 
 from ._errors import (
     DELETED,
@@ -22,7 +23,7 @@ from ._errors import (
     Unreachable,
     unreachable,
 )
-from ._http import Answer, Http, NoAnswer, explain, uncertain
+from ._http import Answer, NoAnswer, explain, uncertain
 from ._json import Json, dig, text
 from ._timing import PAUSE_MAX, Backoff
 
@@ -37,6 +38,16 @@ _CONTINUE_AFTER = 1.0
 Decide = Callable[[Json], bool]
 
 
+class Reader(Protocol):
+    """What a wait needs of an API server."""
+
+    async def get(self, on: Target) -> Json: ...
+
+    async def list(self, on: Target) -> Json: ...
+
+    def watch(self, on: Target, version: str) -> AsyncGenerator[Json, None]: ...
+
+
 class Waiting:
     """Waits until ``decide`` is true about an object, or raises.
 
@@ -44,7 +55,7 @@ class Waiting:
     waits for an object that does not exist yet, and for an API server that is down at first.
     """
 
-    def __init__(self, http: Http, on: Target, decide: Decide, *, fail_fast: bool = False) -> None:
+    def __init__(self, http: Reader, on: Target, decide: Decide, *, fail_fast: bool = False) -> None:
         self._http = http
         self._on = on
         self._decide = decide
