@@ -84,7 +84,7 @@ func (c *Client) WithLease(
 	if err != nil {
 		return err
 	}
-	return held.during(context.WithValue(ctx, tokenKey{}, held.Token()), work)
+	return held.during(ContextWithToken(ctx, held.Token()), work)
 }
 
 type tokenKey struct{}
@@ -283,7 +283,7 @@ func (c *Client) deleteClaim(ctx context.Context, name string, uid types.UID) er
 }
 
 func (c *Client) deleteOnce(ctx context.Context, name string, options *metav1.DeleteOptions) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(c.quietly(ctx), requestTimeout)
 	defer cancel()
 	return c.rest.Delete().Namespace(c.namespace).Resource(v1.ClaimResource).Name(name).
 		Body(options).Do(ctx).Error()

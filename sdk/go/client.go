@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -106,11 +107,26 @@ func connection(config *rest.Config) (*rest.Config, string, error) {
 	return found, namespace, err
 }
 
+// indexedPod is the name of a pod of an Indexed Job: the one of index 3 of Job load is load-3-x7k2p, with the
+// host name load-3.
+var indexedPod = regexp.MustCompile(`^(.+-([0-9]+))-[a-z0-9]{5}$`)
+
+// defaultHolder is the holder that the environment names. A pod of an Indexed Job is known by the Job and its
+// completion index, so the pod that replaces it is the same holder, and counts once at a Barrier.
 func defaultHolder() string {
-	for _, name := range []string{"KONDUCTOR_HOLDER", "POD_NAME", "HOSTNAME"} {
-		if value := os.Getenv(name); value != "" {
-			return value
+	if value := os.Getenv("KONDUCTOR_HOLDER"); value != "" {
+		return value
+	}
+	for _, name := range []string{"POD_NAME", "HOSTNAME"} {
+		value := os.Getenv(name)
+		if value == "" {
+			continue
 		}
+		found := indexedPod.FindStringSubmatch(value)
+		if found != nil && found[2] == os.Getenv("JOB_COMPLETION_INDEX") {
+			return found[1]
+		}
+		return value
 	}
 	if name, err := os.Hostname(); err == nil && name != "" {
 		return name
@@ -142,7 +158,7 @@ func (c *Client) get(ctx context.Context, resource, name string, into any) error
 }
 
 func (c *Client) read(ctx context.Context, resource, name string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(c.quietly(ctx), requestTimeout)
 	defer cancel()
 	return body(c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx))
 }
@@ -157,7 +173,7 @@ func body(answer rest.Result) ([]byte, error) {
 
 // list reads the objects of a resource that a field selector matches.
 func (c *Client) list(ctx context.Context, resource, fields string) (list, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(c.quietly(ctx), requestTimeout)
 	defer cancel()
 	options := metav1.ListOptions{FieldSelector: fields}
 	text, err := body(c.rest.Get().Namespace(c.namespace).Resource(resource).
@@ -170,7 +186,7 @@ func (c *Client) list(ctx context.Context, resource, fields string) (list, error
 }
 
 func (c *Client) post(ctx context.Context, resource string, object, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(c.quietly(ctx), requestTimeout)
 	defer cancel()
 	text, err := body(c.rest.Post().Namespace(c.namespace).Resource(resource).
 		Param("fieldManager", fieldManager).Body(object).Do(ctx))

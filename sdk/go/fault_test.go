@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -97,6 +99,52 @@ func TestALossIsNoCancellation(t *testing.T) {
 	})
 	if !errors.Is(err, konductor.ErrLost) || errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestAReleaseEndsWhileTheAPIServerIsAwayWhateverTheTTL(t *testing.T) {
+	t.Parallel()
+	namespace := cluster.Namespace(t)
+	client, proxy := through(t, namespace)
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "30s"})
+	lease, err := client.AcquireLease(t.Context(), "report")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.Down()
+	begun := time.Now()
+	if err := lease.Release(context.Background()); !errors.Is(err, konductor.ErrUnreachable) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begun); took > 8*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+func TestTheAPIClientLogsNothingPastTheLogger(t *testing.T) {
+	t.Parallel()
+	// An answer that begins and does not end: client-go logs that as an error.
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte("{"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	var logged strings.Builder
+	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	client, err := konductor.New(&rest.Config{Host: server.URL}, konductor.WithLogger(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := client.ArriveBarrier(ctx, "stage"); !errors.Is(err, konductor.ErrTimeout) {
+		t.Errorf("got %v", err)
+	}
+	want := `level=DEBUG msg="Unexpected error when reading response body"`
+	if !strings.Contains(logged.String(), want) {
+		t.Errorf("logged %s", logged.String())
 	}
 }
 

@@ -73,7 +73,7 @@ func WithLogger(log *slog.Logger) Option {
 type HolderOption string
 
 // WithHolder sets the holder's name; by default $KONDUCTOR_HOLDER, $POD_NAME, $HOSTNAME or the host's
-// name. One holder counts once at a Barrier.
+// name; in an Indexed Job the Job and the completion index. One holder counts once at a Barrier.
 func WithHolder(name string) HolderOption { return HolderOption(name) }
 
 func (h HolderOption) client(o *clientOptions)   { o.holder = string(h) }

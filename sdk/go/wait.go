@@ -356,7 +356,7 @@ func isForgotten(err error) bool {
 
 // watch follows the object from a version on. Without an answer and an error the watch has ended.
 func (w *waiting[T, P]) watch(ctx context.Context, version string) (P, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, watchSeconds*time.Second+watchGrace)
+	ctx, cancel := context.WithTimeout(w.client.quietly(ctx), watchSeconds*time.Second+watchGrace)
 	defer cancel()
 	seconds := int64(watchSeconds)
 	options := metav1.ListOptions{
