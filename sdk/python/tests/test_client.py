@@ -333,3 +333,15 @@ def test_nothing_is_connected_and_no_thread_started_before_the_first_call() -> N
     """
     with program(source, Path(os.devnull)) as running:
         assert running.end() == (0, "[] 1")
+
+
+def test_asked_to_fail_fast_a_lease_is_not_created_on_a_server_that_is_down(
+    client: konductor.Client, proxy: Proxy
+) -> None:
+    proxy.down()
+    begun = time.monotonic()
+    with pytest.raises(konductor.Unreachable):
+        client.lease("report", create=True, fail_fast=True).acquire()
+    with pytest.raises(konductor.Unreachable):
+        client.semaphore("db", create=3, wait=False).acquire()
+    assert time.monotonic() - begun < 5
