@@ -35,7 +35,7 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
             task.exception()
         raise
     if late and task.cancelled():
-        raise Late
+        raise Late(f"not within {seconds:g} s")
     return task.result()
 
 
