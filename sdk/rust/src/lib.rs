@@ -17,6 +17,7 @@ mod renewal;
 mod request;
 mod settings;
 mod tidying;
+mod transport;
 mod wait;
 
 use std::time::Duration;

@@ -14,11 +14,13 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Request, Response, Uri};
 use http_body::Frame;
 use konductor_api::lenient::without_managed_fields;
-use kube::client::{Body, ClientBuilder};
+use kube::client::Body;
 use kube::{Client, Config};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
+
+use crate::transport;
 
 /// After this long the API server ends a watch, and the next one begins where it ended.
 const LASTS: Duration = Duration::from_secs(8);
@@ -115,7 +117,7 @@ impl Lively {
 impl Connections {
     fn new(config: Config) -> Result<Arc<Self>, kube::Error> {
         Ok(Arc::new(Self {
-            client: ClientBuilder::try_from(config)?.build(),
+            client: transport::client(config)?,
             given_up: watch::Sender::new(false),
         }))
     }
