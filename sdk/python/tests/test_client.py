@@ -301,8 +301,9 @@ def test_a_fork_neither_holds_nor_releases_what_its_parent_holds(
         code, printed = running.end()
     lines = printed.splitlines()
     assert code == 0, printed
-    assert "this process is a fork of the one that holds it" in lines[0]
-    assert lines[1:] == ["the child holds a permit", "the parent holds"]
+    # Since 3.12 Python warns of a fork of a process with threads.
+    assert "this process is a fork of the one that holds it" in printed
+    assert lines[-2:] == ["the child holds a permit", "the parent holds"]
     none_left(cluster, namespace)
 
 
