@@ -99,6 +99,16 @@ pub struct JobSelector {
     pub match_labels: BTreeMap<String, LabelValue>,
 }
 
+impl JobSelector {
+    /// Returns the labels as plain texts.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.match_labels.iter();
+        labels
+            .map(|(key, value)| (key.clone(), value.0.clone()))
+            .collect()
+    }
+}
+
 /// A label's value, up to 63 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]

@@ -177,18 +177,6 @@ pub enum ConditionKind {
     Run,
 }
 
-impl ConditionKind {
-    /// The word that commands and messages use.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Job => "job",
-            Self::Barrier => "barrier",
-            Self::Gate => "gate",
-            Self::Run => "run",
-        }
-    }
-}
-
 /// The state that a condition waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionState {

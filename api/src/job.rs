@@ -1,12 +1,11 @@
 //! The words of an annotated Job.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use k8s_openapi::api::batch::v1::Job;
 
-use crate::{Hold, LedgerKind, annotation, parse_holds};
+use crate::annotation;
 
 /// Where an annotated Job stands. The operator writes it as `konductor.io/phase`, and it is the
 /// memory of a start: suspending a Job clears its `startTime`.
@@ -101,31 +100,6 @@ pub fn job_ended(job: &Job) -> Option<bool> {
             "Failed" => Some(false),
             _ => None,
         })
-}
-
-/// What a Job holds since it was started. One that an earlier version started says only what it asked for.
-pub fn held_by(job: &Job) -> Vec<Hold> {
-    let Some(annotations) = &job.metadata.annotations else {
-        return Vec::new();
-    };
-    let text = annotations
-        .get(annotation::HELD)
-        .or_else(|| annotations.get(annotation::HOLD));
-    text.and_then(|text| parse_holds(text).ok())
-        .unwrap_or_default()
-}
-
-/// The ledgers that a Job asks, or holds something of although its annotation may have changed since.
-pub fn ledgers_of(job: &Job) -> BTreeSet<(LedgerKind, String)> {
-    let annotations = job.metadata.annotations.as_ref();
-    let texts = [annotation::HOLD, annotation::HELD]
-        .into_iter()
-        .filter_map(|key| annotations?.get(key));
-    texts
-        .filter_map(|text| parse_holds(text).ok())
-        .flatten()
-        .map(|hold| (hold.kind, hold.name))
-        .collect()
 }
 
 /// Which part of a run a Job is.

@@ -24,10 +24,13 @@ pub mod lease;
 pub mod lenient;
 pub mod limits;
 pub mod number;
+pub mod object_name;
 pub mod output;
+pub mod participant;
 pub mod pattern;
 pub mod run;
 pub mod semaphore;
+pub mod subject;
 
 pub use arrival::{Arrival, ArrivalOutcome, ArrivalSpec, arrival_name};
 pub use barrier::{
@@ -41,16 +44,19 @@ pub use gate::{
     GatePhase, GateSpec, GateStatus, Verdict,
 };
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
-pub use job::{JobPhase, Role, held_by, job_ended, job_phase, ledgers_of};
+pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
+pub use object_name::ObjectName;
 pub use output::{
     DeclaredOutput, OutputError, OutputType, format_declared_outputs, parse_declared_outputs,
 };
+pub use participant::{Input, NotInputs, Participant};
 pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
 };
+pub use subject::{Subject, Target};
 
 /// The API group of every resource of konductor.
 pub const GROUP: &str = "konductor.io";

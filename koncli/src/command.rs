@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+mod around;
 mod barrier;
 mod check;
 mod claim;

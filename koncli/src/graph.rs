@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use konductor_compiler::Graph;
-use konductor_compiler::graph::{Node, NodeKind};
+use konductor_compiler::graph::{Edge, Node, NodeKind};
 
 use crate::output;
 use crate::view::State;
@@ -67,18 +67,24 @@ pub(crate) fn text(drawn: &Drawn) -> String {
     let graph = &drawn.graph;
     let rows = in_order(graph).into_iter().map(|index| {
         let node = &graph.nodes[index];
-        let after = graph
-            .edges
-            .iter()
-            .filter(|edge| edge.to == index)
-            .map(|edge| {
-                let name = &graph.nodes[edge.from].name;
-                match edge.label {
-                    "" => name.clone(),
-                    label => format!("{name}.{label}"),
-                }
-            });
-        let after: Vec<String> = after.collect();
+        let before = graph.edges.iter().filter(|edge| edge.to == index);
+        let name = |edge: &Edge| graph.nodes[edge.from].name.clone();
+        let (any, all): (Vec<&Edge>, Vec<&Edge>) = before.partition(|edge| edge.label == "any");
+        let mut after: Vec<String> = all
+            .into_iter()
+            .map(|edge| match edge.label {
+                "" => name(edge),
+                label => format!("{}.{label}", name(edge)),
+            })
+            .collect();
+        match any[..] {
+            [] => {}
+            [one] => after.push(name(one)),
+            [..] => {
+                let names: Vec<String> = any.iter().map(|edge| name(edge)).collect();
+                after.push(format!("any({})", names.join(", ")));
+            }
+        }
         let mut row = vec![title(node)];
         if drawn.is_of_run() {
             row.push(drawn.state(index).unwrap_or_default());

@@ -1,5 +1,6 @@
 //! A run while it goes on: a live view on a terminal, plain lines in a pipe.
 
+use konductor_api::Participant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -7,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use k8s_openapi::api::batch::v1::Job;
 
 use crate::output;
 use crate::output::width::{cut, padded, width};
@@ -113,7 +113,7 @@ impl Progress {
     }
 
     /// A Job changed. In a pipe, each new state is a line.
-    pub(crate) fn job(&self, job: &Job) {
+    pub(crate) fn job(&self, job: &Participant) {
         let (name, state) = (job.metadata.name.clone().unwrap_or_default(), state(job));
         let mut told = self
             .told
@@ -359,6 +359,7 @@ mod tests {
             state,
             since: None,
             why: String::new(),
+            waits: None,
         };
         Stage {
             name: name.into(),
@@ -401,7 +402,7 @@ mod tests {
         };
         let state_of = || progress.told.lock().unwrap()["a"].state;
         let job = serde_json::json!({"metadata": {"name": "a"}, "spec": {"template": {}}});
-        let job: Job = serde_json::from_value(job).unwrap();
+        let job: Participant = serde_json::from_value(job).unwrap();
         let view = |state, why: &str| {
             let mut stage = stage("a", state);
             stage.items[0].why = why.into();

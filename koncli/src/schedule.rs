@@ -9,7 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use konductor_api::label;
+use konductor_api::{job_ended, label};
 use konductor_compiler::{Object, Schedule};
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
@@ -19,7 +19,6 @@ use serde_json::Value;
 
 use crate::apply::Applied;
 use crate::exit::Failure;
-use crate::view::job_has_ended;
 use crate::{output, read};
 
 /// Who owns the fields that are set here.
@@ -158,7 +157,7 @@ impl Installer<'_> {
             return Ok(());
         }
         let jobs = read::list(&self.api::<Job>(), &of_pipeline).await?;
-        let on_their_way = jobs.iter().filter(|job| !job_has_ended(job));
+        let on_their_way = jobs.iter().filter(|job| job_ended(job).is_none());
         kept.extend(on_their_way.filter_map(|job| files_of(&job.spec)));
         for name in found.iter().filter(|name| !kept.contains(*name)) {
             files.delete(name, &DeleteParams::background()).await?;

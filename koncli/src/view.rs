@@ -1,16 +1,16 @@
 //! A run as people look at it: stages, their states, and what each waits for. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::condition::{AVAILABLE, Condition, OPEN, SUCCEEDED};
 use konductor_api::{
-    Barrier, ConditionKind, Gate, Hold, Holder, JobPhase, Lease, Run, RunPhase, RunStatus,
-    Semaphore, annotation, job_ended, job_phase, label, parse_holds,
+    Barrier, Gate, Hold, Holder, JobPhase, Lease, ObjectName, Participant, Role, Run, RunPhase,
+    RunStatus, Semaphore, Subject, Target, job_ended, label,
 };
-use konductor_operator::{End, explain, job_end};
+use konductor_operator::{End, Fact, Objects, Waits, explain, job_end, waits_for};
 use serde::Serialize;
 
 /// Where a Job stands, in the words of `koncli`.
@@ -106,6 +106,9 @@ pub(crate) struct Item {
     pub(crate) since: Option<Timestamp>,
     /// What it waits for, or why it ended as it did.
     pub(crate) why: String,
+    /// What keeps it from starting.
+    #[serde(skip)]
+    pub(crate) waits: Option<Waits>,
 }
 
 impl Stage {
@@ -130,7 +133,7 @@ impl Stage {
 /// What a view is made of, besides the Run.
 #[derive(Debug, Default)]
 pub(crate) struct Around {
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) jobs: Vec<Participant>,
     pub(crate) barriers: BTreeMap<String, Barrier>,
     pub(crate) gates: BTreeMap<String, Gate>,
     pub(crate) semaphores: BTreeMap<String, Semaphore>,
@@ -141,10 +144,44 @@ pub(crate) struct Around {
     pub(crate) events: Vec<Event>,
     /// Kueue's Workloads.
     pub(crate) workloads: Vec<serde_json::Value>,
+    /// The Run itself.
+    pub(crate) run: Option<Run>,
 }
 
 impl Around {
-    fn pods_of(&self, job: &Job) -> Vec<&Pod> {
+    /// What keeps a Job from its next step, by what is known here.
+    fn waits_for(&self, job: &Participant) -> Option<Waits> {
+        waits_for(job, |fact| self.answer(fact), Timestamp::now())
+    }
+
+    /// The objects that answer what the operator's core asks about a Job. Only of the run's namespace anything is
+    /// known.
+    fn answer(&self, fact: &Fact) -> Objects {
+        fn one<K: Clone>(found: Option<&K>) -> Vec<Arc<K>> {
+            found.cloned().map(Arc::new).into_iter().collect()
+        }
+        let is = |own: &ObjectName, job: &&Participant| job.name() == own.name;
+        match fact {
+            Fact::Gate(name) => Objects::Gates(one(self.gates.get(&name.name))),
+            Fact::Barrier(name) => Objects::Barriers(one(self.barriers.get(&name.name))),
+            Fact::Semaphore(name) => Objects::Semaphores(one(self.semaphores.get(&name.name))),
+            Fact::Lease(name) => Objects::Leases(one(self.leases.get(&name.name))),
+            Fact::Job(name) => Objects::Jobs(one(self.jobs.iter().find(|job| is(name, job)))),
+            Fact::Run(name) => {
+                let run = self.run.as_ref();
+                let is_it = |run: &&Run| run.metadata.name.as_ref() == Some(&name.name);
+                Objects::Runs(one(run.filter(is_it)))
+            }
+            Fact::PodsOf { job_uid, .. } => {
+                let jobs = self.jobs.iter().find(|job| job.uid() == job_uid);
+                let pods = jobs.map(|job| self.pods_of(job)).unwrap_or_default();
+                Objects::Pods(pods.into_iter().cloned().map(Arc::new).collect())
+            }
+            _ => Objects::Jobs(Vec::new()),
+        }
+    }
+
+    fn pods_of(&self, job: &Participant) -> Vec<&Pod> {
         let uid = job.metadata.uid.as_ref();
         let owned = |pod: &&Pod| {
             let owners = pod.metadata.owner_references.iter().flatten();
@@ -157,7 +194,7 @@ impl Around {
 
     /// Why no pod of a Job runs, in words that are empty where nobody says why; `None` where one runs, or where
     /// the Job is suspended by somebody and not in a queue of Kueue.
-    fn pending(&self, job: &Job, state: State) -> Option<String> {
+    fn pending(&self, job: &Participant, state: State) -> Option<String> {
         let pods = self.pods_of(job);
         let why = explain::pending(job, &pods, &self.events, &self.workloads);
         let runs = match pods.is_empty() {
@@ -185,8 +222,7 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
         })
         .collect();
     for job in &around.jobs {
-        let own = job.metadata.name.clone().unwrap_or_default();
-        let name = labelled(job, label::STAGE).unwrap_or(own);
+        let name = job.stage().to_owned();
         let item = item(job, around);
         match stages.iter_mut().find(|stage| stage.name == name) {
             Some(stage) => stage.items.push(item),
@@ -236,7 +272,7 @@ pub(crate) fn natural(name: &str) -> Vec<(String, Option<u64>)> {
 
 /// How many stages go before each, on the longest way; finally stages come after all others.
 fn depths(around: &Around) -> BTreeMap<String, usize> {
-    let stage = |job: &Job| labelled(job, label::STAGE);
+    let stage = |job: &Participant| job.label(label::STAGE).map(str::to_owned);
     let stages: BTreeMap<&str, String> = around
         .jobs
         .iter()
@@ -246,7 +282,7 @@ fn depths(around: &Around) -> BTreeMap<String, usize> {
     for job in &around.jobs {
         let Some(stage) = stage(job) else { continue };
         let mut named = BTreeSet::new();
-        if let Some(gate) = annotated(job, annotation::GATE) {
+        if let Some(gate) = job.gate() {
             behind(gate, around, &stages, &mut BTreeSet::new(), &mut named);
         }
         named.remove(&stage);
@@ -266,7 +302,7 @@ fn depths(around: &Around) -> BTreeMap<String, usize> {
         }
     }
     for job in &around.jobs {
-        if labelled(job, label::ROLE).as_deref() == Some("finally")
+        if job.role == Role::Finally
             && let Some(depth) = stage(job).and_then(|stage| depths.get_mut(&stage))
         {
             *depth = usize::MAX;
@@ -276,25 +312,25 @@ fn depths(around: &Around) -> BTreeMap<String, usize> {
 }
 
 /// The stages that a Gate waits for, also behind an approval.
-fn behind<'a>(
-    gate: &'a str,
-    around: &'a Around,
+fn behind(
+    gate: &str,
+    around: &Around,
     stages: &BTreeMap<&str, String>,
-    seen: &mut BTreeSet<&'a str>,
+    seen: &mut BTreeSet<String>,
     named: &mut BTreeSet<String>,
 ) {
-    if !seen.insert(gate) {
+    if !seen.insert(gate.to_owned()) {
         return;
     }
-    let gate = around.gates.get(gate);
-    for condition in gate.into_iter().flat_map(|gate| &gate.spec.conditions) {
-        let Some(name) = condition.name.as_deref() else {
+    for subject in around.gates.get(gate).into_iter().flat_map(subjects) {
+        if subject.is_foreign {
             continue;
-        };
-        match condition.kind {
-            ConditionKind::Job => named.extend(stages.get(name).cloned()),
-            ConditionKind::Gate => behind(name, around, stages, seen, named),
-            ConditionKind::Barrier => {
+        }
+        match &subject.target {
+            Target::Job(name) => named.extend(stages.get(name.as_str()).cloned()),
+            Target::Jobs { labels, .. } => named.extend(labels.get(label::STAGE).cloned()),
+            Target::Gate(name) => behind(name, around, stages, seen, named),
+            Target::Barrier { name, .. } => {
                 let Some(barrier) = around.barriers.get(name) else {
                     continue;
                 };
@@ -305,20 +341,22 @@ fn behind<'a>(
                     behind(gate, around, stages, seen, named);
                 }
             }
-            ConditionKind::Run => {}
+            Target::Run(_) | Target::RunOf { .. } => {}
         }
     }
+}
+
+/// What the conditions of a Gate are about, in their order.
+pub(crate) fn subjects(gate: &Gate) -> impl Iterator<Item = Subject> {
+    let own = gate.metadata.namespace.clone().unwrap_or_default();
+    let conditions = gate.spec.conditions.iter();
+    conditions.map(move |condition| condition.subject(&own))
 }
 
 /// The status of a Run's attempt: what is left from an earlier one says nothing about it.
 pub(crate) fn run_status(run: &Run) -> Option<&RunStatus> {
     let status = run.status.as_ref()?;
     (status.attempt == run.spec.attempt).then_some(status)
-}
-
-/// Whether a Job has ended, by whatever word.
-pub(crate) fn job_has_ended(job: &Job) -> bool {
-    job_ended(job).is_some()
 }
 
 /// Whether a Run has ended, and whether well.
@@ -330,18 +368,6 @@ pub(crate) fn run_ended(run: &Run) -> Option<bool> {
     }
 }
 
-fn labelled(job: &Job, key: &str) -> Option<String> {
-    job.metadata.labels.as_ref()?.get(key).cloned()
-}
-
-fn annotated<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
-    job.metadata
-        .annotations
-        .as_ref()?
-        .get(key)
-        .map(String::as_str)
-}
-
 /// What a condition says.
 pub(crate) fn message(conditions: &[Condition], type_: &str) -> Option<String> {
     let found = conditions
@@ -351,22 +377,15 @@ pub(crate) fn message(conditions: &[Condition], type_: &str) -> Option<String> {
 }
 
 /// How a Job is named among the items of its stage: `extract[eu]`.
-pub(crate) fn title(job: &Job) -> String {
-    let own = job.metadata.name.clone().unwrap_or_default();
-    let stage = labelled(job, label::STAGE).unwrap_or(own);
-    match exact_item(job) {
+pub(crate) fn title(job: &Participant) -> String {
+    let stage = job.stage();
+    match job.item() {
         Some(item) => format!("{stage}[{item}]"),
-        None => stage,
+        None => stage.to_owned(),
     }
 }
 
-fn exact_item(job: &Job) -> Option<String> {
-    annotated(job, annotation::ITEM)
-        .map(str::to_owned)
-        .or_else(|| labelled(job, label::ITEM))
-}
-
-pub(crate) fn state(job: &Job) -> State {
+pub(crate) fn state(job: &Participant) -> State {
     match job_end(job) {
         Some(End::Succeeded) => return State::Succeeded,
         Some(End::Failed) => return State::Failed,
@@ -377,28 +396,30 @@ pub(crate) fn state(job: &Job) -> State {
         None if job_ended(job).is_some() => return State::Running,
         None => {}
     }
-    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-    match job_phase(job) {
+    let suspended = job.is_suspended();
+    match job.phase {
         Some(JobPhase::Paused) => State::Paused,
         Some(JobPhase::Running) if suspended => State::Suspended,
         Some(JobPhase::Queued) => State::Queued,
         _ if !suspended => State::Running,
-        _ if annotated(job, annotation::GATE).is_none() => State::Queued,
+        _ if job.gate().is_none() => State::Queued,
         _ => State::Waiting,
     }
 }
 
-pub(crate) fn item(job: &Job, around: &Around) -> Item {
+pub(crate) fn item(job: &Participant, around: &Around) -> Item {
     let mut state = state(job);
+    let waits = match state {
+        State::Waiting | State::Queued => around.waits_for(job),
+        _ => None,
+    };
     let pods = around.pods_of(job);
     let reads_outputs = job_ended(job).is_some();
     let pending = match state {
         State::Running if reads_outputs => None,
         State::Running | State::Suspended => around.pending(job, state),
         // It has all that it asks for, and Kueue starts it.
-        State::Queued if matches!(missing_hold(job, around), Ok(None)) => {
-            around.pending(job, state)
-        }
+        State::Queued if waits.is_none() => around.pending(job, state),
         _ => None,
     };
     if pending.is_some() {
@@ -408,10 +429,9 @@ pub(crate) fn item(job: &Job, around: &Around) -> Item {
         State::Running => explain::restarting(&pods),
         _ => None,
     };
-    let reason = annotated(job, annotation::REASON).map(str::to_owned);
+    let reason = job.reason().map(str::to_owned);
     let why = match state {
-        State::Waiting => gate_message(job, around),
-        State::Queued => hold_message(job, around),
+        State::Waiting | State::Queued => Some(message_of(waits.as_ref(), around)),
         State::Failed => explain::failure(job, &pods),
         State::Running if reads_outputs => Some("complete; its outputs are being read".to_owned()),
         State::Running => restarting.clone(),
@@ -424,14 +444,15 @@ pub(crate) fn item(job: &Job, around: &Around) -> Item {
     let reason = reason.filter(|_| said.is_none() && restarting.is_none());
     Item {
         job: job.metadata.name.clone().unwrap_or_default(),
-        item: exact_item(job),
+        item: job.item().map(str::to_owned),
         state,
         since: since(job, state),
         why: reason.or(why).unwrap_or_default(),
+        waits,
     }
 }
 
-fn since(job: &Job, state: State) -> Option<Timestamp> {
+fn since(job: &Participant, state: State) -> Option<Timestamp> {
     let status = job.status.as_ref();
     let created = job.metadata.creation_timestamp.as_ref();
     let time = match state {
@@ -450,50 +471,44 @@ fn since(job: &Job, state: State) -> Option<Timestamp> {
     time.map(|time| time.0)
 }
 
-fn gate_message(job: &Job, around: &Around) -> Option<String> {
-    let name = annotated(job, annotation::GATE)?;
+/// What a Job waits for, in words.
+fn message_of(waits: Option<&Waits>, around: &Around) -> String {
+    match waits {
+        None => "about to start".to_owned(),
+        Some(Waits::Gate(gate)) => gate_message(gate, around),
+        Some(Waits::Hold(hold)) => hold_message(hold, around),
+        Some(Waits::Run(why)) => why.to_string(),
+        Some(Waits::Release(hold)) => format!("waits for {}/{} to forget it", hold.kind, hold.name),
+        Some(Waits::Correction(mistake)) => mistake.clone(),
+        Some(Waits::Barrier(barrier)) => format!("barrier/{barrier} does not exist"),
+        Some(Waits::Outputs) => "its outputs are being read".to_owned(),
+    }
+}
+
+fn gate_message(name: &str, around: &Around) -> String {
     let Some(gate) = around.gates.get(name) else {
-        return Some(format!("waits for gate/{name}, which does not exist"));
+        return format!("waits for gate/{name}, which does not exist");
     };
-    let status = gate.status.as_ref()?;
-    Some(message(&status.conditions, OPEN).unwrap_or_else(|| format!("waits for gate/{name}")))
+    let status = gate.status.as_ref();
+    let message = status.and_then(|status| message(&status.conditions, OPEN));
+    message.unwrap_or_else(|| format!("waits for gate/{name}"))
 }
 
 /// What a queued Job waits for.
-pub(crate) fn hold_message(job: &Job, around: &Around) -> Option<String> {
-    let hold = match missing_hold(job, around) {
-        Ok(Some(hold)) => hold,
-        Ok(None) => return Some("about to start".to_owned()),
-        Err(error) => return Some(error),
-    };
+pub(crate) fn hold_message(hold: &Hold, around: &Around) -> String {
     let word = format!("{}/{}", hold.kind, hold.name);
-    Some(match holders(&hold, around) {
+    match holders(hold, around) {
         None => format!("waits for {word}, which does not exist"),
         Some((_, conditions)) => match message(conditions, AVAILABLE) {
             Some(message) => format!("waits for {word}: {message}"),
             None => format!("waits for {word}"),
         },
-    })
+    }
 }
 
 /// Those that have what a queued Job waits for.
-pub(crate) fn in_the_way(job: &Job, around: &Around) -> Vec<Holder> {
-    let hold = missing_hold(job, around).ok().flatten();
-    let found = hold.and_then(|hold| Some(holders(&hold, around)?.0.to_vec()));
-    found.unwrap_or_default()
-}
-
-/// The first of its holds that a Job has not got.
-fn missing_hold(job: &Job, around: &Around) -> Result<Option<Hold>, String> {
-    let holds = parse_holds(annotated(job, annotation::HOLD).unwrap_or_default());
-    let holds = holds.map_err(|error| error.to_string())?;
-    let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    let is_missing = |hold: &Hold| {
-        let holders = holders(hold, around).map(|(holders, _)| holders);
-        let mut holders = holders.unwrap_or_default().iter();
-        !holders.any(|held| held.uid == uid)
-    };
-    Ok(holds.into_iter().find(is_missing))
+pub(crate) fn in_the_way(hold: &Hold, around: &Around) -> Vec<Holder> {
+    holders(hold, around).map_or_else(Vec::new, |(holders, _)| holders.to_vec())
 }
 
 fn holders<'a>(hold: &Hold, around: &'a Around) -> Option<(&'a [Holder], &'a [Condition])> {

@@ -5,8 +5,7 @@ use std::fmt::Debug;
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Arrival, Barrier, Claim, Gate, Lenient, Run};
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lenient, Participant, Run};
 use konductor_core::{Decision, Event, EventType, Kind, ObjectName, Write};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
@@ -39,6 +38,7 @@ pub(crate) async fn act<K: Decide>(
         after,
         events,
         wake: _,
+        waits: _,
     } = decision;
     let mut result = write_all(context, before, now).await;
     let written = match status {
@@ -143,7 +143,7 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
             }
         }
         Write::Delete { kind, name, uid } => match kind {
-            Kind::Job => delete::<Job>(context, &name, uid).await,
+            Kind::Job => delete::<Participant>(context, &name, uid).await,
             Kind::Arrival => delete::<Arrival>(context, &name, uid).await,
             Kind::Claim => delete::<Claim>(context, &name, uid).await,
             Kind::Gate => delete::<Gate>(context, &name, uid).await,
@@ -186,7 +186,7 @@ async fn adopt(context: &Context, kind: Kind, name: &ObjectName, body: serde_jso
         return;
     }
     let adopted = match kind {
-        Kind::Job => patch::<Job>(context, name, false, body).await,
+        Kind::Job => patch::<Participant>(context, name, false, body).await,
         Kind::Arrival => patch::<Arrival>(context, name, false, body).await,
         Kind::Claim => patch::<Claim>(context, name, false, body).await,
         Kind::Gate => patch::<Gate>(context, name, false, body).await,
@@ -218,7 +218,7 @@ async fn patch_job(
         .unwrap_or_default()
         .to_owned();
     let starts = body["spec"]["suspend"] == false;
-    let api: Api<Lenient<Job>> = Api::namespaced(context.client.clone(), &name.namespace);
+    let api: Api<Lenient<Participant>> = Api::namespaced(context.client.clone(), &name.namespace);
     let (params, body) = (patched(), Patch::Merge(body));
     let written = match status {
         true => api.patch_status(&name.name, &params, &body).await,

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
 };
 use konductor_api::lenient::Shape;
-use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
+use konductor_api::{
+    Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Participant, Run, Semaphore,
+};
 use konductor_core::ObjectName;
 use kube::runtime::reflector;
 use kube::runtime::reflector::Store;
@@ -34,7 +35,7 @@ use crate::watch::{self, Failure, Observer};
 
 /// What the watches have shown so far. It may lag behind the API server, never run ahead of it.
 pub(crate) struct Cache {
-    pub(crate) jobs: Store<Job>,
+    pub(crate) jobs: Store<Participant>,
     pub(crate) pods: Store<Pod>,
     pub(crate) arrivals: Store<Arrival>,
     pub(crate) barriers: Store<Barrier>,
@@ -96,7 +97,7 @@ impl Gauged for Cache {
         self.claims.state()
     }
 
-    fn jobs(&self) -> Vec<Arc<Job>> {
+    fn jobs(&self) -> Vec<Arc<Participant>> {
         self.jobs.state()
     }
 
@@ -117,7 +118,7 @@ fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
 /// Something that a watch has shown, after the cache and the index have taken it in.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
-    Job(Arc<Job>),
+    Job(Arc<Participant>),
     Pod(Arc<Pod>),
     Arrival(Arc<Arrival>),
     Barrier(Arc<Barrier>),
@@ -457,7 +458,7 @@ mod tests {
                 "initContainerStatuses": init,
             }});
             let mut pod: Pod = serde_json::from_value(pod).expect("a pod");
-            let job: Job = serde_json::from_value(json!({
+            let job: Participant = serde_json::from_value(json!({
                 "metadata": {"name": "work", "annotations": {"konductor.io/outputs-declared": "rows"}},
                 "status": {"conditions": [{"type": "Complete", "status": "True"}]},
             }))

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore};
+use konductor_api::{Barrier, Claim, Gate, Lease, LedgerKind, Participant, Run, Semaphore};
 use konductor_core::{Decided, Facts, barrier, gate, job, ledger, run};
 use kube::Resource;
 use serde::Serialize;
@@ -118,7 +117,7 @@ impl Decide for Run {
     }
 }
 
-impl Decide for Job {
+impl Decide for Participant {
     type Status = job::NoStatus;
 
     fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {

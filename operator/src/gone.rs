@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Run, annotation, label};
-use konductor_core::{End, ObjectName, job, job_uid, owes_outputs, run, run_end};
+use konductor_api::{Participant, Run};
+use konductor_core::{End, ObjectName, job, job_uid, run, run_end};
 use kube::runtime::reflector::Store;
 
 use crate::reference::reference;
@@ -30,7 +30,7 @@ pub(crate) struct Gone {
 #[derive(Debug, Default)]
 struct Inner {
     /// By uid.
-    jobs: HashMap<String, Arc<Job>>,
+    jobs: HashMap<String, Arc<Participant>>,
     /// Uids, the oldest first; of some the Job is forgotten already.
     order: VecDeque<String>,
     by_name: HashMap<ObjectName, Vec<String>>,
@@ -45,28 +45,24 @@ struct Inner {
     deleted_runs: VecDeque<String>,
 }
 
-fn run_name(job: &Job) -> Option<ObjectName> {
-    let run = job.metadata.labels.as_ref()?.get(label::RUN)?;
-    Some(ObjectName::new(
-        ObjectName::of(&job.metadata).namespace,
-        run,
-    ))
+fn run_name(job: &Participant) -> Option<ObjectName> {
+    Some(job.beside(job.run()?))
 }
 
-fn uid(job: &Job) -> String {
+fn uid(job: &Participant) -> String {
     job.metadata.uid.clone().unwrap_or_default()
 }
 
 /// Of a Job that is gone, what still counts.
-fn stripped(job: &Job) -> Job {
-    Job {
+fn stripped(job: &Participant) -> Participant {
+    Participant::of(Job {
         metadata: job.metadata.clone(),
         spec: job.spec.as_ref().map(|spec| JobSpec {
             suspend: spec.suspend,
             ..JobSpec::default()
         }),
         status: job.status.clone(),
-    }
+    })
 }
 
 impl Gone {
@@ -82,7 +78,7 @@ impl Gone {
     }
 
     /// Remembers a Job that was deleted, if something may wait for it.
-    pub(crate) fn remember(&self, job: &Job, is_named: bool) {
+    pub(crate) fn remember(&self, job: &Participant, is_named: bool) {
         let run = run_name(job);
         let known = run.as_ref().and_then(|name| self.run(name));
         let over = known.as_ref().is_some_and(|run| run_end(run).is_some());
@@ -138,9 +134,8 @@ impl Gone {
     }
 
     /// The outputs of a Job are stored: what its pods wrote is not needed any more.
-    pub(crate) fn forget_pods(&self, job: &Job) {
-        let annotations = job.metadata.annotations.as_ref();
-        if annotations.is_some_and(|all| all.contains_key(annotation::OUTPUTS)) {
+    pub(crate) fn forget_pods(&self, job: &Participant) {
+        if job.has_outputs() {
             self.inner().pods.remove(&uid(job));
         }
     }
@@ -167,7 +162,7 @@ impl Gone {
 
     /// The Jobs of a Run whose ends it has recorded since it was last asked. What is good and has
     /// written nothing is forgotten.
-    pub(crate) fn newly_recorded(&self, run: &Run) -> Vec<Arc<Job>> {
+    pub(crate) fn newly_recorded(&self, run: &Run) -> Vec<Arc<Participant>> {
         let mut inner = self.inner();
         let name = ObjectName::of(&run.metadata);
         let uids = inner.by_run.get(&name).cloned().unwrap_or_default();
@@ -182,9 +177,7 @@ impl Gone {
             let Some(end) = run::recorded_end(run, &job) else {
                 continue;
             };
-            let annotations = job.metadata.annotations.as_ref();
-            let writes =
-                annotations.is_some_and(|all| all.contains_key(annotation::OUTPUTS_DECLARED));
+            let writes = job.declared_outputs.is_some();
             if matches!(end, End::Succeeded | End::Skipped) && !writes {
                 inner.forget(&uid);
             } else {
@@ -196,7 +189,7 @@ impl Gone {
     }
 
     /// The Job of a pod, if it is gone.
-    pub(crate) fn job_of(&self, pod: &Pod) -> Option<Arc<Job>> {
+    pub(crate) fn job_of(&self, pod: &Pod) -> Option<Arc<Participant>> {
         self.inner().jobs.get(job_uid(pod)?).cloned()
     }
 
@@ -204,12 +197,12 @@ impl Gone {
     pub(crate) fn named(
         &self,
         name: &ObjectName,
-        pods: impl Fn(&Job) -> Vec<Arc<Pod>>,
-    ) -> Vec<Arc<Job>> {
+        pods: impl Fn(&Participant) -> Vec<Arc<Pod>>,
+    ) -> Vec<Arc<Participant>> {
         let inner = self.inner();
         let uids = inner.by_name.get(name).into_iter().flatten();
         let jobs = uids.filter_map(|uid| inner.jobs.get(uid).cloned());
-        let jobs: Vec<Arc<Job>> = jobs.collect();
+        let jobs: Vec<Arc<Participant>> = jobs.collect();
         drop(inner);
         self.with_outputs(jobs, pods)
     }
@@ -219,15 +212,16 @@ impl Gone {
         &self,
         namespace: &str,
         run: Option<&String>,
-        is_meant: impl Fn(&Job) -> bool,
-        pods: impl Fn(&Job) -> Vec<Arc<Pod>>,
-    ) -> Vec<Arc<Job>> {
+        is_meant: impl Fn(&Participant) -> bool,
+        pods: impl Fn(&Participant) -> Vec<Arc<Pod>>,
+    ) -> Vec<Arc<Participant>> {
         let inner = self.inner();
-        let is_meant =
-            |job: &&Arc<Job>| job.metadata.namespace.as_deref() == Some(namespace) && is_meant(job);
-        let entry = |job: &Arc<Job>| (uid(job), Arc::clone(job));
+        let is_meant = |job: &&Arc<Participant>| {
+            job.metadata.namespace.as_deref() == Some(namespace) && is_meant(job)
+        };
+        let entry = |job: &Arc<Participant>| (uid(job), Arc::clone(job));
         // In an order that does not depend on the process.
-        let jobs: BTreeMap<String, Arc<Job>> = match run {
+        let jobs: BTreeMap<String, Arc<Participant>> = match run {
             Some(run) => {
                 let uids = inner.by_run.get(&ObjectName::new(namespace, run));
                 let jobs = uids.into_iter().flatten();
@@ -243,11 +237,11 @@ impl Gone {
     /// A Job that was complete, and gone before its outputs were stored, has still written them.
     fn with_outputs(
         &self,
-        jobs: Vec<Arc<Job>>,
-        pods: impl Fn(&Job) -> Vec<Arc<Pod>>,
-    ) -> Vec<Arc<Job>> {
+        jobs: Vec<Arc<Participant>>,
+        pods: impl Fn(&Participant) -> Vec<Arc<Pod>>,
+    ) -> Vec<Arc<Participant>> {
         let with_outputs = jobs.into_iter().map(|gone| {
-            if !owes_outputs(&gone) {
+            if !gone.owes_outputs() {
                 return gone;
             }
             let mut all = pods(&gone);

@@ -1,12 +1,11 @@
 //! Who refers to whom: it turns one event into the few objects it concerns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    Arrival, Barrier, Claim, ConditionKind, Gate, Holder, HolderKind, Lease, LedgerKind, Run,
-    Semaphore, annotation, label, ledgers_of, parse_holds,
+    Arrival, Barrier, Claim, Gate, Holder, HolderKind, Lease, LedgerKind, Participant, Run,
+    Semaphore, Subject, Target, annotation, label,
 };
 use konductor_core::{ObjectName, job_uid};
 
@@ -162,12 +161,11 @@ pub(crate) fn released(kind: LedgerKind, ledger: &ObjectName) -> Key {
     )
 }
 
-impl Refers for Job {
+impl Refers for Participant {
     const KIND: Watched = Watched::Job;
 
     fn keys(&self) -> Vec<Key> {
         let ns = namespace(&self.metadata);
-        let annotation = |key| self.metadata.annotations.as_ref()?.get(key);
         let mut keys: Vec<Key> = self
             .metadata
             .uid
@@ -175,30 +173,24 @@ impl Refers for Job {
             .map(Key::Uid)
             .into_iter()
             .collect();
-        if let Some(gate) = annotation(annotation::GATE) {
+        if let Some(gate) = self.gate() {
             keys.push(named(Watched::Gate, ns, gate));
         }
-        if let Some(barrier) = annotation(annotation::ARRIVE) {
+        if let Some(barrier) = self.arrives_at() {
             keys.push(named(Watched::Barrier, ns, barrier));
         }
-        for (kind, name) in ledgers_of(self) {
+        for (kind, name) in self.ledgers() {
             keys.push(named(kind.into(), ns, name));
         }
-        let releases = annotation(annotation::RELEASES).and_then(|text| parse_holds(text).ok());
-        for mark in releases.unwrap_or_default() {
-            keys.push(released(mark.kind, &ObjectName::new(ns, mark.name)));
+        for mark in self.releases.iter().flatten() {
+            keys.push(released(mark.kind, &ObjectName::new(ns, &mark.name)));
         }
-        if let Some(run) = self
-            .metadata
-            .labels
-            .as_ref()
-            .and_then(|all| all.get(label::RUN))
-        {
+        if let Some(run) = self.run() {
             keys.push(named(Watched::Run, ns, run));
             keys.push(Key::Labelled(
                 ns.to_owned(),
                 label::RUN.to_owned(),
-                run.clone(),
+                run.to_owned(),
             ));
         }
         keys
@@ -214,9 +206,7 @@ impl Refers for Job {
             let waits = |kind| !index.referring(&key, kind).is_empty();
             waits(Watched::Gate) || waits(Watched::Barrier)
         });
-        let annotations = self.metadata.annotations.as_ref();
-        let arrives = annotations.is_some_and(|all| all.contains_key(annotation::ARRIVE));
-        gone.remember(self, is_named || arrives);
+        gone.remember(self, is_named || self.arrives_at().is_some());
     }
 }
 
@@ -259,23 +249,35 @@ impl Refers for Barrier {
             .spec
             .jobs
             .iter()
-            .flat_map(|jobs| selected(ns, &jobs.match_labels));
+            .map(|jobs| labelled(ns, &jobs.labels()));
         gate.chain(selector).chain(of_run(&self.metadata)).collect()
     }
 }
 
-/// Every label of a selector: a Job with any of them may be one that it selects.
-fn selected<'a>(
-    namespace: &'a str,
-    labels: &'a std::collections::BTreeMap<String, konductor_api::barrier::LabelValue>,
-) -> impl Iterator<Item = Key> + 'a {
-    // One label is enough to find it, and a run's is the rarest.
+/// One label of a selector: a Job with it may be one that it selects. A run's is the rarest.
+fn labelled(namespace: &str, labels: &BTreeMap<String, String>) -> Key {
     let rarest = labels
         .get_key_value(label::RUN)
-        .or_else(|| labels.iter().next());
-    rarest
-        .into_iter()
-        .map(|(key, value)| Key::Labelled(namespace.to_owned(), key.clone(), value.0.clone()))
+        .or_else(|| labels.first_key_value());
+    let (key, value) = rarest.map_or_else(Default::default, |(key, value)| {
+        (key.clone(), value.clone())
+    });
+    Key::Labelled(namespace.to_owned(), key, value)
+}
+
+/// An event of what answers to this key concerns the Gate.
+impl From<&Subject> for Key {
+    fn from(subject: &Subject) -> Self {
+        let named = |kind, name| Self::Named(kind, subject.place(name));
+        match &subject.target {
+            Target::Job(name) => named(Watched::Job, name),
+            Target::Jobs { labels, .. } => labelled(&subject.namespace, labels),
+            Target::Barrier { name, .. } => named(Watched::Barrier, name),
+            Target::Gate(name) => named(Watched::Gate, name),
+            Target::Run(name) => named(Watched::Run, name),
+            Target::RunOf { pipeline, .. } => Self::Pipeline(subject.place(pipeline)),
+        }
+    }
 }
 
 impl Refers for Claim {
@@ -302,25 +304,9 @@ impl Refers for Gate {
 
     fn keys(&self) -> Vec<Key> {
         let own = namespace(&self.metadata);
-        let mut keys = Vec::new();
-        for condition in &self.spec.conditions {
-            let ns = condition.namespace.as_deref().unwrap_or(own);
-            if let Some(selector) = &condition.selector {
-                keys.extend(selected(ns, &selector.match_labels));
-            } else if let Some(pipeline) = &condition.pipeline {
-                keys.push(Key::Pipeline(ObjectName::new(ns, pipeline)));
-            } else if let Some(name) = &condition.name {
-                let kind = match condition.kind {
-                    ConditionKind::Job => Watched::Job,
-                    ConditionKind::Barrier => Watched::Barrier,
-                    ConditionKind::Gate => Watched::Gate,
-                    ConditionKind::Run => Watched::Run,
-                };
-                keys.push(named(kind, ns, name));
-            }
-        }
-        keys.extend(of_run(&self.metadata));
-        keys
+        let conditions = self.spec.conditions.iter();
+        let subjects = conditions.map(|condition| Key::from(&condition.subject(own)));
+        subjects.chain(of_run(&self.metadata)).collect()
     }
 }
 

@@ -30,10 +30,11 @@ mod undecodable;
 mod watch;
 
 pub use konductor_core::explain;
+pub use konductor_core::job::waits_for;
 pub use konductor_core::retry;
 pub use konductor_core::slot;
 pub use konductor_core::words;
-pub use konductor_core::{End, job_end};
+pub use konductor_core::{End, Fact, HeldBack, Objects, Waits, job_end};
 pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options, WatchesLast};
 pub use telemetry::Telemetry;

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::lenient::{Lenient, Shape};
 use konductor_api::limits::LABEL_VALUE_MAX;
-use konductor_api::{ClaimTarget, label};
+use konductor_api::{ClaimTarget, Participant, label};
 use konductor_core::{Fact, ObjectName, Objects};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
@@ -264,8 +263,8 @@ impl Reader<'_> {
     }
 
     /// A Job, with those who wrote its fields where they can be decoded.
-    async fn job(&self, name: &ObjectName) -> Result<Vec<Arc<Job>>, kube::Error> {
-        match self.get_as::<Job, WithManagers>(name).await {
+    async fn job(&self, name: &ObjectName) -> Result<Vec<Arc<Participant>>, kube::Error> {
+        match self.get_as::<Participant, WithManagers>(name).await {
             Err(kube::Error::Service(_)) => self.get(name).await,
             read => read,
         }

@@ -1,11 +1,10 @@
 //! What the operator decodes of an object: not more than it needs, because there may be many, and
 //! because whoever creates one decides what is in it.
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease as LeaderLease;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::lenient::{Lenient, MANAGED_FIELDS, Path, Shape};
-use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore};
+use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Participant, Run, Semaphore};
 
 /// The shape of every object that the operator reads.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +34,7 @@ const TEMPLATE: [Path; 5] = [
     &["spec", "template", "metadata", "ownerReferences"],
 ];
 
-impl Shape<Job> for WithManagers {
+impl Shape<Participant> for WithManagers {
     const LEFT_OUT: &'static [Path] = &[
         LAST_APPLIED,
         TEMPLATE[0],
@@ -65,7 +64,7 @@ macro_rules! needed {
 }
 
 needed! {
-    Job: [TEMPLATE[0], TEMPLATE[1], TEMPLATE[2], TEMPLATE[3], TEMPLATE[4]];
+    Participant: [TEMPLATE[0], TEMPLATE[1], TEMPLATE[2], TEMPLATE[3], TEMPLATE[4]];
     // Of its spec, which of the init containers are sidecars.
     Pod: [
         &["metadata", "annotations"],

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::{TryFutureExt, join_all};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{annotation, label};
+use konductor_api::{Participant, label};
 use konductor_core::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
 use kube::Resource;
 use kube::runtime::reflector::Store;
@@ -98,15 +97,12 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
         }
         Fact::JobsGone { namespace, labels } => {
             let run = labels.get(label::RUN);
-            let is_meant = |job: &Job| carries(job, labels);
+            let is_meant = |job: &Participant| carries(job, labels);
             Objects::Jobs(cache.gone.matching(namespace, run, is_meant, pods(cache)))
         }
         Fact::JobGone(name) => Objects::Jobs(cache.gone.named(name, pods(cache))),
         Fact::ArrivingGone(name) => {
-            let arrives = |job: &Job| {
-                let annotations = job.metadata.annotations.as_ref();
-                annotations.and_then(|all| all.get(annotation::ARRIVE)) == Some(&name.name)
-            };
+            let arrives = |job: &Participant| job.arrives_at() == Some(&name.name);
             let namespace = &name.namespace;
             Objects::Jobs(cache.gone.matching(namespace, None, arrives, pods(cache)))
         }
@@ -149,13 +145,11 @@ fn pods_of(cache: &Cache, job_uid: &str) -> Vec<Arc<Pod>> {
 }
 
 /// The pods of a Job that is gone, as far as they are not.
-fn pods(cache: &Cache) -> impl Fn(&Job) -> Vec<Arc<Pod>> {
+fn pods(cache: &Cache) -> impl Fn(&Participant) -> Vec<Arc<Pod>> {
     |job| pods_of(cache, job.metadata.uid.as_deref().unwrap_or_default())
 }
 
-fn carries(job: &Job, labels: &BTreeMap<String, String>) -> bool {
-    let own = job.metadata.labels.as_ref();
-    labels
-        .iter()
-        .all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
+fn carries(job: &Participant, labels: &BTreeMap<String, String>) -> bool {
+    let mut labels = labels.iter();
+    labels.all(|(key, value)| job.label(key) == Some(value))
 }

@@ -6,12 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::stream::select_all;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::limits::HOLDERS_MAX;
 use konductor_api::{
-    Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, Lease, LedgerKind, Run, RunOutcome,
-    Semaphore, annotation, condition, label, parse_holds,
+    Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, Lease, LedgerKind, Participant, Role,
+    Run, RunOutcome, Semaphore, condition,
 };
 use konductor_core::{ObjectName, job_uid, run_end};
 use kube::Resource;
@@ -25,7 +24,7 @@ use crate::telemetry::{Phase, Telemetry};
 /// Where objects wait for their turn. A queue holds each object once: the scheduler behind it sees
 /// to that.
 pub(crate) struct Senders {
-    jobs: UnboundedSender<ObjectRef<Job>>,
+    jobs: UnboundedSender<ObjectRef<Participant>>,
     barriers: UnboundedSender<ObjectRef<Barrier>>,
     claims: UnboundedSender<ObjectRef<Claim>>,
     gates: UnboundedSender<ObjectRef<Gate>>,
@@ -37,7 +36,7 @@ pub(crate) struct Senders {
 
 /// The other ends.
 pub(crate) struct Receivers {
-    pub(crate) jobs: UnboundedReceiver<ObjectRef<Job>>,
+    pub(crate) jobs: UnboundedReceiver<ObjectRef<Participant>>,
     pub(crate) barriers: UnboundedReceiver<ObjectRef<Barrier>>,
     pub(crate) claims: UnboundedReceiver<ObjectRef<Claim>>,
     pub(crate) gates: UnboundedReceiver<ObjectRef<Gate>>,
@@ -228,7 +227,7 @@ impl Router<'_> {
         self.referred(claim);
     }
 
-    fn job(&self, job: &Job) {
+    fn job(&self, job: &Participant) {
         let name = ObjectName::of(&job.metadata);
         self.queues.send(Watched::Job, &name);
         // Its Run and its ledgers; also a ledger that still has it although its annotation changed.
@@ -247,7 +246,7 @@ impl Router<'_> {
 
     /// Those that wait for a Job: Gates, Barriers, and where it is gone, the Barrier at which it had to
     /// arrive.
-    fn waiting(&self, job: &Job) {
+    fn waiting(&self, job: &Participant) {
         let name = ObjectName::of(&job.metadata);
         let key = Key::Named(Watched::Job, name.clone());
         self.referring(&key, &[Watched::Gate]);
@@ -295,14 +294,8 @@ impl Router<'_> {
             let Some(job) = self.cache.jobs.get(&reference(&job)) else {
                 continue;
             };
-            let run = job
-                .metadata
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(label::RUN));
-            if let Some(run) = run {
-                let run = ObjectName::new(ObjectName::of(&job.metadata).namespace, run);
-                self.queues.send(Watched::Run, &run);
+            if let Some(run) = job.run() {
+                self.queues.send(Watched::Run, &job.beside(run));
             }
             self.queues
                 .send(Watched::Job, &ObjectName::of(&job.metadata));
@@ -357,11 +350,7 @@ impl Router<'_> {
         let key = Key::Named(Watched::Run, run.clone());
         for name in self.cache.index().referring(&key, Watched::Job) {
             let job = self.cache.jobs.get(&reference(&name));
-            let role = job.as_ref().and_then(|job| {
-                let labels = job.metadata.labels.as_ref()?;
-                labels.get(label::ROLE).map(String::as_str)
-            });
-            if role == Some("finally") {
+            if job.is_some_and(|job| job.role == Role::Finally) {
                 self.queues.send(Watched::Job, &name);
             }
         }
@@ -391,14 +380,7 @@ impl Router<'_> {
             let job = ObjectName::new(&name.namespace, &held.name);
             self.queues.send(Watched::Job, &job);
             let job = self.cache.jobs.get(&reference(&job));
-            let annotations = job
-                .as_ref()
-                .and_then(|job| job.metadata.annotations.as_ref());
-            let text = annotations.and_then(|all| all.get(annotation::HOLD));
-            for hold in text
-                .and_then(|text| parse_holds(text).ok())
-                .unwrap_or_default()
-            {
+            for hold in job.iter().flat_map(|job| job.holds()) {
                 let other = ObjectName::new(&name.namespace, &hold.name);
                 if other != name {
                     self.queues.send(hold.kind.into(), &other);

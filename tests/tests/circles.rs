@@ -24,37 +24,7 @@ const CRATES: [&str; 10] = [
 ];
 
 /// Circles that there are, each with the reason why.
-const EXCEPTIONS: [(&str, &[&str], &str); 5] = [
-    (
-        "operator/core",
-        &[
-            "gone",
-            "job",
-            "job::inputs",
-            "job::outputs",
-            "job::resumed",
-            "job::start",
-            "ledger",
-            "ledger::adoption",
-            "ledger::grant",
-            "ledger::holding",
-            "ledger::queue",
-            "ledger::waiting",
-            "run",
-            "run::stop",
-        ],
-        "open: what a Job says about itself must move out of `job` into a module of its own",
-    ),
-    (
-        "operator/core",
-        &["facts", "owner"],
-        "open: facts sort pods by owner, and owners are looked up among facts",
-    ),
-    (
-        "koncli",
-        &["command::follow", "command::status"],
-        "open: the objects around a Run must move out of the command that shows them",
-    ),
+const EXCEPTIONS: [(&str, &[&str], &str); 2] = [
     (
         "tests",
         &["cluster", "control_plane", "node"],

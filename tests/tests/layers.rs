@@ -1,7 +1,11 @@
 //! Which crate uses which: the rooms of ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use regex::Regex;
 
 /// What each crate may use, of ours and of the libraries that make a room what it is.
 const ALLOWED: [(&str, &[&str]); 10] = [
@@ -52,6 +56,70 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
     ),
     ("konductor-local", &["kube"]),
 ];
+
+/// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.
+const DOORS: [(&str, &str); 10] = [
+    ("koncli/src/apply.rs", "the hash of any object's content"),
+    ("koncli/src/command/slot.rs", "the slot of a Run"),
+    ("koncli/src/command/status.rs", "the slot of a Run"),
+    ("koncli/src/journal.rs", "the retry of a Run"),
+    (
+        "koncli/src/manifests.rs",
+        "a manifest that may not be a Job",
+    ),
+    (
+        "operator/core/src/gate/judged.rs",
+        "whom any object permits to wait for it",
+    ),
+    (
+        "operator/core/src/ledger/queue.rs",
+        "the place of a Claim or Job in its queue",
+    ),
+    ("operator/core/src/owner.rs", "the nonce of any object"),
+    (
+        "operator/core/src/pod.rs",
+        "what a pod says that its Job holds",
+    ),
+    ("operator/core/src/slot.rs", "the slot of a Run"),
+];
+
+#[test]
+fn what_a_job_says_about_itself_is_read_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = r"\b(?:parse_holds|parse_declared_outputs|job_phase)\(|\.(?:get|contains_key)\(\s*&?(?:annotation::|label::(?:ROLE|ITEM|MAY_FAIL|KUEUE_QUEUE)\b)";
+    let read = Regex::new(read).expect("a pattern");
+    let mut found = BTreeSet::new();
+    for room in ["koncli/src", "operator/core/src", "operator/src"] {
+        for path in sources(&root.join(room)) {
+            let text = fs::read_to_string(&path).expect("a source");
+            let product = text
+                .split("#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap_or_default();
+            let inside = path.strip_prefix(&root).expect("it is inside");
+            let name = inside.to_string_lossy().into_owned();
+            if read.is_match(product) && !name.ends_with("tests.rs") {
+                found.insert(name);
+            }
+        }
+    }
+    // A door that is none any more must go, too.
+    let listed = DOORS.iter().map(|(name, _)| (*name).to_owned());
+    assert_eq!(found, listed.collect());
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
 
 #[test]
 fn crates_use_only_what_their_room_allows() {

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Run, label};
+use konductor_api::{Participant, Run, label};
 use kube::runtime::watcher::{self, Event};
 use tokio::time::Instant;
 
-use super::status::around;
+use super::around::around;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::progress::Progress;
 use crate::read;
@@ -60,7 +59,7 @@ pub(crate) async fn until_ended(
     let of_run = watcher::Config::default().labels(&format!("{}={name}", label::RUN));
     let itself = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut pods = read::watch::<Pod>(kube.clone(), namespace, of_run.clone());
-    let mut jobs = read::watch::<Job>(kube.clone(), namespace, of_run);
+    let mut jobs = read::watch::<Participant>(kube.clone(), namespace, of_run);
     let mut runs = read::watch::<Run>(kube.clone(), namespace, itself);
     let mut last: Option<Run> = None;
     let mut looks = Looks {

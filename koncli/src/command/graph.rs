@@ -4,8 +4,8 @@ use std::path::Path;
 
 use konductor_api::Run;
 
+use super::around::around;
 use super::get;
-use super::status::around;
 use crate::arguments::{Drawing, Global, GraphSelection};
 use crate::exit::{Failure, USAGE};
 use crate::graph::{self, Drawn};

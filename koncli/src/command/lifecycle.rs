@@ -9,7 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Run, label};
+use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Participant, Run, label};
 use kube::api::{DeleteParams, ListParams, Patch, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher::{self, Event};
@@ -67,7 +67,7 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     output::talk(&format!("run/{name} resumed"));
     // To resume a run needs no right to look at its Jobs.
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
-    let jobs = read::list(&api::<Job>(&client), &of_run).await;
+    let jobs = read::list(&api::<Participant>(&client), &of_run).await;
     let jobs = jobs.unwrap_or_default();
     for job in jobs.iter().filter(|job| state(job) == State::Suspended) {
         output::talk(&format!(

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::FuturesUnordered;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Run, label};
+use konductor_api::{Participant, Run, label};
 use kube::api::{ListParams, LogParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 
-use super::status::{around, expect_stage};
+use super::around::{around, expect_stage};
 use super::{api, get, wait};
 use crate::arguments::{Global, LogSelection};
 use crate::exit::Failure;
@@ -53,7 +52,7 @@ const LAST_LINES: std::time::Duration = std::time::Duration::from_millis(500);
 
 struct Logs<'a> {
     pods: Api<Pod>,
-    jobs: Api<Job>,
+    jobs: Api<Participant>,
     selection: &'a LogSelection,
 }
 
@@ -64,10 +63,10 @@ impl Logs<'_> {
             return Ok(None);
         };
         let job = self.jobs.get_opt(name).await?;
-        let is_meant = |job: &Job| {
-            let stage = job.labels().get(label::STAGE);
-            job.labels().get(label::RUN) == Some(&self.selection.run)
-                && (self.selection.stage.is_none() || stage == self.selection.stage.as_ref())
+        let is_meant = |job: &Participant| {
+            let stage = job.label(label::STAGE);
+            job.run() == Some(self.selection.run.as_str())
+                && (self.selection.stage.is_none() || stage == self.selection.stage.as_deref())
         };
         Ok(job.filter(is_meant).map(|job| title(&job)))
     }

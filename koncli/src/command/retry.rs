@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Barrier, Gate, Run, label};
+use konductor_api::{Barrier, Gate, Participant, Run, label};
 use konductor_operator::retry::{self, Begin, Refused, Retry, kept};
 use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use kube::runtime::watcher::{self, Event};
@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::status::{no_such_stage, stages};
+use super::around::{no_such_stage, stages};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::Failure;
@@ -85,7 +85,7 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
     let name = run.name_any();
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let (jobs, gates, barriers) = (
-        api::<Job>(client),
+        api::<Participant>(client),
         api::<Gate>(client),
         api::<Barrier>(client),
     );

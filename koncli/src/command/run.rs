@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Run, label};
+use konductor_api::{Participant, Run, label};
 use konductor_compiler::Manifests;
 use konductor_local::runner::kubelet::LogOptions;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -220,7 +219,7 @@ impl Following<'_> {
             .get(label::JOB_NAME)
             .cloned()
             .unwrap_or_default();
-        let jobs: Api<Job> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
+        let jobs: Api<Participant> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
         let found = jobs.get_opt(&job).await.ok().flatten();
         let title = found.map_or(job, |job| title(&job));
         let options = LogOptions {

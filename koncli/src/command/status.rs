@@ -1,24 +1,21 @@
 //! `koncli status` and `koncli runs`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::condition::{FAILING, SUCCEEDED};
-use konductor_api::{Run, annotation, label};
-use konductor_operator::explain;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use kube::{Resource, ResourceExt};
+use konductor_api::{Run, annotation};
+use kube::ResourceExt;
 
-use super::{api, follow, get, list};
+use super::around::around;
+use super::{follow, get, list};
 use crate::arguments::{Format, Global};
-use crate::exit::{Failure, NOT_FOUND};
+use crate::exit::Failure;
 use crate::progress::{Progress, terminal};
-use crate::view::{self, Around, Stage, State, View, run_status, view};
-use crate::{cluster, output, read};
+use crate::view::{self, Stage, State, View, run_status, view};
+use crate::{cluster, output};
 
 /// How many unfinished runs are asked what they wait for.
 const RUNS_LOOKED_AT: usize = 10;
@@ -59,104 +56,6 @@ fn begun(run: &Run) -> Instant {
     let created = run.creation_timestamp().map(|time| time.0);
     let age = created.and_then(|created| Timestamp::now().duration_since(created).try_into().ok());
     age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
-}
-
-/// Everything around a run that says why something waits.
-pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Around, Failure> {
-    let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
-    let all = ListParams::default();
-    let (jobs_api, gates_api) = (api::<Job>(client), api(client));
-    let (semaphores_api, leases_api) = (api(client), api(client));
-    let barriers_api = api(client);
-    let pods_api = api::<Pod>(client);
-    let (jobs, barriers, gates, semaphores, leases, pods) = tokio::try_join!(
-        read::list(&jobs_api, &of_run),
-        read::list(&barriers_api, &of_run),
-        read::list(&gates_api, &of_run),
-        read::list(&semaphores_api, &all),
-        read::list(&leases_api, &all),
-        async { Ok(readable(read::list(&pods_api, &of_run).await)) },
-    )?;
-    let (events, workloads) = tokio::join!(events(client, &jobs, &pods), workloads(client, &jobs));
-    Ok(Around {
-        pods,
-        events,
-        workloads,
-        jobs,
-        barriers: by_name(barriers),
-        gates: by_name(gates),
-        semaphores: by_name(semaphores),
-        leases: by_name(leases),
-    })
-}
-
-/// What may be read; to look at a run needs no right on what only explains it.
-fn readable<K>(found: Result<Vec<K>, kube::Error>) -> Vec<K> {
-    found.unwrap_or_default()
-}
-
-/// Warnings, where something was started and does not run.
-async fn events(client: &konductor::Client, jobs: &[Job], pods: &[Pod]) -> Vec<Event> {
-    let started = |job: &&Job| view::state(job) == State::Running;
-    let runs = |pod: &&Pod| !explain::is_pending(&[pod]);
-    if jobs.iter().filter(started).count() <= pods.iter().filter(runs).count() {
-        return Vec::new();
-    }
-    let warnings = ListParams::default().fields("type=Warning");
-    readable(read::list(&api::<Event>(client), &warnings).await)
-}
-
-/// Kueue's Workloads, where a Job is in one of its queues.
-async fn workloads(client: &konductor::Client, jobs: &[Job]) -> Vec<serde_json::Value> {
-    let queued =
-        |job: &Job| job.labels().contains_key(label::KUEUE_QUEUE) && !view::state(job).has_ended();
-    if !jobs.iter().any(queued) {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    // Kueue serves one of them, or both.
-    for version in ["v1beta2", "v1beta1"] {
-        let kind = GroupVersionKind::gvk("kueue.x-k8s.io", version, "Workload");
-        let resource = ApiResource::from_gvk(&kind);
-        let url = DynamicObject::url_path(&resource, Some(client.namespace()));
-        found = readable(read::list_values(client.kube().clone(), url).await);
-        if !found.is_empty() {
-            break;
-        }
-    }
-    found
-}
-
-/// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.
-pub(super) fn expect_stage(run: &Run, around: &Around, stage: &str) -> Result<(), Failure> {
-    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
-    let stages = stages(&around.jobs);
-    match around.jobs.len() < jobs || stages.contains(stage) {
-        true => Ok(()),
-        false => Err(no_such_stage(&run.name_any(), stage, stages)),
-    }
-}
-
-/// Tells that a run has no such stage, and which one may be meant.
-pub(super) fn no_such_stage(run: &str, stage: &str, stages: BTreeSet<&str>) -> Failure {
-    let help = match konductor_dsl::did_you_mean(stage, stages) {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("`koncli status {run}` lists its stages"),
-    };
-    Failure::new(NOT_FOUND, format!("run/{run} has no stage {stage}")).help(help)
-}
-
-/// The stages that Jobs are of.
-pub(super) fn stages(jobs: &[Job]) -> BTreeSet<&str> {
-    let stages = jobs.iter().filter_map(|job| job.labels().get(label::STAGE));
-    stages.map(String::as_str).collect()
-}
-
-fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
-    objects
-        .into_iter()
-        .map(|object| (object.name_any(), object))
-        .collect()
 }
 
 /// Lists runs.

@@ -4,9 +4,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
 use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
-use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Run};
+use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Participant, Run};
 use serde::de::DeserializeOwned;
 
 use super::object;
@@ -212,7 +211,7 @@ fn claim_end(claim: &Claim) -> Option<End> {
     Some(End::of(how, status.phase, &status.conditions, GRANTED))
 }
 
-fn job_end(job: &Job) -> Option<End> {
+fn job_end(job: &Participant) -> Option<End> {
     let (how, phase) = match view::state(job) {
         view::State::Succeeded => (How::Well, "Complete".to_owned()),
         view::State::Skipped => (How::Skipped, "Skipped".to_owned()),

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Arrivals, Holder, HolderKind, Run, Verdict, annotation, label};
+use konductor_api::{
+    Arrivals, Barrier, Holder, HolderKind, Participant, Run, Subject, Target, Verdict, label,
+};
 use konductor_operator::words::Named;
+use konductor_operator::{HeldBack, Waits};
 use kube::ResourceExt;
 
+use super::around::{around, expect_stage};
 use super::get;
-use super::status::{around, expect_stage};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
-use crate::view::{Around, Item, State, hold_message, in_the_way, item, title};
+use crate::view::{Around, Item, hold_message, in_the_way, item, subjects, title};
 use crate::{cluster, output};
 
 /// How many holders are named.
@@ -22,8 +24,8 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
     let client = cluster::connect(global).await?;
     let found: Run = get(&client, "run", run).await?;
     let around = around(&client, run).await?;
-    let of_stage = |job: &&Job| labelled(job, label::STAGE) == Some(stage);
-    let jobs: Vec<&Job> = around.jobs.iter().filter(of_stage).collect();
+    let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(stage);
+    let jobs: Vec<&Participant> = around.jobs.iter().filter(of_stage).collect();
     if jobs.is_empty() {
         expect_stage(&found, &around, stage)?;
         return Err(not_created(&found, &around, stage));
@@ -59,32 +61,32 @@ fn not_created(run: &Run, around: &Around, stage: &str) -> Failure {
         .help("if nobody creates them, apply the file again or cancel the run")
 }
 
-fn labelled<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
-    job.metadata.labels.as_ref()?.get(key).map(String::as_str)
-}
-
 fn line(depth: usize, text: &str) -> String {
     format!("{}{text}", "  ".repeat(depth))
 }
 
 /// A Job, and below it what it waits for. What was told once is not told again.
 fn chain(
-    job: &Job,
+    job: &Participant,
     around: &Around,
     depth: usize,
     told: &mut BTreeSet<String>,
     lines: &mut Vec<String>,
 ) {
     let Item {
-        state, since, why, ..
+        state,
+        since,
+        why,
+        waits,
+        ..
     } = item(job, around);
     let age = match since {
         Some(since) => format!(" for {}", output::age(Some(since))),
         None => String::new(),
     };
-    let why = match state {
+    let why = match waits {
         // What it waits for is below.
-        State::Waiting => String::new(),
+        Some(Waits::Gate(_)) => String::new(),
         _ if why.is_empty() => why,
         _ => format!(": {why}"),
     };
@@ -97,20 +99,21 @@ fn chain(
     if !told.insert(format!("job/{name}")) {
         return;
     }
-    let gate = job
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(annotation::GATE));
-    match (state, gate) {
-        (State::Waiting, Some(gate)) => gate_chain(gate, around, depth + 1, told, lines),
-        (State::Queued, _) => {
-            if let Some(message) =
-                hold_message(job, around).filter(|one| !why.contains(one.as_str()))
-            {
+    match waits {
+        Some(Waits::Gate(gate)) => gate_chain(&gate, around, depth + 1, told, lines),
+        Some(Waits::Hold(hold)) => {
+            let message = hold_message(&hold, around);
+            if !why.contains(message.as_str()) {
                 lines.push(line(depth + 1, &message));
             }
-            lines.extend(holding(&in_the_way(job, around), depth + 2));
+            lines.extend(holding(&in_the_way(&hold, around), depth + 2));
+        }
+        Some(Waits::Run(HeldBack::Paused)) => {
+            let run = job.run().unwrap_or_default();
+            lines.push(line(
+                depth + 1,
+                &format!("`koncli resume {run}` resumes it"),
+            ));
         }
         _ => {}
     }
@@ -165,40 +168,54 @@ fn gate_chain(
         lines.push(line(depth, &format!("gate/{name} does not exist")));
         return;
     };
-    let statuses = gate
-        .status
-        .iter()
-        .flat_map(|status| &status.condition_statuses);
-    let pending: Vec<_> = statuses
-        .filter(|one| one.verdict == Verdict::Pending)
-        .collect();
     if gate.spec.conditions.is_empty() {
         let text = format!("gate/{name} is opened by hand: `koncli gate open {name}`");
         lines.push(line(depth, &text));
     }
-    for condition in pending {
-        let (kind, target) = condition.target.split_once('/').unwrap_or(("", ""));
-        match kind {
-            "job" => match around
-                .jobs
-                .iter()
-                .find(|job| job.metadata.name.as_deref() == Some(target))
-            {
-                Some(job) => chain(job, around, depth, told, lines),
-                None => lines.push(line(depth, &format!("job/{target} does not exist"))),
-            },
-            "gate" => gate_chain(target, around, depth, told, lines),
-            "barrier" => barrier_chain(target, around, depth, told, lines),
-            _ => lines.push(line(
-                depth,
-                &format!("{}: {}", condition.target, condition.message),
-            )),
+    let statuses = gate.status.iter();
+    let statuses = statuses.flat_map(|status| &status.condition_statuses);
+    for (subject, status) in subjects(gate).zip(statuses) {
+        if status.verdict == Verdict::Pending {
+            subject_chain(&subject, &status.message, around, depth, told, lines);
         }
     }
 }
 
+/// What a condition is about, and below it what that waits for; if it is not known, what its Gate says of it.
+fn subject_chain(
+    subject: &Subject,
+    message: &str,
+    around: &Around,
+    depth: usize,
+    told: &mut BTreeSet<String>,
+    lines: &mut Vec<String>,
+) {
+    match &subject.target {
+        _ if subject.is_foreign => {}
+        Target::Job(name) => {
+            let mut jobs = around.jobs.iter();
+            if let Some(job) = jobs.find(|job| job.metadata.name.as_ref() == Some(name)) {
+                return chain(job, around, depth, told, lines);
+            }
+        }
+        Target::Gate(name) => {
+            if around.gates.contains_key(name) {
+                return gate_chain(name, around, depth, told, lines);
+            }
+        }
+        Target::Barrier { name, .. } => {
+            if let Some(barrier) = around.barriers.get(name) {
+                return barrier_chain(name, barrier, around, depth, told, lines);
+            }
+        }
+        Target::Jobs { .. } | Target::Run(_) | Target::RunOf { .. } => {}
+    }
+    lines.push(line(depth, message));
+}
+
 fn barrier_chain(
     name: &str,
+    barrier: &Barrier,
     around: &Around,
     depth: usize,
     told: &mut BTreeSet<String>,
@@ -207,10 +224,6 @@ fn barrier_chain(
     if !told.insert(format!("barrier/{name}")) {
         return;
     }
-    let Some(barrier) = around.barriers.get(name) else {
-        lines.push(line(depth, &format!("barrier/{name} does not exist")));
-        return;
-    };
     let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
     let needed = barrier.spec.quorum.unwrap_or(barrier.spec.expected);
     let text = match Named::barrier(&barrier.metadata, barrier) {
@@ -232,7 +245,7 @@ fn barrier_chain(
         selector
             .match_labels
             .iter()
-            .all(|(key, value)| labelled(job, key) == Some(value.0.as_str()))
+            .all(|(key, value)| job.label(key) == Some(value.0.as_str()))
     });
     for job in parties.filter(|job| !item(job, around).state.has_ended()) {
         chain(job, around, depth + 1, told, lines);

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{
-    Arrivals, Barrier, BarrierPhase, ConditionKind, ConditionState, Gate, GateMode, Run,
-    annotation, label, parse_holds,
+    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GateMode, Participant, Role, Run,
+    Subject, Target, label,
 };
 use konductor_compiler::Graph;
 use konductor_compiler::graph::{Edge, Node, NodeKind};
 use kube::ResourceExt;
 
 use super::Drawn;
-use crate::view::{Around, State, View};
+use crate::view::{Around, State, View, subjects};
 
 /// Draws a run as it stands.
 pub(crate) fn of_run(run: &Run, around: &Around, view: &View) -> Drawn {
@@ -63,7 +62,7 @@ impl Builder<'_> {
 
     fn stages(&mut self, view: &View) {
         for stage in &view.stages {
-            let jobs: Vec<&Job> = stage
+            let jobs: Vec<&Participant> = stage
                 .items
                 .iter()
                 .filter_map(|item| {
@@ -72,13 +71,7 @@ impl Builder<'_> {
                 })
                 .collect();
             let first = jobs.first();
-            let is_finally = first.is_some_and(|job| {
-                job.labels()
-                    .get(label::ROLE)
-                    .is_some_and(|one| one == "finally")
-            });
-            let holds = first.and_then(|job| job.annotations().get(annotation::HOLD));
-            let holds = holds.and_then(|text| parse_holds(text).ok());
+            let is_finally = first.is_some_and(|job| job.role == Role::Finally);
             let is_fan_out = stage.items.iter().any(|item| item.item.is_some());
             let node = Node {
                 name: stage.name.clone(),
@@ -87,10 +80,10 @@ impl Builder<'_> {
                     false => NodeKind::Stage,
                 },
                 items: is_fan_out.then_some(stage.items.len()),
-                holding: holds
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|hold| hold.name)
+                holding: first
+                    .iter()
+                    .flat_map(|job| job.holds())
+                    .map(|hold| hold.name.clone())
                     .collect(),
             };
             let state = Some((stage.state(), stage.ended()));
@@ -102,8 +95,12 @@ impl Builder<'_> {
     }
 
     fn approvals(&mut self) {
-        let approvals = self.around.barriers.values();
-        for barrier in approvals.filter(|barrier| barrier.spec.arrivals == Arrivals::Verified) {
+        let run = self.run.clone();
+        let approvals = self.around.barriers.values().filter(|barrier| {
+            let is_own = barrier.labels().get(label::RUN) == Some(&run);
+            is_own && barrier.spec.arrivals == Arrivals::Verified
+        });
+        for barrier in approvals {
             let name = barrier.name_any();
             let own = name.strip_prefix(&format!("{}-", self.run));
             let node = Node {
@@ -120,8 +117,7 @@ impl Builder<'_> {
     fn waits(&mut self) {
         let around = self.around;
         for job in &around.jobs {
-            let gate = job.annotations().get(annotation::GATE);
-            if let (Some(gate), Some(&to)) = (gate, self.stage_of.get(&job.name_any())) {
+            if let (Some(gate), Some(&to)) = (job.gate(), self.stage_of.get(&job.name_any())) {
                 self.gate(gate, to, false, &mut BTreeSet::new());
             }
         }
@@ -139,13 +135,14 @@ impl Builder<'_> {
             return;
         }
         let around = self.around;
-        let of_run = around.gates.get(name);
-        let Some(gate) = of_run.filter(|gate| !gate.spec.conditions.is_empty()) else {
-            let state = of_run.map(gate_state);
+        let known = around.gates.get(name);
+        let own = known.filter(|gate| gate.labels().get(label::RUN) == Some(&self.run));
+        let Some(gate) = own.filter(|gate| !gate.spec.conditions.is_empty()) else {
+            let state = known.map(gate_state);
             return self.elsewhere(&format!("gate/{name}"), to, "", state);
         };
         let any = any || gate.spec.mode == GateMode::Any && gate.spec.conditions.len() > 1;
-        for condition in &gate.spec.conditions {
+        for (condition, subject) in gate.spec.conditions.iter().zip(subjects(gate)) {
             let label = match condition.state {
                 _ if any => "any",
                 ConditionState::Failed => "failed",
@@ -154,18 +151,30 @@ impl Builder<'_> {
                 ConditionState::Settled => continue,
                 ConditionState::Complete | ConditionState::Open | ConditionState::Succeeded => "",
             };
-            let name = condition.name.as_deref().unwrap_or_default();
-            match condition.kind {
-                ConditionKind::Job => match self.stage_of.get(name) {
-                    Some(&from) => self.edge(from, to, label),
-                    None => self.elsewhere(&format!("job/{name}"), to, label, None),
-                },
-                ConditionKind::Gate => self.gate(name, to, any, seen),
-                ConditionKind::Barrier => self.barrier(name, to, label),
-                ConditionKind::Run => {
-                    let pipeline = condition.pipeline.as_deref().unwrap_or(name);
-                    self.elsewhere(&format!("run/{pipeline}"), to, label, None);
-                }
+            self.subject(&subject, to, label, any, seen);
+        }
+    }
+
+    fn subject(
+        &mut self,
+        subject: &Subject,
+        to: usize,
+        label: &'static str,
+        any: bool,
+        seen: &mut BTreeSet<String>,
+    ) {
+        let words = subject.to_string();
+        match &subject.target {
+            _ if subject.is_foreign => self.elsewhere(&words, to, label, None),
+            Target::Job(name) => match self.stage_of.get(name) {
+                Some(&from) => self.edge(from, to, label),
+                None => self.elsewhere(&words, to, label, None),
+            },
+            Target::Gate(name) => self.gate(name, to, any, seen),
+            Target::Barrier { name, .. } => self.barrier(name, to, label),
+            Target::Jobs { .. } | Target::Run(_) => self.elsewhere(&words, to, label, None),
+            Target::RunOf { pipeline, .. } => {
+                self.elsewhere(&format!("run/{pipeline}"), to, label, None);
             }
         }
     }

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus,
-    ConditionKind, Duration, JobSelector, barrier_owner, label,
+    API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus, Duration,
+    JobSelector, ObjectName, Participant, barrier_owner, label,
 };
 
 use crate::decision::{EventType, Kind};
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::gone::was_there_after;
 use crate::job::arrival_of;
 use crate::outcome::{End, barrier_end, gate_end, is_settled, job_end};
+use crate::ttl::{self, Finished};
 use crate::{Decided, Decision, Event, Fact, Needs, Write, owner, run};
 
 /// Decides about a Barrier.
@@ -110,11 +110,7 @@ fn sources(barrier: &Barrier) -> Vec<Fact> {
         None => Fact::ArrivalsAt(name),
         Some(selector) => Fact::JobsLabelled {
             namespace: name.namespace,
-            labels: selector
-                .match_labels
-                .iter()
-                .map(|(k, v)| (k.clone(), v.0.clone()))
-                .collect(),
+            labels: selector.labels(),
         },
     };
     gate.into_iter().chain([parties]).collect()
@@ -132,10 +128,9 @@ fn memory(barrier: &Barrier, freshness: Freshness) -> Vec<(Fact, Freshness)> {
 }
 
 fn gone_jobs(barrier: &Barrier, selector: &JobSelector) -> Fact {
-    let labels = selector.match_labels.iter();
     Fact::JobsGone {
         namespace: ObjectName::of(&barrier.metadata).namespace,
-        labels: labels.map(|(k, v)| (k.clone(), v.0.clone())).collect(),
+        labels: selector.labels(),
     }
 }
 
@@ -180,7 +175,7 @@ fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, 
 }
 
 /// The arrival of a Job that has ended and was gone before it could arrive.
-fn missed(barrier: &Barrier, job: &Job, is_new: impl Fn(&str) -> bool) -> Option<Write> {
+fn missed(barrier: &Barrier, job: &Participant, is_new: impl Fn(&str) -> bool) -> Option<Write> {
     let arrival = arrival_of(job, job_end(job)?, barrier);
     is_new(&arrival.spec.holder).then(|| Write::CreateArrival(Box::new(arrival)))
 }
@@ -189,7 +184,7 @@ fn missed(barrier: &Barrier, job: &Job, is_new: impl Fn(&str) -> bool) -> Option
 /// had ended; what it means that a Job of the Barrier's Run is missing, the Run decides.
 fn parties(
     barrier: &Barrier,
-    present: &[Arc<Job>],
+    present: &[Arc<Participant>],
     facts: &Facts,
     freshness: Freshness,
 ) -> Result<Vec<Option<End>>, Needs> {
@@ -512,36 +507,16 @@ fn status(
     }
 }
 
-/// A Barrier that has ended is deleted after its TTL, unless something unfinished names it.
 fn expire(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
-    let mut decision = Decision::default();
-    let finished = barrier
-        .status
-        .as_ref()
-        .and_then(|status| status.finished_at.as_ref());
-    let ttl = barrier
-        .spec
-        .ttl_after_finished
-        .as_ref()
-        .and_then(|ttl| ttl.parse().ok());
-    let (Some(Time(finished)), Some(ttl)) = (finished, ttl) else {
-        return Ok(decision);
-    };
-    let Ok(due) = finished.checked_add(ttl) else {
-        return Ok(decision);
-    };
-    if now < due {
-        decision.wake_at(due);
-        return Ok(decision);
-    }
-    let name = ObjectName::of(&barrier.metadata);
-    if facts.unfinished_waits_for(ConditionKind::Barrier, &name)? {
-        return Ok(decision);
-    }
-    decision.before.push(Write::Delete {
+    let finished = Finished {
         kind: Kind::Barrier,
-        name,
-        uid: barrier.metadata.uid.clone().unwrap_or_default(),
-    });
-    Ok(decision)
+        metadata: &barrier.metadata,
+        itself: Fact::Barrier(ObjectName::of(&barrier.metadata)),
+        at: barrier
+            .status
+            .as_ref()
+            .and_then(|status| status.finished_at.as_ref()),
+        ttl: barrier.spec.ttl_after_finished.as_ref(),
+    };
+    ttl::expire(finished, facts, now)
 }

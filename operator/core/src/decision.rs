@@ -1,7 +1,9 @@
 //! A decision as data: what is to be written, and when to look again.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use konductor_api::Arrival;
+use konductor_api::{Arrival, Hold};
 use serde_json::Value;
 
 use crate::{Needs, ObjectName};
@@ -22,6 +24,51 @@ pub struct Decision<S> {
     pub events: Vec<Event>,
     /// When to decide again although nothing has happened: a TTL or a timeout.
     pub wake: Option<Timestamp>,
+    /// Of a Job: what keeps it from its next step, for those that explain it.
+    pub waits: Option<Waits>,
+}
+
+/// What keeps a Job from its next step: the first thing in the order in which they are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// Somebody has to correct its annotations.
+    Correction(String),
+    /// Its Gate is not open, or does not exist.
+    Gate(String),
+    /// Its Run lets nothing start.
+    Run(HeldBack),
+    /// The first of its holds that it has not got.
+    Hold(Hold),
+    /// A ledger that it does not ask any more has not forgotten it yet.
+    Release(Hold),
+    /// It is complete, and its outputs are being read.
+    Outputs,
+    /// The Barrier at which it arrives does not exist.
+    Barrier(String),
+}
+
+/// Why a Run lets a Job not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBack {
+    /// It is paused.
+    Paused,
+    /// It is being cancelled.
+    Cancelled,
+    /// It has ended.
+    Ended,
+    /// It has had another Job of this name, or its main Jobs have ended.
+    Replaced,
+}
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Paused => "its run is paused",
+            Self::Cancelled => "its run is being cancelled",
+            Self::Ended => "its run has ended",
+            Self::Replaced => "its run does not count it",
+        })
+    }
 }
 
 impl<S> Default for Decision<S> {
@@ -32,11 +79,23 @@ impl<S> Default for Decision<S> {
             after: Vec::new(),
             events: Vec::new(),
             wake: None,
+            waits: None,
         }
     }
 }
 
 impl<S> Decision<S> {
+    /// Writes nothing, for this reason.
+    pub(crate) fn waiting_for(waits: Waits) -> Self {
+        Self::default().waits_for(waits)
+    }
+
+    /// Says what the object waits for.
+    pub(crate) fn waits_for(mut self, waits: Waits) -> Self {
+        self.waits = Some(waits);
+        self
+    }
+
     /// Brings the time of the next look forward.
     pub(crate) fn wake_at(&mut self, time: Timestamp) {
         self.wake = Some(self.wake.map_or(time, |known| known.min(time)));

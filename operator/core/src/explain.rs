@@ -1,11 +1,10 @@
 //! Why the pods of a Job don't start, and why they failed, in words: from what the scheduler, the kubelet,
 //! the Job controller and Kueue have written about them.
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod,
 };
-use konductor_api::{annotation, job_ended, label, parse_declared_outputs};
+use konductor_api::{Participant, job_ended};
 use serde_json::Value;
 
 /// Characters of a last log line, or of somebody else's message, that are shown.
@@ -19,7 +18,7 @@ const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// Why a Job failed: how the first of its failed pods ended, for an indexed Job with its index. `None`
 /// where neither its pods nor its conditions say.
-pub fn failure(job: &Job, pods: &[&Pod]) -> Option<String> {
+pub fn failure(job: &Participant, pods: &[&Pod]) -> Option<String> {
     let mut failed: Vec<(Option<u32>, &Pod)> = pods
         .iter()
         .filter(|pod| phase(pod) == Some("Failed"))
@@ -56,7 +55,7 @@ pub fn failure(job: &Job, pods: &[&Pod]) -> Option<String> {
     }
 }
 
-fn failed_condition(job: &Job) -> Option<(&str, &str)> {
+fn failed_condition(job: &Participant) -> Option<(&str, &str)> {
     if job_ended(job) != Some(false) {
         return None;
     }
@@ -77,7 +76,7 @@ fn index(pod: &Pod) -> Option<u32> {
 }
 
 /// How a pod of a Job failed; `None` if it does not say.
-pub fn pod_failure(job: &Job, pod: &Pod) -> Option<String> {
+pub fn pod_failure(job: &Participant, pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let disrupted = disruption(pod);
     if disrupted.is_some() {
@@ -142,12 +141,9 @@ fn containers(pod: &Pod) -> Vec<(String, &ContainerStatus)> {
 }
 
 /// The names of the outputs that a Job declares.
-fn declared_outputs(job: &Job) -> Vec<String> {
-    let annotations = job.metadata.annotations.as_ref();
-    let text = annotations.and_then(|all| all.get(annotation::OUTPUTS_DECLARED));
-    let declared = text.map(|text| parse_declared_outputs(text).unwrap_or_default());
-    let declared = declared.unwrap_or_default().into_iter();
-    declared.map(|output| output.name).collect()
+fn declared_outputs(job: &Participant) -> Vec<String> {
+    let declared = job.declared_outputs.iter().flatten().flatten();
+    declared.map(|output| output.name.clone()).collect()
 }
 
 fn said(what: &str, reason: &str, message: &str) -> String {
@@ -223,12 +219,14 @@ pub fn is_pending(pods: &[&Pod]) -> bool {
 /// Why a Job that was started has no pod that runs; `None` where one runs or has ended, or where the pods
 /// are on their way. `events` are those about the Job and its pods, `workloads` Kueue's, as far as they
 /// were read.
-pub fn pending(job: &Job, pods: &[&Pod], events: &[Event], workloads: &[Value]) -> Option<String> {
-    if let Some(queue) = queue_of(job) {
-        let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-        if suspended {
-            return Some(in_queue(job, queue, workloads));
-        }
+pub fn pending(
+    job: &Participant,
+    pods: &[&Pod],
+    events: &[Event],
+    workloads: &[Value],
+) -> Option<String> {
+    if let Some(queue) = job.queue().filter(|_| job.is_suspended()) {
+        return Some(in_queue(job, queue, workloads));
     }
     if pods.is_empty() {
         let uid = job.metadata.uid.as_deref();
@@ -256,13 +254,8 @@ pub fn pending(job: &Job, pods: &[&Pod], events: &[Event], workloads: &[Value]) 
     })
 }
 
-fn queue_of(job: &Job) -> Option<&str> {
-    let labels = job.metadata.labels.as_ref()?;
-    labels.get(label::KUEUE_QUEUE).map(String::as_str)
-}
-
 /// What Kueue's Workload of a Job says.
-fn in_queue(job: &Job, queue: &str, workloads: &[Value]) -> String {
+fn in_queue(job: &Participant, queue: &str, workloads: &[Value]) -> String {
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
     let owned = |workload: &&Value| {
         let owners = workload["metadata"]["ownerReferences"].as_array();

@@ -4,34 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{
-    Arrival, Barrier, Claim, ConditionKind, Gate, Lease, LedgerKind, Run, Semaphore, annotation,
+    Arrival, Barrier, Claim, Gate, Lease, LedgerKind, ObjectName, Participant, Run, Semaphore,
+    Subject, Target,
 };
 
-use crate::outcome::{barrier_end, gate_end, job_end};
-use crate::owner;
-
-/// The place of an object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl ObjectName {
-    /// The place `namespace/name`.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-}
+use crate::pod::job_uid as controlling_job;
 
 /// Something that a decision may need to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,6 +143,23 @@ impl Fact {
     }
 }
 
+/// What a condition about this subject is judged by.
+impl From<&Subject> for Fact {
+    fn from(subject: &Subject) -> Self {
+        match &subject.target {
+            Target::Job(name) => Self::Job(subject.place(name)),
+            Target::Jobs { labels, .. } => Self::JobsLabelled {
+                namespace: subject.namespace.clone(),
+                labels: labels.clone(),
+            },
+            Target::Barrier { name, .. } => Self::Barrier(subject.place(name)),
+            Target::Gate(name) => Self::Gate(subject.place(name)),
+            Target::Run(name) => Self::Run(subject.place(name)),
+            Target::RunOf { pipeline, .. } => Self::RunsOf(subject.place(pipeline)),
+        }
+    }
+}
+
 /// How a fact was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Freshness {
@@ -179,7 +176,7 @@ pub type Needs = BTreeMap<Fact, Freshness>;
 #[derive(Clone, Debug)]
 pub enum Objects {
     /// Jobs.
-    Jobs(Vec<Arc<Job>>),
+    Jobs(Vec<Arc<Participant>>),
     /// Gates.
     Gates(Vec<Arc<Gate>>),
     /// Barriers.
@@ -216,7 +213,7 @@ impl Facts {
     pub fn record(&mut self, fact: Fact, freshness: Freshness, mut objects: Objects) {
         if let (Fact::PodsOf { job_uid, .. }, Objects::Pods(pods)) = (&fact, &mut objects) {
             // Whoever observes finds them by a label, which anybody may write.
-            pods.retain(|pod| owner::job_uid(pod) == Some(job_uid));
+            pods.retain(|pod| controlling_job(pod) == Some(job_uid));
         }
         match self.seen.get(&fact) {
             Some((known, _)) if *known > freshness => {}
@@ -301,7 +298,7 @@ macro_rules! accessors {
 }
 
 accessors! {
-    job, jobs, Job, Jobs, Job;
+    job, jobs, Job, Jobs, Participant;
     gate, gates, Gate, Gates, Gate;
     barrier, barriers, Barrier, Barriers, Barrier;
     run, runs, Run, Runs, Run;
@@ -310,67 +307,4 @@ accessors! {
     semaphore, semaphores, Semaphore, Semaphores, Semaphore;
     lease, leases, Lease, Leases, Lease;
     pod, pods, Pod, Pods, Pod;
-}
-
-impl ObjectName {
-    /// Where an object is.
-    pub fn of(metadata: &ObjectMeta) -> Self {
-        Self::new(
-            metadata.namespace.as_deref().unwrap_or_default(),
-            metadata.name.as_deref().unwrap_or_default(),
-        )
-    }
-}
-
-impl Facts {
-    /// Whether something in its namespace that has not ended names this object: then a TTL does not
-    /// delete it. Read live, because a deletion can't be taken back.
-    ///
-    /// # Errors
-    /// What must be observed first.
-    pub(crate) fn unfinished_waits_for(
-        &self,
-        kind: ConditionKind,
-        name: &ObjectName,
-    ) -> Result<bool, Needs> {
-        let all = [
-            Fact::JobsIn(name.namespace.clone()),
-            Fact::GatesIn(name.namespace.clone()),
-            Fact::BarriersIn(name.namespace.clone()),
-        ];
-        self.require(all.clone().map(|fact| (fact, Freshness::Live)))?;
-        let [jobs, gates, barriers] = all;
-        let names_it = |job: &Job| {
-            let annotation = match kind {
-                ConditionKind::Gate => annotation::GATE,
-                ConditionKind::Barrier => annotation::ARRIVE,
-                ConditionKind::Job | ConditionKind::Run => return false,
-            };
-            let value = job
-                .metadata
-                .annotations
-                .as_ref()
-                .and_then(|all| all.get(annotation));
-            value == Some(&name.name)
-        };
-        let waits = |gate: &Gate| {
-            gate.spec.conditions.iter().any(|condition| {
-                condition.kind == kind && condition.name.as_deref() == Some(&name.name)
-            })
-        };
-        let jobs = self.jobs(jobs, Freshness::Live)?.iter();
-        let gates = self.gates(gates, Freshness::Live)?.iter();
-        let barriers = self.barriers(barriers, Freshness::Live)?.iter();
-        Ok(jobs
-            .filter(|job| job_end(job).is_none())
-            .any(|job| names_it(job))
-            || gates
-                .filter(|gate| gate_end(gate).is_none())
-                .any(|gate| waits(gate))
-            || barriers
-                .filter(|barrier| barrier_end(barrier).is_none())
-                .any(|barrier| {
-                    kind == ConditionKind::Gate && barrier.spec.gate.as_deref() == Some(&name.name)
-                }))
-    }
 }

@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
-use konductor_api::{ConditionKind, ConditionStatus, Gate, GatePhase, GateStatus, Verdict};
+use konductor_api::{ConditionStatus, Gate, GatePhase, GateStatus, ObjectName, Verdict};
 
 use crate::decision::{EventType, Kind};
-use crate::facts::{Facts, ObjectName};
+use crate::facts::Facts;
 use crate::outcome::gate_end;
-use crate::{Decided, Decision, Event, Write, owner};
+use crate::ttl::{self, Finished};
+use crate::{Decided, Decision, Event, Fact, owner};
 
 mod ending;
 mod judged;
 
 use ending::{Ending, ending, message};
-use judged::{Judged, judge_all, target};
+use judged::{Condition, Judged, conditions, judge_all};
 
 /// Decides about a Gate.
 ///
@@ -38,13 +39,14 @@ fn decide_end(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus>
     if gate_end(gate).is_some() {
         return expire(gate, facts, now);
     }
-    let judged = judge_all(gate, facts, now)?;
-    let ending = ending(gate, &judged, facts, now)?;
+    let conditions = conditions(gate);
+    let judged = judge_all(gate, &conditions, facts, now)?;
+    let ending = ending(gate, &conditions, &judged, facts, now)?;
     let mut decision = Decision::default();
     if let (None, Some(deadline)) = (&ending, deadline(gate)) {
         decision.wake_at(deadline);
     }
-    let status = status(gate, &judged, ending.as_ref(), now);
+    let status = status(gate, &conditions, &judged, ending.as_ref(), now);
     if let Some(ending) = ending {
         let good = matches!(ending.phase, GatePhase::Open | GatePhase::Skipped);
         decision.events.push(Event {
@@ -67,7 +69,13 @@ fn deadline(gate: &Gate) -> Option<Timestamp> {
     created.checked_add(timeout).ok()
 }
 
-fn status(gate: &Gate, judged: &[Judged], ending: Option<&Ending>, now: Timestamp) -> GateStatus {
+fn status(
+    gate: &Gate,
+    asked: &[Condition<'_>],
+    judged: &[Judged],
+    ending: Option<&Ending>,
+    now: Timestamp,
+) -> GateStatus {
     let generation = gate.metadata.generation;
     let known = gate.status.clone();
     let phase = ending.map_or(GatePhase::Waiting, |ending| ending.phase);
@@ -97,13 +105,11 @@ fn status(gate: &Gate, judged: &[Judged], ending: Option<&Ending>, now: Timestam
             .filter(|one| one.verdict == Verdict::Met)
             .count() as u32,
         total: judged.len() as u32,
-        condition_statuses: gate
-            .spec
-            .conditions
+        condition_statuses: asked
             .iter()
             .zip(judged)
             .map(|(condition, one)| ConditionStatus {
-                target: target(condition),
+                target: condition.subject.to_string(),
                 verdict: one.verdict,
                 message: one.message.clone(),
             })
@@ -115,36 +121,16 @@ fn status(gate: &Gate, judged: &[Judged], ending: Option<&Ending>, now: Timestam
     }
 }
 
-/// A Gate that has ended is deleted after its TTL, unless something unfinished names it.
 fn expire(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus> {
-    let mut decision = Decision::default();
-    let finished = gate
-        .status
-        .as_ref()
-        .and_then(|status| status.finished_at.as_ref());
-    let ttl = gate
-        .spec
-        .ttl_after_finished
-        .as_ref()
-        .and_then(|ttl| ttl.parse().ok());
-    let (Some(Time(finished)), Some(ttl)) = (finished, ttl) else {
-        return Ok(decision);
-    };
-    let Ok(due) = finished.checked_add(ttl) else {
-        return Ok(decision);
-    };
-    if now < due {
-        decision.wake_at(due);
-        return Ok(decision);
-    }
-    let name = ObjectName::of(&gate.metadata);
-    if facts.unfinished_waits_for(ConditionKind::Gate, &name)? {
-        return Ok(decision);
-    }
-    decision.before.push(Write::Delete {
+    let finished = Finished {
         kind: Kind::Gate,
-        name,
-        uid: gate.metadata.uid.clone().unwrap_or_default(),
-    });
-    Ok(decision)
+        metadata: &gate.metadata,
+        itself: Fact::Gate(ObjectName::of(&gate.metadata)),
+        at: gate
+            .status
+            .as_ref()
+            .and_then(|status| status.finished_at.as_ref()),
+        ttl: gate.spec.ttl_after_finished.as_ref(),
+    };
+    ttl::expire(finished, facts, now)
 }

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::Run;
+use konductor_api::{ObjectName, Participant, Run};
 
-use crate::facts::{Facts, Freshness, ObjectName};
-use crate::job::outputs_are_lost;
+use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, is_settled};
+use crate::outputs::outputs_are_lost;
 use crate::run::{Ended, Entry, Stop, recorded};
-use crate::{Fact, Needs, owner, stored_outputs};
+use crate::{Fact, Needs, owner};
 
 /// A Job that is gone, and has ended.
 pub(crate) struct Remembered<'a> {
     pub(crate) ended: Ended,
     /// What the watch has shown last, if it has.
-    pub(crate) last: Option<&'a Job>,
+    pub(crate) last: Option<&'a Participant>,
     /// What its Run says of it.
     pub(crate) entry: Option<Entry>,
 }
@@ -24,7 +23,7 @@ pub(crate) struct Remembered<'a> {
 /// What is known of a Job that another object names.
 pub(crate) enum Known<'a> {
     /// It exists, and it is the one that is meant.
-    Job(&'a Job),
+    Job(&'a Participant),
     /// It is gone, and has ended.
     Ended(Remembered<'a>),
     /// It is gone, and its Run has not said yet what that means.
@@ -64,7 +63,7 @@ fn run_of<'a>(
 /// Whether a Job that is gone was still there when this object was created. Whoever deletes all of a file and
 /// applies it again must not meet the Jobs of the time before. Times have seconds: what ended within the second of
 /// the creation does not count, because then nobody can tell, and a start is worse than a wait.
-pub(crate) fn was_there_after(job: &Job, asker: &ObjectMeta) -> bool {
+pub(crate) fn was_there_after(job: &Participant, asker: &ObjectMeta) -> bool {
     if job.metadata.creation_timestamp >= asker.creation_timestamp {
         return true;
     }
@@ -83,7 +82,7 @@ pub(crate) fn was_there_after(job: &Job, asker: &ObjectMeta) -> bool {
 pub(crate) fn known<'a>(
     asker: &ObjectMeta,
     name: &ObjectName,
-    present: Option<&'a Job>,
+    present: Option<&'a Participant>,
     facts: &'a Facts,
     freshness: Freshness,
 ) -> Result<Known<'a>, Needs> {
@@ -153,7 +152,7 @@ pub(crate) fn outputs(
     };
     Some(match job {
         Some(job) if outputs_are_lost(job) => lost(),
-        Some(job) => Ok(stored_outputs(job)),
+        Some(job) => Ok(job.outputs().unwrap_or_default()),
         None if end == Some(End::Succeeded) => lost(),
         None => Ok(BTreeMap::new()),
     })

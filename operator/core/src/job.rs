@@ -1,19 +1,19 @@
 //! An annotated Job: gate, then holds, then one patch that starts it.
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
 use konductor_api::{
-    Hold, Holder, JobPhase, LedgerKind, annotation, job_ended, job_phase, label, parse_holds,
+    Hold, Holder, JobPhase, LedgerKind, ObjectName, Participant, Role, annotation, job_ended,
 };
 use serde_json::{Map, Value, json};
 
 use crate::decision::{EventType, Kind};
-use crate::facts::{Facts, Freshness, ObjectName};
-use crate::outcome::{End, gate_end, job_end, owes_outputs, run_end, started_too_early};
+use crate::facts::{Facts, Freshness};
+use crate::outcome::{End, gate_end, job_end, run_end, started_too_early};
 use crate::run::may_start;
-use crate::{Decided, Decision, Event, Fact, Needs, Write, explain, owner};
+use crate::{
+    Decided, Decision, Event, Fact, HeldBack, Needs, Objects, Waits, Write, explain, owner,
+};
 
 mod arrive;
 mod indexes;
@@ -26,8 +26,10 @@ mod start;
 mod waiting;
 
 pub(crate) use arrive::arrival_of;
-pub(crate) use outputs::outputs_are_lost;
 pub use outputs::with_outputs;
+
+/// How often a decision may ask for more: each time it learns something new.
+const ROUNDS_MAX: usize = 16;
 
 /// A Job has no status of ours: its phase is an annotation.
 pub type NoStatus = std::convert::Infallible;
@@ -41,15 +43,15 @@ pub type NoStatus = std::convert::Infallible;
 ///
 /// # Errors
 /// What must be observed first.
-pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Decision::default());
     }
     if started_too_early(job) {
         return Ok(refuse_start(job));
     }
-    if job_ended(job) == Some(true) && owes_outputs(job) && job_end(job).is_none() {
-        return outputs::store(job, facts);
+    if job_ended(job) == Some(true) && job.owes_outputs() && job_end(job).is_none() {
+        return Ok(outputs::store(job, facts)?.waits_for(Waits::Outputs));
     }
     if let Some(end) = job_end(job) {
         let mut decision = arrive::arrive(job, end, facts)?;
@@ -64,34 +66,31 @@ pub fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     if resumed::is_suspended_by_others(job) {
         return resumed::decide(job, facts, now);
     }
-    if !waits(job) {
+    if !job.may_start() {
         return pending::decide(job, facts, now);
     }
     let mistake = waiting::mistake(job);
-    let coordinated = annotated(job, annotation::GATE).is_some()
-        || !hold_text(job).is_empty()
-        || annotated(job, annotation::COMPLETED_INDEXES).is_some();
+    let coordinated =
+        job.gate().is_some() || !job.holds().is_empty() || job.completed_indexes().is_some();
     match mistake {
-        Some(mistake) => Ok(invalid(job, &mistake)),
-        None if suspended(job) && annotated(job, annotation::RELEASES).is_some() => {
-            release::decide(job, facts)
-        }
+        Some(mistake) => Ok(invalid(job, &mistake).waits_for(Waits::Correction(mistake))),
+        None if job.is_suspended() && job.releases.is_some() => release::decide(job, facts),
         None if !coordinated => pending::decide(job, facts, now),
-        None if !suspended(job) => unprotected(job, facts),
+        None if !job.is_suspended() => unprotected(job, facts),
         None => start::start(job, facts, now),
     }
 }
 
 /// Whether a Job that takes part has failed and does not say why yet.
-fn owes_reason(job: &Job) -> bool {
-    let takes_part = [annotation::GATE, annotation::HOLD, annotation::ARRIVE]
-        .into_iter()
-        .any(|key| annotated(job, key).is_some())
-        || owner::run_name(&job.metadata).is_some();
+fn owes_reason(job: &Participant) -> bool {
+    let takes_part = job.gate().is_some()
+        || job.asked.is_some()
+        || job.arrives_at().is_some()
+        || job.run().is_some();
     takes_part
         && job_ended(job) == Some(false)
         && matches!(
-            job_phase(job),
+            job.phase,
             None | Some(
                 JobPhase::Waiting | JobPhase::Queued | JobPhase::Running | JobPhase::Paused
             )
@@ -99,10 +98,10 @@ fn owes_reason(job: &Job) -> bool {
 }
 
 /// Writes why a Job failed, from its pods while they are there.
-fn explain_failure(job: &Job, facts: &Facts) -> Result<Option<Write>, Needs> {
+fn explain_failure(job: &Participant, facts: &Facts) -> Result<Option<Write>, Needs> {
     let pods = Fact::PodsOf {
-        namespace: ObjectName::of(&job.metadata).namespace,
-        job_uid: job.metadata.uid.clone().unwrap_or_default(),
+        namespace: job.place().namespace,
+        job_uid: job.uid().to_owned(),
     };
     let pods = facts.pods(pods, Freshness::Live)?;
     let pods: Vec<_> = pods.iter().map(AsRef::as_ref).collect();
@@ -113,11 +112,11 @@ fn explain_failure(job: &Job, facts: &Facts) -> Result<Option<Write>, Needs> {
 
 /// Somebody started it by hand, or created it without `suspend: true`: it runs, and what it asks for does
 /// not protect it.
-fn unprotected(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+fn unprotected(job: &Participant, facts: &Facts) -> Decided<NoStatus> {
     let namespace = ObjectName::of(&job.metadata).namespace;
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    let holds = parse_holds(hold_text(job)).unwrap_or_default();
-    let gate = annotated(job, annotation::GATE).map(|gate| ObjectName::new(&namespace, gate));
+    let holds = job.holds();
+    let gate = job.gate().map(|gate| ObjectName::new(&namespace, gate));
     let ledgers = holds.iter().map(|hold| ledger_fact(&namespace, hold));
     let all = ledgers.chain(gate.clone().map(Fact::Gate));
     facts.require(all.map(|fact| (fact, Freshness::Cached)))?;
@@ -130,7 +129,7 @@ fn unprotected(job: &Job, facts: &Facts) -> Decided<NoStatus> {
     {
         missing.push(format!("gate/{}", gate.name));
     }
-    for hold in &holds {
+    for hold in holds {
         if !in_ledger(&namespace, hold, uid, facts, Freshness::Cached)? {
             missing.push(format!("{}/{}", hold.kind, hold.name));
         }
@@ -153,83 +152,28 @@ fn unprotected(job: &Job, facts: &Facts) -> Decided<NoStatus> {
     Ok(decision)
 }
 
-fn annotated<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
-    job.metadata
-        .annotations
-        .as_ref()?
-        .get(key)
-        .map(String::as_str)
-}
-
-fn hold_text(job: &Job) -> &str {
-    annotated(job, annotation::HOLD).unwrap_or_default().trim()
-}
-
-fn suspended(job: &Job) -> bool {
-    job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
-}
-
-/// Whether it may still be started: nobody has started or ended it.
-fn waits(job: &Job) -> bool {
-    matches!(
-        job_phase(job),
-        None | Some(JobPhase::Waiting | JobPhase::Queued)
-    )
-}
-
-/// Whether a Job has ended for good, so that what it holds ends with its last pod. Unlike
-/// [`job_end`], it does not wait for outputs to be stored.
-pub(crate) fn over(job: &Job) -> bool {
-    job_ended(job).is_some()
-        || matches!(
-            job_phase(job),
-            Some(JobPhase::Cancelled | JobPhase::Failed | JobPhase::Skipped | JobPhase::Unreached)
-        )
-}
-
-/// What a Job's annotation says it holds of one ledger.
-pub(crate) fn hold_on(job: &Job, kind: LedgerKind, name: &str) -> Option<Hold> {
-    let holds = parse_holds(hold_text(job)).ok()?;
-    holds
-        .into_iter()
-        .find(|hold| hold.kind == kind && hold.name == name)
-}
-
-/// Whether a Job asks for what it holds by its annotation, as far as it shows itself: it may still be
-/// started, and its Gate has passed. One without a Gate asks from the first and has no phase, as to write
-/// one would cost a write for each Job.
-pub fn asks_for_permits(job: &Job) -> bool {
-    let gate_passed =
-        annotated(job, annotation::GATE).is_none() || job_phase(job) == Some(JobPhase::Queued);
-    waits(job)
-        && suspended(job)
-        && annotated(job, annotation::RELEASES).is_none()
-        && gate_passed
-        && !over(job)
-        && job.metadata.deletion_timestamp.is_none()
-}
-
 /// How many permits a Job queues for at this ledger now: it waits, its Gate has passed, and it has
 /// everything that comes before in the order of taking.
 pub(crate) fn queues_for(
-    job: &Job,
+    job: &Participant,
     kind: LedgerKind,
     name: &str,
     facts: &Facts,
 ) -> Result<Option<u32>, Needs> {
-    let Some(hold) = hold_on(job, kind, name).filter(|_| asks_for_permits(job)) else {
+    let hold = job.hold_on(kind, name);
+    let Some(hold) = hold.filter(|_| job.asks_for_permits()) else {
         return Ok(None);
     };
-    if held_back(job, facts, Freshness::Cached)? {
+    if held_back(job, facts, Freshness::Cached)?.is_some() {
         return Ok(None);
     }
     let namespace = ObjectName::of(&job.metadata).namespace;
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    for earlier in parse_holds(hold_text(job)).unwrap_or_default() {
+    for earlier in job.holds() {
         if earlier >= hold {
             break;
         }
-        if !in_ledger(&namespace, &earlier, uid, facts, Freshness::Cached)? {
+        if !in_ledger(&namespace, earlier, uid, facts, Freshness::Cached)? {
             return Ok(None);
         }
     }
@@ -237,12 +181,12 @@ pub(crate) fn queues_for(
 }
 
 /// What [`queues_for`] asks about a Job: its Run, and the other ledgers that it holds.
-pub(crate) fn queues_by(job: &Job) -> Vec<Fact> {
-    if !waits(job) || !suspended(job) {
+pub(crate) fn queues_by(job: &Participant) -> Vec<Fact> {
+    if !job.may_start() || !job.is_suspended() {
         return Vec::new();
     }
     let namespace = ObjectName::of(&job.metadata).namespace;
-    let holds = parse_holds(hold_text(job)).unwrap_or_default();
+    let holds = job.holds();
     let mut facts: Vec<Fact> = holds
         .iter()
         .map(|hold| ledger_fact(&namespace, hold))
@@ -251,29 +195,53 @@ pub(crate) fn queues_by(job: &Job) -> Vec<Fact> {
     facts
 }
 
-/// Whether the Job's Run lets nothing start: it is paused, cancelled or over.
-fn held_back(job: &Job, facts: &Facts, freshness: Freshness) -> Result<bool, Needs> {
-    Ok(match owner::run_of(&job.metadata, facts, freshness)? {
-        None => false,
-        Some(run) => {
-            let main = role(&job.metadata) != Some("finally");
-            let may_finish =
-                run.spec.let_running_finish && job_phase(job) == Some(JobPhase::Running);
-            (run.spec.pause && !may_finish)
-                || (run.spec.cancel && main)
-                || (run.spec.cancel_finally && !main)
-                || run_end(run).is_some()
-                || !may_start(run, job)
-        }
+/// Why the Job's Run does not let it start, if it does not.
+fn held_back(
+    job: &Participant,
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<Option<HeldBack>, Needs> {
+    let Some(run) = owner::run_of(&job.metadata, facts, freshness)? else {
+        return Ok(None);
+    };
+    let may_finish = run.spec.let_running_finish && job.phase == Some(JobPhase::Running);
+    let is_cancelled = match job.role {
+        Role::Main => run.spec.cancel,
+        Role::Finally => run.spec.cancel_finally,
+    };
+    Ok(if run.spec.pause && !may_finish {
+        Some(HeldBack::Paused)
+    } else if is_cancelled {
+        Some(HeldBack::Cancelled)
+    } else if run_end(run).is_some() {
+        Some(HeldBack::Ended)
+    } else if !may_start(run, job) {
+        Some(HeldBack::Replaced)
+    } else {
+        None
     })
 }
 
-fn role(metadata: &ObjectMeta) -> Option<&str> {
-    metadata
-        .labels
-        .as_ref()?
-        .get(label::ROLE)
-        .map(String::as_str)
+/// What keeps a Job from its next step, as the operator would decide it; `answer` gives the objects that answer a
+/// fact, as far as they are known.
+pub fn waits_for(
+    job: &Participant,
+    answer: impl Fn(&Fact) -> Objects,
+    now: Timestamp,
+) -> Option<Waits> {
+    let mut facts = Facts::default();
+    for _ in 0..ROUNDS_MAX {
+        match decide(job, &facts, now) {
+            Ok(decision) => return decision.waits,
+            Err(needs) => {
+                for (fact, freshness) in needs {
+                    let objects = answer(&fact);
+                    facts.record(fact, freshness, objects);
+                }
+            }
+        }
+    }
+    None
 }
 
 /// Whether a ledger lists this holder with exactly these permits.
@@ -324,12 +292,12 @@ fn ledger_fact(namespace: &str, hold: &Hold) -> Fact {
 
 /// Tells that the Job's own annotations can't be followed. They are read until the start, so
 /// correcting them is enough.
-fn invalid(job: &Job, message: &str) -> Decision<NoStatus> {
-    if annotated(job, annotation::REASON) == Some(message) {
+fn invalid(job: &Participant, message: &str) -> Decision<NoStatus> {
+    if job.reason() == Some(message) {
         return Decision::default();
     }
-    let phase = match suspended(job) {
-        true => job_phase(job).unwrap_or(JobPhase::Waiting),
+    let phase = match job.is_suspended() {
+        true => job.phase.unwrap_or(JobPhase::Waiting),
         false => JobPhase::Running,
     };
     let mut decision = phase_patch(job, phase, Some(message));
@@ -342,7 +310,7 @@ fn invalid(job: &Job, message: &str) -> Decision<NoStatus> {
 }
 
 /// Fails a Job that ran before its turn. Nothing stops its pods: Kueue would start them again.
-fn refuse_start(job: &Job) -> Decision<NoStatus> {
+fn refuse_start(job: &Participant) -> Decision<NoStatus> {
     let message = format!(
         "{}: the Job was started while {} was in {}; switch on Kueue's feature gate AdmissionGatedBy, and the \
          chart's policy kueueGate",
@@ -360,18 +328,18 @@ fn refuse_start(job: &Job) -> Decision<NoStatus> {
 }
 
 /// One patch of the Job's phase, under the version that was decided on.
-fn phase_patch(job: &Job, phase: JobPhase, reason: Option<&str>) -> Decision<NoStatus> {
+fn phase_patch(job: &Participant, phase: JobPhase, reason: Option<&str>) -> Decision<NoStatus> {
     let mut decision = Decision::default();
     let mut annotations = Map::new();
     annotations.insert(annotation::PHASE.into(), phase.word().into());
-    if reason.is_some() || annotated(job, annotation::REASON).is_some() {
+    if reason.is_some() || job.reason().is_some() {
         annotations.insert(annotation::REASON.into(), reason.into());
     }
     decision.before.push(patch(job, annotations));
     decision
 }
 
-fn patch(job: &Job, annotations: Map<String, Value>) -> Write {
+fn patch(job: &Participant, annotations: Map<String, Value>) -> Write {
     let body = json!({"metadata": {
         "uid": job.metadata.uid,
         "resourceVersion": job.metadata.resource_version,

@@ -4,16 +4,15 @@
 //! enters those that are next; Claims and Jobs learn of it afterwards (rule A).
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use konductor_api::condition::{self, Condition, reason};
 use konductor_api::limits::HOLDERS_MAX;
 use konductor_api::{
     Claim, ClaimPhase, Duration, Holder, HolderKind, Lease, LeasePhase, LeaseStatus, LedgerKind,
-    Order, Semaphore, SemaphorePhase, SemaphoreStatus,
+    ObjectName, Order, Participant, Semaphore, SemaphorePhase, SemaphoreStatus,
 };
 
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::{Decided, Decision, Event, EventType, Fact, Needs, Write};
 
 mod adoption;
@@ -24,7 +23,6 @@ mod holding;
 mod queue;
 mod waiting;
 
-pub(crate) use expiry::pod_ended;
 pub use waiting::decide_claim;
 
 use adoption::adopt;
@@ -200,6 +198,7 @@ impl Step {
             after: self.after,
             events: self.events,
             wake: self.wake,
+            waits: None,
         }
     }
 }
@@ -260,7 +259,7 @@ fn claim_holder(claim: &Claim, since: Option<Time>) -> Holder {
     }
 }
 
-fn job_holder(job: &Job, permits: u32, since: Option<Time>) -> Holder {
+fn job_holder(job: &Participant, permits: u32, since: Option<Time>) -> Holder {
     let name = job.metadata.name.clone().unwrap_or_default();
     Holder {
         kind: HolderKind::Job,

@@ -1,9 +1,8 @@
 //! How things end, and what an end means for those that wait. The table is `docs/language.md`'s.
 
-use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{
-    Barrier, BarrierPhase, ConditionState, Gate, GatePhase, JobPhase, Run, RunOutcome, RunPhase,
-    RunStatus, Verdict, annotation, job_ended, job_phase,
+    Barrier, BarrierPhase, ConditionState, Gate, GatePhase, JobPhase, Participant, Run, RunOutcome,
+    RunPhase, RunStatus, Verdict, annotation, job_ended,
 };
 
 /// How a stage, a Job or a primitive ended. Two ends are good: Succeeded and Skipped.
@@ -43,8 +42,8 @@ pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
 /// What the operator wrote comes first: a Job that was cancelled stays so although its last pod
 /// succeeded a moment later. A Job that declares outputs has succeeded once they are stored; one whose
 /// outputs are wrong has the phase Failed, while its own conditions say Complete.
-pub fn job_end(job: &Job) -> Option<End> {
-    match job_phase(job) {
+pub fn job_end(job: &Participant) -> Option<End> {
+    match job.phase {
         Some(JobPhase::Skipped) => return Some(End::Skipped),
         Some(JobPhase::Unreached) => return Some(End::Unreached),
         Some(JobPhase::Cancelled) => return Some(End::Cancelled),
@@ -63,36 +62,17 @@ pub fn job_end(job: &Job) -> Option<End> {
     }
     match job_ended(job)? {
         false => Some(End::Failed),
-        true => (!owes_outputs(job)).then_some(End::Succeeded),
+        true => (!job.owes_outputs()).then_some(End::Succeeded),
     }
 }
 
 /// Whether a Job was started although our word is in its list of those that must agree, as by a Kueue that does
 /// not know the list. It ran before its turn, so it has failed, however its pods end.
-pub(crate) fn started_too_early(job: &Job) -> bool {
-    let annotations = job.metadata.annotations.as_ref();
-    let list = annotations.and_then(|all| all.get(annotation::KUEUE_GATED_BY));
-    let refused = list.is_some_and(|list| {
-        list.split(',')
-            .any(|word| word.trim() == annotation::KUEUE_GATE)
-    });
-    let waits = matches!(
-        job_phase(job),
-        None | Some(JobPhase::Waiting | JobPhase::Queued)
-    );
-    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-    refused && waits && (!suspended || job_ended(job).is_some())
-}
-
-/// Whether a Job declares outputs that are not stored on it yet.
-pub fn owes_outputs(job: &Job) -> bool {
-    let has = |key| {
-        job.metadata
-            .annotations
-            .as_ref()
-            .is_some_and(|all| all.contains_key(key))
-    };
-    has(annotation::OUTPUTS_DECLARED) && !has(annotation::OUTPUTS)
+pub(crate) fn started_too_early(job: &Participant) -> bool {
+    let mut words = job.gated_by().into_iter().flatten();
+    words.any(|word| word == annotation::KUEUE_GATE)
+        && job.may_start()
+        && (!job.is_suspended() || job_ended(job).is_some())
 }
 
 /// How a Barrier ended; `None` while it waits.

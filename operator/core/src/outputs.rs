@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::limits::{OUTPUT_BYTES_MAX, POD_OUTPUT_BYTES_MAX};
-use konductor_api::{DeclaredOutput, annotation};
+use konductor_api::{DeclaredOutput, Participant};
 
 /// Characters of a value that a reason repeats.
 const VALUE_SHOWN_MAX: usize = 40;
@@ -87,16 +86,12 @@ fn shown(value: &str) -> String {
     format!("{start:?}")
 }
 
-/// The outputs that are stored on a Job; empty where none are, or where the annotation was tampered
-/// with.
-pub fn stored_outputs(job: &Job) -> BTreeMap<String, String> {
-    let text = job
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(annotation::OUTPUTS));
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
+/// What a Job says about itself whose pod was gone before anybody has read what it wrote.
+pub(crate) const OUTPUTS_LOST: &str = "its pod was gone before its outputs were read";
+
+/// Whether a Job has written outputs that nobody can know any more.
+pub(crate) fn outputs_are_lost(job: &Participant) -> bool {
+    job.reason() == Some(OUTPUTS_LOST)
 }
 
 /// What the succeeded pod's container `main` (or its only container) left as its last words.

@@ -4,13 +4,12 @@
 //! it, by uid; or, as kubectl can't know a uid, to the Run that carries the same nonce, if it was not
 //! created before the Run, and nothing else owns or controls it.
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use konductor_api::{API_VERSION, Run, annotation, label, run_owner};
+use konductor_api::{API_VERSION, ObjectName, Run, annotation, label, run_owner};
 use serde_json::json;
 
 use crate::decision::Kind;
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::{Needs, Write};
 
 /// The Run that an object belongs to, if it exists.
@@ -30,15 +29,6 @@ pub(crate) fn run_of<'a>(
 pub(crate) fn run_name(metadata: &ObjectMeta) -> Option<ObjectName> {
     let name = metadata.labels.as_ref()?.get(label::RUN)?;
     Some(ObjectName::new(ObjectName::of(metadata).namespace, name))
-}
-
-/// The uid of the Job that controls a pod. Its labels say nothing: whoever may create pods may write
-/// any label, and the Job controller looks at this, too.
-pub fn job_uid(pod: &Pod) -> Option<&str> {
-    let mut owners = pod.metadata.owner_references.iter().flatten();
-    let job = owners.find(|owner| owner.controller == Some(true))?;
-    let is_job = job.kind == "Job" && job.api_version.starts_with("batch/");
-    is_job.then_some(job.uid.as_str())
 }
 
 /// The Runs that own an object.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    Barrier, ConditionKind, Gate, GateCondition, JobPhase, JobSelector, Run, RunPhase, Verdict,
-    annotation, job_phase, label,
+    Barrier, Gate, Input, JobPhase, Participant, Role, Run, RunPhase, Target, Verdict, annotation,
+    label,
 };
 
 use crate::limits::ATTEMPTS_MAX;
@@ -83,12 +83,12 @@ pub enum Refused {
 /// Why there is no retry.
 pub fn retry(
     run: &Run,
-    jobs: &[Job],
+    jobs: &[Participant],
     gates: &[Gate],
     barriers: &[Barrier],
     begin: Begin<'_>,
 ) -> Result<Retry, Refused> {
-    let own: Vec<Job> = jobs
+    let own: Vec<Participant> = jobs
         .iter()
         .filter(|job| belongs(&job.metadata, run))
         .cloned()
@@ -98,25 +98,22 @@ pub fn retry(
     let seeds = seeds(run, jobs, &bad, begin)?;
     let graph = Graph::of(run, jobs, gates, barriers);
     let (dirty, after) = graph.closure(seeds);
-    let is_dirty = |kind, metadata: &ObjectMeta| dirty.contains(&node(kind, metadata));
     // One that is itself where the retry begins, or that comes after what runs again, runs as a whole.
-    let completed = |job: &Job| {
+    let completed = |job: &Participant| {
         let whole = match begin {
             Begin::Failed => false,
-            Begin::Stage(stage) => stage_of(job) == stage,
+            Begin::Stage(stage) => job.stage() == stage,
         };
-        let whole = whole
-            || labelled(job, label::ROLE) == Some("finally")
-            || after.contains(&node(ConditionKind::Job, &job.metadata));
+        let whole = whole || job.role == Role::Finally || after.contains(&job_node(job));
         completed_indexes(job).filter(|_| !whole).map(str::to_owned)
     };
-    let of_dirty = |job: &&Job| is_dirty(ConditionKind::Job, &job.metadata);
-    let again: Vec<&Job> = jobs.iter().filter(of_dirty).collect();
+    let of_dirty = |job: &&Participant| dirty.contains(&job_node(job));
+    let again: Vec<&Participant> = jobs.iter().filter(of_dirty).collect();
     let still_bad = bad
         .into_iter()
         .map(|(stage, _)| stage)
         .filter(|stage| {
-            let mut of_stage = jobs.iter().filter(|job| stage_of(job) == stage);
+            let mut of_stage = jobs.iter().filter(|job| job.stage() == stage);
             of_stage.any(|job| is_bad(job_end(job)) && !of_dirty(&job))
         })
         .collect();
@@ -124,12 +121,12 @@ pub fn retry(
         attempt: run.spec.attempt + 1,
         gates: gates
             .iter()
-            .filter(|gate| is_dirty(ConditionKind::Gate, &gate.metadata))
+            .filter(|gate| dirty.contains(&Node::Gate(name(&gate.metadata))))
             .map(fresh_gate)
             .collect(),
         barriers: barriers
             .iter()
-            .filter(|barrier| is_dirty(ConditionKind::Barrier, &barrier.metadata))
+            .filter(|barrier| dirty.contains(&Node::Barrier(name(&barrier.metadata))))
             .map(fresh_barrier)
             .collect(),
         jobs: again
@@ -143,7 +140,7 @@ pub fn retry(
 /// The Jobs that a retry begins with: those that it is for, and all of the finally stages.
 fn seeds(
     run: &Run,
-    jobs: &[Job],
+    jobs: &[Participant],
     bad: &[(String, End)],
     begin: Begin<'_>,
 ) -> Result<BTreeSet<Node>, Refused> {
@@ -164,9 +161,9 @@ fn seeds(
     if gone > 0 {
         return Err(Refused::JobsGone { gone });
     }
-    let meant: Vec<&Job> = match begin {
+    let meant: Vec<&Participant> = match begin {
         Begin::Stage(stage) => {
-            let meant: Vec<&Job> = jobs.iter().filter(|job| stage_of(job) == stage).collect();
+            let meant: Vec<&Participant> = jobs.iter().filter(|job| job.stage() == stage).collect();
             if meant.is_empty() {
                 return Err(Refused::NoSuchStage);
             }
@@ -177,47 +174,35 @@ fn seeds(
             if phase == Some(RunPhase::Succeeded) {
                 return Err(Refused::NothingFailed);
             }
-            let counts = |job: &&Job| bad.iter().any(|(stage, _)| stage == stage_of(job));
+            let counts = |job: &&Participant| bad.iter().any(|(stage, _)| stage == job.stage());
             let meant = jobs.iter().filter(counts);
             meant.filter(|job| is_bad(job_end(job))).collect()
         }
     };
-    let finally = jobs
-        .iter()
-        .filter(|job| labelled(job, label::ROLE) == Some("finally"));
+    let finally = jobs.iter().filter(|job| job.role == Role::Finally);
     let all = meant.into_iter().chain(finally);
-    Ok(all
-        .map(|job| node(ConditionKind::Job, &job.metadata))
-        .collect())
+    Ok(all.map(job_node).collect())
 }
 
 fn is_bad(end: Option<End>) -> bool {
     matches!(end, Some(End::Failed | End::Unreached | End::Cancelled))
 }
 
-fn labelled<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
-    job.metadata.labels.as_ref()?.get(key).map(String::as_str)
+/// An object of the Run, or the Run itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Job(String),
+    Gate(String),
+    Barrier(String),
+    Run,
 }
 
-fn annotated<'a>(job: &'a Job, key: &str) -> Option<&'a str> {
-    let annotations = job.metadata.annotations.as_ref()?;
-    annotations.get(key).map(String::as_str)
+fn name(metadata: &ObjectMeta) -> String {
+    metadata.name.clone().unwrap_or_default()
 }
 
-fn stage_of(job: &Job) -> &str {
-    let own = job.metadata.name.as_deref().unwrap_or_default();
-    labelled(job, label::STAGE).unwrap_or(own)
-}
-
-/// An object of the Run.
-type Node = (ConditionKind, String);
-
-fn named(kind: ConditionKind, name: &str) -> Node {
-    (kind, name.to_owned())
-}
-
-fn node(kind: ConditionKind, metadata: &ObjectMeta) -> Node {
-    named(kind, metadata.name.as_deref().unwrap_or_default())
+fn job_node(job: &Participant) -> Node {
+    Node::Job(name(&job.metadata))
 }
 
 /// Who waits for whom, in both directions.
@@ -230,7 +215,7 @@ struct Graph {
 }
 
 impl Graph {
-    fn of(run: &Run, jobs: &[Job], gates: &[Gate], barriers: &[Barrier]) -> Self {
+    fn of(run: &Run, jobs: &[Participant], gates: &[Gate], barriers: &[Barrier]) -> Self {
         let mut graph = Self::default();
         let bad_gates: BTreeSet<&str> = gates
             .iter()
@@ -238,59 +223,68 @@ impl Graph {
             .filter_map(|gate| gate.metadata.name.as_deref())
             .collect();
         for job in jobs {
-            let own = node(ConditionKind::Job, &job.metadata);
-            if let Some(name) = annotated(job, annotation::GATE) {
-                let gate = named(ConditionKind::Gate, name);
+            let own = job_node(job);
+            if let Some(name) = job.gate() {
+                let gate = Node::Gate(name.to_owned());
                 graph.edge(&gate, &own, bad_gates.contains(name));
             }
-            if let Some(barrier) = annotated(job, annotation::ARRIVE) {
-                let barrier = named(ConditionKind::Barrier, barrier);
+            if let Some(barrier) = job.arrives_at() {
+                let barrier = Node::Barrier(barrier.to_owned());
                 graph.edge(&own, &barrier, is_bad(job_end(job)));
             }
-            for source in sources(job) {
-                graph.edge(&named(ConditionKind::Job, &source), &own, false);
+            for input in job.inputs.iter().flatten().flat_map(BTreeMap::values) {
+                if let Input::Output { job, .. } = input {
+                    graph.edge(&Node::Job(job.clone()), &own, false);
+                }
             }
         }
         for gate in gates {
             graph.gate(gate, run, jobs);
         }
         for barrier in barriers {
-            let own = node(ConditionKind::Barrier, &barrier.metadata);
+            let own = Node::Barrier(name(&barrier.metadata));
             let bad = is_bad(barrier_end(barrier));
             if let Some(gate) = &barrier.spec.gate {
                 let stopped = bad && bad_gates.contains(gate.as_str());
-                graph.edge(&named(ConditionKind::Gate, gate), &own, stopped);
+                graph.edge(&Node::Gate(gate.clone()), &own, stopped);
             }
-            for job in selected(jobs, barrier.spec.jobs.as_ref()) {
-                let job_node = node(ConditionKind::Job, &job.metadata);
-                graph.edge(&job_node, &own, bad && is_bad(job_end(job)));
+            if let Some(selector) = &barrier.spec.jobs {
+                for job in selected(jobs, &selector.labels()) {
+                    graph.edge(&job_node(job), &own, bad && is_bad(job_end(job)));
+                }
             }
         }
         graph
     }
 
-    fn gate(&mut self, gate: &Gate, run: &Run, jobs: &[Job]) {
-        let own = node(ConditionKind::Gate, &gate.metadata);
+    fn gate(&mut self, gate: &Gate, run: &Run, jobs: &[Participant]) {
+        let own = Node::Gate(name(&gate.metadata));
         let statuses = gate
             .status
             .as_ref()
             .map_or(&[][..], |status| &status.condition_statuses);
+        let namespace = gate.metadata.namespace.as_deref().unwrap_or_default();
         for (index, condition) in gate.spec.conditions.iter().enumerate() {
-            let foreign = condition.namespace.is_some()
-                && condition.namespace != gate.metadata.namespace
-                || condition.pipeline.is_some();
-            if foreign {
+            let subject = condition.subject(namespace);
+            if subject.is_foreign {
                 continue;
             }
             let verdict = statuses.get(index).map(|status| status.verdict);
             let stopped = is_bad(gate_end(gate)) && verdict == Some(Verdict::Failed);
-            for target in targets(condition, jobs) {
-                // The Run itself begins anew in any case.
-                if target == node(ConditionKind::Run, &run.metadata) {
-                    self.edge(&run_itself(), &own, false);
-                } else {
-                    self.edge(&target, &own, stopped);
+            match subject.target {
+                Target::Job(name) => self.edge(&Node::Job(name), &own, stopped),
+                Target::Jobs { labels, .. } => {
+                    for job in selected(jobs, &labels) {
+                        self.edge(&job_node(job), &own, stopped);
+                    }
                 }
+                Target::Barrier { name, .. } => self.edge(&Node::Barrier(name), &own, stopped),
+                Target::Gate(name) => self.edge(&Node::Gate(name), &own, stopped),
+                // The Run itself begins anew in any case.
+                Target::Run(other) if Some(&other) == run.metadata.name.as_ref() => {
+                    self.edge(&Node::Run, &own, false);
+                }
+                Target::Run(_) | Target::RunOf { .. } => {}
             }
         }
     }
@@ -306,7 +300,7 @@ impl Graph {
 
     /// Everything that must be recreated where these are; and of that, what comes after something that is.
     fn closure(&self, seeds: BTreeSet<Node>) -> (BTreeSet<Node>, BTreeSet<Node>) {
-        let mut open: Vec<Node> = seeds.iter().cloned().chain([run_itself()]).collect();
+        let mut open: Vec<Node> = seeds.iter().cloned().chain([Node::Run]).collect();
         let mut dirty = seeds;
         let mut after = BTreeSet::new();
         while let Some(one) = open.pop() {
@@ -322,49 +316,15 @@ impl Graph {
     }
 }
 
-/// What stands for the Run itself.
-fn run_itself() -> Node {
-    named(ConditionKind::Run, "")
-}
-
-/// The objects that a condition is about.
-fn targets(condition: &GateCondition, jobs: &[Job]) -> Vec<Node> {
-    let by_name = condition.name.iter();
-    let by_name = by_name.map(|name| named(condition.kind, name));
-    let by_label = selected(jobs, condition.selector.as_ref());
-    let by_label = by_label.map(|job| node(ConditionKind::Job, &job.metadata));
-    by_name.chain(by_label).collect()
-}
-
-/// The Jobs that match, where there is a selector.
+/// The Jobs that carry all of these labels.
 fn selected<'a>(
-    jobs: &'a [Job],
-    selector: Option<&JobSelector>,
-) -> impl Iterator<Item = &'a Job> + use<'a> {
-    let wanted = selector.map(|selector| {
-        let labels = selector.match_labels.iter();
-        let labels = labels.map(|(key, value)| (key.clone(), value.0.clone()));
-        labels.collect::<Vec<_>>()
-    });
-    jobs.iter().filter(move |job| {
-        wanted.as_ref().is_some_and(|wanted| {
-            let mut wanted = wanted.iter();
-            wanted.all(|(key, value)| labelled(job, key) == Some(value))
-        })
+    jobs: &'a [Participant],
+    labels: &BTreeMap<String, String>,
+) -> impl Iterator<Item = &'a Participant> {
+    jobs.iter().filter(|job| {
+        let mut labels = labels.iter();
+        labels.all(|(key, value)| job.label(key) == Some(value))
     })
-}
-
-/// The Jobs whose outputs a Job reads.
-fn sources(job: &Job) -> Vec<String> {
-    inputs(job)
-        .into_values()
-        .filter_map(|from| Some(from.split_once('/')?.0.to_owned()))
-        .collect()
-}
-
-fn inputs(job: &Job) -> BTreeMap<String, String> {
-    let text = annotated(job, annotation::INPUTS).unwrap_or_default();
-    serde_json::from_str(text).unwrap_or_default()
 }
 
 fn fresh_metadata(old: &ObjectMeta) -> ObjectMeta {
@@ -398,7 +358,7 @@ fn fresh_barrier(barrier: &Barrier) -> Barrier {
 }
 
 /// The indexes of an Indexed Job that need not run again.
-fn completed_indexes(job: &Job) -> Option<&str> {
+fn completed_indexes(job: &Participant) -> Option<&str> {
     let status = job.status.as_ref()?;
     let completed = status.completed_indexes.as_deref()?;
     (!completed.is_empty()).then_some(completed)
@@ -406,18 +366,14 @@ fn completed_indexes(job: &Job) -> Option<&str> {
 
 /// The Job as it was before the operator and the Job controller wrote anything into it; but for these indexes,
 /// which have succeeded.
-fn fresh_job(old: &Job, attempt: u32, completed: Option<String>) -> Job {
-    let waits = [annotation::GATE, annotation::HOLD]
-        .into_iter()
-        .any(|key| annotated(old, key).is_some());
+fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job {
+    let waits = old.gate().is_some() || old.asked.is_some();
     // One that nothing holds back and yet was skipped was created so.
-    let skipped = !waits && job_phase(old) == Some(JobPhase::Skipped);
+    let skipped = !waits && old.phase == Some(JobPhase::Skipped);
     let mut metadata = fresh_metadata(&old.metadata);
     let annotations = metadata.annotations.get_or_insert_default();
-    let presets: Option<BTreeMap<String, String>> = annotations
-        .remove(annotation::PRESETS)
-        .and_then(|text| serde_json::from_str(&text).ok());
     for written_by_the_operator in [
+        annotation::PRESETS,
         annotation::OUTPUTS,
         annotation::HELD,
         annotation::RELEASES,
@@ -456,8 +412,8 @@ fn fresh_job(old: &Job, attempt: u32, completed: Option<String>) -> Job {
             *guard = annotation::GUARD_WAITING.to_owned();
         }
         // A start has put values where defaults were, and has kept those.
-        if let Some(presets) = presets {
-            for key in inputs(old).keys() {
+        if let Some(presets) = old.presets() {
+            for key in old.inputs.iter().flatten().flat_map(BTreeMap::keys) {
                 known.remove(&format!("{}{key}", annotation::INPUT_PREFIX));
             }
             known.extend(presets);

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use konductor_api::condition::{self, reason};
-use konductor_api::{ConditionKind, Run, RunOutcome, RunPhase, RunStatus, job_ended, label};
+use konductor_api::{
+    ObjectName, Participant, Role, Run, RunOutcome, RunPhase, RunStatus, job_ended, label,
+};
 
 use crate::decision::{EventType, Kind};
-use crate::facts::{Facts, Freshness, ObjectName};
-use crate::ledger::pod_ended;
+use crate::facts::{Facts, Freshness};
 use crate::limits::CREATION_GRACE;
 use crate::outcome::{End, run_end};
-use crate::{Decided, Decision, Event, Fact, Needs, Write};
+use crate::pod::pod_ended;
+use crate::ttl::{self, Finished};
+use crate::{Decided, Decision, Event, Fact, Needs};
 
 mod cause;
 mod clock;
@@ -185,16 +187,16 @@ pub(crate) fn ends_what_waits(run: &Run, now: Timestamp) -> bool {
 
 /// Whether a Run lets a Job start, as far as its record goes: the Job is not one that was created in
 /// the place of another.
-pub(crate) fn may_start(run: &Run, job: &Job) -> bool {
-    let name = job.metadata.name.as_deref().unwrap_or_default();
-    let is_main = labelled(&job.metadata, label::ROLE) != Some("finally");
+pub(crate) fn may_start(run: &Run, job: &Participant) -> bool {
+    let name = job.name();
+    let is_main = job.role == Role::Main;
     let settled = current(run).is_some_and(|status| status.outcome.is_some());
     let entry = recorded(run, name);
     entry.is_none_or(|entry| entry.is_of(&job.metadata)) && !(is_main && settled)
 }
 
 /// How a Job ended, by its Run's record; `None` if that does not say so yet.
-pub fn recorded_end(run: &Run, job: &Job) -> Option<End> {
+pub fn recorded_end(run: &Run, job: &Participant) -> Option<End> {
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let entry = recorded(run, name).filter(|entry| entry.is_of(&job.metadata))?;
     entry.ended.map(|ended| ended.end)
@@ -207,7 +209,7 @@ pub(crate) fn was_ended(run: &Run) -> bool {
 }
 
 /// The stages of a Run whose own end is a bad one, and which the Run does not forgive.
-pub(crate) fn bad_stages(run: &Run, jobs: &[std::sync::Arc<Job>]) -> Vec<(String, End)> {
+pub(crate) fn bad_stages(run: &Run, jobs: &[std::sync::Arc<Participant>]) -> Vec<(String, End)> {
     let sources = Sources {
         present: jobs,
         live: true,
@@ -218,8 +220,8 @@ pub(crate) fn bad_stages(run: &Run, jobs: &[std::sync::Arc<Job>]) -> Vec<(String
 
 /// How many Jobs are gone that a retry would have to run again: those that ended badly, those of the
 /// stage where it begins, and finally stages.
-pub(crate) fn gone_but_needed(run: &Run, jobs: &[Job], stage: Option<&str>) -> usize {
-    let present: std::collections::BTreeSet<_> = jobs.iter().map(key).collect();
+pub(crate) fn gone_but_needed(run: &Run, jobs: &[Participant], stage: Option<&str>) -> usize {
+    let present: std::collections::BTreeSet<_> = jobs.iter().map(|job| key(job)).collect();
     let record = record::Record::of(run);
     let stage = stage.map(record::stage_key);
     let is_needed = |entry: &record::Entry| {
@@ -233,10 +235,6 @@ pub(crate) fn gone_but_needed(run: &Run, jobs: &[Job], stage: Option<&str>) -> u
     let declared = (run.spec.jobs + run.spec.finally_jobs) as usize;
     // Those that were never created.
     needed + declared.saturating_sub(record.entries.len().max(present.len()))
-}
-
-fn labelled<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
-    metadata.labels.as_ref()?.get(key).map(String::as_str)
 }
 
 /// A Job that the Job controller ended has no pod left: that is when it says so. One that we ended, that was
@@ -352,36 +350,16 @@ fn conditions(
     conditions
 }
 
-/// A Run that has ended is deleted after its TTL, with all it owns, unless something unfinished
-/// names it.
 fn expire(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
-    let mut decision = Decision::default();
-    let finished = run
-        .status
-        .as_ref()
-        .and_then(|status| status.finished_at.as_ref());
-    let ttl = run
-        .spec
-        .ttl_after_finished
-        .as_ref()
-        .and_then(|ttl| ttl.parse().ok());
-    let (Some(Time(finished)), Some(ttl)) = (finished, ttl) else {
-        return Ok(decision);
+    let finished = Finished {
+        kind: Kind::Run,
+        metadata: &run.metadata,
+        itself: Fact::Run(ObjectName::of(&run.metadata)),
+        at: run
+            .status
+            .as_ref()
+            .and_then(|status| status.finished_at.as_ref()),
+        ttl: run.spec.ttl_after_finished.as_ref(),
     };
-    let Ok(due) = finished.checked_add(ttl) else {
-        return Ok(decision);
-    };
-    if now < due {
-        decision.wake_at(due);
-        return Ok(decision);
-    }
-    let name = ObjectName::of(&run.metadata);
-    if !facts.unfinished_waits_for(ConditionKind::Run, &name)? {
-        decision.before.push(Write::Delete {
-            kind: Kind::Run,
-            name,
-            uid: run.metadata.uid.clone().unwrap_or_default(),
-        });
-    }
-    Ok(decision)
+    ttl::expire(finished, facts, now)
 }

@@ -5,11 +5,10 @@
 
 use std::fmt;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, annotation, label,
+    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, Participant, label,
 };
 
 use crate::explain::cut;
@@ -67,16 +66,11 @@ fn shared_run<'a>(asker: &'a ObjectMeta, target: &ObjectMeta) -> Option<&'a str>
 
 impl Named {
     /// A Job, as `asker` calls it; `None` if it belongs to no stage of the asker's run.
-    pub fn job(asker: &ObjectMeta, job: &Job) -> Option<Self> {
+    pub fn job(asker: &ObjectMeta, job: &Participant) -> Option<Self> {
         shared_run(asker, &job.metadata)?;
-        let stage = labelled(&job.metadata, label::STAGE)?;
-        let annotations = job.metadata.annotations.as_ref();
-        let exact = annotations.and_then(|all| all.get(annotation::ITEM));
-        let slug = || labelled(&job.metadata, label::ITEM);
-        let item = exact.map(String::as_str).or_else(slug);
         Some(Self::Stage {
-            stage: stage.to_owned(),
-            item: item.map(str::to_owned),
+            stage: job.label(label::STAGE)?.to_owned(),
+            item: job.item().map(str::to_owned),
         })
     }
 

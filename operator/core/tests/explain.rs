@@ -1,8 +1,8 @@
 //! The table of causes: what the cluster writes about a Job and its pods, and what konductor says.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
+use konductor_api::Participant;
 use konductor_core::explain;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn pods(all: &[Value]) -> Vec<Pod> {
         .collect()
 }
 
-fn job(rest: Value) -> Job {
+fn job(rest: Value) -> Participant {
     let mut job =
         json!({"metadata": {"name": "work", "uid": "uid-work"}, "spec": {"template": {}}});
     for (key, value) in rest.as_object().unwrap() {
@@ -21,7 +21,7 @@ fn job(rest: Value) -> Job {
     serde_json::from_value(job).unwrap()
 }
 
-fn failed_job(reason: &str, message: &str) -> Job {
+fn failed_job(reason: &str, message: &str) -> Participant {
     let failed = json!({"type": "Failed", "status": "True", "reason": reason, "message": message});
     job(json!({
         "status": {"conditions": [failed]},

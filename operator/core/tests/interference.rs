@@ -4,15 +4,16 @@
 mod world;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Lease, Semaphore};
+use konductor_api::{Lease, Participant, Semaphore};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, job, now, object, told};
+use world::{World, job, now, object, says_why, told};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
-    let job: Job = serde_json::from_value(job.clone()).unwrap();
-    world.decide(|facts| job::decide(&job, facts, now())).0
+    let job: Participant = serde_json::from_value(job.clone()).unwrap();
+    let decision = world.decide(|facts| job::decide(&job, facts, now())).0;
+    says_why(&job, &decision);
+    decision
 }
 
 fn body(decision: &Decision<job::NoStatus>) -> &Value {

@@ -4,15 +4,72 @@
 mod world;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::batch::v1::Job;
-use konductor_core::{End, Fact, ObjectName, Write, job, job_end};
+use konductor_api::{Participant, parse_holds};
+use konductor_core::{End, Fact, HeldBack, ObjectName, Waits, Write, job, job_end};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, told};
+use world::{World, controller, ended, job, now, object, says_why, told};
 
 fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
-    let job: Job = serde_json::from_value(job.clone()).unwrap();
+    let job: Participant = serde_json::from_value(job.clone()).unwrap();
     let (decision, live) = world.decide(|facts| job::decide(&job, facts, now()));
+    says_why(&job, &decision);
     (decision.before, live)
+}
+
+#[test]
+fn a_decision_says_what_the_job_waits_for() {
+    let hold = |name: &str| parse_holds(name).unwrap().remove(0);
+    let lease = |held: Value| {
+        let holders = json!({"spec": {"ttl": "1m"}, "status": {"holders": held}});
+        object("Lease", "db", holders)
+    };
+    let held =
+        json!([{"kind": "Job", "name": "work", "uid": "uid-work", "holder": "work", "permits": 1}]);
+    let run = |spec: Value| {
+        let mut run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
+        for (key, value) in spec.as_object().unwrap() {
+            run["spec"][key] = value.clone();
+        }
+        run
+    };
+    let (running, paused) = (run(json!({})), run(json!({"pause": true})));
+    let cancelled = run(json!({"cancel": true}));
+    let open = || gate("Open");
+    let table = [
+        (vec![], Some(Waits::Gate("ready".to_owned()))),
+        (
+            vec![gate("Waiting"), paused.clone()],
+            Some(Waits::Gate("ready".to_owned())),
+        ),
+        (
+            vec![gate("Failed"), running.clone()],
+            Some(Waits::Gate("ready".to_owned())),
+        ),
+        (vec![open(), paused], Some(Waits::Run(HeldBack::Paused))),
+        (
+            vec![open(), cancelled],
+            Some(Waits::Run(HeldBack::Cancelled)),
+        ),
+        (
+            vec![open(), running.clone()],
+            Some(Waits::Hold(hold("lease/db"))),
+        ),
+        (
+            vec![open(), running.clone(), lease(json!([]))],
+            Some(Waits::Hold(hold("lease/db"))),
+        ),
+        (vec![open(), running, lease(held)], None),
+    ];
+    let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "lease/db"});
+    let work = of_run("work", annotations, json!({}));
+    let work: Participant = serde_json::from_value(work).unwrap();
+    for (objects, expected) in table {
+        let world = World::of(objects);
+        let (decision, _) = world.decide(|facts| job::decide(&work, facts, now()));
+        assert_eq!(decision.waits, expected);
+        let asked = job::waits_for(&work, |fact| world.live.answer(fact), now());
+        assert_eq!(asked, expected, "as koncli asks");
+    }
 }
 
 fn gate(phase: &str) -> Value {
@@ -561,7 +618,7 @@ fn a_complete_job_has_failed_if_its_outputs_are_not_what_it_declares() {
         assert_eq!(annotations.get("konductor.io/outputs"), None);
         let mut stored = work.clone();
         stored["metadata"]["annotations"]["konductor.io/phase"] = "Failed".into();
-        let typed: Job = serde_json::from_value(stored.clone()).unwrap();
+        let typed: Participant = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(job_end(&typed), Some(End::Failed));
         let (writes, _) = decide(&stored, &World::of([]));
         assert_eq!(told(&writes), Vec::<String>::new(), "{declared}");
@@ -774,7 +831,7 @@ fn a_job_that_was_started_against_our_word_has_failed() {
             Vec::from_iter(expected),
             "{list} {suspended}"
         );
-        let read: Job = serde_json::from_value(work).unwrap();
+        let read: Participant = serde_json::from_value(work).unwrap();
         let failed = expected == Some("Job/work Failed");
         assert_eq!(job_end(&read) == Some(End::Failed), failed);
     }

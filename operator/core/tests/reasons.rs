@@ -3,15 +3,16 @@
 
 mod world;
 
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::Claim;
+use konductor_api::{Claim, Participant};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, job, now, object, told};
+use world::{World, job, now, object, says_why, told};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
-    let job: Job = serde_json::from_value(job.clone()).unwrap();
-    world.decide(|facts| job::decide(&job, facts, now())).0
+    let job: Participant = serde_json::from_value(job.clone()).unwrap();
+    let decision = world.decide(|facts| job::decide(&job, facts, now())).0;
+    says_why(&job, &decision);
+    decision
 }
 
 /// The phase and the reason that the only write sets; `None` without a write.

@@ -3,8 +3,7 @@
 
 mod world;
 
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Barrier, Gate, Run};
+use konductor_api::{Barrier, Gate, Participant, Run};
 use konductor_core::retry::{Begin, Refused, Retry, retry};
 use kube::ResourceExt;
 use serde::de::DeserializeOwned;
@@ -15,7 +14,7 @@ fn read<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()
 }
 
-fn of_run(stage: &str, mut job: Value) -> Job {
+fn of_run(stage: &str, mut job: Value) -> Participant {
     let role = if stage == "tidy" { "finally" } else { "main" };
     job["metadata"]["labels"] = json!({
         "konductor.io/run": "r", "konductor.io/stage": stage, "konductor.io/role": role,
@@ -50,7 +49,7 @@ fn gate(name: &str, phase: &str, conditions: Value) -> Gate {
 /// `tail` for `side`, and `tidy` is a finally stage.
 struct World {
     run: Run,
-    jobs: Vec<Job>,
+    jobs: Vec<Participant>,
     gates: Vec<Gate>,
     barriers: Vec<Barrier>,
 }
@@ -118,6 +117,12 @@ fn world() -> World {
 }
 
 impl World {
+    fn annotate(&mut self, index: usize, key: &str, value: &str) {
+        let mut job = self.jobs[index].clone().into_job();
+        job.annotations_mut().insert(key.into(), value.into());
+        self.jobs[index] = Participant::of(job);
+    }
+
     fn retry(&self, begin: Begin<'_>) -> Result<Retry, Refused> {
         retry(&self.run, &self.jobs, &self.gates, &self.barriers, begin)
     }
@@ -200,8 +205,7 @@ fn only_the_indexes_that_failed_run_again_unless_what_comes_before_does() {
     );
     // The second retry.
     let mut again = with_a_range();
-    let annotations = again.jobs[2].annotations_mut();
-    annotations.insert("konductor.io/completed-indexes".into(), "0".into());
+    again.annotate(2, "konductor.io/completed-indexes", "0");
     let made = again.retry(Begin::Failed).unwrap();
     let kept = made.jobs[0].annotations()["konductor.io/completed-indexes"].as_str();
     assert_eq!(kept, "0,1,3");
@@ -212,8 +216,7 @@ fn a_range_that_comes_after_what_runs_again_runs_as_a_whole() {
     let mut world = with_a_range();
     // `part-b` reads what `side` has written.
     let inputs = json!({"in-0": "side/rows"}).to_string();
-    let annotations = world.jobs[2].annotations_mut();
-    annotations.insert("konductor.io/inputs".into(), inputs);
+    world.annotate(2, "konductor.io/inputs", &inputs);
     let made = world.retry(Begin::Stage("side")).unwrap();
     let range = made.jobs.iter().find(|job| job.name_any() == "part-b");
     let kept = range

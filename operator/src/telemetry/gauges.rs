@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{Claim, ClaimPhase, Lease, LedgerKind, Semaphore, annotation, parse_holds};
-use konductor_core::{ObjectName, job};
+use konductor_api::{Claim, ClaimPhase, Lease, LedgerKind, Participant, Semaphore};
+use konductor_core::ObjectName;
 
 use super::Telemetry;
 use super::metrics::{Ledger, OfKind};
@@ -17,7 +16,7 @@ pub(crate) trait Gauged: Send + Sync {
     /// How many objects of each kind there are.
     fn counts(&self) -> Vec<(Watched, usize)>;
     fn claims(&self) -> Vec<Arc<Claim>>;
-    fn jobs(&self) -> Vec<Arc<Job>>;
+    fn jobs(&self) -> Vec<Arc<Participant>>;
     fn leases(&self) -> Vec<Arc<Lease>>;
     fn semaphores(&self) -> Vec<Arc<Semaphore>>;
     /// Whether the ledger shows this holder.
@@ -79,7 +78,7 @@ impl Telemetry {
 /// How many Claims and Jobs wait for each ledger; `holds` returns whether a Job or Claim is already a holder.
 pub(super) fn waiting(
     claims: &[Arc<Claim>],
-    jobs: &[Arc<Job>],
+    jobs: &[Arc<Participant>],
     holds: impl Fn(LedgerKind, &ObjectName, &str) -> bool,
 ) -> BTreeMap<Ledger, i64> {
     let mut waiting: BTreeMap<Ledger, i64> = BTreeMap::new();
@@ -98,15 +97,10 @@ pub(super) fn waiting(
             count(claim.spec.target.kind, namespace, &claim.spec.target.name);
         }
     }
-    for job in jobs.iter().filter(|job| job::asks_for_permits(job)) {
-        let annotations = job.metadata.annotations.as_ref();
-        let wanted = annotations.and_then(|all| all.get(annotation::HOLD));
-        let wanted = wanted
-            .and_then(|text| parse_holds(text).ok())
-            .unwrap_or_default();
+    for job in jobs.iter().filter(|job| job.asks_for_permits()) {
         let name = ObjectName::of(&job.metadata);
         let uid = job.metadata.uid.as_deref().unwrap_or_default();
-        for hold in wanted {
+        for hold in job.holds() {
             let ledger = ObjectName {
                 namespace: name.namespace.clone(),
                 name: hold.name.clone(),

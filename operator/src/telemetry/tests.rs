@@ -1,4 +1,4 @@
-use k8s_openapi::api::batch::v1::Job;
+use konductor_api::Participant;
 use konductor_core::ObjectName;
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
 
 #[test]
 fn a_queue_has_the_jobs_that_ask_for_permits_whether_they_have_a_gate_or_not() {
-    let job = |name: &str, annotations: Value, suspend: bool| -> Arc<Job> {
+    let job = |name: &str, annotations: Value, suspend: bool| -> Arc<Participant> {
         let mut annotations = annotations;
         annotations["konductor.io/hold"] = "semaphore/batch, lease/schema".into();
         let job = json!({

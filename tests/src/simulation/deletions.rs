@@ -8,7 +8,9 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore, job_ended, label};
+use konductor_api::{
+    Arrival, Barrier, Claim, Gate, Lease, Participant, Run, Semaphore, job_ended, label,
+};
 use konductor_core::run::recorded_end;
 use konductor_local::{ApiServer, Event, Record};
 use kube::api::DeleteParams;
@@ -113,7 +115,7 @@ fn name(record: &Record) -> String {
     name.unwrap_or_default().to_owned()
 }
 
-fn job(record: &Record) -> Option<Job> {
+fn job(record: &Record) -> Option<Participant> {
     let is_job = record.resource.plural == "jobs";
     let is_there = !matches!(record.event, Event::Deleted(_));
     let object = (**record.event.object()).clone();
@@ -197,7 +199,7 @@ pub(super) fn told(records: &[Record]) -> Told {
         }
         if record.resource.plural == "jobs" && matches!(record.event, Event::Deleted(_)) {
             let object = (**record.event.object()).clone();
-            let job: Job = serde_json::from_value(object).expect("a Job");
+            let job: Participant = serde_json::from_value(object).expect("a Job");
             let recorded = run.as_ref().and_then(|run| recorded_end(run, &job));
             told.deleted.push(Deleted {
                 job: name(record),

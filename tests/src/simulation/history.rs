@@ -10,9 +10,9 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{
-    Arrival, ArrivalOutcome, Barrier, BarrierPhase, Claim, ClaimPhase, ConditionKind,
-    ConditionState, Gate, GateMode, GatePhase, Holder, HolderKind, JobPhase, Lease, LedgerKind,
-    Run, RunPhase, Semaphore, annotation, job_ended, job_phase, label, parse_holds,
+    Arrival, ArrivalOutcome, Barrier, BarrierPhase, Claim, ClaimPhase, ConditionState, Gate,
+    GateMode, GatePhase, Holder, HolderKind, JobPhase, Lease, LedgerKind, Run, RunPhase, Semaphore,
+    Target, annotation, job_ended, job_phase, label, parse_holds,
 };
 use konductor_local::{Event, Record};
 use serde::de::DeserializeOwned;
@@ -320,15 +320,16 @@ fn gate(stored: &mut Stored, old: Option<Gate>, new: &Gate) -> Result<(), String
     let name = new.metadata.name.clone().unwrap_or_default();
     stored.succeeded_once.insert(("gates".to_owned(), name));
     // Those conditions that one can tell by names alone.
+    let namespace = new.metadata.namespace.as_deref().unwrap_or_default();
     let told = new.spec.conditions.iter().filter_map(|condition| {
-        let target = condition.name.as_deref()?;
-        let plural = match (condition.kind, condition.state) {
-            (ConditionKind::Job, ConditionState::Complete) => "jobs",
-            (ConditionKind::Barrier, ConditionState::Open) => "barriers",
-            (ConditionKind::Gate, ConditionState::Open) => "gates",
+        let (plural, target) = match (condition.subject(namespace).target, condition.state) {
+            (Target::Job(name), ConditionState::Complete) => ("jobs", name),
+            (Target::Barrier { name, .. }, ConditionState::Open) => ("barriers", name),
+            (Target::Gate(name), ConditionState::Open) => ("gates", name),
             _ => return None,
         };
-        Some((plural, target, stored.has_succeeded(plural, target)))
+        let has_succeeded = stored.has_succeeded(plural, &target);
+        Some((plural, target, has_succeeded))
     });
     let told: Vec<_> = told.collect();
     let unmet = told.iter().find(|(_, _, met)| !met);

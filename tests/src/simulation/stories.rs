@@ -392,7 +392,7 @@ async fn a_failed_run_is_retried(world: &World) {
     assert_eq!(run_ends(world).await, RunPhase::Failed);
     let runs = world.objects::<Run>();
     let run = runs.get("story").await.expect("it is there");
-    let jobs = world.list::<Job>().await;
+    let jobs = world.list::<konductor_api::Participant>().await;
     let gates = world.list::<Gate>().await;
     let barriers = world.list::<Barrier>().await;
     let made = retry(&run, &jobs, &gates, &barriers, Begin::Failed).expect("it is retried");

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
-use konductor_api::{
-    Arrivals, Barrier, ConditionKind, Gate, GateCondition, LedgerKind, annotation, parse_holds,
-};
+use konductor_api::{Arrivals, Barrier, Gate, LedgerKind, Participant, Subject, Target};
 use konductor_compiler::{Manifests, Object};
+
+use crate::view::subjects;
 
 /// What has keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +112,7 @@ impl Needs {
                 own.insert((object.kind(), object.name().to_owned()));
             }
             match object {
-                Object::Job(job) => needs.job(&job),
+                Object::Job(job) => needs.job(&Participant::of(*job)),
                 Object::Gate(gate) => needs.gate(&gate),
                 Object::Barrier(barrier) => own_barriers.push(barrier),
                 Object::Semaphore(_) | Object::Lease(_) => needs.has_ledgers = true,
@@ -138,17 +137,14 @@ impl Needs {
     }
 
     fn gate(&mut self, gate: &Gate) {
-        let found = gate.spec.conditions.iter().filter_map(outside_of);
-        self.outside.extend(found);
+        self.outside.extend(subjects(gate).filter_map(outside_of));
     }
 
-    fn job(&mut self, job: &Job) {
-        let annotated = |name: &str| job.metadata.annotations.as_ref()?.get(name);
-        if let Some(gate) = annotated(annotation::GATE) {
+    fn job(&mut self, job: &Participant) {
+        if let Some(gate) = job.gate() {
             self.outside(OutsideKind::Gate, gate);
         }
-        let holds = annotated(annotation::HOLD).map(|holds| parse_holds(holds));
-        for hold in holds.into_iter().flatten().flatten() {
+        for hold in job.holds() {
             let kind = match hold.kind {
                 LedgerKind::Semaphore => OutsideKind::Semaphore,
                 LedgerKind::Lease => OutsideKind::Lease,
@@ -258,17 +254,17 @@ impl Needs {
     }
 }
 
-fn outside_of(condition: &GateCondition) -> Option<Outside> {
-    let (kind, name) = match condition.kind {
-        ConditionKind::Gate => (OutsideKind::Gate, condition.name.as_ref()?),
-        ConditionKind::Barrier => (OutsideKind::Barrier, condition.name.as_ref()?),
-        ConditionKind::Run => (OutsideKind::Pipeline, condition.pipeline.as_ref()?),
-        ConditionKind::Job => return None,
+fn outside_of(subject: Subject) -> Option<Outside> {
+    let (kind, name) = match subject.target {
+        Target::Gate(name) => (OutsideKind::Gate, name),
+        Target::Barrier { name, .. } => (OutsideKind::Barrier, name),
+        Target::RunOf { pipeline, .. } => (OutsideKind::Pipeline, pipeline),
+        Target::Job(_) | Target::Jobs { .. } | Target::Run(_) => return None,
     };
     Some(Outside {
         kind,
-        namespace: condition.namespace.clone(),
-        name: name.clone(),
+        namespace: subject.is_foreign.then_some(subject.namespace),
+        name,
     })
 }
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Run, label};
+use konductor_api::{Participant, Run, label};
 use konductor_local::runner::kubelet::LogOptions;
 use konductor_operator::explain;
 use kube::api::ListParams;
@@ -71,7 +70,7 @@ pub(super) async fn tell(
 }
 
 /// Tells how a Job has failed. Where the run may go on without it, one line is enough.
-async fn failure(local: &Local, job: &Job, is_allowed: bool) {
+async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
     let api: Api<Pod> = Api::namespaced(local.client.kube().clone(), NAMESPACE);
     let of_job = format!("{}={}", label::JOB_NAME, job.name_any());
     let pods = read::list(&api, &ListParams::default().labels(&of_job)).await;
@@ -129,7 +128,7 @@ fn last_failures(pods: &[Pod]) -> Vec<(Option<i32>, &Pod)> {
 }
 
 /// How long a Job may have taken that took longer.
-fn timeout(job: &Job) -> Option<String> {
+fn timeout(job: &Participant) -> Option<String> {
     let conditions = job.status.as_ref()?.conditions.iter().flatten();
     let mut failed = conditions.filter(|one| one.type_ == "Failed");
     let is_timeout = failed.any(|one| one.reason.as_deref() == Some("DeadlineExceeded"));
@@ -207,7 +206,7 @@ mod tests {
                 "status": {"conditions": [
                     {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]},
             });
-            let job: Job = serde_json::from_value(job).unwrap();
+            let job: Participant = serde_json::from_value(job).unwrap();
             assert_eq!(timeout(&job).as_deref(), Some(expected));
         }
     }

@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::reason;
 use konductor_api::{
-    ConditionKind, Duration, Gate, GateCondition, GateDecision, GateMode, GatePhase, Run, RunPhase,
-    Verdict,
+    Duration, Gate, GateDecision, GateMode, GatePhase, Run, RunPhase, Target, Verdict,
 };
 
 use super::deadline;
-use super::judged::{Judged, fact, is_pipeline, job_place, permits};
+use super::judged::{Condition, Judged};
 use crate::facts::{Facts, Freshness};
 use crate::gone;
 use crate::outcome::outcome_word;
@@ -27,6 +26,7 @@ pub(super) struct Ending {
 
 pub(super) fn ending(
     gate: &Gate,
+    conditions: &[Condition<'_>],
     judged: &[Judged],
     facts: &Facts,
     now: Timestamp,
@@ -49,12 +49,12 @@ pub(super) fn ending(
     }
     if !gate.spec.conditions.is_empty() {
         let verdict = match gate.spec.mode {
-            GateMode::All => all(gate, judged, facts, now)?,
-            GateMode::Any => any(gate, judged, facts, now)?,
+            GateMode::All => all(conditions, judged, facts, now)?,
+            GateMode::Any => any(conditions, judged, facts, now)?,
         };
         match verdict {
             Verdict::Pending => {}
-            Verdict::Met => return met(gate, facts).map(Some),
+            Verdict::Met => return met(gate, conditions, facts).map(Some),
             Verdict::Skipped => {
                 let why = message(gate, judged, verdict);
                 return end(GatePhase::Skipped, reason::CONDITION_SKIPPED, why);
@@ -103,9 +103,14 @@ pub(super) fn message(gate: &Gate, judged: &[Judged], verdict: Verdict) -> Strin
 
 /// Mode All. One out and bad decides at once; one out and good decides once everything is decided,
 /// so the order of events can't change the result.
-fn all(gate: &Gate, judged: &[Judged], facts: &Facts, now: Timestamp) -> Result<Verdict, Needs> {
-    let pairs = gate.spec.conditions.iter().zip(judged);
-    let decided = pairs.filter(|(condition, _)| !is_pipeline(condition));
+fn all(
+    conditions: &[Condition<'_>],
+    judged: &[Judged],
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Verdict, Needs> {
+    let pairs = conditions.iter().zip(judged);
+    let decided = pairs.filter(|(condition, _)| !condition.is_pipeline());
     let verdicts: Vec<Verdict> = decided.map(|(_, one)| one.verdict).collect();
     if verdicts.contains(&Verdict::Failed) {
         return Ok(Verdict::Failed);
@@ -116,13 +121,8 @@ fn all(gate: &Gate, judged: &[Judged], facts: &Facts, now: Timestamp) -> Result<
     if verdicts.contains(&Verdict::Skipped) {
         return Ok(Verdict::Skipped);
     }
-    for condition in gate
-        .spec
-        .conditions
-        .iter()
-        .filter(|condition| is_pipeline(condition))
-    {
-        if !pipeline_ran(gate, condition, facts, now)? {
+    for condition in conditions {
+        if pipeline_ran(condition, facts, now)? == Some(false) {
             return Ok(Verdict::Pending);
         }
     }
@@ -130,18 +130,18 @@ fn all(gate: &Gate, judged: &[Judged], facts: &Facts, now: Timestamp) -> Result<
 }
 
 /// Mode Any. Decided when one is met, or when all are out: bad if one of them is.
-fn any(gate: &Gate, judged: &[Judged], facts: &Facts, now: Timestamp) -> Result<Verdict, Needs> {
+fn any(
+    conditions: &[Condition<'_>],
+    judged: &[Judged],
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Verdict, Needs> {
     let verdicts: Vec<Verdict> = judged.iter().map(|one| one.verdict).collect();
     if verdicts.contains(&Verdict::Met) {
         return Ok(Verdict::Met);
     }
-    for condition in gate
-        .spec
-        .conditions
-        .iter()
-        .filter(|condition| is_pipeline(condition))
-    {
-        if pipeline_ran(gate, condition, facts, now)? {
+    for condition in conditions {
+        if pipeline_ran(condition, facts, now)? == Some(true) {
             return Ok(Verdict::Met);
         }
     }
@@ -154,41 +154,37 @@ fn any(gate: &Gate, judged: &[Judged], facts: &Facts, now: Timestamp) -> Result<
     })
 }
 
-/// Whether some run of the condition's pipeline succeeded recently enough. It is never out: there
-/// may always be another run.
+/// Whether some run of the condition's pipeline succeeded recently enough; `None` if the condition is not about a
+/// pipeline. It is never out: there may always be another run.
 fn pipeline_ran(
-    gate: &Gate,
-    condition: &GateCondition,
+    condition: &Condition<'_>,
     facts: &Facts,
     now: Timestamp,
-) -> Result<bool, Needs> {
-    let within = condition
-        .within
-        .as_ref()
-        .and_then(|within| within.parse().ok());
+) -> Result<Option<bool>, Needs> {
+    let Target::RunOf { within, .. } = &condition.subject.target else {
+        return Ok(None);
+    };
+    let within = within.as_ref().and_then(|within| within.parse().ok());
     let counts = |run: &Arc<Run>| {
         let status = run.status.as_ref();
         let finished = status.and_then(|status| status.finished_at.as_ref());
-        permits(gate, condition, &run.metadata)
+        condition.permits(&run.metadata)
             && status.is_some_and(|status| status.phase == RunPhase::Succeeded)
             && within.is_none_or(|within| {
                 finished.is_some_and(|Time(time)| now.duration_since(*time) <= within)
             })
     };
     for freshness in [Freshness::Cached, Freshness::Live] {
-        if !facts
-            .runs(fact(gate, condition), freshness)?
-            .iter()
-            .any(counts)
-        {
-            return Ok(false);
+        let runs = facts.runs(condition.fact(), freshness)?;
+        if !runs.iter().any(counts) {
+            return Ok(Some(false));
         }
     }
-    Ok(true)
+    Ok(Some(true))
 }
 
 /// The conditions are met: asks `when`.
-fn met(gate: &Gate, facts: &Facts) -> Result<Ending, Needs> {
+fn met(gate: &Gate, conditions: &[Condition<'_>], facts: &Facts) -> Result<Ending, Needs> {
     let open = Ending {
         phase: GatePhase::Open,
         reason: reason::CONDITIONS_MET,
@@ -200,43 +196,38 @@ fn met(gate: &Gate, facts: &Facts) -> Result<Ending, Needs> {
     let Some(when) = &gate.spec.when else {
         return Ok(open);
     };
-    let jobs = gate
-        .spec
-        .conditions
+    let jobs = conditions
         .iter()
-        .filter(|condition| condition.kind == ConditionKind::Job && condition.name.is_some());
-    facts.require(
-        jobs.clone()
-            .map(|condition| (fact(gate, condition), Freshness::Live)),
-    )?;
+        .filter_map(|condition| match &condition.subject.target {
+            Target::Job(name) => Some((condition, name)),
+            _ => None,
+        });
+    let live = jobs.clone().map(|(condition, _)| condition.fact());
+    facts.require(live.map(|fact| (fact, Freshness::Live)))?;
     let mut outputs = BTreeMap::new();
-    for condition in jobs {
-        let job = facts.jobs(fact(gate, condition), Freshness::Live)?.first();
-        let job = job.filter(|job| permits(gate, condition, &job.metadata));
+    for (condition, name) in jobs {
+        let place = condition.subject.place(name);
+        let job = facts.job(&place, Freshness::Live)?;
+        let job = job.filter(|job| condition.permits(&job.metadata));
         let job = job.map(AsRef::as_ref);
-        let place = job_place(gate, condition);
         let known = gone::known(&gate.metadata, &place, job, facts, Freshness::Live)?;
-        let name = condition.name.clone().unwrap_or_default();
-        match gone::outputs(&known, &name) {
+        match gone::outputs(&known, name) {
             Some(Ok(values)) => {
-                outputs.insert(name, values);
+                outputs.insert(name.clone(), values);
             }
             // A default must not stand in for a value that was written.
-            Some(Err(lost)) if when.contains(&name) => return Ok(no_answer(&lost)),
+            Some(Err(lost)) if when.contains(name) => return Ok(no_answer(&lost)),
             Some(Err(_)) | None => {}
         }
     }
-    let run = gate
-        .spec
-        .conditions
-        .iter()
-        .find(|condition| condition.kind == ConditionKind::Run && condition.name.is_some());
+    let mut runs = conditions.iter();
+    let run = runs.find(|condition| matches!(condition.subject.target, Target::Run(_)));
     let outcome = match run {
         None => None,
         Some(condition) => facts
-            .runs(fact(gate, condition), Freshness::Live)?
+            .runs(condition.fact(), Freshness::Live)?
             .first()
-            .filter(|run| permits(gate, condition, &run.metadata))
+            .filter(|run| condition.permits(&run.metadata))
             .and_then(|run| outcome_word(run)),
     };
     Ok(match when::evaluate(when, &outputs, outcome) {

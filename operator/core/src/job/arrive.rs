@@ -1,24 +1,25 @@
 //! The arrival of a Job that has ended at the Barrier that it names.
 
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Arrival, ArrivalOutcome, ArrivalSpec, Barrier, annotation, arrival_name};
+use konductor_api::{
+    Arrival, ArrivalOutcome, ArrivalSpec, Barrier, ObjectName, Participant, arrival_name,
+};
 
-use super::{NoStatus, annotated};
-use crate::facts::{Facts, Freshness, ObjectName};
+use super::NoStatus;
+use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, barrier_end, job_end};
-use crate::{Decided, Decision, Write};
+use crate::{Decided, Decision, Waits, Write};
 
 /// Arrives at the Barrier that the Job names, with its own end.
-pub(super) fn arrive(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
+pub(super) fn arrive(job: &Participant, end: End, facts: &Facts) -> Decided<NoStatus> {
     let mut decision = Decision::default();
-    let Some(barrier) = annotated(job, annotation::ARRIVE) else {
+    let Some(barrier) = job.arrives_at() else {
         return Ok(decision);
     };
     let place = ObjectName::of(&job.metadata);
     let barrier_name = ObjectName::new(&place.namespace, barrier);
     for freshness in [Freshness::Cached, Freshness::Live] {
         let Some(barrier) = facts.barrier(&barrier_name, freshness)? else {
-            return Ok(decision);
+            return Ok(decision.waits_for(Waits::Barrier(barrier_name.name)));
         };
         if barrier_end(barrier).is_some() {
             return Ok(decision);
@@ -48,7 +49,7 @@ pub(super) fn arrive(job: &Job, end: End, facts: &Facts) -> Decided<NoStatus> {
 }
 
 /// The arrival of a Job that has ended.
-pub(crate) fn arrival_of(job: &Job, end: End, barrier: &Barrier) -> Arrival {
+pub(crate) fn arrival_of(job: &Participant, end: End, barrier: &Barrier) -> Arrival {
     let place = ObjectName::of(&job.metadata);
     let holder = format!("job/{}", place.name);
     let uid = barrier.metadata.uid.as_deref().unwrap_or_default();

@@ -1,17 +1,14 @@
 //! An Indexed Job that a retry has created again: the indexes that succeeded before don't run again.
 
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::annotation;
+use konductor_api::{ObjectName, Participant};
 use serde_json::json;
 
-use super::annotated;
 use crate::Write;
 use crate::decision::Kind;
-use crate::facts::ObjectName;
 
 /// The write that tells the Job controller which indexes have succeeded; `None` if it knows.
-pub(super) fn completed(job: &Job) -> Option<Write> {
-    let text = annotated(job, annotation::COMPLETED_INDEXES)?;
+pub(super) fn completed(job: &Participant) -> Option<Write> {
+    let text = job.completed_indexes()?;
     let status = job.status.as_ref();
     if status.is_some_and(|status| status.completed_indexes.is_some()) {
         return None;

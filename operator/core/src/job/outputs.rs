@@ -2,30 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::condition::reason;
-use konductor_api::{JobPhase, annotation, job_ended, parse_declared_outputs};
+use konductor_api::{JobPhase, ObjectName, Participant, annotation, job_ended};
 use serde_json::{Map, Value, json};
 
-use super::{NoStatus, annotated, patch};
+use super::{NoStatus, patch};
 use crate::decision::EventType;
-use crate::facts::{Facts, Freshness, ObjectName};
-use crate::outcome::owes_outputs;
-use crate::outputs::{read_outputs, termination_message};
+use crate::facts::{Facts, Freshness};
+use crate::outputs::{OUTPUTS_LOST, read_outputs, termination_message};
+use crate::pod::pod_ended;
 use crate::{Decided, Decision, Event, Fact};
-
-/// What a Job says about itself whose pod was gone before anybody has read what it wrote.
-const OUTPUTS_LOST: &str = "its pod was gone before its outputs were read";
-
-/// Whether a Job has written outputs that nobody can know any more.
-pub(crate) fn outputs_are_lost(job: &Job) -> bool {
-    annotated(job, annotation::REASON) == Some(OUTPUTS_LOST)
-}
 
 /// Stores what the succeeded pod wrote, together with the phase, in one patch. A Job whose outputs are
 /// not what it declares has failed, although the Job controller says that it is complete.
-pub(super) fn store(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+pub(super) fn store(job: &Participant, facts: &Facts) -> Decided<NoStatus> {
     let place = ObjectName::of(&job.metadata);
     let job_uid = job.metadata.uid.clone().unwrap_or_default();
     let pods = Fact::PodsOf {
@@ -46,14 +37,15 @@ pub(super) fn store(job: &Job, facts: &Facts) -> Decided<NoStatus> {
 
 /// The phase and the outputs of a complete Job, from what its pods wrote, and what is wrong with it.
 fn outcome_annotations<'a>(
-    job: &Job,
+    job: &Participant,
     pods: impl IntoIterator<Item = &'a Pod>,
 ) -> (Map<String, Value>, Option<String>) {
     let message = termination_message(pods);
-    let text = annotated(job, annotation::OUTPUTS_DECLARED).unwrap_or_default();
-    let read = match (parse_declared_outputs(text), message) {
+    let declared = job.declared_outputs.as_ref();
+    let declared = declared.map_or(Ok(&[][..]), |all| all.as_deref());
+    let read = match (declared, message) {
         (Err(error), _) => Err(format!("{}: {error}", annotation::OUTPUTS_DECLARED)),
-        (Ok(declared), Some(message)) => read_outputs(message, &declared),
+        (Ok(declared), Some(message)) => read_outputs(message, declared),
         // Bare names promise nothing, so nothing is lost for sure.
         (Ok(declared), None) if declared.iter().all(|output| output.ty.is_none()) => {
             Ok(BTreeMap::new())
@@ -74,7 +66,7 @@ fn outcome_annotations<'a>(
         }
     };
     annotations.insert(annotation::PHASE.into(), phase.word().into());
-    if why.is_some() || annotated(job, annotation::REASON).is_some() {
+    if why.is_some() || job.reason().is_some() {
         annotations.insert(annotation::REASON.into(), why.into());
     }
     (annotations, problem)
@@ -82,17 +74,17 @@ fn outcome_annotations<'a>(
 
 /// A complete Job that is gone, as it would stand if its outputs had been stored before: what its pods
 /// wrote still counts. A Job whose pods still run is as it was.
-pub fn with_outputs(mut job: Job, pods: &[std::sync::Arc<Pod>]) -> Job {
-    if job_ended(&job) != Some(true) || !owes_outputs(&job) {
+pub fn with_outputs(job: Participant, pods: &[std::sync::Arc<Pod>]) -> Participant {
+    if job_ended(&job) != Some(true) || !job.owes_outputs() {
         return job;
     }
     let pods: Vec<&Pod> = pods.iter().map(AsRef::as_ref).collect();
-    if termination_message(pods.iter().copied()).is_none()
-        && pods.iter().any(|pod| !crate::ledger::pod_ended(pod))
+    if termination_message(pods.iter().copied()).is_none() && pods.iter().any(|pod| !pod_ended(pod))
     {
         return job;
     }
     let (written, _) = outcome_annotations(&job, pods);
+    let mut job = job.into_job();
     let annotations = job.metadata.annotations.get_or_insert_default();
     for (key, value) in written {
         match value {
@@ -100,5 +92,5 @@ pub fn with_outputs(mut job: Job, pods: &[std::sync::Arc<Pod>]) -> Job {
             _ => annotations.remove(&key),
         };
     }
-    job
+    Participant::of(job)
 }

@@ -1,19 +1,18 @@
 //! A Job that was started, and whose pods can't start for too long.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
 use konductor_api::condition::reason;
-use konductor_api::{Duration, JobPhase, annotation, job_ended, job_phase};
+use konductor_api::{Duration, JobPhase, ObjectName, Participant, job_ended};
 
-use super::{NoStatus, annotated, phase_patch, suspended};
+use super::{NoStatus, phase_patch};
 use crate::decision::EventType;
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::outcome::job_end;
-use crate::{Decided, Decision, Event, Fact, Write, explain, owner};
+use crate::{Decided, Decision, Event, Fact, Write, explain};
 
 /// Ends a Job as Failed whose pods could not start for as long as it allows: none of them has ever run, by
 /// live reads.
-pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     let mut decision = Decision::default();
     let Some((started, timeout)) = limit(job, facts) else {
         return Ok(decision);
@@ -66,16 +65,13 @@ pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStat
 
 /// Since when a Job's pods may be unable to start, and for how long; `None` where there is no limit, or where
 /// one of them has run.
-fn limit(job: &Job, facts: &Facts) -> Option<(Timestamp, SignedDuration)> {
-    let own = annotated(job, annotation::PENDING_TIMEOUT)
-        .and_then(|text| Duration::new(text).ok())
-        .and_then(|own| own.parse().ok());
-    let phase = job_phase(job);
-    let takes_part = own.is_some()
-        || phase == Some(JobPhase::Running)
-        || owner::run_name(&job.metadata).is_some();
+fn limit(job: &Participant, facts: &Facts) -> Option<(Timestamp, SignedDuration)> {
+    let own = job.pending_timeout.as_ref();
+    let own = own.and_then(|own| own.parse().ok());
+    let phase = job.phase;
+    let takes_part = own.is_some() || phase == Some(JobPhase::Running) || job.run().is_some();
     let goes_on = matches!(phase, None | Some(JobPhase::Running))
-        && !suspended(job)
+        && !job.is_suspended()
         && job_end(job).is_none()
         && job_ended(job).is_none();
     if !takes_part || !goes_on {

@@ -6,13 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Hold, LedgerKind, annotation, format_holds, parse_holds};
+use konductor_api::{Hold, LedgerKind, ObjectName, Participant, annotation, format_holds};
 use serde_json::{Map, Value};
 
-use super::{NoStatus, annotated, hold_on, holder, patch, suspended, waits};
-use crate::facts::{Facts, Freshness, ObjectName};
-use crate::{Decided, Decision, Write};
+use super::{NoStatus, holder, patch};
+use crate::facts::{Facts, Freshness};
+use crate::{Decided, Decision, Waits, Write};
 
 /// Whether a Job that is in a ledger keeps its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,35 +25,32 @@ pub(crate) enum Place {
 }
 
 /// The place of a Job in a ledger that lists it with so many permits.
-pub(crate) fn place(job: &Job, kind: LedgerKind, name: &str, permits: u32) -> Place {
-    if !waits(job) || !suspended(job) {
+pub(crate) fn place(job: &Participant, kind: LedgerKind, name: &str, permits: u32) -> Place {
+    if !job.may_start() || !job.is_suspended() {
         return Place::Kept;
     }
     let is_it = |hold: &Hold| hold.kind == kind && hold.name == name;
-    if marks(job).iter().any(is_it) {
+    if job.releases.iter().flatten().any(is_it) {
         Place::Marked
-    } else if hold_on(job, kind, name).is_some_and(|hold| hold.permits == permits) {
+    } else if job
+        .hold_on(kind, name)
+        .is_some_and(|hold| hold.permits == permits)
+    {
         Place::Kept
     } else {
         Place::Unasked
     }
 }
 
-/// The ledgers that a Job is to let go of.
-pub(crate) fn marks(job: &Job) -> Vec<Hold> {
-    let text = annotated(job, annotation::RELEASES).unwrap_or_default();
-    parse_holds(text).unwrap_or_default()
-}
-
 /// The write that marks a Job.
-pub(crate) fn mark(job: &Job, kind: LedgerKind, name: &str) -> Write {
+pub(crate) fn mark(job: &Participant, kind: LedgerKind, name: &str) -> Write {
     let mark = Hold {
         kind,
         name: name.to_owned(),
         permits: 1,
     };
-    let mut marks: BTreeMap<(LedgerKind, String), Hold> = marks(job)
-        .into_iter()
+    let marks = job.releases.iter().flatten().cloned();
+    let mut marks: BTreeMap<(LedgerKind, String), Hold> = marks
         .map(|hold| ((hold.kind, hold.name.clone()), hold))
         .collect();
     marks.insert((kind, name.to_owned()), mark);
@@ -66,18 +62,18 @@ pub(crate) fn mark(job: &Job, kind: LedgerKind, name: &str) -> Write {
 
 /// Removes a Job's mark once no ledger lists it there, by live reads. What it asks for now it queues for
 /// afterwards.
-pub(super) fn decide(job: &Job, facts: &Facts) -> Decided<NoStatus> {
+pub(super) fn decide(job: &Participant, facts: &Facts) -> Decided<NoStatus> {
     let namespace = ObjectName::of(&job.metadata).namespace;
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    let marks = marks(job);
+    let marks = job.releases.as_deref().unwrap_or_default();
     for freshness in [Freshness::Cached, Freshness::Live] {
         let ledgers = marks
             .iter()
             .map(|mark| super::ledger_fact(&namespace, mark));
         facts.require(ledgers.map(|fact| (fact, freshness)))?;
-        for mark in &marks {
+        for mark in marks {
             if holder(&namespace, mark, uid, facts, freshness)?.is_some() {
-                return Ok(Decision::default());
+                return Ok(Decision::waiting_for(Waits::Release(mark.clone())));
             }
         }
     }

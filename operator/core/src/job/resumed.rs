@@ -4,32 +4,26 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
 use konductor_api::condition::reason;
-use konductor_api::{JobPhase, annotation, held_by, job_phase, label};
+use konductor_api::{JobPhase, ObjectName, Participant, annotation};
 use serde_json::Value;
 
-use super::{
-    NoStatus, annotated, held_back, in_ledger, ledger_fact, phase_patch, start, suspended,
-};
+use super::{NoStatus, held_back, in_ledger, ledger_fact, phase_patch, start};
 use crate::decision::EventType;
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::limits::{RESUME_PAUSE, RESUMED_AT_ONCE};
-use crate::{Decided, Decision, Event, Fact, Write, owner};
+use crate::{Decided, Decision, Event, Fact, Waits, Write, owner};
 
 /// Whether somebody else suspended this Job. A pause of its Run and an end by konductor change the phase in
 /// the same write; and in a queue of Kueue the Job waits for its admission.
-pub(super) fn is_suspended_by_others(job: &Job) -> bool {
-    let labels = job.metadata.labels.as_ref();
-    job_phase(job) == Some(JobPhase::Running)
-        && suspended(job)
-        && !labels.is_some_and(|labels| labels.contains_key(label::KUEUE_QUEUE))
+pub(super) fn is_suspended_by_others(job: &Participant) -> bool {
+    job.phase == Some(JobPhase::Running) && job.is_suspended() && job.queue().is_none()
 }
 
 /// Starts the Job again, where nothing wants it suspended and it still holds what it took, by live reads.
-pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     let place = ObjectName::of(&job.metadata);
-    let holds = held_by(job);
+    let holds = job.holding();
     let ledgers = holds.iter().map(|hold| ledger_fact(&place.namespace, hold));
     let others = owner::run_name(&job.metadata).map(Fact::Run);
     let all = ledgers.chain(others).chain([Fact::Job(place.clone())]);
@@ -40,18 +34,18 @@ pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStat
     let Some(live) = live else {
         return Ok(Decision::default());
     };
-    if held_back(job, facts, Freshness::Live)? {
-        return Ok(Decision::default());
+    if let Some(why) = held_back(job, facts, Freshness::Live)? {
+        return Ok(Decision::waiting_for(Waits::Run(why)));
     }
     let by = suspended_by(live).unwrap_or("somebody");
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    for hold in &holds {
+    for hold in holds {
         if !in_ledger(&place.namespace, hold, uid, facts, Freshness::Live)? {
             let why = format!(
                 "suspended by {by} while it ran; it waits for {}/{} again",
                 hold.kind, hold.name
             );
-            return Ok(queue_again(job, &why));
+            return Ok(queue_again(job, &why).waits_for(Waits::Hold(hold.clone())));
         }
     }
     let (count, last) = resumed(job);
@@ -65,7 +59,7 @@ pub(super) fn decide(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStat
 }
 
 /// The field manager that wrote `spec.suspend` last.
-fn suspended_by(job: &Job) -> Option<&str> {
+fn suspended_by(job: &Participant) -> Option<&str> {
     let owners = job.metadata.managed_fields.iter().flatten();
     let of_suspend = owners.filter(|owner| {
         let fields = owner.fields_v1.as_ref();
@@ -77,15 +71,14 @@ fn suspended_by(job: &Job) -> Option<&str> {
 }
 
 /// How often the Job was started again, and when last.
-fn resumed(job: &Job) -> (u32, Option<Timestamp>) {
-    let text = annotated(job, annotation::RESUMED).unwrap_or_default();
-    let (count, last) = text.split_once(' ').unwrap_or_default();
+fn resumed(job: &Participant) -> (u32, Option<Timestamp>) {
+    let (count, last) = job.resumed().unwrap_or_default();
     (count.parse().unwrap_or(0), last.parse().ok())
 }
 
-fn start_again(job: &Job, by: &str, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
-    let holds = held_by(job);
-    let template = match start::template(job, &holds, facts)? {
+fn start_again(job: &Participant, by: &str, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+    let holds = job.holding();
+    let template = match start::template(job, holds, facts)? {
         Ok(template) => template,
         Err(missing) => {
             let why = format!("suspended by {by} while it ran, and {missing}");
@@ -108,7 +101,7 @@ fn start_again(job: &Job, by: &str, facts: &Facts, now: Timestamp) -> Decided<No
         let now = konductor_api::condition::whole_second(now);
         body["metadata"]["annotations"][annotation::RESUMED] = format!("{count} {now}").into();
         body["spec"]["suspend"] = false.into();
-        start::write_template(job, &template, &holds, body);
+        start::write_template(job, &template, holds, body);
     }
     decision.events.push(Event {
         type_: EventType::Warning,
@@ -122,19 +115,18 @@ fn start_again(job: &Job, by: &str, facts: &Facts, now: Timestamp) -> Decided<No
 }
 
 /// An input that the Job was started with, where its default stands again and what it came from is gone.
-fn lost_input(job: &Job, template: &BTreeMap<String, String>) -> Option<String> {
-    let presets = annotated(job, annotation::PRESETS)?;
-    let presets: BTreeMap<String, String> = serde_json::from_str(presets).ok()?;
+fn lost_input(job: &Participant, template: &BTreeMap<String, String>) -> Option<String> {
+    let presets = job.presets()?;
     start::template_annotations(job)
         .find(|(key, value)| presets.get(*key) == Some(*value) && !template.contains_key(*key))
         .map(|(key, _)| key.clone())
 }
 
 /// Somebody suspends it again and again: it is started again, but not as often as that.
-fn pause(job: &Job, by: &str, due: Timestamp) -> Decision<NoStatus> {
+fn pause(job: &Participant, by: &str, due: Timestamp) -> Decision<NoStatus> {
     let why =
         format!("{by} suspends it again and again; konductor starts it every {RESUME_PAUSE:#}");
-    let mut decision = match annotated(job, annotation::REASON) == Some(why.as_str()) {
+    let mut decision = match job.reason() == Some(why.as_str()) {
         true => Decision::default(),
         false => phase_patch(job, JobPhase::Running, Some(&why)),
     };
@@ -143,7 +135,7 @@ fn pause(job: &Job, by: &str, due: Timestamp) -> Decision<NoStatus> {
 }
 
 /// A ledger has forgotten the Job while it was suspended: it takes its turn as one that waits.
-fn queue_again(job: &Job, why: &str) -> Decision<NoStatus> {
+fn queue_again(job: &Participant, why: &str) -> Decision<NoStatus> {
     let mut decision = phase_patch(job, JobPhase::Queued, Some(why));
     if let Some(Write::Patch { body, .. }) = decision.before.first_mut() {
         body["metadata"]["annotations"][annotation::HELD] = Value::Null;

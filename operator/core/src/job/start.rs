@@ -6,26 +6,24 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use konductor_api::condition::{self, reason};
-use konductor_api::{Hold, JobPhase, LedgerKind, annotation, format_holds, label, parse_holds};
+use konductor_api::{
+    Hold, JobPhase, LedgerKind, ObjectName, Participant, Role, annotation, format_holds, label,
+};
 use serde_json::{Value, json};
 
 use super::inputs::inputs;
 use super::waiting::Blocker;
-use super::{
-    NoStatus, annotated, held_back, hold_text, in_ledger, indexes, ledger_fact, phase_patch, role,
-    waiting,
-};
-use crate::facts::{Facts, Freshness, ObjectName};
+use super::{NoStatus, held_back, in_ledger, indexes, ledger_fact, phase_patch, waiting};
+use crate::facts::{Facts, Freshness};
 use crate::limits::START_REFUSED_AFTER;
 use crate::outcome::{End, gate_end};
 use crate::run::{ends_what_waits, was_ended};
-use crate::{Decided, Decision, Needs, Write, owner};
+use crate::{Decided, Decision, HeldBack, Needs, Waits, Write, owner};
 
 /// Gate, then holds, then the start.
-pub(super) fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     let namespace = ObjectName::of(&job.metadata).namespace;
     if let Some((since, words)) = &facts.start_refused
         && now.duration_since(*since) >= START_REFUSED_AFTER
@@ -33,7 +31,7 @@ pub(super) fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatu
         let message = format!("{}: {words}", reason::START_REFUSED);
         return Ok(phase_patch(job, JobPhase::Failed, Some(&message)));
     }
-    if let Some(gate) = annotated(job, annotation::GATE) {
+    if let Some(gate) = job.gate() {
         let name = ObjectName::new(&namespace, gate);
         for freshness in [Freshness::Cached, Freshness::Live] {
             match facts
@@ -54,10 +52,10 @@ pub(super) fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatu
             }
         }
     }
-    if held_back(job, facts, Freshness::Cached)? {
-        return Ok(Decision::default());
+    if let Some(why) = held_back(job, facts, Freshness::Cached)? {
+        return Ok(Decision::waiting_for(Waits::Run(why)));
     }
-    let holds = parse_holds(hold_text(job)).unwrap_or_default();
+    let holds = job.holds();
     facts.require(
         holds
             .iter()
@@ -70,7 +68,7 @@ pub(super) fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatu
                 .iter()
                 .map(|hold| (ledger_fact(&namespace, hold), freshness)),
         )?;
-        for hold in &holds {
+        for hold in holds {
             if !in_ledger(&namespace, hold, uid, facts, freshness)? {
                 return waiting::explain(job, &Blocker::Hold(hold), facts, now);
             }
@@ -83,14 +81,14 @@ pub(super) fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatu
             ..Decision::default()
         });
     }
-    let template = match template(job, &holds, facts)? {
+    let template = match template(job, holds, facts)? {
         Ok(template) => template,
         Err(missing) => return Ok(phase_patch(job, JobPhase::Unreached, Some(&missing))),
     };
     let mut decision = phase_patch(job, JobPhase::Running, None);
     for write in &mut decision.before {
         if let Write::Patch { body, .. } = write {
-            add_start(job, &template, &holds, body);
+            add_start(job, &template, holds, body);
         }
     }
     if let Some((since, _)) = &facts.start_refused
@@ -104,7 +102,7 @@ pub(super) fn start(job: &Job, facts: &Facts, now: Timestamp) -> Decided<NoStatu
 /// What a start writes on the pod template: inputs, and the tokens of Leases. The inner error says which
 /// input is missing.
 pub(super) fn template(
-    job: &Job,
+    job: &Participant,
     holds: &[Hold],
     facts: &Facts,
 ) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
@@ -130,7 +128,7 @@ pub(super) fn template(
 /// The Gate is not open. If it was deleted, and the Run was ended from outside, nothing would ever end
 /// a finally stage behind it, so it is cancelled; `None` where it waits on.
 fn without_gate(
-    job: &Job,
+    job: &Participant,
     gate: &ObjectName,
     freshness: Freshness,
     facts: &Facts,
@@ -154,24 +152,25 @@ fn without_gate(
 /// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
 /// `suspend: false`; or for a Job in one of Kueue's queues the removal of our word from its list,
 /// because there Kueue starts it.
-fn add_start(job: &Job, template: &BTreeMap<String, String>, holds: &[Hold], body: &mut Value) {
-    if let Some(words) = annotated(job, annotation::KUEUE_GATED_BY) {
-        let rest: Vec<&str> = words
-            .split(',')
-            .map(str::trim)
-            .filter(|word| !word.is_empty() && *word != annotation::KUEUE_GATE)
-            .collect();
+fn add_start(
+    job: &Participant,
+    template: &BTreeMap<String, String>,
+    holds: &[Hold],
+    body: &mut Value,
+) {
+    if let Some(words) = job.gated_by() {
+        let rest = words.filter(|word| *word != annotation::KUEUE_GATE);
+        let rest: Vec<&str> = rest.collect();
         body["metadata"]["annotations"][annotation::KUEUE_GATED_BY] = if rest.is_empty() {
             Value::Null
         } else {
             rest.join(",").into()
         };
     }
-    let labels = job.metadata.labels.as_ref();
-    if !labels.is_some_and(|labels| labels.contains_key(label::KUEUE_QUEUE)) {
+    if job.queue().is_none() {
         body["spec"]["suspend"] = false.into();
     }
-    if annotated(job, annotation::INPUTS).is_some() {
+    if job.inputs.is_some() {
         let replaced: BTreeMap<&String, &String> = template_annotations(job)
             .filter(|(key, _)| template.contains_key(*key))
             .collect();
@@ -180,7 +179,7 @@ fn add_start(job: &Job, template: &BTreeMap<String, String>, holds: &[Hold], bod
     write_template(job, template, holds, body);
 }
 
-pub(super) fn template_annotations(job: &Job) -> impl Iterator<Item = (&String, &String)> {
+pub(super) fn template_annotations(job: &Participant) -> impl Iterator<Item = (&String, &String)> {
     let known = job.spec.as_ref().and_then(|spec| {
         let metadata = spec.template.metadata.as_ref()?;
         metadata.annotations.as_ref()
@@ -190,7 +189,7 @@ pub(super) fn template_annotations(job: &Job) -> impl Iterator<Item = (&String, 
 
 /// Adds to a patch what a started Job's pods carry, and what the Job itself says that it holds.
 pub(super) fn write_template(
-    job: &Job,
+    job: &Participant,
     template: &BTreeMap<String, String>,
     holds: &[Hold],
     body: &mut Value,
@@ -212,15 +211,15 @@ pub(super) fn write_template(
 }
 
 /// The Gate ended without opening.
-fn ruled_out(job: &Job, end: End, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
+fn ruled_out(job: &Participant, end: End, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     // What a Run ends is Cancelled, also where its Gate was quicker to see what came before cancelled.
     // That was stored after the Run's own end was: a live read shows it.
     let run = owner::run_of(&job.metadata, facts, Freshness::Live)?;
-    let main = role(&job.metadata) != Some("finally");
+    let main = job.role == Role::Main;
     if main && end != End::Skipped && run.is_some_and(|run| ends_what_waits(run, now)) {
-        return Ok(Decision::default());
+        return Ok(Decision::waiting_for(Waits::Run(HeldBack::Cancelled)));
     }
-    let gate = annotated(job, annotation::GATE).unwrap_or_default();
+    let gate = job.gate().unwrap_or_default();
     let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate);
     let status = facts
         .gate(&name, Freshness::Live)?
@@ -231,16 +230,14 @@ fn ruled_out(job: &Job, end: End, facts: &Facts, now: Timestamp) -> Decided<NoSt
     } else {
         JobPhase::Unreached
     };
-    Ok(phase_patch(
-        job,
-        phase,
-        Some(&without_opening(job, gate, end, open)),
-    ))
+    let why = without_opening(job, gate, end, open);
+    let waits = Waits::Gate(gate.to_owned());
+    Ok(phase_patch(job, phase, Some(&why)).waits_for(waits))
 }
 
 /// Why a Job does not run, by its Gate's condition. In a Run the Gate says it in the words of the pipeline, and
 /// nobody wrote the Gate.
-fn without_opening(job: &Job, gate: &str, end: End, open: Option<&Condition>) -> String {
+fn without_opening(job: &Participant, gate: &str, end: End, open: Option<&Condition>) -> String {
     let by_conditions = [
         reason::CONDITION_FAILED,
         reason::CONDITION_SKIPPED,
@@ -252,10 +249,7 @@ fn without_opening(job: &Job, gate: &str, end: End, open: Option<&Condition>) ->
         _ => "ended without opening",
     };
     match open {
-        Some(open)
-            if owner::run_name(&job.metadata).is_some()
-                && by_conditions.contains(&open.reason.as_str()) =>
-        {
+        Some(open) if job.run().is_some() && by_conditions.contains(&open.reason.as_str()) => {
             open.message.clone()
         }
         Some(open) => format!("gate/{gate} {word}: {}", open.message),

@@ -4,13 +4,12 @@
 //! says only what somebody has to correct, because the Run shows the rest.
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Hold, JobPhase, LedgerKind, annotation, parse_holds};
+use konductor_api::{Hold, JobPhase, LedgerKind, ObjectName, Participant, annotation};
 
-use super::{NoStatus, annotated, phase_patch};
-use crate::facts::{Facts, Freshness, ObjectName};
+use super::{NoStatus, phase_patch};
+use crate::facts::{Facts, Freshness};
 use crate::limits::REASON_AFTER;
-use crate::{Decided, Decision, Needs, owner};
+use crate::{Decided, Decision, Needs, Waits};
 
 /// The annotations that people write by hand, and the words that they take for them.
 const WRITTEN_BY_HAND: [(&str, &[&str]); 3] = [
@@ -32,27 +31,26 @@ pub(super) enum Blocker<'a> {
 
 /// What is wrong with a Job's own annotations, and what to write instead. Such a Job is not started: it
 /// would run without what its author meant.
-pub(super) fn mistake(job: &Job) -> Option<String> {
+pub(super) fn mistake(job: &Participant) -> Option<String> {
     let keys = job.metadata.annotations.iter().flatten();
     let misspelled = keys
         .filter_map(|(key, _)| Some((key, meant(key)?)))
         .map(|(key, meant)| format!("{key} is not known; did you mean {meant}?"))
         .next();
-    misspelled.or_else(|| gate_mistake(job)).or_else(|| {
-        let text = annotated(job, annotation::HOLD)?;
-        match parse_holds(text) {
+    misspelled
+        .or_else(|| gate_mistake(job))
+        .or_else(|| match job.asked.as_ref()? {
             Err(error) => Some(format!("{}: {error}", annotation::HOLD)),
             Ok(holds) if holds.is_empty() => Some(format!(
                 "{} is empty: write semaphore/NAME, semaphore/NAME=PERMITS or lease/NAME",
                 annotation::HOLD
             )),
             Ok(_) => None,
-        }
-    })
+        })
 }
 
-fn gate_mistake(job: &Job) -> Option<String> {
-    let gate = annotated(job, annotation::GATE)?;
+fn gate_mistake(job: &Participant) -> Option<String> {
+    let gate = job.gate()?;
     let key = annotation::GATE;
     if gate.trim().is_empty() {
         return Some(format!("{key} is empty: write the name of a Gate"));
@@ -99,25 +97,36 @@ fn is_slip(written: &str, word: &str) -> bool {
     }
 }
 
-/// Writes why a Job waits, where that is to be written and has changed.
+/// Says why a Job waits, and writes it where that is to be written and has changed.
 pub(super) fn explain(
-    job: &Job,
+    job: &Participant,
+    blocker: &Blocker<'_>,
+    facts: &Facts,
+    now: Timestamp,
+) -> Decided<NoStatus> {
+    let waits = match blocker {
+        Blocker::Gate(gate) => Waits::Gate((*gate).to_owned()),
+        Blocker::Hold(hold) => Waits::Hold((*hold).clone()),
+    };
+    Ok(reason(job, blocker, facts, now)?.waits_for(waits))
+}
+
+fn reason(
+    job: &Participant,
     blocker: &Blocker<'_>,
     facts: &Facts,
     now: Timestamp,
 ) -> Decided<NoStatus> {
     let (text, to_correct) = describe(job, blocker, facts)?;
-    let reason = (to_correct || owner::run_name(&job.metadata).is_none()).then_some(text.as_str());
+    let reason = (to_correct || job.run().is_none()).then_some(text.as_str());
     let phase = match blocker {
         Blocker::Gate(_) => JobPhase::Waiting,
         Blocker::Hold(_) => JobPhase::Queued,
     };
     // A Job behind a Gate asks its ledgers from when it is Queued.
-    let asks_now = phase == JobPhase::Queued
-        && annotated(job, annotation::GATE).is_some()
-        && super::job_phase(job) != Some(JobPhase::Queued);
-    let is_told = annotated(job, annotation::REASON) == reason
-        && (reason.is_none() || super::job_phase(job) == Some(phase));
+    let asks_now =
+        phase == JobPhase::Queued && job.gate().is_some() && job.phase != Some(JobPhase::Queued);
+    let is_told = job.reason() == reason && (reason.is_none() || job.phase == Some(phase));
     if is_told && !asks_now {
         return Ok(Decision::default());
     }
@@ -135,7 +144,11 @@ pub(super) fn explain(
 }
 
 /// What a Job waits for, and whether somebody has to correct something first.
-fn describe(job: &Job, blocker: &Blocker<'_>, facts: &Facts) -> Result<(String, bool), Needs> {
+fn describe(
+    job: &Participant,
+    blocker: &Blocker<'_>,
+    facts: &Facts,
+) -> Result<(String, bool), Needs> {
     let namespace = ObjectName::of(&job.metadata).namespace;
     let hold = match blocker {
         Blocker::Gate(gate) => {

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::limits::HOLDERS_MAX;
-use konductor_api::{
-    ClaimPhase, Hold, Holder, HolderKind, JobPhase, LedgerKind, annotation, held_by, job_phase,
-    parse_holds,
-};
+use konductor_api::{ClaimPhase, Hold, Holder, HolderKind, JobPhase, LedgerKind, annotation};
 
-use super::{Ledger, claim_holder, job_holder, phase, pod_ended};
+use super::{Ledger, claim_holder, job_holder, phase};
 use crate::facts::{Facts, Freshness};
-use crate::{Fact, Needs, job, owner};
+use crate::pod::{held_by_pod, job_uid, pod_ended};
+use crate::{Fact, Needs};
 
 /// A ledger that was never written: its object was deleted while in use, and created again. Those
 /// that hold one of this name are entered, by a live read; and Jobs that are gone or were ended while a
@@ -40,16 +38,16 @@ pub(super) fn adopt(
         }
     }
     for job in facts.jobs(ledger.jobs(), Freshness::Live)? {
-        let started = matches!(job_phase(job), Some(JobPhase::Running | JobPhase::Paused));
-        if let Some(hold) = on(ledger, held_by(job))
+        let started = matches!(job.phase, Some(JobPhase::Running | JobPhase::Paused));
+        if let Some(hold) = on(ledger, job.holding())
             && started
-            && !job::over(job)
+            && !job.is_over()
         {
             let template = job
                 .spec
                 .as_ref()
                 .and_then(|spec| spec.template.metadata.as_ref());
-            let token = token(&hold, template.and_then(|meta| meta.annotations.as_ref()));
+            let token = token(hold, template.and_then(|meta| meta.annotations.as_ref()));
             held.push((token, job_holder(job, hold.permits, None)));
         }
     }
@@ -71,10 +69,10 @@ pub(super) fn adopt(
     Ok((held.into_iter().map(|(_, holder)| holder).collect(), token))
 }
 
-fn on(ledger: &Ledger<'_>, holds: Vec<Hold>) -> Option<Hold> {
+fn on<'a>(ledger: &Ledger<'_>, holds: &'a [Hold]) -> Option<&'a Hold> {
     let own = ledger.name().name;
     holds
-        .into_iter()
+        .iter()
         .find(|hold| hold.kind == ledger.kind && hold.name == own)
 }
 
@@ -89,14 +87,12 @@ fn left_by_a_job(ledger: &Ledger<'_>, pod: &Pod) -> Option<(Option<i64>, Holder)
         return None;
     }
     let annotations = pod.metadata.annotations.as_ref()?;
-    let hold = on(
-        ledger,
-        parse_holds(annotations.get(annotation::HELD)?).ok()?,
-    )?;
-    let uid = owner::job_uid(pod)?.to_owned();
+    let held = held_by_pod(pod);
+    let hold = on(ledger, &held)?;
+    let uid = job_uid(pod)?.to_owned();
     let mut owners = pod.metadata.owner_references.iter().flatten();
     let name = owners.find(|owner| owner.uid == uid)?.name.clone();
-    let token = token(&hold, Some(annotations));
+    let token = token(hold, Some(annotations));
     let holder = Holder {
         kind: HolderKind::Job,
         holder: name.clone(),

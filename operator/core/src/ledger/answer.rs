@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
-use konductor_api::{Claim, ClaimPhase, ClaimStatus};
+use konductor_api::{Claim, ClaimPhase, ClaimStatus, ObjectName};
 use serde_json::json;
 
 use super::{Ledger, Step, claims, phase, uid};
 use crate::decision::Kind;
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::{Needs, Write};
 
 /// Tells Claims that are in the ledger and don't know it yet.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Claim, ClaimPhase, Duration, Holder};
+use konductor_api::{Claim, ClaimPhase, Duration, Holder, ObjectName};
 
 use super::{Ledger, Step, claims, phase, uid};
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::limits::{SEMAPHORE_TTL, TTL_MIN};
+use crate::pod::pod_ended;
 use crate::{Fact, Needs};
 
 /// Tells Claims that are over: not renewed in time, or their pod has ended. The write names the
@@ -108,13 +108,4 @@ fn with_pods_over<'a>(claims: &[&'a Claim], facts: &Facts) -> Result<BTreeSet<&'
         .into_iter()
         .map(|(claim, ..)| uid(&claim.metadata))
         .collect())
-}
-
-/// Whether a pod will never work again.
-pub(crate) fn pod_ended(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{Claim, ClaimPhase, Holder, HolderKind};
+use konductor_api::{Claim, ClaimPhase, Holder, HolderKind, ObjectName};
 
-use super::expiry::pod_ended;
 use super::queue::{Candidate, line, queue};
 use super::{Ledger, Step, claims, phase, uid};
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::job::release::{Place, mark, place};
-use crate::{Fact, Needs, Write, job};
+use crate::pod::pod_ended;
+use crate::{Fact, Needs, Write};
 
 /// Strikes those that are gone, have ended or released it. A cache that misses an object, or shows
 /// its end, is not believed: the object is read live, and of an ended Job its pods too. A Job that waits
@@ -33,7 +33,7 @@ pub(super) fn still_holding(
             .get(&*held.uid)
             .is_none_or(|claim| !holds(claim)),
         HolderKind::Job => cached_jobs.get(&*held.uid).is_none_or(|job| {
-            job::over(job) || place(job, ledger.kind, &own.name, held.permits) != Place::Kept
+            job.is_over() || place(job, ledger.kind, &own.name, held.permits) != Place::Kept
         }),
     };
     for held in holders.iter().filter(|held| doubtful(held)) {
@@ -113,7 +113,7 @@ fn holds_live(ledger: &Ledger<'_>, held: &Holder, facts: &Facts) -> Result<Verdi
         })));
     }
     let job = facts.job(&name, Freshness::Live)?;
-    let job = job.filter(|job| uid(&job.metadata) == held.uid && !job::over(job));
+    let job = job.filter(|job| uid(&job.metadata) == held.uid && !job.is_over());
     if let Some(job) = job {
         match place(job, ledger.kind, &own.name, held.permits) {
             Place::Kept => return Ok(Verdict::Kept),

@@ -3,13 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use konductor_api::limits::HOLDERS_MAX;
-use konductor_api::{Claim, ClaimPhase, Order, annotation};
+use konductor_api::{Claim, ClaimPhase, ObjectName, Order, Participant, annotation};
 
 use super::{Ledger, Step, claims, phase, sum, uid};
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::{Fact, Needs, Write, job};
 
 /// One that waits for its turn.
@@ -47,7 +46,7 @@ impl<'a> Turn<'a> {
 
 pub(super) enum Who<'a> {
     Claim(&'a Claim),
-    Job(&'a Job),
+    Job(&'a Participant),
 }
 
 impl Candidate<'_> {

@@ -4,11 +4,11 @@
 use jiff::Timestamp;
 use konductor_api::condition::reason;
 use konductor_api::limits::HOLDERS_MAX;
-use konductor_api::{Claim, ClaimPhase, Holder, LedgerKind};
+use konductor_api::{Claim, ClaimPhase, Holder, LedgerKind, ObjectName};
 
 use super::answer::write_status;
 use super::{phase, uid};
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::job::NoStatus;
 use crate::limits::CLAIM_REASON_AFTER;
 use crate::{Decided, Decision, Needs};

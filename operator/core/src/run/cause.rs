@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{JobPhase, annotation, condition, job_ended, job_phase, label};
+use konductor_api::{JobPhase, ObjectName, Participant, condition, job_ended};
 
+use super::current;
 use super::record::stage_key;
 use super::view::{Member, UNKNOWN_STAGE, View, stage_label};
-use super::{current, labelled};
-use crate::facts::{Facts, Freshness, ObjectName};
+use crate::facts::{Facts, Freshness};
 use crate::limits::NAMES_IN_MESSAGE;
 use crate::outcome::End;
 use crate::{Fact, Needs, explain};
@@ -113,26 +112,19 @@ fn failure(
 }
 
 /// Which Job it was, and for which item.
-fn place(job: &Job) -> String {
-    let name = job.metadata.name.as_deref().unwrap_or_default();
-    let annotations = job.metadata.annotations.as_ref();
-    let exact = annotations.and_then(|all| all.get(annotation::ITEM));
-    let item = exact
-        .map(String::as_str)
-        .or_else(|| labelled(&job.metadata, label::ITEM));
-    match item {
+fn place(job: &Participant) -> String {
+    let name = job.name();
+    match job.item() {
         Some(item) => format!("job/{name}, item {}", explain::cut(item)),
         None => format!("job/{name}"),
     }
 }
 
 /// Why a Job failed: what is written on it, else what its pods say.
-fn cause(job: &Job, facts: &Facts) -> Result<Option<String>, Needs> {
-    if job_phase(job) == Some(JobPhase::Failed) {
-        let annotations = job.metadata.annotations.as_ref();
-        let reason = annotations.and_then(|all| all.get(annotation::REASON));
+fn cause(job: &Participant, facts: &Facts) -> Result<Option<String>, Needs> {
+    if job.phase == Some(JobPhase::Failed) {
         // Anybody may write an annotation.
-        return Ok(reason.map(|reason| explain::cut(reason)));
+        return Ok(job.reason().map(explain::cut));
     }
     if job_ended(job) != Some(false) {
         return Ok(None);

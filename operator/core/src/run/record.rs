@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
-use konductor_api::{Run, RunStatus, annotation, label};
+use konductor_api::{Participant, Role, Run, RunStatus};
 use sha2::{Digest, Sha256};
 
-use super::labelled;
 use crate::limits::RECORDED_JOBS_MAX;
 use crate::outcome::{End, job_end};
 
@@ -54,12 +53,6 @@ fn uid_key(metadata: &ObjectMeta) -> UidKey {
     hash(metadata.uid.as_deref().unwrap_or_default())
 }
 
-/// The stage that a Job belongs to; its own name if it has no label.
-pub(super) fn stage_of(job: &Job) -> &str {
-    let own = job.metadata.name.as_deref().unwrap_or_default();
-    labelled(&job.metadata, label::STAGE).unwrap_or(own)
-}
-
 /// What ended a Job that is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -75,10 +68,8 @@ pub(crate) enum Stop {
 
 impl Stop {
     /// What a cancelled Job says about itself.
-    fn of(job: &Job) -> Self {
-        let annotations = job.metadata.annotations.as_ref();
-        let text = annotations.and_then(|all| all.get(annotation::REASON));
-        match text.and_then(|text| text.split(':').next()) {
+    fn of(job: &Participant) -> Self {
+        match job.reason().and_then(|text| text.split(':').next()) {
             Some(reason::CANCELLED) => Self::Cancelled,
             Some(reason::TIMED_OUT) => Self::TimedOut,
             Some(reason::DELETED) => Self::Deleted,
@@ -97,7 +88,7 @@ pub(crate) struct Ended {
 
 impl Ended {
     /// How a Job ended; `None` if it has not.
-    pub(crate) fn of(job: &Job) -> Option<Self> {
+    pub(crate) fn of(job: &Participant) -> Option<Self> {
         let end = job_end(job)?;
         let stop = (end == End::Cancelled).then(|| Stop::of(job));
         Some(Self { end, stop })
@@ -146,12 +137,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(job: &Job) -> Self {
+    pub(super) fn of(job: &Participant) -> Self {
         Self {
             uid: uid_key(&job.metadata),
-            stage: stage_key(stage_of(job)),
-            finally: labelled(&job.metadata, label::ROLE) == Some("finally"),
-            may_fail: labelled(&job.metadata, label::MAY_FAIL) == Some("true"),
+            stage: stage_key(job.stage()),
+            finally: job.role == Role::Finally,
+            may_fail: job.may_fail(),
             ended: None,
         }
     }
@@ -314,6 +305,7 @@ mod tests {
             let mut job = Job::default();
             job.metadata.name = Some(format!("r-{n}"));
             job.metadata.uid = Some(format!("uid-{n}"));
+            let job = Participant::of(job);
             record.entries.insert(key(&job), Entry::of(&job));
         }
         let text = record.write(&run);

@@ -1,15 +1,15 @@
 //! What a Run does to its Jobs: it ends them, holds them, resumes them, and adopts them.
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
-use konductor_api::{Duration, JobPhase, Run, RunStatus, annotation, job_ended, job_phase};
+use konductor_api::{
+    Duration, JobPhase, ObjectName, Participant, Run, RunStatus, annotation, job_ended,
+};
 use serde_json::{Value, json};
 
 use super::view::View;
 use crate::decision::Kind;
-use crate::facts::{Facts, Freshness, ObjectName};
-use crate::job;
+use crate::facts::{Facts, Freshness};
 use crate::{Decision, Needs, Write, owner};
 
 /// Why a Run ends its Jobs: the reason's word, and the rest of the sentence.
@@ -24,7 +24,7 @@ pub(super) fn main(
     decision: &mut Decision<RunStatus>,
 ) -> Result<(), Needs> {
     let run = view.run;
-    let open: Vec<&Job> = view.present_main().filter(|job| !job::over(job)).collect();
+    let open: Vec<&Participant> = view.present_main().filter(|job| !job.is_over()).collect();
     match why(view, timed_out) {
         Some(why) => end(run, &open, &why, facts, decision),
         None => {
@@ -43,7 +43,7 @@ pub(super) fn finally(
     let run = view.run;
     let jobs = view.finally.iter().filter(|member| member.is_present);
     let open = jobs.filter_map(|member| member.job);
-    let open: Vec<&Job> = open.filter(|job| !job::over(job)).collect();
+    let open: Vec<&Participant> = open.filter(|job| !job.is_over()).collect();
     if run.spec.cancel_finally {
         let why = "its run's finally stages were cancelled".to_owned();
         end(run, &open, &(reason::CANCELLED, why), facts, decision)?;
@@ -80,12 +80,12 @@ pub(super) fn strays(
     decision: &mut Decision<RunStatus>,
 ) -> Result<(), Needs> {
     let ended = super::current(view.run).is_some_and(|status| status.outcome.is_some());
-    let replaces = |job: &&&Job| {
+    let replaces = |job: &&&Participant| {
         let known = view.record.entries.get(&super::record::key(job));
         known.is_some_and(|entry| !entry.is_of(&job.metadata)) || ended
     };
     let strays = view.strays.iter().filter(replaces);
-    let strays: Vec<&Job> = strays.copied().filter(|job| !job::over(job)).collect();
+    let strays: Vec<&Participant> = strays.copied().filter(|job| !job.is_over()).collect();
     let run = view.run.metadata.name.as_deref().unwrap_or_default();
     let why = format!(
         "run/{run} has had a Job of this name, which was deleted, or has ended: \
@@ -96,7 +96,7 @@ pub(super) fn strays(
 
 fn end(
     run: &Run,
-    open: &[&Job],
+    open: &[&Participant],
     (word, why): &Why,
     facts: &Facts,
     decision: &mut Decision<RunStatus>,
@@ -120,11 +120,11 @@ fn end(
     Ok(())
 }
 
-fn pause(run: &Run, open: &[&Job], decision: &mut Decision<RunStatus>) {
+fn pause(run: &Run, open: &[&Participant], decision: &mut Decision<RunStatus>) {
     let suspends = run.spec.pause && !run.spec.let_running_finish;
     for job in open {
-        let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-        match job_phase(job) {
+        let suspended = job.is_suspended();
+        match job.phase {
             Some(JobPhase::Running) | None
                 if suspends && !suspended && job_ended(job).is_none() =>
             {
@@ -143,7 +143,7 @@ fn pause(run: &Run, open: &[&Job], decision: &mut Decision<RunStatus>) {
     }
 }
 
-fn patch(job: &Job, phase: JobPhase, why: Option<&str>, suspend: bool) -> Write {
+fn patch(job: &Participant, phase: JobPhase, why: Option<&str>, suspend: bool) -> Write {
     let body = json!({
         "metadata": {
             "uid": job.metadata.uid,

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{JobPhase, Run, RunOutcome, annotation, job_ended, job_phase, label};
+use konductor_api::{JobPhase, Participant, Run, RunOutcome, job_ended, label};
 
-use super::record::{self, Ended, Entry, NameKey, Record, StageKey, Stop, stage_key, stage_of};
-use super::{current, labelled};
+use super::current;
+use super::record::{self, Ended, Entry, NameKey, Record, StageKey, Stop, stage_key};
 use crate::outcome::{End, is_settled};
 use crate::owner;
 
@@ -20,12 +19,12 @@ use crate::owner;
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sources<'a> {
     /// Those that exist.
-    pub(super) present: &'a [Arc<Job>],
+    pub(super) present: &'a [Arc<Participant>],
     /// Those that the watch has shown last: one that is not present any more, and not among those that
     /// are gone, has a deletion on its way that says how it ended.
-    pub(super) shown: &'a [Arc<Job>],
+    pub(super) shown: &'a [Arc<Participant>],
     /// Those that the watch has shown to be deleted, as they were.
-    pub(super) gone: &'a [Arc<Job>],
+    pub(super) gone: &'a [Arc<Participant>],
     /// Whether what is present was read live, so that what is missing is missing.
     pub(super) live: bool,
 }
@@ -39,7 +38,7 @@ pub(super) fn is_first_look(run: &Run) -> bool {
 /// A Job of the Run.
 pub(super) struct Member<'a> {
     /// The Job, or what it was when it was deleted; `None` if it was deleted unseen.
-    pub(super) job: Option<&'a Job>,
+    pub(super) job: Option<&'a Participant>,
     pub(super) is_present: bool,
     pub(super) entry: Entry,
 }
@@ -51,9 +50,7 @@ impl Member<'_> {
 
     /// Its place in the source; behind all others if that is not known.
     pub(super) fn ordinal(&self) -> u32 {
-        let annotations = self.job.and_then(|job| job.metadata.annotations.as_ref());
-        let text = annotations.and_then(|all| all.get(annotation::ORDINAL));
-        text.and_then(|text| text.parse().ok()).unwrap_or(u32::MAX)
+        self.job.and_then(|job| job.ordinal).unwrap_or(u32::MAX)
     }
 }
 
@@ -63,7 +60,7 @@ pub(super) struct View<'a> {
     pub(super) main: Vec<Member<'a>>,
     pub(super) finally: Vec<Member<'a>>,
     /// Jobs of the Run that do not count: it has had another of their name, or as many as it declares.
-    pub(super) strays: Vec<&'a Job>,
+    pub(super) strays: Vec<&'a Participant>,
     pub(super) record: Record,
     /// Whether a member that had not ended is neither present nor known to be deleted.
     pub(super) unclear: bool,
@@ -81,7 +78,7 @@ impl<'a> View<'a> {
         let admits_older = sources.live && is_first_look(run);
         for jobs in [&mut present, &mut gone] {
             jobs.sort_by(|a, b| {
-                let key = |job: &Job| {
+                let key = |job: &Participant| {
                     (
                         job.metadata.creation_timestamp.clone(),
                         job.metadata.name.clone(),
@@ -93,20 +90,20 @@ impl<'a> View<'a> {
         let mut record = Record::of(run);
         // First those that are gone: one that was created in the place of another is a stray.
         let mut strays = Vec::new();
-        let mut jobs: BTreeMap<NameKey, (&Job, bool)> = BTreeMap::new();
+        let mut jobs: BTreeMap<NameKey, (&Participant, bool)> = BTreeMap::new();
         for (job, is_present) in gone
             .iter()
             .map(|job| (*job, false))
             .chain(present.iter().map(|job| (*job, true)))
         {
-            let may_be_new = attempt(job) == run.spec.attempt || is_present && admits_older;
+            let may_be_new = job.attempt == run.spec.attempt || is_present && admits_older;
             if admit(run, &mut record, job, may_be_new) {
                 jobs.insert(record::key(job), (job, is_present));
             } else if is_present {
                 strays.push(job);
             }
         }
-        let shown: BTreeMap<NameKey, &Job> = own(run, sources.shown)
+        let shown: BTreeMap<NameKey, &Participant> = own(run, sources.shown)
             .into_iter()
             .map(|job| (record::key(job), job))
             .collect();
@@ -197,20 +194,22 @@ impl<'a> View<'a> {
     }
 
     /// The Jobs that exist and count.
-    pub(super) fn present(&self) -> impl Iterator<Item = &'a Job> {
+    pub(super) fn present(&self) -> impl Iterator<Item = &'a Participant> {
         let present = self.members().filter(|member| member.is_present);
         present.filter_map(|member| member.job)
     }
 
     /// The main Jobs that exist and count.
-    pub(super) fn present_main(&self) -> impl Iterator<Item = &'a Job> {
+    pub(super) fn present_main(&self) -> impl Iterator<Item = &'a Participant> {
         let present = self.main.iter().filter(|member| member.is_present);
         present.filter_map(|member| member.job)
     }
 
     /// The names of stages, as far as they are known: that of a Job which was deleted unseen may not be.
     fn names(&self) -> BTreeMap<StageKey, &str> {
-        let of_jobs = self.members().filter_map(|member| member.job.map(stage_of));
+        let of_jobs = self
+            .members()
+            .filter_map(|member| member.job.map(Participant::stage));
         let of_quorums = self.run.spec.quorums.keys().map(String::as_str);
         let names = of_jobs.chain(of_quorums);
         names.map(|name| (stage_key(name), name)).collect()
@@ -274,21 +273,14 @@ type StageEnds = (u32, Vec<Option<End>>);
 pub(super) const UNKNOWN_STAGE: &str = "";
 
 /// The Jobs among these that belong to a Run.
-fn own<'a>(run: &Run, jobs: &'a [Arc<Job>]) -> Vec<&'a Job> {
+fn own<'a>(run: &Run, jobs: &'a [Arc<Participant>]) -> Vec<&'a Participant> {
     let jobs = jobs.iter().map(AsRef::as_ref);
-    jobs.filter(|job: &&Job| owner::belongs(&job.metadata, run))
+    jobs.filter(|job: &&Participant| owner::belongs(&job.metadata, run))
         .collect()
 }
 
-/// The attempt that a Job was created for.
-fn attempt(job: &Job) -> u32 {
-    let annotations = job.metadata.annotations.as_ref();
-    let text = annotations.and_then(|all| all.get(annotation::ATTEMPT));
-    text.and_then(|text| text.parse().ok()).unwrap_or(1)
-}
-
 /// Whether a Job is one of its Run's members: it is recorded, or nothing else is in its place.
-fn admit(run: &Run, record: &mut Record, job: &Job, may_be_new: bool) -> bool {
+fn admit(run: &Run, record: &mut Record, job: &Participant, may_be_new: bool) -> bool {
     let name = record::key(job);
     if let Some(entry) = record.entries.get(&name) {
         return entry.is_of(&job.metadata);
@@ -309,7 +301,7 @@ fn admit(run: &Run, record: &mut Record, job: &Job, may_be_new: bool) -> bool {
 
 /// How a Job counts that was deleted before it had ended. One that is complete and whose outputs are
 /// still being read counts as it has ended, as soon as they are.
-fn deleted(job: &Job, live: bool, stop: Stop, unclear: &mut bool) -> Option<Ended> {
+fn deleted(job: &Participant, live: bool, stop: Stop, unclear: &mut bool) -> Option<Ended> {
     if job_ended(job).is_some() {
         return None;
     }
@@ -345,7 +337,7 @@ fn stage_end(ends: &[Option<End>], quorum: Option<u32>) -> Option<End> {
 /// Whether a member runs.
 pub(super) fn is_running(member: &Member<'_>) -> bool {
     let Some(job) = member.job else { return false };
-    match job_phase(job) {
+    match job.phase {
         Some(JobPhase::Running | JobPhase::Complete) => true,
         None => job.spec.as_ref().and_then(|spec| spec.suspend) != Some(true),
         Some(_) => false,
@@ -355,6 +347,6 @@ pub(super) fn is_running(member: &Member<'_>) -> bool {
 /// The label of a member's stage, for messages.
 pub(super) fn stage_label<'a>(member: &Member<'a>) -> &'a str {
     let job = member.job;
-    job.and_then(|job| labelled(&job.metadata, label::STAGE))
+    job.and_then(|job| job.label(label::STAGE))
         .unwrap_or_default()
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Run, Semaphore, parse_holds,
+    Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Participant, Run, Semaphore, parse_holds,
 };
+use konductor_core::job::NoStatus;
 use konductor_core::{Decided, Decision, Fact, Facts, Freshness, ObjectName, Objects, Write};
 use kube::Resource;
 use serde::de::DeserializeOwned;
@@ -25,7 +25,7 @@ pub(crate) fn now() -> Timestamp {
 /// One side of the world: the cache's, or what is really so.
 #[derive(Clone, Default)]
 pub(crate) struct Side {
-    pub(crate) jobs: Vec<Arc<Job>>,
+    pub(crate) jobs: Vec<Arc<Participant>>,
     pub(crate) gates: Vec<Arc<Gate>>,
     pub(crate) barriers: Vec<Arc<Barrier>>,
     pub(crate) runs: Vec<Arc<Run>>,
@@ -35,7 +35,7 @@ pub(crate) struct Side {
     pub(crate) leases: Vec<Arc<Lease>>,
     pub(crate) pods: Vec<Arc<Pod>>,
     /// Jobs that the watch has shown to be deleted; of the cache's side.
-    pub(crate) gone: Vec<Arc<Job>>,
+    pub(crate) gone: Vec<Arc<Participant>>,
 }
 
 fn at<K: Resource<DynamicType = ()>>(objects: &[Arc<K>], name: &ObjectName) -> Vec<Arc<K>> {
@@ -105,7 +105,7 @@ impl Side {
             }
             Fact::JobGone(name) => Objects::Jobs(at(&self.gone, name)),
             Fact::ArrivingGone(name) => {
-                let arrives = |job: &&Arc<Job>| {
+                let arrives = |job: &&Arc<Participant>| {
                     let annotations = job.metadata.annotations.clone().unwrap_or_default();
                     annotations.get("konductor.io/arrive") == Some(&name.name)
                 };
@@ -181,7 +181,7 @@ impl World {
     /// The same world after a Job was deleted, as the watch has shown it.
     pub(crate) fn without(&self, job: &str) -> Self {
         let mut world = self.clone();
-        let is_it = |one: &Arc<Job>| one.metadata.name.as_deref() == Some(job);
+        let is_it = |one: &Arc<Participant>| one.metadata.name.as_deref() == Some(job);
         let gone: Vec<_> = world.cached.jobs.extract_if(.., |one| is_it(one)).collect();
         world.cached.gone.extend(gone);
         world.live.jobs.retain(|one| !is_it(one));
@@ -311,4 +311,13 @@ pub(crate) fn told(writes: &[Write]) -> Vec<String> {
             Write::Delete { kind, name, .. } => format!("delete {kind:?}/{}", name.name),
         })
         .collect()
+}
+
+/// A law: a Job that waits, and about which nothing is written, has a reason that can be asked for.
+pub(crate) fn says_why(job: &Participant, decision: &Decision<NoStatus>) {
+    let asks = job.gate().is_some() || !job.holds().is_empty();
+    let is_over = job.is_over() || job.metadata.deletion_timestamp.is_some();
+    if decision.before.is_empty() && asks && !is_over && job.may_start() && job.is_suspended() {
+        assert!(decision.waits.is_some(), "{job:?}");
+    }
 }

@@ -1,0 +1,164 @@
+//! What a run is looked at with: its objects, and those that they wait for. It decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use konductor_api::{Barrier, Gate, Participant, Run, Target, label};
+use konductor_operator::explain;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::{Resource, ResourceExt};
+
+use super::api;
+use crate::exit::{Failure, NOT_FOUND};
+use crate::read;
+use crate::view::{self, Around, State, subjects};
+
+/// How many steps of Gates and Barriers of others are followed.
+const OUTSIDE_ROUNDS: usize = 4;
+
+/// Everything around a run that says why something waits.
+pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Around, Failure> {
+    let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
+    let all = ListParams::default();
+    let (jobs_api, gates_api) = (api::<Participant>(client), api(client));
+    let (semaphores_api, leases_api) = (api(client), api(client));
+    let barriers_api = api(client);
+    let pods_api = api::<Pod>(client);
+    let runs_api = api::<Run>(client);
+    let (jobs, barriers, gates, semaphores, leases, pods, itself) = tokio::try_join!(
+        read::list(&jobs_api, &of_run),
+        read::list(&barriers_api, &of_run),
+        read::list(&gates_api, &of_run),
+        read::list(&semaphores_api, &all),
+        read::list(&leases_api, &all),
+        async { Ok(readable(read::list(&pods_api, &of_run).await)) },
+        runs_api.get_opt(run),
+    )?;
+    let (gates, barriers) = outside(client, &jobs, by_name(gates), by_name(barriers)).await;
+    let (events, workloads) = tokio::join!(events(client, &jobs, &pods), workloads(client, &jobs));
+    Ok(Around {
+        pods,
+        events,
+        workloads,
+        jobs,
+        barriers,
+        gates,
+        semaphores: by_name(semaphores),
+        leases: by_name(leases),
+        run: itself,
+    })
+}
+
+type Named<K> = BTreeMap<String, K>;
+
+/// Adds the Gates and Barriers of others that a run waits for, as far as they may be read.
+async fn outside(
+    client: &konductor::Client,
+    jobs: &[Participant],
+    mut gates: Named<Gate>,
+    mut barriers: Named<Barrier>,
+) -> (Named<Gate>, Named<Barrier>) {
+    let mut asked = BTreeSet::new();
+    for _ in 0..OUTSIDE_ROUNDS {
+        let own = gates.values().flat_map(subjects);
+        let own = own.filter(|subject| !subject.is_foreign);
+        let of_jobs = jobs.iter().filter_map(Participant::gate);
+        let of_barriers = barriers.values().filter_map(|one| one.spec.gate.as_deref());
+        let named = of_jobs.chain(of_barriers);
+        let named = named.map(|gate| Target::Gate(gate.to_owned()));
+        let named: Vec<Target> = named.chain(own.map(|subject| subject.target)).collect();
+        let (mut new_gates, mut new_barriers) = (BTreeSet::new(), BTreeSet::new());
+        for target in named {
+            match target {
+                Target::Gate(name) if !gates.contains_key(&name) => {
+                    new_gates.insert(name);
+                }
+                Target::Barrier { name, .. } if !barriers.contains_key(&name) => {
+                    new_barriers.insert(name);
+                }
+                _ => {}
+            }
+        }
+        new_gates.retain(|name| asked.insert(format!("gate/{name}")));
+        new_barriers.retain(|name| asked.insert(format!("barrier/{name}")));
+        if new_gates.is_empty() && new_barriers.is_empty() {
+            break;
+        }
+        let (gates_api, barriers_api) = (api::<Gate>(client), api::<Barrier>(client));
+        let found = join_all(new_gates.iter().map(|name| gates_api.get_opt(name)));
+        let others = join_all(new_barriers.iter().map(|name| barriers_api.get_opt(name)));
+        let (found, others) = tokio::join!(found, others);
+        gates.extend(by_name(found.into_iter().flatten().flatten().collect()));
+        barriers.extend(by_name(others.into_iter().flatten().flatten().collect()));
+    }
+    (gates, barriers)
+}
+
+/// What may be read; to look at a run needs no right on what only explains it.
+fn readable<K>(found: Result<Vec<K>, kube::Error>) -> Vec<K> {
+    found.unwrap_or_default()
+}
+
+/// Warnings, where something was started and does not run.
+async fn events(client: &konductor::Client, jobs: &[Participant], pods: &[Pod]) -> Vec<Event> {
+    let started = |job: &&Participant| view::state(job) == State::Running;
+    let runs = |pod: &&Pod| !explain::is_pending(&[pod]);
+    if jobs.iter().filter(started).count() <= pods.iter().filter(runs).count() {
+        return Vec::new();
+    }
+    let warnings = ListParams::default().fields("type=Warning");
+    readable(read::list(&api::<Event>(client), &warnings).await)
+}
+
+/// Kueue's Workloads, where a Job is in one of its queues.
+async fn workloads(client: &konductor::Client, jobs: &[Participant]) -> Vec<serde_json::Value> {
+    let queued = |job: &Participant| job.queue().is_some() && !view::state(job).has_ended();
+    if !jobs.iter().any(queued) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    // Kueue serves one of them, or both.
+    for version in ["v1beta2", "v1beta1"] {
+        let kind = GroupVersionKind::gvk("kueue.x-k8s.io", version, "Workload");
+        let resource = ApiResource::from_gvk(&kind);
+        let url = DynamicObject::url_path(&resource, Some(client.namespace()));
+        found = readable(read::list_values(client.kube().clone(), url).await);
+        if !found.is_empty() {
+            break;
+        }
+    }
+    found
+}
+
+/// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.
+pub(super) fn expect_stage(run: &Run, around: &Around, stage: &str) -> Result<(), Failure> {
+    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
+    let stages = stages(&around.jobs);
+    match around.jobs.len() < jobs || stages.contains(stage) {
+        true => Ok(()),
+        false => Err(no_such_stage(&run.name_any(), stage, stages)),
+    }
+}
+
+/// Tells that a run has no such stage, and which one may be meant.
+pub(super) fn no_such_stage(run: &str, stage: &str, stages: BTreeSet<&str>) -> Failure {
+    let help = match konductor_dsl::did_you_mean(stage, stages) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("`koncli status {run}` lists its stages"),
+    };
+    Failure::new(NOT_FOUND, format!("run/{run} has no stage {stage}")).help(help)
+}
+
+/// The stages that Jobs are of.
+pub(super) fn stages(jobs: &[Participant]) -> BTreeSet<&str> {
+    let stages = jobs.iter().filter_map(|job| job.label(label::STAGE));
+    stages.collect()
+}
+
+fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
+    objects
+        .into_iter()
+        .map(|object| (object.name_any(), object))
+        .collect()
+}
