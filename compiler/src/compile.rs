@@ -93,8 +93,12 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         graph = Some(graph::of(&pipeline));
         if !diagnostics.iter().any(Diagnostic::is_error) {
             planned = planned_run(pipeline, &dag, options, &mut diagnostics);
+            if let (Some(graph), Some(planned)) = (&mut graph, &planned) {
+                graph.count(&planned.pipeline, &planned.plan.jobs);
+            }
         }
     }
+    rules::unused::written_otherwise(&sources, &mut diagnostics);
     let mut schedule = None;
     let is_schedule = |all: &mut Planned| options.installs() && all.pipeline.schedule.is_some();
     if let Some(scheduled) = planned.take_if(is_schedule) {

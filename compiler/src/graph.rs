@@ -1,6 +1,7 @@
 //! Who waits for whom, for people: what `koncli graph` draws.
 
 use crate::pipeline::{Outside, Pipeline, State, Target};
+use crate::plan::job::Jobs;
 use foldhash::{HashMap, HashSet};
 
 /// The stages and approvals of a pipeline, and who waits for whom.
@@ -50,6 +51,18 @@ pub struct Edge {
     /// The end that is waited for: empty for success, else `failed`, `skipped`, `finished`, or
     /// `any` for one of several.
     pub label: &'static str,
+}
+
+impl Graph {
+    /// Counts the items of each fan-out that a condition on its variables leaves.
+    pub(crate) fn count(&mut self, pipeline: &Pipeline, jobs: &Jobs) {
+        for (index, stage) in pipeline.stages.iter().enumerate() {
+            if stage.is_fan_out() && stage.when.is_some() && jobs.whole(index).is_none() {
+                let planned = jobs.list[jobs.of_stage(index)].iter();
+                self.nodes[index].items = Some(planned.filter(|job| !job.skipped).count());
+            }
+        }
+    }
 }
 
 /// The graph of a pipeline.

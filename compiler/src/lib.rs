@@ -19,6 +19,7 @@
 //! assert_eq!(objects, ["run/hello", "job/hello-greet"]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![deny(clippy::string_slice)]
 
 mod compile;
 mod cron;

@@ -78,6 +78,8 @@ struct Resolver<'a> {
     param_index: Index<'a>,
     /// Parameters that are not understood: what uses them is not told about.
     broken: HashSet<&'a str>,
+    /// The same of outputs, each with its stage.
+    broken_outputs: HashSet<(&'a str, String)>,
     ledgers: Vec<Ledger>,
     workspaces: Vec<Workspace>,
     /// Of each stage, before its header and body are looked at.
@@ -102,8 +104,6 @@ struct Used {
     params: BTreeSet<usize>,
     ledgers: BTreeSet<usize>,
     workspaces: BTreeSet<usize>,
-    /// Stage and output.
-    outputs: BTreeSet<(usize, usize)>,
     /// File and place.
     templates: BTreeSet<(usize, usize)>,
 }
@@ -186,6 +186,7 @@ impl<'a> Resolver<'a> {
             params: Vec::new(),
             param_index: Index::default(),
             broken: HashSet::default(),
+            broken_outputs: HashSet::default(),
             ledgers: Vec::new(),
             workspaces: Vec::new(),
             signatures: Vec::new(),
@@ -228,7 +229,7 @@ impl<'a> Resolver<'a> {
             stage.body.outputs = signature.outputs;
         }
         if !self.diagnostics.iter().any(Diagnostic::is_error) {
-            self.unused(&stages);
+            self.unused();
         }
         Pipeline {
             name: name(&ast.name),
@@ -247,8 +248,9 @@ impl<'a> Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// Tells declarations that nothing refers to. After an error it could be the error's fault.
-    fn unused(&mut self, stages: &[Stage]) {
+    /// Tells declarations that nothing refers to. After an error it could be the error's fault. An
+    /// output that no stage reads is a result, which `koncli status` shows.
+    fn unused(&mut self) {
         let used = &self.used;
         let params = self
             .params
@@ -282,17 +284,8 @@ impl Resolver<'_> {
         let imports: Vec<Diagnostic> = imports
             .map(|(import, _)| rules::unused::import(import.path.span))
             .collect();
-        let outputs = stages.iter().enumerate().flat_map(|(stage, declared)| {
-            let outputs = declared.body.outputs.iter().enumerate();
-            outputs.filter(move |(output, _)| !used.outputs.contains(&(stage, *output)))
-        });
-        let outputs = outputs.map(|(_, output)| (&output.name, "output"));
         let templates = templates.iter().map(|(name, what)| (name, *what));
-        let all = params
-            .chain(ledgers)
-            .chain(workspaces)
-            .chain(outputs)
-            .chain(templates);
+        let all = params.chain(ledgers).chain(workspaces).chain(templates);
         self.diagnostics
             .extend(all.map(|(name, what)| rules::unused::report(name, what)));
         self.diagnostics.extend(imports);

@@ -23,8 +23,12 @@ pub(crate) enum Place {
     Whole,
     /// Expanded, then split at blanks and matched against file names.
     Split,
-    /// Not expanded: single quotes, a quoted here-document, behind a backslash.
+    /// Not expanded: in single quotes.
     Literal,
+    /// Not expanded: in a here-document whose end is quoted.
+    LiteralHeredoc,
+    /// Not expanded: behind a backslash.
+    Escaped,
     /// In a comment.
     Comment,
 }
@@ -386,7 +390,7 @@ impl Scanner {
     fn literal_after_backslash(&mut self) {
         self.at += 1;
         match self.units.get(self.at).copied() {
-            Some(Unit::Hole) => self.hole(Place::Literal),
+            Some(Unit::Hole) => self.hole(Place::Escaped),
             Some(Unit::Char('\n')) | None => {}
             Some(Unit::Char(c)) => self.text(Some(c)),
         }
@@ -461,7 +465,7 @@ impl Scanner {
                     let number = self.places.len();
                     self.commands.input(heredoc.command, number);
                     let place = if heredoc.literal {
-                        Place::Literal
+                        Place::LiteralHeredoc
                     } else {
                         Place::Whole
                     };

@@ -129,7 +129,7 @@ fn pad(out: &mut String, indent: usize) {
     let mut rest = indent;
     while rest > 0 {
         let part = rest.min(SPACES.len());
-        out.push_str(&SPACES[..part]);
+        out.push_str(SPACES.get(..part).unwrap_or_default());
         rest -= part;
     }
 }

@@ -41,36 +41,117 @@ const STRANGE: [&str; 10] = [
     "\u{0}",
 ];
 
-/// As many as `KONDUCTOR_MUTATIONS` says, else what ends soon.
-#[test]
-fn strange_characters_in_kept_texts_keep_the_laws() {
-    let count = std::env::var("KONDUCTOR_MUTATIONS").ok();
-    let count = count.map_or(500, |count| count.parse::<usize>().expect("a number"));
-    let folders = ["../fuzz/seeds", "tests/fixtures"].map(|folder| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        std::fs::read_dir(folder).expect("it is there")
-    });
-    let paths = folders
-        .into_iter()
-        .flatten()
-        .map(|file| file.expect("it is listed").path());
-    let texts = paths.filter_map(|path| std::fs::read_to_string(path).ok());
-    let mut texts: Vec<String> = texts.filter(|text| text.len() < 4_000).collect();
-    texts.sort();
-    let mut state: u64 = 11;
-    let mut random = |below: usize| {
-        state = state
+/// What a mutation puts into a text, beside strange characters.
+const TOKENS: [&str; 24] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    "\"",
+    "\"\"\"",
+    "${",
+    "}",
+    "$${",
+    "#",
+    "\n",
+    "\\",
+    "=",
+    ",",
+    "..",
+    "stage ",
+    "after ",
+    "when ",
+    "for x in ",
+    "any(",
+    "run.outcome",
+    "-1",
+];
+
+/// Numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % below
-    };
-    for _ in 0..count {
-        let mut text = texts[random(texts.len())].clone();
-        for _ in 0..=random(2) {
-            let at = text.floor_char_boundary(random(text.len() + 1));
-            text.insert_str(at, STRANGE[random(STRANGE.len())]);
+        (self.0 >> 33) as usize % end.max(1)
+    }
+}
+
+/// The texts that mutations begin with: what fuzzing kept, fixtures, mistakes and examples.
+fn real_texts() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<_> = [
+        "../fuzz/seeds",
+        "tests/fixtures",
+        "tests/mistakes",
+        "../examples",
+    ]
+    .map(|folder| root.join(folder))
+    .into();
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("it is there") {
+            let path = entry.expect("it is listed").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => texts.extend(std::fs::read_to_string(path).ok()),
+            }
         }
-        format::holds(&text);
-        compile::holds(&text);
+    }
+    texts.retain(|text| text.len() < 4_000);
+    texts.sort();
+    texts
+}
+
+/// Changes some bytes of a text; what is no UTF-8 then becomes U+FFFD.
+fn mutated(text: &str, other: &str, random: &mut Random) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len() + 1);
+        let end = at + random.below(12).min(bytes.len() - at);
+        let piece: Vec<u8> = match random.below(6) {
+            0 => Vec::new(),
+            1 => STRANGE[random.below(STRANGE.len())].into(),
+            2 => TOKENS[random.below(TOKENS.len())].into(),
+            3 => vec![random.below(256) as u8],
+            4 => bytes[at..end].repeat(2),
+            _ => {
+                let from = random.below(other.len());
+                let length = random.below(80).min(other.len() - from);
+                other.as_bytes()[from..from + length].to_vec()
+            }
+        };
+        // Replaces as often as it inserts.
+        let end = if random.below(2) == 0 { at } else { end };
+        bytes.splice(at..end, piece);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `KONDUCTOR_MUTATIONS` says how many, and `KONDUCTOR_SEED` which; else as many as end soon.
+#[test]
+fn mutated_texts_keep_the_laws() {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok();
+        text.map(|text| text.parse::<u64>().expect("a number"))
+    };
+    let count = number("KONDUCTOR_MUTATIONS").unwrap_or(1_000);
+    let mut random = Random(number("KONDUCTOR_SEED").unwrap_or(11));
+    let texts = real_texts();
+    for _ in 0..count {
+        let text = &texts[random.below(texts.len())];
+        let other = &texts[random.below(texts.len())];
+        let text = mutated(text, other, &mut random);
+        let held = std::panic::catch_unwind(|| {
+            parse::holds(&text);
+            format::holds(&text);
+            compile::holds(&text);
+        });
+        assert!(held.is_ok(), "a law does not hold for {text:?}");
     }
 }

@@ -3,10 +3,12 @@
 //! What enters: the text of a file. What leaves: an [`ast::File`] with as much as could be read,
 //! and [`Diagnostic`]s. What must never happen here: Kubernetes, the file system, a decision about
 //! what a name refers to.
+#![deny(clippy::string_slice)]
 
 pub mod ast;
 pub mod build;
 mod code;
+mod cut;
 mod diagnostic;
 mod format;
 pub mod limits;
@@ -23,4 +25,5 @@ pub use code::{CODES, Code};
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
 pub use format::format;
 pub use parse::parse;
+pub use slip::meant_end;
 pub use source::{Source, SourceId, Sources, Span, Spanned};

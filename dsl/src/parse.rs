@@ -2,6 +2,8 @@
 
 pub(crate) mod builder;
 
+use std::collections::HashSet;
+
 use builder::Builder;
 
 use crate::ast::File;
@@ -57,6 +59,9 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
     let mut diagnostics = builder.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span().start);
     diagnostics.dedup();
+    // A name that is written wrong where it is declared is written so wherever it is used.
+    let mut misshapen = HashSet::new();
+    diagnostics.retain(|told| told.code != Code::K0104 || misshapen.insert(told.message.clone()));
     diagnostics.truncate(ERRORS_MAX);
     (file, diagnostics)
 }

@@ -5,7 +5,9 @@ use konductor_grammar::{KonductorParser, Rule};
 use pest::Parser as _;
 
 use crate::ast::{File, Name, Pipeline};
+use crate::cut::Cut;
 use crate::limits::{DEPTH_MAX, ERRORS_MAX, RECOVERY_TOKENS_MAX, TOKENS_MAX};
+use crate::name::is_identifier;
 use crate::parse::builder::Builder;
 use crate::slip::{ITEM_WORDS, diagnose};
 use crate::token::{Kind, Token, tokens};
@@ -95,7 +97,7 @@ fn too_many(source: &Source, token: Token) -> Diagnostic {
 }
 
 fn not_closed(source: &Source, start: usize, end: usize) -> Diagnostic {
-    let block = source.text[start..].starts_with("\"\"\"");
+    let block = source.text.cut(start..).starts_with("\"\"\"");
     let (shown, help) = if block {
         (start + 3, "close it with `\"\"\"`")
     } else {
@@ -187,7 +189,7 @@ impl Recovery<'_> {
         let mut head = tokens.iter().take(3);
         let open = head.position(|token| self.text(token) == "{");
         let has_pieces = self.text(first) == "pipeline" && open == Some(2);
-        let piece = &self.source.text[first.start..last.end];
+        let piece = self.source.text.cut(first.start..last.end);
         builder.set_offset(first.start);
         let is_told = self.told(tokens);
         match (!is_told).then(|| KonductorParser::parse(Rule::lone_declaration, piece)) {
@@ -222,11 +224,17 @@ impl Recovery<'_> {
     fn pipeline(&self, tokens: &[Token], builder: &mut Builder) -> Pipeline {
         let whole = span(self.source, tokens[0].start, tokens[tokens.len() - 1].end);
         let name = &tokens[1];
+        let (name, at) = (self.text(name), span(self.source, name.start, name.end));
+        let text = name.trim_matches('"').to_owned();
+        if name.starts_with('"') {
+            let message = format!("expected a name, found `{name}`");
+            let told = Diagnostic::error(Code::K0101, at, message);
+            builder
+                .diagnostics
+                .push(told.help(format!("write `{text}`: names stand without quotes")));
+        }
         let mut pipeline = Pipeline {
-            name: Name {
-                text: self.text(name).to_owned(),
-                span: span(self.source, name.start, name.end),
-            },
+            name: Name { text, span: at },
             items: Vec::new(),
             unread: Vec::new(),
             span: whole,
@@ -281,13 +289,15 @@ impl Recovery<'_> {
     /// pipeline. A word such as `stage` does so even where a bracket before it is still open.
     fn starts_piece(&self, tokens: &[Token], index: usize, depth: usize, column: usize) -> bool {
         let token = &tokens[index];
-        let Some(at) = token.first_at else {
-            return false;
-        };
         let word = self.text(token);
         let next_is_name = tokens.get(index + 1).is_some_and(|next| {
             next.first_at.is_none() && matches!(next.kind, Kind::Word | Kind::String)
         });
+        let Some(at) = token.first_at else {
+            // All on one line: behind what is closed.
+            let is_behind = depth == 0 && self.text(&tokens[index - 1]) == "}";
+            return is_behind && ITEM_WORDS.contains(&word) && (next_is_name || word == "defaults");
+        };
         if ITEM_WORDS.contains(&word) && at <= column && (next_is_name || word == "defaults") {
             return true;
         }
@@ -307,15 +317,11 @@ impl Recovery<'_> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return;
         };
-        let word = usize::from(self.text(first) == "finally");
-        let declares = |token: &Token| ITEM_WORDS.contains(&self.text(token));
-        let name = tokens.get(word).filter(|token| declares(token));
-        let name = name.and_then(|_| self.name(tokens.get(word + 1)));
         if builder.diagnostics.len() >= ERRORS_MAX || self.told(tokens) {
-            pipeline.unread.extend(name);
+            pipeline.unread.extend(self.perhaps_declared(tokens));
             return;
         }
-        let piece = &self.source.text[first.start..last.end];
+        let piece = self.source.text.cut(first.start..last.end);
         builder.set_offset(first.start);
         match KonductorParser::parse(Rule::lone_item, piece) {
             Ok(pairs) => {
@@ -330,9 +336,28 @@ impl Recovery<'_> {
                     None => diagnose(self.source, &error, first.start),
                 };
                 builder.diagnostics.push(told);
-                pipeline.unread.extend(name);
+                pipeline.unread.extend(self.perhaps_declared(tokens));
             }
         }
+    }
+
+    /// The names that a piece may declare: `mutex db` and `param string day` declare something, too.
+    fn perhaps_declared<'s>(&'s self, tokens: &'s [Token]) -> impl Iterator<Item = Name> + 's {
+        // `finally stage a`, `param string a`
+        let is_longer = matches!(
+            tokens.first().map(|first| self.text(first)),
+            Some("finally" | "param")
+        );
+        let near = tokens.get(1..).unwrap_or_default().iter();
+        let near = near.take(if is_longer { 2 } else { 1 });
+        let near = near.take_while(|token| matches!(token.kind, Kind::Word | Kind::String));
+        near.filter_map(|token| {
+            let text = self.text(token).trim_matches('"');
+            is_identifier(text).then(|| Name {
+                text: text.to_owned(),
+                span: span(self.source, token.start, token.end),
+            })
+        })
     }
 }
 

@@ -7,8 +7,11 @@ mod place;
 use konductor_grammar::{Rule, words};
 use pest::error::{Error, ErrorVariant, InputLocation};
 
+use crate::cut::Cut;
 use crate::{Code, Diagnostic, Source, Span};
 use place::Place;
+
+pub use habit::condition::end as meant_end;
 
 /// The words that begin something in a pipeline.
 pub(crate) const ITEM_WORDS: [&str; 9] = [
@@ -82,7 +85,7 @@ fn skip_blanks(text: &str, mut at: usize) -> usize {
         let blank = rest.len() - rest.trim_start_matches(is_blank).len();
         at += blank;
         if text.get(at..).is_some_and(|rest| rest.starts_with('#')) {
-            at += text[at..].find('\n').unwrap_or(text.len() - at);
+            at += text.cut(at..).find('\n').unwrap_or(text.len() - at);
         } else {
             return at.min(text.len());
         }
@@ -99,14 +102,15 @@ fn token_at(text: &str, at: usize) -> (Option<String>, usize) {
         rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
             .unwrap_or(rest.len())
     } else if first == '"' {
-        let end = rest[1..]
+        let end = rest
+            .cut(1..)
             .find(['"', '\n'])
             .map_or(rest.len(), |end| end + 2);
         end.min(rest.len())
     } else {
         first.len_utf8()
     };
-    let shown: String = rest[..length].chars().take(40).collect();
+    let shown: String = rest.cut(..length).chars().take(40).collect();
     (Some(shown.trim_end().to_owned()), length)
 }
 

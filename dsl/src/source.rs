@@ -1,5 +1,6 @@
 //! Where text comes from, and places in it.
 
+use crate::cut::Cut;
 use std::sync::Arc;
 
 /// One of the files that belong to a pipeline: the root file is the first.
@@ -70,7 +71,7 @@ impl Source {
         let before = self.text.get(..offset as usize).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        (line, before[line_start..].chars().count() + 1)
+        (line, before.cut(line_start..).chars().count() + 1)
     }
 }
 

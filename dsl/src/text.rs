@@ -4,6 +4,7 @@ use konductor_grammar::{KonductorParser, Rule};
 use pest::Parser as _;
 
 use crate::ast::{Name, Part, Ref, Str};
+use crate::cut::Cut;
 use crate::name::is_identifier;
 use crate::{Code, Diagnostic, Span};
 
@@ -26,9 +27,9 @@ pub(crate) fn read(
         parts: Vec::with_capacity(1),
     };
     if block {
-        reader.block(&token[3..token.len() - 3], 3);
+        reader.block(token.cut(3..token.len() - 3), 3);
     } else {
-        reader.segments(&token[1..token.len() - 1], 1, true);
+        reader.segments(token.cut(1..token.len() - 1), 1, true);
     }
     reader.parts.shrink_to_fit();
     Str {
@@ -61,7 +62,7 @@ pub(crate) fn block_lines(inner: &str) -> Vec<(usize, &str)> {
     for (start, line) in &mut lines {
         let cut = indent.min(indent_of(line));
         *start += cut;
-        *line = &line[cut..];
+        *line = line.cut(cut..);
     }
     lines
 }
@@ -120,14 +121,14 @@ impl Reader<'_> {
     fn segments(&mut self, raw: &str, offset: usize, escapes: bool) {
         let mut rest = 0;
         while rest < raw.len() {
-            let tail = &raw[rest..];
+            let tail = raw.cut(rest..);
             let stop = tail
                 .find(|c| c == '$' || (escapes && c == '\\'))
                 .unwrap_or(tail.len());
             let at = offset + rest;
-            self.text(&tail[..stop], self.span(at, at + stop));
+            self.text(tail.cut(..stop), self.span(at, at + stop));
             rest += stop;
-            let tail = &raw[rest..];
+            let tail = raw.cut(rest..);
             let at = offset + rest;
             rest += if tail.is_empty() {
                 0
@@ -147,7 +148,7 @@ impl Reader<'_> {
 
     /// Reads one escape; returns how long it is.
     fn escape(&mut self, tail: &str, at: usize) -> usize {
-        let escaped = tail[1..].chars().next().unwrap_or('\\');
+        let escaped = tail.cut(1..).chars().next().unwrap_or('\\');
         let simple = match escaped {
             '"' => Some("\""),
             '\\' => Some("\\"),
@@ -162,7 +163,7 @@ impl Reader<'_> {
         }
         if let Some(digits) = tail.strip_prefix("\\u{")
             && let Some(end) = digits.find('}').filter(|end| (1..=6).contains(end))
-            && let Some(character) = u32::from_str_radix(&digits[..end], 16)
+            && let Some(character) = u32::from_str_radix(digits.cut(..end), 16)
                 .ok()
                 .and_then(char::from_u32)
         {
@@ -191,7 +192,7 @@ impl Reader<'_> {
             self.diagnostics.push(told);
             return length;
         }
-        if !tail[2..].starts_with(|c: char| c.is_ascii_lowercase()) {
+        if !tail.cut(2..).starts_with(|c: char| c.is_ascii_lowercase()) {
             self.parts.push(Part::Shell(self.span(at, at + 2)));
             return 2;
         }
@@ -208,16 +209,16 @@ impl Reader<'_> {
         };
         let inner = self.span(at + 2, at + end);
         let whole = self.span(at, at + end + 1);
-        if let Some(found) = (self.reference)(&tail[2..end], inner, self.diagnostics) {
+        if let Some(found) = (self.reference)(tail.cut(2..end), inner, self.diagnostics) {
             self.parts.push(Part::Hole(found, whole));
         } else {
             self.diagnostics.push(
                 Diagnostic::error(
                     Code::K0106,
                     inner,
-                    format!("`{}` is not a reference", &tail[2..end]),
+                    format!("`{}` is not a reference", tail.cut(2..end)),
                 )
-                .help(help_of_hole(&tail[2..end])),
+                .help(help_of_hole(tail.cut(2..end))),
             );
         }
         end + 1
@@ -257,7 +258,21 @@ fn help_of_hole(inner: &str) -> String {
         .chars()
         .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
         .collect();
-    let is_shell = inner[name.len()..].starts_with(|c: char| ":+=?#%/^,@".contains(c));
+    if inner.starts_with("secret(") || inner.starts_with("config(") {
+        let call = inner.replace("\\\"", "\"");
+        return format!("write `env {{ NAME = {call} }}` in the body, and `$NAME` here");
+    }
+    if inner.contains("[*]") {
+        return "name one item, as in `${extract[\"eu\"].rows}`: outputs are read one by one"
+            .to_owned();
+    }
+    if inner.contains(['+', '*', '/']) || inner.contains(" - ") {
+        let first = inner.split(' ').next().unwrap_or(inner);
+        return format!("let the shell compute it, as in `$(( ${{{first}}} + 1 ))`");
+    }
+    let is_shell = inner
+        .cut(name.len()..)
+        .starts_with(|c: char| ":+=?#%/^,@".contains(c));
     match is_shell {
         true => format!("for a variable of the shell write `$${{{inner}}}`"),
         false => "inside `${…}` write a name, as in `${day}`, `${extract.rows}` or \

@@ -1,6 +1,7 @@
 //! Text cut into tokens, coarsely: enough to know what is a string, a comment, a bracket or a word.
 //! Any text can be cut; this is what stays readable where the grammar gives up.
 
+use crate::cut::Cut;
 /// A token, in bytes of the text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Token {
@@ -29,7 +30,7 @@ pub(crate) enum Kind {
 
 impl Token {
     pub(crate) fn text<'a>(&self, text: &'a str) -> &'a str {
-        &text[self.start..self.end]
+        text.cut(self.start..self.end)
     }
 }
 
@@ -54,7 +55,7 @@ struct Cutter<'a> {
 impl Cutter<'_> {
     fn next(&mut self) -> Option<Token> {
         let rest = loop {
-            let rest = &self.text[self.at..];
+            let rest = self.text.cut(self.at..);
             match rest.chars().next()? {
                 '\n' => {
                     self.at += 1;
@@ -71,7 +72,7 @@ impl Cutter<'_> {
         let first_at = self.is_first.then_some(start - self.line_start);
         self.is_first = false;
         // The last line of a block is a line too, but nothing can be the first of it.
-        if let Some(newline) = self.text[start..self.at].rfind('\n') {
+        if let Some(newline) = self.text.cut(start..self.at).rfind('\n') {
             self.line_start = start + newline + 1;
         }
         Some(Token {

@@ -2,6 +2,7 @@
 //!
 //! What enters: text. What leaves: pest's tokens, and the words that people use for each rule. What
 //! must never happen here: meaning.
+#![deny(clippy::string_slice)]
 #![expect(
     missing_docs,
     reason = "pest derives one variant for each rule of konductor.pest"

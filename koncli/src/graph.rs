@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use konductor_compiler::Graph;
-use konductor_compiler::graph::{Edge, Node, NodeKind};
+use konductor_compiler::graph::{Node, NodeKind};
 
 use crate::output;
 use crate::view::State;
@@ -65,26 +65,10 @@ fn colors(state: Option<State>) -> (&'static str, &'static str) {
 /// A table in an order in which they could run.
 pub(crate) fn text(drawn: &Drawn) -> String {
     let graph = &drawn.graph;
+    let mut waits = waits(graph);
     let rows = in_order(graph).into_iter().map(|index| {
         let node = &graph.nodes[index];
-        let before = graph.edges.iter().filter(|edge| edge.to == index);
-        let name = |edge: &Edge| graph.nodes[edge.from].name.clone();
-        let (any, all): (Vec<&Edge>, Vec<&Edge>) = before.partition(|edge| edge.label == "any");
-        let mut after: Vec<String> = all
-            .into_iter()
-            .map(|edge| match edge.label {
-                "" => name(edge),
-                label => format!("{}.{label}", name(edge)),
-            })
-            .collect();
-        match any[..] {
-            [] => {}
-            [one] => after.push(name(one)),
-            [..] => {
-                let names: Vec<String> = any.iter().map(|edge| name(edge)).collect();
-                after.push(format!("any({})", names.join(", ")));
-            }
-        }
+        let after = std::mem::take(&mut waits[index]);
         let mut row = vec![title(node)];
         if drawn.is_of_run() {
             row.push(drawn.state(index).unwrap_or_default());
@@ -97,6 +81,34 @@ pub(crate) fn text(drawn: &Drawn) -> String {
         false => &["STAGE", "AFTER", "HOLDING"],
     };
     output::table(headers, &rows.collect::<Vec<_>>(), false)
+}
+
+/// What each node waits for, as the language writes it.
+fn waits(graph: &Graph) -> Vec<Vec<String>> {
+    let mut waits = vec![Vec::new(); graph.nodes.len()];
+    let mut any = vec![Vec::new(); graph.nodes.len()];
+    for edge in &graph.edges {
+        let name = &graph.nodes[edge.from].name;
+        match edge.label {
+            "" => waits[edge.to].push(name.clone()),
+            "any" => any[edge.to].push(name.as_str()),
+            label => waits[edge.to].push(format!("{name}.{label}")),
+        }
+    }
+    for (waits, any) in waits.iter_mut().zip(any) {
+        match any.as_slice() {
+            [] => {}
+            [one] => waits.push((*one).to_owned()),
+            any => waits.push(format!("any({})", any.join(", "))),
+        }
+    }
+    waits
+}
+
+/// What a node holds, as a line of its own in a picture.
+fn holds(node: &Node) -> Option<String> {
+    let is_empty = node.holding.is_empty();
+    (!is_empty).then(|| format!("holds {}", node.holding.join(", ")))
 }
 
 /// Every node after what it waits for, else as in the file; finally stages last. There are no
@@ -146,8 +158,8 @@ pub(crate) fn mermaid(drawn: &Drawn) -> String {
     let mut text = "flowchart LR\n".to_owned();
     for (index, node) in graph.nodes.iter().enumerate() {
         let mut title = title(node).replace('"', "#quot;");
-        if let Some(state) = drawn.state(index) {
-            title = format!("{title}<br/>{state}");
+        for line in holds(node).into_iter().chain(drawn.state(index)) {
+            title = format!("{title}<br/>{line}");
         }
         let shape = match node.kind {
             NodeKind::Stage => format!("[\"{title}\"]"),
@@ -193,7 +205,10 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
             NodeKind::Approval => "hexagon",
             NodeKind::External => "ellipse",
         };
-        let title = quoted(&title(node));
+        let mut title = quoted(&title(node));
+        if let Some(holds) = holds(node) {
+            title = format!("{title}\\n{}", quoted(&holds));
+        }
         let (title, style) = match drawn.state(index) {
             None => (title, String::new()),
             Some(state) => {

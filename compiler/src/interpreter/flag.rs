@@ -29,7 +29,7 @@ impl Program {
         if let Some(long) = word.strip_prefix("--") {
             return self.long_flag(long);
         }
-        let letters = &word[1..];
+        let letters = word.get(1..).unwrap_or_default();
         if self.long.contains(&letters) {
             return Flag::CodeNext;
         }

@@ -27,6 +27,16 @@ pub(crate) struct Hole {
     pub written: String,
     /// The whole, with its braces.
     pub span: Span,
+    /// Whether it stands in a `"…"`, in which quotes are written `\"`.
+    pub in_line: bool,
+}
+
+impl Hole {
+    /// It in the shell's double quotes, as they are written where it stands.
+    pub(crate) fn in_double_quotes(&self) -> String {
+        let quote = if self.in_line { "\\\"" } else { "\"" };
+        format!("{quote}${{{}}}{quote}", self.written)
+    }
 }
 
 impl Script {
@@ -35,6 +45,7 @@ impl Script {
             ast::Part::Hole(reference, span) => Some(Hole {
                 written: reference.to_string(),
                 span: *span,
+                in_line: !written.block,
             }),
             ast::Part::Text { .. } | ast::Part::Shell(_) => None,
         });

@@ -46,9 +46,14 @@ impl<'a> Resolver<'a> {
         {
             if let ast::BodyItem::Output(param) = item
                 && once.add(&param.name, "output", self.diagnostics)
-                && let Some(output) = self.declared_output(param)
             {
-                outputs.push(output);
+                match self.declared_output(param) {
+                    Some(output) => outputs.push(output),
+                    None => {
+                        let name = param.name.text.clone();
+                        self.broken_outputs.insert((&stage.name.text, name));
+                    }
+                }
             }
         }
         outputs
@@ -469,7 +474,7 @@ impl<'a> Resolver<'a> {
             .get(workspace.text.as_str())
             .copied()
         else {
-            self.unknown(workspace, Wanted::Workspace, scope.loops);
+            self.unknown(workspace, Wanted::Workspace, scope);
             return None;
         };
         self.used.workspaces.insert(index);

@@ -1,6 +1,6 @@
 //! What a pipeline declares: every name once.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use konductor_dsl::{Diagnostic, Span, ast};
 
 use super::Index;
@@ -19,6 +19,8 @@ pub(super) struct Names<'a> {
     pub approval_index: Index<'a>,
     pub ledger_index: Index<'a>,
     pub workspace_index: Index<'a>,
+    /// Names that are declared twice: what is wrong with their uses may be the clash's fault.
+    pub clashing: HashSet<&'a str>,
 }
 
 impl<'a> Names<'a> {
@@ -34,6 +36,7 @@ impl<'a> Names<'a> {
             approval_index: Index::default(),
             ledger_index: Index::default(),
             workspace_index: Index::default(),
+            clashing: HashSet::default(),
         };
         let mut values = Once::default();
         let mut ledgers = Once::default();
@@ -66,6 +69,9 @@ impl<'a> Names<'a> {
                 }
                 ast::Item::Schedule(_) | ast::Item::Defaults(_) | ast::Item::Attribute(_) => {}
             }
+        }
+        for once in [values, ledgers, workspaces] {
+            names.clashing.extend(once.twice);
         }
         names
     }
@@ -128,6 +134,7 @@ impl<'a> Names<'a> {
 #[derive(Default)]
 pub(super) struct Once<'a> {
     seen: HashMap<&'a str, Span>,
+    twice: HashSet<&'a str>,
 }
 
 impl<'a> Once<'a> {
@@ -141,6 +148,7 @@ impl<'a> Once<'a> {
         match self.seen.get(name.text.as_str()) {
             Some(first) => {
                 diagnostics.push(rules::duplicate_name::report(name, what, *first));
+                self.twice.insert(&name.text);
                 false
             }
             None => {

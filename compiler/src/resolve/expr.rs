@@ -17,7 +17,22 @@ impl Resolver<'_> {
             ast::Expr::Not(inner, _) => self
                 .expr(inner, scope)
                 .map(|inner| Expr::Not(Box::new(inner))),
+            ast::Expr::Value(ast::Value::String(text)) => {
+                let written = text.plain();
+                self.report(rules::wrong_type::condition_in_quotes(
+                    text.span,
+                    written.as_deref(),
+                ));
+                None
+            }
             ast::Expr::Value(value) => {
+                if let ast::Value::Ref(reference) = value
+                    && let Some(found) = self.known_type(value, scope)
+                    && found != Type::Bool
+                {
+                    self.report(rules::wrong_type::no_condition(reference, &found));
+                    return None;
+                }
                 let term = self.operand(value, &Type::Bool, scope)?;
                 Some(Expr::Bool(term))
             }

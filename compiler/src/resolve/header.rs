@@ -90,7 +90,7 @@ impl<'a> Resolver<'a> {
                 .get(hold.name.text.as_str())
                 .copied()
             else {
-                self.unknown(&hold.name, Wanted::Held, loops);
+                self.unknown(&hold.name, Wanted::Held, scope);
                 continue;
             };
             self.used.ledgers.insert(ledger);
@@ -252,7 +252,7 @@ impl<'a> Resolver<'a> {
             }
             return Some(Target::Approval(approval));
         }
-        self.unknown(name, Wanted::Awaited, scope.loops);
+        self.unknown(name, Wanted::Awaited, scope);
         None
     }
 

@@ -229,5 +229,9 @@ fn shortened(text: &str) -> Cow<'_, str> {
     }
     let start = text.floor_char_boundary(SHOWN_MAX);
     let end = text.ceil_char_boundary(text.len() - SHOWN_MAX);
-    Cow::Owned(format!("{}…{}", &text[..start], &text[end..]))
+    Cow::Owned(format!(
+        "{}…{}",
+        text.get(..start).unwrap_or_default(),
+        text.get(end..).unwrap_or_default()
+    ))
 }

@@ -9,6 +9,7 @@ use super::{Read, Resolver, Scope, Time};
 use crate::limits::INPUTS_MAX;
 use crate::pipeline::{Reference, Source, Term, address_key};
 use crate::rules;
+use crate::rules::address_shape::Written;
 use crate::value::{Type, Value};
 use crate::zone;
 
@@ -102,7 +103,7 @@ impl Resolver<'_> {
     fn token(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let name = self.only_field(ast, "token", "LEASE")?;
         let Some(ledger) = self.names.ledger_index.get(name.text.as_str()).copied() else {
-            self.unknown(name, Wanted::Lease, scope.loops);
+            self.unknown(name, Wanted::Lease, scope);
             return None;
         };
         let declared = self.names.ledgers[ledger];
@@ -123,7 +124,7 @@ impl Resolver<'_> {
     fn workspace_path(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let name = self.only_field(ast, "workspace", "NAME")?;
         let Some(workspace) = self.names.workspace_index.get(name.text.as_str()).copied() else {
-            self.unknown(name, Wanted::Workspace, scope.loops);
+            self.unknown(name, Wanted::Workspace, scope);
             return None;
         };
         if !scope.mounted.contains(&workspace) {
@@ -177,7 +178,10 @@ impl Resolver<'_> {
         match self.names.stage_index.get(text).copied() {
             Some(stage) => self.output(ast, stage, scope),
             None => {
-                self.unknown(&ast.head, Wanted::Value, scope.loops);
+                match self.path_of_another_language(ast, scope) {
+                    Some(told) if !self.is_told(text) => self.report(told),
+                    _ => self.unknown(&ast.head, Wanted::Value, scope),
+                }
                 None
             }
         }
@@ -185,8 +189,16 @@ impl Resolver<'_> {
 
     /// `x` or `x.field` of a parameter or loop variable.
     fn value_field(&mut self, ast: &ast::Ref, ty: &Type) -> Option<(Option<String>, Type)> {
+        let is_plain = ast.address.is_none() && ast.fields.is_empty();
+        if !is_plain && self.names.clashing.contains(ast.head.text.as_str()) {
+            return None;
+        }
         if let Some(address) = &ast.address {
-            self.report(rules::address_shape::not_a_stage(&ast.head, address.span));
+            self.report(rules::address_shape::not_a_stage(
+                &ast.head,
+                address.span,
+                ty,
+            ));
             return None;
         }
         match (ast.fields.as_slice(), ty) {
@@ -228,6 +240,14 @@ impl Resolver<'_> {
             .iter()
             .position(|output| output.name.text == field.text)
         else {
+            let stage_name = self.names.stages[stage].name.text.as_str();
+            if self
+                .broken_outputs
+                .contains(&(stage_name, field.text.clone()))
+                || self.is_told(stage_name)
+            {
+                return None;
+            }
             let known = outputs.iter().map(|output| output.name.text.as_str());
             let diagnostic =
                 rules::undeclared_output::report(field, &self.names.stages[stage].name, known);
@@ -241,18 +261,16 @@ impl Resolver<'_> {
         let address = self.address(stage, &ast.head, ast.address.as_ref(), scope)?;
         let address = match address {
             None if !self.signatures[stage].loops.is_empty() => {
-                let variables: Vec<&str> = self.signatures[stage]
-                    .loops
-                    .iter()
-                    .map(|l| l.name.text.as_str())
-                    .collect();
-                let diagnostic = rules::address_shape::whole_fan_out(ast, field, &variables);
+                let diagnostic = rules::address_shape::whole_fan_out(
+                    ast,
+                    field,
+                    &self.address_to_write(stage, scope),
+                );
                 self.report(diagnostic);
                 return None;
             }
             address => address.unwrap_or_default(),
         };
-        self.used.outputs.insert((stage, output));
         let ty = self.signatures[stage].outputs[output].ty.clone();
         Some((
             Source::Output {
@@ -285,12 +303,9 @@ impl Resolver<'_> {
             return None;
         }
         if wished.len() != address.indices.len() {
-            let variables: Vec<&str> = self.signatures[stage]
-                .loops
-                .iter()
-                .map(|l| l.name.text.as_str())
-                .collect();
-            let diagnostic = rules::address_shape::wrong_count(name, address, &variables);
+            let written = self.address_to_write(stage, scope);
+            let diagnostic =
+                rules::address_shape::wrong_count(name, address, wished.len(), &written);
             self.report(diagnostic);
             return None;
         }
@@ -299,6 +314,32 @@ impl Resolver<'_> {
             terms.push(self.index(index, ty, scope)?);
         }
         Some(Some(terms))
+    }
+
+    /// An address of a stage's item that can be written at this place: by the variables that exist
+    /// here, or else by an item that exists.
+    fn address_to_write(&self, stage: usize, scope: Scope<'_>) -> Written {
+        let signature = &self.signatures[stage];
+        let variables = signature.loops.iter().map(|known| known.name.text.as_str());
+        let variables: Vec<&str> = variables.collect();
+        let here = |name: &&str| scope.loops.iter().any(|known| known.name.text == **name);
+        if variables.iter().all(here) {
+            return Written::Variables(variables.join(", "));
+        }
+        let first = signature.items.iter().flatten().next();
+        let literals = signature.loops.iter().enumerate().map(|(at, known)| {
+            let value = first.and_then(|item| item.values.get(at)).map(Value::key);
+            match (&known.ty, value) {
+                (Type::Int(_) | Type::Number, Some(value)) => value,
+                (Type::Int(_) | Type::Number, None) => "0".to_owned(),
+                (_, value) => format!("\"{}\"", value.as_deref().unwrap_or("…")),
+            }
+        });
+        let literals: Vec<String> = literals.collect();
+        Written::Item {
+            literals: literals.join(", "),
+            variables: variables.join(", "),
+        }
     }
 
     fn index(&mut self, index: &ast::Index, wished: &Type, scope: Scope<'_>) -> Option<Term> {

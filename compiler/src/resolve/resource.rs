@@ -85,7 +85,8 @@ impl<'a> Resolver<'a> {
         let map = resource.attributes.as_ref().unwrap_or(&empty);
         let entries = self.entries(map, &[own, "external"]);
         let mut own_at = None;
-        let mut complete = true;
+        // What is unknown is most likely meant for what is missing.
+        let mut complete = entries.len() == map.entries.len();
         for entry in entries {
             match entry.key.text.as_str() {
                 "external" => ledger.external = self.flag(&entry.value),
@@ -126,9 +127,10 @@ impl<'a> Resolver<'a> {
         };
         let empty = ast::Map::default();
         let map = resource.attributes.as_ref().unwrap_or(&empty);
-        let mut has_size = false;
         let mut own_at = None;
-        for entry in self.entries(map, &["size", "access", "storage-class", "external"]) {
+        let entries = self.entries(map, &["size", "access", "storage-class", "external"]);
+        let mut has_size = entries.len() < map.entries.len();
+        for entry in entries {
             match entry.key.text.as_str() {
                 "external" => workspace.external = self.flag(&entry.value),
                 "access" => {

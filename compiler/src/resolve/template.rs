@@ -75,7 +75,7 @@ impl<'a> Resolver<'a> {
                     continue;
                 }
                 let known = self.library.template_names(source);
-                let diagnostic = rules::unknown_name::report(name, "template", known);
+                let diagnostic = rules::unknown_name::report(name, "template", &known, &[]);
                 self.report(diagnostic);
                 continue;
             };
@@ -157,6 +157,7 @@ impl<'a> Resolver<'a> {
                     let scope = Scope::template(Some(&arguments), Scope::PIPELINE);
                     (self.term(default, &ty, scope, Time::Compile), via.span)
                 }
+                (None, None) if entries.len() < map.entries.len() => (None, via.span),
                 (None, None) => {
                     self.report(rules::missing_argument::report(via.span, &param.name, &ty));
                     (None, via.span)

@@ -334,9 +334,10 @@ impl Resolver<'_> {
             ast::Value::String(text) => (text.plain(), text.span),
             other => (None, other.span()),
         };
+        let written = text.clone();
         let found = text.and_then(|text| words.iter().find(|word| **word == text).copied());
         if found.is_none() {
-            self.report(rules::wrong_type::word(span, words));
+            self.report(rules::wrong_type::word(span, words, written.as_deref()));
         }
         found
     }

@@ -2,10 +2,48 @@
 
 use konductor_dsl::{Code, Diagnostic, Span, ast};
 
+use crate::value::Type;
+
+/// An address that can be written at some place.
+pub(crate) enum Written {
+    /// By variables that exist there.
+    Variables(String),
+    /// By an item, or by variables that the place does not have yet.
+    Item {
+        /// The first item.
+        literals: String,
+        /// The variables of the stage it is about.
+        variables: String,
+    },
+}
+
+impl Written {
+    /// What to write, behind a name and before a rest.
+    fn help(&self, name: &str, rest: &str) -> String {
+        match self {
+            Self::Variables(variables) => format!("write `{name}[{variables}]{rest}`"),
+            Self::Item {
+                literals,
+                variables,
+            } => format!(
+                "write `{name}[{literals}]{rest}`, or add `for` to this stage for \
+                 `{name}[{variables}]{rest}`"
+            ),
+        }
+    }
+}
+
 /// `[…]` behind something that is no stage.
-pub(crate) fn not_a_stage(name: &ast::Name, address: Span) -> Diagnostic {
+pub(crate) fn not_a_stage(name: &ast::Name, address: Span, ty: &Type) -> Diagnostic {
     let message = format!("`{}` is a value, and has no items", name.text);
-    Diagnostic::error(Code::K0405, address, message).help("remove the brackets")
+    let help = match ty {
+        Type::List(_) => format!(
+            "write `for x in {}` in the header: a list is used item by item",
+            name.text
+        ),
+        _ => "remove the brackets".to_owned(),
+    };
+    Diagnostic::error(Code::K0405, address, message).help(help)
 }
 
 /// `[…]` behind a stage without `for`, or an approval.
@@ -17,21 +55,24 @@ pub(crate) fn not_a_fan_out(name: &ast::Name, address: Span) -> Diagnostic {
 }
 
 /// Too few or too many indices.
-pub(crate) fn wrong_count(name: &ast::Name, address: &ast::Address, loops: &[&str]) -> Diagnostic {
-    let (wished, found) = (loops.len(), address.indices.len());
+pub(crate) fn wrong_count(
+    name: &ast::Name,
+    address: &ast::Address,
+    wished: usize,
+    written: &Written,
+) -> Diagnostic {
+    let found = address.indices.len();
     let message = format!("`{}` takes {wished} indices, not {found}", name.text);
-    Diagnostic::error(Code::K0405, address.span, message).help(format!(
-        "write `{}[{}]`: one for each variable of its `for`",
-        name.text,
-        loops.join(", ")
-    ))
+    Diagnostic::error(Code::K0405, address.span, message)
+        .here("one for each variable of its `for`")
+        .help(written.help(&name.text, ""))
 }
 
 /// An output of a whole fan-out.
 pub(crate) fn whole_fan_out(
     reference: &ast::Ref,
     output: &ast::Name,
-    loops: &[&str],
+    written: &Written,
 ) -> Diagnostic {
     let name = &reference.head.text;
     let message = format!(
@@ -40,9 +81,5 @@ pub(crate) fn whole_fan_out(
     );
     Diagnostic::error(Code::K0405, reference.span, message)
         .here("which item's?")
-        .help(format!(
-            "write `{name}[{}].{}`",
-            loops.join(", "),
-            output.text
-        ))
+        .help(written.help(name, &format!(".{}", output.text)))
 }

@@ -8,12 +8,17 @@ use crate::zone;
 
 /// An expression that the CronJob controller would refuse.
 pub(crate) fn unreadable(span: Span, problem: &str) -> Diagnostic {
-    Diagnostic::error(
+    let diagnostic = Diagnostic::error(
         Code::K0510,
         span,
         format!("this is not a cron expression: {problem}"),
-    )
-    .help("write minute, hour, day, month and weekday, such as \"0 2 * * *\", or \"@daily\"")
+    );
+    if problem.contains("has 6 fields") {
+        return diagnostic
+            .help("remove the field of the seconds, or of the year: Kubernetes counts minutes");
+    }
+    diagnostic
+        .help("write minute, hour, day, month and weekday, such as \"0 2 * * *\", or \"@daily\"")
 }
 
 /// An expression with `${…}`.
@@ -53,5 +58,5 @@ pub(crate) fn param(name: &Name, schedule: Span) -> Diagnostic {
     let message = format!("a scheduled run has no value for `{}`", name.text);
     Diagnostic::error(Code::K0510, name.span, message)
         .label(schedule, "runs by itself")
-        .help("add a default, or give it when the schedule is installed")
+        .help("add a default, or give it: `koncli apply --set NAME=VALUE`")
 }

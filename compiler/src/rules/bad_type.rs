@@ -96,5 +96,6 @@ pub(crate) fn output_is_no_scalar(span: Span, ty: &Type) -> Diagnostic {
         span,
         format!("an output can't be of type {ty}"),
     )
-    .help("use `string` and write JSON into it")
+    .here("an output is one value")
+    .help("use `string` and write JSON into it; a fan-out goes over a list known before the run")
 }

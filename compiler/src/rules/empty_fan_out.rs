@@ -23,5 +23,8 @@ pub(crate) fn report(variable: &ast::Loop) -> Diagnostic {
         format!("`{}` goes over nothing", variable.variable.text),
     )
     .here("no elements")
-    .help("give it at least one; to leave the stage out, use `when`")
+    .help(match &variable.over {
+        ast::Over::Range(range) if range.inclusive => "write the smaller number first",
+        _ => "give it at least one, or remove the stage",
+    })
 }

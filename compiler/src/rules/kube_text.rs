@@ -133,7 +133,11 @@ fn is_image(text: &str) -> bool {
     };
     let path = rest.rsplit('/').next().unwrap_or(rest);
     let (name, tag) = match path.rsplit_once(':') {
-        Some((_, tag)) => (&rest[..rest.len() - tag.len() - ":".len()], Some(tag)),
+        Some((_, tag)) => (
+            rest.get(..rest.len() - tag.len() - ":".len())
+                .unwrap_or_default(),
+            Some(tag),
+        ),
         None => (rest, None),
     };
     let mut parts: Vec<&str> = name.split('/').collect();

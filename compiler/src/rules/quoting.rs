@@ -32,18 +32,27 @@ pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
     let quoted = places.filter(|(hole, _)| !is_code.contains(&hole.span));
     told.extend(quoted.filter_map(|(hole, (resolved, place))| match place {
         Place::Whole | Place::Comment => None,
-        Place::Literal => Some(literal(hole)),
-        Place::Split if resolved.ty.is_one_shell_word() => None,
+        Place::Literal => Some(literal(hole, &close_quotes(hole))),
+        Place::LiteralHeredoc => Some(literal(hole, NO_QUOTES_AT_THE_END)),
+        Place::Escaped => Some(literal(hole, "remove the backslash before it")),
+        Place::Split if value_as_code::is_one_word(resolved, &body.mounts) => None,
         Place::Split => Some(unquoted::report(hole)),
     }));
     told
 }
 
-fn literal(hole: &Hole) -> Diagnostic {
+const NO_QUOTES_AT_THE_END: &str = "write the word behind `<<` without quotes, as in `<<EOF`: then \
+     the shell expands the text, and `\\$` stands for a `$`";
+
+fn close_quotes(hole: &Hole) -> String {
+    format!(
+        "close the quotes around it: '…'{}'…'",
+        hole.in_double_quotes()
+    )
+}
+
+fn literal(hole: &Hole, help: &str) -> Diagnostic {
     Diagnostic::error(Code::K0308, hole.span, "the shell does not expand this")
         .here("quoted or escaped for the shell")
-        .help(format!(
-            "close the quotes around it: '…'\"${{{}}}\"'…'",
-            hole.written
-        ))
+        .help(help)
 }

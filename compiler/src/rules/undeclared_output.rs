@@ -1,6 +1,6 @@
 //! K0207: an output that its stage does not declare.
 
-use konductor_dsl::{Code, Diagnostic, ast, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, ast, did_you_mean, meant_end};
 
 /// A use of an output that the stage does not declare.
 pub(crate) fn report<'a>(
@@ -12,13 +12,24 @@ pub(crate) fn report<'a>(
     let diagnostic = Diagnostic::error(Code::K0207, output.span, message)
         .here("not declared")
         .label(stage.span, "this stage");
-    if matches!(&*output.text, "failed" | "finished" | "skipped") {
+    let near = did_you_mean(&output.text, known);
+    if let Some(end) = meant_end(&output.text).filter(|_| near.is_none()) {
         return diagnostic.help(format!(
-            "write `after {}.{}` in the header to wait for that",
-            stage.text, output.text
+            "write `after {}{end}` in the header to wait for that",
+            stage.text
         ));
     }
-    match did_you_mean(&output.text, known) {
+    if matches!(
+        &*output.text,
+        "status" | "state" | "outcome" | "conclusion" | "result" | "exitCode"
+    ) && near.is_none()
+    {
+        return diagnostic.help(format!(
+            "wait for an end in the header: `after {0}`, `after {0}.failed` or `after {0}.finished`",
+            stage.text
+        ));
+    }
+    match near {
         Some(near) => diagnostic.help(format!("write `{}.{near}`", stage.text)),
         None => diagnostic.help(format!(
             "add `output {}: string` to `{}`, and let it append `{}=…` to \"$KON_OUTPUT\"",

@@ -84,6 +84,61 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             "unknown",
             "write `cpu` and `memory` right here: memory is both",
         ),
+        "timeout-minutes" | "timeoutMinutes" | "timeout-in-minutes" if in_body => {
+            ("unknown", "write `timeout = 30m`")
+        }
+        "timeoutSeconds" | "timeout-seconds" if in_body || in_pipeline => {
+            ("unknown", "write `timeout = 30s`")
+        }
+        "schedule" | "cron" if in_body => {
+            ("of the pipeline", "write `schedule \"0 2 * * *\"` in it")
+        }
+        "manual" | "approval" | "approvers" if in_body => (
+            "a declaration",
+            "declare `approval NAME` in the pipeline, and wait for it: `after NAME`",
+        ),
+        "mount" if in_body => (
+            "no attribute",
+            "write `mount NAME at \"/PATH\"`, of a workspace",
+        ),
+        "artifacts" | "artifact" | "cache" | "caches" if in_body => (
+            "unknown",
+            "share files through a `workspace`: `mount NAME at \"/PATH\"`",
+        ),
+        "params" | "parameters" | "inputs" | "variables" | "vars" | "arguments" if in_pipeline => (
+            "a declaration",
+            "write `param NAME: string = \"…\"` for each",
+        ),
+        "stages" | "jobs" | "tasks" | "steps" if in_pipeline => {
+            ("a declaration", "write `stage NAME { … }` for each")
+        }
+        "name" if in_body || in_pipeline => ("unknown", "the name stands before the `{`"),
+        "workingDir" | "workdir" | "working-directory" if in_body => (
+            "unknown",
+            "write `cd PATH` in `run`, or set it in YAML: `pod \"\"\"…\"\"\"`",
+        ),
+        "limit" | "count" | "size" | "max" | "slots" | "capacity" | "tokens"
+            if known.contains(&"permits") =>
+        {
+            ("unknown", "write `permits`")
+        }
+        "timeout" | "duration" | "expires" | "lifetime" if known.contains(&"ttl") => {
+            ("unknown", "write `ttl`, within which the holder renews")
+        }
+        "tz" | "timeZone" | "time-zone" | "zone" if known.contains(&"overlap") => {
+            ("unknown", "write `timezone = \"Europe/Berlin\"`")
+        }
+        "concurrencyPolicy" | "concurrency" | "concurrency-policy"
+            if known.contains(&"overlap") =>
+        {
+            ("unknown", "write `overlap = skip`, `allow` or `replace`")
+        }
+        "startingDeadlineSeconds" | "catchup" | "backfill" if known.contains(&"overlap") => {
+            ("unknown", "write `catch-up = 2h`")
+        }
+        "required" | "count" | "minimum" | "users" if known.contains(&"approvers") => {
+            ("unknown", "write `approvers = 2`: how many people")
+        }
         "else" => (
             "unknown",
             "write a second stage with the opposite condition: `when !(…)`",
@@ -97,10 +152,13 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
         "activeDeadlineSeconds" | "deadline" if in_body => {
             ("unknown", "write `timeout`, with a unit")
         }
-        "environment" | "variables" if in_body => ("unknown", "write `env`"),
+        "environment" | "variables" | "vars" if in_body => ("unknown", "write `env`"),
         "nodeSelector" | "node-selector" if in_body => ("unknown", "write `node`"),
         "serviceAccountName" if in_body => ("unknown", "write `service-account`"),
-        "allow-failure" | "allow_failure" | "continueOnError" if in_body => {
+        "allow-failure" | "allow_failure" | "continueOnError" | "continue-on-error"
+        | "ignore-errors" | "ignore_errors" | "optional"
+            if in_body =>
+        {
             ("unknown", "write `may-fail`")
         }
         "outputs" if in_body => ("unknown", "write `output NAME: TYPE`"),
@@ -114,7 +172,7 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
 }
 
 /// `mayFail` and `may_fail` as they are written here.
-fn kebab(word: &str) -> String {
+pub(super) fn kebab(word: &str) -> String {
     let mut kebab = String::with_capacity(word.len() + 2);
     for character in word.chars() {
         match character {

@@ -1,6 +1,6 @@
 //! K0206: a field that does not exist.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean, meant_end};
 
 use super::listed;
 use crate::value::Type;
@@ -23,9 +23,14 @@ pub(crate) fn report(field: &ast::Name, of: &str, known: &[&str]) -> Diagnostic 
 pub(crate) fn state(word: &ast::Name, known: &[&str]) -> Diagnostic {
     let message = format!("`.{}` is not an end that one can wait for", word.text);
     let diagnostic = Diagnostic::error(Code::K0206, word.span, message).here("unknown");
-    match did_you_mean(&word.text, known.iter().copied()) {
-        Some(near) => diagnostic.help(format!("write `.{near}`")),
-        None => diagnostic
+    match (
+        did_you_mean(&word.text, known.iter().copied()),
+        meant_end(&word.text),
+    ) {
+        (_, Some("")) => diagnostic.help("write the name alone, which waits for success"),
+        (_, Some(end)) => diagnostic.help(format!("write `{end}`")),
+        (Some(near), None) => diagnostic.help(format!("write `.{near}`")),
+        (None, None) => diagnostic
             .help("write `.failed`, `.skipped` or `.finished`, or nothing to wait for success"),
     }
 }

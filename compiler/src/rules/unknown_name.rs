@@ -3,26 +3,64 @@
 use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
 
 use super::listed;
-use crate::value::Type;
+use super::unknown_attribute::kebab;
+use super::wrong_type::example;
+use crate::value::{Type, parse_duration};
 
-/// A name that should be that of a `what`.
-pub(crate) fn report<'a>(
-    name: &ast::Name,
-    what: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Diagnostic {
-    let known: Vec<&str> = known.into_iter().collect();
+/// A name that should be that of a `what`. Those that are `near` are listed only if they are meant.
+pub(crate) fn report(name: &ast::Name, what: &str, known: &[&str], near: &[&str]) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         Code::K0201,
         name.span,
         format!("`{}` is not declared", name.text),
     )
     .here(format!("no {what} has this name"));
-    match did_you_mean(&name.text, known.iter().copied()) {
+    match did_you_mean(&name.text, known.iter().chain(near).copied()) {
         Some(near) => diagnostic.help(format!("write `{near}`")),
+        None if known.is_empty() && what.starts_with("parameter") => {
+            diagnostic.help(format!("declare it: `param {}: string`", name.text))
+        }
         None if known.is_empty() => diagnostic.help(format!("declare the {what} `{}`", name.text)),
-        None => diagnostic.help(format!("declare it, or use {}", listed(&known, "or"))),
+        None => diagnostic.help(format!("declare it, or use {}", listed(known, "or"))),
     }
+}
+
+/// The names of other languages under which values are found, such as `params.day`; `meant` is what
+/// is declared here under the last part, or a stage and its output.
+pub(crate) fn of_another_language(reference: &ast::Ref, meant: Option<&str>) -> Option<Diagnostic> {
+    let head = reference.head.text.as_str();
+    let last = reference.fields.last()?.text.as_str();
+    let other = match head.to_ascii_lowercase().as_str() {
+        "param" | "params" | "parameters" | "input" | "inputs" | "var" | "vars" | "variables"
+        | "local" | "locals" | "values" | "args" | "workflow" | "config" => {
+            format!("declare `param {}: string`, and write `{0}`", kebab(last))
+        }
+        "env" | "environ" => {
+            format!("a script reads its environment itself: write `${last}` in `run`")
+        }
+        "secret" | "secrets" | "vault" => format!(
+            "write `env {{ {last} = secret(\"NAME\", \"{last}\") }}`, and `${last}` in `run`"
+        ),
+        "matrix" | "item" | "each" | "loop" => {
+            "write the variable of `for`, as in `for os in [\"linux\", \"mac\"]`".to_owned()
+        }
+        "github" | "gitlab" | "ci" | "context" | "build" | "git" | "drone" | "buildkite" => {
+            let name = kebab(last);
+            format!("declare `param {name}: string`, and give it: `--set {name}=…`")
+        }
+        "step" | "steps" | "task" | "tasks" | "job" | "jobs" | "needs" | "stages" | "outputs" => {
+            "write `STAGE.OUTPUT`, of an output that the stage declares".to_owned()
+        }
+        _ => return None,
+    };
+    let help = meant.map_or(other, |meant| format!("write `{meant}`"));
+    let message = format!("`{head}` is not declared");
+    let diagnostic = Diagnostic::error(Code::K0201, reference.span, message);
+    Some(
+        diagnostic
+            .here("values are found by their own names")
+            .help(help),
+    )
 }
 
 /// What something is called in a message, and what to write to use it.
@@ -125,7 +163,14 @@ pub(crate) fn of_type(told: &mut [Diagnostic], reference: &ast::Ref, wished: &Ty
             "leave it out: there is no value for nothing".to_owned()
         }
         (Type::String | Type::Words(_), word) => format!("put it in quotes: \"{word}\""),
-        _ => return,
+        (Type::Int(_), word) if word.contains('-') => {
+            "there is no arithmetic: declare a parameter for the number".to_owned()
+        }
+        (Type::Duration, word) => match iso_duration(word) {
+            Some(duration) => format!("write `{duration}`"),
+            None => format!("write {}", example(wished)),
+        },
+        (wished, _) => format!("write {}", example(wished)),
     };
     for diagnostic in told {
         let is_near = diagnostic
@@ -137,4 +182,13 @@ pub(crate) fn of_type(told: &mut [Diagnostic], reference: &ast::Ref, wished: &Ty
             diagnostic.help = Some(help.clone());
         }
     }
+}
+
+/// `PT1H30M` as it is written here.
+fn iso_duration(word: &str) -> Option<String> {
+    let text = word
+        .strip_prefix('P')?
+        .replace('T', "")
+        .to_ascii_lowercase();
+    parse_duration(&text).map(|_| text)
 }

@@ -9,7 +9,7 @@ pub(crate) fn report(hole: &Hole) -> Diagnostic {
     Diagnostic::warning(Code::K0309, hole.span, "the shell splits this at blanks")
         .here("not in double quotes")
         .help(format!(
-            "put it in double quotes: \"${{{}}}\"",
-            hole.written
+            "put it in double quotes: {}",
+            hole.in_double_quotes()
         ))
 }

@@ -204,6 +204,14 @@ fn program_of(image: &str) -> &str {
     base(name.split([':', '@']).next().unwrap_or(name))
 }
 
+/// Whether a value is one word for a shell, also where it stands without quotes.
+pub(super) fn is_one_word(reference: &Reference, mounts: &[Mount]) -> bool {
+    match &reference.source {
+        Source::Constant { .. } | Source::Workspace { .. } => is_harmless(reference, mounts),
+        _ => reference.ty.is_one_shell_word(),
+    }
+}
+
 /// Whether a value can't be code, whatever it is: a number, one of several plain words, or what is
 /// written in the source.
 fn is_harmless(reference: &Reference, mounts: &[Mount]) -> bool {

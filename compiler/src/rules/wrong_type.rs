@@ -1,6 +1,6 @@
 //! K0301: a value of the wrong type.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast};
+use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
 
 use super::listed;
 use crate::value::Type;
@@ -50,6 +50,14 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
         Type::Duration if text.parse::<u64>().is_ok() => {
             format!("say of what: `{text}s`, `{text}m` or `{text}h`")
         }
+        Type::Duration => match duration_of_another_spelling(text) {
+            Some(duration) => format!("write `{duration}`"),
+            None => format!("write {}", example(wished)),
+        },
+        Type::Quantity => match quantity_of_another_spelling(text) {
+            Some((binary, decimal)) => format!("write `{binary}`, or `{decimal}`"),
+            None => format!("write {}", example(wished)),
+        },
         _ => format!("write {}", example(wished)),
     };
     Diagnostic::error(Code::K0301, number.span, message).help(help)
@@ -111,13 +119,93 @@ pub(crate) fn tolerations(span: Span) -> Diagnostic {
 }
 
 /// Something that is none of an attribute's words.
-pub(crate) fn word(span: Span, words: &[&str]) -> Diagnostic {
-    Diagnostic::error(
-        Code::K0301,
-        span,
-        format!("expected {}", listed(words, "or")),
-    )
-    .help(format!("write {}", listed(words, "or")))
+pub(crate) fn word(span: Span, words: &[&str], written: Option<&str>) -> Diagnostic {
+    let message = format!("expected {}", listed(words, "or"));
+    let diagnostic = Diagnostic::error(Code::K0301, span, message);
+    let meant = match written.map(str::to_ascii_lowercase).as_deref() {
+        Some("forbid" | "queue" | "wait") => Some("skip"),
+        Some("cancel" | "cancelolder") => Some("replace"),
+        Some("readwritemany" | "readonlymany" | "rwx") => Some("many"),
+        Some("readwriteonce" | "rwo") => Some("one"),
+        Some(written) => did_you_mean(written, words.iter().copied()),
+        None => None,
+    };
+    match meant.filter(|meant| words.contains(meant)) {
+        Some(meant) => diagnostic.help(format!("write `{meant}`")),
+        None => diagnostic.help(format!("write {}", listed(words, "or"))),
+    }
+}
+
+/// A condition in quotes.
+pub(crate) fn condition_in_quotes(span: Span, written: Option<&str>) -> Diagnostic {
+    let diagnostic = Diagnostic::error(Code::K0301, span, "expected a condition, found a text");
+    let plain = written.filter(|text| text.len() <= 60 && !text.contains(['"', '\n']));
+    match plain {
+        Some(plain) => diagnostic.help(format!(
+            "write it without quotes: `{}`",
+            plain.replace('\'', "\"")
+        )),
+        None => diagnostic.help("write it without quotes, as in `n > 3 && mode == \"full\"`"),
+    }
+}
+
+/// A value that is no condition by itself.
+pub(crate) fn no_condition(reference: &ast::Ref, found: &Type) -> Diagnostic {
+    let with = match found {
+        Type::Int(_) | Type::Number => "`> 0`".to_owned(),
+        Type::List(_) => "a text that is `in` it".to_owned(),
+        Type::Words(words) => format!("`== \"{}\"`", words.first().map_or("…", String::as_str)),
+        _ => "`== \"…\"`".to_owned(),
+    };
+    let message = format!("expected a condition, found {found}");
+    Diagnostic::error(Code::K0301, reference.span, message)
+        .here(format!("this is of type {found}"))
+        .help(format!("compare it, such as with {with}"))
+}
+
+/// `30min`, `1.5h`, `2w` as they are written here.
+fn duration_of_another_spelling(text: &str) -> Option<String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+    let seconds = match unit.to_ascii_lowercase().as_str() {
+        "s" | "sec" | "secs" | "second" | "seconds" => 1,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600,
+        "d" | "day" | "days" => 86_400,
+        "w" | "week" | "weeks" => 604_800,
+        _ => return None,
+    };
+    let seconds = number * f64::from(seconds);
+    if !(1.0..1e9).contains(&seconds) || seconds.fract() != 0.0 {
+        return None;
+    }
+    let mut rest = format!("{seconds:.0}").parse::<u64>().ok()?;
+    let mut written = String::new();
+    for (length, unit) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {
+        if rest >= length {
+            written.push_str(&format!("{}{unit}", rest / length));
+            rest %= length;
+        }
+    }
+    Some(written)
+}
+
+/// `2GB` and `2g` as they are written here: by 1,024, and by 1,000.
+fn quantity_of_another_spelling(text: &str) -> Option<(String, String)> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = text
+        .strip_suffix(unit)
+        .filter(|number| !number.is_empty())?;
+    let first = unit.to_ascii_lowercase();
+    let first = first.trim_end_matches('b').trim_end_matches('i');
+    let (binary, decimal) = match first {
+        "k" => ("Ki", "k"),
+        "m" => ("Mi", "M"),
+        "g" => ("Gi", "G"),
+        "t" => ("Ti", "T"),
+        _ => return None,
+    };
+    Some((format!("{number}{binary}"), format!("{number}{decimal}")))
 }
 
 fn a(ty: &Type) -> String {

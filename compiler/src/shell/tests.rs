@@ -4,14 +4,14 @@ use super::*;
 
 #[test]
 fn place_of_a_hole_follows_the_shells_quoting() {
-    use Place::{Comment, Literal, Split, Whole};
+    use Place::{Comment, Escaped, Literal, LiteralHeredoc, Split, Whole};
     let table: [(&str, &[Place]); 24] = [
         ("echo @", &[Split]),
         ("echo \"@\"", &[Whole]),
         ("echo '@'", &[Literal]),
         ("echo \"it's @\"", &[Whole]),
         ("echo 'a' @ \"@\"", &[Split, Whole]),
-        ("echo \\@ \"\\@\"", &[Literal, Literal]),
+        ("echo \\@ \"\\@\"", &[Escaped, Escaped]),
         ("echo \\\" @", &[Split]),
         ("x=@", &[Whole]),
         ("A=1 x=@/y\"z\"@ cmd x=@", &[Whole, Whole, Split]),
@@ -28,7 +28,7 @@ fn place_of_a_hole_follows_the_shells_quoting() {
         ("cat <<EOF\n@ 'x @'\nEOF\necho @", &[Whole, Whole, Split]),
         (
             "cat <<'EOF' | sort @\n@\nEOF\necho \"@\"",
-            &[Split, Literal, Whole],
+            &[Split, LiteralHeredoc, Whole],
         ),
         ("cat <<-E\n\t@\n\tE\n@", &[Whole, Split]),
         (

@@ -1,9 +1,9 @@
 //! Any text compiles, to errors or to objects, and twice to the same.
 
-use konductor_compiler::{Compiled, Options, compile};
+use konductor_compiler::{Compiled, Options, check, compile};
 use konductor_dsl::Sources;
 
-fn compiled(text: &str) -> Compiled {
+fn compiled(text: &str, how: fn(Sources, &Options<'_>) -> Compiled) -> Compiled {
     let mut sources = Sources::default();
     sources.add("law.kon", text);
     let mut options = Options::at(jiff::Timestamp::UNIX_EPOCH);
@@ -11,12 +11,13 @@ fn compiled(text: &str) -> Compiled {
         "lib/python.kon" => Ok("template python(module: string) { run = module }".to_owned()),
         _ => Err("no such file".to_owned()),
     };
-    compile(sources, &options)
+    how(sources, &options)
 }
 
 /// Fails where the law does not hold for this text.
 pub(crate) fn holds(text: &str) {
-    let (one, two) = (compiled(text), compiled(text));
+    let (one, two) = (compiled(text, compile), compiled(text, compile));
+    compiled(text, check);
     assert_eq!(one.diagnostics, two.diagnostics);
     let is_whole = one.manifests.is_some() || one.schedule.is_some();
     assert_ne!(one.has_errors(), is_whole);

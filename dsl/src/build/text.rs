@@ -2,6 +2,7 @@
 
 use super::{NOWHERE, Ref};
 use crate::ast::{Part, Str};
+use crate::cut::Cut;
 use crate::write::fits_block;
 
 /// A text with references in it. [`text!`](crate::text!) puts one together.
@@ -47,17 +48,17 @@ impl Text {
     pub fn shell(mut self, script: &str) -> Self {
         let mut rest = script;
         let mut from = 0;
-        while let Some(at) = rest[from..].find("${").map(|at| from + at) {
-            let follows = rest[at + 2..].chars().next();
+        while let Some(at) = rest.cut(from..).find("${").map(|at| from + at) {
+            let follows = rest.cut(at + 2..).chars().next();
             let is_shell = follows.is_some_and(|next| !next.is_ascii_lowercase());
-            if !is_shell || rest[..at].ends_with('$') {
+            if !is_shell || rest.cut(..at).ends_with('$') {
                 // In a script, `$${` is a `${` as well.
                 from = at + 2;
                 continue;
             }
-            self.literal(&rest[..at]);
+            self.literal(rest.cut(..at));
             self.parts.push(Part::Shell(NOWHERE));
-            (rest, from) = (&rest[at + 2..], 0);
+            (rest, from) = (rest.cut(at + 2..), 0);
         }
         self.literal(rest);
         self

@@ -1,5 +1,6 @@
 //! The comments of a file, which the syntax tree does not have.
 
+use crate::cut::Cut;
 use crate::token::{Kind, tokens};
 
 /// The comments that are not printed yet, in source order.
@@ -46,6 +47,6 @@ impl<'a> Comments<'a> {
 
     fn take(&mut self, (start, end): (usize, usize)) -> Comment<'a> {
         self.next += 1;
-        (start, &self.text[start..end])
+        (start, self.text.cut(start..end))
     }
 }

@@ -1,6 +1,7 @@
 //! Lines, indentation, alignment and comments: what is the same for everything that is printed.
 
 use super::comment::Comments;
+use crate::cut::Cut;
 
 /// Characters of a line. Strings and comments may be longer.
 const WIDTH: usize = 100;
@@ -129,14 +130,14 @@ impl<'a> Printer<'a> {
         let mut text = String::with_capacity(self.out.len() + self.out.len() / 8);
         let mut done = 0;
         for (place, insert) in self.inserts {
-            text.push_str(&self.out[done..place]);
+            text.push_str(self.out.cut(done..place));
             done = place;
             match insert {
                 Insert::Spaces(count) => text.extend(std::iter::repeat_n(' ', count)),
                 Insert::Text(inserted) => text.push_str(&inserted),
             }
         }
-        text.push_str(&self.out[done..]);
+        text.push_str(self.out.cut(done..));
         text
     }
 
@@ -150,8 +151,8 @@ impl<'a> Printer<'a> {
 
     /// Prints a piece of the file as it is.
     pub(super) fn copy(&mut self, start: usize, end: usize) {
-        self.push(&self.text[start..end]);
-        if let Some(newline) = self.text[start..end].rfind('\n') {
+        self.push(self.text.cut(start..end));
+        if let Some(newline) = self.text.cut(start..end).rfind('\n') {
             self.line_start = self.out.len() - (end - start - newline - 1);
             self.overflows |= self.is_flat;
         }
@@ -177,7 +178,7 @@ impl<'a> Printer<'a> {
         if line.len() < WIDTH {
             return line.len();
         }
-        self.out[self.line_start..].chars().count()
+        self.out.cut(self.line_start..).chars().count()
     }
 
     pub(super) fn newline(&mut self) {
@@ -238,7 +239,10 @@ impl<'a> Printer<'a> {
         end: usize,
         print: impl FnOnce(&mut Self),
     ) -> bool {
-        let inside = self.text[start..end].trim_start_matches([' ', '\t', '\r']);
+        let inside = self
+            .text
+            .cut(start..end)
+            .trim_start_matches([' ', '\t', '\r']);
         if inside.starts_with('\n') || self.comments.any_between(start, end) {
             self.overflows |= self.is_flat;
             // The line is given up already where it was to hold more than this.
@@ -338,7 +342,7 @@ impl<'a> Printer<'a> {
             } else {
                 last
             });
-            let is_long = self.out[mark..].contains('\n');
+            let is_long = self.out.cut(mark..).contains('\n');
             let follows_moved = self.move_comments_above(mark, end);
             self.end_line(end);
 
@@ -353,7 +357,7 @@ impl<'a> Printer<'a> {
                 self.align(&mut rows);
             }
             rows.extend(row);
-            let is_set_off = is_first || self.out[above..].starts_with("\n\n");
+            let is_set_off = is_first || self.out.cut(above..).starts_with("\n\n");
             if spacing == Spacing::SetOff && !is_set_off && (is_long || was_long) {
                 self.inserts.push((above, Insert::Text("\n".to_owned())));
             }
@@ -364,7 +368,7 @@ impl<'a> Printer<'a> {
 
     /// Makes the cells of adjacent lines as wide as their widest.
     fn align(&mut self, rows: &mut Vec<Row>) {
-        let width = |start: usize, end: usize| self.out[start..end].chars().count();
+        let width = |start: usize, end: usize| self.out.cut(start..end).chars().count();
         let mut inserts = Vec::new();
         for cell in 0..2 {
             let cells = rows.iter().filter_map(|row| row.cell(cell));
@@ -418,8 +422,8 @@ impl<'a> Printer<'a> {
 
     /// Whether only blanks, and an empty line among them, are before a place of the file.
     fn follows_blank_line(&self, place: usize) -> bool {
-        let before = &self.text[..place];
-        let blanks = &before[before.trim_end().len()..];
+        let before = self.text.cut(..place);
+        let blanks = before.cut(before.trim_end().len()..);
         blanks.bytes().filter(|byte| *byte == b'\n').count() > 1
     }
 }

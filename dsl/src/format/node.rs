@@ -8,6 +8,7 @@ use self::value::string;
 use super::layout::{BRACES, Cells, Entry, PARENTHESES, Printer, Spacing};
 use crate::Span;
 use crate::ast::*;
+use crate::cut::Cut;
 use crate::token::{Kind, tokens};
 
 /// Prints a whole file.
@@ -72,7 +73,7 @@ impl Entry for Declaration<'_> {
 /// Where the first bracket after something is.
 fn bracket_after(printer: &Printer<'_>, span: Span) -> usize {
     let (_, start) = range(span);
-    let mut rest = tokens(&printer.source()[start..]);
+    let mut rest = tokens(printer.source().cut(start..));
     let bracket = rest.find(|token| token.kind == Kind::Open);
     start + bracket.map_or(0, |token| token.start)
 }

@@ -8,6 +8,7 @@ use pest::Parser as _;
 use pest::iterators::{Pair, Pairs};
 
 use crate::ast::*;
+use crate::cut::Cut;
 use crate::name;
 use crate::slip::diagnose;
 use crate::{Diagnostic, Source, SourceId, Span, Spanned};
@@ -51,7 +52,7 @@ impl Builder {
             let after = self.comments.partition_point(|comment| comment.1 < end);
             match self.comments.get(after) {
                 Some((begin, stop)) if *stop == end && *begin >= start => {
-                    text = &text[..(begin - start) as usize];
+                    text = text.cut(..(begin - start) as usize);
                 }
                 _ => break end,
             }
@@ -92,7 +93,7 @@ impl Builder {
         at: &mut usize,
     ) -> Result<Pairs<'i, Rule>, Diagnostic> {
         self.set_offset(*at);
-        let parsed = KonductorParser::parse(rule, &source.text[*at..]);
+        let parsed = KonductorParser::parse(rule, source.text.cut(*at..));
         let mut parts = parsed.map_err(|error| diagnose(source, &error, *at))?;
         if let Some(whole) = parts.next() {
             *at += whole.as_span().end();

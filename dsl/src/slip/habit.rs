@@ -4,9 +4,12 @@
 //! What enters: where reading stopped. What leaves: what to do, and sometimes a better place or
 //! message than the grammar has. What must never happen here: a refusal; something was refused.
 
+pub(super) mod condition;
 mod declaration;
+mod file;
 mod header;
 mod text;
+mod types;
 mod value;
 mod word;
 
@@ -50,30 +53,48 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 38] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 56] = [
         text::end_of_file,
-        word::manifest,
+        file::yaml,
+        file::template_without_parentheses,
+        file::import,
         word::group_of_stages,
+        word::word_of_the_pipeline_in_a_body,
         word::declaration_of_another_language,
         word::attribute_in_a_header,
+        condition::end_of_a_stage,
+        condition::comparison,
+        declaration::other_equals_sign,
         word::clause_of_another_shape,
+        types::type_of_another_language,
+        types::range_without_dots,
+        types::type_before_the_name,
         value::list_without_commas,
+        value::pieces_of_a_value,
+        text::words_without_quotes,
         value::unit_after_a_blank,
         value::block_of_another_language,
         value::back_quotes,
         value::range_of_another_language,
         value::type_in_brackets,
         value::secret_of_one_text,
+        header::mount_without_at,
+        header::loop_of_another_language,
+        header::sign_behind_a_name,
         text::quote_in_a_string,
+        word::attribute_without_a_sign,
         text::single_quotes,
         text::other_comment,
         text::reference_outside_of_a_string,
         text::string_without_quotes,
+        condition::arithmetic,
+        condition::function,
         text::no_value,
         declaration::colon,
         declaration::equals_sign,
+        condition::condition_as_a_value,
         declaration::no_attribute,
-        declaration::outside_of_a_pipeline,
+        file::outside_of_a_pipeline,
         declaration::name_in_quotes,
         declaration::name_with_a_digit,
         declaration::no_name,

@@ -3,6 +3,7 @@
 use konductor_grammar::Rule;
 
 use super::{CLAUSE_WORDS, ITEM_WORDS};
+use crate::cut::Cut;
 use crate::token::{Kind, Token, tokens};
 
 /// How many bytes of its line are looked at before a place.
@@ -26,10 +27,10 @@ impl<'t> Place<'t> {
         while !text.is_char_boundary(start) {
             start += 1;
         }
-        let last_line = text[start..at].rsplit('\n').next().unwrap_or_default();
+        let last_line = text.cut(start..at).rsplit('\n').next().unwrap_or_default();
         let line = at - last_line.len();
         let cut = |start: usize| -> Vec<Token> {
-            let cut = tokens(&text[start..at]).map(|token| Token {
+            let cut = tokens(text.cut(start..at)).map(|token| Token {
                 start: start + token.start,
                 end: start + token.end,
                 ..token
@@ -39,7 +40,7 @@ impl<'t> Place<'t> {
         let mut before = cut(line);
         // What begins within a string looks as if one began where that ends.
         let is_inside = before.last().map(|token| token.kind) == Some(Kind::Unclosed);
-        if let Some((_, after)) = text[line..at].rsplit_once('"').filter(|_| is_inside) {
+        if let Some((_, after)) = text.cut(line..at).rsplit_once('"').filter(|_| is_inside) {
             before = cut(at - after.len());
         }
         Self {
@@ -90,13 +91,13 @@ impl<'t> Place<'t> {
 
     /// What follows, up to the end of its line.
     pub(super) fn rest(&self) -> &'t str {
-        let rest = &self.text[self.at..];
+        let rest = self.text.cut(self.at..);
         rest.split('\n').next().unwrap_or(rest)
     }
 
     /// What follows the token, as tokens of the same line.
     pub(super) fn next(&self) -> impl Iterator<Item = &'t str> {
-        let rest = &self.rest()[self.found.len().min(self.rest().len())..];
+        let rest = self.rest().cut(self.found.len().min(self.rest().len())..);
         tokens(rest).map(|token| token.text(rest))
     }
 

@@ -2,6 +2,7 @@
 
 use super::Writer;
 use crate::ast::*;
+use crate::cut::Cut;
 use crate::{Code, Diagnostic};
 
 /// Where a string is written: in another one's `${…}`, only what ends neither may be.
@@ -239,7 +240,7 @@ fn is_number(text: &str) -> bool {
     let whole = digits(rest);
     let (_, rest) = rest.split_at(whole);
     let rest = match rest.strip_prefix('.') {
-        Some(fraction) if digits(fraction) > 0 => &fraction[digits(fraction)..],
+        Some(fraction) if digits(fraction) > 0 => fraction.cut(digits(fraction)..),
         Some(_) => return false,
         None => rest,
     };

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use konductor_compiler::graph::NodeKind;
 
 use super::layout::{Layout, Place, Size, layout};
-use super::{Drawn, colors, title};
+use super::{Drawn, colors, holds, title};
 use crate::output::width::{cut, width};
 
 /// Around everything.
@@ -49,6 +49,8 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
          viewBox=\"0 0 {width:.0} {height:.0}\" \
          font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" \
          font-size=\"12\">\n<title>{}</title>\n\
+         <style>@media (prefers-color-scheme: dark) {{ svg {{ filter: invert(1) hue-rotate(180deg) }} \
+         }}</style>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
         escaped(&graph.pipeline)
     );
@@ -69,7 +71,9 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
 
 fn lines(drawn: &Drawn, index: usize) -> Vec<String> {
     let first = cut(&title(&drawn.graph.nodes[index]), TITLE_CHARACTERS_MAX);
-    [Some(first), drawn.state(index)]
+    let holds = holds(&drawn.graph.nodes[index]);
+    let holds = holds.map(|holds| cut(&holds, TITLE_CHARACTERS_MAX));
+    [Some(first), drawn.state(index), holds]
         .into_iter()
         .flatten()
         .collect()

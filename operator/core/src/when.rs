@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cel::{Context, Program, Value};
+use cel::{Context, ExecutionError, Program, Value};
 
 /// Evaluates `when`. `outputs` has one entry for each Job that the Gate waits for by name; `outcome` is
 /// that of the Run it waits for, as `run.outcome`.
@@ -28,16 +28,69 @@ pub(crate) fn evaluate(
     }
     match program
         .execute(&context)
-        .map_err(|error| error.to_string())?
+        .map_err(|error| in_words(&error))?
     {
         Value::Bool(answer) => Ok(answer),
         other => Err(format!("it gives {}, not true or false", other.type_of())),
     }
 }
 
+/// An error of evaluation for the author of the condition, who need not know CEL.
+fn in_words(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("it reads `{key}`, which does not exist"),
+        ExecutionError::UndeclaredReference(name) => {
+            format!("it reads `{name}`, which does not exist here")
+        }
+        ExecutionError::FunctionError { function, .. } => match function.as_str() {
+            "int" => "a value that it reads is not a whole number".to_owned(),
+            "double" => "a value that it reads is not a number".to_owned(),
+            "duration" => "a value that it reads is not a duration".to_owned(),
+            "timestamp" => "a value that it reads is not a time".to_owned(),
+            other => format!("`{other}` has no result for a value that it reads"),
+        },
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "it divides by zero".to_owned()
+        }
+        ExecutionError::Overflow(..) => "a number in it becomes too large".to_owned(),
+        _ => "the values that it compares are not of one type".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_evaluation_are_in_words() {
+        let values = BTreeMap::from([("mode".to_owned(), "fulll".to_owned())]);
+        let outputs = BTreeMap::from([("run-a".to_owned(), values)]);
+        let table = [
+            (
+                "int(outputs['run-a'].mode) > 1",
+                "a value that it reads is not a whole number",
+            ),
+            (
+                "outputs['run-a'].rows == ''",
+                "it reads `rows`, which does not exist",
+            ),
+            (
+                "run.outcome == ''",
+                "it reads `run`, which does not exist here",
+            ),
+            (
+                "outputs['run-a'].mode < 3",
+                "the values that it compares are not of one type",
+            ),
+        ];
+        for (when, expected) in table {
+            assert_eq!(
+                evaluate(when, &outputs, None),
+                Err(expected.to_owned()),
+                "{when}"
+            );
+        }
+    }
 
     #[test]
     fn when_reads_outputs_and_tells_what_is_wrong() {

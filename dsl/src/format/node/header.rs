@@ -5,6 +5,7 @@ use super::value::{bound, list, print_address, print_range, reference, string};
 use super::{bracket_after, range};
 use crate::Span;
 use crate::ast::*;
+use crate::cut::Cut;
 use crate::token::{Kind, tokens};
 
 /// Prints the clauses between a name and a `{`; says whether each is on a line of its own.
@@ -157,7 +158,7 @@ impl Entry for Hold {
 /// A condition as it was written, parentheses included, with one blank where one belongs. Where it
 /// is too long, lines begin with `&&` and `||`.
 fn condition(printer: &mut Printer<'_>, start: usize, end: usize) {
-    let pieces = pieces(&printer.source()[start..end]);
+    let pieces = pieces(printer.source().cut(start..end));
     if printer.fits(|printer| print_pieces(printer, start, &pieces, false)) {
         return;
     }
@@ -171,7 +172,7 @@ fn pieces(text: &str) -> Vec<(usize, usize)> {
         if let Some((start, end)) = pieces.last_mut()
             && *end == token.start
             && matches!(
-                &text[*start..token.end],
+                text.cut(*start..token.end),
                 "==" | "!=" | "<=" | ">=" | "&&" | "||"
             )
         {
@@ -184,11 +185,11 @@ fn pieces(text: &str) -> Vec<(usize, usize)> {
 }
 
 fn print_pieces(printer: &mut Printer<'_>, offset: usize, pieces: &[(usize, usize)], breaks: bool) {
-    let text = &printer.source()[offset..];
+    let text = printer.source().cut(offset..);
     let mut before = "when";
     let mut depth = 0usize;
     for (start, end) in pieces {
-        let piece = &text[*start..*end];
+        let piece = text.cut(*start..*end);
         if breaks && depth == 0 && matches!(piece, "&&" | "||") {
             printer.newline();
         } else if are_apart(before, piece) {

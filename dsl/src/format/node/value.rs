@@ -3,6 +3,7 @@
 use super::super::layout::{Cells, Entry, LIST, Printer, RECORD};
 use super::{print_map, range};
 use crate::ast::*;
+use crate::cut::Cut;
 use crate::text::block_lines;
 
 impl Entry for Value {
@@ -70,7 +71,7 @@ pub(super) fn print_address(printer: &mut Printer<'_>, address: Option<&Address>
 /// A string as it was written; the lines of a block are indented anew.
 pub(super) fn string(printer: &mut Printer<'_>, text: &Str) {
     let (start, end) = range(text.span);
-    let written = &printer.source()[start..end];
+    let written = printer.source().cut(start..end);
     let inner = written
         .strip_prefix("\"\"\"")
         .and_then(|rest| rest.strip_suffix("\"\"\""));

@@ -3,9 +3,19 @@
 use konductor_grammar::Rule;
 
 use super::header::WAITS;
-use super::{Habit, ITEM_WORDS, Place};
-use crate::did_you_mean;
+use super::{CLAUSE_WORDS, Habit, Place};
 use crate::name::is_identifier;
+
+/// `run => "x"`, `run == "x"`
+pub(super) fn other_equals_sign(place: &Place<'_>) -> Option<Habit> {
+    let is_sign = matches!(place.found, "=" | ">") && place.last(0) == Some("=");
+    let touches = place.before.last().is_some_and(|last| last.end == place.at);
+    let key = place.last(1).filter(|key| is_identifier(key))?;
+    if is_sign && touches && place.clause().is_none() {
+        return Habit::help(format!("write `{key} = …`"));
+    }
+    None
+}
 
 /// `image: "…"`, `stage load:`, `holding db:2`
 pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
@@ -29,6 +39,13 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
     if WAITS.contains(&word) {
         return Habit::help("write `after STAGE` in the stage's header");
     }
+    if CLAUSE_WORDS.contains(&word) {
+        let next = place.next().next().unwrap_or("…");
+        return Habit::help(format!("write `{word} {next}`, without `:`"));
+    }
+    let word = Some(word.trim_matches('"'))
+        .filter(|word| is_identifier(word))
+        .unwrap_or(word);
     Habit::help(format!("write `{word} = …`: attributes are set with `=`"))
 }
 
@@ -65,20 +82,6 @@ pub(super) fn no_attribute(place: &Place<'_>) -> Option<Habit> {
         return Habit::help("write the attribute's name before the `=`");
     }
     None
-}
-
-/// `stage …` without a pipeline, or a word that is nearly `pipeline`
-pub(super) fn outside_of_a_pipeline(place: &Place<'_>) -> Option<Habit> {
-    if !(place.wants(Rule::next_declaration) || place.wants(Rule::lone_declaration)) {
-        return None;
-    }
-    if ITEM_WORDS.contains(&place.found) {
-        let message = format!("`{}` stands outside of a pipeline", place.found);
-        let written = place.at..place.at + place.found.len();
-        return Habit::at(written, message, "put it into `pipeline NAME { … }`");
-    }
-    let meant = did_you_mean(place.found, ["import", "pipeline", "template"])?;
-    Habit::help(format!("did you mean `{meant}`?"))
 }
 
 /// `stage "load"`

@@ -3,6 +3,7 @@
 use konductor_grammar::Rule;
 
 use super::{CLAUSE_WORDS, Habit, Place};
+use crate::cut::Cut;
 use crate::did_you_mean;
 use crate::name::is_identifier;
 
@@ -21,7 +22,7 @@ pub(super) const WAITS: [&str; 11] = [
     "waits",
 ];
 /// Words of others for the other clauses.
-const WORDS: [(&[&str], &str); 3] = [
+const WORDS: [(&[&str], &str); 4] = [
     (&["if", "unless", "where"], "write `when CONDITION`"),
     (
         &["each", "foreach", "loop", "matrix", "parallel"],
@@ -29,9 +30,14 @@ const WORDS: [(&[&str], &str); 3] = [
     ),
     (
         &[
-            "acquire", "hold", "holds", "lock", "locking", "locks", "mutex", "with",
+            "acquire", "hold", "holds", "lock", "locking", "locks", "mutex", "uses", "using",
+            "with",
         ],
         "write `holding NAME`, of a semaphore or lease",
+    ),
+    (
+        &["approve", "approved", "manual", "approval"],
+        "declare `approval NAME` in the pipeline, and write `after NAME`",
     ),
 ];
 
@@ -41,7 +47,7 @@ pub(super) fn other_range(place: &Place<'_>) -> Option<Habit> {
         let count = place.next_number().unwrap_or("n");
         return Habit::help(format!("write `0..<{count}`"));
     }
-    if place.found == "=" && place.text[..place.at].ends_with("..") {
+    if place.found == "=" && place.text.cut(..place.at).ends_with("..") {
         return Habit::help("remove the `=`: both ends of `..` are in it");
     }
     None
@@ -55,8 +61,86 @@ pub(super) fn loop_without_brackets(place: &Place<'_>) -> Option<Habit> {
     None
 }
 
-/// `after { … }`, `after [a, b]`
+/// `for (x in xs)`, `for x, y in xs`, `for x in "a b"`, `for x in xs and y in ys`, `0..10..2`
+pub(super) fn loop_of_another_language(place: &Place<'_>) -> Option<Habit> {
+    if place.clause() != Some("for") {
+        return None;
+    }
+    match (place.last(0)?, place.found) {
+        ("for", "(") => Habit::help("remove the parentheses"),
+        (first, ",") if place.wants(Rule::kw_in) && !place.has("in") => {
+            let second = place.next().find(|next| is_identifier(next));
+            let second = second.unwrap_or("b");
+            Habit::help(format!("write `for {first} in …, {second} in …`"))
+        }
+        ("in", text) if text.starts_with('"') => {
+            let words = text.trim_matches('"').split([' ', ',']);
+            let words = words.filter(|word| !word.is_empty()).take(4);
+            let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+            Habit::help(format!("write a list: `[{}]`", words.join(", ")))
+        }
+        (_, "and" | "&") => Habit::help("write a comma: `for a in …, b in …`"),
+        (_, ".") if place.has(".") => {
+            Habit::help("there are no steps: list the numbers: `[0, 2, 4]`")
+        }
+        _ => None,
+    }
+}
+
+/// `holding db = 1`, `holding [db]`, `stage a()`, `stage a.b`, `semaphore db(2)`, `finally a`
+pub(super) fn sign_behind_a_name(place: &Place<'_>) -> Option<Habit> {
+    let last = place.last(0)?;
+    if place.clause() == Some("holding") {
+        let count = place.next_number().unwrap_or("2");
+        return match (last, place.found) {
+            ("holding", "[") => Habit::help("write `holding a, b`, without brackets"),
+            (name, "=" | "*") => Habit::help(format!("write `{name}({count})`")),
+            _ => None,
+        };
+    }
+    if last == "finally" && is_identifier(place.found) {
+        return Habit::help(format!("write `finally stage {} {{ … }}`", place.found));
+    }
+    let kind = place.last(1).filter(|_| place.follows_declared_name())?;
+    match (place.found, kind) {
+        ("(", "semaphore") => {
+            let count = place.next_number().unwrap_or("2");
+            Habit::help(format!("write `semaphore {last} {{ permits = {count} }}`"))
+        }
+        ("(", _) => Habit::help(format!(
+            "write `{kind} {last} {{ … }}`, without parentheses"
+        )),
+        (".", _) => {
+            let rest = place.next().next().unwrap_or("b");
+            Habit::help(format!("write `{last}-{rest}`: a name has no dots"))
+        }
+        _ => None,
+    }
+}
+
+/// `mount data "/data"`, `mount data to "/data"`
+pub(super) fn mount_without_at(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants(Rule::kw_at) || place.last(1) != Some("mount") {
+        return None;
+    }
+    let here = std::iter::once(place.found);
+    let path = here.chain(place.next()).find(|text| text.starts_with('"'));
+    let name = place.last(0)?;
+    Habit::help(format!(
+        "write `mount {name} at {}`",
+        path.unwrap_or("\"/data\"")
+    ))
+}
+
+/// `after { … }`, `after [a, b]`, `when { … }`, `after a[*]`
 pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
+    if place.last(0) == Some("when") && place.found == "{" {
+        return Habit::help("write a condition, as in `when mode == \"full\"`, or remove `when`");
+    }
+    if place.last(0) == Some("[") && place.found == "*" {
+        let name = place.last(1).unwrap_or("a");
+        return Habit::help(format!("write `{name}` alone to wait for all items"));
+    }
     if place.last(0) != Some("after") {
         return None;
     }

@@ -3,6 +3,7 @@
 use konductor_grammar::Rule;
 
 use super::{Habit, Place};
+use crate::cut::Cut;
 use crate::name::is_identifier;
 use crate::token::Kind;
 
@@ -48,7 +49,7 @@ pub(super) fn other_comment(place: &Place<'_>) -> Option<Habit> {
     if !(rest.starts_with("//") || rest.starts_with("/*")) {
         return None;
     }
-    let message = format!("`{}` is not expected here", &rest[..2]);
+    let message = format!("`{}` is not expected here", rest.cut(..2));
     Habit::at(place.at..place.at + 2, message, "a comment begins with `#`")
 }
 
@@ -79,7 +80,12 @@ pub(super) fn string_without_quotes(place: &Place<'_>) -> Option<Habit> {
         true => "{}\n#".contains(c),
         false => c.is_whitespace() || ",;{}[]()".contains(c),
     };
-    let raw = place.text[start..].split(ends).next().unwrap_or_default();
+    let raw = place
+        .text
+        .cut(start..)
+        .split(ends)
+        .next()
+        .unwrap_or_default();
     let raw = raw.trim_end();
     let quoted = quoted(raw).filter(|_| raw.len() > 1)?;
     let (message, help) = (
@@ -87,6 +93,38 @@ pub(super) fn string_without_quotes(place: &Place<'_>) -> Option<Habit> {
         format!("write `{quoted}`"),
     );
     Habit::at(start..start + raw.len(), message, help)
+}
+
+/// `run = echo hello world`
+pub(super) fn words_without_quotes(place: &Place<'_>) -> Option<Habit> {
+    const KEYS: [&str; 5] = ["command", "description", "exec", "run", "script"];
+    if !place.wants(Rule::open) || place.wants_clause() {
+        return None;
+    }
+    let sign = place
+        .before
+        .iter()
+        .rposition(|token| token.text(place.text) == "=")?;
+    let key = place.before.get(sign.checked_sub(1)?)?.text(place.text);
+    let first = place
+        .before
+        .get(sign + 1)
+        .filter(|token| token.kind == Kind::Word)?;
+    if !KEYS.contains(&key) {
+        return None;
+    }
+    let line = place
+        .text
+        .get(first.start..)?
+        .split(['\n', '}', '#'])
+        .next()?
+        .trim_end();
+    let help = match quoted(line) {
+        Some(quoted) => format!("write `{quoted}`"),
+        None => "write a text in quotes, or as a block: `\"\"\"…\"\"\"`".to_owned(),
+    };
+    let message = "this text has no quotes";
+    Habit::at(first.start..first.start + line.len(), message, help)
 }
 
 /// Where a string begins that has no quotes: here, or where a name or number begins that it seemed to
@@ -102,10 +140,10 @@ fn start_of_string(place: &Place<'_>) -> Option<usize> {
     if place.wants(Rule::list) {
         return Some(place.at);
     }
-    let before = &place.text[..place.at];
+    let before = place.text.cut(..place.at);
     let ends = |c: char| c.is_whitespace() || "=[,".contains(c);
     let start = before.len() - before.rsplit(ends).next()?.len();
-    let is_value = match before[..start].trim_end().chars().next_back()? {
+    let is_value = match before.cut(..start).trim_end().chars().next_back()? {
         '=' | '[' => true,
         ',' => place.is_in_a_list(),
         _ => false,

@@ -3,6 +3,7 @@
 use konductor_grammar::Rule;
 
 use super::{Habit, Place};
+use crate::cut::Cut;
 use crate::name::is_identifier;
 use crate::token::{Kind, Token, tokens};
 
@@ -18,8 +19,8 @@ pub(super) fn list_without_commas(place: &Place<'_>) -> Option<Habit> {
     if place.found != "[" || !place.wants(Rule::list) {
         return None;
     }
-    let rest = &place.text[place.at..];
-    let rest = &rest[..rest.floor_char_boundary(LIST_MAX)];
+    let rest = place.text.cut(place.at..);
+    let rest = rest.cut(..rest.floor_char_boundary(LIST_MAX));
     let is_value = |token: &Token| matches!(token.kind, Kind::String | Kind::Word);
     let mut before: Option<Token> = None;
     let mut depth = 0_usize;
@@ -32,6 +33,11 @@ pub(super) fn list_without_commas(place: &Place<'_>) -> Option<Habit> {
         if depth == 0 {
             return None;
         }
+        if token.text(rest) == "\\" {
+            let at = place.at + token.start..place.at + token.end;
+            let message = "a backslash does not continue a line";
+            return Habit::at(at, message, "remove it: a newline is a space");
+        }
         if let Some(left) = before.filter(|left| is_value(left) && is_value(&token)) {
             let (left, right) = (left.text(rest), token.text(rest));
             if [left, right].iter().any(|text| text.contains('\n')) {
@@ -42,6 +48,20 @@ pub(super) fn list_without_commas(place: &Place<'_>) -> Option<Habit> {
             return Habit::at(at, message, format!("write a comma: `{left}, {right}`"));
         }
         before = Some(token);
+    }
+    None
+}
+
+/// `["a"] ["b"]`, `1_000`
+pub(super) fn pieces_of_a_value(place: &Place<'_>) -> Option<Habit> {
+    if place.found == "[" && place.last(0) == Some("]") {
+        return Habit::help("write one list: `[\"a\", \"b\"]`");
+    }
+    let number = place.last(0)?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let rest = place.found.strip_prefix('_')?.replace('_', "");
+    if is_number(number) && is_number(&rest) {
+        return Habit::help(format!("write `{number}{rest}`"));
     }
     None
 }
@@ -84,7 +104,7 @@ pub(super) fn back_quotes(place: &Place<'_>) -> Option<Habit> {
 
 /// `0...4`, `0..<n - 1`
 pub(super) fn range_of_another_language(place: &Place<'_>) -> Option<Habit> {
-    let before = &place.text[..place.at];
+    let before = place.text.cut(..place.at);
     if place.found == "." && before.ends_with("..") {
         return Habit::help("write `0..4`, which has both ends, or `0..<4`, which has no 4");
     }

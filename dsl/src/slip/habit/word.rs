@@ -2,7 +2,7 @@
 
 use konductor_grammar::Rule;
 
-use super::{Habit, Place};
+use super::{CLAUSE_WORDS, Habit, ITEM_WORDS, Place};
 use crate::name::is_identifier;
 
 /// Attributes of a body, as they are written into a header by hands used to other languages.
@@ -19,25 +19,16 @@ const ATTRIBUTES: [&str; 10] = [
     "timeout",
 ];
 
-/// A Kubernetes manifest, or a workflow in YAML.
-pub(super) fn manifest(place: &Place<'_>) -> Option<Habit> {
-    let wants = place.wants(Rule::next_declaration) || place.wants(Rule::lone_declaration);
-    if !wants || place.next().next() != Some(":") {
-        return None;
-    }
-    if matches!(place.found, "apiVersion" | "kind" | "metadata") {
-        return Habit::help(
-            "this is a manifest: call the file `….yaml`, and `koncli check` reads it as one",
-        );
-    }
-    None
-}
-
 /// `job load {`, `variable "day" {`, `gate go { }`
 pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit> {
-    // It begins what it stands in, so it is no value.
-    let begins = matches!(place.last(1), None | Some("{" | "}"));
-    let word = place.last(0).filter(|_| begins)?;
+    // It begins something, so it is no value.
+    let is_value = matches!(
+        place.last(1),
+        Some("=" | "(" | "[" | "," | ":" | "." | "in" | "after" | "holding" | "use" | "mount")
+    );
+    let word = place
+        .last(0)
+        .filter(|_| !is_value && !place.wants_clause())?;
     let name = match is_identifier(place.found) {
         true => place.found,
         false => place.found.trim_matches('"'),
@@ -50,7 +41,7 @@ pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit
         "variable" | "var" | "let" | "input" | "parameter" | "arg" | "const" => {
             Habit::help(format!("write `param {name}: string = \"…\"`"))
         }
-        "gate" | "manual" | "approve" => Habit::help(format!(
+        "gate" | "manual" | "approve" if place.wants(Rule::open) => Habit::help(format!(
             "write `approval {name}` to wait for people; who waits for stages says `after`"
         )),
         "mutex" | "lock" => Habit::help(format!("write `lease {name}`")),
@@ -94,6 +85,43 @@ pub(super) fn attribute_in_a_header(place: &Place<'_>) -> Option<Habit> {
     ))
 }
 
+/// `stage a { stage b { … } }`, `stage b { after a }`
+pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit> {
+    let word = place.last(0)?;
+    if !place.wants(Rule::open) || place.wants_clause() {
+        return None;
+    }
+    if CLAUSE_WORDS.contains(&word) {
+        return Habit::help(format!(
+            "write it in the header: `stage NAME {word} {} {{ … }}`",
+            place.found
+        ));
+    }
+    if place.wants(Rule::param_decl) || place.wants(Rule::kw_stage) {
+        return None;
+    }
+    let stands_alone = place.last(1) != Some("=") && !place.follows_declared_name();
+    if ITEM_WORDS.contains(&word) && stands_alone && is_identifier(place.found) {
+        return Habit::help(format!("move the {word} into the pipeline itself"));
+    }
+    None
+}
+
+/// `run "x"`, `timeout 5m`
+pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
+    let key = place.last(0).filter(|key| is_identifier(key))?;
+    let is_key = place.wants(Rule::open) && !place.wants_clause() && place.last(1) != Some("=");
+    let is_value = place
+        .found
+        .starts_with(|c: char| c == '"' || c == '[' || c.is_ascii_digit());
+    if !is_key || !is_value || ITEM_WORDS.contains(&key) || CLAUSE_WORDS.contains(&key) {
+        return None;
+    }
+    let is_whole = !place.found.contains('\n') && place.found != "[" && place.found.len() <= 40;
+    let value = if is_whole { place.found } else { "…" };
+    Habit::help(format!("write `{key} = {value}`"))
+}
+
 /// `for x of list`, `after any a, b`, `after all(a, b)`, `after !a`, `a -> b`
 pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     if place.wants(Rule::kw_in) && matches!(place.found, "of" | ":" | "=") && place.has("for") {
@@ -108,6 +136,13 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     }
     let next = || place.next().find(|next| is_identifier(next));
     match (place.last(0)?, place.found) {
+        ("(", ")") if place.last(1) == Some("any") => {
+            Habit::help("name what it waits for: `any(a, b)`")
+        }
+        (",", "{") => Habit::help("remove the comma, or name another stage"),
+        (kind @ ("gate" | "barrier" | "pipeline"), name) if name.starts_with('"') => {
+            Habit::help(format!("write `{kind}({name})`"))
+        }
         ("any", first) if is_identifier(first) => {
             Habit::help(format!("write `any({first}, {})`", next().unwrap_or("…")))
         }

@@ -1,0 +1,129 @@
+//! Slips of conditions: signs and functions of other languages.
+
+use konductor_grammar::Rule;
+
+use super::{Habit, Place};
+use crate::name::is_identifier;
+
+/// Returns what to write behind a stage's name to wait for the end that a word of another language
+/// means: nothing for `success`, `.failed` for `error`.
+pub fn end(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "success" | "succeeded" | "successful" | "ok" | "passed" | "complete" | "completed" => "",
+        "failure" | "failed" | "fail" | "error" | "errored" => ".failed",
+        "skip" | "skipped" => ".skipped",
+        "done" | "always" | "finish" | "finished" | "ended" | "end" | "exited" => ".finished",
+        _ => return None,
+    })
+}
+
+/// `succeeded(a)`, `after failure(a)`, `always`, `on failure`
+pub(super) fn end_of_a_stage(place: &Place<'_>) -> Option<Habit> {
+    if place.found == "(" {
+        let end = end(place.last(0)?)?;
+        let name = place.next().find(|next| is_identifier(next))?;
+        return match place.clause()? {
+            "after" | "when" => Habit::help(format!("write `after {name}{end}`")),
+            _ => None,
+        };
+    }
+    if !place.wants_clause() || place.clause() == Some("when") {
+        return None;
+    }
+    let word = match place.found {
+        "on" | "if" => place.next().next()?,
+        "always" | "failure" | "failed" | "success" => place.found,
+        _ => return None,
+    };
+    let mut header = place.next().take_while(|next| *next != "{");
+    let is_compared = header.any(|next| next == "=");
+    match end(word.trim_matches('"'))? {
+        _ if is_compared => None,
+        ".finished" => {
+            Habit::help("write `after NAME.finished`, or `finally stage` for cleaning up")
+        }
+        end => Habit::help(format!("write `after NAME{end}`")),
+    }
+}
+
+/// `n === 1`, `n <> 1`, `n =~ "x"`, `n is 1`
+pub(super) fn comparison(place: &Place<'_>) -> Option<Habit> {
+    if place.clause() != Some("when") {
+        return None;
+    }
+    let (last, next) = (place.last(0), place.next().next());
+    let help = match (last, place.found, next) {
+        (Some("="), "=", _) => "write `==`",
+        (Some("<"), ">", _) => "write `!=`",
+        (_, "=", Some("~")) | (_, "~", _) | (_, "matches" | "like", _) => {
+            "there are no patterns: compare with `==`, or list the texts: `in [\"a\", \"b\"]`"
+        }
+        (_, "is" | "eq" | "equals", _) => "compare with `==`",
+        (_, "ne", _) => "compare with `!=`",
+        (_, "lt", _) => "compare with `<`",
+        (_, "gt", _) => "compare with `>`",
+        (_, "contains" | "includes" | "has", Some(text)) => {
+            return Habit::help(format!("write `{text} in {}`", last?));
+        }
+        (_, "not", Some("in")) => return Habit::help(format!("write `!({} in …)`", last?)),
+        (_, "<" | ">", _) if place.has("<") || place.has(">") => {
+            return Habit::help(format!("write both: `… && {} {} …`", last?, place.found));
+        }
+        (_, "?", _) => "write two stages with opposite conditions",
+        _ => return None,
+    };
+    Habit::help(help)
+}
+
+/// `n + 1 > 2`, `"a" + "b"`
+pub(super) fn arithmetic(place: &Place<'_>) -> Option<Habit> {
+    if !matches!(place.found, "+" | "-" | "*" | "/" | "%" | "~") {
+        return None;
+    }
+    if place.clause() == Some("when") {
+        return Habit::help(
+            "there is no arithmetic: let a stage compute it and write it into an output",
+        );
+    }
+    let is_value = place.has("=") && !place.before.is_empty();
+    if is_value && matches!(place.last(0), Some(last) if last.ends_with('"') || is_identifier(last))
+    {
+        return Habit::help("join texts by interpolation: `\"${a}b\"`; there is no arithmetic");
+    }
+    None
+}
+
+/// `env { A = secretKeyRef("x", "y") }`, `day = env("DAY")`
+pub(super) fn function(place: &Place<'_>) -> Option<Habit> {
+    if place.found != "(" {
+        return None;
+    }
+    let word = place.last(0).filter(|word| is_identifier(word))?;
+    if place.clause() == Some("when") {
+        return Habit::help("a condition has no functions: compare values with `==`, `<` or `in`");
+    }
+    if place.last(1) != Some("=") {
+        return None;
+    }
+    if word.to_ascii_lowercase().contains("secret") {
+        return Habit::help("write `secret(\"NAME\", \"KEY\")`");
+    }
+    if word.to_ascii_lowercase().contains("config") {
+        return Habit::help("write `config(\"NAME\", \"KEY\")`");
+    }
+    Habit::help(match word {
+        "env" | "getenv" => "a script reads its environment itself: write `$NAME` in `run`",
+        _ => "there are no functions: write the value, or compute it in a script",
+    })
+}
+
+/// `run = x == "a" ? "b" : "c"`
+pub(super) fn condition_as_a_value(place: &Place<'_>) -> Option<Habit> {
+    let is_value = place.last(1) == Some("=") && place.wants(Rule::attribute);
+    if is_value && matches!(place.found, "=" | "!" | "<" | ">" | "&" | "|" | "?") {
+        return Habit::help(
+            "a value is not computed: write two stages with opposite conditions in `when`",
+        );
+    }
+    None
+}

@@ -1,0 +1,68 @@
+//! Slips of types.
+
+use konductor_grammar::Rule;
+
+use super::{Habit, Place};
+use crate::name::is_identifier;
+
+/// Words of other languages for a list.
+const LISTS: [&str; 6] = ["array", "list", "seq", "sequence", "set", "tuple"];
+const MESSAGE: &str = "this is not how a type is written";
+
+/// `string[]`, `map<string>`, `string?`, `dev | prod`, `enum("a")`
+pub(super) fn type_of_another_language(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants(Rule::kw_in) || place.last(1) != Some(":") {
+        return None;
+    }
+    let name = place.last(0)?;
+    let next = place.next().find(|next| is_identifier(next));
+    let start = place.before.last()?.start;
+    let help = match place.found {
+        "[" if LISTS.contains(&name.to_ascii_lowercase().as_str()) => {
+            format!("write `list<{}>`", next.unwrap_or("string"))
+        }
+        "[" => format!("write `list<{name}>`"),
+        "<" if LISTS.contains(&name.to_ascii_lowercase().as_str()) => {
+            format!("write `list<{}>`", next.unwrap_or("string"))
+        }
+        "<" => {
+            "list the fields, as in `{name: string, size: int}`; a list is `list<string>`".into()
+        }
+        "?" => format!("write `{name}` with a default, as in `{name} = …`"),
+        "|" => format!("write `\"{name}\" | \"{}\"`", next.unwrap_or("…")),
+        "(" => "list the words: `\"a\" | \"b\"`".to_owned(),
+        _ => return None,
+    };
+    Habit::at(start..place.at + place.found.len(), MESSAGE, help)
+}
+
+/// `int in 1-10`, `int in 1 to 10`, `for i in 3`
+pub(super) fn range_without_dots(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants(Rule::range_op) {
+        return None;
+    }
+    let first = place.last(0)?;
+    let is_number = first.bytes().all(|b| b.is_ascii_digit());
+    match place.found {
+        "-" | "to" | ":" | "," => {
+            let end = place
+                .next()
+                .find(|next| next.bytes().all(|b| b.is_ascii_digit()));
+            Habit::help(format!("write `{first}..{}`", end.unwrap_or("n")))
+        }
+        "{" if is_number => Habit::help(format!("write `0..<{first}`")),
+        _ => None,
+    }
+}
+
+/// `param string x = "1"`
+pub(super) fn type_before_the_name(place: &Place<'_>) -> Option<Habit> {
+    const TYPES: [&str; 7] = [
+        "string", "int", "number", "bool", "duration", "quantity", "str",
+    ];
+    if !place.wants(Rule::param_decl) || !TYPES.contains(&place.found) {
+        return None;
+    }
+    let name = place.next().next().filter(|next| is_identifier(next))?;
+    Habit::help(format!("write `{name}: {}`", place.found))
+}
