@@ -105,7 +105,9 @@ impl Window {
             .collect();
         let shift = match own.iter().any(|mark| place.contains(&mark.place.start)) {
             true => shift_of(line, place.start, &own, room),
-            false => shift,
+            // A short line beside would be gone.
+            false if takes_more(line, shift + MARGIN) => shift,
+            false => 0,
         };
         let start = self.text.len();
         self.lines.push(Line { number, start });
