@@ -115,6 +115,7 @@ pub(crate) async fn refuse_ended(client: &konductor::Client, name: &str) -> Resu
 #[derive(Debug)]
 pub(crate) struct Tally {
     counts: Mutex<[usize; 3]>,
+    objects: usize,
     counter: Counter,
 }
 
@@ -123,6 +124,7 @@ impl Tally {
     pub(crate) fn of(title: String, objects: usize) -> Self {
         Self {
             counts: Mutex::default(),
+            objects,
             counter: Counter::new(title, objects),
         }
     }
@@ -136,6 +138,19 @@ impl Tally {
             self.counter.tell(&format!("{kind}/{name} {applied}"));
         }
         self.counter.count(counts.iter().sum());
+    }
+
+    /// The same for programs.
+    pub(crate) fn report(&self, name: &str) -> Value {
+        let [created, configured, unchanged] =
+            *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::json!({
+            "name": name,
+            "objects": self.objects,
+            "created": created,
+            "configured": configured,
+            "unchanged": unchanged,
+        })
     }
 
     /// Takes the progress off the terminal.

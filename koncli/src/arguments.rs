@@ -1,5 +1,7 @@
 //! What can be said on the command line. The names of flags are kubectl's where it has them.
 
+mod effect;
+mod foreign;
 mod given;
 mod global;
 mod pipeline;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::effect::Typed;
 pub(crate) use self::given::Given;
 pub(crate) use self::global::{Format, Global};
 pub(crate) use self::pipeline::{DryRun, Overlap, Params, Pipeline};
@@ -30,6 +33,9 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Which of the global options were typed.
+    #[arg(skip)]
+    pub(crate) typed: Typed,
 }
 
 /// The hidden command that the watchdog of `hold` is started with.
@@ -52,8 +58,13 @@ impl Arguments {
         if name.is_some_and(|name| name == PLUGIN) {
             command = command.bin_name("kubectl konductor");
         }
-        let read = Self::from_arg_matches(&command.get_matches());
-        read.unwrap_or_else(|error| error.exit())
+        let matches = command.try_get_matches();
+        let matches = matches.unwrap_or_else(|error| foreign::explain(error).exit());
+        let read = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Self {
+            typed: Typed::of(&matches),
+            ..read
+        }
     }
 }
 
@@ -75,6 +86,12 @@ pub(crate) enum Command {
         /// Write nothing; list the files that would change
         #[arg(long)]
         check: bool,
+    },
+    /// Write a commented starter pipeline
+    Init {
+        /// The file to create
+        #[arg(default_value = "pipeline.kon")]
+        file: PathBuf,
     },
     /// Draw the graph of a pipeline or run
     Graph(GraphSelection),
@@ -142,6 +159,9 @@ pub(crate) enum Command {
     },
     /// List runs
     Runs,
+    /// Show schedules, or suspend, resume, start one
+    #[command(visible_alias = "schedule")]
+    Schedules(ScheduleSelection),
     /// Explain why a stage does not start
     ///
     /// Follows the chain of what it waits for, down to the object that blocks it and its holders.
@@ -284,6 +304,22 @@ pub(crate) enum Command {
     Warden,
 }
 
+/// Which schedules to show, or what to do with one.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScheduleSelection {
+    /// The schedule's name, which is the pipeline's; without it, all schedules
+    pub(crate) name: Option<String>,
+    /// Start no more runs until the schedule is resumed
+    #[arg(long, requires = "name", conflicts_with_all = ["resume", "start"])]
+    pub(crate) suspend: bool,
+    /// Resume a suspended schedule
+    #[arg(long, requires = "name", conflicts_with = "start")]
+    pub(crate) resume: bool,
+    /// Start a run now, beside the slots
+    #[arg(long, requires = "name")]
+    pub(crate) start: bool,
+}
+
 /// How to enable completion.
 const COMPLETION: &str = "\
 In bash:  source <(koncli completion bash)
@@ -368,9 +404,15 @@ pub(crate) struct LogSelection {
     /// Only the last lines of each pod
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) tail: Option<i64>,
+    /// Only lines that are younger than this, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
     /// Put the time before each line
     #[arg(long)]
     pub(crate) timestamps: bool,
+    /// The logs of containers before their last restart
+    #[arg(short, long, conflicts_with = "follow")]
+    pub(crate) previous: bool,
 }
 
 /// Whether to wait for the end.

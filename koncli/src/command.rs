@@ -14,6 +14,7 @@ mod follow;
 mod gate;
 mod graph;
 mod hold;
+mod init;
 mod install;
 mod lease;
 mod lifecycle;
@@ -21,6 +22,7 @@ mod logs;
 mod operator;
 mod retry;
 mod run;
+mod schedules;
 mod semaphore;
 mod slot;
 mod status;
@@ -49,7 +51,12 @@ use crate::{apply, cluster, load, output, read, schedule};
 /// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which gives back what it
 /// asked for.
 pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { global, command } = arguments;
+    let Arguments {
+        global,
+        command,
+        typed,
+    } = arguments;
+    command.effect().check(&typed, &global)?;
     if global.verbose > 1 && !matches!(command, Command::Operator(_)) {
         operator::log(global.verbose);
     }
@@ -77,6 +84,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { files, params } => check::check(&global, &files, &params).await,
         Command::Fmt { files, check } => fmt::fmt(&files, check),
+        Command::Init { file } => init::init(&file),
+        Command::Schedules(selection) => schedules::schedules(&global, &selection).await,
         Command::Graph(selection) => graph::graph(&global, &selection).await,
         Command::Compile { pipeline } => compile(&global, &pipeline),
         Command::Apply {
@@ -101,7 +110,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             pods,
             given,
             keep,
-        } => run::run(&pipeline, pods, &given, keep).await,
+        } => run::run(&global, &pipeline, pods, &given, keep).await,
         Command::Dev {
             write_kubeconfig,
             port,
@@ -148,7 +157,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         }
         Command::Approve { name, deny } => lifecycle::approve(&global, &name, deny).await,
         Command::Doctor => doctor::doctor(&global).await,
-        Command::Explain { what } => explain::explain(&what),
+        Command::Explain { what } => explain::explain(&global, &what),
         Command::Wait {
             targets,
             state,
@@ -185,7 +194,10 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         }
         Command::Warden => warden::keep_watch().await,
         Command::Version => {
-            output::data(concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n"));
+            let report = serde_json::json!({"version": env!("CARGO_PKG_VERSION")});
+            if !output::document(&global, &report)? {
+                output::data(concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n"));
+            }
             Ok(())
         }
     }
@@ -216,6 +228,7 @@ fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
                 writeln!(out, "{object}")?;
             }
         }
+        // What the environment asks of all commands.
         Some(Format::Table | Format::Wide) => {
             return Err(Failure::usage("compile writes -o yaml, json or name"));
         }
@@ -243,6 +256,8 @@ async fn apply(
     let manifests = compiled.manifests.ok_or_else(nothing)?;
     let run = manifests.run_name();
     if dry_run == Some(DryRun::Client) {
+        let tally = apply::Tally::of(format!("run/{run}"), manifests.objects().count());
+        output::document(global, &tally.report(run))?;
         client_dry_run("run", run, manifests.objects().count());
         return Ok(());
     }
@@ -260,9 +275,12 @@ async fn apply(
     tally.finish();
     output::talk(&format!("run/{run}: {tally}{}", server_dry_run(dry_run)));
     if let Some(timeout) = waiting {
-        return wait::until_run_ends(&client, run, timeout).await;
+        let ended = wait::shown_until_run_ends(&client, &manifests, timeout).await;
+        status::document(global, &client, run).await?;
+        return ended;
     }
-    if dry_run.is_none() {
+    let is_document = output::document(global, &tally.report(run))?;
+    if dry_run.is_none() && !is_document {
         output::talk(&format!("look at it with `koncli status {run}`"));
     }
     Ok(())
@@ -276,6 +294,8 @@ async fn install(
 ) -> Result<(), Failure> {
     let name = schedule.name();
     if dry_run == Some(DryRun::Client) {
+        let tally = apply::Tally::of(format!("cronjob/{name}"), schedule.objects().len());
+        output::document(global, &tally.report(name))?;
         client_dry_run("cronjob", name, schedule.objects().len());
         return Ok(());
     }
@@ -294,7 +314,7 @@ async fn install(
         "cronjob/{name}: {tally}{}",
         server_dry_run(dry_run)
     ));
-    if dry_run.is_none() {
+    if !output::document(global, &tally.report(name))? && dry_run.is_none() {
         output::talk("its runs start by themselves; --run NAME starts one now");
     }
     Ok(())

@@ -169,6 +169,12 @@ impl From<kube::Error> for Failure {
             namespace: String::new(),
         };
         match &error {
+            // What answers so is no API server: it says what it has, in a Status.
+            kube::Error::Api(status) if konductor::is_foreign(status) => Self::new(
+                UNREACHABLE,
+                format!("no API server answers: {}", konductor::answer(status)),
+            )
+            .help("check --kubeconfig and --context; a proxy or another server may answer in its place"),
             kube::Error::Api(status) if status.code == 404 => {
                 let is_namespace = status.message.starts_with("namespaces ");
                 let help = match is_namespace {
@@ -194,5 +200,31 @@ impl From<kube::Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_not_an_api_servers_is_reported_as_such() {
+        for (code, body, expected) in [
+            (404, "", "HTTP 404 without a message"),
+            (500, "", "HTTP 500 without a message"),
+            (
+                502,
+                "<html>bad gateway</html>",
+                "HTTP 502: <html>bad gateway</html>",
+            ),
+        ] {
+            let status = kube::core::Status::failure(body, "").with_code(code);
+            let failure = Failure::from(kube::Error::Api(status.boxed()));
+            assert_eq!(failure.code, UNREACHABLE);
+            assert!(failure.message.contains(expected), "{failure}");
+        }
+        let status = kube::core::Status::failure("runs \"a\" not found", "NotFound").with_code(404);
+        let failure = Failure::from(kube::Error::Api(status.boxed()));
+        assert_eq!(failure.code, NOT_FOUND);
     }
 }

@@ -52,6 +52,11 @@ fn write(bytes: &[u8]) {
     }
 }
 
+/// Writes a line of a container's log to stderr, where stdout is for something else.
+pub(crate) fn log_aside(title: &str, line: &str) {
+    talk(&format!("{title} | {line}"));
+}
+
 /// Writes a line to stderr; nobody need hear it.
 pub(crate) fn talk(line: &str) {
     painted(&clean(line));
@@ -180,6 +185,22 @@ pub(crate) fn objects<T: Serialize>(
     Ok(())
 }
 
+/// Writes a report as JSON or YAML, if that was asked for; returns whether it was.
+pub(crate) fn document<T: Serialize>(global: &Global, report: &T) -> Result<bool, Failure> {
+    let text = match global.output {
+        Some(Format::Json) => serde_json::to_string_pretty(report)
+            .map(|text| text + "\n")
+            .map_err(|error| Failure::failed(error.to_string()))?,
+        Some(Format::Yaml) => {
+            let text = serde_saphyr::to_string(report);
+            text.map_err(|error| Failure::failed(error.to_string()))?
+        }
+        _ => return Ok(false),
+    };
+    exact(&text);
+    Ok(true)
+}
+
 /// As kubectl shows objects: who manages which field is of no interest here.
 fn without_managed_fields<T: Serialize>(
     object: &T,
@@ -215,9 +236,32 @@ pub(crate) fn age(since: Option<jiff::Timestamp>) -> String {
     }
 }
 
+/// How long something took, as kubectl shows it.
+pub(crate) fn duration(length: Option<jiff::SignedDuration>) -> String {
+    let Some(length) = length else {
+        return "-".to_owned();
+    };
+    let seconds = length.as_secs().max(0);
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7_199 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_short_and_exact_enough() {
+        let table = [(0, "0s"), (119, "119s"), (125, "2m05s"), (7_260, "2h01m")];
+        for (seconds, expected) in table {
+            let length = jiff::SignedDuration::from_secs(seconds);
+            assert_eq!(duration(Some(length)), expected);
+        }
+        assert_eq!(duration(None), "-");
+    }
 
     #[test]
     fn columns_are_as_wide_as_they_must_be() {

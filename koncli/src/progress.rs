@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 
 use crate::output;
 use crate::output::width::{cut, padded, width};
-use crate::view::{Stage, State, View, state, title};
+use crate::view::{Item, Stage, State, View, state, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
 const STATE_WIDTH: usize = 22;
@@ -75,6 +76,8 @@ pub(crate) struct Progress {
     /// What was printed of each Job.
     told: Mutex<BTreeMap<String, Told>>,
     live: Option<Live>,
+    /// Whether stdout is for something else than logs.
+    logs_aside: bool,
 }
 
 /// What was printed of a Job.
@@ -89,6 +92,8 @@ struct Told {
 struct Live {
     text: ProgressBar,
     lines: usize,
+    /// What was shown last: its times move on while nothing happens.
+    last: Mutex<Option<View>>,
     /// While somebody is asked something.
     is_hidden: AtomicBool,
 }
@@ -101,14 +106,24 @@ impl Progress {
             started,
             told: Mutex::new(BTreeMap::new()),
             live,
+            logs_aside: false,
         }
+    }
+
+    /// Of a run whose logs go to stderr, because stdout is for something else.
+    pub(crate) fn with_logs_aside(self, logs_aside: bool) -> Self {
+        Self { logs_aside, ..self }
     }
 
     /// Shows a line of a Job's log. It is data: on a terminal it goes above the view.
     pub(crate) fn log(&self, title: &str, line: &str) {
+        let log = match self.logs_aside {
+            true => output::log_aside,
+            false => output::log,
+        };
         match &self.live {
-            None => output::log(title, line),
-            Some(live) => live.text.suspend(|| output::log(title, line)),
+            None => log(title, line),
+            Some(live) => live.text.suspend(|| log(title, line)),
         }
     }
 
@@ -189,6 +204,21 @@ impl Progress {
         items.any(|item| item.state == State::Pending)
     }
 
+    /// Time has passed, and nothing else.
+    pub(crate) fn tick(&self) {
+        let Some(live) = &self.live else { return };
+        let last = live
+            .last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(view) = last
+            .as_ref()
+            .filter(|_| !live.is_hidden.load(Ordering::Relaxed))
+        {
+            live.draw(view, self.started);
+        }
+    }
+
     /// Takes the live view away until it is shown again.
     pub(crate) fn hide(&self) {
         if let Some(live) = &self.live {
@@ -236,11 +266,21 @@ impl Live {
         Self {
             text,
             lines,
+            last: Mutex::default(),
             is_hidden: AtomicBool::new(false),
         }
     }
 
     fn show(&self, view: &View, started: Instant) {
+        self.draw(view, started);
+        let mut last = self
+            .last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *last = Some(view.clone());
+    }
+
+    fn draw(&self, view: &View, started: Instant) {
         let ended = view
             .stages
             .iter()
@@ -254,7 +294,7 @@ impl Live {
             view.stages.len(),
             tally(&view.stages)
         );
-        let room = self.lines - 1;
+        let room = room(view.stages.len(), self.lines - 1);
         let shown = worth_showing(&view.stages, room);
         // Somebody may have changed it since.
         let (_, columns) = terminal();
@@ -267,14 +307,19 @@ impl Live {
         let line = |text: &str| cut(&output::clean(text).replace('\n', " "), columns - 1);
         let is_colored = output::color();
         let mut lines = vec![line(&head)];
+        let now = Timestamp::now();
         lines.extend(shown.iter().map(|stage| {
-            let text = line(&describe(stage, name_width));
+            let text = line(&describe(stage, name_width, now));
             if is_colored {
                 painted(&text, stage.state())
             } else {
                 text
             }
         }));
+        let more = view.stages.len() - shown.len();
+        if more > 0 {
+            lines.push(line(&format!("… {more} more stages")));
+        }
         self.text.set_message(lines.join("\n"));
     }
 }
@@ -308,21 +353,47 @@ fn worth_showing(stages: &[Stage], room: usize) -> Vec<&Stage> {
     ranked.into_iter().map(|(_, stage)| stage).collect()
 }
 
-fn describe(stage: &Stage, columns: usize) -> String {
+/// How many stages are shown in so many lines: a line says how many are not.
+fn room(stages: usize, lines: usize) -> usize {
+    match stages > lines {
+        true => lines.saturating_sub(1).max(1),
+        false => lines,
+    }
+}
+
+/// What an item waits for, and who has it.
+fn waits(item: &Item) -> String {
+    match item.holders.as_slice() {
+        [] => item.why.clone(),
+        [one] => format!("{}, held by {one}", item.why),
+        [one, rest @ ..] => format!("{}, held by {one} and {} more", item.why, rest.len()),
+    }
+}
+
+fn describe(stage: &Stage, columns: usize, now: Timestamp) -> String {
     let state = stage.state();
     let count = match stage.items.len() {
         1 => String::new(),
         all => format!(" {}/{all}", stage.ended()),
     };
-    let why = stage
-        .items
-        .iter()
-        .find(|item| item.state == state && !item.why.is_empty());
-    let why = why
-        .map(|item| format!("  {}", item.why))
-        .unwrap_or_default();
+    let in_state = |wanted| stage.items.iter().filter(move |item| item.state == wanted);
+    let queued = in_state(State::Queued).count();
+    let said = in_state(state).find(|item| !item.why.is_empty());
+    let why = match (said, in_state(State::Queued).next()) {
+        (Some(item), _) => format!("  {}", waits(item)),
+        (None, Some(item)) => format!("  {queued} queued: {}", waits(item)),
+        (None, None) => String::new(),
+    };
+    let duration = match stage.duration(now) {
+        Some(length) => format!("  {}", output::duration(Some(length))),
+        None => String::new(),
+    };
     let name = padded(&cut(&stage.name, columns), columns);
-    format!("{} {name}  {}{count}{why}", state.mark(), state.word())
+    format!(
+        "{} {name}  {}{count}{duration}{why}",
+        state.mark(),
+        state.word()
+    )
 }
 
 /// A line that begins with the mark of a state, in colour. A line that says little is dim as a whole.
@@ -350,16 +421,17 @@ fn painted(line: &str, state: State) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::Item;
 
     fn stage(name: &str, state: State) -> Stage {
         let item = Item {
             job: name.into(),
             item: None,
             state,
+            started: None,
             since: None,
             why: String::new(),
             waits: None,
+            holders: Vec::new(),
         };
         Stage {
             name: name.into(),
@@ -399,6 +471,7 @@ mod tests {
             started: Instant::now(),
             told: Mutex::default(),
             live: None,
+            logs_aside: false,
         };
         let state_of = || progress.told.lock().unwrap()["a"].state;
         let job = serde_json::json!({"metadata": {"name": "a"}, "spec": {"template": {}}});
@@ -447,10 +520,40 @@ mod tests {
     #[test]
     fn a_long_name_does_not_push_the_state_away() {
         let stage = stage("a-stage-with-a-long-name", State::Running);
-        assert_eq!(describe(&stage, 10), "● a-stage-w…  running");
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(describe(&stage, 10, now), "● a-stage-w…  running");
         assert_eq!(
-            describe(&stage, 26),
+            describe(&stage, 26, now),
             "● a-stage-with-a-long-name    running"
+        );
+    }
+
+    #[test]
+    fn a_line_says_how_long_a_stage_runs_and_who_has_what_it_waits_for() {
+        let mut running = stage("a", State::Running);
+        running.items[0].started = Timestamp::from_second(10).ok();
+        let now = Timestamp::from_second(13).expect("a time");
+        assert_eq!(describe(&running, 1, now), "● a  running  3s");
+        let mut queued = stage("b", State::Queued);
+        queued.items[0].why = "waits for lease/db".into();
+        queued.items[0].holders = vec!["job/x-a".into()];
+        let line = describe(&queued, 1, now);
+        assert_eq!(line, "◔ b  queued  waits for lease/db, held by job/x-a");
+        queued.items[0].holders.push("claim/y".into());
+        assert!(describe(&queued, 1, now).ends_with("held by job/x-a and 1 more"));
+        running.items.extend(queued.items);
+        let line = describe(&running, 1, now);
+        assert!(
+            line.starts_with("● a  running 0/2  3s  1 queued: waits for lease/db"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_line_is_left_for_how_many_stages_are_not_shown() {
+        assert_eq!(
+            [room(3, 5), room(5, 5), room(6, 5), room(200, 1)],
+            [5, 5, 4, 1]
         );
     }
 

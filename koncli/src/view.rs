@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::condition::{AVAILABLE, Condition, OPEN, SUCCEEDED};
 use konductor_api::{
-    Barrier, Gate, Hold, Holder, JobPhase, Lease, ObjectName, Participant, Role, Run, RunPhase,
-    RunStatus, Semaphore, Subject, Target, job_ended, label,
+    Barrier, Gate, Hold, Holder, HolderKind, JobPhase, Lease, ObjectName, Participant, Role, Run,
+    RunPhase, RunStatus, Semaphore, Subject, Target, job_ended, label,
 };
 use konductor_operator::{End, Fact, Objects, Waits, explain, job_end, waits_for};
 use serde::Serialize;
@@ -102,6 +102,9 @@ pub(crate) struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) item: Option<String>,
     pub(crate) state: State,
+    /// When its pods were started first, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Timestamp>,
     /// What it waits for, or why it ended as it did.
@@ -109,6 +112,26 @@ pub(crate) struct Item {
     /// What keeps it from starting.
     #[serde(skip)]
     pub(crate) waits: Option<Waits>,
+    /// Who has what a queued Job waits for, such as `job/a`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) holders: Vec<String>,
+}
+
+impl Item {
+    /// When it ended, if it was started and has ended.
+    fn ended(&self) -> Option<Timestamp> {
+        self.since
+            .filter(|_| matches!(self.state, State::Succeeded | State::Failed))
+    }
+
+    /// How long its pods have been at work, or were.
+    pub(crate) fn duration(&self, now: Timestamp) -> Option<SignedDuration> {
+        let end = match self.state {
+            State::Running | State::Pending => now,
+            _ => self.ended()?,
+        };
+        Some(end.duration_since(self.started?))
+    }
 }
 
 impl Stage {
@@ -119,6 +142,20 @@ impl Stage {
             .map(|item| item.state)
             .min()
             .unwrap_or(State::Waiting)
+    }
+
+    /// How long it has been at work, or was: from its first item's start to its last one's end.
+    pub(crate) fn duration(&self, now: Timestamp) -> Option<SignedDuration> {
+        let started = self.items.iter().filter_map(|item| item.started).min()?;
+        let is_busy = self
+            .items
+            .iter()
+            .any(|item| item.started.is_some() && !item.state.has_ended());
+        let end = match is_busy {
+            true => now,
+            false => self.items.iter().filter_map(Item::ended).max()?,
+        };
+        Some(end.duration_since(started))
     }
 
     /// How many items have ended.
@@ -446,10 +483,32 @@ pub(crate) fn item(job: &Participant, around: &Around) -> Item {
         job: job.metadata.name.clone().unwrap_or_default(),
         item: job.item().map(str::to_owned),
         state,
+        started: started(job, state),
         since: since(job, state),
         why: reason.or(why).unwrap_or_default(),
+        holders: match &waits {
+            Some(Waits::Hold(hold)) => in_the_way(hold, around).iter().map(holder).collect(),
+            _ => Vec::new(),
+        },
         waits,
     }
+}
+
+fn holder(held: &Holder) -> String {
+    match held.kind {
+        HolderKind::Job => format!("job/{}", held.name),
+        HolderKind::Claim => format!("claim/{}", held.name),
+    }
+}
+
+/// When a Job was started. What was never started, or was stopped, has no time that says how long it took.
+fn started(job: &Participant, state: State) -> Option<Timestamp> {
+    let at_work = matches!(
+        state,
+        State::Running | State::Pending | State::Succeeded | State::Failed
+    );
+    let time = job.status.as_ref()?.start_time.as_ref()?;
+    at_work.then_some(time.0)
 }
 
 fn since(job: &Participant, state: State) -> Option<Timestamp> {
@@ -529,6 +588,37 @@ fn holders<'a>(hold: &Hold, around: &'a Around) -> Option<(&'a [Holder], &'a [Co
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_takes_from_its_first_start_to_its_last_end() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let item = |state, started, since| Item {
+            job: "j".into(),
+            item: None,
+            state,
+            started,
+            since,
+            why: String::new(),
+            holders: Vec::new(),
+            waits: None,
+        };
+        let stage = |items| Stage {
+            name: "s".into(),
+            items,
+        };
+        let seconds = |stage: Stage| stage.duration(at(100)?).map(|length| length.as_secs());
+        let ended = item(State::Succeeded, at(10), at(30));
+        let other = item(State::Failed, at(5), at(25));
+        let waiting = item(State::Waiting, None, at(1));
+        let running = item(State::Running, at(40), at(40));
+        assert_eq!(seconds(stage(vec![ended.clone(), other])), Some(25));
+        assert_eq!(
+            seconds(stage(vec![ended.clone(), waiting.clone()])),
+            Some(20)
+        );
+        assert_eq!(seconds(stage(vec![ended, running])), Some(90));
+        assert_eq!(seconds(stage(vec![waiting])), None);
+    }
 
     #[test]
     fn names_are_sorted_as_people_count() {

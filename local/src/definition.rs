@@ -66,6 +66,26 @@ pub(crate) struct Column {
     pub(crate) json_path: String,
 }
 
+/// What clients may do with the objects of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// All that the API has.
+    All,
+    /// Only read them, and why that is so.
+    Read(&'static str),
+    /// Only ask: the answer is not stored.
+    Ask,
+}
+
+/// A kind whose objects are stored as those of another kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    /// From what is stored to what is served.
+    pub(crate) serve: fn(&Value) -> Value,
+    /// From what is served to what is stored.
+    pub(crate) store: fn(&mut Value),
+}
+
 /// A kind as it is served in one version.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
@@ -100,6 +120,9 @@ pub(crate) struct Definition {
     /// What every object of the kind has, as far as managed fields are concerned.
     pub(crate) skeleton: Value,
     pub(crate) nature: Nature,
+    pub(crate) usage: Usage,
+    /// How its objects are stored, if not as they are served.
+    pub(crate) view: Option<View>,
 }
 
 impl Definition {
@@ -280,9 +303,20 @@ impl Definition {
         if value["apiVersion"] == self.api_version.as_str() {
             return value.clone();
         }
-        let mut converted = (**value).clone();
+        let mut converted = match self.view {
+            Some(view) => (view.serve)(value),
+            None => (**value).clone(),
+        };
         converted["apiVersion"] = self.api_version.as_str().into();
         Arc::new(converted)
+    }
+
+    /// Makes of an object of this version what is stored of it.
+    pub(crate) fn store(&self, value: &mut Value) {
+        if let Some(view) = self.view {
+            (view.store)(value);
+        }
+        value["apiVersion"] = self.storage_api_version.as_str().into();
     }
 }
 

@@ -18,6 +18,11 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// What [`base64`] was made from.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
 /// Whether a text is base64 as Secrets have it.
 pub(crate) fn is_base64(text: &str) -> bool {
     STANDARD.decode(text).is_ok()

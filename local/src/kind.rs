@@ -14,6 +14,20 @@ pub struct Resource {
     pub plural: Cow<'static, str>,
 }
 
+impl Resource {
+    /// The resource that its objects are stored as: events of both groups are in one table.
+    pub(crate) fn stored(&self) -> &Self {
+        static EVENTS: Resource = Resource {
+            group: Cow::Borrowed(""),
+            plural: Cow::Borrowed("events"),
+        };
+        match *self == EVENT.resource {
+            true => &EVENTS,
+            false => self,
+        }
+    }
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.group.is_empty() {
@@ -114,6 +128,33 @@ pub const PERSISTENT_VOLUME_CLAIM: Kind =
 pub const CORE_EVENT: Kind = Kind::namespaced("", "v1", "Event", "events");
 /// What happened, as `events.k8s.io` has it.
 pub const EVENT: Kind = Kind::namespaced("events.k8s.io", "v1", "Event", "events");
+/// The machines that pods run on.
+pub const NODE: Kind = Kind::cluster("", "v1", "Node", "nodes");
+/// Names for pods in the network.
+pub const SERVICE: Kind = Kind::namespaced("", "v1", "Service", "services");
+/// Limits of a namespace.
+pub const RESOURCE_QUOTA: Kind = Kind::namespaced("", "v1", "ResourceQuota", "resourcequotas");
+/// Who the client is.
+pub const SELF_SUBJECT_REVIEW: Kind = Kind::cluster(
+    "authentication.k8s.io",
+    "v1",
+    "SelfSubjectReview",
+    "selfsubjectreviews",
+);
+/// Whether the client may do something.
+pub const SELF_SUBJECT_ACCESS_REVIEW: Kind = Kind::cluster(
+    "authorization.k8s.io",
+    "v1",
+    "SelfSubjectAccessReview",
+    "selfsubjectaccessreviews",
+);
+/// What the client may do.
+pub const SELF_SUBJECT_RULES_REVIEW: Kind = Kind::cluster(
+    "authorization.k8s.io",
+    "v1",
+    "SelfSubjectRulesReview",
+    "selfsubjectrulesreviews",
+);
 /// Jobs.
 pub const JOB: Kind = Kind::namespaced("batch", "v1", "Job", "jobs");
 /// Jobs by the clock.

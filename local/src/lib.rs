@@ -21,6 +21,7 @@ mod metadata;
 mod names;
 mod openapi;
 mod patch;
+mod protobuf;
 pub mod runner;
 mod scale;
 mod schedule;
@@ -35,9 +36,13 @@ mod table;
 mod version;
 mod write;
 
+/// A key among what a server tells of its user: it knows no users, only those who have its kubeconfig.
+pub const NO_USERS: &str = "no-users";
+
 pub use controllers::Controllers;
 pub use http::Access;
 pub use kind::{Kind, Resource};
+pub use schedule::slots;
 pub use server::{ApiServer, Event, Record, ServerOptions};
 pub use shared::Clock;
 pub use status::{Cause, Details, Reason, Status};

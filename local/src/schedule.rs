@@ -5,7 +5,7 @@
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp, Zoned};
 
 /// The names of months and days, and what fields go from and to.
 const FIELDS: [(u32, u32, &[&str]); 5] = [
@@ -64,6 +64,23 @@ pub(crate) fn time_zone(name: &str) -> Option<TimeZone> {
         return None;
     }
     TimeZone::tzif(canonical, data).ok()
+}
+
+/// Returns when a CronJob's schedule is due after a time; nothing if it is not one. Without a time zone it is that of
+/// most controllers: UTC.
+pub fn slots(
+    schedule: &str,
+    zone: Option<&str>,
+    after: Timestamp,
+) -> impl Iterator<Item = Zoned> + use<> {
+    let zone = zone.map_or(Some(TimeZone::UTC), time_zone);
+    let known = Schedule::parse(schedule).ok().zip(zone);
+    let mut last = after;
+    std::iter::from_fn(move || {
+        let (schedule, zone) = known.as_ref()?;
+        last = schedule.next(last, zone)?;
+        Some(last.to_zoned(zone.clone()))
+    })
 }
 
 impl Schedule {
@@ -315,6 +332,27 @@ mod tests {
             let told = Schedule::parse(schedule);
             assert_eq!(told, Err(expected.to_owned()), "{schedule}");
         }
+    }
+
+    #[test]
+    fn slots_follow_each_other_and_what_is_no_schedule_has_none() {
+        let after: Timestamp = "2026-03-28T12:00:00Z".parse().expect("a time");
+        let two = |schedule, zone| {
+            let slots = slots(schedule, zone, after).take(2);
+            slots
+                .map(|slot| slot.timestamp().to_string())
+                .collect::<Vec<_>>()
+        };
+        // The clock changes between them.
+        let berlin = two("0 9 * * *", Some("Europe/Berlin"));
+        assert_eq!(berlin, ["2026-03-29T07:00:00Z", "2026-03-30T07:00:00Z"]);
+        assert_eq!(
+            two("0 9 * * *", None),
+            ["2026-03-29T09:00:00Z", "2026-03-30T09:00:00Z"]
+        );
+        assert!(two("never", None).is_empty());
+        assert!(two("0 9 * * *", Some("Atlantis")).is_empty());
+        assert!(two("0 0 30 2 *", None).is_empty());
     }
 
     /// Each line of the table: a schedule, a time zone, a time, and the next ones, as Go's

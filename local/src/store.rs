@@ -164,7 +164,7 @@ impl Store {
         name: &str,
     ) -> Option<Arc<Version>> {
         let tables = self.lock();
-        let table = tables.tables.get(resource)?;
+        let table = tables.tables.get(resource.stored())?;
         table.objects.get(&key(namespace, name)).cloned()
     }
 
@@ -175,7 +175,7 @@ impl Store {
         namespace: Option<&str>,
     ) -> (Vec<Arc<Version>>, u64) {
         let tables = self.lock();
-        let items = tables.tables.get(resource).map(|table| {
+        let items = tables.tables.get(resource.stored()).map(|table| {
             let range = table.objects.range(span(namespace, None));
             range.map(|(_, version)| version.clone()).collect()
         });
@@ -201,7 +201,7 @@ impl Store {
             last: None,
             remaining: 0,
         };
-        let Some(table) = tables.tables.get(resource) else {
+        let Some(table) = tables.tables.get(resource.stored()) else {
             return Ok(page);
         };
         let past = table.objects_at(revision)?;
@@ -420,6 +420,7 @@ impl Table {
 
 impl Tables {
     fn table(&mut self, resource: &Resource) -> &mut Table {
+        let resource = resource.stored();
         if !self.tables.contains_key(resource) {
             self.tables.insert(resource.clone(), Table::new(0));
         }
@@ -450,7 +451,7 @@ impl Tables {
             stale: draft.stale,
         });
         let change = Arc::new(Change {
-            resource: resource.clone(),
+            resource: resource.stored().clone(),
             effect,
             current: current.clone(),
             previous,

@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+/// The version of Kubernetes that is served.
+pub(crate) const KUBERNETES: &str = "v1.36.3";
+
 /// How stable a version is; the greater, the more it is preferred: `v2`, `v1`, `v1beta2`,
 /// `v1alpha1`, and then what has no such form, in the order of the alphabet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,6 +65,14 @@ pub fn wanted() -> Wanted {
     }
 }
 
+/// The kubectl that is built with the control plane.
+///
+/// # Panics
+/// Where it can't be built.
+pub fn built_kubectl() -> PathBuf {
+    binaries().join("kubectl")
+}
+
 impl Cluster {
     /// The embedded API server with its own Job controller, also over HTTP on loopback.
     pub async fn embedded() -> Self {

@@ -189,7 +189,7 @@ fn fixed(text: &str) -> String {
             (r"(?m)^\d+m?\d*s( +(?:Normal|Warning))", "5s$1"),
             (r"(?m)^(  (?:Normal|Warning)  .*? )\d+m?\d*s( )", "${1}5s$2"),
             // `koncli why` and progress tell how long.
-            (r"(?m)( for )\d+s(:|$)", "${1}5s$2"),
+            (r#"(?m)( for )\d+s(:|"|$)"#, "${1}5s$2"),
             (r"\b\d+s( ago\))", "5s$1"),
             (r"(?m)^ +\d+(?:\.\d)?s(  )", "   5s$1"),
             (r"\b(in|after) \d+\.\d+s\b", "$1 0.5s"),
@@ -200,9 +200,10 @@ fn fixed(text: &str) -> String {
         .map(|(pattern, fixed)| (Regex::new(pattern).expect("a pattern"), fixed))
     });
     // In a table of stages the age, in one of leases the token, has columns after it.
-    static IN_COLUMNS: LazyLock<[(Regex, &str); 2]> = LazyLock::new(|| {
+    static IN_COLUMNS: LazyLock<[(Regex, &str); 3]> = LazyLock::new(|| {
         [
             (r"(?m)^(.*[✗●‖◔○⊘−✓] .*?  )(\d+s +)(\S)", "5s"),
+            (r"(?m)^(.*[✗●‖◔○⊘−✓] .*?  5s +)(\d+s +)(\S)", "5s"),
             (r"(?m)^(.*(?:Held|Available) .*  )(\d+ +)(\d)", "42"),
         ]
         .map(|(pattern, fixed)| (Regex::new(pattern).expect("a pattern"), fixed))

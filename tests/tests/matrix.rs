@@ -105,7 +105,7 @@ const REASONS: [Reason; 11] = [
             Situation::NoOperator,
         ],
         |row| {
-            let of_files = ["check", "fmt", "compile", "explain", "run", "dev"];
+            let of_files = ["check", "fmt", "init", "compile", "explain", "run", "dev"];
             let of_itself = ["crds", "completion", "man", "version"];
             of_files
                 .iter()

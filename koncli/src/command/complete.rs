@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command as Clap, CommandFactory, Parser};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Namespace;
 use konductor_api::{Arrivals, Barrier, Claim, Gate, Lease, Run, Semaphore, label};
 use kube::api::ListParams;
@@ -226,6 +226,7 @@ impl<'a> Typed<'a> {
             (["gate", _], "name") => Some(Wanted::Named("gate")),
             (["semaphore", _], "name") => Some(Wanted::Named("semaphore")),
             (["lease", _], "name") => Some(Wanted::Named("lease")),
+            (["schedules"], "name") => Some(Wanted::Schedules),
             _ => None,
         }
     }
@@ -244,6 +245,8 @@ enum Wanted {
     Stages(String),
     /// Barriers that people approve.
     Approvals,
+    /// CronJobs that koncli has installed.
+    Schedules,
     /// KIND/NAME of all that can be waited for.
     Targets,
     /// The names of a kind.
@@ -291,6 +294,12 @@ async fn live(typed: &Typed<'_>, wanted: &Wanted) -> Result<Vec<Candidate>, Fail
             Ok(people
                 .map(|one| Candidate::new(one.name_any(), barrier_help(one)))
                 .collect())
+        }
+        Wanted::Schedules => {
+            let installed = all.labels(label::PIPELINE);
+            let found = read::list_metadata(&api::<CronJob>(&client), &installed).await?;
+            let names = found.iter().map(|one| Candidate::new(one.name_any(), ""));
+            Ok(names.collect())
         }
         Wanted::Named(kind) => of_kind(&client, kind).await,
         Wanted::Targets => {

@@ -30,7 +30,7 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
     let run = compiled.manifests.iter().flat_map(Manifests::objects);
     let schedule = compiled.schedule.iter().flat_map(Schedule::objects);
     let objects = run.chain(schedule.cloned());
-    let differences: Vec<Option<String>> = futures::stream::iter(objects)
+    let differences: Vec<Option<Difference>> = futures::stream::iter(objects)
         .map(|object| async move {
             let known = known(client, &object).await?;
             difference(&object, known.as_ref())
@@ -38,11 +38,15 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
         .buffered(REQUESTS_AT_ONCE)
         .try_collect()
         .await?;
-    let differences: Vec<String> = differences.into_iter().flatten().collect();
+    let differences: Vec<Difference> = differences.into_iter().flatten().collect();
+    let is_document = output::document(global, &differences)?;
     if differences.is_empty() {
         return Ok(());
     }
-    output::data(&differences.concat());
+    if !is_document {
+        let texts = differences.iter().map(|one| one.diff.as_str());
+        output::data(&texts.collect::<String>());
+    }
     Err(Failure::silent(FAILED))
 }
 
@@ -64,8 +68,25 @@ fn json<T: serde::Serialize>(object: &T) -> Result<Value, Failure> {
     serde_json::to_value(object).map_err(|error| Failure::failed(error.to_string()))
 }
 
+/// An object that is missing, or is not as the file says.
+#[derive(Debug, serde::Serialize)]
+struct Difference {
+    object: String,
+    change: Change,
+    /// A unified diff of YAML.
+    diff: String,
+}
+
+/// What `koncli apply` would do, or refuse to.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Change {
+    Create,
+    Update,
+}
+
 /// What differs between an object and what the cluster has under its name.
-fn difference(object: &Object, known: Option<&Value>) -> Result<Option<String>, Failure> {
+fn difference(object: &Object, known: Option<&Value>) -> Result<Option<Difference>, Failure> {
     let mut new = json(object)?;
     if let (Object::Run(_), Some(spec)) =
         (object, new.get_mut("spec").and_then(Value::as_object_mut))
@@ -89,7 +110,14 @@ fn difference(object: &Object, known: Option<&Value>) -> Result<Option<String>, 
         .unified_diff()
         .header(&before, &name)
         .to_string();
-    Ok((!text.is_empty()).then_some(text))
+    Ok((!text.is_empty()).then_some(Difference {
+        object: name,
+        change: match known {
+            None => Change::Create,
+            Some(_) => Change::Update,
+        },
+        diff: text,
+    }))
 }
 
 /// Whether `koncli apply` would leave it as it is: a Job is known by its hash, because it may have

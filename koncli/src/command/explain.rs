@@ -4,6 +4,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 
+use serde_json::json;
+
+use crate::arguments::Global;
 use crate::exit::Failure;
 use crate::output;
 
@@ -20,18 +23,26 @@ const KINDS: [(&str, &str); 8] = [
 ];
 
 /// Prints what there is to know of a code or a kind.
-pub(crate) fn explain(what: &str) -> Result<(), Failure> {
+pub(crate) fn explain(global: &Global, what: &str) -> Result<(), Failure> {
     if let Ok(code) = what.parse::<konductor_dsl::Code>() {
-        output::data(code.page());
-        return Ok(());
+        return page(global, code.name(), code.page());
     }
     let wanted = what.to_lowercase();
     let is_meant = |kind: &str| wanted == kind || wanted.strip_suffix('s') == Some(kind);
     if let Some((kind, page)) = KINDS.iter().find(|(kind, _)| is_meant(kind)) {
-        output::data(&with_fields(kind, page));
-        return Ok(());
+        return self::page(global, kind, &with_fields(kind, page));
     }
     Err(unknown(what))
+}
+
+fn page(global: &Global, name: &str, text: &str) -> Result<(), Failure> {
+    let title = text.lines().next().unwrap_or_default();
+    let title = title.trim_start_matches("# ");
+    let report = json!({"name": name, "title": title, "text": text});
+    if !output::document(global, &report)? {
+        output::data(text);
+    }
+    Ok(())
 }
 
 /// What can be explained.

@@ -17,6 +17,9 @@ use crate::view::{Around, run_ended, view};
 /// How often what is around a run is looked up while much happens: as often as people can read.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How often the times of a live view move on.
+const TICK: Duration = Duration::from_secs(1);
+
 /// How often it is looked up why stages are pending: not all of the causes are events of a watch.
 const LOOK_WHILE_PENDING: Duration = Duration::from_secs(5);
 
@@ -70,6 +73,7 @@ pub(crate) async fn until_ended(
             false => LOOK_WHILE_PENDING,
         },
     };
+    let mut tick = Instant::now() + TICK;
     loop {
         tokio::select! {
             biased;
@@ -94,6 +98,10 @@ pub(crate) async fn until_ended(
             event = pods.next() => if let Some(Ok(_)) = event {
                 looks.after_a_change();
             },
+            () = tokio::time::sleep_until(tick), if progress.is_live() => {
+                progress.tick();
+                tick = Instant::now() + TICK;
+            }
             () = tokio::time::sleep_until(looks.due()), if looks.next.is_some() => {
                 looks.last = Some(Instant::now());
                 let is_pending = match &last {

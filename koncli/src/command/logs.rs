@@ -1,6 +1,7 @@
 //! `koncli logs`: what the pods of a run print, merged, each line under its stage's name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
@@ -9,10 +10,11 @@ use konductor_api::{Participant, Run, label};
 use kube::api::{ListParams, LogParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 
 use super::around::{around, expect_stage};
 use super::{api, get, wait};
-use crate::arguments::{Global, LogSelection};
+use crate::arguments::{Format, Global, LogSelection};
 use crate::exit::Failure;
 use crate::view::{Around, title, view};
 use crate::{cluster, output, read};
@@ -29,6 +31,7 @@ pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<()
         expect_stage(&run, &around, stage)?;
     }
     let logs = Logs {
+        is_json: global.output == Some(Format::Json),
         pods: api(&client),
         jobs: api(&client),
         selection,
@@ -48,12 +51,13 @@ pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<()
     Ok(())
 }
 
-const LAST_LINES: std::time::Duration = std::time::Duration::from_millis(500);
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 struct Logs<'a> {
     pods: Api<Pod>,
     jobs: Api<Participant>,
     selection: &'a LogSelection,
+    is_json: bool,
 }
 
 impl Logs<'_> {
@@ -147,6 +151,8 @@ impl Logs<'_> {
             follow,
             tail_lines: self.selection.tail,
             timestamps: self.selection.timestamps,
+            previous: self.selection.previous,
+            since_seconds: self.selection.since.map(seconds),
             ..LogParams::default()
         };
         let lines = match self.pods.log_stream(&pod.name_any(), &params).await {
@@ -157,10 +163,31 @@ impl Logs<'_> {
         };
         let mut lines = lines.lines();
         while let Some(line) = lines.try_next().await? {
-            output::log(title, &line);
+            match self.is_json {
+                true => self.print_json(pod, title, &line),
+                false => output::log(title, &line),
+            }
         }
         Ok(())
     }
+
+    /// Prints a line as an object of its own: a reader needs no end.
+    fn print_json(&self, pod: &Pod, title: &str, line: &str) {
+        let (time, line) = match line.split_once(' ').filter(|_| self.selection.timestamps) {
+            Some((time, line)) => (Some(time), line),
+            None => (None, line),
+        };
+        let mut object = json!({"stage": title, "pod": pod.name_any(), "line": line});
+        if let Some(time) = time {
+            object["time"] = time.into();
+        }
+        output::exact(&format!("{object}\n"));
+    }
+}
+
+/// Whole seconds, at least one: less than that says "all" to an API server.
+fn seconds(since: Duration) -> i64 {
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX).max(1)
 }
 
 fn has_started(pod: &Pod) -> bool {

@@ -25,13 +25,13 @@ use tokio::task::JoinHandle;
 use self::given::Prepared;
 use self::needs::Needs;
 use super::follow;
-use crate::arguments::{Given, Pipeline, Pods};
+use crate::arguments::{Format, Given, Global, Pipeline, Pods};
 use crate::exit::Failure;
 use crate::folder::Folder;
 use crate::load::Aim;
 use crate::local::{self, Interrupts, Local, NAMESPACE};
 use crate::progress::Progress;
-use crate::view::title;
+use crate::view::{title, view};
 use crate::{apply, load, output, read};
 
 /// How long the last lines may take when the run has ended.
@@ -42,6 +42,7 @@ type Followed = BTreeMap<String, JoinHandle<()>>;
 
 /// Runs a pipeline here, and ends with its outcome.
 pub(crate) async fn run(
+    global: &Global,
     pipeline: &Pipeline,
     pods: Pods,
     given: &Given,
@@ -68,9 +69,11 @@ pub(crate) async fn run(
         started = starting => started?,
         code = interrupts.next() => return Err(Failure::silent(code)),
     };
+    let is_report = matches!(global.output, Some(Format::Json | Format::Yaml));
     let following = Following {
         local,
-        progress: Arc::new(Progress::since(Instant::now())),
+        global,
+        progress: Arc::new(Progress::since(Instant::now()).with_logs_aside(is_report)),
         needs,
         prepared,
         given,
@@ -120,6 +123,7 @@ fn working_folder(file: &Path) -> PathBuf {
 /// A run that is followed.
 struct Following<'a> {
     local: Local,
+    global: &'a Global,
     progress: Arc<Progress>,
     needs: Needs,
     prepared: Prepared,
@@ -178,6 +182,7 @@ impl Following<'_> {
             failure = self.local.operator_is_gone() => return Err(failure),
         };
         self.rest_of_logs(logs).await?;
+        output::document(self.global, &view(&run, &around, &order))?;
         summary::tell(&self.local, &run, &around, self.progress.elapsed()).await
     }
 
@@ -235,7 +240,7 @@ impl Following<'_> {
 }
 
 /// The stages in the order of the file.
-fn stages(manifests: &Manifests) -> Vec<String> {
+pub(super) fn stages(manifests: &Manifests) -> Vec<String> {
     let mut stages: Vec<String> = Vec::new();
     for object in manifests.objects() {
         let stage = object

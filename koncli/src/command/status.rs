@@ -50,6 +50,20 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
     Ok(())
 }
 
+/// Writes how a run stands for programs, if that was asked for.
+pub(super) async fn document(
+    global: &Global,
+    client: &konductor::Client,
+    name: &str,
+) -> Result<(), Failure> {
+    if matches!(global.output, Some(Format::Json | Format::Yaml)) {
+        let run: Run = get(client, "run", name).await?;
+        let around = around(client, name).await?;
+        output::document(global, &view(&run, &around, &[]))?;
+    }
+    Ok(())
+}
+
 /// When a run was created, on this machine's clock.
 fn begun(run: &Run) -> Instant {
     let now = Instant::now();
@@ -141,13 +155,14 @@ fn table(view: &View, no_headers: bool) -> String {
                     ),
                     format!("{} {}", item.state.mark(), item.state.word()),
                     String::new(),
+                    output::duration(item.duration(Timestamp::now())),
                     output::age(item.since),
                     item.why.clone(),
                 ]);
             }
         }
     }
-    let headers = ["STAGE", "STATE", "ITEMS", "SINCE", "WHY"];
+    let headers = ["STAGE", "STATE", "ITEMS", "DURATION", "SINCE", "WHY"];
     let table = output::table(&headers, &rows, no_headers);
     format!("{}\n\n{table}", head(view))
 }
@@ -180,6 +195,7 @@ fn row(stage: &Stage) -> Vec<String> {
         } else {
             format!("{}/{}", stage.ended(), stage.items.len())
         },
+        output::duration(stage.duration(Timestamp::now())),
         output::age(first.and_then(|item| item.since)),
         first
             .filter(|_| one)

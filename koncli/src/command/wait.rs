@@ -1,16 +1,18 @@
 //! `koncli wait`, and what every waiting command shares.
 
 use std::fmt::Debug;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
 use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
 use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Participant, Run};
+use konductor_compiler::Manifests;
 use serde::de::DeserializeOwned;
 
-use super::object;
+use super::{follow, object};
 use crate::arguments::{Global, Patience};
 use crate::exit::Failure;
+use crate::progress::Progress;
 use crate::view::{self, Around, item, message, run_ended, run_status};
 use crate::{cluster, output};
 
@@ -242,6 +244,32 @@ pub(crate) async fn until_run_ends(
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     one_run(client, run, "succeeded", timeout).await?;
+    output::talk(&format!("run/{run} succeeded"));
+    Ok(())
+}
+
+/// The same of a run that was just created; on a terminal, with the live view that `koncli run` has.
+pub(crate) async fn shown_until_run_ends(
+    client: &konductor::Client,
+    manifests: &Manifests,
+    timeout: Option<Duration>,
+) -> Result<(), Failure> {
+    let run = manifests.run_name();
+    let progress = Progress::since(Instant::now());
+    if !progress.is_live() {
+        return until_run_ends(client, run, timeout).await;
+    }
+    let order = super::run::stages(manifests);
+    let showing = follow::until_ended(client, run, &order, &progress);
+    let waiting = one_run(client, run, "succeeded", timeout);
+    tokio::pin!(showing, waiting);
+    let ended = tokio::select! {
+        ended = &mut waiting => ended,
+        // The other one knows how it ended, or why nothing can be seen.
+        _ = &mut showing => waiting.await,
+    };
+    progress.finish();
+    ended?;
     output::talk(&format!("run/{run} succeeded"));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `koncli why`: what keeps a stage from starting, down to the object at the bottom of it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use konductor_api::{
     Arrivals, Barrier, Holder, HolderKind, Participant, Run, Subject, Target, Verdict, label,
@@ -8,6 +9,8 @@ use konductor_api::{
 use konductor_operator::words::Named;
 use konductor_operator::{HeldBack, Waits};
 use kube::ResourceExt;
+use serde::Serialize;
+use serde_json::json;
 
 use super::around::{around, expect_stage};
 use super::get;
@@ -34,12 +37,10 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
     for job in jobs {
         chain(job, &around, 0, &mut BTreeSet::new(), &mut lines);
     }
-    output::data(
-        &lines
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>(),
-    );
+    let report = json!({"run": run, "stage": stage, "lines": lines});
+    if !output::document(global, &report)? {
+        output::data(&lines.iter().map(Line::to_string).collect::<String>());
+    }
     Ok(())
 }
 
@@ -61,8 +62,24 @@ fn not_created(run: &Run, around: &Around, stage: &str) -> Failure {
         .help("if nobody creates them, apply the file again or cancel the run")
 }
 
-fn line(depth: usize, text: &str) -> String {
-    format!("{}{text}", "  ".repeat(depth))
+/// What keeps something, below what it keeps.
+#[derive(Debug, Serialize)]
+struct Line {
+    depth: usize,
+    text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}{}", "  ".repeat(self.depth), self.text)
+    }
+}
+
+fn line(depth: usize, text: &str) -> Line {
+    Line {
+        depth,
+        text: text.to_owned(),
+    }
 }
 
 /// A Job, and below it what it waits for. What was told once is not told again.
@@ -71,7 +88,7 @@ fn chain(
     around: &Around,
     depth: usize,
     told: &mut BTreeSet<String>,
-    lines: &mut Vec<String>,
+    lines: &mut Vec<Line>,
 ) {
     let Item {
         state,
@@ -120,7 +137,7 @@ fn chain(
 }
 
 /// Who has what is waited for, and since when.
-fn holding(holders: &[Holder], depth: usize) -> Vec<String> {
+fn holding(holders: &[Holder], depth: usize) -> Vec<Line> {
     let told = holders.iter().take(HOLDERS).map(|held| {
         let kind = match held.kind {
             HolderKind::Job => "job",
@@ -144,7 +161,7 @@ fn holding(holders: &[Holder], depth: usize) -> Vec<String> {
             &format!("{kind}/{}{who} has had {permits}{since}", held.name),
         )
     });
-    let mut told: Vec<String> = told.collect();
+    let mut told: Vec<Line> = told.collect();
     if holders.len() > HOLDERS {
         told.push(line(
             depth,
@@ -159,7 +176,7 @@ fn gate_chain(
     around: &Around,
     depth: usize,
     told: &mut BTreeSet<String>,
-    lines: &mut Vec<String>,
+    lines: &mut Vec<Line>,
 ) {
     if !told.insert(format!("gate/{name}")) {
         return;
@@ -188,7 +205,7 @@ fn subject_chain(
     around: &Around,
     depth: usize,
     told: &mut BTreeSet<String>,
-    lines: &mut Vec<String>,
+    lines: &mut Vec<Line>,
 ) {
     match &subject.target {
         _ if subject.is_foreign => {}
@@ -219,7 +236,7 @@ fn barrier_chain(
     around: &Around,
     depth: usize,
     told: &mut BTreeSet<String>,
-    lines: &mut Vec<String>,
+    lines: &mut Vec<Line>,
 ) {
     if !told.insert(format!("barrier/{name}")) {
         return;

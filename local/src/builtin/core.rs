@@ -168,6 +168,14 @@ pub(super) const PERSISTENT_VOLUME_CLAIM: Rules = Rules {
     ..NO_RULES
 };
 
+pub(super) const RESOURCE_QUOTA: Rules = Rules {
+    warn: |_, old| match old {
+        None => vec!["quotas are stored and have no effect in this cluster".to_owned()],
+        Some(_) => Vec::new(),
+    },
+    ..NO_RULES
+};
+
 pub(super) const LEASE: Rules = Rules {
     validate: |lease| {
         let path = Path::new("spec");

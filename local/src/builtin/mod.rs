@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod core;
 mod cron_job;
+mod event;
 mod job;
 mod job_status;
 mod pod;
@@ -14,7 +15,7 @@ pub(crate) mod print;
 use serde_json::{Value, json};
 
 use crate::custom::crd;
-use crate::definition::{Definition, NO_RULES, Nature};
+use crate::definition::{Definition, NO_RULES, Nature, Usage};
 use crate::kind::{self, Kind};
 use crate::names::NameRule;
 use crate::schema;
@@ -42,6 +43,8 @@ fn plain(kind: Kind, definition: &str, singular: &str, short_names: &[&str]) -> 
         schema: schema::builtin::schema(definition).unwrap_or_default(),
         skeleton: skeleton(&kind),
         nature: Nature::Builtin(NO_RULES),
+        usage: Usage::All,
+        view: None,
         kind,
     }
 }
@@ -61,7 +64,7 @@ fn skeleton(kind: &Kind) -> Value {
         }),
         "Namespace" | "Lease" | "CustomResourceDefinition" => json!({"spec": {}}),
         "PersistentVolumeClaim" => json!({"spec": {"resources": {}}, "status": {}}),
-        "Event" => json!({"involvedObject": {}, "source": {}}),
+        "Event" if kind.group().is_empty() => json!({"involvedObject": {}, "source": {}}),
         "RoleBinding" | "ClusterRoleBinding" => json!({"roleRef": {}}),
         _ => json!({}),
     };
@@ -85,6 +88,7 @@ fn permission(kind: Kind, singular: &str) -> Definition {
 /// Every built-in kind.
 pub(crate) fn definitions() -> Vec<Definition> {
     let mut definitions = core();
+    definitions.extend(surroundings());
     definitions.extend(batch());
     definitions.extend([
         Definition {
@@ -212,9 +216,75 @@ fn core() -> Vec<Definition> {
         },
         Definition {
             create_on_update: true,
+            storage_api_version: kind::CORE_EVENT.api_version(),
+            view: Some(event::VIEW),
             ..plain(kind::EVENT, "io.k8s.api.events.v1.Event", "event", &["ev"])
         },
     ]
+}
+
+/// Why the one node can't be changed.
+const NODE_IS_THIS_MACHINE: &str =
+    "the only node is this machine: it can't be changed, cordoned or drained";
+/// Why there are no Services.
+const NO_NETWORK: &str =
+    "this cluster has no pod network, and so no Services: pods use the network of this machine";
+
+/// What a cluster has beside the work.
+fn surroundings() -> Vec<Definition> {
+    vec![
+        Definition {
+            has_status: true,
+            usage: Usage::Read(NODE_IS_THIS_MACHINE),
+            ..plain(kind::NODE, "io.k8s.api.core.v1.Node", "node", &["no"])
+        },
+        Definition {
+            categories: strings(&["all"]),
+            has_status: true,
+            returns_deleted: true,
+            usage: Usage::Read(NO_NETWORK),
+            ..plain(
+                kind::SERVICE,
+                "io.k8s.api.core.v1.Service",
+                "service",
+                &["svc"],
+            )
+        },
+        Definition {
+            has_status: true,
+            returns_deleted: true,
+            nature: Nature::Builtin(core::RESOURCE_QUOTA),
+            ..plain(
+                kind::RESOURCE_QUOTA,
+                "io.k8s.api.core.v1.ResourceQuota",
+                "resourcequota",
+                &["quota"],
+            )
+        },
+        question(
+            kind::SELF_SUBJECT_REVIEW,
+            "io.k8s.api.authentication.v1.SelfSubjectReview",
+            "selfsubjectreview",
+        ),
+        question(
+            kind::SELF_SUBJECT_ACCESS_REVIEW,
+            "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+            "selfsubjectaccessreview",
+        ),
+        question(
+            kind::SELF_SUBJECT_RULES_REVIEW,
+            "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
+            "selfsubjectrulesreview",
+        ),
+    ]
+}
+
+/// A kind that is answered and never stored.
+fn question(kind: Kind, definition: &str, singular: &str) -> Definition {
+    Definition {
+        usage: Usage::Ask,
+        ..plain(kind, definition, singular, &[])
+    }
 }
 
 fn batch() -> Vec<Definition> {

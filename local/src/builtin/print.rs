@@ -18,6 +18,11 @@ const CRON_SPEC: &str = "io.k8s.api.batch.v1.CronJobSpec";
 const CRON_STATUS: &str = "io.k8s.api.batch.v1.CronJobStatus";
 const EVENT: &str = "io.k8s.api.core.v1.Event";
 const CLAIM_SPEC: &str = "io.k8s.api.core.v1.PersistentVolumeClaimSpec";
+const NODE_INFO: &str = "io.k8s.api.core.v1.NodeSystemInfo";
+const NODE_STATUS: &str = "io.k8s.api.core.v1.NodeStatus";
+const QUOTA_REQUEST: &str =
+    "Request represents a minimum amount of cpu/memory that a container may consume.";
+const QUOTA_LIMIT: &str = "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node.";
 const CLAIM_STATUS: &str = "io.k8s.api.core.v1.PersistentVolumeClaimStatus";
 
 /// What a column says it shows.
@@ -127,6 +132,13 @@ fn definitions(kind: &Kind) -> Vec<Column> {
         ("", "ServiceAccount") => vec![NAME, AGE],
         ("", "PersistentVolumeClaim") => claim_columns(),
         ("" | "events.k8s.io", "Event") => event_columns(),
+        ("", "Node") => node_columns(),
+        ("", "ResourceQuota") => vec![
+            NAME,
+            ("Request", "string", false, Text(QUOTA_REQUEST)),
+            ("Limit", "string", false, Text(QUOTA_LIMIT)),
+            AGE,
+        ],
         ("coordination.k8s.io", "Lease") => {
             let about = Field("io.k8s.api.coordination.v1.LeaseSpec", "holderIdentity");
             vec![NAME, ("Holder", "string", false, about), AGE]
@@ -223,6 +235,46 @@ fn claim_columns() -> Vec<Column> {
     ]
 }
 
+fn node_columns() -> Vec<Column> {
+    vec![
+        NAME,
+        ("Status", "string", false, Text("The status of the node")),
+        ("Roles", "string", false, Text("The roles of the node")),
+        AGE,
+        (
+            "Version",
+            "string",
+            false,
+            Field(NODE_INFO, "kubeletVersion"),
+        ),
+        (
+            "Internal-IP",
+            "string",
+            true,
+            Field(NODE_STATUS, "addresses"),
+        ),
+        (
+            "External-IP",
+            "string",
+            true,
+            Field(NODE_STATUS, "addresses"),
+        ),
+        ("OS-Image", "string", true, Field(NODE_INFO, "osImage")),
+        (
+            "Kernel-Version",
+            "string",
+            true,
+            Field(NODE_INFO, "kernelVersion"),
+        ),
+        (
+            "Container-Runtime",
+            "string",
+            true,
+            Field(NODE_INFO, "containerRuntimeVersion"),
+        ),
+    ]
+}
+
 fn event_columns() -> Vec<Column> {
     vec![
         ("Last Seen", "string", false, Field(EVENT, "lastTimestamp")),
@@ -278,6 +330,11 @@ pub(crate) fn cells(kind: &Kind, value: &Value, now: Timestamp) -> Vec<Value> {
         ("", "ServiceAccount") => vec![name, age],
         ("", "PersistentVolumeClaim") => claim(value, now),
         ("" | "events.k8s.io", "Event") => event(value, now),
+        ("", "Node") => node(value, name, age),
+        ("", "ResourceQuota") => {
+            let [request, limit] = quota(value);
+            vec![name, json!(request), json!(limit), age]
+        }
         ("coordination.k8s.io", "Lease") => {
             vec![name, text(&value["spec"]["holderIdentity"]), age]
         }
@@ -435,6 +492,54 @@ fn claim(value: &Value, now: Timestamp) -> Vec<Value> {
         json!(age::since(metadata::text(value, "creationTimestamp"), now)),
         unset(&spec["volumeMode"]),
     ]
+}
+
+fn node(value: &Value, name: Value, age: Value) -> Vec<Value> {
+    let status = &value["status"];
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let ready = conditions
+        .clone()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+    let address = |kind: &str| {
+        let addresses = status["addresses"].as_array().into_iter().flatten();
+        let found = addresses.clone().find(|address| address["type"] == kind);
+        found.map_or(json!("<none>"), |address| or_none(&address["address"]))
+    };
+    let info = |field: &str| match status["nodeInfo"][field].as_str() {
+        Some(text) if !text.is_empty() => json!(text),
+        _ => json!("<unknown>"),
+    };
+    vec![
+        name,
+        json!(if ready { "Ready" } else { "NotReady" }),
+        json!("<none>"),
+        age,
+        json!(
+            status["nodeInfo"]["kubeletVersion"]
+                .as_str()
+                .unwrap_or_default()
+        ),
+        address("InternalIP"),
+        address("ExternalIP"),
+        info("osImage"),
+        info("kernelVersion"),
+        info("containerRuntimeVersion"),
+    ]
+}
+
+/// What a quota limits, and how much of it is used.
+fn quota(value: &Value) -> [String; 2] {
+    let mut columns = [Vec::new(), Vec::new()];
+    let hard = value["status"]["hard"].as_object();
+    for (resource, limit) in hard.into_iter().flatten() {
+        let used = value["status"]["used"][resource].as_str().unwrap_or("0");
+        let text = format!("{resource}: {used}/{}", limit.as_str().unwrap_or_default());
+        columns[usize::from(resource.starts_with("limits."))].push(text);
+    }
+    columns.map(|mut column| {
+        column.sort();
+        column.join(", ")
+    })
 }
 
 fn event(value: &Value, now: Timestamp) -> Vec<Value> {

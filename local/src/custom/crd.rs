@@ -9,7 +9,7 @@ use super::Custom;
 use super::constraints::Constraints;
 use super::definition_rules;
 use super::rules::RuleTree;
-use crate::definition::{Column, Definition, NO_RULES, Nature, Rules};
+use crate::definition::{Column, Definition, NO_RULES, Nature, Rules, Usage};
 use crate::kind::{Kind, Resource};
 use crate::metadata;
 use crate::names::NameRule;
@@ -120,6 +120,8 @@ fn definition(crd: &Value, version: &Value, storage: &Value) -> Definition {
         schema: Arc::new(schema(source)),
         skeleton: json!({"metadata": {}}),
         nature: Nature::Custom(Arc::new(custom(source))),
+        usage: Usage::All,
+        view: None,
         kind,
     }
 }

@@ -13,6 +13,7 @@ use crate::field::Path;
 use crate::kind::Kind;
 use crate::metadata;
 use crate::patch::{self, PatchType};
+use crate::protobuf::{self, Unreadable};
 use crate::scale;
 use crate::status::{Cause, Reason, Status};
 use crate::store::Version;
@@ -314,7 +315,7 @@ impl Call {
     }
 
     /// The body as an object of this kind.
-    fn read_object(&self, body: &[u8], name: Option<&str>) -> Result<Value, Status> {
+    pub(super) fn read_object(&self, body: &[u8], name: Option<&str>) -> Result<Value, Status> {
         let mut object = self.read_json(body)?;
         let kind = &self.definition.kind;
         let Some(fields) = object.as_object_mut() else {
@@ -419,11 +420,22 @@ impl Call {
                 ))
             }),
             "application/yaml" => patch::read_yaml(body),
+            protobuf::MEDIA_TYPE => protobuf::read(body).map_err(|error| match error {
+                Unreadable::Unknown { .. } => Status::new(
+                    Reason::UnsupportedMediaType,
+                    format!("{error}: send it as application/json"),
+                ),
+                error => Status::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {}): {error}",
+                    self.definition.kind.kind
+                )),
+            }),
             other => Err(Status::new(
                 Reason::UnsupportedMediaType,
                 format!(
                     "the body of the request was in an unknown format - accepted media types \
-                     include: application/json, application/yaml; {other} is not read"
+                     include: application/json, application/yaml, \
+                     application/vnd.kubernetes.protobuf; {other} is not read"
                 ),
             )),
         }

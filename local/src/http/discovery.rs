@@ -10,14 +10,13 @@ use serde_json::{Value, json};
 use super::media::{Media, Representation};
 use super::request::Path;
 use super::respond;
-use crate::definition::Definition;
+use crate::definition::{Definition, Usage};
 use crate::kind;
 use crate::openapi;
 use crate::server::ApiServer;
 use crate::status::Status;
+use crate::version::KUBERNETES;
 
-/// The version of Kubernetes that is served.
-const GIT_VERSION: &str = "v1.36.3";
 const MINOR: &str = "36";
 
 const VERBS: [&str; 8] = [
@@ -37,7 +36,8 @@ pub(super) fn answer(
     headers: &HeaderMap,
 ) -> Result<Option<Response>, Status> {
     let definitions = server.shared.catalog.all();
-    let aggregated = || Ok(Media::accepted(headers)? == Representation::AggregatedDiscovery);
+    let aggregated =
+        || Ok(Media::accepted(headers, false)?.0 == Representation::AggregatedDiscovery);
     Ok(match path {
         Path::Version => Some(json_response(&version())),
         Path::Health => Some(plain("ok")),
@@ -96,7 +96,7 @@ fn version() -> Value {
     json!({
         "major": "1",
         "minor": MINOR,
-        "gitVersion": GIT_VERSION,
+        "gitVersion": KUBERNETES,
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "",
@@ -165,7 +165,10 @@ fn parts(definition: &Definition) -> Vec<Part> {
             group: "",
             version: "",
             kind: None,
-            verbs: &["get", "patch", "update"],
+            verbs: match definition.usage {
+                Usage::All => &["get", "patch", "update"],
+                Usage::Read(_) | Usage::Ask => &["get"],
+            },
         });
     }
     parts
@@ -174,7 +177,11 @@ fn parts(definition: &Definition) -> Vec<Part> {
 fn verbs(definition: &Definition) -> Vec<&'static str> {
     let verbs = VERBS.into_iter();
     verbs
-        .filter(|verb| *verb != "deletecollection" || definition.deletes_collections)
+        .filter(|verb| match definition.usage {
+            Usage::All => *verb != "deletecollection" || definition.deletes_collections,
+            Usage::Read(_) => ["get", "list", "watch"].contains(verb),
+            Usage::Ask => *verb == "create",
+        })
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
+use crate::protobuf;
 use crate::status::{Reason, Status};
 
 /// How objects are shown.
@@ -15,6 +16,14 @@ pub(super) enum Representation {
     Metadata,
     /// A list of groups with all their resources, instead of the groups' names alone.
     AggregatedDiscovery,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Encoding {
+    #[default]
+    Json,
+    Protobuf,
 }
 
 /// A media type with its parameters.
@@ -46,11 +55,15 @@ impl Media {
             .unwrap_or_default()
     }
 
-    /// The first representation that the client takes and the server has.
+    /// The first representation that the client takes and the server has. `protobuf` says whether the objects can be
+    /// written as protobuf, which is what they are only if the client does not take JSON.
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn accepted(headers: &HeaderMap) -> Result<Representation, Status> {
+    pub(super) fn accepted(
+        headers: &HeaderMap,
+        protobuf: bool,
+    ) -> Result<(Representation, Encoding), Status> {
         let accept: Vec<_> = headers
             .get_all(header::ACCEPT)
             .iter()
@@ -60,18 +73,41 @@ impl Media {
             .filter(|media| !media.name.is_empty())
             .collect();
         if accept.is_empty() {
-            return Ok(Representation::Whole);
+            return Ok((Representation::Whole, Encoding::Json));
         }
-        accept
-            .iter()
-            .find_map(Media::representation)
+        let json = accept.iter().find_map(Media::representation);
+        if let Some(representation) = json {
+            return Ok((representation, Encoding::Json));
+        }
+        let binary = accept.iter().find_map(|media| media.as_protobuf(protobuf));
+        binary
+            .map(|representation| (representation, Encoding::Protobuf))
             .ok_or_else(|| {
-                Status::of_route(
-                    Reason::NotAcceptable,
+                let mut message =
                     "406: Not Acceptable\n\nAvailable representations: application/json, \
-                     application/json;stream=watch",
-                )
+                     application/json;stream=watch"
+                        .to_owned();
+                if protobuf {
+                    message.push_str(", application/vnd.kubernetes.protobuf");
+                }
+                Status::of_route(Reason::NotAcceptable, message)
             })
+    }
+
+    /// How objects are shown to a client that asks for protobuf: there are no tables in it.
+    fn as_protobuf(&self, objects: bool) -> Option<Representation> {
+        if self.name != protobuf::MEDIA_TYPE {
+            return None;
+        }
+        match self.parameter("as") {
+            "" => objects.then_some(Representation::Whole),
+            "PartialObjectMetadata" | "PartialObjectMetadataList"
+                if (self.parameter("g"), self.parameter("v")) == ("meta.k8s.io", "v1") =>
+            {
+                Some(Representation::Metadata)
+            }
+            _ => None,
+        }
     }
 
     fn representation(&self) -> Option<Representation> {
@@ -99,32 +135,45 @@ impl Media {
 mod tests {
     use super::*;
 
-    fn accepted(accept: &str) -> Result<Representation, u16> {
+    fn accepted(accept: &str, protobuf: bool) -> Result<(Representation, Encoding), u16> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().expect("a header"));
-        Media::accepted(&headers).map_err(|status| status.code)
+        Media::accepted(&headers, protobuf).map_err(|status| status.code)
     }
 
     #[test]
     fn the_first_known_media_type_is_taken() {
+        const JSON: Encoding = Encoding::Json;
         for (accept, expected) in [
-            ("application/json", Ok(Representation::Whole)),
-            ("*/*", Ok(Representation::Whole)),
+            ("application/json", Ok((Representation::Whole, JSON))),
+            ("*/*", Ok((Representation::Whole, JSON))),
             (
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
-                Ok(Representation::Table),
+                Ok((Representation::Table, JSON)),
             ),
             (
                 "application/json;as=Table;v=v2;g=meta.k8s.io,application/json",
-                Ok(Representation::Whole),
+                Ok((Representation::Whole, JSON)),
             ),
             (
                 "application/vnd.kubernetes.protobuf,application/json",
-                Ok(Representation::Whole),
+                Ok((Representation::Whole, JSON)),
             ),
-            ("application/vnd.kubernetes.protobuf", Err(406)),
+            (
+                "application/vnd.kubernetes.protobuf",
+                Ok((Representation::Whole, Encoding::Protobuf)),
+            ),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+                Ok((Representation::Metadata, Encoding::Protobuf)),
+            ),
+            ("application/cbor", Err(406)),
         ] {
-            assert_eq!(accepted(accept), expected, "{accept}");
+            assert_eq!(accepted(accept, true), expected, "{accept}");
         }
+        assert_eq!(
+            accepted("application/vnd.kubernetes.protobuf", false),
+            Err(406)
+        );
     }
 }

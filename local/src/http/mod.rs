@@ -11,6 +11,9 @@ mod media;
 mod read;
 mod request;
 mod respond;
+mod review;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod watch;
 
@@ -23,14 +26,15 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use tokio::net::TcpListener;
 
-use crate::definition::Definition;
+use crate::definition::{Definition, Usage};
 use crate::kind;
+use crate::protobuf;
 use crate::server::ApiServer;
 use crate::status::{Reason, Status};
 pub use access::Access;
 
 use access::Guard;
-use media::{Media, Representation};
+use media::{Encoding, Media, Representation};
 use request::{Path, Query, ResourcePath};
 use tls::TlsListener;
 
@@ -172,7 +176,9 @@ async fn answer(service: Service, request: Request) -> Result<Response, Failure>
             Failure::NoSuchPath
         });
     };
-    let representation = Media::accepted(&parts.headers)?;
+    let kind = &definition.kind;
+    let has_protobuf = protobuf::is_known(&kind.api_version(), &kind.kind);
+    let (representation, encoding) = Media::accepted(&parts.headers, has_protobuf)?;
     let call = Call {
         server: service.server,
         closing: service.closing,
@@ -183,11 +189,16 @@ async fn answer(service: Service, request: Request) -> Result<Response, Failure>
         representation,
     };
     call.check_scope()?;
+    call.check_usage(&parts.method)?;
+    let watches = parts.method == Method::GET && (call.path.watch || call.query.flag("watch")?);
     let response = match (parts.method, call.path.name.is_some()) {
-        (Method::GET, _) if call.query.flag("watch")? || call.path.watch => watch::watch(call),
+        (Method::GET, _) if watches => watch::watch(call),
         (Method::GET, true) if call.is_pod_log() => log::log(&call),
         (Method::GET, true) => read::get(&call),
         (Method::GET, false) => read::list(&call),
+        (Method::POST, false) if call.definition.usage == Usage::Ask => {
+            review::answer(&call, &read_body(body).await?)
+        }
         (Method::POST, false) => change::create(&call, &read_body(body).await?),
         (Method::PUT, true) => change::replace(&call, &read_body(body).await?),
         (Method::PATCH, true) => change::patch(&call, &read_body(body).await?),
@@ -195,7 +206,11 @@ async fn answer(service: Service, request: Request) -> Result<Response, Failure>
         (Method::DELETE, false) => change::delete_collection(&call, &read_body(body).await?),
         _ => Err(not_allowed()),
     };
-    Ok(response?)
+    let response = response?;
+    Ok(match encoding {
+        Encoding::Json => response,
+        Encoding::Protobuf => respond::as_protobuf(response, watches).await?,
+    })
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Status> {
@@ -223,6 +238,11 @@ fn not_allowed() -> Status {
     )
 }
 
+/// What a real cluster does, and this one does not.
+fn unsupported(why: &str) -> Status {
+    Status::of_route(Reason::MethodNotAllowed, why)
+}
+
 impl Call {
     fn namespace(&self) -> &str {
         self.path.namespace.as_deref().unwrap_or_default()
@@ -240,6 +260,50 @@ impl Call {
             false if in_namespace => Err(unknown_path()),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses what this cluster does not do, in words that say what it lacks.
+    fn check_usage(&self, method: &Method) -> Result<(), Status> {
+        // Who deletes what is not there is told that it is not there.
+        let deletes_nothing = method == Method::DELETE && !self.is_stored();
+        let reads = method == Method::GET || method == Method::HEAD || deletes_nothing;
+        match self.definition.usage {
+            Usage::Read(why) if !reads => return Err(unsupported(why)),
+            Usage::Ask if method != Method::POST => return Err(not_allowed()),
+            _ => {}
+        }
+        let Some(part) = self.path.subresource.as_deref() else {
+            return Ok(());
+        };
+        let plural = self.definition.kind.resource.plural.as_ref();
+        let why = match (plural, part.split('/').next().unwrap_or_default()) {
+            ("pods", part @ ("exec" | "attach" | "portforward" | "proxy")) => format!(
+                "{part} is not supported: pods are processes or containers of this machine; look at what \
+                 they print with `kubectl logs`"
+            ),
+            ("pods", "ephemeralcontainers") => {
+                "debug containers are not supported: a pod is not changed once it runs".to_owned()
+            }
+            ("pods", "eviction") => "evictions are not supported: delete the pod".to_owned(),
+            ("pods", "resize") => {
+                "resizing is not supported: requests and limits have no effect here".to_owned()
+            }
+            ("serviceaccounts", "token") => {
+                "tokens of service accounts are not supported: the kubeconfig has the only token"
+                    .to_owned()
+            }
+            _ => return Ok(()),
+        };
+        match self.is_stored() {
+            true => Err(unsupported(&why)),
+            false => Err(Status::not_found(&self.definition.kind, self.name())),
+        }
+    }
+
+    fn is_stored(&self) -> bool {
+        let resource = &self.definition.kind.resource;
+        let store = &self.server.shared.store;
+        store.get(resource, self.namespace(), self.name()).is_some()
     }
 
     fn is_pod_log(&self) -> bool {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use futures::TryStreamExt;
 use serde_json::Value;
 
 use super::media::Representation;
 use crate::definition::{Definition, Nature};
+use crate::protobuf;
 use crate::status::Status;
 use crate::store::Version;
 use crate::table;
@@ -61,6 +63,51 @@ pub(super) fn json(code: StatusCode, body: impl Into<Bytes>) -> Response {
         HeaderValue::from_static("no-cache, private"),
     );
     response
+}
+
+/// Writes an answer as protobuf that was written as JSON. What is neither stays as it is, such as logs.
+pub(super) async fn as_protobuf(response: Response, watches: bool) -> Result<Response, Status> {
+    let media = response.headers().get(header::CONTENT_TYPE).cloned();
+    let (mut parts, body) = response.into_parts();
+    parts.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(protobuf::MEDIA_TYPE),
+    );
+    let body = match media.as_ref().map(HeaderValue::as_bytes) {
+        Some(b"application/json") if watches => {
+            parts.headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/vnd.kubernetes.protobuf;stream=watch"),
+            );
+            Body::from_stream(body.into_data_stream().map_ok(|line| frame(&line)))
+        }
+        Some(b"application/json") => {
+            let body = axum::body::to_bytes(body, usize::MAX).await;
+            let body = body.map_err(Status::internal)?;
+            let value: Value = serde_json::from_slice(&body).map_err(Status::internal)?;
+            match protobuf::write(&value) {
+                Some(bytes) => Body::from(bytes),
+                None => {
+                    let kind = value["kind"].as_str().unwrap_or_default();
+                    return Err(Status::internal(format!("{kind} has no protobuf")));
+                }
+            }
+        }
+        other => {
+            if let Some(Ok(media)) = other.map(HeaderValue::from_bytes) {
+                parts.headers.insert(header::CONTENT_TYPE, media);
+            }
+            body
+        }
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The frame of one line of a watch. What can't be written ends the watch at the client, which lists again.
+fn frame(line: &[u8]) -> Bytes {
+    let event = serde_json::from_slice(line).ok();
+    let frame = event.and_then(|event| protobuf::watch_event(&event));
+    frame.unwrap_or_default().into()
 }
 
 /// Adds warnings, which clients show to their users.

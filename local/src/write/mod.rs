@@ -186,7 +186,7 @@ impl Shared {
         self.refuse(definition, &value, definition.validate_create(&value))?;
         self.check_namespace_accepts(definition, namespace, &value)?;
         warnings.extend(definition.warn(&value, None));
-        value["apiVersion"] = definition.storage_api_version.as_str().into();
+        definition.store(&mut value);
         let filled = definition.as_read(&value);
         let stale = filled.is_some();
         let draft = Draft {
@@ -331,7 +331,7 @@ impl Shared {
             if target.subresource.is_none() {
                 warnings.extend(definition.warn(&value, Some(&old_value)));
             }
-            value["apiVersion"] = definition.storage_api_version.as_str().into();
+            definition.store(&mut value);
             let draft = Draft {
                 value,
                 managed,

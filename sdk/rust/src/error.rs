@@ -202,7 +202,13 @@ impl Object {
                 source: Some(error.into()),
             };
         };
-        let message = status.message.clone();
+        if is_foreign(status) {
+            return Error::Unreachable {
+                message: answer(status),
+                source: Some(error.into()),
+            };
+        }
+        let message = answer(status);
         match status.code {
             404 => Error::NotFound { object },
             401 => Error::Unauthorized {
@@ -224,11 +230,38 @@ impl Object {
     }
 }
 
+/// Whether an answer is not one of an API server, which says in a `Status` what is wrong: a proxy, or another server.
+#[doc(hidden)]
+pub fn is_foreign(status: &kube::core::Status) -> bool {
+    let message = status.message.trim();
+    !matches!(status.code, 401 | 403) && (message.is_empty() || message.starts_with('<'))
+}
+
+/// Returns in one line what an answer says: also one that says nothing, or is a web page.
+#[doc(hidden)]
+pub fn answer(status: &kube::core::Status) -> String {
+    const SHOWN: usize = 100;
+    let message = status.message.trim();
+    if message.is_empty() {
+        return format!("HTTP {} without a message", status.code);
+    }
+    if !is_foreign(status) {
+        return status.message.clone();
+    }
+    let line: Vec<&str> = message.split_whitespace().collect();
+    let line = line.join(" ");
+    let mut shown: String = line.chars().take(SHOWN).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    format!("HTTP {}: {shown}", status.code)
+}
+
 /// Returns in one line why no API server answers.
 pub(crate) fn unreachable(error: &kube::Error) -> String {
     match error {
         kube::Error::Service(error) => chain(&**error),
-        kube::Error::Api(status) => status.message.clone(),
+        kube::Error::Api(status) => answer(status),
         other => chain(other),
     }
 }
@@ -276,6 +309,16 @@ mod tests {
             assert!(error.source().is_some(), "{code}");
         }
         assert!(matches!(answer(404), Error::NotFound { .. }));
+        for (code, body, expected) in [
+            (404, "", "HTTP 404 without a message"),
+            (500, " ", "HTTP 500 without a message"),
+            (502, "<html>\n no\n</html>", "HTTP 502: <html> no </html>"),
+        ] {
+            let status = kube::core::Status::failure(body, "").with_code(code);
+            let error = object.explain(kube::Error::Api(status.boxed()));
+            assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
         let broken = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let error = object.explain(kube::Error::Service(broken.into()));
         assert!(matches!(error, Error::Unreachable { .. }) && error.source().is_some());

@@ -33,6 +33,8 @@ use self::settings::Settings;
 pub use claim::Request;
 pub use claimed::Claimed;
 pub use error::{Error, LastSeen, Object};
+#[doc(hidden)]
+pub use error::{answer, is_foreign};
 pub use guard::Guard;
 /// The objects of `konductor.io/v1`, as types.
 pub use konductor_api as api;

@@ -30,6 +30,7 @@ mod expansion;
 mod image;
 mod logs;
 mod mounts;
+mod node;
 mod orphans;
 mod pod;
 mod pods;
@@ -160,6 +161,7 @@ impl Kubelet {
         options.folder = options.folder.canonicalize()?;
         let logs = Logs::default();
         api.serve_logs(logs.clone());
+        node::register(&api.managed_by("kubelet"), &options);
         let guard = match &options.runtime {
             Runtime::Process => OrphanGuard::start(None),
             Runtime::Engine(engine) => OrphanGuard::start(Some(engine)),

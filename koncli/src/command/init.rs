@@ -1,0 +1,31 @@
+//! `koncli init`: a pipeline to start from, with comments.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use crate::exit::Failure;
+use crate::output;
+
+/// What is written. It runs as it is.
+pub(crate) const STARTER: &str = include_str!("../../starter.kon");
+
+/// Writes the starter pipeline to a new file.
+pub(crate) fn init(file: &Path) -> Result<(), Failure> {
+    let shown = file.display();
+    let created = OpenOptions::new().write(true).create_new(true).open(file);
+    let mut created = created.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::failed(format!("{shown} already exists"))
+            .help("name another file: `koncli init FILE`"),
+        ErrorKind::NotFound => Failure::new(
+            crate::exit::NOT_FOUND,
+            format!("can't create {shown}: {error}"),
+        ),
+        _ => Failure::failed(format!("can't create {shown}: {error}")),
+    })?;
+    created.write_all(STARTER.as_bytes())?;
+    output::talk(&format!(
+        "{shown} created; check it with `koncli check {shown}`, run it here with `koncli run {shown}`"
+    ));
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! `koncli schedules`: what runs by the clock, when next, and how it went; suspending, resuming, starting now.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, Zoned};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use konductor_api::{Run, annotation, label};
+use kube::api::{ListParams, ObjectMeta, Patch};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+
+use super::{api, get, list, object};
+use crate::arguments::{Global, ScheduleSelection};
+use crate::exit::{Failure, NOT_FOUND};
+use crate::view::run_status;
+use crate::{cluster, output, read};
+
+/// How many slots are shown of one schedule, before now and after it.
+const SHOWN: usize = 5;
+/// What kubectl writes on a Job that it makes from a CronJob.
+const INSTANTIATE: (&str, &str) = ("cronjob.kubernetes.io/instantiate", "manual");
+
+/// Shows schedules, or changes one.
+pub(crate) async fn schedules(
+    global: &Global,
+    selection: &ScheduleSelection,
+) -> Result<(), Failure> {
+    let client = cluster::connect(global).await?;
+    let Some(name) = &selection.name else {
+        return all(global, &client).await;
+    };
+    let schedule = installed(&client, name).await?;
+    if selection.suspend || selection.resume {
+        return suspend(&client, name, selection.suspend).await;
+    }
+    match selection.start {
+        true => start(&client, &schedule).await,
+        false => one(global, &client, &schedule).await,
+    }
+}
+
+/// A CronJob of a pipeline.
+async fn installed(client: &konductor::Client, name: &str) -> Result<CronJob, Failure> {
+    let found: Result<CronJob, Failure> = get(client, "cronjob", name).await;
+    let found = found.map_err(|failure| match failure.code {
+        NOT_FOUND => {
+            failure.help("`koncli schedules` lists them; `koncli apply FILE` installs one")
+        }
+        _ => failure,
+    })?;
+    if found.labels().contains_key(label::PIPELINE) {
+        return Ok(found);
+    }
+    let message = format!("cronjob/{name} is not the schedule of a pipeline");
+    Err(Failure::failed(message).help(format!("look at it with `kubectl describe cronjob {name}`")))
+}
+
+async fn all(global: &Global, client: &konductor::Client) -> Result<(), Failure> {
+    let mut found: Vec<CronJob> = list(client, global).await?;
+    found.retain(|one| one.labels().contains_key(label::PIPELINE));
+    let runs: Vec<Run> = list(client, &without_selector(global)).await?;
+    let last = last_runs(&runs);
+    let now = Timestamp::now();
+    let headers = [
+        "NAME",
+        "SCHEDULE",
+        "TIMEZONE",
+        "SUSPENDED",
+        "NEXT",
+        "LAST",
+        "OUTCOME",
+    ];
+    output::objects(
+        global,
+        "cronjob",
+        &found,
+        false,
+        ResourceExt::name_any,
+        &headers,
+        |one| {
+            let key = (one.namespace().unwrap_or_default(), one.name_any());
+            let last = last.get(&key);
+            let is_suspended = one.spec.suspend == Some(true);
+            vec![
+                one.name_any(),
+                one.spec.schedule.clone(),
+                one.spec
+                    .time_zone
+                    .clone()
+                    .unwrap_or_else(|| "UTC".to_owned()),
+                if is_suspended { "yes" } else { "no" }.to_owned(),
+                next(one, now)
+                    .next()
+                    .map_or_else(|| "-".to_owned(), |slot| shown(&slot)),
+                last.map_or_else(|| "-".to_owned(), |run| slot_of(run)),
+                last.map_or_else(|| "-".to_owned(), |run| outcome(run)),
+            ]
+        },
+    )
+}
+
+fn without_selector(global: &Global) -> Global {
+    Global {
+        selector: None,
+        ..global.clone()
+    }
+}
+
+/// The run of the last slot of each pipeline, by its namespace and name.
+fn last_runs(runs: &[Run]) -> BTreeMap<(String, String), &Run> {
+    let mut last: BTreeMap<(String, String), &Run> = BTreeMap::new();
+    for run in runs.iter().filter(|run| time_of(run).is_some()) {
+        let key = (
+            run.namespace().unwrap_or_default(),
+            run.spec.pipeline.clone(),
+        );
+        let known = last.entry(key).or_insert(run);
+        if time_of(run) > time_of(known) {
+            *known = run;
+        }
+    }
+    last
+}
+
+fn slot_of(run: &Run) -> String {
+    run.annotations()
+        .get(annotation::SLOT)
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// The time of the slot that a run is for.
+fn time_of(run: &Run) -> Option<Timestamp> {
+    run.annotations().get(annotation::SLOT)?.parse().ok()
+}
+
+fn outcome(run: &Run) -> String {
+    let phase = run_status(run).map(|status| format!("{:?}", status.phase));
+    phase.unwrap_or_else(|| "Running".to_owned())
+}
+
+/// The next slots of a schedule. A suspended one has none.
+fn next(schedule: &CronJob, now: Timestamp) -> impl Iterator<Item = Zoned> + use<> {
+    let spec = &schedule.spec;
+    let slots = konductor_local::slots(&spec.schedule, spec.time_zone.as_deref(), now);
+    let shown = match spec.suspend {
+        Some(true) => 0,
+        _ => SHOWN,
+    };
+    slots.take(shown)
+}
+
+/// A slot as its run names it.
+fn shown(slot: &Zoned) -> String {
+    slot.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+/// The last slots of one schedule and how their runs ended, and the next ones.
+async fn one(
+    global: &Global,
+    client: &konductor::Client,
+    schedule: &CronJob,
+) -> Result<(), Failure> {
+    let runs = read::list(&api::<Run>(client), &ListParams::default()).await?;
+    let name = schedule.name_any();
+    let mut runs: Vec<&Run> = runs
+        .iter()
+        .filter(|run| run.spec.pipeline == name && time_of(run).is_some())
+        .collect();
+    runs.sort_by_key(|run| time_of(run));
+    let past = &runs[runs.len().saturating_sub(SHOWN)..];
+    let mut rows: Vec<[String; 3]> = past
+        .iter()
+        .map(|run| [slot_of(run), run.name_any(), outcome(run)])
+        .collect();
+    rows.extend(next(schedule, Timestamp::now()).map(|slot| {
+        let run = format!("{name}-{}", slot.timestamp().as_second() / 60);
+        [shown(&slot), run, "due".to_owned()]
+    }));
+    let slots: Vec<_> = rows
+        .iter()
+        .map(|[slot, run, state]| json!({"slot": slot, "run": run, "state": state}))
+        .collect();
+    let spec = &schedule.spec;
+    let report = json!({
+        "name": name,
+        "schedule": spec.schedule,
+        "timeZone": spec.time_zone,
+        "suspended": spec.suspend == Some(true),
+        "slots": slots,
+    });
+    if output::document(global, &report)? {
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    let table = output::table(&["SLOT", "RUN", "STATE"], &rows, global.no_headers);
+    output::data(&output::fitted(&table));
+    if spec.suspend == Some(true) {
+        output::talk(&format!(
+            "cronjob/{name} is suspended; resume it with --resume"
+        ));
+    }
+    Ok(())
+}
+
+async fn suspend(client: &konductor::Client, name: &str, suspend: bool) -> Result<(), Failure> {
+    let patch = Patch::Merge(json!({"spec": {"suspend": suspend}}));
+    let patched = api::<CronJob>(client)
+        .patch(name, &cluster::patch_params(), &patch)
+        .await;
+    patched.map_err(|error| object(client, "cronjob", name).explain(error))?;
+    output::talk(&match suspend {
+        true => format!("cronjob/{name} is suspended; runs that are running continue"),
+        false => format!("cronjob/{name} is resumed"),
+    });
+    Ok(())
+}
+
+/// Creates the CronJob's Job by hand, as `kubectl create job --from` does: its run has its name.
+async fn start(client: &konductor::Client, schedule: &CronJob) -> Result<(), Failure> {
+    let template = &schedule.spec.job_template;
+    let metadata = template.metadata.clone().unwrap_or_default();
+    let mut annotations = metadata.annotations.unwrap_or_default();
+    annotations.insert(INSTANTIATE.0.to_owned(), INSTANTIATE.1.to_owned());
+    let job = Job {
+        metadata: ObjectMeta {
+            name: Some(format!(
+                "{}-at-{}",
+                schedule.name_any(),
+                Timestamp::now().as_second()
+            )),
+            labels: metadata.labels,
+            annotations: Some(annotations),
+            owner_references: schedule.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: template.spec.clone(),
+        ..Job::default()
+    };
+    super::create(client, "job", &job).await?;
+    let name = job.name_any();
+    output::talk(&format!(
+        "it creates run/{name}; look at it with `koncli status {name}`"
+    ));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_run_is_that_of_the_latest_slot_whatever_its_offset() {
+        let run = |name: &str, pipeline: &str, slot: &str| -> Run {
+            let run = json!({
+                "apiVersion": "konductor.io/v1", "kind": "Run",
+                "metadata": {"name": name, "namespace": "n", "annotations": {annotation::SLOT: slot}},
+                "spec": {"pipeline": pipeline, "jobs": 1},
+            });
+            serde_json::from_value(run).expect("a run")
+        };
+        let runs = [
+            run("a", "p", "2026-10-25T02:30:00+02:00"),
+            run("b", "p", "2026-10-25T02:15:00+01:00"),
+            run("c", "q", "2026-01-01T00:00:00+00:00"),
+        ];
+        let last = last_runs(&runs);
+        let names: Vec<_> = last.values().map(|run| run.name_any()).collect();
+        assert_eq!(names, ["b", "c"]);
+    }
+
+    #[test]
+    fn slots_are_shown_in_the_zone_of_the_schedule_and_none_while_it_is_suspended() {
+        let mut schedule: CronJob = serde_json::from_value(json!({
+            "metadata": {"name": "s"},
+            "spec": {"schedule": "30 2 * * *", "timeZone": "Europe/Berlin", "jobTemplate": {}},
+        }))
+        .expect("a CronJob");
+        let now = "2026-06-01T12:00:00Z".parse().expect("a time");
+        let times: Vec<_> = next(&schedule, now).map(|slot| shown(&slot)).collect();
+        assert_eq!(
+            times[..2],
+            ["2026-06-02T02:30:00+02:00", "2026-06-03T02:30:00+02:00"]
+        );
+        schedule.spec.suspend = Some(true);
+        assert_eq!(next(&schedule, now).count(), 0);
+    }
+}
