@@ -58,8 +58,9 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
 ];
 
 /// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.
-const DOORS: [(&str, &str); 10] = [
+const DOORS: [(&str, &str); 11] = [
     ("koncli/src/apply.rs", "the hash of any object's content"),
+    ("koncli/src/command/schedules.rs", "the slot of a Run"),
     ("koncli/src/command/slot.rs", "the slot of a Run"),
     ("koncli/src/command/status.rs", "the slot of a Run"),
     ("koncli/src/journal.rs", "the retry of a Run"),
