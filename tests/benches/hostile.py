@@ -38,8 +38,8 @@ def hostile(index):
     meta = {"name": f"x-{index}"}
     place = index % 20
     if place == 0:
-        inputs = ",".join(f"A{n}=job-{n}.value" for n in range(INPUTS))
-        meta["annotations"] = {"konductor.io/inputs": inputs[:250_000]}
+        inputs = {f"A{n}": f"job-{n}/value" for n in range(INPUTS)}
+        meta["annotations"] = {"konductor.io/inputs": json.dumps(inputs, separators=(",", ":"))}
         pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
         return "jobs", {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta,
                         "spec": {"suspend": True, "template": {"spec": pod}}}

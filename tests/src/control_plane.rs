@@ -249,7 +249,7 @@ async fn appears(file: &Path) {
 }
 
 /// Builds the components, or finds them built; their folder.
-pub(crate) fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/build");
     let built = Command::new(&script).stderr(Stdio::inherit()).output();
     let built = built.unwrap_or_else(|error| panic!("{}: {error}", script.display()));

@@ -3,7 +3,7 @@
 
 pub mod built;
 pub mod cluster;
-mod control_plane;
+pub mod control_plane;
 pub mod fault;
 pub mod freezer;
 pub mod front;

@@ -213,6 +213,45 @@ fn every_test_that_an_invariant_names_exists() {
     assert!(checked > 60, "only {checked} tests");
 }
 
+/// Whether a test of this name is defined: a function, a trial of a harness, or a function of Go.
+fn is_defined(sources: &str, name: &str) -> bool {
+    let shapes = [
+        format!("fn {name}("),
+        format!("\"{name}\","),
+        format!("func {name}("),
+    ];
+    shapes.iter().any(|shape| sources.contains(shape))
+}
+
+#[test]
+fn every_attack_of_the_security_page_has_a_test_that_exists() {
+    let mut sources = String::new();
+    sources_of_tests(&root(), &mut sources);
+    let text = read(&root().join("docs/security.md"));
+    let name = Regex::new("`([a-z0-9]+(?:_[a-z0-9]+){3,}|Test[A-Z][A-Za-z]+)`").expect("a pattern");
+    let mut checked = 0;
+    for found in name.captures_iter(&text) {
+        assert!(
+            is_defined(&sources, &found[1]),
+            "{} does not exist",
+            &found[1]
+        );
+        checked += 1;
+    }
+    assert!(checked > 80, "only {checked} tests");
+    let (_, table) = text.split_once("<!-- attacks -->").expect("a table");
+    let (table, _) = table.split_once("<!-- end -->").expect("its end");
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let rows: Vec<&str> = rows
+        .skip(1)
+        .filter(|line| !line.starts_with("|--"))
+        .collect();
+    assert!(rows.len() > 35, "only {} attacks", rows.len());
+    for row in rows {
+        assert!(name.is_match(row), "no test: {row}");
+    }
+}
+
 #[test]
 fn every_path_that_a_page_for_contributors_names_exists() {
     let path = Regex::new(r"`([a-z_./-]+/[a-z_./-]*)`").expect("a pattern");

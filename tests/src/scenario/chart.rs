@@ -21,7 +21,7 @@ fn repository() -> PathBuf {
 }
 
 /// Helm, built where it is not there yet.
-pub(super) fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let script = repository().join("charts/helm");
     let built = Command::new(script).output().expect("charts/helm runs");
     assert!(built.status.success(), "helm is not there: {built:?}");
