@@ -1,14 +1,19 @@
 //! A Run whose objects are deleted, in simulated time: each Job of a run of twenty stages in each of its
-//! versions, with the operator up and down; every other object; and Jobs with a TTL.
+//! versions, with the operator up and down; every other object; Jobs with a TTL; and every object of every story of
+//! the simulator.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::sync::Mutex;
 use std::thread;
+use std::time::Instant;
 
 use konductor_compiler::{Manifests, Options, compile};
 use konductor_dsl::Sources;
 use konductor_tests::kubelet::Script;
-use konductor_tests::simulation::{Ended, Fault, Plan, run_whatever_is_deleted};
+use konductor_tests::simulation::{
+    Ended, Fault, Plan, STORIES, run_whatever_is_deleted, tell, tell_whatever_is_deleted,
+};
 
 /// Each stage and what it comes after: chains, a fan-out by hand, a join, holds and a finally stage.
 const STAGES: [(&str, &[&str]); 20] = [
@@ -115,13 +120,9 @@ fn lines(ended: &Ended) -> BTreeMap<&str, &str> {
 
 /// Tells them on all processors; a panic in one is a failure of all.
 fn every(plans: &[Plan], check: impl Fn(&Plan, &Ended) + Sync) {
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for worker in 0..workers {
-            let mine = plans.iter().skip(worker).step_by(workers);
-            let check = &check;
-            scope.spawn(move || mine.for_each(|plan| check(plan, &told(plan))));
-        }
+    on_all_processors(plans, |plan| {
+        check(plan, &told(plan));
+        None::<()>
     });
 }
 
@@ -247,4 +248,54 @@ fn any_object_that_is_deleted_leaves_a_run_that_can_be_ended() {
         let deleted_pods = ended.told.pods.values().filter(|pods| **pods > 1).count();
         assert!(deleted_pods <= 1, "{plan}");
     });
+}
+
+/// Each object of each story, deleted in each of its versions, with the operator up and down: what must never happen
+/// does not, a Run ends, nothing leaks, nobody writes without an end, and what waits does so for something.
+#[test]
+fn any_object_of_any_story_may_be_deleted_in_any_version() {
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    for story in &STORIES {
+        let calm =
+            tell(story, &Plan::calm(1)).unwrap_or_else(|why| panic!("{}: {why}", story.name));
+        let plans = (1..=calm.versions as u64)
+            .flat_map(|nth| [false, true].map(|down| Plan::with(Fault::Delete { nth, down })));
+        // An odd step: both with the operator up and down.
+        let plans: Vec<Plan> = plans.step_by(if all { 1 } else { 15 }).collect();
+        let told = |plan: &Plan| match tell_whatever_is_deleted(story, plan) {
+            Ok(_) => None,
+            Err(why) => Some(format!("{}: {plan}: {why}", story.name)),
+        };
+        let begun = Instant::now();
+        let failures = on_all_processors(&plans, told);
+        let took = begun.elapsed();
+        let _ = writeln!(
+            io::stderr(),
+            "{}: {} deletions in {took:.1?}",
+            story.name,
+            plans.len()
+        );
+        assert!(
+            failures.is_empty(),
+            "{} of {} plans failed; the first:\n{}",
+            failures.len(),
+            plans.len(),
+            failures[0]
+        );
+    }
+}
+
+fn on_all_processors<T: Send>(plans: &[Plan], one: impl Fn(&Plan) -> Option<T> + Sync) -> Vec<T> {
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let workers = (0..workers).map(|worker| {
+            let (mine, one) = (plans.iter().skip(worker).step_by(workers), &one);
+            scope.spawn(move || mine.filter_map(one).collect::<Vec<T>>())
+        });
+        let workers: Vec<_> = workers.collect();
+        let found = workers.into_iter();
+        found
+            .flat_map(|worker| worker.join().expect("no panic"))
+            .collect()
+    })
 }

@@ -12,6 +12,7 @@ mod faults;
 mod history;
 mod plan;
 mod stories;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -230,6 +231,17 @@ pub fn tell(story: &Story, plan: &Plan) -> Result<Ended, String> {
     in_simulated_time(tell_in_time(plan, story.script, story.fixed, story.tell))
 }
 
+/// Tells a story under a plan that deletes things, to its end or for a while; a Run that does not end by itself is
+/// cancelled. Then nothing may wait that has what it waits for.
+///
+/// # Errors
+/// As for [`tell`], and what waits for nothing.
+pub fn tell_whatever_is_deleted(story: &Story, plan: &Plan) -> Result<Ended, String> {
+    in_simulated_time(tell_in_time(plan, story.script, story.fixed, |world| {
+        Box::pin(stories::whatever_is_deleted(world, (story.tell)(world)))
+    }))
+}
+
 /// Runs a pipeline called `story` under a plan; the summary of its end has the Jobs and the Run.
 ///
 /// # Errors
@@ -311,10 +323,13 @@ async fn tell_in_time(
             "after {WITHIN:?} the story has not ended:\n{}",
             world.summary().await
         )),
-        Ok(()) => settle(&world, plan).await.map(|summary| {
-            let lines = summary.lines().filter(|line| fixed(line));
-            lines.map(|line| format!("{line}\n")).collect()
-        }),
+        Ok(()) => match settle(&world, plan).await {
+            Ok(summary) => waits::for_something(&world).await.map(|()| {
+                let lines = summary.lines().filter(|line| fixed(line));
+                lines.map(|line| format!("{line}\n")).collect()
+            }),
+            Err(why) => Err(why),
+        },
     };
     for operator in &operators {
         operator.abort();
