@@ -162,3 +162,43 @@ fn crates_use_only_what_their_room_allows() {
         }
     }
 }
+
+/// Where the core adds a limit to a time by other means than `deadline::passes`, and why it may.
+const EXACT_TIMES: [(&str, &str); 7] = [
+    ("deadline.rs", "it is the one place"),
+    ("job/resumed.rs", "a pause between two starts is no promise"),
+    (
+        "job/start.rs",
+        "since when starts are refused is in memory, exactly",
+    ),
+    ("job/waiting.rs", "when a reason is said is no promise"),
+    (
+        "ledger/expiry.rs",
+        "a renewal counts from when it was seen, exactly",
+    ),
+    ("ledger/waiting.rs", "when a reason is said is no promise"),
+    ("run.rs", "a grace for those who create Jobs is no promise"),
+];
+
+/// Objects keep whole seconds: a limit that counts from one of them is up to a second early unless it is rounded up.
+#[test]
+fn time_limits_of_stored_times_are_computed_in_one_place() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../operator/core/src");
+    let mut adding = BTreeSet::new();
+    for path in sources(&core) {
+        let text = fs::read_to_string(&path).expect("a source");
+        // `timeout` is a duration, and so is the sum.
+        if text
+            .replace("timeout.checked_add(", "")
+            .contains(".checked_add(")
+        {
+            let name = path.strip_prefix(&core).expect("it is inside");
+            adding.insert(name.to_string_lossy().into_owned());
+        }
+    }
+    let known: BTreeSet<String> = EXACT_TIMES
+        .iter()
+        .map(|(file, _)| (*file).to_owned())
+        .collect();
+    assert_eq!(adding, known, "use deadline::passes");
+}

@@ -17,7 +17,7 @@ use crate::gone::was_there_after;
 use crate::job::arrival_of;
 use crate::outcome::{End, barrier_end, gate_end, is_settled, job_end};
 use crate::ttl::{self, Finished};
-use crate::{Decided, Decision, Event, Fact, Needs, Write, owner, run};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, deadline, owner, run};
 
 /// Decides about a Barrier.
 ///
@@ -55,7 +55,7 @@ fn decide_end(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<Barri
     decision.before = seen.arrivals.clone();
     decision.after = seen.stamps.clone();
     if ending.is_none()
-        && let Some(deadline) = deadline(barrier, &seen)
+        && let Some(deadline) = times_out(barrier, &seen)
     {
         decision.wake_at(deadline);
     }
@@ -334,7 +334,7 @@ fn ending(barrier: &Barrier, seen: &Seen, now: Timestamp) -> Option<Ending> {
         };
         return end(phase, reason, message(barrier, seen));
     }
-    if deadline(barrier, seen).is_some_and(|deadline| deadline <= now) {
+    if times_out(barrier, seen).is_some_and(|deadline| deadline <= now) {
         let timeout = barrier
             .spec
             .timeout
@@ -418,14 +418,14 @@ fn jobs_end(spec: &Spec, counts: Counts, parties: usize) -> Option<End> {
     }
 }
 
-fn deadline(barrier: &Barrier, seen: &Seen) -> Option<Timestamp> {
+fn times_out(barrier: &Barrier, seen: &Seen) -> Option<Timestamp> {
     let timeout = barrier.spec.timeout.as_ref()?.parse().ok()?;
-    let Time(start) = match &seen.gate {
+    let start = match &seen.gate {
         GateSeen::None => barrier.metadata.creation_timestamp.as_ref()?,
         GateSeen::Open(time) => time.as_ref()?,
         GateSeen::Waiting | GateSeen::Ended(_) => return None,
     };
-    start.checked_add(timeout).ok()
+    deadline::passes(start, timeout)
 }
 
 fn message(barrier: &Barrier, seen: &Seen) -> String {

@@ -9,7 +9,7 @@ use crate::decision::{EventType, Kind};
 use crate::facts::Facts;
 use crate::outcome::gate_end;
 use crate::ttl::{self, Finished};
-use crate::{Decided, Decision, Event, Fact, owner};
+use crate::{Decided, Decision, Event, Fact, deadline, owner};
 
 mod ending;
 mod judged;
@@ -43,7 +43,7 @@ fn decide_end(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus>
     let judged = judge_all(gate, &conditions, facts, now)?;
     let ending = ending(gate, &conditions, &judged, facts, now)?;
     let mut decision = Decision::default();
-    if let (None, Some(deadline)) = (&ending, deadline(gate)) {
+    if let (None, Some(deadline)) = (&ending, times_out(gate)) {
         decision.wake_at(deadline);
     }
     let status = status(gate, &conditions, &judged, ending.as_ref(), now);
@@ -63,10 +63,9 @@ fn decide_end(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus>
     Ok(decision)
 }
 
-fn deadline(gate: &Gate) -> Option<Timestamp> {
+fn times_out(gate: &Gate) -> Option<Timestamp> {
     let timeout = gate.spec.timeout.as_ref()?.parse().ok()?;
-    let Time(created) = gate.metadata.creation_timestamp.as_ref()?;
-    created.checked_add(timeout).ok()
+    deadline::passes(gate.metadata.creation_timestamp.as_ref()?, timeout)
 }
 
 fn status(

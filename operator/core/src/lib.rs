@@ -14,6 +14,7 @@
 //! * **C. The API server enforces the ledger**, by the CEL rules in `konductor-api`.
 
 pub mod barrier;
+mod deadline;
 mod decision;
 pub mod explain;
 mod facts;

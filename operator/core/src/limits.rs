@@ -22,6 +22,9 @@ pub const RESUME_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 pub const NAMES_IN_MESSAGE: usize = 3;
 /// How often a Run may be begun: as many attempts as its schema lets be counted.
 pub const ATTEMPTS_MAX: u32 = 10_000;
+/// How long a started Job may have no pod before its Run says so: the Job controller creates one within a second or
+/// two.
+pub const NO_POD_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// Jobs of a Run up to which each is recorded in its status, at 18 bytes: etcd stores 1.5 MB at most,
 /// and a retry copies a part of the record into the spec.
 pub const RECORDED_JOBS_MAX: u32 = 40_000;

@@ -20,6 +20,7 @@ use crate::{Decided, Decision, Event, Fact, Needs};
 mod cause;
 mod clock;
 mod ending;
+mod idle;
 mod record;
 mod stop;
 mod view;
@@ -77,7 +78,10 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
     };
     stop::adopt(&view, &mut decision);
     let causes = Causes::of(&view, facts)?;
-    let ending = Ending::of(outcome, finished, &view, &causes);
+    let mut ending = Ending::of(outcome, finished, &view, &causes);
+    if !finished && let Some(idle) = idle::without_pods(&view, now, &mut decision) {
+        ending.message = format!("{}; {idle}", ending.message);
+    }
     let mut status = status(run, &clock, outcome, &ending, &view, now);
     status.conditions = conditions(run, &ending, causes.main, finished, now);
     if finished {

@@ -7,7 +7,7 @@ use konductor_api::{Barrier, Duration, Gate, ObjectName, Participant};
 use crate::decision::Kind;
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{barrier_end, gate_end, job_end};
-use crate::{Decided, Decision, Fact, Needs, Write};
+use crate::{Decided, Decision, Fact, Needs, Write, deadline};
 
 /// An object that has ended.
 pub(crate) struct Finished<'a> {
@@ -26,10 +26,10 @@ pub(crate) struct Finished<'a> {
 pub(crate) fn expire<S>(finished: Finished<'_>, facts: &Facts, now: Timestamp) -> Decided<S> {
     let mut decision = Decision::default();
     let ttl = finished.ttl.and_then(|ttl| ttl.parse().ok());
-    let (Some(Time(at)), Some(ttl)) = (finished.at, ttl) else {
+    let (Some(at), Some(ttl)) = (finished.at, ttl) else {
         return Ok(decision);
     };
-    let Ok(due) = at.checked_add(ttl) else {
+    let Some(due) = deadline::passes(at, ttl) else {
         return Ok(decision);
     };
     if now < due {

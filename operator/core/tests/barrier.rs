@@ -226,12 +226,18 @@ fn a_timeout_counts_from_the_opening_of_its_gate() {
         (
             json!({"phase": "Open", "openedAt": "2026-03-01T11:40:00Z"}),
             BarrierPhase::Waiting,
-            Some(now() + SignedDuration::from_mins(10)),
+            Some(now() + SignedDuration::from_secs(601)),
         ),
         (
-            json!({"phase": "Open", "openedAt": "2026-03-01T11:30:00Z"}),
+            json!({"phase": "Open", "openedAt": "2026-03-01T11:29:59Z"}),
             BarrierPhase::Failed,
             None,
+        ),
+        // The Gate may have opened almost a second after the time that it has.
+        (
+            json!({"phase": "Open", "openedAt": "2026-03-01T11:30:00Z"}),
+            BarrierPhase::Waiting,
+            Some(now() + SignedDuration::from_secs(1)),
         ),
         (json!({"phase": "Skipped"}), BarrierPhase::Skipped, None),
         (json!({"phase": "Unreached"}), BarrierPhase::Unreached, None),
@@ -257,8 +263,9 @@ fn what_has_ended_is_deleted_after_its_ttl_unless_somebody_waits_for_it() {
     };
     let table = [
         ("1h", "Open", vec![]),
-        ("30m", "Open", vec!["delete Barrier/stage"]),
-        ("30m", "Waiting", vec![]),
+        ("30m", "Open", vec![]),
+        ("1799s", "Open", vec!["delete Barrier/stage"]),
+        ("1799s", "Waiting", vec![]),
     ];
     for (ttl, waiting, expected) in table {
         let barrier = with(

@@ -482,7 +482,7 @@ fn pending_job(rest: Value) -> Value {
         json!({"konductor.io/phase": "Running", "konductor.io/pending-timeout": "10m"}),
         json!({
             "spec": {"suspend": false},
-            "status": {"active": 1, "ready": 0, "startTime": "2026-03-01T11:50:00Z"},
+            "status": {"active": 1, "ready": 0, "startTime": "2026-03-01T11:49:59Z"},
         }),
     );
     for (key, value) in rest.as_object().unwrap() {
@@ -534,7 +534,7 @@ fn a_job_whose_pods_run_have_run_or_still_have_time_goes_on() {
             None,
         ),
         (
-            pending_job(json!({"startTime": "2026-03-01T11:50:01Z"})),
+            pending_job(json!({"startTime": "2026-03-01T11:50:00Z"})),
             Some("Pending"),
             Some("2026-03-01T12:00:01Z".parse().unwrap()),
         ),

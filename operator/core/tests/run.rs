@@ -790,3 +790,50 @@ fn finally_stage_that_was_not_reached_does_not_fail_the_run() {
         assert_eq!(status.phase, phase, "{end}");
     }
 }
+
+#[test]
+fn run_says_that_a_started_job_has_no_pod() {
+    let started = |name: &str, at: &str, counts: Value| {
+        let mut job = of_run(name, "load", "running");
+        job["status"] = json!({"startTime": format!("2026-03-01T11:59:{at}Z")});
+        for (key, value) in counts.as_object().unwrap() {
+            job["status"][key] = value.clone();
+        }
+        job
+    };
+    let one = "0 of 2 Jobs have ended; stage load has no pod: `kubectl describe job a` shows who refuses it";
+    let two = "0 of 2 Jobs have ended; stage load has no pod, and 1 more Job has none: \
+               `kubectl describe job a` shows who refuses it";
+    let nothing = "0 of 2 Jobs have ended";
+    let other = of_run("b", "b", "open");
+    let table = [
+        (vec![started("a", "49", json!({})), other.clone()], one),
+        (
+            vec![started("a", "49", json!({})), started("b", "40", json!({}))],
+            two,
+        ),
+        (vec![started("a", "50", json!({})), other.clone()], nothing),
+        (
+            vec![started("a", "49", json!({"active": 1})), other.clone()],
+            nothing,
+        ),
+        (
+            vec![started("a", "49", json!({"terminating": 1})), other.clone()],
+            nothing,
+        ),
+        (
+            vec![started("a", "49", json!({"failed": 1})), other.clone()],
+            nothing,
+        ),
+        (vec![of_run("a", "load", "running"), other], nothing),
+    ];
+    for (jobs, expected) in table {
+        let status = status(&with(json!({}), json!({})), &World::of(jobs.clone()));
+        let mut conditions = status.conditions.iter();
+        let succeeded = conditions.find(|one| one.type_ == "Succeeded").unwrap();
+        assert_eq!(succeeded.message, expected, "{jobs:?}");
+    }
+    let early = vec![started("a", "50", json!({})), of_run("b", "b", "open")];
+    let decision = decide(&with(json!({}), json!({})), &World::of(early));
+    assert_eq!(decision.wake, Some(now() + SignedDuration::from_secs(1)));
+}

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::reason;
 use konductor_api::{
     Duration, Gate, GateDecision, GateMode, GatePhase, Run, RunPhase, Target, Verdict,
 };
 
-use super::deadline;
 use super::judged::{Condition, Judged};
+use super::times_out;
 use crate::facts::{Facts, Freshness};
 use crate::gone;
 use crate::outcome::outcome_word;
-use crate::{Needs, when, words};
+use crate::{Needs, deadline, when, words};
 
 /// How a Gate ends, and why.
 pub(super) struct Ending {
@@ -65,7 +64,7 @@ pub(super) fn ending(
             }
         }
     }
-    if deadline(gate).is_some_and(|deadline| deadline <= now) {
+    if times_out(gate).is_some_and(|deadline| deadline <= now) {
         let timeout = gate
             .spec
             .timeout
@@ -171,7 +170,8 @@ fn pipeline_ran(
         condition.permits(&run.metadata)
             && status.is_some_and(|status| status.phase == RunPhase::Succeeded)
             && within.is_none_or(|within| {
-                finished.is_some_and(|Time(time)| now.duration_since(*time) <= within)
+                let until = finished.and_then(|finished| deadline::passes(finished, within));
+                until.is_some_and(|until| now < until)
             })
     };
     for freshness in [Freshness::Cached, Freshness::Live] {

@@ -8,7 +8,7 @@ use konductor_api::{
     Verdict, annotation,
 };
 
-use super::deadline;
+use super::times_out;
 use crate::facts::{Facts, Freshness};
 use crate::gone::{self, Known};
 use crate::outcome::{barrier_end, gate_end, is_settled, job_end, run_end, verdict};
@@ -76,7 +76,7 @@ pub(super) fn judge_all(
         .clone()
         .flat_map(|condition| condition.sources(Freshness::Cached));
     facts.require(cached)?;
-    let expired = deadline(gate).is_some_and(|deadline| deadline <= now);
+    let expired = times_out(gate).is_some_and(|deadline| deadline <= now);
     // Rule B: whatever the cache says is decided is read again, all of it in one go; and at the
     // timeout everything is, because then the absence of an end decides.
     let mut live = Vec::new();

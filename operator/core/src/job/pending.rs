@@ -1,6 +1,7 @@
 //! A Job that was started, and whose pods can't start for too long.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::reason;
 use konductor_api::{Duration, JobPhase, ObjectName, Participant, job_ended};
 
@@ -8,7 +9,7 @@ use super::{NoStatus, phase_patch};
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::outcome::job_end;
-use crate::{Decided, Decision, Event, Fact, Write, explain};
+use crate::{Decided, Decision, Event, Fact, Write, deadline, explain};
 
 /// Ends a Job as Failed whose pods could not start for as long as it allows: none of them has ever run, by
 /// live reads.
@@ -17,7 +18,7 @@ pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decide
     let Some((started, timeout)) = limit(job, facts) else {
         return Ok(decision);
     };
-    let Ok(due) = started.checked_add(timeout) else {
+    let Some(due) = deadline::passes(started, timeout) else {
         return Ok(decision);
     };
     if now < due {
@@ -65,7 +66,7 @@ pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decide
 
 /// Since when a Job's pods may be unable to start, and for how long; `None` where there is no limit, or where
 /// one of them has run.
-fn limit(job: &Participant, facts: &Facts) -> Option<(Timestamp, SignedDuration)> {
+fn limit<'a>(job: &'a Participant, facts: &Facts) -> Option<(&'a Time, SignedDuration)> {
     let own = job.pending_timeout.as_ref();
     let own = own.and_then(|own| own.parse().ok());
     let phase = job.phase;
@@ -82,6 +83,6 @@ fn limit(job: &Participant, facts: &Facts) -> Option<(Timestamp, SignedDuration)
     if counts.into_iter().flatten().any(|count| count > 0) {
         return None;
     }
-    let started = status.start_time.as_ref()?.0;
+    let started = status.start_time.as_ref()?;
     Some((started, own.or(facts.pending_timeout)?))
 }

@@ -5,10 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::{Duration, Run, condition};
 
 use super::record::{Stop, current};
-
-/// What the status keeps is cut to the second: what counts from it counts from the next one, so that
-/// a timeout is never early.
-const ROUNDED: SignedDuration = SignedDuration::from_secs(1);
+use crate::deadline;
 
 /// A Run's time.
 pub(super) struct Clock {
@@ -33,7 +30,7 @@ impl Clock {
             let before = paused_for.as_ref().and_then(|paused| paused.parse().ok());
             let paused =
                 before.unwrap_or_default() + now.duration_since(*since).max(SignedDuration::ZERO);
-            // Rounded up, for the same reason.
+            // Rounded up, so that the timeout is never early.
             let millis = u64::try_from(paused.as_millis()).unwrap_or_default();
             paused_for = Some(Duration::from_millis(millis.div_ceil(1000) * 1000));
         }
@@ -57,10 +54,8 @@ impl Clock {
             .paused_for
             .as_ref()
             .and_then(|paused| paused.parse().ok());
-        let after = timeout
-            .checked_add(paused.unwrap_or_default())?
-            .checked_add(ROUNDED)?;
-        self.started.0.checked_add(after).ok()
+        let after = timeout.checked_add(paused.unwrap_or_default())?;
+        deadline::passes(&self.started, after)
     }
 
     /// Whether the Run is ended from outside.
