@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Mutex;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::label;
 
 use konductor_compiler::{Manifests, Options, compile};
 use konductor_dsl::Sources;
@@ -59,6 +62,10 @@ fn pipeline() -> Manifests {
         ));
     }
     text.push_str("  finally stage tidy { run = \"true\" }\n}\n");
+    compiled(text)
+}
+
+fn compiled(text: String) -> Manifests {
     let mut sources = Sources::default();
     sources.add("story.kon", text);
     let now = "2026-01-01T00:00:00Z".parse().expect("a time");
@@ -248,6 +255,73 @@ fn any_object_that_is_deleted_leaves_a_run_that_can_be_ended() {
         let deleted_pods = ended.told.pods.values().filter(|pods| **pods > 1).count();
         assert!(deleted_pods <= 1, "{plan}");
     });
+}
+
+const READS: &str = r#"pipeline story {
+  defaults { image = "busybox:1.36" }
+  stage a {
+    run = "a"
+    output v: int = 0
+  }
+  stage wait { run = "wait" }
+  stage plain after a, wait { run = "echo ${a.v}" }
+  stage ended after a.finished, wait { run = "echo ${a.v}" }
+  finally stage tidy { run = "echo ${a.v}" }
+}
+"#;
+
+/// Also where the operator is away, and its memory is gone when it is back: who reads the value of a deleted Job gets
+/// that, or does not run. A default stands only for a Job that counts as cancelled because it was deleted.
+#[test]
+fn default_never_stands_in_for_the_value_of_a_job_that_was_deleted() {
+    let told = |plan: &Plan| {
+        let script = |pod: &Pod| {
+            let job = &pod.metadata.labels.as_ref().expect("labels")[label::JOB_NAME];
+            match job.as_str() {
+                "story-a" => Script::with_outputs("v=7\n").lasting(Duration::from_millis(300)),
+                "story-wait" => Script::succeed().lasting(Duration::from_secs(4)),
+                _ => Script::succeed(),
+            }
+        };
+        run_whatever_is_deleted(compiled(READS.to_owned()), script, plan)
+            .unwrap_or_else(|why| panic!("{plan}: {why}"))
+    };
+    let calm = told(&Plan::calm(1));
+    let (place, (_, versions)) = (calm.told.versions.iter().enumerate())
+        .find(|(_, (job, _))| job == "story-a")
+        .expect("it is there");
+    let mut with_a_default = 0;
+    let mut with_its_value = 0;
+    for version in 1..=versions.len() as u64 {
+        for down in [false, true] {
+            let job = place as u64 + 1;
+            let plan = Plan::with(Fault::DeleteJob { job, version, down });
+            let ended = told(&plan);
+            let [gone] = &ended.told.deleted[..] else {
+                panic!("{plan}: {:?} were deleted", ended.told.deleted);
+            };
+            let counts_as_deleted = !gone.had_ended || down && !gone.is_recorded;
+            for (job, inputs) in &ended.told.inputs {
+                let Some(value) = inputs.values().next() else {
+                    continue;
+                };
+                let is_right = match value.as_str() {
+                    "7" => true,
+                    "0" => counts_as_deleted && job != "story-plain",
+                    _ => false,
+                };
+                assert!(is_right, "{plan}: {job} read {value}, {gone:?}");
+                *match value.as_str() {
+                    "7" => &mut with_its_value,
+                    _ => &mut with_a_default,
+                } += 1;
+            }
+        }
+    }
+    assert!(
+        with_its_value > 0 && with_a_default > 0,
+        "{with_its_value} {with_a_default}"
+    );
 }
 
 /// Each object of each story, deleted in each of its versions, with the operator up and down: what must never happen

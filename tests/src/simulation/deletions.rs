@@ -22,6 +22,8 @@ use super::NAMESPACE;
 use super::faults::Link;
 use super::plan::{Fault, Plan};
 
+/// What the compiler calls the values that a pod reads, before their number.
+const INPUT: &str = "konductor.io/in-";
 /// How often it is looked whether something is to be deleted.
 const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
@@ -162,6 +164,8 @@ pub struct Told {
     pub versions: Vec<(String, Vec<bool>)>,
     /// How many pods each Job had.
     pub pods: BTreeMap<String, usize>,
+    /// What each pod was given to read: its Job, and the values.
+    pub inputs: Vec<(String, BTreeMap<String, String>)>,
     /// In which order the first pod of each Job was created.
     pub order: Vec<String>,
     /// The Jobs that were deleted, in that order.
@@ -212,6 +216,15 @@ pub(super) fn told(records: &[Record]) -> Told {
             let labels = &record.event.object()["metadata"]["labels"];
             let job = labels[label::JOB_NAME].as_str().unwrap_or_default();
             *told.pods.entry(job.to_owned()).or_default() += 1;
+            let annotations = record.event.object()["metadata"]["annotations"].as_object();
+            let inputs = annotations
+                .into_iter()
+                .flatten()
+                .filter_map(|(key, value)| {
+                    let key = key.strip_prefix(INPUT)?;
+                    Some((key.to_owned(), value.as_str()?.to_owned()))
+                });
+            told.inputs.push((job.to_owned(), inputs.collect()));
             if seen.insert(job.to_owned()) {
                 told.order.push(job.to_owned());
             }
