@@ -294,3 +294,80 @@ fn two_runs_of_one_file_do_not_share_what_only_one_may_have() {
     let third = koncli().arg("run").arg(&file).output().unwrap();
     assert_eq!(third.status.code(), Some(0), "{}", transcript(&third));
 }
+
+/// The lines of `✗`, and the last one.
+fn failures(output: &Output) -> Vec<String> {
+    let all = end(output);
+    let last = all.last().cloned();
+    let failed = all.into_iter().filter(|line| line.starts_with('✗'));
+    failed.chain(last).collect()
+}
+
+#[test]
+fn outputs_that_do_not_fit_fail_their_stage_instead_of_becoming_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = r#"pipeline bigout {
+      param n: int = 5000
+      defaults { image = "busybox:1.36" }
+      stage a {
+        run = "printf 'o=%s\\n' \"$(head -c ${n} /dev/zero | tr '\\0' x)\" >> \"$KON_OUTPUT\""
+        output o: string = ""
+      }
+      stage b { run = "printf '%s' \"${a.o}\" | wc -c > b" }
+      finally stage f { run = "touch f" }
+    }"#;
+    let output = run(folder.path(), long, &[]);
+    let too_long =
+        "InvalidOutputs: together they are 4096 bytes or more, and were cut by the kubelet";
+    assert_eq!(
+        failures(&output),
+        [
+            format!("✗ a failed: {too_long}"),
+            format!("error: run/bigout failed: stage a failed (job/bigout-a): {too_long}"),
+        ]
+    );
+    assert!(!folder.path().join("b").exists());
+    assert!(folder.path().join("f").exists());
+    let fits = run(folder.path(), long, &["--set", "n=4000"]);
+    assert_eq!(fits.status.code(), Some(0), "{fits:?}");
+
+    let wrong = r#"pipeline badtype {
+      param ok-text: string = "True"
+      defaults { image = "busybox:1.36" }
+      stage a {
+        run = "printf 'rows= 12 \\nok=%s\\nlvl=High\\n' \"${ok-text}\" >> \"$KON_OUTPUT\""
+        output rows: int = 0
+        output ok: bool = false
+        output lvl: "low" | "high" = "low"
+      }
+      stage use-run { run = "echo \"${a.rows} ${a.ok} ${a.lvl}\"; touch used" }
+      stage when-not when !a.ok { run = "touch used" }
+    }"#;
+    let output = run(folder.path(), wrong, &[]);
+    let each = "InvalidOutputs: rows=\" 12 \" is not of type int; ok=\"True\" is not of type bool; \
+                lvl=\"High\" is not one of low|high";
+    assert_eq!(failures(&output)[0], format!("✗ a failed: {each}"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!folder.path().join("used").exists());
+}
+
+#[test]
+fn a_script_with_a_shebang_runs_under_its_interpreter() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline shebang {
+      defaults { image = "busybox:1.36" }
+      stage awk {
+        run = """
+          #!/usr/bin/awk -f
+          BEGIN { print "hello", 40 + 2 }
+        """
+      }
+    }"#;
+    let output = run(folder.path(), pipeline, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert!(
+        stdout(&output).contains("hello 42"),
+        "{}",
+        transcript(&output)
+    );
+}

@@ -5,6 +5,7 @@ pub mod adoption;
 pub mod attempts;
 pub mod availability;
 pub mod breakdown;
+pub mod cases;
 pub mod causes;
 pub mod chart;
 pub mod coordination;
@@ -20,6 +21,7 @@ pub mod owners;
 pub mod pipeline;
 pub mod policies;
 pub mod readme;
+pub mod refused;
 pub mod retry;
 pub mod rights;
 pub mod rules;
@@ -49,6 +51,7 @@ macro_rules! scenarios {
                 real_only: !matches!(
                     stringify!($module),
                     "adoption"
+                        | "cases"
                         | "coordination"
                         | "deletion"
                         | "field"
@@ -79,6 +82,11 @@ scenarios! {
     retry::a_retry_of_a_range_runs_only_the_indexes_that_failed,
     deletion::a_job_that_is_deleted_while_it_runs_ends_its_run,
     deletion::jobs_with_an_injected_ttl_run_to_the_end_of_their_run,
+    cases::a_pipeline_that_is_applied_twice_succeeds_once,
+    cases::ledgers_of_two_pipelines_are_two,
+    cases::nothing_is_created_of_a_run_that_is_refused,
+    cases::a_semaphore_that_somebody_scales_stays_so_until_its_file_changes,
+    cases::a_file_that_is_deleted_and_applied_again_runs_from_its_beginning,
     adoption::a_run_leaves_the_jobs_alone_that_are_older_than_it,
     coordination::fifty_claims_on_two_permits_never_hold_three,
     coordination::two_operators_grant_no_more_than_one_does,
@@ -112,6 +120,7 @@ scenarios! {
     chart::the_chart_lints_and_every_set_of_values_is_accepted,
     chart::the_chart_comes_and_goes_and_leaves_what_people_made,
     chart::the_api_server_refuses_what_the_charts_policies_forbid,
+    refused::who_refuses_the_pods_of_a_stage_is_named,
     policies::only_the_operator_starts_a_waiting_job,
     policies::whoever_may_not_approve_takes_no_approval_away,
     policies::a_job_takes_part_only_if_its_author_may,
