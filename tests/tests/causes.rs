@@ -53,6 +53,9 @@ struct Cause {
     /// What Kueue's Workload says.
     #[serde(default)]
     workload: Option<String>,
+    /// The stage of a pipeline that comes to this on the machine where it is run.
+    #[serde(default)]
+    local: Option<String>,
     /// The reason by which the Job fails.
     #[serde(default)]
     fails: Option<String>,
@@ -112,6 +115,39 @@ fn line(printed: &str, word: &str) -> String {
     let line = lines.find(|line| line.contains(word));
     line.unwrap_or_else(|| panic!("no {word} in {printed}"))
         .to_owned()
+}
+
+/// What `koncli run` prints of a stage like this: what failed, and the end.
+fn of_a_local_run(cause: &Cause, stage: &str) -> Vec<(String, String)> {
+    let items = cause.items.as_ref().map(|items| format!(" for {items}"));
+    let text = format!(
+        "pipeline orders {{\n  stage migrate{} {{\n    image = \"ghcr.io/acme/migrate:4\"\n    {stage}\n  }}\n}}\n",
+        items.unwrap_or_default()
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("orders.kon");
+    std::fs::write(&file, text).expect("a file");
+    let ran = Command::new(koncli())
+        .arg("run")
+        .arg(&file)
+        .args(["--run", "orders"])
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("koncli runs");
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(!ran.status.success(), "{errors}");
+    let mut lines = errors.lines();
+    let first = lines.find(|line| line.starts_with(['✗', 'e']));
+    let first = first.unwrap_or_else(|| panic!("nothing failed: {errors}"));
+    let end = match first.starts_with('✗') {
+        true => lines.find(|line| line.starts_with("error: ")),
+        false => lines.next(),
+    };
+    [Some(first), end]
+        .into_iter()
+        .flatten()
+        .map(|line| ("`koncli run`".to_owned(), line.trim().to_owned()))
+        .collect()
 }
 
 /// What konductor says of a stage in this state.
@@ -339,7 +375,8 @@ async fn install_workloads(client: &Client) {
 fn page(causes: &[(Cause, Vec<(String, String)>)]) -> String {
     let mut page = "# Causes\n\n\
          What konductor says for each cause that keeps a stage from starting or makes it fail. The stage is\n\
-         `migrate` of the run `orders`; the Jobs at the end were written by hand.\n\n\
+         `migrate` of the run `orders`; the Jobs at the end were written by hand. `koncli run` is shown where a\n\
+         process on your own machine can come to the same end.\n\n\
          <!-- by `BLESS=1 cargo test --workspace --test causes` from tests/causes/states.yaml -->\n"
         .to_owned();
     for (cause, said) in causes {
@@ -375,7 +412,13 @@ async fn every_cause_is_said_wherever_somebody_looks() {
         let namespace = cluster.namespace(words.trim_matches('-')).await;
         let said = match cause.annotations {
             Some(_) => of_a_job(&cluster, &cause, &namespace).await,
-            None => of_a_stage(&cluster, &cause, &namespace).await,
+            None => {
+                let mut said = of_a_stage(&cluster, &cause, &namespace).await;
+                if let Some(stage) = &cause.local {
+                    said.extend(of_a_local_run(&cause, stage));
+                }
+                said
+            }
         };
         (cause, said)
     });
