@@ -97,6 +97,8 @@ pub mod reason {
     pub const TOO_MANY_PERMITS: &str = "TooManyPermits";
     /// The ledger lists as many holders as one object can.
     pub const LEDGER_FULL: &str = "LedgerFull";
+    /// The Lease's fencing token is the highest number: no holder can get a higher one.
+    pub const TOKENS_EXHAUSTED: &str = "TokensExhausted";
     /// The object's own spec can't be carried out.
     pub const INVALID: &str = "Invalid";
 }

@@ -9,7 +9,9 @@ use std::cmp::Ordering;
 
 use konductor_api::number::{parse_number, parse_quantity};
 
-use crate::pipeline::{Expr, Operator, Param, Piece, Pipeline, Setting, Source, Term, Text};
+use crate::pipeline::{
+    Expr, Operator, Param, Piece, Pipeline, Security, Setting, Source, Term, Text,
+};
 use crate::value::{Type, Value};
 
 /// What is known about one item before the run.
@@ -127,6 +129,17 @@ impl<'a> Values<'a> {
             .as_ref()
             .and_then(|setting| self.term(&setting.term));
         value == Some(Value::Bool(true))
+    }
+
+    /// The level of security that an attribute takes: the lower one only if that is what it says, or if it is
+    /// not set.
+    pub(crate) fn security(&self, setting: &Option<Setting>) -> Security {
+        let Some(setting) = setting else {
+            return Security::Baseline;
+        };
+        let value = self.term(&setting.term);
+        let level = value.and_then(|value| Security::parse(&value.text()));
+        level.unwrap_or(Security::Restricted)
     }
 
     /// A quantity that an attribute takes, as it is written.

@@ -89,6 +89,10 @@ struct Rest {
 impl Rest {
     fn of(program: &Program, words: &[String]) -> Self {
         let mut rest = Self::default();
+        let mut flags = words.iter().take_while(|word| *word != "--");
+        if flags.any(|word| Some(word.as_str()) == program.harmless_with) {
+            return rest;
+        }
         let mut operands = Vec::new();
         let (mut operand_is_code, mut has_file, mut input) = (false, false, false);
         let mut at = 0;

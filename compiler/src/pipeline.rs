@@ -8,7 +8,7 @@ mod body;
 pub(crate) mod script;
 
 pub(crate) use body::{
-    Action, Body, Entries, EnvValue, Leaf, Mount, Node, Output, Part, Passthrough, Place,
+    Action, Body, Entries, EnvValue, Leaf, Mount, Node, Output, Part, Passthrough, Place, Security,
     Toleration,
 };
 

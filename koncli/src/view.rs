@@ -463,7 +463,7 @@ pub(crate) fn item(job: &Participant, around: &Around) -> Item {
         state = State::Pending;
     }
     let restarting = match state {
-        State::Running => explain::restarting(&pods),
+        State::Running => explain::restarting(job, &pods),
         _ => None,
     };
     let reason = job.reason().map(str::to_owned);

@@ -14,6 +14,7 @@ pub(crate) enum Language {
     Perl,
     Ruby,
     Awk,
+    Sed,
     /// Any other.
     Other,
 }
@@ -58,6 +59,8 @@ pub(super) struct Program {
     pub(super) file: &'static str,
     /// Whether it executes its standard input where nothing else is given.
     pub(super) stdin: bool,
+    /// A flag with which its code can do nothing but edit text.
+    pub(super) harmless_with: Option<&'static str>,
 }
 
 const BASE: Program = Program {
@@ -71,10 +74,11 @@ const BASE: Program = Program {
     long_takes: &[],
     file: "",
     stdin: false,
+    harmless_with: None,
 };
 
 /// Programs are known by the last part of their path, without a version.
-pub(super) const PROGRAMS: [Program; 21] = [
+pub(super) const PROGRAMS: [Program; 22] = [
     Program {
         names: &[
             "sh", "bash", "dash", "ash", "rbash", "ksh", "mksh", "oksh", "lksh", "pdksh", "yash",
@@ -187,6 +191,20 @@ pub(super) const PROGRAMS: [Program; 21] = [
         takes: "Fviel",
         long_takes: &["field-separator", "assign", "include", "load"],
         file: "f",
+        ..BASE
+    },
+    // GNU sed's `s/…/…/e` and `e` execute commands, and `w` writes files.
+    Program {
+        names: &["sed", "gsed"],
+        language: Language::Sed,
+        style: Style::Operand,
+        code: "e",
+        long: &["expression"],
+        takes: "l",
+        attached: "i",
+        long_takes: &["line-length"],
+        file: "f",
+        harmless_with: Some("--sandbox"),
         ..BASE
     },
     Program {

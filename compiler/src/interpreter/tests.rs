@@ -10,8 +10,8 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn code_of_every_interpreter_is_found_wherever_it_stands() {
-    use Language::{Awk, Eval, Node, Other, Perl, Python, Remote, Ruby, Shell};
-    let table: [(&str, &[(usize, Language)]); 74] = [
+    use Language::{Awk, Eval, Node, Other, Perl, Python, Remote, Ruby, Sed, Shell};
+    let table: [(&str, &[(usize, Language)]); 85] = [
         ("sh -c @", &[(2, Shell)]),
         ("/bin/sh -lc @", &[(2, Shell)]),
         ("bash -euo pipefail -c @ bash x", &[(4, Shell)]),
@@ -75,6 +75,17 @@ fn code_of_every_interpreter_is_found_wherever_it_stands() {
         ("awk -F , -v a=@ {print} @", &[(5, Awk)]),
         ("gawk -f prog.awk @", &[]),
         ("busybox awk @", &[(2, Awk)]),
+        ("sed s/a/@/ file", &[(1, Sed)]),
+        ("sed -n -E -e @ -e p file", &[(4, Sed), (6, Sed)]),
+        ("sed -i.bak --expression=@ file", &[(2, Sed)]),
+        ("busybox sed @", &[(2, Sed)]),
+        ("sed -f script.sed @", &[]),
+        ("sed s/a/b/ @", &[(1, Sed)]),
+        ("sed --sandbox s/a/@/", &[]),
+        ("env -i bash -ec @", &[(4, Shell)]),
+        ("env -S@", &[(1, Eval)]),
+        ("sudo -u x sh -lc @", &[(5, Shell)]),
+        ("dumb-init -- timeout 5 sh -xc @", &[(6, Shell)]),
         ("eval echo @", &[(1, Eval), (2, Eval)]),
         ("builtin eval @", &[(2, Eval)]),
         ("trap @ EXIT", &[(1, Eval)]),

@@ -6,8 +6,9 @@ use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Container, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements,
-    Toleration, Volume, VolumeMount,
+    Capabilities, Container, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -23,7 +24,7 @@ use super::passthrough;
 use super::{role, run_labels};
 use crate::eval::Values;
 use crate::name;
-use crate::pipeline::{Action, Body, Entries, Stage, Text};
+use crate::pipeline::{Action, Body, Entries, Security, Stage, Text};
 use crate::plan::Planned;
 use crate::plan::job::JobPlan;
 
@@ -285,6 +286,10 @@ fn container(
         termination_message_path: has_outputs.then(|| OUTPUT_PATH.to_owned()),
         termination_message_policy: Some(MESSAGE_POLICY.to_owned()),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
+        security_context: match values.security(&body.security) {
+            Security::Baseline => None,
+            Security::Restricted => Some(restricted_container()),
+        },
         ..Container::default()
     }
 }
@@ -333,6 +338,10 @@ fn pod(all: &Planned, body: &Body, values: Values<'_>, container: Container) -> 
         tolerations.collect()
     });
     PodSpec {
+        security_context: match values.security(&body.security) {
+            Security::Baseline => None,
+            Security::Restricted => Some(restricted_pod()),
+        },
         node_selector: (!selector.is_empty()).then_some(selector),
         tolerations,
         containers: vec![container],
@@ -341,6 +350,30 @@ fn pod(all: &Planned, body: &Body, values: Values<'_>, container: Container) -> 
         priority_class_name: text(&body.priority_class),
         volumes: (!volumes.is_empty()).then_some(volumes),
         ..PodSpec::default()
+    }
+}
+
+/// What Pod Security "restricted" asks of a pod. Its image chooses the user, who must not be root.
+fn restricted_pod() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            localhost_profile: None,
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// What Pod Security "restricted" asks of a container.
+fn restricted_container() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities {
+            add: None,
+            drop: Some(vec!["ALL".to_owned()]),
+        }),
+        ..SecurityContext::default()
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Body {
     pub may_fail: Option<Setting>,
     pub cpu: Option<Setting>,
     pub memory: Option<Setting>,
+    /// Which of the Pod Security Standards its pods keep.
+    pub security: Option<Setting>,
     pub mounts: Vec<Mount>,
     pub service_account: Option<Text>,
     pub priority_class: Option<Text>,
@@ -56,6 +58,7 @@ impl Body {
             may_fail,
             cpu,
             memory,
+            security,
             mounts,
             service_account,
             priority_class,
@@ -75,6 +78,7 @@ impl Body {
         replace(&mut self.may_fail, may_fail);
         replace(&mut self.cpu, cpu);
         replace(&mut self.memory, memory);
+        replace(&mut self.security, security);
         replace(&mut self.service_account, service_account);
         replace(&mut self.priority_class, priority_class);
         replace(&mut self.queue, queue);
@@ -105,6 +109,7 @@ impl Body {
             may_fail,
             cpu,
             memory,
+            security,
             // Their paths are the same for all items.
             mounts: _,
             service_account,
@@ -149,7 +154,7 @@ impl Body {
             .chain(single)
             .chain(maps)
             .chain(taints);
-        let settings = [retries, timeout, pending, may_fail, cpu, memory];
+        let settings = [retries, timeout, pending, may_fail, cpu, memory, security];
         texts
             .map(|(place, text)| Part::Text(place, text))
             .chain(settings.into_iter().flatten().map(Part::Setting))
@@ -162,6 +167,28 @@ impl Body {
             Part::Text(place, text) => Some((place, text)),
             Part::Setting(_) | Part::Yaml(_) => None,
         })
+    }
+}
+
+/// Which of Kubernetes' Pod Security Standards the pods of a stage keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Security {
+    /// What pods without a security context keep.
+    Baseline,
+    /// No root, no capabilities, no more rights than at the start.
+    Restricted,
+}
+
+impl Security {
+    /// The words of the attribute.
+    pub(crate) const WORDS: [&str; 2] = ["baseline", "restricted"];
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "baseline" => Some(Self::Baseline),
+            "restricted" => Some(Self::Restricted),
+            _ => None,
+        }
     }
 }
 

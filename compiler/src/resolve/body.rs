@@ -10,12 +10,12 @@ use super::unknown::Wanted;
 use super::{Resolver, Scope, Time};
 use crate::limits::{ENTRIES_MAX, RETRIES_MAX, WORK_BYTES_MAX};
 use crate::pipeline::script::{Interpreter, Script};
-use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Text, Toleration};
+use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Security, Text, Toleration};
 use crate::rules::{self, kube_text};
 use crate::value::Type;
 
 /// What a body may set.
-pub(crate) const ATTRIBUTES: [&str; 16] = [
+pub(crate) const ATTRIBUTES: [&str; 17] = [
     "image",
     "run",
     "exec",
@@ -26,6 +26,7 @@ pub(crate) const ATTRIBUTES: [&str; 16] = [
     "pending",
     "may-fail",
     "resources",
+    "security",
     "service-account",
     "priority-class",
     "queue",
@@ -206,6 +207,10 @@ impl<'a> Resolver<'a> {
             "pending" => body.pending = self.duration(value, scope),
             "may-fail" => body.may_fail = self.setting(value, &Type::Bool, scope),
             "resources" => self.resources(value, body, scope),
+            "security" => {
+                let levels = Security::WORDS.map(str::to_owned);
+                body.security = self.setting(value, &Type::Words(levels.to_vec()), scope);
+            }
             "service-account" => {
                 body.service_account = self.name_value(value, scope);
             }

@@ -154,6 +154,10 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
         }
         "environment" | "variables" | "vars" if in_body => ("unknown", "write `env`"),
         "nodeSelector" | "node-selector" if in_body => ("unknown", "write `node`"),
+        "securityContext" | "security-context" if in_body => (
+            "unknown",
+            "write `security = \"restricted\"`, or the fields that you need in `pod \"\"\"…\"\"\"`",
+        ),
         "serviceAccountName" if in_body => ("unknown", "write `service-account`"),
         "allow-failure" | "allow_failure" | "continueOnError" | "continue-on-error"
         | "ignore-errors" | "ignore_errors" | "optional"

@@ -247,6 +247,7 @@ fn report(reference: &Reference, span: Span, language: Language, in_script: bool
         Language::Perl => "Perl",
         Language::Ruby => "Ruby",
         Language::Awk => "awk",
+        Language::Sed => "sed",
         Language::Other => "an interpreter",
     };
     let diagnostic = Diagnostic::error(
@@ -287,6 +288,9 @@ fn help(language: Language, in_script: bool) -> &'static str {
         (Language::Ruby, _) => "add the value as an argument behind the code and read `ARGV[0]`",
         (Language::Awk, _) => {
             "write `env { VALUE = … }` and read `ENVIRON[\"VALUE\"]` in the program"
+        }
+        (Language::Sed, _) => {
+            "add `--sandbox`, with which GNU's sed runs nothing, or use awk and its `ENVIRON`"
         }
         (Language::Other, _) => "write `env { VALUE = … }` and read the variable in the program",
     }

@@ -80,6 +80,12 @@ pub trait Body: Items + Sized {
         self.attribute("may-fail", true)
     }
 
+    /// Which Pod Security Standard its pods keep: `restricted`, or `baseline` if it is not set.
+    #[must_use]
+    fn security(self, level: impl Into<Text>) -> Self {
+        self.attribute("security", level.into())
+    }
+
     /// How much CPU is requested, such as `500m`.
     #[must_use]
     fn cpu(mut self, cpu: impl Into<Value>) -> Self {

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 /// Characters of a last log line, or of somebody else's message, that are shown.
 const MESSAGE_CHARS_MAX: usize = 240;
+/// Bytes from which on the kubelet may have cut a termination message: those of a pod share 12 KiB, and what
+/// it takes from a log has 2 KiB.
+const MESSAGE_CUT_FROM: usize = 1024;
 /// The Job controller's label and annotation on a pod of an indexed Job.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// The kubelet restarts such a container, and how it ended last is the cause.
@@ -88,7 +91,7 @@ pub fn pod_failure(job: &Participant, pod: &Pod) -> Option<String> {
     }
     let (place, failed) = failed(pod)?;
     let ended = failed.state.as_ref()?.terminated.as_ref()?;
-    Some(exit(&place, ended, &declared_outputs(job)))
+    Some(exit(&place, ended, &Outputs::of(job)))
 }
 
 /// Who ended a pod that was evicted, preempted or drained.
@@ -140,10 +143,39 @@ fn containers(pod: &Pod) -> Vec<(String, &ContainerStatus)> {
     init.chain(main).collect()
 }
 
-/// The names of the outputs that a Job declares.
-fn declared_outputs(job: &Participant) -> Vec<String> {
-    let declared = job.declared_outputs.iter().flatten().flatten();
-    declared.map(|output| output.name.clone()).collect()
+/// Which lines of a termination message are values of outputs. Only a Job says that, so no message is shown
+/// without it.
+enum Outputs {
+    Declared(Vec<String>),
+    /// The declaration can't be read: any `name=value` may be one.
+    Unknown,
+}
+
+impl Outputs {
+    fn of(job: &Participant) -> Self {
+        match &job.declared_outputs {
+            None => Self::Declared(Vec::new()),
+            Some(Ok(declared)) => {
+                Self::Declared(declared.iter().map(|output| output.name.clone()).collect())
+            }
+            Some(Err(_)) => Self::Unknown,
+        }
+    }
+
+    /// Whether this line is the value of an output.
+    fn has(&self, line: &str) -> bool {
+        let Some((name, _)) = line.split_once('=') else {
+            return false;
+        };
+        match self {
+            Self::Declared(names) => names.iter().any(|output| output == name.trim()),
+            Self::Unknown => true,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Declared(names) if names.is_empty())
+    }
 }
 
 fn said(what: &str, reason: &str, message: &str) -> String {
@@ -164,7 +196,7 @@ fn kind_of_init(pod: &Pod, name: &str) -> &'static str {
     }
 }
 
-fn exit(place: &str, ended: &ContainerStateTerminated, outputs: &[String]) -> String {
+fn exit(place: &str, ended: &ContainerStateTerminated, outputs: &Outputs) -> String {
     let code = ended.exit_code;
     let how = match ended.reason.as_deref() {
         None | Some("Error" | "") => format!("exit code {code}"),
@@ -178,14 +210,12 @@ fn exit(place: &str, ended: &ContainerStateTerminated, outputs: &[String]) -> St
 }
 
 /// The last line that is not empty and not the value of an output, which is no cause.
-fn last_line(text: &str, outputs: &[String]) -> Option<String> {
-    let is_output = |line: &str| {
-        let name = line.split_once('=').map(|(name, _)| name.trim());
-        name.is_some_and(|name| outputs.iter().any(|output| output == name))
-    };
-    let mut lines = text.lines().rev();
-    let line = lines.find(|line| !line.trim().is_empty() && !is_output(line))?;
-    Some(cut(line))
+fn last_line(text: &str, outputs: &Outputs) -> Option<String> {
+    // The kubelet keeps the end of a long message: its first line may be the rest of a value.
+    let is_rest = !outputs.is_empty() && text.len() >= MESSAGE_CUT_FROM;
+    let lines = text.lines().skip(usize::from(is_rest));
+    let shown = lines.filter(|line| !line.trim().is_empty() && !outputs.has(line));
+    shown.last().map(cut)
 }
 
 /// One line, without what a terminal would take for a command.
@@ -245,7 +275,10 @@ pub fn pending(
     if !is_pending(&open) {
         return None;
     }
-    let why = open.iter().find_map(|pod| pod_pending(pod, events))?;
+    let outputs = Outputs::of(job);
+    let why = open
+        .iter()
+        .find_map(|pod| pod_pending(pod, events, &outputs))?;
     // Somebody may wonder why a Job that ran before is pending.
     let before = pods.iter().find_map(|pod| disruption(pod));
     Some(match before {
@@ -291,7 +324,7 @@ fn last_event<'a>(events: &'a [Event], uid: Option<&str>, reasons: &[&str]) -> O
     })
 }
 
-fn pod_pending(pod: &Pod, events: &[Event]) -> Option<String> {
+fn pod_pending(pod: &Pod, events: &[Event], outputs: &Outputs) -> Option<String> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
     let unscheduled = conditions
@@ -306,7 +339,7 @@ fn pod_pending(pod: &Pod, events: &[Event]) -> Option<String> {
     let containers = containers(pod);
     let waits = containers
         .iter()
-        .find_map(|(place, one)| waiting(place, one));
+        .find_map(|(place, one)| waiting(place, one, outputs));
     let event = || {
         let reasons = [
             "FailedMount",
@@ -334,7 +367,7 @@ fn on_its_way(container: &ContainerStatus) -> bool {
     reason.is_some_and(|reason| ON_ITS_WAY.contains(&reason))
 }
 
-fn waiting(place: &str, container: &ContainerStatus) -> Option<String> {
+fn waiting(place: &str, container: &ContainerStatus, outputs: &Outputs) -> Option<String> {
     let ContainerState { waiting, .. } = container.state.as_ref()?;
     let waiting = waiting.as_ref()?;
     let reason = waiting.reason.as_deref()?;
@@ -345,7 +378,7 @@ fn waiting(place: &str, container: &ContainerStatus) -> Option<String> {
     let last = last.and_then(|last| last.terminated.as_ref());
     if let (CRASH_LOOP, Some(ended)) = (reason, last) {
         let times = container.restart_count;
-        let how = exit(place, ended, &[]);
+        let how = exit(place, ended, outputs);
         return Some(format!("{CRASH_LOOP} after {times} restarts: {how}"));
     }
     Some(explained(
@@ -355,13 +388,14 @@ fn waiting(place: &str, container: &ContainerStatus) -> Option<String> {
 }
 
 /// Why a Job whose pod runs makes no progress: a container of it ends and is restarted, again and again.
-pub fn restarting(pods: &[&Pod]) -> Option<String> {
+pub fn restarting(job: &Participant, pods: &[&Pod]) -> Option<String> {
+    let outputs = Outputs::of(job);
     let running = pods.iter().filter(|pod| phase(pod) == Some("Running"));
     let mut containers = running.flat_map(|pod| containers(pod));
     containers.find_map(|(place, one)| {
         let state = one.state.as_ref()?.waiting.as_ref()?;
         let is_loop = state.reason.as_deref() == Some(CRASH_LOOP);
-        is_loop.then(|| waiting(&place, one))?
+        is_loop.then(|| waiting(&place, one, &outputs))?
     })
 }
 

@@ -28,7 +28,7 @@ pub use waiting::decide_claim;
 use adoption::adopt;
 use answer::{answer, tell};
 use expiry::expire;
-use grant::grant;
+use grant::{grant, next_token};
 use holding::still_holding;
 use queue::queue;
 
@@ -74,7 +74,7 @@ pub fn decide_semaphore(
         } else {
             SemaphorePhase::Full
         },
-        conditions: availability(conditions, &ledger, &holders, now),
+        conditions: availability(conditions, &ledger, &holders, step.token, now),
         holders,
         in_use,
         available,
@@ -116,7 +116,7 @@ pub fn decide_lease(lease: &Lease, facts: &Facts, now: Timestamp) -> Decided<Lea
         } else {
             LeasePhase::Held
         },
-        conditions: availability(conditions, &ledger, &holders, now),
+        conditions: availability(conditions, &ledger, &holders, step.token, now),
         acquired_at: holders.first().and_then(|holder| holder.since.clone()),
         in_use,
         available: 1 - in_use.min(1),
@@ -275,6 +275,7 @@ fn availability(
     mut conditions: Vec<Condition>,
     ledger: &Ledger<'_>,
     holders: &[Holder],
+    token: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
     let in_use = sum(holders);
@@ -284,11 +285,18 @@ fn availability(
         (false, reason::HELD)
     } else if holders.len() >= HOLDERS_MAX {
         (false, reason::LEDGER_FULL)
+    } else if next_token(ledger, token).is_none() {
+        (false, reason::TOKENS_EXHAUSTED)
     } else {
         (true, reason::FREE)
     };
     let message = match (ledger.kind, holders.first()) {
         (LedgerKind::Lease, Some(held)) => format!("held by {}", held.holder),
+        (LedgerKind::Lease, None) if reason == reason::TOKENS_EXHAUSTED => {
+            "its fencing token is the highest number, and the next holder needs a higher one: delete the \
+             Lease and create it again"
+                .to_owned()
+        }
         (LedgerKind::Lease, None) => "free".to_owned(),
         (LedgerKind::Semaphore, _) if reason == reason::LEDGER_FULL => format!(
             "{in_use} of {} permits are held, by {HOLDERS_MAX} holders: a Semaphore lists no more",

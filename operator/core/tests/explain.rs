@@ -152,12 +152,41 @@ fn the_value_of_an_output_is_no_cause_of_a_failure() {
     let written = "psql: connection refused\nrows = 12\nrows=13\n";
     let pod = failed_pod(json!({"containerStatuses": [ended("main", 3, "Error", written)]}));
     let pod = pods(&[pod]);
+    let refused = "exit code 3: psql: connection refused";
     for (outputs, expected) in [
-        ("rows: int", "exit code 3: psql: connection refused"),
+        ("rows: int", refused),
         ("count: int", "exit code 3: rows=13"),
+        // Which of them are outputs, nobody knows.
+        ("rows: no-such-type", refused),
     ] {
         let why = explain::failure(&declares(outputs), &[&pod[0]]);
         assert_eq!(why.as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn the_value_of_an_output_is_shown_of_no_container_that_is_restarted() {
+    let declares = job(json!({"metadata": {"name": "work", "uid": "uid-work",
+        "annotations": {"konductor.io/outputs-declared": "token: string"}}}));
+    let secret = "s3cr3t".repeat(400);
+    // The kubelet has cut the name off.
+    let rest = format!("{secret}\ntoken=s3cr3t\n");
+    for message in ["token=s3cr3t\n", " token = s3cr3t\n\n", rest.as_str()] {
+        let mut main = container("main", json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+        main["restartCount"] = 3.into();
+        main["lastState"] =
+            json!({"terminated": {"exitCode": 1, "reason": "Error", "message": message}});
+        let mut pod = failed_pod(json!({"containerStatuses": [main]}));
+        for phase in ["Pending", "Running"] {
+            pod["status"]["phase"] = phase.into();
+            let pod = pods(std::slice::from_ref(&pod));
+            let said = match phase {
+                "Pending" => explain::pending(&declares, &[&pod[0]], &[], &[]),
+                _ => explain::restarting(&declares, &[&pod[0]]),
+            };
+            let expected = "CrashLoopBackOff after 3 restarts: exit code 1";
+            assert_eq!(said.as_deref(), Some(expected), "{phase}");
+        }
     }
 }
 
@@ -194,7 +223,7 @@ fn a_container_that_is_restarted_again_and_again_says_how_it_ends() {
         let said = explain::pending(&job(json!({})), &[&pod[0]], &[], &[]);
         assert_eq!(said.as_deref(), pending, "{phase}");
         assert_eq!(
-            explain::restarting(&[&pod[0]]).as_deref(),
+            explain::restarting(&job(json!({})), &[&pod[0]]).as_deref(),
             restarting,
             "{phase}"
         );

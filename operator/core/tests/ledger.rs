@@ -466,6 +466,24 @@ fn a_lease_has_one_holder_and_its_token_rises_above_every_version_so_far() {
 }
 
 #[test]
+fn a_lease_whose_token_can_not_rise_grants_nothing_and_says_so() {
+    for (token, granted, reason) in [
+        (i64::MAX, 0, "TokensExhausted"),
+        // The last one that there is.
+        (i64::MAX - 1, 1, "Held"),
+    ] {
+        let status = json!({"holders": [], "token": token});
+        let next = decide_lease(&lease(status), &World::of([lease_claim("a", json!({}))]));
+        let available = &next.conditions[0];
+        assert_eq!(
+            (next.holders.len(), next.token, available.reason.as_str()),
+            (granted, Some(i64::MAX), reason)
+        );
+        assert_eq!(available.status, "False");
+    }
+}
+
+#[test]
 fn a_lease_that_was_created_again_keeps_its_holder_and_its_token() {
     let held = lease_claim("a", json!({"phase": "Granted", "token": 77}));
     let mut fresh = (*lease(json!({}))).clone();

@@ -19,6 +19,7 @@ pub mod outage;
 pub mod outputs;
 pub mod owners;
 pub mod pipeline;
+pub mod pod_security;
 pub mod policies;
 pub mod readme;
 pub mod refused;
@@ -126,6 +127,7 @@ scenarios! {
     policies::a_job_takes_part_only_if_its_author_may,
     policies::a_bound_holder_is_its_author,
     policies::hostile_values_stay_texts_and_long_names_stay_different,
+    pod_security::a_restricted_stage_is_admitted_where_pod_security_is_restricted,
     takeover::only_those_who_may_create_jobs_make_a_run,
     takeover::whoever_may_create_pods_may_name_a_job_as_their_controller,
     rights::each_role_allows_what_it_is_for_and_nothing_else,

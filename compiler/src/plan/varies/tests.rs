@@ -167,11 +167,17 @@ const TEXTS: [(&str, Outcome, Outcome); 37] = [
 ];
 
 /// Bodies that mention `i` as a value of some type: the type's name, and its three values.
-const SETTINGS: [(&str, &str, &str, Outcome); 14] = [
+const SETTINGS: [(&str, &str, &str, Outcome); 15] = [
     ("retries = i", "int", "[1, 2, 3]", Jobs),
     ("timeout = i", "duration", "[1m, 2m, 3m]", Jobs),
     ("pending = i", "duration", "[1m, 2m, 3m]", Jobs),
     ("may-fail = i", "bool", "[true, false]", Jobs),
+    (
+        "security = i",
+        r#""baseline" | "restricted""#,
+        r#"["baseline", "restricted"]"#,
+        Jobs,
+    ),
     ("resources { cpu = i }", "quantity", "[100m, 200m, 1]", Jobs),
     (
         "resources { memory = i }",

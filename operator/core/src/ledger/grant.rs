@@ -23,25 +23,28 @@ pub(super) fn grant(
     facts.require(next.iter().map(Candidate::read_live))?;
     let since = Some(Time(condition::whole_second(now)));
     for one in next {
+        if ledger.kind == LedgerKind::Lease {
+            let Some(token) = next_token(ledger, step.token) else {
+                break;
+            };
+            step.token = Some(token);
+        }
         step.holders.push(match one.who {
             Who::Claim(claim) => claim_holder(claim, since.clone()),
             Who::Job(job) => job_holder(job, one.permits, since.clone()),
         });
-        if ledger.kind == LedgerKind::Lease {
-            step.token = Some(next_token(ledger, step.token));
-        }
     }
     deny(ledger, refused, facts, now, step)
 }
 
 /// Above the last token and above every resourceVersion so far, so it rises even where the Lease was
-/// deleted and created again.
-fn next_token(ledger: &Ledger<'_>, last: Option<i64>) -> i64 {
+/// deleted and created again. `None` if there is no higher one.
+pub(super) fn next_token(ledger: &Ledger<'_>, last: Option<i64>) -> Option<i64> {
     let version = ledger.metadata.resource_version.as_deref();
     let version: i64 = version
         .and_then(|version| version.parse().ok())
         .unwrap_or(0);
-    last.unwrap_or(0).max(version).saturating_add(1)
+    last.unwrap_or(0).max(version).checked_add(1)
 }
 
 /// Answers those that do not wait. A denial is final, so the ledger it rests on is read live; where
