@@ -204,7 +204,8 @@ struct Cut {
     shown: Vec<(usize, usize)>,
     /// Where in `text` what is shown of the line ends.
     end: usize,
-    is_cut_at_end: bool,
+    /// Where in the line that is.
+    until: usize,
 }
 
 impl Cut {
@@ -216,7 +217,7 @@ impl Cut {
             text: String::new(),
             shown: Vec::new(),
             end: 0,
-            is_cut_at_end,
+            until: 0,
         };
         if shift > 0 {
             cut.text.push(CUT);
@@ -226,6 +227,7 @@ impl Cut {
             let next = column + columns_of(c, column);
             if column >= first && next <= after {
                 cut.shown.push((at, cut.text.len()));
+                cut.until = at + c.len_utf8();
                 match c {
                     '\t' => cut.text.extend(std::iter::repeat_n(' ', next - column)),
                     c => cut.text.push(c),
@@ -259,7 +261,7 @@ impl Cut {
                     0
                 }
             }
-            None if is_end && self.is_cut_at_end => self.text.len(),
+            None if is_end && at > self.until => self.text.len(),
             None => self.end,
         }
     }
