@@ -117,17 +117,11 @@ fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     error
 }
 
-/// The holder: `--holder`, `$POD_NAME`, `$HOSTNAME`, the host's name.
+/// Returns the holder: `--holder`, that of the environment, or the host's name.
 pub(crate) fn holder(given: Option<&str>) -> String {
-    let variable = |name| {
-        std::env::var(name)
-            .ok()
-            .filter(|value: &String| !value.is_empty())
-    };
     given
         .map(str::to_owned)
-        .or_else(|| variable("POD_NAME"))
-        .or_else(|| variable("HOSTNAME"))
+        .or_else(konductor::env_holder)
         .unwrap_or_else(|| {
             rustix::system::uname()
                 .nodename()

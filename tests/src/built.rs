@@ -1,7 +1,7 @@
 //! Programs that tests start, built from this tree.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// `koncli`: the one that `KONCLI` names, else built here.
@@ -23,6 +23,25 @@ pub fn example(name: &str) -> PathBuf {
     BUILT
         .get_or_init(|| build(&["build", "--examples"]).join("examples"))
         .join(name)
+}
+
+/// What the tests of the Python SDK import.
+const PYTHON_NEEDS: &str = "import sys, httpcore, pytest, yaml; assert sys.version_info >= (3, 10)";
+
+/// A Python that can run the Python SDK and its tests: the one of `KONDUCTOR_PYTHON`, of `target/python`, which
+/// `sdk/python/check` makes, or of the system.
+pub fn python() -> Option<PathBuf> {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python");
+    let named = std::env::var_os("KONDUCTOR_PYTHON").map(PathBuf::from);
+    let mut candidates = named.into_iter().chain([venv, "python3".into()]);
+    candidates.find(|python| {
+        let checked = Command::new(python)
+            .args(["-c", PYTHON_NEEDS])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        checked.is_ok_and(|status| status.success())
+    })
 }
 
 /// Builds with cargo; the folder of what is built.

@@ -1,5 +1,5 @@
-//! Many workers on one Semaphore, of both SDKs on a real API server: a counter outside of Kubernetes
-//! tells how many are inside at once.
+//! Many workers on one Semaphore, of all SDKs on a real API server: a counter outside of Kubernetes
+//! counts how many are inside at once.
 //!
 //! `KONDUCTOR_TEST_CLUSTER=real cargo test -p konductor-tests --test workers -- --nocapture` prints
 //! what it costs.
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use konductor::Client;
 use konductor_api::{Claim, Semaphore, SemaphoreSpec};
+use konductor_tests::built::python;
 use konductor_tests::cluster::{Cluster, Wanted, wanted};
 use konductor_tests::fault::Faults;
 use konductor_tests::operator::Operator;
@@ -32,24 +33,42 @@ fn main() -> ExitCode {
     let embedded = Trial::test(
         "embedded::of_100_workers_never_more_than_10_are_inside",
         || {
-            Runtime::new()?.block_on(async { play(&Cluster::embedded().await, 100, 0).await });
+            Runtime::new()?.block_on(async { play(&Cluster::embedded().await, 100, None).await });
             Ok(())
         },
     );
     let real = "real::of_500_rust_and_500_go_workers_never_more_than_10_are_inside";
     let real = Trial::test(real, || {
         Runtime::new()?.block_on(async {
-            let cluster = Cluster::real().await;
-            play(&cluster, 500, 500).await;
+            let built = build().await;
+            let program = Command::new(built.path().join("workers"));
+            play(&Cluster::real().await, 500, Some((program, 500))).await;
         });
         Ok(())
     });
     let real = real.with_ignored_flag(wanted() == Wanted::None);
-    libtest_mimic::run(&arguments, vec![embedded, real]).exit_code()
+    let name = "real::of_500_rust_and_500_python_workers_never_more_than_10_are_inside";
+    let python = python();
+    let is_missing = python.is_none();
+    let with_python = Trial::test(name, move || {
+        let python = python.ok_or("no Python 3.10 with the SDK's packages")?;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/python");
+        let mut program = Command::new(python);
+        program.args(["-B", "tests/workers.py"]);
+        program
+            .env("PYTHONPATH", folder.join("src"))
+            .current_dir(folder);
+        Runtime::new()?.block_on(async {
+            play(&Cluster::real().await, 500, Some((program, 500))).await;
+        });
+        Ok(())
+    });
+    let with_python = with_python.with_ignored_flag(is_missing || wanted() == Wanted::None);
+    libtest_mimic::run(&arguments, vec![embedded, real, with_python]).exit_code()
 }
 
-/// So many workers of each SDK pass once.
-async fn play(cluster: &Cluster, rust: usize, go: usize) {
+/// So many workers of the Rust SDK pass once, and as many as that of another one's program.
+async fn play(cluster: &Cluster, rust: usize, others: Option<(Command, usize)>) {
     let namespace = cluster.namespace("workers").await;
     let operator = Operator::start(cluster, &namespace);
     let semaphores: Api<Semaphore> = Api::namespaced(cluster.client.clone(), &namespace);
@@ -58,7 +77,6 @@ async fn play(cluster: &Cluster, rust: usize, go: usize) {
     let semaphore = Semaphore::new("batch", spec);
     let created = semaphores.create(&PostParams::default(), &semaphore).await;
     created.expect("a semaphore");
-    let gophers = if go > 0 { Some(build().await) } else { None };
     let turnstile = Turnstile::start(PERMITS).await;
     // It makes no faults: it lists the requests.
     let observed = Faults::default();
@@ -66,12 +84,12 @@ async fn play(cluster: &Cluster, rust: usize, go: usize) {
     let before = requests(cluster).await;
     let begun = Instant::now();
 
-    let gophers = gophers.map(|program| {
-        let mut command = Command::new(program.path().join("workers"));
+    let count = rust + others.as_ref().map_or(0, |(_, count)| *count);
+    let others = others.map(|(mut program, count)| {
         let counter = turnstile.address().to_string();
-        command.args(["-namespace", &namespace, "-counter", &counter]);
-        command.args(["-workers", &go.to_string()]);
-        start(command.env("KUBECONFIG", &cluster.kubeconfig))
+        program.args(["--namespace", &namespace, "--counter", &counter]);
+        program.args(["--workers", &count.to_string()]);
+        start(program.env("KUBECONFIG", &cluster.kubeconfig))
     });
     let mut workers = JoinSet::new();
     for worker in 0..rust {
@@ -88,8 +106,8 @@ async fn play(cluster: &Cluster, rust: usize, go: usize) {
         while let Some(worker) = workers.join_next().await {
             worker.expect("no panic").expect("it has worked");
         }
-        if let Some(gophers) = gophers {
-            let ended = gophers.wait_with_output().await.expect("an output");
+        if let Some(others) = others {
+            let ended = others.wait_with_output().await.expect("an output");
             let said = String::from_utf8_lossy(&ended.stderr).into_owned();
             assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""));
         }
@@ -101,14 +119,14 @@ async fn play(cluster: &Cluster, rust: usize, go: usize) {
     let expected = Counted {
         inside: 0,
         most: PERMITS,
-        done: rust + go,
+        done: count,
     };
     assert_eq!(turnstile.counted(), expected);
     let claims: Api<Claim> = Api::namespaced(cluster.client.clone(), &namespace);
     let left = claims.list(&ListParams::default()).await.expect("claims");
     assert_eq!(left.items.len(), 0, "claims are left");
     operator.stop().await;
-    println!("{} workers took {:.1} s", rust + go, took.as_secs_f64());
+    println!("{count} workers took {:.1} s", took.as_secs_f64());
     report("each Rust worker", &sorted(observed.requests()), rust);
     if cluster.is_real() {
         let after = requests(cluster).await;
@@ -117,7 +135,7 @@ async fn play(cluster: &Cluster, rust: usize, go: usize) {
             (request.clone(), count - before)
         });
         let made: BTreeMap<_, _> = made.filter(|(_, count)| *count > 0).collect();
-        report("each worker, with the operator's", &made, rust + go);
+        report("each worker, with the operator's", &made, count);
         ledger(cluster, &namespace).await;
     }
 }

@@ -14,6 +14,7 @@ use tracing::instrument;
 
 use crate::claimed::Claimed;
 use crate::guard::{Guard, TIDY_WITHIN};
+use crate::holder::env_holder;
 use crate::lenient::List;
 use crate::pending::{LAST_WORDS, Pending};
 use crate::request::{decoded, delete, persist};
@@ -51,7 +52,7 @@ impl Request {
         }
     }
 
-    /// The holder's name; by default `$KONDUCTOR_HOLDER`, `$POD_NAME`, `$HOSTNAME`, or this process.
+    /// The holder's name; by default that of [`env_holder`], or this process.
     #[must_use]
     pub fn holder(mut self, holder: impl Into<String>) -> Self {
         self.holder = holder.into();
@@ -447,9 +448,5 @@ fn in_whole_millis(ttl: Duration) -> konductor_api::Duration {
 }
 
 fn default_holder() -> String {
-    ["KONDUCTOR_HOLDER", "POD_NAME", "HOSTNAME"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|value| !value.is_empty())
-        .unwrap_or_else(|| format!("process-{}", std::process::id()))
+    env_holder().unwrap_or_else(|| format!("process-{}", std::process::id()))
 }

@@ -8,6 +8,7 @@ mod clock;
 mod connection;
 mod error;
 mod guard;
+mod holder;
 mod lenient;
 mod lively;
 mod name;
@@ -36,6 +37,7 @@ pub use error::{Error, LastSeen, Object};
 #[doc(hidden)]
 pub use error::{answer, is_foreign};
 pub use guard::Guard;
+pub use holder::env_holder;
 /// The objects of `konductor.io/v1`, as types.
 pub use konductor_api as api;
 pub use konductor_api::{Arrival, ArrivalOutcome, Barrier, Gate, PodReference};
