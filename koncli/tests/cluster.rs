@@ -205,7 +205,7 @@ fn the_doctor_tells_what_is_there_and_what_is_missing() {
         "ok    API server  Kubernetes v1.36.3\n\
          ok    CRDs        7 installed, as this koncli has them\n\
          ok    operator    it answers in namespace default\n\
-         ok    rights      this API server has no users: everybody may do everything\n\
+         ok    rights      you may run pipelines in namespace default\n\
          warn  approvals   no admission policy: who may create Arrivals can approve in another's \
          name\n      help: install the chart with policies.verifiedArrivals\nexit code 0\n",
     );

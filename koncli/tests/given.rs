@@ -356,10 +356,11 @@ fn a_script_with_a_shebang_runs_under_its_interpreter() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = r#"pipeline shebang {
       defaults { image = "busybox:1.36" }
-      stage awk {
+      stage arrays {
         run = """
-          #!/usr/bin/awk -f
-          BEGIN { print "hello", 40 + 2 }
+          #!/bin/bash
+          sums=(40 2)
+          echo "hello $((sums[0] + sums[1]))"
         """
       }
     }"#;

@@ -104,9 +104,9 @@ fn printed(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{arguments:?}: {text}{errors}");
     let blanks = Regex::new(" {2,}").expect("a regex");
-    let ages = Regex::new(r"(?P<before>  | for )\d+s(?P<after>  |:|\n)").expect("a regex");
+    let ages = Regex::new(r"(?P<before>  | for )\d+s\b").expect("a regex");
     let text = blanks.replace_all(&text, "  ");
-    ages.replace_all(&text, "${before}5s${after}").into_owned()
+    ages.replace_all(&text, "${before}5s").into_owned()
 }
 
 /// The line of what koncli printed that begins with a word.
