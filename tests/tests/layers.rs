@@ -163,8 +163,8 @@ fn crates_use_only_what_their_room_allows() {
     }
 }
 
-/// Where the core adds a limit to a time by other means than `deadline::passes`, and why it may.
-const EXACT_TIMES: [(&str, &str); 7] = [
+/// Where the core adds by other means than `deadline::passes`, and why it may.
+const EXACT_TIMES: [(&str, &str); 8] = [
     ("deadline.rs", "it is the one place"),
     ("job/resumed.rs", "a pause between two starts is no promise"),
     (
@@ -176,6 +176,7 @@ const EXACT_TIMES: [(&str, &str); 7] = [
         "ledger/expiry.rs",
         "a renewal counts from when it was seen, exactly",
     ),
+    ("ledger/grant.rs", "a token is no time"),
     ("ledger/waiting.rs", "when a reason is said is no promise"),
     ("run.rs", "a grace for those who create Jobs is no promise"),
 ];

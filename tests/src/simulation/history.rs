@@ -532,6 +532,11 @@ pub(super) fn tail(records: &[Record]) -> String {
             object["spec"]["suspend"],
             if record.resource.plural == "runs" {
                 object["status"].to_string()
+            } else if record.resource.plural == "events" {
+                format!(
+                    "{} {}{}",
+                    object["reason"], object["message"], object["note"]
+                )
             } else {
                 object["status"]
                     .get("holders")
