@@ -97,6 +97,10 @@ impl Planner<'_> {
         }
         let counted = self.succeeded_uncounted.is_empty() && self.failed_uncounted.is_empty();
         if counted && self.plan.release.is_empty() && self.terminating == 0 {
+            // A Job whose pod succeeds while the Job is suspended ends without a start, which a finished Job must have.
+            if self.completions() != Some(0) {
+                self.status.start_time.get_or_insert(Time(self.stamp));
+            }
             self.set_condition(terminal, "True", &verdict.reason, &verdict.message);
             if verdict.success {
                 self.status.completion_time = Some(Time(self.stamp));
