@@ -570,18 +570,6 @@ fn suspending_deletes_the_pods_and_resuming_starts_new_ones() {
 }
 
 #[test]
-fn a_job_whose_pod_succeeds_while_the_job_is_suspended_is_complete_and_has_a_start() {
-    let mut world = World::new(json!({}));
-    world.start().suspend(true).end("load-1", 0).reap();
-    let (status, conditions) = world.status();
-    assert_eq!(
-        conditions.last().unwrap(),
-        "Complete=True CompletionsReached"
-    );
-    assert_eq!(status["startTime"], status["completionTime"]);
-}
-
-#[test]
 fn a_deleted_pod_is_replaced_at_once_or_when_it_ended() {
     let mut eager = World::new(json!({}));
     eager.start().delete_pod("load-1");
