@@ -4,6 +4,7 @@
 pub mod built;
 pub mod cluster;
 pub mod control_plane;
+pub mod dev;
 pub mod fault;
 pub mod freezer;
 pub mod front;

@@ -3,42 +3,17 @@
 //! where `KONDUCTOR_TEST_CLUSTER=real` asks for that; both are client-go, as the Go SDK is, whose tests run on
 //! `koncli dev`.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use konductor_tests::cluster::{Wanted, wanted};
-use konductor_tests::{built, control_plane, scenario};
+use konductor_tests::dev::Dev;
+use konductor_tests::{control_plane, scenario};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::Value;
-
-/// `koncli dev`. It ends with the test.
-struct Dev(Child);
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(kubeconfig: &Path) -> Dev {
-    let child = Command::new(built::koncli())
-        .args(["dev", "--write-kubeconfig"])
-        .arg(kubeconfig)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut dev = Dev(child.expect("koncli starts"));
-    let stdout = dev.0.stdout.as_mut().expect("a pipe");
-    let mut line = String::new();
-    let read = BufReader::new(stdout).read_line(&mut line);
-    read.expect("it says where its kubeconfig is");
-    dev
-}
 
 /// One object of Kubernetes and one of konductor.
 const OBJECTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n\
@@ -60,8 +35,8 @@ async fn kubectl_helm_and_kube_rs_get_in_with_the_kubeconfig_and_not_without_its
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let kubeconfig = folder.path().join("kubeconfig");
-    let _dev = start(&kubeconfig);
+    let dev = Dev::start(&[]);
+    let kubeconfig = &dev.kubeconfig;
     let (kubectl, helm) = (
         control_plane::binaries().join("kubectl"),
         scenario::chart::program(),
@@ -83,7 +58,7 @@ async fn kubectl_helm_and_kube_rs_get_in_with_the_kubeconfig_and_not_without_its
         (&helm, &["list", "--all-namespaces"]),
     ];
 
-    let text = std::fs::read_to_string(&kubeconfig).expect("a kubeconfig");
+    let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
     let mut without: Value = serde_json::from_str(&text).expect("JSON");
     without["users"][0]["user"] = serde_json::json!({"token": "x"});
     let stranger = folder.path().join("without");
@@ -103,8 +78,8 @@ async fn kubectl_helm_and_kube_rs_get_in_with_the_kubeconfig_and_not_without_its
     assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 401));
 
     for (program, arguments) in attempts {
-        let output = run(program, &kubeconfig, arguments);
+        let output = run(program, kubeconfig, arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
-    assert_eq!(by_kube_rs(&kubeconfig).await.expect("a list"), 1);
+    assert_eq!(by_kube_rs(kubeconfig).await.expect("a list"), 1);
 }

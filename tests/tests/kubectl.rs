@@ -2,15 +2,13 @@
 //! for the suites of a real control plane. Needs `KONDUCTOR_TEST_CLUSTER=real`; else the tests are ignored, by name.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
-use konductor_tests::built::koncli;
 use konductor_tests::cluster::{Wanted, built_kubectl, wanted};
+use konductor_tests::dev::Dev;
 use konductor_tests::transcript;
 use libtest_mimic::{Arguments, Trial};
-use rustix::process::{Pid, Signal, kill_process};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -42,7 +40,7 @@ fn page() -> PathBuf {
 
 fn play() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dev = Dev::start(folder.path());
+    let dev = Dev::start(&[]);
     let home = folder.path().join("home");
     std::fs::create_dir(&home).expect("a folder");
     let programs = built_kubectl();
@@ -108,40 +106,5 @@ fn compare() {
             "`{command}` has no row in docs/kubectl-dev.md"
         );
         assert_eq!(played.get(&command), verdict, "{command}, as it was played");
-    }
-}
-
-/// `koncli dev`, a process of this one.
-struct Dev {
-    child: Child,
-    kubeconfig: PathBuf,
-}
-
-impl Dev {
-    fn start(folder: &Path) -> Self {
-        let kubeconfig = folder.join("kubeconfig");
-        let mut child = Command::new(koncli())
-            .args(["dev", "--write-kubeconfig"])
-            .arg(&kubeconfig)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("koncli starts");
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        assert!(line.starts_with("export KUBECONFIG="), "{line:?}");
-        Self { child, kubeconfig }
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        if kill_process(Pid::from_child(&self.child), Signal::INT).is_err() {
-            let _ = self.child.kill();
-        }
-        let _ = self.child.wait();
     }
 }

@@ -2,24 +2,24 @@
 //! its own. The folder of a page says what is there: a cluster with its operator, one without, one that
 //! forbids everything, one that does not answer, or none.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use konductor_tests::built::koncli;
 use konductor_tests::cluster::{client, namespace, write_kubeconfig};
+use konductor_tests::dev::Dev;
 use konductor_tests::fault::How;
 use konductor_tests::front::Front;
 use konductor_tests::transcript;
 use libtest_mimic::{Arguments, Trial};
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
 /// The pages of the documentation that show what koncli prints.
 const DOCS: [&str; 3] = ["start.md", "scenarios.md", "troubleshooting.md"];
 
+/// Pods of all pages run at once.
+const JOBS: [&str; 2] = ["--jobs", "16"];
 /// How many pages are played at once.
 const PAGES_AT_ONCE: usize = 8;
 
@@ -120,15 +120,15 @@ fn play(handle: &Handle, clusters: &Clusters, surroundings: Surroundings, page: 
     };
     let mut front = None;
     match surroundings {
-        Surroundings::Operator => of_page(clusters.operator.get_or_init(|| Dev::start(&[]))),
+        Surroundings::Operator => of_page(clusters.operator.get_or_init(|| Dev::start(&JOBS))),
         Surroundings::NoOperator => {
             let dev = clusters
                 .no_operator
-                .get_or_init(|| Dev::start(&["--no-operator"]));
+                .get_or_init(|| Dev::start(&["--jobs", "16", "--no-operator"]));
             of_page(dev);
         }
         Surroundings::Forbidden => {
-            let dev = clusters.operator.get_or_init(|| Dev::start(&[]));
+            let dev = clusters.operator.get_or_init(|| Dev::start(&JOBS));
             let client = handle.block_on(client(&dev.kubeconfig));
             let forbidding = Front::start(&client);
             forbidding
@@ -170,46 +170,4 @@ fn play(handle: &Handle, clusters: &Clusters, surroundings: Surroundings, page: 
         },
     );
     drop(front);
-}
-
-/// `koncli dev`, a process of this one.
-struct Dev {
-    child: Child,
-    kubeconfig: PathBuf,
-    _folder: TempDir,
-}
-
-impl Dev {
-    fn start(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let kubeconfig = folder.path().join("kubeconfig");
-        let mut child = Command::new(koncli())
-            .args(["dev", "--jobs", "16", "--write-kubeconfig"])
-            .arg(&kubeconfig)
-            .args(arguments)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("koncli starts");
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        assert!(line.starts_with("export KUBECONFIG="), "{line:?}");
-        Self {
-            child,
-            kubeconfig,
-            _folder: folder,
-        }
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        if kill_process(Pid::from_child(&self.child), Signal::INT).is_err() {
-            let _ = self.child.kill();
-        }
-        let _ = self.child.wait();
-    }
 }
