@@ -2,7 +2,7 @@
 //!
 //! What enters: a `batch/v1` Job as the API server stores it. What leaves: the Job, and its labels and annotations
 //! as types. What must never happen here: an error. What can't be read is kept as such, because the Job exists and
-//! somebody has to be told.
+//! its author needs a report.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

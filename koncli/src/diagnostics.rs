@@ -29,9 +29,9 @@ pub(crate) fn tell(compiled: &Compiled) {
 pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
     let sources = cleaned(sources);
     let (width, files) = (width(), Files::of(&sources));
-    for told in shown(diagnostics) {
-        let told = harmless(told);
-        output::painted(render(&files, &told, output::color(), width).trim_end());
+    for diagnostic in shown(diagnostics) {
+        let diagnostic = harmless(diagnostic);
+        output::painted(render(&files, &diagnostic, output::color(), width).trim_end());
         output::talk("");
     }
     if let Some(rest) = not_shown(diagnostics) {
@@ -44,7 +44,7 @@ pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
 fn shown(all: &[Diagnostic]) -> Vec<&Diagnostic> {
     let mut shown: Vec<&Diagnostic> = all.iter().collect();
     if shown.len() > SHOWN_MAX {
-        shown.sort_by_key(|told| !told.is_error());
+        shown.sort_by_key(|diagnostic| !diagnostic.is_error());
         shown.truncate(SHOWN_MAX);
     }
     shown
@@ -70,19 +70,20 @@ fn cleaned(sources: &Sources) -> Sources {
 }
 
 /// A diagnostic as it may be shown on a terminal: it quotes the file.
-fn harmless(told: &Diagnostic) -> Diagnostic {
+fn harmless(diagnostic: &Diagnostic) -> Diagnostic {
     let clean = |text: &mut String| {
         if let Cow::Owned(cleaned) = output::clean(text) {
             *text = cleaned;
         }
     };
-    let mut told = told.clone();
-    clean(&mut told.message);
-    told.help.iter_mut().for_each(clean);
-    told.labels
+    let mut diagnostic = diagnostic.clone();
+    clean(&mut diagnostic.message);
+    diagnostic.help.iter_mut().for_each(clean);
+    diagnostic
+        .labels
         .iter_mut()
         .for_each(|label| clean(&mut label.text));
-    told
+    diagnostic
 }
 
 fn word(severity: Severity) -> &'static str {
@@ -95,7 +96,11 @@ fn word(severity: Severity) -> &'static str {
 
 /// How many errors and warnings there are, in words.
 pub(crate) fn summary(all: &[Diagnostic]) -> String {
-    let count = |severity| all.iter().filter(|told| told.severity == severity).count();
+    let count = |severity| {
+        all.iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
+    };
     let words = [
         (count(Severity::Error), "error"),
         (count(Severity::Warning), "warning"),
@@ -108,7 +113,7 @@ pub(crate) fn summary(all: &[Diagnostic]) -> String {
 }
 
 /// One diagnostic with its piece of the file.
-fn render(files: &Files<'_>, told: &Diagnostic, color: bool, width: usize) -> String {
+fn render(files: &Files<'_>, diagnostic: &Diagnostic, color: bool, width: usize) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
@@ -118,10 +123,10 @@ fn render(files: &Files<'_>, told: &Diagnostic, color: bool, width: usize) -> St
         .with_width(width)
         .with_links(false);
     let mut text = String::new();
-    let report = Report::of(files, told, width);
+    let report = Report::of(files, diagnostic, width);
     match handler.render_report(&mut text, &report) {
         Ok(()) => text.replace(GLUE, " "),
-        Err(_) => told.message.clone(),
+        Err(_) => diagnostic.message.clone(),
     }
 }
 
@@ -155,16 +160,19 @@ fn width() -> usize {
 
 /// A diagnostic, as miette wants it. Labels in other files become notes.
 struct Report<'a> {
-    told: &'a Diagnostic,
+    diagnostic: &'a Diagnostic,
     message: String,
     help: String,
     window: Option<Window>,
 }
 
 impl<'a> Report<'a> {
-    fn of(files: &'a Files<'_>, told: &'a Diagnostic, width: usize) -> Self {
-        let own = told.span().source;
-        let here = told.labels.iter().filter(|label| label.span.source == own);
+    fn of(files: &'a Files<'_>, diagnostic: &'a Diagnostic, width: usize) -> Self {
+        let own = diagnostic.span().source;
+        let here = diagnostic
+            .labels
+            .iter()
+            .filter(|label| label.span.source == own);
         let marks = here.map(|label| Mark {
             place: label.span.start as usize..label.span.end as usize,
             text: &label.text,
@@ -172,7 +180,7 @@ impl<'a> Report<'a> {
         });
         let marks: Vec<Mark<'_>> = marks.collect();
         let window = files.get(own).map(|file| Window::of(file, &marks, width));
-        let elsewhere = told
+        let elsewhere = diagnostic
             .labels
             .iter()
             .filter(|label| label.span.source != own)
@@ -182,10 +190,10 @@ impl<'a> Report<'a> {
                 let text = format!("{}:{line}:{column}: {}", file.source.name, label.text);
                 Some(text.trim_end_matches([' ', ':']).to_owned())
             });
-        let help: Vec<String> = told.help.iter().cloned().chain(elsewhere).collect();
+        let help: Vec<String> = diagnostic.help.iter().cloned().chain(elsewhere).collect();
         Self {
-            told,
-            message: glued(&told.message, width),
+            diagnostic,
+            message: glued(&diagnostic.message, width),
             help: glued(&help.join("\n"), width),
             window,
         }
@@ -252,7 +260,7 @@ impl File<'_> {
 
 impl fmt::Debug for Report<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.told, formatter)
+        fmt::Debug::fmt(self.diagnostic, formatter)
     }
 }
 
@@ -266,12 +274,12 @@ impl std::error::Error for Report<'_> {}
 
 impl miette::Diagnostic for Report<'_> {
     fn code<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        let severity = word(self.told.severity);
-        Some(Box::new(format!("{severity}[{}]", self.told.code)))
+        let severity = word(self.diagnostic.severity);
+        Some(Box::new(format!("{severity}[{}]", self.diagnostic.code)))
     }
 
     fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.told.severity {
+        Some(match self.diagnostic.severity {
             Severity::Error => miette::Severity::Error,
             Severity::Warning => miette::Severity::Warning,
             Severity::Note => miette::Severity::Advice,
@@ -287,9 +295,9 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let own = self.told.span().source;
+        let own = self.diagnostic.span().source;
         let here = self
-            .told
+            .diagnostic
             .labels
             .iter()
             .filter(move |label| label.span.source == own);
@@ -306,7 +314,7 @@ impl miette::Diagnostic for Report<'_> {
 }
 
 /// One diagnostic for editors and CI: places count lines and columns from 1.
-pub(crate) fn as_json(files: &Files<'_>, told: &Diagnostic) -> Value {
+pub(crate) fn as_json(files: &Files<'_>, diagnostic: &Diagnostic) -> Value {
     let place = |span: Span| {
         let file = files.get(span.source);
         let at = |offset| {
@@ -320,15 +328,15 @@ pub(crate) fn as_json(files: &Files<'_>, told: &Diagnostic) -> Value {
             "end": {"line": end.0, "column": end.1, "byte": span.end},
         })
     };
-    let labels = told.labels.iter().map(
+    let labels = diagnostic.labels.iter().map(
         |label| json!({"place": place(label.span), "text": label.text, "primary": label.primary}),
     );
     json!({
-        "code": told.code.name(),
-        "severity": word(told.severity),
-        "message": told.message,
+        "code": diagnostic.code.name(),
+        "severity": word(diagnostic.severity),
+        "message": diagnostic.message,
         "labels": labels.collect::<Vec<_>>(),
-        "help": told.help,
+        "help": diagnostic.help,
     })
 }
 
@@ -399,7 +407,7 @@ says why, and what to write instead.
         sources.add("pipeline.kon", text);
         let compiled = compile(sources, &options);
         let files = Files::of(&compiled.sources);
-        let render = |told| render(&files, told, false, 80);
+        let render = |diagnostic| render(&files, diagnostic, false, 80);
         let all: Vec<String> = compiled.diagnostics.iter().map(render).collect();
         let all: Vec<&str> = all.iter().map(|one| one.trim_end()).collect();
         let all = all.join("\n\n");
@@ -420,7 +428,7 @@ says why, and what to write instead.
         let all = &compiled.diagnostics;
         assert!(all.len() >= 40_000);
         let shown = shown(all);
-        assert!(shown.len() == SHOWN_MAX && shown.iter().all(|told| told.is_error()));
+        assert!(shown.len() == SHOWN_MAX && shown.iter().all(|diagnostic| diagnostic.is_error()));
         let rest = all.len() - SHOWN_MAX;
         let expected = format!("… and {rest} more, which `-o json` lists");
         assert_eq!(not_shown(all), Some(expected));

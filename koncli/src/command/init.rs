@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, NOT_FOUND};
 use crate::output;
 
 /// What is written. It runs as it is.
@@ -17,10 +17,8 @@ pub(crate) fn init(file: &Path) -> Result<(), Failure> {
     let mut created = created.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure::failed(format!("{shown} already exists"))
             .help("name another file: `koncli init FILE`"),
-        ErrorKind::NotFound => Failure::new(
-            crate::exit::NOT_FOUND,
-            format!("can't create {shown}: {error}"),
-        ),
+        ErrorKind::NotFound => Failure::new(NOT_FOUND, format!("can't create {shown}: {error}"))
+            .help("create its folder first, or name another file"),
         _ => Failure::failed(format!("can't create {shown}: {error}")),
     })?;
     created.write_all(STARTER.as_bytes())?;

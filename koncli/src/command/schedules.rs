@@ -174,7 +174,7 @@ async fn one(
         .map(|run| [slot_of(run), run.name_any(), outcome(run)])
         .collect();
     rows.extend(next(schedule, Timestamp::now()).map(|slot| {
-        let run = format!("{name}-{}", slot.timestamp().as_second() / 60);
+        let run = konductor_local::job_of_slot(&name, slot.timestamp());
         [shown(&slot), run, "due".to_owned()]
     }));
     let slots: Vec<_> = rows

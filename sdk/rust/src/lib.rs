@@ -355,7 +355,7 @@ impl Client {
 }
 
 fn open_message(conditions: &[konductor_api::condition::Condition]) -> String {
-    let open = conditions.iter().find(|condition| condition.type_ == OPEN);
+    let open = konductor_api::condition::find(conditions, OPEN);
     open.map(|condition| condition.message.clone())
         .unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
 use crate::runner::cluster::{name, namespace, uid};
-use crate::schedule::{Schedule, time_zone};
+use crate::schedule::{Schedule, job_of_slot, time_zone};
 
 /// A slot is looked at this long after its time, so that no clock is behind it.
 const DELTA: SignedDuration = SignedDuration::from_millis(100);
@@ -365,7 +365,7 @@ fn job(timing: &Timing<'_>, slot: Timestamp) -> Job {
     annotations.insert(SCHEDULED.to_owned(), shown);
     Job {
         metadata: ObjectMeta {
-            name: Some(format!("{}-{}", name(cron_job), slot.as_second() / 60)),
+            name: Some(job_of_slot(name(cron_job), slot)),
             namespace: Some(namespace(cron_job).to_owned()),
             labels: metadata.labels,
             annotations: Some(annotations),
