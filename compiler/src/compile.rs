@@ -88,7 +88,7 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         rules::check(&pipeline, &dag, &mut diagnostics);
         if is_broken {
             // What is missing may stand in what could not be read.
-            diagnostics.retain(|told| told.code != Code::K0311);
+            diagnostics.retain(|diagnostic| diagnostic.code != Code::K0311);
         }
         graph = Some(graph::of(&pipeline));
         if !diagnostics.iter().any(Diagnostic::is_error) {
@@ -104,7 +104,7 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     if let Some(scheduled) = planned.take_if(is_schedule) {
         schedule = self::schedule(&scheduled, &sources, options, &mut diagnostics);
     }
-    diagnostics.sort_by_key(|told| (told.span(), told.severity, told.code));
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.span(), diagnostic.severity, diagnostic.code));
     // One place can be looked at once for each stage that it is about.
     diagnostics.dedup();
     let has_errors = diagnostics.iter().any(Diagnostic::is_error);
@@ -195,10 +195,10 @@ fn planned_run(
     let jobs = match Jobs::of(&pipeline, &run, &skips) {
         Ok(jobs) => jobs,
         Err(problems) => {
-            let told = problems
+            let diagnostic = problems
                 .into_iter()
                 .map(|p| rules::long_name::of_stage(&pipeline, &run, p));
-            diagnostics.extend(told);
+            diagnostics.extend(diagnostic);
             return None;
         }
     };

@@ -248,7 +248,7 @@ impl<'a> Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// Tells declarations that nothing refers to. After an error it could be the error's fault. An
+    /// Reports declarations that nothing refers to. After an error it could be the error's fault. An
     /// output that no stage reads is a result, which `koncli status` shows.
     fn unused(&mut self) {
         let used = &self.used;

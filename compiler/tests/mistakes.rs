@@ -72,14 +72,19 @@ fn mistakes(file: &Path) -> Vec<Mistake> {
 
 fn rendered(mistake: &Mistake, compiled: &Compiled) -> String {
     let mut all = format!("### {}\n", mistake.heading);
-    for told in &compiled.diagnostics {
-        let severity = match told.severity {
+    for diagnostic in &compiled.diagnostics {
+        let severity = match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
             Severity::Note => "note",
         };
-        writeln!(all, "{severity}[{}]: {}", told.code, told.message).unwrap();
-        for label in &told.labels {
+        writeln!(
+            all,
+            "{severity}[{}]: {}",
+            diagnostic.code, diagnostic.message
+        )
+        .unwrap();
+        for label in &diagnostic.labels {
             let source = compiled.sources.get(label.span.source).unwrap();
             let line = source.line_column(label.span.start).0;
             let line = source.text.lines().nth(line - 1).unwrap_or_default();
@@ -88,7 +93,7 @@ fn rendered(mistake: &Mistake, compiled: &Compiled) -> String {
             let text = format!("  {sign} `{marked}` in `{}` {}", line.trim(), label.text);
             writeln!(all, "{}", text.trim_end()).unwrap();
         }
-        if let Some(help) = &told.help {
+        if let Some(help) = &diagnostic.help {
             writeln!(all, "  help: {help}").unwrap();
         }
     }
@@ -121,7 +126,7 @@ fn every_mistake_has_one_report_that_says_what_to_type() {
         count += 1;
         let compiled = mistake.checked();
         let all = &compiled.diagnostics;
-        let is_helped = all.iter().all(|told| told.help.is_some());
+        let is_helped = all.iter().all(|diagnostic| diagnostic.help.is_some());
         if all.len() != mistake.count() || !is_helped {
             write!(wrong, "\n{}", rendered(&mistake, &compiled)).unwrap();
         }
@@ -134,8 +139,8 @@ fn every_mistake_has_one_report_that_says_what_to_type() {
 fn no_place_is_empty_or_cut_within_a_character() {
     for mistake in files().iter().flat_map(|file| mistakes(file)) {
         let compiled = mistake.checked();
-        for told in &compiled.diagnostics {
-            let at = told.span();
+        for diagnostic in &compiled.diagnostics {
+            let at = diagnostic.span();
             let source = compiled.sources.get(at.source).unwrap();
             let marked = source.text.get(at.start as usize..at.end as usize);
             let is_at_the_end = at.start as usize >= source.text.trim_end().len();
@@ -143,7 +148,7 @@ fn no_place_is_empty_or_cut_within_a_character() {
             let is_empty = marked.is_none_or(str::is_empty);
             assert!(
                 !is_empty || is_at_the_end || is_about_the_file,
-                "{}: {told:?}",
+                "{}: {diagnostic:?}",
                 mistake.heading
             );
         }

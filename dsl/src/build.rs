@@ -5,7 +5,7 @@
 //! as `koncli fmt` lays it out, with the tree whose places point into it. What must never happen
 //! here: a value that is read as syntax, whatever is in it.
 //!
-//! Every name, number and text is taken as it is. What can't be one is told by `build`, all of it at
+//! Every name, number and text is taken as it is. What can't be one is reported by `build`, all of it at
 //! once and at its place in the text, as for a file that a person has written. What names refer to,
 //! and whether values have the right types, is the compiler's to say.
 //!

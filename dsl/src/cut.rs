@@ -8,7 +8,7 @@ use std::slice::SliceIndex;
 /// Slicing that does not panic.
 pub(crate) trait Cut {
     /// Returns a piece of the text; nothing if it would not begin and end between characters, which is
-    /// a fault of the caller that tests and fuzzers are told of.
+    /// a fault of the caller that tests and fuzzers find.
     fn cut(&self, range: impl SliceIndex<str, Output = str>) -> &str;
 }
 

@@ -1,4 +1,4 @@
-//! What is told about a file.
+//! What is reported about a file.
 
 use crate::{Code, Span};
 
@@ -13,7 +13,7 @@ pub enum Severity {
     Note,
 }
 
-/// One thing that is told about a file: a code, one terse message, the smallest guilty place, the
+/// One thing that is reported about a file: a code, one terse message, the smallest guilty place, the
 /// other parties, and what to type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {

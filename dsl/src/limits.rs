@@ -10,8 +10,8 @@ pub const TOKENS_MAX: usize = 5_000_000;
 pub const DEPTH_MAX: usize = 64;
 /// Characters of a name: stage, item and run must fit into one Kubernetes name of 63.
 pub const NAME_MAX: usize = 40;
-/// How many syntax errors are told: more would scroll away the first, which matter most.
+/// How many syntax errors are reported: more would scroll away the first, which matter most.
 pub const ERRORS_MAX: usize = 50;
 /// Tokens of a file up to which each declaration is looked at by itself where the whole does not
-/// parse: beyond, only the first slip is told, so that hostile text does not take all memory.
+/// parse: beyond, only the first slip is reported, so that hostile text does not take all memory.
 pub const RECOVERY_TOKENS_MAX: usize = 2_000_000;

@@ -17,16 +17,16 @@ pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {
     let text = &*name.text;
     if RESERVED.contains(&text) || ROOTS.contains(&text) {
         let message = format!("`{text}` is a word of the language, not a name");
-        let told = Diagnostic::error(Code::K0108, name.span, message);
-        return Some(told.help("choose another name, or remove the comma or word before it"));
+        let diagnostic = Diagnostic::error(Code::K0108, name.span, message);
+        return Some(diagnostic.help("choose another name, or remove the comma or word before it"));
     }
     if !is_shaped(text) {
         return Some(misshapen(name));
     }
     (text.len() > NAME_MAX).then(|| {
         let message = format!("a name of {} characters is too long", text.len());
-        let told = Diagnostic::error(Code::K0104, name.span, message);
-        told.help(format!(
+        let diagnostic = Diagnostic::error(Code::K0104, name.span, message);
+        diagnostic.help(format!(
             "use at most {NAME_MAX}: it becomes part of Kubernetes names"
         ))
     })

@@ -43,7 +43,7 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
         false => Err(None),
     };
     let file = parsed.unwrap_or_else(|slip| {
-        // What was told about the part before the slip is told again by whoever reads the pieces.
+        // What was reported about the part before the slip is reported again by whoever reads the pieces.
         builder.diagnostics.clear();
         let mut file = File {
             source: source.id,
@@ -61,7 +61,9 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
     diagnostics.dedup();
     // A name that is written wrong where it is declared is written so wherever it is used.
     let mut misshapen = HashSet::new();
-    diagnostics.retain(|told| told.code != Code::K0104 || misshapen.insert(told.message.clone()));
+    diagnostics.retain(|diagnostic| {
+        diagnostic.code != Code::K0104 || misshapen.insert(diagnostic.message.clone())
+    });
     diagnostics.truncate(ERRORS_MAX);
     (file, diagnostics)
 }

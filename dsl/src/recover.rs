@@ -41,7 +41,7 @@ pub(crate) fn scan(source: &Source) -> Scan {
     let mut count = 0;
     for token in tokens(&source.text) {
         if slips.len() >= ERRORS_MAX || deep {
-            // What comes after so many is told by nobody.
+            // What comes after so many is reported by nobody.
             break;
         }
         count += 1;
@@ -123,7 +123,7 @@ pub(crate) fn declarations(
     builder: &mut Builder,
     file: &mut File,
 ) {
-    // What comes after the last one that is told need not be looked at.
+    // What comes after the last one that is reported need not be looked at.
     let is_cut = slips.len() >= ERRORS_MAX;
     let end = slips.last().filter(|_| is_cut);
     let end = end.map_or(source.text.len(), |slip| slip.span().start as usize);
@@ -169,8 +169,8 @@ impl Recovery<'_> {
         token.text(&self.source.text)
     }
 
-    /// Whether a slip that is told already lies in here: what can't parse need not be tried.
-    fn told(&self, tokens: &[Token]) -> bool {
+    /// Whether a slip that is reported already lies in here: what can't parse need not be tried.
+    fn has_slip(&self, tokens: &[Token]) -> bool {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return false;
         };
@@ -191,8 +191,8 @@ impl Recovery<'_> {
         let has_pieces = self.text(first) == "pipeline" && open == Some(2);
         let piece = self.source.text.cut(first.start..last.end);
         builder.set_offset(first.start);
-        let is_told = self.told(tokens);
-        match (!is_told).then(|| KonductorParser::parse(Rule::lone_declaration, piece)) {
+        let is_reported = self.has_slip(tokens);
+        match (!is_reported).then(|| KonductorParser::parse(Rule::lone_declaration, piece)) {
             Some(Ok(pairs)) => {
                 for pair in pairs.flat_map(|pair| pair.into_inner()) {
                     builder.declaration(pair, file);
@@ -204,8 +204,8 @@ impl Recovery<'_> {
                     file.unread.extend(self.name(tokens.get(1)));
                 }
                 if let Some(Err(error)) = failed {
-                    let told = diagnose(self.source, &error, first.start);
-                    builder.diagnostics.push(told);
+                    let diagnostic = diagnose(self.source, &error, first.start);
+                    builder.diagnostics.push(diagnostic);
                 }
             }
         }
@@ -228,10 +228,10 @@ impl Recovery<'_> {
         let text = name.trim_matches('"').to_owned();
         if name.starts_with('"') {
             let message = format!("expected a name, found `{name}`");
-            let told = Diagnostic::error(Code::K0101, at, message);
+            let diagnostic = Diagnostic::error(Code::K0101, at, message);
             builder
                 .diagnostics
-                .push(told.help(format!("write `{text}`: names stand without quotes")));
+                .push(diagnostic.help(format!("write `{text}`: names stand without quotes")));
         }
         let mut pipeline = Pipeline {
             name: Name { text, span: at },
@@ -266,10 +266,11 @@ impl Recovery<'_> {
         }
         if !closed {
             self.piece(&inner[piece_start..], builder, &mut pipeline);
-            let mut told = builder.diagnostics.iter().chain(self.slips);
+            let mut reported = builder.diagnostics.iter().chain(self.slips);
             // A text that is not closed may have taken the bracket with it.
-            let is_told = told.any(|told| matches!(told.code, Code::K0102 | Code::K0109));
-            if !self.is_cut && !is_told {
+            let is_reported =
+                reported.any(|diagnostic| matches!(diagnostic.code, Code::K0102 | Code::K0109));
+            if !self.is_cut && !is_reported {
                 builder
                     .diagnostics
                     .push(open_bracket(self.source, &tokens[2]));
@@ -317,7 +318,7 @@ impl Recovery<'_> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return;
         };
-        if builder.diagnostics.len() >= ERRORS_MAX || self.told(tokens) {
+        if builder.diagnostics.len() >= ERRORS_MAX || self.has_slip(tokens) {
             pipeline.unread.extend(self.perhaps_declared(tokens));
             return;
         }
@@ -331,11 +332,11 @@ impl Recovery<'_> {
                     .extend(inner.filter_map(|pair| builder.item(pair)));
             }
             Err(error) => {
-                let told = match unbalanced(tokens) {
+                let diagnostic = match unbalanced(tokens) {
                     Some(open) => open_bracket(self.source, open),
                     None => diagnose(self.source, &error, first.start),
                 };
-                builder.diagnostics.push(told);
+                builder.diagnostics.push(diagnostic);
                 pipeline.unread.extend(self.perhaps_declared(tokens));
             }
         }

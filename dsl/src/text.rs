@@ -188,8 +188,8 @@ impl Reader<'_> {
 
     /// Reads `${…`; returns how long it is.
     fn interpolation(&mut self, tail: &str, at: usize) -> usize {
-        if let Some((length, told)) = self.other_template(tail, at) {
-            self.diagnostics.push(told);
+        if let Some((length, diagnostic)) = self.other_template(tail, at) {
+            self.diagnostics.push(diagnostic);
             return length;
         }
         if !tail.cut(2..).starts_with(|c: char| c.is_ascii_lowercase()) {

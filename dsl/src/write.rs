@@ -62,7 +62,7 @@ impl Writer {
         }
     }
 
-    /// What is inside of brackets. Where they are nested too deeply it is left out and told.
+    /// What is inside of brackets. Where they are nested too deeply it is left out and reported.
     fn nested(&mut self, open: &str, close: &str, inside: impl FnOnce(&mut Self)) {
         let start = self.out.len();
         self.push(open);
@@ -119,8 +119,8 @@ impl Writer {
             let span = self.since(start);
             let text = name.text.clone();
             let written = Name { text, span };
-            let told = objection(&written).unwrap_or_else(|| misshapen(&written));
-            self.diagnostics.push(told);
+            let diagnostic = objection(&written).unwrap_or_else(|| misshapen(&written));
+            self.diagnostics.push(diagnostic);
         }
     }
 

@@ -179,7 +179,7 @@ impl Resolver<'_> {
             Some(stage) => self.output(ast, stage, scope),
             None => {
                 match self.path_of_another_language(ast, scope) {
-                    Some(told) if !self.is_told(text) => self.report(told),
+                    Some(diagnostic) if !self.is_reported(text) => self.report(diagnostic),
                     _ => self.unknown(&ast.head, Wanted::Value, scope),
                 }
                 None
@@ -244,7 +244,7 @@ impl Resolver<'_> {
             if self
                 .broken_outputs
                 .contains(&(stage_name, field.text.clone()))
-                || self.is_told(stage_name)
+                || self.is_reported(stage_name)
             {
                 return None;
             }

@@ -34,18 +34,18 @@ impl Wanted {
 }
 
 impl Resolver<'_> {
-    /// Tells a name that nothing of the wanted kind has. `scope` has the variables that it could be.
+    /// Reports a name that nothing of the wanted kind has. `scope` has the variables that it could be.
     /// What could not be read has a name all the same, and so has what shares its name.
     pub(super) fn unknown(&mut self, name: &ast::Name, wanted: Wanted, scope: Scope<'_>) {
-        if self.is_told(&name.text) {
+        if self.is_reported(&name.text) {
             return;
         }
         let diagnostic = self.unknown_name(name, wanted, scope);
         self.report(diagnostic);
     }
 
-    /// Whether something of this name is told about already where it is declared.
-    pub(super) fn is_told(&self, name: &str) -> bool {
+    /// Whether something of this name is reported already, where it is declared.
+    pub(super) fn is_reported(&self, name: &str) -> bool {
         self.ast.unread.iter().any(|known| known.text == name) || self.names.clashing.contains(name)
     }
 

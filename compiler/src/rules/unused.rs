@@ -23,18 +23,18 @@ pub(crate) fn import(path: Span) -> Diagnostic {
 /// `{{day}}`, `$(params.day)` or `$day`.
 pub(crate) fn written_otherwise(sources: &Sources, diagnostics: &mut [Diagnostic]) {
     let unused = diagnostics.iter_mut();
-    for told in unused.filter(|told| told.code == Code::K0601) {
-        let Some(source) = sources.get(told.span().source) else {
+    for diagnostic in unused.filter(|diagnostic| diagnostic.code == Code::K0601) {
+        let Some(source) = sources.get(diagnostic.span().source) else {
             continue;
         };
-        let name = source.slice(told.span()).to_owned();
+        let name = source.slice(diagnostic.span()).to_owned();
         if let Some(place) = other_writing(source, &name) {
             let written = source.slice(place).to_owned();
-            told.help = Some(format!(
+            diagnostic.help = Some(format!(
                 "write `${{{name}}}` where `{written}` stands, or remove it"
             ));
             let label = "this is text, and no value";
-            *told = told.clone().label(place, label);
+            *diagnostic = diagnostic.clone().label(place, label);
         }
     }
 }
