@@ -2,6 +2,9 @@
 //!
 //! An envelope of bytes enters, and the JSON leaves that a typed client would have sent instead; or the other way
 //! round. Bytes that are not what they claim to be are an error, and never an object that lacks something.
+//!
+//! The wire format is read here, by a table of fields, because what prost offers are types: k8s-pb has one for each of
+//! Kubernetes' messages, some megabytes of code, and each would still have to be turned into JSON.
 
 mod read;
 mod table;
