@@ -98,9 +98,11 @@ impl Participant {
         }
     }
 
-    /// Returns the Job alone.
-    pub fn into_job(self) -> Job {
-        self.job
+    /// Changes the Job, and reads again what it says about itself.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Job)) {
+        let mut job = std::mem::take(&mut self.job);
+        change(&mut job);
+        *self = Self::of(job);
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -326,7 +328,7 @@ impl<'de> Deserialize<'de> for Participant {
 }
 
 /// The API server knows it as a Job. What is changed through `meta_mut` is not read again: to change a label or an
-/// annotation, take [`Participant::into_job`], change it, and read it by [`Participant::of`].
+/// annotation, use [`Participant::edit`].
 impl Resource for Participant {
     type DynamicType = ();
     type Scope = <Job as Resource>::Scope;

@@ -118,9 +118,9 @@ fn world() -> World {
 
 impl World {
     fn annotate(&mut self, index: usize, key: &str, value: &str) {
-        let mut job = self.jobs[index].clone().into_job();
-        job.annotations_mut().insert(key.into(), value.into());
-        self.jobs[index] = Participant::of(job);
+        self.jobs[index].edit(|job| {
+            job.annotations_mut().insert(key.into(), value.into());
+        });
     }
 
     fn retry(&self, begin: Begin<'_>) -> Result<Retry, Refused> {

@@ -74,7 +74,7 @@ fn outcome_annotations<'a>(
 
 /// A complete Job that is gone, as it would stand if its outputs had been stored before: what its pods
 /// wrote still counts. A Job whose pods still run is as it was.
-pub fn with_outputs(job: Participant, pods: &[std::sync::Arc<Pod>]) -> Participant {
+pub fn with_outputs(mut job: Participant, pods: &[std::sync::Arc<Pod>]) -> Participant {
     if job_ended(&job) != Some(true) || !job.owes_outputs() {
         return job;
     }
@@ -84,13 +84,14 @@ pub fn with_outputs(job: Participant, pods: &[std::sync::Arc<Pod>]) -> Participa
         return job;
     }
     let (written, _) = outcome_annotations(&job, pods);
-    let mut job = job.into_job();
-    let annotations = job.metadata.annotations.get_or_insert_default();
-    for (key, value) in written {
-        match value {
-            Value::String(text) => annotations.insert(key, text),
-            _ => annotations.remove(&key),
-        };
-    }
-    Participant::of(job)
+    job.edit(|job| {
+        let annotations = job.metadata.annotations.get_or_insert_default();
+        for (key, value) in written {
+            match value {
+                Value::String(text) => annotations.insert(key, text),
+                _ => annotations.remove(&key),
+            };
+        }
+    });
+    job
 }
