@@ -142,13 +142,18 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
                 created => remember(context, created),
             }
         }
-        Write::Delete { kind, name, uid } => match kind {
-            Kind::Job => delete::<Participant>(context, &name, uid).await,
-            Kind::Arrival => delete::<Arrival>(context, &name, uid).await,
-            Kind::Claim => delete::<Claim>(context, &name, uid).await,
-            Kind::Gate => delete::<Gate>(context, &name, uid).await,
-            Kind::Barrier => delete::<Barrier>(context, &name, uid).await,
-            Kind::Run => delete::<Run>(context, &name, uid).await,
+        Write::Delete {
+            kind,
+            name,
+            uid,
+            version,
+        } => match kind {
+            Kind::Job => delete::<Participant>(context, &name, uid, version).await,
+            Kind::Arrival => delete::<Arrival>(context, &name, uid, version).await,
+            Kind::Claim => delete::<Claim>(context, &name, uid, version).await,
+            Kind::Gate => delete::<Gate>(context, &name, uid, version).await,
+            Kind::Barrier => delete::<Barrier>(context, &name, uid, version).await,
+            Kind::Run => delete::<Run>(context, &name, uid, version).await,
         },
     }
 }
@@ -238,14 +243,19 @@ async fn patch_job(
     remember(context, written)
 }
 
-async fn delete<K>(context: &Context, name: &ObjectName, uid: String) -> Result<(), Retry>
+async fn delete<K>(
+    context: &Context,
+    name: &ObjectName,
+    uid: String,
+    version: Option<String>,
+) -> Result<(), Retry>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     let url = K::url_path(&(), Some(&name.namespace));
     let preconditions = Preconditions {
         uid: Some(uid.clone()),
-        resource_version: None,
+        resource_version: version,
     };
     let params = DeleteParams::background().preconditions(preconditions);
     let request = Request::new(url).delete(&name.name, &params);

@@ -53,11 +53,18 @@ impl Cache {
         lock(&self.index)
     }
 
-    /// Whether there is such a ledger.
-    pub(crate) fn has_ledger(&self, kind: LedgerKind, ledger: &ObjectName) -> bool {
+    /// Whether there is such an object.
+    pub(crate) fn has(&self, kind: Watched, name: &ObjectName) -> bool {
         match kind {
-            LedgerKind::Semaphore => self.semaphores.get(&reference(ledger)).is_some(),
-            LedgerKind::Lease => self.leases.get(&reference(ledger)).is_some(),
+            Watched::Job => self.jobs.get(&reference(name)).is_some(),
+            Watched::Pod => self.pods.get(&reference(name)).is_some(),
+            Watched::Arrival => self.arrivals.get(&reference(name)).is_some(),
+            Watched::Barrier => self.barriers.get(&reference(name)).is_some(),
+            Watched::Claim => self.claims.get(&reference(name)).is_some(),
+            Watched::Gate => self.gates.get(&reference(name)).is_some(),
+            Watched::Lease => self.leases.get(&reference(name)).is_some(),
+            Watched::Run => self.runs.get(&reference(name)).is_some(),
+            Watched::Semaphore => self.semaphores.get(&reference(name)).is_some(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::index::Watched;
 use crate::live::Live;
 use crate::memory::Memory;
 use crate::options::{Clock, Options};
+use crate::scans::Scans;
 use crate::telemetry::Telemetry;
 
 /// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
@@ -33,6 +34,7 @@ const RECONCILED: [Watched; 6] = [
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) live: Live,
+    pub(crate) scans: Arc<Scans>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) clock: Clock,
@@ -47,6 +49,7 @@ impl Context {
         client: Client,
         cache: Cache,
         memory: Arc<Memory>,
+        scans: Arc<Scans>,
         options: &Options,
     ) -> Self {
         let reporter = Reporter {
@@ -56,6 +59,7 @@ impl Context {
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             live: Live::new(client.clone()),
+            scans,
             client,
             cache: Arc::new(cache),
             memory,

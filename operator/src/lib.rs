@@ -25,6 +25,7 @@ mod options;
 mod reconcile;
 mod reference;
 mod route;
+mod scans;
 mod telemetry;
 mod undecodable;
 mod watch;
@@ -41,12 +42,14 @@ pub use telemetry::Telemetry;
 
 use std::sync::Arc;
 
+use konductor_core::ObjectName;
 use kube::Client;
 use tokio::sync::watch as signal;
 
 use crate::context::Context;
 use crate::memory::Memory;
 use crate::route::Queues;
+use crate::scans::Scans;
 use crate::telemetry::Phase;
 use crate::undecodable::Undecodables;
 
@@ -95,16 +98,25 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
     let (undecodables, reports) = Undecodables::new(&options.telemetry);
     let undecodables = Arc::new(undecodables);
     let (cache, watches) = cache::watch(&client, options, &memory, &undecodables);
-    let context = Arc::new(Context::new(client, cache, memory, options));
+    let (scans, asked) = Scans::new();
+    let scans = Arc::new(scans);
+    let context = Context::new(client, cache, memory, Arc::clone(&scans), options);
+    let context = Arc::new(context);
     let telemetry = &context.telemetry;
     let cache = Arc::downgrade(&context.cache);
     telemetry.know(cache);
     telemetry.enter(Phase::Listing);
-    let queues = Queues::new(telemetry);
+    let queues = Queues::new(telemetry, &scans);
+    let senders = queues.senders.clone();
+    let queue = |kind, name: &ObjectName| {
+        senders.send(kind, name);
+        context.cache.has(kind, name)
+    };
     tokio::select! {
         // They end when told to stop, after what they were doing.
         () = reconcile::controllers(&context, queues.receivers, stopped) => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
         () = reports.write(&context.recorder) => {}
+        () = asked.scan(&scans, &context.live, queue) => {}
     }
 }

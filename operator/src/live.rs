@@ -10,8 +10,8 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::lenient::{Lenient, Shape};
 use konductor_api::limits::LABEL_VALUE_MAX;
-use konductor_api::{ClaimTarget, Participant, label};
-use konductor_core::{Fact, ObjectName, Objects};
+use konductor_api::{Barrier, ClaimTarget, Gate, Participant, label};
+use konductor_core::{Fact, ObjectName, Objects, WaitedFor};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::fair::Fair;
 use crate::holding::{asks_for, pod_holds};
 use crate::needed::{Needed, WithAnnotations, WithManagers};
+use crate::watch::PAGE;
 
 /// How many reads are under way at once: enough to keep an API server busy, few enough to leave it
 /// some air.
@@ -140,18 +141,12 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
         | Fact::JobGone(_)
         | Fact::ArrivingGone(_) => Objects::Jobs(Vec::new()),
         Fact::JobsHolding { kind, name } => {
-            let mut jobs = reader.list(&name.namespace, ListParams::default()).await?;
-            jobs.retain(|job| asks_for(job, *kind, &name.name));
-            Objects::Jobs(jobs)
+            let asks = |job: &Participant| asks_for(job, *kind, &name.name);
+            let all = ListParams::default();
+            Objects::Jobs(reader.list_those(&name.namespace, all, asks).await?)
         }
-        Fact::JobsIn(namespace) => {
-            Objects::Jobs(reader.list(namespace, ListParams::default()).await?)
-        }
-        Fact::GatesIn(namespace) => {
-            Objects::Gates(reader.list(namespace, ListParams::default()).await?)
-        }
-        Fact::BarriersIn(namespace) => {
-            Objects::Barriers(reader.list(namespace, ListParams::default()).await?)
+        Fact::WaitedFor(namespace) => {
+            Objects::WaitedFor(Arc::new(reader.waited_for(namespace).await?))
         }
         Fact::ClaimsOn { kind, name } => {
             let target = ClaimTarget {
@@ -176,9 +171,14 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
         }
         Fact::PodsHolding { kind, name } => {
             let params = ListParams::default().labels(&format!("{}=true", label::HELD));
-            let pods = reader.list_as::<Pod, WithAnnotations>(&name.namespace, params);
-            let mut pods = pods.await?;
-            pods.retain(|pod| pod_holds(pod, *kind, &name.name));
+            let mut pods = Vec::new();
+            let keep = |pod: Pod| {
+                if pod_holds(&pod, *kind, &name.name) {
+                    pods.push(Arc::new(pod));
+                }
+            };
+            let each = reader.each::<Pod, WithAnnotations>(&name.namespace, params, keep);
+            each.await?;
             Objects::Pods(pods)
         }
     })
@@ -278,14 +278,53 @@ impl Reader<'_> {
             + std::fmt::Debug,
         Needed: Shape<K>,
     {
-        self.list_as::<K, Needed>(namespace, params).await
+        self.list_those(namespace, params, |_: &K| true).await
     }
 
-    async fn list_as<K, S>(
+    /// Lists what is like this.
+    async fn list_those<K>(
         &self,
         namespace: &str,
         params: ListParams,
+        is_meant: impl Fn(&K) -> bool,
     ) -> Result<Vec<Arc<K>>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+        Needed: Shape<K>,
+    {
+        let mut objects = Vec::new();
+        let keep = |object: K| {
+            if is_meant(&object) {
+                objects.push(Arc::new(object));
+            }
+        };
+        self.each::<K, Needed>(namespace, params, keep).await?;
+        Ok(objects)
+    }
+
+    /// What the unfinished objects of a namespace name.
+    async fn waited_for(&self, namespace: &str) -> Result<WaitedFor, kube::Error> {
+        let mut names = WaitedFor::default();
+        let all = ListParams::default;
+        let by_job = |job: Participant| names.by_job(&job);
+        self.each::<_, Needed>(namespace, all(), by_job).await?;
+        let by_gate = |gate: Gate| names.by_gate(&gate);
+        self.each::<_, Needed>(namespace, all(), by_gate).await?;
+        let by_barrier = |barrier: Barrier| names.by_barrier(&barrier);
+        self.each::<_, Needed>(namespace, all(), by_barrier).await?;
+        Ok(names)
+    }
+
+    /// Lists page by page, so that what is not kept needs no memory.
+    async fn each<K, S>(
+        &self,
+        namespace: &str,
+        mut params: ListParams,
+        mut keep: impl FnMut(K),
+    ) -> Result<(), kube::Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -294,13 +333,21 @@ impl Reader<'_> {
         S: Shape<K>,
     {
         if !is_name(namespace) {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        #[expect(clippy::disallowed_methods, reason = "its objects are Lenient")]
-        let found = self.api::<K, S>(namespace).list(&params).await?;
-        // The watch reports those that can't be decoded.
-        let found = found.items.into_iter().filter_map(|one| one.decoded().ok());
-        Ok(found.map(Arc::new).collect())
+        let api = self.api::<K, S>(namespace);
+        params.limit = Some(PAGE);
+        loop {
+            #[expect(clippy::disallowed_methods, reason = "its objects are Lenient")]
+            let page = api.list(&params).await?;
+            // The watch reports those that can't be decoded.
+            let decoded = page.items.into_iter().filter_map(|one| one.decoded().ok());
+            decoded.for_each(&mut keep);
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::{TryFutureExt, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Participant, label};
-use konductor_core::{Fact, Facts, Freshness, Needs, ObjectName, Objects};
+use konductor_core::{Fact, Facts, Freshness, Needs, ObjectName, Objects, WaitedFor};
 use kube::Resource;
 use kube::runtime::reflector::Store;
 
@@ -115,9 +115,16 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
                     .collect(),
             )
         }
-        Fact::JobsIn(namespace) => Objects::Jobs(within(&cache.jobs, namespace)),
-        Fact::GatesIn(namespace) => Objects::Gates(within(&cache.gates, namespace)),
-        Fact::BarriersIn(namespace) => Objects::Barriers(within(&cache.barriers, namespace)),
+        Fact::WaitedFor(namespace) => {
+            let mut names = WaitedFor::default();
+            let jobs = within(&cache.jobs, namespace);
+            jobs.iter().for_each(|job| names.by_job(job));
+            let gates = within(&cache.gates, namespace);
+            gates.iter().for_each(|gate| names.by_gate(gate));
+            let barriers = within(&cache.barriers, namespace);
+            barriers.iter().for_each(|one| names.by_barrier(one));
+            Objects::WaitedFor(Arc::new(names))
+        }
         Fact::ClaimsOn { kind, name } => {
             let key = Key::Named((*kind).into(), name.clone());
             Objects::Claims(referring(cache, &cache.claims, &key, Watched::Claim))

@@ -133,6 +133,16 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
                 if needs.iter().all(|(fact, how)| facts.knows(fact, *how)) {
                     return Err(Retry::Undecided);
                 }
+                if let Some(fact) = needs.keys().find(|fact| fact.is_scanned()) {
+                    let name = ObjectName::of(object.meta());
+                    let Some(answer) = context.scans.ask(fact, K::KIND, name) else {
+                        // The answer queues it again: thousands that waited here would delay everybody else.
+                        measured.ends("success");
+                        return Ok(Action::await_change());
+                    };
+                    facts.record(fact.clone(), Freshness::Live, answer?);
+                    continue;
+                }
                 if doubted.is_some() {
                     needs.values_mut().for_each(|how| *how = Freshness::Live);
                 }

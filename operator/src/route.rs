@@ -1,7 +1,7 @@
 //! One event concerns a few objects: it finds them, and queues them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -12,17 +12,19 @@ use konductor_api::{
     Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, Lease, LedgerKind, Participant, Role,
     Run, RunOutcome, Semaphore, condition,
 };
-use konductor_core::{ObjectName, job_uid, run_end};
+use konductor_core::{ObjectName, barrier_end, gate_end, job_end, job_uid, run_end};
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::cache::{Cache, Seen, Watches};
 use crate::index::{Key, Refers, Watched, released};
 use crate::reference::reference;
+use crate::scans::Scans;
 use crate::telemetry::{Phase, Telemetry};
 
 /// Where objects wait for their turn. A queue holds each object once: the scheduler behind it sees
 /// to that.
+#[derive(Clone)]
 pub(crate) struct Senders {
     jobs: UnboundedSender<ObjectRef<Participant>>,
     barriers: UnboundedSender<ObjectRef<Barrier>>,
@@ -31,6 +33,7 @@ pub(crate) struct Senders {
     leases: UnboundedSender<ObjectRef<Lease>>,
     runs: UnboundedSender<ObjectRef<Run>>,
     semaphores: UnboundedSender<ObjectRef<Semaphore>>,
+    scans: Arc<Scans>,
     telemetry: Telemetry,
 }
 
@@ -52,7 +55,7 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    pub(crate) fn new(telemetry: &Telemetry) -> Self {
+    pub(crate) fn new(telemetry: &Telemetry, scans: &Arc<Scans>) -> Self {
         let (jobs, jobs_out) = unbounded();
         let (barriers, barriers_out) = unbounded();
         let (claims, claims_out) = unbounded();
@@ -69,6 +72,7 @@ impl Queues {
                 leases,
                 runs,
                 semaphores,
+                scans: Arc::clone(scans),
                 telemetry: telemetry.clone(),
             },
             receivers: Receivers {
@@ -85,7 +89,7 @@ impl Queues {
 }
 
 impl Senders {
-    fn send(&self, kind: Watched, name: &ObjectName) {
+    pub(crate) fn send(&self, kind: Watched, name: &ObjectName) {
         match kind {
             Watched::Job => self.push(&self.jobs, reference(name)),
             Watched::Barrier => self.push(&self.barriers, reference(name)),
@@ -104,6 +108,8 @@ impl Senders {
         object: ObjectRef<K>,
     ) {
         self.telemetry.queued(K::KIND);
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.scans.forget(K::KIND, namespace, &object.name);
         // A closed queue means that the operator stops.
         let _ = queue.unbounded_send(object);
     }
@@ -134,8 +140,8 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
             Seen::Pod(pod) => router.pod(&pod),
             Seen::Arrival(arrival) => router.referred(&*arrival),
             Seen::Claim(claim) => router.claim(&claim),
-            Seen::Barrier(barrier) => router.object(&*barrier),
-            Seen::Gate(gate) => router.object(&*gate),
+            Seen::Barrier(barrier) => router.ending(&*barrier, barrier_end(&barrier).is_some()),
+            Seen::Gate(gate) => router.ending(&*gate, gate_end(&gate).is_some()),
             Seen::Run(run) => router.run(&run),
             Seen::Lease(lease) => {
                 let holders = lease
@@ -183,6 +189,7 @@ impl Router<'_> {
                 queues.push(queue, ObjectRef::from_obj(&*object));
             }
         }
+        self.queues.scans.forget_all();
         all(&self.queues, &self.cache.jobs, &self.queues.jobs);
         all(&self.queues, &self.cache.barriers, &self.queues.barriers);
         all(&self.queues, &self.cache.claims, &self.queues.claims);
@@ -221,6 +228,28 @@ impl Router<'_> {
         self.referring(&key, &[Watched::Job, Watched::Gate, Watched::Barrier]);
     }
 
+    /// A Gate or a Barrier.
+    fn ending<K: Refers + Resource<DynamicType = ()>>(&self, object: &K, has_ended: bool) {
+        self.object(object);
+        let is_gone = !self.cache.has(K::KIND, &ObjectName::of(object.meta()));
+        self.names(object, !is_gone && !has_ended);
+    }
+
+    /// What an object names. If it waits, the last scan may not have seen that. If it does not wait any more, perhaps
+    /// nothing does, and a TTL deletes what it names.
+    fn names<K: Refers>(&self, object: &K, waits: bool) {
+        for key in object.keys() {
+            let Key::Named(kind @ (Watched::Gate | Watched::Barrier | Watched::Run), name) = key
+            else {
+                continue;
+            };
+            match waits {
+                true => self.queues.scans.forget(kind, &name.namespace, &name.name),
+                false => self.queues.send(kind, &name),
+            }
+        }
+    }
+
     fn claim(&self, claim: &Claim) {
         let name = ObjectName::of(&claim.metadata);
         self.queues.send(Watched::Claim, &name);
@@ -238,6 +267,8 @@ impl Router<'_> {
                 self.queues.send(kind, &name);
             }
         }
+        let is_gone = !self.cache.has(Watched::Job, &name);
+        self.names(job, !is_gone && job_end(job).is_none());
         self.cache.gone.forget_pods(job);
         let key = Key::Named(Watched::Job, name.clone());
         self.referring(&key, &[Watched::Lease, Watched::Semaphore]);
@@ -369,7 +400,7 @@ impl Router<'_> {
             _ => LedgerKind::Semaphore,
         };
         let own = Key::Named(K::KIND, name.clone());
-        let is_gone = !self.cache.has_ledger(kind, &name);
+        let is_gone = !self.cache.has(K::KIND, &name);
         if is_gone || observed != ledger.meta().generation {
             self.referring(&own, &[Watched::Job, Watched::Claim]);
         } else {

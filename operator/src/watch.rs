@@ -27,7 +27,7 @@ const TOO_EARLY: Duration = Duration::from_millis(500);
 /// A list that has no answer by then has none: an API server itself gives up after a minute.
 const LIST_WITHIN: Duration = Duration::from_secs(70);
 /// How many objects are listed at once.
-const PAGE: u32 = 500;
+pub(crate) const PAGE: u32 = 500;
 
 /// Why a watch shows nothing for now. It is tried again.
 #[derive(Debug, thiserror::Error)]

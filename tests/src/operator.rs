@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use konductor_operator::{Error, Options};
+use kube::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,27 +21,28 @@ pub struct Operator {
 impl Operator {
     /// Starts one, without leader election.
     pub fn start(cluster: &Cluster, namespace: &str) -> Self {
-        Self::watching(cluster, Some(namespace.to_owned()))
+        Self::watching(cluster.client.clone(), Some(namespace.to_owned()))
     }
 
     /// Starts one for all namespaces, without leader election.
     pub fn start_everywhere(cluster: &Cluster) -> Self {
-        Self::watching(cluster, None)
+        Self::start_through(cluster.client.clone())
     }
 
-    fn watching(cluster: &Cluster, namespace: Option<String>) -> Self {
+    /// Starts one for all namespaces that uses this client, without leader election.
+    pub fn start_through(client: Client) -> Self {
+        Self::watching(client, None)
+    }
+
+    fn watching(client: Client, namespace: Option<String>) -> Self {
         let options = Options {
             namespace,
             ..Options::default()
         };
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(konductor_operator::run(
-            cluster.client.clone(),
-            options,
-            async {
-                let _ = stopped.await;
-            },
-        ));
+        let task = tokio::spawn(konductor_operator::run(client, options, async {
+            let _ = stopped.await;
+        }));
         Self {
             stop: Some(stop),
             task: Some(task),

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus, Duration,
-    JobSelector, ObjectName, Participant, barrier_owner, label,
+    API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus,
+    ConditionKind, Duration, JobSelector, ObjectName, Participant, barrier_owner, label,
 };
 
 use crate::decision::{EventType, Kind};
@@ -509,9 +509,8 @@ fn status(
 
 fn expire(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
     let finished = Finished {
-        kind: Kind::Barrier,
+        kind: ConditionKind::Barrier,
         metadata: &barrier.metadata,
-        itself: Fact::Barrier(ObjectName::of(&barrier.metadata)),
         at: barrier
             .status
             .as_ref()

@@ -128,7 +128,7 @@ pub enum Write {
     },
     /// A new Arrival, under a name that makes a second one of the same party collide.
     CreateArrival(Box<Arrival>),
-    /// Deletes the object if it still has this uid.
+    /// Deletes the object if it still has this uid and resourceVersion.
     Delete {
         /// The object's kind.
         kind: Kind,
@@ -136,6 +136,8 @@ pub enum Write {
         name: ObjectName,
         /// The object's uid.
         uid: String,
+        /// The object's resourceVersion.
+        version: Option<String>,
     },
 }
 

@@ -12,6 +12,7 @@ use konductor_api::{
 };
 
 use crate::pod::job_uid as controlling_job;
+use crate::waited_for::WaitedFor;
 
 /// Something that a decision may need to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,12 +69,8 @@ pub enum Fact {
         /// The ledger's place.
         name: ObjectName,
     },
-    /// Every Job of a namespace.
-    JobsIn(String),
-    /// Every Gate of a namespace.
-    GatesIn(String),
-    /// Every Barrier of a namespace.
-    BarriersIn(String),
+    /// What the unfinished objects of a namespace name.
+    WaitedFor(String),
     /// Every Claim on this ledger.
     ClaimsOn {
         /// The ledger's kind.
@@ -124,11 +121,14 @@ impl Fact {
             Self::JobsLabelled { namespace, .. }
             | Self::JobsShown { namespace, .. }
             | Self::JobsGone { namespace, .. }
-            | Self::JobsIn(namespace)
-            | Self::GatesIn(namespace)
-            | Self::BarriersIn(namespace)
+            | Self::WaitedFor(namespace)
             | Self::PodsOf { namespace, .. } => namespace,
         }
+    }
+
+    /// Whether the answer takes a scan of all objects of its namespace: then one scan answers all that ask.
+    pub fn is_scanned(&self) -> bool {
+        matches!(self, Self::WaitedFor(_))
     }
 
     /// Whether only the operator's own memory can tell: there is nothing to be read live.
@@ -193,6 +193,8 @@ pub enum Objects {
     Leases(Vec<Arc<Lease>>),
     /// Pods.
     Pods(Vec<Arc<Pod>>),
+    /// What unfinished objects name.
+    WaitedFor(Arc<WaitedFor>),
 }
 
 /// Everything that was observed so far for one decision.
@@ -258,6 +260,18 @@ impl Facts {
         match self.seen.get(&fact) {
             Some((known, objects)) if *known >= freshness => Ok(objects),
             _ => Err(Needs::from([(fact, freshness)])),
+        }
+    }
+
+    /// What the unfinished objects of a namespace name, read live.
+    ///
+    /// # Errors
+    /// What must be observed first.
+    pub(crate) fn waited_for(&self, namespace: &str) -> Result<&WaitedFor, Needs> {
+        let fact = Fact::WaitedFor(namespace.to_owned());
+        match self.objects(fact.clone(), Freshness::Live)? {
+            Objects::WaitedFor(names) => Ok(names),
+            _ => Err(Needs::from([(fact, Freshness::Live)])),
         }
     }
 }

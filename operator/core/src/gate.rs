@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
-use konductor_api::{ConditionStatus, Gate, GatePhase, GateStatus, ObjectName, Verdict};
+use konductor_api::{ConditionKind, ConditionStatus, Gate, GatePhase, GateStatus, Verdict};
 
 use crate::decision::{EventType, Kind};
 use crate::facts::Facts;
 use crate::outcome::gate_end;
 use crate::ttl::{self, Finished};
-use crate::{Decided, Decision, Event, Fact, deadline, owner};
+use crate::{Decided, Decision, Event, deadline, owner};
 
 mod ending;
 mod judged;
@@ -122,9 +122,8 @@ fn status(
 
 fn expire(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus> {
     let finished = Finished {
-        kind: Kind::Gate,
+        kind: ConditionKind::Gate,
         metadata: &gate.metadata,
-        itself: Fact::Gate(ObjectName::of(&gate.metadata)),
         at: gate
             .status
             .as_ref()

@@ -31,6 +31,7 @@ pub mod retry;
 pub mod run;
 pub mod slot;
 mod ttl;
+mod waited_for;
 mod when;
 pub mod words;
 
@@ -40,3 +41,4 @@ pub use konductor_api::ObjectName;
 pub use outcome::{End, barrier_end, gate_end, job_end, run_end, verdict};
 pub use owner::belongs;
 pub use pod::{held_by_pod, job_uid};
+pub use waited_for::WaitedFor;

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    ObjectName, Participant, Role, Run, RunOutcome, RunPhase, RunStatus, job_ended, label,
+    ConditionKind, ObjectName, Participant, Role, Run, RunOutcome, RunPhase, RunStatus, job_ended,
+    label,
 };
 
-use crate::decision::{EventType, Kind};
+use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::limits::CREATION_GRACE;
 use crate::outcome::{End, run_end};
@@ -356,9 +357,8 @@ fn conditions(
 
 fn expire(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
     let finished = Finished {
-        kind: Kind::Run,
+        kind: ConditionKind::Run,
         metadata: &run.metadata,
-        itself: Fact::Run(ObjectName::of(&run.metadata)),
         at: run
             .status
             .as_ref()

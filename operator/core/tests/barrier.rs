@@ -272,7 +272,10 @@ fn what_has_ended_is_deleted_after_its_ttl_unless_somebody_waits_for_it() {
             json!({"expected": 1, "ttlAfterFinished": ttl}),
             done.clone(),
         );
-        let (decision, _) = decide(&barrier, &World::of([gate(waiting)]));
+        // The cache shows nothing that waits.
+        let mut world = World::default();
+        world.live.add(gate(waiting));
+        let (decision, _) = decide(&barrier, &world);
         assert_eq!(told(&decision.before), expected, "{ttl} {waiting}");
     }
 }

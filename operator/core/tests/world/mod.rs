@@ -11,7 +11,9 @@ use konductor_api::{
     Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Participant, Run, Semaphore, parse_holds,
 };
 use konductor_core::job::NoStatus;
-use konductor_core::{Decided, Decision, Fact, Facts, Freshness, ObjectName, Objects, Write};
+use konductor_core::{
+    Decided, Decision, Fact, Facts, Freshness, ObjectName, Objects, WaitedFor, Write,
+};
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -118,9 +120,14 @@ impl Side {
                     .filter(|job| holds(&job.metadata, &job_keys, *kind, &name.name));
                 Objects::Jobs(jobs.cloned().collect())
             }
-            Fact::JobsIn(_) => Objects::Jobs(self.jobs.clone()),
-            Fact::GatesIn(_) => Objects::Gates(self.gates.clone()),
-            Fact::BarriersIn(_) => Objects::Barriers(self.barriers.clone()),
+            Fact::WaitedFor(_) => {
+                let mut names = WaitedFor::default();
+                self.jobs.iter().for_each(|job| names.by_job(job));
+                self.gates.iter().for_each(|gate| names.by_gate(gate));
+                let barriers = self.barriers.iter();
+                barriers.for_each(|barrier| names.by_barrier(barrier));
+                Objects::WaitedFor(Arc::new(names))
+            }
             Fact::ClaimsOn { kind, name } => {
                 let asks = |claim: &&Arc<Claim>| {
                     claim.spec.target.kind == *kind && claim.spec.target.name == name.name
@@ -308,7 +315,15 @@ pub(crate) fn told(writes: &[Write]) -> Vec<String> {
             Write::CreateArrival(arrival) => {
                 format!("arrive {} {:?}", arrival.spec.holder, arrival.spec.outcome)
             }
-            Write::Delete { kind, name, .. } => format!("delete {kind:?}/{}", name.name),
+            Write::Delete {
+                kind,
+                name,
+                uid,
+                version,
+            } => {
+                assert!(!uid.is_empty() && version.is_some(), "{name:?}");
+                format!("delete {kind:?}/{}", name.name)
+            }
         })
         .collect()
 }
