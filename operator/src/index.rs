@@ -1,6 +1,7 @@
 //! Who refers to whom: it turns one event into the few objects it concerns.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
@@ -69,29 +70,34 @@ pub(crate) enum Key {
 /// One object that refers to others.
 pub(crate) type Referrer = (Watched, ObjectName);
 
-/// Who refers to whom.
+/// Who refers to whom. Each name is kept once, however many refer to it and whatever it refers to.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    keys: HashMap<Referrer, Vec<Key>>,
-    referrers: HashMap<Key, BTreeSet<Referrer>>,
+    keys: HashMap<Arc<Referrer>, Box<[Arc<Key>]>>,
+    referrers: HashMap<Arc<Key>, BTreeSet<Arc<Referrer>>>,
 }
 
 impl Index {
     /// Replaces what is known of one object.
     pub(crate) fn set(&mut self, referrer: Referrer, keys: Vec<Key>) {
-        if self.keys.get(&referrer) == Some(&keys) {
+        let known = self.keys.get(&referrer);
+        if known.is_some_and(|known| known.iter().map(|key| &**key).eq(&keys)) {
             return;
         }
         self.remove(&referrer);
-        for key in &keys {
-            self.referrers
-                .entry(key.clone())
-                .or_default()
-                .insert(referrer.clone());
+        if keys.is_empty() {
+            return;
         }
-        if !keys.is_empty() {
-            self.keys.insert(referrer, keys);
-        }
+        let referrer = Arc::new(referrer);
+        let keys = keys.into_iter().map(|key| {
+            let known = self.referrers.get_key_value(&key);
+            let key = known.map_or_else(|| Arc::new(key), |(known, _)| Arc::clone(known));
+            let referrers = self.referrers.entry(Arc::clone(&key)).or_default();
+            referrers.insert(Arc::clone(&referrer));
+            key
+        });
+        let keys = keys.collect();
+        self.keys.insert(referrer, keys);
     }
 
     /// Forgets an object.
@@ -108,10 +114,10 @@ impl Index {
 
     /// Forgets every object of a kind that is not among these.
     pub(crate) fn retain(&mut self, kind: Watched, alive: &BTreeSet<ObjectName>) {
-        let gone: Vec<Referrer> = self
+        let gone: Vec<Arc<Referrer>> = self
             .keys
             .keys()
-            .filter(|(known, name)| *known == kind && !alive.contains(name))
+            .filter(|known| known.0 == kind && !alive.contains(&known.1))
             .cloned()
             .collect();
         for referrer in gone {
@@ -123,8 +129,8 @@ impl Index {
     pub(crate) fn referring(&self, key: &Key, kind: Watched) -> Vec<ObjectName> {
         let known = self.referrers.get(key).into_iter().flatten();
         known
-            .filter(|(known, _)| *known == kind)
-            .map(|(_, name)| name.clone())
+            .filter(|known| known.0 == kind)
+            .map(|known| known.1.clone())
             .collect()
     }
 }
