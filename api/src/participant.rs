@@ -48,6 +48,8 @@ pub struct Participant {
     pub attempt: u32,
     /// Its place in the source.
     pub ordinal: Option<u32>,
+    /// Whether what only decisions about it read was left out, so that it needs little memory.
+    pub is_abridged: bool,
 }
 
 /// Where the value of an input comes from.
@@ -94,6 +96,7 @@ impl Participant {
             pending_timeout: pending_timeout.and_then(|text| Duration::new(text).ok()),
             attempt: number(annotation::ATTEMPT).unwrap_or(1),
             ordinal: number(annotation::ORDINAL),
+            is_abridged: false,
             job,
         }
     }

@@ -22,6 +22,7 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::abridged::Abridge;
 use crate::backoff::{WATCH_LONGEST, WatchBackoff};
 use crate::gone::Gone;
 use crate::index::{Index, Refers, Watched};
@@ -159,15 +160,15 @@ pub(crate) fn watch(
         memory,
         undecodables,
     };
-    let (jobs, jobs_watch) = watching.kind(Seen::Job, |_| {});
+    let (jobs, jobs_watch) = watching.kind(Seen::Job, Abridge::abridge);
     let (pods, pods_watch) = watching.kind(Seen::Pod, keep_what_matters);
-    let (arrivals, arrivals_watch) = watching.kind(Seen::Arrival, |_| {});
-    let (barriers, barriers_watch) = watching.kind(Seen::Barrier, |_| {});
-    let (claims, claims_watch) = watching.kind(Seen::Claim, |_| {});
-    let (gates, gates_watch) = watching.kind(Seen::Gate, |_| {});
-    let (leases, leases_watch) = watching.kind(Seen::Lease, |_| {});
-    let (runs, runs_watch) = watching.kind(Seen::Run, |_| {});
-    let (semaphores, semaphores_watch) = watching.kind(Seen::Semaphore, |_| {});
+    let (arrivals, arrivals_watch) = watching.kind(Seen::Arrival, Abridge::abridge);
+    let (barriers, barriers_watch) = watching.kind(Seen::Barrier, Abridge::abridge);
+    let (claims, claims_watch) = watching.kind(Seen::Claim, Abridge::abridge);
+    let (gates, gates_watch) = watching.kind(Seen::Gate, Abridge::abridge);
+    let (leases, leases_watch) = watching.kind(Seen::Lease, Abridge::abridge);
+    let (runs, runs_watch) = watching.kind(Seen::Run, Abridge::abridge);
+    let (semaphores, semaphores_watch) = watching.kind(Seen::Semaphore, Abridge::abridge);
     gone.know(runs.clone());
     let watches = vec![
         jobs_watch,

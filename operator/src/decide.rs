@@ -1,18 +1,22 @@
 //! The kinds that are decided about, each with the function of the core that decides.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{self, BoxFuture};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use konductor_api::{Barrier, Claim, Gate, Lease, LedgerKind, Participant, Run, Semaphore};
-use konductor_core::{Decided, Facts, barrier, gate, job, ledger, run};
+use konductor_core::{Decided, Fact, Facts, Objects, barrier, gate, job, ledger, run};
 use kube::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::Context;
+use crate::context::{Context, Retry};
 use crate::index::Refers;
+use crate::live::Live;
 
 /// How much of its record a Run writes in a second.
 const RECORD_BYTES_PER_SECOND: f64 = 128.0 * 1024.0;
@@ -31,6 +35,11 @@ pub(crate) trait Decide:
 {
     /// Its status.
     type Status: Clone + Debug + Send;
+
+    /// The object with all that a decision about it reads; `None` if it is gone.
+    fn whole(self: Arc<Self>, _live: &Live) -> BoxFuture<'_, Result<Option<Arc<Self>>, Retry>> {
+        future::ready(Ok(Some(self))).boxed()
+    }
 
     /// What the core decides.
     fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status>;
@@ -119,6 +128,20 @@ impl Decide for Run {
 
 impl Decide for Participant {
     type Status = job::NoStatus;
+
+    fn whole(self: Arc<Self>, live: &Live) -> BoxFuture<'_, Result<Option<Arc<Self>>, Retry>> {
+        async move {
+            if !self.is_abridged {
+                return Ok(Some(self));
+            }
+            let Objects::Jobs(jobs) = live.read(&Fact::Job(self.place())).await? else {
+                return Ok(None);
+            };
+            // Another one of that name has an event of its own.
+            Ok(jobs.into_iter().find(|job| job.uid() == self.uid()))
+        }
+        .boxed()
+    }
 
     fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
         job::decide(self, facts, now)

@@ -7,6 +7,7 @@
 //! `reconcile` = `observe` (all reads) → `decide` (pure) → `act` (all writes). The shell is the
 //! same for every kind: the core names the facts it needs and how fresh, and the shell fetches them.
 
+mod abridged;
 mod act;
 mod backoff;
 mod cache;

@@ -16,6 +16,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::abridged::Abridge;
 use crate::fair::Fair;
 use crate::holding::{asks_for, pod_holds};
 use crate::needed::{Needed, WithAnnotations, WithManagers};
@@ -273,6 +274,7 @@ impl Reader<'_> {
     async fn list<K>(&self, namespace: &str, params: ListParams) -> Result<Vec<Arc<K>>, kube::Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Abridge
             + Clone
             + DeserializeOwned
             + std::fmt::Debug,
@@ -281,7 +283,7 @@ impl Reader<'_> {
         self.list_those(namespace, params, |_: &K| true).await
     }
 
-    /// Lists what is like this.
+    /// Lists what is like this. Of many, little is kept.
     async fn list_those<K>(
         &self,
         namespace: &str,
@@ -290,14 +292,16 @@ impl Reader<'_> {
     ) -> Result<Vec<Arc<K>>, kube::Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Abridge
             + Clone
             + DeserializeOwned
             + std::fmt::Debug,
         Needed: Shape<K>,
     {
         let mut objects = Vec::new();
-        let keep = |object: K| {
+        let keep = |mut object: K| {
             if is_meant(&object) {
+                object.abridge();
                 objects.push(Arc::new(object));
             }
         };

@@ -117,6 +117,9 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     if let Some(rest) = context.memory.rest(&uid) {
         return Ok(Action::requeue(rest));
     }
+    let Some(object) = object.whole(&context.live).await? else {
+        return Ok(Action::await_change());
+    };
     let mut measured = context.telemetry.reconciling(K::KIND);
     let now = context.clock.now();
     let mut facts = Facts::default();

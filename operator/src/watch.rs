@@ -26,8 +26,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const TOO_EARLY: Duration = Duration::from_millis(500);
 /// A list that has no answer by then has none: an API server itself gives up after a minute.
 const LIST_WITHIN: Duration = Duration::from_secs(70);
-/// How many objects are listed at once.
-pub(crate) const PAGE: u32 = 500;
+/// How many objects are listed at once: one may have 1.5 MB, and a page is in memory as a whole.
+pub(crate) const PAGE: u32 = 100;
 
 /// Why a watch shows nothing for now. It is tried again.
 #[derive(Debug, thiserror::Error)]
