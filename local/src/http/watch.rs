@@ -193,9 +193,10 @@ impl Watch {
             };
             let next = tokio::select! {
                 biased;
-                change = self.watcher.next() => Next::Change(change),
-                () = tokio::time::sleep_until(bookmark) => Next::Bookmark,
+                // First, or a watch that is always behind would never end.
                 _ = self.closing.wait_for(|closing| *closing) => Next::End,
+                () = tokio::time::sleep_until(bookmark) => Next::Bookmark,
+                change = self.watcher.next() => Next::Change(change),
             };
             match next {
                 Next::Change(Ok(change)) => {

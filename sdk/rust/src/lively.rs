@@ -24,7 +24,7 @@ use crate::transport;
 
 /// After this long the API server ends a watch, and the next one begins where it ended.
 const LASTS: Duration = Duration::from_secs(8);
-/// A watch that has not ended this long after it should have is frozen.
+/// A watch that should have ended, and shows nothing for this long, is frozen.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// An API server gives any other request up after a minute.
@@ -75,10 +75,10 @@ impl Lively {
             let deadline = lasts.map(|lasts| Instant::now() + lasts);
             let request =
                 Request::from_parts(head.clone(), std::mem::replace(&mut body, Body::empty()));
-            let mut limit = Box::pin(limit(Arc::clone(&self), Arc::clone(&connections), deadline));
+            let mut limit = Limit::new(Arc::clone(&self), Arc::clone(&connections), deadline);
             let answer = tokio::select! {
                 answer = connections.client.send(request) => answer.map_err(cause)?,
-                () = &mut limit => {
+                () = &mut limit.reached => {
                     if head.method == Method::GET {
                         continue;
                     }
@@ -132,8 +132,38 @@ fn cause(error: kube::Error) -> BoxError {
     }
 }
 
-/// Ends when these connections are given up: by another request, or when this one lasts too long.
-async fn limit(lively: Arc<Lively>, connections: Arc<Connections>, deadline: Option<Instant>) {
+/// When an answer is broken off: when its connections are given up by another request, or when it lasts too long and
+/// nothing arrives any more.
+struct Limit {
+    lively: Arc<Lively>,
+    connections: Arc<Connections>,
+    deadline: Option<Instant>,
+    reached: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Limit {
+    fn new(lively: Arc<Lively>, connections: Arc<Connections>, deadline: Option<Instant>) -> Self {
+        let reached = reached(Arc::clone(&lively), Arc::clone(&connections), deadline);
+        Self {
+            lively,
+            connections,
+            deadline,
+            reached: Box::pin(reached),
+        }
+    }
+
+    /// Something has arrived. Whoever is behind reads for longer than a watch lasts, and is not frozen.
+    fn heard(&mut self) {
+        let later = Instant::now() + GRACE;
+        if self.deadline.is_some_and(|deadline| deadline < later) {
+            let (lively, connections) = (Arc::clone(&self.lively), Arc::clone(&self.connections));
+            *self = Self::new(lively, connections, Some(later));
+        }
+    }
+}
+
+/// Ends when these connections are given up: by another request, or at the deadline of this one.
+async fn reached(lively: Arc<Lively>, connections: Arc<Connections>, deadline: Option<Instant>) {
     let mut given_up = connections.given_up.subscribe();
     let silent = async {
         match deadline {
@@ -202,12 +232,9 @@ fn shorten(uri: &mut Uri) -> bool {
     true
 }
 
-/// What ends when a connection is given up.
-type Limit = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// The body of an answer.
-pub(crate) struct Guarded {
-    body: Pin<Box<Body>>,
+pub(crate) struct Guarded<B = Body> {
+    body: Pin<Box<B>>,
     limit: Limit,
     /// Where it is JSON.
     text: Option<Text>,
@@ -245,8 +272,12 @@ impl Text {
     }
 }
 
-impl http_body::Body for Guarded {
-    type Data = <Body as http_body::Body>::Data;
+impl<B> http_body::Body for Guarded<B>
+where
+    B: http_body::Body<Data = <Body as http_body::Body>::Data>,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
     type Error = BoxError;
 
     fn poll_frame(
@@ -255,6 +286,7 @@ impl http_body::Body for Guarded {
     ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
         while let Poll::Ready(frame) = self.body.as_mut().poll_frame(context) {
             let ended = frame.is_none();
+            self.limit.heard();
             let data = match (frame, &mut self.text) {
                 (Some(Ok(frame)), Some(text)) => match frame.into_data() {
                     Ok(data) => {
@@ -272,11 +304,11 @@ impl http_body::Body for Guarded {
                 None => {}
             }
         }
-        match self.limit.as_mut().poll(context) {
+        match self.limit.reached.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
             // As a connection that breaks off: a watch is resumed where it was.
             Poll::Ready(()) => {
-                self.limit = Box::pin(std::future::pending());
+                self.limit.reached = Box::pin(std::future::pending());
                 let broken = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, Frozen);
                 Poll::Ready(Some(Err(broken.into())))
             }
@@ -291,7 +323,67 @@ impl http_body::Body for Guarded {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::poll_fn;
+
+    use http_body::Body as _;
+
     use super::*;
+
+    type Data = <Body as http_body::Body>::Data;
+
+    /// A line each second, and then nothing, without an end.
+    struct Drip {
+        left: u32,
+        next: tokio::time::Interval,
+    }
+
+    impl http_body::Body for Drip {
+        type Data = Data;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Data>, Infallible>>> {
+            if self.left == 0 || self.next.poll_tick(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.left -= 1;
+            Poll::Ready(Some(Ok(Frame::data("{}\n".into()))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_is_frozen_when_it_is_late_and_silent_and_not_while_it_shows_something() {
+        let lively = Lively::new(Config::new(Uri::from_static("http://127.0.0.1:1")));
+        let lively = lively.expect("connections");
+        // Long after it should have ended; and silent from the start.
+        for (lines, breaks_after) in [(21, 23), (0, 11)] {
+            let connections = Arc::clone(&lively.current());
+            let begun = Instant::now();
+            let deadline = Some(begun + LASTS + GRACE);
+            let limit = Limit::new(Arc::clone(&lively), Arc::clone(&connections), deadline);
+            let next = tokio::time::interval(Duration::from_secs(1));
+            let text = Text {
+                read: Vec::new(),
+                by_line: true,
+            };
+            let mut body = Box::pin(Guarded {
+                body: Box::pin(Drip { left: lines, next }),
+                limit,
+                text: Some(text),
+            });
+            for _ in 0..lines {
+                let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
+                assert!(matches!(frame, Some(Ok(_))), "{frame:?}");
+            }
+            let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
+            assert!(matches!(frame, Some(Err(_))), "{frame:?}");
+            assert_eq!(begun.elapsed().as_secs(), breaks_after);
+            assert!(!Arc::ptr_eq(&lively.current(), &connections));
+        }
+    }
 
     #[test]
     fn text_is_handed_on_when_it_is_complete() {
