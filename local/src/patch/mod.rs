@@ -5,6 +5,7 @@
 
 mod strategic;
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::definition::{Definition, Nature};
@@ -13,6 +14,8 @@ use crate::status::{Details, Reason, Status};
 
 /// The most operations of a JSON patch, as on a real server.
 const OPERATIONS_MAX: usize = 10_000;
+/// How many bytes of JSON the copies of a JSON patch add together, as on a real server.
+const COPIED_MAX: usize = 3 * 1024 * 1024;
 
 /// How a patch is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,9 +119,7 @@ impl Patch {
     pub(crate) fn change(&self, object: &Value, schema: &Schema) -> Result<Value, Status> {
         let mut object = object.clone();
         match self {
-            Patch::Json(patch) => {
-                json_patch::patch(&mut object, patch).map_err(|_| rejected())?;
-            }
+            Patch::Json(patch) => change_one_by_one(&mut object, patch)?,
             Patch::Merge(patch) => json_patch::merge(&mut object, patch),
             Patch::Strategic(patch) => {
                 strategic::merge(&mut object, patch.clone(), schema)
@@ -130,6 +131,29 @@ impl Patch {
         }
         Ok(object)
     }
+}
+
+/// Each copy may double an object, so what they add together is limited, as a real API server limits it.
+fn change_one_by_one(object: &mut Value, patch: &json_patch::Patch) -> Result<(), Status> {
+    let mut copied = 0;
+    for operation in &patch.0 {
+        if let PatchOperation::Copy(copy) = operation
+            && let Some(value) = object.pointer(copy.from.as_str())
+        {
+            copied += value.to_string().len();
+            if copied > COPIED_MAX {
+                return Err(Status::new(
+                    Reason::RequestEntityTooLarge,
+                    format!(
+                        "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding \
+                         the limit {COPIED_MAX}"
+                    ),
+                ));
+            }
+        }
+        json_patch::patch(object, std::slice::from_ref(operation)).map_err(|_| rejected())?;
+    }
+    Ok(())
 }
 
 /// The answer to a JSON patch whose operations don't fit the object.
@@ -153,4 +177,29 @@ pub(crate) fn read_yaml(body: &[u8]) -> Result<Value, Status> {
     };
     let text = std::str::from_utf8(body).map_err(|error| invalid(&error))?;
     serde_saphyr::from_str(text).map_err(|error| invalid(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn copies_that_double_an_object_again_and_again_are_refused() {
+        let copy = json!({"op": "copy", "from": "/spec/x", "path": "/spec/x/0"});
+        let schema = Schema::default();
+        let object = json!({"spec": {"x": ["a value"]}});
+        for (copies, fits) in [(10, true), (60, false)] {
+            let body = Value::from(vec![copy.clone(); copies]).to_string();
+            let patch = Patch::read(PatchType::Json, body.as_bytes()).expect("a patch");
+            match patch.change(&object, &schema) {
+                Ok(changed) => assert!(fits, "{} bytes", changed.to_string().len()),
+                Err(status) => {
+                    assert!(!fits, "{status:?}");
+                    assert_eq!(status.code, 413);
+                }
+            }
+        }
+    }
 }
