@@ -349,9 +349,11 @@ impl Store {
         }
     }
 
-    /// Every change since the start, where that is kept.
-    pub(crate) fn history(&self) -> Vec<Arc<Change>> {
-        self.lock().history.clone().unwrap_or_default()
+    /// Every change since the start but the first `known`, where that is kept.
+    pub(crate) fn history(&self, known: usize) -> Vec<Arc<Change>> {
+        let tables = self.lock();
+        let kept = tables.history.as_deref().unwrap_or_default();
+        kept.get(known..).unwrap_or_default().to_vec()
     }
 }
 

@@ -38,11 +38,11 @@ pub(super) async fn delete(api: ApiServer, client: Client, plan: Plan, links: Ve
         return std::future::pending().await;
     }
     let mut seen = Seen::default();
-    let mut looked_at = 0;
+    let mut known = 0;
     let mut expiring: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
-        let records = api.history();
-        for record in &records[looked_at..] {
+        let records = api.history(known);
+        for record in &records {
             seen.count(record);
             for fault in due.extract_if(.., |fault| seen.is_at(fault)) {
                 if let Fault::Delete { down: true, .. } | Fault::DeleteJob { down: true, .. } =
@@ -60,7 +60,7 @@ pub(super) async fn delete(api: ApiServer, client: Client, plan: Plan, links: Ve
                     .or_insert_with(|| Instant::now() + ttl);
             }
         }
-        looked_at = records.len();
+        known += records.len();
         let now = Instant::now();
         for (job, _) in expiring.extract_if(.., |_, at| *at <= now) {
             remove::<Job>(&client, &job).await;

@@ -336,7 +336,7 @@ async fn tell_in_time(
     }
     compacting.abort();
     deleting.abort();
-    let records = world.api.history();
+    let records = world.api.history(0);
     let result = history::check(&records).and(result);
     drop(kubelet);
     job_controller.shutdown().await;
@@ -367,10 +367,10 @@ async fn settle(world: &World, plan: &Plan) -> Result<String, String> {
     tokio::time::sleep_until(world.begun + plan.last_pause_ends()).await;
     tokio::time::sleep(plan.longest_delay() + SETTLES_WITHIN).await;
     let summary = world.summary().await;
-    history::nothing_leaks(&world.api.history())?;
-    let before = world.api.history().len();
+    history::nothing_leaks(&world.api.history(0))?;
+    let before = world.api.history(0).len();
     tokio::time::sleep(QUIET).await;
-    let after = world.api.history();
+    let after = world.api.history(0);
     if after.len() > before {
         return Err(format!(
             "somebody writes although nothing happens: {} versions",

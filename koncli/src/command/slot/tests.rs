@@ -426,7 +426,7 @@ impl Outcomes {
     fn of(world: &World) -> Self {
         let (mut runs, mut jobs) = (BTreeMap::new(), BTreeMap::new());
         let told = world.told.lock().expect("a lock");
-        for record in world.api.history() {
+        for record in world.api.history(0) {
             let object: &Value = record.event.object();
             let name = object["metadata"]["name"]
                 .as_str()
