@@ -98,7 +98,7 @@ pub fn gate_end(gate: &Gate) -> Option<End> {
 }
 
 /// The status of a Run's attempt: what is left from an earlier one says nothing about it.
-fn run_status(run: &Run) -> Option<&RunStatus> {
+pub fn run_status(run: &Run) -> Option<&RunStatus> {
     let status = run.status.as_ref()?;
     (status.attempt == run.spec.attempt).then_some(status)
 }
