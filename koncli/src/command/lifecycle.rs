@@ -70,7 +70,8 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let jobs = read::list(&api::<Participant>(&client), &of_run).await;
     let jobs = jobs.unwrap_or_default();
-    for job in jobs.iter().filter(|job| State::of(job) == State::Suspended) {
+    let stopped = |job: &&Participant| State::of(job) == State::Suspended && !job.may_start();
+    for job in jobs.iter().filter(stopped) {
         output::talk(&format!(
             "stage {} was suspended by somebody else; the operator starts it again within 10s",
             title(job)

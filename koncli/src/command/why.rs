@@ -141,7 +141,18 @@ impl Chain<'_> {
                 let run = job.run().unwrap_or_default();
                 self.line(depth + 1, &format!("`koncli resume {run}` resumes it"));
             }
-            _ => {}
+            // The line of the Job says it.
+            Some(
+                Waits::Run(_)
+                | Waits::Correction(_)
+                | Waits::Release(_)
+                | Waits::Outputs
+                | Waits::Barrier(_)
+                | Waits::Admission(_)
+                | Waits::Suspended
+                | Waits::Deletion,
+            )
+            | None => {}
         }
     }
 

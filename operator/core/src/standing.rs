@@ -56,8 +56,10 @@ impl State {
             Some(JobPhase::Running) if suspended => Self::Suspended,
             Some(JobPhase::Queued) => Self::Queued,
             _ if !suspended => Self::Running,
-            _ if job.gate().is_none() => Self::Queued,
-            _ => Self::Waiting,
+            _ if job.gate().is_some() => Self::Waiting,
+            _ if job.asked.is_some() || job.completed_indexes().is_some() => Self::Queued,
+            _ if job.queue().is_some() => Self::Queued,
+            _ => Self::Suspended,
         }
     }
 
@@ -158,6 +160,7 @@ impl Standing {
         let mut state = State::of(job);
         let waits = match state {
             State::Waiting | State::Queued => waits_for(job, |fact| objects.answer(fact), now),
+            State::Suspended if job.may_start() => waits_for(job, |fact| objects.answer(fact), now),
             _ => None,
         };
         let pods = objects.pods_of(job);
@@ -166,7 +169,9 @@ impl Standing {
             State::Running if reads_outputs => None,
             State::Running | State::Suspended => pending(job, state, objects),
             // It has all that it asks for, and Kueue starts it.
-            State::Queued if waits.is_none() => pending(job, state, objects),
+            State::Queued if matches!(waits, Some(Waits::Admission(_)) | None) => {
+                pending(job, state, objects)
+            }
             _ => None,
         };
         if pending.is_some() {
@@ -188,6 +193,7 @@ impl Standing {
             }
             State::Running => restarting,
             State::Pending => pending,
+            State::Suspended if job.may_start() => Some(message(waits.as_ref(), objects)),
             State::Suspended => Some("somebody suspended it while it ran".to_owned()),
             _ => None,
         };
@@ -262,6 +268,11 @@ fn message(waits: Option<&Waits>, objects: &RunObjects) -> String {
         Some(Waits::Release(hold)) => format!("waits for {}/{} to forget it", hold.kind, hold.name),
         Some(Waits::Correction(mistake)) => mistake.clone(),
         Some(Waits::Barrier(barrier)) => format!("barrier/{barrier} does not exist"),
+        Some(Waits::Admission(queue)) => format!("waits in Kueue's queue {queue}"),
+        Some(Waits::Suspended) => {
+            "somebody suspended it, and it asks for nothing that would start it".to_owned()
+        }
+        Some(Waits::Deletion) => "it is being deleted".to_owned(),
         Some(Waits::Outputs) => "its outputs are being read".to_owned(),
     }
 }

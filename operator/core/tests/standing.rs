@@ -5,10 +5,12 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::batch::v1::Job;
 use konductor_api::Participant;
+use konductor_core::job::waits_for;
 use konductor_core::run_graph::Place;
 use konductor_core::standing::{Standing, State};
-use konductor_core::{Listed, RunObjects, Waits};
+use konductor_core::{HeldBack, Listed, RunObjects, Waits};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use world::now;
@@ -103,6 +105,69 @@ fn objects() -> RunObjects {
         ],
         ..Listed::default()
     })
+}
+
+/// Each is a Job that nothing of konductor starts: the decision about it is empty, and says why.
+#[test]
+fn job_that_konductor_does_not_start_says_what_it_waits_for() {
+    let edited = |annotations: Value, edit: fn(&mut Job)| {
+        let mut job = job("a", "a", annotations);
+        job.edit(edit);
+        job
+    };
+    let phase = |phase: &str| json!({ "konductor.io/phase": phase });
+    let queue = |job: &mut Job| {
+        let labels = job.metadata.labels.get_or_insert_default();
+        labels.insert("kueue.x-k8s.io/queue-name".to_owned(), "batch".to_owned());
+    };
+    let deletion = |job: &mut Job| {
+        job.metadata.deletion_timestamp = job.metadata.creation_timestamp.clone();
+        job.metadata
+            .deletion_timestamp
+            .get_or_insert(read(json!(world::NOW)));
+    };
+    let admission = || Waits::Admission("batch".to_owned());
+    let table = [
+        (
+            edited(json!({}), |_| {}),
+            Some(Waits::Suspended),
+            State::Suspended,
+        ),
+        (edited(json!({}), queue), Some(admission()), State::Pending),
+        (
+            edited(phase("Running"), queue),
+            Some(admission()),
+            State::Pending,
+        ),
+        (
+            edited(phase("Paused"), |_| {}),
+            Some(Waits::Run(HeldBack::Paused)),
+            State::Paused,
+        ),
+        (
+            edited(json!({"konductor.io/gate": "g"}), deletion),
+            Some(Waits::Deletion),
+            State::Waiting,
+        ),
+        (
+            edited(json!({}), |job| {
+                job.spec.get_or_insert_default().suspend = Some(false)
+            }),
+            None,
+            State::Pending,
+        ),
+    ];
+    let objects = RunObjects::default();
+    for (job, waits, state) in table {
+        let said = waits_for(&job, |fact| objects.answer(fact), now());
+        assert_eq!(said, waits, "{:?}", job.metadata);
+        let standing = Standing::of(&job, &objects, now());
+        assert_eq!(standing.state, state, "{:?}", job.metadata);
+        assert_eq!(
+            standing.why.is_empty(),
+            waits.is_none() || state == State::Paused
+        );
+    }
 }
 
 #[test]
