@@ -52,6 +52,7 @@ impl<'a> RunGraph<'a> {
             graph: self,
             overview: Overview::default(),
             known: BTreeMap::new(),
+            stages: BTreeMap::new(),
         };
         for (name, jobs) in &self.of_stage {
             let jobs = jobs.clone();
@@ -66,10 +67,11 @@ impl<'a> RunGraph<'a> {
             builder.add(format!("barrier/{name}"), Place::Approval(barrier));
         }
         for to in 0..builder.overview.places.len() {
+            let mut seen = BTreeSet::new();
             for node in builder.overview.places[to].nodes() {
                 for link in self.links(&node) {
                     if let (Node::Gate(gate), How::Gated) = (&link.before, link.how) {
-                        builder.gate(gate, to, false, &mut BTreeSet::new());
+                        builder.gate(gate, to, false, &mut seen);
                     }
                 }
             }
@@ -104,7 +106,12 @@ struct Builder<'g, 'a> {
     overview: Overview<'a>,
     /// Places by what they are called: `stage/x`, `barrier/x`, `gate/x`.
     known: BTreeMap<String, usize>,
+    /// The stages of what was waited for before: a fan-out may wait for another one item by item.
+    stages: BTreeMap<Node, BTreeSet<&'a str>>,
 }
+
+/// The Gates that were followed for one place, each also as one of several.
+type Seen = BTreeSet<(String, bool)>;
 
 impl<'a> Builder<'_, 'a> {
     fn add(&mut self, key: String, place: Place<'a>) -> usize {
@@ -115,8 +122,8 @@ impl<'a> Builder<'_, 'a> {
     }
 
     /// What a Gate waits for is what `to` waits for; a Gate behind a Gate is no place of its own.
-    fn gate(&mut self, name: &str, to: usize, any: bool, seen: &mut BTreeSet<String>) {
-        if !seen.insert(name.to_owned()) {
+    fn gate(&mut self, name: &str, to: usize, any: bool, seen: &mut Seen) {
+        if !seen.insert((name.to_owned(), any)) {
             return;
         }
         let known = self.graph.gates.get(name).copied();
@@ -137,7 +144,7 @@ impl<'a> Builder<'_, 'a> {
         }
     }
 
-    fn condition(&mut self, link: &Link<'a>, to: usize, any: bool, seen: &mut BTreeSet<String>) {
+    fn condition(&mut self, link: &Link<'a>, to: usize, any: bool, seen: &mut Seen) {
         let How::Condition { state, .. } = link.how else {
             return;
         };
@@ -165,33 +172,38 @@ impl<'a> Builder<'_, 'a> {
 
     /// Draws what is waited for as the stages that its Jobs are of, or as the approval that it is.
     fn edges(&mut self, before: &Node, to: usize, label: &'static str) {
-        let (key, jobs) = match before {
-            Node::Job(name) => (format!("job/{name}"), vec![before.clone()]),
-            Node::Barrier(name) => {
-                let links = self.graph.links(before).into_iter();
-                let selected = links.filter(|link| matches!(link.how, How::Selected));
-                let jobs = selected.map(|link| link.before).collect();
-                (format!("barrier/{name}"), jobs)
-            }
-            node => {
-                let links = self.graph.links(node).into_iter();
-                (String::new(), links.map(|link| link.before).collect())
-            }
-        };
-        let stages = jobs.iter().filter_map(|job| match job {
+        if !self.stages.contains_key(before) {
+            let stages = self.stages_of(before);
+            self.stages.insert(before.clone(), stages);
+        }
+        let stages = self.stages.get(before).into_iter().flatten();
+        let stages = stages.filter_map(|stage| self.known.get(&format!("stage/{stage}")));
+        let stages: Vec<usize> = stages.copied().collect();
+        if stages.is_empty() {
+            let words = match before {
+                Node::Job(name) => format!("job/{name}"),
+                Node::Barrier(name) => format!("barrier/{name}"),
+                // They are followed, or have words of their own.
+                Node::Jobs(_) | Node::Gate(_) | Node::Run | Node::Elsewhere(_) => return,
+            };
+            let place = Place::Elsewhere(words.clone());
+            return self.elsewhere(words, place, to, label);
+        }
+        for from in stages {
+            self.edge(from, to, label);
+        }
+    }
+
+    fn stages_of(&self, node: &Node) -> BTreeSet<&'a str> {
+        let links = self.graph.links(node).into_iter();
+        let selected = links.filter(|link| matches!(link.how, How::Selected));
+        let itself = matches!(node, Node::Job(_)).then(|| node.clone());
+        let jobs = selected.map(|link| link.before).chain(itself);
+        let stages = jobs.filter_map(|job| match job {
             Node::Job(name) => Some(self.graph.jobs.get(name.as_str())?.stage()),
             _ => None,
         });
-        let stages: BTreeSet<&str> = stages.collect();
-        if stages.is_empty() {
-            let place = Place::Elsewhere(key.clone());
-            return self.elsewhere(key, place, to, label);
-        }
-        for stage in stages {
-            if let Some(&from) = self.known.get(&format!("stage/{stage}")) {
-                self.edge(from, to, label);
-            }
-        }
+        stages.collect()
     }
 
     fn elsewhere(&mut self, key: String, place: Place<'a>, to: usize, label: &'static str) {
