@@ -50,7 +50,8 @@ impl JobPhase {
         }
     }
 
-    const ALL: [Self; 9] = [
+    /// Every phase.
+    pub const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Queued,
         Self::Running,

@@ -15,6 +15,7 @@ pub mod barrier;
 pub mod claim;
 pub mod condition;
 pub mod crds;
+pub mod cron;
 pub mod duration;
 pub mod gate;
 pub mod hold;

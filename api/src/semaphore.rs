@@ -1,5 +1,7 @@
 //! Semaphore: at most so many at once. Its status holds the ledger that a [`crate::Lease`] has too.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -125,6 +127,16 @@ pub struct Holder {
     /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+}
+
+/// The words for people: `job/load`, `claim/ada`.
+impl fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            HolderKind::Job => write!(formatter, "job/{}", self.name),
+            HolderKind::Claim => write!(formatter, "claim/{}", self.name),
+        }
+    }
 }
 
 /// What holds: a Job by its annotation, or a Claim.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{ConditionKind, Duration, GateCondition, ObjectName};
+use crate::{ConditionKind, Duration, Gate, GateCondition, ObjectName};
 
 /// What a condition is about, as seen from its Gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,15 @@ impl GateCondition {
             is_foreign: own != namespace,
             target,
         }
+    }
+}
+
+impl Gate {
+    /// Returns what the conditions are about, in their order.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let own = self.metadata.namespace.as_deref().unwrap_or_default();
+        let conditions = self.spec.conditions.iter();
+        conditions.map(move |condition| condition.subject(own))
     }
 }
 

@@ -3,6 +3,9 @@
 //! `# --run NAME` at the top of a fixture are its command line.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../../tests/bless.rs"]
+mod bless;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -78,31 +81,7 @@ fn yaml(compiled: Compiled) -> String {
 
 fn fixtures(prefix: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "kon"))
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with(prefix)
-        })
-        .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
-}
-
-/// Compares with the expected file beside the fixture, or rewrites it.
-fn compare(path: &Path, extension: &str, found: &str) {
-    let expected = path.with_extension(extension);
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&expected, found).unwrap();
-    }
-    let expected = std::fs::read_to_string(&expected).unwrap_or_default();
-    assert!(found == expected, "{}: found\n{found}", path.display());
+    bless::fixtures(&folder, prefix)
 }
 
 #[test]
@@ -111,7 +90,7 @@ fn right_files_compile_to_the_expected_objects() {
         let text = std::fs::read_to_string(&path).unwrap();
         let compiled = compile(sources(&text), &options(&text));
         assert_eq!(rendered(&compiled), "", "{}", path.display());
-        compare(&path, "yaml", &yaml(compiled));
+        bless::compare(&path.with_extension("yaml"), &yaml(compiled));
     }
 }
 
@@ -122,7 +101,7 @@ fn err_fixtures_report_every_mistake_in_source_order() {
         let compiled = compile(sources(&text), &options(&text));
         let errors = compiled.has_errors();
         assert_eq!(compiled.manifests.is_none(), errors, "{}", path.display());
-        compare(&path, "txt", &rendered(&compiled));
+        bless::compare(&path.with_extension("txt"), &rendered(&compiled));
     }
 }
 
@@ -219,7 +198,7 @@ fn every_diagnostic_reads_as_expected() {
         writeln!(table, "{}", rendered(&compiled)).unwrap();
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    compare(&folder.join("diagnostics"), "txt", &table);
+    bless::compare(&folder.join("diagnostics.txt"), &table);
 }
 
 #[test]

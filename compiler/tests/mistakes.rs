@@ -6,6 +6,9 @@
 //! is about something else.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../../tests/bless.rs"]
+mod bless;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -37,14 +40,7 @@ impl Mistake {
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
-    let entries = std::fs::read_dir(folder).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "kon"))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty());
-    files
+    bless::fixtures(&folder, "")
 }
 
 fn mistakes(file: &Path) -> Vec<Mistake> {
@@ -109,12 +105,7 @@ fn every_mistake_is_reported_as_expected() {
             .map(|one| rendered(one, &one.checked()))
             .collect();
         let found = found.join("\n");
-        let path = file.with_extension("txt");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&path, &found).unwrap();
-        }
-        let expected = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "{}: found\n{found}", path.display());
+        bless::compare(&file.with_extension("txt"), &found);
     }
 }
 

@@ -2,6 +2,9 @@
 //! `BLESS=1` rewrites the expected texts; read the diff.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../../tests/bless.rs"]
+mod bless;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -38,21 +41,7 @@ fn render(source: &Source, diagnostics: &[Diagnostic]) -> String {
 
 fn fixtures(prefix: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "kon"))
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with(prefix)
-        })
-        .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
+    bless::fixtures(&folder, prefix)
 }
 
 #[test]
@@ -74,12 +63,7 @@ fn err_fixtures_report_every_mistake_in_source_order() {
     for path in fixtures("err_") {
         let source = source(&std::fs::read_to_string(&path).unwrap());
         let told = render(&source, &parse(&source).1);
-        let expected = path.with_extension("txt");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&expected, &told).unwrap();
-        }
-        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
-        assert_eq!(told, expected, "{}", path.display());
+        bless::compare(&path.with_extension("txt"), &told);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The formatter: fixtures, and laws that hold for every file that parses.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+#[path = "../../tests/bless.rs"]
+mod bless;
 mod generate;
 mod tree;
 
@@ -118,11 +120,7 @@ fn files_are_laid_out_as_expected() {
         let text = std::fs::read_to_string(&path).unwrap();
         let told = lawful(&text, &path.display().to_string());
         let expected = path.with_extension("txt");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&expected, &told).unwrap();
-        }
-        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
-        assert_eq!(told, expected, "{}", path.display());
+        bless::compare(&expected, &told);
     }
 }
 
@@ -159,11 +157,7 @@ fn examples_are_in_formatted_form() {
     for path in files(&root().join("examples"), "kon") {
         let text = std::fs::read_to_string(&path).unwrap();
         let formatted = format(&source(&text)).unwrap();
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&path, &formatted).unwrap();
-        } else {
-            assert_eq!(text, formatted, "{}", path.display());
-        }
+        bless::compare(&path, &formatted);
     }
 }
 
@@ -182,11 +176,7 @@ fn code_in_the_readme_is_in_formatted_form() {
         formatted.push_str(&format!("```kon\n{code}```{rest}"));
     }
     assert!(formatted.contains("```kon\n"));
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &formatted).unwrap();
-    } else {
-        assert_eq!(text, formatted);
-    }
+    bless::compare(&path, &formatted);
 }
 
 #[test]

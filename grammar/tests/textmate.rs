@@ -2,6 +2,9 @@
 //! it says what the listing beside the fixture says (`BLESS=1` rewrites it).
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../../tests/bless.rs"]
+mod bless;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -297,10 +300,5 @@ fn a_pipeline_is_coloured_as_listed() {
             writeln!(listing, "    {piece} → {}", scopes.join(" ")).unwrap();
         }
     }
-    let expected = path.with_extension("txt");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&expected, &listing).unwrap();
-    }
-    let expected = std::fs::read_to_string(&expected).unwrap_or_default();
-    assert!(listing == expected, "found\n{listing}");
+    bless::compare(&path.with_extension("txt"), &listing);
 }

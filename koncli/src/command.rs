@@ -1,6 +1,5 @@
 //! The commands, one module each.
 
-mod around;
 mod barrier;
 mod check;
 mod claim;
@@ -19,6 +18,7 @@ mod install;
 mod lease;
 mod lifecycle;
 mod logs;
+mod objects;
 mod operator;
 mod retry;
 mod run;

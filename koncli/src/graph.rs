@@ -12,9 +12,9 @@ use std::fmt::Write as _;
 
 use konductor_compiler::Graph;
 use konductor_compiler::graph::{Node, NodeKind};
+use konductor_operator::standing::State;
 
 use crate::output;
-use crate::view::State;
 
 pub(crate) use of_run::of_run;
 pub(crate) use svg::svg;

@@ -5,6 +5,9 @@
 
 mod apply;
 mod arguments;
+#[cfg(test)]
+#[path = "../../tests/bless.rs"]
+mod bless;
 mod cluster;
 mod command;
 mod diagnostics;

@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use konductor_operator::standing::State;
 
 use crate::output;
 use crate::output::width::{cut, padded, width};
-use crate::view::{Item, Stage, State, View, state, title};
+use crate::view::{Item, Stage, View, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
 const STATE_WIDTH: usize = 22;
@@ -129,7 +130,10 @@ impl Progress {
 
     /// A Job changed. In a pipe, each new state is a line.
     pub(crate) fn job(&self, job: &Participant) {
-        let (name, state) = (job.metadata.name.clone().unwrap_or_default(), state(job));
+        let (name, state) = (
+            job.metadata.name.clone().unwrap_or_default(),
+            State::of(job),
+        );
         let mut told = self
             .told
             .lock()
@@ -528,6 +532,11 @@ mod tests {
         );
     }
 
+    fn holder(kind: &str, name: &str) -> konductor_api::Holder {
+        let holder = serde_json::json!({"kind": kind, "name": name, "uid": "u", "permits": 1});
+        serde_json::from_value(holder).expect("a holder")
+    }
+
     #[test]
     fn a_line_says_how_long_a_stage_runs_and_who_has_what_it_waits_for() {
         let mut running = stage("a", State::Running);
@@ -536,10 +545,10 @@ mod tests {
         assert_eq!(describe(&running, 1, now), "● a  running  3s");
         let mut queued = stage("b", State::Queued);
         queued.items[0].why = "waits for lease/db".into();
-        queued.items[0].holders = vec!["job/x-a".into()];
+        queued.items[0].holders = vec![holder("Job", "x-a")];
         let line = describe(&queued, 1, now);
         assert_eq!(line, "◔ b  queued  waits for lease/db, held by job/x-a");
-        queued.items[0].holders.push("claim/y".into());
+        queued.items[0].holders.push(holder("Claim", "y"));
         assert!(describe(&queued, 1, now).ends_with("held by job/x-a and 1 more"));
         running.items.extend(queued.items);
         let line = describe(&running, 1, now);

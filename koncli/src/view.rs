@@ -1,85 +1,14 @@
 //! A run as people look at it: stages, their states, and what each waits for. It reads no cluster.
 
-mod item;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::condition::{self, Condition, SUCCEEDED};
-use konductor_api::{
-    Barrier, Gate, Lease, ObjectName, Participant, Role, Run, RunPhase, RunStatus, Semaphore,
-    Subject, Target, label,
-};
-use konductor_operator::{Fact, Objects, Waits, explain, waits_for};
-use serde::Serialize;
-
-pub(crate) use self::item::{hold_message, in_the_way, item, state, title};
-
-/// Where a Job stands, in the words of `koncli`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum State {
-    Failed,
-    Running,
-    /// It was started, and no pod of it runs.
-    Pending,
-    /// Somebody suspended it after its start.
-    Suspended,
-    Paused,
-    Queued,
-    Waiting,
-    Cancelled,
-    Unreached,
-    Skipped,
-    Succeeded,
-}
-
-impl State {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Running => "running",
-            Self::Pending => "pending",
-            Self::Suspended => "suspended",
-            Self::Paused => "paused",
-            Self::Queued => "queued",
-            Self::Waiting => "waiting",
-            Self::Cancelled => "cancelled",
-            Self::Unreached => "unreached",
-            Self::Skipped => "skipped",
-            Self::Succeeded => "succeeded",
-        }
-    }
-
-    /// Readable without colour.
-    pub(crate) fn mark(self) -> char {
-        match self {
-            Self::Failed => '✗',
-            Self::Running => '●',
-            Self::Pending => '◌',
-            Self::Suspended | Self::Paused => '‖',
-            Self::Queued => '◔',
-            Self::Waiting => '○',
-            Self::Cancelled | Self::Unreached => '⊘',
-            Self::Skipped => '−',
-            Self::Succeeded => '✓',
-        }
-    }
-
-    pub(crate) fn has_ended(self) -> bool {
-        !matches!(
-            self,
-            Self::Running
-                | Self::Pending
-                | Self::Suspended
-                | Self::Paused
-                | Self::Queued
-                | Self::Waiting
-        )
-    }
-}
+use konductor_api::{Holder, Participant, Run};
+use konductor_operator::run_graph::{Place, natural};
+use konductor_operator::standing::{Standing, State};
+use konductor_operator::{End, RunObjects, Waits, run_end, run_status};
+use serde::{Serialize, Serializer};
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -116,9 +45,9 @@ pub(crate) struct Item {
     /// What keeps it from starting.
     #[serde(skip)]
     pub(crate) waits: Option<Waits>,
-    /// Who has what a queued Job waits for, such as `job/a`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) holders: Vec<String>,
+    /// Who has what a queued Job waits for; written as `job/a`.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "holders")]
+    pub(crate) holders: Vec<Holder>,
 }
 
 impl Item {
@@ -141,11 +70,7 @@ impl Item {
 impl Stage {
     /// The state that says most: one failed, else one running, and so on.
     pub(crate) fn state(&self) -> State {
-        self.items
-            .iter()
-            .map(|item| item.state)
-            .min()
-            .unwrap_or(State::Waiting)
+        State::of_stage(self.items.iter().map(|item| item.state))
     }
 
     /// How long it has been at work, or was: from its first item's start to its last one's end.
@@ -171,119 +96,29 @@ impl Stage {
     }
 }
 
-/// What a view is made of, besides the Run.
-#[derive(Debug, Default)]
-pub(crate) struct Around {
-    pub(crate) jobs: Vec<Participant>,
-    pub(crate) barriers: BTreeMap<String, Barrier>,
-    pub(crate) gates: BTreeMap<String, Gate>,
-    pub(crate) semaphores: BTreeMap<String, Semaphore>,
-    pub(crate) leases: BTreeMap<String, Lease>,
-    /// The pods of the Jobs.
-    pub(crate) pods: Vec<Pod>,
-    /// Warnings about Jobs and pods.
-    pub(crate) events: Vec<Event>,
-    /// Kueue's Workloads.
-    pub(crate) workloads: Vec<serde_json::Value>,
-    /// The Run itself.
-    pub(crate) run: Option<Run>,
-}
-
-impl Around {
-    /// What keeps a Job from its next step, by what is known here.
-    fn waits_for(&self, job: &Participant) -> Option<Waits> {
-        waits_for(job, |fact| self.answer(fact), Timestamp::now())
-    }
-
-    /// The objects that answer what the operator's core asks about a Job. Only of the run's namespace anything is
-    /// known.
-    fn answer(&self, fact: &Fact) -> Objects {
-        fn one<K: Clone>(found: Option<&K>) -> Vec<Arc<K>> {
-            found.cloned().map(Arc::new).into_iter().collect()
-        }
-        let is = |own: &ObjectName, job: &&Participant| job.name() == own.name;
-        match fact {
-            Fact::Gate(name) => Objects::Gates(one(self.gates.get(&name.name))),
-            Fact::Barrier(name) => Objects::Barriers(one(self.barriers.get(&name.name))),
-            Fact::Semaphore(name) => Objects::Semaphores(one(self.semaphores.get(&name.name))),
-            Fact::Lease(name) => Objects::Leases(one(self.leases.get(&name.name))),
-            Fact::Job(name) => Objects::Jobs(one(self.jobs.iter().find(|job| is(name, job)))),
-            Fact::Run(name) => {
-                let run = self.run.as_ref();
-                let is_it = |run: &&Run| run.metadata.name.as_ref() == Some(&name.name);
-                Objects::Runs(one(run.filter(is_it)))
-            }
-            Fact::PodsOf { job_uid, .. } => {
-                let jobs = self.jobs.iter().find(|job| job.uid() == job_uid);
-                let pods = jobs.map(|job| self.pods_of(job)).unwrap_or_default();
-                Objects::Pods(pods.into_iter().cloned().map(Arc::new).collect())
-            }
-            _ => Objects::Jobs(Vec::new()),
-        }
-    }
-
-    fn pods_of(&self, job: &Participant) -> Vec<&Pod> {
-        let uid = job.metadata.uid.as_ref();
-        let owned = |pod: &&Pod| {
-            let owners = pod.metadata.owner_references.iter().flatten();
-            owners
-                .map(|owner| &owner.uid)
-                .any(|owner| Some(owner) == uid)
-        };
-        self.pods.iter().filter(owned).collect()
-    }
-
-    /// Why no pod of a Job runs, in words that are empty where nobody says why; `None` where one runs, or where
-    /// the Job is suspended by somebody and not in a queue of Kueue.
-    fn pending(&self, job: &Participant, state: State) -> Option<String> {
-        let pods = self.pods_of(job);
-        let why = explain::pending(job, &pods, &self.events, &self.workloads);
-        let runs = match pods.is_empty() {
-            // The pods may not be readable, but the Job counts those that are ready.
-            true => job.status.as_ref().and_then(|status| status.ready) > Some(0),
-            false => explain::open(&pods)
-                .iter()
-                .any(|pod| !explain::is_pending(&[pod])),
-        };
-        match why {
-            None if state == State::Running && !runs => Some(String::new()),
-            why => why,
-        }
-    }
-}
-
 /// Looks at a run. Stages are in the order of `order`; those that it does not name follow, each after
 /// what it waits for.
-pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
-    let mut stages: Vec<Stage> = order
-        .iter()
-        .map(|name| Stage {
-            name: name.clone(),
-            items: Vec::new(),
+pub(crate) fn view(run: &Run, objects: &RunObjects, order: &[String]) -> View {
+    let overview = objects.graph().overview();
+    let stages = overview.places.iter().filter_map(|place| match place {
+        Place::Stage { name, jobs } => Some((*name, jobs)),
+        Place::Approval(_) | Place::Gate(_) | Place::Elsewhere(_) => None,
+    });
+    let mut stages: Vec<Stage> = stages
+        .map(|(name, jobs)| {
+            let mut items: Vec<Item> = jobs.iter().map(|job| item(job, objects)).collect();
+            let name_of = |item: &Item| item.item.clone().unwrap_or_else(|| item.job.clone());
+            items.sort_by_cached_key(|item| natural(&name_of(item)));
+            Stage {
+                name: name.to_owned(),
+                items,
+            }
         })
         .collect();
-    for job in &around.jobs {
-        let name = job.stage().to_owned();
-        let item = item(job, around);
-        match stages.iter_mut().find(|stage| stage.name == name) {
-            Some(stage) => stage.items.push(item),
-            None => stages.push(Stage {
-                name,
-                items: vec![item],
-            }),
-        }
-    }
-    stages.retain(|stage| !stage.items.is_empty());
-    let depths = depths(around);
-    stages.sort_by_cached_key(|stage| {
-        let known = order.iter().position(|name| *name == stage.name);
-        let depth = depths.get(&stage.name).copied();
-        (known.unwrap_or(order.len()), depth, natural(&stage.name))
-    });
-    for stage in &mut stages {
-        let name = |item: &Item| item.item.clone().unwrap_or_else(|| item.job.clone());
-        stage.items.sort_by_cached_key(|item| natural(&name(item)));
-    }
+    let named = order.iter().enumerate();
+    let named: BTreeMap<&str, usize> = named.map(|(index, name)| (name.as_str(), index)).collect();
+    let place = |stage: &Stage| named.get(stage.name.as_str()).copied();
+    stages.sort_by_key(|stage| place(stage).unwrap_or(order.len()));
     let status = run_status(run).cloned().unwrap_or_default();
     View {
         run: run.metadata.name.clone().unwrap_or_default(),
@@ -294,119 +129,37 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
     }
 }
 
-/// A key that sorts names as people count: `stage-2` before `stage-10`.
-pub(crate) fn natural(name: &str) -> Vec<(String, Option<u64>)> {
-    let mut key = Vec::new();
-    let mut rest = name;
-    while !rest.is_empty() {
-        let text = rest.find(|c: char| c.is_ascii_digit());
-        let (text, after) = rest.split_at(text.unwrap_or(rest.len()));
-        let digits = after.find(|c: char| !c.is_ascii_digit());
-        let (digits, after) = after.split_at(digits.unwrap_or(after.len()));
-        // A number that is too long goes behind those that fit.
-        let number = (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX));
-        key.push((text.to_owned(), number));
-        rest = after;
-    }
-    key
-}
-
-/// How many stages go before each, on the longest way; finally stages come after all others.
-fn depths(around: &Around) -> BTreeMap<String, usize> {
-    let stage = |job: &Participant| job.label(label::STAGE).map(str::to_owned);
-    let stages: BTreeMap<&str, String> = around
-        .jobs
-        .iter()
-        .filter_map(|job| Some((job.metadata.name.as_deref()?, stage(job)?)))
-        .collect();
-    let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for job in &around.jobs {
-        let Some(stage) = stage(job) else { continue };
-        let mut named = BTreeSet::new();
-        if let Some(gate) = job.gate() {
-            behind(gate, around, &stages, &mut BTreeSet::new(), &mut named);
-        }
-        named.remove(&stage);
-        before.entry(stage).or_default().extend(named);
-    }
-    let mut depths: BTreeMap<String, usize> = BTreeMap::new();
-    // A longest way has no more steps than there are stages, whatever the objects claim.
-    for _ in 0..before.len() {
-        let mut settled = true;
-        for (stage, before) in &before {
-            let depth = before.iter().filter_map(|one| depths.get(one)).max();
-            let depth = depth.map_or(0, |depth| depth + 1);
-            settled &= depths.insert(stage.clone(), depth) == Some(depth);
-        }
-        if settled {
-            break;
-        }
-    }
-    for job in &around.jobs {
-        if job.role == Role::Finally
-            && let Some(depth) = stage(job).and_then(|stage| depths.get_mut(&stage))
-        {
-            *depth = usize::MAX;
-        }
-    }
-    depths
-}
-
-/// The stages that a Gate waits for, also behind an approval.
-fn behind(
-    gate: &str,
-    around: &Around,
-    stages: &BTreeMap<&str, String>,
-    seen: &mut BTreeSet<String>,
-    named: &mut BTreeSet<String>,
-) {
-    if !seen.insert(gate.to_owned()) {
-        return;
-    }
-    for subject in around.gates.get(gate).into_iter().flat_map(subjects) {
-        if subject.is_foreign {
-            continue;
-        }
-        match &subject.target {
-            Target::Job(name) => named.extend(stages.get(name.as_str()).cloned()),
-            Target::Jobs { labels, .. } => named.extend(labels.get(label::STAGE).cloned()),
-            Target::Gate(name) => behind(name, around, stages, seen, named),
-            Target::Barrier { name, .. } => {
-                let Some(barrier) = around.barriers.get(name) else {
-                    continue;
-                };
-                let of_stage = barrier.spec.jobs.as_ref();
-                let stage = of_stage.and_then(|jobs| jobs.match_labels.get(label::STAGE));
-                named.extend(stage.map(|stage| stage.0.clone()));
-                if let Some(gate) = &barrier.spec.gate {
-                    behind(gate, around, stages, seen, named);
-                }
-            }
-            Target::Run(_) | Target::RunOf { .. } => {}
-        }
+/// Where one Job of a stage stands, since when, and why.
+pub(crate) fn item(job: &Participant, objects: &RunObjects) -> Item {
+    let standing = Standing::of(job, objects, Timestamp::now());
+    Item {
+        job: job.name().to_owned(),
+        item: job.item().map(str::to_owned),
+        state: standing.state,
+        started: standing.started,
+        since: standing.since,
+        why: standing.why,
+        waits: standing.waits,
+        holders: standing.holders,
     }
 }
 
-/// What the conditions of a Gate are about, in their order.
-pub(crate) fn subjects(gate: &Gate) -> impl Iterator<Item = Subject> {
-    let own = gate.metadata.namespace.clone().unwrap_or_default();
-    let conditions = gate.spec.conditions.iter();
-    conditions.map(move |condition| condition.subject(&own))
+/// How a Job is named among the items of its stage: `extract[eu]`.
+pub(crate) fn title(job: &Participant) -> String {
+    let stage = job.stage();
+    match job.item() {
+        Some(item) => format!("{stage}[{item}]"),
+        None => stage.to_owned(),
+    }
 }
 
-/// The status of a Run's attempt: what is left from an earlier one says nothing about it.
-pub(crate) fn run_status(run: &Run) -> Option<&RunStatus> {
-    let status = run.status.as_ref()?;
-    (status.attempt == run.spec.attempt).then_some(status)
+fn holders<S: Serializer>(holders: &[Holder], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(holders.iter().map(ToString::to_string))
 }
 
 /// Whether a Run has ended, and whether well.
 pub(crate) fn run_ended(run: &Run) -> Option<bool> {
-    match run_status(run)?.phase {
-        RunPhase::Running | RunPhase::Paused | RunPhase::Finalizing => None,
-        RunPhase::Succeeded => Some(true),
-        RunPhase::Failed | RunPhase::Cancelled => Some(false),
-    }
+    run_end(run).map(|end| end == End::Succeeded)
 }
 
 /// What a condition says.
@@ -447,19 +200,5 @@ mod tests {
         );
         assert_eq!(seconds(stage(vec![ended, running])), Some(90));
         assert_eq!(seconds(stage(vec![waiting])), None);
-    }
-
-    #[test]
-    fn names_are_sorted_as_people_count() {
-        let mut names = [
-            "stage-10", "stage-2", "stage", "stage1", "a-2-10", "a-2-9", "b", "stage-2b",
-        ];
-        names.sort_by_cached_key(|name| natural(name));
-        assert_eq!(
-            names,
-            [
-                "a-2-9", "a-2-10", "b", "stage", "stage1", "stage-2", "stage-2b", "stage-10"
-            ]
-        );
     }
 }

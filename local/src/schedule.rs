@@ -6,32 +6,7 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
-
-/// The names of months and days, and what fields go from and to.
-const FIELDS: [(u32, u32, &[&str]); 5] = [
-    (0, 59, &[]),
-    (0, 23, &[]),
-    (1, 31, &[]),
-    (
-        1,
-        12,
-        &[
-            "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-        ],
-    ),
-    (0, 6, &["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
-];
-
-/// What `@daily` and the like stand for.
-const DESCRIPTORS: [(&str, &str); 7] = [
-    ("yearly", "0 0 1 1 *"),
-    ("annually", "0 0 1 1 *"),
-    ("monthly", "0 0 1 * *"),
-    ("weekly", "0 0 * * 0"),
-    ("daily", "0 0 * * *"),
-    ("midnight", "0 0 * * *"),
-    ("hourly", "0 * * * *"),
-];
+use konductor_api::cron::{Cron, CronError, FIELDS, Problem};
 
 /// Years within which a schedule that is ever due must be.
 const YEARS_MAX: i16 = 5;
@@ -40,21 +15,9 @@ const YEARS_MAX: i16 = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Schedule {
     /// At certain minutes.
-    At(Box<Fields>),
+    At(Box<Cron>),
     /// Again and again, after so many seconds.
     Every(i64),
-}
-
-/// The five fields: a bit for each value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fields {
-    minute: u64,
-    hour: u64,
-    day: u64,
-    month: u64,
-    weekday: u64,
-    /// Whether the day of the month or of the week is `*`: else either is enough.
-    any_day: bool,
 }
 
 /// Returns the name of the Job that the CronJob controller creates for a slot.
@@ -94,30 +57,11 @@ impl Schedule {
     /// # Errors
     /// If it is none, in the words of the parser that Kubernetes has.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if let Some(name) = text.strip_prefix('@') {
-            return descriptor(text, name);
+        match Cron::parse(text) {
+            Ok(cron) => Ok(Self::At(Box::new(cron))),
+            Err(CronError::Descriptor) => every(text),
+            Err(error) => Err(words(text, &error)),
         }
-        let fields: Vec<_> = text.split_whitespace().collect();
-        let [minute, hour, day, month, weekday] = fields[..] else {
-            return Err(format!(
-                "expected exactly 5 fields, found {}: [{}]",
-                fields.len(),
-                fields.join(" ")
-            ));
-        };
-        let (minute, _) = field(minute, FIELDS[0])?;
-        let (hour, _) = field(hour, FIELDS[1])?;
-        let (day, every_day) = field(day, FIELDS[2])?;
-        let (month, _) = field(month, FIELDS[3])?;
-        let (weekday, every_weekday) = field(weekday, FIELDS[4])?;
-        Ok(Self::At(Box::new(Fields {
-            minute,
-            hour,
-            day,
-            month,
-            weekday,
-            any_day: every_day || every_weekday,
-        })))
     }
 
     /// When it is due next after a time; `None` where that is never.
@@ -125,80 +69,78 @@ impl Schedule {
         let second = after.as_second();
         let next = match self {
             Self::Every(seconds) => second + seconds,
-            Self::At(fields) => fields.next(second, zone)?,
+            Self::At(cron) => next(cron, second, zone)?,
         };
         Timestamp::from_second(next).ok()
     }
 }
 
-impl Fields {
-    /// The search of the original, step by step: what it finds where a clock is changed depends on the
-    /// steps. Times are in seconds.
-    fn next(&self, after: i64, zone: &TimeZone) -> Option<i64> {
-        let mut time = (after.div_euclid(60) + 1) * 60;
-        let year_max = civil(time, zone).year() + YEARS_MAX;
-        // Whether smaller fields begin at their lowest already.
-        let mut begun = false;
-        'wrap: loop {
-            if civil(time, zone).year() > year_max {
-                return None;
-            }
-            while !has(self.month, civil(time, zone).month()) {
-                let now = civil(time, zone);
-                let now = if begun {
-                    now
-                } else {
-                    now.date().first_of_month().into()
-                };
-                begun = true;
-                time = instant(now.checked_add(Span::new().months(1)).ok()?, zone);
-                if civil(time, zone).month() == 1 {
-                    continue 'wrap;
-                }
-            }
-            while !self.is_on(civil(time, zone)) {
-                let now = civil(time, zone);
-                let now = if begun { now } else { now.date().into() };
-                begun = true;
-                time = instant(now.checked_add(Span::new().days(1)).ok()?, zone);
-                // Some clocks are changed at midnight.
-                let hour = i64::from(civil(time, zone).hour());
-                time += if hour > 12 { 24 - hour } else { -hour } * 3600;
-                if civil(time, zone).day() == 1 {
-                    continue 'wrap;
-                }
-            }
-            while !has(self.hour, civil(time, zone).hour()) {
-                if !begun {
-                    let now = civil(time, zone);
-                    time = instant(now.date().at(now.hour(), 0, 0, 0), zone);
-                    begun = true;
-                }
-                time += 3600;
-                if civil(time, zone).hour() == 0 {
-                    continue 'wrap;
-                }
-            }
-            while !has(self.minute, civil(time, zone).minute()) {
-                begun = true;
-                time += 60;
-                if civil(time, zone).minute() == 0 {
-                    continue 'wrap;
-                }
-            }
-            return Some(time);
+/// The search of the original, step by step: what it finds where a clock is changed depends on the
+/// steps. Times are in seconds.
+fn next(cron: &Cron, after: i64, zone: &TimeZone) -> Option<i64> {
+    let mut time = (after.div_euclid(60) + 1) * 60;
+    let year_max = civil(time, zone).year() + YEARS_MAX;
+    // Whether smaller fields begin at their lowest already.
+    let mut begun = false;
+    'wrap: loop {
+        if civil(time, zone).year() > year_max {
+            return None;
         }
+        while !has(cron.month, civil(time, zone).month()) {
+            let now = civil(time, zone);
+            let now = if begun {
+                now
+            } else {
+                now.date().first_of_month().into()
+            };
+            begun = true;
+            time = instant(now.checked_add(Span::new().months(1)).ok()?, zone);
+            if civil(time, zone).month() == 1 {
+                continue 'wrap;
+            }
+        }
+        while !is_on(cron, civil(time, zone)) {
+            let now = civil(time, zone);
+            let now = if begun { now } else { now.date().into() };
+            begun = true;
+            time = instant(now.checked_add(Span::new().days(1)).ok()?, zone);
+            // Some clocks are changed at midnight.
+            let hour = i64::from(civil(time, zone).hour());
+            time += if hour > 12 { 24 - hour } else { -hour } * 3600;
+            if civil(time, zone).day() == 1 {
+                continue 'wrap;
+            }
+        }
+        while !has(cron.hour, civil(time, zone).hour()) {
+            if !begun {
+                let now = civil(time, zone);
+                time = instant(now.date().at(now.hour(), 0, 0, 0), zone);
+                begun = true;
+            }
+            time += 3600;
+            if civil(time, zone).hour() == 0 {
+                continue 'wrap;
+            }
+        }
+        while !has(cron.minute, civil(time, zone).minute()) {
+            begun = true;
+            time += 60;
+            if civil(time, zone).minute() == 0 {
+                continue 'wrap;
+            }
+        }
+        return Some(time);
     }
+}
 
-    /// Whether it is due at some time of that day.
-    fn is_on(&self, time: DateTime) -> bool {
-        let day = has(self.day, time.day());
-        let weekday = has(self.weekday, time.weekday().to_sunday_zero_offset());
-        if self.any_day {
-            day && weekday
-        } else {
-            day || weekday
-        }
+/// Whether it is due at some time of that day.
+fn is_on(cron: &Cron, time: DateTime) -> bool {
+    let day = has(cron.day, time.day());
+    let weekday = has(cron.weekday, time.weekday().to_sunday_zero_offset());
+    if cron.any_day {
+        day && weekday
+    } else {
+        day || weekday
     }
 }
 
@@ -227,11 +169,10 @@ fn instant(shown: DateTime, zone: &TimeZone) -> i64 {
     }
 }
 
-fn descriptor(text: &str, name: &str) -> Result<Schedule, String> {
-    if let Some((_, fields)) = DESCRIPTORS.iter().find(|(known, _)| *known == name) {
-        return Schedule::parse(fields);
-    }
-    let Some(duration) = name.strip_prefix("every ").filter(|text| !text.is_empty()) else {
+/// `@every 1h30m`, which is no cron expression.
+fn every(text: &str) -> Result<Schedule, String> {
+    let duration = text.strip_prefix("@every ").filter(|text| !text.is_empty());
+    let Some(duration) = duration else {
         return Err(format!("unrecognized descriptor: {text}"));
     };
     match duration.parse::<SignedDuration>() {
@@ -243,66 +184,43 @@ fn descriptor(text: &str, name: &str) -> Result<Schedule, String> {
     }
 }
 
-/// The values of a field, and whether it is `*`.
-fn field(text: &str, (low, high, names): (u32, u32, &[&str])) -> Result<(u64, bool), String> {
-    let (mut bits, mut any) = (0, false);
-    for part in text.split(',') {
-        let (range, is_any) = range(part, low, high, names)?;
-        bits |= range;
-        any |= is_any;
-    }
-    Ok((bits, any))
-}
-
-fn range(part: &str, low: u32, high: u32, names: &[&str]) -> Result<(u64, bool), String> {
-    let (range, step) = match part.split_once('/') {
-        Some((range, step)) => (range, Some(number(step, &[], low)?)),
-        None => (part, None),
-    };
-    if step == Some(0) {
-        return Err(format!("step of range should be a positive number: {part}"));
-    }
-    let is_any = range == "*" || range == "?";
-    let (start, end) = match range.split_once('-') {
-        _ if is_any => (low, high),
-        Some((start, end)) => (number(start, names, low)?, number(end, names, low)?),
-        None => {
-            let start = number(range, names, low)?;
-            (start, if step.is_some() { high } else { start })
+/// What is wrong, in the words of the parser that Kubernetes has.
+fn words(text: &str, error: &CronError) -> String {
+    match error {
+        CronError::Fields(count) => {
+            let fields: Vec<&str> = text.split_whitespace().collect();
+            format!(
+                "expected exactly 5 fields, found {count}: [{}]",
+                fields.join(" ")
+            )
         }
-    };
-    if start < low {
-        return Err(format!(
-            "beginning of range ({start}) below minimum ({low}): {part}"
-        ));
+        CronError::Descriptor => format!("unrecognized descriptor: {text}"),
+        CronError::Part {
+            field,
+            part,
+            problem,
+        } => {
+            let (low, high, _) = FIELDS[*field];
+            match problem {
+                Problem::NotANumber(text) => format!(
+                    "failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax",
+                    crate::field::quote(text)
+                ),
+                Problem::NoStep => {
+                    format!("step of range should be a positive number: {part}")
+                }
+                Problem::Below(start) => {
+                    format!("beginning of range ({start}) below minimum ({low}): {part}")
+                }
+                Problem::Above(end) => {
+                    format!("end of range ({end}) above maximum ({high}): {part}")
+                }
+                Problem::Backwards(start, end) => {
+                    format!("beginning of range ({start}) beyond end of range ({end}): {part}")
+                }
+            }
+        }
     }
-    if end > high {
-        return Err(format!(
-            "end of range ({end}) above maximum ({high}): {part}"
-        ));
-    }
-    if start > end {
-        return Err(format!(
-            "beginning of range ({start}) beyond end of range ({end}): {part}"
-        ));
-    }
-    let step = step.unwrap_or(1);
-    let values = (start..=end).filter(|value| (value - start) % step == 0);
-    let bits = values.fold(0, |bits, value| bits | 1 << value);
-    Ok((bits, is_any && step == 1))
-}
-
-fn number(text: &str, names: &[&str], low: u32) -> Result<u32, String> {
-    let lower = text.to_ascii_lowercase();
-    if let Some(at) = names.iter().position(|name| **name == lower) {
-        return Ok(low + u32::try_from(at).unwrap_or_default());
-    }
-    text.parse().map_err(|_| {
-        format!(
-            "failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax",
-            crate::field::quote(text)
-        )
-    })
 }
 
 #[cfg(test)]

@@ -32,11 +32,12 @@ mod undecodable;
 mod watch;
 
 pub use konductor_core::explain;
-pub use konductor_core::job::waits_for;
 pub use konductor_core::retry;
+pub use konductor_core::run_graph;
 pub use konductor_core::slot;
+pub use konductor_core::standing;
 pub use konductor_core::words;
-pub use konductor_core::{End, Fact, HeldBack, Objects, Waits, job_end};
+pub use konductor_core::{End, HeldBack, Listed, RunObjects, Waits, run_end, run_status};
 pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options, WatchesLast};
 pub use telemetry::Telemetry;

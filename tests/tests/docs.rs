@@ -2,6 +2,9 @@
 //! accepted. What their commands print is played by `transcripts.rs`, and by the scenarios of a real
 //! cluster.
 
+#[path = "../bless.rs"]
+mod bless;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -344,14 +347,7 @@ fn the_tables_of_the_primitives_are_those_of_the_crds() {
     });
     let expected = expected.into_owned();
     assert_eq!(seen.len(), crds.len(), "each kind has its table: {seen:?}");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&page, expected).expect("written");
-        return;
-    }
-    assert!(
-        text == expected,
-        "docs/primitives.md is out of date: BLESS=1 cargo test --test docs writes it"
-    );
+    bless::compare(&page, &expected);
 }
 
 /// A pipeline with everything that a schedule's pods need a right for.

@@ -3,6 +3,9 @@
 //! The commands are those of `docs/cli.md`, which a test of koncli compares with its help; what is shown
 //! is read from the pages. A cell without a page needs a reason, and a reason none with a page.
 
+#[path = "../bless.rs"]
+mod bless;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -402,12 +405,5 @@ fn every_command_is_shown_in_each_situation_that_it_can_meet() {
     let known = std::fs::read_to_string(&file).expect("README.md");
     let (before, _) = known.split_once(BEGIN).expect("the place of the table");
     let whole = format!("{before}{BEGIN}{table}");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&file, &whole).expect("a file");
-        return;
-    }
-    assert!(
-        known == whole,
-        "the table is out of date: BLESS=1 writes it anew"
-    );
+    bless::compare(&file, &whole);
 }

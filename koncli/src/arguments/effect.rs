@@ -306,14 +306,7 @@ mod tests {
         let (before, rest) = known.split_once(BEGIN).expect("the place of the table");
         let (_, after) = rest.split_once(END).expect("the end of the table");
         let text = format!("{before}{BEGIN}{table}{END}{after}");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&file, &text).expect("a file");
-            return;
-        }
-        assert!(
-            known == text,
-            "docs/output.md is out of date: BLESS=1 cargo test -p koncli writes it"
-        );
+        crate::bless::compare(&file, &text);
     }
 
     #[test]

@@ -5,14 +5,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Participant, Run, label};
+use konductor_operator::RunObjects;
 use kube::runtime::watcher::{self, Event};
 use tokio::time::Instant;
 
-use super::around::around;
+use super::objects::objects_of;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::progress::Progress;
 use crate::read;
-use crate::view::{Around, run_ended, view};
+use crate::view::{run_ended, view};
 
 /// How often what is around a run is looked up while much happens: as often as people can read.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -57,7 +58,7 @@ pub(crate) async fn until_ended(
     name: &str,
     order: &[String],
     progress: &Progress,
-) -> Result<(Run, Around), Failure> {
+) -> Result<(Run, RunObjects), Failure> {
     let (kube, namespace) = (client.kube(), client.namespace());
     let of_run = watcher::Config::default().labels(&format!("{}={name}", label::RUN));
     let itself = watcher::Config::default().fields(&format!("metadata.name={name}"));
@@ -105,17 +106,17 @@ pub(crate) async fn until_ended(
             () = tokio::time::sleep_until(looks.due()), if looks.next.is_some() => {
                 looks.last = Some(Instant::now());
                 let is_pending = match &last {
-                    Some(run) => progress.view(&view(run, &around(client, name).await?, order)),
+                    Some(run) => progress.view(&view(run, &objects_of(client, name).await?, order)),
                     None => false,
                 };
                 looks.next = is_pending.then(|| Instant::now() + LOOK_WHILE_PENDING);
             }
         }
         if let Some(run) = last.take_if(|run| run_ended(run).is_some()) {
-            let around = around(client, name).await?;
-            around.jobs.iter().for_each(|job| progress.job(job));
+            let objects = objects_of(client, name).await?;
+            objects.jobs().iter().for_each(|job| progress.job(job));
             progress.finish();
-            return Ok((run, around));
+            return Ok((run, objects));
         }
     }
 }

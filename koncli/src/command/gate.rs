@@ -1,10 +1,9 @@
 //! `koncli gate …`
 
-use konductor_api::{
-    ConditionKind, ConditionState, Gate, GateCondition, GateDecision, GateMode, GateSpec,
-};
+use konductor_api::{Gate, GateCondition, GateDecision, GateMode, GateSpec};
 use kube::ResourceExt;
 use kube::api::Patch;
+use serde::de::DeserializeOwned;
 
 use super::{api, create, delete, get, list, object};
 use crate::arguments::{Gate as Command, Global};
@@ -66,23 +65,8 @@ fn condition(text: &str) -> Result<GateCondition, Failure> {
     };
     let (target, state) = text.split_once('=').ok_or_else(wrong)?;
     let (kind, name) = target.split_once('/').ok_or_else(wrong)?;
-    let kind = match kind.to_lowercase().as_str() {
-        "job" => ConditionKind::Job,
-        "barrier" => ConditionKind::Barrier,
-        "gate" => ConditionKind::Gate,
-        "run" => ConditionKind::Run,
-        _ => return Err(wrong()),
-    };
-    let state = match state.to_lowercase().as_str() {
-        "complete" => ConditionState::Complete,
-        "open" => ConditionState::Open,
-        "succeeded" => ConditionState::Succeeded,
-        "failed" => ConditionState::Failed,
-        "skipped" => ConditionState::Skipped,
-        "settled" => ConditionState::Settled,
-        "finished" => ConditionState::Finished,
-        _ => return Err(wrong()),
-    };
+    let kind = word(kind).ok_or_else(wrong)?;
+    let state = word(state).ok_or_else(wrong)?;
     Ok(GateCondition {
         kind,
         name: Some(name.to_owned()),
@@ -94,6 +78,13 @@ fn condition(text: &str) -> Result<GateCondition, Failure> {
         state,
         verified: false,
     })
+}
+
+/// Reads a word of the API, such as `Job`, in whatever case it is written.
+fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
+    let mut word = text.to_lowercase();
+    word.get_mut(..1)?.make_ascii_uppercase();
+    serde_json::from_value(word.into()).ok()
 }
 
 fn show(global: &Global, gates: &[Gate], one: bool) -> Result<(), Failure> {
@@ -120,6 +111,8 @@ fn show(global: &Global, gates: &[Gate], one: bool) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use konductor_api::{ConditionKind, ConditionState};
+
     use super::*;
 
     #[test]
@@ -129,7 +122,14 @@ mod tests {
             (read.kind, read.state),
             (ConditionKind::Job, ConditionState::Complete)
         );
-        for wrong in ["job", "job/x", "pod/x=Complete", "job/x=Done"] {
+        for wrong in [
+            "job",
+            "job/x",
+            "pod/x=Complete",
+            "job/x=Done",
+            "é/x=Open",
+            "/x=Open",
+        ] {
             assert!(condition(wrong).is_err(), "{wrong}");
         }
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use konductor_api::Run;
 
-use super::around::around;
 use super::get;
+use super::objects::objects_of;
 use crate::arguments::{Drawing, Global, GraphSelection};
 use crate::exit::{Failure, USAGE};
 use crate::graph::{self, Drawn};
@@ -42,9 +42,9 @@ fn run(what: &str) -> Option<&str> {
 async fn of_run(global: &Global, name: &str) -> Result<Drawn, Failure> {
     let client = cluster::connect(global).await?;
     let run: Run = get(&client, "run", name).await?;
-    let around = around(&client, name).await?;
-    let view = view(&run, &around, &[]);
-    Ok(graph::of_run(&run, &around, &view))
+    let objects = objects_of(&client, name).await?;
+    let view = view(&run, &objects, &[]);
+    Ok(graph::of_run(&run, &objects, &view))
 }
 
 fn of_file(selection: &GraphSelection) -> Result<Drawn, Failure> {

@@ -10,6 +10,7 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Participant, Run, label};
+use konductor_operator::standing::State;
 use kube::api::{DeleteParams, ListParams, Patch, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher::{self, Event};
@@ -20,7 +21,7 @@ use serde_json::json;
 use super::{api, get, object, wait};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
-use crate::view::{State, run_ended, state, title};
+use crate::view::{run_ended, title};
 use crate::{cluster, output, read};
 
 /// Ends a run: what has not started is cancelled, what runs is stopped, finally stages run.
@@ -69,7 +70,8 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let jobs = read::list(&api::<Participant>(&client), &of_run).await;
     let jobs = jobs.unwrap_or_default();
-    for job in jobs.iter().filter(|job| state(job) == State::Suspended) {
+    let stopped = |job: &&Participant| State::of(job) == State::Suspended && !job.may_start();
+    for job in jobs.iter().filter(stopped) {
         output::talk(&format!(
             "stage {} was suspended by somebody else; the operator starts it again within 10s",
             title(job)

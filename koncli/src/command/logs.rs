@@ -7,16 +7,17 @@ use futures::stream::FuturesUnordered;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Participant, Run, label};
+use konductor_operator::RunObjects;
 use kube::api::{ListParams, LogParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::around::{around, expect_stage};
+use super::objects::{expect_stage, objects_of};
 use super::{api, get, wait};
 use crate::arguments::{Format, Global, LogSelection};
 use crate::exit::Failure;
-use crate::view::{Around, title, view};
+use crate::view::{title, view};
 use crate::{cluster, output, read};
 
 /// The container that a stage's step runs in.
@@ -26,9 +27,9 @@ const CONTAINER: &str = "main";
 pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let run: Run = get(&client, "run", &selection.run).await?;
-    let around = around(&client, &selection.run).await?;
+    let objects = objects_of(&client, &selection.run).await?;
     if let Some(stage) = &selection.stage {
-        expect_stage(&run, &around, stage)?;
+        expect_stage(&run, &objects, stage)?;
     }
     let logs = Logs {
         is_json: global.output == Some(Format::Json),
@@ -37,7 +38,7 @@ pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<()
         selection,
     };
     if !selection.follow {
-        return logs.so_far(&run, &around).await;
+        return logs.so_far(&run, &objects).await;
     }
     let following = logs.follow();
     let ended = wait::until_run_ended(&client, &selection.run, None);
@@ -76,7 +77,7 @@ impl Logs<'_> {
     }
 
     /// Stages are in the order of `koncli status`, and the attempts of a Job one after the other.
-    async fn so_far(&self, run: &Run, around: &Around) -> Result<(), Failure> {
+    async fn so_far(&self, run: &Run, objects: &RunObjects) -> Result<(), Failure> {
         let params = ListParams::default().labels(label::JOB_NAME);
         let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
         for pod in read::list(&self.pods, &params).await? {
@@ -89,7 +90,7 @@ impl Logs<'_> {
             }
         }
         let mut is_silent = true;
-        for stage in view(run, around, &[]).stages {
+        for stage in view(run, objects, &[]).stages {
             if self
                 .selection
                 .stage

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::around::{no_such_stage, stages};
+use super::objects::{no_such_stage, stages};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::Failure;

@@ -172,7 +172,7 @@ impl Following<'_> {
         self.prepared.create(client).await?;
         apply::apply(client, manifests, false, |_, _, _| {}).await?;
         let approvals = &self.needs.approvals;
-        let (run, around) = tokio::select! {
+        let (run, objects) = tokio::select! {
             ended = watching => ended?,
             failure = approvals::give(client, approvals, self.given, &self.progress) => {
                 self.progress.finish();
@@ -182,8 +182,8 @@ impl Following<'_> {
             failure = self.local.operator_is_gone() => return Err(failure),
         };
         self.rest_of_logs(logs).await?;
-        output::document(self.global, &view(&run, &around, &order))?;
-        summary::tell(&self.local, &run, &around, self.progress.elapsed()).await
+        output::document(self.global, &view(&run, &objects, &order))?;
+        summary::tell(&self.local, &run, &objects, self.progress.elapsed()).await
     }
 
     /// Prints what containers print, each line under its stage's name. It never ends.

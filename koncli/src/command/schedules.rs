@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, Zoned};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use konductor_api::{Run, annotation, label};
+use konductor_operator::run_status;
 use kube::api::{ListParams, ObjectMeta, Patch};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
@@ -12,7 +13,6 @@ use serde_json::json;
 use super::{api, get, list, object};
 use crate::arguments::{Global, ScheduleSelection};
 use crate::exit::{Failure, NOT_FOUND};
-use crate::view::run_status;
 use crate::{cluster, output, read};
 
 /// How many slots are shown of one schedule, before now and after it.

@@ -7,14 +7,16 @@ use std::time::Instant;
 use jiff::Timestamp;
 use konductor_api::condition::{FAILING, SUCCEEDED};
 use konductor_api::{Run, annotation};
+use konductor_operator::run_status;
+use konductor_operator::standing::State;
 use kube::ResourceExt;
 
-use super::around::around;
+use super::objects::objects_of;
 use super::{follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
 use crate::progress::{Progress, terminal};
-use crate::view::{self, Stage, State, View, run_status, view};
+use crate::view::{self, Stage, View, view};
 use crate::{cluster, output};
 
 /// How many unfinished runs are asked what they wait for.
@@ -24,15 +26,15 @@ const RUNS_LOOKED_AT: usize = 10;
 pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let mut run: Run = get(&client, "run", name).await?;
-    let around = if watch {
+    let objects = if watch {
         let progress = Progress::since(begun(&run));
         let ended = follow::until_ended(&client, name, &[], &progress).await?;
         run = ended.0;
         ended.1
     } else {
-        around(&client, name).await?
+        objects_of(&client, name).await?
     };
-    let view = view(&run, &around, &[]);
+    let view = view(&run, &objects, &[]);
     let unwritable = |error: &dyn std::error::Error| Failure::failed(error.to_string());
     let text = match global.output.unwrap_or(Format::Table) {
         Format::Json => {
@@ -58,8 +60,8 @@ pub(super) async fn document(
 ) -> Result<(), Failure> {
     if matches!(global.output, Some(Format::Json | Format::Yaml)) {
         let run: Run = get(client, "run", name).await?;
-        let around = around(client, name).await?;
-        output::document(global, &view(&run, &around, &[]))?;
+        let objects = objects_of(client, name).await?;
+        output::document(global, &view(&run, &objects, &[]))?;
     }
     Ok(())
 }
@@ -131,9 +133,9 @@ async fn pending(client: &konductor::Client, runs: &[Run]) -> BTreeMap<String, S
     let going = runs.iter().filter(|run| view::run_ended(run).is_none());
     let names = going.take(RUNS_LOOKED_AT).map(ResourceExt::name_any);
     let looked = futures::future::join_all(names.map(|name| async move {
-        let around = around(client, &name).await.ok()?;
-        let jobs = around.jobs.iter();
-        let pending = jobs.map(|job| (view::title(job), view::item(job, &around)));
+        let objects = objects_of(client, &name).await.ok()?;
+        let jobs = objects.jobs().iter();
+        let pending = jobs.map(|job| (view::title(job), view::item(job, &objects)));
         let mut pending = pending
             .filter(|(_, item)| matches!(item.state, State::Pending) && !item.why.is_empty());
         let (title, item) = pending.next()?;

@@ -7,13 +7,15 @@ use k8s_openapi::NamespaceResourceScope;
 use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
 use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Participant, Run};
 use konductor_compiler::Manifests;
+use konductor_operator::standing::State as Standing;
+use konductor_operator::{RunObjects, run_status};
 use serde::de::DeserializeOwned;
 
 use super::{follow, object};
 use crate::arguments::{Global, Patience};
 use crate::exit::Failure;
 use crate::progress::Progress;
-use crate::view::{self, Around, item, message, run_ended, run_status};
+use crate::view::{item, message, run_ended};
 use crate::{cluster, output};
 
 /// What can be waited for, and how it ends then; finished is however it ends.
@@ -214,13 +216,13 @@ fn claim_end(claim: &Claim) -> Option<End> {
 }
 
 fn job_end(job: &Participant) -> Option<End> {
-    let (how, phase) = match view::state(job) {
-        view::State::Succeeded => (How::Well, "Complete".to_owned()),
-        view::State::Skipped => (How::Skipped, "Skipped".to_owned()),
+    let (how, phase) = match Standing::of(job) {
+        Standing::Succeeded => (How::Well, "Complete".to_owned()),
+        Standing::Skipped => (How::Skipped, "Skipped".to_owned()),
         one if one.has_ended() => (How::Failed, one.word().to_owned()),
         _ => return None,
     };
-    let why = item(job, &Around::default()).why;
+    let why = item(job, &RunObjects::default()).why;
     Some(End {
         how,
         phase,

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use konductor_api::{
-    Arrivals, Barrier, Holder, HolderKind, Participant, Run, Subject, Target, Verdict, label,
-};
+use konductor_api::{Arrivals, Barrier, Holder, Participant, Run, label};
+use konductor_operator::run_graph::{How, Link, Node, RunGraph};
+use konductor_operator::standing::hold_message;
 use konductor_operator::words::Named;
-use konductor_operator::{HeldBack, Waits};
+use konductor_operator::{HeldBack, RunObjects, Waits};
 use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::json;
 
-use super::around::{around, expect_stage};
 use super::get;
+use super::objects::{expect_stage, objects_of};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
-use crate::view::{Around, Item, hold_message, in_the_way, item, subjects, title};
+use crate::view::{Item, item, title};
 use crate::{cluster, output};
 
 /// How many holders are named.
@@ -26,17 +26,25 @@ const HOLDERS: usize = 5;
 pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let found: Run = get(&client, "run", run).await?;
-    let around = around(&client, run).await?;
+    let objects = objects_of(&client, run).await?;
     let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(stage);
-    let jobs: Vec<&Participant> = around.jobs.iter().filter(of_stage).collect();
+    let jobs = objects.jobs().iter().map(AsRef::as_ref);
+    let jobs: Vec<&Participant> = jobs.filter(of_stage).collect();
     if jobs.is_empty() {
-        expect_stage(&found, &around, stage)?;
-        return Err(not_created(&found, &around, stage));
+        expect_stage(&found, &objects, stage)?;
+        return Err(not_created(&found, &objects, stage));
     }
-    let mut lines = Vec::new();
+    let mut chain = Chain {
+        objects: &objects,
+        graph: objects.graph(),
+        told: BTreeSet::new(),
+        lines: Vec::new(),
+    };
     for job in jobs {
-        chain(job, &around, 0, &mut BTreeSet::new(), &mut lines);
+        chain.told.clear();
+        chain.job(job, 0);
     }
+    let lines = chain.lines;
     let report = json!({"run": run, "stage": stage, "lines": lines});
     if !output::document(global, &report)? {
         output::data(&lines.iter().map(Line::to_string).collect::<String>());
@@ -45,10 +53,10 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
 }
 
 /// Tells that a run may have a stage, but that not all of its Jobs are there.
-fn not_created(run: &Run, around: &Around, stage: &str) -> Failure {
+fn not_created(run: &Run, objects: &RunObjects, stage: &str) -> Failure {
     let name = run.name_any();
     let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
-    let missing = jobs.saturating_sub(around.jobs.len());
+    let missing = jobs.saturating_sub(objects.jobs().len());
     if run.status.as_ref().is_some_and(|status| status.complete) {
         let message = format!(
             "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs were deleted"
@@ -82,67 +90,153 @@ fn line(depth: usize, text: &str) -> Line {
     }
 }
 
-/// A Job, and below it what it waits for. What was told once is not told again.
-fn chain(
-    job: &Participant,
-    around: &Around,
-    depth: usize,
-    told: &mut BTreeSet<String>,
-    lines: &mut Vec<Line>,
-) {
-    let Item {
-        state,
-        since,
-        why,
-        waits,
-        ..
-    } = item(job, around);
-    let age = match since {
-        Some(since) => format!(" for {}", output::age(Some(since))),
-        None => String::new(),
-    };
-    let why = match waits {
-        // What it waits for is below.
-        Some(Waits::Gate(_)) => String::new(),
-        _ if why.is_empty() => why,
-        _ => format!(": {why}"),
-    };
-    let (mark, word) = (state.mark(), state.word());
-    lines.push(line(
-        depth,
-        &format!("{mark} {} {word}{age}{why}", title(job)),
-    ));
-    let name = job.metadata.name.clone().unwrap_or_default();
-    if !told.insert(format!("job/{name}")) {
-        return;
+/// What keeps a stage, with what keeps that below it. What was told once is not told again.
+struct Chain<'a> {
+    objects: &'a RunObjects,
+    graph: RunGraph<'a>,
+    told: BTreeSet<Node>,
+    lines: Vec<Line>,
+}
+
+impl Chain<'_> {
+    fn line(&mut self, depth: usize, text: &str) {
+        self.lines.push(line(depth, text));
     }
-    match waits {
-        Some(Waits::Gate(gate)) => gate_chain(&gate, around, depth + 1, told, lines),
-        Some(Waits::Hold(hold)) => {
-            let message = hold_message(&hold, around);
-            if !why.contains(message.as_str()) {
-                lines.push(line(depth + 1, &message));
+
+    /// A Job, and below it what it waits for.
+    fn job(&mut self, job: &Participant, depth: usize) {
+        let Item {
+            state,
+            since,
+            why,
+            waits,
+            holders,
+            ..
+        } = item(job, self.objects);
+        let age = match since {
+            Some(since) => format!(" for {}", output::age(Some(since))),
+            None => String::new(),
+        };
+        let why = match waits {
+            // What it waits for is below.
+            Some(Waits::Gate(_)) => String::new(),
+            _ if why.is_empty() => why,
+            _ => format!(": {why}"),
+        };
+        let (mark, word) = (state.mark(), state.word());
+        self.line(depth, &format!("{mark} {} {word}{age}{why}", title(job)));
+        if !self.told.insert(Node::Job(job.name().to_owned())) {
+            return;
+        }
+        match waits {
+            Some(Waits::Gate(gate)) => self.gate(&gate, depth + 1),
+            Some(Waits::Hold(hold)) => {
+                let message = hold_message(&hold, self.objects);
+                if !why.contains(message.as_str()) {
+                    self.line(depth + 1, &message);
+                }
+                self.lines.extend(holding(&holders, depth + 2));
             }
-            lines.extend(holding(&in_the_way(&hold, around), depth + 2));
+            Some(Waits::Run(HeldBack::Paused)) => {
+                let run = job.run().unwrap_or_default();
+                self.line(depth + 1, &format!("`koncli resume {run}` resumes it"));
+            }
+            // The line of the Job says it.
+            Some(
+                Waits::Run(_)
+                | Waits::Correction(_)
+                | Waits::Release(_)
+                | Waits::Outputs
+                | Waits::Barrier(_)
+                | Waits::Admission(_)
+                | Waits::Suspended
+                | Waits::Deletion,
+            )
+            | None => {}
         }
-        Some(Waits::Run(HeldBack::Paused)) => {
-            let run = job.run().unwrap_or_default();
-            lines.push(line(
-                depth + 1,
-                &format!("`koncli resume {run}` resumes it"),
-            ));
+    }
+
+    fn gate(&mut self, name: &str, depth: usize) {
+        let node = Node::Gate(name.to_owned());
+        if !self.told.insert(node.clone()) {
+            return;
         }
-        _ => {}
+        let Some(gate) = self.objects.gate(name) else {
+            return self.line(depth, &format!("gate/{name} does not exist"));
+        };
+        if gate.spec.conditions.is_empty() {
+            let text = format!("gate/{name} is opened by hand: `koncli gate open {name}`");
+            self.line(depth, &text);
+        }
+        for link in self.graph.pending(&node) {
+            self.condition(&link, depth);
+        }
+    }
+
+    /// What a condition is about, and below it what that waits for; if it is not known, what its Gate says of it.
+    fn condition(&mut self, link: &Link<'_>, depth: usize) {
+        let objects = self.objects;
+        let known = match &link.before {
+            Node::Job(name) => objects.job(name).map(|job| self.job(job, depth)),
+            Node::Gate(name) => objects.gate(name).map(|_| self.gate(name, depth)),
+            Node::Barrier(name) => {
+                let barrier = objects.barrier(name);
+                barrier.map(|barrier| self.barrier(name, barrier, depth))
+            }
+            Node::Jobs(_) | Node::Run | Node::Elsewhere(_) => None,
+        };
+        if known.is_some() {
+            return;
+        }
+        if let How::Condition {
+            status: Some(status),
+            ..
+        } = link.how
+        {
+            self.line(depth, &status.message);
+        }
+        self.parties(&link.before, depth + 1);
+    }
+
+    fn barrier(&mut self, name: &str, barrier: &Barrier, depth: usize) {
+        let node = Node::Barrier(name.to_owned());
+        if !self.told.insert(node.clone()) {
+            return;
+        }
+        let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
+        let needed = barrier.spec.quorum.unwrap_or(barrier.spec.expected);
+        let text = match Named::barrier(&barrier.metadata, barrier) {
+            Some(Named::Approval { approval, .. }) => {
+                format!("approval {approval} waits: {arrived} of {needed} given (barrier/{name})")
+            }
+            Some(stage) => {
+                format!("{stage} waits: {arrived} of {needed} succeeded (barrier/{name})")
+            }
+            None => format!("barrier/{name} waits: {arrived} of {needed} have arrived"),
+        };
+        self.line(depth, &text);
+        if barrier.spec.arrivals == Arrivals::Verified {
+            let text = format!("`koncli approve {name}` gives an approval");
+            self.line(depth + 1, &text);
+        }
+        self.parties(&node, depth + 1);
+    }
+
+    /// The Jobs that are counted here and have not ended.
+    fn parties(&mut self, node: &Node, depth: usize) {
+        for link in self.graph.pending(node) {
+            if let Node::Job(name) = &link.before
+                && let Some(job) = self.objects.job(name)
+            {
+                self.job(job, depth);
+            }
+        }
     }
 }
 
 /// Who has what is waited for, and since when.
 fn holding(holders: &[Holder], depth: usize) -> Vec<Line> {
     let told = holders.iter().take(HOLDERS).map(|held| {
-        let kind = match held.kind {
-            HolderKind::Job => "job",
-            HolderKind::Claim => "claim",
-        };
         let who = match held.holder.as_str() {
             "" => String::new(),
             name if name == held.name => String::new(),
@@ -156,10 +250,7 @@ fn holding(holders: &[Holder], depth: usize) -> Vec<Line> {
             1 => "it".to_owned(),
             many => format!("{many}"),
         };
-        line(
-            depth,
-            &format!("{kind}/{}{who} has had {permits}{since}", held.name),
-        )
+        line(depth, &format!("{held}{who} has had {permits}{since}"))
     });
     let mut told: Vec<Line> = told.collect();
     if holders.len() > HOLDERS {
@@ -169,102 +260,4 @@ fn holding(holders: &[Holder], depth: usize) -> Vec<Line> {
         ));
     }
     told
-}
-
-fn gate_chain(
-    name: &str,
-    around: &Around,
-    depth: usize,
-    told: &mut BTreeSet<String>,
-    lines: &mut Vec<Line>,
-) {
-    if !told.insert(format!("gate/{name}")) {
-        return;
-    }
-    let Some(gate) = around.gates.get(name) else {
-        lines.push(line(depth, &format!("gate/{name} does not exist")));
-        return;
-    };
-    if gate.spec.conditions.is_empty() {
-        let text = format!("gate/{name} is opened by hand: `koncli gate open {name}`");
-        lines.push(line(depth, &text));
-    }
-    let statuses = gate.status.iter();
-    let statuses = statuses.flat_map(|status| &status.condition_statuses);
-    for (subject, status) in subjects(gate).zip(statuses) {
-        if status.verdict == Verdict::Pending {
-            subject_chain(&subject, &status.message, around, depth, told, lines);
-        }
-    }
-}
-
-/// What a condition is about, and below it what that waits for; if it is not known, what its Gate says of it.
-fn subject_chain(
-    subject: &Subject,
-    message: &str,
-    around: &Around,
-    depth: usize,
-    told: &mut BTreeSet<String>,
-    lines: &mut Vec<Line>,
-) {
-    match &subject.target {
-        _ if subject.is_foreign => {}
-        Target::Job(name) => {
-            let mut jobs = around.jobs.iter();
-            if let Some(job) = jobs.find(|job| job.metadata.name.as_ref() == Some(name)) {
-                return chain(job, around, depth, told, lines);
-            }
-        }
-        Target::Gate(name) => {
-            if around.gates.contains_key(name) {
-                return gate_chain(name, around, depth, told, lines);
-            }
-        }
-        Target::Barrier { name, .. } => {
-            if let Some(barrier) = around.barriers.get(name) {
-                return barrier_chain(name, barrier, around, depth, told, lines);
-            }
-        }
-        Target::Jobs { .. } | Target::Run(_) | Target::RunOf { .. } => {}
-    }
-    lines.push(line(depth, message));
-}
-
-fn barrier_chain(
-    name: &str,
-    barrier: &Barrier,
-    around: &Around,
-    depth: usize,
-    told: &mut BTreeSet<String>,
-    lines: &mut Vec<Line>,
-) {
-    if !told.insert(format!("barrier/{name}")) {
-        return;
-    }
-    let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
-    let needed = barrier.spec.quorum.unwrap_or(barrier.spec.expected);
-    let text = match Named::barrier(&barrier.metadata, barrier) {
-        Some(Named::Approval { approval, .. }) => {
-            format!("approval {approval} waits: {arrived} of {needed} given (barrier/{name})")
-        }
-        Some(stage) => format!("{stage} waits: {arrived} of {needed} succeeded (barrier/{name})"),
-        None => format!("barrier/{name} waits: {arrived} of {needed} have arrived"),
-    };
-    lines.push(line(depth, &text));
-    if barrier.spec.arrivals == Arrivals::Verified {
-        let text = format!("`koncli approve {name}` gives an approval");
-        lines.push(line(depth + 1, &text));
-    }
-    let Some(selector) = &barrier.spec.jobs else {
-        return;
-    };
-    let parties = around.jobs.iter().filter(|job| {
-        selector
-            .match_labels
-            .iter()
-            .all(|(key, value)| job.label(key) == Some(value.0.as_str()))
-    });
-    for job in parties.filter(|job| !item(job, around).state.has_ended()) {
-        chain(job, around, depth + 1, told, lines);
-    }
 }

@@ -17,7 +17,7 @@ use crate::gone::was_there_after;
 use crate::job::arrival_of;
 use crate::outcome::{End, barrier_end, gate_end, is_settled, job_end};
 use crate::ttl::{self, Finished};
-use crate::{Decided, Decision, Event, Fact, Needs, Write, deadline, owner, run};
+use crate::{Decided, Decision, Event, Fact, Needs, Write, deadline, owner, run, words};
 
 /// Decides about a Barrier.
 ///
@@ -98,7 +98,8 @@ enum GateSeen {
     None,
     Waiting,
     Open(Option<Time>),
-    Ended(End),
+    /// It ended without opening, for this reason.
+    Ended(End, String),
 }
 
 /// What the Barrier is decided by.
@@ -148,7 +149,12 @@ fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, 
                         let status = gate.and_then(|gate| gate.status.as_ref());
                         GateSeen::Open(status.and_then(|status| status.opened_at.clone()))
                     }
-                    Some(end) => GateSeen::Ended(end),
+                    Some(end) => {
+                        let name = barrier.spec.gate.as_deref().unwrap_or_default();
+                        let gate = gate.map(AsRef::as_ref);
+                        let why = words::without_opening(&barrier.metadata, name, end, gate);
+                        GateSeen::Ended(end, why)
+                    }
                 };
             }
             Fact::JobsLabelled { .. } => {
@@ -305,16 +311,14 @@ fn ending(barrier: &Barrier, seen: &Seen, now: Timestamp) -> Option<Ending> {
             message,
         })
     };
-    let gate = barrier.spec.gate.as_deref().unwrap_or_default();
     match &seen.gate {
         GateSeen::Waiting => return None,
-        GateSeen::Ended(End::Skipped) => {
-            let message = format!("gate/{gate} was skipped");
-            return end(BarrierPhase::Skipped, reason::GATE_ENDED, message);
-        }
-        GateSeen::Ended(_) => {
-            let message = format!("gate/{gate} ended without opening");
-            return end(BarrierPhase::Unreached, reason::GATE_ENDED, message);
+        GateSeen::Ended(how, why) => {
+            let phase = match how {
+                End::Skipped => BarrierPhase::Skipped,
+                _ => BarrierPhase::Unreached,
+            };
+            return end(phase, reason::GATE_ENDED, why.clone());
         }
         GateSeen::None | GateSeen::Open(_) => {}
     }
@@ -423,7 +427,7 @@ fn times_out(barrier: &Barrier, seen: &Seen) -> Option<Timestamp> {
     let start = match &seen.gate {
         GateSeen::None => barrier.metadata.creation_timestamp.as_ref()?,
         GateSeen::Open(time) => time.as_ref()?,
-        GateSeen::Waiting | GateSeen::Ended(_) => return None,
+        GateSeen::Waiting | GateSeen::Ended(..) => return None,
     };
     deadline::passes(start, timeout)
 }
@@ -467,7 +471,7 @@ fn status(
     let generation = barrier.metadata.generation;
     let counts = match seen.gate {
         // Nothing counts before its Gate has opened.
-        GateSeen::Waiting | GateSeen::Ended(_) => Counts::default(),
+        GateSeen::Waiting | GateSeen::Ended(..) => Counts::default(),
         GateSeen::None | GateSeen::Open(_) => Counts::of(&seen.ends),
     };
     let phase = ending.map_or(BarrierPhase::Waiting, |ending| ending.phase);

@@ -37,6 +37,12 @@ pub enum Waits {
     Gate(String),
     /// Its Run lets nothing start.
     Run(HeldBack),
+    /// It has all that it asks for, and Kueue starts it: its queue.
+    Admission(String),
+    /// Somebody suspended it, and it asks for nothing for which konductor would start it.
+    Suspended,
+    /// It is being deleted.
+    Deletion,
     /// The first of its holds that it has not got.
     Hold(Hold),
     /// A ledger that it does not ask any more has not forgotten it yet.

@@ -252,8 +252,8 @@ pub fn is_pending(pods: &[&Pod]) -> bool {
 pub fn pending(
     job: &Participant,
     pods: &[&Pod],
-    events: &[Event],
-    workloads: &[Value],
+    events: &[&Event],
+    workloads: &[&Value],
 ) -> Option<String> {
     if let Some(queue) = job.queue().filter(|_| job.is_suspended()) {
         return Some(in_queue(job, queue, workloads));
@@ -288,9 +288,9 @@ pub fn pending(
 }
 
 /// What Kueue's Workload of a Job says.
-fn in_queue(job: &Participant, queue: &str, workloads: &[Value]) -> String {
+fn in_queue(job: &Participant, queue: &str, workloads: &[&Value]) -> String {
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    let owned = |workload: &&Value| {
+    let owned = |workload: &&&Value| {
         let owners = workload["metadata"]["ownerReferences"].as_array();
         owners
             .into_iter()
@@ -310,8 +310,8 @@ fn in_queue(job: &Participant, queue: &str, workloads: &[Value]) -> String {
     }
 }
 
-fn last_event<'a>(events: &'a [Event], uid: Option<&str>, reasons: &[&str]) -> Option<&'a Event> {
-    let about = events.iter().filter(|event| {
+fn last_event<'a>(events: &[&'a Event], uid: Option<&str>, reasons: &[&str]) -> Option<&'a Event> {
+    let about = events.iter().copied().filter(|event| {
         event.involved_object.uid.as_deref() == uid
             && event
                 .reason
@@ -324,7 +324,7 @@ fn last_event<'a>(events: &'a [Event], uid: Option<&str>, reasons: &[&str]) -> O
     })
 }
 
-fn pod_pending(pod: &Pod, events: &[Event], outputs: &Outputs) -> Option<String> {
+fn pod_pending(pod: &Pod, events: &[&Event], outputs: &Outputs) -> Option<String> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
     let unscheduled = conditions

@@ -7,8 +7,9 @@ use konductor_api::{ObjectName, Participant, Run};
 
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, is_settled};
-use crate::outputs::outputs_are_lost;
+use crate::outputs::{OUTPUTS_LOST, outputs_are_lost};
 use crate::run::{Ended, Entry, Stop, recorded};
+use crate::words::Named;
 use crate::{Fact, Needs, owner};
 
 /// A Job that is gone, and has ended.
@@ -26,8 +27,8 @@ pub(crate) enum Known<'a> {
     Job(&'a Participant),
     /// It is gone, and has ended.
     Ended(Remembered<'a>),
-    /// It is gone, and its Run has not said yet what that means.
-    Gone,
+    /// It is gone, and its Run has not said yet what that means; with what its Run says of it.
+    Gone(Option<Entry>),
     /// It was never seen.
     Unknown,
 }
@@ -102,7 +103,7 @@ pub(crate) fn known<'a>(
                 last: Some(job),
                 entry: None,
             }),
-            Some((None, _)) => Known::Gone,
+            Some((None, _)) => Known::Gone(None),
             None => present.map_or(Known::Unknown, Known::Job),
         });
     };
@@ -125,7 +126,7 @@ pub(crate) fn known<'a>(
     let mut last = gone.iter().filter(|job| entry.is_of(&job.metadata));
     let last = last.next().map(AsRef::as_ref);
     let ended = entry.ended.or_else(|| last.and_then(Ended::of));
-    Ok(ended.map_or(Known::Gone, |ended| {
+    Ok(ended.map_or(Known::Gone(Some(entry)), |ended| {
         Known::Ended(Remembered {
             ended,
             last,
@@ -134,26 +135,43 @@ pub(crate) fn known<'a>(
     }))
 }
 
+impl Known<'_> {
+    /// The name of this Job for people, as `asker` calls it; `None` if it belongs to no stage of the asker's run.
+    pub(crate) fn named(&self, asker: &ObjectMeta, job: &str) -> Option<Named> {
+        let (last, entry) = match self {
+            Known::Job(job) => (Some(*job), None),
+            Known::Ended(gone) => (gone.last, gone.entry.as_ref()),
+            Known::Gone(entry) => (None, entry.as_ref()),
+            Known::Unknown => (None, None),
+        };
+        let last = last.and_then(|job| Named::job(asker, job));
+        last.or_else(|| Named::recorded(asker, job, entry?))
+    }
+}
+
 /// The outputs of a Job; the inner error says that they were written and are lost, so that no default
 /// may stand in for them. `None` if nothing is known of the Job.
 pub(crate) fn outputs(
     known: &Known<'_>,
+    asker: &ObjectMeta,
     name: &str,
 ) -> Option<Result<BTreeMap<String, String>, String>> {
-    let lost = || {
-        Err(format!(
-            "job/{name} was deleted before its outputs were read"
-        ))
+    let named = || {
+        let named = known.named(asker, name);
+        named.unwrap_or_else(|| Named::Object(format!("job/{name}")))
     };
     let (job, end) = match known {
         Known::Job(job) => (Some(*job), None),
         Known::Ended(gone) => (gone.last, Some(gone.ended.end)),
-        Known::Gone | Known::Unknown => return None,
+        Known::Gone(_) | Known::Unknown => return None,
     };
     Some(match job {
-        Some(job) if outputs_are_lost(job) => lost(),
+        Some(job) if outputs_are_lost(job) => Err(format!("{}: {OUTPUTS_LOST}", named())),
         Some(job) => Ok(job.outputs().unwrap_or_default()),
-        None if end == Some(End::Succeeded) => lost(),
+        None if end == Some(End::Succeeded) => Err(format!(
+            "{} was deleted before its outputs were read",
+            named()
+        )),
         None => Ok(BTreeMap::new()),
     })
 }

@@ -45,7 +45,7 @@ pub type NoStatus = std::convert::Infallible;
 /// What must be observed first.
 pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     if job.metadata.deletion_timestamp.is_some() {
-        return Ok(Decision::default());
+        return Ok(Decision::waiting_for(Waits::Deletion));
     }
     if started_too_early(job) {
         return Ok(refuse_start(job));
@@ -60,9 +60,7 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
         }
         return Ok(decision);
     }
-    if job_ended(job).is_some() {
-        return Ok(Decision::default());
-    }
+    // What is left has not ended: see `job_that_has_ended_and_has_no_end_owes_outputs`.
     if resumed::is_suspended_by_others(job) {
         return resumed::decide(job, facts, now);
     }

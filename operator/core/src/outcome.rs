@@ -98,7 +98,7 @@ pub fn gate_end(gate: &Gate) -> Option<End> {
 }
 
 /// The status of a Run's attempt: what is left from an earlier one says nothing about it.
-fn run_status(run: &Run) -> Option<&RunStatus> {
+pub fn run_status(run: &Run) -> Option<&RunStatus> {
     let status = run.status.as_ref()?;
     (status.attempt == run.spec.attempt).then_some(status)
 }
@@ -131,6 +131,38 @@ pub(crate) fn outcome_word(run: &Run) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `job::decide` relies on it: it handles those that owe outputs, and takes every other Job without an end for
+    /// one that has not ended.
+    #[test]
+    fn job_that_has_ended_and_has_no_end_owes_outputs() {
+        let phases = JobPhase::ALL.map(|phase| Some(phase.word()));
+        let mut owing = 0;
+        for phase in phases.into_iter().chain([None]) {
+            for condition in ["Complete", "Failed", "Suspended"] {
+                for declares in [true, false] {
+                    let mut annotations = serde_json::json!({});
+                    if let Some(phase) = phase {
+                        annotations[annotation::PHASE] = phase.into();
+                    }
+                    if declares {
+                        annotations[annotation::OUTPUTS_DECLARED] = "rows: int".into();
+                    }
+                    let job: Participant = serde_json::from_value(serde_json::json!({
+                        "metadata": {"annotations": annotations},
+                        "status": {"conditions": [{"type": condition, "status": "True"}]},
+                    }))
+                    .expect("a Job");
+                    if job_end(&job).is_none() && job_ended(&job).is_some() {
+                        assert_eq!(job_ended(&job), Some(true));
+                        assert!(job.owes_outputs(), "{phase:?} {condition}");
+                        owing += 1;
+                    }
+                }
+            }
+        }
+        assert!(owing > 0);
+    }
 
     #[test]
     fn verdicts_follow_the_manuals_outcome_table() {

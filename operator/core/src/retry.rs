@@ -10,14 +10,14 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    Barrier, Gate, Input, JobPhase, Participant, Role, Run, RunPhase, Target, Verdict, annotation,
-    label,
+    Barrier, Gate, JobPhase, Participant, Role, Run, RunPhase, Verdict, annotation, label,
 };
 
 use crate::limits::ATTEMPTS_MAX;
-use crate::outcome::{End, barrier_end, gate_end, job_end, run_end};
+use crate::outcome::{End, job_end, run_end};
 use crate::owner::belongs;
 use crate::run::{bad_stages, gone_but_needed};
+use crate::run_graph::{How, Link, Node, RunGraph};
 
 pub use crate::run::kept;
 
@@ -96,8 +96,9 @@ pub fn retry(
     let jobs = &own[..];
     let bad = bad_stages(run, &own.iter().cloned().map(Arc::new).collect::<Vec<_>>());
     let seeds = seeds(run, jobs, &bad, begin)?;
-    let graph = Graph::of(run, jobs, gates, barriers);
-    let (dirty, after) = graph.closure(seeds);
+    let name_of_run = run.metadata.name.as_deref().unwrap_or_default();
+    let graph = RunGraph::of(name_of_run, jobs, gates, barriers);
+    let (dirty, after) = Effects::of(&graph).closure(seeds);
     // One that is itself where the retry begins, or that comes after what runs again, runs as a whole.
     let completed = |job: &Participant| {
         let whole = match begin {
@@ -188,15 +189,6 @@ fn is_bad(end: Option<End>) -> bool {
     matches!(end, Some(End::Failed | End::Unreached | End::Cancelled))
 }
 
-/// An object of the Run, or the Run itself.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Node {
-    Job(String),
-    Gate(String),
-    Barrier(String),
-    Run,
-}
-
 fn name(metadata: &ObjectMeta) -> String {
     metadata.name.clone().unwrap_or_default()
 }
@@ -205,101 +197,36 @@ fn job_node(job: &Participant) -> Node {
     Node::Job(name(&job.metadata))
 }
 
-/// Who waits for whom, in both directions.
-#[derive(Default)]
-struct Graph {
-    /// Those that are decided anew where this one is made anew.
+/// What is recreated because of what: the graph of the Run, read from its beginning.
+struct Effects {
+    /// Those that are decided anew if this one is recreated.
     after: BTreeMap<Node, BTreeSet<Node>>,
     /// Those that have ended so that this one could not start, or not open.
     stopped_by: BTreeMap<Node, BTreeSet<Node>>,
 }
 
-impl Graph {
-    fn of(run: &Run, jobs: &[Participant], gates: &[Gate], barriers: &[Barrier]) -> Self {
-        let mut graph = Self::default();
-        let bad_gates: BTreeSet<&str> = gates
-            .iter()
-            .filter(|gate| is_bad(gate_end(gate)))
-            .filter_map(|gate| gate.metadata.name.as_deref())
-            .collect();
-        for job in jobs {
-            let own = job_node(job);
-            if let Some(name) = job.gate() {
-                let gate = Node::Gate(name.to_owned());
-                graph.edge(&gate, &own, bad_gates.contains(name));
-            }
-            if let Some(barrier) = job.arrives_at() {
-                let barrier = Node::Barrier(barrier.to_owned());
-                graph.edge(&own, &barrier, is_bad(job_end(job)));
-            }
-            for input in job.inputs.iter().flatten().flat_map(BTreeMap::values) {
-                if let Input::Output { job, .. } = input {
-                    graph.edge(&Node::Job(job.clone()), &own, false);
+impl Effects {
+    fn of(graph: &RunGraph<'_>) -> Self {
+        let (mut after, mut stopped_by) = (BTreeMap::new(), BTreeMap::new());
+        for own in graph.nodes() {
+            for Link { before, how } in graph.links(&own) {
+                if matches!(before, Node::Elsewhere(_)) {
+                    continue;
+                }
+                let of_before: &mut BTreeSet<Node> = after.entry(before.clone()).or_default();
+                of_before.insert(own.clone());
+                if stops(graph, &own, &before, how) {
+                    let of_own: &mut BTreeSet<Node> = stopped_by.entry(own.clone()).or_default();
+                    of_own.insert(before);
                 }
             }
         }
-        for gate in gates {
-            graph.gate(gate, run, jobs);
-        }
-        for barrier in barriers {
-            let own = Node::Barrier(name(&barrier.metadata));
-            let bad = is_bad(barrier_end(barrier));
-            if let Some(gate) = &barrier.spec.gate {
-                let stopped = bad && bad_gates.contains(gate.as_str());
-                graph.edge(&Node::Gate(gate.clone()), &own, stopped);
-            }
-            if let Some(selector) = &barrier.spec.jobs {
-                for job in selected(jobs, &selector.labels()) {
-                    graph.edge(&job_node(job), &own, bad && is_bad(job_end(job)));
-                }
-            }
-        }
-        graph
-    }
-
-    fn gate(&mut self, gate: &Gate, run: &Run, jobs: &[Participant]) {
-        let own = Node::Gate(name(&gate.metadata));
-        let statuses = gate
-            .status
-            .as_ref()
-            .map_or(&[][..], |status| &status.condition_statuses);
-        let namespace = gate.metadata.namespace.as_deref().unwrap_or_default();
-        for (index, condition) in gate.spec.conditions.iter().enumerate() {
-            let subject = condition.subject(namespace);
-            if subject.is_foreign {
-                continue;
-            }
-            let verdict = statuses.get(index).map(|status| status.verdict);
-            let stopped = is_bad(gate_end(gate)) && verdict == Some(Verdict::Failed);
-            match subject.target {
-                Target::Job(name) => self.edge(&Node::Job(name), &own, stopped),
-                Target::Jobs { labels, .. } => {
-                    for job in selected(jobs, &labels) {
-                        self.edge(&job_node(job), &own, stopped);
-                    }
-                }
-                Target::Barrier { name, .. } => self.edge(&Node::Barrier(name), &own, stopped),
-                Target::Gate(name) => self.edge(&Node::Gate(name), &own, stopped),
-                // The Run itself begins anew in any case.
-                Target::Run(other) if Some(&other) == run.metadata.name.as_ref() => {
-                    self.edge(&Node::Run, &own, false);
-                }
-                Target::Run(_) | Target::RunOf { .. } => {}
-            }
-        }
-    }
-
-    fn edge(&mut self, before: &Node, after: &Node, stopped: bool) {
-        let known = self.after.entry(before.clone()).or_default();
-        known.insert(after.clone());
-        if stopped {
-            let known = self.stopped_by.entry(after.clone()).or_default();
-            known.insert(before.clone());
-        }
+        Self { after, stopped_by }
     }
 
     /// Everything that must be recreated where these are; and of that, what comes after something that is.
     fn closure(&self, seeds: BTreeSet<Node>) -> (BTreeSet<Node>, BTreeSet<Node>) {
+        // The Run itself begins anew in any case.
         let mut open: Vec<Node> = seeds.iter().cloned().chain([Node::Run]).collect();
         let mut dirty = seeds;
         let mut after = BTreeSet::new();
@@ -316,15 +243,19 @@ impl Graph {
     }
 }
 
-/// The Jobs that carry all of these labels.
-fn selected<'a>(
-    jobs: &'a [Participant],
-    labels: &BTreeMap<String, String>,
-) -> impl Iterator<Item = &'a Participant> {
-    jobs.iter().filter(|job| {
-        let mut labels = labels.iter();
-        labels.all(|(key, value)| job.label(key) == Some(value))
-    })
+/// Whether something could not start, or not open, because of how what it waits for has ended.
+fn stops(graph: &RunGraph<'_>, own: &Node, before: &Node, how: How<'_>) -> bool {
+    let bad = |node: &Node| is_bad(graph.end(node));
+    match how {
+        How::Gated => bad(before) && (bad(own) || matches!(own, Node::Job(_))),
+        How::Condition { status, .. } => {
+            let failed = status.is_some_and(|status| status.verdict == Verdict::Failed);
+            bad(own) && failed && *before != Node::Run
+        }
+        How::Arrives => bad(before),
+        How::Selected => bad(before) && (bad(own) || matches!(own, Node::Jobs(_))),
+        How::Output => false,
+    }
 }
 
 fn fresh_metadata(old: &ObjectMeta) -> ObjectMeta {

@@ -185,6 +185,36 @@ pub(crate) fn how_gate(gate: &Gate) -> &'static str {
     }
 }
 
+/// Why something does not happen behind a Gate that ended without opening, by the Gate's own words. In a Run the Gate
+/// says it in the words of the pipeline, and nobody wrote the Gate.
+pub(crate) fn without_opening(
+    asker: &ObjectMeta,
+    name: &str,
+    end: End,
+    gate: Option<&Gate>,
+) -> String {
+    let by_conditions = [
+        reason::CONDITION_FAILED,
+        reason::CONDITION_SKIPPED,
+        reason::WHEN_FALSE,
+        reason::WHEN_ERROR,
+    ];
+    let word = match end {
+        End::Skipped => "was skipped",
+        _ => "ended without opening",
+    };
+    let status = gate.and_then(|gate| gate.status.as_ref());
+    let open = status.and_then(|status| condition::find(&status.conditions, condition::OPEN));
+    let is_of_run = labelled(asker, label::RUN).is_some();
+    match open {
+        Some(open) if is_of_run && by_conditions.contains(&open.reason.as_str()) => {
+            open.message.clone()
+        }
+        Some(open) => format!("gate/{name} {word}: {}", open.message),
+        None => format!("gate/{name} {word}"),
+    }
+}
+
 /// What a Gate of the asker's own run says about itself: it has no name in the file, because it stands for a part
 /// of what a stage waits for, such as `any(…)`.
 pub(crate) fn part<'a>(asker: &ObjectMeta, gate: &'a Gate) -> Option<&'a str> {

@@ -349,6 +349,7 @@ fn a_job_whose_pods_can_t_start_says_why() {
     for (all, expected) in table {
         let all = pods(&all);
         let all: Vec<&Pod> = all.iter().collect();
+        let events: Vec<&Event> = events.iter().collect();
         let said = explain::pending(&job(json!({})), &all, &events, &[]);
         assert_eq!(said.as_deref(), expected);
     }
@@ -378,7 +379,7 @@ fn a_job_in_a_queue_of_kueue_says_what_its_workload_says() {
         workload("uid-work", "insufficient quota for cpu"),
     ];
     assert_eq!(
-        explain::pending(&queued, &[], &[], &all).as_deref(),
+        explain::pending(&queued, &[], &[], &[&all[0], &all[1]]).as_deref(),
         Some("waits in Kueue's queue batch: insufficient quota for cpu")
     );
     assert_eq!(

@@ -377,7 +377,7 @@ fn value_of_a_job_that_is_gone_is_its_own_or_nothing_and_never_a_default() {
                 ),
                 (
                     &json!("Unreached"),
-                    &json!("job/source was deleted before its outputs were read")
+                    &json!("stage source was deleted before its outputs were read")
                 )
             ),
         }

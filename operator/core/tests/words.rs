@@ -319,3 +319,76 @@ fn job_outside_a_run_says_which_gate_it_was() {
         "gate/go ended without opening: job/a failed"
     );
 }
+
+/// A Gate of the run that has ended, or opened.
+fn ended_gate(name: &str, phase: &str, reason: &str, message: &str) -> Value {
+    let gate = json!({
+        "spec": {"conditions": []},
+        "status": {"phase": phase, "conditions": [{
+            "type": "Open", "status": "False", "reason": reason, "message": message,
+            "lastTransitionTime": "2026-03-01T11:00:00Z",
+        }]},
+    });
+    of_run(object("Gate", name, gate), json!({}))
+}
+
+#[test]
+fn missing_output_names_the_stage_that_did_not_write_it() {
+    let mut next = stage("night-next", "open");
+    next["metadata"]["annotations"]["konductor.io/gate"] = "night-next".into();
+    next["metadata"]["annotations"]["konductor.io/inputs"] =
+        r#"{"in-0": "night-part-2/rows"}"#.into();
+    let mut lost = stage("night-part-2", "succeeded");
+    lost["metadata"]["annotations"]["konductor.io/reason"] =
+        "its pod was gone before its outputs were read".into();
+    let table = [
+        (
+            stage("night-part-2", "succeeded"),
+            "stage part[2] wrote no output rows",
+        ),
+        (
+            lost,
+            "stage part[2]: its pod was gone before its outputs were read",
+        ),
+    ];
+    for (source, expected) in table {
+        let gate = ended_gate("night-next", "Open", "ConditionsMet", "");
+        let world = World::of([run(), gate, source]);
+        let typed = serde_json::from_value(next.clone()).unwrap();
+        let (decision, _) = world.decide(|facts| job::decide(&typed, facts, now()));
+        let Write::Patch { body, .. } = &decision.before[0] else {
+            panic!("{:?}", decision.before)
+        };
+        let reason = &body["metadata"]["annotations"]["konductor.io/reason"];
+        assert_eq!(reason, expected);
+    }
+}
+
+#[test]
+fn approval_behind_a_gate_that_did_not_open_says_which_stage_it_was() {
+    let mut approval = approval("Waiting", "Waiting");
+    approval["spec"]["gate"] = "night-before".into();
+    approval["status"].take();
+    let typed: konductor_api::Barrier = serde_json::from_value(approval).unwrap();
+    for (phase, reason, message, expected) in [
+        (
+            "Unreached",
+            "ConditionFailed",
+            "stage a failed",
+            "stage a failed",
+        ),
+        (
+            "Failed",
+            "TimedOut",
+            "it timed out",
+            "gate/night-before ended without opening: it timed out",
+        ),
+    ] {
+        let gate = ended_gate("night-before", phase, reason, message);
+        let world = World::of([run(), gate]);
+        let (decision, _) =
+            world.decide(|facts| konductor_core::barrier::decide(&typed, facts, now()));
+        let status = decision.status.unwrap();
+        assert_eq!(status.conditions[0].message, expected);
+    }
+}

@@ -8,8 +8,6 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use konductor_api::{Arrivals, Barrier, Gate, LedgerKind, Participant, Subject, Target};
 use konductor_compiler::{Manifests, Object};
 
-use crate::view::subjects;
-
 /// What has keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Store {
@@ -137,7 +135,7 @@ impl Needs {
     }
 
     fn gate(&mut self, gate: &Gate) {
-        self.outside.extend(subjects(gate).filter_map(outside_of));
+        self.outside.extend(gate.subjects().filter_map(outside_of));
     }
 
     fn job(&mut self, job: &Participant) {

@@ -6,13 +6,14 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Participant, Run, label};
 use konductor_local::runner::kubelet::LogOptions;
-use konductor_operator::explain;
+use konductor_operator::standing::State;
+use konductor_operator::{RunObjects, explain};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use crate::exit::{FAILED, Failure};
 use crate::local::{Local, NAMESPACE};
-use crate::view::{self, Around, State, run_ended, state, title, view};
+use crate::view::{self, run_ended, title, view};
 use crate::{output, read};
 
 /// How many lines of a failed stage's log are shown at the end.
@@ -26,12 +27,16 @@ const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 pub(super) async fn tell(
     local: &Local,
     run: &Run,
-    around: &Around,
+    objects: &RunObjects,
     seconds: f64,
 ) -> Result<(), Failure> {
     let name = run.name_any();
     let is_well = run_ended(run) == Some(true);
-    for job in around.jobs.iter().filter(|job| state(job) == State::Failed) {
+    for job in objects
+        .jobs()
+        .iter()
+        .filter(|job| State::of(job) == State::Failed)
+    {
         failure(local, job, is_well).await;
     }
     if is_well {
@@ -52,7 +57,7 @@ pub(super) async fn tell(
         ));
         return Ok(());
     }
-    let view = view(run, around, &[]);
+    let view = view(run, objects, &[]);
     for stage in &view.stages {
         let unreached = |state| matches!(state, State::Unreached | State::Cancelled);
         for item in stage.items.iter().filter(|item| unreached(item.state)) {
@@ -82,7 +87,7 @@ async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
     if failed.is_empty() || timeout.is_some() {
         let why = match &timeout {
             Some(after) => Some(format!("timed out after {after}")),
-            None => Some(view::item(job, &Around::default()).why),
+            None => Some(view::item(job, &RunObjects::default()).why),
         };
         let why = why.filter(|why| !why.is_empty());
         let why = why.map_or_else(String::new, |why| format!(": {why}"));

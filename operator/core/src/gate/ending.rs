@@ -211,7 +211,7 @@ fn met(gate: &Gate, conditions: &[Condition<'_>], facts: &Facts) -> Result<Endin
         let job = job.filter(|job| condition.permits(&job.metadata));
         let job = job.map(AsRef::as_ref);
         let known = gone::known(&gate.metadata, &place, job, facts, Freshness::Live)?;
-        match gone::outputs(&known, name) {
+        match gone::outputs(&known, &gate.metadata, name) {
             Some(Ok(values)) => {
                 outputs.insert(name.clone(), values);
             }

@@ -244,25 +244,18 @@ impl Condition<'_> {
             false => freshness,
         };
         let known = gone::known(&self.gate.metadata, job, present, facts, freshness)?;
+        let named = known.named(&self.gate.metadata, &job.name);
+        let named = named.unwrap_or_else(|| self.object());
         Ok(match known {
-            Known::Job(job) => {
-                let named = Named::job(&self.gate.metadata, job);
-                self.judged_job(named, Ended::of(job))
-            }
-            Known::Ended(gone) => {
-                let asker = &self.gate.metadata;
-                let last = gone.last.and_then(|job| Named::job(asker, job));
-                let recorded = || Named::recorded(asker, &job.name, gone.entry.as_ref()?);
-                Judged {
-                    from_record: true,
-                    ..self.judged_job(last.or_else(recorded), Some(gone.ended))
-                }
-            }
-            Known::Gone => Judged {
+            Known::Job(job) => self.judged_job(&named, Ended::of(job)),
+            Known::Ended(gone) => Judged {
+                from_record: true,
+                ..self.judged_job(&named, Some(gone.ended))
+            },
+            Known::Gone(_) => Judged {
                 from_record: true,
                 ..Judged::pending(format!(
-                    "waits for {}, which was deleted before it had ended",
-                    self.subject
+                    "waits for {named}, which was deleted before it had ended"
                 ))
             },
             Known::Unknown => self.not_found(),
@@ -277,10 +270,9 @@ impl Condition<'_> {
         })
     }
 
-    fn judged_job(&self, named: Option<Named>, ended: Option<Ended>) -> Judged {
-        let named = named.unwrap_or_else(|| self.object());
+    fn judged_job(&self, named: &Named, ended: Option<Ended>) -> Judged {
         let verdict = ended.map(|ended| verdict(self.state, ended.end));
-        self.judged(&named, verdict, ended.map_or("", words::how))
+        self.judged(named, verdict, ended.map_or("", words::how))
     }
 
     /// `how` says how it ended, if it has.
@@ -308,7 +300,9 @@ impl Condition<'_> {
         let of = |wanted| jobs.iter().find(|job| judged(job) == wanted);
         let out = |verdict, job: &Participant| {
             let how = Ended::of(job).map_or("", words::how);
-            let message = format!("job/{} {how}, one of {subject}", job.name());
+            let named = Named::job(&self.gate.metadata, job);
+            let named = named.unwrap_or_else(|| Named::Object(format!("job/{}", job.name())));
+            let message = format!("{named} {how}, one of {subject}");
             Judged::new(verdict, message)
         };
         Ok(if let Some(job) = of(Some(Verdict::Failed)) {

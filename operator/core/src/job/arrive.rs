@@ -12,6 +12,8 @@ use crate::{Decided, Decision, Waits, Write};
 /// Arrives at the Barrier that the Job names, with its own end.
 pub(super) fn arrive(job: &Participant, end: End, facts: &Facts) -> Decided<NoStatus> {
     let mut decision = Decision::default();
+    // A Job that has ended has no next step but this: what arrives nowhere, has arrived, or is too late waits for
+    // nothing.
     let Some(barrier) = job.arrives_at() else {
         return Ok(decision);
     };

@@ -7,6 +7,7 @@ use konductor_api::{Input, JobPhase, Participant, annotation};
 
 use crate::facts::{Facts, Freshness};
 use crate::outcome::outcome_word;
+use crate::words::Named;
 use crate::{Fact, Needs, gone};
 
 /// What a later stage reads, from the outputs that are stored on the Jobs before it. The inner
@@ -66,7 +67,7 @@ pub(super) fn inputs(
         let name = job.beside(source);
         let source = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
         let known = gone::known(&job.metadata, &name, source, facts, Freshness::Live)?;
-        let value = match gone::outputs(&known, &name.name) {
+        let value = match gone::outputs(&known, &job.metadata, &name.name) {
             // One that was started before has its value: whether it still has, `resumed` looks at.
             Some(Err(_)) if job.phase == Some(JobPhase::Running) => None,
             // A default must not stand in for a value that was written.
@@ -81,7 +82,11 @@ pub(super) fn inputs(
                 inputs.insert(key, value);
             }
             None if preset.is_some_and(|preset| preset.contains_key(&key)) => {}
-            None => return Ok(Err(format!("job/{} gave no output {output}", name.name))),
+            None => {
+                let named = known.named(&job.metadata, &name.name);
+                let named = named.unwrap_or_else(|| Named::Object(format!("job/{}", name.name)));
+                return Ok(Err(format!("{named} wrote no output {output}")));
+            }
         }
     }
     if bytes > INPUTS_BYTES_MAX {

@@ -9,12 +9,24 @@ use super::{NoStatus, phase_patch};
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::outcome::job_end;
-use crate::{Decided, Decision, Event, Fact, Write, deadline, explain};
+use crate::{Decided, Decision, Event, Fact, HeldBack, Waits, Write, deadline, explain};
+
+/// What a Job waits for that konductor does not start, or has started.
+fn waits(job: &Participant) -> Option<Waits> {
+    job.is_suspended().then(|| match (job.phase, job.queue()) {
+        (Some(JobPhase::Paused), _) => Waits::Run(HeldBack::Paused),
+        (_, Some(queue)) => Waits::Admission(queue.to_owned()),
+        (_, None) => Waits::Suspended,
+    })
+}
 
 /// Ends a Job as Failed whose pods could not start for as long as it allows: none of them has ever run, by
-/// live reads.
+/// live reads. What is not suspended and has no limit waits for nothing: it runs.
 pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
-    let mut decision = Decision::default();
+    let mut decision = Decision {
+        waits: waits(job),
+        ..Decision::default()
+    };
     let Some((started, timeout)) = limit(job, facts) else {
         return Ok(decision);
     };

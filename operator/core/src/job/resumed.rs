@@ -31,6 +31,7 @@ pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decide
     let live = facts
         .job(&place, Freshness::Live)?
         .filter(|live| live.metadata.uid == job.metadata.uid && is_suspended_by_others(live));
+    // The cache lags behind: its next event is decided about.
     let Some(live) = live else {
         return Ok(Decision::default());
     };
@@ -53,7 +54,7 @@ pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decide
         .filter(|_| count >= RESUMED_AT_ONCE)
         .and_then(|last| last.checked_add(RESUME_PAUSE).ok());
     match due.filter(|due| now < *due) {
-        Some(due) => Ok(pause(job, by, due)),
+        Some(due) => Ok(pause(job, by, due).waits_for(Waits::Suspended)),
         None => start_again(job, by, facts, now),
     }
 }

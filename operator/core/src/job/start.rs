@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use konductor_api::condition::{self, reason};
+use konductor_api::condition::reason;
 use konductor_api::{
     Hold, JobPhase, LedgerKind, ObjectName, Participant, Role, annotation, format_holds, label,
 };
@@ -20,7 +19,7 @@ use crate::facts::{Facts, Freshness};
 use crate::limits::START_REFUSED_AFTER;
 use crate::outcome::{End, gate_end};
 use crate::run::{ends_what_waits, was_ended};
-use crate::{Decided, Decision, HeldBack, Needs, Waits, Write, owner};
+use crate::{Decided, Decision, HeldBack, Needs, Waits, Write, owner, words};
 
 /// Gate, then holds, then the start.
 pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
@@ -221,38 +220,13 @@ fn ruled_out(job: &Participant, end: End, facts: &Facts, now: Timestamp) -> Deci
     }
     let gate = job.gate().unwrap_or_default();
     let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate);
-    let status = facts
-        .gate(&name, Freshness::Live)?
-        .and_then(|gate| gate.status.as_ref());
-    let open = status.and_then(|status| condition::find(&status.conditions, condition::OPEN));
+    let found = facts.gate(&name, Freshness::Live)?.map(AsRef::as_ref);
     let phase = if end == End::Skipped {
         JobPhase::Skipped
     } else {
         JobPhase::Unreached
     };
-    let why = without_opening(job, gate, end, open);
+    let why = words::without_opening(&job.metadata, gate, end, found);
     let waits = Waits::Gate(gate.to_owned());
     Ok(phase_patch(job, phase, Some(&why)).waits_for(waits))
-}
-
-/// Why a Job does not run, by its Gate's condition. In a Run the Gate says it in the words of the pipeline, and
-/// nobody wrote the Gate.
-fn without_opening(job: &Participant, gate: &str, end: End, open: Option<&Condition>) -> String {
-    let by_conditions = [
-        reason::CONDITION_FAILED,
-        reason::CONDITION_SKIPPED,
-        reason::WHEN_FALSE,
-        reason::WHEN_ERROR,
-    ];
-    let word = match end {
-        End::Skipped => "was skipped",
-        _ => "ended without opening",
-    };
-    match open {
-        Some(open) if job.run().is_some() && by_conditions.contains(&open.reason.as_str()) => {
-            open.message.clone()
-        }
-        Some(open) => format!("gate/{gate} {word}: {}", open.message),
-        None => format!("gate/{gate} {word}"),
-    }
 }

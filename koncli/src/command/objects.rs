@@ -1,24 +1,28 @@
 //! What a run is looked at with: its objects, and those that they wait for. It decides nothing.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::{Barrier, Gate, Participant, Run, Target, label};
-use konductor_operator::explain;
+use konductor_operator::standing::State;
+use konductor_operator::{Listed, RunObjects, explain};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Resource, ResourceExt};
 
 use super::api;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::read;
-use crate::view::{self, Around, State, subjects};
 
 /// How many steps of Gates and Barriers of others are followed.
 const OUTSIDE_ROUNDS: usize = 4;
 
 /// Everything around a run that says why something waits.
-pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Around, Failure> {
+pub(crate) async fn objects_of(
+    client: &konductor::Client,
+    run: &str,
+) -> Result<RunObjects, Failure> {
     let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
     let all = ListParams::default();
     let (jobs_api, gates_api) = (api::<Participant>(client), api(client));
@@ -37,17 +41,17 @@ pub(crate) async fn around(client: &konductor::Client, run: &str) -> Result<Arou
     )?;
     let (gates, barriers) = outside(client, &jobs, by_name(gates), by_name(barriers)).await;
     let (events, workloads) = tokio::join!(events(client, &jobs, &pods), workloads(client, &jobs));
-    Ok(Around {
+    Ok(RunObjects::from(Listed {
+        run: itself,
+        jobs,
+        gates: gates.into_values().collect(),
+        barriers: barriers.into_values().collect(),
+        semaphores,
+        leases,
         pods,
         events,
         workloads,
-        jobs,
-        barriers,
-        gates,
-        semaphores: by_name(semaphores),
-        leases: by_name(leases),
-        run: itself,
-    })
+    }))
 }
 
 type Named<K> = BTreeMap<String, K>;
@@ -61,7 +65,7 @@ async fn outside(
 ) -> (Named<Gate>, Named<Barrier>) {
     let mut asked = BTreeSet::new();
     for _ in 0..OUTSIDE_ROUNDS {
-        let own = gates.values().flat_map(subjects);
+        let own = gates.values().flat_map(Gate::subjects);
         let own = own.filter(|subject| !subject.is_foreign);
         let of_jobs = jobs.iter().filter_map(Participant::gate);
         let of_barriers = barriers.values().filter_map(|one| one.spec.gate.as_deref());
@@ -102,7 +106,7 @@ fn readable<K>(found: Result<Vec<K>, kube::Error>) -> Vec<K> {
 
 /// Warnings, where something was started and does not run.
 async fn events(client: &konductor::Client, jobs: &[Participant], pods: &[Pod]) -> Vec<Event> {
-    let started = |job: &&Participant| view::state(job) == State::Running;
+    let started = |job: &&Participant| State::of(job) == State::Running;
     let runs = |pod: &&Pod| !explain::is_pending(&[pod]);
     if jobs.iter().filter(started).count() <= pods.iter().filter(runs).count() {
         return Vec::new();
@@ -113,7 +117,7 @@ async fn events(client: &konductor::Client, jobs: &[Participant], pods: &[Pod]) 
 
 /// Kueue's Workloads, where a Job is in one of its queues.
 async fn workloads(client: &konductor::Client, jobs: &[Participant]) -> Vec<serde_json::Value> {
-    let queued = |job: &Participant| job.queue().is_some() && !view::state(job).has_ended();
+    let queued = |job: &Participant| job.queue().is_some() && !State::of(job).has_ended();
     if !jobs.iter().any(queued) {
         return Vec::new();
     }
@@ -132,10 +136,10 @@ async fn workloads(client: &konductor::Client, jobs: &[Participant]) -> Vec<serd
 }
 
 /// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.
-pub(super) fn expect_stage(run: &Run, around: &Around, stage: &str) -> Result<(), Failure> {
+pub(super) fn expect_stage(run: &Run, objects: &RunObjects, stage: &str) -> Result<(), Failure> {
     let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
-    let stages = stages(&around.jobs);
-    match around.jobs.len() < jobs || stages.contains(stage) {
+    let stages = stages(objects.jobs());
+    match objects.jobs().len() < jobs || stages.contains(stage) {
         true => Ok(()),
         false => Err(no_such_stage(&run.name_any(), stage, stages)),
     }
@@ -151,8 +155,9 @@ pub(super) fn no_such_stage(run: &str, stage: &str, stages: BTreeSet<&str>) -> F
 }
 
 /// The stages that Jobs are of.
-pub(super) fn stages(jobs: &[Participant]) -> BTreeSet<&str> {
-    let stages = jobs.iter().filter_map(|job| job.label(label::STAGE));
+pub(super) fn stages<J: Borrow<Participant>>(jobs: &[J]) -> BTreeSet<&str> {
+    let jobs = jobs.iter().map(Borrow::borrow);
+    let stages = jobs.filter_map(|job: &Participant| job.label(label::STAGE));
     stages.collect()
 }
 

@@ -1,0 +1,297 @@
+//! A Run among its objects: where its Jobs stand, in which order its stages come, and who waits for whom.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::Participant;
+use konductor_core::job::waits_for;
+use konductor_core::run_graph::Place;
+use konductor_core::standing::{Standing, State};
+use konductor_core::{HeldBack, Listed, RunObjects, Waits};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use world::now;
+
+fn read<T: DeserializeOwned>(object: Value) -> T {
+    serde_json::from_value(object).unwrap()
+}
+
+fn metadata(name: &str, stage: Option<&str>) -> Value {
+    let mut labels = json!({"konductor.io/run": "r"});
+    if let Some(stage) = stage {
+        labels["konductor.io/stage"] = stage.into();
+    }
+    json!({"name": name, "namespace": "ns", "uid": format!("uid-{name}"), "labels": labels})
+}
+
+fn job(name: &str, stage: &str, annotations: Value) -> Participant {
+    let mut metadata = metadata(name, Some(stage));
+    metadata["annotations"] = annotations;
+    read(json!({"metadata": metadata, "spec": {"suspend": true, "template": {}}}))
+}
+
+fn gate<T: DeserializeOwned>(name: &str, mode: &str, conditions: Value) -> T {
+    let statuses: Vec<Value> = conditions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|_| json!({"target": "", "message": "waits", "verdict": "Pending"}))
+        .collect();
+    read(json!({
+        "metadata": metadata(name, None), "spec": {"mode": mode, "conditions": conditions},
+        "status": {"phase": "Waiting", "met": 0, "total": 1, "conditionStatuses": statuses},
+    }))
+}
+
+fn barrier<T: DeserializeOwned>(name: &str, spec: Value) -> T {
+    read(json!({"metadata": metadata(name, None), "spec": spec}))
+}
+
+fn behind(gate: &str) -> Value {
+    json!({ "konductor.io/gate": gate })
+}
+
+/// `load-2` and `load-10` follow `fetch`; `ask` is asked after both, `ship` follows it or a Gate that somebody
+/// opens, and `tidy` is a finally stage whose name comes first.
+fn objects() -> RunObjects {
+    let on =
+        |kind: &str, name: &str, state: &str| json!({"type": kind, "name": name, "state": state});
+    let mut tidy = job("r-a-tidy", "a-tidy", behind("settled"));
+    tidy.edit(|job| {
+        let labels = job.metadata.labels.get_or_insert_default();
+        labels.insert("konductor.io/role".to_owned(), "finally".to_owned());
+    });
+    RunObjects::from(Listed {
+        jobs: vec![
+            job("r-ship", "ship", behind("after-ask")),
+            tidy,
+            job("r-load-10", "load-10", behind("fetched")),
+            job("r-load-2", "load-2", behind("fetched")),
+            job("r-fetch-b", "fetch", json!({})),
+            job("r-fetch-a", "fetch", json!({})),
+        ],
+        gates: vec![
+            gate("fetched", "All", json!([on("Barrier", "r-fetch", "Open")])),
+            gate(
+                "before-ask",
+                "All",
+                json!([
+                    on("Job", "r-load-2", "Complete"),
+                    on("Job", "r-load-10", "Failed"),
+                ]),
+            ),
+            gate(
+                "after-ask",
+                "Any",
+                json!([on("Barrier", "r-ask", "Open"), on("Gate", "go", "Open")]),
+            ),
+            gate("go", "All", json!([])),
+            gate("settled", "All", json!([on("Run", "r", "Settled")])),
+        ],
+        barriers: vec![
+            barrier(
+                "r-fetch",
+                json!({"expected": 2, "jobs": {"matchLabels": {
+                    "konductor.io/run": "r", "konductor.io/stage": "fetch",
+                }}}),
+            ),
+            barrier(
+                "r-ask",
+                json!({"expected": 1, "arrivals": "Verified", "gate": "before-ask"}),
+            ),
+        ],
+        ..Listed::default()
+    })
+}
+
+/// Each is a Job that nothing of konductor starts: the decision about it is empty, and says why.
+#[test]
+fn job_that_konductor_does_not_start_says_what_it_waits_for() {
+    let edited = |annotations: Value, edit: fn(&mut Job)| {
+        let mut job = job("a", "a", annotations);
+        job.edit(edit);
+        job
+    };
+    let phase = |phase: &str| json!({ "konductor.io/phase": phase });
+    let queue = |job: &mut Job| {
+        let labels = job.metadata.labels.get_or_insert_default();
+        labels.insert("kueue.x-k8s.io/queue-name".to_owned(), "batch".to_owned());
+    };
+    let deletion = |job: &mut Job| {
+        job.metadata.deletion_timestamp = job.metadata.creation_timestamp.clone();
+        job.metadata
+            .deletion_timestamp
+            .get_or_insert(read(json!(world::NOW)));
+    };
+    let admission = || Waits::Admission("batch".to_owned());
+    let table = [
+        (
+            edited(json!({}), |_| {}),
+            Some(Waits::Suspended),
+            State::Suspended,
+        ),
+        (edited(json!({}), queue), Some(admission()), State::Pending),
+        (
+            edited(phase("Running"), queue),
+            Some(admission()),
+            State::Pending,
+        ),
+        (
+            edited(phase("Paused"), |_| {}),
+            Some(Waits::Run(HeldBack::Paused)),
+            State::Paused,
+        ),
+        (
+            edited(json!({"konductor.io/gate": "g"}), deletion),
+            Some(Waits::Deletion),
+            State::Waiting,
+        ),
+        (
+            edited(json!({}), |job| {
+                job.spec.get_or_insert_default().suspend = Some(false)
+            }),
+            None,
+            State::Pending,
+        ),
+    ];
+    let objects = RunObjects::default();
+    for (job, waits, state) in table {
+        let said = waits_for(&job, |fact| objects.answer(fact), now());
+        assert_eq!(said, waits, "{:?}", job.metadata);
+        let standing = Standing::of(&job, &objects, now());
+        assert_eq!(standing.state, state, "{:?}", job.metadata);
+        assert_eq!(
+            standing.why.is_empty(),
+            waits.is_none() || state == State::Paused
+        );
+    }
+}
+
+#[test]
+fn stages_come_after_what_they_wait_for_and_edges_say_which_end() {
+    let objects = objects();
+    let overview = objects.graph().overview();
+    let names: Vec<String> = overview
+        .places
+        .iter()
+        .map(|place| match place {
+            Place::Stage { name, jobs } => format!("{name} {}", jobs.len()),
+            Place::Approval(barrier) => format!("{:?}", barrier.metadata.name),
+            Place::Gate(gate) => format!("gate {:?}", gate.metadata.name),
+            Place::Elsewhere(words) => words.clone(),
+        })
+        .collect();
+    let expected = [
+        "fetch 2",
+        "load-2 1",
+        "load-10 1",
+        "ship 1",
+        "a-tidy 1",
+        "Some(\"r-ask\")",
+        "gate Some(\"go\")",
+    ];
+    assert_eq!(names, expected);
+    let edges = overview.edges.iter();
+    let edges: Vec<_> = edges.map(|edge| (edge.from, edge.to, edge.label)).collect();
+    let expected = [
+        (0, 1, ""),
+        (0, 2, ""),
+        (5, 3, "any"),
+        (6, 3, "any"),
+        (1, 5, ""),
+        (2, 5, "failed"),
+    ];
+    assert_eq!(edges, expected);
+}
+
+#[test]
+fn objects_that_wait_for_each_other_have_a_place_in_the_order_too() {
+    let on = |name: &str| json!([{"type": "Job", "name": name, "state": "Complete"}]);
+    let objects = RunObjects::from(Listed {
+        jobs: vec![
+            job("a", "a", behind("ga")),
+            job("b", "b", behind("gb")),
+            job("c", "c", json!({})),
+        ],
+        gates: vec![gate("ga", "All", on("b")), gate("gb", "All", on("a"))],
+        ..Listed::default()
+    });
+    let overview = objects.graph().overview();
+    let names = overview.places.iter().map(|place| match place {
+        Place::Stage { name, .. } => *name,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["c", "a", "b"]);
+}
+
+#[test]
+fn ten_thousand_jobs_are_explained_within_a_second() {
+    const JOBS: usize = 10_000;
+    let name = |index: usize| format!("r-work-{index}");
+    let pod = |index: usize| {
+        read(json!({
+            "metadata": {"name": name(index), "uid": format!("pod-{index}"), "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": name(index),
+                    "uid": format!("uid-{}", name(index)), "controller": true},
+            ]},
+            "status": {"phase": "Pending"},
+        }))
+    };
+    let event = |index: usize| {
+        read(json!({
+            "metadata": {}, "reason": "FailedMount", "message": "no such volume",
+            "involvedObject": {"uid": format!("pod-{index}")},
+        }))
+    };
+    // One half was started, and its pods can't start. The other waits for all of it, with a Gate each.
+    let waits = |index: usize| index.is_multiple_of(2);
+    let jobs = (0..JOBS).map(|index| match waits(index) {
+        true => job(&name(index), "work", behind(&name(index))),
+        false => {
+            let phase = json!({"konductor.io/phase": "Running"});
+            let mut job = job(&name(index), "load", phase);
+            job.edit(|job| job.spec.get_or_insert_default().suspend = Some(false));
+            job
+        }
+    });
+    let condition = json!([{"type": "Barrier", "name": "r-load", "state": "Open"}]);
+    let gate = |index: usize| gate(&name(index), "All", condition.clone());
+    let load = json!({"matchLabels": {"konductor.io/stage": "load"}});
+    let listed = Listed {
+        jobs: jobs.collect(),
+        gates: (0..JOBS).filter(|index| waits(*index)).map(gate).collect(),
+        barriers: vec![barrier(
+            "r-load",
+            json!({"expected": JOBS / 2, "jobs": load}),
+        )],
+        pods: (0..JOBS).filter(|index| !waits(*index)).map(pod).collect(),
+        events: (0..JOBS)
+            .filter(|index| !waits(*index))
+            .map(event)
+            .collect(),
+        ..Listed::default()
+    };
+    let begin = Instant::now();
+    let objects = RunObjects::from(listed);
+    let standings: Vec<Standing> = objects
+        .jobs()
+        .iter()
+        .map(|job| Standing::of(job, &objects, now()))
+        .collect();
+    let overview = objects.graph().overview();
+    let took = begin.elapsed();
+    for (index, standing) in standings.iter().enumerate() {
+        match waits(index) {
+            true => assert_eq!(standing.waits, Some(Waits::Gate(name(index)))),
+            false => assert_eq!(
+                (standing.state, standing.why.as_str()),
+                (State::Pending, "FailedMount: no such volume")
+            ),
+        }
+    }
+    assert_eq!((overview.places.len(), overview.edges.len()), (2, 1));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
