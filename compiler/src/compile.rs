@@ -99,6 +99,10 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         }
     }
     rules::unused::written_otherwise(&sources, &mut diagnostics);
+    // A word of the language is no name, so that nothing has it is no news.
+    let words = diagnostics.iter().filter(|one| one.code == Code::K0108);
+    let words: Vec<Span> = words.map(Diagnostic::span).collect();
+    diagnostics.retain(|one| one.code != Code::K0201 || !words.contains(&one.span()));
     let mut schedule = None;
     let is_schedule = |all: &mut Planned| options.installs() && all.pipeline.schedule.is_some();
     if let Some(scheduled) = planned.take_if(is_schedule) {

@@ -9,6 +9,8 @@ use foldhash::{HashMap, HashSet};
 pub struct Graph {
     /// The pipeline's name.
     pub pipeline: String,
+    /// When it runs by itself: the cron expression and the time zone.
+    pub schedule: Option<String>,
     /// Stages in source order, then approvals.
     pub nodes: Vec<Node>,
     /// Dependencies, by what waits, in source order.
@@ -95,6 +97,10 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
         stages: pipeline.stages.len(),
         graph: Graph {
             pipeline: pipeline.name.text.clone(),
+            schedule: pipeline.schedule.as_ref().map(|schedule| {
+                let zone = schedule.time_zone.as_deref().unwrap_or("UTC");
+                format!("{} {zone}", schedule.cron)
+            }),
             nodes: stages.chain(approvals).collect(),
             edges: Vec::new(),
         },

@@ -48,6 +48,7 @@ pub use graph::Graph;
 pub use manifest::{Manifests, Schedule};
 pub use object::Object;
 pub use options::{KONCLI_IMAGE, Options};
+pub use zone::slot as slot_time;
 
 /// The guide to pipelines that programs make, run as a test.
 #[cfg(doctest)]

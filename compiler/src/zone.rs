@@ -1,8 +1,8 @@
 //! Time zones, from a database of this program's own: what a run's date is must not depend on which
 //! files the machine has.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, Zoned};
 
 /// The time zone of that name, spelt as the CronJob controller wants it.
 pub(crate) fn named(name: &str) -> Option<TimeZone> {
@@ -24,15 +24,18 @@ pub(crate) fn date(at: Timestamp, zone: Option<&TimeZone>) -> String {
     at.to_zoned(zone).strftime("%Y-%m-%d").to_string()
 }
 
-/// The time, such as `2026-03-29T03:00:00+02:00`, or `2026-03-29T01:00:00Z` where there is no time
-/// zone: an hour that comes twice is told apart by its offset.
+/// The time, such as `2026-03-29T03:00:00+02:00`, or `2026-03-29T01:00:00Z` in UTC: an hour that comes twice is
+/// told apart by its offset.
 pub(crate) fn time(at: Timestamp, zone: Option<&TimeZone>) -> String {
-    match zone {
-        Some(zone) => at
-            .to_zoned(zone.clone())
-            .strftime("%Y-%m-%dT%H:%M:%S%:z")
-            .to_string(),
-        None => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    let zone = zone.cloned().unwrap_or(TimeZone::UTC);
+    slot(&at.to_zoned(zone))
+}
+
+/// Formats the time of a slot as RFC 3339 with the offset of its time zone, which is `Z` in UTC.
+pub fn slot(at: &Zoned) -> String {
+    match at.offset() == Offset::UTC {
+        true => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        false => at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
     }
 }
 
@@ -72,6 +75,12 @@ mod tests {
                 Some("Europe/Berlin"),
                 "2026-10-25",
                 "2026-10-25T02:30:00+01:00",
+            ),
+            (
+                "2026-01-01T04:00:00Z",
+                Some("Etc/UTC"),
+                "2026-01-01",
+                "2026-01-01T04:00:00Z",
             ),
             (
                 "2026-01-01T04:00:00Z",

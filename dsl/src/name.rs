@@ -18,7 +18,10 @@ pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {
     if RESERVED.contains(&text) || ROOTS.contains(&text) {
         let message = format!("`{text}` is a word of the language, not a name");
         let diagnostic = Diagnostic::error(Code::K0108, name.span, message);
-        return Some(diagnostic.help("choose another name, or remove the comma or word before it"));
+        return Some(diagnostic.help(match text {
+            "any" => "write `any(a, b)`, in parentheses",
+            _ => "choose another name, or remove the comma or word before it",
+        }));
     }
     if !is_shaped(text) {
         return Some(misshapen(name));

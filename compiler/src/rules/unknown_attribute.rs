@@ -20,6 +20,12 @@ pub(crate) fn report(key: &ast::Key, known: &[&str]) -> Diagnostic {
     let near = near.or_else(|| did_you_mean(&key.text, known.iter().copied()));
     match near {
         Some(near) => diagnostic.here("unknown").help(format!("write `{near}`")),
+        // What a pipeline calls by a name of its own is a parameter.
+        None if known.contains(&"fail-fast") => diagnostic.here("unknown").help(format!(
+            "use {}, or declare `param {}: string = \"…\"`",
+            listed(known, "or"),
+            key.text
+        )),
         None => diagnostic
             .here("unknown")
             .help(format!("use {}", listed(known, "or"))),
@@ -48,20 +54,88 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             let help = format!("write `{word} \"\"\"…\"\"\"`, without `=`");
             return Some(("a block of YAML", help));
         }
-        "after" | "depends-on" | "depends_on" | "dependsOn" | "needs" | "requires" if in_body => {
+        "after" | "depends-on" | "depends_on" | "dependsOn" | "needs" | "requires" | "runAfter"
+        | "run-after" | "run_after" | "dependencies" | "wait-for" | "waitFor" | "upstream"
+            if in_body =>
+        {
             ("of the header", "write `stage NAME after OTHER { … }`")
         }
         "when" | "if" if in_body => ("of the header", "write `stage NAME when CONDITION { … }`"),
-        "holding" | "semaphore" | "lease" if in_body => {
+        "holding" | "semaphore" | "lease" | "synchronization" | "mutex" | "lock" | "locks"
+        | "resource_group" | "pool"
+            if in_body =>
+        {
             ("of the header", "write `stage NAME holding OTHER { … }`")
         }
         "parallelism" | "parallel" | "concurrency" | "max-parallel" if in_body || in_pipeline => (
             "unknown",
             "declare `semaphore slots { permits = 4 }`, and write `holding slots` in the header",
         ),
-        "for" | "matrix" | "completions" if in_body => {
+        "for" | "matrix" | "completions" | "count" | "replicas" | "instances" | "times"
+            if in_body =>
+        {
             ("of the header", "write `stage NAME for i in 1..3 { … }`")
         }
+        "withItems" | "withParam" | "withSequence" | "for_each" | "for-each" | "forEach"
+        | "foreach" | "each" | "items" | "strategy"
+            if in_body =>
+        {
+            (
+                "of the header",
+                "write `stage NAME for x in [\"a\", \"b\"] { … }`",
+            )
+        }
+        "taskRef" | "taskSpec" | "templateRef" | "template" | "uses" | "extends" | "include"
+            if in_body =>
+        {
+            (
+                "of other languages",
+                "write `use TEMPLATE { NAME = … }`, of a template of this file or an import",
+            )
+        }
+        "results" | "result" | "output" if in_body => {
+            ("a declaration", "write `output NAME: TYPE`, without `=`")
+        }
+        "inputs" | "parameters" | "params" if in_body => (
+            "a declaration",
+            "write `param NAME: string` in the pipeline; a template has its own: `template \
+             t(NAME: string)`",
+        ),
+        "workspace" | "workspaces" if in_body => {
+            ("of the pipeline", "write `mount NAME at \"/PATH\"`")
+        }
+        "entrypoint" if in_pipeline => (
+            "unknown",
+            "remove it: stages that wait for nothing start first",
+        ),
+        "onExit" | "on-exit" | "post" | "cleanup" | "after_script" | "teardown" if in_pipeline => {
+            ("unknown", "write `finally stage NAME { … }`")
+        }
+        "workspaces" | "volumes" | "volume" if in_pipeline => (
+            "a declaration",
+            "write `workspace NAME { size = 1Gi }` for each",
+        ),
+        "semaphores" | "locks" | "mutexes" if in_pipeline => (
+            "a declaration",
+            "write `semaphore NAME { permits = 2 }` for each",
+        ),
+        "on" | "trigger" | "triggers" | "schedules" if in_pipeline => (
+            "unknown",
+            "write `schedule \"0 2 * * *\"`; any other start is `koncli apply`",
+        ),
+        "locals" if in_pipeline => (
+            "a declaration",
+            "write `param NAME: string = \"…\"` for each",
+        ),
+        "templates" if in_pipeline => (
+            "a declaration",
+            "write `template NAME() { … }` above the pipeline for each",
+        ),
+        "version" | "apiVersion" if in_pipeline => ("unknown", "remove it: a file has no version"),
+        "permits" | "slots" if known.contains(&"ttl") => (
+            "of semaphores",
+            "remove it: a lease has one holder; for several, declare `semaphore NAME { permits = 3 }`",
+        ),
         "cpu" | "memory" if in_body => {
             return Some((
                 "of `resources`",
@@ -109,7 +183,7 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             "a declaration",
             "write `param NAME: string = \"…\"` for each",
         ),
-        "stages" | "jobs" | "tasks" | "steps" if in_pipeline => {
+        "stages" | "jobs" | "tasks" | "steps" | "dag" | "workflow" | "spec" if in_pipeline => {
             ("a declaration", "write `stage NAME { … }` for each")
         }
         "name" if in_body || in_pipeline => ("unknown", "the name stands before the `{`"),

@@ -36,8 +36,28 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
         let count = place.next_number().unwrap_or("n");
         return Habit::help(format!("write `{word}({count})`"));
     }
+    if word == "on" {
+        return Habit::help(
+            "write `schedule \"0 2 * * *\"` in the pipeline, or `after STAGE` in a stage's header",
+        );
+    }
     if WAITS.contains(&word) {
         return Habit::help("write `after STAGE` in the stage's header");
+    }
+    if matches!(word, "pipeline" | "template") {
+        let name = place.next().find(|next| is_identifier(next));
+        let name = name.unwrap_or("NAME");
+        return Habit::help(format!("write `{word} {name} {{ … }}`"));
+    }
+    if matches!(word, "stages" | "jobs" | "tasks" | "steps" | "templates") {
+        return Habit::help("write `stage NAME { … }` for each, in the pipeline itself");
+    }
+    if place.has("outputs") || place.has("output") {
+        let ty = place.next().find(|next| is_identifier(next));
+        return Habit::help(format!(
+            "write `output {word}: {}` for each",
+            ty.unwrap_or("string")
+        ));
     }
     if CLAUSE_WORDS.contains(&word) {
         let next = place.next().next().unwrap_or("…");
@@ -76,6 +96,16 @@ pub(super) fn equals_sign(place: &Place<'_>) -> Option<Habit> {
     })
 }
 
+/// `stage a { may-fail }`
+pub(super) fn flag(place: &Place<'_>) -> Option<Habit> {
+    let key = place.last(0)?;
+    let is_flag = matches!(key, "may-fail" | "fail-fast" | "external");
+    if is_flag && place.wants(Rule::open) && !place.wants_clause() && place.found != ":" {
+        return Habit::help(format!("write `{key} = true`"));
+    }
+    None
+}
+
 /// `stage d { = "x" }`
 pub(super) fn no_attribute(place: &Place<'_>) -> Option<Habit> {
     if place.found == "=" && place.wants(Rule::attribute) {
@@ -102,6 +132,40 @@ pub(super) fn name_with_a_digit(place: &Place<'_>) -> Option<Habit> {
         return Habit::help("start the name with a letter");
     }
     None
+}
+
+/// `param day: string required`
+pub(super) fn word_behind_a_type(place: &Place<'_>) -> Option<Habit> {
+    const WORDS: [&str; 6] = [
+        "default",
+        "mandatory",
+        "nullable",
+        "optional",
+        "readonly",
+        "required",
+    ];
+    if place.last(1) != Some(":") || !WORDS.contains(&place.found) {
+        return None;
+    }
+    Habit::help(match place.found {
+        "required" | "mandatory" | "readonly" => {
+            "remove it: a parameter without a default must be given"
+        }
+        _ => "write a default behind `=`",
+    })
+}
+
+/// `stage größe`, `stage 🚀`, and letters of other alphabets that look like the usual ones
+pub(super) fn name_of_other_letters(place: &Place<'_>) -> Option<Habit> {
+    let letter = place.rest().chars().find(|c| !c.is_ascii())?;
+    let is_name = place.wants_name() || place.follows_word_of_a_name();
+    if !is_name || place.found.is_ascii() {
+        return None;
+    }
+    Habit::help(format!(
+        "write a name of the letters a to z, digits and `-`; `{letter}` is U+{:04X}",
+        u32::from(letter)
+    ))
 }
 
 /// `pipeline { … }`

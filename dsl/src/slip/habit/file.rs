@@ -58,6 +58,13 @@ pub(super) fn outside_of_a_pipeline(place: &Place<'_>) -> Option<Habit> {
     if !is_at_a_declaration(place) {
         return None;
     }
+    if place.found == "include" || place.found == "require" {
+        let path = place.next().find(|next| next.starts_with('"'));
+        return Habit::help(format!(
+            "write `import {}`",
+            path.unwrap_or("\"lib/x.kon\"")
+        ));
+    }
     if ITEM_WORDS.contains(&place.found) {
         let message = format!("`{}` stands outside of a pipeline", place.found);
         let written = place.at..place.at + place.found.len();
@@ -74,6 +81,29 @@ pub(super) fn outside_of_a_pipeline(place: &Place<'_>) -> Option<Habit> {
         None => {
             Habit::help("a file has one `pipeline NAME { … }`, below its imports and templates")
         }
+    }
+}
+
+/// `import python from "lib/python.kon"`
+pub(super) fn import_of_a_name(place: &Place<'_>) -> Option<Habit> {
+    if place.last(0) != Some("import") || !is_identifier(place.found) {
+        return None;
+    }
+    let path = place.next().find(|next| next.starts_with('"'))?;
+    Habit::help(format!(
+        "write `import {path}`: all its templates are known by their names"
+    ))
+}
+
+/// `---` and `-- a comment` within a pipeline
+pub(super) fn document(place: &Place<'_>) -> Option<Habit> {
+    let rest = place.rest();
+    if !place.before.is_empty() || !rest.starts_with("--") {
+        return None;
+    }
+    match rest.trim_end().bytes().all(|byte| byte == b'-') {
+        true => Habit::help("remove it: a file has one pipeline"),
+        false => Habit::help("a comment begins with `#`"),
     }
 }
 

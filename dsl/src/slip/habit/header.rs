@@ -212,6 +212,67 @@ pub(super) fn not_in_a_word(place: &Place<'_>) -> Option<Habit> {
     None
 }
 
+/// `when [ "$t" = "a" ]`, `when (( n > 3 ))`
+pub(super) fn brackets_of_a_shell(place: &Place<'_>) -> Option<Habit> {
+    if place.last(0) == Some("when") && place.found == "[" {
+        return Habit::help("write a condition without brackets, as in `when mode == \"full\"`");
+    }
+    None
+}
+
+/// `holding 2 db`
+pub(super) fn count_before_the_name(place: &Place<'_>) -> Option<Habit> {
+    let is_number = !place.found.is_empty() && place.found.bytes().all(|b| b.is_ascii_digit());
+    if !is_number || !matches!(place.last(0), Some("holding" | ",")) {
+        return None;
+    }
+    let name = place.next().find(|next| is_identifier(next));
+    match place.clause()? {
+        "holding" => Habit::help(format!("write `{}({})`", name.unwrap_or("db"), place.found)),
+        _ => None,
+    }
+}
+
+/// `stage a &base { … }`, `stage a *base`
+pub(super) fn anchor(place: &Place<'_>) -> Option<Habit> {
+    let is_sign = matches!(place.found, "&" | "*");
+    if is_sign && place.follows_declared_name() {
+        return Habit::help("there are no anchors: write a `template`, and `use` it in the body");
+    }
+    None
+}
+
+/// `quorum 1 of 2`, `quorum 2/3`
+pub(super) fn quorum_of_all(place: &Place<'_>) -> Option<Habit> {
+    if place.last(1) == Some("quorum") && matches!(place.found, "of" | "/") {
+        return Habit::help(format!("write `quorum {}` alone", place.last(0)?));
+    }
+    None
+}
+
+/// `for x in xs { stage s … }`, `when t stage a`, `stage b { … } after a`, `stage a` without a body
+pub(super) fn clause_outside_of_a_header(place: &Place<'_>) -> Option<Habit> {
+    if place.wants_clause() && place.found == "}" && place.before.is_empty() {
+        return Habit::help("write the stage's body in braces: `stage NAME { … }`");
+    }
+    if place.wants_clause() || !CLAUSE_WORDS.contains(&place.found) {
+        return None;
+    }
+    let rest: Vec<&str> = place.next().take_while(|next| *next != "{").collect();
+    let is_short = !rest.is_empty() && rest.len() <= 8;
+    let operand = match place.found {
+        "for" => "x in …",
+        "quorum" => "2",
+        "when" => "CONDITION",
+        _ if is_short && rest.len() == 1 => rest[0],
+        _ => "OTHER",
+    };
+    Habit::help(format!(
+        "write it in the header of a stage: `stage NAME {} {operand} {{ … }}`",
+        place.found
+    ))
+}
+
 /// `a and b`, `x & y`, `- item`, `;`
 pub(super) fn sign_of_another_language(place: &Place<'_>) -> Option<Habit> {
     Habit::help(match place.found {

@@ -53,9 +53,53 @@ pub(super) fn other_comment(place: &Place<'_>) -> Option<Habit> {
     Habit::at(place.at..place.at + 2, message, "a comment begins with `#`")
 }
 
+/// `run = f"echo {day}"`, `run = r"\d"`
+pub(super) fn prefix_of_a_string(place: &Place<'_>) -> Option<Habit> {
+    let (prefix, sign) = (place.before.last()?, place.last(1)?);
+    let word = prefix.text(place.text);
+    let touches = prefix.end == place.at && place.found.starts_with('"');
+    if !touches || !matches!(sign, "=" | "," | "[") || word.len() > 2 || !is_identifier(word) {
+        return None;
+    }
+    let message = format!("a string has no `{word}` in front");
+    let help = match word {
+        "r" => "remove it; a block `\"\"\"…\"\"\"` has no escapes",
+        _ => "remove it; a value is written `${name}` in any string",
+    };
+    Habit::at(prefix.start..prefix.end, message, help)
+}
+
+/// `run = "make" && "make test"`
+pub(super) fn joined_commands(place: &Place<'_>) -> Option<Habit> {
+    let is_sign = matches!(place.found, "&" | "|" | ";" | "<" | ">");
+    let joins = place.next().any(|next| next.starts_with('"'));
+    let first = place.last(0).filter(|first| first.starts_with('"'))?;
+    if is_sign && joins && place.last(1) == Some("=") {
+        let first = first.trim_matches('"');
+        return Habit::help(match first.len() <= SHOWN_MAX && place.found == "&" {
+            true => format!("write one script: `\"{first} && …\"`"),
+            false => "write one script, in one string".to_owned(),
+        });
+    }
+    None
+}
+
 /// `image = $tag`
 pub(super) fn reference_outside_of_a_string(place: &Place<'_>) -> Option<Habit> {
     let inner = place.rest().strip_prefix('$')?;
+    if inner.starts_with('(') {
+        return Habit::help("a value is not computed: write `$(…)` into `run`, for the shell");
+    }
+    if let Some(inner) = inner.strip_prefix("{{") {
+        let name = inner.split("}}").next()?.trim();
+        return Habit::help(match name.strip_prefix("secrets.") {
+            Some(key) => format!("write `secret(\"NAME\", \"{key}\")`"),
+            None => format!(
+                "write `{}`, without `${{{{` and `}}}}`",
+                name.rsplit('.').next()?
+            ),
+        });
+    }
     let name = match inner.strip_prefix('{') {
         Some(inner) => inner.split('}').next()?,
         None => inner
@@ -87,12 +131,42 @@ pub(super) fn string_without_quotes(place: &Place<'_>) -> Option<Habit> {
         .next()
         .unwrap_or_default();
     let raw = raw.trim_end();
+    if let Some(help) = number_of_another_shape(raw) {
+        let message = format!("`{raw}` is no number here");
+        return Habit::at(start..start + raw.len(), message, help);
+    }
     let quoted = quoted(raw).filter(|_| raw.len() > 1)?;
     let (message, help) = (
         format!("`{raw}` has no quotes"),
         format!("write `{quoted}`"),
     );
     Habit::at(start..start + raw.len(), message, help)
+}
+
+/// `+3`, `50%`, `1:30:00`, `[0..3]`
+fn number_of_another_shape(raw: &str) -> Option<String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if let Some(number) = raw.strip_prefix('+').filter(|number| is_number(number)) {
+        return Some(format!("write `{number}`"));
+    }
+    if raw.strip_suffix('%').is_some_and(is_number) {
+        return Some("there are no percentages: write an amount, such as `500m` of a CPU".into());
+    }
+    if let Some((first, last)) = raw.split_once("..")
+        && is_number(first)
+        && is_number(last)
+    {
+        return Some(format!("write `{raw}`, without brackets"));
+    }
+    let parts: Vec<&str> = raw.split(':').collect();
+    let is_time = (2..=3).contains(&parts.len()) && parts.iter().all(|part| is_number(part));
+    is_time.then(|| {
+        let units = ["h", "m", "s"];
+        let shown = parts.iter().zip(units);
+        let shown = shown.filter(|(part, _)| part.bytes().any(|b| b != b'0'));
+        let time: String = shown.map(|(part, unit)| format!("{part}{unit}")).collect();
+        format!("write `{time}` for a duration, or put it in quotes")
+    })
 }
 
 /// `run = echo hello world`

@@ -122,6 +122,15 @@ pub(super) fn type_in_brackets(place: &Place<'_>) -> Option<Habit> {
     if place.found != "[" || !place.wants(Rule::type_) {
         return None;
     }
+    if place
+        .next()
+        .next()
+        .is_some_and(|next| next.starts_with('"'))
+    {
+        let words = place.next().take_while(|next| *next != "]");
+        let words: Vec<&str> = words.filter(|word| word.starts_with('"')).collect();
+        return Habit::help(format!("list the words: `{}`", words.join(" | ")));
+    }
     let inner = place.next().find(|next| is_identifier(next));
     Habit::help(format!("write `list<{}>`", inner.unwrap_or("string")))
 }

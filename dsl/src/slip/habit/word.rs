@@ -38,14 +38,14 @@ pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit
         "job" | "task" | "step" | "node" | "action" | "process" | "rule" | "target" => {
             Habit::help(format!("write `stage {name} {{ … }}`"))
         }
-        "variable" | "var" | "let" | "input" | "parameter" | "arg" | "const" => {
-            Habit::help(format!("write `param {name}: string = \"…\"`"))
-        }
+        "variable" | "var" | "let" | "input" | "parameter" | "arg" | "const" | "export" | "set"
+        | "local" | "def" | "val" => Habit::help(format!("write `param {name}: string = \"…\"`")),
         "gate" | "manual" | "approve" if place.wants(Rule::open) => Habit::help(format!(
             "write `approval {name}` to wait for people; who waits for stages says `after`"
         )),
         "mutex" | "lock" => Habit::help(format!("write `lease {name}`")),
         "volume" | "pvc" => Habit::help(format!("write `workspace {name} {{ size = 1Gi }}`")),
+        "retry" | "repeat" => Habit::help("write `retries = 3`"),
         "cron" | "trigger" => Habit::help("write `schedule \"0 2 * * *\"`"),
         "output" => Habit::help(format!("write `output {name}: string`, with its type")),
         "uses" | "include" | "extends" | "from" => Habit::help(
@@ -143,6 +143,7 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
         (kind @ ("gate" | "barrier" | "pipeline"), name) if name.starts_with('"') => {
             Habit::help(format!("write `{kind}({name})`"))
         }
+        ("any", "[") => Habit::help("write `any(a, b)`, in parentheses"),
         ("any", first) if is_identifier(first) => {
             Habit::help(format!("write `any({first}, {})`", next().unwrap_or("…")))
         }
