@@ -436,6 +436,7 @@ mod tests {
         Stage {
             name: name.into(),
             items: vec![item],
+            quorum: None,
         }
     }
 

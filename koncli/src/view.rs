@@ -96,6 +96,9 @@ pub(crate) struct View {
 pub(crate) struct Stage {
     pub(crate) name: String,
     pub(crate) items: Vec<Item>,
+    /// How many successes make it succeed, where not all are needed.
+    #[serde(skip)]
+    pub(crate) quorum: Option<u32>,
 }
 
 /// One Job of a stage.
@@ -139,13 +142,38 @@ impl Item {
 }
 
 impl Stage {
-    /// The state that says most: one failed, else one running, and so on.
+    /// Where it stands: while items are open, the state that says most; afterwards its end by the table of outcomes.
     pub(crate) fn state(&self) -> State {
-        self.items
-            .iter()
-            .map(|item| item.state)
-            .min()
-            .unwrap_or(State::Waiting)
+        let open = self.items.iter().map(|item| item.state);
+        let open = open.filter(|state| !state.has_ended()).min();
+        match open {
+            // With a quorum, a failure decides nothing.
+            Some(open) if self.quorum.is_some() || !self.has(State::Failed) => open,
+            Some(_) => State::Failed,
+            None => self.end(),
+        }
+    }
+
+    /// How it ended, if every item has.
+    fn end(&self) -> State {
+        let succeeded = self.items.iter().map(|item| item.state);
+        let succeeded = succeeded.filter(|state| *state == State::Succeeded).count();
+        let enough = |quorum: u32| usize::try_from(quorum).is_ok_and(|quorum| succeeded >= quorum);
+        if self.quorum.is_some_and(enough) {
+            return State::Succeeded;
+        }
+        let bad = [State::Failed, State::Cancelled, State::Unreached];
+        let worst = bad.into_iter().find(|state| self.has(*state));
+        match (worst, self.items.is_empty()) {
+            (Some(worst), _) => worst,
+            (None, true) => State::Waiting,
+            (None, false) if succeeded > 0 && self.quorum.is_none() => State::Succeeded,
+            (None, false) => State::Skipped,
+        }
+    }
+
+    fn has(&self, state: State) -> bool {
+        self.items.iter().any(|item| item.state == state)
     }
 
     /// How long it has been at work, or was: from its first item's start to its last one's end.
@@ -260,6 +288,7 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
         .map(|name| Stage {
             name: name.clone(),
             items: Vec::new(),
+            quorum: None,
         })
         .collect();
     for job in &around.jobs {
@@ -270,6 +299,7 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
             None => stages.push(Stage {
                 name,
                 items: vec![item],
+                quorum: None,
             }),
         }
     }
@@ -281,6 +311,7 @@ pub(crate) fn view(run: &Run, around: &Around, order: &[String]) -> View {
         (known.unwrap_or(order.len()), depth, natural(&stage.name))
     });
     for stage in &mut stages {
+        stage.quorum = run.spec.quorums.get(&stage.name).copied();
         let name = |item: &Item| item.item.clone().unwrap_or_else(|| item.job.clone());
         stage.items.sort_by_cached_key(|item| natural(&name(item)));
     }
@@ -434,6 +465,7 @@ mod tests {
         let stage = |items| Stage {
             name: "s".into(),
             items,
+            quorum: None,
         };
         let seconds = |stage: Stage| stage.duration(at(100)?).map(|length| length.as_secs());
         let ended = item(State::Succeeded, at(10), at(30));
@@ -447,6 +479,41 @@ mod tests {
         );
         assert_eq!(seconds(stage(vec![ended, running])), Some(90));
         assert_eq!(seconds(stage(vec![waiting])), None);
+    }
+
+    #[test]
+    fn state_of_a_stage_is_its_end_by_the_table_of_outcomes() {
+        use State::{Cancelled, Failed, Running, Skipped, Succeeded, Unreached, Waiting};
+        let item = |state| Item {
+            job: "j".into(),
+            item: None,
+            state,
+            started: None,
+            since: None,
+            why: String::new(),
+            holders: Vec::new(),
+            waits: None,
+        };
+        for (states, quorum, expected) in [
+            (vec![Succeeded, Skipped], None, Succeeded),
+            (vec![Skipped, Skipped], None, Skipped),
+            (vec![Succeeded, Failed, Unreached], None, Failed),
+            (vec![Succeeded, Unreached, Cancelled], None, Cancelled),
+            (vec![Succeeded, Unreached, Skipped], None, Unreached),
+            (vec![Succeeded, Succeeded, Failed], Some(2), Succeeded),
+            (vec![Succeeded, Failed, Skipped], Some(2), Failed),
+            (vec![Succeeded, Skipped, Skipped], Some(2), Skipped),
+            (vec![Succeeded, Running, Failed], Some(1), Running),
+            (vec![Failed, Running, Waiting], None, Failed),
+            (vec![Succeeded, Waiting, Running], None, Running),
+        ] {
+            let stage = Stage {
+                name: "s".into(),
+                items: states.into_iter().map(item).collect(),
+                quorum,
+            };
+            assert_eq!(stage.state(), expected, "{stage:?}");
+        }
     }
 
     #[test]
