@@ -440,6 +440,7 @@ mod tests {
         Stage {
             name: name.into(),
             items: vec![item],
+            quorum: None,
         }
     }
 

@@ -25,6 +25,9 @@ pub(crate) struct View {
 pub(crate) struct Stage {
     pub(crate) name: String,
     pub(crate) items: Vec<Item>,
+    /// How many of its items have to succeed, where not all have to.
+    #[serde(skip)]
+    pub(crate) quorum: Option<u32>,
 }
 
 /// One Job of a stage.
@@ -68,9 +71,8 @@ impl Item {
 }
 
 impl Stage {
-    /// The state that says most: one failed, else one running, and so on.
     pub(crate) fn state(&self) -> State {
-        State::of_stage(self.items.iter().map(|item| item.state))
+        State::of_stage(self.items.iter().map(|item| item.state), self.quorum)
     }
 
     /// How long it has been at work, or was: from its first item's start to its last one's end.
@@ -110,6 +112,7 @@ pub(crate) fn view(run: &Run, objects: &RunObjects, order: &[String]) -> View {
             let name_of = |item: &Item| item.item.clone().unwrap_or_else(|| item.job.clone());
             items.sort_by_cached_key(|item| natural(&name_of(item)));
             Stage {
+                quorum: run.spec.quorums.get(name).copied(),
                 name: name.to_owned(),
                 items,
             }
@@ -187,6 +190,7 @@ mod tests {
         let stage = |items| Stage {
             name: "s".into(),
             items,
+            quorum: None,
         };
         let seconds = |stage: Stage| stage.duration(at(100)?).map(|length| length.as_secs());
         let ended = item(State::Succeeded, at(10), at(30));

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::{api, get, object, wait};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
-use crate::view::{run_ended, title};
+use crate::view::{run_ended, run_status, title};
 use crate::{cluster, output, read};
 
 /// Ends a run: what has not started is cancelled, what runs is stopped, finally stages run.
@@ -37,8 +37,15 @@ pub(crate) async fn cancel(
     if finally {
         spec["cancelFinally"] = true.into();
     }
-    decide(&client, name, spec).await?;
-    output::talk(&format!("run/{name} is being cancelled"));
+    let run = decide(&client, name, spec).await?;
+    let is_settled = run_status(&run).is_some_and(|status| status.outcome.is_some());
+    output::talk(&match is_settled && !finally {
+        true => format!(
+            "the main stages of run/{name} have ended, and its finally stages run on; end them with \
+             `koncli cancel {name} --finally`"
+        ),
+        false => format!("run/{name} is being cancelled"),
+    });
     if wait_for_end {
         wait::until_run_ended(&client, name, timeout).await?;
         output::talk(&format!("run/{name} has ended"));
@@ -84,7 +91,7 @@ async fn decide(
     client: &konductor::Client,
     name: &str,
     spec: serde_json::Value,
-) -> Result<(), Failure> {
+) -> Result<Run, Failure> {
     let run: Run = get(client, "run", name).await?;
     if run_ended(&run).is_some() {
         let phase = run.status.unwrap_or_default().phase;
@@ -96,8 +103,7 @@ async fn decide(
     let patched = api::<Run>(client)
         .patch(name, &cluster::patch_params(), &patch)
         .await;
-    patched.map_err(|error| object(client, "run", name).explain(error))?;
-    Ok(())
+    patched.map_err(|error| object(client, "run", name).explain(error))
 }
 
 /// Deletes a run and all that it owns: its Jobs with their pods, its gates and barriers.

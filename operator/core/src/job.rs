@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, gate_end, job_end, run_end, started_too_early};
-use crate::run::may_start;
+use crate::run::{end_stray, may_start};
 use crate::{
     Decided, Decision, Event, Fact, HeldBack, Needs, Objects, Waits, Write, explain, owner,
 };
@@ -67,6 +67,11 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
     if !job.may_start() {
         return pending::decide(job, facts, now);
     }
+    if !job.is_suspended()
+        && let Some(ended) = stray(job, facts)?
+    {
+        return Ok(ended);
+    }
     let mistake = waiting::mistake(job);
     let coordinated =
         job.gate().is_some() || !job.holds().is_empty() || job.completed_indexes().is_some();
@@ -77,6 +82,24 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
         None if !job.is_suspended() => unprotected(job, facts),
         None => start::start(job, facts, now),
     }
+}
+
+/// The end of a Job that was created again, by `kubectl apply` or a tool that syncs the manifests, after its Run has
+/// had it. One without Gate and holds is not created suspended, so it runs already.
+fn stray(job: &Participant, facts: &Facts) -> Result<Option<Decision<NoStatus>>, Needs> {
+    for freshness in [Freshness::Cached, Freshness::Live] {
+        let run = owner::run_of(&job.metadata, facts, freshness)?;
+        let Some(run) = run.filter(|run| run_end(run).is_some() || !may_start(run, job)) else {
+            return Ok(None);
+        };
+        if freshness == Freshness::Live {
+            return Ok(Some(Decision {
+                before: vec![end_stray(job, run)],
+                ..Decision::default()
+            }));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a Job that takes part has failed and does not say why yet.

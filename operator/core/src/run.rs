@@ -32,6 +32,7 @@ use ending::Ending;
 use record::current;
 pub use record::kept;
 pub(crate) use record::{Ended, Entry, Stop, key, recorded, recorded_of_stage, stage_key};
+pub(crate) use stop::end_stray;
 use view::{Member, Sources, View, is_first_look, is_running};
 
 /// Decides about a Run.

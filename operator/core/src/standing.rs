@@ -73,9 +73,33 @@ impl State {
         gate_end(gate).map_or(Self::Waiting, Self::from)
     }
 
-    /// Returns where a stage stands whose Jobs stand so: one failed, else one running, and so on.
-    pub fn of_stage(jobs: impl IntoIterator<Item = Self>) -> Self {
-        jobs.into_iter().min().unwrap_or(Self::Waiting)
+    /// Returns where a stage stands whose Jobs stand so: while some are open, what says most; afterwards its end by the
+    /// table of outcomes.
+    pub fn of_stage(jobs: impl IntoIterator<Item = Self>, quorum: Option<u32>) -> Self {
+        let jobs: Vec<Self> = jobs.into_iter().collect();
+        let open = jobs.iter().filter(|state| !state.has_ended()).min();
+        let failed = jobs.contains(&Self::Failed);
+        match open {
+            // With a quorum, one failure decides nothing.
+            Some(open) if quorum.is_some() || !failed => *open,
+            Some(_) => Self::Failed,
+            None => Self::end_of_stage(&jobs, quorum),
+        }
+    }
+
+    fn end_of_stage(jobs: &[Self], quorum: Option<u32>) -> Self {
+        let succeeded = jobs.iter().filter(|state| **state == Self::Succeeded).count();
+        let enough = |quorum: u32| usize::try_from(quorum).is_ok_and(|quorum| succeeded >= quorum);
+        if quorum.is_some_and(enough) {
+            return Self::Succeeded;
+        }
+        let bad = [Self::Failed, Self::Cancelled, Self::Unreached];
+        match bad.into_iter().find(|state| jobs.contains(state)) {
+            Some(bad) => bad,
+            None if jobs.is_empty() => Self::Waiting,
+            None if succeeded > 0 && quorum.is_none() => Self::Succeeded,
+            None => Self::Skipped,
+        }
     }
 
     /// Returns the word for it.

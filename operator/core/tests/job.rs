@@ -335,6 +335,45 @@ fn job_in_the_place_of_one_that_was_deleted_does_not_start() {
     }
 }
 
+/// Such a Job is not suspended in its manifest, so nothing has to start it.
+#[test]
+fn job_without_gate_that_was_created_again_is_ended_and_its_runs_own_is_not() {
+    let mut work = of_run("work", json!({}), json!({}));
+    work["spec"]["suspend"] = false.into();
+    let mut again = work.clone();
+    again["metadata"]["uid"] = "uid-other".into();
+    let running = recorded(
+        std::slice::from_ref(&work),
+        json!({"pipeline": "p", "jobs": 1}),
+    );
+    let ended = |spec: Value| {
+        let mut run = running.clone();
+        run["spec"] = spec;
+        run["status"]["phase"] = "Succeeded".into();
+        run["status"]["outcome"] = "Succeeded".into();
+        run
+    };
+    let retried = json!({"pipeline": "p", "jobs": 1, "attempt": 2});
+    let stopped = vec!["Job/work Cancelled suspend=true"];
+    let spec = json!({"pipeline": "p", "jobs": 1});
+    let cancelled = json!({"pipeline": "p", "jobs": 1, "cancel": true});
+    for (job, run, expected) in [
+        (&work, running.clone(), vec![]),
+        (&again, running.clone(), stopped.clone()),
+        (&again, ended(spec), stopped.clone()),
+        (&again, ended(cancelled), stopped),
+        (&again, ended(retried), vec![]),
+    ] {
+        let (writes, read_live) = decide(job, &World::of([run.clone()]));
+        assert_eq!(told(&writes), expected, "{run}");
+        let is_live = read_live.iter().any(|fact| matches!(fact, Fact::Run(_)));
+        assert!(
+            expected.is_empty() || is_live,
+            "a Run that only the cache shows"
+        );
+    }
+}
+
 #[test]
 fn value_of_a_job_that_is_gone_is_its_own_or_nothing_and_never_a_default() {
     let mut reader = of_run(

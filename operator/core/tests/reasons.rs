@@ -177,6 +177,22 @@ fn a_mistake_in_annotations_is_named_with_what_to_write_and_keeps_the_job_from_s
             "konductor.io/Hold is not known; did you mean konductor.io/hold?",
         ),
         (
+            json!({"konductor.io/gate": "ready", "konductor.io/arrive": "barrier/loaded"}),
+            "konductor.io/arrive: \"barrier/loaded\" is not the name of a Barrier: write loaded",
+        ),
+        (
+            json!({"konductor.io/gate": "ready", "konductor.io/arrive": ""}),
+            "konductor.io/arrive is empty: write the name of a Barrier",
+        ),
+        (
+            json!({"konductor.io/gate": "ready", "konductor.io/pending-timeout": "10 minutes"}),
+            "konductor.io/pending-timeout: \"10 minutes\" is not a duration: write one such as 10m",
+        ),
+        (
+            json!({"konductor.io/pending_timeout": "10m"}),
+            "konductor.io/pending_timeout is not known; did you mean konductor.io/pending-timeout?",
+        ),
+        (
             json!({"konductor.io/hold": ""}),
             "konductor.io/hold is empty: write semaphore/NAME, semaphore/NAME=PERMITS or lease/NAME",
         ),

@@ -295,3 +295,25 @@ fn ten_thousand_jobs_are_explained_within_a_second() {
     assert_eq!((overview.places.len(), overview.edges.len()), (2, 1));
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
+
+#[test]
+fn state_of_a_stage_is_its_end_by_the_table_of_outcomes() {
+    use State::{Cancelled, Failed, Running, Skipped, Succeeded, Unreached, Waiting};
+    for (states, quorum, expected) in [
+        (vec![Succeeded, Skipped], None, Succeeded),
+        (vec![Skipped, Skipped], None, Skipped),
+        (vec![Succeeded, Failed, Unreached], None, Failed),
+        (vec![Succeeded, Unreached, Cancelled], None, Cancelled),
+        (vec![Succeeded, Unreached, Skipped], None, Unreached),
+        (vec![Succeeded, Succeeded, Failed], Some(2), Succeeded),
+        (vec![Succeeded, Failed, Skipped], Some(2), Failed),
+        (vec![Succeeded, Skipped, Skipped], Some(2), Skipped),
+        (vec![Succeeded, Running, Failed], Some(1), Running),
+        (vec![Failed, Running, Waiting], None, Failed),
+        (vec![Succeeded, Waiting, Running], None, Running),
+        (vec![], None, Waiting),
+    ] {
+        let found = State::of_stage(states.iter().copied(), quorum);
+        assert_eq!(found, expected, "{states:?} {quorum:?}");
+    }
+}

@@ -12,10 +12,11 @@ use crate::limits::REASON_AFTER;
 use crate::{Decided, Decision, Needs, Waits};
 
 /// The annotations that people write by hand, and the words that they take for them.
-const WRITTEN_BY_HAND: [(&str, &[&str]); 3] = [
+const WRITTEN_BY_HAND: [(&str, &[&str]); 4] = [
     (annotation::GATE, &["gate"]),
     (annotation::HOLD, &["hold", "semaphore", "lease", "holding"]),
     (annotation::ARRIVE, &["arrive", "barrier", "arrival"]),
+    (annotation::PENDING_TIMEOUT, &["pending-timeout", "pending"]),
 ];
 
 /// The annotations that are close to those, and no mistake.
@@ -38,7 +39,9 @@ pub(super) fn mistake(job: &Participant) -> Option<String> {
         .map(|(key, meant)| format!("{key} is not known; did you mean {meant}?"))
         .next();
     misspelled
-        .or_else(|| gate_mistake(job))
+        .or_else(|| name_mistake(annotation::GATE, "Gate", job.gate()?))
+        .or_else(|| name_mistake(annotation::ARRIVE, "Barrier", job.arrives_at()?))
+        .or_else(|| pending_mistake(job))
         .or_else(|| match job.asked.as_ref()? {
             Err(error) => Some(format!("{}: {error}", annotation::HOLD)),
             Ok(holds) if holds.is_empty() => Some(format!(
@@ -49,16 +52,21 @@ pub(super) fn mistake(job: &Participant) -> Option<String> {
         })
 }
 
-fn gate_mistake(job: &Participant) -> Option<String> {
-    let gate = job.gate()?;
-    let key = annotation::GATE;
-    if gate.trim().is_empty() {
-        return Some(format!("{key} is empty: write the name of a Gate"));
+fn name_mistake(key: &str, kind: &str, written: &str) -> Option<String> {
+    if written.trim().is_empty() {
+        return Some(format!("{key} is empty: write the name of a {kind}"));
     }
-    let (_, name) = gate.split_once('/')?;
+    let (_, name) = written.split_once('/')?;
     Some(format!(
-        "{key}: {gate:?} is not the name of a Gate: write {name}"
+        "{key}: {written:?} is not the name of a {kind}: write {name}"
     ))
+}
+
+fn pending_mistake(job: &Participant) -> Option<String> {
+    let key = annotation::PENDING_TIMEOUT;
+    let written = job.metadata.annotations.as_ref()?.get(key)?;
+    let is_read = job.pending_timeout.is_some();
+    (!is_read).then(|| format!("{key}: {written:?} is not a duration: write one such as 10m"))
 }
 
 /// The annotation that somebody meant who wrote this one.

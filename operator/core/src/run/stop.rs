@@ -86,12 +86,24 @@ pub(super) fn strays(
     };
     let strays = view.strays.iter().filter(replaces);
     let strays: Vec<&Participant> = strays.copied().filter(|job| !job.is_over()).collect();
-    let run = view.run.metadata.name.as_deref().unwrap_or_default();
+    end(view.run, &strays, &had_before(view.run), facts, decision)
+}
+
+/// Why a Job that its Run does not count does not run.
+fn had_before(run: &Run) -> Why {
+    let run = run.metadata.name.as_deref().unwrap_or_default();
     let why = format!(
         "run/{run} has had a Job of this name, which was deleted, or has ended: \
          only `koncli retry {run}` runs it again"
     );
-    end(view.run, &strays, &(reason::DELETED, why), facts, decision)
+    (reason::DELETED, why)
+}
+
+/// Ends a Job that its Run does not count, and that nothing had to start: its manifest does not suspend it.
+pub(crate) fn end_stray(job: &Participant, run: &Run) -> Write {
+    let (word, why) = had_before(run);
+    let text = format!("{word}: {why}");
+    patch(job, JobPhase::Cancelled, Some(&text), true)
 }
 
 fn end(
