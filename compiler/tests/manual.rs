@@ -1,11 +1,11 @@
-//! `docs/language.md` says the truth: every snippet compiles, or tells exactly the code it says. So
+//! `docs/language.md` is true: every snippet compiles, or reports exactly the code it says. So
 //! do the examples.
 //!
 //! What follows `kon` in a snippet's first line says what it is:
 //! - nothing: a whole file;
 //! - `pipeline`: what is in a pipeline; `stage`: what is in a stage;
 //! - a path: a file that others import;
-//! - `error CODE`, at the end: it tells this code and nothing else.
+//! - `error CODE`, at the end: it reports this code and nothing else.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ fn checked(name: &str, text: &str, read: &dyn Fn(&str) -> Result<String, String>
     check(sources, &options)
 }
 
-/// The codes that are told, each once.
+/// The codes that are reported, each once.
 fn codes(compiled: &Compiled) -> Vec<Code> {
     let mut codes: Vec<Code> = compiled.diagnostics.iter().map(|told| told.code).collect();
     codes.dedup();

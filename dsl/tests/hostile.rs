@@ -143,7 +143,7 @@ fn spans_end_on_char_boundaries() {
     }
 }
 
-/// Characters of one to four bytes: blanks that are none of the language's, invisible ones, signs that
+/// Characters of one to four bytes: blanks that the language does not have, invisible ones, signs that
 /// look like others, and letters.
 const STRANGE: [&str; 24] = [
     "\u{a0}",

@@ -84,7 +84,7 @@ fn unreadable(path: &Path, error: &(dyn Error + 'static)) -> Failure {
     no_cluster(&why, error)
 }
 
-/// Where nothing names a cluster, that is told in plain words; else what is wrong with what does.
+/// Says in plain words that nothing names a cluster, or what is wrong with what does.
 fn not_found(error: &(dyn Error + 'static)) -> Failure {
     let why = match Kubeconfig::read() {
         Ok(_) => error.to_string(),

@@ -203,7 +203,7 @@ impl Manifest<'_> {
         let mut places = Vec::new();
         for cause in causes {
             let at = self.place(&cause.field, Part::Value);
-            // A schema and what knows the kind may both tell of one value.
+            // The schema and the rules of the kind may both report one value.
             if places.contains(&at) {
                 continue;
             }

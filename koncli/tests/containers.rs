@@ -283,7 +283,7 @@ fn a_container_is_asked_to_end_and_made_to_when_it_does_not() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let rest = stdout.lines().map(Result::unwrap);
-    // A shell may tell that its `sleep` was ended, too.
+    // A shell may print that its `sleep` was ended, too.
     let rest: Vec<String> = rest.filter(|line| line != "a | Terminated").collect();
     assert_eq!(rest, ["a | asked"]);
     let asked = engine.asked();

@@ -1,4 +1,4 @@
-//! A fan-out becomes an Indexed Job, or Jobs with a Barrier over them. Nobody can tell by how it ends.
+//! A fan-out becomes an Indexed Job, or Jobs with a Barrier over them. How it ends is the same.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use support::{Dev, koncli, transcript};
 
-/// It is due on the next 29th of February only; its stage ends when it is told to.
+/// It is due on the next 29th of February only; its stage ends when the test says so.
 const NIGHT: &str = r#"pipeline night {
   keep = 7d
   schedule "0 0 29 2 *" { timezone = "Europe/Berlin", overlap = replace, catch-up = 2h }

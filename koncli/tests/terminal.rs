@@ -158,7 +158,7 @@ fn a_file_with_escapes_is_quoted_without_them() {
     assert_eq!(output.status.code(), Some(2));
     assert!(is_clean(&output.stderr), "{}", output.stderr.escape_ascii());
     assert!(!output.stderr.is_empty());
-    // What programs read is what there is.
+    // Programs read the exact text.
     std::fs::write(
         &file,
         "pipeline p {\n  stage a { image = \"x\" run = \"echo ü\" } # \u{202e}\n}\n",

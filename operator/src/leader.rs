@@ -152,7 +152,7 @@ where
     }
 }
 
-/// Waits until this operator leads; there is none any more where the candidate has ended.
+/// Waits until this operator leads; `None` if the candidate has ended.
 async fn until_it_leads(
     standing: &mut watch::Receiver<Standing>,
     telemetry: &Telemetry,

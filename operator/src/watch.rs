@@ -50,7 +50,7 @@ pub(crate) enum Failure {
     NoVersion,
 }
 
-/// Who is told how a watch goes.
+/// Receives how a watch goes.
 pub(crate) trait Observer: Send {
     /// The API server has answered.
     fn heard(&self);

@@ -181,14 +181,14 @@ fn fixed(text: &str) -> String {
             ),
             (r"(Resource Version: +)\d+", "${1}1234"),
             (r#"("?resourceVersion"?: ")\d+"#, "${1}1234"),
-            // Helm tells when.
+            // Helm prints the time.
             (r"(?m)^(LAST DEPLOYED: ).*$", "${1}Sat Jan 31 02:00:05 2026"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:6443"),
             // An age ends a line of a table, or stands in a table of Events.
             (r"(?m)(  )\d+m?\d*s$", "${1}5s"),
             (r"(?m)^\d+m?\d*s( +(?:Normal|Warning))", "5s$1"),
             (r"(?m)^(  (?:Normal|Warning)  .*? )\d+m?\d*s( )", "${1}5s$2"),
-            // `koncli why` and progress tell how long.
+            // `koncli why` and progress print how long.
             (r#"(?m)( for )\d+s(:|"|$)"#, "${1}5s$2"),
             (r"\b\d+s( ago\))", "5s$1"),
             (r"(?m)^ +\d+(?:\.\d)?s(  )", "   5s$1"),

@@ -125,7 +125,7 @@ fn lines(ended: &Ended) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// Tells them on all processors; a panic in one is a failure of all.
+/// Plays them on all processors; a panic in one is a failure of all.
 fn every(plans: &[Plan], check: impl Fn(&Plan, &Ended) + Sync) {
     on_all_processors(plans, |plan| {
         check(plan, &told(plan));

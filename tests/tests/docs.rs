@@ -1,4 +1,4 @@
-//! The pages of `docs/` tell the truth: links lead somewhere, tables are those of the CRDs, examples are
+//! The pages of `docs/` are true: links lead somewhere, tables are those of the CRDs, examples are
 //! accepted. What their commands print is played by `transcripts.rs`, and by the scenarios of a real
 //! cluster.
 
@@ -306,7 +306,7 @@ fn fields(crd: &Value) -> String {
     table
 }
 
-/// The reasons, as the source tells them.
+/// The reasons, with their doc comments.
 fn reasons() -> String {
     let source = read(&root().join("api/src/condition.rs"));
     let one = Regex::new("/// ([^\n]*)\n    pub const [A-Z_]+: &str = \"([A-Za-z]+)\"");

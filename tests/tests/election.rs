@@ -121,7 +121,7 @@ fn holder(lease: &Lease) -> &str {
         .unwrap_or_default()
 }
 
-/// Waits until somebody holds the Lease, as the versions tell, and leads by it.
+/// Waits until somebody holds the Lease, as the versions show, and leads by it.
 async fn leads(versions: &Versions<Lease>, identity: &str, candidate: &Candidate) {
     let is_holder = |lease: &Lease| holder(lease) == identity;
     eventually(|| versions.seen().last().is_some_and(is_holder)).await;

@@ -58,10 +58,10 @@ impl Situation {
     }
 }
 
-/// A command, its form, and the words that tell it.
+/// A command, its form, and the words that identify it.
 type Form = (&'static str, &'static str, fn(&str) -> bool);
 
-/// Commands that do several things, by what tells them apart: a row for each.
+/// Commands that do several things, by what distinguishes them: a row for each.
 const FORMS: [Form; 21] = [
     ("graph", "RUN", |word| {
         !word.ends_with(".kon") && !word.starts_with('-')
@@ -339,7 +339,7 @@ fn cells(rows: &[Row]) -> Cells {
                     let shown = (code, format!("{kind}/{name}"));
                     let cell = cells.entry((row.clone(), situation));
                     let cell = cell.or_insert_with(|| shown.clone());
-                    // Where no operator is, what tells so says more than what needs none.
+                    // Without an operator, what says so is worth more than what needs none.
                     if code > cell.0 && code != 130 {
                         *cell = shown;
                     }

@@ -359,7 +359,7 @@ fn succeeds(pipeline: &Pipeline, stage: usize, item: usize) -> bool {
     }
 }
 
-/// The value that a read has, once what it is about has ended; `None` where there is none.
+/// The value that a read has, once what it is about has ended; `None` without a value.
 fn value(pipeline: &Pipeline, all: &[Vec<End>], read: &Read, item: usize) -> Option<bool> {
     let source = &pipeline.stages[read.stage];
     let place = place(read, item);

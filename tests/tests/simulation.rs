@@ -27,10 +27,10 @@ fn replay(story: &Story, plan: &Plan, why: &str) -> String {
     )
 }
 
-/// How long the telling of a story may really take: a hundred times what it does.
+/// How long a story may really take: a hundred times what it does.
 const AT_MOST: Duration = Duration::from_secs(60);
 
-/// Tells a story. Where simulated time stands still because somebody is busy without an end, nothing
+/// Plays a story. If simulated time stands still because something is busy without an end, nothing
 /// in the simulation can notice it: the process is ended from outside.
 #[expect(clippy::print_stderr, reason = "the process ends here")]
 fn told(story: &Story, plan: &Plan) -> Result<Ended, String> {
@@ -53,7 +53,7 @@ fn calm(story: &Story) -> Ended {
     told(story, &plan).unwrap_or_else(|why| panic!("{}", replay(story, &plan, &why)))
 }
 
-/// What has been told, and what really went wrong meanwhile.
+/// What was played, and which faults were really injected.
 struct Tally {
     begun: Instant,
     plans: usize,
@@ -69,7 +69,7 @@ impl Tally {
         }
     }
 
-    /// Tells a story under each plan, on all processors; its end must be the calm one.
+    /// Plays a story under each plan, on all processors; its end must be the calm one.
     fn every(&mut self, story: &Story, plans: &[Plan], expected: &Ended) {
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let results: Vec<Result<Ended, String>> = thread::scope(|scope| {

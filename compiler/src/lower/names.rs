@@ -20,7 +20,7 @@ pub(crate) fn ledger_name(pipeline: &Pipeline, index: usize) -> String {
     }
 }
 
-/// Joins two names so that the result tells both.
+/// Joins two names so that the result determines both.
 fn owned_name(owner: &str, name: &str) -> String {
     let between = if owner.contains('-') || name.contains('-') {
         '.'

@@ -22,7 +22,7 @@ impl<'a> Resolver<'a> {
         clauses.iter().find_map(|clause| pick(&clause.kind))
     }
 
-    /// Tells clauses that are given twice.
+    /// Reports clauses that are given twice.
     pub(super) fn check_clauses(&mut self, clauses: &[ast::Clause]) {
         for (index, clause) in clauses.iter().enumerate() {
             let same = |other: &&ast::Clause| other.kind.word() == clause.kind.word();

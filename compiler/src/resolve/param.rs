@@ -100,7 +100,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Resolves a type; `None`, and told, where it is none.
+    /// Resolves a type, or reports an error and returns `None`.
     pub(super) fn ty(&mut self, ast: &ast::Type) -> Option<Type> {
         match &ast.kind {
             ast::TypeKind::Scalar { name, range } => self.scalar(name, range.as_deref()),

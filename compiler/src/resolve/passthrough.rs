@@ -217,7 +217,7 @@ struct Walk<'w, 'r, 'a> {
 }
 
 impl Walk<'_, '_, '_> {
-    /// Checks a node; what is wrong is told, and the node is then of no use.
+    /// Checks a node and reports its errors; a node with errors is not used.
     fn node(&mut self, parsed: &Placed, schema: &'static Json, path: &str, at: Span) -> Node {
         let (schema, name) = resolved(schema);
         let wanted = schema.get("type").and_then(Json::as_str);

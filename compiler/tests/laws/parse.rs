@@ -1,4 +1,4 @@
-//! Any text is read, and every place that is told of is in it.
+//! Any text is read, and every place that is reported is in it.
 
 use konductor_dsl::{Source, SourceId, parse};
 

@@ -50,7 +50,7 @@ impl File {
     /// in diagnostics; imports are found relative to it.
     ///
     /// # Errors
-    /// [`Rejected`] where something can't be written: a name that is none, a number that is none, or
+    /// [`Rejected`] where something can't be written: an invalid name, an invalid number, or
     /// more than a file may have. Nothing is left out of it.
     pub fn build(&self, name: impl Into<String>) -> Result<Built, Rejected> {
         let (text, mut diagnostics) = write(&self.0);
@@ -102,7 +102,7 @@ pub struct Built {
 pub struct Rejected {
     /// The text as far as it can be written: the diagnostics point into it.
     pub source: Source,
-    /// What is wrong, in the order of the text, the first of it where there is very much; never empty.
+    /// What is wrong, in the order of the text, only the first ones if there are very many; never empty.
     pub diagnostics: Vec<Diagnostic>,
 }
 

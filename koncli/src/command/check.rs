@@ -7,7 +7,7 @@ use crate::exit::{Failure, USAGE};
 use crate::manifests::{self, Checker};
 use crate::{diagnostics, load, merged, output};
 
-/// Checks files, all of them, and tells everything.
+/// Checks all files, and reports every diagnostic.
 pub(crate) async fn check(
     global: &Global,
     files: &[PathBuf],

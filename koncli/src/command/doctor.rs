@@ -88,7 +88,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything, tells what it found, and fails where something is missing.
+/// Checks everything, prints the findings, and fails if something is missing.
 pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let kube = client.kube().clone();
@@ -194,7 +194,7 @@ fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition])
 }
 
 /// Asks the operator itself: a Gate without conditions is created, and deleted when an operator has
-/// looked at it. That tells also of one that takes part in no election, or watches another namespace,
+/// looked at it. That also finds an operator that takes part in no election, or watches another namespace,
 /// and compares no clocks.
 async fn operator(client: &konductor::Client) -> Finding {
     let gates: Api<Gate> = super::api(client);
@@ -208,7 +208,7 @@ async fn operator(client: &konductor::Client) -> Finding {
         Ok(created) => created.name_any(),
     };
     let looked = |gate: &Gate| gate.status.as_ref()?.observed_generation.map(|_| Ok(()));
-    // That it does not answer is told by the finding.
+    // The finding says that it does not answer.
     let silent = client.clone().on_notice(|_| {});
     let answered = silent.wait_until("gate", &name, Some(ANSWERS_WITHIN), looked);
     let answered = answered.await;

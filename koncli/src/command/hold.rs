@@ -15,7 +15,7 @@ use super::warden::{Target, Warden};
 use crate::exit::{FAILED, Failure, NOT_FOUND};
 use crate::output;
 
-/// How long a command may take to end after it was told to, where so much time is left.
+/// How long a command may take to end after SIGTERM, if so much time is left.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Acquires, runs the command, releases. Signals are forwarded; the exit code is the command's.
@@ -73,7 +73,7 @@ fn grace(guard: &Guard) -> Duration {
     GRACE.min(guard.left_when_lost() / 2)
 }
 
-/// As a shell tells it: 128 and the signal's number where a signal ended it.
+/// As a shell has it: 128 and the signal's number if a signal ended it.
 fn code(ended: ExitStatus) -> u8 {
     let code = ended
         .code()

@@ -28,7 +28,7 @@ use crate::{apply, cluster, load, output, read};
 /// The annotation by which the CronJob controller says which slot a Job is for.
 const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
-/// Creates the run of a slot, unless it was run before, or another run goes on and `overlap` is not
+/// Creates the run of a slot, unless it was run before, or another run is running and `overlap` is not
 /// `allow`.
 pub(crate) async fn apply(
     global: &Global,
@@ -216,7 +216,7 @@ async fn ended(client: &konductor::Client, name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Tells what became of a slot where people look for it: in an Event of the CronJob. What is told here
+/// Reports what became of a slot where people look for it: in an Event of the CronJob. What is reported here
 /// is on stdout too, so nothing depends on it.
 async fn tell(
     client: &konductor::Client,

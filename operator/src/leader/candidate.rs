@@ -59,7 +59,7 @@ pub(crate) struct Candidate {
     /// The time of day, as it is written into the Lease.
     time: Clock,
     view: View,
-    /// What was once allowed and is refused now may be so because an API server has just started.
+    /// What was once allowed and is refused now may be refused because an API server has just started.
     may_look: bool,
     may_write: bool,
     watch_is_broken: bool,
@@ -255,7 +255,7 @@ impl Candidate {
                 let merge = Patch::Merge(json!({"metadata": on, "spec": spec}));
                 let patched = self.api.patch(&self.lease, &params, &merge);
                 match answered(waits, patched).await {
-                    // It was deleted: there is another version of it, which is none.
+                    // It was deleted: the latest version is "absent".
                     Err(Failed::Refused { code: 404, .. }) => Err(Failed::Conflict),
                     stored => stored,
                 }
@@ -298,7 +298,7 @@ impl Candidate {
     }
 }
 
-/// A watch of the Lease that fails is told where its failures are read.
+/// A watch of the Lease that fails is reported to the reader of its failures.
 struct Nobody;
 
 impl Observer for Nobody {

@@ -2,7 +2,7 @@
 //!
 //! What enters: the Lease as last seen, and the moments of a clock of one's own. What leaves: the next
 //! step, and until when the candidate leads. What must never happen here: a look at the time of day,
-//! which differs from machine to machine; two who lead at once.
+//! which differs from machine to machine; two leaders at once.
 //!
 //! A holder leads for a while from *before* it sent what made it the holder, or renewed it. Nobody else
 //! takes the Lease from it before that has lasted for longer, counted from *after* it was stored; and
@@ -53,7 +53,7 @@ pub(crate) struct View {
     /// What became of the last write is not known, or it may be that something was missed.
     in_doubt: bool,
     /// The `acquireTime` by which this candidate knows its own record. Another one under its name is
-    /// left by an earlier life, as long as there is none, and somebody else's later on.
+    /// left by an earlier life, until one exists, and somebody else's later on.
     acquired: Option<Timestamp>,
     /// When the last write was sent that made it the holder, or renewed that.
     renewed: Option<Moment>,
@@ -189,7 +189,7 @@ impl View {
     }
 
     /// A watch has shown the Lease; it may lag behind what is known already. That it is gone has no
-    /// version to tell by, so one looks.
+    /// version to compare, so the Lease is read.
     pub(crate) fn noticed(&mut self, terms: &Terms, found: Option<Seen>, now: Moment) {
         let Some(found) = found else {
             return self.doubt();

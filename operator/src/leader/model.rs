@@ -256,7 +256,7 @@ impl Model for Election {
             }
             Action::GivesUp(index) => {
                 let one = &mut state.candidates[index];
-                // It stops before it gives anything back.
+                // It stops before it releases anything.
                 (one.gives_up, one.leads_until) = (true, None);
             }
             Action::Crashes(index) => {

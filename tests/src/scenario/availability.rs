@@ -43,7 +43,7 @@ enum Manner {
 
 const MANNERS: [Manner; 3] = [Manner::Killed, Manner::Vanished, Manner::InOrder];
 
-/// Those who ask for something all the time, until they are asked to end.
+/// Clients that ask for something all the time, until they are stopped.
 struct Load {
     end: watch::Sender<bool>,
     takers: JoinSet<usize>,

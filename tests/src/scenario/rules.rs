@@ -309,7 +309,7 @@ pub async fn the_api_server_refuses_to_reopen_and_to_lower_tokens(cluster: &Clus
     .expect("a retry begins anew");
 }
 
-/// Bounds and combinations, each with the words that tell what is wrong.
+/// Bounds and combinations, each with the words of its error.
 pub async fn the_api_server_refuses_specs_that_make_no_sense(cluster: &Cluster) {
     let namespace = cluster.namespace("specs").await;
     let ns = namespace.as_str();

@@ -60,7 +60,7 @@ impl fmt::Display for Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     status: u16,
-    /// What the client is told besides.
+    /// The warnings for the client.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     /// Objects, or each event of a watch.

@@ -418,7 +418,7 @@ async fn played(story: &Story, overlap: &str) -> Vec<String> {
 /// What the history says.
 struct Outcomes {
     runs: BTreeMap<String, Run>,
-    /// What pods of the schedule have said; nothing where one was ended before.
+    /// What pods of the schedule have said; nothing if a pod was ended before.
     jobs: BTreeMap<String, Option<String>>,
 }
 

@@ -166,7 +166,7 @@ fn a_write_without_an_answer_is_looked_for_and_renewed_from_then_on() {
     // What a watch shows meanwhile is no answer: the write may still be on its way.
     view.noticed(&terms("me"), seen(&of("other", 0), "2"), secs(102));
     assert_eq!(decide(&terms("me"), &view, false, secs(102)), look);
-    // It was stored, some time ago: one more write tells since when it leads.
+    // It was stored, some time ago: one more write says since when it leads.
     view.looked(&terms("me"), seen(&write.record, "3"), secs(103));
     let renew = Decision {
         leads_until: None,
