@@ -64,13 +64,17 @@ fn checked(name: &str, text: &str, read: &dyn Fn(&str) -> Result<String, String>
 
 /// The codes that are reported, each once.
 fn codes(compiled: &Compiled) -> Vec<Code> {
-    let mut codes: Vec<Code> = compiled.diagnostics.iter().map(|told| told.code).collect();
+    let mut codes: Vec<Code> = compiled
+        .diagnostics
+        .iter()
+        .map(|reported| reported.code)
+        .collect();
     codes.dedup();
     codes
 }
 
 #[test]
-fn every_snippet_of_the_manual_compiles_or_tells_the_code_it_says() {
+fn every_snippet_of_the_manual_compiles_or_reports_its_code() {
     let snippets = snippets();
     let files: BTreeMap<&str, &str> = snippets
         .iter()
@@ -94,12 +98,12 @@ fn every_snippet_of_the_manual_compiles_or_tells_the_code_it_says() {
             path => format!("import \"{path}\"\npipeline p {{\n{defaults}\nstage s {{}}\n}}\n"),
         };
         let compiled = checked("manual.kon", &text, &read);
-        let told: Vec<Code> = codes(&compiled)
+        let reported: Vec<Code> = codes(&compiled)
             .into_iter()
             // A part of a file may declare what only the rest would use.
-            .filter(|told| kind.is_empty() || told.name() != "K0601")
+            .filter(|reported| kind.is_empty() || reported.name() != "K0601")
             .collect();
-        assert_eq!(told, code, "line {line}: {:#?}", compiled.diagnostics);
+        assert_eq!(reported, code, "line {line}: {:#?}", compiled.diagnostics);
     }
 }
 

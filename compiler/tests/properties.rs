@@ -286,7 +286,11 @@ fn broken_files_end_in_diagnostics() {
         sources.add("test.kon", text.as_str());
         let options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
         for result in [compile(sources.clone(), &options), check(sources, &options)] {
-            let spans: Vec<_> = result.diagnostics.iter().map(|told| told.span()).collect();
+            let spans: Vec<_> = result
+                .diagnostics
+                .iter()
+                .map(|reported| reported.span())
+                .collect();
             assert!(spans.is_sorted(), "{round}\n{text}");
             let something = result.manifests.is_some() || result.schedule.is_some();
             assert!(!(something && result.has_errors()), "{round}\n{text}");

@@ -63,11 +63,11 @@ fn client(mut config: Config, global: &Global) -> Result<konductor::Client, Fail
         config.default_namespace.clone_from(namespace);
     }
     let client = konductor::Client::from_config(config)?;
-    Ok(client.field_manager(FIELD_MANAGER).on_notice(tell))
+    Ok(client.field_manager(FIELD_MANAGER).on_notice(print_notice))
 }
 
 /// Says what keeps a command waiting.
-fn tell(notice: &Notice) {
+fn print_notice(notice: &Notice) {
     let help = match notice {
         Notice::NoOperator { .. } => " (start one with `koncli operator`)",
         _ => "",

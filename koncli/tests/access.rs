@@ -211,7 +211,7 @@ fn without_tls_there_is_no_answer() {
     let silent: Vec<TcpStream> = (0..64)
         .map(|_| TcpStream::connect(&stranger.address).unwrap())
         .collect();
-    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(dev.printed(&["runs"]), "No resources found.\nexit code 0\n");
     drop(silent);
 }
 

@@ -114,7 +114,7 @@ impl Telemetry {
         let phase = *lock(&self.0.state);
         match phase {
             Phase::Starting => Some("the operator has not reached the API server yet".to_owned()),
-            Phase::Listing => Some("the operator lists what there is".to_owned()),
+            Phase::Listing => Some("the operator lists all objects".to_owned()),
             Phase::StandingBy => None,
             Phase::Working => {
                 let silent: Vec<_> = self

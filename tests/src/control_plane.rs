@@ -312,7 +312,7 @@ impl Component {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a test that fails tells why on stderr")]
+#[expect(clippy::print_stderr, reason = "a test that fails says why on stderr")]
 impl Drop for Component {
     fn drop(&mut self) {
         self.kill();

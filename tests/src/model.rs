@@ -82,7 +82,7 @@ type Claims = [Option<StoredClaim>; CLAIMANTS_MAX];
 /// A write that an operator has decided on and not made yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Pending {
-    Tell {
+    Notify {
         claim: u8,
         version: u8,
         phase: Phase,
@@ -314,7 +314,7 @@ impl Protocol {
             pending.retain(|write| {
                 !matches!(
                     write,
-                    Pending::Tell {
+                    Pending::Notify {
                         phase: Phase::Granted,
                         ..
                     }
@@ -329,7 +329,7 @@ impl Protocol {
     /// written, nothing that follows from it is.
     fn write(&self, state: &mut State, one: usize) -> bool {
         match state.operators[one].pending.remove(0) {
-            Pending::Tell {
+            Pending::Notify {
                 claim,
                 version,
                 phase,
@@ -576,7 +576,7 @@ fn pending(write: &Write) -> Pending {
     let Write::Patch { name, body, .. } = write else {
         unreachable!("{write:?}")
     };
-    Pending::Tell {
+    Pending::Notify {
         claim: number(&name.name),
         version: number(
             body["metadata"]["resourceVersion"]

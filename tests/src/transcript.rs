@@ -131,7 +131,7 @@ fn compare(page: &Path, text: &str, played: &str) {
     let difference = difference.unified_diff().context_radius(4).to_string();
     assert!(
         difference.is_empty(),
-        "{} shows something else: BLESS=1 writes it anew\n{difference}",
+        "{} shows something else: BLESS=1 rewrites it\n{difference}",
         page.display()
     );
 }
@@ -146,14 +146,14 @@ fn run(script: &str, folder: &Path, prepare: &impl Fn(&mut Command)) -> String {
     let child = shell.stdout(Stdio::piped()).process_group(0).spawn();
     let child = child.unwrap_or_else(|error| panic!("sh: {error}"));
     let group = Pid::from_child(&child);
-    let (tell_end, ended) = mpsc::channel::<()>();
+    let (end, ended) = mpsc::channel::<()>();
     let watching = thread::spawn(move || {
         if ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     });
     let output = child.wait_with_output().expect("an output");
-    drop(tell_end);
+    drop(end);
     watching.join().expect("nobody panicked");
     String::from_utf8(output.stdout).expect("text")
 }

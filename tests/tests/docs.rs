@@ -256,7 +256,12 @@ fn every_attack_of_the_security_page_has_a_test_that_exists() {
 fn every_path_that_a_page_for_contributors_names_exists() {
     let path = Regex::new(r"`([a-z_./-]+/[a-z_./-]*)`").expect("a pattern");
     let mut checked = 0;
-    for page in ["CONTRIBUTING.md", "ARCHITECTURE.md", "docs/glossary.md"] {
+    for page in [
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
+        "docs/glossary.md",
+        "local/README.md",
+    ] {
         let text = prose(&read(&root().join(page)));
         for found in path.captures_iter(&text) {
             let target = &found[1];

@@ -141,7 +141,7 @@ const REASONS: [Reason; 11] = [
         |row| row.command == "explain",
     ),
     (
-        "Who holds nothing has lost it: exit code 1.",
+        "A holder that holds nothing has lost it: exit code 1.",
         &[Situation::NotFound],
         |row| row.is("lease renew", ""),
     ),
@@ -260,8 +260,8 @@ fn played(page: &str) -> Vec<(String, u8)> {
         };
         let mut code = 0;
         while let Some(line) = lines.next_if(|line| !line.starts_with("$ ") && *line != "```") {
-            if let Some(told) = line.strip_prefix("exit code ") {
-                code = told.parse().expect("a number");
+            if let Some(digits) = line.strip_prefix("exit code ") {
+                code = digits.parse().expect("a number");
             }
         }
         let last = typed
@@ -308,7 +308,7 @@ fn row_of<'a>(rows: &'a [Row], line: &str) -> Option<&'a Row> {
         .collect();
     let form = FORMS
         .iter()
-        .find(|(of, _, tells)| of == command && words.iter().any(|word| tells(word)));
+        .find(|(of, _, fits)| of == command && words.iter().any(|word| fits(word)));
     let form = form.map_or("", |(_, form, _)| *form);
     of.into_iter().find(|row| row.form == form)
 }

@@ -505,8 +505,9 @@ fn played(pipeline: &Pipeline, order: u64, plan: &Plan) -> Result<bool, String> 
     let Some(manifests) = compiled(&text) else {
         return Ok(false);
     };
-    let told = |why: String| format!("{why}\norder {order}, plan '{plan}'\n{text}{pipeline:#?}");
-    let ended = run(manifests, script(pipeline, order), plan).map_err(told)?;
+    let described =
+        |why: String| format!("{why}\norder {order}, plan '{plan}'\n{text}{pipeline:#?}");
+    let ended = run(manifests, script(pipeline, order), plan).map_err(described)?;
     let (mut seen, mut expected) = (seen(&ended.summary), expected(pipeline));
     // What it cancels is a matter of time; whether it does, and how the run ends, is not.
     if pipeline.fail_fast && expected["run/story"] == "RunFailed" {
@@ -516,7 +517,7 @@ fn played(pipeline: &Pipeline, order: u64, plan: &Plan) -> Result<bool, String> 
     }
     match seen == expected {
         true => Ok(true),
-        false => Err(told(format!(
+        false => Err(described(format!(
             "it ended as {seen:#?}\nand not as {expected:#?}"
         ))),
     }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_names_tell_their_pipeline_and_their_own_name() {
+    fn shared_names_contain_their_pipeline_and_their_own_name() {
         let names = ["a", "b", "a-b", "b-a", "a-b-a", "a-a", "b-a-b", "ab"];
         let mut seen = HashMap::new();
         for owner in names {

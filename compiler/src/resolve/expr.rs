@@ -162,9 +162,9 @@ impl Resolver<'_> {
 
     /// Resolves something without reporting errors: it will be resolved again.
     fn quietly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
-        let told = self.diagnostics.len();
+        let reported = self.diagnostics.len();
         let found = look(self);
-        self.diagnostics.truncate(told);
+        self.diagnostics.truncate(reported);
         found
     }
 }

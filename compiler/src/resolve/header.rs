@@ -96,8 +96,8 @@ impl<'a> Resolver<'a> {
             self.used.ledgers.insert(ledger);
             if let Some(first) = holding.iter().find(|known| known.ledger == ledger) {
                 let kind = self.ledgers[ledger].kind;
-                let told = rules::held_twice::report(&hold.name, kind, first.span);
-                self.report(told);
+                let reported = rules::held_twice::report(&hold.name, kind, first.span);
+                self.report(reported);
                 continue;
             }
             let permits = match &hold.permits {

@@ -58,7 +58,7 @@ impl Resolver<'_> {
             ast::YamlKind::Job => (&SCHEMA["properties"]["job"], ""),
             ast::YamlKind::Pod => (&SCHEMA["properties"]["pod"], "spec.template.spec"),
         };
-        let told = self.diagnostics.len();
+        let reported = self.diagnostics.len();
         let mut walk = Walk {
             marked: &marked,
             resolver: self,
@@ -66,7 +66,7 @@ impl Resolver<'_> {
         };
         let root = walk.node(&root, whole, path, text.span);
         let parallelism = walk.parallelism;
-        (self.diagnostics.len() == told).then_some(Passthrough {
+        (self.diagnostics.len() == reported).then_some(Passthrough {
             kind,
             root,
             span: text.span,

@@ -41,8 +41,8 @@ impl<'a> Resolver<'a> {
         for param in &self.params {
             // If a run is compiled, a missing value is reported anyway.
             if param.value.is_none() && self.options.check {
-                let told = rules::bad_schedule::param(&param.name, first.cron.span);
-                self.diagnostics.push(told);
+                let reported = rules::bad_schedule::param(&param.name, first.cron.span);
+                self.diagnostics.push(reported);
             }
         }
         self.resolved_schedule(first)

@@ -42,8 +42,8 @@ impl Resolver<'_> {
             ast::Value::Ref(reference) => {
                 let before = self.diagnostics.len();
                 let Some(found) = self.reference(reference, scope, time) else {
-                    let told = &mut self.diagnostics[before..];
-                    rules::unknown_name::of_type(told, reference, wished);
+                    let reported = &mut self.diagnostics[before..];
+                    rules::unknown_name::of_type(reported, reference, wished);
                     return None;
                 };
                 if !found.ty.fits(wished) {
@@ -263,8 +263,8 @@ impl Resolver<'_> {
                         None => {
                             complete = false;
                             if used == Use::Script {
-                                let told = &mut self.diagnostics[before..];
-                                rules::unknown_name::in_script(told, reference);
+                                let reported = &mut self.diagnostics[before..];
+                                rules::unknown_name::in_script(reported, reference);
                             }
                         }
                     }
@@ -295,8 +295,8 @@ impl Resolver<'_> {
             ast::Value::Ref(reference) => {
                 let before = self.diagnostics.len();
                 let Some(found) = self.reference(reference, scope, time) else {
-                    let told = &mut self.diagnostics[before..];
-                    rules::unknown_name::of_type(told, reference, &Type::String);
+                    let reported = &mut self.diagnostics[before..];
+                    rules::unknown_name::of_type(reported, reference, &Type::String);
                     return None;
                 };
                 Some(Text {

@@ -54,7 +54,7 @@ impl File {
     /// more than a file may have. Nothing is left out of it.
     pub fn build(&self, name: impl Into<String>) -> Result<Built, Rejected> {
         let (text, mut diagnostics) = write(&self.0);
-        diagnostics.sort_by_key(|told| told.span().start);
+        diagnostics.sort_by_key(|reported| reported.span().start);
         diagnostics.truncate(ERRORS_MAX);
         let written = Source {
             id: SourceId::default(),
@@ -108,17 +108,17 @@ pub struct Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, told) in self.diagnostics.iter().enumerate() {
-            let (line, column) = self.source.line_column(told.span().start);
+        for (index, reported) in self.diagnostics.iter().enumerate() {
+            let (line, column) = self.source.line_column(reported.span().start);
             let name = &self.source.name;
             formatter.write_str(if index > 0 { "\n" } else { "" })?;
             write!(
                 formatter,
                 "{name}:{line}:{column}: {} {}",
-                told.code, told.message
+                reported.code, reported.message
             )?;
-            let here = told.labels.first().map(|label| &*label.text);
-            for more in here.into_iter().chain(told.help.as_deref()) {
+            let here = reported.labels.first().map(|label| &*label.text);
+            for more in here.into_iter().chain(reported.help.as_deref()) {
                 if !more.is_empty() {
                     write!(formatter, "; {more}")?;
                 }

@@ -118,7 +118,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
             let text = serde_saphyr::to_string(&findings);
             output::exact(&text.map_err(|error| Failure::failed(error.to_string()))?);
         }
-        Format::Table | Format::Wide | Format::Name => output::data(&told(&findings)),
+        Format::Table | Format::Wide | Format::Name => output::data(&rendered(&findings)),
     }
     match findings.iter().find(|finding| finding.code != 0) {
         Some(finding) => Err(Failure::silent(finding.code)),
@@ -126,7 +126,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
     }
 }
 
-fn told(findings: &[Finding]) -> String {
+fn rendered(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let level = match finding.level {
@@ -384,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_api_server_is_told_by_its_minor_version() {
+    fn old_api_server_is_recognized_by_its_minor_version() {
         let table = [
             ("1", "36", Level::Ok),
             ("1", "30", Level::Ok),

@@ -27,7 +27,7 @@ const FIELD_MANAGER: &str = "konductor-operator";
 /// A request that is not answered by then won't be.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// A candidate that ends waits no longer than this for the release: the Lease expires anyway.
-const GIVES_BACK_WITHIN: Duration = Duration::from_secs(2);
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a candidate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Candidate {
         loop {
             let now = clock::now();
             let decision = decide(&self.terms, &self.view, false, now);
-            self.tell(&standing, &decision);
+            self.publish(&standing, &decision);
             let due = match decision.next {
                 Next::Wait(until) => {
                     self.failures = 0;
@@ -129,12 +129,12 @@ impl Candidate {
             }
         }
         standing.send_replace(Standing::StandsBy);
-        let given_back = tokio::time::timeout(GIVES_BACK_WITHIN, self.give_back()).await;
-        given_back.unwrap_or(Ok(()))
+        let released = tokio::time::timeout(RELEASE_WITHIN, self.release()).await;
+        released.unwrap_or(Ok(()))
     }
 
     /// Gives the Lease back, if it is this candidate's.
-    async fn give_back(&mut self) -> Result<(), String> {
+    async fn release(&mut self) -> Result<(), String> {
         loop {
             clock::reaches(Some(self.rests_until)).await;
             let now = clock::now();
@@ -147,7 +147,7 @@ impl Candidate {
         }
     }
 
-    fn tell(&mut self, standing: &watch::Sender<Standing>, decision: &Decision) {
+    fn publish(&mut self, standing: &watch::Sender<Standing>, decision: &Decision) {
         let before = *standing.borrow();
         let now = match (decision.leads_until, before) {
             (Some(_), Standing::Leads(_)) => before,
