@@ -13,7 +13,7 @@ use crate::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore};
 /// Every CustomResourceDefinition of konductor, in a stable order.
 ///
 /// A new Barrier, Gate, Claim or Run shows its first phase before the operator has seen it: the
-/// schema defaults it. A Semaphore's or Lease's status has no default, because its absence tells
+/// schema defaults it. A Semaphore's or Lease's status has no default, because its absence says
 /// the operator that the ledger was never written.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![

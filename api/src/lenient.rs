@@ -188,7 +188,7 @@ impl<K: Resource, S> Resource for Lenient<K, S> {
 }
 
 /// An answer of an API server without anybody's managed fields: an object, a list, or an event of a
-/// watch. `None` where there is nothing to leave out, or where it is no such answer.
+/// watch. `None` if there is nothing to leave out, or the answer is of another kind.
 pub fn without_managed_fields(answer: &str) -> Option<String> {
     if !answer.contains("managedFields") {
         return None;

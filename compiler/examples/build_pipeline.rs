@@ -92,7 +92,7 @@ fn sales(tables: Vec<String>) -> Pipeline {
                 ]),
         )
         .stage(
-            Stage::finally("tell")
+            Stage::finally("report")
                 .when(Ref::run("outcome").equals("failed"))
                 .run(text!["echo ", Ref::run("name").quoted(), " has failed"]),
         )

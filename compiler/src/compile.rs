@@ -21,9 +21,9 @@ use crate::{lower, name, resolve, rules, zone};
 pub struct Compiled {
     /// The files that were read: the root and its imports. Diagnostics point into them.
     pub sources: Sources,
-    /// What there is to tell, in source order.
+    /// The diagnostics, in source order.
     pub diagnostics: Vec<Diagnostic>,
-    /// Who waits for whom; `None` where the file is too broken to say.
+    /// The dependency graph; `None` if the file is too broken for one.
     pub graph: Option<Graph>,
     /// The objects of the run; `None` where a diagnostic is an error, where the file was only
     /// checked, or where it is a schedule that is to be installed.
@@ -56,7 +56,7 @@ pub fn compile(sources: Sources, options: &Options<'_>) -> Compiled {
     compiled(sources, options)
 }
 
-/// Tells what there is to tell about the first file. A parameter without a value is no error: what
+/// Reports everything about the first file. A parameter without a value is no error: what
 /// depends on it is not looked at.
 pub fn check(sources: Sources, options: &Options<'_>) -> Compiled {
     let options = Options {

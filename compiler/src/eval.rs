@@ -166,7 +166,7 @@ pub(crate) enum Truth {
     RunTime(String),
 }
 
-/// Where an expression reads outputs: the name of the Job of a stage's item; `None` where there is none,
+/// Where an expression reads outputs: the name of the Job of a stage's item; `None` if the item has no Job,
 /// because the item is left out.
 pub(crate) type JobName<'a> = &'a dyn Fn(usize, &[Term]) -> Option<String>;
 

@@ -1,10 +1,10 @@
-//! Who waits for whom, for people: what `koncli graph` draws.
+//! The dependency graph for people: what `koncli graph` draws.
 
 use crate::pipeline::{Outside, Pipeline, State, Target};
 use crate::plan::job::Jobs;
 use foldhash::{HashMap, HashSet};
 
-/// The stages and approvals of a pipeline, and who waits for whom.
+/// The stages and approvals of a pipeline, and their dependencies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
     /// The pipeline's name.

@@ -35,8 +35,8 @@ impl Library {
             .name
             .rsplit_once('/')
             .map(|(folder, _)| format!("{folder}/"));
-        let (file, told) = parse(root);
-        diagnostics.extend(told);
+        let (file, reported) = parse(root);
+        diagnostics.extend(reported);
         let mut loader = Loader {
             folder: folder.unwrap_or_default(),
             sources,
@@ -50,7 +50,7 @@ impl Library {
             }],
         };
         loader.follow();
-        loader.tell_cycles();
+        loader.report_cycles();
         let (files, imports): (Vec<_>, Vec<_>) = loader
             .files
             .into_iter()
@@ -131,8 +131,9 @@ impl Library {
                 match visible.get(&template.name.text) {
                     Some((known, at)) if (*known, *at) != (file, place) => {
                         let first = self.files[*known].templates[*at].name.span;
-                        let told = rules::duplicate_name::report(&template.name, "template", first);
-                        diagnostics.push(told);
+                        let reported =
+                            rules::duplicate_name::report(&template.name, "template", first);
+                        diagnostics.push(reported);
                     }
                     _ => {
                         visible.insert(template.name.text.clone(), (file, place));
@@ -216,8 +217,8 @@ impl Loader<'_, '_> {
         };
         let id = self.sources.add(format!("{}{path}", self.folder), text);
         let source = self.sources.get(id)?;
-        let (ast, told) = parse(source);
-        self.diagnostics.extend(told);
+        let (ast, reported) = parse(source);
+        self.diagnostics.extend(reported);
         self.diagnostics
             .extend(ast.pipelines.first().map(rules::one_pipeline::imported));
         let index = self.files.len();
@@ -230,8 +231,8 @@ impl Loader<'_, '_> {
         Some(index)
     }
 
-    /// Tells imports that lead back to the file they are in. Nothing recursive: files can be many.
-    fn tell_cycles(&mut self) {
+    /// Reports imports that lead back to the file they are in. Nothing recursive: files can be many.
+    fn report_cycles(&mut self) {
         for start in 0..self.files.len() {
             let imports = self.files[start].imports.iter().enumerate();
             // Once for each circle: at the file that was read first.

@@ -1,7 +1,7 @@
 //! The plan as Kubernetes objects.
 //!
 //! What enters: the resolved pipeline and its plan. What leaves: typed objects, made one by one.
-//! What must never happen here: a decision; what there is was planned, and is correct.
+//! What must never happen here: a decision; the plan is complete and correct.
 
 mod environment;
 pub(crate) mod job;

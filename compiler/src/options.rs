@@ -29,7 +29,7 @@ pub struct Options<'a> {
     /// `--params FILE`, parsed. `--set` goes before it.
     pub params: Map<String, Json>,
     /// What `run.date` and `run.time` say: the apply time, or a schedule's slot. They say it in the
-    /// schedule's time zone, where there is one, else in UTC.
+    /// schedule's time zone, or UTC without one.
     pub now: Timestamp,
     /// The image of `koncli`, for the pod of a schedule.
     pub koncli_image: String,

@@ -59,7 +59,7 @@ pub(crate) struct Schedule {
     pub catch_up: Option<Setting>,
 }
 
-/// What happens where the run before still goes on.
+/// What happens if the previous run is still running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
     Allow,
@@ -366,7 +366,7 @@ pub(crate) enum Source {
     Argument {
         name: String,
         value: Box<Term>,
-        /// Tells one use of a template from another.
+        /// Distinguishes the uses of a template.
         use_id: Span,
     },
 }
@@ -396,7 +396,7 @@ impl Source {
         }
     }
 
-    /// Whether it is known only while the run goes on.
+    /// Whether it is known only during the run.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {
             Self::Output { .. } | Self::Token { .. } | Self::RunOutcome => true,
@@ -421,7 +421,7 @@ pub(crate) enum Term {
 }
 
 impl Term {
-    /// Whether it is known only while the run goes on.
+    /// Whether it is known only during the run.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {
             Self::Value(_) | Self::Unknown => false,

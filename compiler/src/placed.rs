@@ -48,7 +48,7 @@ pub fn parse(text: &str) -> Result<Placed, NotYaml> {
 /// Reads every document that is not empty.
 ///
 /// # Errors
-/// Where one is no YAML.
+/// If one is not YAML.
 pub fn parse_all(text: &str) -> Result<Vec<Placed>, NotYaml> {
     Ok(serde_saphyr::from_multiple_with_options(text, options())?)
 }
@@ -175,7 +175,7 @@ impl Placed {
         parent.member(last)
     }
 
-    /// The text of a member; empty where there is none.
+    /// The text of a member; empty without one.
     pub fn text(&self, key: &str) -> &str {
         match self.member(key).map(|(_, value)| &value.value) {
             Some(Kind::Text(text)) => text,

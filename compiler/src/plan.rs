@@ -79,12 +79,12 @@ pub(crate) struct Edge {
     pub plain: bool,
 }
 
-/// Who waits for whom.
+/// The dependency graph.
 #[derive(Debug)]
 pub(crate) struct Dag {
     /// Edges by what waits, in source order. Edges of a node to itself are left out.
     incoming: Vec<Vec<Edge>>,
-    /// Groups that wait for each other: every node in one of its own, where there is no cycle.
+    /// Groups that wait for each other: without a cycle, each node is a group of its own.
     tangles: Vec<Vec<Node>>,
     /// The longest way from a node that waits for nothing.
     level: Vec<u32>,

@@ -33,7 +33,7 @@ use crate::{Options, rules};
 use declare::Names;
 use term::Argument;
 
-/// Resolves the pipeline of the root file; `None` where there is none. A file of templates alone can
+/// Resolves the pipeline of the root file; `None` without one. A file of templates alone can
 /// be checked, but not compiled.
 pub(crate) fn resolve(
     library: &Library,
@@ -71,12 +71,12 @@ struct Resolver<'a> {
     library: &'a Library,
     options: &'a Options<'a>,
     ast: &'a ast::Pipeline,
-    /// The schedule's, in which `run.date` and `run.time` are told.
+    /// The schedule's, for `run.date` and `run.time`.
     zone: Option<TimeZone>,
     names: Names<'a>,
     params: Vec<Param>,
     param_index: Index<'a>,
-    /// Parameters that are not understood: what uses them is not told about.
+    /// Parameters with errors: uses of them are not reported.
     broken: HashSet<&'a str>,
     /// The same of outputs, each with its stage.
     broken_outputs: HashSet<(&'a str, String)>,
@@ -134,7 +134,7 @@ struct Scope<'s> {
 }
 
 impl Scope<'_> {
-    /// Where there are parameters and nothing else.
+    /// Only parameters exist here.
     const PIPELINE: Scope<'static> = Scope {
         loops: &[],
         arguments: None,

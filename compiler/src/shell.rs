@@ -330,7 +330,7 @@ impl Scanner {
         }
     }
 
-    /// Enters `$(`, `$((`, `${` or a backquote; leaves a backquote. `false`: it is none of these.
+    /// Enters `$(`, `$((`, `${` or a backquote; leaves a backquote. `false` for anything else.
     fn substitution(&mut self) -> bool {
         if self.peek(0) == Some('`') {
             self.at += 1;
@@ -494,7 +494,7 @@ impl Scanner {
         }
     }
 
-    /// Something that is not plain text goes on with the word.
+    /// Something that is not plain text continues the word.
     fn continue_word(&mut self) {
         if self.word() != Word::Assignment {
             self.set_word(Word::Other);

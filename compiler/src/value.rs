@@ -298,7 +298,7 @@ impl Value {
         }
     }
 
-    /// What tells a fan-out's item apart: a record's first field, else the value itself.
+    /// The key of a fan-out's item: a record's first field, else the value itself.
     pub(crate) fn key(&self) -> String {
         match self {
             Self::Record(members) => members.first().map(|(_, v)| v.text()).unwrap_or_default(),

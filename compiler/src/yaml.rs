@@ -153,7 +153,7 @@ fn is_printable(c: char) -> bool {
 }
 
 /// Whether a text needs no quotes in any YAML: it begins with a letter or a slash, holds nothing
-/// that has a meaning, and is none of the words that some version takes for something else.
+/// that has a meaning, and is not a word that some version takes for something else.
 fn is_bare(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes
@@ -223,7 +223,7 @@ struct Compound<'a> {
 }
 
 impl Compound<'_> {
-    /// Begins an entry: the first one of a list's item goes on the line of the dash.
+    /// Begins an entry: the first one of a list's item is on the line of the dash.
     fn begin(&mut self) {
         if self.empty && self.at == At::Key {
             self.out.push('\n');

@@ -7,7 +7,7 @@ use cel::{Context, Program, Value};
 use konductor_compiler::{Object, Options, compile};
 use konductor_dsl::Sources;
 
-/// The `when` of the Gate before the stage `last`; `None` where there is none, and an error where
+/// The `when` of the Gate before the stage `last`; `None` without one, and an error if
 /// the stage is skipped from the start.
 fn when(condition: &str) -> Result<Option<String>, &'static str> {
     let text = format!(

@@ -18,7 +18,7 @@ fn codes(text: &str) -> Vec<Code> {
     compiled(text)
         .diagnostics
         .iter()
-        .map(|told| told.code)
+        .map(|reported| reported.code)
         .collect()
 }
 
@@ -37,8 +37,11 @@ fn fan_outs_together_have_a_limit() {
     let stages = lines(3_000, |i| {
         format!("stage s-{i} for x in 1..10000, y in [\"a\"] {{ }}\n")
     });
-    let told = codes(&pipeline(&stages));
-    assert!(told.iter().all(|code| *code == Code::K0501), "{told:?}");
+    let reported = codes(&pipeline(&stages));
+    assert!(
+        reported.iter().all(|code| *code == Code::K0501),
+        "{reported:?}"
+    );
 }
 
 #[test]
@@ -47,10 +50,10 @@ fn parameters_that_double_end_at_the_largest_value() {
     let params = lines(30, |i| {
         format!("param a-{}: string = \"{}\"\n", i + 1, ten(i))
     });
-    let told = codes(&pipeline(&format!(
+    let reported = codes(&pipeline(&format!(
         "param a-0: string = \"0123456789\"\n{params}\nstage s {{ }}"
     )));
-    assert_eq!(told.first(), Some(&Code::K0505));
+    assert_eq!(reported.first(), Some(&Code::K0505));
 }
 
 #[test]
@@ -62,8 +65,8 @@ fn templates_that_double_end_at_the_number_of_uses() {
         "{templates}template t-40() {{ }}\n{}",
         pipeline("stage s { use t-0 }")
     );
-    let told = codes(&text);
-    assert!(told.contains(&Code::K0214), "{told:?}");
+    let reported = codes(&text);
+    assert!(reported.contains(&Code::K0214), "{reported:?}");
 }
 
 #[test]
@@ -78,21 +81,21 @@ fn a_template_used_by_every_stage_counts_every_time() {
 }
 
 #[test]
-fn a_long_cycle_is_told_soon_with_its_first_edges() {
+fn long_cycle_is_reported_soon_with_its_first_edges() {
     let count = 50_000;
     let stages = lines(count, |i| {
         format!("stage s-{i} after s-{} {{ }}\n", (i + 1) % count)
     });
-    let told = compiled(&pipeline(&stages)).diagnostics;
-    let [cycle] = told.as_slice() else {
-        panic!("{} diagnostics", told.len())
+    let reported = compiled(&pipeline(&stages)).diagnostics;
+    let [cycle] = reported.as_slice() else {
+        panic!("{} diagnostics", reported.len())
     };
     assert_eq!((cycle.code, cycle.labels.len()), (Code::K0401, 12));
     assert!(cycle.message.len() < 300, "{}", cycle.message);
 }
 
 #[test]
-fn the_shortest_cycle_is_told() {
+fn shortest_cycle_is_reported() {
     let ring = lines(50, |i| {
         format!(
             "stage s-{i} after s-{}{} {{ }}\n",
@@ -100,8 +103,8 @@ fn the_shortest_cycle_is_told() {
             if i == 30 { ", s-28" } else { "" }
         )
     });
-    let told = compiled(&pipeline(&ring)).diagnostics;
-    let labels: Vec<&str> = told[0]
+    let reported = compiled(&pipeline(&ring)).diagnostics;
+    let labels: Vec<&str> = reported[0]
         .labels
         .iter()
         .map(|label| label.text.as_str())
@@ -154,7 +157,7 @@ fn the_largest_fan_out_pairs_with_another() {
 }
 
 #[test]
-fn files_that_no_config_map_takes_are_told_at_the_schedule() {
+fn files_that_no_config_map_takes_are_reported_at_the_schedule() {
     let script = "x".repeat(60_000);
     let templates = lines(20, |i| {
         format!("template t-{i}() {{ run = \"{script}\" }}\n")
@@ -162,16 +165,16 @@ fn files_that_no_config_map_takes_are_told_at_the_schedule() {
     let uses = lines(20, |i| format!("stage s-{i} {{ use t-{i} }}\n"));
     let text = |schedule: &str| format!("{templates}{}", pipeline(&format!("{schedule}{uses}")));
     assert_eq!(codes(&text("")), []);
-    let told = compiled(&text("schedule \"@daily\"\n"));
-    let [large] = told.diagnostics.as_slice() else {
-        panic!("{:?}", told.diagnostics);
+    let reported = compiled(&text("schedule \"@daily\"\n"));
+    let [large] = reported.diagnostics.as_slice() else {
+        panic!("{:?}", reported.diagnostics);
     };
-    let source = told.sources.get(large.span().source).unwrap();
+    let source = reported.sources.get(large.span().source).unwrap();
     assert_eq!(
         (large.code, source.slice(large.span())),
         (Code::K0510, "\"@daily\"")
     );
-    assert!(told.schedule.is_none());
+    assert!(reported.schedule.is_none());
 }
 
 #[test]
@@ -213,8 +216,11 @@ fn a_given_value_that_is_too_long_is_refused_and_not_repeated() {
     for options in [options, by_file] {
         let mut sources = Sources::default();
         sources.add("test.kon", text.clone());
-        let told = compile(sources, &options).diagnostics;
-        assert!(told.iter().any(|told| told.code == Code::K0303), "{told:?}");
-        assert!(told.iter().all(|told| told.message.len() < 400));
+        let reported = compile(sources, &options).diagnostics;
+        assert!(
+            reported.iter().any(|reported| reported.code == Code::K0303),
+            "{reported:?}"
+        );
+        assert!(reported.iter().all(|reported| reported.message.len() < 400));
     }
 }

@@ -1,11 +1,11 @@
-//! `docs/language.md` says the truth: every snippet compiles, or tells exactly the code it says. So
+//! `docs/language.md` is true: every snippet compiles, or reports exactly the code it says. So
 //! do the examples.
 //!
 //! What follows `kon` in a snippet's first line says what it is:
 //! - nothing: a whole file;
 //! - `pipeline`: what is in a pipeline; `stage`: what is in a stage;
 //! - a path: a file that others import;
-//! - `error CODE`, at the end: it tells this code and nothing else.
+//! - `error CODE`, at the end: it reports this code and nothing else.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
@@ -62,15 +62,19 @@ fn checked(name: &str, text: &str, read: &dyn Fn(&str) -> Result<String, String>
     check(sources, &options)
 }
 
-/// The codes that are told, each once.
+/// The codes that are reported, each once.
 fn codes(compiled: &Compiled) -> Vec<Code> {
-    let mut codes: Vec<Code> = compiled.diagnostics.iter().map(|told| told.code).collect();
+    let mut codes: Vec<Code> = compiled
+        .diagnostics
+        .iter()
+        .map(|reported| reported.code)
+        .collect();
     codes.dedup();
     codes
 }
 
 #[test]
-fn every_snippet_of_the_manual_compiles_or_tells_the_code_it_says() {
+fn every_snippet_of_the_manual_compiles_or_reports_its_code() {
     let snippets = snippets();
     let files: BTreeMap<&str, &str> = snippets
         .iter()
@@ -94,12 +98,12 @@ fn every_snippet_of_the_manual_compiles_or_tells_the_code_it_says() {
             path => format!("import \"{path}\"\npipeline p {{\n{defaults}\nstage s {{}}\n}}\n"),
         };
         let compiled = checked("manual.kon", &text, &read);
-        let told: Vec<Code> = codes(&compiled)
+        let reported: Vec<Code> = codes(&compiled)
             .into_iter()
             // A part of a file may declare what only the rest would use.
-            .filter(|told| kind.is_empty() || told.name() != "K0601")
+            .filter(|reported| kind.is_empty() || reported.name() != "K0601")
             .collect();
-        assert_eq!(told, code, "line {line}: {:#?}", compiled.diagnostics);
+        assert_eq!(reported, code, "line {line}: {:#?}", compiled.diagnostics);
     }
 }
 

@@ -202,7 +202,7 @@ fn a_barriers_parties_are_the_jobs_that_exist() {
     }
 }
 
-/// Leaving out what is implied must not change who waits, directly or not, for whom.
+/// Leaving out what is implied must not change which stage waits, directly or not, for which.
 #[test]
 fn reduction_keeps_every_order() {
     for seed in 0..150 {
@@ -267,7 +267,7 @@ fn generated_pipelines_give_the_same_bytes_twice() {
     }
 }
 
-/// Whatever is broken in a file, it is told, in order, and nothing panics.
+/// Whatever is broken in a file, it is reported, in order, and nothing panics.
 #[test]
 fn broken_files_end_in_diagnostics() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -286,7 +286,11 @@ fn broken_files_end_in_diagnostics() {
         sources.add("test.kon", text.as_str());
         let options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
         for result in [compile(sources.clone(), &options), check(sources, &options)] {
-            let spans: Vec<_> = result.diagnostics.iter().map(|told| told.span()).collect();
+            let spans: Vec<_> = result
+                .diagnostics
+                .iter()
+                .map(|reported| reported.span())
+                .collect();
             assert!(spans.is_sorted(), "{round}\n{text}");
             let something = result.manifests.is_some() || result.schedule.is_some();
             assert!(!(something && result.has_errors()), "{round}\n{text}");

@@ -21,7 +21,7 @@ pub struct File {
     pub templates: Vec<Template>,
     /// `pipeline …`: at most one is allowed, which is checked later.
     pub pipelines: Vec<Pipeline>,
-    /// The names of templates that could not be read: they are declared all the same.
+    /// The names of templates that could not be read: they still count as declared.
     pub unread: Vec<Name>,
 }
 
@@ -65,7 +65,7 @@ pub struct Pipeline {
     pub items: Vec<Item>,
     /// The whole.
     pub span: Span,
-    /// The names of declarations that could not be read: they are declared all the same.
+    /// The names of declarations that could not be read: they still count as declared.
     pub unread: Vec<Name>,
 }
 

@@ -25,7 +25,7 @@ use layout::Printer;
 /// changes nothing.
 ///
 /// # Errors
-/// Everything there is to tell about the file, where any of it is an error: what could not be read
+/// All diagnostics of the file, if any of them is an error: what could not be read
 /// can't be laid out.
 pub fn format(source: &Source) -> Result<String, Vec<Diagnostic>> {
     let (file, diagnostics) = parse(source);

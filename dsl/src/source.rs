@@ -59,7 +59,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The text at a place; empty where the place is none in it.
+    /// The text at a place; empty if the place is outside.
     pub fn slice(&self, span: Span) -> &str {
         self.text
             .get(span.start as usize..span.end as usize)

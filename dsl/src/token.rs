@@ -134,7 +134,7 @@ fn end_of_string(text: &str) -> Result<usize, usize> {
     Err(text.len())
 }
 
-/// After the `}` of a `${`; where there is none on this line, after the `${`.
+/// After the `}` of a `${`; without one on this line, after the `${`.
 fn end_of_hole(bytes: &[u8], start: usize) -> usize {
     let (mut at, mut quoted) = (start + 2, false);
     while at < bytes.len() && bytes[at] != b'\n' {

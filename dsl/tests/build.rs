@@ -77,14 +77,15 @@ fn without_empty_maps(mut file: ast::File) -> ast::File {
 
 /// Builds what a text says, call by call, and holds the result against the laws.
 fn replay_is_the_same(text: &str, name: &str) -> String {
-    let (parsed, told) = parse(&source(text));
-    assert_eq!(told, [], "{name}\n{text}");
+    let (parsed, reported) = parse(&source(text));
+    assert_eq!(reported, [], "{name}\n{text}");
     let parsed = tree(&without_empty_maps(parsed));
     let built = replay::file(&parse(&source(text)).0);
     assert_eq!(tree(built.ast()), parsed, "{name}: built\n{text}");
     let built = built.build("built.kon");
-    let built =
-        built.unwrap_or_else(|told| panic!("{name}: {told}\n{text}\n--\n{}", told.source.text));
+    let built = built.unwrap_or_else(|reported| {
+        panic!("{name}: {reported}\n{text}\n--\n{}", reported.source.text)
+    });
     let written = &*built.source.text;
     assert_eq!(
         tree(&built.file),
@@ -258,13 +259,13 @@ fn hostile_texts_may_stand_anywhere_and_stay_texts() {
         );
         let built = file
             .build("p.kon")
-            .unwrap_or_else(|told| panic!("{hostile:?}: {told}"));
+            .unwrap_or_else(|reported| panic!("{hostile:?}: {reported}"));
         assert_eq!(tree(&built.file), tree(file.ast()), "{}", built.source.text);
     }
 }
 
-/// What is told of a stage, as people see it.
-fn told(stage: Stage) -> String {
+/// The diagnostics of a stage, as people see them.
+fn reported(stage: Stage) -> String {
     rejected(Pipeline::new("p").stage(stage)).to_string()
 }
 
@@ -351,7 +352,7 @@ fn what_cannot_be_written_is_reported() {
         ),
     ];
     for (stage, expected) in table {
-        assert_eq!(told(stage), expected);
+        assert_eq!(reported(stage), expected);
     }
 }
 
@@ -368,9 +369,13 @@ fn brackets_nested_too_deeply_end_in_an_error_and_not_in_a_crash() {
         Stage::new("a").output(Param::new("x", ty)),
     ];
     for stage in stages {
-        let told = rejected(Pipeline::new("p").stage(stage));
-        let codes: Vec<&str> = told.diagnostics.iter().map(|one| one.code.name()).collect();
-        assert_eq!(codes, ["K0103"], "{told}");
+        let reported = rejected(Pipeline::new("p").stage(stage));
+        let codes: Vec<&str> = reported
+            .diagnostics
+            .iter()
+            .map(|one| one.code.name())
+            .collect();
+        assert_eq!(codes, ["K0103"], "{reported}");
     }
 }
 

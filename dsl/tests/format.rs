@@ -85,11 +85,12 @@ fn comments(text: &str) -> Vec<String> {
 /// Formats a file and holds the result against the laws.
 fn lawful(text: &str, name: &str) -> String {
     let (before, _) = parse(&source(text));
-    let once = format(&source(text)).unwrap_or_else(|told| panic!("{name}: {told:?}\n{text}"));
-    let (after, told) = parse(&source(&once));
+    let once =
+        format(&source(text)).unwrap_or_else(|reported| panic!("{name}: {reported:?}\n{text}"));
+    let (after, reported) = parse(&source(&once));
     assert!(
-        told.is_empty(),
-        "{name}: {told:?}\n{text}\n-- formatted\n{once}"
+        reported.is_empty(),
+        "{name}: {reported:?}\n{text}\n-- formatted\n{once}"
     );
     let (after, before) = (tree(&after), tree(&before));
     let differ = after
@@ -181,11 +182,11 @@ fn code_in_the_readme_is_in_formatted_form() {
 
 #[test]
 fn a_file_with_errors_is_not_laid_out() {
-    let told = format(&source(
+    let reported = format(&source(
         "pipeline p {\n  stage a {\n    run = \"x\n  }\n}\n",
     ))
     .unwrap_err();
-    let codes: Vec<&str> = told.iter().map(|one| one.code.name()).collect();
+    let codes: Vec<&str> = reported.iter().map(|one| one.code.name()).collect();
     assert_eq!(codes, ["K0102"]);
 }
 

@@ -29,16 +29,16 @@ fn filled(before: &str, piece: &str, after: &str) -> String {
     format!("{before}{}{after}", piece.repeat(count))
 }
 
-/// What is told about a text, which has to be soon.
-fn told(what: &str, text: String) -> Vec<Diagnostic> {
+/// The diagnostics of a text, which must not take long.
+fn reported(what: &str, text: String) -> Vec<Diagnostic> {
     let source = source(text);
     let started = Instant::now();
-    let (_, told) = parse(&source);
+    let (_, reported) = parse(&source);
     let elapsed = started.elapsed();
     assert!(elapsed < SOON, "{what}: {elapsed:?}");
-    assert!(!told.is_empty(), "{what}: nothing is told");
+    assert!(!reported.is_empty(), "{what}: nothing is reported");
     assert!(format(&source).is_err(), "{what}: it is laid out");
-    told
+    reported
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_million_brackets_end_in_an_error_and_not_in_a_crash() {
     for before in places {
         for bracket in brackets {
             let text = format!("{before}{}", bracket.repeat(1_000_000));
-            told(&format!("{before}{bracket}"), text);
+            reported(&format!("{before}{bracket}"), text);
         }
     }
 }
@@ -66,8 +66,11 @@ fn nesting_that_is_closed_again_ends_in_an_error_too() {
     for (open, close) in [("[", "]"), ("(", ")"), ("{ x = ", "}")] {
         let (open, close) = (open.repeat(100_000), close.repeat(100_000));
         let text = format!("pipeline p {{ x = {open}1{close} }}");
-        let told = told(&open[..1], text);
-        assert!(told.iter().any(|one| one.code == Code::K0103), "{told:?}");
+        let reported = reported(&open[..1], text);
+        assert!(
+            reported.iter().any(|one| one.code == Code::K0103),
+            "{reported:?}"
+        );
     }
 }
 
@@ -90,7 +93,7 @@ fn the_longest_lines_end_in_an_error() {
         ("pipeline p { # ", "}", ""),
     ];
     for (before, piece, after) in lines {
-        told(&format!("{before}{piece}"), filled(before, piece, after));
+        reported(&format!("{before}{piece}"), filled(before, piece, after));
     }
 }
 
@@ -107,21 +110,21 @@ fn mistakes_on_every_line_report_only_the_first() {
         "# \"\n \"\n",
     ];
     for line in lines {
-        let told = told(line, filled("pipeline p {\n", line, ""));
-        assert!(told.len() <= 50, "{line}: {}", told.len());
+        let reported = reported(line, filled("pipeline p {\n", line, ""));
+        assert!(reported.len() <= 50, "{line}: {}", reported.len());
     }
 }
 
 #[test]
 fn a_file_of_more_words_than_fit_into_memory_is_refused() {
     let text = format!("pipeline p {{ {} }}", "a = 1 ".repeat(2_000_000));
-    let told = parse(&source(text)).1;
-    let codes: Vec<Code> = told.iter().map(|one| one.code).collect();
+    let reported = parse(&source(text)).1;
+    let codes: Vec<Code> = reported.iter().map(|one| one.code).collect();
     assert_eq!(codes, [Code::K0107]);
     let text = "a".repeat(FILE_BYTES_MAX + 1);
-    let told = parse(&source(text)).1;
-    let first = told.first().unwrap();
-    assert_eq!((told.len(), first.code), (1, Code::K0107));
+    let reported = parse(&source(text)).1;
+    let first = reported.first().unwrap();
+    assert_eq!((reported.len(), first.code), (1, Code::K0107));
 }
 
 #[test]
@@ -129,9 +132,9 @@ fn spans_end_on_char_boundaries() {
     for shift in 0..4 {
         let hole = format!("${{a{}\u{1F600}", "b".repeat(14 + shift));
         let text = format!("pipeline p {{\n  stage s {{ run = \"\"\"{hole}\"\"\" }}\n}}\n");
-        let told = told(&hole, text.clone());
-        let [one] = told.as_slice() else {
-            panic!("{told:?}");
+        let reported = reported(&hole, text.clone());
+        let [one] = reported.as_slice() else {
+            panic!("{reported:?}");
         };
         assert_eq!(one.code, Code::K0106);
         let span = one.span();
@@ -143,7 +146,7 @@ fn spans_end_on_char_boundaries() {
     }
 }
 
-/// Characters of one to four bytes: blanks that are none of the language's, invisible ones, signs that
+/// Characters of one to four bytes: blanks that the language does not have, invisible ones, signs that
 /// look like others, and letters.
 const STRANGE: [&str; 24] = [
     "\u{a0}",
@@ -241,11 +244,11 @@ fn strange_characters_in_real_files_never_end_in_a_crash() {
         }
         let source = source(text);
         let played = std::panic::catch_unwind(|| {
-            let (_, told) = parse(&source);
-            for told in &told {
-                for label in &told.labels {
+            let (_, reported) = parse(&source);
+            for reported in &reported {
+                for label in &reported.labels {
                     let (start, end) = (label.span.start as usize, label.span.end as usize);
-                    assert!(source.text.get(start..end).is_some(), "{told:?}");
+                    assert!(source.text.get(start..end).is_some(), "{reported:?}");
                 }
             }
             // What is laid out is read as before.
@@ -279,14 +282,16 @@ fn a_character_that_looks_like_another_is_named() {
         ("pipeline p { stage\u{200b} a { } }", "U+200B"),
     ];
     for (text, name) in table {
-        let told = told(name, text.to_owned());
-        let named = told.iter().find(|told| told.code == Code::K0110);
-        let named = named.unwrap_or_else(|| panic!("{text:?}: {told:?}"));
+        let reported = reported(name, text.to_owned());
+        let named = reported
+            .iter()
+            .find(|reported| reported.code == Code::K0110);
+        let named = named.unwrap_or_else(|| panic!("{text:?}: {reported:?}"));
         assert!(named.message.contains(name), "{text:?}: {named:?}");
         assert!(named.help.is_some(), "{text:?}");
     }
     // In texts and comments they stand for themselves.
     let text = "# \u{a0}\npipeline p { stage a { image = \"b:1\", run = \"\u{a0}“x”\" } }";
-    let (_, told) = parse(&source(text.to_owned()));
-    assert_eq!(told, []);
+    let (_, reported) = parse(&source(text.to_owned()));
+    assert_eq!(reported, []);
 }

@@ -1,4 +1,4 @@
-//! Any text is read, and every place that is told of is in it.
+//! Any text is read, and every place that is reported is in it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

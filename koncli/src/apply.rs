@@ -44,7 +44,7 @@ pub(crate) enum Applied {
 }
 
 /// Creates a run. The same again changes nothing; another pipeline under the same name is refused.
-/// `tell` hears of each object. With `dry_run` the API server judges each object and stores none.
+/// `report` is called for each object. With `dry_run` the API server judges each object and stores none.
 ///
 /// # Guarantees
 /// Nothing is stored before the API server has judged every object. Where it refuses one anyway,
@@ -53,7 +53,7 @@ pub(crate) async fn apply(
     client: &konductor::Client,
     manifests: &Manifests,
     dry_run: bool,
-    tell: impl Fn(&str, &str, Applied) + Sync,
+    report: impl Fn(&str, &str, Applied) + Sync,
 ) -> Result<(), Failure> {
     let name = manifests.run_name();
     let trial = Applier {
@@ -65,7 +65,7 @@ pub(crate) async fn apply(
     };
     let heard = |kind: &str, name: &str, applied| {
         if dry_run {
-            tell(kind, name, applied);
+            report(kind, name, applied);
         }
     };
     let mut refusals = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) async fn apply(
         client,
         mode: Mode::Store,
     };
-    applier.all(manifests, &tell, None).await.map(drop)
+    applier.all(manifests, &report, None).await.map(drop)
 }
 
 /// Refuses a run that has ended: to apply it again would start nothing.
@@ -89,7 +89,7 @@ pub(crate) async fn refuse_ended(client: &konductor::Client, name: &str) -> Resu
     let run = match runs.get_opt(name).await {
         Ok(Some(run)) => run,
         Ok(None) => return Ok(()),
-        // Who may only create runs is told by the API server that one exists.
+        // If the user may only create runs, the API server says that one exists.
         Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
         Err(error) => return Err(error.into()),
     };
@@ -129,7 +129,7 @@ impl Tally {
         }
     }
 
-    /// Counts an object; where that is wanted, it is told too.
+    /// Counts an object, and reports it if that is wanted.
     pub(crate) fn count(&self, verbose: u8, kind: &str, name: &str, applied: Applied) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts[applied as usize] += 1;
@@ -198,7 +198,7 @@ impl Applier<'_> {
     async fn all(
         &self,
         manifests: &Manifests,
-        tell: &(impl Fn(&str, &str, Applied) + Sync),
+        report: &(impl Fn(&str, &str, Applied) + Sync),
         mut refusals: Option<&mut Vec<Refusal>>,
     ) -> Result<(), Failure> {
         let Some(Object::Run(run)) = manifests.objects().next() else {
@@ -226,7 +226,7 @@ impl Applier<'_> {
             }
             (Err(failure), None) => return Err(failure),
         };
-        tell("run", manifests.run_name(), applied);
+        report("run", manifests.run_name(), applied);
         let mut owner = run_owner(&run);
         if self.mode != Mode::Store && owner.uid.is_empty() {
             // It was not judged, and what it owns is.
@@ -234,7 +234,7 @@ impl Applier<'_> {
         }
         // Whatever a Job names is there before the Job.
         for jobs in [false, true] {
-            let refused = self.owned(manifests, &owner, jobs, tell, refusals.is_some());
+            let refused = self.owned(manifests, &owner, jobs, report, refusals.is_some());
             let refused = refused.await?;
             match refusals.as_deref_mut() {
                 Some(refusals) => refusals.extend(refused),
@@ -256,8 +256,8 @@ impl Applier<'_> {
         manifests: &Manifests,
         owner: &OwnerReference,
         jobs: bool,
-        tell: &(impl Fn(&str, &str, Applied) + Sync),
-        goes_on: bool,
+        report: &(impl Fn(&str, &str, Applied) + Sync),
+        continues: bool,
     ) -> Result<Vec<Refusal>, Failure> {
         let objects = manifests.objects().skip(1);
         let objects = objects.filter(|object| matches!(object, Object::Job(_)) == jobs);
@@ -272,7 +272,7 @@ impl Applier<'_> {
                 let (kind, name) = (object.kind().to_lowercase(), object.name().to_owned());
                 match self.object(&object).await {
                     Ok(applied) => {
-                        tell(&kind, &name, applied);
+                        report(&kind, &name, applied);
                         Ok(())
                     }
                     Err(failure) => Err(Refusal::new(&object, failure)),
@@ -282,11 +282,11 @@ impl Applier<'_> {
         let mut refusals = Vec::new();
         while let Some(result) = results.next().await {
             let Err(refusal) = result else { continue };
-            if goes_on && !refusal.is_about_object() {
+            if continues && !refusal.is_about_object() {
                 return Err(refusal.into_failure());
             }
             refusals.push(refusal);
-            if !goes_on {
+            if !continues {
                 break;
             }
         }

@@ -63,11 +63,11 @@ fn client(mut config: Config, global: &Global) -> Result<konductor::Client, Fail
         config.default_namespace.clone_from(namespace);
     }
     let client = konductor::Client::from_config(config)?;
-    Ok(client.field_manager(FIELD_MANAGER).on_notice(tell))
+    Ok(client.field_manager(FIELD_MANAGER).on_notice(print_notice))
 }
 
 /// Says what keeps a command waiting.
-fn tell(notice: &Notice) {
+fn print_notice(notice: &Notice) {
     let help = match notice {
         Notice::NoOperator { .. } => " (start one with `koncli operator`)",
         _ => "",
@@ -84,7 +84,7 @@ fn unreadable(path: &Path, error: &(dyn Error + 'static)) -> Failure {
     no_cluster(&why, error)
 }
 
-/// Where nothing names a cluster, that is told in plain words; else what is wrong with what does.
+/// Says in plain words that nothing names a cluster, or what is wrong with what does.
 fn not_found(error: &(dyn Error + 'static)) -> Failure {
     let why = match Kubeconfig::read() {
         Ok(_) => error.to_string(),

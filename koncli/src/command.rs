@@ -48,7 +48,7 @@ use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
 use crate::{apply, cluster, load, output, read, schedule};
 
-/// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which gives back what it
+/// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which releases what it
 /// asked for.
 pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
     let Arguments {

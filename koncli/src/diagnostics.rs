@@ -20,7 +20,7 @@ use crate::output;
 const WIDTH: usize = 100;
 /// How many diagnostics of one file are printed: more would scroll away the first.
 const SHOWN_MAX: usize = 100;
-/// Tells the diagnostics on stderr.
+/// Prints the diagnostics on stderr.
 pub(crate) fn tell(compiled: &Compiled) {
     tell_all(&compiled.sources, &compiled.diagnostics);
 }

@@ -104,7 +104,7 @@ impl From<konductor::Error> for Failure {
                 (FAILED, Some(what))
             }
             E::Invalid { .. } => (USAGE, None),
-            // Lost, refused, and what a newer SDK may tell.
+            // Lost, refused, and errors that a newer SDK may have.
             _ => (FAILED, None),
         };
         Self {
@@ -185,7 +185,7 @@ impl From<kube::Error> for Failure {
             kube::Error::Api(status) if status.code == 403 => {
                 Self::new(FORBIDDEN, status.message.clone()).help(FORBIDDEN_HELP)
             }
-            // Such as a selector that is none.
+            // Such as an invalid selector.
             kube::Error::Api(status) if status.code == 400 => Self::usage(status.message.clone()),
             kube::Error::Api(status) => Self::failed(status.message.clone()),
             _ => object.explain(error).into(),

@@ -1,7 +1,7 @@
-//! Who waits for whom, as a table, Mermaid, Graphviz or a picture.
+//! The dependency graph, as a table, Mermaid, Graphviz or a picture.
 //!
 //! What enters: the graph of a pipeline, or a run as it is in the cluster. What leaves: text. What must
-//! never happen here: a state that only its colour tells.
+//! never happen here: a state that only its colour shows.
 
 mod layout;
 mod of_run;

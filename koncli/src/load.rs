@@ -19,7 +19,7 @@ use crate::exit::{Failure, NOT_FOUND, USAGE};
 /// What a pipeline is compiled for.
 #[derive(Clone, Debug)]
 pub(crate) enum Aim {
-    /// What `koncli apply` creates: a run, or the schedule where there is one and no run is named.
+    /// What `koncli apply` creates: a run, or the schedule if the file has one and no run is named.
     Apply,
     /// One run, although there may be a schedule.
     Once,
@@ -29,7 +29,7 @@ pub(crate) enum Aim {
     At(String, Timestamp),
 }
 
-/// Compiles the pipeline; diagnostics are told on stderr, and errors among them end the command.
+/// Compiles the pipeline; diagnostics are printed on stderr, and errors among them end the command.
 pub(crate) fn compiled(
     pipeline: &Pipeline,
     namespace: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) fn compiled(
     Ok(compiled)
 }
 
-/// Checks one file; nothing is told yet.
+/// Checks one file; nothing is printed yet.
 pub(crate) fn checked(file: &Path, params: &Params) -> Result<Compiled, Failure> {
     let sources = sources(file)?;
     let reader = Imports::of(file);

@@ -116,7 +116,7 @@ impl Local {
         };
         let runner = Runner::start(&api, RunnerOptions { kubelet, back_off })?;
         let (stop_operator, stopped) = oneshot::channel();
-        let (tell_end, operator_ended) = watch::channel(None);
+        let (sender, operator_ended) = watch::channel(None);
         let watching = kube.clone();
         let election = || LeaderElection::new("kube-system", "local");
         let operator_options = konductor_operator::Options {
@@ -135,7 +135,7 @@ impl Local {
             let why = ended
                 .err()
                 .map_or_else(String::new, |error| error.to_string());
-            let _ = tell_end.send(Some(why));
+            let _ = sender.send(Some(why));
         });
         Ok(Self {
             client: konductor::Client::new(kube, NAMESPACE),

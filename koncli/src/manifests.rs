@@ -48,12 +48,12 @@ impl Checker {
             Err(error) => {
                 let span = error.at.map_or(Span::default(), |at| first_line(&text, at));
                 let message = format!("this is not YAML: {}", error.problem);
-                let told = Diagnostic::error(Code::K0506, span, message)
+                let reported = Diagnostic::error(Code::K0506, span, message)
                     .help("check the indentation, and put texts with `: ` or `#` in quotes");
-                return Ok((sources, vec![told]));
+                return Ok((sources, vec![reported]));
             }
         };
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let mut objects = Vec::new();
         for document in &documents {
             match document.member("items").map(|(_, items)| &items.value) {
@@ -69,22 +69,22 @@ impl Checker {
                 text: &text,
                 root: object,
             };
-            self.object(&manifest, &mut told).await?;
+            self.object(&manifest, &mut reported).await?;
         }
-        told.sort_by_key(Diagnostic::span);
-        Ok((sources, told))
+        reported.sort_by_key(Diagnostic::span);
+        Ok((sources, reported))
     }
 
     async fn object(
         &self,
         manifest: &Manifest<'_>,
-        told: &mut Vec<Diagnostic>,
+        reported: &mut Vec<Diagnostic>,
     ) -> Result<(), Failure> {
         let mut object = manifest.root.to_json();
         let (version, kind) = (manifest.root.text("apiVersion"), manifest.root.text("kind"));
         if version.is_empty() || kind.is_empty() {
             let message = "not a Kubernetes object: apiVersion or kind is missing";
-            told.push(Diagnostic::error(
+            reported.push(Diagnostic::error(
                 Code::K0508,
                 manifest.place("", Part::Value),
                 message,
@@ -99,7 +99,7 @@ impl Checker {
         let Some((resource, capabilities)) = known else {
             if group == "konductor.io" {
                 let message = format!("{group}/{version} has no kind {kind}");
-                told.push(Diagnostic::error(
+                reported.push(Diagnostic::error(
                     Code::K0508,
                     manifest.place("kind", Part::Value),
                     message,
@@ -117,13 +117,13 @@ impl Checker {
         if let Some(metadata) = object["metadata"].as_object_mut() {
             metadata.remove("namespace");
         }
-        let before = told.len();
+        let before = reported.len();
         if let Err(status) = self
             .create(&resource, namespaced, &object, "Strict")
             .await?
         {
             let unknown = unknown_fields(&status.message);
-            told.extend(unknown.iter().map(|field| manifest.unknown(kind, field)));
+            reported.extend(unknown.iter().map(|field| manifest.unknown(kind, field)));
             let rest = match unknown.is_empty() {
                 true => Err(status),
                 false => {
@@ -132,11 +132,11 @@ impl Checker {
                 }
             };
             if let Err(status) = rest {
-                manifest.refused(kind, &status, told);
+                manifest.refused(kind, &status, reported);
             }
         }
-        if told.len() == before {
-            manifest.waits(kind, told);
+        if reported.len() == before {
+            manifest.waits(kind, reported);
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl Manifest<'_> {
     }
 
     /// What an API server says, each cause at its place.
-    fn refused(&self, kind: &str, status: &Status, told: &mut Vec<Diagnostic>) {
+    fn refused(&self, kind: &str, status: &Status, reported: &mut Vec<Diagnostic>) {
         let name = self.name(kind);
         let causes = status.details.iter().flat_map(|details| &details.causes);
         // `<nil>` says only that there may be more, once this is mended.
@@ -203,17 +203,17 @@ impl Manifest<'_> {
         let mut places = Vec::new();
         for cause in causes {
             let at = self.place(&cause.field, Part::Value);
-            // A schema and what knows the kind may both tell of one value.
+            // The schema and the rules of the kind may both report one value.
             if places.contains(&at) {
                 continue;
             }
             places.push(at);
             let message = format!("{name}: {}: {}", cause.field, cause.message);
-            told.push(Diagnostic::error(Code::K0508, at, message));
+            reported.push(Diagnostic::error(Code::K0508, at, message));
         }
         if places.is_empty() {
             let message = format!("{name}: {}", status.message);
-            told.push(Diagnostic::error(
+            reported.push(Diagnostic::error(
                 Code::K0508,
                 self.place("", Part::Value),
                 message,
@@ -222,7 +222,7 @@ impl Manifest<'_> {
     }
 
     /// What only the operator would find, when it is too late: a Job that is to wait and doesn't.
-    fn waits(&self, kind: &str, told: &mut Vec<Diagnostic>) {
+    fn waits(&self, kind: &str, reported: &mut Vec<Diagnostic>) {
         let job = match kind {
             "Job" => Some(self.root),
             "CronJob" => self.root.at(&["spec", "jobTemplate"]).map(|(_, job)| job),
@@ -236,7 +236,7 @@ impl Manifest<'_> {
             && let Err(error) = parse_holds(holds)
         {
             let message = format!("{}: {}: {error}", self.name(kind), annotation::HOLD);
-            told.push(Diagnostic::error(
+            reported.push(Diagnostic::error(
                 Code::K0508,
                 first_line(self.text, text.place),
                 message,
@@ -250,9 +250,9 @@ impl Manifest<'_> {
                 self.name(kind)
             );
             let at = suspend.map_or(key, |(_, value)| value.place);
-            let told_here = Diagnostic::error(Code::K0508, first_line(self.text, at), message)
+            let of_value = Diagnostic::error(Code::K0508, first_line(self.text, at), message)
                 .help("write `suspend: true` into the Job's spec: the operator starts it");
-            told.push(told_here);
+            reported.push(of_value);
         }
     }
 

@@ -13,18 +13,18 @@ use crate::local::NAMESPACE;
 
 /// Asks an API server in memory about every Job with YAML of the author in it.
 pub(crate) async fn refused(compiled: &Compiled) -> Result<Vec<Diagnostic>, Failure> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     if compiled.merged.is_empty() {
-        return Ok(told);
+        return Ok(reported);
     }
     let api = ApiServer::new(ServerOptions::default());
     let client = Client::new(api.router(), NAMESPACE);
     for merged in &compiled.merged {
         if let Err(status) = create(&client, merged).await? {
-            diagnostics(&compiled.sources, merged, &status, &mut told);
+            diagnostics(&compiled.sources, merged, &status, &mut reported);
         }
     }
-    Ok(told)
+    Ok(reported)
 }
 
 /// The answer to a dry run.
@@ -47,7 +47,12 @@ async fn create(client: &Client, merged: &Merged) -> Result<Result<(), Status>, 
 }
 
 /// Each cause at its field, where that is written in one of the blocks.
-fn diagnostics(sources: &Sources, merged: &Merged, status: &Status, told: &mut Vec<Diagnostic>) {
+fn diagnostics(
+    sources: &Sources,
+    merged: &Merged,
+    status: &Status,
+    reported: &mut Vec<Diagnostic>,
+) {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     // `<nil>` says only that there may be more, once this is mended.
     let causes = causes.filter(|cause| cause.field != "<nil>");
@@ -65,8 +70,8 @@ fn diagnostics(sources: &Sources, merged: &Merged, status: &Status, told: &mut V
         let diagnostic = Diagnostic::error(Code::K0508, at, message)
             .help("compare it with `kubectl explain job.spec`");
         // Every item of a stage, and every stage that uses a template, says the same.
-        if !told.contains(&diagnostic) {
-            told.push(diagnostic);
+        if !reported.contains(&diagnostic) {
+            reported.push(diagnostic);
         }
     }
 }
@@ -111,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    async fn told(kind: &str, yaml: &str) -> Vec<(String, String)> {
+    async fn reported(kind: &str, yaml: &str) -> Vec<(String, String)> {
         let yaml = yaml.replace('\n', "\n      ");
         let text = format!(
             "pipeline p {{\n  stage s {{\n    image = \"busybox:1.36\"\n    run = \"true\"\n    \
@@ -122,15 +127,18 @@ mod tests {
         let compiled = check(sources, &Options::at(jiff::Timestamp::UNIX_EPOCH));
         assert_eq!(compiled.diagnostics, [], "{yaml}");
         let refused = refused(&compiled).await.unwrap();
-        let places = refused.iter().map(|told| {
-            let source = compiled.sources.get(told.span().source).unwrap();
-            (source.slice(told.span()).to_owned(), told.message.clone())
+        let places = refused.iter().map(|reported| {
+            let source = compiled.sources.get(reported.span().source).unwrap();
+            (
+                source.slice(reported.span()).to_owned(),
+                reported.message.clone(),
+            )
         });
         places.collect()
     }
 
     #[tokio::test]
-    async fn what_an_api_server_refuses_of_a_block_is_told_at_its_line() {
+    async fn what_an_api_server_refuses_of_a_block_is_reported_at_its_line() {
         let table = [
             (
                 "pod",
@@ -158,12 +166,12 @@ mod tests {
             ),
         ];
         for (kind, yaml, place, field) in table {
-            let told = told(kind, yaml).await;
-            let found = told
+            let reported = reported(kind, yaml).await;
+            let found = reported
                 .iter()
                 .any(|(at, message)| at == place && message.contains(field));
-            assert!(found, "{yaml}: {told:?}");
+            assert!(found, "{yaml}: {reported:?}");
         }
-        assert_eq!(told("pod", "hostNetwork: true").await, []);
+        assert_eq!(reported("pod", "hostNetwork: true").await, []);
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn painted(line: &str) {
         .write_all(format!("{line}\n").as_bytes());
 }
 
-/// Tells why a command failed; returns its exit code.
+/// Prints why a command failed; returns its exit code.
 pub(crate) fn report(failure: &Failure, verbose: u8) -> ExitCode {
     if !failure.message.is_empty() {
         let (red, bold, off) = if color() {

@@ -24,7 +24,7 @@ use crate::{output, read};
 /// Who owns the fields that are set here.
 const MANAGER: &str = "koncli";
 
-/// Installs a schedule, or brings it up to date. `tell` hears of each object. With `dry_run` the API
+/// Installs a schedule, or brings it up to date. `report` is called for each object. With `dry_run` the API
 /// server judges each object and stores none.
 ///
 /// # Guarantees
@@ -34,7 +34,7 @@ pub(crate) async fn install(
     client: &konductor::Client,
     schedule: &Schedule,
     dry_run: bool,
-    tell: impl Fn(&str, &str, Applied),
+    report: impl Fn(&str, &str, Applied),
 ) -> Result<(), Failure> {
     let installer = Installer {
         client,
@@ -45,7 +45,7 @@ pub(crate) async fn install(
     let mut owner = known.as_ref().map(owner_of);
     for object in schedule.objects() {
         let applied = installer.apply(object, owner.as_ref()).await?;
-        tell(&object.kind().to_lowercase(), object.name(), applied);
+        report(&object.kind().to_lowercase(), object.name(), applied);
     }
     if dry_run {
         return Ok(());

@@ -211,7 +211,7 @@ fn without_tls_there_is_no_answer() {
     let silent: Vec<TcpStream> = (0..64)
         .map(|_| TcpStream::connect(&stranger.address).unwrap())
         .collect();
-    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(dev.printed(&["runs"]), "No resources found.\nexit code 0\n");
     drop(silent);
 }
 
@@ -302,7 +302,7 @@ addEventListener("load", all);
 #[test]
 fn a_web_page_in_a_browser_creates_nothing() {
     let Some(browser) = browser() else {
-        // CI names the tests that it has not run: this is one of them where there is no browser.
+        // CI names the tests that it has not run: this is one of them without a browser.
         eprintln!("skipped: a_web_page_in_a_browser_creates_nothing: there is no chromium in PATH");
         return;
     };

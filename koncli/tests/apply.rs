@@ -38,14 +38,14 @@ fn a_run_that_has_ended_is_not_the_success_of_another_apply() {
     assert_eq!(dev.koncli(&apply).status.code(), Some(0));
     for more in [&[][..], &["--wait"], &["--dry-run", "server"]] {
         let words: Vec<&str> = ["apply", &file].iter().chain(more).copied().collect();
-        let told = dev.told(&words);
+        let printed = dev.printed(&words);
         assert!(
-            told.starts_with("error: run/twice has already ended (Succeeded "),
-            "{told}"
+            printed.starts_with("error: run/twice has already ended (Succeeded "),
+            "{printed}"
         );
         let end = "s ago), so nothing was started\n  help: start another run with --run NAME, or \
                    remove this one with `koncli delete twice`\nexit code 1\n";
-        assert!(told.ends_with(end), "{told}");
+        assert!(printed.ends_with(end), "{printed}");
     }
     assert_eq!(runs_of(&log), 1);
     // What the message says works.
@@ -65,10 +65,10 @@ fn a_run_that_has_ended_is_not_the_success_of_another_apply() {
     std::fs::write(folder.path().join("broken"), "").unwrap();
     let bad = ["apply", &file, "--wait", "--run", "bad"];
     assert_eq!(dev.koncli(&bad).status.code(), Some(1));
-    let told = dev.told(&bad);
+    let printed = dev.printed(&bad);
     assert!(
-        told.contains("repeat what failed with `koncli retry bad`"),
-        "{told}"
+        printed.contains("repeat what failed with `koncli retry bad`"),
+        "{printed}"
     );
     std::fs::remove_file(folder.path().join("broken")).unwrap();
     assert_eq!(
@@ -96,24 +96,24 @@ fn nothing_is_created_where_anything_is_refused() {
     }"#;
     let file = written(folder.path(), text);
     for _ in 0..2 {
-        let told = dev.told(&["apply", &file]);
+        let printed = dev.printed(&["apply", &file]);
         assert!(
-            told.starts_with(
+            printed.starts_with(
                 "error: 2 of the 6 objects of run/lab can't be applied, so nothing was changed\n  \
                  job/lab-b (stage b): "
             ),
-            "{told}"
+            "{printed}"
         );
-        assert!(told.contains("\n  job/lab-c (stage c): "), "{told}");
-        assert!(told.ends_with("exit code 2\n"), "{told}");
+        assert!(printed.contains("\n  job/lab-c (stage c): "), "{printed}");
+        assert!(printed.ends_with("exit code 2\n"), "{printed}");
     }
-    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(dev.printed(&["runs"]), "No resources found.\nexit code 0\n");
     assert_eq!(
-        dev.told(&["semaphore", "list"]),
+        dev.printed(&["semaphore", "list"]),
         "No resources found.\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["gate", "list"]),
+        dev.printed(&["gate", "list"]),
         "No resources found.\nexit code 0\n"
     );
     assert!(!folder.path().join("started").exists());
@@ -144,23 +144,23 @@ async fn what_somebody_has_scaled_stays_until_the_file_changes() {
     let permits = async || semaphores.get("maint-db").await.unwrap().spec.permits;
     assert_eq!(permits().await, 0);
     assert_eq!(
-        dev.told(&["apply", &file, "--run", "second"]),
+        dev.printed(&["apply", &file, "--run", "second"]),
         "semaphore/maint-db keeps permits 0, which somebody has set; the file has 2, as before\n\
          run/second: 2 created, 0 configured, 1 unchanged\n\
          look at it with `koncli status second`\nexit code 0\n"
     );
     assert_eq!(permits().await, 0);
-    let difference = dev.told(&["diff", &file, "--run", "second"]);
+    let difference = dev.printed(&["diff", &file, "--run", "second"]);
     assert_eq!(difference, "exit code 0\n");
     // Somebody changes the file: that is what counts.
     let file = written(
         folder.path(),
         &MAINTAINED.replace("permits = 2", "permits = 3"),
     );
-    let told = dev.told(&["apply", &file, "--run", "third", "--wait"]);
+    let printed = dev.printed(&["apply", &file, "--run", "third", "--wait"]);
     assert!(
-        told.contains("run/third: 2 created, 1 configured, 0 unchanged\n"),
-        "{told}"
+        printed.contains("run/third: 2 created, 1 configured, 0 unchanged\n"),
+        "{printed}"
     );
     assert_eq!(permits().await, 3);
     let found = semaphores.get("maint-db").await.unwrap();
@@ -186,12 +186,12 @@ async fn a_ledger_of_another_pipeline_is_not_taken_over() {
         .unwrap();
     let file = written(folder.path(), MAINTAINED);
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         "error: 1 of the 3 objects of run/maint can't be applied, so nothing was changed\n  \
          semaphore/maint-db: already exists in namespace default and belongs to \
          pipeline maint-d\n  \
          help: give the pipeline or its semaphore or lease another name\nexit code 1\n"
     );
     assert_eq!(semaphores.get("maint-db").await.unwrap().spec.permits, 1);
-    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(dev.printed(&["runs"]), "No resources found.\nexit code 0\n");
 }

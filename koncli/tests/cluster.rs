@@ -44,12 +44,12 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
     let dev = Dev::start(folder.path());
     let file = written(folder.path(), &HELD.replace("  gate go {}\n", ""));
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         "run/night: 6 created, 0 configured, 0 unchanged\n\
          look at it with `koncli status night`\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         "run/night: 0 created, 0 configured, 6 unchanged\n\
          look at it with `koncli status night`\nexit code 0\n"
     );
@@ -58,37 +58,37 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
         "first | one\nfirst | two\nexit code 0\n",
     );
     assert_eq!(
-        dev.told(&["logs", "night", "first", "--tail", "1"]),
+        dev.printed(&["logs", "night", "first", "--tail", "1"]),
         "first | two\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["logs", "night", "last"]),
+        dev.printed(&["logs", "night", "last"]),
         "No pods have started.\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["pause", "night"]),
+        dev.printed(&["pause", "night"]),
         "run/night is paused; resume it with `koncli resume night`\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["resume", "night"]),
+        dev.printed(&["resume", "night"]),
         "run/night resumed\nexit code 0\n"
     );
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
-        dev.told(&["wait", "run/night", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/night", "--timeout", "1m"]),
         "exit code 0\n"
     );
     assert_eq!(
-        dev.told(&["cancel", "night"]),
+        dev.printed(&["cancel", "night"]),
         "error: run/night has ended already: it is Succeeded\nexit code 1\n"
     );
     assert_eq!(
-        dev.told(&["delete", "night", "--wait"]),
+        dev.printed(&["delete", "night", "--wait"]),
         "run/night deleted\nexit code 0\n"
     );
-    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(dev.printed(&["runs"]), "No resources found.\nexit code 0\n");
     assert_eq!(
-        dev.told(&["delete", "night"]),
+        dev.printed(&["delete", "night"]),
         "error: run/night in namespace default does not exist\n  \
          help: look at `koncli runs`\nexit code 4\n"
     );
@@ -100,7 +100,7 @@ async fn a_stage_that_somebody_suspended_is_named_by_resume_and_started_again() 
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
     let file = written(folder.path(), &HELD.replace("  gate go {}\n", ""));
-    dev.told(&["apply", &file]);
+    dev.printed(&["apply", &file]);
     let jobs: Api<Job> = Api::default_namespaced(dev.client().await);
     let held = |expected: fn(&Job) -> bool| {
         let is_so = move |job: Option<&Job>| job.is_some_and(expected);
@@ -123,13 +123,13 @@ async fn a_stage_that_somebody_suspended_is_named_by_resume_and_started_again() 
     .await
     .unwrap();
     assert_eq!(
-        dev.told(&["resume", "night"]),
+        dev.printed(&["resume", "night"]),
         "run/night resumed\nstage held was suspended by somebody else; the operator starts it again \
          within 10s\nexit code 0\n"
     );
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
-        dev.told(&["wait", "run/night", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/night", "--timeout", "1m"]),
         "exit code 0\n"
     );
 }
@@ -153,20 +153,20 @@ fn what_apply_would_change_is_shown_and_not_done() {
          [\"true\"] }\n}\n",
     );
     assert_eq!(
-        dev.told(&["apply", &file, "--dry-run", "client"]),
+        dev.printed(&["apply", &file, "--dry-run", "client"]),
         "run/night: 3 objects (client dry run: the API server was not asked)\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["apply", &file, "--dry-run", "server"]),
+        dev.printed(&["apply", &file, "--dry-run", "server"]),
         "run/night: 3 created, 0 configured, 0 unchanged (server dry run: nothing was \
          stored)\nexit code 0\n"
     );
-    assert_eq!(dev.told(&["runs"]), "No resources found.\nexit code 0\n");
+    assert_eq!(dev.printed(&["runs"]), "No resources found.\nexit code 0\n");
     assert_eq!(
-        dev.told(&["semaphore", "list"]),
+        dev.printed(&["semaphore", "list"]),
         "No resources found.\nexit code 0\n"
     );
-    let missing = dev.told(&["diff", &file]);
+    let missing = dev.printed(&["diff", &file]);
     assert!(
         missing.contains("--- /dev/null\n+++ semaphore/night-source\n")
             && missing.contains("+  permits: 2\n")
@@ -175,28 +175,28 @@ fn what_apply_would_change_is_shown_and_not_done() {
         "{missing}"
     );
     assert_eq!(
-        dev.told(&["apply", &file, "--wait"]),
+        dev.printed(&["apply", &file, "--wait"]),
         "run/night: 3 created, 0 configured, 0 unchanged\nrun/night succeeded\nexit code 0\n"
     );
     // What the operator and the Job controller have written since is no difference.
-    assert_eq!(dev.told(&["diff", &file]), "exit code 0\n");
+    assert_eq!(dev.printed(&["diff", &file]), "exit code 0\n");
     let other = std::fs::read_to_string(&file).unwrap();
     let file = written(folder.path(), &other.replace("permits = 2", "permits = 3"));
     assert_eq!(
-        dev.told(&["diff", &file]),
+        dev.printed(&["diff", &file]),
         "--- semaphore/night-source\n+++ semaphore/night-source\n@@ -7,4 +7,4 @@\n   namespace: \
          default\n spec:\n   order: Fifo\n-  permits: 2\n+  permits: 3\nexit code 1\n"
     );
     assert_eq!(
-        dev.told(&["apply", &file, "--dry-run", "server", "--run", "later"]),
+        dev.printed(&["apply", &file, "--dry-run", "server", "--run", "later"]),
         "run/later: 2 created, 1 configured, 0 unchanged (server dry run: nothing was \
          stored)\nexit code 0\n"
     );
-    assert!(dev.told(&["diff", &file]).ends_with("exit code 1\n"));
+    assert!(dev.printed(&["diff", &file]).ends_with("exit code 1\n"));
 }
 
 #[test]
-fn the_doctor_tells_what_is_there_and_what_is_missing() {
+fn doctor_lists_what_is_there_and_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
     // The CRDs come a moment after the API server.
@@ -234,13 +234,13 @@ fn each_stage_is_shown_below_what_it_waits_for() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
     let file = written(folder.path(), FANNED_OUT);
-    dev.told(&["apply", &file]);
-    dev.told(&["approve", "fan-ready"]);
+    dev.printed(&["apply", &file]);
+    dev.printed(&["approve", "fan-ready"]);
     assert_eq!(
-        dev.told(&["wait", "run/fan", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/fan", "--timeout", "1m"]),
         "exit code 0\n"
     );
-    let status = dev.told(&["status", "fan", "--no-headers"]);
+    let status = dev.printed(&["status", "fan", "--no-headers"]);
     let stages = status
         .lines()
         .skip(2)
@@ -259,7 +259,7 @@ fn a_run_is_watched_to_its_end() {
         folder.path(),
         &HELD.replace("  gate go {}\n", "").replace("first", "zero"),
     );
-    dev.told(&["apply", &file]);
+    dev.printed(&["apply", &file]);
     let watching = koncli()
         .args(["status", "night", "--watch", "--kubeconfig"])
         .arg(&dev.kubeconfig)
@@ -293,7 +293,7 @@ fn a_run_is_watched_to_its_end() {
     assert_eq!(names, ["STAGE", "zero", "held", "last"]);
     assert_eq!(watched.status.code(), Some(0));
     assert_eq!(
-        dev.told(&["status", "gone", "--watch"]),
+        dev.printed(&["status", "gone", "--watch"]),
         "error: run/gone in namespace default does not exist\n  help: look at `koncli runs`\nexit \
          code 4\n"
     );
@@ -304,28 +304,28 @@ fn a_cancelled_run_has_ended_when_cancel_returns() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
     let file = written(folder.path(), &HELD.replace("  gate go {}\n", ""));
-    dev.told(&["apply", &file]);
+    dev.printed(&["apply", &file]);
     dev.until(
         &["logs", "night", "first"],
         "first | one\nfirst | two\nexit code 0\n",
     );
     assert_eq!(
-        dev.told(&["cancel", "night", "--wait", "--timeout", "1m"]),
+        dev.printed(&["cancel", "night", "--wait", "--timeout", "1m"]),
         "run/night is being cancelled\nrun/night has ended\nexit code 0\n"
     );
-    let told = dev.told(&["why", "night", "last"]);
+    let printed = dev.printed(&["why", "night", "last"]);
     assert_eq!(
-        told,
+        printed,
         format!(
             "⊘ last cancelled for {}: Cancelled: its run was cancelled\nexit code 0\n",
-            age_in(&told)
+            age_in(&printed)
         )
     );
 }
 
 /// How old something is depends on how fast the machine is.
-fn age_in(told: &str) -> String {
-    let words: Vec<&str> = told.split_whitespace().collect();
+fn age_in(printed: &str) -> String {
+    let words: Vec<&str> = printed.split_whitespace().collect();
     let after_for = words
         .iter()
         .position(|word| *word == "for")
@@ -341,35 +341,35 @@ fn an_approval_is_what_a_deployment_waits_for() {
     let folder = copy_of("06-deployment");
     let dev = Dev::start(folder.path());
     let file = folder.path().join("pipeline.kon").display().to_string();
-    dev.told(&["apply", &file, "--set", "target=prod"]);
+    dev.printed(&["apply", &file, "--set", "target=prod"]);
     assert_eq!(
-        dev.told(&["wait", "job/deployment-test", "--timeout", "1m"]),
+        dev.printed(&["wait", "job/deployment-test", "--timeout", "1m"]),
         "exit code 0\n"
     );
-    let told = dev.told(&["why", "deployment", "deploy"]);
+    let printed = dev.printed(&["why", "deployment", "deploy"]);
     assert_eq!(
-        told,
+        printed,
         format!(
             "○ deploy waiting for {}\n  approval sign-off waits: 0 of 1 given (barrier/deployment-sign-off)\n    \
              `koncli approve deployment-sign-off` gives an approval\nexit code 0\n",
-            age_in(&told)
+            age_in(&printed)
         )
     );
     assert_eq!(
-        dev.told(&["why", "deployment", "deplo"]),
+        dev.printed(&["why", "deployment", "deplo"]),
         "error: run/deployment has no stage deplo\n  help: did you mean deploy?\nexit code 4\n"
     );
     assert_eq!(
-        dev.told(&["approve", "deployment-sign-of"]),
+        dev.printed(&["approve", "deployment-sign-of"]),
         "error: barrier/deployment-sign-of in namespace default does not exist\n  \
          help: look at `koncli barrier list`\nexit code 4\n"
     );
     assert_eq!(
-        dev.told(&["approve", "deployment-sign-off"]),
+        dev.printed(&["approve", "deployment-sign-off"]),
         "barrier/deployment-sign-off approved by tester\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["wait", "run/deployment", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/deployment", "--timeout", "1m"]),
         "exit code 0\n"
     );
     let deployed = std::fs::read_to_string(folder.path().join("out/prod/current")).unwrap();
@@ -381,9 +381,9 @@ fn a_denied_deployment_does_not_happen() {
     let folder = copy_of("06-deployment");
     let dev = Dev::start(folder.path());
     let file = folder.path().join("pipeline.kon").display().to_string();
-    dev.told(&["apply", &file, "--set", "target=prod"]);
+    dev.printed(&["apply", &file, "--set", "target=prod"]);
     assert_eq!(
-        dev.told(&["approve", "deployment-sign-off", "--deny"]),
+        dev.printed(&["approve", "deployment-sign-off", "--deny"]),
         "barrier/deployment-sign-off denied by tester\nexit code 0\n"
     );
     let output = dev.koncli(&["wait", "run/deployment", "--timeout", "1m"]);
@@ -396,15 +396,15 @@ fn one_pipeline_waits_for_a_run_of_another() {
     let folder = copy_of("09-two-pipelines");
     let dev = Dev::start(folder.path());
     let file = |name: &str| folder.path().join(name).display().to_string();
-    dev.told(&["apply", &file("pipeline.kon")]);
+    dev.printed(&["apply", &file("pipeline.kon")]);
     assert_eq!(
-        dev.told(&["apply", &file("rates.kon"), "--wait", "--timeout", "1m"])
+        dev.printed(&["apply", &file("rates.kon"), "--wait", "--timeout", "1m"])
             .lines()
             .last(),
         Some("exit code 0")
     );
     assert_eq!(
-        dev.told(&["wait", "run/invoices", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/invoices", "--timeout", "1m"]),
         "exit code 0\n"
     );
 }
@@ -417,17 +417,17 @@ fn without_a_cluster_the_error_says_what_to_do() {
         .env("HOME", home.path())
         .output()
         .unwrap();
-    let told = transcript(&output);
+    let printed = transcript(&output);
     assert!(
-        told.starts_with("error: no cluster is configured: "),
-        "{told}"
+        printed.starts_with("error: no cluster is configured: "),
+        "{printed}"
     );
     assert!(
-        told.ends_with(
+        printed.ends_with(
             "  help: name one with --kubeconfig or $KUBECONFIG; `koncli run FILE` needs none\n\
              exit code 6\n"
         ),
-        "{told}"
+        "{printed}"
     );
 }
 
@@ -459,32 +459,32 @@ fn why_names_the_holder_and_since_when_it_holds() {
                 go { run = \"true\" }\n  stage a holding one { run = \"while [ ! -e released ]; do \
                 sleep 0.05; done\" }\n  stage b after go holding one { run = \"true\" }\n}\n";
     let file = written(folder.path(), text);
-    dev.told(&["apply", &file]);
-    let held = |told: &str| {
-        let at = told.rfind(" for ").unwrap_or_default();
-        told[at..].lines().next().unwrap_or_default().to_owned()
+    dev.printed(&["apply", &file]);
+    let held = |printed: &str| {
+        let at = printed.rfind(" for ").unwrap_or_default();
+        printed[at..].lines().next().unwrap_or_default().to_owned()
     };
     let begun = std::time::Instant::now();
     loop {
-        let told = dev.told(&["why", "night", "b"]);
+        let printed = dev.printed(&["why", "night", "b"]);
         let expected = format!(
             "◔ b queued for {}: waits for lease/night-one: held by night-a\n    job/night-a has \
              had it{}\nexit code 0\n",
-            age_in(&told),
-            held(&told)
+            age_in(&printed),
+            held(&printed)
         );
-        if told == expected {
+        if printed == expected {
             break;
         }
         assert!(
             begun.elapsed() < std::time::Duration::from_secs(60),
-            "{told}"
+            "{printed}"
         );
         std::thread::yield_now();
     }
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
-        dev.told(&["wait", "run/night", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/night", "--timeout", "1m"]),
         "exit code 0\n"
     );
 }
@@ -497,14 +497,14 @@ fn lists_are_narrowed_by_labels_and_by_the_environment() {
         folder.path(),
         "pipeline night {\n  stage first { image = \"busybox:1.36\" exec = [\"true\"] }\n}\n",
     );
-    dev.told(&["apply", &file, "--wait"]);
-    dev.told(&["apply", &file, "--run", "morning", "--wait"]);
+    dev.printed(&["apply", &file, "--wait"]);
+    dev.printed(&["apply", &file, "--run", "morning", "--wait"]);
     assert_eq!(
-        dev.told(&["runs", "-o", "name", "-l", "konductor.io/run=night"]),
+        dev.printed(&["runs", "-o", "name", "-l", "konductor.io/run=night"]),
         "run/night\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["runs", "-l", "konductor.io/run=noon"]),
+        dev.printed(&["runs", "-l", "konductor.io/run=noon"]),
         "No resources found.\nexit code 0\n"
     );
     let output = koncli()
@@ -521,13 +521,13 @@ fn a_run_is_drawn_with_its_states() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
     let file = written(folder.path(), &FANNED_OUT.replace("\"b\"", "\"b\", \"c\""));
-    dev.told(&["apply", &file]);
+    dev.printed(&["apply", &file]);
     assert_eq!(
-        dev.told(&["wait", "job/fan-all", "--timeout", "1m"]),
+        dev.printed(&["wait", "job/fan-all", "--timeout", "1m"]),
         "exit code 0\n"
     );
     assert_eq!(
-        dev.told(&["graph", "fan"]),
+        dev.printed(&["graph", "fan"]),
         "STAGE             STATE            AFTER       HOLDING\n\
          zero              ✓ succeeded\n\
          part [3]          ✓ succeeded 3/3  zero\n\
@@ -537,12 +537,12 @@ fn a_run_is_drawn_with_its_states() {
          aa (finally)      ○ waiting\n\
          exit code 0\n"
     );
-    dev.told(&["approve", "fan-ready"]);
+    dev.printed(&["approve", "fan-ready"]);
     assert_eq!(
-        dev.told(&["wait", "run/fan", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/fan", "--timeout", "1m"]),
         "exit code 0\n"
     );
-    let mermaid = dev.told(&["graph", "run/fan", "--as", "mermaid"]);
+    let mermaid = dev.printed(&["graph", "run/fan", "--as", "mermaid"]);
     assert_eq!(
         mermaid,
         "flowchart LR\n  n0[\"zero<br/>✓ succeeded\"]:::succeeded\n  n1[\"part [3]<br/>✓ succeeded \
@@ -552,7 +552,7 @@ fn a_run_is_drawn_with_its_states() {
          n3\n  n5 --> n3\n  n0 --> n5\n  classDef succeeded fill:#dcf5e1,stroke:#1a7f37,color:#1f2328\n\
          exit code 0\n"
     );
-    let picture = dev.told(&["graph", "fan", "--as", "svg"]);
+    let picture = dev.printed(&["graph", "fan", "--as", "svg"]);
     for part in [
         "<svg ",
         ">part [3]</text>",
@@ -562,7 +562,7 @@ fn a_run_is_drawn_with_its_states() {
         assert!(picture.contains(part), "{part}: {picture}");
     }
     assert_eq!(
-        dev.told(&["graph", "gone"]),
+        dev.printed(&["graph", "gone"]),
         "error: run/gone in namespace default does not exist\n  help: look at `koncli \
          runs`\nexit code 4\n"
     );

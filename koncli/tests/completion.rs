@@ -38,9 +38,9 @@ fn bash_is_offered_what_is_in_the_cluster_now() {
     let text = "pipeline night {\n  stage extract { image = \"busybox:1.36\" exec = [\"true\"] }\n  \
                 stage load after extract { image = \"busybox:1.36\" exec = [\"true\"] }\n}\n";
     std::fs::write(&file, text).unwrap();
-    dev.told(&["apply", &file.display().to_string(), "--wait"]);
-    dev.told(&["barrier", "create", "workers", "--expected", "2"]);
-    dev.told(&["barrier", "create", "writers", "--expected", "2"]);
+    dev.printed(&["apply", &file.display().to_string(), "--wait"]);
+    dev.printed(&["barrier", "create", "workers", "--expected", "2"]);
+    dev.printed(&["barrier", "create", "writers", "--expected", "2"]);
     let table: [(&[&str], &[&str]); 9] = [
         (&["status", ""], &["night"]),
         (&["why", "night", ""], &["extract", "load"]),

@@ -132,11 +132,11 @@ pipeline p {
 }
 "#;
     let output = engine.koncli(pipeline).output().unwrap();
-    let told = transcript(&output);
+    let printed = transcript(&output);
     let expected = "a | in a container\n   S  ● a running\n   S  ✗ a failed\n\
          ✗ a failed: exit code 3: in a container\n    in a container\nerror: run/p failed: stage a failed (job/p-a): exit code 3: in a container\nexit code 1\n";
     let seconds = Regex::new(r" +\d+\.\d\ds  ").unwrap();
-    assert_eq!(seconds.replace_all(&told, "   S  "), expected);
+    assert_eq!(seconds.replace_all(&printed, "   S  "), expected);
     let expected = "version;\n\
          image inspect busybox:1.36;\n\
          run --rm --pull never --security-opt label=disable --name konductor-1-0 \
@@ -218,10 +218,10 @@ fn a_path_of_this_machine_is_mounted_only_where_that_is_allowed() {
         containers: [{name: main, volumeMounts: [{name: host, mountPath: /host}]}]
       """ } }"#;
     let output = engine.koncli(pipeline).output().unwrap();
-    let told = transcript(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let printed = transcript(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
     let message = "is the path \"/\" of this machine: allow it with --allow-host-path";
-    assert!(told.contains(message), "{told}");
+    assert!(printed.contains(message), "{printed}");
     assert_eq!(engine.asked(), "version;\n");
     let output = engine
         .koncli(pipeline)
@@ -233,14 +233,14 @@ fn a_path_of_this_machine_is_mounted_only_where_that_is_allowed() {
 }
 
 #[test]
-fn an_image_that_can_not_be_pulled_is_told_in_the_words_of_the_engine() {
+fn image_that_can_not_be_pulled_is_reported_in_the_words_of_the_engine() {
     let engine = Engine::new();
     let pipeline = r#"pipeline p { stage a { image = "gone:1" run = "true" } }"#;
     let output = engine.koncli(pipeline).output().unwrap();
-    let told = transcript(&output);
+    let printed = transcript(&output);
     let seconds = Regex::new(r" +\d+\.\d\ds  ").unwrap();
     assert_eq!(
-        seconds.replace_all(&told, "   S  "),
+        seconds.replace_all(&printed, "   S  "),
         "   S  ● a running\n   S  ✗ a failed\n\
          ✗ a failed: StartError (exit code 128): image gone:1 can't be pulled: Error: no such image\n\
          error: run/p failed: stage a failed (job/p-a): StartError (exit code 128): image gone:1 can't be pulled: \
@@ -253,7 +253,7 @@ fn an_image_that_can_not_be_pulled_is_told_in_the_words_of_the_engine() {
 }
 
 #[test]
-fn without_an_engine_it_is_told_what_to_install() {
+fn without_an_engine_koncli_says_what_to_install() {
     let engine = Engine::new();
     let pipeline = r#"pipeline p { stage a { image = "busybox:1.36" run = "true" } }"#;
     let nowhere = engine
@@ -283,7 +283,7 @@ fn a_container_is_asked_to_end_and_made_to_when_it_does_not() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let rest = stdout.lines().map(Result::unwrap);
-    // A shell may tell that its `sleep` was ended, too.
+    // A shell may print that its `sleep` was ended, too.
     let rest: Vec<String> = rest.filter(|line| line != "a | Terminated").collect();
     assert_eq!(rest, ["a | asked"]);
     let asked = engine.asked();

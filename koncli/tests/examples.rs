@@ -102,19 +102,19 @@ fn every_example_is_checked_without_a_word_and_laid_out_as_fmt_does() {
 }
 
 #[test]
-fn fmt_lays_out_and_check_only_tells() {
+fn fmt_formats_and_check_only_reports() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.kon");
     let untidy = "pipeline a {\n      stage b { image=\"x\", run=\"true\" } # why\n}\n";
     std::fs::write(&file, untidy).unwrap();
-    let told = koncli()
+    let printed = koncli()
         .args(["fmt", "--check"])
         .arg(&file)
         .output()
         .unwrap();
     let shown = file.display();
     assert_eq!(
-        transcript(&told),
+        transcript(&printed),
         format!(
             "{shown}\nerror: 1 file is laid out differently\n  \
              help: `koncli fmt` without --check lays them out\nexit code 1\n"

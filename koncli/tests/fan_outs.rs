@@ -1,4 +1,4 @@
-//! A fan-out becomes an Indexed Job, or Jobs with a Barrier over them. Nobody can tell by how it ends.
+//! A fan-out becomes an Indexed Job, or Jobs with a Barrier over them. How it ends is the same.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -48,8 +48,8 @@ fn shape(text: &str) -> Vec<String> {
         .args(["compile", "-o", "name", &file])
         .output()
         .unwrap();
-    let told = transcript(&output);
-    let of_items = told.lines().filter(|line| line.contains("/fan-items"));
+    let printed = transcript(&output);
+    let of_items = printed.lines().filter(|line| line.contains("/fan-items"));
     of_items.map(str::to_owned).collect()
 }
 

@@ -26,8 +26,8 @@ fn stdout(output: &Output) -> String {
 
 /// The lines of stderr that say how it ended.
 fn end(output: &Output) -> Vec<String> {
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let lines = told
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = printed
         .lines()
         .filter(|line| !line.starts_with(' ') || line.contains("--"));
     lines.map(str::to_owned).collect()
@@ -108,9 +108,12 @@ fn approvals_are_given_by_a_flag_where_nobody_can_be_asked() {
     for more in [&["--approve", "go"][..], &["--approve-all"]] {
         let output = run(folder.path(), pipeline, more);
         assert_eq!(stdout(&output), "test | tested\nship | shipped\n");
-        let told = transcript(&output);
-        assert!(told.contains("approval go approved by tester\n"), "{told}");
-        assert_eq!(output.status.code(), Some(0), "{told}");
+        let printed = transcript(&output);
+        assert!(
+            printed.contains("approval go approved by tester\n"),
+            "{printed}"
+        );
+        assert_eq!(output.status.code(), Some(0), "{printed}");
     }
 }
 
@@ -219,10 +222,10 @@ fn a_timeout_is_never_early_and_is_named() {
     }"#;
     for _ in 0..3 {
         let output = run(folder.path(), pipeline, &[]);
-        let told = end(&output);
+        let printed = end(&output);
         assert!(
-            told.contains(&"✗ slow failed: timed out after 1s".to_owned()),
-            "{told:?}"
+            printed.contains(&"✗ slow failed: timed out after 1s".to_owned()),
+            "{printed:?}"
         );
         let times = folder.path().join("times");
         let text = std::fs::read_to_string(&times).unwrap();
@@ -243,18 +246,18 @@ fn the_summary_names_the_index_and_what_may_fail() {
       stage work for i in 0..<6 { run = "echo \"item ${i}\"; if [ \"${i}\" = 3 ]; then exit 4; fi" }
     }"#;
     let output = run(folder.path(), pipeline, &[]);
-    let told = transcript(&output);
+    let printed = transcript(&output);
     assert!(
-        told.contains("✗ work[3] failed: exit code 4: item 3\n    item 3\n"),
-        "{told}"
+        printed.contains("✗ work[3] failed: exit code 4: item 3\n    item 3\n"),
+        "{printed}"
     );
     let pipeline = r#"pipeline mf {
       defaults { image = "busybox:1.36" }
       stage a { run = "true" }
       stage b { may-fail = true run = "exit 1" }
     }"#;
-    let told = end(&run(folder.path(), pipeline, &[]));
-    let last = &told[told.len() - 2..];
+    let printed = end(&run(folder.path(), pipeline, &[]));
+    let last = &printed[printed.len() - 2..];
     assert_eq!(last[0], "✗ b failed: exit code 1");
     assert!(last[1].starts_with("run/mf succeeded in "), "{last:?}");
     assert!(

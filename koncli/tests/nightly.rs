@@ -68,7 +68,7 @@ fn calls(folder: &Path) -> Vec<String> {
             None => programs.push((program, vec![line])),
         }
     }
-    let told = |line: &str| match line.split_once(" --fence ") {
+    let printed = |line: &str| match line.split_once(" --fence ") {
         // What a first token is, is the API server's affair.
         Some((call, token)) if token.parse::<u64>().is_ok() => format!("{call} --fence TOKEN"),
         _ => line.to_owned(),
@@ -77,7 +77,7 @@ fn calls(folder: &Path) -> Vec<String> {
         lines.sort_unstable();
         lines
     });
-    sorted.map(told).collect()
+    sorted.map(printed).collect()
 }
 
 async fn create_secret(dev: &Dev) {
@@ -105,8 +105,11 @@ async fn every_line_of_the_large_example_does_what_it_says() {
     create_secret(&dev).await;
     let file = |name: &str| folder.path().join(name).display().to_string();
     let succeed = |arguments: &[&str]| {
-        let told = dev.told(arguments);
-        assert!(told.ends_with("exit code 0\n"), "{arguments:?}: {told}");
+        let printed = dev.printed(arguments);
+        assert!(
+            printed.ends_with("exit code 0\n"),
+            "{arguments:?}: {printed}"
+        );
     };
     succeed(&["apply", &file("rates.kon"), "--wait"]);
     succeed(&[
@@ -150,7 +153,7 @@ async fn every_line_of_the_large_example_does_what_it_says() {
         ]
     );
     let skipped = |job: &str| {
-        let told = dev.told(&[
+        let printed = dev.printed(&[
             "wait",
             &format!("job/{job}"),
             "--for",
@@ -158,7 +161,7 @@ async fn every_line_of_the_large_example_does_what_it_says() {
             "--timeout",
             "0",
         ]);
-        assert_eq!(told, "exit code 0\n", "{job}");
+        assert_eq!(printed, "exit code 0\n", "{job}");
     };
     skipped("nightly-etl-clean-ap");
     skipped("nightly-etl-page");

@@ -59,13 +59,13 @@ fn what_failed_runs_again_with_what_comes_after_it_and_the_rest_is_kept() {
         ["beside", "first", "part-a", "part-b", "tidy-failed"]
     );
     assert_eq!(
-        dev.told(&["retry", "night", "--from", "frist"]),
+        dev.printed(&["retry", "night", "--from", "frist"]),
         "error: run/night has no stage frist\n  help: did you mean first?\nexit code 4\n"
     );
     std::fs::remove_file(folder.path().join("ran")).unwrap();
     std::fs::write(folder.path().join("mended"), "").unwrap();
     assert_eq!(
-        dev.told(&["retry", "night", "--wait", "--timeout", "1m"]),
+        dev.printed(&["retry", "night", "--wait", "--timeout", "1m"]),
         "run/night: attempt 2 started; 3 Jobs recreated\nrun/night succeeded\nexit code 0\n"
     );
     assert_eq!(ran(folder.path()), ["part-b", "sum", "tidy-succeeded"]);
@@ -82,25 +82,25 @@ fn what_failed_runs_again_with_what_comes_after_it_and_the_rest_is_kept() {
         ]
     );
     // The same file is still the same run, and it has ended.
-    let refused = dev.told(&["apply", &file]);
+    let refused = dev.printed(&["apply", &file]);
     assert!(
         refused.starts_with("error: run/night has already ended (Succeeded ")
             && refused.ends_with("exit code 1\n"),
         "{refused}"
     );
     assert_eq!(
-        dev.told(&["retry", "night"]),
+        dev.printed(&["retry", "night"]),
         "error: run/night has succeeded\n  help: --from STAGE runs a stage again, and everything \
          after it\nexit code 1\n"
     );
     assert_eq!(
-        dev.told(&["retry", "gone"]),
+        dev.printed(&["retry", "gone"]),
         "error: run/gone in namespace default does not exist\n  help: look at `koncli \
          runs`\nexit code 4\n"
     );
     std::fs::remove_file(folder.path().join("ran")).unwrap();
     assert_eq!(
-        dev.told(&[
+        dev.printed(&[
             "retry",
             "night",
             "--from",
@@ -126,19 +126,19 @@ fn a_cancelled_run_is_taken_up_again() {
                 \"true\" }\n}\n";
     let file = folder.path().join("pipeline.kon");
     std::fs::write(&file, text).unwrap();
-    dev.told(&["apply", &file.display().to_string()]);
+    dev.printed(&["apply", &file.display().to_string()]);
     assert_eq!(
-        dev.told(&["retry", "night"]),
+        dev.printed(&["retry", "night"]),
         "error: run/night has not ended yet\n  help: `koncli wait run/night`, or `koncli cancel \
          night --wait`, first\nexit code 1\n"
     );
     assert_eq!(
-        dev.told(&["cancel", "night", "--wait", "--timeout", "1m"]),
+        dev.printed(&["cancel", "night", "--wait", "--timeout", "1m"]),
         "run/night is being cancelled\nrun/night has ended\nexit code 0\n"
     );
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
-        dev.told(&["retry", "night", "--failed", "--wait", "--timeout", "1m"]),
+        dev.printed(&["retry", "night", "--failed", "--wait", "--timeout", "1m"]),
         "run/night: attempt 2 started; 2 Jobs recreated\nrun/night succeeded\nexit code 0\n"
     );
 }
@@ -174,15 +174,15 @@ fn a_retry_that_was_killed_is_finished_by_the_next_one() {
         };
         if let Some(ended) = ended {
             // Or the one before was killed when there was nothing left to do.
-            let mut told = String::new();
+            let mut printed = String::new();
             let mut stderr = retrying.stderr.take().unwrap();
-            std::io::Read::read_to_string(&mut stderr, &mut told).unwrap();
+            std::io::Read::read_to_string(&mut stderr, &mut printed).unwrap();
             let done = [
                 "error: run/night has not ended",
                 "error: run/night has succeeded",
             ];
-            let done = done.iter().any(|done| told.starts_with(done));
-            assert!(ended.success() || done, "{told}");
+            let done = done.iter().any(|done| printed.starts_with(done));
+            assert!(ended.success() || done, "{printed}");
             break;
         }
         let killed = Command::new("kill")
@@ -192,7 +192,7 @@ fn a_retry_that_was_killed_is_finished_by_the_next_one() {
         retrying.wait().unwrap();
     }
     assert_eq!(
-        dev.told(&["wait", "run/night", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/night", "--timeout", "1m"]),
         "exit code 0\n"
     );
     let run = dev.koncli(&["runs", "-o", "json"]);

@@ -119,9 +119,9 @@ fn a_failed_stage_is_named_with_the_end_of_its_log_and_what_depended_on_it() {
         .arg(written(folder.path(), pipeline))
         .output()
         .unwrap();
-    let told = text(&output.stderr);
-    assert_eq!(code(&output), 1, "{told}");
-    let end: Vec<&str> = told
+    let printed = text(&output.stderr);
+    assert_eq!(code(&output), 1, "{printed}");
+    let end: Vec<&str> = printed
         .lines()
         .skip_while(|line| !line.starts_with('✗'))
         .collect();
@@ -177,7 +177,7 @@ fn ctrl_c_ends_every_child_and_exits_130() {
 }
 
 #[test]
-fn five_mistakes_are_told_in_one_go_in_source_order() {
+fn five_mistakes_are_reported_in_one_pass_in_source_order() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../compiler/tests/fixtures/err_five_mistakes.kon");
     let output = koncli()
@@ -186,25 +186,25 @@ fn five_mistakes_are_told_in_one_go_in_source_order() {
         .output()
         .unwrap();
     assert_eq!(code(&output), 2);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let codes: Vec<&str> = told
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let codes: Vec<&str> = printed
         .as_array()
         .unwrap()
         .iter()
         .map(|one| one["code"].as_str().unwrap())
         .collect();
     assert_eq!(codes, ["K0302", "K0203", "K0406", "K0201", "K0401"]);
-    for one in told.as_array().unwrap() {
+    for one in printed.as_array().unwrap() {
         assert!(
             one["help"].is_string() && one["labels"][0]["primary"] == true,
             "{one}"
         );
     }
     let output = koncli().arg("check").arg(&file).output().unwrap();
-    let told = text(&output.stderr);
+    let printed = text(&output.stderr);
     assert_eq!(code(&output), 2);
-    assert!(told.ends_with("5 errors\n"), "{told}");
-    assert!(told.contains("help: write `extract`"), "{told}");
+    assert!(printed.ends_with("5 errors\n"), "{printed}");
+    assert!(printed.contains("help: write `extract`"), "{printed}");
 }
 
 #[test]
@@ -248,11 +248,11 @@ fn mistakes_on_the_command_line_have_their_exit_codes() {
         (&["frobnicate"], 2, "error: unrecognized subcommand"),
         (&["explain", "k0101"], 0, ""),
     ];
-    for (arguments, expected, told) in table {
+    for (arguments, expected, printed) in table {
         let output = koncli().args(arguments).output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(code(&output), expected, "{arguments:?}: {said}");
-        assert!(said.starts_with(told), "{arguments:?}: {said}");
+        assert!(said.starts_with(printed), "{arguments:?}: {said}");
     }
 }
 

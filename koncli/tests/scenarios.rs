@@ -46,10 +46,10 @@ impl Stage {
 
     /// Waits until a Job has ended well.
     fn completed(&self, job: &str) {
-        let told = self
+        let printed = self
             .dev
-            .told(&["wait", &format!("job/{job}"), "--timeout", "100s"]);
-        assert!(told.ends_with("exit code 0\n"), "{job}: {told}");
+            .printed(&["wait", &format!("job/{job}"), "--timeout", "100s"]);
+        assert!(printed.ends_with("exit code 0\n"), "{job}: {printed}");
     }
 
     fn lines(&self, log: &str) -> Vec<String> {
@@ -196,14 +196,14 @@ fn runs_of_one_pipeline_take_turns_at_its_lease() {
     let file = stage.folder.path().join("daily-report.kon");
     let file = file.to_str().unwrap();
     for run in ["first", "second"] {
-        let told = stage.dev.told(&["apply", file, "--run", run]);
-        assert!(told.ends_with("exit code 0\n"), "{told}");
+        let printed = stage.dev.printed(&["apply", file, "--run", run]);
+        assert!(printed.ends_with("exit code 0\n"), "{printed}");
     }
     for run in ["first", "second"] {
-        let told = stage
+        let printed = stage
             .dev
-            .told(&["wait", &format!("run/{run}"), "--timeout", "100s"]);
-        assert!(told.ends_with("exit code 0\n"), "{told}");
+            .printed(&["wait", &format!("run/{run}"), "--timeout", "100s"]);
+        assert!(printed.ends_with("exit code 0\n"), "{printed}");
     }
     let lines = stage.lines("report.log");
     let one = |run: &str| [format!("{run} begins"), format!("{run} ends")];

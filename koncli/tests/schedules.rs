@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use support::{Dev, koncli, transcript};
 
-/// It is due on the next 29th of February only; its stage ends when it is told to.
+/// It is due on the next 29th of February only; its stage ends when the test says so.
 const NIGHT: &str = r#"pipeline night {
   keep = 7d
   schedule "0 0 29 2 *" { timezone = "Europe/Berlin", overlap = replace, catch-up = 2h }
@@ -72,7 +72,7 @@ async fn a_schedule_is_installed_changed_and_deleted() {
     let dev = Dev::start(folder.path());
     let client = client(&dev).await;
     let file = written(folder.path(), NIGHT);
-    let compiled = dev.told(&["compile", &file, "-o", "name"]);
+    let compiled = dev.printed(&["compile", &file, "-o", "name"]);
     let lines: Vec<&str> = compiled.lines().collect();
     let [account, role, binding, files, cron_job, "exit code 0"] = lines[..] else {
         panic!("{compiled}");
@@ -87,29 +87,29 @@ async fn a_schedule_is_installed_changed_and_deleted() {
         ]
     );
     assert_eq!(
-        dev.told(&["apply", &file, "--dry-run", "client"]),
+        dev.printed(&["apply", &file, "--dry-run", "client"]),
         "cronjob/night: 5 objects (client dry run: the API server was not asked)\nexit code 0\n"
     );
     assert_eq!(
-        dev.told(&["apply", &file, "--dry-run", "server"]),
+        dev.printed(&["apply", &file, "--dry-run", "server"]),
         "cronjob/night: 5 created, 0 configured, 0 unchanged (server dry run: nothing was \
          stored)\nexit code 0\n"
     );
     assert_eq!(names::<CronJob>(&client).await, [""; 0]);
-    assert!(dev.told(&["diff", &file]).ends_with("exit code 1\n"));
+    assert!(dev.printed(&["diff", &file]).ends_with("exit code 1\n"));
     assert_eq!(
-        dev.told(&["apply", &file, "--wait"]),
+        dev.printed(&["apply", &file, "--wait"]),
         "error: a schedule has no end to wait for\n  help: name a run, to start one now: --run NAME \
          --wait\nexit code 2\n"
     );
     let hint = "its runs start by themselves; --run NAME starts one now\nexit code 0\n";
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         format!("cronjob/night: 5 created, 0 configured, 0 unchanged\n{hint}")
     );
     let versions = versions(&client).await;
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         format!("cronjob/night: 0 created, 0 configured, 5 unchanged\n{hint}")
     );
     assert_eq!(
@@ -117,7 +117,7 @@ async fn a_schedule_is_installed_changed_and_deleted() {
         versions,
         "the same again writes nothing"
     );
-    assert_eq!(dev.told(&["diff", &file]), "exit code 0\n");
+    assert_eq!(dev.printed(&["diff", &file]), "exit code 0\n");
 
     // What somebody has set stays; what the file says changes.
     let cron_jobs: Api<CronJob> = Api::default_namespaced(client.clone());
@@ -129,7 +129,7 @@ async fn a_schedule_is_installed_changed_and_deleted() {
     let other = NIGHT.replace("0 0 29 2 *", "30 0 29 2 *");
     written(folder.path(), &other);
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         format!("cronjob/night: 1 created, 1 configured, 3 unchanged\n{hint}")
     );
     let known = cron_jobs.get("night").await.unwrap().spec;
@@ -143,7 +143,7 @@ async fn a_schedule_is_installed_changed_and_deleted() {
     written(folder.path(), &other.replace("permits = 2", "permits = 3"));
     let name = files.split_once('/').unwrap().1;
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         format!(
             "configmap/{name} deleted: nothing uses it any more\n\
              cronjob/night: 1 created, 1 configured, 3 unchanged\n{hint}"
@@ -152,7 +152,7 @@ async fn a_schedule_is_installed_changed_and_deleted() {
     assert_eq!(names::<ConfigMap>(&client).await.len(), 2);
 
     assert_eq!(
-        dev.told(&["delete", "night"]),
+        dev.printed(&["delete", "night"]),
         "error: run/night in namespace default does not exist\n  help: night is a schedule: `kubectl \
          delete cronjob night` deletes it with all it needs, and its runs stay\nexit code 4\n"
     );
@@ -205,7 +205,7 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
     let dev = Dev::start(folder.path());
     let file = written(folder.path(), NIGHT);
     let slot = |slot: &str, overlap: &str| {
-        dev.told(&["apply", &file, "--slot", slot, "--overlap", overlap])
+        dev.printed(&["apply", &file, "--slot", slot, "--overlap", overlap])
     };
     assert_eq!(
         slot("2026-03-29T01:00:00Z", "skip"),
@@ -240,7 +240,7 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
     );
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
-        dev.told(&["wait", "run/night-29579115", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/night-29579115", "--timeout", "1m"]),
         "exit code 0\n"
     );
     // The day is the slot's in its own time zone, and so is the time.
@@ -249,7 +249,7 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
         times,
         "2026-03-29T03:00:00+02:00\n2026-03-29T03:15:00+02:00\n"
     );
-    let runs = dev.told(&["runs", "-o", "wide", "--no-headers"]);
+    let runs = dev.printed(&["runs", "-o", "wide", "--no-headers"]);
     let shown: Vec<Vec<&str>> = runs
         .lines()
         .map(|line| line.split_whitespace().collect())
@@ -279,7 +279,7 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
              or a time such as 2026-03-29T02:00:00Z\nexit code 2\n",
         ),
     ] {
-        assert_eq!(dev.told(&["apply", &file, "--slot", slot]), expected);
+        assert_eq!(dev.printed(&["apply", &file, "--slot", slot]), expected);
     }
 }
 
@@ -293,7 +293,7 @@ async fn the_pods_of_a_schedule_create_its_runs() {
         folder.path(),
         &NIGHT.replace("overlap = replace", "overlap = skip"),
     );
-    dev.told(&["apply", &file]);
+    dev.printed(&["apply", &file]);
     let cron_jobs: Api<CronJob> = Api::default_namespaced(client.clone());
     let jobs: Api<Job> = Api::default_namespaced(client.clone());
     let template = cron_jobs.get("night").await.unwrap().spec.job_template;
@@ -315,12 +315,12 @@ async fn the_pods_of_a_schedule_create_its_runs() {
     let scheduled = "batch.kubernetes.io/cronjob-scheduled-timestamp";
     start("night-29579100", (scheduled, "2026-03-29T03:00:00+02:00")).await;
     assert_eq!(
-        dev.told(&["wait", "run/night-29579100", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/night-29579100", "--timeout", "1m"]),
         "exit code 0\n"
     );
     let created = start("by-hand", ("cronjob.kubernetes.io/instantiate", "manual")).await;
     assert_eq!(
-        dev.told(&["wait", "run/by-hand", "--timeout", "1m"]),
+        dev.printed(&["wait", "run/by-hand", "--timeout", "1m"]),
         "exit code 0\n"
     );
     let runs: Api<Run> = Api::default_namespaced(client.clone());
@@ -338,12 +338,12 @@ async fn the_pods_of_a_schedule_create_its_runs() {
 
     // A run that is still running makes the schedule skip the next slot; an Event of the CronJob says so.
     std::fs::remove_file(folder.path().join("released")).unwrap();
-    dev.told(&["apply", &file, "--run", "now"]);
+    dev.printed(&["apply", &file, "--run", "now"]);
     start("night-29579115", (scheduled, "2026-03-29T03:15:00+02:00")).await;
     assert_eq!(runs.get_opt("night-29579115").await.unwrap(), None);
     let events: Api<Event> = Api::default_namespaced(client.clone());
     let events = events.list(&ListParams::default()).await.unwrap();
-    let mut told = events.iter().filter_map(|event| {
+    let mut printed = events.iter().filter_map(|event| {
         let reason = event
             .reason
             .as_deref()
@@ -352,14 +352,14 @@ async fn the_pods_of_a_schedule_create_its_runs() {
         Some((reason, about, event.note.as_deref()?))
     });
     assert_eq!(
-        told.next(),
+        printed.next(),
         Some((
             "SlotSkipped",
             "CronJob",
             "slot 2026-03-29T03:15:00+02:00 is skipped: run/now is still running"
         ))
     );
-    assert_eq!(told.next(), None);
+    assert_eq!(printed.next(), None);
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn an_object_of_somebody_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
     let file = written(folder.path(), NIGHT);
-    dev.told(&["apply", &file]);
+    dev.printed(&["apply", &file]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let cron_jobs: Api<CronJob> = Api::default_namespaced(client(&dev).await);
@@ -376,7 +376,7 @@ fn an_object_of_somebody_else_is_left_alone() {
         cron_jobs.patch("night", &params, &unlabel).await.unwrap();
     });
     assert_eq!(
-        dev.told(&["apply", &file]),
+        dev.printed(&["apply", &file]),
         "error: cronjob/night in namespace default already exists and does not belong to pipeline \
          night\n  help: delete it, or give the pipeline another name\nexit code 1\n"
     );

@@ -86,9 +86,9 @@ async fn no_field_of_an_object_is_obeyed_by_a_terminal() {
         json!({"metadata": {"name": "m"}, "spec": {"permits": 1}}),
     )
     .await;
-    let told = |type_: &str| {
+    let printed = |type_: &str| {
         json!({"status": {"conditions": [{
-            "type": type_, "status": "False", "reason": "Told", "message": HOSTILE,
+            "type": type_, "status": "False", "reason": "Reported", "message": HOSTILE,
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }]}})
     };
@@ -98,7 +98,7 @@ async fn no_field_of_an_object_is_obeyed_by_a_terminal() {
     let barriers: Api<Barrier> = Api::default_namespaced(client.clone());
     let semaphores: Api<Semaphore> = Api::default_namespaced(client.clone());
     for type_ in ["Succeeded", "Open", "Available"] {
-        let patch = Patch::Merge(told(type_));
+        let patch = Patch::Merge(printed(type_));
         let _ = runs.patch_status("r", &params, &patch).await;
         let _ = gates.patch_status("g", &params, &patch).await;
         let _ = barriers.patch_status("b", &params, &patch).await;
@@ -158,7 +158,7 @@ fn a_file_with_escapes_is_quoted_without_them() {
     assert_eq!(output.status.code(), Some(2));
     assert!(is_clean(&output.stderr), "{}", output.stderr.escape_ascii());
     assert!(!output.stderr.is_empty());
-    // What programs read is what there is.
+    // Programs read the exact text.
     std::fs::write(
         &file,
         "pipeline p {\n  stage a { image = \"x\" run = \"echo ü\" } # \u{202e}\n}\n",

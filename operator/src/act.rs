@@ -50,7 +50,7 @@ pub(crate) async fn act<K: Decide>(
     }
     result.and(written)?;
     for event in events {
-        tell(context, object, event).await;
+        record(context, object, event).await;
     }
     Ok(())
 }
@@ -287,9 +287,9 @@ fn patched() -> PatchParams {
     }
 }
 
-/// Tells people. That nobody hears is no reason to stop.
-async fn tell<K: Decide>(context: &Context, object: &K, event: Event) {
-    let told = events::Event {
+/// Writes the Event. A failure is logged and stops nothing.
+async fn record<K: Decide>(context: &Context, object: &K, event: Event) {
+    let recorded = events::Event {
         type_: match event.type_ {
             EventType::Normal => events::EventType::Normal,
             EventType::Warning => events::EventType::Warning,
@@ -301,7 +301,7 @@ async fn tell<K: Decide>(context: &Context, object: &K, event: Event) {
     };
     if let Err(error) = context
         .recorder
-        .publish(&told, &object.object_ref(&()))
+        .publish(&recorded, &object.object_ref(&()))
         .await
     {
         let name = ObjectName::of(object.meta());

@@ -80,7 +80,7 @@ pub(crate) enum Retry {
     /// The API server said no, or nothing.
     #[error(transparent)]
     Api(#[from] Arc<kube::Error>),
-    /// The core asks for what it has been told.
+    /// The core asks again for facts that it already has.
     #[error("no decision although all that it asks for was observed; this is a bug in konductor")]
     Undecided,
 }

@@ -52,7 +52,7 @@ pub(crate) trait Decide:
         Duration::ZERO
     }
 
-    /// Tells that a status was written: of what it was before, and what it is now.
+    /// Counts that a status was written: the one before, and the new one.
     fn measure(&self, _next: &Self::Status, _context: &Context, _now: Timestamp) {}
 
     /// The ledger that it is, where it is one.

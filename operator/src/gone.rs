@@ -1,7 +1,7 @@
 //! Jobs that the watch has shown to be deleted, as they were then, and what their pods wrote.
 //!
 //! A Job with a TTL may be gone a moment after its end: what the watch has shown last is then all that
-//! tells how it ended, until its Run, or whatever waits for it, has taken that in. What is lost with
+//! says how it ended, until its Run, or whatever waits for it, has taken that in. What is lost with
 //! the process is either in the Run's record, or lost for good.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};

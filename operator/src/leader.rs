@@ -110,11 +110,11 @@ where
     let terms = election.terms()?;
     let identity = &election.identity;
     let candidate = Candidate::new(client, election, terms, options.clock.clone());
-    let (tell, mut standing) = watch::channel(Standing::NotKnown);
+    let (sender, mut standing) = watch::channel(Standing::NotKnown);
     let (resign, resigned) = oneshot::channel();
     // It renews whatever the work is at, and ends with this future.
     let mut campaign = JoinSet::new();
-    campaign.spawn(candidate.run(tell, resigned));
+    campaign.spawn(candidate.run(sender, resigned));
     loop {
         let leads = tokio::select! {
             leads = until_it_leads(&mut standing, &options.telemetry) => leads,
@@ -125,7 +125,7 @@ where
         let (stop, stopping) = watch::channel(false);
         let working = work(stopping);
         tokio::pin!(working);
-        let go_on = tokio::select! {
+        let continues = tokio::select! {
             () = &mut working => false,
             lost = standing.wait_for(|standing| *standing != leads) => lost.is_ok(),
             _ = stopped.wait_for(|stop| *stop) => false,
@@ -137,7 +137,7 @@ where
             tracing::warn!(identity, "requests in flight did not end in time; dropped");
         }
         tracing::info!(identity, "stopped leading");
-        if !go_on {
+        if !continues {
             break;
         }
     }
@@ -152,7 +152,7 @@ where
     }
 }
 
-/// Waits until this operator leads; there is none any more where the candidate has ended.
+/// Waits until this operator leads; `None` if the candidate has ended.
 async fn until_it_leads(
     standing: &mut watch::Receiver<Standing>,
     telemetry: &Telemetry,

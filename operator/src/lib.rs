@@ -115,7 +115,7 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
         context.cache.has(kind, name)
     };
     tokio::select! {
-        // They end when told to stop, after what they were doing.
+        // They finish what they are doing before they stop.
         () = reconcile::controllers(&context, queues.receivers, stopped) => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
         () = reports.write(&context.recorder) => {}

@@ -136,7 +136,7 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             let params = ListParams::default().labels(&selector);
             Objects::Jobs(reader.list(namespace, params).await?)
         }
-        // What only the operator's memory can tell is not asked for here.
+        // What only the operator's memory knows is not asked for here.
         Fact::JobsShown { .. }
         | Fact::JobsGone { .. }
         | Fact::JobGone(_)
@@ -407,7 +407,7 @@ mod tests {
         let (a, b) = (live.read(&gate), live.read(&gate));
         assert!(poll!(a.clone()).is_pending());
         server.is_asked().await;
-        // It is under way: who asks now waits for the next, and shares that.
+        // It is under way: a caller that asks now waits for the next read, and shares it.
         let (c, d, e) = (live.read(&gate), live.read(&gate), live.read(&gate));
         assert!(poll!(c.clone()).is_pending());
         server.answers.add_permits(2);

@@ -1,4 +1,4 @@
-//! What the operator can be told.
+//! The operator's options.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// What the operator can be told. The default watches every namespace, alone.
+/// The operator's options. The default watches every namespace, alone.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The one namespace to work in; all, where it is absent.
@@ -48,7 +48,7 @@ pub struct Options {
     /// How long the pods of a Job may be unable to start before it is ended as Failed; no limit if it is
     /// absent and the Job does not say.
     pub pending_timeout: Option<SignedDuration>,
-    /// Where the operator tells about itself.
+    /// The address of metrics and probes.
     pub telemetry: Telemetry,
     /// How long a watch lasts before it continues by another request.
     pub watches_last: WatchesLast,

@@ -25,7 +25,7 @@ use crate::observe::observe;
 use crate::reference::reference;
 use crate::route::Receivers;
 
-/// Runs the controllers of every kind until told to stop.
+/// Runs the controllers of every kind until they are stopped.
 pub(crate) async fn controllers(
     context: &Arc<Context>,
     queues: Receivers,
@@ -69,7 +69,7 @@ async fn controller<K: Decide>(
         // Waiting for a turn costs little, and must not block other namespaces.
         Config::default().concurrency(0),
     )
-    // A queued object that is gone by now is nothing to reconcile; errors were told where they
+    // A queued object that is gone by now is nothing to reconcile; errors were reported where they
     // happened.
     .for_each(|_| std::future::ready(()))
     .await;
@@ -132,7 +132,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     loop {
         match object.decide(&facts, now) {
             Err(mut needs) => {
-                // Each round tells something new, and there is an end of what can be asked.
+                // Each round adds a fact, and the facts that can be asked for are finite.
                 if needs.iter().all(|(fact, how)| facts.knows(fact, *how)) {
                     return Err(Retry::Undecided);
                 }

@@ -1,4 +1,4 @@
-//! What the operator tells about itself: metrics for Prometheus, and whether it is ready.
+//! The operator's telemetry: metrics for Prometheus, and readiness.
 //!
 //! No name of a run, a Job or a Claim is a label: there is no end of them. Names of Semaphores and
 //! Leases are, as people tune those one by one.
@@ -25,7 +25,7 @@ mod tests;
 pub(crate) use gauges::Gauged;
 use metrics::{Ended, Metrics, OfKind, Outcome};
 
-/// What the operator tells about itself. Copies are handles of the same one.
+/// The operator's metrics and readiness. Clones are handles of the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Telemetry(Arc<Inner>);
 
@@ -65,7 +65,7 @@ pub(crate) enum Phase {
     Starting,
     /// Another one leads, and this one would take over.
     StandingBy,
-    /// It leads, and lists what there is.
+    /// It leads, and lists all objects.
     Listing,
     /// It leads and decides.
     Working,
@@ -114,7 +114,7 @@ impl Telemetry {
         let phase = *lock(&self.0.state);
         match phase {
             Phase::Starting => Some("the operator has not reached the API server yet".to_owned()),
-            Phase::Listing => Some("the operator lists what there is".to_owned()),
+            Phase::Listing => Some("the operator lists all objects".to_owned()),
             Phase::StandingBy => None,
             Phase::Working => {
                 let silent: Vec<_> = self

@@ -50,7 +50,7 @@ pub(crate) enum Failure {
     NoVersion,
 }
 
-/// Who is told how a watch goes.
+/// Receives how a watch goes.
 pub(crate) trait Observer: Send {
     /// The API server has answered.
     fn heard(&self);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_is_asked_for_ever_more_rarely() {
+    async fn failing_watch_is_retried_less_and_less_often() {
         let refuses = |_: &str, _| refused(StatusCode::FORBIDDEN);
         let lists_only = |query: &str, _| match query.contains("watch=true") {
             true => refused(StatusCode::GONE),

@@ -47,7 +47,7 @@ pub fn python() -> Option<PathBuf> {
 /// Builds with cargo; the folder of what is built.
 fn build(arguments: &[&str]) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo tells this test about its package would tell build scripts that theirs has changed:
+    // With the variables that cargo sets for this test's package, build scripts believe that theirs has changed:
     // half of everything would be built again, now and the next time.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();

@@ -332,7 +332,7 @@ pub(crate) fn right(verb: &str, group: &str, resource: &str) -> String {
 /// A client by a kubeconfig.
 ///
 /// # Panics
-/// Where it is none.
+/// If it is not one.
 pub async fn client(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let options = KubeConfigOptions::default();

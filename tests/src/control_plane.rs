@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{START_WITHIN, client, ready, write_kubeconfig};
 
-/// Those whose service account tokens are used are told of by name; nobody else's requests are of
+/// Those whose service account tokens are used are logged by name; nobody else's requests are of
 /// interest.
 const AUDIT_POLICY: &str = r#"{
   "apiVersion": "audit.k8s.io/v1",
@@ -33,7 +33,7 @@ const CONTROLLERS: &str = "clusterrole-aggregation-controller,job-controller,cro
     garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,\
     ttl-after-finished-controller";
 
-/// What it controls besides where there is a node: Deployments, tokens for pods, a node that is gone.
+/// What it controls besides if it has a node: Deployments, tokens for pods, a node that is gone.
 const NODE_CONTROLLERS: &str = ",deployment-controller,replicaset-controller,disruption-controller,\
     serviceaccount-controller,root-ca-certificate-publisher-controller,node-lifecycle-controller,\
     taint-eviction-controller";
@@ -312,7 +312,7 @@ impl Component {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a test that fails tells why on stderr")]
+#[expect(clippy::print_stderr, reason = "a test that fails says why on stderr")]
 impl Drop for Component {
     fn drop(&mut self) {
         self.kill();

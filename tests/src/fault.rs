@@ -275,7 +275,7 @@ fn version(request: &Request<Body>) -> Option<u64> {
     versions.next()?.parse().ok()
 }
 
-/// The event by which a watch is told that its version is too old.
+/// The event that says to a watch that its version is too old.
 fn gone(request: &str) -> serde_json::Value {
     json!({"type": "ERROR", "object": status(410, request)})
 }

@@ -71,7 +71,7 @@ impl Freezer {
     /// The configuration of a kubeconfig, by way of a new proxy.
     ///
     /// # Panics
-    /// Where there is no kubeconfig, or none of a server on loopback.
+    /// If it is not a kubeconfig of a server on loopback.
     pub async fn before(kubeconfig: &Path) -> (Self, Config) {
         let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
         let options = KubeConfigOptions::default();

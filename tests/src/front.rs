@@ -97,7 +97,7 @@ fn listen(address: SocketAddr) -> TcpListener {
     }
 }
 
-/// Where there is no answer, the connection breaks within one.
+/// Without an answer, the connection breaks within one.
 async fn pass(State(client): State<Client>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await;

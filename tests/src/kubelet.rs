@@ -1,4 +1,4 @@
-//! A kubelet that is told what happens: pods run and end as a test's script says.
+//! A kubelet with a script: pods run and end as a test's script says.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the tests across crates stand on: clusters, a node, a kubelet that is told what happens, and the
+//! What the tests across crates stand on: clusters, a node, a kubelet with a script, and the
 //! scenarios that run on every cluster alike.
 
 pub mod built;

@@ -57,7 +57,7 @@ pub enum Phase {
     Queued,
     /// It holds a permit.
     Granted,
-    /// It was told that it holds nothing any more.
+    /// It was notified that it no longer holds anything.
     Expired,
 }
 
@@ -82,7 +82,7 @@ type Claims = [Option<StoredClaim>; CLAIMANTS_MAX];
 /// A write that an operator has decided on and not made yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Pending {
-    Tell {
+    Notify {
         claim: u8,
         version: u8,
         phase: Phase,
@@ -152,7 +152,7 @@ pub enum Flaw {
     WritesOverAnyLedger,
     /// An operator expires a Claim whatever its version.
     ExpiresAnyVersion,
-    /// What an operator grants is not told.
+    /// What an operator grants is not reported.
     TellsNobody,
 }
 
@@ -234,7 +234,7 @@ impl Protocol {
         claimants.chain(operators).collect()
     }
 
-    /// What is so after an action; `None` where it is not possible, or changes nothing.
+    /// The state after an action; `None` if the action is impossible, or changes nothing.
     pub fn after(&self, state: &State, action: Action) -> Option<State> {
         if !self.could_be(state, action) {
             return None;
@@ -314,7 +314,7 @@ impl Protocol {
             pending.retain(|write| {
                 !matches!(
                     write,
-                    Pending::Tell {
+                    Pending::Notify {
                         phase: Phase::Granted,
                         ..
                     }
@@ -325,11 +325,11 @@ impl Protocol {
         true
     }
 
-    /// Makes the next write. A claimant that was not told is told another time; without the ledger
+    /// Makes the next write. A claimant that was not notified is notified another time; without the ledger
     /// written, nothing that follows from it is.
     fn write(&self, state: &mut State, one: usize) -> bool {
         match state.operators[one].pending.remove(0) {
-            Pending::Tell {
+            Pending::Notify {
                 claim,
                 version,
                 phase,
@@ -427,7 +427,7 @@ fn renew(state: &mut State, one: usize) -> bool {
     renews
 }
 
-/// It leaves after its work, or because it was told that it has lost the grant.
+/// It leaves after its work, or because it was notified that it has lost the grant.
 fn leave(state: &mut State, one: usize) -> bool {
     let expired = state.claims[one].is_some_and(|claim| claim.phase == Phase::Expired);
     let leaves = match state.claimants[one] {
@@ -457,7 +457,7 @@ fn time_passes(state: &mut State, operator: usize, one: usize) -> bool {
 }
 
 /// Between two writes, or before the first: the rest is never written. That its successor sees what
-/// is so is for the watches; it may also see less, as one whose first list is old.
+/// is current is for the watches; it may also see less, as one whose first list is old.
 fn crash(state: &mut State, one: usize) -> bool {
     state.operators[one].pending.clear();
     true
@@ -576,7 +576,7 @@ fn pending(write: &Write) -> Pending {
     let Write::Patch { name, body, .. } = write else {
         unreachable!("{write:?}")
     };
-    Pending::Tell {
+    Pending::Notify {
         claim: number(&name.name),
         version: number(
             body["metadata"]["resourceVersion"]

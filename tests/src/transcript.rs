@@ -131,7 +131,7 @@ fn compare(page: &Path, text: &str, played: &str) {
     let difference = difference.unified_diff().context_radius(4).to_string();
     assert!(
         difference.is_empty(),
-        "{} shows something else: BLESS=1 writes it anew\n{difference}",
+        "{} shows something else: BLESS=1 rewrites it\n{difference}",
         page.display()
     );
 }
@@ -146,14 +146,14 @@ fn run(script: &str, folder: &Path, prepare: &impl Fn(&mut Command)) -> String {
     let child = shell.stdout(Stdio::piped()).process_group(0).spawn();
     let child = child.unwrap_or_else(|error| panic!("sh: {error}"));
     let group = Pid::from_child(&child);
-    let (tell_end, ended) = mpsc::channel::<()>();
+    let (end, ended) = mpsc::channel::<()>();
     let watching = thread::spawn(move || {
         if ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     });
     let output = child.wait_with_output().expect("an output");
-    drop(tell_end);
+    drop(end);
     watching.join().expect("nobody panicked");
     String::from_utf8(output.stdout).expect("text")
 }
@@ -181,14 +181,14 @@ fn fixed(text: &str) -> String {
             ),
             (r"(Resource Version: +)\d+", "${1}1234"),
             (r#"("?resourceVersion"?: ")\d+"#, "${1}1234"),
-            // Helm tells when.
+            // Helm prints the time.
             (r"(?m)^(LAST DEPLOYED: ).*$", "${1}Sat Jan 31 02:00:05 2026"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:6443"),
             // An age ends a line of a table, or stands in a table of Events.
             (r"(?m)(  )\d+m?\d*s$", "${1}5s"),
             (r"(?m)^\d+m?\d*s( +(?:Normal|Warning))", "5s$1"),
             (r"(?m)^(  (?:Normal|Warning)  .*? )\d+m?\d*s( )", "${1}5s$2"),
-            // `koncli why` and progress tell how long.
+            // `koncli why` and progress print how long.
             (r#"(?m)( for )\d+s(:|"|$)"#, "${1}5s$2"),
             (r"\b\d+s( ago\))", "5s$1"),
             (r"(?m)^ +\d+(?:\.\d)?s(  )", "   5s$1"),

@@ -52,7 +52,7 @@ fn modules_of_a_crate_use_each_other_in_one_direction() {
         let modules = modules.iter().map(|module| (*module).to_owned());
         (*name, modules.collect::<Vec<_>>())
     });
-    // An exception that is none any more must go, too.
+    // An exception that is no longer needed must go, too.
     assert_eq!(found, listed.collect());
 }
 

@@ -1,4 +1,4 @@
-//! The scenarios of `sdk/contract` with the Rust SDK; their README tells what each field means.
+//! The scenarios of `sdk/contract` with the Rust SDK; their README explains each field.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -15,7 +15,7 @@ use konductor_compiler::{Manifests, Options, compile};
 use konductor_dsl::Sources;
 use konductor_tests::kubelet::Script;
 use konductor_tests::simulation::{
-    Ended, Fault, Plan, STORIES, run_whatever_is_deleted, tell, tell_whatever_is_deleted,
+    Ended, Fault, Plan, STORIES, play, play_whatever_is_deleted, run_whatever_is_deleted,
 };
 
 /// Each stage and what it comes after: chains, a fan-out by hand, a join, holds and a finally stage.
@@ -79,7 +79,7 @@ fn job(stage: &str) -> String {
     format!("story-{stage}")
 }
 
-fn told(plan: &Plan) -> Ended {
+fn played(plan: &Plan) -> Ended {
     let script = |_: &_| Script::succeed().lasting(std::time::Duration::from_millis(300));
     run_whatever_is_deleted(pipeline(), script, plan).unwrap_or_else(|why| panic!("{plan}: {why}"))
 }
@@ -100,9 +100,9 @@ fn after(stage: &str) -> BTreeSet<&'static str> {
 
 /// Whatever was deleted: no stage ran twice or out of order, and the finally stage ran once.
 fn in_order(ended: &Ended, plan: &Plan) {
-    let twice = ended.told.pods.iter().find(|(_, pods)| **pods > 1);
+    let twice = ended.jobs.pods.iter().find(|(_, pods)| **pods > 1);
     assert_eq!(twice, None, "{plan}: it ran twice");
-    let order = &ended.told.order;
+    let order = &ended.jobs.order;
     let place = |stage: &str| order.iter().position(|one| *one == job(stage));
     for (stage, needs) in STAGES {
         for need in needs {
@@ -125,10 +125,10 @@ fn lines(ended: &Ended) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// Tells them on all processors; a panic in one is a failure of all.
+/// Plays them on all processors; a panic in one is a failure of all.
 fn every(plans: &[Plan], check: impl Fn(&Plan, &Ended) + Sync) {
     on_all_processors(plans, |plan| {
-        check(plan, &told(plan));
+        check(plan, &played(plan));
         None::<()>
     });
 }
@@ -138,7 +138,7 @@ fn every(plans: &[Plan], check: impl Fn(&Plan, &Ended) + Sync) {
 fn deletions(calm: &Ended) -> Vec<Plan> {
     let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
     let mut plans = Vec::new();
-    for (place, (_, versions)) in calm.told.versions.iter().enumerate() {
+    for (place, (_, versions)) in calm.jobs.versions.iter().enumerate() {
         let before = versions.iter().filter(|ended| !**ended).count();
         let chosen = [
             place % (before - 1),
@@ -159,14 +159,14 @@ fn deletions(calm: &Ended) -> Vec<Plan> {
 
 #[test]
 fn job_deleted_in_any_version_ends_the_run_by_the_table() {
-    let calm = told(&Plan::calm(1));
+    let calm = played(&Plan::calm(1));
     assert_eq!(lines(&calm)["run/story"], "Succeeded");
     let plans = deletions(&calm);
     assert!(plans.len() > STAGES.len() * 2, "{} plans", plans.len());
     let deleted: Mutex<BTreeSet<(String, bool)>> = Mutex::default();
     every(&plans, |plan, ended| {
-        let [gone] = &ended.told.deleted[..] else {
-            panic!("{plan}: {:?} were deleted", ended.told.deleted);
+        let [gone] = &ended.jobs.deleted[..] else {
+            panic!("{plan}: {:?} were deleted", ended.jobs.deleted);
         };
         in_order(ended, plan);
         let Some(Fault::DeleteJob { down, .. }) = plan.faults.first() else {
@@ -175,7 +175,7 @@ fn job_deleted_in_any_version_ends_the_run_by_the_table() {
         let stage = gone.job.trim_start_matches("story-");
         let lines = lines(ended);
         let tidied = ended
-            .told
+            .jobs
             .pods
             .get("story-tidy")
             .copied()
@@ -231,7 +231,7 @@ fn jobs_that_a_ttl_deletes_end_the_run_as_if_they_were_there() {
     every(&plans, |plan, ended| {
         in_order(ended, plan);
         assert_eq!(lines(ended)["run/story"], "Succeeded", "{plan}");
-        assert_eq!(ended.told.order.len(), STAGES.len() + 1, "{plan}");
+        assert_eq!(ended.jobs.order.len(), STAGES.len() + 1, "{plan}");
     });
 }
 
@@ -239,7 +239,7 @@ fn jobs_that_a_ttl_deletes_end_the_run_as_if_they_were_there() {
 /// and nothing runs twice or out of order.
 #[test]
 fn any_object_that_is_deleted_leaves_a_run_that_can_be_ended() {
-    let calm = told(&Plan::calm(1));
+    let calm = played(&Plan::calm(1));
     let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
     let plans: Vec<Plan> = (1..=calm.versions as u64)
         .step_by(if all { 1 } else { 29 })
@@ -252,7 +252,7 @@ fn any_object_that_is_deleted_leaves_a_run_that_can_be_ended() {
         .collect();
     every(&plans, |plan, ended| {
         // A pod that is deleted is replaced by its Job: that is the Job controller's business.
-        let deleted_pods = ended.told.pods.values().filter(|pods| **pods > 1).count();
+        let deleted_pods = ended.jobs.pods.values().filter(|pods| **pods > 1).count();
         assert!(deleted_pods <= 1, "{plan}");
     });
 }
@@ -274,7 +274,7 @@ const READS: &str = r#"pipeline story {
 /// that, or does not run. A default stands only for a Job that counts as cancelled because it was deleted.
 #[test]
 fn default_never_stands_in_for_the_value_of_a_job_that_was_deleted() {
-    let told = |plan: &Plan| {
+    let played = |plan: &Plan| {
         let script = |pod: &Pod| {
             let job = &pod.metadata.labels.as_ref().expect("labels")[label::JOB_NAME];
             match job.as_str() {
@@ -286,8 +286,8 @@ fn default_never_stands_in_for_the_value_of_a_job_that_was_deleted() {
         run_whatever_is_deleted(compiled(READS.to_owned()), script, plan)
             .unwrap_or_else(|why| panic!("{plan}: {why}"))
     };
-    let calm = told(&Plan::calm(1));
-    let (place, (_, versions)) = (calm.told.versions.iter().enumerate())
+    let calm = played(&Plan::calm(1));
+    let (place, (_, versions)) = (calm.jobs.versions.iter().enumerate())
         .find(|(_, (job, _))| job == "story-a")
         .expect("it is there");
     let mut with_a_default = 0;
@@ -296,12 +296,12 @@ fn default_never_stands_in_for_the_value_of_a_job_that_was_deleted() {
         for down in [false, true] {
             let job = place as u64 + 1;
             let plan = Plan::with(Fault::DeleteJob { job, version, down });
-            let ended = told(&plan);
-            let [gone] = &ended.told.deleted[..] else {
-                panic!("{plan}: {:?} were deleted", ended.told.deleted);
+            let ended = played(&plan);
+            let [gone] = &ended.jobs.deleted[..] else {
+                panic!("{plan}: {:?} were deleted", ended.jobs.deleted);
             };
             let counts_as_deleted = !gone.had_ended || down && !gone.is_recorded;
-            for (job, inputs) in &ended.told.inputs {
+            for (job, inputs) in &ended.jobs.inputs {
                 let Some(value) = inputs.values().next() else {
                     continue;
                 };
@@ -331,17 +331,17 @@ fn any_object_of_any_story_may_be_deleted_in_any_version() {
     let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
     for story in &STORIES {
         let calm =
-            tell(story, &Plan::calm(1)).unwrap_or_else(|why| panic!("{}: {why}", story.name));
+            play(story, &Plan::calm(1)).unwrap_or_else(|why| panic!("{}: {why}", story.name));
         let plans = (1..=calm.versions as u64)
             .flat_map(|nth| [false, true].map(|down| Plan::with(Fault::Delete { nth, down })));
         // An odd step: both with the operator up and down.
         let plans: Vec<Plan> = plans.step_by(if all { 1 } else { 45 }).collect();
-        let told = |plan: &Plan| match tell_whatever_is_deleted(story, plan) {
+        let played = |plan: &Plan| match play_whatever_is_deleted(story, plan) {
             Ok(_) => None,
             Err(why) => Some(format!("{}: {plan}: {why}", story.name)),
         };
         let begun = Instant::now();
-        let failures = on_all_processors(&plans, told);
+        let failures = on_all_processors(&plans, played);
         let took = begun.elapsed();
         let _ = writeln!(
             io::stderr(),

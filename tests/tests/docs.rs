@@ -1,4 +1,4 @@
-//! The pages of `docs/` tell the truth: links lead somewhere, tables are those of the CRDs, examples are
+//! The pages of `docs/` are true: links lead somewhere, tables are those of the CRDs, examples are
 //! accepted. What their commands print is played by `transcripts.rs`, and by the scenarios of a real
 //! cluster.
 
@@ -259,7 +259,12 @@ fn every_attack_of_the_security_page_has_a_test_that_exists() {
 fn every_path_that_a_page_for_contributors_names_exists() {
     let path = Regex::new(r"`([a-z_./-]+/[a-z_./-]*)`").expect("a pattern");
     let mut checked = 0;
-    for page in ["CONTRIBUTING.md", "ARCHITECTURE.md", "docs/glossary.md"] {
+    for page in [
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
+        "docs/glossary.md",
+        "local/README.md",
+    ] {
         let text = prose(&read(&root().join(page)));
         for found in path.captures_iter(&text) {
             let target = &found[1];
@@ -309,7 +314,7 @@ fn fields(crd: &Value) -> String {
     table
 }
 
-/// The reasons, as the source tells them.
+/// The reasons, with their doc comments.
 fn reasons() -> String {
     let source = read(&root().join("api/src/condition.rs"));
     let one = Regex::new("/// ([^\n]*)\n    pub const [A-Z_]+: &str = \"([A-Za-z]+)\"");

@@ -121,7 +121,7 @@ fn holder(lease: &Lease) -> &str {
         .unwrap_or_default()
 }
 
-/// Waits until somebody holds the Lease, as the versions tell, and leads by it.
+/// Waits until somebody holds the Lease, as the versions show, and leads by it.
 async fn leads(versions: &Versions<Lease>, identity: &str, candidate: &Candidate) {
     let is_holder = |lease: &Lease| holder(lease) == identity;
     eventually(|| versions.seen().last().is_some_and(is_holder)).await;
@@ -129,7 +129,7 @@ async fn leads(versions: &Versions<Lease>, identity: &str, candidate: &Candidate
 }
 
 /// Who held each version, for how long, and how often the holder had changed by then.
-fn told(versions: &Versions<Lease>) -> Vec<String> {
+fn history(versions: &Versions<Lease>) -> Vec<String> {
     let one = |lease: &Lease| {
         let spec = lease.spec.clone().unwrap_or_default();
         let seconds = spec.lease_duration_seconds.unwrap_or_default();
@@ -163,7 +163,7 @@ async fn a_clean_shutdown_hands_over_by_the_event_with_one_write_each() {
     } else {
         (third, second)
     };
-    let next = told(&versions).pop().expect("a version");
+    let next = history(&versions).pop().expect("a version");
     leader.stop().await;
     eventually(|| other.leads()).await;
     other.stop().await;
@@ -174,7 +174,7 @@ async fn a_clean_shutdown_hands_over_by_the_event_with_one_write_each() {
     };
     eventually(|| versions.seen().len() >= 6).await;
     assert_eq!(
-        told(&versions),
+        history(&versions),
         [
             r#""first" 3600 s #0"#.to_owned(),
             r#""" 1 s #0"#.to_owned(),
@@ -204,9 +204,9 @@ async fn who_vanishes_is_followed_when_its_lease_has_ended() {
     first.kill().await;
     // By the time that the Lease says, not by its own.
     leads(&versions, "second", &second).await;
-    let mut told = told(&versions);
-    told.dedup();
-    assert_eq!(told, [r#""first" 2 s #0"#, r#""second" 3600 s #1"#]);
+    let mut history = history(&versions);
+    history.dedup();
+    assert_eq!(history, [r#""first" 2 s #0"#, r#""second" 3600 s #1"#]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +218,7 @@ async fn who_is_started_again_under_its_name_leads_at_once() {
     let again = Candidate::start(&cluster.client, "only", AN_HOUR);
     eventually(|| again.leads()).await;
     eventually(|| versions.seen().len() >= 2).await;
-    assert_eq!(told(&versions), [r#""only" 3600 s #0"#; 2]);
+    assert_eq!(history(&versions), [r#""only" 3600 s #0"#; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,13 +231,13 @@ async fn clocks_that_differ_by_twenty_minutes_take_nothing_from_a_leader_that_re
     ahead.stands_by().await;
     // Twice as long as a Lease lasts.
     eventually(|| versions.seen().len() >= 9).await;
-    let mut told = told(&versions);
-    told.dedup();
-    assert_eq!(told, [r#""behind" 2 s #0"#]);
+    let mut history = history(&versions);
+    history.dedup();
+    assert_eq!(history, [r#""behind" 2 s #0"#]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_is_deleted_is_made_anew_by_the_one_that_leads() {
+async fn deleted_lease_is_recreated_by_the_leader() {
     let (cluster, versions) = cluster().await;
     let first = Candidate::start(&cluster.client, "first", AN_HOUR);
     leads(&versions, "first", &first).await;
@@ -250,7 +250,7 @@ async fn a_lease_that_is_deleted_is_made_anew_by_the_one_that_leads() {
         deleted.expect("it is there");
         eventually(|| versions.seen().len() > before).await;
     }
-    assert_eq!(told(&versions), [r#""first" 3600 s #0"#; 4]);
+    assert_eq!(history(&versions), [r#""first" 3600 s #0"#; 4]);
     assert!(first.leads() && !second.leads());
 }
 
@@ -269,9 +269,9 @@ async fn a_label_on_the_lease_takes_nothing_from_anybody() {
     let labels = |lease: &Lease| lease.metadata.labels.clone().unwrap_or_default();
     let last = versions.seen().pop().expect("a version");
     assert_eq!(labels(&last).get("team").map(String::as_str), Some("data"));
-    let mut told = told(&versions);
-    told.dedup();
-    assert_eq!(told, [r#""first" 2 s #0"#]);
+    let mut history = history(&versions);
+    history.dedup();
+    assert_eq!(history, [r#""first" 2 s #0"#]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,8 +300,8 @@ async fn malformed_lease_does_not_block_election() {
         let candidate = Candidate::start(&cluster.client, "me", BRIEF);
         leads(&versions, "me", &candidate).await;
         eventually(|| versions.seen().len() >= 2).await;
-        let told = told(&versions);
-        assert_eq!(told[1], format!(r#""me" 2 s #{transitions}"#), "{spec}");
+        let history = history(&versions);
+        assert_eq!(history[1], format!(r#""me" 2 s #{transitions}"#), "{spec}");
     }
 }
 
@@ -321,10 +321,10 @@ async fn who_can_t_renew_stops_before_another_leads_and_stands_by() {
     first.stands_by().await;
     second.stop().await;
     leads(&versions, "first", &first).await;
-    let mut told = told(&versions);
-    told.dedup();
+    let mut history = history(&versions);
+    history.dedup();
     assert_eq!(
-        told,
+        history,
         [
             r#""first" 2 s #0"#,
             r#""second" 2 s #1"#,
@@ -348,7 +348,7 @@ async fn a_renewal_that_fails_once_costs_nobody_the_lead() {
         eventually(|| versions.seen().len() >= stored).await;
         assert!(first.leads(), "{how:?}");
         let same = vec![r#""first" 6 s #0"#; stored];
-        assert_eq!(told(&versions), same, "{how:?}");
+        assert_eq!(history(&versions), same, "{how:?}");
     };
     tokio::join!(
         failing(How::LoseAnswer),
@@ -366,7 +366,7 @@ async fn a_creation_whose_answer_is_lost_is_found_and_renewed() {
     let first = Candidate::start(&faults.client(&cluster.client), "first", AN_HOUR);
     eventually(|| first.leads()).await;
     eventually(|| versions.seen().len() >= 2).await;
-    assert_eq!(told(&versions), [r#""first" 3600 s #0"#; 2]);
+    assert_eq!(history(&versions), [r#""first" 3600 s #0"#; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -442,7 +442,7 @@ async fn who_may_not_watch_looks_now_and_then() {
     second.stop().await;
     eventually(|| versions.seen().len() >= 4).await;
     assert_eq!(
-        told(&versions),
+        history(&versions),
         [
             r#""first" 3600 s #0"#,
             r#""" 1 s #0"#,

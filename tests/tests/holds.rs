@@ -1,5 +1,5 @@
 //! `koncli lease hold` and `koncli semaphore hold` as processes: whatever dies, hangs or goes away, never
-//! do two commands run at once. Each command tells in a file that it has begun, and looks whether anybody
+//! do two commands run at once. Each command writes into a file that it has begun, and looks whether anybody
 //! who did so before is still there.
 //!
 //! `KONDUCTOR_ROUNDS=200 cargo test --test holds -- --nocapture` plays so many rounds of each.
@@ -29,8 +29,8 @@ const CONTENDERS: usize = 3;
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What a command does. It tells who it is, when it was started, and by whom; then looks for all that
-/// told so before and are still there, in whatever state but dead; then waits until it may go. A process
+/// What a command does. It writes who it is, when it was started, and by whom; then looks for all that
+/// wrote that before and are still there, in whatever state but dead; then waits until it may go. A process
 /// id is given away again, but not with the same start. A deaf one does not listen to SIGTERM.
 const COMMAND: &str = r#"
 trap '[ -e deaf ] || exit 143' TERM

@@ -104,7 +104,7 @@ fn what_a_job_says_about_itself_is_read_in_one_place() {
             }
         }
     }
-    // A door that is none any more must go, too.
+    // A door that is no longer used must go, too.
     let listed = DOORS.iter().map(|(name, _)| (*name).to_owned());
     assert_eq!(found, listed.collect());
 }

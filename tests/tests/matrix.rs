@@ -61,10 +61,10 @@ impl Situation {
     }
 }
 
-/// A command, its form, and the words that tell it.
+/// A command, its form, and the words that identify it.
 type Form = (&'static str, &'static str, fn(&str) -> bool);
 
-/// Commands that do several things, by what tells them apart: a row for each.
+/// Commands that do several things, by what distinguishes them: a row for each.
 const FORMS: [Form; 21] = [
     ("graph", "RUN", |word| {
         !word.ends_with(".kon") && !word.starts_with('-')
@@ -144,7 +144,7 @@ const REASONS: [Reason; 11] = [
         |row| row.command == "explain",
     ),
     (
-        "Who holds nothing has lost it: exit code 1.",
+        "A holder that holds nothing has lost it: exit code 1.",
         &[Situation::NotFound],
         |row| row.is("lease renew", ""),
     ),
@@ -263,8 +263,8 @@ fn played(page: &str) -> Vec<(String, u8)> {
         };
         let mut code = 0;
         while let Some(line) = lines.next_if(|line| !line.starts_with("$ ") && *line != "```") {
-            if let Some(told) = line.strip_prefix("exit code ") {
-                code = told.parse().expect("a number");
+            if let Some(digits) = line.strip_prefix("exit code ") {
+                code = digits.parse().expect("a number");
             }
         }
         let last = typed
@@ -311,7 +311,7 @@ fn row_of<'a>(rows: &'a [Row], line: &str) -> Option<&'a Row> {
         .collect();
     let form = FORMS
         .iter()
-        .find(|(of, _, tells)| of == command && words.iter().any(|word| tells(word)));
+        .find(|(of, _, fits)| of == command && words.iter().any(|word| fits(word)));
     let form = form.map_or("", |(_, form, _)| *form);
     of.into_iter().find(|row| row.form == form)
 }
@@ -342,7 +342,7 @@ fn cells(rows: &[Row]) -> Cells {
                     let shown = (code, format!("{kind}/{name}"));
                     let cell = cells.entry((row.clone(), situation));
                     let cell = cell.or_insert_with(|| shown.clone());
-                    // Where no operator is, what tells so says more than what needs none.
+                    // Without an operator, what says so is worth more than what needs none.
                     if code > cell.0 && code != 130 {
                         *cell = shown;
                     }

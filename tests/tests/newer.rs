@@ -38,7 +38,7 @@ fn client(phases: &'static [&'static str]) -> Client {
 }
 
 #[tokio::test]
-async fn a_wait_goes_on_through_a_phase_that_is_not_known() {
+async fn wait_continues_through_an_unknown_phase() {
     let client = client(&["Rehearsed", "Open"]);
     let gate = client.wait_gate("ready", None).await.expect("it opens");
     assert_eq!(gate.metadata.resource_version.as_deref(), Some("3"));

@@ -45,7 +45,7 @@ fn all(pattern: &str, text: &str) -> BTreeSet<String> {
 
 #[test]
 fn each_metric_is_listed_and_each_listed_one_is_there() {
-    // By the code that registers them: what has no sample yet is not told.
+    // By the code that registers them: what has no sample yet is not printed.
     let code = read("operator/src/telemetry/metrics.rs");
     let plain = all(r#"registry\.register\(\s*"(\w+)""#, &code);
     let timed = all(r#"registry\.register_with_unit\(\s*"(\w+)""#, &code);

@@ -359,7 +359,7 @@ fn succeeds(pipeline: &Pipeline, stage: usize, item: usize) -> bool {
     }
 }
 
-/// The value that a read has, once what it is about has ended; `None` where there is none.
+/// The value that a read has, once what it is about has ended; `None` without a value.
 fn value(pipeline: &Pipeline, all: &[Vec<End>], read: &Read, item: usize) -> Option<bool> {
     let source = &pipeline.stages[read.stage];
     let place = place(read, item);
@@ -505,8 +505,9 @@ fn played(pipeline: &Pipeline, order: u64, plan: &Plan) -> Result<bool, String> 
     let Some(manifests) = compiled(&text) else {
         return Ok(false);
     };
-    let told = |why: String| format!("{why}\norder {order}, plan '{plan}'\n{text}{pipeline:#?}");
-    let ended = run(manifests, script(pipeline, order), plan).map_err(told)?;
+    let described =
+        |why: String| format!("{why}\norder {order}, plan '{plan}'\n{text}{pipeline:#?}");
+    let ended = run(manifests, script(pipeline, order), plan).map_err(described)?;
     let (mut seen, mut expected) = (seen(&ended.summary), expected(pipeline));
     // What it cancels is a matter of time; whether it does, and how the run ends, is not.
     if pipeline.fail_fast && expected["run/story"] == "RunFailed" {
@@ -516,7 +517,7 @@ fn played(pipeline: &Pipeline, order: u64, plan: &Plan) -> Result<bool, String> 
     }
     match seen == expected {
         true => Ok(true),
-        false => Err(told(format!(
+        false => Err(described(format!(
             "it ended as {seen:#?}\nand not as {expected:#?}"
         ))),
     }

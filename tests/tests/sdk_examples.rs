@@ -131,7 +131,7 @@ impl Program {
     async fn line(&mut self) -> String {
         let line = tokio::time::timeout(WITHIN, self.lines.next_line()).await;
         let line = line.expect("it prints a line").expect("text");
-        line.expect("it goes on")
+        line.expect("it continues")
     }
 
     /// The number at the end of the next line, which begins so.

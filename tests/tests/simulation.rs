@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use konductor_tests::simulation::{
-    Ended, Fault, Injected, Plan, STORIES, Story, WatchFault, WriteFault, tell,
+    Ended, Fault, Injected, Plan, STORIES, Story, WatchFault, WriteFault, play,
 };
 
 /// Random plans of each story, where nobody asks for more.
@@ -27,13 +27,13 @@ fn replay(story: &Story, plan: &Plan, why: &str) -> String {
     )
 }
 
-/// How long the telling of a story may really take: a hundred times what it does.
+/// How long a story may really take: a hundred times what it does.
 const AT_MOST: Duration = Duration::from_secs(60);
 
-/// Tells a story. Where simulated time stands still because somebody is busy without an end, nothing
+/// Plays a story. If simulated time stands still because something is busy without an end, nothing
 /// in the simulation can notice it: the process is ended from outside.
 #[expect(clippy::print_stderr, reason = "the process ends here")]
-fn told(story: &Story, plan: &Plan) -> Result<Ended, String> {
+fn played(story: &Story, plan: &Plan) -> Result<Ended, String> {
     let (done, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -42,7 +42,7 @@ fn told(story: &Story, plan: &Plan) -> Result<Ended, String> {
                 std::process::abort();
             }
         });
-        let result = tell(story, plan);
+        let result = play(story, plan);
         drop(done);
         result
     })
@@ -50,10 +50,10 @@ fn told(story: &Story, plan: &Plan) -> Result<Ended, String> {
 
 fn calm(story: &Story) -> Ended {
     let plan = Plan::calm(1);
-    told(story, &plan).unwrap_or_else(|why| panic!("{}", replay(story, &plan, &why)))
+    played(story, &plan).unwrap_or_else(|why| panic!("{}", replay(story, &plan, &why)))
 }
 
-/// What has been told, and what really went wrong meanwhile.
+/// What was played, and which faults were really injected.
 struct Tally {
     begun: Instant,
     plans: usize,
@@ -69,7 +69,7 @@ impl Tally {
         }
     }
 
-    /// Tells a story under each plan, on all processors; its end must be the calm one.
+    /// Plays a story under each plan, on all processors; its end must be the calm one.
     fn every(&mut self, story: &Story, plans: &[Plan], expected: &Ended) {
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let results: Vec<Result<Ended, String>> = thread::scope(|scope| {
@@ -81,10 +81,10 @@ impl Tally {
                 })
             });
             let workers: Vec<_> = workers.collect();
-            let told = workers
+            let played = workers
                 .into_iter()
                 .flat_map(|worker| worker.join().expect("no panic"));
-            told.collect()
+            played.collect()
         });
         self.plans += plans.len();
         let mut failures = Vec::new();
@@ -108,7 +108,7 @@ impl Tally {
     }
 
     /// Says how much was tried, also where the test passes: past what the test runner captures.
-    fn told(&self, what: &str) {
+    fn played(&self, what: &str) {
         let (plans, took) = (self.plans, self.begun.elapsed());
         let injected = self.injected.iter();
         let lines = injected.map(|(what, count)| format!("  {count:>6} {what}\n"));
@@ -118,7 +118,7 @@ impl Tally {
 }
 
 fn as_expected(story: &Story, plan: &Plan, expected: &Ended) -> Result<Ended, String> {
-    match told(story, plan) {
+    match played(story, plan) {
         Ok(ended) if ended.summary == expected.summary => Ok(ended),
         Ok(ended) => {
             let (other, calm) = (&ended.summary, &expected.summary);
@@ -144,7 +144,7 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn a_story_is_told_the_same_when_nothing_goes_wrong() {
+fn story_plays_the_same_when_nothing_goes_wrong() {
     for story in &STORIES {
         let summary = calm(story).summary;
         assert_eq!(summary, calm(story).summary, "{}", story.name);
@@ -176,7 +176,7 @@ fn every_single_fault_at_every_write_ends_as_if_there_was_none() {
         let plans = sample(faults);
         tally.every(story, &plans, &expected);
     }
-    tally.told("single faults");
+    tally.played("single faults");
 }
 
 /// Each event of each kind's watch, but not each bookmark at the end.
@@ -198,7 +198,7 @@ fn every_single_fault_of_a_watch_ends_as_if_there_was_none() {
         let plans = sample(watch_faults(&expected, 0));
         tally.every(story, &plans, &expected);
     }
-    tally.told("single faults");
+    tally.played("single faults");
 }
 
 /// One of them then decides from a cache that is out of date, beside one that knows better: neither
@@ -212,7 +212,7 @@ fn every_single_fault_of_a_watch_beside_a_second_operator_ends_as_if_there_was_n
         plans.iter_mut().for_each(|plan| plan.operators = 2);
         tally.every(story, &plans, &expected);
     }
-    tally.told("single faults");
+    tally.played("single faults");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn random_plans_end_as_if_nothing_had_gone_wrong() {
             .collect();
         tally.every(story, &plans, &expected);
     }
-    tally.told("random plans");
+    tally.played("random plans");
 }
 
 /// What once went wrong, as it was found: the story, and the plan.

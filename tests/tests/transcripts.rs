@@ -61,7 +61,7 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
     pages
 }
 
-/// What there is around a page.
+/// The surroundings of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Surroundings {
     /// `koncli dev`.

@@ -146,7 +146,7 @@ impl Stage {
 async fn line(lines: &mut Lines<BufReader<ChildStderr>>) -> String {
     let line = tokio::time::timeout(WITHIN, lines.next_line()).await;
     let line = line.expect("it says something").expect("text");
-    line.expect("it goes on")
+    line.expect("it continues")
 }
 
 async fn ended(child: Child) -> (i32, String) {
@@ -294,7 +294,7 @@ async fn an_api_server_that_is_away_at_the_start_is_waited_for_and_that_is_said_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exit_codes_tell_a_timeout_from_what_was_not_to_be_waited_for() {
+async fn exit_codes_distinguish_a_timeout_from_what_was_not_to_be_waited_for() {
     let mut stage = Stage::set().await;
     let options: [(&[&str], i32, i32); 3] = [
         (&["--timeout", "300ms"], 3, 3),
@@ -346,12 +346,12 @@ async fn an_operator_without_an_election_is_seen_by_what_it_writes() {
         .wait_with_output()
         .await
         .expect("an output");
-    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let answers = format!(
         "ok    operator    it answers in namespace {}",
         stage.namespace
     );
-    assert!(told.contains(&answers), "{told}");
+    assert!(printed.contains(&answers), "{printed}");
 }
 
 /// One that starts asks for five seconds, and is there after one.

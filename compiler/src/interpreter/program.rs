@@ -5,7 +5,7 @@
 pub(crate) enum Language {
     /// `sh -c` and its kind.
     Shell,
-    /// `eval`, `trap`, `watch`: a shell that is there already.
+    /// `eval`, `trap`, `watch`: a shell that is already running.
     Eval,
     /// `ssh`: a shell on another machine.
     Remote,

@@ -262,7 +262,7 @@ fn field(path: String) -> EnvVarSource {
     }
 }
 
-/// Appends a text so that kubelet, which expands `$(NAME)` and turns `$$` into `$`, gives it back
+/// Appends a text so that kubelet, which expands `$(NAME)` and turns `$$` into `$`, passes it on unchanged
 /// unchanged.
 pub(super) fn escape(text: &str, into: &mut String) {
     let mut rest = text;

@@ -33,7 +33,7 @@ const OUTPUT_PATH: &str = "/dev/termination-log";
 /// A container that fails and writes no message leaves the end of its log instead, so that its Job, its Run and
 /// koncli can say why it failed.
 const MESSAGE_POLICY: &str = "FallbackToLogsOnError";
-/// The variable that tells a container where that is.
+/// The variable that holds its path.
 const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
 
 /// The Job at this place of the plan. `scratch` is memory only: all Jobs can share it.
@@ -45,7 +45,7 @@ pub(crate) fn job(all: &Planned, index: usize, scratch: &mut Vec<u8>) -> Job {
         debug_assert!(merged.is_ok(), "the rules tried it: {merged:?}");
     }
     tolerate_disruptions(&mut job);
-    // Where it is made is no part of what it is: kubectl and koncli may each be told in their own way.
+    // Where it is made is no part of what it is: kubectl and koncli may each be given it in their own way.
     let namespace = job.metadata.namespace.take();
     let hash = content_hash(&job, scratch);
     job.metadata.namespace = namespace;
@@ -437,7 +437,7 @@ fn holds(all: &Planned, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
     holds
 }
 
-/// Tells one Job from another of the same name.
+/// Distinguishes Jobs of the same name.
 fn content_hash(job: &Job, scratch: &mut Vec<u8>) -> String {
     scratch.clear();
     let written = serde_json::to_writer(&mut *scratch, job);

@@ -20,7 +20,7 @@ pub(crate) fn ledger_name(pipeline: &Pipeline, index: usize) -> String {
     }
 }
 
-/// Joins two names so that the result tells both.
+/// Joins two names so that the result determines both.
 fn owned_name(owner: &str, name: &str) -> String {
     let between = if owner.contains('-') || name.contains('-') {
         '.'
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_names_tell_their_pipeline_and_their_own_name() {
+    fn shared_names_contain_their_pipeline_and_their_own_name() {
         let names = ["a", "b", "a-b", "b-a", "a-b-a", "a-a", "b-a-b", "ab"];
         let mut seen = HashMap::new();
         for owner in names {

@@ -134,7 +134,7 @@ fn role(of: &Scheduled<'_>) -> Role {
     // Its own Job, too: that says which slot it is for.
     let jobs: &[&str] = match of.schedule.overlap {
         Overlap::Allow => &["get", "create"],
-        // Those of a run that goes on for long are counted.
+        // Those of a long run are counted.
         Overlap::Skip | Overlap::Replace => &["get", "list", "create"],
     };
     let mut rules = vec![
@@ -162,7 +162,7 @@ fn role(of: &Scheduled<'_>) -> Role {
     };
     rules.push(rule(GROUP, "runs", runs, &[]));
     if of.schedule.overlap != Overlap::Allow {
-        // What becomes of a slot is told where people look for it.
+        // What becomes of a slot is reported where people look for it.
         rules.push(rule(
             "batch",
             "cronjobs",

@@ -92,8 +92,8 @@ impl Body {
         self.mounts.extend(mounts);
     }
 
-    /// Every part in which an interpolation may be, in the order in which a Job has them. Whoever asks
-    /// what a body depends on asks here, so that no attribute can be forgotten.
+    /// Every part in which an interpolation may be, in the order in which a Job has them. What a
+    /// body depends on is always computed from these, so that no attribute can be forgotten.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
         let Self {
             action,

@@ -110,7 +110,7 @@ impl Jobs {
         }
     }
 
-    /// The Job of an item; `None` where there is no such item. A stage that is skipped as a whole
+    /// The Job of an item; `None` if the stage has no such item. A stage that is skipped as a whole
     /// has one Job for all.
     pub(crate) fn addressed(
         &self,

@@ -135,8 +135,8 @@ impl<'a> Resolver<'a> {
         let mut paths: HashMap<&str, Span> = HashMap::default();
         for mount in &body.mounts {
             if let Some(first) = paths.insert(&mount.path, mount.span) {
-                let told = rules::mounted_twice::report(mount.span, first);
-                self.diagnostics.push(told);
+                let reported = rules::mounted_twice::report(mount.span, first);
+                self.diagnostics.push(reported);
             }
         }
         body
@@ -273,14 +273,14 @@ impl<'a> Resolver<'a> {
         let Some(Action::Run(script)) = &body.action else {
             return;
         };
-        let told = match script.interpreter(body.shell.as_ref()) {
+        let reported = match script.interpreter(body.shell.as_ref()) {
             Ok(interpreter) if interpreter.reads("").is_none() => {
                 rules::quoting::check(script, body)
             }
             Ok(interpreter) => rules::interpolated_script::check(script, &interpreter).collect(),
             Err(line) => vec![rules::unknown_interpreter::of_script(script.head, line)],
         };
-        self.diagnostics.extend(told);
+        self.diagnostics.extend(reported);
     }
 
     fn exec(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Vec<Text>> {

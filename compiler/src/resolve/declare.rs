@@ -138,7 +138,7 @@ pub(super) struct Once<'a> {
 }
 
 impl<'a> Once<'a> {
-    /// Takes a name; `false`, and told, where it is taken.
+    /// Takes a name, or reports that it is taken and returns `false`.
     pub(super) fn add(
         &mut self,
         name: &'a ast::Name,

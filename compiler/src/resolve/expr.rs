@@ -9,7 +9,7 @@ use crate::rules;
 use crate::value::{Type, parse_duration};
 
 impl Resolver<'_> {
-    /// Resolves a condition; `None`, and told, where it is none.
+    /// Resolves a condition, or reports an error and returns `None`.
     pub(super) fn expr(&mut self, expr: &ast::Expr, scope: Scope<'_>) -> Option<Expr> {
         match expr {
             ast::Expr::Or(parts, _) => self.parts(parts, scope).map(Expr::Or),
@@ -160,11 +160,11 @@ impl Resolver<'_> {
         }
     }
 
-    /// Looks at something without telling what is wrong with it: it will be looked at again.
+    /// Resolves something without reporting errors: it will be resolved again.
     fn quietly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
-        let told = self.diagnostics.len();
+        let reported = self.diagnostics.len();
         let found = look(self);
-        self.diagnostics.truncate(told);
+        self.diagnostics.truncate(reported);
         found
     }
 }

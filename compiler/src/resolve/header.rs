@@ -22,7 +22,7 @@ impl<'a> Resolver<'a> {
         clauses.iter().find_map(|clause| pick(&clause.kind))
     }
 
-    /// Tells clauses that are given twice.
+    /// Reports clauses that are given twice.
     pub(super) fn check_clauses(&mut self, clauses: &[ast::Clause]) {
         for (index, clause) in clauses.iter().enumerate() {
             let same = |other: &&ast::Clause| other.kind.word() == clause.kind.word();
@@ -96,8 +96,8 @@ impl<'a> Resolver<'a> {
             self.used.ledgers.insert(ledger);
             if let Some(first) = holding.iter().find(|known| known.ledger == ledger) {
                 let kind = self.ledgers[ledger].kind;
-                let told = rules::held_twice::report(&hold.name, kind, first.span);
-                self.report(told);
+                let reported = rules::held_twice::report(&hold.name, kind, first.span);
+                self.report(reported);
                 continue;
             }
             let permits = match &hold.permits {

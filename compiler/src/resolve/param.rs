@@ -90,17 +90,17 @@ impl Resolver<'_> {
             .iter()
             .map(|p| p.name.text.as_str())
             .collect();
-        let mut told = HashSet::default();
+        let mut reported = HashSet::default();
         let set = options.set.iter().map(|(name, _)| ("--set", name));
         for (origin, name) in set.chain(options.params.keys().map(|name| ("--params", name))) {
-            if !known.contains(&name.as_str()) && told.insert(name) {
+            if !known.contains(&name.as_str()) && reported.insert(name) {
                 let pipeline = &self.ast.name;
                 self.report(rules::unknown_param::report(pipeline, origin, name, &known));
             }
         }
     }
 
-    /// Resolves a type; `None`, and told, where it is none.
+    /// Resolves a type, or reports an error and returns `None`.
     pub(super) fn ty(&mut self, ast: &ast::Type) -> Option<Type> {
         match &ast.kind {
             ast::TypeKind::Scalar { name, range } => self.scalar(name, range.as_deref()),

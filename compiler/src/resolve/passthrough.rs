@@ -58,7 +58,7 @@ impl Resolver<'_> {
             ast::YamlKind::Job => (&SCHEMA["properties"]["job"], ""),
             ast::YamlKind::Pod => (&SCHEMA["properties"]["pod"], "spec.template.spec"),
         };
-        let told = self.diagnostics.len();
+        let reported = self.diagnostics.len();
         let mut walk = Walk {
             marked: &marked,
             resolver: self,
@@ -66,7 +66,7 @@ impl Resolver<'_> {
         };
         let root = walk.node(&root, whole, path, text.span);
         let parallelism = walk.parallelism;
-        (self.diagnostics.len() == told).then_some(Passthrough {
+        (self.diagnostics.len() == reported).then_some(Passthrough {
             kind,
             root,
             span: text.span,
@@ -217,7 +217,7 @@ struct Walk<'w, 'r, 'a> {
 }
 
 impl Walk<'_, '_, '_> {
-    /// Checks a node; what is wrong is told, and the node is then of no use.
+    /// Checks a node and reports its errors; a node with errors is not used.
     fn node(&mut self, parsed: &Placed, schema: &'static Json, path: &str, at: Span) -> Node {
         let (schema, name) = resolved(schema);
         let wanted = schema.get("type").and_then(Json::as_str);

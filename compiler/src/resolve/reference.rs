@@ -14,7 +14,7 @@ use crate::value::{Type, Value};
 use crate::zone;
 
 impl Resolver<'_> {
-    /// Resolves a reference; `None`, and told, where it means nothing here.
+    /// Resolves a reference, or reports an error and returns `None`.
     pub(super) fn reference(
         &mut self,
         ast: &ast::Ref,

@@ -24,7 +24,7 @@ pub(super) fn zone(pipeline: &ast::Pipeline) -> Option<TimeZone> {
 }
 
 impl<'a> Resolver<'a> {
-    /// Resolves the schedule of a pipeline; a second one is told.
+    /// Resolves the schedule of a pipeline; a second one is reported.
     pub(super) fn schedule(&mut self) -> Option<Schedule> {
         let schedules = self.ast.items.iter().filter_map(|item| match item {
             ast::Item::Schedule(schedule) => Some(schedule),
@@ -39,10 +39,10 @@ impl<'a> Resolver<'a> {
             ));
         }
         for param in &self.params {
-            // Where a run is compiled, a missing value is told anyway.
+            // If a run is compiled, a missing value is reported anyway.
             if param.value.is_none() && self.options.check {
-                let told = rules::bad_schedule::param(&param.name, first.cron.span);
-                self.diagnostics.push(told);
+                let reported = rules::bad_schedule::param(&param.name, first.cron.span);
+                self.diagnostics.push(reported);
             }
         }
         self.resolved_schedule(first)

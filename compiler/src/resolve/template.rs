@@ -176,7 +176,7 @@ impl<'a> Resolver<'a> {
         arguments
     }
 
-    /// Looks at every template once by itself, so that slips in one that nothing uses are told too.
+    /// Checks every template once by itself, so that errors in an unused template are reported too.
     pub(super) fn check_templates(&mut self) {
         let library = self.library;
         for template in library.files.iter().flat_map(|file| &file.templates) {

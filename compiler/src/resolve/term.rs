@@ -18,7 +18,7 @@ pub(super) struct Argument {
     pub term: Term,
     /// Where it is given.
     pub span: Span,
-    /// Tells one use of a template from another.
+    /// Distinguishes the uses of a template.
     pub use_id: Span,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Use {
 }
 
 impl Resolver<'_> {
-    /// Resolves a value where one of type `wished` is wanted; `None`, and told, where it is none.
+    /// Resolves a value of type `wished`, or reports an error and returns `None`.
     pub(super) fn term(
         &mut self,
         value: &ast::Value,
@@ -42,8 +42,8 @@ impl Resolver<'_> {
             ast::Value::Ref(reference) => {
                 let before = self.diagnostics.len();
                 let Some(found) = self.reference(reference, scope, time) else {
-                    let told = &mut self.diagnostics[before..];
-                    rules::unknown_name::of_type(told, reference, wished);
+                    let reported = &mut self.diagnostics[before..];
+                    rules::unknown_name::of_type(reported, reference, wished);
                     return None;
                 };
                 if !found.ty.fits(wished) {
@@ -211,7 +211,7 @@ impl Resolver<'_> {
         Some(Term::Value(Value::Record(ordered)))
     }
 
-    /// The entries of a map whose keys are known, each once. Others are told.
+    /// The entries of a map whose keys are known, each once. Others are reported.
     pub(super) fn entries<'m>(
         &mut self,
         map: &'m ast::Map,
@@ -263,8 +263,8 @@ impl Resolver<'_> {
                         None => {
                             complete = false;
                             if used == Use::Script {
-                                let told = &mut self.diagnostics[before..];
-                                rules::unknown_name::in_script(told, reference);
+                                let reported = &mut self.diagnostics[before..];
+                                rules::unknown_name::in_script(reported, reference);
                             }
                         }
                     }
@@ -295,8 +295,8 @@ impl Resolver<'_> {
             ast::Value::Ref(reference) => {
                 let before = self.diagnostics.len();
                 let Some(found) = self.reference(reference, scope, time) else {
-                    let told = &mut self.diagnostics[before..];
-                    rules::unknown_name::of_type(told, reference, &Type::String);
+                    let reported = &mut self.diagnostics[before..];
+                    rules::unknown_name::of_type(reported, reference, &Type::String);
                     return None;
                 };
                 Some(Text {

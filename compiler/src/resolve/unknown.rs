@@ -35,7 +35,7 @@ impl Wanted {
 
 impl Resolver<'_> {
     /// Reports a name that nothing of the wanted kind has. `scope` has the variables that it could be.
-    /// What could not be read has a name all the same, and so has what shares its name.
+    /// What could not be read still has a name, and so has what shares its name.
     pub(super) fn unknown(&mut self, name: &ast::Name, wanted: Wanted, scope: Scope<'_>) {
         if self.is_reported(&name.text) {
             return;

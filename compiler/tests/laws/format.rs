@@ -19,8 +19,8 @@ pub(crate) fn holds(text: &str) {
         return;
     };
     let (before, _) = parse(&source(text));
-    let (after, told) = parse(&source(&once));
-    assert_eq!(told, [], "{once}");
+    let (after, reported) = parse(&source(&once));
+    assert_eq!(reported, [], "{once}");
     assert_eq!(tree::tree(&after), tree::tree(&before), "{once}");
     let twice = format(&source(&once));
     assert_eq!(twice.as_deref(), Ok(once.as_str()));

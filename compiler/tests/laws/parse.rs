@@ -1,4 +1,4 @@
-//! Any text is read, and every place that is told of is in it.
+//! Any text is read, and every place that is reported is in it.
 
 use konductor_dsl::{Source, SourceId, parse};
 
@@ -9,10 +9,13 @@ pub(crate) fn holds(text: &str) {
         name: "law.kon".to_owned(),
         text: text.into(),
     };
-    let (_, told) = parse(&source);
+    let (_, reported) = parse(&source);
     let mut last = 0;
-    for one in &told {
-        assert!(one.span().start >= last, "not in source order: {told:?}");
+    for one in &reported {
+        assert!(
+            one.span().start >= last,
+            "not in source order: {reported:?}"
+        );
         last = one.span().start;
         for label in &one.labels {
             let place = label.span.start as usize..label.span.end as usize;

@@ -50,11 +50,11 @@ impl File {
     /// in diagnostics; imports are found relative to it.
     ///
     /// # Errors
-    /// [`Rejected`] where something can't be written: a name that is none, a number that is none, or
+    /// [`Rejected`] where something can't be written: an invalid name, an invalid number, or
     /// more than a file may have. Nothing is left out of it.
     pub fn build(&self, name: impl Into<String>) -> Result<Built, Rejected> {
         let (text, mut diagnostics) = write(&self.0);
-        diagnostics.sort_by_key(|told| told.span().start);
+        diagnostics.sort_by_key(|reported| reported.span().start);
         diagnostics.truncate(ERRORS_MAX);
         let written = Source {
             id: SourceId::default(),
@@ -102,23 +102,23 @@ pub struct Built {
 pub struct Rejected {
     /// The text as far as it can be written: the diagnostics point into it.
     pub source: Source,
-    /// What is wrong, in the order of the text, the first of it where there is very much; never empty.
+    /// What is wrong, in the order of the text, only the first ones if there are very many; never empty.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl fmt::Display for Rejected {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, told) in self.diagnostics.iter().enumerate() {
-            let (line, column) = self.source.line_column(told.span().start);
+        for (index, reported) in self.diagnostics.iter().enumerate() {
+            let (line, column) = self.source.line_column(reported.span().start);
             let name = &self.source.name;
             formatter.write_str(if index > 0 { "\n" } else { "" })?;
             write!(
                 formatter,
                 "{name}:{line}:{column}: {} {}",
-                told.code, told.message
+                reported.code, reported.message
             )?;
-            let here = told.labels.first().map(|label| &*label.text);
-            for more in here.into_iter().chain(told.help.as_deref()) {
+            let here = reported.labels.first().map(|label| &*label.text);
+            for more in here.into_iter().chain(reported.help.as_deref()) {
                 if !more.is_empty() {
                     write!(formatter, "; {more}")?;
                 }

@@ -17,7 +17,7 @@ pub struct Text {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Layout {
-    /// A block where there are several lines.
+    /// A block if it has several lines.
     #[default]
     Usual,
     Block,
@@ -30,7 +30,7 @@ impl Text {
         Self::default()
     }
 
-    /// Goes on with another text, or a reference.
+    /// Continues with another text, or a reference.
     #[must_use]
     pub fn with(mut self, more: impl Into<Self>) -> Self {
         for part in more.into().parts {
@@ -42,7 +42,7 @@ impl Text {
         self
     }
 
-    /// Goes on with text of a shell script, in which `${HOME}`, `${1}` or `${#x}` are the shell's to
+    /// Continues with text of a shell script, in which `${HOME}`, `${1}` or `${#x}` are the shell's to
     /// expand. [`run`](super::Body::run) reads literals like this already.
     #[must_use]
     pub fn shell(mut self, script: &str) -> Self {

@@ -18,7 +18,7 @@ impl Param {
         })
     }
 
-    /// Its value where none is given.
+    /// Its default.
     #[must_use]
     pub fn default(mut self, value: impl Into<Value>) -> Self {
         self.0.default = Some(value.into().into());

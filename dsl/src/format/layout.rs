@@ -100,7 +100,7 @@ pub(super) struct Printer<'a> {
     out: String,
     line_start: usize,
     indent: usize,
-    /// Whether everything has to go on this line, and whether it did not.
+    /// Whether everything has to fit on this line, and whether it did not.
     is_flat: bool,
     overflows: bool,
     comments: Comments<'a>,

@@ -240,7 +240,7 @@ impl Entry for Attribute {
     }
 }
 
-/// ` { … }`, where there is one.
+/// ` { … }`, if it has one.
 fn attributes(printer: &mut Printer<'_>, map: Option<&Map>) {
     if let Some(map) = map {
         printer.push(" ");

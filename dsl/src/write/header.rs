@@ -55,9 +55,9 @@ impl Writer {
                 self.nested("any(", ")", |writer| writer.list(deps, Self::dep));
                 if deps.is_empty() {
                     let message = "`any()` of nothing never holds";
-                    let told = Diagnostic::error(Code::K0101, self.since(start), message);
+                    let reported = Diagnostic::error(Code::K0101, self.since(start), message);
                     self.diagnostics
-                        .push(told.help("name one dependency at least"));
+                        .push(reported.help("name one dependency at least"));
                 }
             }
             Dep::External {
@@ -136,9 +136,9 @@ impl Writer {
         self.value(value);
         if matches!(value, Value::Map(_) | Value::Call { .. }) {
             let message = "a condition can't look at a map, a secret or a config";
-            let told = Diagnostic::error(Code::K0307, self.since(start), message);
+            let reported = Diagnostic::error(Code::K0307, self.since(start), message);
             self.diagnostics
-                .push(told.help("compare texts, numbers, lists and references"));
+                .push(reported.help("compare texts, numbers, lists and references"));
         }
     }
 }

@@ -56,9 +56,10 @@ impl Writer {
         self.push(&number.text);
         if !is_number(&number.text) {
             let message = format!("`{}` is not a number", number.text);
-            let told = Diagnostic::error(Code::K0101, self.since(start), message);
+            let reported = Diagnostic::error(Code::K0101, self.since(start), message);
             self.diagnostics.push(
-                told.help("write digits and the unit, as in `3`, `0.5`, `500m`, `1Gi`, `1h30m`"),
+                reported
+                    .help("write digits and the unit, as in `3`, `0.5`, `500m`, `1Gi`, `1h30m`"),
             );
         }
     }
@@ -92,8 +93,8 @@ impl Writer {
     }
 
     fn nothing(&mut self, message: &str, help: &str) {
-        let told = Diagnostic::error(Code::K0304, self.since(self.out.len()), message);
-        self.diagnostics.push(told.help(help));
+        let reported = Diagnostic::error(Code::K0304, self.since(self.out.len()), message);
+        self.diagnostics.push(reported.help(help));
     }
 
     pub(super) fn reference(&mut self, reference: &Ref) {
@@ -128,12 +129,12 @@ impl Writer {
             });
         });
         if address.indices.is_empty() {
-            let told = Diagnostic::error(
+            let reported = Diagnostic::error(
                 Code::K0405,
                 self.since(start),
                 "an item needs an index for each loop variable",
             );
-            self.diagnostics.push(told.help("give it one at least"));
+            self.diagnostics.push(reported.help("give it one at least"));
         }
     }
 
@@ -178,9 +179,9 @@ impl Writer {
                     self.push("}");
                     if line == Some(Place::Hole) {
                         let message = "an index inside of `${…}` can't have references in it";
-                        let told = Diagnostic::error(Code::K0106, self.since(start), message);
+                        let reported = Diagnostic::error(Code::K0106, self.since(start), message);
                         self.diagnostics.push(
-                            told.help("declare a parameter with that value, and use its name"),
+                            reported.help("declare a parameter with that value, and use its name"),
                         );
                     }
                 }

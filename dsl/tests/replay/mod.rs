@@ -116,7 +116,7 @@ fn body<B: Body>(made: B, body: &ast::Body) -> B {
     })
 }
 
-/// By the method of this attribute, where there is one that takes such a value.
+/// By the method of this attribute, if it has one that takes such a value.
 fn by_key<B: Body>(made: B, attribute: &ast::Attribute) -> B {
     match (&*attribute.key.text, &attribute.value) {
         _ if attribute.key.quoted => made.attribute(key(&attribute.key), value(&attribute.value)),
@@ -299,7 +299,7 @@ fn text(text: &ast::Str) -> Text {
         made = match part {
             ast::Part::Text { text, .. } => made.with(text),
             ast::Part::Hole(found, _) => made.with(reference(found)),
-            // The shell's `${` is told by what follows it.
+            // What follows a `${` says whether it is the shell's.
             ast::Part::Shell(_) => match parts.next() {
                 Some(ast::Part::Text { text, .. }) => made.shell(&format!("${{{text}")),
                 other => panic!("a `${{` before {other:?}"),

@@ -57,7 +57,7 @@ pub(super) fn report(run: &str, objects: usize, mut refusals: Vec<Refusal>) -> F
     );
     for Refusal { object, failure } in refusals.iter().take(SHOWN) {
         let why = failure.message.as_str();
-        // Its name stands there already.
+        // Its name is already there.
         let name = object.split(' ').next().unwrap_or_default();
         let why = why.strip_prefix(name).map_or(why, str::trim_start);
         let _ = write!(message, "\n  {object}: {why}");

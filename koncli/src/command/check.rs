@@ -7,7 +7,7 @@ use crate::exit::{Failure, USAGE};
 use crate::manifests::{self, Checker};
 use crate::{diagnostics, load, merged, output};
 
-/// Checks files, all of them, and tells everything.
+/// Checks all files, and reports every diagnostic.
 pub(crate) async fn check(
     global: &Global,
     files: &[PathBuf],
@@ -17,7 +17,7 @@ pub(crate) async fn check(
     let mut json = Vec::new();
     let mut checker = None;
     for file in files {
-        let (sources, told) = if manifests::is_manifest(file) {
+        let (sources, reported) = if manifests::is_manifest(file) {
             let checker = match &checker {
                 Some(checker) => checker,
                 None => checker.insert(Checker::start().await?),
@@ -25,18 +25,22 @@ pub(crate) async fn check(
             checker.check(file).await?
         } else {
             let compiled = load::checked(file, params)?;
-            let mut told = merged::refused(&compiled).await?;
-            told.extend(compiled.diagnostics);
-            told.sort_by_key(konductor_dsl::Diagnostic::span);
-            (compiled.sources, told)
+            let mut reported = merged::refused(&compiled).await?;
+            reported.extend(compiled.diagnostics);
+            reported.sort_by_key(konductor_dsl::Diagnostic::span);
+            (compiled.sources, reported)
         };
         if global.output == Some(Format::Json) {
             let files = diagnostics::Files::of(&sources);
-            json.extend(told.iter().map(|told| diagnostics::as_json(&files, told)));
+            json.extend(
+                reported
+                    .iter()
+                    .map(|diagnostic| diagnostics::as_json(&files, diagnostic)),
+            );
         } else {
-            diagnostics::tell_all(&sources, &told);
+            diagnostics::tell_all(&sources, &reported);
         }
-        all.extend(told);
+        all.extend(reported);
     }
     if global.output == Some(Format::Json) {
         let text = serde_json::to_string_pretty(&json);

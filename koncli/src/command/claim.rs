@@ -20,7 +20,7 @@ pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
     if let Some(ttl) = &acquire.ttl {
         request = request.ttl(ttl.clone());
     }
-    // A pod that tells who it is by the downward API takes its grant with it when it ends.
+    // If the pod's name and uid are known from the downward API, the grant ends with the pod.
     if let (Ok(name), Ok(uid)) = (std::env::var("POD_NAME"), std::env::var("POD_UID")) {
         request = request.pod(PodReference { name, uid });
     }

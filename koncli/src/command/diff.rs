@@ -22,7 +22,7 @@ const REQUESTS_AT_ONCE: usize = 32;
 /// What people have decided about a Run since it was created is no difference.
 const DECIDED: [&str; 3] = ["attempt", "cancel", "pause"];
 
-/// Prints what is missing and what differs, as a unified diff; fails where there is anything.
+/// Prints what is missing and what differs, as a unified diff; fails if there is any difference.
 pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), Aim::Apply)?;

@@ -88,7 +88,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything, tells what it found, and fails where something is missing.
+/// Checks everything, prints the findings, and fails if something is missing.
 pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let kube = client.kube().clone();
@@ -118,7 +118,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
             let text = serde_saphyr::to_string(&findings);
             output::exact(&text.map_err(|error| Failure::failed(error.to_string()))?);
         }
-        Format::Table | Format::Wide | Format::Name => output::data(&told(&findings)),
+        Format::Table | Format::Wide | Format::Name => output::data(&rendered(&findings)),
     }
     match findings.iter().find(|finding| finding.code != 0) {
         Some(finding) => Err(Failure::silent(finding.code)),
@@ -126,7 +126,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
     }
 }
 
-fn told(findings: &[Finding]) -> String {
+fn rendered(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let level = match finding.level {
@@ -194,7 +194,7 @@ fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition])
 }
 
 /// Asks the operator itself: a Gate without conditions is created, and deleted when an operator has
-/// looked at it. That tells also of one that takes part in no election, or watches another namespace,
+/// looked at it. That also finds an operator that takes part in no election, or watches another namespace,
 /// and compares no clocks.
 async fn operator(client: &konductor::Client) -> Finding {
     let gates: Api<Gate> = super::api(client);
@@ -208,7 +208,7 @@ async fn operator(client: &konductor::Client) -> Finding {
         Ok(created) => created.name_any(),
     };
     let looked = |gate: &Gate| gate.status.as_ref()?.observed_generation.map(|_| Ok(()));
-    // That it does not answer is told by the finding.
+    // The finding says that it does not answer.
     let silent = client.clone().on_notice(|_| {});
     let answered = silent.wait_until("gate", &name, Some(ANSWERS_WITHIN), looked);
     let answered = answered.await;
@@ -384,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_api_server_is_told_by_its_minor_version() {
+    fn old_api_server_is_recognized_by_its_minor_version() {
         let table = [
             ("1", "36", Level::Ok),
             ("1", "30", Level::Ok),

@@ -22,7 +22,7 @@ const KINDS: [(&str, &str); 8] = [
     ("job", include_str!("../../kinds/job.md")),
 ];
 
-/// Prints what there is to know of a code or a kind.
+/// Prints the page of a code or a kind.
 pub(crate) fn explain(global: &Global, what: &str) -> Result<(), Failure> {
     if let Ok(code) = what.parse::<konductor_dsl::Code>() {
         return page(global, code.name(), code.page());

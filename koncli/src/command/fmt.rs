@@ -52,7 +52,7 @@ pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::failed(format!("can't write {}: {error}", file.display()));
-    // A link goes on pointing where it does.
+    // A link keeps its target.
     let target = file.canonicalize().map_err(failed)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `koncli graph`: who waits for whom, of a pipeline file or of a run.
+//! `koncli graph`: the dependency graph of a pipeline file or of a run.
 
 use std::path::Path;
 

@@ -15,7 +15,7 @@ use super::warden::{Target, Warden};
 use crate::exit::{FAILED, Failure, NOT_FOUND};
 use crate::output;
 
-/// How long a command may take to end after it was told to, where so much time is left.
+/// How long a command may take to end after SIGTERM, if so much time is left.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Acquires, runs the command, releases. Signals are forwarded; the exit code is the command's.
@@ -31,10 +31,10 @@ pub(crate) async fn hold(
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::usage("there is no command to run"));
     };
-    let mut told = Told::listen()?;
+    let mut signals = Signals::listen()?;
     let guard = tokio::select! {
         guard = request.acquire() => guard?,
-        signal = told.next() => {
+        signal = signals.next() => {
             // What was asked for is withdrawn: nobody waits for it any more.
             let _ = tokio::time::timeout(wait::WITHDRAW_WITHIN, client.settled()).await;
             return Err(Failure::silent(exit_code_of(signal)));
@@ -48,7 +48,7 @@ pub(crate) async fn hold(
         }
     };
     let ended = tokio::select! {
-        ended = running.attend(&mut told) => ended?,
+        ended = running.attend(&mut signals) => ended?,
         lost = guard.lost() => {
             output::talk(&format!("{lost}; stopping {program}"));
             running.stop(grace(&guard)).await?;
@@ -73,7 +73,7 @@ fn grace(guard: &Guard) -> Duration {
     GRACE.min(guard.left_when_lost() / 2)
 }
 
-/// As a shell tells it: 128 and the signal's number where a signal ended it.
+/// As a shell has it: 128 and the signal's number if a signal ended it.
 fn code(ended: ExitStatus) -> u8 {
     let code = ended
         .code()
@@ -85,14 +85,14 @@ fn exit_code_of(signal: Signal) -> u8 {
     u8::try_from(128 + signal.as_raw()).unwrap_or(FAILED)
 }
 
-/// What this process is told to do. It listens before there is a command, so none is left behind.
-struct Told {
+/// The signals that this process gets. It listens before the command starts, so none is left behind.
+struct Signals {
     terminate: Signals,
     interrupt: Signals,
     hang_up: Signals,
 }
 
-impl Told {
+impl Signals {
     fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -164,13 +164,13 @@ impl Running {
         })
     }
 
-    /// Waits for the command; what this process is told to do, the command is told.
-    async fn attend(&mut self, told: &mut Told) -> Result<ExitStatus, Failure> {
+    /// Waits for the command, and passes signals on to it.
+    async fn attend(&mut self, signals: &mut Signals) -> Result<ExitStatus, Failure> {
         loop {
             tokio::select! {
                 ended = self.child.wait() => return Ok(ended?),
-                signal = told.next() => {
-                    // A terminal has told the command itself.
+                signal = signals.next() => {
+                    // A terminal has signalled the command itself.
                     if matches!(self.target, Target::Group(_)) || signal != Signal::INT {
                         self.target.tell(signal);
                     }

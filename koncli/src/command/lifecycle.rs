@@ -68,7 +68,7 @@ pub(crate) async fn pause(
     Ok(())
 }
 
-/// Lets a run go on.
+/// Resumes a run.
 pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     decide(&client, name, json!({"pause": false})).await?;

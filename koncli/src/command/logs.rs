@@ -23,7 +23,7 @@ use crate::{cluster, output, read};
 /// The container that a stage's step runs in.
 const CONTAINER: &str = "main";
 
-/// Prints what was printed so far; with `follow`, goes on until the run has ended.
+/// Prints what was printed so far; with `follow`, continues until the run has ended.
 pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let run: Run = get(&client, "run", &selection.run).await?;

@@ -28,7 +28,7 @@ use crate::{apply, cluster, load, output, read};
 /// The annotation by which the CronJob controller says which slot a Job is for.
 const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
-/// Creates the run of a slot, unless it was run before, or another run goes on and `overlap` is not
+/// Creates the run of a slot, unless it was run before, or another run is running and `overlap` is not
 /// `allow`.
 pub(crate) async fn apply(
     global: &Global,
@@ -43,8 +43,8 @@ pub(crate) async fn apply(
     };
     let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), aim)?;
     let manifests = compiled.manifests.ok_or_else(nothing)?;
-    let told = settle(&client, &manifests, time, overlap.into(), Timestamp::now).await?;
-    output::data(&format!("{told}\n"));
+    let outcome = settle(&client, &manifests, time, overlap.into(), Timestamp::now).await?;
+    output::data(&format!("{outcome}\n"));
     Ok(())
 }
 
@@ -140,13 +140,13 @@ async fn settle(
             }
             SlotDecision::Skip(run) => {
                 let note = format!("{shown} is skipped: run/{run} is still running");
-                tell(client, &slot, SLOT_SKIPPED, &note, now()).await;
+                report(client, &slot, SLOT_SKIPPED, &note, now()).await;
                 return Ok(note);
             }
             SlotDecision::Superseded(run) => {
                 let note =
                     format!("{shown} is skipped: run/{run}, of a later slot, is still running");
-                tell(client, &slot, SLOT_SKIPPED, &note, now()).await;
+                report(client, &slot, SLOT_SKIPPED, &note, now()).await;
                 return Ok(note);
             }
             SlotDecision::Replace(names) => {
@@ -154,7 +154,7 @@ async fn settle(
                     cancel(client, name).await?;
                     let note = format!("{shown} replaces run/{name}");
                     output::talk(&format!("{note}: waiting for its end"));
-                    tell(client, &slot, RUN_REPLACED, &note, now()).await;
+                    report(client, &slot, RUN_REPLACED, &note, now()).await;
                 }
                 for name in &names {
                     ended(client, name).await?;
@@ -169,7 +169,7 @@ async fn settle(
                     "{shown} can't start: run/{run} has {jobs} of its {declared} Jobs and never ends, \
                      because nobody creates the others any more"
                 );
-                tell(client, &slot, SLOT_BLOCKED, &note, now()).await;
+                report(client, &slot, SLOT_BLOCKED, &note, now()).await;
                 let help = format!("delete it: `koncli delete {run}`");
                 return Err(Failure::failed(note).help(help));
             }
@@ -216,9 +216,9 @@ async fn ended(client: &konductor::Client, name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Tells what became of a slot where people look for it: in an Event of the CronJob. What is told here
+/// Reports what became of a slot where people look for it: in an Event of the CronJob. What is reported here
 /// is on stdout too, so nothing depends on it.
-async fn tell(
+async fn report(
     client: &konductor::Client,
     slot: &Slot<'_>,
     reason: &str,

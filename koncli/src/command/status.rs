@@ -22,7 +22,7 @@ use crate::{cluster, output};
 /// How many unfinished runs are asked what they wait for.
 const RUNS_LOOKED_AT: usize = 10;
 
-/// Shows one run; with `watch` while it goes on, and then how it ended.
+/// Shows one run; with `watch` until it ends, and then how it ended.
 pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let mut run: Run = get(&client, "run", name).await?;

@@ -66,7 +66,7 @@ struct Target<'a> {
 struct State {
     word: &'static str,
     how: Option<How>,
-    /// What is told where it can't come any more.
+    /// The error if the state can no longer come.
     never: &'static str,
 }
 
@@ -109,7 +109,7 @@ impl End {
 }
 
 impl<'a> Target<'a> {
-    /// Reads `KIND/NAME`; each kind has a state that is waited for where none is named.
+    /// Reads `KIND/NAME`; each kind has a default state.
     fn parse(target: &'a str, wanted: Option<&str>) -> Result<Self, Failure> {
         let Some((kind, name)) = target.split_once('/').filter(|(_, name)| !name.is_empty()) else {
             return Err(Failure::usage(format!("{target:?} is not KIND/NAME"))
@@ -177,7 +177,7 @@ impl<'a> Target<'a> {
         if how.is_none_or(|how| how == end.how) {
             return Ok(());
         }
-        // Who waits for a good end wants to know why it is not.
+        // The caller waits for a good end, and wants to know why it is not.
         let why = end.why.filter(|_| how == Some(How::Well));
         Err(target.failed(end.phase, why.unwrap_or_else(|| never.to_owned())))
     }

@@ -111,7 +111,7 @@ impl Dev {
     }
 
     /// The same, as a transcript.
-    pub(crate) fn told(&self, arguments: &[&str]) -> String {
+    pub(crate) fn printed(&self, arguments: &[&str]) -> String {
         transcript(&self.koncli(arguments))
     }
 
@@ -119,13 +119,13 @@ impl Dev {
     pub(crate) fn until(&self, arguments: &[&str], expected: &str) {
         let begun = Instant::now();
         loop {
-            let told = self.told(arguments);
-            if told == expected {
+            let printed = self.printed(arguments);
+            if printed == expected {
                 return;
             }
             assert!(
                 begun.elapsed() < Duration::from_secs(60),
-                "{arguments:?}: waited for\n{expected}\nand the last was\n{told}"
+                "{arguments:?}: waited for\n{expected}\nand the last was\n{printed}"
             );
             std::thread::yield_now();
         }

@@ -313,3 +313,21 @@ fn batch() -> Vec<Definition> {
         },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::definitions;
+
+    #[test]
+    fn readme_lists_every_builtin_kind() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("<!-- kinds -->").unwrap();
+        let (listed, _) = rest.split_once("<!-- end -->").unwrap();
+        let listed: BTreeSet<&str> = listed.split('`').skip(1).step_by(2).collect();
+        let all = definitions();
+        let served: BTreeSet<&str> = all.iter().map(|one| one.kind.kind.as_ref()).collect();
+        assert_eq!(listed, served);
+    }
+}

@@ -27,7 +27,7 @@ const FIELD_MANAGER: &str = "konductor-operator";
 /// A request that is not answered by then won't be.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// A candidate that ends waits no longer than this for the release: the Lease expires anyway.
-const GIVES_BACK_WITHIN: Duration = Duration::from_secs(2);
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a candidate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) struct Candidate {
     /// The time of day, as it is written into the Lease.
     time: Clock,
     view: View,
-    /// What was once allowed and is refused now may be so because an API server has just started.
+    /// What was once allowed and is refused now may be refused because an API server has just started.
     may_look: bool,
     may_write: bool,
     watch_is_broken: bool,
@@ -104,7 +104,7 @@ impl Candidate {
         loop {
             let now = clock::now();
             let decision = decide(&self.terms, &self.view, false, now);
-            self.tell(&standing, &decision);
+            self.publish(&standing, &decision);
             let due = match decision.next {
                 Next::Wait(until) => {
                     self.failures = 0;
@@ -129,12 +129,12 @@ impl Candidate {
             }
         }
         standing.send_replace(Standing::StandsBy);
-        let given_back = tokio::time::timeout(GIVES_BACK_WITHIN, self.give_back()).await;
-        given_back.unwrap_or(Ok(()))
+        let released = tokio::time::timeout(RELEASE_WITHIN, self.release()).await;
+        released.unwrap_or(Ok(()))
     }
 
     /// Gives the Lease back, if it is this candidate's.
-    async fn give_back(&mut self) -> Result<(), String> {
+    async fn release(&mut self) -> Result<(), String> {
         loop {
             clock::reaches(Some(self.rests_until)).await;
             let now = clock::now();
@@ -147,7 +147,7 @@ impl Candidate {
         }
     }
 
-    fn tell(&mut self, standing: &watch::Sender<Standing>, decision: &Decision) {
+    fn publish(&mut self, standing: &watch::Sender<Standing>, decision: &Decision) {
         let before = *standing.borrow();
         let now = match (decision.leads_until, before) {
             (Some(_), Standing::Leads(_)) => before,
@@ -255,7 +255,7 @@ impl Candidate {
                 let merge = Patch::Merge(json!({"metadata": on, "spec": spec}));
                 let patched = self.api.patch(&self.lease, &params, &merge);
                 match answered(waits, patched).await {
-                    // It was deleted: there is another version of it, which is none.
+                    // It was deleted: the latest version is "absent".
                     Err(Failed::Refused { code: 404, .. }) => Err(Failed::Conflict),
                     stored => stored,
                 }
@@ -298,7 +298,7 @@ impl Candidate {
     }
 }
 
-/// A watch of the Lease that fails is told where its failures are read.
+/// A watch of the Lease that fails is reported to the reader of its failures.
 struct Nobody;
 
 impl Observer for Nobody {

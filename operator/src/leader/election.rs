@@ -2,7 +2,7 @@
 //!
 //! What enters: the Lease as last seen, and the moments of a clock of one's own. What leaves: the next
 //! step, and until when the candidate leads. What must never happen here: a look at the time of day,
-//! which differs from machine to machine; two who lead at once.
+//! which differs from machine to machine; two leaders at once.
 //!
 //! A holder leads for a while from *before* it sent what made it the holder, or renewed it. Nobody else
 //! takes the Lease from it before that has lasted for longer, counted from *after* it was stored; and
@@ -53,7 +53,7 @@ pub(crate) struct View {
     /// What became of the last write is not known, or it may be that something was missed.
     in_doubt: bool,
     /// The `acquireTime` by which this candidate knows its own record. Another one under its name is
-    /// left by an earlier life, as long as there is none, and somebody else's later on.
+    /// left by an earlier life, until one exists, and somebody else's later on.
     acquired: Option<Timestamp>,
     /// When the last write was sent that made it the holder, or renewed that.
     renewed: Option<Moment>,
@@ -69,7 +69,7 @@ pub(crate) enum Step {
     /// Stays the holder.
     Renew,
     /// Leaves it to whoever comes first.
-    GiveBack,
+    Release,
 }
 
 /// What to do next.
@@ -125,7 +125,7 @@ pub(crate) fn decide(terms: &Terms, view: &View, gives_up: bool, now: Moment) ->
         _ if gives_up && view.acquired.is_none() => Next::Wait(None),
         _ if view.in_doubt => Next::Look,
         Lease::There { seen, .. } if gives_up && view.wrote(terms, &seen.record) => {
-            Next::Write(Step::GiveBack)
+            Next::Write(Step::Release)
         }
         _ if gives_up => Next::Wait(None),
         Lease::Missing { .. } if leads_until.is_some() => Next::Write(Step::Create),
@@ -189,7 +189,7 @@ impl View {
     }
 
     /// A watch has shown the Lease; it may lag behind what is known already. That it is gone has no
-    /// version to tell by, so one looks.
+    /// version to compare, so the Lease is read.
     pub(crate) fn noticed(&mut self, terms: &Terms, found: Option<Seen>, now: Moment) {
         let Some(found) = found else {
             return self.doubt();
@@ -232,17 +232,17 @@ impl View {
             Step::Create => (Some(time), 0),
             Step::Take if same => (Some(time), before.transitions),
             Step::Take => (Some(time), before.transitions.max(0).saturating_add(1)),
-            Step::Renew | Step::GiveBack => (before.acquired, before.transitions),
+            Step::Renew | Step::Release => (before.acquired, before.transitions),
         };
-        let gives_back = step == Step::GiveBack;
+        let releases = step == Step::Release;
         self.in_doubt = true;
         self.acquired = acquired;
         Write {
             step,
             on,
             record: Record {
-                holder: (!gives_back).then(|| terms.identity.clone()),
-                seconds: Some(if gives_back { 1 } else { terms.seconds }),
+                holder: (!releases).then(|| terms.identity.clone()),
+                seconds: Some(if releases { 1 } else { terms.seconds }),
                 acquired,
                 renewed: Some(renewed),
                 transitions,
@@ -254,7 +254,7 @@ impl View {
     /// A write was stored as this version.
     pub(crate) fn answered(&mut self, write: Write, version: String) {
         self.in_doubt = false;
-        self.renewed = (write.step != Step::GiveBack).then_some(write.sent);
+        self.renewed = (write.step != Step::Release).then_some(write.sent);
         self.lease = Lease::There {
             seen: Seen {
                 record: write.record,

@@ -90,7 +90,7 @@ struct Election {
 const ONE: &str = "never do two lead at once";
 const FOLLOWED: &str = "who falls silent is followed";
 const HANDED_OVER: &str = "who gives up is followed at once";
-const RENEWED: &str = "who leads renews";
+const RENEWED: &str = "the leader renews";
 
 impl Election {
     /// It lasts three seconds, of which its holder leads for two, and renews every second.
@@ -256,7 +256,7 @@ impl Model for Election {
             }
             Action::GivesUp(index) => {
                 let one = &mut state.candidates[index];
-                // It stops before it gives anything back.
+                // It stops before it releases anything.
                 (one.gives_up, one.leads_until) = (true, None);
             }
             Action::Crashes(index) => {
@@ -281,11 +281,11 @@ impl Model for Election {
                 silent && model.leaders(state) == [1] && state.were_held_by("c0") > 0
             }),
             Property::sometimes(HANDED_OVER, |model: &Self, state: &State| {
-                let given_back = state
+                let released = state
                     .versions
                     .iter()
                     .any(|seen| seen.record.holder.is_none());
-                given_back && state.now == 0 && model.leaders(state) == [1]
+                released && state.now == 0 && model.leaders(state) == [1]
             }),
             Property::sometimes(RENEWED, |model: &Self, state: &State| {
                 let only = state.were_held_by("c1") == state.versions.len();
@@ -353,7 +353,7 @@ fn two_of_three_never_lead_at_once_whatever_is_lost_and_whoever_crashes() {
     for seed in 0..if large { 500_000 } else { 5_000 } {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut state = WIDE.init_states().remove(0);
-        let (mut told, mut leaders) = (Vec::new(), BTreeSet::new());
+        let (mut steps, mut leaders) = (Vec::new(), BTreeSet::new());
         for _ in 0..STEPS {
             let mut actions = Vec::new();
             WIDE.actions(&state, &mut actions);
@@ -364,11 +364,11 @@ fn two_of_three_never_lead_at_once_whatever_is_lost_and_whoever_crashes() {
                 continue;
             };
             state = next;
-            told.push(action);
+            steps.push(action);
             let leading = WIDE.leaders(&state);
             assert!(
                 leading.len() < 2,
-                "seed {seed}: {leading:?} lead after {told:?}"
+                "seed {seed}: {leading:?} lead after {steps:?}"
             );
             leaders.extend(leading);
         }

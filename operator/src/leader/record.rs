@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-/// Nobody waits longer for one who is silent, whatever the Lease says. No election may be told more.
+/// Nobody waits longer for one who is silent, whatever the Lease says. No election may have a longer duration.
 pub(crate) const SECONDS_MAX: i32 = 3600;
 
 /// A Lease's spec.
@@ -20,7 +20,7 @@ pub(crate) struct Record {
     pub(crate) seconds: Option<i32>,
     /// When the holder began to lead, by its own clock.
     pub(crate) acquired: Option<Timestamp>,
-    /// When it was renewed, by the holder's clock: good for telling renewals apart, and for nothing else.
+    /// When it was renewed, by the holder's clock: it distinguishes renewals, and is used for nothing else.
     pub(crate) renewed: Option<Timestamp>,
     /// How often the holder has changed.
     pub(crate) transitions: i32,

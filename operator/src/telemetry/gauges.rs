@@ -47,7 +47,7 @@ impl Telemetry {
         let mut waiting = waiting(&claims, &jobs, |kind, ledger, uid| {
             cache.holds(kind, ledger, uid)
         });
-        let mut tell = |kind: LedgerKind, meta: &ObjectMeta, permits: u32, in_use: u32| {
+        let mut set = |kind: LedgerKind, meta: &ObjectMeta, permits: u32, in_use: u32| {
             let name = ObjectName::of(meta);
             let ledger = Ledger {
                 kind: Watched::from(kind).word(),
@@ -61,7 +61,7 @@ impl Telemetry {
         };
         for one in cache.semaphores() {
             let in_use = one.status.as_ref().map_or(0, |status| status.in_use);
-            tell(
+            set(
                 LedgerKind::Semaphore,
                 &one.metadata,
                 one.spec.permits,
@@ -70,7 +70,7 @@ impl Telemetry {
         }
         for one in cache.leases() {
             let in_use = one.status.as_ref().map_or(0, |status| status.in_use);
-            tell(LedgerKind::Lease, &one.metadata, 1, in_use);
+            set(LedgerKind::Lease, &one.metadata, 1, in_use);
         }
     }
 }

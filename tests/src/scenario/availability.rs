@@ -43,7 +43,7 @@ enum Manner {
 
 const MANNERS: [Manner; 3] = [Manner::Killed, Manner::Vanished, Manner::InOrder];
 
-/// Those who ask for something all the time, until they are asked to end.
+/// Clients that ask for something all the time, until they are stopped.
 struct Load {
     end: watch::Sender<bool>,
     takers: JoinSet<usize>,
@@ -104,7 +104,7 @@ impl Load {
     }
 
     /// Waits for a few further decisions.
-    async fn goes_on(&self) {
+    async fn continues(&self) {
         let before = self.decisions();
         while self.decisions() < before + 3 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -202,7 +202,7 @@ pub async fn the_leader_is_ended_again_and_again_and_nothing_is_lost(cluster: &C
     let mut leader = leader_of_two(cluster, None).await;
     let rounds = rounds();
     for round in 0..rounds {
-        load.goes_on().await;
+        load.continues().await;
         // A Job that asks for its start while nobody leads, or just before.
         kubectl(
             cluster,
@@ -213,7 +213,7 @@ pub async fn the_leader_is_ended_again_and_again_and_nothing_is_lost(cluster: &C
         let begun = Instant::now();
         end(cluster, &leader, manner).await;
         leader = leader_of_two(cluster, Some(&leader)).await;
-        load.goes_on().await;
+        load.continues().await;
         gaps.entry(manner)
             .or_default()
             .push(load.longest_gap(begun));
@@ -229,11 +229,11 @@ pub async fn the_leader_is_ended_again_and_again_and_nothing_is_lost(cluster: &C
     // Each Job was started once: it has one pod.
     let jobs = find(cluster, &namespace, |jobs: &[Job]| jobs.len() == rounds).await;
     find(cluster, &namespace, |pods: &[Pod]| pods.len() == jobs.len()).await;
-    tell(&gaps, turns);
+    print(&gaps, turns);
 }
 
 /// The table for `docs/evidence.md`, past what the test runner captures.
-fn tell(gaps: &BTreeMap<Manner, Vec<Duration>>, turns: usize) {
+fn print(gaps: &BTreeMap<Manner, Vec<Duration>>, turns: usize) {
     let mut text = format!("{turns} turns; the longest time without a decision:\n");
     for (manner, gaps) in gaps {
         let mut gaps = gaps.clone();

@@ -138,7 +138,7 @@ pub async fn the_lease_of_a_killed_pod_passes_on_after_its_ttl(cluster: &Cluster
         ended(pod.expect("it is there")).expect("it has ended").0
     };
     let after = ended("next").duration_since(ended("first"));
-    // It was renewed at a third of its TTL at the latest, and nodes tell whole seconds.
+    // It was renewed at a third of its TTL at the latest, and nodes report whole seconds.
     assert!(
         after >= jiff::SignedDuration::from_secs(5),
         "{after:?} after it was killed"

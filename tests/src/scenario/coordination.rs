@@ -85,7 +85,7 @@ async fn fifty_claims(cluster: &Cluster, namespace: &str) {
             assert!(now <= 2, "{now} are inside");
             tokio::task::yield_now().await;
             inside.fetch_sub(1, Ordering::SeqCst);
-            guard.release().await.expect("given back");
+            guard.release().await.expect("released");
             done.fetch_add(1, Ordering::SeqCst);
         }
     });
@@ -246,7 +246,7 @@ pub async fn a_lease_passes_on_when_it_is_not_renewed(cluster: &Cluster) {
         held.is_err(),
         "it was lost although it is renewed: {held:?}"
     );
-    second.release().await.expect("given back");
+    second.release().await.expect("released");
 }
 
 /// Try once: an answer, and nothing is left of the question.
@@ -316,7 +316,7 @@ pub async fn a_dropped_wait_leaves_no_claim(cluster: &Cluster) {
     tokio::time::timeout(Duration::from_secs(20), gone)
         .await
         .expect("its claim is gone");
-    held.release().await.expect("given back");
+    held.release().await.expect("released");
 }
 
 /// `hold: lease/x` in a Job's annotation, without a line of shell.

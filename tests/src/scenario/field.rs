@@ -182,7 +182,7 @@ pub async fn what_is_deleted_while_the_operator_is_down_is_released(cluster: &Cl
 
 /// A new operator takes over the ledger as it is: holders continue, and no other is granted anything.
 pub async fn a_restarted_operator_grants_nothing_beyond_the_ledger(cluster: &Cluster) {
-    let namespace = cluster.namespace("anew").await;
+    let namespace = cluster.namespace("again").await;
     let versions = Versions::<Semaphore>::watch(&cluster.client, &namespace).await;
     let semaphore = json!({"metadata": {"name": "batch"}, "spec": {"permits": 1}});
     create::<Semaphore>(cluster, &namespace, semaphore).await;

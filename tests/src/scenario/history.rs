@@ -51,7 +51,7 @@ pub(crate) async fn leases_had_one_holder_and_tokens_rose(cluster: &Cluster, nam
 /// Each Claim was queued, then granted, and nothing else; how many were granted.
 ///
 /// # Panics
-/// Where one was not.
+/// If a rule was broken.
 pub(crate) async fn claims_were_granted_once(cluster: &Cluster, namespace: &str) -> usize {
     let claims: Vec<Claim> = cluster.stored(namespace).await;
     let mut phases: BTreeMap<String, Vec<ClaimPhase>> = BTreeMap::new();

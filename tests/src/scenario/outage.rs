@@ -264,13 +264,13 @@ pub async fn one_of_two_operators_is_stopped_and_everything_continues(cluster: &
     let [one, _other] = two_operators(cluster, &namespace);
     let load = Load::begin(cluster, &namespace, "10s").await;
     let stopped = one.stop();
-    let goes_on = tokio::spawn(async move {
+    let continues = tokio::spawn(async move {
         tokio::time::sleep(STOPPED).await;
         drop(stopped);
     });
     // The other is enough for all of it; the one that wakes up changes nothing.
     right("one operator was stopped", load.end().await);
-    goes_on.await.expect("it goes on");
+    continues.await.expect("it continues");
     let client = cluster.konductor(&namespace);
     let turns = (0..WORKERS).map(|index| {
         let client = client.clone();

@@ -25,7 +25,7 @@ pipeline wrong {
   }
   stage used { run = "echo \"${a.rows} ${a.ok} ${a.lvl} ${a.dur} ${a.q} ${a.share} ${a.name}\"" }
   stage asked when !a.ok { run = "true" }
-  finally stage tell { run = "echo \"${a.rows}\"" }
+  finally stage page { run = "echo \"${a.rows}\"" }
 }
 "#;
 
@@ -92,9 +92,9 @@ pub async fn a_stage_whose_outputs_are_wrong_fails_and_names_each(cluster: &Clus
         let job = job(cluster, &namespace, name).await;
         assert_eq!(job_phase(&job), Some(JobPhase::Unreached), "{name}");
     }
-    let tell = job(cluster, &namespace, "wrong-tell").await;
-    assert_eq!(job_ended(&tell), Some(true));
-    let template = tell
+    let page = job(cluster, &namespace, "wrong-page").await;
+    assert_eq!(job_ended(&page), Some(true));
+    let template = page
         .spec
         .expect("a spec")
         .template

@@ -503,7 +503,7 @@ pub async fn hostile_values_stay_texts_and_long_names_stay_different(cluster: &C
     };
     let words = "written by the operator only";
     attempts.create("alice", "is no operator", "jobs", &forged("forged"), words);
-    attempts.create("operator", "is none here", "jobs", &forged("forged"), words);
+    attempts.create("operator", "is not this", "jobs", &forged("forged"), words);
     attempts.create(ODD, "is one", "jobs", &forged("written"), "");
     attempts.make(cluster).await;
     uninstall(cluster, "hostile", &namespace);

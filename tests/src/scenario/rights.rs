@@ -298,7 +298,7 @@ async fn everything_else(cluster: &Cluster, namespace: &str) {
         json!({"permits": 3}),
     )
     .await;
-    // The second one that expires is told by the Event of the first.
+    // The second one that expires is reported by the Event of the first.
     for (name, ttl, pod) in [
         ("brief", "1s", None),
         ("longer", "3s", None),

@@ -306,10 +306,10 @@ pub async fn the_api_server_refuses_to_reopen_and_to_lower_tokens(cluster: &Clus
         json!({"phase": "Running", "attempt": 2, "outcome": null}),
     )
     .await
-    .expect("a retry begins anew");
+    .expect("a retry starts an attempt");
 }
 
-/// Bounds and combinations, each with the words that tell what is wrong.
+/// Bounds and combinations, each with the words of its error.
 pub async fn the_api_server_refuses_specs_that_make_no_sense(cluster: &Cluster) {
     let namespace = cluster.namespace("specs").await;
     let ns = namespace.as_str();

@@ -202,7 +202,7 @@ pub async fn the_pods_of_a_schedule_do_all_they_must_and_may_do_nothing_else(clu
         &["apply", &file],
     ] {
         let refused = as_whom(&kubeconfig, &namespace, forbidden);
-        // To create a Semaphore of any name is what RBAC can't tell from creating its own.
+        // To create a Semaphore of any name is what RBAC can't distinguish from creating its own.
         let expected = if forbidden[1] == "create" { 0 } else { 5 };
         assert_eq!(
             refused.status.code(),

@@ -222,7 +222,7 @@ async fn ten_at_a_time(cluster: &Cluster, namespace: &str, semaphore: &str) {
     let most = most_in_use(cluster, namespace, semaphore).await;
     assert_eq!(most, Some(10), "permits in use, at most");
     let worked = find(cluster, namespace, |pods: &[Pod]| pods.len() == BATCH).await;
-    // A node tells whole seconds: who began in the second in which another ended came after it.
+    // A node reports whole seconds: one that began in the second in which another ended came after it.
     let times: Vec<_> = worked.iter().map(|pod| (began(pod), ended(pod))).collect();
     let most = times.iter().map(|(at, _)| {
         let there = times

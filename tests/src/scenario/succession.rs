@@ -166,8 +166,8 @@ fn stored_between(
             .is_some_and(|code| code < 300);
         writes && accepted && (from..to).contains(&received(event))
     });
-    let told = stored.map(|event| format!("{} {}", event["verb"], event["requestURI"]));
-    told.collect()
+    let printed = stored.map(|event| format!("{} {}", event["verb"], event["requestURI"]));
+    printed.collect()
 }
 
 /// How often an account has read the Lease since, or begun to watch it.

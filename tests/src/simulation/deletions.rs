@@ -159,7 +159,7 @@ where
 
 /// What a history says about the Jobs of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct JobHistory {
     /// Of each Job, in the order of their creation: its name, and of every version whether it had ended by then.
     pub versions: Vec<(String, Vec<bool>)>,
     /// How many pods each Job had.
@@ -184,17 +184,17 @@ pub struct Deleted {
 }
 
 /// Reads what happened to the Jobs.
-pub(super) fn told(records: &[Record]) -> Told {
-    let mut told = Told::default();
+pub(super) fn job_history(records: &[Record]) -> JobHistory {
+    let mut history = JobHistory::default();
     let mut seen = BTreeSet::new();
     let mut run = None;
     for record in records {
         if let Some(job) = job(record) {
             let ended = konductor_core::job_end(&job).is_some();
             let name = name(record);
-            match told.versions.iter_mut().find(|(job, _)| *job == name) {
+            match history.versions.iter_mut().find(|(job, _)| *job == name) {
                 Some((_, versions)) => versions.push(ended),
-                None => told.versions.push((name, vec![ended])),
+                None => history.versions.push((name, vec![ended])),
             }
         }
         if record.resource.plural == "runs" {
@@ -205,7 +205,7 @@ pub(super) fn told(records: &[Record]) -> Told {
             let object = (**record.event.object()).clone();
             let job: Participant = serde_json::from_value(object).expect("a Job");
             let recorded = run.as_ref().and_then(|run| recorded_end(run, &job));
-            told.deleted.push(Deleted {
+            history.deleted.push(Deleted {
                 job: name(record),
                 had_ended: konductor_core::job_end(&job).is_some(),
                 is_recorded: recorded.is_some(),
@@ -215,7 +215,7 @@ pub(super) fn told(records: &[Record]) -> Told {
         if is_pod && matches!(record.event, Event::Added(_)) {
             let labels = &record.event.object()["metadata"]["labels"];
             let job = labels[label::JOB_NAME].as_str().unwrap_or_default();
-            *told.pods.entry(job.to_owned()).or_default() += 1;
+            *history.pods.entry(job.to_owned()).or_default() += 1;
             let annotations = record.event.object()["metadata"]["annotations"].as_object();
             let inputs = annotations
                 .into_iter()
@@ -224,11 +224,11 @@ pub(super) fn told(records: &[Record]) -> Told {
                     let key = key.strip_prefix(INPUT)?;
                     Some((key.to_owned(), value.as_str()?.to_owned()))
                 });
-            told.inputs.push((job.to_owned(), inputs.collect()));
+            history.inputs.push((job.to_owned(), inputs.collect()));
             if seen.insert(job.to_owned()) {
-                told.order.push(job.to_owned());
+                history.order.push(job.to_owned());
             }
         }
     }
-    told
+    history
 }

@@ -192,7 +192,7 @@ fn token_rises(
 }
 
 /// 3: A permit is not free while a pod of its Job still works, nor while its Claim is granted and
-/// was told nothing else.
+/// was notified of nothing else.
 fn never_releases_a_working_holder(
     stored: &Stored,
     before: &[Holder],
@@ -221,7 +221,7 @@ fn never_releases_a_working_holder(
                         && claim.status.is_some_and(|s| s.phase == ClaimPhase::Granted)
                 });
                 if holds {
-                    return Err(format!("claim/{} lost it and was told nothing", held.name));
+                    return Err(format!("claim/{} lost it and was not notified", held.name));
                 }
             }
         }
@@ -319,9 +319,9 @@ fn gate(stored: &mut Stored, old: Option<Gate>, new: &Gate) -> Result<(), String
     }
     let name = new.metadata.name.clone().unwrap_or_default();
     stored.succeeded_once.insert(("gates".to_owned(), name));
-    // Those conditions that one can tell by names alone.
+    // Those conditions that names alone decide.
     let namespace = new.metadata.namespace.as_deref().unwrap_or_default();
-    let told = new.spec.conditions.iter().filter_map(|condition| {
+    let by_name = new.spec.conditions.iter().filter_map(|condition| {
         let (plural, target) = match (condition.subject(namespace).target, condition.state) {
             (Target::Job(name), ConditionState::Complete) => ("jobs", name),
             (Target::Barrier { name, .. }, ConditionState::Open) => ("barriers", name),
@@ -331,16 +331,16 @@ fn gate(stored: &mut Stored, old: Option<Gate>, new: &Gate) -> Result<(), String
         let has_succeeded = stored.has_succeeded(plural, &target);
         Some((plural, target, has_succeeded))
     });
-    let told: Vec<_> = told.collect();
-    let unmet = told.iter().find(|(_, _, met)| !met);
+    let by_name: Vec<_> = by_name.collect();
+    let unmet = by_name.iter().find(|(_, _, met)| !met);
     match (new.spec.mode, unmet) {
         (GateMode::All, Some((plural, target, _))) => {
             Err(format!("it opened, and {plural}/{target} never succeeded"))
         }
         (GateMode::Any, _)
-            if told.len() == new.spec.conditions.len()
-                && !told.is_empty()
-                && told.iter().all(|(_, _, met)| !met) =>
+            if by_name.len() == new.spec.conditions.len()
+                && !by_name.is_empty()
+                && by_name.iter().all(|(_, _, met)| !met) =>
         {
             Err("it opened, and no condition was met".to_owned())
         }
@@ -417,8 +417,8 @@ fn run(stored: &Stored, old: Option<Run>, new: &Run) -> Result<(), String> {
     let before = old.as_ref().map(phase).unwrap_or_default();
     let now = phase(new);
     let attempt = |run: &Run| run.status.as_ref().map_or(0, |status| status.attempt);
-    let begins_anew = attempt(new) > old.as_ref().map_or(0, attempt);
-    if ends(before) && before != now && !begins_anew {
+    let is_retry = attempt(new) > old.as_ref().map_or(0, attempt);
+    if ends(before) && before != now && !is_retry {
         return Err(format!("it was {before:?} and is {now:?}"));
     }
     if !ends(now) || before == now {

@@ -38,10 +38,10 @@ use tokio::time::Instant;
 
 use crate::kubelet::{self, Kubelet, Script};
 
-pub use deletions::{Deleted, Told};
+pub use deletions::{Deleted, JobHistory};
 pub use faults::{Injected, Link, WatchFault, WriteFault};
 pub use plan::{Fault, Plan};
-use stories::Telling;
+use stories::Playing;
 pub use stories::{STORIES, Story};
 
 /// The namespace of every story.
@@ -114,7 +114,7 @@ impl World {
         found.expect("a list").items
     }
 
-    /// Waits until something is so, in simulated time.
+    /// Waits until a condition holds, in simulated time.
     pub async fn until<F>(&self, mut is_so: impl FnMut() -> F)
     where
         F: Future<Output = bool>,
@@ -127,52 +127,52 @@ impl World {
     /// How everything stands, without what differs between two good runs: times, versions, uids.
     async fn summary(&self) -> String {
         let mut text = String::new();
-        let mut tell = |kind: &str, states: BTreeMap<String, String>| {
+        let mut add = |kind: &str, states: BTreeMap<String, String>| {
             for (name, state) in states {
                 let _ = writeln!(text, "{kind}/{name}: {state}");
             }
         };
         let jobs = self.list::<Job>().await.into_iter();
-        tell(
+        add(
             "job",
             jobs.map(|job| (job.name_any(), job_state(&job))).collect(),
         );
         let gates = self.list::<Gate>().await.into_iter();
-        tell(
+        add(
             "gate",
             gates
                 .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
                 .collect(),
         );
         let barriers = self.list::<Barrier>().await.into_iter();
-        tell(
+        add(
             "barrier",
             barriers
                 .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
                 .collect(),
         );
         let runs = self.list::<Run>().await.into_iter();
-        tell(
+        add(
             "run",
             runs.map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
                 .collect(),
         );
         let ledgers = self.list::<Semaphore>().await.into_iter();
-        tell(
+        add(
             "semaphore",
             ledgers
                 .map(|one| (one.name_any(), phase(one.status, |s| s.in_use)))
                 .collect(),
         );
         let ledgers = self.list::<Lease>().await.into_iter();
-        tell(
+        add(
             "lease",
             ledgers
                 .map(|one| (one.name_any(), phase(one.status, |s| s.in_use)))
                 .collect(),
         );
         let claims = self.list::<Claim>().await.into_iter();
-        tell(
+        add(
             "claim",
             claims
                 .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
@@ -183,7 +183,7 @@ impl World {
         for arrival in arrivals {
             *counted.entry(arrival.spec.barrier).or_default() += 1;
         }
-        tell(
+        add(
             "arrivals",
             counted
                 .into_iter()
@@ -220,39 +220,39 @@ pub struct Ended {
     /// What really went wrong, and how often.
     pub injected: Injected,
     /// What happened to the Jobs.
-    pub told: Told,
+    pub jobs: JobHistory,
 }
 
-/// Tells a story under a plan.
+/// Plays a story under a plan.
 ///
 /// # Errors
 /// What must never happen and did, with the end of the history.
-pub fn tell(story: &Story, plan: &Plan) -> Result<Ended, String> {
-    in_simulated_time(tell_in_time(plan, story.script, story.fixed, story.tell))
+pub fn play(story: &Story, plan: &Plan) -> Result<Ended, String> {
+    in_simulated_time(play_in_time(plan, story.script, story.fixed, story.play))
 }
 
-/// Tells a story under a plan that deletes things, to its end or for a while; a Run that does not end by itself is
+/// Plays a story under a plan that deletes things, to its end or for a while; a Run that does not end by itself is
 /// cancelled. Then nothing may wait that has what it waits for.
 ///
 /// # Errors
-/// As for [`tell`], and what waits for nothing.
-pub fn tell_whatever_is_deleted(story: &Story, plan: &Plan) -> Result<Ended, String> {
-    in_simulated_time(tell_in_time(plan, story.script, story.fixed, |world| {
-        Box::pin(stories::whatever_is_deleted(world, (story.tell)(world)))
+/// As for [`play`], and if something waits for nothing.
+pub fn play_whatever_is_deleted(story: &Story, plan: &Plan) -> Result<Ended, String> {
+    in_simulated_time(play_in_time(plan, story.script, story.fixed, |world| {
+        Box::pin(stories::whatever_is_deleted(world, (story.play)(world)))
     }))
 }
 
 /// Runs a pipeline called `story` under a plan; the summary of its end has the Jobs and the Run.
 ///
 /// # Errors
-/// As for [`tell`].
+/// As for [`play`].
 pub fn run(
     pipeline: Manifests,
     script: impl Fn(&Pod) -> Script + Send + Sync + 'static,
     plan: &Plan,
 ) -> Result<Ended, String> {
     let jobs_and_run = |line: &str| line.starts_with("job/") || line.starts_with("run/");
-    in_simulated_time(tell_in_time(plan, script, jobs_and_run, |world| {
+    in_simulated_time(play_in_time(plan, script, jobs_and_run, |world| {
         Box::pin(async move {
             stories::apply(world, &pipeline).await;
             stories::run_ends(world).await;
@@ -264,14 +264,14 @@ pub fn run(
 /// is cancelled after a while, its finally stages too; then it must end.
 ///
 /// # Errors
-/// As for [`tell`].
+/// As for [`play`].
 pub fn run_whatever_is_deleted(
     pipeline: Manifests,
     script: impl Fn(&Pod) -> Script + Send + Sync + 'static,
     plan: &Plan,
 ) -> Result<Ended, String> {
     let jobs_and_run = |line: &str| line.starts_with("job/") || line.starts_with("run/");
-    in_simulated_time(tell_in_time(plan, script, jobs_and_run, |world| {
+    in_simulated_time(play_in_time(plan, script, jobs_and_run, |world| {
         Box::pin(async move {
             stories::apply(world, &pipeline).await;
             stories::run_ends_or_is_ended(world).await;
@@ -280,21 +280,21 @@ pub fn run_whatever_is_deleted(
 }
 
 fn in_simulated_time(
-    telling: impl Future<Output = Result<Ended, String>>,
+    playing: impl Future<Output = Result<Ended, String>>,
 ) -> Result<Ended, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(telling)
+    runtime.block_on(playing)
 }
 
-async fn tell_in_time(
+async fn play_in_time(
     plan: &Plan,
     script: impl Fn(&Pod) -> Script + Send + Sync + 'static,
     fixed: impl Fn(&str) -> bool,
-    tell: impl for<'a> FnOnce(&'a World) -> Telling<'a>,
+    play: impl for<'a> FnOnce(&'a World) -> Playing<'a>,
 ) -> Result<Ended, String> {
     let world = World::new(plan.seed).await;
     let controllers = Controllers::start(&world.api);
@@ -314,8 +314,8 @@ async fn tell_in_time(
         plan.clone(),
         links.clone(),
     ));
-    let told = tokio::time::timeout(WITHIN, tell(&world)).await;
-    let result = match told {
+    let done = tokio::time::timeout(WITHIN, play(&world)).await;
+    let result = match done {
         _ if links.iter().any(|link| link.writes_without_end()) => {
             Err("an operator writes without an end".to_owned())
         }
@@ -348,7 +348,7 @@ async fn tell_in_time(
             writes,
             versions: records.len(),
             injected: injected(plan, &links, world.begun.elapsed()),
-            told: deletions::told(&records),
+            jobs: deletions::job_history(&records),
         }),
         Err(why) => Err(format!("{why}\n{}", history::tail(&records))),
     }

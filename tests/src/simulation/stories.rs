@@ -23,63 +23,63 @@ use crate::kubelet::Script;
 pub struct Story {
     /// What it is about.
     pub name: &'static str,
-    /// Tells it to its end.
-    pub tell: for<'a> fn(&'a World) -> Telling<'a>,
+    /// Plays it to its end.
+    pub play: for<'a> fn(&'a World) -> Playing<'a>,
     /// What becomes of a pod.
     pub script: fn(&Pod) -> Script,
     /// Which lines of its end do not depend on when things happen.
     pub fixed: fn(&str) -> bool,
 }
 
-pub(super) type Telling<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+pub(super) type Playing<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// All stories.
 pub const STORIES: [Story; 9] = [
     Story {
         name: "claims_take_turns",
-        tell: |world| Box::pin(claims_take_turns(world)),
+        play: |world| Box::pin(claims_take_turns(world)),
         script: |_| Script::succeed(),
         fixed: |_| true,
     },
     Story {
         name: "a_lease_passes_on",
-        tell: |world| Box::pin(a_lease_passes_on(world)),
+        play: |world| Box::pin(a_lease_passes_on(world)),
         script: |_| Script::succeed(),
         fixed: |_| true,
     },
     Story {
         name: "jobs_hold_two_things",
-        tell: |world| Box::pin(jobs_hold_two_things(world)),
+        play: |world| Box::pin(jobs_hold_two_things(world)),
         script: |_| Script::succeed().lasting(Duration::from_secs(3)),
         fixed: |_| true,
     },
     Story {
         name: "parties_arrive",
-        tell: |world| Box::pin(parties_arrive(world)),
+        play: |world| Box::pin(parties_arrive(world)),
         script: |_| Script::succeed().lasting(Duration::from_secs(2)),
         fixed: |_| true,
     },
     Story {
         name: "a_pipeline_succeeds",
-        tell: |world| Box::pin(a_pipeline(world)),
+        play: |world| Box::pin(a_pipeline(world)),
         script: |_| Script::with_outputs("rows=3\n").lasting(Duration::from_secs(2)),
         fixed: |_| true,
     },
     Story {
         name: "a_pipeline_fails",
-        tell: |world| Box::pin(a_pipeline(world)),
+        play: |world| Box::pin(a_pipeline(world)),
         script: one_item_fails,
         fixed: |_| true,
     },
     Story {
         name: "a_failed_run_is_retried",
-        tell: |world| Box::pin(a_failed_run_is_retried(world)),
+        play: |world| Box::pin(a_failed_run_is_retried(world)),
         script: one_item_fails,
         fixed: |_| true,
     },
     Story {
         name: "a_pipeline_is_cancelled",
-        tell: |world| Box::pin(a_pipeline_is_cancelled(world)),
+        play: |world| Box::pin(a_pipeline_is_cancelled(world)),
         script: |_| Script::with_outputs("rows=3\n").lasting(Duration::from_secs(20)),
         // How far it came before it was cancelled is a matter of time.
         fixed: |line| {
@@ -95,8 +95,8 @@ pub const STORIES: [Story; 9] = [
         },
     },
     Story {
-        name: "ledgers_are_made_anew_in_use",
-        tell: |world| Box::pin(ledgers_are_made_anew_in_use(world)),
+        name: "ledgers_are_recreated_in_use",
+        play: |world| Box::pin(ledgers_are_recreated_in_use(world)),
         script: |_| Script::succeed().lasting(Duration::from_secs(15)),
         fixed: |_| true,
     },
@@ -364,14 +364,14 @@ pub(super) async fn run_ends_or_is_ended(world: &World) {
     run_ends(world).await;
 }
 
-async fn ends_in_time(telling: impl Future<Output = ()>) -> bool {
-    tokio::time::timeout(BY_ITSELF, telling).await.is_ok()
+async fn ends_in_time(playing: impl Future<Output = ()>) -> bool {
+    tokio::time::timeout(BY_ITSELF, playing).await.is_ok()
 }
 
-/// A story from which somebody deletes something. It need not come to its end by itself: who waits for what is gone
+/// A story from which somebody deletes something. It need not come to its end by itself: a waiter for what is gone
 /// waits, and users cancel what they don't want any more.
-pub(super) async fn whatever_is_deleted(world: &World, tell: impl Future<Output = ()>) {
-    let by_itself = ends_in_time(tell).await;
+pub(super) async fn whatever_is_deleted(world: &World, play: impl Future<Output = ()>) {
+    let by_itself = ends_in_time(play).await;
     let runs = world.objects::<Run>();
     if !by_itself && runs.get_opt("story").await.expect("an answer").is_some() {
         run_ends_or_is_ended(world).await;
@@ -471,7 +471,7 @@ async fn a_pipeline_is_cancelled(world: &World) {
 }
 
 /// A Semaphore and a Lease are deleted while they are held, and created again.
-async fn ledgers_are_made_anew_in_use(world: &World) {
+async fn ledgers_are_recreated_in_use(world: &World) {
     semaphore(world, "batch", 1).await;
     lease(world, "schema", "1m").await;
     job(

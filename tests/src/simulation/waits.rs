@@ -14,7 +14,7 @@ use kube::ResourceExt;
 
 use super::World;
 
-/// What there is of a ledger.
+/// The state of a ledger.
 struct Ledger {
     permits: u32,
     holders: Vec<Holder>,

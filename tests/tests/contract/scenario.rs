@@ -28,7 +28,7 @@ pub(crate) struct Object {
     pub(crate) spec: Value,
 }
 
-/// One step; which fields are there tells what it is.
+/// One step; its fields say what it is.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Step {

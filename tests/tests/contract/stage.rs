@@ -41,7 +41,7 @@ struct Hold {
 }
 
 impl<'a> Stage<'a> {
-    /// Plays a scenario; the error tells which step is not as it should be.
+    /// Plays a scenario; the error names the step that failed.
     pub(crate) async fn play(cluster: &'a Cluster, scenario: &Scenario) -> Result<(), String> {
         let namespace = cluster.namespace("contract").await;
         let operator = match scenario.operator.as_deref() {

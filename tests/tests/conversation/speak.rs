@@ -60,7 +60,7 @@ impl fmt::Display for Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     status: u16,
-    /// What the client is told besides.
+    /// The warnings for the client.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     /// Objects, or each event of a watch.
@@ -106,14 +106,14 @@ pub(crate) async fn speak(
         let answer = tokio::time::timeout(ANSWER_WITHIN, async {
             let answer = client.send(sent).await.map_err(|error| error.to_string())?;
             let status = answer.status().as_u16();
-            let told = answer.headers().get_all("warning").into_iter();
-            let told: Vec<String> = told
-                .map(|told| String::from_utf8_lossy(told.as_bytes()).into_owned())
+            let warnings = answer.headers().get_all("warning").into_iter();
+            let warnings: Vec<String> = warnings
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                 .collect();
             let body = answer.into_body().collect().await;
             Ok((
                 status,
-                told,
+                warnings,
                 body.map_err(|error| error.to_string())?.to_bytes(),
             ))
         });

@@ -68,7 +68,7 @@ pub(super) fn print_address(printer: &mut Printer<'_>, address: Option<&Address>
     printer.push("]");
 }
 
-/// A string as it was written; the lines of a block are indented anew.
+/// A string as it was written; the lines of a block get the new indentation.
 pub(super) fn string(printer: &mut Printer<'_>, text: &Str) {
     let (start, end) = range(text.span);
     let written = printer.source().cut(start..end);

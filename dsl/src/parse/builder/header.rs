@@ -190,7 +190,7 @@ impl Builder {
             }
         }
         let inner = inner?;
-        // Two of them are none.
+        // Two of them mean nothing.
         Some(if nots % 2 == 1 {
             Expr::Not(Box::new(inner), span)
         } else {

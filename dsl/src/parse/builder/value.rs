@@ -139,7 +139,7 @@ impl Builder {
             pair.as_str(),
             span,
             &mut diagnostics,
-            &mut |inner, at, told| {
+            &mut |inner, at, reported| {
                 if let Some(found) = text::plain_reference(inner, at) {
                     return Some(found);
                 }
@@ -150,7 +150,7 @@ impl Builder {
                     diagnostics: Vec::new(),
                 };
                 let found = text::lone_reference(inner).and_then(|part| builder.reference(part));
-                told.append(&mut builder.diagnostics);
+                reported.append(&mut builder.diagnostics);
                 found
             },
         );

@@ -191,7 +191,7 @@ struct World {
     from: Timestamp,
     minutes: u64,
     /// What the pods of the schedule have said, by their Job.
-    told: Arc<Mutex<BTreeMap<String, String>>>,
+    settled: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl World {
@@ -211,7 +211,7 @@ impl World {
             begun,
             from,
             minutes,
-            told: Arc::default(),
+            settled: Arc::default(),
         }
     }
 
@@ -267,13 +267,13 @@ impl World {
         self.report(pod, "Running").await;
         let container = &pod.spec.as_ref().expect("a spec").containers[0];
         let good = if container.name == "apply" {
-            let told = self.apply(pod).await;
+            let settled = self.apply(pod).await;
             let job = pod.labels()["batch.kubernetes.io/job-name"].clone();
-            self.told
+            self.settled
                 .lock()
                 .expect("a lock")
-                .insert(job, told.clone().unwrap_or_else(|e| e));
-            told.is_ok()
+                .insert(job, settled.clone().unwrap_or_else(|e| e));
+            settled.is_ok()
         } else {
             let tidies = pod.name_any().contains("-tidy-");
             let work = Duration::from_secs(self.minutes * 60);
@@ -297,7 +297,7 @@ impl World {
             ..
         } = arguments.command
         else {
-            return Err("it is not told which slot".to_owned());
+            return Err("no slot is given".to_owned());
         };
         let volumes = spec.volumes.as_ref().expect("volumes");
         let files = volumes[0].config_map.as_ref().expect("files");
@@ -412,20 +412,20 @@ async fn played(story: &Story, overlap: &str) -> Vec<String> {
         outcomes.never_overlap();
     }
     let slots = story.slots.iter().flat_map(|shown| times(shown));
-    slots.map(|slot| outcomes.told(slot)).collect()
+    slots.map(|slot| outcomes.settled(slot)).collect()
 }
 
 /// What the history says.
 struct Outcomes {
     runs: BTreeMap<String, Run>,
-    /// What pods of the schedule have said; nothing where one was ended before.
+    /// What pods of the schedule have said; nothing if a pod was ended before.
     jobs: BTreeMap<String, Option<String>>,
 }
 
 impl Outcomes {
     fn of(world: &World) -> Self {
         let (mut runs, mut jobs) = (BTreeMap::new(), BTreeMap::new());
-        let told = world.told.lock().expect("a lock");
+        let settled = world.settled.lock().expect("a lock");
         for record in world.api.history(0) {
             let object: &Value = record.event.object();
             let name = object["metadata"]["name"]
@@ -438,7 +438,7 @@ impl Outcomes {
                     runs.insert(name, serde_json::from_value(object.clone()).expect("a Run"));
                 }
                 Some("Job") if owner == "CronJob" => {
-                    jobs.insert(name.clone(), told.get(&name).cloned());
+                    jobs.insert(name.clone(), settled.get(&name).cloned());
                 }
                 _ => {}
             }
@@ -447,7 +447,7 @@ impl Outcomes {
     }
 
     /// What became of a slot, in a few words.
-    fn told(&self, slot: Timestamp) -> String {
+    fn settled(&self, slot: Timestamp) -> String {
         let name = format!("night-{}", slot.as_second() / 60);
         if let Some(run) = self.runs.get(&name) {
             let (begun, ended) = lasted(run);
@@ -456,15 +456,15 @@ impl Outcomes {
             let mark = match status.phase {
                 RunPhase::Succeeded => "",
                 RunPhase::Cancelled => ", cancelled",
-                _ => ", goes on",
+                _ => ", still running",
             };
             return format!("{}–{ended}{mark}", on_the_wall(begun));
         }
         match self.jobs.get(&name) {
             None => "not started".to_owned(),
             Some(None) => "gave up".to_owned(),
-            Some(Some(told)) if told.contains(" is skipped: ") => "skipped".to_owned(),
-            Some(Some(told)) => told.clone(),
+            Some(Some(settled)) if settled.contains(" is skipped: ") => "skipped".to_owned(),
+            Some(Some(settled)) => settled.clone(),
         }
     }
 

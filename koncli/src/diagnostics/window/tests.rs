@@ -17,10 +17,10 @@ fn shown(text: &str, label: &str, columns: usize) -> String {
         start,
         end: start + u32::try_from(HERE.len()).unwrap(),
     };
-    let told = Diagnostic::error(Code::K0101, place, "this is wrong").here(label);
+    let reported = Diagnostic::error(Code::K0101, place, "this is wrong").here(label);
     render(
         &Files::of(&sources),
-        &told.help("write `that`"),
+        &reported.help("write `that`"),
         false,
         columns,
     )
@@ -98,10 +98,10 @@ fn a_place_of_several_lines_and_one_far_away_are_shown_by_their_numbers() {
             end: start + length,
         }
     };
-    let told = Diagnostic::error(Code::K0101, place("s250", 2_000), "this is wrong")
+    let reported = Diagnostic::error(Code::K0101, place("s250", 2_000), "this is wrong")
         .here("all of it")
         .label(place("s3 ", 2), "and this");
-    let shown = render(&Files::of(&sources), &told, false, 60);
+    let shown = render(&Files::of(&sources), &reported, false, 60);
     for line in shown.lines() {
         assert!(width(line) <= 60, "{line}");
     }

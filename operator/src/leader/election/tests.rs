@@ -83,7 +83,7 @@ fn what_is_free_is_taken_at_once_and_what_is_held_when_it_was_silent_for_its_dur
     let table = [
         ("missing", None, Next::Write(Step::Create)),
         ("empty", seen(&Record::default(), "1"), take),
-        ("given back", seen(&unowned, "1"), take),
+        ("released", seen(&unowned, "1"), take),
         ("held", seen(&of("other", 0), "1"), until(115)),
         // By a clock that is ahead, or behind, by years: it is not looked at.
         ("ahead", seen(&of("other", 1_000_000_000), "1"), until(115)),
@@ -166,7 +166,7 @@ fn a_write_without_an_answer_is_looked_for_and_renewed_from_then_on() {
     // What a watch shows meanwhile is no answer: the write may still be on its way.
     view.noticed(&terms("me"), seen(&of("other", 0), "2"), secs(102));
     assert_eq!(decide(&terms("me"), &view, false, secs(102)), look);
-    // It was stored, some time ago: one more write tells since when it leads.
+    // It was stored, some time ago: one more write says since when it leads.
     view.looked(&terms("me"), seen(&write.record, "3"), secs(103));
     let renew = Decision {
         leads_until: None,
@@ -210,7 +210,7 @@ fn who_sees_another_holder_leads_no_longer() {
 }
 
 #[test]
-fn a_deleted_lease_is_made_anew_by_its_holder_and_by_others_when_that_has_ended() {
+fn deleted_lease_is_recreated_by_its_holder_or_by_others_once_the_holder_has_ended() {
     let mut holder = leader();
     holder.noticed(&terms("me"), None, secs(102));
     assert_eq!(next_of(&holder, secs(102)), Next::Look);
@@ -238,8 +238,8 @@ fn a_resigning_candidate_releases_its_own_lease_only() {
         next,
     };
     let mut view = leader();
-    assert_eq!(gives_up(&view), ends(Next::Write(Step::GiveBack)));
-    let write = view.write(Step::GiveBack, &terms("me"), secs(101), time(1));
+    assert_eq!(gives_up(&view), ends(Next::Write(Step::Release)));
+    let write = view.write(Step::Release, &terms("me"), secs(101), time(1));
     let expected = Record {
         holder: None,
         seconds: Some(1),
