@@ -8,7 +8,7 @@ use std::time::Duration;
 use konductor::{Guard, Request};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use super::wait;
 use super::warden::{Target, Warden};
@@ -87,9 +87,9 @@ fn exit_code_of(signal: Signal) -> u8 {
 
 /// The signals that this process gets. It listens before the command starts, so none is left behind.
 struct Signals {
-    terminate: Signals,
-    interrupt: Signals,
-    hang_up: Signals,
+    terminate: Listener,
+    interrupt: Listener,
+    hang_up: Listener,
 }
 
 impl Signals {

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::{api, get, object, wait};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
-use crate::view::{run_ended, run_status, title};
+use crate::view::{run_ended, title};
 use crate::{cluster, output, read};
 
 /// Ends a run: what has not started is cancelled, what runs is stopped, finally stages run.
