@@ -84,6 +84,7 @@ func (c *Client) WithLease(
 	if err != nil {
 		return err
 	}
+	ctx = context.WithValue(ctx, tokenOf(name), held.Token())
 	return held.during(ContextWithToken(ctx, held.Token()), work)
 }
 
@@ -106,6 +107,7 @@ func (c *Client) acquire(
 	if err := made.check(on); err != nil {
 		return nil, err
 	}
+	begun := time.Now()
 	within, timeout := ctx, made.timeout
 	if !made.wait && timeout <= 0 {
 		// The operator answers at once, if one runs.
@@ -132,6 +134,7 @@ func (c *Client) acquire(
 	}
 	held, err := c.claim(within, on, &claim, made.ttl)
 	if err == nil {
+		c.report(EventAcquired, on, time.Since(begun), "")
 		return held, nil
 	}
 	if errors.Is(err, ErrTimeout) && (!made.wait || (!answered && c.unanswered(ctx, on, kind))) {
@@ -215,7 +218,8 @@ func (c *Client) claim(
 		}
 	}()
 	queued := target{"Claim", v1.ClaimResource, on.namespace, claim.Name}
-	granted, err := awaitKnown(ctx, c, queued, created.UID, func(found *v1.Claim) (bool, error) {
+	said := progress{client: c, on: on}
+	granted, err := awaitKnown(ctx, c, queued, &created, func(found *v1.Claim) (bool, error) {
 		switch found.Status.Phase {
 		case v1.ClaimPhaseGranted:
 			return true, nil
@@ -226,6 +230,7 @@ func (c *Client) claim(
 			return true, on.fail(ErrLost, "Expired",
 				"claim/%s ended before it was used: %s", claim.Name, found.Status.Message)
 		}
+		said.report(found.Status.Message)
 		return false, nil
 	})
 	if err != nil {

@@ -36,6 +36,7 @@ type Client struct {
 	namespace string
 	holder    string
 	log       *slog.Logger
+	observe   func(Event)
 }
 
 // New connects to an API server. Without a config it does so as kubectl does: by $KUBECONFIG or
@@ -80,6 +81,7 @@ func New(config *rest.Config, options ...Option) (*Client, error) {
 	return &Client{
 		rest: client, codec: runtime.NewParameterCodec(scheme),
 		namespace: made.namespace, holder: made.holder, log: made.log,
+		observe: made.observe,
 	}, nil
 }
 

@@ -25,7 +25,7 @@
 //
 // # Errors
 //
-// Every error of a call is an [Error] for errors.As, and one of [ErrNotFound], [ErrForbidden],
-// [ErrTimeout], [ErrFailed], [ErrDenied], [ErrLost], [ErrUnreachable] and [ErrRefused], or
-// [context.Canceled], for errors.Is.
+// Every error of a call is an [Error] for errors.As, and one of [ErrNotFound], [ErrUnauthorized],
+// [ErrForbidden], [ErrTimeout], [ErrFailed], [ErrDenied], [ErrLost], [ErrUnreachable], [ErrRefused] and
+// [ErrInvalid], or [context.Canceled], for errors.Is.
 package konductor

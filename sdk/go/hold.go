@@ -37,7 +37,8 @@ type hold struct {
 	name   string
 	uid    types.UID
 	token  *int64
-	until  atomic.Int64 // when it ends without a further renewal, by the clock that counts TTLs
+	since  time.Duration // when it was granted, by the clock that counts TTLs
+	until  atomic.Int64  // when it ends without a further renewal, by the clock that counts TTLs
 
 	ctx    context.Context // ends when it is lost or released
 	end    context.CancelCauseFunc
@@ -86,6 +87,7 @@ func (h *hold) Release(ctx context.Context) error {
 	}
 	h.stop()
 	<-h.silent
+	isHeld := h.Check() == nil
 	h.end(h.on.fail(context.Canceled, ReasonReleased, "it was released"))
 	if h.client == nil { // a fake
 		h.released = true
@@ -98,6 +100,9 @@ func (h *hold) Release(ctx context.Context) error {
 		return h.on.explain(context.Background(), err)
 	}
 	h.released = true
+	if isHeld {
+		h.client.report(EventReleased, h.on, now()-h.since, "")
+	}
 	return nil
 }
 
@@ -143,7 +148,7 @@ func (c *Client) hold(
 ) (*hold, error) {
 	held := &hold{
 		client: c, on: on, name: granted.Name, uid: granted.UID, token: granted.Status.Token,
-		lost: make(chan struct{}), silent: make(chan struct{}),
+		since: now(), lost: make(chan struct{}), silent: make(chan struct{}),
 	}
 	kept := renewal{ttl: ttl, now: now, send: held.renew}
 	var pauses backoff
@@ -176,6 +181,7 @@ func (c *Client) hold(
 		if why := kept.run(renewing, asked); why != "" {
 			held.end(held.gone(why))
 			close(held.lost)
+			c.report(EventLost, on, now()-held.since, why)
 		}
 	}()
 	return held, nil
@@ -183,6 +189,18 @@ func (c *Client) hold(
 
 // renew returns whether the answer still says Granted, with the same token.
 func (h *hold) renew(ctx context.Context) (renewed, error) {
+	begun := now()
+	state, err := h.renewOnce(ctx)
+	switch {
+	case state == stillHeld:
+		h.client.report(EventRenewed, h.on, now()-begun, "")
+	case !errors.Is(ctx.Err(), context.Canceled): // not because it was released
+		h.client.report(EventRenewalFailed, h.on, now()-begun, "")
+	}
+	return state, err
+}
+
+func (h *hold) renewOnce(ctx context.Context) (renewed, error) {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": h.uid},
 		"spec":     map[string]any{"renewTime": metav1.NowMicro()},

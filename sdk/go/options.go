@@ -22,6 +22,7 @@ type AcquireOption interface{ acquire(*acquireOptions) }
 type clientOptions struct {
 	namespace, holder string
 	log               *slog.Logger
+	observe           func(Event)
 }
 
 type waitOptions struct {

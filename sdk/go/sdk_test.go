@@ -287,7 +287,7 @@ func TestWithoutAnAnswerOfAnOperatorAnAcquisitionThatDoesNotWaitEnds(t *testing.
 	client, proxy := through(t, namespace)
 	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "30s"})
 	// What the operator says is not heard.
-	proxy.Break(testcluster.Fault{Verb: "get", Resource: "claims", Hang: true})
+	proxy.Break(testcluster.Fault{Verb: "watch", Resource: "claims", Hang: true})
 	_, err := client.AcquireLease(t.Context(), "report", konductor.WithWait(false))
 	var known *konductor.Error
 	if !errors.As(err, &known) || !errors.Is(err, konductor.ErrTimeout) ||

@@ -1,6 +1,7 @@
 package konductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,6 +72,7 @@ func waitOpen[T any, P object[T]](
 		one.wait(&made)
 	}
 	var unanswered atomic.Bool
+	said := progress{client: c, on: on}
 	silence := time.AfterFunc(operatorWithin, func() {
 		if unanswered.Load() && ctx.Err() == nil {
 			c.log.WarnContext(ctx, "no operator has looked at it; still waiting",
@@ -89,6 +91,7 @@ func waitOpen[T any, P object[T]](
 				status.phase, because(status.conditions))
 		}
 		// Also a phase that this version does not know: it is not known to be final.
+		said.report(message(status.conditions))
 		return false, nil
 	})
 	if unanswered.Load() {
@@ -97,14 +100,18 @@ func waitOpen[T any, P object[T]](
 	return err
 }
 
-// because finds what the operator says about why it is not open.
+// because is what the operator says about why it is not open.
 func because(conditions []metav1.Condition) string {
+	return cmp.Or(message(conditions), "its conditions tell why")
+}
+
+func message(conditions []metav1.Condition) string {
 	for _, one := range conditions {
-		if one.Type == "Open" && one.Message != "" {
+		if one.Type == "Open" {
 			return one.Message
 		}
 	}
-	return "its conditions tell why"
+	return ""
 }
 
 // object is a pointer to a custom resource.
@@ -146,11 +153,16 @@ func await[T any, P object[T]](
 	return found, on.retimed(ctx, within, timeout, err)
 }
 
-// awaitKnown waits as await does, for an object that is known to exist.
+// awaitKnown waits as await does, for an object that was created a moment ago: it is not read again.
 func awaitKnown[T any, P object[T]](
-	ctx context.Context, c *Client, on target, uid types.UID, decide func(P) (bool, error),
+	ctx context.Context, c *Client, on target, known P, decide func(P) (bool, error),
 ) (P, error) {
-	waiting := waiting[T, P]{client: c, on: on, decide: decide, uid: uid}
+	if done, err := decide(known); done {
+		return known, err
+	}
+	waiting := waiting[T, P]{
+		client: c, on: on, decide: decide, uid: known.GetUID(), from: known.GetResourceVersion(),
+	}
 	return waiting.run(ctx)
 }
 
@@ -160,6 +172,8 @@ type waiting[T any, P object[T]] struct {
 	decide func(P) (bool, error)
 	// failFast ends it if its object does not exist, or no API server answers at first.
 	failFast bool
+	// from is the version that was known before the first look; empty after.
+	from string
 	// uid is that of the object which was seen first; empty before.
 	uid types.UID
 	// away is whether the API server was away since this began.
@@ -180,7 +194,7 @@ func (w *waiting[T, P]) run(ctx context.Context) (P, error) {
 	var pauses backoff
 	for {
 		byList := w.byList
-		found, version, done, err := w.look(ctx)
+		found, version, done, err := w.begin(ctx)
 		if done || (err != nil && w.final(ctx, err)) {
 			return found, w.over(ctx, err)
 		}
@@ -204,6 +218,15 @@ func (w *waiting[T, P]) run(ctx context.Context) (P, error) {
 			return nil, w.on.ended(ctx, w.seen)
 		}
 	}
+}
+
+// begin looks at the object, unless its version is known.
+func (w *waiting[T, P]) begin(ctx context.Context) (P, string, bool, error) {
+	if from := w.from; from != "" {
+		w.from = ""
+		return nil, from, false, nil
+	}
+	return w.look(ctx)
 }
 
 // over is the error of a wait that ends. A deadline tells what was known last.
