@@ -29,6 +29,7 @@ from ._errors import (
     Unauthorized,
     Unreachable,
 )
+from ._events import Event
 from ._http import VERSION
 from .aio import (
     AsyncBarrier,
@@ -56,6 +57,7 @@ __all__ = [
     "Client",
     "ConfigError",
     "Denied",
+    "Event",
     "Failed",
     "Forbidden",
     "Gate",

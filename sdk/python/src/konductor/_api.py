@@ -10,6 +10,7 @@ from typing import TypeVar
 from ._backend import Ask
 from ._call import API_VERSION, Call, create_once, object_of
 from ._claims import LAST_WORDS, Claims
+from ._clock import now
 from ._config import Config
 from ._errors import (
     ALREADY_ARRIVED,
@@ -24,6 +25,7 @@ from ._errors import (
     timed_out,
     unreachable,
 )
+from ._events import Event, Observer
 from ._grant import Grant
 from ._http import Answer, Http, NoAnswer, explain, uncertain
 from ._json import Json, dig, number, text
@@ -56,10 +58,13 @@ _SILENT = Seen(NO_ANSWER, "no operator has looked at it: check that konductor's 
 class Api:
     """The primitives in one namespace of an API server."""
 
-    def __init__(self, config: Config, namespace: str) -> None:
+    def __init__(
+        self, config: Config, namespace: str, observe: Callable[[Event], None] | None = None
+    ) -> None:
         self._http = Http(config)
         self._namespace = namespace
-        self._claims = Claims(self._http, namespace)
+        self._observer = Observer(observe)
+        self._claims = Claims(self._http, namespace, self._observer)
 
     @property
     def namespace(self) -> str:
@@ -68,7 +73,7 @@ class Api:
     def forget(self) -> None:
         """Drops what belongs to another process."""
         self._http.forget()
-        self._claims = Claims(self._http, self._namespace)
+        self._claims = Claims(self._http, self._namespace, self._observer)
 
     async def close(self) -> None:
         await self._claims.close()
@@ -89,7 +94,11 @@ class Api:
             # A phase that this version does not know is not known to be final.
             return phase == "Open"
 
-        waiting = call.follow(Waiting(self._http, on, is_open, fail_fast=fail_fast or timeout == 0))
+        def report(said: str) -> None:
+            self._observer.report("Waiting", on, message=said)
+
+        once = fail_fast or timeout == 0
+        waiting = call.follow(Waiting(self._http, on, is_open, fail_fast=once, report=report))
         if timeout == 0:
             if not await waiting.once():
                 raise self._late(call, 0)
@@ -161,6 +170,15 @@ class Api:
         check_timeout(on, timeout)
         return await self._bounded(on, timeout, lambda call: self._persist(call, lambda: self._http.get(on)))
 
+    async def observe(self, on: Target, changed: Callable[[Json], None]) -> None:
+        check_target(on)
+
+        def decide(found: Json) -> bool:
+            changed(found)
+            return False
+
+        await Waiting(self._http, on, decide).run()
+
     async def _bounded(self, on: Target, timeout: float | None, work: Callable[[Call], Awaitable[T]]) -> T:
         call = Call(on)
 
@@ -200,8 +218,11 @@ class Api:
             # The operator answers at once, if one runs.
             timeout = _ANSWER_WITHIN
         call = Call(on)
+        begun = now()
         try:
-            return await within(timeout, self._acquire(call, ask, waits))
+            grant = await within(timeout, self._acquire(call, ask, waits))
+            self._observer.report("Acquired", on, after=now() - begun)
+            return grant
         except Late as late:
             seen = call.seen()
             if not seen.reason and (not waits or await self._is_silent(call)):

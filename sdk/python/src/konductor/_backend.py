@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +53,9 @@ class Backend(Protocol):
 
     async def read(self, on: Target, timeout: float | None) -> Json:
         """Returns an object as it is now."""
+
+    async def observe(self, on: Target, changed: Callable[[Json], None]) -> None:
+        """Calls back with an object, now and after each change, until it is cancelled."""
 
     def forget(self) -> None:
         """Drops connections that belong to another process: this one is its fork."""

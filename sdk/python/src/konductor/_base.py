@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import logging
 import math
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ._api import Api
 from ._backend import TTL, Ask, Backend
 from ._config import load
-from ._errors import Canceled, Target
+from ._errors import Canceled, Invalid, Target
+from ._events import Event
 from ._grant import Grant
 from ._json import Json, dig, number, text
 from ._names import default_holder, format_duration
@@ -123,16 +125,19 @@ class BaseClient:
         timeout: Seconds | None = None,
         kubeconfig: str | os.PathLike[str] | None = None,
         context: str | None = None,
+        on_event: Callable[[Event], None] | None = None,
         backend: Backend | None = None,
     ) -> None:
         """Finds the cluster as kubectl does; it makes no request.
 
         Without ``kubeconfig`` that is ``$KUBECONFIG`` or ``~/.kube/config``, and in a pod its service
-        account. ``timeout`` bounds each call that names none of its own. ``backend`` is for tests.
+        account. ``timeout`` bounds each call that names none of its own. ``on_event`` is called
+        with what happens in calls and to what they acquired, in the thread that renews all holds, so it
+        must not wait for anything. ``backend`` is for tests.
         """
         if backend is None:
             config = load(kubeconfig, context)
-            backend = Api(config, namespace or config.namespace)
+            backend = Api(config, namespace or config.namespace, on_event)
         self._backend = backend
         self._holder = holder
         self._timeout = timeout
@@ -265,6 +270,33 @@ def changed(
     if holder is not None:
         ask = replace(ask, holder=holder)
     return ask
+
+
+def in_order(targets: Iterable[Target]) -> list[int]:
+    """Returns the order in which several are acquired: all programs have it in common, so none of them
+    wait for each other in a circle."""
+    known = list(targets)
+    order = sorted(range(len(known)), key=lambda at: (known[at].kind, known[at].name))
+    for first, second in itertools.pairwise(order):
+        if known[first] == known[second]:
+            on = known[second]
+            raise on.error(Invalid, "Invalid", "it is asked for twice; ask once, for more permits")
+    return order
+
+
+class Changes:
+    """Passes on a Lease's holder if it has changed."""
+
+    def __init__(self, put: Callable[[str | None], object]) -> None:
+        self._put = put
+        self._last: str | None = None
+        self._is_first = True
+
+    def __call__(self, found: Json) -> None:
+        holder = lease_status(found).holder
+        if self._is_first or holder != self._last:
+            self._is_first, self._last = False, holder
+            self._put(holder)
 
 
 def lease_spec(create: bool, ttl: Seconds | None) -> Json | None:

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import logging
 import secrets
+from typing import Literal
 
 from ._backend import Ask
 from ._call import Call, create_once, object_of
@@ -23,6 +24,7 @@ from ._errors import (
     Unreachable,
     unreachable,
 )
+from ._events import Observer
 from ._grant import Grant
 from ._http import Answer, Http, NoAnswer, explain, uncertain
 from ._json import Json, number, text
@@ -43,8 +45,9 @@ _TIDY_WITHIN = 5.0
 class Claims:
     """The Claims of a client. After an error of a call, also a cancellation, there is no Claim."""
 
-    def __init__(self, http: Http, namespace: str) -> None:
+    def __init__(self, http: Http, namespace: str, observer: Observer) -> None:
         self._http = http
+        self._observer = observer
         self._id = secrets.token_hex(8)
         self._shared = SharedWatch(http, namespace, self._id)
         self._grants: dict[Grant, asyncio.Task[None]] = {}
@@ -135,7 +138,10 @@ class Claims:
                 raise on.error(Lost, "Expired", f"claim/{claim.name} ended before it was used: {why}")
             return phase == "Granted"
 
-        waiting = call.follow(Waiting(changes, claim, is_granted))
+        def report(said: str) -> None:
+            self._observer.report("Waiting", on, message=said)
+
+        waiting = call.follow(Waiting(changes, claim, is_granted, report=report))
         try:
             return await waiting.run(created)
         except KonductorError as error:
@@ -184,6 +190,9 @@ class Claims:
                 if isinstance(step, Attempt):
                     sent = now()
                     renewed = await self._renew(claim, uid, grant.token, step.limit)
+                    is_held = renewed is Renewed.HELD
+                    what: Literal["Renewed", "RenewalFailed"] = "Renewed" if is_held else "RenewalFailed"
+                    self._observer.report(what, grant.on, after=now() - sent)
                     ended = renewal.answer(renewed, sent, now())
                     grant.until = renewal.until
                     if ended is None:
@@ -192,6 +201,7 @@ class Claims:
                 assert isinstance(step, Ended)
                 log.warning("%s is lost: %s", grant.on, step.why)
                 grant.lose(step.why)
+                self._observer.report("Lost", grant.on, after=now() - grant.since, message=step.why)
                 return
         finally:
             self._grants.pop(grant, None)
@@ -236,6 +246,7 @@ class Claims:
             return
         try:
             await within(_TIDY_WITHIN, self._delete(claim, uid))
+            self._observer.report("Released", grant.on, after=now() - grant.since)
         except Late as late:
             raise grant.on.error(
                 Unreachable,

@@ -31,6 +31,8 @@ class Grant:
         #: When it ends without a further renewal, by the clock that counts TTLs.
         self.until = until
         self.release_claim = release
+        #: When it was granted, by that clock.
+        self.since = now()
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._lost = ""

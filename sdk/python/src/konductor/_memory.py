@@ -188,6 +188,15 @@ class Store:
         check_target(on)
         return as_json(self.find(on))
 
+    async def observe(self, on: Target, changed: Callable[[Json], None]) -> None:
+        check_target(on)
+
+        def look(stored: Stored) -> bool:
+            changed(as_json(stored))
+            return False
+
+        await self._until(on, None, False, look)
+
     async def close(self) -> None:
         for grant in self._own:
             await grant.release_claim()

@@ -23,6 +23,7 @@ from ._errors import (
     Unreachable,
     unreachable,
 )
+from ._events import progress
 from ._http import Answer, NoAnswer, explain, uncertain
 from ._json import Json, dig, text
 from ._timing import PAUSE_MAX, Backoff
@@ -55,11 +56,22 @@ class Waiting:
     waits for an object that does not exist yet, and for an API server that is down at first.
     """
 
-    def __init__(self, http: Reader, on: Target, decide: Decide, *, fail_fast: bool = False) -> None:
+    def __init__(
+        self,
+        http: Reader,
+        on: Target,
+        decide: Decide,
+        *,
+        fail_fast: bool = False,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
         self._http = http
         self._on = on
         self._decide = decide
         self._fail_fast = fail_fast
+        self._report = report
+        # What the operator has said last.
+        self._said = ""
         #: What was known about it last.
         self.seen = UNHEARD
         # The uid of the object that was seen first.
@@ -191,7 +203,13 @@ class Waiting:
         self._uid = self._uid or uid
         if uid != self._uid:
             raise self._deleted()
-        return self._decide(found)
+        if self._decide(found):
+            return True
+        said = progress(found)
+        if self._report and said and said != self._said:
+            self._said = said
+            self._report(said)
+        return False
 
     def _deleted(self) -> NotFound:
         return self._on.error(

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
-from types import TracebackType
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from types import EllipsisType, TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ._backend import Ask
 from ._base import (
     BaseClient,
+    Changes,
     LeaseStatus,
     OpenStatus,
     Seconds,
     SemaphoreStatus,
     canceled,
     changed,
+    in_order,
     lease_spec,
     lease_status,
     open_status,
@@ -112,6 +115,19 @@ class AsyncClient(BaseClient):
     def gate(self, name: str) -> AsyncGate:
         """Names a Gate."""
         return AsyncGate(self, self._target("Gate", name))
+
+    @contextlib.asynccontextmanager
+    async def hold_all(self, *ledgers: AsyncLease | AsyncSemaphore) -> AsyncIterator[tuple[Any, ...]]:
+        """Holds several Leases and Semaphores, acquired one after another in an order that all programs
+        have in common: those that hold some of the same never wait for each other in a circle.
+
+        The holds are in the order of the arguments.
+        """
+        held: dict[int, AsyncHold] = {}
+        async with contextlib.AsyncExitStack() as stack:
+            for at in in_order(one._on for one in ledgers):
+                held[at] = await stack.enter_async_context(ledgers[at])
+            yield tuple(held[at] for at in range(len(ledgers)))
 
     async def close(self) -> None:
         """Ends the calls that wait, with ``Canceled``, and releases what is held."""
@@ -335,6 +351,31 @@ class AsyncLease(_Ledger[AsyncLeaseHold]):
         """Returns its state, the holder among it."""
         work = self._client._backend.read(self._on, self._ask.timeout)
         return lease_status(await self._client._run(self._on, work))
+
+    async def leaders(self) -> AsyncIterator[str | None]:
+        """Yields the holder's name, now and whenever it changes; ``None`` if nobody holds it.
+
+        It waits for a Lease that does not exist yet and for an API server that is down, without a limit,
+        and raises ``NotFound`` when the Lease is deleted.
+        """
+        here = asyncio.get_running_loop()
+        changes: asyncio.Queue[str | EllipsisType | None] = asyncio.Queue()
+
+        def put(change: str | EllipsisType | None) -> None:
+            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits
+                here.call_soon_threadsafe(changes.put_nowait, change)
+
+        call = self._client._begin(self._on, self._client._backend.observe(self._on, Changes(put)))
+        call.future.add_done_callback(lambda _: put(...))
+        try:
+            while (holder := await changes.get()) is not ...:
+                yield holder
+            try:
+                await call.result()
+            except Abandoned:
+                raise canceled(self._on) from None
+        finally:
+            call.give_up()
 
 
 class AsyncSemaphore(_Ledger[AsyncPermit]):

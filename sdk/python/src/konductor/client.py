@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
+import queue
 import threading
-from collections.abc import Callable, Coroutine
-from types import TracebackType
+from collections.abc import Callable, Coroutine, Iterator
+from types import EllipsisType, TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ._backend import Ask
 from ._base import (
     BaseClient,
+    Changes,
     LeaseStatus,
     OpenStatus,
     Seconds,
     SemaphoreStatus,
     canceled,
     changed,
+    in_order,
     lease_spec,
     lease_status,
     open_status,
@@ -110,6 +114,19 @@ class Client(BaseClient):
     def gate(self, name: str) -> Gate:
         """Names a Gate."""
         return Gate(self, self._target("Gate", name))
+
+    @contextlib.contextmanager
+    def hold_all(self, *ledgers: Lease | Semaphore) -> Iterator[tuple[Any, ...]]:
+        """Holds several Leases and Semaphores, acquired one after another in an order that all programs
+        have in common: those that hold some of the same never wait for each other in a circle.
+
+        The holds are in the order of the arguments.
+        """
+        held: dict[int, Hold] = {}
+        with contextlib.ExitStack() as stack:
+            for at in in_order(one._on for one in ledgers):
+                held[at] = stack.enter_context(ledgers[at])
+            yield tuple(held[at] for at in range(len(ledgers)))
 
     def close(self) -> None:
         """Ends the calls that wait, with ``Canceled``, and releases what is held."""
@@ -280,6 +297,26 @@ class Lease(_Ledger[LeaseHold]):
         """Returns its state, the holder among it."""
         work = self._client._backend.read(self._on, self._ask.timeout)
         return lease_status(self._client._run(self._on, work))
+
+    def leaders(self) -> Iterator[str | None]:
+        """Yields the holder's name, now and whenever it changes; ``None`` if nobody holds it.
+
+        It waits for a Lease that does not exist yet and for an API server that is down, without a limit,
+        and raises ``NotFound`` when the Lease is deleted.
+        """
+        changes: queue.SimpleQueue[str | EllipsisType | None] = queue.SimpleQueue()
+        work = self._client._backend.observe(self._on, Changes(changes.put))
+        call = self._client._begin(self._on, work)
+        call.future.add_done_callback(lambda _: changes.put(...))
+        try:
+            while (holder := changes.get()) is not ...:
+                yield holder
+            try:
+                call.wait()
+            except Abandoned:
+                raise canceled(self._on) from None
+        finally:
+            call.give_up()
 
 
 class Semaphore(_Ledger[Permit]):
