@@ -141,6 +141,5 @@ def test_what_happens_in_calls_is_reported_for_metrics(
         first.release()
         until("Released")
         second.join(WITHIN)
-        until("Acquired")
         cluster.delete(namespace, f"claim/{held[0].claim}")
         until("Lost")
