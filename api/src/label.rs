@@ -18,5 +18,7 @@ pub const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 pub const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 /// `true` on the pods of a Job that holds something; [`crate::annotation::HELD`] says what.
 pub const HELD: &str = "konductor.io/held";
+/// On the Claims of an SDK: which client has made it, so that what waits for them shares a watch.
+pub const CLIENT: &str = "konductor.io/client";
 /// Kueue's label on a Job that waits in one of its queues.
 pub const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";

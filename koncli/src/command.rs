@@ -389,11 +389,7 @@ where
 
 /// Names an object for an error.
 fn object(client: &konductor::Client, kind: &'static str, name: &str) -> konductor::Object {
-    konductor::Object {
-        kind,
-        name: name.to_owned(),
-        namespace: client.namespace().to_owned(),
-    }
+    konductor::Object::new(kind, name, client.namespace())
 }
 
 async fn get<K>(client: &konductor::Client, kind: &'static str, name: &str) -> Result<K, Failure>

@@ -163,11 +163,7 @@ const UNREACHABLE_HELP: &str = "check --kubeconfig and --context, or that the AP
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
-        let object = konductor::Object {
-            kind: "request",
-            name: "API".into(),
-            namespace: String::new(),
-        };
+        let object = konductor::Object::new("request", "API", "");
         match &error {
             // What answers so is no API server: it says what it has, in a Status.
             kube::Error::Api(status) if konductor::is_foreign(status) => Self::new(

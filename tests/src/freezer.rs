@@ -20,6 +20,8 @@ pub struct Freezer {
     address: SocketAddr,
     /// Connections of an earlier era are frozen.
     era: watch::Sender<u64>,
+    /// How many connections there are, and were at most.
+    connections: watch::Sender<(usize, usize)>,
     serving: JoinHandle<()>,
 }
 
@@ -33,16 +35,32 @@ impl Freezer {
         let address = listener.local_addr().expect("an address");
         let era = watch::Sender::new(0);
         let eras = era.subscribe();
+        let connections = watch::Sender::new((0, 0));
+        let counted = connections.clone();
         let serving = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(join(client, to, eras.clone()));
+                let (joined, counted) = (join(client, to, eras.clone()), counted.clone());
+                counted.send_modify(|(now, most)| {
+                    *now += 1;
+                    *most = (*most).max(*now);
+                });
+                tokio::spawn(async move {
+                    joined.await;
+                    counted.send_modify(|(now, _)| *now -= 1);
+                });
             }
         });
         Self {
             address,
             era,
+            connections,
             serving,
         }
+    }
+
+    /// Returns how many connections there were at most.
+    pub fn most_connections(&self) -> usize {
+        self.connections.borrow().1
     }
 
     /// Freezes every connection that is established.

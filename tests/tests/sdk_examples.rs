@@ -1,11 +1,13 @@
 //! The example programs of the Rust SDK, as people start them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use konductor_tests::built::example;
 use konductor_tests::cluster::Cluster;
+use konductor_tests::front::Front;
 use konductor_tests::operator::Operator;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams, PostParams};
@@ -31,10 +33,7 @@ impl Place {
         let namespace = cluster.namespace("examples").await;
         let folder = tempfile::tempdir().expect("a folder");
         let text = fs::read(&cluster.kubeconfig).expect("a kubeconfig");
-        let mut kubeconfig: Value = serde_json::from_slice(&text).expect("JSON");
-        kubeconfig["contexts"][0]["context"]["namespace"] = json!(namespace);
-        let path = folder.path().join("kubeconfig");
-        fs::write(path, kubeconfig.to_string()).expect("a file");
+        write_with_namespace(&folder.path().join("kubeconfig"), &text, &namespace);
         let place = Self {
             _operator: Operator::start(&cluster, &namespace),
             cluster,
@@ -49,6 +48,14 @@ impl Place {
         let created = place.api(kind).create(&PostParams::default(), &made).await;
         created.expect("it is created");
         place
+    }
+
+    /// Lets programs reach the API server through a front.
+    fn lead_to(&self, front: &Front) {
+        let path = self.folder.path().join("kubeconfig");
+        front.write_kubeconfig(&path);
+        let text = fs::read(&path).expect("a kubeconfig");
+        write_with_namespace(&path, &text, &self.namespace);
     }
 
     fn api(&self, kind: &str) -> Api<DynamicObject> {
@@ -94,6 +101,13 @@ impl Place {
         let claims = self.api("Claim").list(&ListParams::default()).await;
         claims.expect("claims").items.len()
     }
+}
+
+/// Writes a kubeconfig with another namespace.
+fn write_with_namespace(path: &Path, kubeconfig: &[u8], namespace: &str) {
+    let mut kubeconfig: Value = serde_json::from_slice(kubeconfig).expect("JSON");
+    kubeconfig["contexts"][0]["context"]["namespace"] = json!(namespace);
+    fs::write(path, kubeconfig.to_string()).expect("a file");
 }
 
 async fn ended(program: Child) -> (String, String, i32) {
@@ -196,10 +210,46 @@ async fn a_leader_that_was_stopped_for_too_long_stands_by_before_it_leads_again(
     assert_eq!(first.line().await, "standing by");
     let after = first.number("leading with token ").await;
     assert!(before < between && between < after);
-    // It releases the Lease although it did not resign.
-    first.signal("INT").await;
+    // It releases the Lease although it did not resign: SIGTERM is what Kubernetes sends.
+    first.signal("TERM").await;
     assert!(first.child.wait().await.expect("it ends").success());
     assert_eq!(place.claims().await, 0);
+}
+
+/// `KONDUCTOR_OUTAGE=60 cargo test --test sdk_examples outage -- --nocapture` keeps the API server away for a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_stands_by_through_an_outage_and_releases_at_sigterm() {
+    let outage = std::env::var("KONDUCTOR_OUTAGE").ok();
+    let outage = outage.map(|text| Duration::from_secs(text.parse().expect("seconds")));
+    let ttl = if outage.is_some() { "15s" } else { "1s" };
+    let place = Place::with("Lease", "scheduler", json!({"ttl": ttl})).await;
+    let mut front = Front::start(&place.cluster.client);
+    place.lead_to(&front);
+    let mut leader = place.start("leader_election", &[]);
+    assert_eq!(leader.line().await, "standing by");
+    let before = leader.number("leading with token ").await;
+    front.kill();
+    let away = Instant::now();
+    let lost = leader.line().await;
+    assert_eq!(lost, "lost the lead: it was not renewed in time");
+    println!(
+        "the lead was lost after {:.1} s",
+        away.elapsed().as_secs_f64()
+    );
+    assert_eq!(leader.line().await, "standing by");
+    tokio::time::sleep(outage.unwrap_or_default().saturating_sub(away.elapsed())).await;
+    front.restart();
+    let back = Instant::now();
+    let after = leader.number("leading with token ").await;
+    println!(
+        "it leads again {:.1} s after the API server is back",
+        back.elapsed().as_secs_f64()
+    );
+    assert!(before < after);
+    leader.signal("TERM").await;
+    assert!(leader.child.wait().await.expect("it ends").success());
+    // The claim of a lead that was lost in a long outage has ended with its TTL.
+    assert!(place.claims().await == 0 || outage.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,9 +10,15 @@ pub(crate) type Moment = Duration;
 /// The runtime's timers stand still while the machine sleeps, so the clock is looked at this often.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
+/// On macOS the monotonic clock runs while the machine sleeps; elsewhere it stops.
+#[cfg(target_vendor = "apple")]
+const CLOCK: ClockId = ClockId::Monotonic;
+#[cfg(not(target_vendor = "apple"))]
+const CLOCK: ClockId = ClockId::Boottime;
+
 /// The moment.
 pub(crate) fn now() -> Moment {
-    let time = clock_gettime(ClockId::Boottime);
+    let time = clock_gettime(CLOCK);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
     Duration::new(seconds, nanos)

@@ -1,11 +1,13 @@
 //! Asking for permits or a Lease: one Claim for each acquisition.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use konductor_api::{
-    Claim, ClaimPhase, ClaimSpec, ClaimTarget, Lease, LedgerKind, PodReference, Semaphore,
+    Claim, ClaimPhase, ClaimSpec, ClaimTarget, Lease, LedgerKind, PodReference, Semaphore, label,
 };
+use kube::ResourceExt;
 use kube::api::ListParams;
 use kube::core::Request as Requests;
 use tokio::sync::watch;
@@ -13,11 +15,13 @@ use tokio::time::{Instant, timeout};
 use tracing::instrument;
 
 use crate::claimed::Claimed;
+use crate::event::Event;
 use crate::guard::{Guard, TIDY_WITHIN};
 use crate::holder::env_holder;
-use crate::lenient::List;
+use crate::lenient::{Found, List};
 use crate::pending::{LAST_WORDS, Pending};
 use crate::request::{decoded, delete, persist};
+use crate::shared::Selector;
 use crate::wait::{Waiting, until_no_operator};
 use crate::{Client, Error, LastSeen, Notice, Object, clock, runtime};
 
@@ -124,12 +128,27 @@ impl Request {
         match started {
             Ok(guard) => {
                 pending.keep();
+                let after = begun.elapsed();
+                let acquired = || Event::Acquired { object, after };
+                self.client.settings.observer.report(acquired);
                 Ok(guard)
             }
             Err(error) => {
                 pending.give_up().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Acquires it if it is free now; else returns nothing.
+    ///
+    /// # Errors
+    /// As for [`Request::acquire`], without [`Error::Denied`].
+    pub async fn try_acquire(self) -> Result<Option<Guard>, Error> {
+        match self.timeout(Some(Duration::ZERO)).acquire().await {
+            Ok(guard) => Ok(Some(guard)),
+            Err(Error::Denied { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -182,7 +201,8 @@ impl Request {
             self.client.kube.request::<List>(request).await
         };
         let stays = !self.client.settings.fail_if_unreachable;
-        let claims = persist(list, |_| stays && begun.elapsed() < TIDY_WITHIN).await;
+        let limit = &self.client.limits.requests;
+        let claims = persist(limit, list, |_| stays && begun.elapsed() < TIDY_WITHIN).await;
         let claims = claims.map_err(|error| object.explain(error))?.items;
         let is_live = |phase: &str| !matches!(phase, "Denied" | "Expired");
         let live = claims
@@ -191,11 +211,21 @@ impl Request {
         let count = live.count();
         for claim in &claims {
             let uid = Some(claim.text("/metadata/uid").to_owned());
-            delete(&api, claim.text("/metadata/name"), uid, TIDY_WITHIN)
+            delete(limit, &api, claim.text("/metadata/name"), uid, TIDY_WITHIN)
                 .await
                 .map_err(|error| object.explain(error))?;
         }
         Ok(count)
+    }
+
+    /// Where it stands among several.
+    fn rank(&self) -> (String, &'static str, String) {
+        let Object {
+            kind,
+            name,
+            namespace,
+        } = self.object();
+        (namespace, kind, name)
     }
 
     fn object(&self) -> Object {
@@ -288,8 +318,19 @@ impl Request {
     /// none.
     async fn claim_once(&self, ledger: &Ledger, begun: Instant) -> Result<Pending, Error> {
         let last_seen = watch::Sender::new(LastSeen::Undecided);
-        let mut pending = Pending::begin(&self.client, self.new_claim(), last_seen.clone());
-        let granted = self.granted(&mut pending, ledger, last_seen.clone());
+        let (claim, object) = (self.new_claim(), self.object());
+        let queued = Object {
+            kind: "claim",
+            name: claim.metadata.name.clone().unwrap_or_default(),
+            ..object.clone()
+        };
+        let selector = Selector::Client(Arc::clone(&self.client.watches.id));
+        let decide = |claim: &Claim| verdict(claim, &object);
+        let waiting = Waiting::new(&self.client, queued, selector, last_seen.clone(), decide);
+        let mut waiting = waiting.about(object.clone());
+        waiting.mark();
+        let mut pending = Pending::begin(&self.client, claim, last_seen.clone());
+        let granted = self.granted(&mut pending, waiting, ledger, last_seen.clone());
         let granted = match self.left(begun) {
             None => granted.await,
             Some((left, after)) => match timeout(left, granted).await {
@@ -339,30 +380,24 @@ impl Request {
             pod: self.pod.clone(),
             renew_time: None,
         };
-        Claim::new(&format!("{prefix}-{}", &id[..12]), spec)
+        let mut claim = Claim::new(&format!("{prefix}-{}", &id[..12]), spec);
+        let client = self.client.watches.id.to_string();
+        claim.labels_mut().insert(label::CLIENT.to_owned(), client);
+        claim
     }
 
     async fn granted(
         &self,
         pending: &mut Pending,
+        mut waiting: Waiting<Claim, impl FnMut(&Claim) -> Option<Result<Option<i64>, Error>>>,
         ledger: &Ledger,
         last_seen: watch::Sender<LastSeen>,
     ) -> Result<(), Error> {
-        let object = self.object();
-        let created = pending.created().await;
-        let created = created.map_err(|error| object.explain(error))?;
-        let claim = Object {
-            kind: "claim",
-            name: pending.claimed.name.clone(),
-            ..object.clone()
-        };
-        let uid = created.metadata.uid;
+        let created = pending.created().await.and_then(Found::of);
+        let created = created.map_err(|error| self.object().explain(error))?;
         let silent = self.report_silence(ledger, last_seen.subscribe());
-        let mut waiting = Waiting::new(&self.client, claim, uid, last_seen, |claim: &Claim| {
-            verdict(claim, &object)
-        });
         pending.claimed.token = tokio::select! {
-            token = waiting.resume() => token?,
+            token = waiting.resume_from(&created) => token?,
             never = silent => match never {},
         };
         Ok(())
@@ -384,6 +419,41 @@ impl Request {
         }
         std::future::pending().await
     }
+}
+
+/// Acquires several Semaphores and Leases, one after another in an order that all programs have in common:
+/// those that acquire some of the same never wait for each other in a circle. The guards are in the order
+/// of the requests. After an error nothing is held.
+///
+/// ```no_run
+/// # async fn example(client: konductor::Client) -> Result<(), konductor::Error> {
+/// let requests = [client.lease("ledger"), client.semaphore("database").permits(2)];
+/// let guards = konductor::acquire_all(requests).await?;
+/// for guard in guards {
+///     guard.release().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As for [`Request::acquire`]; [`Error::Invalid`] if one is asked for twice, which could never be granted.
+pub async fn acquire_all(requests: impl IntoIterator<Item = Request>) -> Result<Vec<Guard>, Error> {
+    let mut requests: Vec<(usize, Request)> = requests.into_iter().enumerate().collect();
+    requests.sort_by_cached_key(|(_, request)| request.rank());
+    let twice = requests
+        .windows(2)
+        .find(|pair| pair[0].1.rank() == pair[1].1.rank());
+    if let Some([_, (_, again)]) = twice {
+        let message = "it is asked for twice; ask once, for more permits";
+        return Err(again.object().invalid(message));
+    }
+    let mut guards = Vec::with_capacity(requests.len());
+    for (asked, request) in requests {
+        guards.push((asked, request.acquire().await?));
+    }
+    guards.sort_by_key(|(asked, _)| *asked);
+    Ok(guards.into_iter().map(|(_, guard)| guard).collect())
 }
 
 /// What a Claim's phase says about its acquisition: the fencing token of a grant.

@@ -2,6 +2,7 @@
 
 /// A granted Claim that is not renewed: it ends with its TTL, or when it is released.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Claimed {
     /// The Claim's name.
     pub name: String,

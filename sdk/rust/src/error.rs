@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// An object, as messages name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Object {
     /// Its kind, in lower case.
     pub kind: &'static str,
@@ -122,6 +123,9 @@ pub enum Error {
     /// The call was made outside of a tokio runtime.
     #[error("there is no tokio runtime; call this within one, such as in #[tokio::main]")]
     NoRuntime,
+    /// A blocking call was made within a tokio runtime, which would block others.
+    #[error("a blocking call within a tokio runtime would block it; use konductor::Client there")]
+    InRuntime,
 }
 
 /// What was known about an object when the time was up.
@@ -169,6 +173,15 @@ fn within(duration: Duration) -> String {
 }
 
 impl Object {
+    /// Names an object.
+    pub fn new(kind: &'static str, name: impl Into<String>, namespace: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            namespace: namespace.into(),
+        }
+    }
+
     /// Returns the error of an object that can't become what was waited for.
     pub fn failed(&self, phase: impl Into<String>, message: impl Into<String>) -> Error {
         Error::Failed {

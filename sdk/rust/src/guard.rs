@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use konductor_api::{Claim, ClaimPhase, Lenient};
-use kube::Api;
-use kube::api::{Patch, PatchParams};
+use konductor_api::{Claim, ClaimPhase};
+use kube::api::Patch;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,9 +13,9 @@ use tracing::{Instrument, debug_span, instrument};
 
 use crate::backoff::Backoff;
 use crate::claimed::Claimed;
+use crate::event::Event;
 use crate::renewal::{Renewal, Renewed, Standing};
 use crate::request::{bounded, decoded, delete, is_not_served};
-use crate::tidying::Tidying;
 use crate::{Client, Error, Object, clock};
 
 /// Bounds the deletion of a Claim that is not wanted any more.
@@ -33,11 +32,28 @@ pub struct Guard {
     object: Object,
     claimed: Claimed,
     ttl: Duration,
-    api: Api<Lenient<Claim>>,
-    tidying: Tidying,
     standing: watch::Receiver<Standing>,
+    /// Nothing once it is released.
+    kept: Option<Kept>,
+}
+
+/// What keeps a grant.
+#[derive(Debug)]
+struct Kept {
+    client: Client,
+    /// When it was granted, by the clock that counts TTLs.
+    since: Duration,
     renewing: JoinHandle<()>,
-    released: bool,
+}
+
+impl Kept {
+    /// Reports the end of the hold to those who count.
+    fn report_released(&self, object: &Object) {
+        let after = clock::now().saturating_sub(self.since);
+        let object = object.clone();
+        let released = || Event::Released { object, after };
+        self.client.settings.observer.report(released);
+    }
 }
 
 impl Guard {
@@ -50,15 +66,18 @@ impl Guard {
         ttl: Duration,
         asked: Duration,
     ) -> Result<Self, Error> {
-        let api = client.api::<Claim>();
-        let (to, what) = (api.clone(), claimed.clone());
-        let params = client.settings.patch_params();
+        let (by, what, held) = (client.clone(), claimed.clone(), object.clone());
         let mut renewal = Renewal {
             ttl,
             now: clock::now,
             send: move || {
-                let (to, what, params) = (to.clone(), what.clone(), params.clone());
-                async move { renew(&to, &what, &params).await }
+                let (client, claimed, object) = (by.clone(), what.clone(), held.clone());
+                async move {
+                    let begun = clock::now();
+                    let renewed = renew(&client, &claimed).await;
+                    report_renewal(&client, object, renewed, begun);
+                    renewed
+                }
             },
         };
         let mut confirmed = asked;
@@ -89,16 +108,41 @@ impl Guard {
         // It lasts longer than the acquisition, and follows from it.
         let hold = debug_span!(parent: None, "hold", on = %object, claim = claimed.name);
         hold.follows_from(tracing::Span::current());
+        let since = clock::now();
+        let (lost, observer) = (object.clone(), client.settings.observer.clone());
+        let renewing = async move {
+            renewal.run(confirmed, report).await;
+            let after = clock::now().saturating_sub(since);
+            let object = lost;
+            observer.report(|| Event::Lost { object, after });
+        };
         Ok(Self {
             object,
             claimed,
             ttl,
-            api,
-            tidying: client.tidying.clone(),
             standing,
-            renewing: tokio::spawn(renewal.run(confirmed, report).instrument(hold)),
-            released: false,
+            kept: Some(Kept {
+                client: client.clone(),
+                since,
+                renewing: tokio::spawn(renewing.instrument(hold)),
+            }),
         })
+    }
+
+    /// Makes one that nothing renews, for a test.
+    #[cfg(feature = "testing")]
+    pub(crate) fn fake(
+        object: Object,
+        claimed: Claimed,
+        standing: watch::Receiver<Standing>,
+    ) -> Self {
+        Self {
+            object,
+            claimed,
+            ttl: Duration::MAX,
+            standing,
+            kept: None,
+        }
     }
 
     /// The fencing token of a Lease's grant: hand it to the storage you protect, and let the
@@ -147,52 +191,82 @@ impl Guard {
         }
     }
 
-    /// Releases it, and waits until that is done.
+    /// Releases it, and waits until that is done, for 5 s at most.
     ///
     /// # Errors
-    /// What the API server refuses; the grant then ends with its TTL.
+    /// What the API server refuses, or [`Error::Unreachable`]; the grant then ends with its TTL.
     #[instrument(level = "debug", skip_all, fields(on = %self.object, claim = self.claimed.name))]
     pub async fn release(mut self) -> Result<(), Error> {
-        self.released = true;
-        self.renewing.abort();
-        let uid = Some(self.claimed.uid.clone());
-        // After its TTL it has ended without this.
-        let patience = self.ttl + TIDY_WITHIN;
-        delete(&self.api, &self.claimed.name, uid, patience)
-            .await
-            .map_err(|e| self.object.explain(e))
+        let Some(kept) = self.kept.take() else {
+            return Ok(());
+        };
+        kept.renewing.abort();
+        let is_held = self.check().is_ok();
+        let released = release(&kept.client, &self.claimed).await;
+        if is_held && released.is_ok() {
+            kept.report_released(&self.object);
+        }
+        released.map_err(|error| self.object.explain(error))
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.renewing.abort();
-        if self.released {
+        let Some(kept) = self.kept.take() else {
             return;
-        }
-        let (api, claimed) = (self.api.clone(), self.claimed.clone());
-        self.tidying.spawn(async move {
-            let deleted = delete(&api, &claimed.name, Some(claimed.uid), TIDY_WITHIN).await;
-            if let Err(error) = deleted {
-                tracing::warn!(claim = claimed.name, %error, "it could not be released; its TTL ends it");
+        };
+        kept.renewing.abort();
+        let is_held = self.check().is_ok();
+        let (tidying, claimed) = (kept.client.tidying.clone(), self.claimed.clone());
+        let object = self.object.clone();
+        tidying.spawn(async move {
+            match release(&kept.client, &claimed).await {
+                Ok(()) if is_held => kept.report_released(&object),
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(claim = claimed.name, %error, "it could not be released; its TTL ends it");
+                }
             }
         });
     }
 }
 
+fn report_renewal(client: &Client, object: Object, renewed: Renewed, begun: Duration) {
+    let after = clock::now().saturating_sub(begun);
+    client.settings.observer.report(|| match renewed {
+        Renewed::Held => Event::Renewed { object, after },
+        Renewed::TakenBack | Renewed::NotKnown => Event::RenewalFailed { object },
+    });
+}
+
+async fn release(client: &Client, claimed: &Claimed) -> Result<(), kube::Error> {
+    let (limit, uid) = (&client.limits.requests, Some(claimed.uid.clone()));
+    // Kubernetes gives a pod 30 s to end, and a TTL may be longer.
+    delete(
+        limit,
+        &client.api::<Claim>(),
+        &claimed.name,
+        uid,
+        TIDY_WITHIN,
+    )
+    .await
+}
+
 /// Renews a Claim. It is held where the answer still says Granted, with the same token.
-async fn renew(api: &Api<Lenient<Claim>>, claimed: &Claimed, params: &PatchParams) -> Renewed {
+async fn renew(client: &Client, claimed: &Claimed) -> Renewed {
+    let (api, limit) = (client.api::<Claim>(), &client.limits.renewals);
     let patch = Patch::Merge(json!({
         "metadata": {"uid": claimed.uid},
         "spec": {"renewTime": MicroTime(Timestamp::now())},
     }));
-    let answer = api.patch(&claimed.name, params, &patch).await;
+    let params = client.settings.patch_params();
+    let answer = bounded(limit, api.patch(&claimed.name, &params, &patch)).await;
     match answer.and_then(decoded) {
         Ok(found) if grants(&found, claimed) => Renewed::Held,
         Ok(_) => Renewed::TakenBack,
         Err(kube::Error::Api(status)) if status.code == 409 => {
             // Another uid, or only many writes at once: the stored object shows which.
-            let found = bounded(api.get(&claimed.name)).await;
+            let found = bounded(limit, api.get(&claimed.name)).await;
             match found.and_then(decoded) {
                 Ok(found) if !grants(&found, claimed) => Renewed::TakenBack,
                 Ok(_) => Renewed::NotKnown,

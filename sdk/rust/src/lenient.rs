@@ -2,8 +2,8 @@
 //! levels, hides nothing of it that matters, and no other object.
 
 use konductor_api::lenient::value;
-use serde::Deserialize;
 use serde::de::Deserializer;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,6 +12,12 @@ use serde_json::value::RawValue;
 pub(crate) struct Found(pub(crate) Value);
 
 impl Found {
+    /// Makes one of a typed object.
+    pub(crate) fn of(object: impl Serialize) -> Result<Self, kube::Error> {
+        let value = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+        Ok(Self(value))
+    }
+
     /// Returns the text of a field, or nothing.
     pub(crate) fn text(&self, pointer: &str) -> &str {
         let text = self.0.pointer(pointer).and_then(Value::as_str);

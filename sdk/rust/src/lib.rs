@@ -2,13 +2,17 @@
 
 mod answered;
 mod backoff;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod claim;
 mod claimed;
 mod clock;
 mod connection;
 mod error;
+mod event;
 mod guard;
 mod holder;
+mod inspect;
 mod lenient;
 mod lively;
 mod name;
@@ -17,6 +21,9 @@ mod pending;
 mod renewal;
 mod request;
 mod settings;
+mod shared;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tidying;
 mod transport;
 mod wait;
@@ -28,19 +35,25 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::instrument;
 
-use self::request::{create_named, decoded, is_not_installed, persist};
+use self::request::{Limits, create_named, decoded, is_not_installed, persist};
 use self::settings::Settings;
+use self::shared::Watches;
 
-pub use claim::Request;
+pub use claim::{Request, acquire_all};
 pub use claimed::Claimed;
 pub use error::{Error, LastSeen, Object};
 #[doc(hidden)]
 pub use error::{answer, is_foreign};
+pub use event::Event;
 pub use guard::Guard;
 pub use holder::env_holder;
+pub use inspect::Primitive;
 /// The objects of `konductor.io/v1`, as types.
 pub use konductor_api as api;
-pub use konductor_api::{Arrival, ArrivalOutcome, Barrier, Gate, PodReference};
+pub use konductor_api::{
+    Arrival, ArrivalOutcome, Barrier, BarrierSpec, Gate, Lease, LeaseSpec, PodReference, Semaphore,
+    SemaphoreSpec,
+};
 pub use notice::Notice;
 
 use konductor_api::{
@@ -53,6 +66,8 @@ pub struct Client {
     kube: kube::Client,
     namespace: String,
     tidying: tidying::Tidying,
+    limits: Limits,
+    watches: Watches,
     settings: Settings,
 }
 
@@ -112,6 +127,8 @@ impl Client {
             kube,
             namespace: namespace.into(),
             tidying: tidying::Tidying::default(),
+            limits: Limits::default(),
+            watches: Watches::default(),
             settings: Settings::default(),
         }
     }
@@ -136,6 +153,14 @@ impl Client {
     #[must_use]
     pub fn fail_if_unreachable(mut self) -> Self {
         self.settings.fail_if_unreachable = true;
+        self
+    }
+
+    /// Reports what happens in calls and to what they acquired: for metrics, and for people who wait. It is
+    /// called by the tasks that renew, so it must not block.
+    #[must_use]
+    pub fn on_event(mut self, observe: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.settings.observer = event::Observer::new(observe);
         self
     }
 
@@ -273,18 +298,12 @@ impl Client {
         runtime()?;
         let object = self.object("barrier", name).checked()?;
         object.checked_holder(holder)?;
-        let last_seen = watch::Sender::new(LastSeen::unheard());
-        let (is_retried, timeout) = (self.is_retried(&object, &last_seen), self.settings.timeout);
-        let arriving = self.arrive_once(&object, holder, outcome, verified, is_retried);
-        let bound = timeout.filter(|timeout| !timeout.is_zero());
-        let known = match bound {
-            None => arriving.await,
-            Some(after) => match tokio::time::timeout(after, arriving).await {
-                Ok(known) => known,
-                Err(_) => return Err(object.late(after, last_seen.borrow().clone())),
-            },
+        let arriving = async |last_seen: &watch::Sender<LastSeen>| {
+            let is_retried = self.is_retried(&object, last_seen);
+            self.arrive_once(&object, holder, outcome, verified, is_retried)
+                .await
         };
-        let known = known.map_err(|error| object.explain(error))?;
+        let known = self.within_timeout(&object, arriving).await?;
         if known.spec.outcome == outcome {
             return Ok(known);
         }
@@ -302,7 +321,7 @@ impl Client {
     ) -> Result<Arrival, kube::Error> {
         let (barriers, name) = (self.api::<Barrier>(), &object.name);
         let read = || async { barriers.get(name).await.and_then(decoded) };
-        let barrier = persist(read, &is_retried).await?;
+        let barrier = persist(&self.limits.requests, read, &is_retried).await?;
         let uid = barrier.metadata.uid.clone().unwrap_or_default();
         let spec = ArrivalSpec {
             barrier: name.clone(),
@@ -314,7 +333,7 @@ impl Client {
         arrival.metadata.owner_references = Some(vec![konductor_api::barrier_owner(&barrier)]);
         let (api, params) = (self.api::<Arrival>(), self.settings.post_params());
         // What may have been carried out is asked again in any case.
-        create_named(&api, &arrival, &params, &is_retried).await
+        create_named(&self.limits.requests, &api, &arrival, &params, &is_retried).await
     }
 
     /// Decides whether a request is sent again, and reports once that no API server answers.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use konductor_api::{Claim, Lenient};
-use kube::Api;
+use konductor_api::Claim;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -13,7 +12,6 @@ use crate::claimed::Claimed;
 use crate::error::unreachable;
 use crate::guard::TIDY_WITHIN;
 use crate::request::{create_named, decoded, delete};
-use crate::tidying::Tidying;
 use crate::{Client, LastSeen};
 
 /// How long a call may last beyond its timeout, or a request after its caller is gone.
@@ -21,8 +19,7 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A Claim that may exist, and is deleted when it is no longer wanted.
 pub(crate) struct Pending {
-    api: Api<Lenient<Claim>>,
-    tidying: Tidying,
+    client: Client,
     pub(crate) claimed: Claimed,
     /// A task of its own: also where its caller is gone, it must be known how it ends.
     creating: Option<JoinHandle<Result<Claim, kube::Error>>>,
@@ -32,12 +29,11 @@ pub(crate) struct Pending {
 impl Pending {
     /// Creates a Claim in the background, and reports why that has not been answered.
     pub(crate) fn begin(client: &Client, claim: Claim, last_seen: watch::Sender<LastSeen>) -> Self {
-        let api = client.api();
-        let to = api.clone();
+        let (to, limit) = (client.api(), client.limits.requests.clone());
         let name = claim.metadata.name.clone().unwrap_or_default();
         let params = client.settings.post_params();
         let creating = async move {
-            let created = create_named(&to, &claim, &params, |error| {
+            let created = create_named(&limit, &to, &claim, &params, |error| {
                 last_seen.send_replace(LastSeen::Unreachable(unreachable(error)));
                 true
             });
@@ -46,8 +42,7 @@ impl Pending {
             Ok(created)
         };
         Self {
-            api,
-            tidying: client.tidying.clone(),
+            client: client.clone(),
             claimed: Claimed {
                 name,
                 uid: String::new(),
@@ -61,7 +56,8 @@ impl Pending {
     /// Waits until it is created.
     pub(crate) async fn created(&mut self) -> Result<Claim, kube::Error> {
         let Some(creating) = &mut self.creating else {
-            return self.api.get(&self.claimed.name).await.and_then(decoded);
+            let api = self.client.api();
+            return api.get(&self.claimed.name).await.and_then(decoded);
         };
         let created = creating.await;
         self.creating = None;
@@ -92,16 +88,17 @@ impl Pending {
         if !std::mem::take(&mut self.is_wanted) {
             return None;
         }
-        let (api, name) = (self.api.clone(), self.claimed.name.clone());
+        let (client, name) = (self.client.clone(), self.claimed.name.clone());
         let uid = Some(self.claimed.uid.clone()).filter(|uid| !uid.is_empty());
         let creating = self.creating.take();
-        self.tidying.spawn(async move {
+        self.client.tidying.spawn(async move {
             if let Some(mut creating) = creating
                 && timeout(LAST_WORDS, &mut creating).await.is_err()
             {
                 creating.abort();
             }
-            if let Err(error) = delete(&api, &name, uid, TIDY_WITHIN).await {
+            let (limit, api) = (&client.limits.requests, client.api::<Claim>());
+            if let Err(error) = delete(limit, &api, &name, uid, TIDY_WITHIN).await {
                 tracing::warn!(claim = name, %error, "it could not be deleted; its TTL ends it");
             }
         })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::api::{PatchParams, PostParams};
 
+use crate::event::Observer;
 use crate::notice::Listener;
 
 /// Who writes, unless the program says otherwise.
@@ -16,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) fail_if_unreachable: bool,
     pub(crate) field_manager: String,
     pub(crate) listener: Listener,
+    pub(crate) observer: Observer,
 }
 
 impl Default for Settings {
@@ -26,6 +28,7 @@ impl Default for Settings {
             fail_if_unreachable: false,
             field_manager: FIELD_MANAGER.to_owned(),
             listener: Listener::default(),
+            observer: Observer::default(),
         }
     }
 }

@@ -2,17 +2,13 @@
 //! object does not exist or the API server has forgotten that version; never a poll.
 
 use std::fmt::Debug;
-use std::io::{self, ErrorKind};
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use futures::{AsyncBufReadExt, Stream, StreamExt, TryStreamExt};
-use http::HeaderValue;
-use http::header::ACCEPT_ENCODING;
 use k8s_openapi::NamespaceResourceScope;
 use kube::Resource;
-use kube::api::{GetParams, ListParams, WatchParams};
-use kube::core::{Request, Status};
+use kube::api::{GetParams, ListParams};
+use kube::core::Request;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -21,14 +17,12 @@ use tracing::instrument;
 use crate::answered::is_answered;
 use crate::backoff::{Backoff, LONGEST};
 use crate::error::unreachable;
-use crate::lenient::{Event, Found, List};
+use crate::event::{Event, progress};
+use crate::lenient::{Found, List};
 use crate::request::{bounded, is_not_served, is_transient};
+use crate::shared::{Change, Ending, Selector, Subscription};
 use crate::{Client, Error, LastSeen, Notice, Object, runtime};
 
-/// A watch is asked for this many seconds; the server ends it then, and it is begun again.
-const WATCH_SECONDS: u32 = 290;
-/// So long may it last, before the connection is taken for dead.
-const WATCH_WITHIN: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
 /// So long may an API server that has answered once, or was away, deny rights and resources: one that
 /// has just started does, until it has read its roles and CustomResourceDefinitions.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,7 +62,8 @@ impl Client {
         runtime()?;
         let object = self.object(kind, name).checked()?;
         let last_seen = watch::Sender::new(LastSeen::unheard());
-        let mut waiting = Waiting::new(self, object, None, last_seen, verdict);
+        let selector = Selector::Name(name.to_owned());
+        let mut waiting = Waiting::new(self, object, selector, last_seen, verdict);
         match timeout.or(self.settings.timeout) {
             None => waiting.until_decided().await,
             Some(Duration::ZERO) => waiting.look_once().await,
@@ -81,6 +76,7 @@ pub(crate) struct Waiting<K, V> {
     client: Client,
     requests: Request,
     object: Object,
+    changes: Subscription,
     verdict: V,
     /// That of the object which was seen first.
     uid: Option<String>,
@@ -92,6 +88,10 @@ pub(crate) struct Waiting<K, V> {
     /// that the API server has forgotten its version. A list has one.
     by_list: bool,
     last_seen: watch::Sender<LastSeen>,
+    /// What the operator has said last.
+    progress: String,
+    /// What that is reported about, if it is not the object.
+    about: Option<Object>,
     /// Whether the absence of the API server was reported.
     is_away_reported: bool,
     kind: PhantomData<fn(&K)>,
@@ -109,6 +109,8 @@ enum Watched<T> {
     Decided(Result<T, Error>),
     /// It ended, or broke.
     Ended,
+    /// Others have begun it after the object was read.
+    Uncovered,
     /// The version it was to begin at is too old.
     Forgotten,
 }
@@ -118,25 +120,29 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
     V: FnMut(&K) -> Option<Result<T, Error>>,
 {
-    /// An object whose uid is known is not waited for if it does not exist.
     pub(crate) fn new(
         client: &Client,
         object: Object,
-        uid: Option<String>,
+        selector: Selector,
         last_seen: watch::Sender<LastSeen>,
         verdict: V,
     ) -> Self {
-        let namespace = Some(&*object.namespace);
+        let path = K::url_path(&(), Some(&*object.namespace));
+        let watches = &client.watches;
+        let changes = watches.subscribe(&client.kube, path.clone(), selector, &object.name);
         Self {
             client: client.clone(),
-            requests: Request::new(K::url_path(&(), namespace)),
+            requests: Request::new(path),
             object,
+            changes,
             verdict,
-            uid,
+            uid: None,
             was_away: false,
             denied: None,
             by_list: false,
             last_seen,
+            progress: String::new(),
+            about: None,
             is_away_reported: false,
             kind: PhantomData,
         }
@@ -164,7 +170,7 @@ where
     async fn until_decided(&mut self) -> Result<T, Error> {
         let (client, object) = (self.client.clone(), self.object.clone());
         let silent = until_no_operator(self.last_seen.subscribe());
-        let waiting = self.resume();
+        let waiting = self.resume(None);
         tokio::pin!(waiting);
         tokio::select! {
             decided = &mut waiting => return decided,
@@ -173,10 +179,32 @@ where
         waiting.await
     }
 
-    pub(crate) async fn resume(&mut self) -> Result<T, Error> {
+    /// Reports progress as that of another object.
+    pub(crate) fn about(mut self, object: Object) -> Self {
+        self.about = Some(object);
+        self
+    }
+
+    /// Notes that the object is about to be created, and will be shown by the answer.
+    pub(crate) fn mark(&mut self) {
+        self.changes.mark();
+    }
+
+    /// Waits for an object that was created or read a moment ago.
+    pub(crate) async fn resume_from(&mut self, found: &Found) -> Result<T, Error> {
+        let version = found.text("/metadata/resourceVersion").to_owned();
+        let looked = self.looked(found, version);
+        self.resume(Some(looked)).await
+    }
+
+    async fn resume(&mut self, mut looked: Option<Looked<T>>) -> Result<T, Error> {
         let mut pauses = Backoff::default();
         loop {
-            let failed = match self.look().await {
+            let look = match looked.take() {
+                Some(looked) => Ok(looked),
+                None => self.look().await,
+            };
+            let failed = match look {
                 Ok(Looked::Decided(answer)) => return answer,
                 Ok(Looked::Missing(_)) if self.missing_is_final() => return Err(self.missing()),
                 Ok(Looked::Missing(_)) if !self.by_list => {
@@ -196,6 +224,7 @@ where
                     match watched {
                         Ok(Watched::Decided(answer)) => return answer,
                         Ok(Watched::Ended) => None,
+                        Ok(Watched::Uncovered) => continue,
                         Ok(Watched::Forgotten) => {
                             self.by_list = true;
                             None
@@ -249,7 +278,9 @@ where
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<R, kube::Error> {
         let request = request.map_err(kube::Error::BuildRequest)?;
-        let text = bounded(self.client.kube.request_text(request)).await?;
+        self.changes.mark();
+        let limit = &self.client.limits.requests;
+        let text = bounded(limit, self.client.kube.request_text(request)).await?;
         self.denied = None;
         serde_json::from_str(&text).map_err(kube::Error::SerdeError)
     }
@@ -290,12 +321,30 @@ where
                 false => LastSeen::NoOperator,
             });
         match K::deserialize(&found.0) {
-            Ok(found) => (self.verdict)(&found),
+            Ok(typed) => {
+                let verdict = (self.verdict)(&typed);
+                if verdict.is_none() {
+                    self.report_progress(found);
+                }
+                verdict
+            }
             Err(error) => {
                 tracing::debug!(object = %self.object, %error, "it can't be read as it is now");
                 None
             }
         }
+    }
+
+    fn report_progress(&mut self, found: &Found) {
+        let message = progress(found);
+        if message.is_empty() || message == self.progress {
+            return;
+        }
+        message.clone_into(&mut self.progress);
+        self.client.settings.observer.report(|| Event::Waiting {
+            object: self.about.as_ref().unwrap_or(&self.object).clone(),
+            message: message.to_owned(),
+        });
     }
 
     fn missing(&self) -> Error {
@@ -350,27 +399,18 @@ where
         }
     }
 
-    /// Watches from a version on.
+    /// Follows the changes from a version on.
     async fn watch(&mut self, version: &str) -> Result<Watched<T>, kube::Error> {
-        let params = WatchParams::default()
-            .fields(&self.only())
-            .timeout(WATCH_SECONDS);
-        let request = self.requests.watch(&params, version);
-        let request = request.map_err(kube::Error::BuildRequest)?;
-        match timeout(WATCH_WITHIN, self.follow(request)).await {
-            Ok(Err(kube::Error::Api(status))) => match status.code {
-                401 | 403 => Err(kube::Error::Api(status)),
-                410 => Ok(Watched::Forgotten),
-                _ => Ok(Watched::Ended),
-            },
-            Ok(Ok(watched)) => Ok(watched),
-            Ok(Err(_)) | Err(_) => Ok(Watched::Ended),
+        if !self.changes.begin(version) {
+            return Ok(Watched::Uncovered);
         }
-    }
-
-    async fn follow(&mut self, request: http::Request<Vec<u8>>) -> Result<Watched<T>, kube::Error> {
-        let mut events = std::pin::pin!(events(&self.client.kube, request).await?);
-        while let Ok(Some(event)) = events.try_next().await {
+        loop {
+            let event = match self.changes.next().await {
+                Change::Event(event) => event,
+                Change::Ended(Ending::Broken) => return Ok(Watched::Ended),
+                Change::Ended(Ending::Forgotten) => return Ok(Watched::Forgotten),
+                Change::Ended(Ending::Denied(status)) => return Err(kube::Error::Api(status)),
+            };
             match &*event.type_ {
                 "ADDED" | "MODIFIED" => {
                     if let Some(answer) = self.judge(&event.object) {
@@ -380,42 +420,10 @@ where
                 "DELETED" if self.uid.is_some() => {
                     return Ok(Watched::Decided(Err(self.missing())));
                 }
-                "ERROR" => {
-                    let status: Option<Status> = serde_json::from_value(event.object.0).ok();
-                    let is_forgotten = status.is_some_and(|status| status.code == 410);
-                    return Ok(match is_forgotten {
-                        true => Watched::Forgotten,
-                        false => Watched::Ended,
-                    });
-                }
                 _ => {}
             }
         }
-        Ok(Watched::Ended)
     }
-}
-
-/// The events of a watch. One that can't be read is left out, and that is logged without its content.
-async fn events(
-    kube: &kube::Client,
-    mut request: http::Request<Vec<u8>>,
-) -> Result<impl Stream<Item = io::Result<Event>> + use<>, kube::Error> {
-    // Compressed, an event may wait in the server for those that come after it.
-    let identity = HeaderValue::from_static("identity");
-    request.headers_mut().insert(ACCEPT_ENCODING, identity);
-    let lines = kube.request_stream(request).await?.lines();
-    Ok(lines.filter_map(async |line| match line {
-        Ok(line) => match serde_json::from_str(&line) {
-            Ok(event) => Some(Ok(event)),
-            // The last line of a watch that broke off.
-            Err(error) if error.is_eof() => Some(Err(ErrorKind::UnexpectedEof.into())),
-            Err(_) => {
-                tracing::warn!("an event of a watch can't be read; it is left out");
-                None
-            }
-        },
-        Err(error) => Some(Err(error)),
-    }))
 }
 
 /// Waits until nothing that an operator has written was seen for some time.
