@@ -177,8 +177,10 @@ async fn what_happens_in_calls_is_reported_for_metrics() {
     first.release().await.expect("a release");
     assert!(matches!(until("Released").await, Event::Released { .. }));
     let second = second.await.expect("no panic").expect("a guard");
-    let deleted = claims(&client).delete(second.claim(), &DeleteParams::default());
-    deleted.await.expect("a deletion");
+    let deleted = claims(&client)
+        .delete(second.claim(), &DeleteParams::default())
+        .await;
+    deleted.expect("a deletion");
     assert!(matches!(until("Lost").await, Event::Lost { .. }));
 }
 

@@ -10,6 +10,7 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Participant, Run, label};
+use konductor_operator::run_status;
 use konductor_operator::standing::State;
 use kube::api::{DeleteParams, ListParams, Patch, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
@@ -103,7 +104,7 @@ async fn decide(
     let patched = api::<Run>(client)
         .patch(name, &cluster::patch_params(), &patch)
         .await;
-    patched.map_err(|error| object(client, "run", name).explain(error))
+    patched.map_err(|error| object(client, "run", name).explain(error).into())
 }
 
 /// Deletes a run and all that it owns: its Jobs with their pods, its gates and barriers.

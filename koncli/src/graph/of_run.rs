@@ -39,6 +39,8 @@ pub(crate) fn of_run(run: &Run, objects: &RunObjects, view: &View) -> Drawn {
     Drawn {
         graph: Graph {
             pipeline: run.spec.pipeline.clone(),
+            // A run is one slot of it.
+            schedule: None,
             nodes,
             edges: edges.collect(),
         },

@@ -88,7 +88,10 @@ impl State {
     }
 
     fn end_of_stage(jobs: &[Self], quorum: Option<u32>) -> Self {
-        let succeeded = jobs.iter().filter(|state| **state == Self::Succeeded).count();
+        let succeeded = jobs
+            .iter()
+            .filter(|state| **state == Self::Succeeded)
+            .count();
         let enough = |quorum: u32| usize::try_from(quorum).is_ok_and(|quorum| succeeded >= quorum);
         if quorum.is_some_and(enough) {
             return Self::Succeeded;
