@@ -379,15 +379,20 @@ fn value_of_a_job_that_is_gone_is_its_own_or_nothing_and_never_a_default() {
     let mut reader = of_run(
         "work",
         json!({"konductor.io/gate": "ready",
-            "konductor.io/inputs": "{\"in-0\": \"source/rows\"}"}),
+            "konductor.io/inputs": "{\"in-0\": \"r-source/rows\"}"}),
         json!({}),
     );
     reader["spec"]["template"] =
         json!({"metadata": {"annotations": {"konductor.io/in-0": "a default"}}});
-    let source = |annotations: Value| of_run("source", annotations, ended("Complete"));
+    let of_stage = |annotations: Value, end: &str| {
+        let mut job = of_run("r-source", annotations, ended(end));
+        job["metadata"]["labels"]["konductor.io/stage"] = "source".into();
+        job
+    };
+    let source = |annotations: Value| of_stage(annotations, "Complete");
     let stored = source(json!({"konductor.io/outputs-declared": "rows",
         "konductor.io/outputs": "{\"rows\": \"7\"}"}));
-    let failed = of_run("source", json!({}), ended("Failed"));
+    let failed = of_stage(json!({}), "Failed");
     for (source, is_shown, expected) in [
         (&stored, true, Some("7")),
         (&stored, false, None),
@@ -397,8 +402,8 @@ fn value_of_a_job_that_is_gone_is_its_own_or_nothing_and_never_a_default() {
         let run = recorded(&jobs, json!({"pipeline": "p", "jobs": 2}));
         let world = World::of(jobs.into_iter().chain([gate("Open"), run]));
         let world = match is_shown {
-            true => world.without("source"),
-            false => world.without_unseen("source"),
+            true => world.without("r-source"),
+            false => world.without_unseen("r-source"),
         };
         let (writes, _) = decide(&reader, &world);
         let Some(Write::Patch { body, .. }) = writes.first() else {

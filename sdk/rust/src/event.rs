@@ -1,4 +1,4 @@
-//! What calls report to a program while they run: for metrics, and for people who wait.
+//! What calls report to a program while they run: for metrics and progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub enum Event {
 
 type Observe = dyn Fn(&Event) + Send + Sync;
 
-/// Who is told of events.
+/// The observer of events.
 #[derive(Clone, Default)]
 pub(crate) struct Observer(Option<Arc<Observe>>);
 

@@ -114,7 +114,7 @@ impl Client {
         self.within_timeout(&on, create).await
     }
 
-    /// Returns who holds a Lease, if anybody does.
+    /// Returns the holder of a Lease, if there is one.
     ///
     /// # Errors
     /// As for [`Client::get`].
@@ -123,7 +123,7 @@ impl Client {
         Ok(leader(&lease).map(str::to_owned))
     }
 
-    /// Reports who holds a Lease, now and whenever that changes, until the future is dropped. A Lease that
+    /// Reports the holder of a Lease, now and whenever it changes, until the future is dropped. A Lease that
     /// does not exist yet and an API server that is away are waited out.
     ///
     /// ```no_run

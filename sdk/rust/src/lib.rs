@@ -156,7 +156,7 @@ impl Client {
         self
     }
 
-    /// Reports what happens in calls and to what they acquired: for metrics, and for people who wait. It is
+    /// Reports what happens in calls and to what they acquired: for metrics and progress. It is
     /// called by the tasks that renew, so it must not block.
     #[must_use]
     pub fn on_event(mut self, observe: impl Fn(&Event) + Send + Sync + 'static) -> Self {

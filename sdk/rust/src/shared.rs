@@ -28,7 +28,7 @@ const WATCH_WITHIN: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
 /// A watch that has lasted so long has ended as asked, and is continued where it ended. One that ends
 /// sooner may be that of an API server that is replaced, by one that forgets what it had.
 const CONTINUED_AFTER: Duration = Duration::from_secs(7);
-/// So long the watch of a client's Claims goes on when no task waits: the next one may use it.
+/// How long the watch of a client's Claims continues when no task waits: the next one may use it.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// What a watch is about.

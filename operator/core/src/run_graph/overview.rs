@@ -136,7 +136,8 @@ impl<'a> Builder<'_, 'a> {
         let Some(gate) = own.filter(|gate| !gate.spec.conditions.is_empty()) else {
             let words = format!("gate/{name}");
             let place = known.map_or_else(|| Place::Elsewhere(words.clone()), Place::Gate);
-            return self.elsewhere(words, place, to, "");
+            let label = if any { "any" } else { "" };
+            return self.elsewhere(words, place, to, label);
         };
         let any = any || gate.spec.mode == GateMode::Any && gate.spec.conditions.len() > 1;
         for link in self.graph.conditions(name) {
