@@ -17,6 +17,34 @@ pub(crate) const HOLE: char = '\u{fffc}';
 /// Programs that show or search what follows, and run none of it.
 const SHOWS_WORDS: [&str; 6] = ["echo", "printf", "grep", "egrep", "fgrep", "rg"];
 
+/// Operators of `[[` whose operands are computed.
+const COMPARES_NUMBERS: [&str; 6] = ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"];
+
+/// Programs that start what follows.
+const STARTERS: [&str; 21] = [
+    "busybox",
+    "chroot",
+    "chrt",
+    "doas",
+    "dumb-init",
+    "env",
+    "find",
+    "gosu",
+    "ionice",
+    "nice",
+    "nohup",
+    "nsenter",
+    "setpriv",
+    "setsid",
+    "stdbuf",
+    "su-exec",
+    "sudo",
+    "timeout",
+    "tini",
+    "unshare",
+    "xargs",
+];
+
 /// Words before a command that change nothing about what it executes.
 const PREFIXES: [&str; 7] = [
     "builtin", "command", "exec", "nohup", "setsid", "sudo", "time",
@@ -50,6 +78,37 @@ pub(crate) fn executes_input(words: &[String]) -> Option<Language> {
     None
 }
 
+/// The word that names the file with the code, where a command line executes one.
+pub(crate) fn script_word(words: &[String]) -> Option<(usize, Language)> {
+    let (at, program) = programs(words).next()?;
+    let rest = Rest::of(program, &words[at + 1..]);
+    let operand = rest.operand.filter(|_| program.stdin && !rest.has_code)?;
+    (program.language != Language::Remote).then_some((at + 1 + operand, program.language))
+}
+
+/// The words that bash and its kin compute as an expression, in which `a[$(…)]` runs a command. dash
+/// computes no such thing, but `sh` may be either.
+pub(crate) fn arithmetic_words(words: &[String]) -> Vec<usize> {
+    let Some(first) = words.first() else {
+        return Vec::new();
+    };
+    match first.as_str() {
+        "let" => (1..words.len()).collect(),
+        "[[" | "[" | "test" => {
+            let computes = |at: &usize| {
+                let is_double = first == "[[";
+                let operator = |word: Option<&String>| {
+                    word.is_some_and(|word| is_double && COMPARES_NUMBERS.contains(&word.as_str()))
+                };
+                operator(words.get(at + 1)) || operator(words.get(at - 1)) || words[at - 1] == "-v"
+            };
+            (1..words.len()).filter(computes).collect()
+        }
+        "printf" if words.get(1).is_some_and(|word| word == "-v") => vec![2],
+        _ => Vec::new(),
+    }
+}
+
 /// The programs that a command line names: the first word, and any other that could be one behind
 /// `timeout 5`, `xargs`, `find -exec`, `kubectl exec pod --` and whatever else starts a program.
 fn programs(words: &[String]) -> impl Iterator<Item = (usize, &'static Program)> + '_ {
@@ -59,14 +118,25 @@ fn programs(words: &[String]) -> impl Iterator<Item = (usize, &'static Program)>
     let shows = words
         .get(first)
         .is_some_and(|word| SHOWS_WORDS.contains(&base(word)));
+    let is_starter = |word: &String| STARTERS.contains(&base(word));
+    let is_copied = words.get(first).is_some_and(|word| base(word) == "rsync");
+    let starts_others = words.iter().take(first + 1).any(is_starter);
     let words = words.iter().enumerate().skip(first).filter(move |_| !shows);
     words.filter_map(move |(at, word)| {
-        let name = base(word);
+        // `base` takes a version from the end, and its dot.
+        let name = if word == "." { "source" } else { base(word) };
         let program = PROGRAMS
             .iter()
             .find(|program| program.names.contains(&name))?;
-        let is_builtin = matches!(program.language, Language::Eval) && name != "env";
-        (at == first || !is_builtin).then_some((at, program))
+        let may_stand = match (program.language, name) {
+            (Language::Eval, "eval" | "trap" | "source") => false,
+            // `npm run watch` starts something else.
+            (Language::Eval, "watch" | "parallel") => starts_others,
+            // `rsync -e ssh FROM TO` names what it goes through.
+            (Language::Remote, _) => !is_copied,
+            _ => true,
+        };
+        (at == first || may_stand).then_some((at, program))
     })
 }
 
@@ -82,6 +152,8 @@ pub(crate) fn base(word: &str) -> &str {
 #[derive(Default)]
 struct Rest {
     code: Vec<usize>,
+    /// The first word that is no flag.
+    operand: Option<usize>,
     has_code: bool,
     reads_input: bool,
 }
@@ -163,8 +235,12 @@ impl Rest {
         let nothing_else = match program.style {
             Style::AllButFirst => operands.len() < 2,
             Style::AnywhereAfterFlag => true,
-            _ => matches!(first, None | Some("-" | "/dev/stdin")),
+            _ => matches!(
+                first,
+                None | Some("-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0")
+            ),
         };
+        rest.operand = operands.first().copied();
         rest.reads_input = input || (!rest.has_code && nothing_else);
         rest
     }

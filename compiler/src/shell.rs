@@ -160,8 +160,18 @@ impl Scanner {
     /// A hole that is a part of the word at hand.
     fn hole(&mut self, place: Place) {
         let list = self.list();
+        if self.in_arithmetic() {
+            self.commands.arithmetic(self.places.len());
+        }
         self.commands.hole(list, self.places.len());
         self.places.push(place);
+    }
+
+    /// Whether what comes next is an expression that the shell computes.
+    fn in_arithmetic(&self) -> bool {
+        let frames = self.frames.iter().rev();
+        let mut outer = frames.skip_while(|f| matches!(f, Frame::Double | Frame::Braces));
+        matches!(outer.next(), Some(Frame::Arithmetic(_)))
     }
 
     /// Text of the word at hand, or nothing but its beginning.
@@ -210,6 +220,11 @@ impl Scanner {
             '$' | '`' if self.substitution() => {}
             '#' if matches!(self.word(), Word::CommandStart | Word::Between) => self.comment(),
             '<' if self.is_heredoc() => self.heredoc_start(),
+            '<' | '>' if self.peek(1) == Some('(') => self.process_substitution(c),
+            '(' if self.peek(1) == Some('(') => {
+                self.at += 2;
+                self.push(Frame::Arithmetic(0));
+            }
             '\n' => {
                 self.at += 1;
                 self.commands.end(self.list(), '\n');
@@ -312,6 +327,9 @@ impl Scanner {
 
     fn step_arithmetic(&mut self) {
         let unit = self.units.get(self.at).copied();
+        if matches!(unit, Some(Unit::Char('$' | '`'))) && self.substitution() {
+            return;
+        }
         self.at += 1;
         let Some(Frame::Arithmetic(depth)) = self.frames.last_mut() else {
             return;
@@ -343,27 +361,17 @@ impl Scanner {
             ) {
                 self.pop();
             } else {
-                self.text(Some(UNKNOWN));
-                self.continue_word();
-                let list = self.commands.list();
-                self.push(Frame::Commands {
-                    closer: Some('`'),
-                    word: Word::CommandStart,
-                    list,
-                });
+                self.commands_in_word('`');
             }
             return true;
         }
         let (length, frame) = match (self.peek(1), self.peek(2)) {
             (Some('('), Some('(')) => (3, Frame::Arithmetic(0)),
-            (Some('('), _) => (
-                2,
-                Frame::Commands {
-                    closer: Some(')'),
-                    word: Word::CommandStart,
-                    list: self.commands.list(),
-                },
-            ),
+            (Some('('), _) => {
+                self.at += 2;
+                self.commands_in_word(')');
+                return true;
+            }
             (Some('{'), _) => (2, Frame::Braces),
             _ => return false,
         };
@@ -372,6 +380,29 @@ impl Scanner {
         self.continue_word();
         self.push(frame);
         true
+    }
+
+    /// Enters the commands whose output becomes a part of the word at hand.
+    fn commands_in_word(&mut self, closer: char) -> usize {
+        self.text(Some(UNKNOWN));
+        let inner = self.commands.substitution(self.list());
+        self.continue_word();
+        self.push(Frame::Commands {
+            closer: Some(closer),
+            word: Word::CommandStart,
+            list: inner,
+        });
+        inner
+    }
+
+    /// `<(…)`, a file with what its commands write, and `>(…)`, one that they read.
+    fn process_substitution(&mut self, sign: char) {
+        self.at += 2;
+        let reader = self.commands.at_hand(self.list());
+        let inner = self.commands_in_word(')');
+        if sign == '>' {
+            self.commands.reads_from(inner, reader);
+        }
     }
 
     fn single_quotes(&mut self) {

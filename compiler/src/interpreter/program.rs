@@ -15,6 +15,8 @@ pub(crate) enum Language {
     Ruby,
     Awk,
     Sed,
+    /// An expression that the shell computes, in which an array's index is expanded.
+    Arithmetic,
     /// Any other.
     Other,
 }
@@ -78,26 +80,69 @@ const BASE: Program = Program {
 };
 
 /// Programs are known by the last part of their path, without a version.
-pub(super) const PROGRAMS: [Program; 22] = [
+pub(super) const PROGRAMS: [Program; 29] = [
     Program {
         names: &[
-            "sh", "bash", "dash", "ash", "rbash", "ksh", "mksh", "oksh", "lksh", "pdksh", "yash",
-            "zsh", "fish", "csh", "tcsh", "osh", "xonsh", "nu", "elvish", "$SHELL",
+            "sh",
+            "bash",
+            "dash",
+            "ash",
+            "rbash",
+            "ksh",
+            "mksh",
+            "oksh",
+            "lksh",
+            "pdksh",
+            "yash",
+            "zsh",
+            "csh",
+            "tcsh",
+            "osh",
+            "ysh",
+            "xonsh",
+            "nu",
+            "elvish",
+            "posh",
+            "hush",
+            "brush",
+            "bash-static",
+            "git-shell",
+            "sh.distrib",
+            "$SHELL",
         ],
         language: Language::Shell,
         style: Style::FirstOperand,
         code: "c",
-        long: &["command", "commands", "init-command"],
+        long: &["command", "commands"],
         takes: "oO",
         long_takes: &["rcfile", "init-file"],
         stdin: true,
         ..BASE
     },
     Program {
-        names: &["python", "pypy", "ipython", "micropython", "jython"],
+        names: &["fish"],
+        language: Language::Shell,
+        code: "cC",
+        long: &["command", "init-command"],
+        takes: "dfo",
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &[
+            "python",
+            "pythonw",
+            "pypy",
+            "graalpy",
+            "ipython",
+            "bpython",
+            "micropython",
+            "jython",
+        ],
         language: Language::Python,
         code: "c",
         takes: "WX",
+        long_takes: &["check-hash-based-pycs"],
         file: "m",
         stdin: true,
         ..BASE
@@ -149,6 +194,12 @@ pub(super) const PROGRAMS: [Program; 22] = [
             "scala",
             "elixir",
             "osascript",
+            "kotlin",
+            "ghc",
+            "clojure",
+            "clj",
+            "bb",
+            "racket",
         ],
         code: "e",
         long: &["eval"],
@@ -273,11 +324,75 @@ pub(super) const PROGRAMS: [Program; 22] = [
         ..BASE
     },
     Program {
-        names: &["ssh", "rsh", "autossh"],
+        names: &["ssh", "rsh", "autossh", "dbclient", "plink"],
         language: Language::Remote,
         style: Style::AllButFirst,
         takes: "bcDEeFIiJLlmoOpQRSWw",
         stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["source"],
+        language: Language::Eval,
+        stdin: true,
+        ..BASE
+    },
+    Program {
+        names: &["guile"],
+        code: "c",
+        stdin: true,
+        ..BASE
+    },
+    // Text of a makefile, and what an editor, debugger or database shell does first.
+    Program {
+        names: &["make", "gmake", "gnumake"],
+        style: Style::AnywhereAfterFlag,
+        code: "E",
+        long: &["eval"],
+        takes: "CfIoW",
+        ..BASE
+    },
+    Program {
+        names: &["vi", "vim", "nvim", "ex", "sqlite", "duckdb"],
+        style: Style::AnywhereAfterFlag,
+        code: "c",
+        long: &["cmd"],
+        ..BASE
+    },
+    Program {
+        names: &[
+            "emacs",
+            "gdb",
+            "octave",
+            "octave-cli",
+            "sbcl",
+            "mongosh",
+            "mongo",
+        ],
+        style: Style::AnywhereAfterFlag,
+        long: &[
+            "eval",
+            "execute",
+            "ex",
+            "iex",
+            "eval-command",
+            "init-eval-command",
+        ],
+        ..BASE
+    },
+    // Programs that these start for each file, or in place of their own work.
+    Program {
+        names: &["tar", "gtar", "rsync", "nc", "ncat", "netcat", "npx"],
+        style: Style::AnywhereAfterFlag,
+        long: &[
+            "checkpoint-action",
+            "to-command",
+            "use-compress-program",
+            "rsh",
+            "sh-exec",
+            "exec",
+            "call",
+        ],
         ..BASE
     },
 ];

@@ -11,7 +11,7 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn code_of_every_interpreter_is_found_wherever_it_stands() {
     use Language::{Awk, Eval, Node, Other, Perl, Python, Remote, Ruby, Sed, Shell};
-    let table: [(&str, &[(usize, Language)]); 85] = [
+    let table: [(&str, &[(usize, Language)]); 111] = [
         ("sh -c @", &[(2, Shell)]),
         ("/bin/sh -lc @", &[(2, Shell)]),
         ("bash -euo pipefail -c @ bash x", &[(4, Shell)]),
@@ -93,6 +93,38 @@ fn code_of_every_interpreter_is_found_wherever_it_stands() {
         ("parallel -j 4 run @ ::: @", &[(3, Eval), (4, Eval)]),
         ("ssh -p 22 host ls @", &[(4, Remote), (5, Remote)]),
         ("ssh @", &[]),
+        ("fish -C @ x.fish", &[(2, Shell)]),
+        ("bash-static -c @", &[(2, Shell)]),
+        (
+            "python3 --check-hash-based-pycs always -c @",
+            &[(4, Python)],
+        ),
+        ("pythonw -c @", &[(2, Python)]),
+        ("make --eval @", &[(2, Other)]),
+        ("make all --eval=@", &[(2, Other)]),
+        ("make -C dir all @", &[]),
+        ("vim -es -c @ file", &[(3, Other)]),
+        ("nvim --cmd @", &[(2, Other)]),
+        ("gdb -batch -ex @ program", &[(3, Other)]),
+        ("sqlite3 db -cmd @", &[(3, Other)]),
+        ("sqlite3 db @", &[]),
+        ("emacs --batch --eval @", &[(3, Other)]),
+        ("mongosh host --eval @", &[(3, Other)]),
+        ("guile -c @", &[(2, Other)]),
+        ("racket -e @", &[(2, Other)]),
+        (
+            "tar cf x --checkpoint=1 --checkpoint-action=exec=@ .",
+            &[(4, Other)],
+        ),
+        ("tar -czf @ .", &[]),
+        ("rsync --rsh=@ a b", &[(1, Other)]),
+        ("rsync -e ssh @ b", &[]),
+        ("ncat --sh-exec @ host", &[(2, Other)]),
+        ("npx --call @", &[(2, Other)]),
+        ("dbclient host ls @", &[(3, Remote)]),
+        ("nohup nice watch ls @", &[(4, Eval)]),
+        ("npm run watch @", &[]),
+        ("source @", &[]),
         ("etl load --code -c @", &[]),
         ("psql -c @", &[]),
         ("echo bash -c @", &[]),

@@ -55,8 +55,12 @@ pub(crate) fn of_script<'a>(
     let references = script.text.references().zip(&script.holes).enumerate();
     references.filter_map(|(place, (reference, hole))| {
         let (_, language) = code.iter().find(|(at, _)| *at == place)?;
-        let is_unsafe = !is_harmless(reference, &body.mounts);
-        is_unsafe.then(|| report(reference, hole.span, *language, true))
+        let is_safe = match language {
+            // The operator checks that an output is the number that it is declared to be.
+            Language::Arithmetic => is_one_word(reference, &body.mounts),
+            _ => is_harmless(reference, &body.mounts),
+        };
+        (!is_safe).then(|| report(reference, hole.span, *language, true))
     })
 }
 
@@ -248,6 +252,7 @@ fn report(reference: &Reference, span: Span, language: Language, in_script: bool
         Language::Ruby => "Ruby",
         Language::Awk => "awk",
         Language::Sed => "sed",
+        Language::Arithmetic => "the shell's arithmetic",
         Language::Other => "an interpreter",
     };
     let diagnostic = Diagnostic::error(
@@ -288,6 +293,10 @@ fn help(language: Language, in_script: bool) -> &'static str {
         (Language::Ruby, _) => "add the value as an argument behind the code and read `ARGV[0]`",
         (Language::Awk, _) => {
             "write `env { VALUE = … }` and read `ENVIRON[\"VALUE\"]` in the program"
+        }
+        (Language::Arithmetic, _) => {
+            "declare it as `int`; to compare texts write `[ \"${…}\" = … ]`, and to compare numbers \
+             `[ \"${…}\" -eq … ]`, with single brackets"
         }
         (Language::Sed, _) => {
             "add `--sandbox`, with which GNU's sed runs nothing, or use awk and its `ENVIRON`"

@@ -3,17 +3,23 @@
 //! What enters: words and holes, in the order of the script. What leaves: the holes that something
 //! executes. What must never happen here: quoting; the scanner has read it.
 
-use crate::interpreter::{HOLE, Language, base, code_words, executes_input};
+use crate::interpreter::{
+    HOLE, Language, arithmetic_words, base, code_words, executes_input, script_word,
+};
 
 /// Every command of a script. Those of a substitution are a list of their own.
 pub(super) struct Commands {
     all: Vec<Command>,
     lists: Vec<List>,
+    /// Holes of expressions that the shell computes.
+    arithmetic: Vec<usize>,
 }
 
 /// What is being read of one list of commands.
 #[derive(Default)]
 struct List {
+    /// Its commands, in order.
+    commands: Vec<usize>,
     /// The command at hand.
     command: Option<usize>,
     /// The command whose output the next one reads.
@@ -37,6 +43,8 @@ struct Command {
 struct Word {
     text: String,
     holes: Vec<usize>,
+    /// The lists of its substitutions.
+    substitutions: Vec<usize>,
     /// The signs before it, where it is the target of a redirection.
     redirect: String,
 }
@@ -46,20 +54,33 @@ const RESERVED: [&str; 10] = [
     "!", "do", "elif", "else", "if", "then", "time", "until", "while", "{",
 ];
 /// Commands that write what they are given.
-const WRITERS: [&str; 3] = ["cat", "echo", "printf"];
+const WRITERS: [&str; 4] = ["cat", "echo", "printf", "yes"];
+/// Commands that write what they read, or parts of it: `base` is base32 and base64, without their digits.
+const FILTERS: [&str; 19] = [
+    "awk", "base", "cat", "cut", "envsubst", "fold", "grep", "gunzip", "head", "rev", "sed",
+    "sort", "tac", "tail", "tee", "tr", "uniq", "xxd", "zcat",
+];
 
 impl Commands {
     pub(super) fn new() -> Self {
         Self {
             all: Vec::new(),
             lists: vec![List::default()],
+            arithmetic: Vec::new(),
         }
     }
 
-    /// Begins the list of a substitution.
-    pub(super) fn list(&mut self) -> usize {
+    /// Begins the list of a substitution in the word at hand of a list.
+    pub(super) fn substitution(&mut self, list: usize) -> usize {
+        let inner = self.lists.len();
+        self.word(list).substitutions.push(inner);
         self.lists.push(List::default());
-        self.lists.len() - 1
+        inner
+    }
+
+    /// The first command of a list reads what a command writes.
+    pub(super) fn reads_from(&mut self, list: usize, writer: usize) {
+        self.lists[list].pipe = Some(writer);
     }
 
     /// The command at hand in a list.
@@ -70,6 +91,7 @@ impl Commands {
                 pipe: list.pipe.take(),
                 ..Command::default()
             });
+            list.commands.push(self.all.len() - 1);
             self.all.len() - 1
         })
     }
@@ -99,6 +121,11 @@ impl Commands {
         let word = self.word(list);
         word.text.push(HOLE);
         word.holes.push(number);
+    }
+
+    /// A hole in an expression that the shell computes.
+    pub(super) fn arithmetic(&mut self, number: usize) {
+        self.arithmetic.push(number);
     }
 
     /// A hole in what a command reads.
@@ -138,33 +165,85 @@ impl Commands {
             let words = command.own();
             let texts: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
             for (at, language) in code_words(&texts) {
-                code.extend(words[at].holes.iter().map(|hole| (*hole, language)));
+                let holes = self.of_word(words[at]);
+                code.extend(holes.into_iter().map(|hole| (hole, language)));
+            }
+            for at in arithmetic_words(&texts) {
+                let holes = words[at].holes.iter();
+                code.extend(holes.map(|hole| (*hole, Language::Arithmetic)));
+            }
+            if let Some((at, language)) = script_word(&texts) {
+                let written = self.written_in(words[at]);
+                code.extend(written.into_iter().map(|hole| (hole, language)));
             }
             if let Some(language) = executes_input(&texts) {
                 let read = self.read_by(command);
                 code.extend(read.into_iter().map(|hole| (hole, language)));
             }
         }
+        let computed = self.arithmetic.iter();
+        code.extend(computed.map(|hole| (*hole, Language::Arithmetic)));
+        // What is executed for another reason, too, is reported for that.
         code.sort_unstable();
         code.dedup_by_key(|(hole, _)| *hole);
         code
     }
 
-    /// The holes of what a command reads: here-documents, and what is written into its pipe.
+    /// The holes of a word, and of what its substitutions write.
+    fn of_word(&self, word: &Word) -> Vec<usize> {
+        let mut holes = word.holes.clone();
+        holes.extend(self.written_in(word));
+        holes
+    }
+
+    /// The holes of what the substitutions of a word write.
+    fn written_in(&self, word: &Word) -> Vec<usize> {
+        let lists = word.substitutions.iter().map(|list| &self.lists[*list]);
+        let commands = lists.flat_map(|list| &list.commands);
+        commands
+            .flat_map(|command| self.written_by(&self.all[*command]))
+            .collect()
+    }
+
+    /// The holes of what a command writes.
+    fn written_by(&self, command: &Command) -> Vec<usize> {
+        let mut holes = Vec::new();
+        let mut writer = Some(command);
+        while let Some(command) = writer {
+            let words = command.own();
+            let Some(name) = words.first().map(|word| base(&word.text)) else {
+                break;
+            };
+            if WRITERS.contains(&name) || FILTERS.contains(&name) {
+                holes.extend(self.input_of(command));
+            }
+            // What `cat` is given are names of files.
+            if WRITERS.contains(&name) && name != "cat" {
+                holes.extend(words.iter().flat_map(|word| self.of_word(word)));
+            }
+            let piped = command.pipe.and_then(|pipe| self.all.get(pipe));
+            writer = piped.filter(|_| FILTERS.contains(&name));
+        }
+        holes
+    }
+
+    /// The holes of what a command reads.
     fn read_by(&self, command: &Command) -> Vec<usize> {
-        let mut holes = command.input.clone();
-        let strings = command.words.iter().filter(|word| word.redirect == "<<<");
-        holes.extend(strings.flat_map(|word| &word.holes));
+        let mut holes = self.input_of(command);
         if let Some(writer) = command.pipe.and_then(|pipe| self.all.get(pipe)) {
-            let words = writer.own();
-            let is_writer = words
-                .first()
-                .is_some_and(|word| WRITERS.contains(&base(&word.text)));
-            if is_writer {
-                holes.extend(&writer.input);
-                // What `cat` is given are names of files.
-                let written = words.iter().filter(|_| words[0].text != "cat");
-                holes.extend(written.flat_map(|word| &word.holes));
+            holes.extend(self.written_by(writer));
+        }
+        holes
+    }
+
+    /// The holes of its here-documents, and of what its input is redirected from.
+    fn input_of(&self, command: &Command) -> Vec<usize> {
+        let mut holes = command.input.clone();
+        for word in &command.words {
+            match word.redirect.as_str() {
+                "<<<" => holes.extend(self.of_word(word)),
+                "<" => holes.extend(self.written_in(word)),
+                _ => {}
             }
         }
         holes
