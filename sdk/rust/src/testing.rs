@@ -71,7 +71,7 @@ impl Hold {
 /// of a second.
 ///
 /// ```no_run
-/// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn test() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// use konductor::testing::Dev;
 /// use konductor::{Lease, LeaseSpec};
 ///
