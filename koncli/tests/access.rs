@@ -249,8 +249,14 @@ fn the_kubeconfig_is_for_its_user_alone_and_goes_with_its_cluster() {
             assert!(!other.unwrap().status.success(), "another user reads it");
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
-        child.wait().unwrap();
-        assert!(!folder.exists(), "{signal:?} leaves {}", folder.display());
+        let status = child.wait().unwrap();
+        let left = std::fs::read_dir(folder).into_iter().flatten();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+        let exists = folder.exists();
+        assert!(
+            !exists,
+            "{signal:?} ends it with {status} and leaves {left:?}"
+        );
     }
     // What kill -9 leaves is removed by the next one, and only that.
     let (mut killed, abandoned) = dev_in(temporary.path());

@@ -92,6 +92,7 @@ func TestEverySnippetOfTheReadmeCompiles(t *testing.T) {
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	konductor "github.com/LogicIQ/konductor/sdk/go"
@@ -105,6 +106,8 @@ var (
 	done   chan struct{}
 	store  storage
 	report string
+
+	customer string
 )
 
 type storage struct{}
@@ -112,7 +115,7 @@ type storage struct{}
 func (storage) Write(context.Context, int64, string) error { return nil }
 func migrate(context.Context) error                         { return nil }
 
-var _ = []any{time.Minute, v1.ArrivalOutcomeFailed, done, report, store}
+var _ = []any{time.Minute, v1.ArrivalOutcomeFailed, customer, done, report, slog.Info, store}
 
 func main() {}
 `)
