@@ -25,7 +25,7 @@ pub(crate) fn date(at: Timestamp, zone: Option<&TimeZone>) -> String {
 }
 
 /// The time, such as `2026-03-29T03:00:00+02:00`, or `2026-03-29T01:00:00Z` in UTC: an hour that comes twice is
-/// told apart by its offset.
+/// distinguished by its offset.
 pub(crate) fn time(at: Timestamp, zone: Option<&TimeZone>) -> String {
     let zone = zone.cloned().unwrap_or(TimeZone::UTC);
     slot(&at.to_zoned(zone))
@@ -89,11 +89,11 @@ mod tests {
                 "2025-12-31T23:00:00-05:00",
             ),
         ];
-        for (at, name, on, told) in table {
+        for (at, name, on, expected) in table {
             let at: Timestamp = at.parse().expect("a time");
             let zone = name.map(|name| named(name).expect("a time zone"));
             assert_eq!(date(at, zone.as_ref()), on, "{at} {name:?}");
-            assert_eq!(time(at, zone.as_ref()), told, "{at} {name:?}");
+            assert_eq!(time(at, zone.as_ref()), expected, "{at} {name:?}");
         }
         assert_eq!(named("europe/berlin"), None);
         assert_eq!(named("Europe/Nowhere"), None);

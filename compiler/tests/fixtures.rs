@@ -47,21 +47,21 @@ fn sources(text: &str) -> Sources {
 
 fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
     let mut all = String::new();
-    for told in diagnostics {
-        let severity = match told.severity {
+    for reported in diagnostics {
+        let severity = match reported.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
             Severity::Note => "note",
         };
-        writeln!(all, "{severity}[{}]: {}", told.code, told.message).unwrap();
-        for label in &told.labels {
+        writeln!(all, "{severity}[{}]: {}", reported.code, reported.message).unwrap();
+        for label in &reported.labels {
             let source = sources.get(label.span.source).unwrap();
             let (line, column) = source.line_column(label.span.start);
             let text = source.slice(label.span).lines().next().unwrap_or_default();
             let sign = if label.primary { "^" } else { "-" };
             writeln!(all, "  {line}:{column} {sign} `{text}` {}", label.text).unwrap();
         }
-        if let Some(help) = &told.help {
+        if let Some(help) = &reported.help {
             writeln!(all, "  help: {help}").unwrap();
         }
     }
@@ -149,8 +149,12 @@ fn example(code: Code) -> (String, Vec<Code>) {
         .unwrap_or_else(|| panic!("{code} has no example"))
         .to_owned();
     let compiled = compile(sources(&text), &options(&text));
-    let told = compiled.diagnostics.iter().map(|told| told.code).collect();
-    (text, told)
+    let reported = compiled
+        .diagnostics
+        .iter()
+        .map(|reported| reported.code)
+        .collect();
+    (text, reported)
 }
 
 #[test]
@@ -161,13 +165,13 @@ fn every_code_has_a_page_whose_example_triggers_it_alone() {
             page.starts_with(&format!("# {code}: {}\n", code.title())),
             "{code}: its title"
         );
-        let (text, told) = example(code);
+        let (text, reported) = example(code);
         assert!(
-            told.iter().all(|other| *other == code),
-            "{code}: {told:?}\n{text}"
+            reported.iter().all(|other| *other == code),
+            "{code}: {reported:?}\n{text}"
         );
         assert!(
-            !told.is_empty(),
+            !reported.is_empty(),
             "{code}: its example tells nothing\n{text}"
         );
     }

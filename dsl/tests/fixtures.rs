@@ -20,19 +20,19 @@ fn source(text: &str) -> Source {
 
 fn render(source: &Source, diagnostics: &[Diagnostic]) -> String {
     let mut all = String::new();
-    for told in diagnostics {
+    for reported in diagnostics {
         let at = |offset| {
             let (line, column) = source.line_column(offset);
             format!("{line}:{column}")
         };
-        let severity = format!("{:?}", told.severity).to_lowercase();
-        writeln!(all, "{severity}[{}]: {}", told.code, told.message).unwrap();
-        for label in &told.labels {
+        let severity = format!("{:?}", reported.severity).to_lowercase();
+        writeln!(all, "{severity}[{}]: {}", reported.code, reported.message).unwrap();
+        for label in &reported.labels {
             let (start, end) = (at(label.span.start), at(label.span.end));
             let text = source.slice(label.span).lines().next().unwrap_or_default();
             writeln!(all, "  {start}-{end} `{text}` {}", label.text).unwrap();
         }
-        if let Some(help) = &told.help {
+        if let Some(help) = &reported.help {
             writeln!(all, "  help: {help}").unwrap();
         }
     }
@@ -62,8 +62,8 @@ fn ok_fixtures_have_no_diagnostics() {
 fn err_fixtures_report_every_mistake_in_source_order() {
     for path in fixtures("err_") {
         let source = source(&std::fs::read_to_string(&path).unwrap());
-        let told = render(&source, &parse(&source).1);
-        bless::compare(&path.with_extension("txt"), &told);
+        let reported = render(&source, &parse(&source).1);
+        bless::compare(&path.with_extension("txt"), &reported);
     }
 }
 
@@ -84,10 +84,10 @@ fn every_code_of_the_syntax_has_a_page_whose_example_triggers_it() {
             .nth(1)
             .and_then(|rest| rest.split("```").next());
         let source = source(example.unwrap_or_else(|| panic!("{code} has no example")));
-        let told: Vec<&str> = parse(&source).1.iter().map(|one| one.code.name()).collect();
+        let reported: Vec<&str> = parse(&source).1.iter().map(|one| one.code.name()).collect();
         assert!(
-            told.contains(&code.name()),
-            "{code}: its example tells {told:?}"
+            reported.contains(&code.name()),
+            "{code}: its example reports {reported:?}"
         );
     }
 }

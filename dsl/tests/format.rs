@@ -119,9 +119,9 @@ fn files_are_laid_out_as_expected() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format");
     for path in files(&folder, "kon") {
         let text = std::fs::read_to_string(&path).unwrap();
-        let told = lawful(&text, &path.display().to_string());
+        let reported = lawful(&text, &path.display().to_string());
         let expected = path.with_extension("txt");
-        bless::compare(&expected, &told);
+        bless::compare(&expected, &reported);
     }
 }
 

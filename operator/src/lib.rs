@@ -15,6 +15,8 @@ mod context;
 mod decide;
 mod fair;
 mod gone;
+#[cfg(test)]
+mod held_server;
 mod holding;
 mod index;
 mod leader;

@@ -359,50 +359,21 @@ impl Reader<'_> {
 mod tests {
     use futures::future::{join, join3};
     use futures::poll;
-    use kube::client::Body;
-    use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::held_server::Server;
 
-    /// An API server that answers a request when it is let to.
-    #[derive(Clone)]
-    struct Server {
-        requests: Arc<Semaphore>,
-        answers: Arc<Semaphore>,
-    }
-
-    impl Server {
-        fn start() -> (Self, Live) {
-            let server = Self {
-                requests: Arc::new(Semaphore::new(0)),
-                answers: Arc::new(Semaphore::new(0)),
-            };
-            let serving = server.clone();
-            let service = tower::service_fn(move |_: http::Request<Body>| {
-                serving.requests.add_permits(1);
-                let server = serving.clone();
-                async move {
-                    server.answers.acquire().await.expect("open").forget();
-                    let none = serde_json::json!({
-                        "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
-                    });
-                    let answer = http::Response::builder().status(404);
-                    Ok::<_, tower::BoxError>(
-                        answer.body(Body::from(none.to_string().into_bytes()))?,
-                    )
-                }
-            });
-            (server, Live::new(Client::new(service, "default")))
-        }
-
-        async fn is_asked(&self) {
-            self.requests.acquire().await.expect("open").forget();
-        }
+    /// An API server without objects.
+    fn server() -> (Server, Live) {
+        let none = serde_json::json!({
+            "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
+        });
+        Server::start(http::StatusCode::NOT_FOUND, &none)
     }
 
     #[tokio::test]
     async fn a_read_answers_those_that_asked_before_it_began_and_nobody_else() {
-        let (server, live) = Server::start();
+        let (server, live) = server();
         let gate = Fact::Gate(ObjectName::new("ns", "g"));
         let (a, b) = (live.read(&gate), live.read(&gate));
         assert!(poll!(a.clone()).is_pending());
@@ -426,7 +397,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_and_labels_that_no_object_has_are_not_asked_for() {
-        let (server, live) = Server::start();
+        let (server, live) = server();
         for name in [
             "",
             "a/status",
@@ -472,7 +443,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_everybody_has_given_up_does_not_hold_up_the_next() {
-        let (server, live) = Server::start();
+        let (server, live) = server();
         let gate = Fact::Gate(ObjectName::new("ns", "g"));
         let given_up = live.read(&gate);
         assert!(poll!(given_up.clone()).is_pending());

@@ -177,41 +177,15 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use kube::Client;
-    use kube::client::Body;
-    use tokio::sync::Semaphore;
-
     use super::*;
+    use crate::held_server::Server;
 
-    /// An API server without objects, which answers a list when it is let to.
-    #[derive(Clone)]
-    struct Server {
-        requests: Arc<Semaphore>,
-        answers: Arc<Semaphore>,
-    }
-
-    impl Server {
-        fn start() -> (Self, Live) {
-            let server = Self {
-                requests: Arc::new(Semaphore::new(0)),
-                answers: Arc::new(Semaphore::new(0)),
-            };
-            let serving = server.clone();
-            let service = tower::service_fn(move |_: http::Request<Body>| {
-                serving.requests.add_permits(1);
-                let server = serving.clone();
-                async move {
-                    server.answers.acquire().await.expect("open").forget();
-                    let list = serde_json::json!({
-                        "apiVersion": "v1", "kind": "List",
-                        "metadata": {"resourceVersion": "7"}, "items": [],
-                    });
-                    let body = Body::from(list.to_string().into_bytes());
-                    Ok::<_, tower::BoxError>(http::Response::new(body))
-                }
-            });
-            (server, Live::new(Client::new(service, "default")))
-        }
+    /// An API server without objects.
+    fn server() -> (Server, Live) {
+        let list = serde_json::json!({
+            "apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "7"}, "items": [],
+        });
+        Server::start(http::StatusCode::OK, &list)
     }
 
     /// What the test does beside the scans: `queued` are the names of those that were queued again.
@@ -247,13 +221,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_scan_answers_those_that_asked_before_it_began_once_each() {
-        let (server, live) = Server::start();
+        let (server, live) = server();
         let requests = Arc::clone(&server.requests);
         let script = |scans: Arc<Scans>, queued: Arc<Mutex<Vec<String>>>| async move {
             let fact = Fact::WaitedFor("ns".to_owned());
             let ask = |name| scans.ask(&fact, Watched::Gate, ObjectName::new("ns", name));
             assert!(ask("a").is_none() && ask("b").is_none() && ask("a").is_none());
-            server.requests.acquire().await.expect("open").forget();
+            server.is_asked().await;
             // It is under way: an object that asks now is answered by the next one.
             assert!(ask("c").is_none());
             // The scan may not see what happens now.
@@ -273,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_of_what_is_gone_or_of_a_scan_that_has_ended() {
-        let (server, live) = Server::start();
+        let (server, live) = server();
         server.answers.add_permits(3);
         let script = |scans: Arc<Scans>, queued: Arc<Mutex<Vec<String>>>| async move {
             let fact = Fact::WaitedFor("ns".to_owned());

@@ -16,7 +16,7 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
             .as_str(),
     };
     for mut cycle in dag.cycles() {
-        // Begin where the file does, so that the same cycle is always told the same way.
+        // Begin where the file does, so that the same cycle is always reported the same way.
         let first = (0..cycle.len())
             .min_by_key(|at| cycle[*at].span)
             .unwrap_or(0);

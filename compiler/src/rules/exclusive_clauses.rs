@@ -15,12 +15,12 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 fn of_header(pipeline: &Pipeline, after: &[Dependency]) -> Vec<Diagnostic> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let mut states = after.iter().map(|clause| clause.state);
     let one = states.next();
     if states.all(|state| Some(state) == one) {
         // Only different ends exclude each other; most headers wait for success alone.
-        return told;
+        return reported;
     }
     // The first clause about each target, and for each stage the first that rules out the rest.
     let mut first: HashMap<_, &Dependency> = HashMap::default();
@@ -51,9 +51,9 @@ fn of_header(pipeline: &Pipeline, after: &[Dependency]) -> Vec<Diagnostic> {
                 _ => {}
             }
         }
-        told.extend(other.map(|other| report(other, clause)));
+        reported.extend(other.map(|other| report(other, clause)));
     }
-    told
+    reported
 }
 
 fn report(first: &Dependency, second: &Dependency) -> Diagnostic {

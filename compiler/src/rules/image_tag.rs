@@ -9,7 +9,7 @@ use crate::pipeline::Pipeline;
 
 /// Tells images without a tag, or with `latest`, once for each place.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for image in pipeline
         .stages
         .iter()
@@ -22,7 +22,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
             (false, None) => true,
             (false, Some((_, tag))) => tag == "latest",
         };
-        if floats && Kind::Image.takes(text) && told.insert(image.span) {
+        if floats && Kind::Image.takes(text) && reported.insert(image.span) {
             let bare = text.strip_suffix(":latest").unwrap_or(text);
             let diagnostic = Diagnostic::warning(
                 Code::K0317,

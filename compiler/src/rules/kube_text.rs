@@ -23,12 +23,12 @@ pub(crate) enum Kind {
 /// Tells texts of stages and workspaces that an API server or a kubelet would refuse, with the values
 /// of this run.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
-    let mut told: HashSet<(Span, String)> = HashSet::default();
+    let mut reported: HashSet<(Span, String)> = HashSet::default();
     let mut look = |text: &Text, kind: Kind, values: Values<'_>| {
         let Some(value) = values.text(text) else {
             return;
         };
-        if !kind.takes(&value) && told.insert((text.span, value.clone())) {
+        if !kind.takes(&value) && reported.insert((text.span, value.clone())) {
             let is_written = text.plain().is_some();
             diagnostics.push(report(text.span, kind, (!is_written).then_some(&value)));
         }

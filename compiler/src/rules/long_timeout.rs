@@ -23,13 +23,13 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
         .filter(|stage| !stage.finally)
         .map(|s| &s.body.timeout);
     let approvals = pipeline.approvals.iter().map(|approval| &approval.timeout);
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for setting in stages.chain(approvals) {
         let (Some(span), Some(millis)) = (setting.as_ref().map(|s| s.span), values.millis(setting))
         else {
             continue;
         };
-        if millis > most && told.insert(span) {
+        if millis > most && reported.insert(span) {
             let (own, all) = (Value::Duration(millis).text(), Value::Duration(most).text());
             let diagnostic = Diagnostic::error(
                 Code::K0412,

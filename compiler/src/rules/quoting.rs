@@ -25,12 +25,13 @@ pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
     }
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let found = shell::holes(&pieces);
-    let mut told: Vec<Diagnostic> = value_as_code::of_script(script, body, &found.code).collect();
-    let is_code: Vec<Span> = told.iter().map(Diagnostic::span).collect();
+    let mut reported: Vec<Diagnostic> =
+        value_as_code::of_script(script, body, &found.code).collect();
+    let is_code: Vec<Span> = reported.iter().map(Diagnostic::span).collect();
     let places = script.text.references().zip(found.places);
     let places = script.holes.iter().zip(places);
     let quoted = places.filter(|(hole, _)| !is_code.contains(&hole.span));
-    told.extend(quoted.filter_map(|(hole, (resolved, place))| match place {
+    reported.extend(quoted.filter_map(|(hole, (resolved, place))| match place {
         Place::Whole | Place::Comment => None,
         Place::Literal => Some(literal(hole, &close_quotes(hole))),
         Place::LiteralHeredoc => Some(literal(hole, NO_QUOTES_AT_THE_END)),
@@ -38,7 +39,7 @@ pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
         Place::Split if value_as_code::is_one_word(resolved, &body.mounts) => None,
         Place::Split => Some(unquoted::report(hole)),
     }));
-    told
+    reported
 }
 
 const NO_QUOTES_AT_THE_END: &str = "write the word behind `<<` without quotes, as in `<<EOF`: then \

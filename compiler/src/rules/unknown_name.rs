@@ -135,12 +135,12 @@ pub(crate) fn in_template<'a>(
     }
 }
 
-/// Adds to what is told about a `${name}` of a script that it may be meant for the shell.
-pub(crate) fn in_script(told: &mut [Diagnostic], reference: &ast::Ref) {
+/// Adds to what is reported about a `${name}` of a script that it may be meant for the shell.
+pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
     let name = &reference.head.text;
     let is_plain =
         reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
-    for diagnostic in told {
+    for diagnostic in reported {
         if !is_plain || diagnostic.code != Code::K0201 || diagnostic.span() != reference.head.span {
             continue;
         }
@@ -153,7 +153,7 @@ pub(crate) fn in_script(told: &mut [Diagnostic], reference: &ast::Ref) {
 }
 
 /// Says what to write for a word that is no name, where a value of a type is wanted.
-pub(crate) fn of_type(told: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
+pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
     let word = &reference.head.text;
     let is_word = reference.fields.is_empty() && reference.address.is_none();
     let help = match (wished, word.as_str()) {
@@ -172,7 +172,7 @@ pub(crate) fn of_type(told: &mut [Diagnostic], reference: &ast::Ref, wished: &Ty
         },
         (wished, _) => format!("write {}", example(wished)),
     };
-    for diagnostic in told {
+    for diagnostic in reported {
         let is_near = diagnostic
             .help
             .as_ref()

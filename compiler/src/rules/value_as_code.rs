@@ -15,7 +15,7 @@ const ITEMS_LOOKED_AT_MAX: usize = 1_000;
 
 /// Tells values in code of every stage's command line, and of those in its YAML.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
-    let mut told = HashSet::default();
+    let mut reported = HashSet::default();
     for stage in &pipeline.stages {
         let mut lines = Lines {
             pipeline,
@@ -38,7 +38,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 Source::Argument { use_id, .. } => Some(*use_id),
                 _ => None,
             };
-            if told.insert((reference.span, given)) {
+            if reported.insert((reference.span, given)) {
                 diagnostics.push(report(reference, reference.span, language, false));
             }
         }

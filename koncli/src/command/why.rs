@@ -37,11 +37,11 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
     let mut chain = Chain {
         objects: &objects,
         graph: objects.graph(),
-        told: BTreeSet::new(),
+        reported: BTreeSet::new(),
         lines: Vec::new(),
     };
     for job in jobs {
-        chain.told.clear();
+        chain.reported.clear();
         chain.job(job, 0);
     }
     let lines = chain.lines;
@@ -90,11 +90,11 @@ fn line(depth: usize, text: &str) -> Line {
     }
 }
 
-/// What keeps a stage, with what keeps that below it. What was told once is not told again.
+/// What keeps a stage, with what keeps that below it. What was reported once is not reported again.
 struct Chain<'a> {
     objects: &'a RunObjects,
     graph: RunGraph<'a>,
-    told: BTreeSet<Node>,
+    reported: BTreeSet<Node>,
     lines: Vec<Line>,
 }
 
@@ -125,7 +125,7 @@ impl Chain<'_> {
         };
         let (mark, word) = (state.mark(), state.word());
         self.line(depth, &format!("{mark} {} {word}{age}{why}", title(job)));
-        if !self.told.insert(Node::Job(job.name().to_owned())) {
+        if !self.reported.insert(Node::Job(job.name().to_owned())) {
             return;
         }
         match waits {
@@ -158,7 +158,7 @@ impl Chain<'_> {
 
     fn gate(&mut self, name: &str, depth: usize) {
         let node = Node::Gate(name.to_owned());
-        if !self.told.insert(node.clone()) {
+        if !self.reported.insert(node.clone()) {
             return;
         }
         let Some(gate) = self.objects.gate(name) else {
@@ -200,7 +200,7 @@ impl Chain<'_> {
 
     fn barrier(&mut self, name: &str, barrier: &Barrier, depth: usize) {
         let node = Node::Barrier(name.to_owned());
-        if !self.told.insert(node.clone()) {
+        if !self.reported.insert(node.clone()) {
             return;
         }
         let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
@@ -236,7 +236,7 @@ impl Chain<'_> {
 
 /// Who has what is waited for, and since when.
 fn holding(holders: &[Holder], depth: usize) -> Vec<Line> {
-    let told = holders.iter().take(HOLDERS).map(|held| {
+    let reported = holders.iter().take(HOLDERS).map(|held| {
         let who = match held.holder.as_str() {
             "" => String::new(),
             name if name == held.name => String::new(),
@@ -252,12 +252,12 @@ fn holding(holders: &[Holder], depth: usize) -> Vec<Line> {
         };
         line(depth, &format!("{held}{who} has had {permits}{since}"))
     });
-    let mut told: Vec<Line> = told.collect();
+    let mut reported: Vec<Line> = reported.collect();
     if holders.len() > HOLDERS {
-        told.push(line(
+        reported.push(line(
             depth,
             &format!("and {} more", holders.len() - HOLDERS),
         ));
     }
-    told
+    reported
 }

@@ -199,7 +199,7 @@ fn job_node(job: &Participant) -> Node {
 
 /// What is recreated because of what: the graph of the Run, read from its beginning.
 struct Effects {
-    /// Those that are decided anew if this one is recreated.
+    /// Those that are decided again if this one is recreated.
     after: BTreeMap<Node, BTreeSet<Node>>,
     /// Those that have ended so that this one could not start, or not open.
     stopped_by: BTreeMap<Node, BTreeSet<Node>>,
@@ -226,7 +226,7 @@ impl Effects {
 
     /// Everything that must be recreated where these are; and of that, what comes after something that is.
     fn closure(&self, seeds: BTreeSet<Node>) -> (BTreeSet<Node>, BTreeSet<Node>) {
-        // The Run itself begins anew in any case.
+        // The Run itself starts again in any case.
         let mut open: Vec<Node> = seeds.iter().cloned().chain([Node::Run]).collect();
         let mut dirty = seeds;
         let mut after = BTreeSet::new();

@@ -115,7 +115,9 @@ impl Dev {
             .spawn()
             .map_err(|error| {
                 let program = program.to_string_lossy();
-                let message = format!("{program} can't be started: {error}; put koncli on PATH, or name it with KONCLI");
+                let message = format!(
+                    "{program} can't be started: {error}; put koncli on PATH, or name it with KONCLI"
+                );
                 Error::new(error.kind(), message)
             })?;
         // A line says that it is up.
@@ -129,7 +131,9 @@ impl Dev {
             _folder: folder,
         };
         match line.is_empty() {
-            true => Err(Error::other("koncli dev has not started; see its stderr")),
+            true => Err(Error::other(
+                "`koncli dev` ended before it was up; its stderr says why",
+            )),
             false => Ok(dev),
         }
     }
