@@ -251,6 +251,17 @@ impl Participant {
         self.job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
     }
 
+    /// Returns whether konductor starts the Job once it may start. One in a queue of Kueue that asks for nothing else is
+    /// started by Kueue.
+    pub fn is_coordinated(&self) -> bool {
+        self.asks_for_something() || self.run().is_some() && self.queue().is_none()
+    }
+
+    /// Returns whether the Job asks for a Gate or a hold, or resumes with some of its indexes done.
+    pub fn asks_for_something(&self) -> bool {
+        self.gate().is_some() || self.asked.is_some() || self.completed_indexes().is_some()
+    }
+
     /// Returns whether the Job may still be started: nobody has started or ended it.
     pub fn may_start(&self) -> bool {
         matches!(

@@ -12,6 +12,7 @@ use konductor_api::{
     Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, Lease, LedgerKind, Participant, Role,
     Run, RunOutcome, Semaphore, condition,
 };
+use konductor_core::run::newly_recorded;
 use konductor_core::{ObjectName, barrier_end, gate_end, job_end, job_uid, run_end};
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -120,7 +121,7 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
     let router = Router {
         queues,
         cache,
-        missing: Mutex::default(),
+        said: Mutex::default(),
     };
     let kinds = watches.len();
     let mut events = select_all(watches);
@@ -170,13 +171,19 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
 struct Router<'a> {
     queues: Senders,
     cache: &'a Cache,
-    /// What each Run's status said last about Jobs that are missing, by uid.
-    missing: Mutex<HashMap<String, Missing>>,
+    /// What each Run's status said last about its Jobs, by uid.
+    said: Mutex<HashMap<String, Said>>,
 }
 
-/// What a Run's status says about Jobs that are missing: how many were deleted, and whether it waits
-/// for others at all.
-type Missing = (u32, Option<RunOutcome>);
+/// What a Run's status says about its Jobs, as far as others wait for it.
+#[derive(Clone, Default, PartialEq)]
+struct Said {
+    /// How many were deleted.
+    deleted: u32,
+    /// Whether it waits for others at all.
+    outcome: Option<RunOutcome>,
+    record: String,
+}
 
 impl Router<'_> {
     /// Everything that is decided about.
@@ -338,7 +345,7 @@ impl Router<'_> {
         self.queues.send(Watched::Run, &name);
         self.referring(&Key::Named(Watched::Run, name.clone()), &[Watched::Gate]);
         self.referring(&Key::Pipeline(pipeline(run)), &[Watched::Gate]);
-        self.missing_jobs(run, &name);
+        self.jobs_of_run(run, &name);
         // Its waiting Jobs look at `pause` and `cancel`, so they are asked when the spec changed.
         let observed = run
             .status
@@ -349,8 +356,9 @@ impl Router<'_> {
         }
     }
 
-    /// What a Run says about Jobs that are missing decides for the waiters for them.
-    fn missing_jobs(&self, run: &Run, name: &ObjectName) {
+    /// What a Run says about Jobs that are missing decides for the waiters for them, and one that it has recorded may
+    /// start.
+    fn jobs_of_run(&self, run: &Run, name: &ObjectName) {
         if run_end(run).is_some() {
             self.cache.gone.forget_run(run);
         }
@@ -358,20 +366,47 @@ impl Router<'_> {
             self.waiting(&job);
         }
         let status = run.status.clone().unwrap_or_default();
-        let says = (status.deleted, status.outcome);
+        let says = Said {
+            deleted: status.deleted,
+            outcome: status.outcome,
+            record: status.record,
+        };
         let uid = run.metadata.uid.clone().unwrap_or_default();
-        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let is_gone = self.cache.runs.get(&reference(name)).is_none();
         let said = match is_gone {
-            true => missing.remove(&uid),
-            false => missing.insert(uid, says),
+            true => all.remove(&uid),
+            false => all.insert(uid, says.clone()),
         };
-        drop(missing);
-        if says != said.unwrap_or_default() && !is_gone {
+        drop(all);
+        let said = said.unwrap_or_default();
+        if is_gone || says == said {
+            return;
+        }
+        if says.record != said.record {
+            self.recorded(run, name, &said.record);
+        }
+        if (says.deleted, says.outcome) != (said.deleted, said.outcome) {
             let key = Key::OfRun(name.clone());
             self.referring(&key, &[Watched::Gate, Watched::Barrier]);
-            if status.outcome.is_some() {
+            if says.outcome.is_some() {
                 self.finally_jobs(name);
+            }
+        }
+    }
+
+    /// The Jobs that a Run has recorded now: they may start, or queue at their ledgers.
+    fn recorded(&self, run: &Run, name: &ObjectName, earlier: &str) {
+        let key = Key::Named(Watched::Run, name.clone());
+        for name in self.cache.index().referring(&key, Watched::Job) {
+            let Some(job) = self.cache.jobs.get(&reference(&name)) else {
+                continue;
+            };
+            if job.may_start() && job.is_suspended() && newly_recorded(earlier, run, &job) {
+                self.queues.send(Watched::Job, &name);
+                for (kind, ledger) in job.ledgers() {
+                    self.queues.send(kind.into(), &job.beside(ledger));
+                }
             }
         }
     }

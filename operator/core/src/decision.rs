@@ -62,8 +62,14 @@ pub enum HeldBack {
     Cancelled,
     /// It has ended.
     Ended,
-    /// It has had another Job of this name, or its main Jobs have ended.
+    /// It has had another Job of this name, or as many as it declares, or its main Jobs have ended.
     Replaced,
+    /// It has not recorded the Job yet.
+    Unrecorded,
+    /// It does not exist.
+    NoRun,
+    /// The Job carries its label, and does not belong to it.
+    Foreign,
 }
 
 impl fmt::Display for HeldBack {
@@ -73,6 +79,9 @@ impl fmt::Display for HeldBack {
             Self::Cancelled => "its run is being cancelled",
             Self::Ended => "its run has ended",
             Self::Replaced => "its run does not count it",
+            Self::Unrecorded => "waits for the operator to record it in its run",
+            Self::NoRun => "its run does not exist",
+            Self::Foreign => "it names a run that it does not belong to",
         })
     }
 }

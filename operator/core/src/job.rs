@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::decision::{EventType, Kind};
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, gate_end, job_end, run_end, started_too_early};
-use crate::run::{end_stray, may_start};
+use crate::run::{end_stray, kept_out, may_start};
 use crate::{
     Decided, Decision, Event, Fact, HeldBack, Needs, Objects, Waits, Write, explain, owner,
 };
@@ -72,20 +72,17 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
     {
         return Ok(ended);
     }
-    let mistake = waiting::mistake(job);
-    let coordinated =
-        job.gate().is_some() || !job.holds().is_empty() || job.completed_indexes().is_some();
-    match mistake {
+    match waiting::mistake(job) {
         Some(mistake) => Ok(invalid(job, &mistake).waits_for(Waits::Correction(mistake))),
         None if job.is_suspended() && job.releases.is_some() => release::decide(job, facts),
-        None if !coordinated => pending::decide(job, facts, now),
-        None if !job.is_suspended() => unprotected(job, facts),
-        None => start::start(job, facts, now),
+        None if job.is_suspended() && job.is_coordinated() => start::start(job, facts, now),
+        None if job.asks_for_something() && !job.is_suspended() => unprotected(job, facts),
+        None => pending::decide(job, facts, now),
     }
 }
 
 /// The end of a Job that was created again, by `kubectl apply` or a tool that syncs the manifests, after its Run has
-/// had it. One without Gate and holds is not created suspended, so it runs already.
+/// had it, and that nothing kept suspended.
 fn stray(job: &Participant, facts: &Facts) -> Result<Option<Decision<NoStatus>>, Needs> {
     for freshness in [Freshness::Cached, Freshness::Live] {
         let run = owner::run_of(&job.metadata, facts, freshness)?;
@@ -104,10 +101,7 @@ fn stray(job: &Participant, facts: &Facts) -> Result<Option<Decision<NoStatus>>,
 
 /// Whether a Job that takes part has failed and does not say why yet.
 fn owes_reason(job: &Participant) -> bool {
-    let takes_part = job.gate().is_some()
-        || job.asked.is_some()
-        || job.arrives_at().is_some()
-        || job.run().is_some();
+    let takes_part = job.asks_for_something() || job.arrives_at().is_some() || job.run().is_some();
     takes_part
         && job_ended(job) == Some(false)
         && matches!(
@@ -223,7 +217,13 @@ fn held_back(
     freshness: Freshness,
 ) -> Result<Option<HeldBack>, Needs> {
     let Some(run) = owner::run_of(&job.metadata, facts, freshness)? else {
-        return Ok(None);
+        // Nothing but its Run says that one which asks for nothing may start.
+        return match job.run() {
+            Some(_) if !job.asks_for_something() => {
+                owner::no_run(&job.metadata, facts, freshness).map(Some)
+            }
+            _ => Ok(None),
+        };
     };
     let may_finish = run.spec.let_running_finish && job.phase == Some(JobPhase::Running);
     let is_cancelled = match job.role {
@@ -236,10 +236,8 @@ fn held_back(
         Some(HeldBack::Cancelled)
     } else if run_end(run).is_some() {
         Some(HeldBack::Ended)
-    } else if !may_start(run, job) {
-        Some(HeldBack::Replaced)
     } else {
-        None
+        kept_out(run, job)
     })
 }
 

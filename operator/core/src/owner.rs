@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::decision::Kind;
 use crate::facts::{Facts, Freshness};
-use crate::{Needs, Write};
+use crate::{HeldBack, Needs, Write};
 
 /// The Run that an object belongs to, if it exists.
 pub(crate) fn run_of<'a>(
@@ -23,6 +23,22 @@ pub(crate) fn run_of<'a>(
     };
     let run = facts.run(&name, freshness)?.map(AsRef::as_ref);
     Ok(run.filter(|run| belongs(metadata, run)))
+}
+
+/// Why an object belongs to no Run although its label names one.
+pub(crate) fn no_run(
+    metadata: &ObjectMeta,
+    facts: &Facts,
+    freshness: Freshness,
+) -> Result<HeldBack, Needs> {
+    let run = match run_name(metadata) {
+        Some(name) => facts.run(&name, freshness)?,
+        None => None,
+    };
+    Ok(match run {
+        Some(_) => HeldBack::Foreign,
+        None => HeldBack::NoRun,
+    })
 }
 
 /// The name of the Run that an object's label names.

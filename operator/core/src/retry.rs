@@ -298,9 +298,9 @@ fn completed_indexes(job: &Participant) -> Option<&str> {
 /// The Job as it was before the operator and the Job controller wrote anything into it; but for these indexes,
 /// which have succeeded.
 fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job {
-    let waits = old.gate().is_some() || old.asked.is_some();
+    let asks = old.asks_for_something();
     // One that nothing holds back and yet was skipped was created so.
-    let skipped = !waits && old.phase == Some(JobPhase::Skipped);
+    let skipped = !asks && old.phase == Some(JobPhase::Skipped);
     let mut metadata = fresh_metadata(&old.metadata);
     let annotations = metadata.annotations.get_or_insert_default();
     for written_by_the_operator in [
@@ -319,11 +319,11 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         annotations.remove(annotation::PHASE);
         annotations.remove(annotation::REASON);
     }
-    if waits {
+    if asks {
         regate(annotations);
     }
     let mut spec = old.spec.clone().unwrap_or_default();
-    spec.suspend = Some(waits || skipped || completed.is_some());
+    spec.suspend = Some(old.is_coordinated() || skipped || completed.is_some());
     if let Some(completed) = completed {
         annotations.insert(annotation::COMPLETED_INDEXES.to_owned(), completed);
     }

@@ -16,7 +16,7 @@ use crate::limits::CREATION_GRACE;
 use crate::outcome::{End, run_end};
 use crate::pod::pod_ended;
 use crate::ttl::{self, Finished};
-use crate::{Decided, Decision, Event, Fact, Needs};
+use crate::{Decided, Decision, Event, Fact, HeldBack, Needs};
 
 mod cause;
 mod clock;
@@ -30,8 +30,8 @@ use cause::Causes;
 use clock::Clock;
 use ending::Ending;
 use record::current;
-pub use record::kept;
 pub(crate) use record::{Ended, Entry, Stop, key, recorded, recorded_of_stage, stage_key};
+pub use record::{kept, newly_recorded};
 pub(crate) use stop::end_stray;
 use view::{Member, Sources, View, is_first_look, is_running};
 
@@ -199,6 +199,20 @@ pub(crate) fn may_start(run: &Run, job: &Participant) -> bool {
     let settled = current(run).is_some_and(|status| status.outcome.is_some());
     let entry = recorded(run, name);
     entry.is_none_or(|entry| entry.is_of(&job.metadata)) && !(is_main && settled)
+}
+
+/// Why a Run's record does not let a Job start, if it does not. A Job is started only when its Run has recorded it: one
+/// that is deleted and created again is then never taken for the first, however soon that happens.
+pub(crate) fn kept_out(run: &Run, job: &Participant) -> Option<HeldBack> {
+    if !may_start(run, job) {
+        Some(HeldBack::Replaced)
+    } else if !record::is_kept(run) || recorded(run, job.name()).is_some() {
+        None
+    } else if record::is_full(run, job.role) {
+        Some(HeldBack::Replaced)
+    } else {
+        Some(HeldBack::Unrecorded)
+    }
 }
 
 /// How a Job ended, by its Run's record; `None` if that does not say so yet.

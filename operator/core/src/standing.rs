@@ -57,8 +57,8 @@ impl State {
             Some(JobPhase::Queued) => Self::Queued,
             _ if !suspended => Self::Running,
             _ if job.gate().is_some() => Self::Waiting,
-            _ if job.asked.is_some() || job.completed_indexes().is_some() => Self::Queued,
-            _ if job.queue().is_some() => Self::Queued,
+            _ if job.asks_for_something() || job.queue().is_some() => Self::Queued,
+            _ if job.is_coordinated() => Self::Waiting,
             _ => Self::Suspended,
         }
     }

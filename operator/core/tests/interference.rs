@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use konductor_api::{Lease, Participant, Semaphore};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, job, now, object, says_why, told};
+use world::{World, job, now, object, recorded, says_why, told};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -130,6 +130,7 @@ fn a_suspended_job_is_left_alone_where_something_wants_it_suspended() {
         (&in_kueue, run(json!({})), &[]),
     ];
     for (work, run, expected) in table {
+        let run = recorded(run, [work]);
         let mut world = World::of([work.clone(), held(), run.clone()]);
         assert_eq!(told(&decide(work, &world).before), expected, "{run}");
         // Rule B: by what is so, not by what the cache shows.
@@ -242,13 +243,11 @@ fn a_job_that_is_started_again_keeps_its_value_although_what_wrote_it_is_gone() 
         })));
         work["spec"]["template"] =
             json!({"metadata": {"annotations": {"konductor.io/in-0": value}}});
-        let mut run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 2}}));
-        let objects = [source.clone(), work.clone(), semaphore(1, &[("work", 1)])];
-        let seen = World::of(objects.clone().into_iter().chain([run.clone()]));
-        let typed = serde_json::from_value(run.clone()).unwrap();
-        let (recorded, _) = seen.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
-        run["status"] = serde_json::to_value(recorded.status.unwrap()).unwrap();
-        let world = World::of(objects.into_iter().chain([run])).without_unseen("extract");
+        let run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 2}}));
+        let run = recorded(run, [&source, &work]);
+        let held = semaphore(1, &[("work", 1)]);
+        let objects = [source.clone(), work.clone(), held, run];
+        let world = World::of(objects).without_unseen("extract");
         assert_eq!(told(&decide(&work, &world).before), [expected], "{value}");
     }
 }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use konductor_api::{Participant, parse_holds};
 use konductor_core::{End, Fact, HeldBack, ObjectName, Waits, Write, job, job_end};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, says_why, told};
+use world::{World, controller, ended, job, now, object, recorded, says_why, told};
 
 fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -25,12 +25,14 @@ fn a_decision_says_what_the_job_waits_for() {
     };
     let held =
         json!([{"kind": "Job", "name": "work", "uid": "uid-work", "holder": "work", "permits": 1}]);
+    let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "lease/db"});
+    let work = of_run("work", annotations, json!({}));
     let run = |spec: Value| {
         let mut run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
         for (key, value) in spec.as_object().unwrap() {
             run["spec"][key] = value.clone();
         }
-        run
+        recorded(run, [&work])
     };
     let (running, paused) = (run(json!({})), run(json!({"pause": true})));
     let cancelled = run(json!({"cancel": true}));
@@ -60,8 +62,6 @@ fn a_decision_says_what_the_job_waits_for() {
         ),
         (vec![open(), running, lease(held)], None),
     ];
-    let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "lease/db"});
-    let work = of_run("work", annotations, json!({}));
     let work: Participant = serde_json::from_value(work).unwrap();
     for (objects, expected) in table {
         let world = World::of(objects);
@@ -272,7 +272,7 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
     work["metadata"]["ownerReferences"] = owned();
     let table = [
         (json!({}), vec!["Job/work Running suspend=false"]),
-        (json!({"pause": true}), vec![]),
+        (json!({"pause": true}), vec!["Job/work Waiting"]),
         (json!({"cancel": true}), vec![]),
     ];
     for (more, expected) in table {
@@ -280,7 +280,7 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
         for (key, value) in more.as_object().unwrap() {
             spec[key] = value.clone();
         }
-        let run = object("Run", "r", json!({ "spec": spec }));
+        let run = recorded(run_r(spec.clone()), [&work]);
         let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
         assert_eq!(told(&writes), expected, "{more}");
         work["metadata"]
@@ -299,15 +299,9 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
     }
 }
 
-/// A Run that has had these Jobs, as it has recorded them.
-fn recorded(jobs: &[Value], spec: Value) -> Value {
-    let run = object("Run", "r", json!({ "spec": spec }));
-    let world = World::of(jobs.iter().cloned().chain([run.clone()]));
-    let typed = serde_json::from_value(run.clone()).unwrap();
-    let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
-    let mut run = run;
-    run["status"] = serde_json::to_value(decision.status.unwrap()).unwrap();
-    run
+/// The Run `r`.
+fn run_r(spec: Value) -> Value {
+    object("Run", "r", json!({ "spec": spec }))
 }
 
 fn of_run(name: &str, annotations: Value, rest: Value) -> Value {
@@ -320,32 +314,93 @@ fn of_run(name: &str, annotations: Value, rest: Value) -> Value {
 #[test]
 fn job_in_the_place_of_one_that_was_deleted_does_not_start() {
     let work = of_run("work", json!({"konductor.io/gate": "ready"}), json!({}));
-    let run = recorded(
-        std::slice::from_ref(&work),
-        json!({"pipeline": "p", "jobs": 1}),
-    );
+    let run = recorded(run_r(json!({"pipeline": "p", "jobs": 1})), [&work]);
     let mut again = work.clone();
     again["metadata"]["uid"] = "uid-other".into();
     for (job, expected) in [
         (work, vec!["Job/work Running suspend=false"]),
-        (again, vec![]),
+        (again, vec!["Job/work Waiting"]),
     ] {
         let (writes, _) = decide(&job, &World::of([gate("Open"), run.clone()]));
         assert_eq!(told(&writes), expected);
     }
 }
 
-/// Such a Job is not suspended in its manifest, so nothing has to start it.
+/// A first stage: nothing but its Run says that it may start.
+#[test]
+fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
+    let work = of_run("work", json!({}), json!({}));
+    let other = of_run("other", json!({}), json!({}));
+    let mut earlier = work.clone();
+    earlier["metadata"]["uid"] = "uid-earlier".into();
+    let spec = |more: Value| {
+        let mut spec = json!({"pipeline": "p", "jobs": 1});
+        for (key, value) in more.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        run_r(spec)
+    };
+    let mut foreign = recorded(spec(json!({})), [&work]);
+    foreign["metadata"]["uid"] = "uid-foreign".into();
+    let mut over = recorded(spec(json!({})), [&work]);
+    over["status"]["phase"] = "Failed".into();
+    over["status"]["outcome"] = "Failed".into();
+    let held_back = |why: HeldBack| {
+        let writes = match why {
+            HeldBack::Unrecorded | HeldBack::Ended => vec![],
+            _ => vec!["Job/work Waiting".to_owned()],
+        };
+        (writes, Some(Waits::Run(why)))
+    };
+    let started = (vec!["Job/work Running suspend=false".to_owned()], None);
+    for (run, expected) in [
+        (None, held_back(HeldBack::NoRun)),
+        (Some(foreign), held_back(HeldBack::Foreign)),
+        (Some(spec(json!({}))), held_back(HeldBack::Unrecorded)),
+        (Some(recorded(spec(json!({})), [&work])), started.clone()),
+        // Above the limit no record is kept.
+        (Some(spec(json!({"jobs": 40_001}))), started),
+        (
+            Some(recorded(spec(json!({"pause": true})), [&work])),
+            held_back(HeldBack::Paused),
+        ),
+        (
+            Some(recorded(spec(json!({})), [&earlier])),
+            held_back(HeldBack::Replaced),
+        ),
+        (
+            Some(recorded(spec(json!({})), [&other])),
+            held_back(HeldBack::Replaced),
+        ),
+        (
+            Some(recorded(spec(json!({"finallyJobs": 1})), [&other])),
+            held_back(HeldBack::Replaced),
+        ),
+        (
+            Some(recorded(spec(json!({"jobs": 2})), [&other])),
+            held_back(HeldBack::Unrecorded),
+        ),
+        (Some(over), held_back(HeldBack::Ended)),
+    ] {
+        let world = World::of(run.clone());
+        let typed: Participant = serde_json::from_value(work.clone()).unwrap();
+        let (decision, _) = world.decide(|facts| job::decide(&typed, facts, now()));
+        assert_eq!(
+            (told(&decision.before), decision.waits),
+            expected,
+            "{run:?}"
+        );
+    }
+}
+
+/// In a queue of Kueue it is Kueue that starts such a Job.
 #[test]
 fn job_without_gate_that_was_created_again_is_ended_and_its_runs_own_is_not() {
     let mut work = of_run("work", json!({}), json!({}));
     work["spec"]["suspend"] = false.into();
     let mut again = work.clone();
     again["metadata"]["uid"] = "uid-other".into();
-    let running = recorded(
-        std::slice::from_ref(&work),
-        json!({"pipeline": "p", "jobs": 1}),
-    );
+    let running = recorded(run_r(json!({"pipeline": "p", "jobs": 1})), [&work]);
     let ended = |spec: Value| {
         let mut run = running.clone();
         run["spec"] = spec;
@@ -399,7 +454,7 @@ fn value_of_a_job_that_is_gone_is_its_own_or_nothing_and_never_a_default() {
         (&failed, false, Some("a default")),
     ] {
         let jobs = [source.clone(), reader.clone()];
-        let run = recorded(&jobs, json!({"pipeline": "p", "jobs": 2}));
+        let run = recorded(run_r(json!({"pipeline": "p", "jobs": 2})), &jobs);
         let world = World::of(jobs.into_iter().chain([gate("Open"), run]));
         let world = match is_shown {
             true => world.without("r-source"),

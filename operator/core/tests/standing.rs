@@ -130,6 +130,11 @@ fn job_that_konductor_does_not_start_says_what_it_waits_for() {
     let table = [
         (
             edited(json!({}), |_| {}),
+            Some(Waits::Run(HeldBack::NoRun)),
+            State::Waiting,
+        ),
+        (
+            edited(json!({}), |job| job.metadata.labels = None),
             Some(Waits::Suspended),
             State::Suspended,
         ),

@@ -6,7 +6,7 @@ mod world;
 use konductor_api::Gate;
 use konductor_core::{Write, gate, job};
 use serde_json::{Value, json};
-use world::{World, ended, job as a_job, now, object};
+use world::{World, ended, job as a_job, now, object, recorded};
 
 /// An object of run `night`.
 fn of_run(mut object: Value, labels: Value) -> Value {
@@ -353,7 +353,7 @@ fn missing_output_names_the_stage_that_did_not_write_it() {
     ];
     for (source, expected) in table {
         let gate = ended_gate("night-next", "Open", "ConditionsMet", "");
-        let world = World::of([run(), gate, source]);
+        let world = World::of([recorded(run(), [&next, &source]), gate, source]);
         let typed = serde_json::from_value(next.clone()).unwrap();
         let (decision, _) = world.decide(|facts| job::decide(&typed, facts, now()));
         let Write::Patch { body, .. } = &decision.before[0] else {

@@ -1,7 +1,7 @@
 //! Whether an operator runs, by what it has written: clocks of different machines are not compared, and
 //! an operator need not lead an election to be seen.
 
-use konductor_api::annotation;
+use konductor_api::{annotation, label};
 use serde_json::Value;
 
 /// Whether an operator has written anything on an object of this group and kind, or need not. The phase
@@ -13,7 +13,9 @@ pub(crate) fn is_answered(group: &str, kind: &str, found: &Value) -> bool {
             let annotations = found.pointer("/metadata/annotations");
             let has = |key: &str| annotations.is_some_and(|all| all.get(key).is_some());
             let is_suspended = found.pointer("/spec/suspend") == Some(&Value::Bool(true));
-            let waits = has(annotation::GATE) || has(annotation::HOLD);
+            let label = |key: &str| found.pointer("/metadata/labels")?.get(key);
+            let is_of_run = label(label::RUN).is_some() && label(label::KUEUE_QUEUE).is_none();
+            let waits = has(annotation::GATE) || has(annotation::HOLD) || is_of_run;
             !is_suspended || !waits || has(annotation::PHASE)
         }
         ("konductor.io", "Claim") => {
@@ -46,6 +48,13 @@ mod tests {
                 "metadata": {"annotations": annotations}});
             ("batch", "Job", job)
         };
+        let labelled = |annotations: Value, labels: Value| {
+            let (group, kind, mut job) = job(true, annotations);
+            job["metadata"]["labels"] = labels;
+            (group, kind, job)
+        };
+        let of_run = |annotations: Value| labelled(annotations, json!({label::RUN: "r"}));
+        let queued = labelled(json!({}), json!({label::RUN: "r", label::KUEUE_QUEUE: "q"}));
         let (gate, hold, phase) = (annotation::GATE, annotation::HOLD, annotation::PHASE);
         let seen = json!({"phase": "Waiting", "observedGeneration": 1});
         let behind = json!({"phase": "Queued", "message": "2 are before it"});
@@ -66,6 +75,9 @@ mod tests {
             (job(true, json!({gate: "ready", phase: "Waiting"})), true),
             (job(false, json!({gate: "ready"})), true),
             (job(true, json!({})), true),
+            (of_run(json!({})), false),
+            (of_run(json!({phase: "Waiting"})), true),
+            (queued, true),
             (("", "Pod", json!({})), true),
         ];
         for ((group, kind, object), answered) in table {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::RunPhase;
+use konductor_api::{RunPhase, annotation};
 use kube::ResourceExt;
 
 use super::pipeline::{compiled, stage, until_ended};
@@ -15,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::kubelet::{Script, play};
 use crate::operator::Operator;
 use crate::transcript;
-use crate::watching::Versions;
+use crate::watching::{Versions, until};
 
 /// Get, describe, wait, scale, explain and what is refused.
 pub async fn kubectl_prints_what_its_page_shows(cluster: &Cluster) {
@@ -62,6 +63,15 @@ pipeline synced {
 }
 "#;
 
+const TIDIED: &str = r#"
+pipeline tidied {
+  defaults { image = "busybox:1.36" }
+  stage extract { run = "extract" job "spec: {ttlSecondsAfterFinished: 0}" }
+  stage list for i in 0..<3 { run = "list ${i}" job "spec: {ttlSecondsAfterFinished: 0}" }
+  stage load after extract, list { run = "load" job "spec: {ttlSecondsAfterFinished: 0}" }
+}
+"#;
+
 /// As a tool that syncs does it, without the chart's policies: each stage runs once.
 pub async fn a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_right(
     cluster: &Cluster,
@@ -75,32 +85,11 @@ pub async fn a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_rig
         };
         Script::with_outputs("rows=7\n").lasting(Duration::from_secs(seconds))
     });
+    let versions = Versions::<Pod>::watch(&cluster.client, &namespace).await;
     let manifests = compiled(SYNCED);
     let run = manifests.run().name_any();
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("synced.yaml");
-    std::fs::write(&file, manifests.to_yaml()).expect("a file");
-    let versions = Versions::<Pod>::watch(&cluster.client, &namespace).await;
-    let apply = async {
-        let mut every = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            every.tick().await;
-            let mut kubectl = tokio::process::Command::new(cluster.kubectl());
-            kubectl
-                .env("KUBECONFIG", &cluster.kubeconfig)
-                .args(["apply", "--namespace", &namespace, "--filename"])
-                .arg(&file)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .kill_on_drop(true);
-            // What was started is refused, and what was not stays as it is.
-            kubectl.status().await.expect("kubectl runs");
-        }
-    };
-    let ended = tokio::select! {
-        ended = until_ended(cluster, &namespace, &run) => ended,
-        () = apply => unreachable!("it applies until the run has ended"),
-    };
+    let ended = until_ended(cluster, &namespace, &run);
+    let ended = applied_meanwhile(cluster, &namespace, &manifests.to_yaml(), ended).await;
     let status = ended.status.expect("a status");
     assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
     let pods: BTreeSet<String> = versions.seen().iter().map(ResourceExt::name_any).collect();
@@ -109,4 +98,68 @@ pub async fn a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_rig
         3,
         "no pod was ended by applying over it: {pods:?}"
     );
+}
+
+/// Each Job is deleted when it ends, and the tool creates it again, also after the end of the Run: no stage runs a
+/// second time, the first ones included.
+pub async fn jobs_that_a_ttl_deletes_and_kubectl_creates_again_run_once(cluster: &Cluster) {
+    let namespace = cluster.namespace("tidied").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    let versions = Versions::<Pod>::watch(&cluster.client, &namespace).await;
+    let manifests = compiled(TIDIED);
+    let run = manifests.run().name_any();
+    let refused = async {
+        let ended = until_ended(cluster, &namespace, &run).await;
+        for stage in ["extract", "list", "load"] {
+            until(
+                &cluster.client,
+                &namespace,
+                &format!("{run}-{stage}"),
+                |job: &Job| {
+                    let reason = job.annotations().get(annotation::REASON);
+                    reason.is_some_and(|reason| reason.contains("has had a Job of this name"))
+                },
+            )
+            .await;
+        }
+        ended
+    };
+    let ended = applied_meanwhile(cluster, &namespace, &manifests.to_yaml(), refused).await;
+    let status = ended.status.expect("a status");
+    assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
+    let pods: BTreeSet<String> = versions.seen().iter().map(ResourceExt::name_any).collect();
+    assert_eq!(pods.len(), 5, "each stage ran once: {pods:?}");
+}
+
+/// Applies a file with kubectl every second until something has happened.
+async fn applied_meanwhile<T>(
+    cluster: &Cluster,
+    namespace: &str,
+    yaml: &str,
+    until: impl Future<Output = T>,
+) -> T {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("applied.yaml");
+    std::fs::write(&file, yaml).expect("a file");
+    let apply = async {
+        let mut every = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            every.tick().await;
+            let mut kubectl = tokio::process::Command::new(cluster.kubectl());
+            kubectl
+                .env("KUBECONFIG", &cluster.kubeconfig)
+                .args(["apply", "--namespace", namespace, "--filename"])
+                .arg(&file)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .kill_on_drop(true);
+            // What was started is refused, and what was not stays as it is.
+            kubectl.status().await.expect("kubectl runs");
+        }
+    };
+    tokio::select! {
+        happened = until => happened,
+        () = apply => unreachable!("it applies until that has happened"),
+    }
 }

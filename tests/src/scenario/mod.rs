@@ -118,6 +118,7 @@ scenarios! {
     rules::the_api_server_installs_the_definitions_without_a_warning,
     kubectl::kubectl_prints_what_its_page_shows,
     kubectl::a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_right,
+    kubectl::jobs_that_a_ttl_deletes_and_kubectl_creates_again_run_once,
     chart::the_chart_lints_and_every_set_of_values_is_accepted,
     chart::the_chart_comes_and_goes_and_leaves_what_people_made,
     chart::the_api_server_refuses_what_the_charts_policies_forbid,

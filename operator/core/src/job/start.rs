@@ -1,7 +1,7 @@
 //! The start of a Job: its Gate, then its holds, then one patch.
 //!
 //! What enters: a Job that waits. What leaves: the patch that starts it, or why it does not start. What must never
-//! happen here: a start by a Gate or a ledger that only the cache shows.
+//! happen here: a start by a Gate or a ledger that only the cache shows, or of a Job that its Run has not recorded.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
         }
     }
     if let Some(why) = held_back(job, facts, Freshness::Cached)? {
-        return Ok(Decision::waiting_for(Waits::Run(why)));
+        return Ok(kept_waiting(job, why));
     }
     let holds = job.holds();
     facts.require(
@@ -96,6 +96,20 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
         decision.wake_at(due);
     }
     Ok(decision)
+}
+
+/// The Run does not let the Job start. A Job that says nothing yet says so, unless its Run is about to record or to end
+/// it.
+fn kept_waiting(job: &Participant, why: HeldBack) -> Decision<NoStatus> {
+    let is_brief = matches!(
+        why,
+        HeldBack::Unrecorded | HeldBack::Cancelled | HeldBack::Ended
+    );
+    let decision = match job.phase {
+        None if !is_brief => phase_patch(job, JobPhase::Waiting, Some(&why.to_string())),
+        _ => Decision::default(),
+    };
+    decision.waits_for(Waits::Run(why))
 }
 
 /// What a start writes on the pod template: inputs, and the tokens of Leases. The inner error says which

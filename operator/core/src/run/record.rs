@@ -189,7 +189,17 @@ fn text(run: &Run) -> &str {
 
 /// What a Run's stored record says of the Job with this name.
 pub(crate) fn recorded(run: &Run, job: &str) -> Option<Entry> {
-    let (entries, _) = text(run).as_bytes().as_chunks::<ENTRY>();
+    find(text(run), job)
+}
+
+/// Whether a Run's record has a Job that an earlier text of it had not, so that it may start now.
+pub fn newly_recorded(earlier: &str, run: &Run, job: &Participant) -> bool {
+    recorded(run, job.name()).is_some_and(|entry| entry.is_of(&job.metadata))
+        && find(earlier, job.name()).is_none_or(|entry| !entry.is_of(&job.metadata))
+}
+
+fn find(record: &str, job: &str) -> Option<Entry> {
+    let (entries, _) = record.as_bytes().as_chunks::<ENTRY>();
     let wanted = hash::<NAME>(job);
     let at = entries.binary_search_by(|entry| entry[..NAME].cmp(&wanted));
     Entry::read(&entries[at.ok()?]).map(|(_, entry)| entry)
@@ -204,6 +214,28 @@ pub(crate) fn recorded_of_stage<'a>(
     let (entries, _) = text(run).as_bytes().as_chunks::<ENTRY>();
     let entries = entries.iter().filter_map(|entry| Entry::read(entry));
     entries.filter(move |(_, entry)| entry.stage == wanted)
+}
+
+/// Whether a Run keeps a record: it has no more Jobs than one can have.
+pub(super) fn is_kept(run: &Run) -> bool {
+    run.spec.jobs.saturating_add(run.spec.finally_jobs) <= RECORDED_JOBS_MAX
+}
+
+/// Whether a Run's stored record has as many Jobs of this role as the Run declares.
+pub(super) fn is_full(run: &Run, role: Role) -> bool {
+    let declared = match role {
+        Role::Main => run.spec.jobs,
+        Role::Finally => run.spec.finally_jobs,
+    } as usize;
+    let (entries, _) = text(run).as_bytes().as_chunks::<ENTRY>();
+    // Most Jobs ask while the record is far from full.
+    entries.len() >= declared
+        && entries
+            .iter()
+            .filter_map(|entry| Entry::read(entry))
+            .filter(|(_, entry)| entry.finally == (role == Role::Finally))
+            .count()
+            >= declared
 }
 
 /// The key under which a Job is recorded.
@@ -252,7 +284,7 @@ impl Record {
     /// The text that the status keeps. Above the limit nothing is kept, and a Job that is deleted keeps
     /// the Run open until it is cancelled.
     pub(super) fn write(&self, run: &Run) -> String {
-        if run.spec.jobs.saturating_add(run.spec.finally_jobs) > RECORDED_JOBS_MAX {
+        if !is_kept(run) {
             return String::new();
         }
         let mut text = String::with_capacity(self.entries.len() * ENTRY);

@@ -24,6 +24,19 @@ pub(crate) fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
+/// A Run that has recorded these Jobs.
+pub(crate) fn recorded<'a>(mut run: Value, jobs: impl IntoIterator<Item = &'a Value>) -> Value {
+    let mut world = World::of([run.clone()]);
+    for job in jobs {
+        world.cached.add(job.clone());
+        world.live.add(job.clone());
+    }
+    let typed = serde_json::from_value(run.clone()).unwrap();
+    let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
+    run["status"] = serde_json::to_value(decision.status.unwrap()).unwrap();
+    run
+}
+
 /// One side of the world: the cache's, or what is really so.
 #[derive(Clone, Default)]
 pub(crate) struct Side {
