@@ -67,9 +67,7 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
     if !job.may_start() {
         return pending::decide(job, facts, now);
     }
-    if !job.is_suspended()
-        && let Some(ended) = stray(job, facts)?
-    {
+    if let Some(ended) = stray(job, facts)? {
         return Ok(ended);
     }
     match waiting::mistake(job) {
@@ -82,7 +80,7 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
 }
 
 /// The end of a Job that was created again, by `kubectl apply` or a tool that syncs the manifests, after its Run has
-/// had it, and that nothing kept suspended.
+/// had it or has ended.
 fn stray(job: &Participant, facts: &Facts) -> Result<Option<Decision<NoStatus>>, Needs> {
     for freshness in [Freshness::Cached, Freshness::Live] {
         let run = owner::run_of(&job.metadata, facts, freshness)?;

@@ -319,7 +319,7 @@ fn job_in_the_place_of_one_that_was_deleted_does_not_start() {
     again["metadata"]["uid"] = "uid-other".into();
     for (job, expected) in [
         (work, vec!["Job/work Running suspend=false"]),
-        (again, vec!["Job/work Waiting"]),
+        (again, vec!["Job/work Cancelled suspend=true"]),
     ] {
         let (writes, _) = decide(&job, &World::of([gate("Open"), run.clone()]));
         assert_eq!(told(&writes), expected);
@@ -347,11 +347,12 @@ fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
     over["status"]["outcome"] = "Failed".into();
     let held_back = |why: HeldBack| {
         let writes = match why {
-            HeldBack::Unrecorded | HeldBack::Ended => vec![],
-            _ => vec!["Job/work Waiting".to_owned()],
+            HeldBack::Paused | HeldBack::Replaced => vec!["Job/work Waiting".to_owned()],
+            _ => vec![],
         };
         (writes, Some(Waits::Run(why)))
     };
+    let ended = (vec!["Job/work Cancelled suspend=true".to_owned()], None);
     let started = (vec!["Job/work Running suspend=false".to_owned()], None);
     for (run, expected) in [
         (None, held_back(HeldBack::NoRun)),
@@ -364,10 +365,7 @@ fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
             Some(recorded(spec(json!({"pause": true})), [&work])),
             held_back(HeldBack::Paused),
         ),
-        (
-            Some(recorded(spec(json!({})), [&earlier])),
-            held_back(HeldBack::Replaced),
-        ),
+        (Some(recorded(spec(json!({})), [&earlier])), ended.clone()),
         (
             Some(recorded(spec(json!({})), [&other])),
             held_back(HeldBack::Replaced),
@@ -380,7 +378,7 @@ fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
             Some(recorded(spec(json!({"jobs": 2})), [&other])),
             held_back(HeldBack::Unrecorded),
         ),
-        (Some(over), held_back(HeldBack::Ended)),
+        (Some(over), ended),
     ] {
         let world = World::of(run.clone());
         let typed: Participant = serde_json::from_value(work.clone()).unwrap();
@@ -511,6 +509,7 @@ fn what_a_run_ends_is_left_to_it_whatever_its_gate_says() {
         status
     };
     let (unreached, skipped) = (["Job/work Unreached"], ["Job/work Skipped"]);
+    let cancelled = ["Job/work Cancelled suspend=true"];
     let table = [
         (
             "main",
@@ -552,7 +551,8 @@ fn what_a_run_ends_is_left_to_it_whatever_its_gate_says() {
             json!({"cancel": true}),
             status(json!({"outcome": "Failed"})),
             "Unreached",
-            &unreached,
+            // Its Run has ended without it.
+            &cancelled,
         ),
         (
             "finally",

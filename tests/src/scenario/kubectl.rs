@@ -66,9 +66,9 @@ pipeline synced {
 const TIDIED: &str = r#"
 pipeline tidied {
   defaults { image = "busybox:1.36" }
-  stage extract { run = "extract" job "spec: {ttlSecondsAfterFinished: 0}" }
-  stage list for i in 0..<3 { run = "list ${i}" job "spec: {ttlSecondsAfterFinished: 0}" }
-  stage load after extract, list { run = "load" job "spec: {ttlSecondsAfterFinished: 0}" }
+  stage extract { run = "extract" }
+  stage list for i in 0..<3 { run = "list ${i}" }
+  stage load after extract, list { run = "load" }
 }
 "#;
 
@@ -109,6 +109,12 @@ pub async fn jobs_that_a_ttl_deletes_and_kubectl_creates_again_run_once(cluster:
     let versions = Versions::<Pod>::watch(&cluster.client, &namespace).await;
     let manifests = compiled(TIDIED);
     let run = manifests.run().name_any();
+    // As an admission policy may add it.
+    let (created, ttl) = ("\n  suspend: true\n", "  ttlSecondsAfterFinished: 0\n");
+    let yaml = manifests
+        .to_yaml()
+        .replace(created, &format!("{created}{ttl}"));
+    assert_eq!(yaml.matches(ttl).count(), 3, "{yaml}");
     let refused = async {
         let ended = until_ended(cluster, &namespace, &run).await;
         for stage in ["extract", "list", "load"] {
@@ -125,7 +131,7 @@ pub async fn jobs_that_a_ttl_deletes_and_kubectl_creates_again_run_once(cluster:
         }
         ended
     };
-    let ended = applied_meanwhile(cluster, &namespace, &manifests.to_yaml(), refused).await;
+    let ended = applied_meanwhile(cluster, &namespace, &yaml, refused).await;
     let status = ended.status.expect("a status");
     assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
     let pods: BTreeSet<String> = versions.seen().iter().map(ResourceExt::name_any).collect();

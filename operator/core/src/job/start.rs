@@ -98,15 +98,12 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
     Ok(decision)
 }
 
-/// The Run does not let the Job start. A Job that says nothing yet says so, unless its Run is about to record or to end
-/// it.
+/// The Run does not let the Job start. A Job that says nothing yet says so, if it is the Run's, and that is not about to
+/// record or to end it.
 fn kept_waiting(job: &Participant, why: HeldBack) -> Decision<NoStatus> {
-    let is_brief = matches!(
-        why,
-        HeldBack::Unrecorded | HeldBack::Cancelled | HeldBack::Ended
-    );
+    let stays = matches!(why, HeldBack::Paused | HeldBack::Replaced);
     let decision = match job.phase {
-        None if !is_brief => phase_patch(job, JobPhase::Waiting, Some(&why.to_string())),
+        None if stays => phase_patch(job, JobPhase::Waiting, Some(&why.to_string())),
         _ => Decision::default(),
     };
     decision.waits_for(Waits::Run(why))

@@ -99,7 +99,7 @@ fn had_before(run: &Run) -> Why {
     (reason::DELETED, why)
 }
 
-/// Ends a Job that its Run does not count, and that nothing had to start: its manifest does not suspend it.
+/// Ends a Job that its Run does not count.
 pub(crate) fn end_stray(job: &Participant, run: &Run) -> Write {
     let (word, why) = had_before(run);
     let text = format!("{word}: {why}");
