@@ -13,7 +13,7 @@ python:
 
 # The scenarios on a real etcd, kube-apiserver and kube-controller-manager (needs Go).
 test-real:
-    KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test contract_python --test workers --test differential --test outages --test owner_references --test clients --test poison
+    KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test contract_python --test workers --test differential --test outages --test owner_references --test clients --test chart_values --test poison
 
 # Pipelines in the queues of a real Kueue, with its feature gate on and off (needs Go; the first build takes ten
 # minutes and is kept).

@@ -6,10 +6,12 @@
 
 mod flag;
 mod program;
+mod setting;
 
 use flag::Flag;
 pub(crate) use program::Language;
 use program::{PROGRAMS, Program, Style};
+pub(crate) use setting::is_executed_variable;
 
 /// Stands for a value that is not known yet.
 pub(crate) const HOLE: char = '\u{fffc}';
@@ -54,9 +56,14 @@ const PREFIXES: [&str; 7] = [
 pub(crate) fn code_words(words: &[String]) -> Vec<(usize, Language)> {
     let mut code: Vec<(usize, Language)> = Vec::new();
     for (at, program) in programs(words) {
-        let rest = Rest::of(program, &words[at + 1..]);
-        let found = rest.code.into_iter();
+        let rest = &words[at + 1..];
+        let found = Rest::of(program, rest).code.into_iter();
         code.extend(found.map(|word| (at + 1 + word, program.language)));
+        let settings = (program.settings)(rest).into_iter();
+        code.extend(settings.map(|word| (at + 1 + word, Language::Command)));
+    }
+    if !shows_words(words) {
+        code.extend(setting::variables(words).map(|word| (word, Language::Variable)));
     }
     code.sort_unstable();
     code.dedup_by_key(|(word, _)| *word);
@@ -69,6 +76,12 @@ pub(crate) fn executes_input(words: &[String]) -> Option<Language> {
         let rest = Rest::of(program, &words[at + 1..]);
         if program.stdin && rest.reads_input {
             return Some(program.language);
+        }
+        if program.names.contains(&"xargs") {
+            let line = setting::xargs_line(&words[at + 1..]);
+            let mut code = code_words(&line).into_iter();
+            let read = code.find(|(word, _)| line[*word].contains(HOLE));
+            return read.map(|(_, language)| language);
         }
         // What follows code are its arguments, whatever they are called.
         if rest.has_code {
@@ -112,12 +125,8 @@ pub(crate) fn arithmetic_words(words: &[String]) -> Vec<usize> {
 /// The programs that a command line names: the first word, and any other that could be one behind
 /// `timeout 5`, `xargs`, `find -exec`, `kubectl exec pod --` and whatever else starts a program.
 fn programs(words: &[String]) -> impl Iterator<Item = (usize, &'static Program)> + '_ {
-    let prefixes = words.iter();
-    let prefixes = prefixes.take_while(|word| PREFIXES.contains(&word.as_str()));
-    let first = prefixes.count();
-    let shows = words
-        .get(first)
-        .is_some_and(|word| SHOWS_WORDS.contains(&base(word)));
+    let first = first_of(words);
+    let shows = shows_words(words);
     let is_starter = |word: &String| STARTERS.contains(&base(word));
     let is_copied = words.get(first).is_some_and(|word| base(word) == "rsync");
     let starts_others = words.iter().take(first + 1).any(is_starter);
@@ -131,13 +140,27 @@ fn programs(words: &[String]) -> impl Iterator<Item = (usize, &'static Program)>
         let may_stand = match (program.language, name) {
             (Language::Eval, "eval" | "trap" | "source") => false,
             // `npm run watch` starts something else.
-            (Language::Eval, "watch" | "parallel") => starts_others,
+            (Language::Eval, "watch" | "parallel" | "at" | "batch") => starts_others,
+            (_, "ed") => starts_others,
             // `rsync -e ssh FROM TO` names what it goes through.
             (Language::Remote, _) => !is_copied,
             _ => true,
         };
         (at == first || may_stand).then_some((at, program))
     })
+}
+
+/// The place of the first word that names a program.
+fn first_of(words: &[String]) -> usize {
+    let prefixes = words.iter();
+    let prefixes = prefixes.take_while(|word| PREFIXES.contains(&word.as_str()));
+    prefixes.count()
+}
+
+/// Whether a command line only shows or searches its words.
+fn shows_words(words: &[String]) -> bool {
+    let first = words.get(first_of(words));
+    first.is_some_and(|word| SHOWS_WORDS.contains(&base(word)))
 }
 
 /// `/usr/bin/python3.13` is `python`.
@@ -161,6 +184,9 @@ struct Rest {
 impl Rest {
     fn of(program: &Program, words: &[String]) -> Self {
         let mut rest = Self::default();
+        if program.style == Style::SettingsOnly {
+            return rest;
+        }
         let mut flags = words.iter().take_while(|word| *word != "--");
         if flags.any(|word| Some(word.as_str()) == program.harmless_with) {
             return rest;

@@ -143,6 +143,9 @@ pub(crate) enum Command {
         /// The port on loopback; 0 takes a free one
         #[arg(long, default_value_t = 0, value_name = "PORT")]
         port: u16,
+        /// Keep the cluster in this folder, and continue from it
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
         #[command(flatten)]
         pods: Pods,
         /// Start no operator, for example to run `koncli operator` yourself

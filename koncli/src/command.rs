@@ -114,6 +114,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Dev {
             write_kubeconfig,
             port,
+            data,
             pods,
             no_operator,
         } => {
@@ -121,7 +122,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
                 true => WithOperator::None,
                 false => WithOperator::Elected,
             };
-            dev::dev(write_kubeconfig.as_deref(), port, pods, operator).await
+            dev::dev(write_kubeconfig, data, port, pods, operator).await
         }
         Command::Status {
             run: Some(run),

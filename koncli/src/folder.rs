@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const PREFIX: &str = "konductor-";
 const LOCK: &str = "lock";
 /// How the kubeconfig in it is called.
-const KUBECONFIG: &str = "kubeconfig";
+pub(crate) const KUBECONFIG: &str = "kubeconfig";
 
 /// A folder of this process.
 pub(crate) struct Folder {

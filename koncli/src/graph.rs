@@ -25,13 +25,18 @@ pub(crate) struct Drawn {
     pub(crate) graph: Graph,
     /// By node: its state, and how many of its items have ended.
     pub(crate) states: Vec<Option<(State, usize)>>,
+    /// By node: how long it has been running, or ran; shown in pictures.
+    pub(crate) durations: Vec<Option<String>>,
 }
 
 impl Drawn {
     /// A pipeline that is not running.
     pub(crate) fn of_file(graph: Graph) -> Self {
-        let states = vec![None; graph.nodes.len()];
-        Self { graph, states }
+        Self {
+            states: vec![None; graph.nodes.len()],
+            durations: vec![None; graph.nodes.len()],
+            graph,
+        }
     }
 
     fn is_of_run(&self) -> bool {
@@ -156,6 +161,9 @@ fn title(node: &Node) -> String {
 pub(crate) fn mermaid(drawn: &Drawn) -> String {
     let graph = &drawn.graph;
     let mut text = "flowchart LR\n".to_owned();
+    if let Some(schedule) = &graph.schedule {
+        let _ = writeln!(text, "  schedule([\"schedule {schedule}\"])");
+    }
     for (index, node) in graph.nodes.iter().enumerate() {
         let mut title = title(node).replace('"', "#quot;");
         for line in holds(node).into_iter().chain(drawn.state(index)) {

@@ -9,10 +9,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use konductor_local::runner::job::BackOff;
 use konductor_local::runner::kubelet::{Engine, KubeletOptions, Logs, Runtime as KubeletRuntime};
 use konductor_local::runner::{Runner, RunnerOptions};
-use konductor_local::{Access, ApiServer, Controllers, ServerOptions};
+use konductor_local::{Access, ApiServer, Controllers, DataFolder, JournalError, ServerOptions};
 use konductor_operator::LeaderElection;
-use kube::Api;
 use kube::api::PostParams;
+use kube::{Api, ResourceExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
@@ -41,6 +41,8 @@ pub(crate) struct Options<'a> {
     pub(crate) port: u16,
     /// Who moves things forward.
     pub(crate) operator: WithOperator,
+    /// Where the cluster is kept, if it is to outlive this process.
+    pub(crate) data: Option<&'a DataFolder>,
 }
 
 /// Which operator a local cluster has.
@@ -71,7 +73,10 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) async fn start(options: Options<'_>) -> Result<Self, Failure> {
         let runtime = runtime(options.pods.runtime).await?;
-        let api = ApiServer::new(ServerOptions::default());
+        let api = match options.data {
+            None => ApiServer::new(ServerOptions::default()),
+            Some(data) => ApiServer::open(ServerOptions::default(), data).map_err(unusable)?,
+        };
         let kube = kube::Client::new(api.router(), NAMESPACE);
         install_crds(&kube).await?;
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await;
@@ -100,6 +105,7 @@ impl Local {
         kubelet.kubeconfig = Some(options.kubeconfig.to_owned());
         kubelet.runtime = runtime;
         kubelet.host_paths = options.pods.allow_host_path;
+        kubelet.data = options.data.cloned();
         kubelet.programs = Some(koncli_in(&options.folder.join("programs"))?);
         let cpus = std::thread::available_parallelism()
             .map_or(4, NonZeroUsize::get)
@@ -185,10 +191,29 @@ async fn runtime(runtime: Runtime) -> Result<KubeletRuntime, Failure> {
     Ok(KubeletRuntime::Engine(engine))
 }
 
+/// Why there is no cluster: what it was is in a journal that can't be read.
+fn unusable(error: JournalError) -> Failure {
+    let failure = Failure::failed(error.to_string());
+    match error {
+        JournalError::Damaged { path, offset, .. } => failure.help(format!(
+            "restore {path} from a copy, or keep what stands before with `truncate -s {offset} {path}`, or name \
+             another folder",
+            path = path.display()
+        )),
+        JournalError::Format { .. } => {
+            failure.help("use the koncli that wrote it, or name another folder")
+        }
+        JournalError::Io { .. } => failure,
+    }
+}
+
 /// A folder with this program under its usual name: what a pod of its image would find.
 fn koncli_in(folder: &Path) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(folder)?;
-    std::os::unix::fs::symlink(std::env::current_exe()?, folder.join("koncli"))?;
+    let link = folder.join("koncli");
+    // Where the folder is kept, it is there from the last time.
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(std::env::current_exe()?, link)?;
     Ok(folder.to_owned())
 }
 
@@ -230,8 +255,16 @@ impl Interrupts {
 /// What an installed konductor brings to an API server.
 pub(crate) async fn install_crds(kube: &kube::Client) -> Result<(), Failure> {
     let api: Api<CustomResourceDefinition> = Api::all(kube.clone());
-    for crd in konductor_api::crds() {
-        api.create(&PostParams::default(), &crd).await?;
+    for mut crd in konductor_api::crds() {
+        match api.create(&PostParams::default(), &crd).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                // A cluster that was kept: its definitions may be those of another version.
+                let name = crd.name_any();
+                crd.metadata.resource_version = api.get(&name).await?.metadata.resource_version;
+                api.replace(&name, &PostParams::default(), &crd).await?;
+            }
+            created => drop(created?),
+        }
     }
     Ok(())
 }

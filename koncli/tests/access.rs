@@ -231,6 +231,84 @@ fn dev_in(temporary: &Path) -> (Child, PathBuf) {
     (child, PathBuf::from(path))
 }
 
+/// What another user of this machine may try at files and processes: a shell's words, in which `$F` is
+/// the folder of the kubeconfig and `$P` the process.
+const OTHERS: [&str; 24] = [
+    "cat $F/kubeconfig",
+    "head -c 1 $F/kubeconfig",
+    "ls $F",
+    "ls -d $F/*",
+    "cd $F",
+    "test -r $F/kubeconfig",
+    "cp $F/kubeconfig /dev/stdout",
+    "ln $F/kubeconfig $T/stolen",
+    "mv $F $T/moved",
+    "mv $F/kubeconfig $T/moved",
+    "rm -rf $F/kubeconfig && test ! -e $F/kubeconfig",
+    "chmod 755 $F",
+    "echo > $F/kubeconfig",
+    "echo > $F/other",
+    "ln -s /etc $F/link",
+    "cat /proc/$P/environ",
+    "cat /proc/$P/maps",
+    "cat /proc/$P/mem",
+    "cat /proc/$P/auxv",
+    "ls /proc/$P/fd",
+    "ls /proc/$P/cwd/",
+    "ls /proc/$P/root/",
+    "cat /proc/$P/task/$P/environ",
+    "kill -TERM $P",
+];
+
+#[test]
+fn another_user_finds_no_token_in_files_and_processes() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!(
+            "skipped: another_user_finds_no_token_in_files_and_processes: only root has another user"
+        );
+        return;
+    }
+    let temporary = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(temporary.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+    let (mut child, kubeconfig) = dev_in(temporary.path());
+    let token = Stranger::of(&kubeconfig).token;
+    let folder = kubeconfig.parent().unwrap();
+    let by = |user: u32, words: &str| {
+        let output = Command::new("sh")
+            .args(["-c", words])
+            .env("F", folder)
+            .env("P", child.id().to_string())
+            .env("T", temporary.path())
+            .current_dir("/")
+            .uid(user)
+            .gid(user)
+            .output()
+            .unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        assert!(user == 0 || !String::from_utf8_lossy(&printed).contains(&token));
+        output.status.success()
+    };
+    for words in OTHERS {
+        assert!(!by(65_534, words), "{words}");
+    }
+    // What everybody may read of a process, and the folder's name, hold no token.
+    for words in ["cat /proc/$P/cmdline", "cat /proc/$P/status", "ls -la $T"] {
+        assert!(by(65_534, words), "{words}");
+    }
+    // The owner can, so the words are right.
+    for words in [
+        "cat $F/kubeconfig",
+        "ls $F",
+        "cat /proc/$P/environ",
+        "ls /proc/$P/fd",
+    ] {
+        assert!(by(0, words), "{words}");
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it still serves");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    child.wait().unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -283,27 +361,10 @@ fn browser() -> Option<PathBuf> {
         .find(|program| program.exists())
 }
 
-/// A page that tries what a page can: every kind of request that needs no permission, and those that
-/// do. It says when it is done by its title.
-const PAGE: &str = r#"<!doctype html><title>busy</title><script>
-const url = "https://ADDRESS/apis/batch/v1/namespaces/default/jobs";
-const job = JSON.stringify(JOB);
-const bodies = [new Blob([job]), job, new URLSearchParams({a: job}), (() => { const f = new FormData();
-  f.append("a", job); return f; })(), new TextEncoder().encode(job)];
-async function all() {
-  let tried = 0, read = 0;
-  for (let round = 0; round < 5; round++) for (const body of bodies)
-    for (const mode of ["no-cors", "cors"]) for (const method of ["POST", "PUT"]) {
-      tried++;
-      try { const answer = await fetch(url, {method, mode, body, credentials: "include"});
-        if (answer.type !== "opaque" && answer.ok) read++; } catch (error) {}
-    }
-  navigator.sendBeacon(url, new Blob([job]));
-  document.title = `done ${tried} ${read}`;
-  document.body.textContent = document.title;
-}
-addEventListener("load", all);
-</script><body>"#;
+/// A page that tries what a page can.
+const PAGE: &str = include_str!("web_page.html");
+/// Attempts of the page, each another one, at least.
+const ATTEMPTS: usize = 100;
 
 #[test]
 fn a_web_page_in_a_browser_creates_nothing() {
@@ -315,9 +376,8 @@ fn a_web_page_in_a_browser_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path());
     let stranger = Stranger::of(&dev.kubeconfig);
-    let page = PAGE
-        .replace("ADDRESS", &stranger.address)
-        .replace("JOB", JOB);
+    let port = stranger.address.rsplit(':').next().unwrap();
+    let page = PAGE.replace("PORT", port).replace("JOB", JOB);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -341,7 +401,9 @@ fn a_web_page_in_a_browser_creates_nothing() {
             "--disable-gpu",
             "--ignore-certificate-errors",
         ])
-        .args(["--virtual-time-budget=60000", "--dump-dom"])
+        // Somebody's DNS leads here, too.
+        .arg("--host-resolver-rules=MAP evil.example 127.0.0.1")
+        .args(["--virtual-time-budget=600000", "--dump-dom"])
         .arg(format!(
             "--user-data-dir={}",
             folder.path().join("profile").display()
@@ -350,7 +412,11 @@ fn a_web_page_in_a_browser_creates_nothing() {
         .output()
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(shown.contains("done 100 0"), "{shown}");
+    let counted = shown.split_once("done: ").expect(&shown).1;
+    let (tried, rest) = counted.split_once(" attempts, in: ").expect(&shown);
+    println!("{tried} attempts of a web page");
+    assert!(tried.parse::<usize>().unwrap() >= ATTEMPTS, "{tried}");
+    assert!(rest.starts_with("[]"), "{rest}");
     assert_eq!(stranger.jobs(), Vec::<Value>::new());
     assert!(!folder.path().join("pwned").exists());
     drop(dev);

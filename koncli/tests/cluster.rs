@@ -556,7 +556,8 @@ fn a_run_is_drawn_with_its_states() {
     for part in [
         "<svg ",
         ">part [3]</text>",
-        ">✓ succeeded 3/3</text>",
+        ">✓ succeeded 3/3 ",
+        ">[n]: n items</text>",
         "</svg>\n",
     ] {
         assert!(picture.contains(part), "{part}: {picture}");

@@ -347,7 +347,8 @@ fn documents(rendered: &str) -> Vec<String> {
                 .find_map(|line| line.strip_prefix("kind: "))?;
             let name = document
                 .lines()
-                .find_map(|line| line.strip_prefix("  name: "))?;
+                .find_map(|line| line.strip_prefix("  name: "))?
+                .trim_matches('"');
             Some(format!("{}/{name}", kind.to_lowercase()))
         })
         .collect()

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::builtin;
+use crate::data_folder::DataFolder;
 use crate::definition::Definition;
 use crate::identity::Identities;
+use crate::journal::{Journal, JournalError, Restored};
 use crate::kind::{self, Kind, Resource};
 use crate::metadata;
 use crate::runner::kubelet::Logs;
@@ -117,20 +119,49 @@ impl fmt::Debug for ApiServer {
 impl ApiServer {
     /// A server with the namespaces every cluster has, and nothing else.
     pub fn new(options: ServerOptions) -> Self {
+        let store = Store::new(options.history_length, options.keep_history);
+        Self::of(store, options)
+    }
+
+    /// A server with everything that the servers of this folder have stored before. What it stores is kept there, also if
+    /// this process is killed. Watches can't start before now.
+    ///
+    /// # Errors
+    /// If the journal in the folder can't be read, or is damaged.
+    pub fn open(options: ServerOptions, folder: &DataFolder) -> Result<Self, JournalError> {
+        let (journal, restored) = Journal::open(&folder.journal())?;
+        Ok(Self::with_journal(options, journal, restored))
+    }
+
+    pub(crate) fn with_journal(
+        options: ServerOptions,
+        journal: Journal,
+        restored: Restored,
+    ) -> Self {
+        let store = Store::new(options.history_length, options.keep_history);
+        Self::of(store.continued(journal, restored), options)
+    }
+
+    fn of(store: Store, options: ServerOptions) -> Self {
         let server = Self {
             shared: Arc::new(Shared::new(
-                Store::new(options.history_length, options.keep_history),
+                store,
                 builtin::definitions(),
                 Identities::new(options.seed),
                 options.clock,
             )),
             manager: "kube-apiserver".into(),
         };
+        server.shared.establish_all();
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            if server.get(&kind::NAMESPACE, "", name).is_some() {
+                continue;
+            }
             let namespace = json!({"metadata": {"name": name}});
-            // Its name is valid, and nothing is there before it.
-            let created = server.create(&kind::NAMESPACE, "", namespace);
-            debug_assert!(created.is_ok(), "{created:?}");
+            // Its name is valid, and nothing is there before it; only a journal may refuse it.
+            if let Err(error) = server.create(&kind::NAMESPACE, "", namespace) {
+                tracing::warn!(name, %error, "namespace not created");
+            }
         }
         server
     }

@@ -7,6 +7,7 @@
 //! history of a quiet one out, and wakes nobody who does not watch it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -14,20 +15,11 @@ use axum::body::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use crate::journal::{Journal, Restored};
 use crate::kind::Resource;
 use crate::managed::Managed;
-
-/// One stored version of an object.
-#[derive(Debug)]
-pub(crate) struct Version {
-    /// The object without its managed fields, which are many and seldom asked for.
-    pub(crate) value: Arc<Value>,
-    pub(crate) managed: Managed,
-    pub(crate) revision: u64,
-    /// Whether the object is shown with more than was written, so that writing what is shown is a
-    /// change.
-    pub(crate) stale: bool,
-}
+pub(crate) use crate::stored::Version;
+use crate::stored::{key, key_of};
 
 /// An object that is to become a version.
 #[derive(Clone, Debug)]
@@ -86,12 +78,14 @@ pub struct Gone {
 }
 
 /// Why a write was not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// An object of that name is there.
     Exists,
     /// The object is not the version that the write was made from.
     Moved,
+    /// The journal did not take it, and why.
+    NotKept(String),
 }
 
 /// A part of a list.
@@ -118,6 +112,9 @@ struct Table {
 struct Tables {
     revision: u64,
     tables: BTreeMap<Resource, Table>,
+    /// What happened up to this revision is not known any more.
+    restored: u64,
+    journal: Option<Journal>,
     subscribers: Vec<mpsc::UnboundedSender<Arc<Change>>>,
     history: Option<Vec<Arc<Change>>>,
 }
@@ -129,11 +126,6 @@ pub(crate) struct Store {
     log_length: usize,
 }
 
-/// Where an object is in its table. Sorted as the real store sorts: by namespace, then by name.
-pub(crate) fn key(namespace: &str, name: &str) -> String {
-    format!("{namespace}/{name}")
-}
-
 impl Store {
     /// A store that remembers the last `log_length` changes of each resource, and, with
     /// `history`, every change for good.
@@ -142,11 +134,27 @@ impl Store {
             tables: Mutex::new(Tables {
                 revision: 1,
                 tables: BTreeMap::new(),
+                restored: 0,
+                journal: None,
                 subscribers: Vec::new(),
                 history: history.then(Vec::new),
             }),
             log_length,
         }
+    }
+
+    /// Continues from what a journal has, and writes every change into it before anybody sees the change.
+    pub(crate) fn continued(self, journal: Journal, restored: Restored) -> Self {
+        {
+            let mut tables = self.lock();
+            tables.revision = tables.revision.max(restored.revision);
+            tables.restored = restored.revision;
+            tables.journal = Some(journal);
+            for (resource, objects) in restored.objects {
+                tables.table(&resource).objects = objects;
+            }
+        }
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -235,14 +243,14 @@ impl Store {
         if tables.table(resource).objects.contains_key(&key) {
             return Err(Refusal::Exists);
         }
-        Ok(tables.commit(
+        tables.commit(
             resource,
             key,
             Effect::Created,
             Some(draft),
             None,
             self.log_length,
-        ))
+        )
     }
 
     /// Replaces `previous`, if it still is what is stored.
@@ -295,7 +303,7 @@ impl Store {
             return Err(Refusal::Moved);
         }
         let previous = Some(previous.clone());
-        Ok(tables.commit(resource, key, effect, draft, previous, self.log_length))
+        tables.commit(resource, key, effect, draft, previous, self.log_length)
     }
 
     /// What happens to a resource after `revision`.
@@ -355,6 +363,18 @@ impl Store {
         let kept = tables.history.as_deref().unwrap_or_default();
         kept.get(known..).unwrap_or_default().to_vec()
     }
+
+    #[cfg(test)]
+    pub(crate) fn rewrite_journal(&self) {
+        self.lock().rewrite_journal();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn swap_journal(&self, file: std::fs::File) {
+        if let Some(journal) = &mut self.lock().journal {
+            journal.swap(file);
+        }
+    }
 }
 
 /// The keys of a namespace, or all, that come after `after`.
@@ -400,11 +420,7 @@ impl Table {
         }
         let mut objects = self.objects.clone();
         for change in self.log.range(since..).rev() {
-            let metadata = &change.current.value["metadata"];
-            let key = key(
-                metadata["namespace"].as_str().unwrap_or_default(),
-                metadata["name"].as_str().unwrap_or_default(),
-            );
+            let key = key_of(&change.current.value);
             match &change.previous {
                 Some(previous) => objects.insert(key, previous.clone()),
                 None => objects.remove(&key),
@@ -422,13 +438,10 @@ impl Table {
 
 impl Tables {
     fn table(&mut self, resource: &Resource) -> &mut Table {
-        let resource = resource.stored();
-        if !self.tables.contains_key(resource) {
-            self.tables.insert(resource.clone(), Table::new(0));
-        }
+        let restored = self.restored;
         self.tables
-            .entry(resource.clone())
-            .or_insert_with(|| Table::new(0))
+            .entry(resource.stored().clone())
+            .or_insert_with(|| Table::new(restored))
     }
 
     fn commit(
@@ -439,9 +452,8 @@ impl Tables {
         draft: Option<Draft>,
         previous: Option<Arc<Version>>,
         log_length: usize,
-    ) -> Arc<Version> {
-        self.revision += 1;
-        let revision = self.revision;
+    ) -> Result<Arc<Version>, Refusal> {
+        let revision = self.revision + 1;
         let mut draft = draft.unwrap_or_else(|| Draft::of(previous.as_deref()));
         if let Some(metadata) = draft.value["metadata"].as_object_mut() {
             metadata.insert("resourceVersion".into(), revision.to_string().into());
@@ -452,6 +464,9 @@ impl Tables {
             revision,
             stale: draft.stale,
         });
+        self.keep(resource.stored(), &key, effect, &current)
+            .map_err(|error| Refusal::NotKept(error.to_string()))?;
+        self.revision = revision;
         let change = Arc::new(Change {
             resource: resource.stored().clone(),
             effect,
@@ -476,7 +491,43 @@ impl Tables {
             }
         }
         table.signal.send_replace(revision);
-        current
+        self.shorten();
+        Ok(current)
+    }
+
+    /// Writes a change into the journal, if there is one.
+    fn keep(
+        &mut self,
+        resource: &Resource,
+        key: &str,
+        effect: Effect,
+        current: &Version,
+    ) -> io::Result<()> {
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
+        match effect {
+            Effect::Created | Effect::Updated => journal.set(resource, current),
+            Effect::Deleted => journal.gone(resource, key, current.revision),
+        }
+    }
+
+    /// Removes from the journal what has been replaced, once it is most of it.
+    fn shorten(&mut self) {
+        let is_long = self.journal.as_ref().is_some_and(Journal::is_long);
+        if is_long {
+            self.rewrite_journal();
+        }
+    }
+
+    fn rewrite_journal(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            let objects = self.tables.iter().flat_map(|(resource, table)| {
+                let versions = table.objects.values();
+                versions.map(move |version| (resource, &**version))
+            });
+            journal.rewrite(self.revision, objects);
+        }
     }
 }
 

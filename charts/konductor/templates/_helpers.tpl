@@ -25,18 +25,27 @@
 {{- end -}}
 
 {{- define "konductor.labels" -}}
+{{- include "konductor.labelsWith" (list . dict) -}}
+{{- end -}}
+
+{{/* The labels of every object, and some more, which are stronger than the common ones: each key once. Called with
+     (list $ LABELS). */}}
+{{- define "konductor.labelsWith" -}}
+{{- $more := index . 1 -}}
+{{- with index . 0 -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ include "konductor.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
+{{- with merge (deepCopy $more) .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
+{{- end -}}
 
 {{- define "konductor.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "konductor.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "konductor.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "konductor.serviceAccount" -}}

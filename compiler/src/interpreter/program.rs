@@ -1,5 +1,7 @@
 //! The programs that execute some of their words, and how each is given its code.
 
+use super::setting;
+
 /// What executes a word, which decides how a value gets there safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Language {
@@ -17,6 +19,10 @@ pub(crate) enum Language {
     Sed,
     /// An expression that the shell computes, in which an array's index is expanded.
     Arithmetic,
+    /// A program that starts what it is given, or reads it as its own options.
+    Command,
+    /// An environment variable that some program executes.
+    Variable,
     /// Any other.
     Other,
 }
@@ -40,6 +46,8 @@ pub(super) enum Style {
     AllButFirst,
     /// Every operand behind this word is code: `deno eval CODE`.
     Behind(&'static str),
+    /// Only what `settings` finds is code.
+    SettingsOnly,
 }
 
 /// A program that executes some of its words.
@@ -63,6 +71,8 @@ pub(super) struct Program {
     pub(super) stdin: bool,
     /// A flag with which its code can do nothing but edit text.
     pub(super) harmless_with: Option<&'static str>,
+    /// Finds words that it starts or that configure what it starts, whatever the other fields say.
+    pub(super) settings: fn(&[String]) -> Vec<usize>,
 }
 
 const BASE: Program = Program {
@@ -77,10 +87,11 @@ const BASE: Program = Program {
     file: "",
     stdin: false,
     harmless_with: None,
+    settings: |_| Vec::new(),
 };
 
 /// Programs are known by the last part of their path, without a version.
-pub(super) const PROGRAMS: [Program; 29] = [
+pub(super) const PROGRAMS: [Program; 38] = [
     Program {
         names: &[
             "sh",
@@ -284,6 +295,7 @@ pub(super) const PROGRAMS: [Program; 29] = [
         style: Style::AllOperands,
         takes: "jISNnLPSs",
         long_takes: &["jobs", "delay", "timeout", "results", "joblog"],
+        stdin: true,
         ..BASE
     },
     Program {
@@ -328,6 +340,65 @@ pub(super) const PROGRAMS: [Program; 29] = [
         language: Language::Remote,
         style: Style::AllButFirst,
         takes: "bcDEeFIiJLlmoOpQRSWw",
+        stdin: true,
+        settings: setting::ssh,
+        ..BASE
+    },
+    // What `-S` names is started in place of ssh.
+    Program {
+        names: &["scp", "sftp"],
+        language: Language::Command,
+        style: Style::AnywhereAfterFlag,
+        code: "S",
+        takes: "cDFiJloPX",
+        settings: setting::ssh,
+        ..BASE
+    },
+    Program {
+        names: &["git"],
+        language: Language::Command,
+        style: Style::SettingsOnly,
+        settings: setting::git,
+        ..BASE
+    },
+    // What these start for each file or line, and what they are given as options.
+    Program {
+        names: &["find", "gfind"],
+        language: Language::Command,
+        style: Style::AnywhereAfterFlag,
+        long: &["exec", "execdir", "ok", "okdir"],
+        ..BASE
+    },
+    Program {
+        names: &["xargs", "gxargs"],
+        language: Language::Command,
+        style: Style::Operand,
+        takes: "adEILnPs",
+        attached: "eil",
+        long_takes: &[
+            "arg-file",
+            "delimiter",
+            "max-lines",
+            "max-args",
+            "max-procs",
+            "max-chars",
+            "process-slot-var",
+        ],
+        ..BASE
+    },
+    Program {
+        names: &["at", "batch"],
+        language: Language::Eval,
+        style: Style::AnywhereAfterFlag,
+        takes: "qt",
+        file: "f",
+        stdin: true,
+        ..BASE
+    },
+    // Its standard input may hold commands behind `!`.
+    Program {
+        names: &["ed"],
+        style: Style::AnywhereAfterFlag,
         stdin: true,
         ..BASE
     },
@@ -382,17 +453,45 @@ pub(super) const PROGRAMS: [Program; 29] = [
     },
     // Programs that these start for each file, or in place of their own work.
     Program {
-        names: &["tar", "gtar", "rsync", "nc", "ncat", "netcat", "npx"],
+        names: &["tar", "gtar"],
+        language: Language::Command,
         style: Style::AnywhereAfterFlag,
+        code: "IF",
         long: &[
             "checkpoint-action",
             "to-command",
             "use-compress-program",
-            "rsh",
-            "sh-exec",
-            "exec",
-            "call",
+            "info-script",
+            "new-volume-script",
+            "rsh-command",
+            "rmt-command",
         ],
+        takes: "fCTXbgKLNV",
+        ..BASE
+    },
+    Program {
+        names: &["rsync"],
+        language: Language::Command,
+        style: Style::AnywhereAfterFlag,
+        code: "e",
+        long: &["rsh", "rsync-path"],
+        takes: "fMTB",
+        ..BASE
+    },
+    Program {
+        names: &["nc", "ncat", "netcat"],
+        language: Language::Command,
+        style: Style::AnywhereAfterFlag,
+        code: "ce",
+        long: &["sh-exec", "exec", "lua-exec"],
+        takes: "giopqswxX",
+        ..BASE
+    },
+    Program {
+        names: &["npx"],
+        style: Style::AnywhereAfterFlag,
+        code: "c",
+        long: &["call"],
         ..BASE
     },
 ];

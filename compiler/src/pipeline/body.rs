@@ -268,6 +268,8 @@ pub(crate) struct Passthrough {
     pub span: Span,
     /// Where it says how many pods run at once.
     pub parallelism: Option<Span>,
+    /// Every image that it names, of whatever kind of container or volume.
+    pub images: Vec<Text>,
 }
 
 /// A part of passthrough YAML, checked against the schema.

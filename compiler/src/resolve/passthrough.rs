@@ -63,14 +63,20 @@ impl Resolver<'_> {
             marked: &marked,
             resolver: self,
             parallelism: None,
+            images: Vec::new(),
         };
         let root = walk.node(&root, whole, path, text.span);
-        let parallelism = walk.parallelism;
+        let Walk {
+            parallelism,
+            images,
+            ..
+        } = walk;
         (self.diagnostics.len() == reported).then_some(Passthrough {
             kind,
             root,
             span: text.span,
             parallelism,
+            images,
         })
     }
 
@@ -214,6 +220,7 @@ struct Walk<'w, 'r, 'a> {
     marked: &'w Marked,
     resolver: &'r mut Resolver<'a>,
     parallelism: Option<Span>,
+    images: Vec<Text>,
 }
 
 impl Walk<'_, '_, '_> {
@@ -271,6 +278,10 @@ impl Walk<'_, '_, '_> {
             }
             if inner == "spec.parallelism" {
                 self.parallelism = Some(span);
+            }
+            if let (true, Kind::Text(image)) = (is_image(name, &key.value), &value.value) {
+                let place = self.marked.place(value.place);
+                self.images.push(self.marked.text(image, place));
             }
             let wanted = properties
                 .and_then(|known| known.get(&key.value))
@@ -371,6 +382,15 @@ fn owned(path: &str, key: &str, siblings: &[(Spanned<String>, Placed)]) -> Optio
         _ if is_ours(key) => Some("it carries what the operator needs"),
         _ => None,
     }
+}
+
+/// Whether a field of a type of Kubernetes names an image.
+fn is_image(type_name: &str, field: &str) -> bool {
+    let type_name = type_name.rsplit('.').next().unwrap_or(type_name);
+    matches!(
+        (type_name, field),
+        ("Container" | "EphemeralContainer", "image") | ("ImageVolumeSource", "reference")
+    )
 }
 
 fn is_ours(key: &str) -> bool {

@@ -41,7 +41,9 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     for stage in &pipeline.stages {
         let texts = stage.body.texts();
         let texts = texts.filter_map(|(place, text)| Some((text, kind_of(place)?)));
-        for (text, kind) in texts {
+        let yaml = stage.body.passthrough.iter();
+        let images = yaml.flat_map(|block| block.images.iter().map(|text| (text, Kind::Image)));
+        for (text, kind) in texts.chain(images) {
             if !varies::of_text(text) {
                 look(text, kind, Values::of(pipeline));
                 continue;

@@ -30,5 +30,5 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
 /// A quorum of a stage without items.
 pub(crate) fn without_for(span: Span) -> Diagnostic {
     Diagnostic::error(Code::K0407, span, "only a stage with `for` has a quorum")
-        .help("remove `quorum`, or add `for x in …`")
+        .help("write it at the stage with `for` that is waited for, or remove it")
 }

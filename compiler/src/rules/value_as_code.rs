@@ -4,10 +4,10 @@ use foldhash::HashSet;
 use konductor_dsl::{Code, Diagnostic, Span};
 
 use crate::eval::Values;
-use crate::interpreter::{HOLE, Language, base, code_words};
+use crate::interpreter::{HOLE, Language, base, code_words, is_executed_variable};
 use crate::pipeline::script::Script;
 use crate::pipeline::{
-    Action, Body, Mount, Node, Piece, Pipeline, Reference, Source, Stage, Term, Text,
+    Action, Body, EnvValue, Mount, Node, Piece, Pipeline, Reference, Source, Stage, Term, Text,
 };
 
 /// Items of a fan-out whose command lines are looked at: the words of others look alike.
@@ -30,6 +30,11 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
         };
         let main = lines.main.clone();
         lines.line(&main);
+        for (name, value) in stage.body.env.iter() {
+            if let EnvValue::Text(text) = value {
+                lines.variable(name, Word::Text(text));
+            }
+        }
         for block in &stage.body.passthrough {
             lines.node(&block.root);
         }
@@ -137,8 +142,22 @@ impl<'a> Lines<'a> {
                 if command.is_some() || arguments.is_some() {
                     self.container(node, command, arguments.unwrap_or_default());
                 }
+                let [name, value] = ["name", "value"].map(|key| node.get(key).and_then(Word::of));
+                if let (Some(Word::Plain(name)), Some(value)) = (name, value) {
+                    self.variable(name, value);
+                }
                 members.iter().for_each(|(_, node)| self.node(node));
             }
+        }
+    }
+
+    /// Looks at the value of an environment variable.
+    fn variable(&mut self, name: &str, value: Word<'a>) {
+        if is_executed_variable(name) {
+            let mounts = &self.stage.body.mounts;
+            let references = value.references().filter(|r| !is_harmless(r, mounts));
+            self.found
+                .extend(references.map(|reference| (reference, Language::Variable)));
         }
     }
 
@@ -253,6 +272,8 @@ fn report(reference: &Reference, span: Span, language: Language, in_script: bool
         Language::Awk => "awk",
         Language::Sed => "sed",
         Language::Arithmetic => "the shell's arithmetic",
+        Language::Command => "this command",
+        Language::Variable => "what reads this variable",
         Language::Other => "an interpreter",
     };
     let diagnostic = Diagnostic::error(
@@ -300,6 +321,13 @@ fn help(language: Language, in_script: bool) -> &'static str {
         }
         (Language::Sed, _) => {
             "add `--sandbox`, with which GNU's sed runs nothing, or use awk and its `ENVIRON`"
+        }
+        (Language::Command, _) => {
+            "name the program and its settings in the pipeline, and let the program read the value \
+             from an environment variable: `env { VALUE = … }`"
+        }
+        (Language::Variable, _) => {
+            "write this variable without a value, and give the value a variable of another name"
         }
         (Language::Other, _) => "write `env { VALUE = … }` and read the variable in the program",
     }

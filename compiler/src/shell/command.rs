@@ -4,7 +4,8 @@
 //! executes. What must never happen here: quoting; the scanner has read it.
 
 use crate::interpreter::{
-    HOLE, Language, arithmetic_words, base, code_words, executes_input, script_word,
+    HOLE, Language, arithmetic_words, base, code_words, executes_input, is_executed_variable,
+    script_word,
 };
 
 /// Every command of a script. Those of a substitution are a list of their own.
@@ -162,6 +163,10 @@ impl Commands {
     pub(super) fn code(&self) -> Vec<(usize, Language)> {
         let mut code = Vec::new();
         for command in &self.all {
+            for word in command.executed_variables() {
+                let holes = self.of_word(word);
+                code.extend(holes.into_iter().map(|hole| (hole, Language::Variable)));
+            }
             let words = command.own();
             let texts: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
             for (at, language) in code_words(&texts) {
@@ -254,14 +259,27 @@ impl Command {
     /// Its name and arguments, without what stands around them.
     fn own(&self) -> Vec<&Word> {
         let words = self.words.iter().filter(|word| word.redirect.is_empty());
-        let starts = |word: &&Word| RESERVED.contains(&&*word.text) || is_assignment(&word.text);
-        words.skip_while(starts).collect()
+        words.skip_while(|word| stands_before(word)).collect()
+    }
+
+    /// Words before its name that set a variable which some program executes.
+    fn executed_variables(&self) -> impl Iterator<Item = &Word> {
+        let words = self.words.iter().filter(|word| word.redirect.is_empty());
+        let before = words.take_while(|word| stands_before(word));
+        before.filter(|word| assigned(&word.text).is_some_and(is_executed_variable))
     }
 }
 
-fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
-        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
+/// Whether a word stands before a command's name.
+fn stands_before(word: &Word) -> bool {
+    RESERVED.contains(&&*word.text) || assigned(&word.text).is_some()
+}
+
+/// The name of the variable that a word `NAME=…` or `NAME+=…` sets.
+fn assigned(word: &str) -> Option<&str> {
+    let (name, _) = word.split_once('=')?;
+    let name = name.strip_suffix('+').unwrap_or(name);
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some(name)
 }

@@ -63,7 +63,7 @@ fn every_hole_has_a_place_however_broken_the_script() {
 #[test]
 fn holes_that_become_code_are_found_in_scripts() {
     // `@` is a hole; the numbers are those that are code.
-    let table: [(&str, &[usize]); 80] = [
+    let table: [(&str, &[usize]); 92] = [
         ("echo \"@\"", &[]),
         ("bash -c \"echo @\"", &[0]),
         ("bash -c 'echo @'", &[0]),
@@ -144,6 +144,21 @@ fn holes_that_become_code_are_found_in_scripts() {
         ("timeout 5 watch \"ls @\"", &[0]),
         ("npm run watch \"@\"", &[]),
         ("# eval @\necho '# eval' @", &[]),
+        ("BASH_ENV=\"@\" bash x.sh \"@\"", &[0]),
+        ("PS4=\"@\"", &[0]),
+        (
+            "if GIT_SSH_COMMAND+=\"$(echo \"@\")\" git fetch; then x=\"@\"; fi",
+            &[0],
+        ),
+        ("export A=\"@\" LD_PRELOAD=\"@\"", &[1]),
+        ("git -c user.name=\"@\" -c core.sshCommand=\"@\" pull", &[1]),
+        ("git switch -c \"@\"", &[]),
+        ("ssh -o \"ProxyCommand=nc @ 1\" host <<EOF\n@\nEOF", &[0, 1]),
+        ("find . -name \"@\" -exec \"@\" {} \\;", &[1]),
+        ("ls | xargs \"@\"", &[0]),
+        ("echo \"@\" | xargs -I{} sh -c 'echo {}'", &[0]),
+        ("echo \"@\" | xargs -n1 echo", &[]),
+        ("echo \"@\" | at now", &[0]),
     ];
     for (script, expected) in table {
         let pieces: Vec<&str> = script.split('@').collect();

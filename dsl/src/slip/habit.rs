@@ -53,7 +53,7 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 68] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 69] = [
         text::end_of_file,
         file::yaml,
         file::template_without_parentheses,
@@ -105,6 +105,7 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         condition::condition_as_a_value,
         declaration::no_attribute,
         file::outside_of_a_pipeline,
+        file::behind_a_template,
         header::clause_outside_of_a_header,
         declaration::name_in_quotes,
         declaration::name_with_a_digit,

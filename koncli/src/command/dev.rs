@@ -2,29 +2,73 @@
 
 use std::path::{Path, PathBuf};
 
+use konductor_local::{DataFolder, DataFolderError};
+
 use crate::arguments::Pods;
 use crate::exit::{Failure, INTERRUPTED};
-use crate::folder::Folder;
+use crate::folder::{Folder, KUBECONFIG};
 use crate::local::{self, Local, WithOperator, interrupted};
 use crate::output;
 
-/// Runs a cluster in memory until Ctrl-C.
+/// Where the files of the cluster are.
+enum Files {
+    Temporary(Folder),
+    Kept(DataFolder),
+}
+
+impl Files {
+    async fn open(data: Option<&Path>) -> Result<Self, Failure> {
+        let Some(data) = data else {
+            return Ok(Self::Temporary(Folder::create()?));
+        };
+        let folder = DataFolder::open(data).await.map_err(|error| {
+            let failure = Failure::failed(error.to_string());
+            match error {
+                DataFolderError::InUse { .. } => {
+                    failure.help("end it first, or name another folder with --data")
+                }
+                DataFolderError::Io { .. } => failure,
+            }
+        })?;
+        // It was for a cluster that has ended, and leads nowhere any more.
+        let _ = std::fs::remove_file(folder.path().join(KUBECONFIG));
+        Ok(Self::Kept(folder))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(folder) => folder.path(),
+        }
+    }
+
+    fn data(&self) -> Option<&DataFolder> {
+        match self {
+            Self::Temporary(_) => None,
+            Self::Kept(folder) => Some(folder),
+        }
+    }
+}
+
+/// Runs a cluster until Ctrl-C, in memory or in the folder `data`.
 pub(crate) async fn dev(
-    kubeconfig: Option<&Path>,
+    kubeconfig: Option<PathBuf>,
+    data: Option<PathBuf>,
     port: u16,
     pods: Pods,
     operator: WithOperator,
 ) -> Result<(), Failure> {
-    let folder = Folder::create()?;
-    let kubeconfig = kubeconfig.map_or_else(|| folder.kubeconfig(), PathBuf::from);
+    let files = Files::open(data.as_deref()).await?;
+    let kubeconfig = kubeconfig.unwrap_or_else(|| files.path().join(KUBECONFIG));
     let steps = std::env::current_dir()?;
     let starting = Local::start(local::Options {
-        folder: folder.path(),
+        folder: files.path(),
         kubeconfig: &kubeconfig,
         steps: &steps,
         pods,
         port,
         operator,
+        data: files.data(),
     });
     let local = tokio::select! {
         started = starting => started?,
@@ -32,9 +76,16 @@ pub(crate) async fn dev(
     };
     let path = std::path::absolute(&kubeconfig)?;
     output::data(&format!("export KUBECONFIG={}\n", quoted(&path)));
-    output::talk(match operator {
-        WithOperator::None => "the cluster is up, without an operator; it lasts until Ctrl-C",
-        _ => "the cluster is up, with the operator; it lasts until Ctrl-C",
+    let with = match operator {
+        WithOperator::None => "without an operator",
+        _ => "with the operator",
+    };
+    output::talk(&match files.data() {
+        None => format!("the cluster is up, {with}; it lasts until Ctrl-C"),
+        Some(data) => format!(
+            "the cluster is up, {with}; it is kept in {}",
+            data.path().display()
+        ),
     });
     let outcome = tokio::select! {
         failure = local.operator_is_gone() => Err(failure),

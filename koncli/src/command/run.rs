@@ -64,6 +64,7 @@ pub(crate) async fn run(
         pods,
         port: 0,
         operator: local::WithOperator::Alone,
+        data: None,
     });
     let local = tokio::select! {
         started = starting => started?,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, Zoned};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use konductor_api::{Run, annotation, label};
+use konductor_compiler::slot_time;
 use konductor_operator::run_status;
 use kube::api::{ListParams, ObjectMeta, Patch};
 use kube::{Resource, ResourceExt};
@@ -91,7 +92,7 @@ async fn all(global: &Global, client: &konductor::Client) -> Result<(), Failure>
                 if is_suspended { "yes" } else { "no" }.to_owned(),
                 next(one, now)
                     .next()
-                    .map_or_else(|| "-".to_owned(), |slot| shown(&slot)),
+                    .map_or_else(|| "-".to_owned(), |slot| slot_time(&slot)),
                 last.map_or_else(|| "-".to_owned(), |run| slot_of(run)),
                 last.map_or_else(|| "-".to_owned(), |run| outcome(run)),
             ]
@@ -150,11 +151,6 @@ fn next(schedule: &CronJob, now: Timestamp) -> impl Iterator<Item = Zoned> + use
     slots.take(shown)
 }
 
-/// A slot as its run names it.
-fn shown(slot: &Zoned) -> String {
-    slot.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
-}
-
 /// The last slots of one schedule and how their runs ended, and the next ones.
 async fn one(
     global: &Global,
@@ -175,7 +171,7 @@ async fn one(
         .collect();
     rows.extend(next(schedule, Timestamp::now()).map(|slot| {
         let run = konductor_local::job_of_slot(&name, slot.timestamp());
-        [shown(&slot), run, "due".to_owned()]
+        [slot_time(&slot), run, "due".to_owned()]
     }));
     let slots: Vec<_> = rows
         .iter()
@@ -277,11 +273,14 @@ mod tests {
         }))
         .expect("a CronJob");
         let now = "2026-06-01T12:00:00Z".parse().expect("a time");
-        let times: Vec<_> = next(&schedule, now).map(|slot| shown(&slot)).collect();
+        let times: Vec<_> = next(&schedule, now).map(|slot| slot_time(&slot)).collect();
         assert_eq!(
             times[..2],
             ["2026-06-02T02:30:00+02:00", "2026-06-03T02:30:00+02:00"]
         );
+        schedule.spec.time_zone = Some("UTC".to_owned());
+        let first = next(&schedule, now).next().expect("a slot");
+        assert_eq!(slot_time(&first), "2026-06-02T02:30:00Z");
         schedule.spec.suspend = Some(true);
         assert_eq!(next(&schedule, now).count(), 0);
     }

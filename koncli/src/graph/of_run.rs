@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use konductor_api::{Role, Run};
 use konductor_compiler::Graph;
 use konductor_compiler::graph::{Edge, Node, NodeKind};
@@ -11,6 +12,7 @@ use konductor_operator::standing::State;
 use kube::ResourceExt;
 
 use super::Drawn;
+use crate::output;
 use crate::view::{Stage, View};
 
 /// Draws a run as it stands.
@@ -18,8 +20,16 @@ pub(crate) fn of_run(run: &Run, objects: &RunObjects, view: &View) -> Drawn {
     let overview = objects.graph().overview();
     let stages = view.stages.iter();
     let stages: BTreeMap<&str, &Stage> = stages.map(|stage| (stage.name.as_str(), stage)).collect();
-    let (mut nodes, mut states) = (Vec::new(), Vec::new());
+    let now = Timestamp::now();
+    let (mut nodes, mut states, mut durations) = (Vec::new(), Vec::new(), Vec::new());
     for place in &overview.places {
+        durations.push(match place {
+            Place::Stage { name, .. } => {
+                let length = stages.get(name).and_then(|stage| stage.duration(now));
+                length.map(|length| output::duration(Some(length)))
+            }
+            Place::Approval(_) | Place::Gate(_) | Place::Elsewhere(_) => None,
+        });
         states.push(match place {
             Place::Stage { name, .. } => {
                 let stage = stages.get(name);
@@ -45,6 +55,7 @@ pub(crate) fn of_run(run: &Run, objects: &RunObjects, view: &View) -> Drawn {
             edges: edges.collect(),
         },
         states,
+        durations,
     }
 }
 

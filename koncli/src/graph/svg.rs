@@ -12,6 +12,8 @@ use crate::output::width::{cut, width};
 const MARGIN: f64 = 24.0;
 /// What a character of a fixed width is wide, at 12 pixels.
 const CHARACTER: f64 = 7.3;
+/// The same in the legend, at 10 pixels.
+const LEGEND_CHARACTER: f64 = 6.1;
 /// The height of a line of text.
 const LINE: f64 = 16.0;
 /// Left and right of a text.
@@ -43,7 +45,12 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
         .map(|edge| (edge.from, edge.to))
         .collect();
     let placed = layout(&sizes, &edges);
-    let (width, height) = (placed.width + 2.0 * MARGIN, placed.height + 2.0 * MARGIN);
+    let legend = legend(drawn);
+    let longest = legend.iter().map(|line| width(line)).max().unwrap_or(0);
+    let (width, height) = (
+        placed.width.max(longest as f64 * LEGEND_CHARACTER) + 2.0 * MARGIN,
+        placed.height + 2.0 * MARGIN + legend.len() as f64 * LINE,
+    );
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" \
@@ -65,18 +72,60 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
             &mut text,
         );
     }
+    for (at, line) in legend.iter().enumerate() {
+        let y = placed.height + 2.0 * MARGIN + LINE * at as f64;
+        let _ = writeln!(
+            text,
+            "<text x=\"{MARGIN:.1}\" y=\"{y:.1}\" fill=\"#57606a\" font-size=\"10\">{}</text>",
+            escaped(line)
+        );
+    }
     text.push_str("</svg>\n");
     text
+}
+
+/// What the signs mean that are in the picture, and when the pipeline runs by itself.
+fn legend(drawn: &Drawn) -> Vec<String> {
+    let graph = &drawn.graph;
+    let has = |kind: NodeKind| graph.nodes.iter().any(|node| node.kind == kind);
+    let label = |label: &str| graph.edges.iter().any(|edge| edge.label == label);
+    let signs = [
+        (has(NodeKind::Approval), "round: an approval"),
+        (has(NodeKind::Finally), "dashed: runs in any case, last"),
+        (has(NodeKind::External), "dotted: outside of the pipeline"),
+        (
+            graph.nodes.iter().any(|node| node.items.is_some()),
+            "[n]: n items",
+        ),
+        (
+            graph.nodes.iter().any(|node| !node.holding.is_empty()),
+            "holds: of a semaphore or lease, while it runs",
+        ),
+        (label("any"), "any: one of these is enough"),
+        (
+            label("failed") || label("skipped") || label("finished"),
+            "failed, skipped, finished: the end that is waited for",
+        ),
+    ];
+    let signs = signs.into_iter().filter(|(is_there, _)| *is_there);
+    let schedule = graph.schedule.iter();
+    let schedule = schedule.map(|schedule| format!("schedule: {schedule}"));
+    schedule
+        .chain(signs.map(|(_, meaning)| meaning.to_owned()))
+        .collect()
 }
 
 fn lines(drawn: &Drawn, index: usize) -> Vec<String> {
     let first = cut(&title(&drawn.graph.nodes[index]), TITLE_CHARACTERS_MAX);
     let holds = holds(&drawn.graph.nodes[index]);
     let holds = holds.map(|holds| cut(&holds, TITLE_CHARACTERS_MAX));
-    [Some(first), drawn.state(index), holds]
-        .into_iter()
-        .flatten()
-        .collect()
+    let state = drawn
+        .state(index)
+        .map(|state| match &drawn.durations[index] {
+            Some(duration) => format!("{state} {duration}"),
+            None => state,
+        });
+    [Some(first), state, holds].into_iter().flatten().collect()
 }
 
 /// Lines come first: boxes and their texts lie above them.

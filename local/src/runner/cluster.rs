@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::kind::{self, Kind};
-use crate::store::Draft;
+use crate::store::{Draft, Refusal};
 use crate::{ApiServer, DeleteOptions, Propagation, Status};
 
 /// What happened to an object.
@@ -184,11 +184,14 @@ impl Cluster {
             }
             let mut draft = Draft::of(Some(&old));
             draft.value["spec"]["nodeName"] = node.into();
-            if store
-                .update(pods, namespace(pod), name(pod), &old, draft)
-                .is_ok()
-            {
-                return;
+            match store.update(pods, namespace(pod), name(pod), &old, draft) {
+                Err(Refusal::Moved | Refusal::Exists) => {}
+                Err(Refusal::NotKept(error)) => {
+                    let (namespace, pod) = (namespace(pod), name(pod));
+                    tracing::warn!(namespace, pod, %error, "pod not bound");
+                    return;
+                }
+                Ok(_) => return,
             }
         }
     }
@@ -212,12 +215,6 @@ impl Cluster {
             Err(error) if !is_outdated(&error) => Err(error),
             _ => Ok(()),
         }
-    }
-
-    /// Reports what could not be done for `job`, where `kubectl describe` shows it.
-    pub(super) fn warn(&self, job: &Job, reason: &str, message: &str) {
-        tracing::warn!(namespace = namespace(job), job = name(job), reason, message);
-        self.tell(job, "job-controller", "Warning", reason, message);
     }
 
     /// Tells something about an object, where `kubectl describe` shows it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Event, Pod, PodStatus};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
@@ -72,6 +72,23 @@ async fn a_suspended_job_runs_when_it_is_resumed() {
     assert_eq!(true_conditions(&done), ["SuccessCriteriaMet", "Complete"]);
     assert!(folder.path().join("ran").exists());
     runner.shutdown(Duration::ZERO).await;
+    let expected = ["Suspended", "Resumed", "SuccessfulCreate", "Completed"];
+    assert_eq!(
+        sorted(reasons(&api)),
+        sorted(expected.map(str::to_owned).into())
+    );
+}
+
+/// The reasons of all Events about Jobs.
+fn reasons(api: &ApiServer) -> Vec<String> {
+    let (events, _) = Cluster::new(api.clone()).list::<Event>();
+    let events = events.into_iter();
+    events.filter_map(|event| event.reason).collect()
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
 }
 
 #[tokio::test]
@@ -90,6 +107,9 @@ async fn a_failing_job_is_retried_and_fails() {
         "x\nx\nx\n"
     );
     runner.shutdown(Duration::ZERO).await;
+    let mut expected = vec!["SuccessfulCreate".to_owned(); 3];
+    expected.push("BackoffLimitExceeded".to_owned());
+    assert_eq!(sorted(reasons(&api)), sorted(expected));
 }
 
 #[tokio::test]

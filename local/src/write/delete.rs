@@ -64,6 +64,7 @@ impl Shared {
             match self.delete_version(target, &old, options) {
                 Ok(removed) => return Ok(removed),
                 Err(Refusal::Moved | Refusal::Exists) => {}
+                Err(Refusal::NotKept(why)) => return Err(super::not_kept(&why)),
             }
         }
     }

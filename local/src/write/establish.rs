@@ -9,7 +9,7 @@ use crate::definition::{Definition, Nature};
 use crate::kind;
 use crate::managed::apply;
 use crate::shared::Shared;
-use crate::store::{Draft, Version};
+use crate::store::{Draft, Refusal, Version};
 
 impl Shared {
     /// Serves what a stored definition defines, and says so in its status; serves it no more if
@@ -30,13 +30,24 @@ impl Shared {
                 return;
             }
             let draft = self.with_status(definition, &stored, status);
-            // Someone wrote it in between: look again.
-            if self
-                .store
-                .update(resource, "", name, &stored, draft)
-                .is_ok()
-            {
-                return;
+            match self.store.update(resource, "", name, &stored, draft) {
+                Ok(_) => return,
+                // Someone wrote it in between: look again.
+                Err(Refusal::Moved | Refusal::Exists) => {}
+                Err(Refusal::NotKept(error)) => {
+                    tracing::warn!(name, %error, "definition without a status");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Serves what all stored definitions define.
+    pub(crate) fn establish_all(&self) {
+        let resource = &kind::CUSTOM_RESOURCE_DEFINITION.resource;
+        if let Some(definition) = self.catalog.get(resource) {
+            for stored in self.store.list(resource, None).0 {
+                self.establish(&definition, crate::metadata::name(&stored.value));
             }
         }
     }

@@ -125,8 +125,11 @@ impl Shared {
                     self.after_write(definition, &version);
                     return Ok(created(version));
                 }
-                Err(_) if tries > 0 => {}
-                Err(_) => return Err(self.exists(definition, namespace, &name)),
+                Err(Refusal::NotKept(why)) => return Err(not_kept(&why)),
+                Err(Refusal::Exists | Refusal::Moved) if tries > 0 => {}
+                Err(Refusal::Exists | Refusal::Moved) => {
+                    return Err(self.exists(definition, namespace, &name));
+                }
             }
         }
     }
@@ -339,6 +342,7 @@ impl Shared {
             };
             match self.store_update(target, options, draft, &old) {
                 Err(Refusal::Moved | Refusal::Exists) => {}
+                Err(Refusal::NotKept(why)) => return Err(not_kept(&why)),
                 Ok(version) => {
                     if !options.dry_run && version.revision != old.revision {
                         self.after_write(definition, &version);
@@ -433,6 +437,14 @@ impl Shared {
         let causes = definition.validate_update(value, old, target.subresource);
         self.refuse(definition, value, causes)
     }
+}
+
+/// The failure of a write that the journal did not take.
+fn not_kept(why: &str) -> Status {
+    Status::new(
+        Reason::InternalError,
+        format!("nothing was changed: the journal of this cluster can't be written: {why}"),
+    )
 }
 
 /// What a client says about managed fields.

@@ -53,7 +53,7 @@ pub(super) fn rendered(cluster: &Cluster, arguments: &[&str]) -> Vec<String> {
         let kind = lines.find_map(|line| line.strip_prefix("kind: "))?;
         let mut lines = lines.skip_while(|line| *line != "metadata:");
         let name = lines.find_map(|line| line.strip_prefix("  name: "))?;
-        Some(format!("{kind}/{name}"))
+        Some(format!("{kind}/{}", name.trim_matches('"')))
     });
     documents.collect()
 }

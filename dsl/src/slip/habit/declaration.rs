@@ -4,6 +4,7 @@ use konductor_grammar::Rule;
 
 use super::header::WAITS;
 use super::{CLAUSE_WORDS, Habit, Place};
+use crate::cut::Cut;
 use crate::name::is_identifier;
 
 /// `run => "x"`, `run == "x"`
@@ -98,9 +99,11 @@ pub(super) fn equals_sign(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage a { may-fail }`
 pub(super) fn flag(place: &Place<'_>) -> Option<Habit> {
-    let key = place.last(0)?;
-    let is_flag = matches!(key, "may-fail" | "fail-fast" | "external");
-    if is_flag && place.wants(Rule::open) && !place.wants_clause() && place.found != ":" {
+    const FLAGS: [&str; 3] = ["may-fail", "fail-fast", "external"];
+    // It may stand on the line before.
+    let before = place.text.cut(..place.at).trim_end();
+    let key = FLAGS.into_iter().find(|flag| before.ends_with(flag))?;
+    if place.wants(Rule::open) && !place.wants_clause() && place.found != ":" {
         return Habit::help(format!("write `{key} = true`"));
     }
     None

@@ -84,6 +84,15 @@ pub(super) fn outside_of_a_pipeline(place: &Place<'_>) -> Option<Habit> {
     }
 }
 
+/// `template t() { … } stage a { … }`
+pub(super) fn behind_a_template(place: &Place<'_>) -> Option<Habit> {
+    let is_alone = place.before.is_empty() && !place.wants_clause() && !place.wants(Rule::open);
+    if is_alone && ITEM_WORDS.contains(&place.found) {
+        return Habit::help("put it into `pipeline NAME { … }`");
+    }
+    None
+}
+
 /// `import python from "lib/python.kon"`
 pub(super) fn import_of_a_name(place: &Place<'_>) -> Option<Habit> {
     if place.last(0) != Some("import") || !is_identifier(place.found) {

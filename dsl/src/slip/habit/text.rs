@@ -55,12 +55,14 @@ pub(super) fn other_comment(place: &Place<'_>) -> Option<Habit> {
 
 /// `run = f"echo {day}"`, `run = r"\d"`
 pub(super) fn prefix_of_a_string(place: &Place<'_>) -> Option<Habit> {
-    let (prefix, sign) = (place.before.last()?, place.last(1)?);
+    // The string may have been read as a key.
+    let found = place.before.windows(3).find(|three| {
+        let is_prefix = three[1].kind == Kind::Word && three[1].end - three[1].start <= 2;
+        let touches = three[2].kind == Kind::String && three[1].end == three[2].start;
+        is_prefix && touches && matches!(three[0].text(place.text), "=" | "," | "[")
+    })?;
+    let prefix = &found[1];
     let word = prefix.text(place.text);
-    let touches = prefix.end == place.at && place.found.starts_with('"');
-    if !touches || !matches!(sign, "=" | "," | "[") || word.len() > 2 || !is_identifier(word) {
-        return None;
-    }
     let message = format!("a string has no `{word}` in front");
     let help = match word {
         "r" => "remove it; a block `\"\"\"…\"\"\"` has no escapes",
@@ -150,7 +152,9 @@ fn number_of_another_shape(raw: &str) -> Option<String> {
         return Some(format!("write `{number}`"));
     }
     if raw.strip_suffix('%').is_some_and(is_number) {
-        return Some("there are no percentages: write an amount, such as `500m` of a CPU".into());
+        return Some(
+            "there are no percentages: write a number, or an amount such as `500m`".into(),
+        );
     }
     if let Some((first, last)) = raw.split_once("..")
         && is_number(first)
@@ -164,7 +168,8 @@ fn number_of_another_shape(raw: &str) -> Option<String> {
         let units = ["h", "m", "s"];
         let shown = parts.iter().zip(units);
         let shown = shown.filter(|(part, _)| part.bytes().any(|b| b != b'0'));
-        let time: String = shown.map(|(part, unit)| format!("{part}{unit}")).collect();
+        let shown = shown.map(|(part, unit)| format!("{}{unit}", part.trim_start_matches('0')));
+        let time: String = shown.collect();
         format!("write `{time}` for a duration, or put it in quotes")
     })
 }

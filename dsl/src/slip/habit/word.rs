@@ -43,6 +43,7 @@ pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit
         "gate" | "manual" | "approve" if place.wants(Rule::open) => Habit::help(format!(
             "write `approval {name}` to wait for people; who waits for stages says `after`"
         )),
+        "resource" | "module" => Habit::help("write `stage NAME { … }`"),
         "mutex" | "lock" => Habit::help(format!("write `lease {name}`")),
         "volume" | "pvc" => Habit::help(format!("write `workspace {name} {{ size = 1Gi }}`")),
         "retry" | "repeat" => Habit::help("write `retries = 3`"),
@@ -92,8 +93,9 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
         return None;
     }
     if CLAUSE_WORDS.contains(&word) {
+        let more = if word == "for" { " in …" } else { "" };
         return Habit::help(format!(
-            "write it in the header: `stage NAME {word} {} {{ … }}`",
+            "write it in the header: `stage NAME {word} {}{more} {{ … }}`",
             place.found
         ));
     }

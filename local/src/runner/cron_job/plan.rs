@@ -7,7 +7,7 @@
 //! # Guarantees
 //! A slot's Job has the slot in its name, so a slot whose status was lost is not run twice.
 
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::Resource;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus, Job};
@@ -357,9 +357,10 @@ fn job(timing: &Timing<'_>, slot: Timestamp) -> Job {
     let template = &cron_job.spec.job_template;
     let metadata = template.metadata.clone().unwrap_or_default();
     let zoned = slot.to_zoned(timing.zone.clone());
-    let shown = match cron_job.spec.time_zone.as_deref() {
-        None | Some("UTC") => slot.to_string(),
-        Some(_) => zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+    // As Go writes RFC 3339.
+    let shown = match zoned.offset() == Offset::UTC {
+        true => slot.to_string(),
+        false => zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
     };
     let mut annotations = metadata.annotations.unwrap_or_default();
     annotations.insert(SCHEDULED.to_owned(), shown);

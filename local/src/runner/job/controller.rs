@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::events::Events;
 use super::plan::{BackOff, JobPlan, PodDeletion, PodRef, is_finished, plan};
 use super::pods::{TRACKING_FINALIZER, is_tracked};
 use crate::runner::cluster::{
@@ -229,7 +230,7 @@ impl View {
             }
             Err(Failure { reason, error }) => {
                 match &job {
-                    Some(job) => self.cluster.warn(job, reason, &error.to_string()),
+                    Some(job) => Events::of(&self.cluster, job).failed(reason, &error.to_string()),
                     None => tracing::warn!(job = uid, %error, "pods of a deleted Job not released"),
                 }
                 let failures = self.failures.entry(uid.clone()).or_default();
@@ -256,16 +257,22 @@ impl View {
             wake,
             expire,
         } = plan;
+        let cluster = self.cluster.clone();
+        let events = Events::of(&cluster, job);
         for PodDeletion { pod, uncounted } in &delete {
             if *uncounted {
                 self.release(namespace(job), uid(job), pod)?;
             }
             self.delete(job, pod)?;
+            events.deleted(&pod.name);
         }
         let mut outcome = Ok(wake);
         for pod in &create {
             match self.cluster.create(pod) {
-                Ok(pod) => self.see_pod(Change::Set(pod)),
+                Ok(pod) => {
+                    events.created(name(&pod));
+                    self.see_pod(Change::Set(pod));
+                }
                 Err(error) => {
                     // The others are tried too, and the status says how many there are.
                     status.active = status.active.map(|n| n - 1).filter(|active| *active > 0);
@@ -282,7 +289,10 @@ impl View {
                 ..job.clone()
             };
             match self.cluster.replace_status(&planned) {
-                Ok(job) => self.see_job(Change::Set(job)),
+                Ok(written) => {
+                    events.conditions(written.status.as_ref());
+                    self.see_job(Change::Set(written));
+                }
                 Err(error) if is_outdated(&error) => {
                     self.queue.push(uid(job).to_owned());
                     return outcome;

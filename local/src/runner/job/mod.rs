@@ -2,6 +2,7 @@
 
 mod conclude;
 mod controller;
+mod events;
 mod failure_policy;
 mod indexes;
 #[cfg(test)]

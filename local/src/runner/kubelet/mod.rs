@@ -67,7 +67,7 @@ use self::orphans::OrphanGuard;
 use self::pods::Pods;
 use self::references::Referent;
 use crate::runner::cluster::{Cluster, name, namespace, uid};
-use crate::{ApiServer, Status};
+use crate::{ApiServer, DataFolder, Status};
 
 /// What a process takes over from the runner's own environment.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "USER"];
@@ -108,6 +108,8 @@ pub struct KubeletOptions {
     pub restart_wait: Duration,
     /// How containers are run.
     pub runtime: Runtime,
+    /// The folder that stays locked until no process of a pod is left, even if this process is killed.
+    pub data: Option<DataFolder>,
 }
 
 impl KubeletOptions {
@@ -123,6 +125,7 @@ impl KubeletOptions {
             node_name: "local".into(),
             restart_wait: Duration::from_secs(10),
             runtime: Runtime::default(),
+            data: None,
         }
     }
 
@@ -162,9 +165,10 @@ impl Kubelet {
         let logs = Logs::default();
         api.serve_logs(logs.clone());
         node::register(&api.managed_by("kubelet"), &options);
+        let lock = options.data.as_ref().map(DataFolder::lock);
         let guard = match &options.runtime {
-            Runtime::Process => OrphanGuard::start(None),
-            Runtime::Engine(engine) => OrphanGuard::start(Some(engine)),
+            Runtime::Process => OrphanGuard::start(None, lock),
+            Runtime::Engine(engine) => OrphanGuard::start(Some(engine), lock),
         };
         let node = Node {
             cluster: Cluster::new(api.managed_by("kubelet")),

@@ -4,6 +4,7 @@
 //! closes, which the operating system does however the runner ends, it ends those that are left:
 //! first politely, then for good.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -29,8 +30,8 @@ sleep "$GRACE"
 for group do kill -s KILL -- "-$group"; done
 if [ -n "$ENGINE" ]; then
   for container in $("$ENGINE" ps --all --quiet --filter "label=$LABEL=$RUNNER"); do
-    "$ENGINE" kill "$container"
-    "$ENGINE" rm --force "$container"
+    "$ENGINE" kill "$container" >/dev/null
+    "$ENGINE" rm --force "$container" >/dev/null
   done
 fi
 "#;
@@ -47,12 +48,18 @@ pub(super) struct OrphanGuard {
 
 impl OrphanGuard {
     /// Starts the shell. Without `sh`, nothing is guarded, and a warning says so. The containers of
-    /// an engine are ended, too.
-    pub(super) fn start(engine: Option<&Engine>) -> Self {
-        Self::start_with(GRACE_SECONDS, engine)
+    /// an engine are ended, too. `lock` stays open until then.
+    pub(super) fn start(engine: Option<&Engine>, lock: Option<&File>) -> Self {
+        Self::start_with(GRACE_SECONDS, engine, lock)
     }
 
-    fn start_with(grace_seconds: &str, engine: Option<&Engine>) -> Self {
+    fn start_with(grace_seconds: &str, engine: Option<&Engine>, lock: Option<&File>) -> Self {
+        let lock = lock.and_then(|lock| {
+            let copied = lock.try_clone();
+            copied
+                .inspect_err(|error| tracing::warn!(%error, "the guard doesn't hold the lock"))
+                .ok()
+        });
         let program = engine.map(Engine::program).unwrap_or(Path::new(""));
         let shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT])
@@ -61,7 +68,8 @@ impl OrphanGuard {
             .env("LABEL", LABEL)
             .env("RUNNER", engine.map(Engine::runner).unwrap_or_default())
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            // Nothing is printed: this only keeps it open.
+            .stdout(lock.map_or_else(Stdio::null, Stdio::from))
             .stderr(Stdio::null())
             // Not to be hit by the Ctrl-C, or the kill, that hits the runner.
             .process_group(0)
@@ -142,7 +150,7 @@ mod tests {
 
     #[test]
     fn only_groups_that_have_not_ended_are_ended() {
-        let guard = OrphanGuard::start_with("0", None);
+        let guard = OrphanGuard::start_with("0", None, None);
         let (mut left, left_group) = group();
         let (mut ended, ended_group) = group();
         guard.begin(ended_group);
@@ -159,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_guard_with_nothing_left_ends_at_once() {
-        let guard = OrphanGuard::start_with("600", None);
+        let guard = OrphanGuard::start_with("600", None, None);
         guard.begin(4_000_001);
         guard.end(4_000_001);
         guard.close().unwrap();

@@ -288,7 +288,7 @@ mod tests {
             Self {
                 folder: tempfile::tempdir().unwrap(),
                 logs: Logs::default(),
-                guard: Arc::new(OrphanGuard::start(None)),
+                guard: Arc::new(OrphanGuard::start(None, None)),
             }
         }
 

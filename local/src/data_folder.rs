@@ -1,0 +1,121 @@
+//! The folder of a cluster that outlives its process, for one process at a time.
+//!
+//! A path enters; a folder that nobody else uses leaves. What must never happen here: that a cluster starts while
+//! processes of the one before still run in the same folder.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, test_kill_process};
+use tokio::time::Instant;
+
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+/// How long the processes of a server that was killed may take to end.
+const END_MAX: Duration = Duration::from_secs(10);
+/// How often the lock is tried until then.
+const TRY_EVERY: Duration = Duration::from_millis(50);
+
+/// Why a folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataFolderError {
+    /// Another process uses it.
+    #[error("{} is in use by {user}", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Who uses it.
+        user: String,
+    },
+    /// It can't be made or opened.
+    #[error("can't use {}: {error}", path.display())]
+    Io {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// A folder that this process has for itself, until this and what runs in it is gone.
+#[derive(Clone, Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    lock: Arc<File>,
+}
+
+impl DataFolder {
+    /// Takes a folder, which is created if it does not exist. If the process that had it was killed, this waits until
+    /// what that process started has ended, too.
+    ///
+    /// # Errors
+    /// If another process uses it, or it can't be created.
+    pub async fn open(path: &Path) -> Result<Self, DataFolderError> {
+        let failed = |path: &Path, error| DataFolderError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        // Secrets are files in there.
+        let mut builder = DirBuilder::new();
+        let created = builder.recursive(true).mode(0o700).create(path);
+        created.map_err(|error| failed(path, error))?;
+        let path = path.canonicalize().map_err(|error| failed(path, error))?;
+        let lock = path.join(LOCK);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.mode(0o600);
+        let mut file = options.open(&lock).map_err(|error| failed(&lock, error))?;
+        let until = Instant::now() + END_MAX;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(failed(&lock, error)),
+                Err(TryLockError::WouldBlock) => {
+                    let owner = owner(&lock);
+                    let is_alive = owner.is_some_and(|owner| test_kill_process(owner).is_ok());
+                    if is_alive || Instant::now() >= until {
+                        let user = match owner.filter(|_| is_alive) {
+                            Some(owner) => format!("process {}", owner.as_raw_nonzero()),
+                            None => "processes that a killed cluster has left".to_owned(),
+                        };
+                        return Err(DataFolderError::InUse { path, user });
+                    }
+                    tokio::time::sleep(TRY_EVERY).await;
+                }
+            }
+        }
+        let noted = file
+            .set_len(0)
+            .and_then(|()| write!(file, "{}", std::process::id()));
+        noted.map_err(|error| failed(&lock, error))?;
+        Ok(Self {
+            path,
+            lock: Arc::new(file),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is locked as long as it is open anywhere.
+    pub(crate) fn lock(&self) -> &File {
+        &self.lock
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+}
+
+/// The process that has noted itself in a lock.
+fn owner(lock: &Path) -> Option<Pid> {
+    let mut text = String::new();
+    File::open(lock).ok()?.read_to_string(&mut text).ok()?;
+    Pid::from_raw(text.trim().parse().ok()?)
+}
