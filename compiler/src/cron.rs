@@ -26,7 +26,7 @@ const VALUES: [&str; 5] = [
 /// Checks an expression.
 ///
 /// # Errors
-/// Where the controller would refuse it, or would never start anything.
+/// If the controller would refuse it, or would never start anything.
 pub(crate) fn check(text: &str) -> Result<(), CronError> {
     match Cron::parse(text) {
         Ok(cron) if cron.ever_fires() => Ok(()),

@@ -19,7 +19,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// The part of a name that stands for one item of a fan-out, at most `room` characters: the value in
-/// lower case with `-` for every other character. Where anything had to be changed, or where the
+/// lower case with `-` for every other character. If anything had to be changed, or if the
 /// result is taken, six digits of the value's hash are appended.
 ///
 /// `take` says whether a slug is still free, and takes it.

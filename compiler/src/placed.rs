@@ -40,7 +40,7 @@ fn options() -> Options {
 /// Reads one document.
 ///
 /// # Errors
-/// Where it is no YAML, or more than one document.
+/// If it is no YAML, or more than one document.
 pub fn parse(text: &str) -> Result<Placed, NotYaml> {
     Ok(serde_saphyr::from_str_with_options(text, options())?)
 }

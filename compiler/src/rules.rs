@@ -1,4 +1,4 @@
-//! What the compiler tells: one file for each code.
+//! The rules: one file for each code that the compiler reports.
 //!
 //! What enters: whatever a rule needs to look at. What leaves: diagnostics. What must never happen
 //! here: a change of the pipeline.

@@ -17,7 +17,7 @@ use serde::Serialize;
 /// Writes one object.
 ///
 /// # Errors
-/// Where it holds something that is no map with text keys, list or scalar; none of ours does.
+/// If it holds something that is no map with text keys, list or scalar; none of ours does.
 pub(crate) fn write_document(out: &mut String, object: &impl Serialize) -> fmt::Result {
     object.serialize(Writer {
         out,

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_told_in_the_schedules_time_zone() {
+    fn a_slot_is_written_in_the_schedules_time_zone() {
         let table = [
             (
                 "2026-03-29T00:30:00Z",

@@ -1,4 +1,4 @@
-//! Every fixture: `ok_*.kon` compiles to its `.yaml`, `err_*.kon` tells exactly what its `.txt`
+//! Every fixture: `ok_*.kon` compiles to its `.yaml`, `err_*.kon` reports exactly what its `.txt`
 //! says, and `BLESS=1` rewrites the expected files; read the diff. Lines `# --set NAME=TEXT` and
 //! `# --run NAME` at the top of a fixture are its command line.
 #![expect(clippy::unwrap_used, reason = "a test")]
@@ -172,7 +172,7 @@ fn every_code_has_a_page_whose_example_triggers_it_alone() {
         );
         assert!(
             !reported.is_empty(),
-            "{code}: its example tells nothing\n{text}"
+            "{code}: its example has no diagnostic\n{text}"
         );
     }
 }

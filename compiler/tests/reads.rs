@@ -106,7 +106,7 @@ fn after(chance: &mut fastrand::Rng, stages: &[Stage], fan_out: bool) -> Vec<Str
 fn read(chance: &mut fastrand::Rng, stages: &[Stage], fan_out: bool) -> Option<String> {
     let stage = chance.usize(..stages.len().max(1));
     let known = stages.get(stage)?;
-    // Where the compiler would refuse most of them, nothing is learned.
+    // If the compiler would refuse most of them, nothing is learned.
     if !known.default && chance.u8(..3) > 0 {
         return None;
     }

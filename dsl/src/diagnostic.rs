@@ -112,8 +112,7 @@ impl Diagnostic {
     }
 }
 
-/// The known name that was probably meant, where one is near enough: one slip for every three
-/// characters.
+/// Returns the known name that was probably meant: with at most one typo for every three characters.
 pub fn did_you_mean<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,

@@ -62,7 +62,7 @@ impl Writer {
         }
     }
 
-    /// What is inside of brackets. Where they are nested too deeply it is left out and reported.
+    /// What is inside of brackets. If they are nested too deeply it is left out and reported.
     fn nested(&mut self, open: &str, close: &str, inside: impl FnOnce(&mut Self)) {
         let start = self.out.len();
         self.push(open);

@@ -1,4 +1,4 @@
-//! Every fixture: `ok_*` parses without a word, `err_*` tells exactly what its `.txt` says.
+//! Every fixture: `ok_*` parses without a word, `err_*` reports exactly what its `.txt` says.
 //! `BLESS=1` rewrites the expected texts; read the diff.
 #![expect(clippy::unwrap_used, reason = "a test")]
 

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = ApiServer::new(ServerOptions::default());
     let controllers = Controllers::start(&server);
     let interrupted = async {
-        // Where signals can't be listened to, there is nothing to wait for.
+        // If signals can't be listened to, there is nothing to wait for.
         let _ = tokio::signal::ctrl_c().await;
     };
     server.serve(listener, &access, interrupted).await?;

@@ -26,8 +26,7 @@ pub(crate) struct Rules {
     pub(crate) validate: fn(&Value) -> Vec<Cause>,
     pub(crate) validate_update: fn(&Value, &Value) -> Vec<Cause>,
     pub(crate) validate_status_update: fn(&Value, &Value) -> Vec<Cause>,
-    /// What the client is told about an object that is stored all the same; what was so before is not
-    /// told again.
+    /// The warnings for an object that is stored nevertheless, without those that its last version had.
     pub(crate) warn: fn(&Value, Option<&Value>) -> Vec<String>,
 }
 
@@ -257,8 +256,8 @@ impl Definition {
         }
     }
 
-    /// What is wrong with a change. Mistakes in the metadata are found twice on the real server,
-    /// by what all kinds have in common and by the kind, and told twice.
+    /// Returns what is wrong with a change. A real server checks the metadata twice, for all kinds and for
+    /// each kind, and reports its mistakes twice.
     pub(crate) fn validate_update(
         &self,
         value: &Value,

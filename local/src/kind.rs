@@ -159,7 +159,7 @@ pub const SELF_SUBJECT_RULES_REVIEW: Kind = Kind::cluster(
 pub const JOB: Kind = Kind::namespaced("batch", "v1", "Job", "jobs");
 /// Jobs by the clock.
 pub const CRON_JOB: Kind = Kind::namespaced("batch", "v1", "CronJob", "cronjobs");
-/// Who leads.
+/// Leases of leader elections.
 pub const COORDINATION_LEASE: Kind =
     Kind::namespaced("coordination.k8s.io", "v1", "Lease", "leases");
 /// Permissions in a namespace.

@@ -39,7 +39,7 @@ mod table;
 mod version;
 mod write;
 
-/// A key among what a server tells of its user: it knows no users, only those who have its kubeconfig.
+/// A key in the server's `extra` user information: there are no users, only those who have its kubeconfig.
 pub const NO_USERS: &str = "no-users";
 
 pub use controllers::Controllers;

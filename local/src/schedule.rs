@@ -252,8 +252,8 @@ mod tests {
                 "failed to parse duration @every now: time: invalid duration \"now\"",
             ),
         ] {
-            let told = Schedule::parse(schedule);
-            assert_eq!(told, Err(expected.to_owned()), "{schedule}");
+            let parsed = Schedule::parse(schedule);
+            assert_eq!(parsed, Err(expected.to_owned()), "{schedule}");
         }
     }
 

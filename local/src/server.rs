@@ -27,11 +27,11 @@ const HISTORY_LENGTH: usize = 10_000;
 /// What a server needs to know.
 #[derive(Clone)]
 pub struct ServerOptions {
-    /// What tells the time; by default the machine's clock.
+    /// The current time; by default the machine's clock.
     pub clock: Clock,
     /// Where uids and generated names come from; at random where it is absent.
     pub seed: Option<u64>,
-    /// How many changes of each resource a watch can start from; before these it is told 410.
+    /// How many changes of each resource a watch can start from; an older start gets 410.
     pub history_length: usize,
     /// Whether every version of every object is kept for [`ApiServer::history`].
     pub keep_history: bool,
@@ -200,7 +200,7 @@ impl ApiServer {
     }
 
     /// What happens to a kind after the resource version `after`. The stream ends when it is so
-    /// far behind that it can't tell everything.
+    /// far behind that changes are missing.
     ///
     /// # Errors
     /// If what happened right after `after` is forgotten.
@@ -234,7 +234,7 @@ impl ApiServer {
         Ok(written.version.value.clone())
     }
 
-    /// Replaces an object, but not its status. Where `object` has a resource version, only that
+    /// Replaces an object, but not its status. If `object` has a resource version, only that
     /// version is replaced.
     ///
     /// # Errors
@@ -346,8 +346,8 @@ impl ApiServer {
             .collect()
     }
 
-    /// Forgets what changed so far, as a real server does every few minutes: watches that want to
-    /// start before now are told 410.
+    /// Forgets all changes so far, as a real server does every few minutes: watches that start before
+    /// now get 410.
     pub fn compact(&self) {
         self.shared.store.compact();
     }

@@ -10,7 +10,7 @@ use crate::identity::Identities;
 use crate::runner::kubelet::Logs;
 use crate::store::Store;
 
-/// What tells the time.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What all handles of a server share.

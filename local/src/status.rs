@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 
-/// Why a request failed, as clients tell failures apart.
+/// Why a request failed, as clients distinguish failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The request can't be understood.
@@ -27,7 +27,7 @@ pub enum Reason {
     Conflict,
     /// The history does not go back that far.
     Expired,
-    /// The precondition of the request is too old to be told.
+    /// The precondition of the request is older than the history.
     Gone,
     /// The body is larger than allowed.
     RequestEntityTooLarge,
@@ -87,7 +87,7 @@ pub struct Details {
     pub group: String,
     /// The object's kind, or its plural, by the kind of failure.
     pub kind: String,
-    /// The object's uid, where the server tells it.
+    /// The object's uid, if the server knows it.
     pub uid: String,
     /// What is wrong, each.
     pub causes: Vec<Cause>,
@@ -122,7 +122,7 @@ impl Status {
         }
     }
 
-    /// A failure that is about no object, told as the real server's router tells it.
+    /// A failure that is about no object, in the words of the real server's router.
     pub(crate) fn of_route(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             details: Some(Box::default()),

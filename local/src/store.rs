@@ -38,7 +38,7 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// The event's type, as watches tell it.
+    /// Returns the event's type, as watches send it.
     pub(crate) fn event(self) -> &'static str {
         match self {
             Effect::Created => "ADDED",
@@ -73,7 +73,7 @@ impl Change {
 pub struct Gone {
     /// The revision asked for.
     pub asked: u64,
-    /// The oldest one that can be told.
+    /// The oldest one in the history.
     pub oldest: u64,
 }
 
@@ -331,7 +331,7 @@ impl Store {
         receiver
     }
 
-    /// Forgets what changed so far: who wants to know is told that it is gone.
+    /// Forgets all changes so far: a watch that starts from one of them gets 410.
     pub(crate) fn compact(&self) {
         let mut tables = self.lock();
         let revision = tables.revision;
@@ -576,7 +576,7 @@ impl Watcher {
         Ok(self.pending.pop_front())
     }
 
-    /// Up to which revision everything has been told.
+    /// Returns the revision up to which everything was delivered.
     pub(crate) fn seen(&self) -> u64 {
         match self.pending.front() {
             Some(change) => change.revision() - 1,

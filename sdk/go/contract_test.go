@@ -25,7 +25,7 @@ import (
 // within is how long anything that must happen may take.
 const within = 20 * time.Second
 
-// A scenario of ../contract; its README.md tells what each field means.
+// A scenario of ../contract; its README.md says what each field means.
 type scenario struct {
 	Name     string           `json:"name"`
 	Operator string           `json:"operator"`
@@ -398,7 +398,7 @@ func (s *stage) end(ended *call, name, result string) error {
 	return expect(ended.err, result)
 }
 
-// expect compares an error with its kind, and its reason where one is named.
+// expect compares an error with its kind, and its reason if `want` names a reason.
 func expect(err error, want string) error {
 	kinds := map[string]error{
 		"not-found": konductor.ErrNotFound, "forbidden": konductor.ErrForbidden,
@@ -503,7 +503,7 @@ func (s *stage) observe(
 	}
 }
 
-// includes tells whether an object has all that is asked for.
+// includes returns whether an object has all that is asked for.
 func includes(found, asked any) bool {
 	wanted, ok := asked.(map[string]any)
 	if !ok {

@@ -21,7 +21,7 @@ const (
 	EventReleased EventKind = "Released"
 )
 
-// Event is something that has happened in a call, or to what it acquired: for metrics, and for people who wait.
+// Event is something that has happened in a call, or to what it acquired: for metrics, and to show what a caller waits for.
 type Event struct {
 	// What is EventWaiting or another of the kinds.
 	What EventKind

@@ -236,7 +236,7 @@ func TestAHoldOutlivesTheContextItWasAcquiredWithAndIsReleasedWithoutOne(t *test
 	}
 	select {
 	case <-held.Lost():
-		t.Error("what was released is told as lost")
+		t.Error("what was released is reported as lost")
 	default:
 	}
 	if left := cluster.Left(t, namespace, "claims"); left != 0 {

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// watchSeconds is how long the server is asked to serve a watch; it is begun anew then.
+	// watchSeconds is how long the server is asked to serve a watch; then a new one starts.
 	watchSeconds = 290
 	// watchGrace is how much longer it may last, before the connection is taken for dead.
 	watchGrace = 30 * time.Second
@@ -102,7 +102,7 @@ func waitOpen[T any, P object[T]](
 
 // because is what the operator says about why it is not open.
 func because(conditions []metav1.Condition) string {
-	return cmp.Or(message(conditions), "its conditions tell why")
+	return cmp.Or(message(conditions), "see its conditions")
 }
 
 func message(conditions []metav1.Condition) string {
@@ -229,7 +229,7 @@ func (w *waiting[T, P]) begin(ctx context.Context) (P, string, bool, error) {
 	return w.look(ctx)
 }
 
-// over is the error of a wait that ends. A deadline tells what was known last.
+// over is the error of a wait that ends. A deadline reports the last known state.
 func (w *waiting[T, P]) over(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil && errors.Is(err, ErrTimeout) {
 		return w.on.ended(ctx, w.seen)
@@ -256,7 +256,7 @@ func (w *waiting[T, P]) note(ctx context.Context, err error) {
 	w.seen = unreachable(known.cause)
 }
 
-// final tells whether trying again could not change an error.
+// final returns whether trying again could not change an error.
 func (w *waiting[T, P]) final(ctx context.Context, err error) bool {
 	var known *Error
 	if ctx.Err() != nil || !errors.As(err, &known) {
@@ -302,7 +302,7 @@ func (w *waiting[T, P]) look(ctx context.Context) (P, string, bool, error) {
 	return found, version, done, err
 }
 
-// missing tells whether it is over for an object that does not exist.
+// missing returns whether it is over for an object that does not exist.
 func (w *waiting[T, P]) missing(ctx context.Context, version string) (P, string, bool, error) {
 	if w.uid != "" {
 		return nil, "", true, w.deleted()

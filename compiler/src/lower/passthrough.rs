@@ -13,7 +13,7 @@ use crate::pipeline::{Leaf, Node, Passthrough, Piece, Text};
 /// Merges one block into a Job.
 ///
 /// # Errors
-/// Where it is not what Kubernetes takes after all.
+/// If it is not what Kubernetes takes after all.
 pub(crate) fn merge(
     job: &mut Job,
     block: &Passthrough,

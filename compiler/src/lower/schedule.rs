@@ -219,7 +219,7 @@ fn cron_job(of: &Scheduled<'_>, files: &str) -> CronJob {
         }),
         spec: Some(pod),
     };
-    // This is about the pods that apply, not about the runs, which outlast them. Where a pod looks
+    // This is about the pods that apply, not about the runs, which outlast them. If a pod looks
     // for other runs first, no two may look at once; none is killed half way through creating a run.
     let policy = match of.schedule.overlap {
         Overlap::Allow => "Allow",

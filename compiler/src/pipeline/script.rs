@@ -71,7 +71,7 @@ impl Script {
     /// What executes it: what its first line says, else what `shell` says, else `/bin/sh`.
     ///
     /// # Errors
-    /// Where the first line names something that can't be given a script: what it names.
+    /// If the first line names something that can't be given a script: what it names.
     pub(crate) fn interpreter(&self, shell: Option<&Interpreter>) -> Result<Interpreter, &str> {
         match self.shebang() {
             Some(line) => Interpreter::parse(line).ok_or(line),

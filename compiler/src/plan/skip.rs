@@ -54,7 +54,7 @@ impl Skips {
 
     fn stage(&mut self, pipeline: &Pipeline, index: usize) {
         let stage = &pipeline.stages[index];
-        // Where a parameter has no value yet, nothing is known about the items.
+        // If a parameter has no value yet, nothing is known about the items.
         let Some(items) = &stage.items else { return };
         let is_left_out = |item: &&Item| {
             let values = Values {

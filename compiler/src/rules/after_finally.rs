@@ -5,7 +5,7 @@ use konductor_dsl::{Code, Diagnostic};
 use crate::pipeline::Pipeline;
 use crate::plan::Dag;
 
-/// Tells stages and approvals that wait for what starts only when they have ended.
+/// Reports stages and approvals that wait for what starts only when they have ended.
 pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagnostic>) {
     let is_finally = |node: usize| pipeline.stages.get(node).is_some_and(|stage| stage.finally);
     for edge in dag

@@ -6,7 +6,7 @@ use crate::limits::CYCLE_SHOWN_MAX;
 use crate::pipeline::Pipeline;
 use crate::plan::{Dag, Edge};
 
-/// Tells the shortest cycle of each group of stages that wait for each other.
+/// Reports the shortest cycle of each group of stages that wait for each other.
 pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagnostic>) {
     let name = |node: usize| match pipeline.stages.get(node) {
         Some(stage) => stage.name.text.as_str(),

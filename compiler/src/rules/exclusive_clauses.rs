@@ -5,7 +5,7 @@ use konductor_dsl::{Code, Diagnostic};
 
 use crate::pipeline::{Dependency, Pipeline, State, Target};
 
-/// Tells stages that wait for two ends of one stage.
+/// Reports stages that wait for two ends of one stage.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let stages = pipeline.stages.iter().map(|stage| &stage.after);
     let approvals = pipeline.approvals.iter().map(|approval| &approval.after);

@@ -7,7 +7,7 @@ use konductor_dsl::{Code, Diagnostic};
 use super::kube_text::Kind;
 use crate::pipeline::Pipeline;
 
-/// Tells images without a tag, or with `latest`, once for each place.
+/// Reports images without a tag, or with `latest`, once for each place.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let mut reported = BTreeSet::new();
     for image in pipeline

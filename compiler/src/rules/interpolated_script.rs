@@ -4,7 +4,7 @@ use konductor_dsl::{Code, Diagnostic};
 
 use crate::pipeline::script::{Interpreter, Script};
 
-/// Tells every `${…}` of a script that only a POSIX shell could read.
+/// Reports every `${…}` of a script that only a POSIX shell could read.
 pub(crate) fn check<'a>(
     script: &'a Script,
     interpreter: &'a Interpreter,

@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     TaintKey,
 }
 
-/// Tells texts of stages and workspaces that an API server or a kubelet would refuse, with the values
+/// Reports texts of stages and workspaces that an API server or a kubelet would refuse, with the values
 /// of this run.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let mut reported: HashSet<(Span, String)> = HashSet::default();
@@ -72,7 +72,7 @@ fn kind_of(place: Place) -> Option<Kind> {
     }
 }
 
-/// Tells a text that is not what it is for; `value` is what it becomes, where it is not written so.
+/// Reports a text that Kubernetes does not take in its place; `value` is what it becomes, unless it is written so.
 pub(crate) fn report(span: Span, kind: Kind, value: Option<&String>) -> Diagnostic {
     const SHOWN_MAX: usize = 80;
     let message = match kind {

@@ -11,7 +11,7 @@ use crate::pipeline::{Action, Name, Pipeline, Stage, Text};
 use crate::plan::job::Jobs;
 use crate::plan::{Plan, varies};
 
-/// Tells stages whose Jobs an API server would refuse, and pipelines that are too large together.
+/// Reports stages whose Jobs an API server would refuse, and pipelines that are too large together.
 pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
     let mut total: usize = 0;
     for (index, stage) in pipeline.stages.iter().enumerate() {
@@ -52,7 +52,7 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
     }
 }
 
-/// Tells conditions that have become longer than a Gate takes.
+/// Reports conditions that are longer than a Gate takes.
 pub(crate) fn check_conditions(pipeline: &Pipeline, plan: &Plan) -> Vec<Diagnostic> {
     let gate_of = |stage: usize| {
         let gates = plan

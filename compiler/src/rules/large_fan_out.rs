@@ -32,7 +32,7 @@ pub(crate) fn too_many_items(span: Span) -> Diagnostic {
         .help("let one item do more: each is a pod that has to be started")
 }
 
-/// Tells a run of too many Jobs.
+/// Reports a run of too many Jobs.
 pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
     let is_finally = |stage: usize| pipeline.stages[stage].finally;
     let finally = jobs.list.iter().filter(|job| is_finally(job.stage)).count();

@@ -19,7 +19,7 @@ pub(crate) fn of_stage(pipeline: &Pipeline, run: &str, problem: Problem) -> Diag
         .help("shorten the name, or give the run a shorter one with `--run`")
 }
 
-/// Tells names of shared resources, approvals and workspaces that are too long.
+/// Reports names of shared resources, approvals and workspaces that are too long.
 pub(crate) fn check(pipeline: &Pipeline, run: &str, diagnostics: &mut Vec<Diagnostic>) {
     let ledgers = pipeline.ledgers.iter().filter(|ledger| !ledger.external);
     let ledgers = ledgers.map(|ledger| (pipeline.name.text.as_str(), &ledger.name));

@@ -8,7 +8,7 @@ use crate::eval::Values;
 use crate::pipeline::Pipeline;
 use crate::value::Value;
 
-/// Tells timeouts of stages and approvals that the pipeline's cuts short. Each place once.
+/// Reports timeouts of stages and approvals that the pipeline's cuts short. Each place once.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let Some(whole) = &pipeline.timeout else {
         return;

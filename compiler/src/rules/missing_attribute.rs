@@ -23,7 +23,7 @@ pub(crate) fn field(span: Span, field: &str, ty: &Type) -> Diagnostic {
     .help(format!("add `{field} = …`"))
 }
 
-/// Tells stages that have no image.
+/// Reports stages that have no image.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let has_image =
         |body: &Body| body.image.is_some() || body.passthrough.iter().any(Passthrough::sets_image);

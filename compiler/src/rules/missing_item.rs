@@ -10,7 +10,7 @@ use crate::plan::job::Jobs;
 use crate::plan::varies;
 use crate::value::{Value, item_key};
 
-/// Tells addresses of items that do not exist: of dependencies, and of outputs, which are
+/// Reports addresses of items that do not exist: of dependencies, and of outputs, which are
 /// dependencies too. Each place once.
 pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
     let mut search = Search {

@@ -7,7 +7,7 @@ use crate::limits::INPUTS_CHECKED_MAX;
 use crate::pipeline::{Expr, Pipeline, Reference, Source, Stage, Term, When, same_address};
 use crate::value::{Type, Value};
 
-/// Tells conditions that are false whatever their parameters, loop variables and outputs are.
+/// Reports conditions that are false whatever their parameters, loop variables and outputs are.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     for stage in &pipeline.stages {
         if let Some(when) = &stage.when
@@ -72,7 +72,7 @@ impl<'p> Domain<'p> {
             .position(|(known, _)| same(known, source))
     }
 
-    /// Tries every combination. Where there are too many, or an input can be anything, nothing is
+    /// Tries every combination. If there are too many, or an input can be anything, nothing is
     /// said.
     fn is_never_true(&self, expr: &Expr) -> bool {
         const COMBINATIONS_MAX: usize = 10_000;

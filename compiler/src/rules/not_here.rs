@@ -9,7 +9,7 @@ pub(crate) fn run_outcome(span: Span) -> Diagnostic {
         span,
         "`run.outcome` exists only in finally stages",
     )
-    .here("the run still goes on here")
+    .here("the run has not ended here")
     .help("write `finally stage` if it is to start when everything else has ended")
 }
 

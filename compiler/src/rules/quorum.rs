@@ -6,7 +6,7 @@ use crate::eval::Values;
 use crate::pipeline::Pipeline;
 use crate::plan::job::Jobs;
 
-/// Tells quorums above the number of items.
+/// Reports quorums above the number of items.
 pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let Some(setting) = &stage.quorum else {

@@ -7,7 +7,7 @@ use crate::pipeline::script::{Hole, Script};
 use crate::pipeline::{Body, Piece};
 use crate::shell::{self, Place};
 
-/// Tells interpolations of a shell's script that stand in single quotes, those that stand bare, and
+/// Reports interpolations of a shell's script that stand in single quotes, those that stand bare, and
 /// those that a command would execute.
 pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
     if script.holes.is_empty() {

@@ -5,7 +5,7 @@ use konductor_dsl::{Code, Diagnostic};
 
 use crate::pipeline::Pipeline;
 
-/// Tells entries of `after` that say the same.
+/// Reports repeated entries of `after`.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let stages = pipeline.stages.iter().map(|stage| &stage.after);
     let approvals = pipeline.approvals.iter().map(|approval| &approval.after);

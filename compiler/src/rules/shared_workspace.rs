@@ -8,7 +8,7 @@ use crate::limits::CYCLE_VISITS_MAX;
 use crate::pipeline::{Hold, Pipeline, Stage};
 use crate::plan::Dag;
 
-/// Tells workspaces with `access = one` that stages mount which may run at the same time. Each
+/// Reports workspaces with `access = one` that stages mount which may run at the same time. Each
 /// workspace once.
 pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagnostic>) {
     let mut visits = CYCLE_VISITS_MAX;

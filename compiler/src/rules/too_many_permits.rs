@@ -5,7 +5,7 @@ use konductor_dsl::{Code, Diagnostic, Span};
 use crate::eval::Values;
 use crate::pipeline::{Hold, Ledger, Pipeline};
 
-/// Tells holds that ask for more than their Semaphore has. Each place once.
+/// Reports holds that ask for more than their Semaphore has. Each place once.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     for stage in &pipeline.stages {
         for hold in &stage.holding {

@@ -90,7 +90,7 @@ pub(crate) fn of_another_kind(
         ),
         Kind::Lease if is_value => (
             "a lease",
-            format!("write `token.{text}` for the token of who holds it"),
+            format!("write `token.{text}` for its holder's token"),
         ),
         Kind::Lease => ("a lease", format!("write `holding {text}` to hold it")),
         Kind::Semaphore => ("a semaphore", format!("write `holding {text}` to hold it")),

@@ -13,7 +13,7 @@ use crate::pipeline::{
 /// Items of a fan-out whose command lines are looked at: the words of others look alike.
 const ITEMS_LOOKED_AT_MAX: usize = 1_000;
 
-/// Tells values in code of every stage's command line, and of those in its YAML.
+/// Reports values in code of every stage's command line, and of those in its YAML.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let mut reported = HashSet::default();
     for stage in &pipeline.stages {
@@ -50,7 +50,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Tells values of a script that one of its commands would execute. `code` are its holes that are
+/// Reports values of a script that one of its commands would execute. `code` are its holes that are
 /// code, by place.
 pub(crate) fn of_script<'a>(
     script: &'a Script,

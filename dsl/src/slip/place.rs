@@ -116,7 +116,7 @@ impl<'t> Place<'t> {
         matches!(self.last(0), Some(word) if WORDS.contains(&word))
     }
 
-    /// The number after the token, where one is there.
+    /// Returns the number after the token, if there is a number.
     pub(super) fn next_number(&self) -> Option<&'t str> {
         let next = self.next().next();
         next.filter(|next| next.starts_with(|c: char| c.is_ascii_digit()))

@@ -91,7 +91,7 @@ fn default_fields(spec: &mut Value) {
     }
 }
 
-/// Labels the pod template so that the Job's pods are told from all others.
+/// Labels the pod template so that the Job's pods differ from all others.
 fn prepare_create(job: &mut Value) {
     job["status"] = json!({});
     if job["spec"]["manualSelector"] == true || !job["spec"]["template"].is_object() {

@@ -290,7 +290,7 @@ fn event_columns() -> Vec<Column> {
     ]
 }
 
-/// The columns of a kind, as a table tells them.
+/// Returns the columns of a kind, as a table has them.
 pub(crate) fn columns(kind: &Kind) -> Value {
     let columns = definitions(kind).into_iter();
     let columns = columns.map(|(name, of_type, wide, about)| {

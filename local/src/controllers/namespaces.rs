@@ -66,7 +66,7 @@ fn finalize(shared: &Shared, name: &str) {
         stale: false,
     };
     let ends = metadata::finalizers(&draft.value).next().is_none();
-    // Where another write comes between, its change brings this controller back.
+    // If another write comes between, its change brings this controller back.
     let _ = if ends {
         shared
             .store

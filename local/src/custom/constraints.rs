@@ -189,7 +189,7 @@ impl Constraints {
     fn check_text(&self, text: &str, report: &Report<'_>, causes: &mut Vec<Cause>) {
         let length = text.chars().count();
         if let Some(max) = self.length_max.filter(|max| length > *max) {
-            // Who comes with so long a text is told nothing else about it.
+            // A text that is too long is not checked further.
             causes.push(report.place.too_long(max));
             return;
         }

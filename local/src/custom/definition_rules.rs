@@ -84,7 +84,7 @@ pub(super) fn validate_update(crd: &Value, old: &Value) -> Vec<Cause> {
     causes
 }
 
-/// What a client is told about a definition: formats that nobody checks.
+/// Returns the warnings for a definition: formats that nobody checks.
 pub(super) fn warn(crd: &Value, old: Option<&Value>) -> Vec<String> {
     let mut found = unknown_formats(crd);
     if let Some(old) = old {

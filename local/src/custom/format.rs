@@ -56,8 +56,8 @@ pub(super) fn matches(format: &str, text: &str) -> bool {
     }
 }
 
-/// Whether the API server knows a format of values of this type. One that it does not know is stored,
-/// never checked, and told to whoever writes it.
+/// Whether the API server knows a format of values of this type. One that it does not know is stored
+/// unchecked, with a warning.
 pub(super) fn is_known(kind: &str, format: &str) -> bool {
     match kind {
         "" | "string" => TEXTS.contains(&format.replace('-', "").as_str()),

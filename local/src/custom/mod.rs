@@ -125,7 +125,7 @@ fn blocks_rules(cause: &Cause) -> bool {
     )
 }
 
-/// The replicas of an object that scales are numbers that a Scale can tell.
+/// The replicas of an object that scales are numbers that a Scale can hold.
 fn validate_scale(scale: Option<&ScalePaths>, value: &Value) -> Vec<Cause> {
     let Some(ScalePaths {
         spec_replicas,

@@ -1,4 +1,4 @@
-//! What a part of an object was before a change, where that can be told.
+//! What a part of an object was before a change, where that is known.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) struct Old<'a> {
 }
 
 impl<'a> Old<'a> {
-    /// What a field was. Of an atomic map nothing can be told field by field.
+    /// Returns what a field was. An atomic map is compared only as a whole.
     pub(super) fn field(&self, name: &str) -> Option<Self> {
         if self.schema.atomic_map {
             return None;

@@ -1,8 +1,8 @@
 //! `x-kubernetes-validations`: rules in CEL, at any level of a schema.
 //!
 //! A schema enters and is compiled once; objects enter, with what they were before, and the rules
-//! they break leave. Rules that compare with `oldSelf` are asked only where it can be told what the
-//! value was; the others are not asked about what is as it was.
+//! they break leave. Rules that compare with `oldSelf` are checked only where the old value is
+//! known; the others are not checked for a value that is unchanged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -212,7 +212,7 @@ impl RuleTree {
         if value.is_null() {
             return;
         }
-        // Below what can't be told, it counts whether all of it is as it was.
+        // If the old value is unknown, what counts is whether the whole around it is unchanged.
         let unchanged = old.map_or(unchanged, |old| old.value == value);
         self.check_here(value, old, unchanged, schema, path, root, causes);
         match value {
@@ -379,7 +379,7 @@ fn compile(rule: &str) -> Result<Arc<Program>, String> {
     if let Some(known) = compiled().get(rule) {
         return Ok(Arc::clone(known));
     }
-    let program = Arc::new(compile_anew(rule)?);
+    let program = Arc::new(compile_uncached(rule)?);
     let mut compiled = compiled();
     if compiled.len() < COMPILED_MAX {
         compiled.insert(rule.to_owned(), Arc::clone(&program));
@@ -387,7 +387,7 @@ fn compile(rule: &str) -> Result<Arc<Program>, String> {
     Ok(program)
 }
 
-fn compile_anew(rule: &str) -> Result<Program, String> {
+fn compile_uncached(rule: &str) -> Result<Program, String> {
     let program = ENVIRONMENT
         .compile(rule)
         .map_err(|error| format!("compilation failed: {error}"))?;

@@ -1,7 +1,7 @@
 //! Who may use the API server over a socket: whoever has read its kubeconfig, and no web page.
 //!
-//! A request over the socket enters; it passes, or it is refused before anything else looks at it. The
-//! token is made anew at each start. The connection is TLS, since clients of Kubernetes send no token
+//! A request over the socket enters; it passes, or it is refused before anything else looks at it. Each
+//! start makes a new token. The connection is TLS, since clients of Kubernetes send no token
 //! without it.
 
 use std::fs::OpenOptions;

@@ -129,7 +129,7 @@ fn group(name: &str, versions: &[&str]) -> Value {
     json!({"name": name, "versions": versions, "preferredVersion": versions[0]})
 }
 
-/// A part of a resource with a path of its own, as discovery tells it.
+/// A part of a resource with a path of its own, as discovery lists it.
 struct Part {
     name: &'static str,
     group: &'static str,

@@ -264,7 +264,7 @@ impl Call {
 
     /// Refuses what this cluster does not do, in words that say what it lacks.
     fn check_usage(&self, method: &Method) -> Result<(), Status> {
-        // Who deletes what is not there is told that it is not there.
+        // To delete what does not exist is answered with 404.
         let deletes_nothing = method == Method::DELETE && !self.is_stored();
         let reads = method == Method::GET || method == Method::HEAD || deletes_nothing;
         match self.definition.usage {

@@ -259,7 +259,7 @@ fn check_list_options(call: &Call) -> Vec<Cause> {
     causes
 }
 
-/// A resource version; nothing where none is given.
+/// Parses a resource version; an empty text is `None`.
 pub(super) fn parse_revision(text: &str) -> Result<Option<u64>, Status> {
     if text.is_empty() {
         return Ok(None);

@@ -181,7 +181,7 @@ pub(super) fn list(
             // Typed lists don't repeat the kind in each item.
             let typed = matches!(definition.nature, Nature::Builtin(_));
             let kind = (definition.list_kind.as_str(), api_version.as_str());
-            // And untyped ones tell that nothing is left.
+            // And untyped ones say that no page is left.
             let last = (!typed && meta.next.is_none()).then(|| ListMeta {
                 next: Some(String::new()),
                 ..*meta

@@ -22,13 +22,13 @@ use crate::status::Status;
 use crate::store::{Change, Effect, Gone, Version, Watcher};
 use crate::table::{self, Include};
 
-/// How often a client that asked for it is told how far it is.
+/// How often a client that asked for bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a watch lasts where the client does not say.
 const TIMEOUT: Duration = Duration::from_secs(45 * 60);
 const LIST_OPTIONS: Kind = Kind::cluster("meta.k8s.io", "v1", "ListOptions", "listoptions");
 
-/// A watch as it goes on.
+/// An open watch.
 struct Watch {
     definition: Arc<Definition>,
     namespace: Option<String>,
@@ -271,7 +271,7 @@ impl Watch {
         Bytes::from(line)
     }
 
-    /// Tells how far the watch is; `initial` where that ends the objects that were there first.
+    /// Returns a bookmark; `initial` if it ends the objects that existed at the start.
     fn bookmark(&self, revision: u64, initial: bool) -> Bytes {
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial {

@@ -60,7 +60,7 @@ fn node(before: Option<&Value>, after: Option<&Value>, schema: &Schema) -> (Here
     if before == after {
         return (Here::Same, Comparison::default());
     }
-    // Where an open schema has two shapes, the value is replaced as a whole.
+    // If an open schema has two shapes, the value is replaced as a whole.
     let shape = match (before, after) {
         (Some(before), Some(after)) if !before.is_null() && !after.is_null() => {
             let shapes = (Shape::of(schema, before), Shape::of(schema, after));

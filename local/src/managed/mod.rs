@@ -37,7 +37,7 @@ pub(crate) struct Manager {
 }
 
 impl Manager {
-    /// Whether it is the same manager, by what tells managers apart.
+    /// Whether it is the same manager: of the same name, operation and version.
     fn is(&self, other: &Manager) -> bool {
         self.name == other.name
             && self.applied == other.applied

@@ -78,7 +78,7 @@ impl Cluster {
         self.api.now()
     }
 
-    /// Sleeps until the cluster's clock shows `time`; without one, for ever.
+    /// Sleeps until the cluster's clock shows `time`; without one, forever.
     pub(super) async fn sleep_until(&self, time: Option<Timestamp>) {
         let Some(time) = time else {
             return std::future::pending().await;
@@ -98,7 +98,7 @@ impl Cluster {
         )
     }
 
-    /// What happens to a kind after `version`. It ends when it can't tell everything.
+    /// The changes of a kind after `version`. The stream ends when some are missing.
     pub(super) fn watch<T: Object>(
         &self,
         version: u64,
@@ -217,8 +217,8 @@ impl Cluster {
         }
     }
 
-    /// Tells something about an object, where `kubectl describe` shows it.
-    pub(super) fn tell<T: Object>(
+    /// Creates an Event about an object, which `kubectl describe` shows.
+    pub(super) fn report<T: Object>(
         &self,
         about: &T,
         component: &str,

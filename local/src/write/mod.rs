@@ -200,7 +200,7 @@ impl Shared {
         Ok((draft, warnings))
     }
 
-    /// Fields that the schema does not know are refused, or told, as the client wishes.
+    /// Refuses fields that the schema does not know, or warns about them, as the client wishes.
     fn judge_unknown(
         &self,
         definition: &Definition,

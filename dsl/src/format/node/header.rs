@@ -155,7 +155,7 @@ impl Entry for Hold {
     }
 }
 
-/// A condition as it was written, parentheses included, with one blank where one belongs. Where it
+/// A condition as it was written, parentheses included, with one blank where one belongs. If it
 /// is too long, lines begin with `&&` and `||`.
 fn condition(printer: &mut Printer<'_>, start: usize, end: usize) {
     let pieces = pieces(printer.source().cut(start..end));

@@ -41,7 +41,7 @@ pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit
         "variable" | "var" | "let" | "input" | "parameter" | "arg" | "const" | "export" | "set"
         | "local" | "def" | "val" => Habit::help(format!("write `param {name}: string = \"…\"`")),
         "gate" | "manual" | "approve" if place.wants(Rule::open) => Habit::help(format!(
-            "write `approval {name}` to wait for people; who waits for stages says `after`"
+            "write `approval {name}` to wait for people, or `after` to wait for stages"
         )),
         "resource" | "module" => Habit::help("write `stage NAME { … }`"),
         "mutex" | "lock" => Habit::help(format!("write `lease {name}`")),

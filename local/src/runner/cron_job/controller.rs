@@ -1,8 +1,8 @@
 //! The loop around [`plan`]: keeps CronJobs and their Jobs in view, and does what the plans say.
 //!
 //! # Guarantees
-//! Nothing polls: changes and the plans' own times wake it. A Job that is there already under its
-//! slot's name is taken as started, and not created again.
+//! Nothing polls: changes and the plans' own times wake it. A Job that already exists under its
+//! slot's name counts as started, and is not created again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -236,7 +236,7 @@ impl View {
             delete,
             create,
             mut status,
-            told,
+            events,
             wake,
         } = plan;
         for job in &delete {
@@ -244,10 +244,10 @@ impl View {
                 .delete::<Job>(namespace(job), name(job), uid(job), None)?;
             self.see_job(Change::Gone(job.clone()));
         }
-        for told in told {
-            let kind = if told.warning { "Warning" } else { "Normal" };
+        for event in events {
+            let kind = if event.warning { "Warning" } else { "Normal" };
             self.cluster
-                .tell(cron_job, COMPONENT, kind, told.reason, &told.message);
+                .report(cron_job, COMPONENT, kind, event.reason, &event.message);
         }
         if let Some(job) = &create {
             let Some(job) = self.start(cron_job, job)? else {
@@ -273,7 +273,7 @@ impl View {
             Ok(job) => {
                 let message = format!("Created job {}", name(&job));
                 self.cluster
-                    .tell(cron_job, COMPONENT, "Normal", "SuccessfulCreate", &message);
+                    .report(cron_job, COMPONENT, "Normal", "SuccessfulCreate", &message);
                 Ok(Some(job))
             }
             Err(error) if error.code == 409 => {
@@ -285,7 +285,7 @@ impl View {
             Err(error) => {
                 let message = format!("Error creating job: {error}");
                 self.cluster
-                    .tell(cron_job, COMPONENT, "Warning", "FailedCreate", &message);
+                    .report(cron_job, COMPONENT, "Warning", "FailedCreate", &message);
                 Err(error)
             }
         }

@@ -1,8 +1,8 @@
 //! One step of the CronJob controller, as a function of what was observed and the time.
 //!
-//! A CronJob and its Jobs enter; the Jobs to delete, the one to create, the new status, what is told
+//! A CronJob and its Jobs enter; the Jobs to delete, the one to create, the new status, the Events
 //! and the time of the next look leave. It follows `syncCronJob` of Kubernetes 1.36 line by line:
-//! which slots are run after the controller was away, or while a Job goes on, is decided there.
+//! which slots are run after the controller was away, or while a Job runs, is decided there.
 //!
 //! # Guarantees
 //! A slot's Job has the slot in its name, so a slot whose status was lost is not run twice.
@@ -24,9 +24,9 @@ const MISSED_MAX: i64 = 100;
 /// The annotation by which a Job says which slot it is for.
 const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
-/// What is told about a CronJob.
+/// An Event about a CronJob.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct PlannedEvent {
     /// Whether somebody should do something.
     pub(super) warning: bool,
     pub(super) reason: &'static str,
@@ -42,14 +42,14 @@ pub(super) struct CronJobPlan {
     pub(super) create: Option<Job>,
     /// The status after that.
     pub(super) status: CronJobStatus,
-    pub(super) told: Vec<Told>,
+    pub(super) events: Vec<PlannedEvent>,
     /// When to look again, unless something happens before.
     pub(super) wake: Option<Timestamp>,
 }
 
 impl CronJobPlan {
-    fn tell(&mut self, warning: bool, reason: &'static str, message: impl Into<String>) {
-        self.told.push(Told {
+    fn event(&mut self, warning: bool, reason: &'static str, message: impl Into<String>) {
+        self.events.push(PlannedEvent {
             warning,
             reason,
             message: message.into(),
@@ -130,7 +130,7 @@ fn clean_up(cron_job: &CronJob, jobs: &[&Job], plan: &mut CronJobPlan) {
         });
         for job in &ended[..ended.len().saturating_sub(limit)] {
             plan.forget(job);
-            plan.tell(
+            plan.event(
                 false,
                 "SuccessfulDelete",
                 format!("Deleted job {}", name(*job)),
@@ -150,14 +150,14 @@ fn observe(jobs: &[&Job], plan: &mut CronJobPlan) {
                     "Saw a job that the controller did not create or forgot: {}",
                     name(*job)
                 );
-                plan.tell(true, "UnexpectedJob", message);
+                plan.event(true, "UnexpectedJob", message);
             }
             continue;
         };
         if known {
             plan.forget(job);
             let message = format!("Saw completed job: {}, condition: {how}", name(*job));
-            plan.tell(false, "SawCompletedJob", message);
+            plan.event(false, "SawCompletedJob", message);
         }
         let completed = job
             .status
@@ -177,7 +177,7 @@ fn observe(jobs: &[&Job], plan: &mut CronJobPlan) {
             .any(|job| gone.uid.as_deref() == Some(uid(*job)))
         {
             let name = gone.name.unwrap_or_default();
-            plan.tell(
+            plan.event(
                 false,
                 "MissingJob",
                 format!("Active job went missing: {name}"),
@@ -189,7 +189,7 @@ fn observe(jobs: &[&Job], plan: &mut CronJobPlan) {
     }
 }
 
-/// When it is due; told where that can't be known.
+/// Returns when it is due, or plans an Event if that is unknown.
 fn due(cron_job: &CronJob, plan: &mut CronJobPlan) -> Option<(Schedule, TimeZone)> {
     // Without a time zone, it is that of this cluster: UTC.
     let zone = match cron_job.spec.time_zone.as_deref() {
@@ -197,7 +197,7 @@ fn due(cron_job: &CronJob, plan: &mut CronJobPlan) -> Option<(Schedule, TimeZone
         Some(zone) => match time_zone(zone) {
             Some(zone) => zone,
             None => {
-                plan.tell(
+                plan.event(
                     true,
                     "UnknownTimeZone",
                     format!("invalid timeZone: {zone:?}: unknown time zone {zone}"),
@@ -211,7 +211,7 @@ fn due(cron_job: &CronJob, plan: &mut CronJobPlan) -> Option<(Schedule, TimeZone
         Ok(schedule) => Some((schedule, zone)),
         Err(why) => {
             let message = format!("unparseable schedule: {text:?} : {why}");
-            plan.tell(true, "UnparseableSchedule", message);
+            plan.event(true, "UnparseableSchedule", message);
             None
         }
     }
@@ -300,13 +300,13 @@ fn start(timing: &Timing<'_>, jobs: &[&Job], plan: &mut CronJobPlan) {
         Recent::None(_) => return,
         Recent::Never => {
             let message = format!("invalid schedule: {}", timing.cron_job.spec.schedule);
-            return plan.tell(true, "InvalidSchedule", message);
+            return plan.event(true, "InvalidSchedule", message);
         }
         Recent::Slot { time, many } => {
             if many {
                 let message = "too many missed start times. Set or decrease \
                                .spec.startingDeadlineSeconds or check clock skew";
-                plan.tell(true, "TooManyMissedTimes", message);
+                plan.event(true, "TooManyMissedTimes", message);
             }
             time
         }
@@ -318,7 +318,7 @@ fn start(timing: &Timing<'_>, jobs: &[&Job], plan: &mut CronJobPlan) {
     if deadline.is_some_and(|after| slot.saturating_add(after).is_ok_and(|at| at < timing.now)) {
         let shown = slot.strftime("%a, %d %b %Y %H:%M:%S %z");
         let message = format!("Missed scheduled time to start a job: {shown}");
-        return plan.tell(true, "MissSchedule", message);
+        return plan.event(true, "MissSchedule", message);
     }
     let job = job(timing, slot);
     if last == Some(slot) || plan.is_active(|active| active.name.as_deref() == Some(name(&job))) {
@@ -328,7 +328,7 @@ fn start(timing: &Timing<'_>, jobs: &[&Job], plan: &mut CronJobPlan) {
     if spec.concurrency_policy.as_deref() == Some("Forbid") && !active.is_empty() {
         let message = "Not starting job because prior execution is running and concurrency policy \
                        is Forbid";
-        return plan.tell(false, "JobAlreadyActive", message);
+        return plan.event(false, "JobAlreadyActive", message);
     }
     if spec.concurrency_policy.as_deref() == Some("Replace") {
         for old in jobs {
@@ -337,7 +337,7 @@ fn start(timing: &Timing<'_>, jobs: &[&Job], plan: &mut CronJobPlan) {
                 .any(|one| one.uid.as_deref() == Some(uid(*old)))
             {
                 plan.forget(old);
-                plan.tell(
+                plan.event(
                     false,
                     "SuccessfulDelete",
                     format!("Deleted job {}", name(*old)),

@@ -52,8 +52,8 @@ fn carry_out(cron_job: &mut CronJob, plan: &CronJobPlan) -> Option<Job> {
     created
 }
 
-fn told(plan: &CronJobPlan) -> Vec<&'static str> {
-    plan.told.iter().map(|told| told.reason).collect()
+fn reasons(plan: &CronJobPlan) -> Vec<&'static str> {
+    plan.events.iter().map(|event| event.reason).collect()
 }
 
 fn ended(mut job: Job, how: &str, at: &str) -> Job {
@@ -98,7 +98,7 @@ fn a_slots_job_is_named_after_it_and_says_when_it_was_due() {
 }
 
 /// The time at which the controller looks, the spec, and what it does: the slot that it starts, and
-/// what it tells.
+/// the Events that it creates.
 #[test]
 fn of_the_slots_that_were_missed_the_last_is_started_within_its_deadline() {
     let table: [(&str, Value, Option<&str>, &[&str]); 9] = [
@@ -141,7 +141,7 @@ fn of_the_slots_that_were_missed_the_last_is_started_within_its_deadline() {
         let started = started.map(|slot| slot.0.strftime("%H:%M").to_string());
         assert_eq!(started.as_deref(), slot, "{now} {more}");
         assert_eq!(plan.create.is_some(), slot.is_some(), "{now} {more}");
-        assert_eq!(told(&plan), expected, "{now} {more}");
+        assert_eq!(reasons(&plan), expected, "{now} {more}");
     }
 }
 
@@ -162,13 +162,13 @@ fn a_running_job_is_handled_by_the_policy() {
         let next = plan(&cron_job, &[&job], time("2026-06-01T08:00:00.1Z"));
         assert_eq!(next.create.is_some(), starts, "{policy}");
         assert_eq!(next.delete.len(), deleted, "{policy}");
-        assert_eq!(told(&next), expected, "{policy}");
+        assert_eq!(reasons(&next), expected, "{policy}");
         // As soon as it has ended, a slot that was held up starts, late.
         if policy == "Forbid" {
             let job = ended(job, "Complete", "2026-06-01T08:20:00Z");
             let late = plan(&cron_job, &[&job], time("2026-06-01T08:20:01Z"));
             assert_eq!(name(late.create.as_ref().unwrap()), "night-29671680");
-            assert_eq!(told(&late), ["SawCompletedJob"]);
+            assert_eq!(reasons(&late), ["SawCompletedJob"]);
         }
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Events<'a> {
 
     fn report(&self, kind: &str, reason: &str, message: &str) {
         self.cluster
-            .tell(self.job, COMPONENT, kind, reason, message);
+            .report(self.job, COMPONENT, kind, reason, message);
     }
 }
 

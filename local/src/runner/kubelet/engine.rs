@@ -46,7 +46,7 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     program: PathBuf,
-    /// By which what this runner has started is told from the rest.
+    /// The label's value on all containers that this runner has started.
     runner: String,
     started: AtomicU64,
 }
@@ -55,7 +55,7 @@ impl Engine {
     /// Looks whether the engine of this name is there and answers.
     ///
     /// # Errors
-    /// Where it is not installed, or can't do anything.
+    /// If it is not installed, or can't do anything.
     pub async fn find(program: &str) -> Result<Arc<Self>, EngineError> {
         let silent = |message| EngineError::Silent {
             program: program.to_owned(),
@@ -97,7 +97,7 @@ impl Engine {
     /// Sees to it that an image is there, as its pull policy says.
     ///
     /// # Errors
-    /// Where it can't be had, with what the engine says about it.
+    /// If it can't be had, with what the engine says about it.
     pub(super) async fn provide(
         &self,
         image: &ImageReference,
@@ -170,7 +170,7 @@ fn complaint(answer: &Output) -> String {
     last.unwrap_or("it does not say why").to_owned()
 }
 
-/// A container as an engine is told of it.
+/// A container, as the arguments of an engine describe it.
 #[derive(Clone, Debug)]
 pub(super) struct Contained {
     pub(super) name: String,
@@ -197,7 +197,7 @@ impl Contained {
         if self.host_network {
             option("--network", "host".to_owned());
         }
-        // Nobody's files are labelled anew for a container's sake.
+        // A container must not change the SELinux labels of its user's files.
         option("--security-opt", "label=disable".to_owned());
         option("--name", self.name.clone());
         option("--label", format!("{LABEL}={runner}"));
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_is_told_of_in_the_words_of_the_engine() {
+    fn a_container_is_described_in_the_arguments_of_the_engine() {
         let image = ImageReference::parse("busybox:1.36").unwrap();
         let contained = Contained {
             name: "konductor-1-0".into(),

@@ -2,7 +2,7 @@
 //!
 //! The bytes of a container's stdout and stderr enter in the order of their writing. Each line is
 //! stored with the time of its arrival and a mark: `F` for a full line, `P` for a part that no
-//! newline ended. Reading gives back exactly the bytes that were printed.
+//! newline ended. Reading returns exactly the bytes that were printed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 const PART_BYTES_MAX: usize = 16 * 1024;
 /// About how many bytes one item of a stream has.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// What a log tells as a termination message: see `terminationMessagePolicy`.
+/// How much of a log becomes a termination message: see `terminationMessagePolicy`.
 const MESSAGE_LINES_MAX: usize = 80;
 const MESSAGE_BYTES_MAX: usize = 2048;
 
@@ -35,7 +35,7 @@ type ByContainer = HashMap<(String, String), Vec<Log>>;
 /// Which part of a log to read.
 #[derive(Clone, Debug, Default)]
 pub struct LogOptions {
-    /// Go on as long as the container runs.
+    /// Follow the log as long as the container runs.
     pub follow: bool,
     /// Read the log of the start before the last one.
     pub previous: bool,

@@ -9,7 +9,7 @@
 //! * A file in place of `terminationMessagePath`, by the same rule.
 //! * `PATH HOME TMPDIR LANG USER` of the runner, `HOSTNAME`, and `KUBECONFIG` of the embedded
 //!   cluster; then the pod's own variables. Nothing else is inherited.
-//! * The folder that the runner was told as working directory, unless it sets one.
+//! * The runner's folder as working directory, unless it sets one.
 //!
 //! Images, users and read-only mounts have no effect on a process.
 //!
@@ -205,7 +205,7 @@ struct Node {
 impl Node {
     fn pod_folder(&self, pod: &Pod) -> PathBuf {
         let folder = format!("{}_{}_{}", namespace(pod), name(pod), uid(pod));
-        // Names can't contain it; who wrote one into the store all the same stays inside.
+        // Names can't contain it; one that was written into the store directly must not leave the folder.
         self.options
             .folder
             .join("pods")
@@ -231,7 +231,7 @@ impl Node {
         }
     }
 
-    /// Tells, from now on, of every change of what pods may refer to.
+    /// Returns a stream with an item for each change, from now on, of what pods may refer to.
     fn reference_changes(&self) -> BoxStream<'static, ()> {
         let config_maps = self.cluster.changes::<ConfigMap>().map(drop).boxed();
         let secrets = self.cluster.changes::<Secret>().map(drop).boxed();

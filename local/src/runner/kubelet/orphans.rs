@@ -1,6 +1,6 @@
 //! Ends what containers started even when the runner is killed and can't do it itself.
 //!
-//! A shell waits at the end of a pipe. It is told which process groups there are; when the pipe
+//! A shell waits at the end of a pipe. It reads which process groups exist; when the pipe
 //! closes, which the operating system does however the runner ends, it ends those that are left:
 //! first politely, then for good.
 
@@ -42,7 +42,7 @@ const GRACE_SECONDS: &str = "2";
 /// The shell that outlives the runner.
 #[derive(Debug)]
 pub(super) struct OrphanGuard {
-    /// `None` once it is told to end, or where there is no `sh`.
+    /// `None` once it was asked to end, or without an `sh`.
     shell: Mutex<Option<Child>>,
 }
 
@@ -84,12 +84,12 @@ impl OrphanGuard {
 
     /// A process group begins to exist.
     pub(super) fn begin(&self, group: i32) {
-        self.tell("begin", group);
+        self.send("begin", group);
     }
 
     /// A process group is gone, and its number may be used by others.
     pub(super) fn end(&self, group: i32) {
-        self.tell("end", group);
+        self.send("end", group);
     }
 
     /// Lets the shell end, after every group has, and waits for it.
@@ -106,13 +106,13 @@ impl OrphanGuard {
         Ok(())
     }
 
-    fn tell(&self, action: &str, group: i32) {
+    fn send(&self, action: &str, group: i32) {
         let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = match shell.as_mut().and_then(|shell| shell.stdin.as_mut()) {
+        let sent = match shell.as_mut().and_then(|shell| shell.stdin.as_mut()) {
             Some(stdin) => stdin.write_all(format!("{action} {group}\n").as_bytes()),
             None => Ok(()),
         };
-        if let Err(error) = told {
+        if let Err(error) = sent {
             tracing::warn!(%error, group, "process group {action} not noted by the guard");
         }
     }

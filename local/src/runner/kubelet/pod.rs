@@ -49,7 +49,7 @@ pub(super) struct PodLife {
     pub(super) spec: PodSpec,
     pub(super) folder: PathBuf,
     report: Mutex<PodReport>,
-    /// Tells the containers to end, and how long they may take.
+    /// Asks the containers to end, and says how long they may take.
     pub(super) halt: watch::Sender<Option<Duration>>,
 }
 
@@ -230,7 +230,7 @@ impl PodLife {
         Ok(folders)
     }
 
-    /// Runs a container as often as its pod's restart policy says; tells whether it succeeded.
+    /// Runs a container as often as its pod's restart policy says; returns whether it succeeded.
     async fn run_container(&self, place: Place<'_>, folders: &Folders) -> bool {
         let mut halt = self.halt.subscribe();
         loop {
@@ -281,7 +281,7 @@ impl PodLife {
         }
     }
 
-    /// Runs a container once; tells whether it was started, or tried to.
+    /// Runs a container once; returns whether it was started, or tried to.
     async fn run_once(&self, place: Place<'_>, folders: &Folders) -> bool {
         let configured = self.when_configured(
             || self.command_line(place.container, folders),
@@ -324,11 +324,11 @@ impl PodLife {
 
     /// Makes something of what the pod refers to, waiting for what is missing.
     ///
-    /// `None` if the pod was halted before. `tell` notes what is waited for.
+    /// `None` if the pod was halted before. `report` notes what is waited for.
     async fn when_configured<T>(
         &self,
         make: impl Fn() -> Result<T, ConfigError>,
-        tell: impl Fn(&ConfigError),
+        report: impl Fn(&ConfigError),
     ) -> Result<Option<T>, String> {
         let mut halt = self.halt.subscribe();
         let mut changes = None;
@@ -343,7 +343,7 @@ impl PodLife {
                 changes = Some(self.node.reference_changes());
                 continue;
             };
-            tell(&error);
+            report(&error);
             self.publish();
             tokio::select! {
                 _ = halt.wait_for(Option::is_some) => return Ok(None),

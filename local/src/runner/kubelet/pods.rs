@@ -41,7 +41,7 @@ pub(super) struct Pods {
     residents: HashMap<String, Resident>,
     /// Uids of waiting pods, in the order of their creation.
     queue: VecDeque<String>,
-    /// The pods that run; each gives back its uid.
+    /// The pods that run; each returns its uid.
     lives: JoinSet<String>,
 }
 
@@ -170,7 +170,7 @@ impl Pods {
                     .insert(uid.clone(), Resident { folder, stage });
                 self.queue.push_back(uid.clone());
                 self.start_waiting();
-                self.tell_waiting(&uid);
+                self.report_waiting(&uid);
             }
         }
     }
@@ -214,8 +214,8 @@ impl Pods {
         self.node.options.pods_max.get()
     }
 
-    /// Says on a pod that could not be started why not.
-    fn tell_waiting(&self, uid: &str) {
+    /// Writes into the status of a pod that could not be started why not.
+    fn report_waiting(&self, uid: &str) {
         let stage = self.residents.get(uid).map(|resident| &resident.stage);
         let Some(Stage::Waiting(pod)) = stage else {
             return;

@@ -146,7 +146,7 @@ impl Process {
         }
         if let Some(ContainerOf { engine, name }) = self.container.take() {
             engine.remove(&name).await;
-            // The engine's process tells how its container has ended.
+            // The engine's process exits with its container's code.
             if let Ok(status) = tokio::time::timeout(STRAGGLERS_WAIT, &mut end).await {
                 return status.map(exit_code);
             }

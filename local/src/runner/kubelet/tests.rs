@@ -97,8 +97,8 @@ async fn a_pod_goes_from_pending_over_running_to_its_end() {
     });
     let mut phases: Vec<String> = phases
         .take_while(|phase| {
-            let go_on = phase != "Succeeded";
-            async move { go_on }
+            let is_open = phase != "Succeeded";
+            async move { is_open }
         })
         .collect()
         .await;

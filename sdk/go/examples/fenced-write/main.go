@@ -1,5 +1,5 @@
 // Command fenced-write writes a report that at most one holder of a Lease may write last. A holder
-// that was stopped for longer than its TTL, and goes on without knowing, is refused by the storage.
+// that was stopped for longer than its TTL, and continues without knowing it, is refused by the storage.
 //
 //	koncli lease create daily-report --ttl 15s
 //	go run ./examples/fenced-write -file report.json -text "all is well"

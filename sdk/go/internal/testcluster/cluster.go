@@ -78,7 +78,7 @@ func Run(m *testing.M, use func(*Cluster) error) int {
 	return code
 }
 
-// external names the cluster that is there already, if that is to be used.
+// external names the existing cluster to use, if there is one.
 func external() (string, error) {
 	if os.Getenv("KONDUCTOR_TEST_CLUSTER") != "external" {
 		return "", nil
@@ -183,7 +183,7 @@ func (c *Cluster) dev(options []string) error {
 		}
 		return nil
 	}
-	// One line tells that it is up.
+	// One line says that it is up.
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		_ = command.Wait()
 		c.stop = func() error { return nil }

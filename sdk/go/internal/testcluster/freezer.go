@@ -65,8 +65,8 @@ func (f *Freezer) begin(from net.Conn, address string) {
 	go made.carry(to, from)
 }
 
-// carry delivers until it is frozen: from then on what arrives is dropped, and an end that closes is
-// not told of to the other.
+// carry delivers until it is frozen: from then on what arrives is dropped, and the other
+// end does not see that this one closes.
 func (f *flow) carry(from, to net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {

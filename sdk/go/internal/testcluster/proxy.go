@@ -214,7 +214,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	case fault.Oldest > 0, verb == "watch" && fault.Code == http.StatusGone:
-		// The server tells of a version that is too old as an event.
+		// The server reports a version that is too old as an event.
 		gone := map[string]any{"type": "ERROR", "object": status(http.StatusGone)}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(gone)

@@ -1,5 +1,5 @@
-// Command workers is many workers on one Semaphore, for ../../../../tests/tests/workers.rs. Each tells
-// a counter outside of Kubernetes when it is inside.
+// Command workers is many workers on one Semaphore, for ../../../../tests/tests/workers.rs. Each reports
+// to a counter outside of Kubernetes when it is inside.
 package main
 
 import (
