@@ -26,7 +26,7 @@ use crate::stored::{Version, key_of};
 
 /// How the records are written; a file of another format is not read.
 const FORMAT: u32 = 1;
-/// How many bytes are written before the journal is written anew with nothing but what is stored by now.
+/// How many bytes are written before the journal is rewritten with nothing but what is stored by now.
 const SLACK: u64 = 16 << 20;
 /// How long a record waits at most for the disk, if others follow. A sync for each would hold up every write.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -193,7 +193,7 @@ pub(crate) struct Journal {
     length: u64,
     /// Whether something stands behind the last whole record.
     is_torn: bool,
-    /// The length at which it is written anew.
+    /// The length at which it is rewritten.
     rewrite_at: u64,
     synced: Instant,
 }
@@ -276,7 +276,7 @@ impl Journal {
         self.length >= self.rewrite_at
     }
 
-    /// Writes it anew, with nothing but these objects. If that fails, the one that is there continues.
+    /// Rewrites it with nothing but these objects. If that fails, the one that is there continues.
     pub(crate) fn rewrite<'a>(
         &mut self,
         revision: u64,
@@ -438,7 +438,7 @@ mod tests {
         // What happened before is not known.
         assert!(api.watch(&CONFIG_MAP, before.1 - 1).is_err());
         assert!(api.watch(&CONFIG_MAP, before.1).is_ok());
-        // The same after it was written anew.
+        // The same after it was rewritten.
         api.shared.store.rewrite_journal();
         assert!(write(&api, "d"));
         let before = (contents(&api), api.shared.store.revision());
