@@ -182,8 +182,8 @@ pub(super) fn ssh(words: &[String]) -> Vec<usize> {
         let Some(letters) = word.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
             continue;
         };
-        let takes = letters.find(|c| c == 'o' || SSH_TAKES.contains(c));
-        let Some(setting) = takes.and_then(|place| letters[place..].strip_prefix('o')) else {
+        let letters = letters.trim_start_matches(|c| c != 'o' && !SSH_TAKES.contains(c));
+        let Some(setting) = letters.strip_prefix('o') else {
             continue;
         };
         let (at, setting) = match (setting, words.get(at + 1)) {
