@@ -31,6 +31,12 @@ pub enum DataFolderError {
         /// Who uses it.
         user: String,
     },
+    /// It has files and no journal.
+    #[error("{} has files, and no cluster is kept in it", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
     /// It can't be made or opened.
     #[error("can't use {}: {error}", path.display())]
     Io {
@@ -53,7 +59,7 @@ impl DataFolder {
     /// what that process started has ended, too.
     ///
     /// # Errors
-    /// If another process uses it, or it can't be created.
+    /// If another process uses it, if it has files of somebody else, or if it can't be created.
     pub async fn open(path: &Path) -> Result<Self, DataFolderError> {
         let failed = |path: &Path, error| DataFolderError::Io {
             path: path.to_owned(),
@@ -64,6 +70,9 @@ impl DataFolder {
         let created = builder.recursive(true).mode(0o700).create(path);
         created.map_err(|error| failed(path, error))?;
         let path = path.canonicalize().map_err(|error| failed(path, error))?;
+        if is_foreign(&path).map_err(|error| failed(&path, error))? {
+            return Err(DataFolderError::Foreign { path });
+        }
         let lock = path.join(LOCK);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -111,6 +120,16 @@ impl DataFolder {
     pub(crate) fn journal(&self) -> PathBuf {
         self.path.join(JOURNAL)
     }
+}
+
+/// Whether a folder has files of somebody else, which a cluster could replace. The journal is created before everything
+/// else but the lock.
+fn is_foreign(path: &Path) -> io::Result<bool> {
+    let mut has_files = false;
+    for entry in path.read_dir()? {
+        has_files |= entry?.file_name() != LOCK;
+    }
+    Ok(has_files && !path.join(JOURNAL).exists())
 }
 
 /// The process that has noted itself in a lock.

@@ -118,7 +118,8 @@ impl Record {
         if sum != hash(json).as_bytes() {
             return Err("a record whose checksum differs".to_owned());
         }
-        serde_json::from_slice(json).map_err(|error| format!("a record that is none: {error}"))
+        serde_json::from_slice(json)
+            .map_err(|error| format!("a record that can't be read: {error}"))
     }
 }
 

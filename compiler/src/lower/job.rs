@@ -100,8 +100,8 @@ pub(crate) fn bare(all: &Planned, index: usize) -> Job {
     let values = plan.values(&all.pipeline);
     let holds = holds(all, stage, values);
     let gate = all.plan.gates.of_job[index].map(|gate| all.plan.gates.list[gate].name.clone());
-    // Kueue starts what is in its queue and waits for nothing else. The rest the operator starts, so that none which is
-    // created a second time runs a second time.
+    // Kueue starts a Job of its queue that waits for nothing else. The operator starts all others: one that is deleted
+    // and created again must not run again.
     let waits = gate.is_some() || !holds.is_empty() || stage.body.queue.is_none();
 
     let mut environment = Environment::new(all, stage, values, plan.is_indexed());

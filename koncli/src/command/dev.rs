@@ -27,6 +27,8 @@ impl Files {
                 DataFolderError::InUse { .. } => {
                     failure.help("end it first, or name another folder with --data")
                 }
+                DataFolderError::Foreign { .. } => failure
+                    .help("name a new or an empty folder, or one that was used with --data before"),
                 DataFolderError::Io { .. } => failure,
             }
         })?;
