@@ -28,6 +28,8 @@ pub const NONCE: &str = "konductor.io/nonce";
 pub const ATTEMPT: &str = "konductor.io/attempt";
 /// On a Run: the time of the schedule's slot that it is for, such as `2026-03-29T03:00:00+02:00`.
 pub const SLOT: &str = "konductor.io/slot";
+/// On a Gate: its `when` as the pipeline file has it, such as `measure.free < 100`, because its CEL names Jobs.
+pub const WHEN: &str = "konductor.io/when";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 

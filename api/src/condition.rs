@@ -83,6 +83,8 @@ pub mod reason {
     pub const RUN_REPLACED: &str = "RunReplaced";
     /// A Job completed, and its outputs are not what it declares.
     pub const INVALID_OUTPUTS: &str = "InvalidOutputs";
+    /// A finally stage runs with defaults, because outputs that it reads were written and are lost.
+    pub const OUTPUTS_LOST: &str = "OutputsLost";
     /// An object has a field that a client can't decode, and is left out.
     pub const UNDECODABLE: &str = "Undecodable";
     /// It runs without what it asks for, because it was not suspended when it was created.

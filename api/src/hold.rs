@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{HOLDERS_MAX, HOLDS_MAX};
+use crate::object_name::is_object_name;
 
 /// The two kinds of ledger.
 #[derive(
@@ -136,20 +137,6 @@ fn parse_hold(entry: &str) -> Result<Hold, HoldError> {
         name: name.to_owned(),
         permits,
     })
-}
-
-/// An RFC 1123 subdomain: what the API server accepts as the name of a custom resource.
-fn is_object_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 253
-        && name.split('.').all(|part| {
-            !part.is_empty()
-                && !part.starts_with('-')
-                && !part.ends_with('-')
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        })
 }
 
 /// Writes holds as the annotation has them: `lease/schema, semaphore/batch=2`.

@@ -48,7 +48,7 @@ pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
-pub use object_name::ObjectName;
+pub use object_name::{ObjectName, is_object_name};
 pub use output::{
     DeclaredOutput, OutputError, OutputType, format_declared_outputs, parse_declared_outputs,
 };

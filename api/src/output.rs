@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::Duration;
-use crate::number::{parse_number, parse_quantity};
+use crate::number::{parse_int, parse_number, parse_quantity};
 
 /// One entry of the annotation [`crate::annotation::OUTPUTS_DECLARED`].
 ///
@@ -61,7 +61,7 @@ impl OutputType {
             Self::String => true,
             Self::Int(range) => parse_int(value)
                 .is_some_and(|int| range.as_ref().is_none_or(|range| range.contains(&int))),
-            Self::Number => parse_number(value).is_some(),
+            Self::Number => parse_number(value).is_ok(),
             Self::Bool => matches!(value, "true" | "false"),
             Self::Duration => Duration::new(value).is_ok(),
             Self::Quantity => parse_quantity(value).is_some(),
@@ -70,11 +70,14 @@ impl OutputType {
     }
 }
 
-/// A whole number without a plus sign.
-fn parse_int(text: &str) -> Option<i64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits.then(|| text.parse().ok()).flatten()
+impl OutputType {
+    /// What to write instead of a value that is not of this type, where that is not plain from the type.
+    pub fn instead_of(&self, value: &str) -> Option<String> {
+        match self {
+            Self::Number => parse_number(value).err().map(|error| error.to_string()),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for OutputType {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     DeclaredOutput, Duration, Hold, HoldError, JobPhase, LedgerKind, ObjectName, OutputError, Role,
-    annotation, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
+    annotation, is_object_name, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
 };
 
 /// The input of a finally stage that is not another Job's output.
@@ -304,11 +304,11 @@ fn parse_inputs(text: &str) -> Result<BTreeMap<String, Input>, NotInputs> {
     let inputs = inputs.into_iter().map(|(key, from)| {
         let input = match from.split_once('/') {
             _ if from == RUN_OUTCOME => Input::RunOutcome,
-            Some((job, output)) => Input::Output {
+            Some((job, output)) if is_object_name(job) => Input::Output {
                 job: job.to_owned(),
                 output: output.to_owned(),
             },
-            None => Input::Unknown(from),
+            Some(_) | None => Input::Unknown(from),
         };
         (key, input)
     });

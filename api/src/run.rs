@@ -188,6 +188,10 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1_100_000))]
     pub record: String,
+    /// The names of the stages of which it has had Jobs, so that a stage whose Job is deleted keeps its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_000))]
+    pub stages: Vec<String>,
     /// `Succeeded`, and `Failing`.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

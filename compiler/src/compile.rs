@@ -213,7 +213,7 @@ fn planned_run(
     let plan = plan::plan(&pipeline, dag, &run, jobs, &skips);
     for (index, stage) in pipeline.stages.iter_mut().enumerate() {
         let whole = plan.jobs.whole(index);
-        if stage.is_fan_out() && whole.is_some_and(|job| plan.jobs.list[job].skipped) {
+        if stage.is_fan_out() && whole.is_some_and(|job| plan.jobs.list[job].skipped.is_some()) {
             stage.body = varies::without_item(std::mem::take(&mut stage.body));
         }
     }

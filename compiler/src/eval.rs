@@ -412,7 +412,7 @@ fn decimal(value: &Value) -> Option<f64> {
     match value {
         // As the operator converts it.
         Value::Int(number) => number.to_string().parse().ok(),
-        Value::Number(text) => parse_number(text),
+        Value::Number(text) => parse_number(text).ok(),
         _ => None,
     }
 }

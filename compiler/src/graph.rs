@@ -61,7 +61,7 @@ impl Graph {
         for (index, stage) in pipeline.stages.iter().enumerate() {
             if stage.is_fan_out() && stage.when.is_some() && jobs.whole(index).is_none() {
                 let planned = jobs.list[jobs.of_stage(index)].iter();
-                self.nodes[index].items = Some(planned.filter(|job| !job.skipped).count());
+                self.nodes[index].items = Some(planned.filter(|job| job.skipped.is_none()).count());
             }
         }
     }

@@ -45,6 +45,8 @@ pub(crate) const ENTRIES_MAX: usize = 1_000;
 pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of all Jobs' bodies together, so that a small file can't ask for unlimited output.
 pub(crate) const OUTPUT_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Characters of a condition that its Gate repeats for people: more is not read in a message.
+pub(crate) const WHEN_SHOWN_MAX: usize = 200;
 /// Characters of a Gate's `when`: the schema of `Gate.spec.when`.
 pub(crate) const WHEN_MAX: usize = 4096;
 /// Further attempts of an item: each costs a pod and a back-off of up to six minutes.

@@ -237,8 +237,13 @@ fn gate(all: &Planned, planned: &GatePlan) -> Gate {
         timeout: None,
         ttl_after_finished: None,
     };
+    let mut metadata = metadata(all, planned.name.clone());
+    if let Some(when) = &planned.when {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(annotation::WHEN.to_owned(), when.to_string());
+    }
     Gate {
-        metadata: metadata(all, planned.name.clone()),
+        metadata,
         spec,
         status: None,
     }

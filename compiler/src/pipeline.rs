@@ -12,6 +12,8 @@ pub(crate) use body::{
     Toleration,
 };
 
+use std::sync::Arc;
+
 use konductor_api::LedgerKind;
 use konductor_dsl::Span;
 
@@ -140,6 +142,8 @@ pub(crate) struct Loop {
     pub ty: Type,
     /// It counts a range that begins with 0.
     pub counts_from_zero: bool,
+    /// Its values are written out in the file, and each is one word for a shell.
+    pub is_plain: bool,
 }
 
 /// One element of a fan-out: a value for each variable.
@@ -297,6 +301,8 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct When {
     pub expr: Expr,
+    /// As it is written in the file, for people: on one line, and not longer than they read.
+    pub text: Arc<str>,
     pub span: Span,
 }
 
@@ -349,6 +355,8 @@ pub(crate) enum Source {
         variable: usize,
         name: String,
         field: Option<String>,
+        /// See [`Loop::is_plain`].
+        is_plain: bool,
     },
     /// What another stage hands on.
     Output {

@@ -6,7 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 
-use konductor_api::number::{parse_number, parse_quantity};
+use konductor_api::number::{parse_int, parse_number, parse_quantity};
 use konductor_api::{Duration, OutputType};
 
 use crate::limits::VALUE_BYTES_MAX;
@@ -150,12 +150,12 @@ impl Type {
                 _ => Err(wrong()),
             },
             Self::Int(_) => {
-                let value = Value::Int(text.parse().map_err(|_| wrong())?);
+                let value = Value::Int(parse_int(text).ok_or_else(wrong)?);
                 self.admits(&value).map(|()| value)
             }
             Self::Number => match parse_number(text) {
-                Some(_) => Ok(Value::Number(text.to_owned())),
-                None => Err(wrong()),
+                Ok(_) => Ok(Value::Number(text.to_owned())),
+                Err(instead) => Err(format!("{}: {instead}", wrong())),
             },
             Self::Words(_) => {
                 let value = Value::String(text.to_owned());
@@ -211,12 +211,7 @@ impl Type {
     pub(crate) fn is_one_shell_word(&self) -> bool {
         match self {
             Self::Int(_) | Self::Number | Self::Bool | Self::Duration | Self::Quantity => true,
-            Self::Words(words) => words.iter().all(|word| {
-                !word.is_empty()
-                    && word
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&b))
-            }),
+            Self::Words(words) => words.iter().all(|word| is_one_shell_word(word)),
             Self::String | Self::List(_) | Self::Record(_) => false,
         }
     }
@@ -327,6 +322,12 @@ pub(crate) fn item_key(values: &[Value]) -> String {
         let _ = write!(whole, "{}:{key}", key.len());
     }
     whole
+}
+
+/// Whether a shell takes a text for one word, also where it stands without quotes.
+pub(crate) fn is_one_shell_word(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&b);
+    !text.is_empty() && text.bytes().all(is_plain)
 }
 
 /// Milliseconds of a duration such as `1h30m`.

@@ -34,6 +34,13 @@ pub(crate) fn write(file: &File) -> (String, Vec<Diagnostic>) {
     (writer.out, writer.diagnostics)
 }
 
+/// Writes a condition in one line, as the formatter would.
+pub(crate) fn condition(condition: &Expr) -> String {
+    let mut writer = Writer::default();
+    writer.condition(condition);
+    writer.out
+}
+
 #[derive(Default)]
 struct Writer {
     out: String,

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::annotation;
-use kube::api::{Patch, PatchParams};
-use kube::runtime::wait::await_condition;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, ResourceExt};
 use support::{Dev, copy_of, koncli, transcript};
 
@@ -70,8 +70,16 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
         "run/night is paused; resume it with `koncli resume night`\nexit code 0\n"
     );
     assert_eq!(
+        dev.printed(&["pause", "night"]),
+        "run/night is already paused; resume it with `koncli resume night`\nexit code 0\n"
+    );
+    assert_eq!(
         dev.printed(&["resume", "night"]),
         "run/night resumed\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.printed(&["resume", "night"]),
+        "run/night is not paused\nexit code 0\n"
     );
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
@@ -92,6 +100,86 @@ fn a_run_is_looked_at_paused_resumed_and_deleted() {
         "error: run/night in namespace default does not exist\n  \
          help: look at `koncli runs`\nexit code 4\n"
     );
+}
+
+/// Whatever shows a run shows the stages whose Jobs somebody deleted, and what became of them.
+#[tokio::test]
+async fn stages_whose_jobs_were_deleted_are_still_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(folder.path(), &HELD.replace("  gate go {}\n", ""));
+    dev.printed(&["apply", &file]);
+    dev.until(
+        &["logs", "night", "first"],
+        "first | one\nfirst | two\nexit code 0\n",
+    );
+    let jobs: Api<Job> = Api::default_namespaced(dev.client().await);
+    let complete = await_condition(jobs.clone(), "night-first", conditions::is_job_completed());
+    complete.await.unwrap();
+    for name in ["night-first", "night-held"] {
+        let background = DeleteParams::background();
+        jobs.delete(name, &background).await.unwrap();
+    }
+    let message = "stage held was deleted before it had ended (job/night-held); 1 other stage did not run: last";
+    assert_eq!(
+        dev.printed(&["wait", "run/night", "--timeout", "1m"]),
+        format!(
+            "error: run/night in namespace default is Failed: {message}\n  help: look at `koncli status night`\n\
+             exit code 1\n"
+        )
+    );
+    let status = dev.printed(&["status", "night"]);
+    let lines: Vec<Vec<&str>> = status
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let line = |stage: &str| {
+        let line = lines.iter().find(|line| line.first() == Some(&stage));
+        line.map(|line| line[1..].join(" ")).unwrap_or_default()
+    };
+    assert_eq!(
+        line("first"),
+        "✓ succeeded - - its Job was deleted after it had ended",
+        "{status}"
+    );
+    assert_eq!(
+        line("held"),
+        "⊘ cancelled - - Deleted: its Job was deleted before it had ended",
+        "{status}"
+    );
+    assert!(line("last").starts_with("⊘ unreached"), "{status}");
+    assert!(line("last").ends_with("stage held was deleted"), "{status}");
+    assert_eq!(
+        dev.printed(&["why", "night", "held"]),
+        "⊘ held cancelled: Deleted: its Job was deleted before it had ended\nexit code 0\n"
+    );
+    assert_eq!(
+        dev.printed(&["logs", "night", "held"]),
+        "error: the Job of stage held of run/night was deleted, and its logs with it\n  \
+         help: look at `koncli status night`\nexit code 4\n"
+    );
+    let json = dev.printed(&["status", "night", "-o", "json"]);
+    let json: serde_json::Value =
+        serde_json::from_str(json.trim_end_matches("exit code 0\n")).unwrap();
+    let states: Vec<_> = json["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stage| {
+            let item = &stage["items"][0];
+            format!("{} {} {}", stage["name"], item["job"], item["state"]).replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "first night-first succeeded",
+            "held night-held cancelled",
+            "last night-last unreached"
+        ]
+    );
+    let graph = dev.printed(&["graph", "night"]);
+    assert!(graph.contains("held") && graph.contains("first"), "{graph}");
 }
 
 /// Also one that is suspended again and again.
@@ -124,7 +212,7 @@ async fn a_stage_that_somebody_suspended_is_named_by_resume_and_started_again() 
     .unwrap();
     assert_eq!(
         dev.printed(&["resume", "night"]),
-        "run/night resumed\nstage held was suspended by somebody else; the operator starts it again \
+        "run/night is not paused\nstage held was suspended by somebody else; the operator starts it again \
          within 10s\nexit code 0\n"
     );
     std::fs::write(folder.path().join("released"), "").unwrap();

@@ -27,6 +27,7 @@ use crate::name;
 use crate::pipeline::{Action, Body, Entries, Security, Stage, Text};
 use crate::plan::Planned;
 use crate::plan::job::JobPlan;
+use crate::plan::skip::LeftOut;
 
 /// Where a container leaves its outputs; kubelet stores what is there as its last words.
 const OUTPUT_PATH: &str = "/dev/termination-log";
@@ -177,15 +178,15 @@ fn wiring(
     if !holds.is_empty() {
         set(annotation::HOLD, format_holds(holds));
     }
-    if plan.skipped {
+    if let Some(left_out) = plan.skipped {
         set(annotation::PHASE, JobPhase::Skipped.word().to_owned());
-        let is_empty = stage.items.as_ref().is_some_and(Vec::is_empty);
-        let reason = match (is_empty, &stage.when) {
-            (true, _) => "its fan-out has no items",
-            (false, Some(_)) => "when is false",
-            (false, None) => "what it waits for is skipped",
+        let when = stage.when.as_ref().map_or("", |when| &when.text);
+        let reason = match left_out {
+            LeftOut::NoItems => "its fan-out has no items".to_owned(),
+            LeftOut::When => format!("when {when} is false"),
+            LeftOut::Before => "what it waits for is skipped".to_owned(),
         };
-        set(annotation::REASON, reason.to_owned());
+        set(annotation::REASON, reason);
     }
     if let Some(millis) = plan.values(&all.pipeline).millis(&stage.body.pending) {
         let pending = Duration::from_millis(millis);
@@ -225,7 +226,7 @@ fn spec(
         .millis(&stage.body.timeout)
         .map(|millis| millis.div_ceil(1_000));
     JobSpec {
-        suspend: (waits || plan.skipped).then_some(true),
+        suspend: (waits || plan.skipped.is_some()).then_some(true),
         completions,
         parallelism: completions,
         completion_mode: indexed.then(|| "Indexed".to_owned()),

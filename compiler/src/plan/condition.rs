@@ -16,6 +16,8 @@ use crate::pipeline::{Outside, Pipeline, State};
 pub(crate) struct GatePlan {
     pub name: String,
     pub key: Arc<GateKey>,
+    /// `when` as the first of those that wait here has it in the file; the others' means the same.
+    pub when: Option<Arc<str>>,
 }
 
 /// What a Gate waits for; no two Gates of a run wait for the same.

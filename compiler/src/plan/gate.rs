@@ -25,7 +25,7 @@ pub(crate) fn plan_gates(
         Some(approval) => !skips.approvals[approval],
         None => jobs
             .whole(node)
-            .is_none_or(|job: usize| !jobs.list[job].skipped),
+            .is_none_or(|job: usize| jobs.list[job].skipped.is_none()),
     };
     let reduced = dag.reduced(through);
     let mut planner = Planner {
@@ -112,7 +112,7 @@ impl<'a> Planner<'a> {
         let mut shared = None;
         for job in jobs.of_stage(index) {
             let plan = &jobs.list[job];
-            let gate = match (plan.skipped, by_item, shared) {
+            let gate = match (plan.skipped.is_some(), by_item, shared) {
                 (true, _, _) => None,
                 (false, true, _) => self.gate(&plan.name, &waits, plan.values(pipeline)),
                 (false, false, Some(gate)) => gate,
@@ -138,6 +138,8 @@ impl<'a> Planner<'a> {
             Some(when) => self.cel(when, values),
             None => None,
         };
+        let text = waits.when.filter(|_| when.is_some() && !ruled_out);
+        let text = text.map(|when| Arc::clone(&when.text));
         let mut read = Vec::new();
         if let (Some(_), Some(condition)) = (&when, waits.when) {
             jobs_read(&condition.expr, &mut |stage, address| {
@@ -194,7 +196,8 @@ impl<'a> Planner<'a> {
         }
         let leaves = self.tree(name, any, leaves, &read);
         let any = any && leaves.len() > 1;
-        Some(self.intern(name.to_owned(), GateKey { any, leaves, when }))
+        let key = GateKey { any, leaves, when };
+        Some(self.intern(name.to_owned(), key, text))
     }
 
     fn cel(&self, when: &When, values: Values<'_>) -> Option<String> {
@@ -350,7 +353,7 @@ impl<'a> Planner<'a> {
             when: None,
         };
         let named = format!("{name}-{}", self.identity().hash(&key));
-        let gate = self.intern(named, key);
+        let gate = self.intern(named, key, None);
         Some(Leaf {
             target: LeafTarget::Gate(gate),
             state: State::Succeeded,
@@ -366,7 +369,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn intern(&mut self, name: String, key: GateKey) -> usize {
+    fn intern(&mut self, name: String, key: GateKey, when: Option<Arc<str>>) -> usize {
         if let Some(known) = self.by_key.get(&key) {
             return *known;
         }
@@ -377,7 +380,8 @@ impl<'a> Planner<'a> {
         let index = self.gates.list.len();
         let key = Arc::new(key);
         self.by_key.insert(Arc::clone(&key), index);
-        self.gates.list.push(GatePlan { name: unique, key });
+        let name = unique;
+        self.gates.list.push(GatePlan { name, key, when });
         index
     }
 }

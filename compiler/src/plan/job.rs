@@ -1,6 +1,6 @@
 //! The Jobs of a run: one for a stage, one for each item, or one that is Indexed.
 
-use super::skip::Skips;
+use super::skip::{LeftOut, Skips};
 use super::varies::can_be_indexed;
 use crate::eval::Values;
 use crate::limits::NAME_MAX;
@@ -20,8 +20,8 @@ pub(crate) struct JobPlan {
     pub slug: Option<String>,
     /// An Indexed Job's number of items.
     pub completions: Option<u32>,
-    /// It is known before the run that it is skipped.
-    pub skipped: bool,
+    /// Why it is skipped, if that is known before the run.
+    pub skipped: Option<LeftOut>,
 }
 
 /// All Jobs of a run, in source order, and where to find a stage's.
@@ -135,7 +135,7 @@ impl Jobs {
 }
 
 enum Shape {
-    Single { skipped: bool },
+    Single { skipped: Option<LeftOut> },
     Indexed(u32),
     Items(Vec<usize>),
 }
@@ -146,11 +146,9 @@ fn shape(pipeline: &Pipeline, index: usize, addressed: bool, skips: &Skips) -> S
     let kept: Vec<usize> = (0..items.len())
         .filter(|item| !skips.leaves_out(index, &items[*item].values))
         .collect();
-    if kept.is_empty() || skips.stages[index] {
-        return Shape::Single { skipped: true };
-    }
-    if !stage.is_fan_out() {
-        return Shape::Single { skipped: false };
+    let skipped = skips.stages[index].or(kept.is_empty().then_some(LeftOut::NoItems));
+    if skipped.is_some() || !stage.is_fan_out() {
+        return Shape::Single { skipped };
     }
     if !addressed && can_be_indexed(stage) {
         return Shape::Indexed(u32::try_from(kept.len()).unwrap_or(u32::MAX));
@@ -218,7 +216,7 @@ impl Planner {
             item: None,
             slug: None,
             completions: None,
-            skipped: false,
+            skipped: None,
         };
         let kept = match shape {
             Shape::Single { skipped } => {
@@ -253,7 +251,7 @@ impl Planner {
                 item: Some(*item),
                 slug: Some(slug),
                 completions: None,
-                skipped: false,
+                skipped: None,
             });
         }
         StageJobs::Items {

@@ -8,12 +8,23 @@ use crate::eval::{Condition, Truth, Values};
 use crate::pipeline::{Dependency, Item, Pipeline, State, Target, Term, When};
 use crate::value::{Value, item_key};
 
+/// Why all of a stage is skipped before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    /// Its fan-out has no items.
+    NoItems,
+    /// Its `when` is false, for every item.
+    When,
+    /// What it waits for is skipped, at least for some items.
+    Before,
+}
+
 /// What is known to be skipped.
 #[derive(Debug)]
 pub(crate) struct Skips {
     pub approvals: Vec<bool>,
     /// Stages that are skipped as a whole: none of their items is left, or they never had one.
-    pub stages: Vec<bool>,
+    pub stages: Vec<Option<LeftOut>>,
     /// Of each other stage, what the items are called that are left out.
     left_out: Vec<HashSet<String>>,
 }
@@ -34,7 +45,7 @@ impl Skips {
         let stages = pipeline.stages.len();
         let mut skips = Self {
             approvals: vec![false; pipeline.approvals.len()],
-            stages: vec![false; stages],
+            stages: vec![None; stages],
             left_out: vec![HashSet::default(); stages],
         };
         for node in dag.order() {
@@ -56,23 +67,28 @@ impl Skips {
         let stage = &pipeline.stages[index];
         // If a parameter has no value yet, nothing is known about the items.
         let Some(items) = &stage.items else { return };
-        let is_left_out = |item: &&Item| {
+        let left_out_by = |item: &Item| {
             let values = Values {
                 params: &pipeline.params,
                 item: &item.values,
             };
-            self.is_false(pipeline, stage.when.as_deref(), values)
-                || self.is_ruled_out(&stage.after, values)
+            if self.is_false(pipeline, stage.when.as_deref(), values) {
+                return Some(LeftOut::When);
+            }
+            let is_ruled_out = self.is_ruled_out(&stage.after, values);
+            is_ruled_out.then_some(LeftOut::Before)
         };
-        let left_out: HashSet<String> = items
+        let left_out: Vec<(&Item, LeftOut)> = items
             .iter()
-            .filter(is_left_out)
-            .map(|item| item_key(&item.values))
+            .filter_map(|item| Some((item, left_out_by(item)?)))
             .collect();
+        let by = left_out.iter().map(|(_, by)| *by);
+        let reason = by.reduce(|all, one| if all == one { all } else { LeftOut::Before });
         if left_out.len() == items.len() {
-            self.stages[index] = true;
+            self.stages[index] = Some(reason.unwrap_or(LeftOut::NoItems));
         } else {
-            self.left_out[index] = left_out;
+            let keys = left_out.iter().map(|(item, _)| item_key(&item.values));
+            self.left_out[index] = keys.collect();
         }
     }
 

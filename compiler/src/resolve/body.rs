@@ -306,7 +306,10 @@ impl<'a> Resolver<'a> {
 
     fn env(&mut self, value: &'a ast::Value, scope: Scope<'_>) -> Entries<EnvValue> {
         let mut env = Entries::default();
-        for entry in self.map_entries(value) {
+        let entries = self.map_entries(value);
+        self.diagnostics
+            .extend(rules::bad_key::env_of_kubernetes(&entries));
+        for entry in entries {
             let key = &entry.key;
             if let Some(problem) = rules::bad_key::env(key) {
                 self.report(problem);

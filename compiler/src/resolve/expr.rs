@@ -137,7 +137,7 @@ impl Resolver<'_> {
             ast::Value::Bool(_) => Some(Type::Bool),
             ast::Value::Number(number) => Some(match number.text.as_str() {
                 text if text.parse::<i64>().is_ok() => Type::Int(None),
-                text if parse_number(text).is_some() => Type::Number,
+                text if parse_number(text).is_ok() => Type::Number,
                 text if parse_duration(text).is_some() => Type::Duration,
                 text if parse_quantity(text).is_some() => Type::Quantity,
                 _ => Type::Int(None),

@@ -49,6 +49,7 @@ impl<'a> Resolver<'a> {
                         name: name(&variable.variable),
                         ty,
                         counts_from_zero,
+                        is_plain: rules::value_as_code::is_of_plain_words(variable),
                     });
                 }
                 None => {

@@ -7,7 +7,7 @@ use super::term::Use;
 use super::unknown::Wanted;
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
-use crate::limits::{HOLDS_MAX, ITEMS_MAX};
+use crate::limits::{HOLDS_MAX, ITEMS_MAX, WHEN_SHOWN_MAX};
 use crate::pipeline::{Dependency, Hold, Loop, Outside, Setting, Stage, State, Target, When};
 use crate::rules;
 use crate::value::{Type, parse_duration};
@@ -152,6 +152,7 @@ impl<'a> Resolver<'a> {
         let resolved = self.expr(expr, scope)?;
         Some(Box::new(When {
             expr: resolved,
+            text: shown(expr).into(),
             span: expr.span(),
         }))
     }
@@ -303,4 +304,14 @@ impl<'a> Resolver<'a> {
             ast::ExternalKind::Barrier => Outside::Barrier { namespace, name },
         }))
     }
+}
+
+/// A condition as people wrote it, on one line, shortened.
+fn shown(expr: &ast::Expr) -> String {
+    let mut text = expr.to_string();
+    if let Some((end, _)) = text.char_indices().nth(WHEN_SHOWN_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

@@ -7,7 +7,7 @@ use super::term::Argument;
 use super::unknown::Wanted;
 use super::{Read, Resolver, Scope, Time};
 use crate::limits::INPUTS_MAX;
-use crate::pipeline::{Reference, Source, Term, address_key};
+use crate::pipeline::{Loop, Reference, Source, Term, address_key};
 use crate::rules;
 use crate::rules::address_shape::Written;
 use crate::value::{Type, Value};
@@ -155,13 +155,15 @@ impl Resolver<'_> {
     fn named(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let text = ast.head.text.as_str();
         if let Some(variable) = scope.loops.iter().position(|known| known.name.text == text) {
-            let declared = scope.loops[variable].ty.clone();
+            let Loop { ty, is_plain, .. } = &scope.loops[variable];
+            let (declared, is_plain) = (ty.clone(), *is_plain);
             let (field, ty) = self.value_field(ast, &declared)?;
             return Some((
                 Source::Loop {
                     variable,
                     name: text.to_owned(),
                     field,
+                    is_plain,
                 },
                 ty,
             ));
@@ -430,6 +432,7 @@ fn with_field(reference: &Reference, field: String, ty: Type) -> Reference {
             variable,
             name,
             field: Some(field),
+            is_plain: false,
         },
         other => other,
     };

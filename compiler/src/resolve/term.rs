@@ -134,8 +134,11 @@ impl Resolver<'_> {
     pub(super) fn number(&mut self, number: &ast::Number, wished: &Type) -> Option<Term> {
         let text = number.text.as_str();
         let value = match wished {
+            Type::Int(_) | Type::Number if rules::wrong_type::has_leading_zero(text) => None,
             Type::Int(_) => text.parse().ok().map(Value::Int),
-            Type::Number => parse_number(text).map(|_| Value::Number(text.to_owned())),
+            Type::Number => parse_number(text)
+                .ok()
+                .map(|_| Value::Number(text.to_owned())),
             Type::Duration => parse_duration(text).map(Value::Duration),
             Type::Quantity => parse_quantity(text).map(|_| Value::Quantity(text.to_owned())),
             _ => None,
@@ -199,11 +202,10 @@ impl Resolver<'_> {
             match given.map(|(_, value)| value).or(field.default.as_ref()) {
                 Some(value) => ordered.push((field.name.clone(), value.clone())),
                 None => {
-                    self.report(rules::missing_attribute::field(
-                        map.span,
-                        &field.name,
-                        wished,
-                    ));
+                    let missing = rules::missing_attribute::field(map.span, &field.name, wished);
+                    if !rules::missing_attribute::joins(&missing, self.diagnostics) {
+                        self.report(missing);
+                    }
                     return None;
                 }
             }

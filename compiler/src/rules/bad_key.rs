@@ -5,6 +5,25 @@ use konductor_dsl::{Code, Diagnostic, ast};
 
 use crate::name::{is_qualified, is_subdomain};
 
+/// An environment variable as Kubernetes' YAML writes it, in two entries: `name = "X", value = "y"`.
+pub(crate) fn env_of_kubernetes(entries: &[&ast::Attribute]) -> Option<Diagnostic> {
+    let of = |key: &str| entries.iter().find(|entry| entry.key.text == key);
+    let (name, value) = (of("name")?, of("value")?);
+    let ast::Value::String(variable) = &name.value else {
+        return None;
+    };
+    let variable = variable.plain()?;
+    let message = "this sets two variables, `name` and `value`";
+    let diagnostic = Diagnostic::warning(Code::K0314, name.key.span, message);
+    let diagnostic = diagnostic.label(value.key.span, "the other one");
+    let is_name = !variable.is_empty()
+        && variable
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let example = if is_name { &variable } else { "NAME" };
+    Some(diagnostic.help(format!("if one is meant, write `env {{ {example} = … }}`")))
+}
+
 /// An environment variable's name.
 pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
     let text = &key.text;

@@ -1,5 +1,6 @@
 //! K0508: a value that a field of Kubernetes does not take.
 
+use k8s_openapi::api::batch::v1::JobSpec;
 use konductor_dsl::{Code, Diagnostic, Span};
 
 use super::parallel_lease;
@@ -32,7 +33,8 @@ pub(crate) fn missing(span: Span, field: &str) -> Diagnostic {
 /// Tries the passthrough of every stage on one of its Jobs.
 pub(crate) fn check(all: &Planned, diagnostics: &mut Vec<Diagnostic>) {
     for (index, stage) in all.pipeline.stages.iter().enumerate() {
-        if stage.body.passthrough.is_empty() {
+        let blocks = &stage.body.passthrough;
+        if blocks.is_empty() {
             continue;
         }
         let Some(first) = all.plan.jobs.of_stage(index).next() else {
@@ -40,7 +42,7 @@ pub(crate) fn check(all: &Planned, diagnostics: &mut Vec<Diagnostic>) {
         };
         let mut job = bare(all, first);
         let values = all.plan.jobs.list[first].values(&all.pipeline);
-        for block in &stage.body.passthrough {
+        for block in blocks {
             if let Err(problem) = merge(&mut job, block, values) {
                 let message = format!("Kubernetes does not take this: {problem}");
                 let diagnostic = Diagnostic::error(Code::K0508, block.span, message)
@@ -48,7 +50,38 @@ pub(crate) fn check(all: &Planned, diagnostics: &mut Vec<Diagnostic>) {
                 diagnostics.push(diagnostic);
             }
         }
-        let parallelism = job.spec.and_then(|spec| spec.parallelism).unwrap_or(1);
+        let spec = job.spec.unwrap_or_default();
+        if let (Some((field, needed)), Some(block)) = (incomplete(&spec), blocks.last()) {
+            let message = format!("Kubernetes does not take `{field}` without `{needed}`");
+            let diagnostic = Diagnostic::error(Code::K0508, block.span, message);
+            diagnostics.push(diagnostic.help(format!("add `{needed}` to `spec`")));
+        }
+        let parallelism = spec.parallelism.unwrap_or(1);
         diagnostics.extend(parallel_lease::check(&all.pipeline, stage, parallelism));
     }
+}
+
+/// A field of a Job that the API server refuses without another one, and that one.
+fn incomplete(spec: &JobSpec) -> Option<(&'static str, &'static str)> {
+    let indexed = spec.completion_mode.as_deref() == Some("Indexed");
+    let needs = [
+        (
+            indexed && spec.completions.is_none(),
+            ("completionMode: Indexed", "completions: N"),
+        ),
+        (
+            !indexed && spec.backoff_limit_per_index.is_some(),
+            ("backoffLimitPerIndex", "completionMode: Indexed"),
+        ),
+        (
+            spec.backoff_limit_per_index.is_none() && spec.max_failed_indexes.is_some(),
+            ("maxFailedIndexes", "backoffLimitPerIndex: N"),
+        ),
+        (
+            !indexed && spec.success_policy.is_some(),
+            ("successPolicy", "completionMode: Indexed"),
+        ),
+    ];
+    let mut missing = needs.into_iter().filter(|(is_missing, _)| *is_missing);
+    missing.next().map(|(_, fields)| fields)
 }

@@ -23,6 +23,20 @@ pub(crate) fn field(span: Span, field: &str, ty: &Type) -> Diagnostic {
     .help(format!("add `{field} = …`"))
 }
 
+/// Puts what is missing in one more element of a list beside what was reported of the ones before it. Only the first
+/// places are shown.
+pub(crate) fn joins(missing: &Diagnostic, reported: &mut [Diagnostic]) -> bool {
+    const PLACES_MAX: usize = 3;
+    let same = |one: &&mut Diagnostic| one.code == missing.code && one.message == missing.message;
+    let Some(first) = reported.iter_mut().find(same) else {
+        return false;
+    };
+    if first.labels.len() < PLACES_MAX {
+        *first = first.clone().label(missing.span(), "and of this one");
+    }
+    true
+}
+
 /// Reports stages that have no image.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let has_image =

@@ -22,7 +22,7 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
         let varies = stage.after.iter().any(varies::of_dependency);
         let planned = jobs.list[jobs.of_stage(index)]
             .iter()
-            .filter(|job| !job.skipped);
+            .filter(|job| job.skipped.is_none());
         let mut open: Vec<&Dependency> = stage.after.iter().collect();
         for job in planned.take(if varies { usize::MAX } else { 1 }) {
             let values = job.values(pipeline);

@@ -15,7 +15,9 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
         let Some(quorum) = Values::of(pipeline).int(&stage.quorum) else {
             continue;
         };
-        let is_skipped = jobs.whole(index).is_some_and(|job| jobs.list[job].skipped);
+        let is_skipped = jobs
+            .whole(index)
+            .is_some_and(|job| jobs.list[job].skipped.is_some());
         let items = jobs.of_stage(index).len();
         if !is_skipped && quorum > i64::try_from(items).unwrap_or(i64::MAX) {
             let message = format!("{quorum} of {items} items can never succeed");

@@ -1,7 +1,7 @@
 //! K0330: a value that an interpreter would execute as code.
 
 use foldhash::HashSet;
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Span, ast};
 
 use crate::eval::Values;
 use crate::interpreter::{HOLE, Language, base, code_words, is_executed_variable};
@@ -9,6 +9,7 @@ use crate::pipeline::script::Script;
 use crate::pipeline::{
     Action, Body, EnvValue, Mount, Node, Piece, Pipeline, Reference, Source, Stage, Term, Text,
 };
+use crate::value::is_one_shell_word;
 
 /// Items of a fan-out whose command lines are looked at: the words of others look alike.
 const ITEMS_LOOKED_AT_MAX: usize = 1_000;
@@ -227,10 +228,23 @@ fn program_of(image: &str) -> &str {
     base(name.split([':', '@']).next().unwrap_or(name))
 }
 
+/// Whether what a loop goes over is written out as texts that a shell takes for one word each, and as nothing else.
+pub(crate) fn is_of_plain_words(variable: &ast::Loop) -> bool {
+    let ast::Over::List(list) = &variable.over else {
+        return false;
+    };
+    list.items.iter().all(|item| match item {
+        ast::Value::String(text) => text.plain().is_some_and(|text| is_one_shell_word(&text)),
+        _ => false,
+    })
+}
+
 /// Whether a value is one word for a shell, also where it stands without quotes.
 pub(super) fn is_one_word(reference: &Reference, mounts: &[Mount]) -> bool {
     match &reference.source {
-        Source::Constant { .. } | Source::Workspace { .. } => is_harmless(reference, mounts),
+        Source::Constant { .. } | Source::Workspace { .. } | Source::Loop { .. } => {
+            is_harmless(reference, mounts)
+        }
         _ => reference.ty.is_one_shell_word(),
     }
 }
@@ -248,7 +262,8 @@ fn is_harmless(reference: &Reference, mounts: &[Mount]) -> bool {
                 .into_iter()
                 .all(|mount| mount.path.chars().all(is_plain))
         }
-        Source::Param { .. } | Source::Loop { .. } => reference.ty.is_one_shell_word(),
+        Source::Loop { is_plain, .. } => *is_plain || reference.ty.is_one_shell_word(),
+        Source::Param { .. } => reference.ty.is_one_shell_word(),
         Source::Argument { name, value, .. } => match &**value {
             Term::Unknown => true,
             // A field of a record may come from anywhere.

@@ -32,9 +32,32 @@ pub(crate) fn text(span: Span, wished: &Type, written: Option<&str>) -> Diagnost
     }
 }
 
+/// Whether a number is written as other languages write octal ones, or texts such as months.
+pub(crate) fn has_leading_zero(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let rest = digits.strip_prefix('0');
+    rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// A number where another type is wanted, or one that this type does not have.
 pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
     let text = &number.text;
+    let is_number = matches!(wished, Type::Int(_) | Type::Number);
+    if is_number && has_leading_zero(text) {
+        let message = format!("`{text}` begins with a zero that means nothing");
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", text.as_str()),
+        };
+        let digits = digits.trim_start_matches('0');
+        let zero = if digits.starts_with(|c: char| c.is_ascii_digit()) {
+            ""
+        } else {
+            "0"
+        };
+        let help = format!("write `{sign}{zero}{digits}`; with the zero it is a text: \"{text}\"");
+        return Diagnostic::error(Code::K0301, number.span, message).help(help);
+    }
     let message = match wished {
         Type::Int(_) | Type::Number | Type::Duration | Type::Quantity => {
             format!("`{text}` is not {}", a(wished))

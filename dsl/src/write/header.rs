@@ -90,7 +90,7 @@ impl Writer {
         }
     }
 
-    fn condition(&mut self, condition: &Expr) {
+    pub(super) fn condition(&mut self, condition: &Expr) {
         match condition {
             Expr::Or(sides, _) => self.sides(sides, " || ", |side| matches!(side, Expr::Or(..))),
             Expr::And(sides, _) => self.sides(sides, " && ", |side| {

@@ -1,6 +1,6 @@
 //! `koncli gate …`
 
-use konductor_api::{Gate, GateCondition, GateDecision, GateMode, GateSpec};
+use konductor_api::{Gate, GateCondition, GateDecision, GateMode, GatePhase, GateSpec};
 use kube::ResourceExt;
 use kube::api::Patch;
 use serde::de::DeserializeOwned;
@@ -48,12 +48,33 @@ async fn decide(
     name: &str,
     decision: GateDecision,
 ) -> Result<(), Failure> {
+    // To decide needs no right to look: then what is stored decides.
+    let known = api::<Gate>(client).get_opt(name).await.ok().flatten();
+    if known.is_some_and(|gate| gate.spec.decision == Some(decision)) {
+        output::talk(&format!("gate/{name} is already decided {decision:?}"));
+        return Ok(());
+    }
     let patch = Patch::Merge(serde_json::json!({"spec": {"decision": decision}}));
     let patched = api::<Gate>(client)
         .patch(name, &cluster::patch_params(), &patch)
         .await;
-    patched.map_err(|error| object(client, "gate", name).explain(error))?;
-    output::talk(&format!("gate/{name}: decided {decision:?}"));
+    let gate = patched.map_err(|error| object(client, "gate", name).explain(error))?;
+    let wanted = match decision {
+        GateDecision::Open => GatePhase::Open,
+        GateDecision::Failed => GatePhase::Failed,
+    };
+    match gate.status.map(|status| status.phase) {
+        Some(phase) if phase == wanted => {
+            output::talk(&format!("gate/{name} is already {phase:?}"));
+        }
+        None | Some(GatePhase::Waiting) => {
+            output::talk(&format!("gate/{name}: decided {decision:?}"));
+        }
+        Some(phase) => {
+            let message = format!("gate/{name} has already ended: it is {phase:?}");
+            return Err(Failure::failed(message).help("create another Gate"));
+        }
+    }
     Ok(())
 }
 

@@ -9,7 +9,10 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{ArrivalOutcome, Arrivals, Barrier, Participant, Run, label};
+use konductor_api::{
+    Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, Participant, Run, RunOutcome,
+    arrival_name, label,
+};
 use konductor_operator::run_status;
 use konductor_operator::standing::State;
 use kube::api::{DeleteParams, ListParams, Patch, PostParams};
@@ -38,14 +41,22 @@ pub(crate) async fn cancel(
     if finally {
         spec["cancelFinally"] = true.into();
     }
-    let run = decide(&client, name, spec).await?;
+    let known: Run = get(&client, "run", name).await?;
+    let outcome = run_status(&known).and_then(|status| status.outcome);
+    if run_ended(&known).is_some() && outcome == Some(RunOutcome::Cancelled) {
+        output::talk(&format!("run/{name} is already cancelled"));
+        return Ok(());
+    }
+    let was_cancelled = known.spec.cancel && (known.spec.cancel_finally || !finally);
+    let run = decide(&client, known, spec).await?;
     let is_settled = run_status(&run).is_some_and(|status| status.outcome.is_some());
-    output::talk(&match is_settled && !finally {
-        true => format!(
+    output::talk(&match (is_settled && !finally, was_cancelled) {
+        (true, _) => format!(
             "the main stages of run/{name} have ended, and its finally stages run on; end them with \
              `koncli cancel {name} --finally`"
         ),
-        false => format!("run/{name} is being cancelled"),
+        (false, true) => format!("run/{name} is already being cancelled"),
+        (false, false) => format!("run/{name} is being cancelled"),
     });
     if wait_for_end {
         wait::until_run_ended(&client, name, timeout).await?;
@@ -62,9 +73,12 @@ pub(crate) async fn pause(
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let spec = json!({"pause": true, "letRunningFinish": let_running_finish});
-    decide(&client, name, spec).await?;
+    let known: Run = get(&client, "run", name).await?;
+    let is_paused = known.spec.pause && known.spec.let_running_finish == let_running_finish;
+    decide(&client, known, spec).await?;
+    let already = if is_paused { "already " } else { "" };
     output::talk(&format!(
-        "run/{name} is paused; resume it with `koncli resume {name}`"
+        "run/{name} is {already}paused; resume it with `koncli resume {name}`"
     ));
     Ok(())
 }
@@ -72,8 +86,13 @@ pub(crate) async fn pause(
 /// Resumes a run.
 pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    decide(&client, name, json!({"pause": false})).await?;
-    output::talk(&format!("run/{name} resumed"));
+    let known: Run = get(&client, "run", name).await?;
+    let was_paused = known.spec.pause;
+    decide(&client, known, json!({"pause": false})).await?;
+    output::talk(&match was_paused {
+        true => format!("run/{name} resumed"),
+        false => format!("run/{name} is not paused"),
+    });
     // To resume a run needs no right to look at its Jobs.
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let jobs = read::list(&api::<Participant>(&client), &of_run).await;
@@ -88,12 +107,13 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Changes a run that has not ended.
 async fn decide(
     client: &konductor::Client,
-    name: &str,
+    run: Run,
     spec: serde_json::Value,
 ) -> Result<Run, Failure> {
-    let run: Run = get(client, "run", name).await?;
+    let name = &run.name_any();
     if run_ended(&run).is_some() {
         let phase = run.status.unwrap_or_default().phase;
         return Err(Failure::failed(format!(
@@ -219,11 +239,43 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
         false => ArrivalOutcome::Succeeded,
     };
     let user = user(&client).await?;
+    let word = if deny { "denied" } else { "approved" };
+    if has_arrived(&client, &barrier, &user, outcome).await {
+        output::talk(&format!("barrier/{name} was already {word} by {user}"));
+        return Ok(());
+    }
+    let phase = barrier.status.as_ref().map(|status| status.phase);
+    match (phase.unwrap_or(BarrierPhase::Waiting), deny) {
+        (BarrierPhase::Waiting, _) => {}
+        (BarrierPhase::Open, false) => {
+            output::talk(&format!("barrier/{name} was already approved by others"));
+            return Ok(());
+        }
+        (phase, _) => {
+            let message = format!("barrier/{name} has already ended: it is {phase:?}");
+            return Err(
+                Failure::failed(message).help(format!("look at `koncli barrier get {name}`"))
+            );
+        }
+    }
     let client = client.timeout(APPROVES_WITHIN);
     client.approve_barrier(name, &user, outcome).await?;
-    let word = if deny { "denied" } else { "approved" };
     output::talk(&format!("barrier/{name} {word} by {user}"));
     Ok(())
+}
+
+/// Whether somebody has said the same before. To approve needs no right to look at it.
+async fn has_arrived(
+    client: &konductor::Client,
+    barrier: &Barrier,
+    user: &str,
+    outcome: ArrivalOutcome,
+) -> bool {
+    let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
+    let arrival = arrival_name(&barrier.name_any(), uid, user);
+    let known = api::<Arrival>(client).get_opt(&arrival).await;
+    let known = known.ok().flatten();
+    known.is_some_and(|known| known.spec.outcome == outcome && known.spec.verified)
 }
 
 /// How long an API server that goes away in between is waited for.

@@ -16,12 +16,25 @@ use serde_json::json;
 use super::objects::{expect_stage, objects_of};
 use super::{api, get, wait};
 use crate::arguments::{Format, Global, LogSelection};
-use crate::exit::Failure;
+use crate::exit::{Failure, NOT_FOUND};
 use crate::view::{title, view};
 use crate::{cluster, output, read};
 
 /// The container that a stage's step runs in.
 const CONTAINER: &str = "main";
+
+/// Makes sure that a stage still has a Job whose pods may have logs.
+fn expect_a_job(run: &Run, objects: &RunObjects, stage: &str) -> Result<(), Failure> {
+    let of_stage = |job: &Participant| job.label(label::STAGE) == Some(stage);
+    let is_there = objects.jobs().iter().any(|job| of_stage(job));
+    if is_there || !objects.jobs_and_gone().any(of_stage) {
+        return Ok(());
+    }
+    let name = run.name_any();
+    let message =
+        format!("the Job of stage {stage} of run/{name} was deleted, and its logs with it");
+    Err(Failure::new(NOT_FOUND, message).help(format!("look at `koncli status {name}`")))
+}
 
 /// Prints what was printed so far; with `follow`, continues until the run has ended.
 pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<(), Failure> {
@@ -30,6 +43,7 @@ pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<()
     let objects = objects_of(&client, &selection.run).await?;
     if let Some(stage) = &selection.stage {
         expect_stage(&run, &objects, stage)?;
+        expect_a_job(&run, &objects, stage)?;
     }
     let logs = Logs {
         is_json: global.output == Some(Format::Json),

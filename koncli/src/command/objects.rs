@@ -138,7 +138,8 @@ async fn workloads(client: &konductor::Client, jobs: &[Participant]) -> Vec<serd
 /// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.
 pub(super) fn expect_stage(run: &Run, objects: &RunObjects, stage: &str) -> Result<(), Failure> {
     let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
-    let stages = stages(objects.jobs());
+    let known: Vec<&Participant> = objects.jobs_and_gone().collect();
+    let stages = stages(&known);
     match objects.jobs().len() < jobs || stages.contains(stage) {
         true => Ok(()),
         false => Err(no_such_stage(&run.name_any(), stage, stages)),

@@ -32,7 +32,7 @@ pub(crate) async fn schedules(
     };
     let schedule = installed(&client, name).await?;
     if selection.suspend || selection.resume {
-        return suspend(&client, name, selection.suspend).await;
+        return suspend(&client, &schedule, selection.suspend).await;
     }
     match selection.start {
         true => start(&client, &schedule).await,
@@ -199,7 +199,23 @@ async fn one(
     Ok(())
 }
 
-async fn suspend(client: &konductor::Client, name: &str, suspend: bool) -> Result<(), Failure> {
+async fn suspend(
+    client: &konductor::Client,
+    schedule: &CronJob,
+    suspend: bool,
+) -> Result<(), Failure> {
+    let name = &schedule.name_any();
+    match (schedule.spec.suspend == Some(true), suspend) {
+        (true, true) => {
+            output::talk(&format!("cronjob/{name} is already suspended"));
+            return Ok(());
+        }
+        (false, false) => {
+            output::talk(&format!("cronjob/{name} is not suspended"));
+            return Ok(());
+        }
+        (true, false) | (false, true) => {}
+    }
     let patch = Patch::Merge(json!({"spec": {"suspend": suspend}}));
     let patched = api::<CronJob>(client)
         .patch(name, &cluster::patch_params(), &patch)

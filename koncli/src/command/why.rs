@@ -5,8 +5,8 @@ use std::fmt;
 
 use konductor_api::{Arrivals, Barrier, Holder, Participant, Run, label};
 use konductor_operator::run_graph::{How, Link, Node, RunGraph};
-use konductor_operator::standing::hold_message;
-use konductor_operator::words::Named;
+use konductor_operator::standing::{gate_message, hold_message};
+use konductor_operator::words::{Named, apply_again};
 use konductor_operator::{HeldBack, RunObjects, Waits};
 use kube::ResourceExt;
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
     let found: Run = get(&client, "run", run).await?;
     let objects = objects_of(&client, run).await?;
     let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(stage);
-    let jobs = objects.jobs().iter().map(AsRef::as_ref);
+    let jobs = objects.jobs_and_gone();
     let jobs: Vec<&Participant> = jobs.filter(of_stage).collect();
     if jobs.is_empty() {
         expect_stage(&found, &objects, stage)?;
@@ -129,9 +129,12 @@ impl Chain<'_> {
             return;
         }
         match waits {
-            Some(Waits::Gate(gate)) => self.gate(&gate, depth + 1),
+            Some(Waits::Gate(gate)) => match self.objects.gate(&gate) {
+                Some(_) => self.gate(&gate, depth + 1),
+                None => self.line(depth + 1, &gate_message(job, &gate, self.objects)),
+            },
             Some(Waits::Hold(hold)) => {
-                let message = hold_message(&hold, self.objects);
+                let message = hold_message(job, &hold, self.objects);
                 if !why.contains(message.as_str()) {
                     self.line(depth + 1, &message);
                 }
@@ -215,6 +218,12 @@ impl Chain<'_> {
             None => format!("barrier/{name} waits: {arrived} of {needed} have arrived"),
         };
         self.line(depth, &text);
+        if let Some(gate) = barrier.spec.gate.as_deref()
+            && self.objects.gate(gate).is_none()
+        {
+            let instead = apply_again(&barrier.metadata, gate);
+            self.line(depth + 1, &format!("gate/{gate} does not exist{instead}"));
+        }
         if barrier.spec.arrivals == Arrivals::Verified {
             let text = format!("`koncli approve {name}` gives an approval");
             self.line(depth + 1, &text);

@@ -96,6 +96,8 @@ enum GateSeen {
     /// It has none.
     #[default]
     None,
+    /// It does not exist.
+    Missing,
     Waiting,
     Open(Option<Time>),
     /// It ended without opening, for this reason.
@@ -144,6 +146,7 @@ fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, 
             Fact::Gate(_) => {
                 let gate = facts.gates(source, freshness)?.first();
                 seen.gate = match gate.and_then(|gate| gate_end(gate)) {
+                    None if gate.is_none() => GateSeen::Missing,
                     None => GateSeen::Waiting,
                     Some(End::Succeeded) => {
                         let status = gate.and_then(|gate| gate.status.as_ref());
@@ -312,7 +315,7 @@ fn ending(barrier: &Barrier, seen: &Seen, now: Timestamp) -> Option<Ending> {
         })
     };
     match &seen.gate {
-        GateSeen::Waiting => return None,
+        GateSeen::Missing | GateSeen::Waiting => return None,
         GateSeen::Ended(how, why) => {
             let phase = match how {
                 End::Skipped => BarrierPhase::Skipped,
@@ -427,16 +430,21 @@ fn times_out(barrier: &Barrier, seen: &Seen) -> Option<Timestamp> {
     let start = match &seen.gate {
         GateSeen::None => barrier.metadata.creation_timestamp.as_ref()?,
         GateSeen::Open(time) => time.as_ref()?,
-        GateSeen::Waiting | GateSeen::Ended(..) => return None,
+        GateSeen::Missing | GateSeen::Waiting | GateSeen::Ended(..) => return None,
     };
     deadline::passes(start, timeout)
 }
 
 fn message(barrier: &Barrier, seen: &Seen) -> String {
     let counts = Counts::of(&seen.ends);
-    if let GateSeen::Waiting = seen.gate {
-        let gate = barrier.spec.gate.as_deref().unwrap_or_default();
-        return format!("counts from the opening of gate/{gate}");
+    let gate = barrier.spec.gate.as_deref().unwrap_or_default();
+    match seen.gate {
+        GateSeen::Missing => {
+            let instead = words::apply_again(&barrier.metadata, gate);
+            return format!("gate/{gate} does not exist{instead}");
+        }
+        GateSeen::Waiting => return format!("counts from the opening of gate/{gate}"),
+        GateSeen::None | GateSeen::Open(_) | GateSeen::Ended(..) => {}
     }
     let spec = &barrier.spec;
     if spec.jobs.is_some() && seen.parties != spec.expected as usize {
@@ -471,7 +479,7 @@ fn status(
     let generation = barrier.metadata.generation;
     let counts = match seen.gate {
         // Nothing counts before its Gate has opened.
-        GateSeen::Waiting | GateSeen::Ended(..) => Counts::default(),
+        GateSeen::Missing | GateSeen::Waiting | GateSeen::Ended(..) => Counts::default(),
         GateSeen::None | GateSeen::Open(_) => Counts::of(&seen.ends),
     };
     let phase = ending.map_or(BarrierPhase::Waiting, |ending| ending.phase);

@@ -11,6 +11,7 @@ use crate::outcome::gate_end;
 use crate::ttl::{self, Finished};
 use crate::{Decided, Decision, Event, deadline, owner};
 
+mod clause;
 mod ending;
 mod judged;
 

@@ -71,19 +71,26 @@ fn problem(output: &DeclaredOutput, value: Option<&String>) -> Option<String> {
                 konductor_api::OutputType::Words(_) => "is not one of",
                 _ => "is not of type",
             };
-            Some(format!("{name}={} {is} {ty}", shown(value)))
+            let instead = ty.instead_of(value);
+            let instead = instead.map_or_else(String::new, |instead| format!(": {instead}"));
+            Some(format!("{name}={} {is} {ty}{instead}", shown(value)))
         }
         (Some(_), _) => None,
     }
 }
 
 /// A value in quotes, shortened, without characters that a terminal would obey.
-fn shown(value: &str) -> String {
+pub(crate) fn shown(value: &str) -> String {
+    format!("{:?}", shortened(value))
+}
+
+/// The beginning of a value.
+pub(crate) fn shortened(value: &str) -> String {
     let mut start: String = value.chars().take(VALUE_SHOWN_MAX).collect();
     if start.len() < value.len() {
         start.push('…');
     }
-    format!("{start:?}")
+    start
 }
 
 /// What a Job says about itself whose pod was gone before anybody has read what it wrote.
@@ -158,7 +165,8 @@ mod tests {
         let wrong = "rows= 12 \nok=True\nlvl=High\ndur=5 m\nq=1\u{1b}[2J\nacc=0,9\n";
         let expected = "rows=\" 12 \" is not of type int in 0..9; ok=\"True\" is not of type bool; \
              lvl=\"High\" is not one of low|high; dur=\"5 m\" is not of type duration; \
-             q=\"1\\u{1b}[2J\" is not of type quantity; acc=\"0,9\" is not of type number; \
+             q=\"1\\u{1b}[2J\" is not of type quantity; acc=\"0,9\" is not of type number: write a \
+             point, not a comma; \
              note was not written";
         assert_eq!(read(wrong, declared), Err(expected.to_owned()));
         let long = format!("n={}", "é".repeat(1_000));

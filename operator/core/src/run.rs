@@ -1,6 +1,6 @@
 //! Run: the record of one execution of a pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -12,7 +12,7 @@ use konductor_api::{
 
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
-use crate::limits::CREATION_GRACE;
+use crate::limits::{CREATION_GRACE, NAMED_STAGES_MAX};
 use crate::outcome::{End, run_end};
 use crate::pod::pod_ended;
 use crate::ttl::{self, Finished};
@@ -30,7 +30,10 @@ use cause::Causes;
 use clock::Clock;
 use ending::Ending;
 use record::current;
-pub(crate) use record::{Ended, Entry, Stop, key, recorded, recorded_of_stage, stage_key};
+pub(crate) use record::{
+    Ended, Entry, NameKey, Record, StageKey, Stop, key, name_key_of, recorded, recorded_of_stage,
+    stage_key,
+};
 pub use record::{kept, newly_recorded};
 pub(crate) use stop::end_stray;
 use view::{Member, Sources, View, is_first_look, is_running};
@@ -85,7 +88,8 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
         ending.message = format!("{}; {idle}", ending.message);
     }
     let mut status = status(run, &clock, outcome, &ending, &view, now);
-    status.conditions = conditions(run, &ending, causes.main, finished, now);
+    let failing = causes.main.map(|first| first.message);
+    status.conditions = conditions(run, &ending, failing, finished, now);
     if finished {
         let good = ending.phase == RunPhase::Succeeded;
         decision.events.push(Event {
@@ -241,10 +245,10 @@ pub(crate) fn bad_stages(run: &Run, jobs: &[std::sync::Arc<Participant>]) -> Vec
 /// How many Jobs are gone that a retry would have to run again: those that ended badly, those of the
 /// stage where it begins, and finally stages.
 pub(crate) fn gone_but_needed(run: &Run, jobs: &[Participant], stage: Option<&str>) -> usize {
-    let present: std::collections::BTreeSet<_> = jobs.iter().map(|job| key(job)).collect();
-    let record = record::Record::of(run);
+    let present: BTreeSet<_> = jobs.iter().map(|job| key(job)).collect();
+    let record = Record::of(run);
     let stage = stage.map(record::stage_key);
-    let is_needed = |entry: &record::Entry| {
+    let is_needed = |entry: &Entry| {
         let end = entry.ended.map(|ended| ended.end);
         let is_good = matches!(end, Some(End::Succeeded | End::Skipped));
         entry.finally || Some(entry.stage) == stage || !(is_good || entry.may_fail)
@@ -311,6 +315,7 @@ fn status(
         deleted: view.deleted(),
         complete: known.is_some_and(|status| status.complete) || view.is_complete(),
         record: view.record.write(run),
+        stages: stages(run, view),
         ..RunStatus::default()
     };
     for member in view.members() {
@@ -328,6 +333,16 @@ fn status(
         status.cancelled += (view.unseen() + view.unseen_finally()) as u32;
     }
     status
+}
+
+/// The names of the stages that the status keeps, sorted.
+fn stages(run: &Run, view: &View<'_>) -> Vec<String> {
+    let of_jobs = view.members().filter_map(|member| member.job);
+    let of_jobs = of_jobs.filter_map(|job| job.label(label::STAGE));
+    let stored = run.status.iter().flat_map(|status| &status.stages);
+    let names: BTreeSet<&str> = of_jobs.chain(stored.map(String::as_str)).collect();
+    let names = names.into_iter().take(NAMED_STAGES_MAX);
+    names.map(str::to_owned).collect()
 }
 
 fn conditions(

@@ -4,12 +4,14 @@
 //! the Run, and the Run's graph. What must never happen here: a search through all objects for one Job, because a
 //! Run has 10,000 of them.
 
+mod gone;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{Barrier, Gate, Lease, Participant, Run, Semaphore};
+use konductor_api::{Barrier, ConditionKind, Gate, Lease, Participant, Run, Semaphore};
 use serde_json::Value;
 
 use crate::run_graph::RunGraph;
@@ -43,6 +45,8 @@ pub struct Listed {
 pub struct RunObjects {
     run: Option<Arc<Run>>,
     jobs: Vec<Arc<Participant>>,
+    /// Those that the Run has had, as far as they are known.
+    gone: BTreeMap<String, Arc<Participant>>,
     job_by_name: BTreeMap<String, usize>,
     gates: BTreeMap<String, Arc<Gate>>,
     barriers: BTreeMap<String, Arc<Barrier>>,
@@ -59,6 +63,7 @@ pub struct RunObjects {
 impl From<Listed> for RunObjects {
     fn from(listed: Listed) -> Self {
         let jobs: Vec<_> = listed.jobs.into_iter().map(Arc::new).collect();
+        let gone = gone(listed.run.as_ref(), &jobs, &listed.gates);
         let by_name = jobs.iter().enumerate();
         let by_name = by_name.map(|(index, job)| (job.name().to_owned(), index));
         let mut pods: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -86,6 +91,7 @@ impl From<Listed> for RunObjects {
             run: listed.run.map(Arc::new),
             job_by_name: by_name.collect(),
             jobs,
+            gone,
             gates: by(listed.gates, |gate| &gate.metadata),
             barriers: by(listed.barriers, |barrier| &barrier.metadata),
             semaphores: by(listed.semaphores, |semaphore| &semaphore.metadata),
@@ -95,6 +101,25 @@ impl From<Listed> for RunObjects {
             workloads,
         }
     }
+}
+
+/// The Jobs of a Run that are gone. Its Gates mention their names.
+fn gone(
+    run: Option<&Run>,
+    jobs: &[Arc<Participant>],
+    gates: &[Gate],
+) -> BTreeMap<String, Arc<Participant>> {
+    let Some(run) = run else {
+        return BTreeMap::new();
+    };
+    let conditions = gates.iter().flat_map(|gate| &gate.spec.conditions);
+    let of_jobs = conditions.filter(|one| one.kind == ConditionKind::Job);
+    let mentioned = of_jobs.filter_map(|one| one.name.as_deref());
+    let gates = gates
+        .iter()
+        .filter_map(|gate| gate.metadata.name.as_deref());
+    let gone = gone::gone(run, jobs, mentioned, &gates.collect());
+    by(gone, |job| &job.metadata)
 }
 
 fn by<K>(objects: Vec<K>, metadata: impl Fn(&K) -> &ObjectMeta) -> BTreeMap<String, Arc<K>> {
@@ -111,9 +136,19 @@ impl RunObjects {
         &self.jobs
     }
 
-    /// Returns the Job of this name.
+    /// Returns the Jobs of the Run, and behind them those that it has had and that were deleted, as far as its record
+    /// knows them.
+    pub fn jobs_and_gone(&self) -> impl Iterator<Item = &Participant> {
+        self.jobs
+            .iter()
+            .chain(self.gone.values())
+            .map(AsRef::as_ref)
+    }
+
+    /// Returns the Job of this name, also one that was deleted.
     pub fn job(&self, name: &str) -> Option<&Participant> {
-        self.found_job(name).map(AsRef::as_ref)
+        let gone = || self.gone.get(name);
+        self.found_job(name).or_else(gone).map(AsRef::as_ref)
     }
 
     fn found_job(&self, name: &str) -> Option<&Arc<Participant>> {
@@ -171,7 +206,7 @@ impl RunObjects {
         let run = run.or_else(|| self.jobs.first()?.run());
         RunGraph::of(
             run.unwrap_or_default(),
-            self.jobs.iter().map(AsRef::as_ref),
+            self.jobs_and_gone(),
             self.gates.values().map(AsRef::as_ref),
             self.barriers.values().map(AsRef::as_ref),
         )

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::job::waits_for;
 use crate::outcome::{End, barrier_end, gate_end, job_end};
 use crate::run_objects::RunObjects;
+use crate::words::apply_again;
 use crate::{Waits, explain};
 
 /// Where a Job stands. What is first says most about a stage of several.
@@ -213,14 +214,14 @@ impl Standing {
         let reason = job.reason().map(str::to_owned);
         let reason = reason.filter(|_| !is_explained && restarting.is_none());
         let why = match state {
-            State::Waiting | State::Queued => Some(message(waits.as_ref(), objects)),
+            State::Waiting | State::Queued => Some(message(job, waits.as_ref(), objects)),
             State::Failed => explain::failure(job, &pods),
             State::Running if reads_outputs => {
                 Some("complete; its outputs are being read".to_owned())
             }
             State::Running => restarting,
             State::Pending => pending,
-            State::Suspended if job.may_start() => Some(message(waits.as_ref(), objects)),
+            State::Suspended if job.may_start() => Some(message(job, waits.as_ref(), objects)),
             State::Suspended => Some("somebody suspended it while it ran".to_owned()),
             _ => None,
         };
@@ -286,11 +287,11 @@ fn since(job: &Participant, state: State) -> Option<Timestamp> {
 }
 
 /// What a Job waits for, in words.
-fn message(waits: Option<&Waits>, objects: &RunObjects) -> String {
+fn message(job: &Participant, waits: Option<&Waits>, objects: &RunObjects) -> String {
     match waits {
         None => "about to start".to_owned(),
-        Some(Waits::Gate(gate)) => gate_message(gate, objects),
-        Some(Waits::Hold(hold)) => hold_message(hold, objects),
+        Some(Waits::Gate(gate)) => gate_message(job, gate, objects),
+        Some(Waits::Hold(hold)) => hold_message(job, hold, objects),
         Some(Waits::Run(why)) => why.to_string(),
         Some(Waits::Release(hold)) => format!("waits for {}/{} to forget it", hold.kind, hold.name),
         Some(Waits::Correction(mistake)) => mistake.clone(),
@@ -304,9 +305,11 @@ fn message(waits: Option<&Waits>, objects: &RunObjects) -> String {
     }
 }
 
-fn gate_message(name: &str, objects: &RunObjects) -> String {
+/// Returns what a Job behind a Gate waits for, in words.
+pub fn gate_message(job: &Participant, name: &str, objects: &RunObjects) -> String {
     let Some(gate) = objects.gate(name) else {
-        return format!("waits for gate/{name}, which does not exist");
+        let instead = apply_again(&job.metadata, name);
+        return format!("waits for gate/{name}, which does not exist{instead}");
     };
     let status = gate.status.as_ref();
     let open = status.and_then(|status| condition::find(&status.conditions, OPEN));
@@ -317,10 +320,13 @@ fn gate_message(name: &str, objects: &RunObjects) -> String {
 }
 
 /// Returns what a queued Job waits for, in words.
-pub fn hold_message(hold: &Hold, objects: &RunObjects) -> String {
+pub fn hold_message(job: &Participant, hold: &Hold, objects: &RunObjects) -> String {
     let word = format!("{}/{}", hold.kind, hold.name);
     match ledger(hold, objects) {
-        None => format!("waits for {word}, which does not exist"),
+        None => {
+            let instead = apply_again(&job.metadata, &hold.name);
+            format!("waits for {word}, which does not exist{instead}")
+        }
         Some((_, conditions)) => match condition::find(conditions, AVAILABLE) {
             Some(available) => format!("waits for {word}: {}", available.message),
             None => format!("waits for {word}"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Program, Value};
 
 /// Evaluates `when`. `outputs` has one entry for each Job that the Gate waits for by name; `outcome` is
@@ -35,6 +36,76 @@ pub(crate) fn evaluate(
     }
 }
 
+/// A value that a `when` reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// The outcome of the Run.
+    Outcome,
+    /// An output of a Job.
+    Output { job: String, output: String },
+}
+
+/// What a `when` reads, each once, in its order.
+pub(crate) fn reads(when: &str) -> Vec<Read> {
+    let mut found = Vec::new();
+    if let Ok(program) = Program::compile(when) {
+        collect(program.expression(), &mut found);
+    }
+    found
+}
+
+fn collect(expr: &IdedExpr, found: &mut Vec<Read>) {
+    let read = match path(expr).as_deref() {
+        Some(["outputs", job, output]) => Some(Read::Output {
+            job: (*job).to_owned(),
+            output: (*output).to_owned(),
+        }),
+        Some(["run", "outcome"]) => Some(Read::Outcome),
+        Some(_) | None => None,
+    };
+    if let Some(read) = read {
+        if !found.contains(&read) {
+            found.push(read);
+        }
+        return;
+    }
+    match &expr.expr {
+        Expr::Call(call) => {
+            let parts = call.target.iter().map(AsRef::as_ref).chain(&call.args);
+            parts.for_each(|part| collect(part, found));
+        }
+        Expr::Select(select) => collect(&select.operand, found),
+        Expr::List(list) => list.elements.iter().for_each(|part| collect(part, found)),
+        Expr::Comprehension(all) => {
+            let parts = [&all.iter_range, &all.accu_init, &all.loop_cond];
+            let parts = parts.into_iter().chain([&all.loop_step, &all.result]);
+            parts.for_each(|part| collect(part, found));
+        }
+        // What is made here is compared with what is read elsewhere.
+        Expr::Map(_) | Expr::Struct(_) => {}
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
+    }
+}
+
+/// The way from a variable to a value of it: `outputs['a'].rows` and `outputs.a.rows` are the same.
+fn path(expr: &IdedExpr) -> Option<Vec<&str>> {
+    let (before, last) = match &expr.expr {
+        Expr::Ident(name) => return Some(vec![name]),
+        Expr::Select(select) => (select.operand.as_ref(), select.field.as_str()),
+        Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
+            [before, key] => match &key.expr {
+                Expr::Literal(LiteralValue::String(key)) => (before, key.inner()),
+                _ => return None,
+            },
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let mut path = path(before)?;
+    path.push(last);
+    Some(path)
+}
+
 /// An error of evaluation for the author of the condition, who need not know CEL.
 fn in_words(error: &ExecutionError) -> String {
     match error {
@@ -60,6 +131,37 @@ fn in_words(error: &ExecutionError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_condition_reads_is_found_in_each_way_to_write_it() {
+        let output = |job: &str, output: &str| Read::Output {
+            job: job.to_owned(),
+            output: output.to_owned(),
+        };
+        let table = [
+            ("outputs['r-a'].rows > '1'", vec![output("r-a", "rows")]),
+            (
+                "!(int(outputs['r-a']['rows']) > 1) && run.outcome != ''",
+                vec![output("r-a", "rows"), Read::Outcome],
+            ),
+            // As the compiler writes an output with a default.
+            (
+                "('a' in outputs && 'n' in outputs['a'] ? int(outputs['a']['n']) : 250) < 100",
+                vec![output("a", "n")],
+            ),
+            (
+                "outputs.a.n in ['x', outputs.b.m] || outputs.a.n.startsWith('y')",
+                vec![output("a", "n"), output("b", "m")],
+            ),
+            ("has(outputs['a'].n)", vec![output("a", "n")]),
+            ("['x'].exists(x, x == outputs.a.n)", vec![output("a", "n")]),
+            ("false", vec![]),
+            ("outputs[", vec![]),
+        ];
+        for (when, expected) in table {
+            assert_eq!(reads(when), expected, "{when}");
+        }
+    }
 
     #[test]
     fn errors_of_evaluation_are_in_words() {

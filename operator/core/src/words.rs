@@ -224,6 +224,23 @@ pub(crate) fn part<'a>(asker: &ObjectMeta, gate: &'a Gate) -> Option<&'a str> {
     Some(&open.message)
 }
 
+/// What somebody does about an object of the asker's run that does not exist: empty for one that is not of its
+/// pipeline's file, because only its author knows.
+pub fn apply_again(asker: &ObjectMeta, missing: &str) -> String {
+    let Some(run) = labelled(asker, label::RUN) else {
+        return String::new();
+    };
+    let owners = [Some(run), labelled(asker, label::PIPELINE)];
+    let is_own = owners.into_iter().flatten().any(|owner| {
+        let rest = missing.strip_prefix(owner);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+    });
+    match is_own {
+        true => format!("; apply the pipeline again with `--run {run}`"),
+        false => String::new(),
+    }
+}
+
 /// Several reasons as one sentence, where all of them together decide.
 pub(crate) fn joined(messages: &[&str]) -> String {
     let parts: Option<Vec<&str>> = messages

@@ -427,3 +427,177 @@ fn job_in_the_place_of_a_deleted_one_does_not_meet_a_condition() {
     again["metadata"]["uid"] = "uid-other".into();
     assert_eq!(phase(&gate, &World::of([again, run])), GatePhase::Unreached);
 }
+
+/// Who wrote the condition in a pipeline reads it as it is there, and what its values were.
+#[test]
+fn when_that_keeps_a_gate_closed_is_shown_as_its_author_wrote_it() {
+    let done = |name: &str, stage: Option<&str>, outputs: Value| {
+        let mut job = job(
+            name,
+            json!({"konductor.io/outputs": outputs.to_string(), "konductor.io/nonce": "n"}),
+            ended("Complete"),
+        );
+        if let Some(stage) = stage {
+            job["metadata"]["labels"] =
+                json!({"konductor.io/run": "night", "konductor.io/stage": stage});
+        }
+        job
+    };
+    let message = |when: &str, written: Option<&str>, jobs: Vec<Value>| {
+        let names: Vec<&str> = jobs
+            .iter()
+            .filter_map(|job| job["metadata"]["name"].as_str())
+            .collect();
+        let mut spec = self::jobs("All", &names);
+        spec["when"] = when.into();
+        let mut gate = with(spec, json!({}));
+        if let Some(written) = written {
+            gate.metadata.labels = Some([("konductor.io/run".into(), "night".into())].into());
+            gate.metadata.annotations = Some([("konductor.io/when".into(), written.into())].into());
+        }
+        let (decision, _) = decide(&gate, &World::of(jobs));
+        let status = decision.status.unwrap();
+        assert_eq!(decision.events[0].note, status.conditions[0].message);
+        status.conditions[0].message.clone()
+    };
+    let of_stage = |value: Value| vec![done("night-measure", Some("measure"), value)];
+    let free = "int(outputs['night-measure']['free']) < 100";
+    let with_default = "('night-measure' in outputs && 'free' in outputs['night-measure'] ? \
+                        int(outputs['night-measure']['free']) : 500) < 100";
+    let mut item = done("night-part-eu", Some("part"), json!({"free": "7"}));
+    item["metadata"]["annotations"]["konductor.io/item"] = "eu".into();
+    let many = "outputs['night-measure'].a == outputs['night-measure'].b && \
+                outputs['night-measure'].c == outputs['night-measure'].d";
+    let table = [
+        (
+            message(
+                free,
+                Some("measure.free < 100"),
+                of_stage(json!({"free": "250"})),
+            ),
+            "when measure.free < 100: measure.free was 250",
+        ),
+        (
+            message(
+                with_default,
+                Some("measure.free < 100"),
+                of_stage(json!({})),
+            ),
+            "when measure.free < 100: measure.free was not written",
+        ),
+        (
+            message(
+                "int(outputs['night-part-eu']['free']) > 10",
+                Some("part[r].free > least"),
+                vec![item],
+            ),
+            "when part[r].free > least: part[eu].free was 7",
+        ),
+        (
+            message(
+                "outputs['night-measure'].a == 'x'",
+                Some("measure.a == \"x\""),
+                of_stage(json!({"a": "no\u{1b}[2J way"})),
+            ),
+            "when measure.a == \"x\": measure.a was \"no\\u{1b}[2J way\"",
+        ),
+        (
+            message(
+                many,
+                Some("m"),
+                of_stage(json!({"a": "1", "b": "2", "c": "", "d": "4"})),
+            ),
+            "when m: measure.a was 1, measure.b was 2, measure.c was \"\", and 1 more",
+        ),
+        // What people write into the annotation is shown on one line, and no longer than a message.
+        (
+            message(
+                free,
+                Some(&format!("x\n\u{1b}{}", "y".repeat(400))),
+                of_stage(json!({"free": "250"})),
+            ),
+            &format!("when x  {}…: measure.free was 250", "y".repeat(237)),
+        ),
+        (
+            message(
+                free,
+                Some("measure.free < 100"),
+                of_stage(json!({"free": "much"})),
+            ),
+            "when measure.free < 100 has no answer: a value that it reads is not a whole number",
+        ),
+        // A Gate that somebody made by hand shows its CEL.
+        (
+            message(
+                "int(outputs['a'].rows) > 0",
+                None,
+                vec![done("a", None, json!({"rows": "0"}))],
+            ),
+            "when int(outputs['a'].rows) > 0: outputs['a'].rows was 0",
+        ),
+        (
+            message("1 > 2", None, vec![done("a", None, json!({}))]),
+            "when 1 > 2 is false",
+        ),
+    ];
+    for (told, expected) in table {
+        assert_eq!(told, expected);
+    }
+}
+
+/// The compiler knows that a part of what it waits for is left out; nobody wrote a `when`.
+#[test]
+fn gate_that_the_compiler_has_ruled_out_says_so() {
+    let mut spec = jobs("All", &["a"]);
+    spec["when"] = "false".into();
+    let mut gate = with(spec, json!({}));
+    let world = World::of([job_that("a", "succeeded").unwrap()]);
+    let message = |gate: &Gate| {
+        let status = decide(gate, &world).0.status.unwrap();
+        status.conditions[0].message.clone()
+    };
+    assert_eq!(message(&gate), "when false is false");
+    gate.metadata.labels = Some([("konductor.io/run".into(), "night".into())].into());
+    assert_eq!(message(&gate), "what it waits for was skipped");
+}
+
+#[test]
+fn missing_object_of_the_run_says_that_the_pipeline_is_applied_again() {
+    let missing = |kind: &str, name: &str| {
+        let condition = json!({"type": kind, "name": name, "state": "Open"});
+        let mut gate = with(json!({"conditions": [condition]}), json!({}));
+        let labels = [
+            ("konductor.io/run", "night"),
+            ("konductor.io/pipeline", "etl"),
+        ];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        gate.metadata.labels = Some(labels.into());
+        let (decision, _) = decide(&gate, &World::default());
+        decision.status.unwrap().conditions[0].message.clone()
+    };
+    let again = "; apply the pipeline again with `--run night`";
+    for (kind, name, expected) in [
+        (
+            "Gate",
+            "night-load-a1",
+            format!("waits for gate/night-load-a1, which does not exist{again}"),
+        ),
+        (
+            "Barrier",
+            "night-go",
+            format!("waits for barrier/night-go, which does not exist{again}"),
+        ),
+        (
+            "Gate",
+            "closed",
+            "waits for gate/closed, which does not exist".to_owned(),
+        ),
+        (
+            "Gate",
+            "nightly",
+            "waits for gate/nightly, which does not exist".to_owned(),
+        ),
+    ] {
+        assert_eq!(missing(kind, name), expected);
+    }
+}

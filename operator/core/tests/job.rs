@@ -983,3 +983,52 @@ fn a_finally_stage_is_given_the_outcome_of_its_run() {
         assert_eq!(given.as_str(), value);
     }
 }
+
+/// A finally stage runs in any case, and its defaults are for that; it says what they stand for.
+#[test]
+fn finally_stage_runs_with_the_default_of_a_value_that_is_lost() {
+    let mut reader = of_run(
+        "work",
+        json!({"konductor.io/gate": "ready",
+            "konductor.io/inputs": "{\"in-0\": \"r-source/rows\"}"}),
+        json!({}),
+    );
+    reader["metadata"]["labels"]["konductor.io/role"] = "finally".into();
+    reader["spec"]["template"] =
+        json!({"metadata": {"annotations": {"konductor.io/in-0": "a default"}}});
+    let mut source = of_run(
+        "r-source",
+        json!({"konductor.io/outputs-declared": "rows", "konductor.io/outputs": "{\"rows\": \"7\"}"}),
+        ended("Complete"),
+    );
+    source["metadata"]["labels"]["konductor.io/stage"] = "source".into();
+    let jobs = [source, reader.clone()];
+    let run = recorded(&jobs, json!({"pipeline": "p", "jobs": 1, "finallyJobs": 1}));
+    let world = World::of(jobs.into_iter().chain([gate("Open"), run]));
+    let lost = "runs with defaults: stage source was deleted before its outputs were read";
+    for (world, value, note) in [
+        (world.without("r-source"), Some("7"), None),
+        (world.without_unseen("r-source"), None, Some(lost)),
+    ] {
+        let typed = serde_json::from_value(reader.clone()).unwrap();
+        let (decision, _) = world.decide(|facts| job::decide(&typed, facts, now()));
+        let Some(Write::Patch { body, .. }) = decision.before.first() else {
+            panic!("{decision:?}")
+        };
+        let annotations = &body["metadata"]["annotations"];
+        assert_eq!(annotations["konductor.io/phase"], "Running");
+        assert_eq!(annotations["konductor.io/reason"].as_str(), note);
+        let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        assert_eq!(given.as_str(), value);
+        let notes: Vec<&str> = decision
+            .events
+            .iter()
+            .map(|event| event.note.as_str())
+            .collect();
+        assert_eq!(notes, Vec::from_iter(note));
+    }
+    // Without a default it can't run.
+    reader["spec"]["template"] = json!({});
+    let (writes, _) = decide(&reader, &world.without_unseen("r-source"));
+    assert_eq!(told(&writes), ["Job/work Unreached"]);
+}

@@ -6,7 +6,7 @@ mod world;
 use konductor_api::{Claim, Participant};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, job, now, object, says_why, told};
+use world::{World, ended, job, now, object, says_why, told};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -185,6 +185,31 @@ fn a_mistake_in_annotations_is_named_with_what_to_write_and_keeps_the_job_from_s
             "konductor.io/arrive is empty: write the name of a Barrier",
         ),
         (
+            json!({"konductor.io/gate": "ready", "konductor.io/arrive": "All Done"}),
+            "konductor.io/arrive: \"All Done\" is not the name of a Barrier: a name has lower-case \
+             letters, digits, `-` and `.`",
+        ),
+        (
+            json!({"konductor.io/gate": "ready", "konductor.io/arrive": "barrier/All Done"}),
+            "konductor.io/arrive: \"barrier/All Done\" is not the name of a Barrier: a name has \
+             lower-case letters, digits, `-` and `.`",
+        ),
+        (
+            json!({"konductor.io/gate": "Ready"}),
+            "konductor.io/gate: \"Ready\" is not the name of a Gate: a name has lower-case letters, \
+             digits, `-` and `.`",
+        ),
+        (
+            json!({"konductor.io/gate": "a\u{1b}[2J"}),
+            "konductor.io/gate: \"a\\u{1b}[2J\" is not the name of a Gate: a name has lower-case \
+             letters, digits, `-` and `.`",
+        ),
+        (
+            json!({"konductor.io/hold": "semaphore/Batch"}),
+            "konductor.io/hold: \"semaphore/Batch\" is not a hold: write semaphore/NAME, \
+             semaphore/NAME=PERMITS or lease/NAME",
+        ),
+        (
             json!({"konductor.io/gate": "ready", "konductor.io/pending-timeout": "10 minutes"}),
             "konductor.io/pending-timeout: \"10 minutes\" is not a duration: write one such as 10m",
         ),
@@ -325,4 +350,43 @@ fn a_claim_that_is_queued_says_why_once() {
         assert_eq!(new.before, []);
         assert_eq!(new.wake, Some("2026-03-01T12:00:01Z".parse().unwrap()));
     }
+}
+
+/// A text of an annotation may have 256 KiB, and a reason is one line.
+#[test]
+fn long_mistake_in_an_annotation_is_shortened() {
+    let long = "A".repeat(100_000);
+    for key in ["gate", "arrive", "hold", "pending-timeout"] {
+        let mut annotations = json!({"konductor.io/gate": "ready"});
+        annotations[format!("konductor.io/{key}")] = long.clone().into();
+        let work = job("work", annotations, json!({}));
+        let (_, reason) = said(&decide(&work, &World::default())).unwrap();
+        assert!(reason.unwrap().len() < 512, "{key}");
+    }
+}
+
+/// It runs to its end, because nothing had to start it, and then it can't arrive.
+#[test]
+fn ended_job_that_can_arrive_nowhere_says_so_once() {
+    let mistake = "konductor.io/arrive: \"All Done\" is not the name of a Barrier: a name has lower-case \
+                   letters, digits, `-` and `.`";
+    let mut work = job(
+        "work",
+        json!({"konductor.io/arrive": "All Done"}),
+        ended("Complete"),
+    );
+    let decision = decide(&work, &World::default());
+    let expected = ("Complete".to_owned(), Some(mistake.to_owned()));
+    assert_eq!(said(&decision), Some(expected));
+    assert_eq!(decision.events.len(), 1);
+    work["metadata"]["annotations"]["konductor.io/reason"] = mistake.into();
+    assert_eq!(said(&decide(&work, &World::default())), None);
+    // Why it failed is worth more.
+    let failed = job(
+        "work",
+        json!({"konductor.io/arrive": "All Done"}),
+        ended("Failed"),
+    );
+    let (phase, reason) = said(&decide(&failed, &World::default())).unwrap();
+    assert_eq!((phase.as_str(), reason), ("Failed", None));
 }

@@ -338,7 +338,11 @@ fn run_message_gives_the_reason_without_repeating_the_phase() {
         ),
         ("failed", "Unreached", "stage a failed (job/a)"),
         ("succeeded", "Unreached", "stage b did not run"),
-        ("Unreached", "Unreached", "stages a, b did not run"),
+        (
+            "Unreached",
+            "Unreached",
+            "stage a did not run; 1 other stage did not run: b",
+        ),
         (
             "succeeded",
             by_hand,
@@ -836,4 +840,165 @@ fn run_says_that_a_started_job_has_no_pod() {
     let early = vec![started("a", "50", json!({})), of_run("b", "b", "open")];
     let decision = decide(&with(json!({}), json!({})), &World::of(early));
     assert_eq!(decision.wake, Some(now() + SignedDuration::from_secs(1)));
+}
+
+/// Whatever kept the stages from running is named before those that it kept, in whatever order the source has them.
+#[test]
+fn run_message_names_what_kept_its_stages_from_running() {
+    let of = |stage: &str, end: &str, ordinal: usize, reason: &str| {
+        let mut job = of_run(stage, stage, end);
+        job["metadata"]["annotations"]["konductor.io/ordinal"] = ordinal.to_string().into();
+        if !reason.is_empty() {
+            job["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+        }
+        job
+    };
+    let fail_fast = "cancelled StageFailed: a stage failed, and its run fails fast";
+    let table = [
+        // A second-hand reason comes first in the source.
+        (
+            vec![
+                of("b", "Unreached", 0, "stage a was not reached"),
+                of("a", "Unreached", 1, "approval go was denied"),
+                of("c", "Unreached", 2, "stage b was not reached"),
+            ],
+            "stage a did not run: approval go was denied; 2 other stages did not run: b, c",
+        ),
+        (
+            vec![
+                of("b", "Unreached", 0, "stage a[x] was not reached"),
+                of(
+                    "a",
+                    "Unreached",
+                    1,
+                    "gate/r-a ended without opening: not open after 1h",
+                ),
+            ],
+            "stage a did not run: gate/r-a ended without opening: not open after 1h; \
+             1 other stage did not run: b",
+        ),
+        // A stage whose name begins as another's does.
+        (
+            vec![
+                of("b", "Unreached", 0, "stage a-2 wrote no output rows"),
+                of("a", "Unreached", 1, "approval go timed out"),
+            ],
+            "stage b did not run: stage a-2 wrote no output rows; 1 other stage did not run: a",
+        ),
+        (
+            vec![
+                of("a", fail_fast, 0, ""),
+                of("b", "failed", 1, ""),
+                of("c", "Unreached", 2, "stage b failed"),
+            ],
+            "stage b failed (job/b)",
+        ),
+        // Anybody may write an annotation.
+        (
+            vec![
+                of(
+                    "a",
+                    "Unreached",
+                    0,
+                    &format!("x\u{1b}[2J\n{}", "é".repeat(400)),
+                ),
+                of("b", "succeeded", 1, ""),
+            ],
+            &format!("stage a did not run: x [2J {}…", "é".repeat(234)),
+        ),
+    ];
+    for (jobs, expected) in table {
+        let run = with(json!({"jobs": jobs.len()}), json!({}));
+        let status = status(&run, &World::of(jobs));
+        assert_eq!(message(&status), expected);
+    }
+}
+
+#[test]
+fn run_message_names_the_stage_that_was_deleted_once() {
+    let job = |stage: &str, end: &str, reason: &str| {
+        let mut job = of_run(&format!("r-{stage}"), stage, end);
+        job["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+        job
+    };
+    let before = [
+        job("a", "running", ""),
+        job("b", "open", ""),
+        job("c", "open", ""),
+    ];
+    let spec = json!({"jobs": 3});
+    let run = seen(&spec, &World::of(before));
+    let stages: Vec<&str> = run
+        .status
+        .iter()
+        .flat_map(|one| &one.stages)
+        .map(String::as_str)
+        .collect();
+    assert_eq!(stages, ["a", "b", "c"]);
+    let after = |c: &str| {
+        World::of([
+            job("a", "running", ""),
+            job("b", "Unreached", "stage a was deleted"),
+            job("c", c, ""),
+        ])
+    };
+    let deleted = "stage a was deleted before it had ended";
+    for (world, expected) in [
+        (
+            after("succeeded").without("r-a"),
+            format!("{deleted} (job/r-a); 1 other stage did not run: b"),
+        ),
+        // What was never seen keeps the name that the status has.
+        (
+            after("succeeded").without_unseen("r-a"),
+            format!("{deleted}; 1 other stage did not run: b"),
+        ),
+        (
+            after("failed").without("r-a"),
+            format!("{deleted} (job/r-a); 1 other stage failed: c; 1 other stage did not run: b"),
+        ),
+        (
+            after("succeeded").without("r-a").without("r-c"),
+            format!("{deleted} (job/r-a); 1 other stage did not run: b"),
+        ),
+    ] {
+        assert_eq!(message(&status(&run, &world)), expected);
+    }
+    // What nobody can look up any more stays as it was said.
+    let failing = after("running").without("r-a");
+    let known = serde_json::to_value(status(&run, &failing)).unwrap();
+    let later = status(&with(spec, known), &failing.without_unseen("r-b"));
+    let mut conditions = later.conditions.iter();
+    let failing = conditions.find(|one| one.type_ == "Failing").unwrap();
+    assert_eq!(
+        failing.message,
+        format!("{deleted} (job/r-a); 1 other stage did not run: b")
+    );
+    let both = World::of([
+        job("a", "running", ""),
+        job("b", "open", ""),
+        job("c", "succeeded", ""),
+    ]);
+    let both = both.without("r-a").without("r-b");
+    assert_eq!(
+        message(&status(&run, &both)),
+        format!(
+            "{deleted} (job/r-a); 1 other stage did not run: b; 1 other Job was deleted before it had ended"
+        )
+    );
+}
+
+#[test]
+fn run_message_names_the_finally_stage_that_was_deleted() {
+    let mut tidy = of_run("tidy", "tidy", "running");
+    tidy["metadata"]["labels"]["konductor.io/role"] = "finally".into();
+    let main = || [of_run("a", "a", "succeeded"), of_run("b", "b", "succeeded")];
+    let world = World::of(main().into_iter().chain([tidy]));
+    let spec = json!({"finallyJobs": 1});
+    let run = seen(&spec, &world);
+    let status = status(&run, &world.without("tidy"));
+    assert_eq!(
+        message(&status),
+        "finally stage tidy was deleted before it had ended (job/tidy)"
+    );
 }

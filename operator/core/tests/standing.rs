@@ -322,3 +322,84 @@ fn state_of_a_stage_is_its_end_by_the_table_of_outcomes() {
         assert_eq!(found, expected, "{states:?} {quorum:?}");
     }
 }
+
+/// A stage whose Job was deleted is shown as its run's record knows it.
+#[test]
+fn deleted_jobs_of_a_run_are_shown_as_the_record_knows_them() {
+    let labels = |stage: &str| json!({"konductor.io/run": "r", "konductor.io/stage": stage});
+    let owner =
+        json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"}]);
+    let job = |name: &str, stage: &str, phase: &str| {
+        let mut job = world::job(name, json!({"konductor.io/phase": phase}), json!({}));
+        job["metadata"]["labels"] = labels(stage);
+        job["metadata"]["ownerReferences"] = owner.clone();
+        job
+    };
+    let mut complete = job("r-first", "first", "Complete");
+    complete["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+    let jobs = [
+        complete,
+        job("r-load", "load", "Running"),
+        job("r-part-eu-west", "part", "Skipped"),
+        job("r-part-us", "part", "Running"),
+        job("r-last", "last", "Unreached"),
+        job("r-stays", "stays", "Running"),
+    ];
+    let run = world::object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 6}}));
+    let decide = |run: &serde_json::Value, world: &world::World| {
+        let mut world = world.clone();
+        world.live.add(run.clone());
+        let typed: konductor_api::Run = serde_json::from_value(run.clone()).unwrap();
+        let (decision, _) =
+            world.decide(|facts| konductor_core::run::decide(&typed, facts, world::now()));
+        let mut run = run.clone();
+        run["status"] = serde_json::to_value(decision.status.unwrap()).unwrap();
+        run
+    };
+    let mut all = world::World::of(jobs);
+    let mut run = decide(&run, &all);
+    for name in ["r-first", "r-load", "r-part-eu-west", "r-part-us", "r-last"] {
+        all = all.without_unseen(name);
+    }
+    run = decide(&run, &all);
+    let on = |name: &str| json!({"type": "Job", "name": name, "state": "Complete"});
+    let objects = RunObjects::from(Listed {
+        run: serde_json::from_value(run).unwrap(),
+        jobs: all.live.jobs.iter().map(|job| (**job).clone()).collect(),
+        gates: vec![gate("r-stays", "All", json!([on("r-part-eu-west")]))],
+        ..Listed::default()
+    });
+    let told: Vec<String> = objects
+        .jobs_and_gone()
+        .skip(1)
+        .map(|job| {
+            let standing = Standing::of(job, &objects, world::now());
+            let item = job.item().unwrap_or_default();
+            format!(
+                "{} {}[{item}] {:?}: {}",
+                job.name(),
+                job.stage(),
+                standing.state,
+                standing.why
+            )
+        })
+        .collect();
+    let before = "Deleted: its Job was deleted before it had ended";
+    let after = "its Job was deleted after it had ended";
+    assert_eq!(
+        told,
+        [
+            &format!("part-?1 part[?] Cancelled: {before}"),
+            &format!("r-first first[] Succeeded: {after}"),
+            &format!("r-last last[] Unreached: {after}"),
+            &format!("r-load load[] Cancelled: {before}"),
+            &format!("r-part-eu-west part[eu-west] Skipped: {after}"),
+        ]
+        .map(String::as_str)
+    );
+    assert_eq!(objects.jobs().len(), 1, "those that exist");
+    // A decision is made by what exists alone.
+    let name = konductor_core::ObjectName::new("ns", "r-load");
+    let answer = objects.answer(&konductor_core::Fact::Job(name));
+    assert!(matches!(answer, konductor_core::Objects::Jobs(jobs) if jobs.is_empty()));
+}

@@ -63,7 +63,7 @@ pub async fn a_job_that_is_deleted_while_it_runs_ends_its_run(cluster: &Cluster)
     let succeeded = conditions.find(|one| one.type_ == SUCCEEDED);
     assert_eq!(
         succeeded.map(|one| one.message.as_str()),
-        Some("stages a, b did not run; 1 Job was deleted before it had ended")
+        Some("stage a was deleted before it had ended (job/gone-a); 1 other stage did not run: b")
     );
     let b = jobs.get("gone-b").await.expect("it is there");
     assert_eq!(job_phase(&b), Some(JobPhase::Unreached));

@@ -53,6 +53,7 @@ pipeline left-out {
   stage then after more { run = "true" }
   stage anyway after more.skipped { run = "true" }
   stage clean for u in units after single.finished when single[u].free < 100 { run = "true" }
+  stage keep for u in units after single.finished when single[u].free >= 100 { run = "true" }
 }
 "#;
 
@@ -86,7 +87,8 @@ pub async fn a_stage_whose_outputs_are_wrong_fails_and_names_each(cluster: &Clus
     let reason = a.annotations()[annotation::REASON].clone();
     let expected = "InvalidOutputs: rows=\" 12 \" is not of type int; ok=\"True\" is not of type bool; \
          lvl=\"High\" is not one of low|high; dur=\"5 m\" is not of type duration; \
-         q=\"1 Gi\" is not of type quantity; share=\"nan\" is not of type number; name was not written";
+         q=\"1 Gi\" is not of type quantity; share=\"nan\" is not of type number: it has to be \
+         finite; name was not written";
     assert_eq!(reason, expected);
     for name in ["wrong-used", "wrong-asked"] {
         let job = job(cluster, &namespace, name).await;
@@ -153,4 +155,10 @@ pub async fn items_that_are_left_out_count_as_skipped(cluster: &Cluster) {
         let job = job(cluster, &namespace, &format!("left-out-{name}")).await;
         assert_eq!(job_phase(&job), Some(JobPhase::Skipped), "{name}");
     }
+    let keep = job(cluster, &namespace, "left-out-keep-a").await;
+    assert_eq!(job_phase(&keep), Some(JobPhase::Skipped));
+    assert_eq!(
+        keep.annotations()[annotation::REASON],
+        "when single[u].free >= 100: single[a].free was 5"
+    );
 }

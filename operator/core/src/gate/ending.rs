@@ -9,11 +9,13 @@ use konductor_api::{
     Duration, Gate, GateDecision, GateMode, GatePhase, Run, RunPhase, Target, Verdict,
 };
 
+use super::clause::Clause;
 use super::judged::{Condition, Judged};
 use super::times_out;
 use crate::facts::{Facts, Freshness};
 use crate::gone;
 use crate::outcome::outcome_word;
+use crate::words::Named;
 use crate::{Needs, deadline, when, words};
 
 /// How a Gate ends, and why.
@@ -196,6 +198,7 @@ fn met(gate: &Gate, conditions: &[Condition<'_>], facts: &Facts) -> Result<Endin
     let Some(when) = &gate.spec.when else {
         return Ok(open);
     };
+    let mut clause = Clause::of(gate);
     let jobs = conditions
         .iter()
         .filter_map(|condition| match &condition.subject.target {
@@ -211,12 +214,18 @@ fn met(gate: &Gate, conditions: &[Condition<'_>], facts: &Facts) -> Result<Endin
         let job = job.filter(|job| condition.permits(&job.metadata));
         let job = job.map(AsRef::as_ref);
         let known = gone::known(&gate.metadata, &place, job, facts, Freshness::Live)?;
+        if let Some(Named::Stage { stage, item }) = known.named(&gate.metadata, name) {
+            clause.name(name, &stage, item.as_deref());
+        }
         match gone::outputs(&known, &gate.metadata, name) {
             Some(Ok(values)) => {
                 outputs.insert(name.clone(), values);
             }
-            // A default must not stand in for a value that was written.
-            Some(Err(lost)) if when.contains(name) => return Ok(no_answer(&lost)),
+            // A default must not stand in for a value that was written, but for a finally stage, which has defaults
+            // for that.
+            Some(Err(lost)) if when.contains(name) && !is_finally(conditions) => {
+                return Ok(no_answer(clause.no_answer(&lost)));
+            }
             Some(Err(_)) | None => {}
         }
     }
@@ -235,16 +244,21 @@ fn met(gate: &Gate, conditions: &[Condition<'_>], facts: &Facts) -> Result<Endin
         Ok(false) => Ending {
             phase: GatePhase::Skipped,
             reason: reason::WHEN_FALSE,
-            message: format!("when is false: {when}"),
+            message: clause.is_false(when, &outputs, outcome),
         },
-        Err(error) => no_answer(&error),
+        Err(error) => no_answer(clause.no_answer(&error)),
     })
 }
 
-fn no_answer(why: &str) -> Ending {
+fn no_answer(message: String) -> Ending {
     Ending {
         phase: GatePhase::Unreached,
         reason: reason::WHEN_ERROR,
-        message: format!("when has no answer: {why}"),
+        message,
     }
+}
+
+/// Whether a finally stage waits here: it waits for the main stages, however they end.
+fn is_finally(conditions: &[Condition<'_>]) -> bool {
+    conditions.iter().any(Condition::is_settlement)
 }

@@ -112,6 +112,11 @@ impl Condition<'_> {
         matches!(self.subject.target, Target::RunOf { .. })
     }
 
+    /// Whether it waits for the main stages of a Run, however they end.
+    pub(super) fn is_settlement(&self) -> bool {
+        matches!(self.subject.target, Target::Run(_)) && self.state == ConditionState::Settled
+    }
+
     pub(super) fn fact(&self) -> Fact {
         Fact::from(&self.subject)
     }
@@ -266,7 +271,19 @@ impl Condition<'_> {
         let subject = &self.subject;
         Judged::pending(match subject.is_foreign {
             true => format!("{subject}: {}", reason::NOT_FOUND_OR_NOT_PERMITTED),
-            false => format!("waits for {subject}, which does not exist"),
+            false => {
+                let instead = match &subject.target {
+                    Target::Gate(name) | Target::Barrier { name, .. } => {
+                        words::apply_again(&self.gate.metadata, name)
+                    }
+                    // The Run says what to do about its Jobs.
+                    Target::Job(_)
+                    | Target::Jobs { .. }
+                    | Target::Run(_)
+                    | Target::RunOf { .. } => String::new(),
+                };
+                format!("waits for {subject}, which does not exist{instead}")
+            }
         })
     }
 

@@ -1,13 +1,15 @@
 //! The arrival of a Job that has ended at the Barrier that it names.
 
+use konductor_api::condition::reason;
 use konductor_api::{
-    Arrival, ArrivalOutcome, ArrivalSpec, Barrier, ObjectName, Participant, arrival_name,
+    Arrival, ArrivalOutcome, ArrivalSpec, Barrier, JobPhase, ObjectName, Participant, arrival_name,
 };
 
-use super::NoStatus;
+use super::{NoStatus, phase_patch, waiting};
+use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, barrier_end, job_end};
-use crate::{Decided, Decision, Waits, Write};
+use crate::{Decided, Decision, Event, Waits, Write};
 
 /// Arrives at the Barrier that the Job names, with its own end.
 pub(super) fn arrive(job: &Participant, end: End, facts: &Facts) -> Decided<NoStatus> {
@@ -17,6 +19,9 @@ pub(super) fn arrive(job: &Participant, end: End, facts: &Facts) -> Decided<NoSt
     let Some(barrier) = job.arrives_at() else {
         return Ok(decision);
     };
+    if let Some(mistake) = waiting::arrive_mistake(job) {
+        return Ok(arrives_nowhere(job, end, mistake));
+    }
     let place = ObjectName::of(&job.metadata);
     let barrier_name = ObjectName::new(&place.namespace, barrier);
     for freshness in [Freshness::Cached, Freshness::Live] {
@@ -48,6 +53,27 @@ pub(super) fn arrive(job: &Participant, end: End, facts: &Facts) -> Decided<NoSt
         }
     }
     Ok(decision)
+}
+
+/// Says that the Job can't arrive. Why it failed is worth more, and is said instead.
+fn arrives_nowhere(job: &Participant, end: End, mistake: String) -> Decision<NoStatus> {
+    let mut decision = Decision::default();
+    let phase = match end {
+        End::Succeeded => Some(JobPhase::Complete),
+        End::Skipped => Some(JobPhase::Skipped),
+        End::Unreached => Some(JobPhase::Unreached),
+        End::Cancelled => Some(JobPhase::Cancelled),
+        End::Failed => None,
+    };
+    if let Some(phase) = phase.filter(|_| job.reason().is_none()) {
+        decision = phase_patch(job, phase, Some(&mistake));
+        decision.events.push(Event {
+            type_: EventType::Warning,
+            reason: reason::INVALID,
+            note: mistake.clone(),
+        });
+    }
+    decision.waits_for(Waits::Correction(mistake))
 }
 
 /// The arrival of a Job that has ended.

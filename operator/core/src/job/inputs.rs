@@ -1,23 +1,30 @@
 //! What a Job reads: the outputs that are stored on the Jobs before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use konductor_api::limits::{INPUTS_BYTES_MAX, INPUTS_MAX};
-use konductor_api::{Input, JobPhase, Participant, annotation};
+use konductor_api::{Input, JobPhase, Participant, Role, annotation};
 
 use crate::facts::{Facts, Freshness};
 use crate::outcome::outcome_word;
+use crate::outputs::shown;
 use crate::words::Named;
 use crate::{Fact, Needs, gone};
 
+/// What a Job reads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inputs {
+    /// The values, by their annotation on the pod template.
+    pub(super) values: BTreeMap<String, String>,
+    /// Why defaults stand for values that were written and are lost.
+    pub(super) lost: BTreeSet<String>,
+}
+
 /// What a later stage reads, from the outputs that are stored on the Jobs before it. The inner
 /// error says which value is missing: a Job without one of its inputs is not started.
-pub(super) fn inputs(
-    job: &Participant,
-    facts: &Facts,
-) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
+pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, String>, Needs> {
     let wanted = match &job.inputs {
-        None => return Ok(Ok(BTreeMap::new())),
+        None => return Ok(Ok(Inputs::default())),
         Some(Err(_)) => {
             let text = format!("{} is not a JSON object of strings", annotation::INPUTS);
             return Ok(Err(text));
@@ -47,7 +54,7 @@ pub(super) fn inputs(
         .as_ref()
         .and_then(|spec| spec.template.metadata.as_ref());
     let preset = template.and_then(|template| template.annotations.as_ref());
-    let mut inputs = BTreeMap::new();
+    let mut inputs = Inputs::default();
     let mut bytes = 0;
     for (key, input) in wanted {
         let (source, output) = match input {
@@ -57,31 +64,38 @@ pub(super) fn inputs(
                     return Ok(Err("its run has no outcome".to_owned()));
                 };
                 let key = format!("{}{key}", annotation::INPUT_PREFIX);
-                inputs.insert(key, outcome.to_owned());
+                inputs.values.insert(key, outcome.to_owned());
                 continue;
             }
             Input::Unknown(from) => {
-                return Ok(Err(format!("input {key}: {from:?} is not JOB/OUTPUT")));
+                let (key, from) = (shown(key), shown(from));
+                return Ok(Err(format!("input {key}: {from} is not JOB/OUTPUT")));
             }
         };
         let name = job.beside(source);
         let source = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
         let known = gone::known(&job.metadata, &name, source, facts, Freshness::Live)?;
+        let key = format!("{}{key}", annotation::INPUT_PREFIX);
+        let has_default = preset.is_some_and(|preset| preset.contains_key(&key));
         let value = match gone::outputs(&known, &job.metadata, &name.name) {
             // One that was started before has its value: whether it still has, `resumed` looks at.
             Some(Err(_)) if job.phase == Some(JobPhase::Running) => None,
+            // A finally stage runs in any case: that is what its defaults are for.
+            Some(Err(lost)) if job.role == Role::Finally && has_default => {
+                inputs.lost.insert(lost);
+                None
+            }
             // A default must not stand in for a value that was written.
             Some(Err(lost)) => return Ok(Err(lost)),
             Some(Ok(mut outputs)) => outputs.remove(output),
             None => None,
         };
-        let key = format!("{}{key}", annotation::INPUT_PREFIX);
         match value {
             Some(value) => {
                 bytes += value.len();
-                inputs.insert(key, value);
+                inputs.values.insert(key, value);
             }
-            None if preset.is_some_and(|preset| preset.contains_key(&key)) => {}
+            None if has_default => {}
             None => {
                 let named = known.named(&job.metadata, &name.name);
                 let named = named.unwrap_or_else(|| Named::Object(format!("job/{}", name.name)));

@@ -80,7 +80,7 @@ fn resumed(job: &Participant) -> (u32, Option<Timestamp>) {
 fn start_again(job: &Participant, by: &str, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     let holds = job.holding();
     let template = match start::template(job, holds, facts)? {
-        Ok(template) => template,
+        Ok(template) => template.values,
         Err(missing) => {
             let why = format!("suspended by {by} while it ran, and {missing}");
             return Ok(phase_patch(job, JobPhase::Failed, Some(&why)));

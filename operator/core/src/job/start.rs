@@ -12,14 +12,15 @@ use konductor_api::{
 };
 use serde_json::{Value, json};
 
-use super::inputs::inputs;
+use super::inputs::{Inputs, inputs};
 use super::waiting::Blocker;
 use super::{NoStatus, held_back, in_ledger, indexes, ledger_fact, phase_patch, waiting};
+use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
-use crate::limits::START_REFUSED_AFTER;
+use crate::limits::{NAMES_IN_MESSAGE, START_REFUSED_AFTER};
 use crate::outcome::{End, gate_end};
 use crate::run::{ends_what_waits, was_ended};
-use crate::{Decided, Decision, HeldBack, Needs, Waits, Write, owner, words};
+use crate::{Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, words};
 
 /// Gate, then holds, then the start.
 pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
@@ -80,16 +81,24 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
             ..Decision::default()
         });
     }
-    let template = match template(job, holds, facts)? {
+    let Inputs { values, lost } = match template(job, holds, facts)? {
         Ok(template) => template,
         Err(missing) => return Ok(phase_patch(job, JobPhase::Unreached, Some(&missing))),
     };
-    let mut decision = phase_patch(job, JobPhase::Running, None);
+    let lost: Vec<String> = lost.into_iter().take(NAMES_IN_MESSAGE).collect();
+    let note = format!("runs with defaults: {}", lost.join("; "));
+    let note = (!lost.is_empty()).then_some(note);
+    let mut decision = phase_patch(job, JobPhase::Running, note.as_deref());
     for write in &mut decision.before {
         if let Write::Patch { body, .. } = write {
-            add_start(job, &template, holds, body);
+            add_start(job, &values, holds, body);
         }
     }
+    decision.events.extend(note.map(|note| Event {
+        type_: EventType::Warning,
+        reason: reason::OUTPUTS_LOST,
+        note,
+    }));
     if let Some((since, _)) = &facts.start_refused
         && let Ok(due) = since.checked_add(START_REFUSED_AFTER)
     {
@@ -115,7 +124,7 @@ pub(super) fn template(
     job: &Participant,
     holds: &[Hold],
     facts: &Facts,
-) -> Result<Result<BTreeMap<String, String>, String>, Needs> {
+) -> Result<Result<Inputs, String>, Needs> {
     let mut template = match inputs(job, facts)? {
         Ok(inputs) => inputs,
         Err(missing) => return Ok(Err(missing)),
@@ -127,7 +136,7 @@ pub(super) fn template(
         let token = lease
             .and_then(|lease| lease.status.as_ref()?.token)
             .unwrap_or_default();
-        template.insert(
+        template.values.insert(
             format!("{}{}", annotation::TOKEN_PREFIX, hold.name),
             token.to_string(),
         );

@@ -4,12 +4,16 @@
 //! says only what somebody has to correct, because the Run shows the rest.
 
 use jiff::Timestamp;
-use konductor_api::{Hold, JobPhase, LedgerKind, ObjectName, Participant, annotation};
+use konductor_api::{
+    Hold, JobPhase, LedgerKind, ObjectName, Participant, annotation, is_object_name,
+};
 
 use super::{NoStatus, phase_patch};
+use crate::explain::cut;
 use crate::facts::{Facts, Freshness};
 use crate::limits::REASON_AFTER;
-use crate::{Decided, Decision, Needs, Waits};
+use crate::outputs::shown;
+use crate::{Decided, Decision, Needs, Waits, words};
 
 /// The annotations that people write by hand, and the words that they take for them.
 const WRITTEN_BY_HAND: [(&str, &[&str]); 4] = [
@@ -40,10 +44,10 @@ pub(super) fn mistake(job: &Participant) -> Option<String> {
         .next();
     misspelled
         .or_else(|| name_mistake(annotation::GATE, "Gate", job.gate()?))
-        .or_else(|| name_mistake(annotation::ARRIVE, "Barrier", job.arrives_at()?))
+        .or_else(|| arrive_mistake(job))
         .or_else(|| pending_mistake(job))
         .or_else(|| match job.asked.as_ref()? {
-            Err(error) => Some(format!("{}: {error}", annotation::HOLD)),
+            Err(error) => Some(format!("{}: {}", annotation::HOLD, cut(&error.to_string()))),
             Ok(holds) if holds.is_empty() => Some(format!(
                 "{} is empty: write semaphore/NAME, semaphore/NAME=PERMITS or lease/NAME",
                 annotation::HOLD
@@ -56,17 +60,32 @@ fn name_mistake(key: &str, kind: &str, written: &str) -> Option<String> {
     if written.trim().is_empty() {
         return Some(format!("{key} is empty: write the name of a {kind}"));
     }
-    let (_, name) = written.split_once('/')?;
+    if is_object_name(written) {
+        return None;
+    }
+    // People write the kind before it, as kubectl does.
+    let name = written.split_once('/').map(|(_, name)| name);
+    let instead = match name.filter(|name| is_object_name(name)) {
+        Some(name) => format!("write {name}"),
+        None => "a name has lower-case letters, digits, `-` and `.`".to_owned(),
+    };
+    let written = shown(written);
     Some(format!(
-        "{key}: {written:?} is not the name of a {kind}: write {name}"
+        "{key}: {written} is not the name of a {kind}: {instead}"
     ))
+}
+
+/// What is wrong with the Barrier that a Job names which has ended: it arrives nowhere.
+pub(super) fn arrive_mistake(job: &Participant) -> Option<String> {
+    name_mistake(annotation::ARRIVE, "Barrier", job.arrives_at()?)
 }
 
 fn pending_mistake(job: &Participant) -> Option<String> {
     let key = annotation::PENDING_TIMEOUT;
     let written = job.metadata.annotations.as_ref()?.get(key)?;
     let is_read = job.pending_timeout.is_some();
-    (!is_read).then(|| format!("{key}: {written:?} is not a duration: write one such as 10m"))
+    let written = shown(written);
+    (!is_read).then(|| format!("{key}: {written} is not a duration: write one such as 10m"))
 }
 
 /// The annotation that somebody meant who wrote this one.
@@ -162,7 +181,10 @@ fn describe(
         Blocker::Gate(gate) => {
             let name = ObjectName::new(namespace, *gate);
             return Ok(match facts.gate(&name, Freshness::Cached)? {
-                None => (format!("gate/{gate} does not exist"), true),
+                None => {
+                    let instead = words::apply_again(&job.metadata, gate);
+                    (format!("gate/{gate} does not exist{instead}"), true)
+                }
                 Some(_) => (format!("waits for gate/{gate}"), false),
             });
         }
@@ -177,7 +199,10 @@ fn describe(
     };
     let ledger = format!("{}/{}", hold.kind, hold.name);
     Ok(match permits {
-        None => (format!("{ledger} does not exist"), true),
+        None => {
+            let instead = words::apply_again(&job.metadata, &hold.name);
+            (format!("{ledger} does not exist{instead}"), true)
+        }
         // One without any permits is paused, and lets nobody in.
         Some(permits) if permits > 0 && hold.permits > permits => {
             let asked = hold.permits;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use konductor_api::{JobPhase, ObjectName, Participant, condition, job_ended};
 
 use super::current;
-use super::record::stage_key;
+use super::record::{Stop, stage_key};
 use super::view::{Member, UNKNOWN_STAGE, View, stage_label};
 use crate::facts::{Facts, Freshness};
 use crate::limits::NAMES_IN_MESSAGE;
@@ -15,9 +15,9 @@ use crate::{Fact, Needs, explain};
 /// What a Run says about what failed.
 pub(super) struct Causes {
     /// About its main stages; `None` if all went well so far.
-    pub(super) main: Option<String>,
+    pub(super) main: Option<FirstCause>,
     /// About its finally stages; `None` if none failed.
-    pub(super) finally: Option<String>,
+    pub(super) finally: Option<FirstCause>,
 }
 
 impl Causes {
@@ -27,24 +27,29 @@ impl Causes {
     /// What must be observed first.
     pub(super) fn of(view: &View<'_>, facts: &Facts) -> Result<Self, Needs> {
         let bad = view.bad_stages();
-        let of_main = |wanted: fn(End) -> bool| -> Vec<String> {
-            let stages = bad.iter().filter(|(_, end)| wanted(*end));
-            stages.map(|(stage, _)| stage.clone()).collect()
-        };
-        let failed = of_main(|end| end == End::Failed);
-        let others = of_main(|end| end != End::Failed);
-        let main = match (failed.is_empty(), others.is_empty()) {
-            (false, _) => Some(failure(&view.main, failed, known(view), facts)?),
-            (true, false) => Some(format!("{} did not run", stages(others))),
-            (true, true) => None,
-        };
-        let failed = failed_finally(view);
-        let finally = match failed.is_empty() {
-            true => None,
-            false => Some(failure(&view.finally, failed, None, facts)?),
-        };
-        Ok(Self { main, finally })
+        Ok(Self {
+            main: first_cause(&view.main, &bad, known(view), facts)?,
+            finally: first_cause(&view.finally, &bad_finally(view), None, facts)?,
+        })
     }
+}
+
+/// The stage that went wrong before all others, and how many others did.
+pub(super) struct FirstCause {
+    pub(super) message: String,
+    /// Whether it says that a Job was deleted.
+    pub(super) is_deletion: bool,
+}
+
+/// Where a stage stands in the chain of causes. What comes first is the cause of what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It went wrong by itself.
+    Cause,
+    /// Something that is no stage kept it from running: an approval, a timeout.
+    Kept,
+    /// A stage before it went wrong.
+    Effect,
 }
 
 /// What the Run says so far about what failed.
@@ -56,59 +61,157 @@ fn known<'a>(view: &View<'a>) -> Option<&'a str> {
     failing.next().map(|one| one.message.as_str())
 }
 
-/// The finally stages that failed and count, in the order of the source.
-fn failed_finally(view: &View<'_>) -> Vec<String> {
-    let failed = view.finally.iter();
-    let failed = failed.filter(|one| one.end() == Some(End::Failed) && !one.entry.may_fail);
-    let ordered: BTreeSet<_> = failed
-        .map(|member| (member.ordinal(), stage_label(member)))
+/// The finally stages that count and were tried in vain, in the order of the source. One that could not be reached has
+/// not failed.
+fn bad_finally(view: &View<'_>) -> Vec<(String, End)> {
+    let ended = view.finally.iter().filter(|one| !one.entry.may_fail);
+    let ended = ended.filter_map(|one| Some((one, one.end()?)));
+    let bad = ended.filter(|(_, end)| matches!(end, End::Failed | End::Cancelled));
+    let ordered: BTreeSet<_> = bad
+        .map(|(member, end)| (member.ordinal(), stage_label(member), end != End::Failed))
         .collect();
-    let mut stages: Vec<String> = Vec::new();
-    for (_, stage) in ordered {
-        if !stages.iter().any(|known| known == stage) {
-            stages.push(stage.to_owned());
+    let mut stages: Vec<(String, End)> = Vec::new();
+    for (_, stage, is_cancelled) in ordered {
+        let end = match is_cancelled {
+            true => End::Cancelled,
+            false => End::Failed,
+        };
+        if !stages.iter().any(|(known, _)| known == stage) {
+            stages.push((stage.to_owned(), end));
         }
     }
     stages
 }
 
-/// The first stage that failed with its cause, then how many others failed. `known` is what was said before:
-/// what nobody can look up any more stays as it was said.
-fn failure(
+/// The first stage that failed or was deleted with its cause, then how many others failed; if there is none, the first
+/// that something else kept from running. `known` is what was said before: what nobody can look up any more stays as
+/// it was said.
+fn first_cause(
     members: &[Member<'_>],
-    mut failed: Vec<String>,
+    bad: &[(String, End)],
     known: Option<&str>,
     facts: &Facts,
-) -> Result<String, Needs> {
-    let first = failed.remove(0);
-    let words = match first.as_str() {
-        UNKNOWN_STAGE => "a stage failed".to_owned(),
-        stage => format!("stage {stage} failed"),
+) -> Result<Option<FirstCause>, Needs> {
+    let stages = bad.iter().map(|(name, end)| Bad::of(name, *end, members));
+    let stages: Vec<Bad<'_, '_>> = stages.collect();
+    let ranked = stages.iter().min_by_key(|stage| stage.rank(&stages));
+    let Some(first) = ranked else {
+        return Ok(None);
     };
-    let of_stage = members.iter().filter(|member| {
-        let is_bad = member.end() == Some(End::Failed) && !member.entry.may_fail;
-        is_bad && member.entry.stage == stage_key(&first)
-    });
-    let job = of_stage
-        .filter_map(|member| Some((member.ordinal(), member.job?)))
-        .min_by_key(|(ordinal, _)| *ordinal);
-    let what = match job {
-        Some((_, job)) => {
-            let cause = cause(job, facts)?;
-            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-            format!("{words} ({}){cause}", place(job))
-        }
-        None => {
-            let told = known.filter(|known| known.starts_with(&words) || first.is_empty());
-            return Ok(told.map_or(words, str::to_owned));
-        }
+    let mut message = first.words(facts)?;
+    let is_it = |known: &&str| known.starts_with(&message) || first.name == UNKNOWN_STAGE;
+    if let Some(known) = known.filter(is_it).filter(|_| first.job.is_none()) {
+        return Ok(Some(FirstCause {
+            message: known.to_owned(),
+            is_deletion: first.is_deleted(),
+        }));
+    }
+    let is_named = |stage: &&Bad<'_, '_>| stage.name != first.name && stage.name != UNKNOWN_STAGE;
+    let others = |wanted: fn(End) -> bool| -> Vec<String> {
+        let others = stages.iter().filter(is_named);
+        let others = others.filter(|stage| wanted(stage.end));
+        others.map(|stage| stage.name.to_owned()).collect()
     };
-    failed.retain(|name| name != UNKNOWN_STAGE);
-    Ok(match failed.len() {
-        0 => what,
-        1 => format!("{what}; 1 other stage failed: {}", some_of(failed)),
-        more => format!("{what}; {more} other stages failed: {}", some_of(failed)),
-    })
+    let failed = others(|end| end == End::Failed);
+    let did_not_run = match first.end {
+        // What follows a failure is in the counts.
+        End::Failed => Vec::new(),
+        _ => others(|end| end != End::Failed),
+    };
+    for (what, names) in [("failed", failed), ("did not run", did_not_run)] {
+        match names.len() {
+            0 => {}
+            1 => message.push_str(&format!("; 1 other stage {what}: {}", some_of(names))),
+            more => message.push_str(&format!("; {more} other stages {what}: {}", some_of(names))),
+        }
+    }
+    Ok(Some(FirstCause {
+        message,
+        is_deletion: first.is_deleted(),
+    }))
+}
+
+/// A stage that ended badly, with the first of its Jobs that did.
+struct Bad<'n, 'a> {
+    name: &'n str,
+    end: End,
+    /// What stopped it, if it was cancelled.
+    stop: Option<Stop>,
+    job: Option<&'a Participant>,
+}
+
+impl<'n, 'a> Bad<'n, 'a> {
+    fn of(name: &'n str, end: End, members: &[Member<'a>]) -> Self {
+        let key = stage_key(name);
+        let of_stage = members.iter().filter(|member| {
+            let is_of = match name {
+                // Its Job was deleted unseen.
+                UNKNOWN_STAGE => member.job.is_none(),
+                _ => member.entry.stage == key,
+            };
+            is_of && member.end() == Some(end) && !member.entry.may_fail
+        });
+        let stop = of_stage.clone().find_map(|member| member.entry.ended?.stop);
+        let jobs = of_stage.filter_map(|member| Some((member.ordinal(), member.job?)));
+        let first = jobs.min_by_key(|(ordinal, _)| *ordinal);
+        Self {
+            name,
+            end,
+            stop,
+            job: first.map(|(_, job)| job),
+        }
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.stop == Some(Stop::Deleted)
+    }
+
+    fn rank(&self, all: &[Self]) -> Rank {
+        if self.end == End::Failed || self.is_deleted() {
+            return Rank::Cause;
+        }
+        let reason = self.job.and_then(Participant::reason).unwrap_or_default();
+        let about = reason.strip_prefix("stage ");
+        let names = |other: &Self| {
+            let rest = about.and_then(|about| about.strip_prefix(other.name));
+            !other.name.is_empty() && rest.is_some_and(|rest| rest.starts_with([' ', '[']))
+        };
+        match all.iter().any(names) {
+            true => Rank::Effect,
+            false => Rank::Kept,
+        }
+    }
+
+    /// What happened to it, and why.
+    fn words(&self, facts: &Facts) -> Result<String, Needs> {
+        let stage = match self.name {
+            UNKNOWN_STAGE => "a stage".to_owned(),
+            name => format!("stage {name}"),
+        };
+        let how = match self.end {
+            End::Failed => "failed",
+            End::Cancelled if self.is_deleted() => "was deleted before it had ended",
+            End::Cancelled => "was cancelled",
+            End::Succeeded | End::Skipped | End::Unreached => "did not run",
+        };
+        let words = format!("{stage} {how}");
+        let Some(job) = self.job else {
+            return Ok(words);
+        };
+        Ok(match self.end {
+            End::Failed => {
+                let cause = cause(job, facts)?;
+                let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+                format!("{words} ({}){cause}", place(job))
+            }
+            End::Cancelled if self.is_deleted() => format!("{words} ({})", place(job)),
+            _ => match job.reason() {
+                // Anybody may write an annotation.
+                Some(reason) => format!("{words}: {}", explain::cut(reason)),
+                None => words,
+            },
+        })
+    }
 }
 
 /// Which Job it was, and for which item.
@@ -136,16 +239,6 @@ fn cause(job: &Participant, facts: &Facts) -> Result<Option<String>, Needs> {
     let pods = facts.pods(pods, Freshness::Live)?;
     let pods: Vec<_> = pods.iter().map(AsRef::as_ref).collect();
     Ok(explain::failure(job, &pods))
-}
-
-/// Some stages by name.
-pub(super) fn stages(mut names: Vec<String>) -> String {
-    names.retain(|name| name != UNKNOWN_STAGE);
-    if names.is_empty() {
-        return "a stage".to_owned();
-    }
-    let word = if names.len() == 1 { "stage" } else { "stages" };
-    format!("{word} {}", some_of(names))
 }
 
 fn some_of(mut names: Vec<String>) -> String {

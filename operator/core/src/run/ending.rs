@@ -1,13 +1,10 @@
 //! Where a Run stands, and why, in words that do not repeat its phase.
 
-use std::collections::BTreeSet;
-
 use konductor_api::condition::reason;
 use konductor_api::{Duration, RunOutcome, RunPhase};
 
 use super::View;
-use super::cause::{Causes, stages};
-use super::view::stage_label;
+use super::cause::Causes;
 use crate::outcome::End;
 
 /// Where a Run stands, and why.
@@ -36,7 +33,7 @@ impl Ending {
                 (RunPhase::Failed, reason::TIMED_OUT, message)
             }
             Some(RunOutcome::Failed) => {
-                let message = causes.main.clone();
+                let message = causes.main.as_ref().map(|first| first.message.clone());
                 let message = message.unwrap_or_else(|| "a stage failed".to_owned());
                 (RunPhase::Failed, reason::STAGE_FAILED, message)
             }
@@ -49,10 +46,19 @@ impl Ending {
             (Some(_), false) => RunPhase::Finalizing,
             (Some(_), true) => ended,
         };
-        match view.deleted() {
+        let named = match outcome {
+            Some(RunOutcome::Failed) => causes.main.as_ref(),
+            Some(RunOutcome::Succeeded) => causes.finally.as_ref(),
+            None | Some(RunOutcome::Cancelled | RunOutcome::TimedOut) => None,
+        };
+        let is_named = named.is_some_and(|first| first.is_deletion);
+        let other = if is_named { "other " } else { "" };
+        match view.deleted().saturating_sub(u32::from(is_named)) {
             0 => {}
-            1 => message.push_str("; 1 Job was deleted before it had ended"),
-            more => message.push_str(&format!("; {more} Jobs were deleted before they had ended")),
+            1 => message.push_str(&format!("; 1 {other}Job was deleted before it had ended")),
+            more => message.push_str(&format!(
+                "; {more} {other}Jobs were deleted before they had ended"
+            )),
         }
         if let Some(unlike) = unlike_declared(view).filter(|_| !finished) {
             message = format!("{message}; {unlike}");
@@ -68,12 +74,11 @@ impl Ending {
 /// The main stages succeeded: what the finally stages made of it. One that could not be reached has not
 /// failed.
 fn succeeded(view: &View<'_>, causes: &Causes) -> (RunPhase, &'static str, String) {
-    let cancelled = finally_that(view, End::Cancelled);
     if let Some(failed) = &causes.finally {
-        let message = format!("finally {failed}");
+        let message = format!("finally {}", failed.message);
         (RunPhase::Failed, reason::FINALLY_FAILED, message)
-    } else if !cancelled.is_empty() || view.written_off.is_some() && view.unseen_finally() > 0 {
-        let message = format!("finally {} did not run to the end", stages(cancelled));
+    } else if view.written_off.is_some() && view.unseen_finally() > 0 {
+        let message = "a finally stage was never created".to_owned();
         (RunPhase::Failed, reason::FINALLY_FAILED, message)
     } else {
         let message = "every stage succeeded or was skipped".to_owned();
@@ -99,17 +104,6 @@ fn cancelled(view: &View<'_>) -> String {
         cancelled + unseen,
         view.run.spec.jobs
     )
-}
-
-/// The finally stages that count, and ended so.
-fn finally_that(view: &View<'_>, end: End) -> Vec<String> {
-    let ended = view
-        .finally
-        .iter()
-        .filter(|member| member.end() == Some(end) && !member.entry.may_fail)
-        .map(stage_label);
-    let ended: BTreeSet<&str> = ended.collect();
-    ended.into_iter().map(str::to_owned).collect()
 }
 
 /// A Run of which something was never created does not end by itself. Who created it can tell whether

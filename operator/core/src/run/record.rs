@@ -45,8 +45,13 @@ pub(crate) fn stage_key(stage: &str) -> StageKey {
     hash(stage)
 }
 
+/// The key of a Job's name.
+pub(crate) fn name_key_of(name: &str) -> NameKey {
+    hash(name)
+}
+
 fn name_key(metadata: &ObjectMeta) -> NameKey {
-    hash(metadata.name.as_deref().unwrap_or_default())
+    name_key_of(metadata.name.as_deref().unwrap_or_default())
 }
 
 fn uid_key(metadata: &ObjectMeta) -> UidKey {
@@ -262,7 +267,7 @@ pub fn kept<'a>(
 /// A Run's record, to be brought up to date.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
-    pub(super) entries: BTreeMap<NameKey, Entry>,
+    pub(crate) entries: BTreeMap<NameKey, Entry>,
 }
 
 impl Record {

@@ -211,7 +211,9 @@ impl<'a> View<'a> {
             .members()
             .filter_map(|member| member.job.map(Participant::stage));
         let of_quorums = self.run.spec.quorums.keys().map(String::as_str);
-        let names = of_jobs.chain(of_quorums);
+        let stored = self.run.status.iter().flat_map(|status| &status.stages);
+        let stored = stored.map(String::as_str);
+        let names = of_jobs.chain(of_quorums).chain(stored);
         names.map(|name| (stage_key(name), name)).collect()
     }
 

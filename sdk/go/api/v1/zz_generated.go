@@ -1192,6 +1192,9 @@ type RunStatus struct {
 	Running int32 `json:"running,omitempty"`
 	// Jobs that were skipped.
 	Skipped int32 `json:"skipped,omitempty"`
+	// The names of the stages of which it has had Jobs, so that a stage whose Job is deleted keeps
+	// its name.
+	Stages []string `json:"stages,omitempty"`
 	// When the operator first saw it.
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// Jobs that completed.
@@ -1222,6 +1225,10 @@ func (in *RunStatus) DeepCopyInto(out *RunStatus) {
 		out.ObservedGeneration = new(*in.ObservedGeneration)
 	}
 	out.PausedAt = in.PausedAt.DeepCopy()
+	if in.Stages != nil {
+		out.Stages = make([]string, len(in.Stages))
+		copy(out.Stages, in.Stages)
+	}
 	out.StartedAt = in.StartedAt.DeepCopy()
 }
 
