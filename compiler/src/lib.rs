@@ -24,6 +24,7 @@
 mod compile;
 mod cron;
 mod eval;
+mod fix;
 pub mod graph;
 mod interpreter;
 mod library;
@@ -44,6 +45,7 @@ mod yaml;
 mod zone;
 
 pub use compile::{Compiled, Merged, check, compile};
+pub use fix::{Repair, Repaired, repair};
 pub use graph::Graph;
 pub use manifest::{Manifests, Schedule};
 pub use object::Object;

@@ -282,13 +282,35 @@ impl Resolver<'_> {
         let imports = self.library.root_imports();
         let imports = imports.filter(|(_, file)| used.templates.iter().all(|(of, _)| of != file));
         let imports: Vec<Diagnostic> = imports
-            .map(|(import, _)| rules::unused::import(import.path.span))
+            .map(|(import, _)| rules::unused::import(import))
             .collect();
         let templates = templates.iter().map(|(name, what)| (name, *what));
         let all = params.chain(ledgers).chain(workspaces).chain(templates);
-        self.diagnostics
-            .extend(all.map(|(name, what)| rules::unused::report(name, what)));
+        let mut all = all.peekable();
+        let declarations = match all.peek() {
+            Some(_) => self.declarations(),
+            None => HashMap::default(),
+        };
+        self.diagnostics.extend(all.map(|(name, what)| {
+            rules::unused::report(name, what, declarations.get(&name.span).copied())
+        }));
         self.diagnostics.extend(imports);
+    }
+}
+
+impl Resolver<'_> {
+    /// Where each parameter, resource and template of the root file is declared, by the place of its
+    /// name.
+    fn declarations(&self) -> HashMap<Span, Span> {
+        let items = self.ast.items.iter().filter_map(|item| match item {
+            ast::Item::Param(param) => Some((param.name.span, param.span)),
+            ast::Item::Resource(resource) => Some((resource.name.span, resource.span)),
+            _ => None,
+        });
+        let templates = self.library.files.iter().take(1);
+        let templates = templates.flat_map(|file| &file.templates);
+        let templates = templates.map(|template| (template.name.span, template.span));
+        items.chain(templates).collect()
     }
 }
 

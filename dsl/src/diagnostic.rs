@@ -1,6 +1,6 @@
 //! What is reported about a file.
 
-use crate::{Code, Span};
+use crate::{Code, Edit, Fix, Span};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,8 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to type, in the imperative.
     pub help: Option<String>,
+    /// What to change so that it is gone: one if that is certain, several if a person has to choose.
+    pub fixes: Vec<Fix>,
 }
 
 /// A place and what is to be said there.
@@ -68,6 +70,7 @@ impl Diagnostic {
             message: message.into(),
             labels: vec![primary],
             help: None,
+            fixes: Vec::new(),
         }
     }
 
@@ -96,6 +99,27 @@ impl Diagnostic {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Adds a way to fix it.
+    #[must_use]
+    pub fn fix(
+        mut self,
+        message: impl Into<String>,
+        edits: impl IntoIterator<Item = Edit>,
+    ) -> Self {
+        self.fixes.push(Fix {
+            message: message.into(),
+            edits: edits.into_iter().collect(),
+        });
+        self
+    }
+
+    /// Says what to type, and that this is what to change.
+    #[must_use]
+    pub fn fixed(self, help: impl Into<String>, edits: impl IntoIterator<Item = Edit>) -> Self {
+        let help = help.into();
+        self.help(help.clone()).fix(help, edits)
     }
 
     /// The guilty place.

@@ -10,6 +10,7 @@ pub mod build;
 mod code;
 mod cut;
 mod diagnostic;
+mod fix;
 mod format;
 pub mod limits;
 mod name;
@@ -23,6 +24,7 @@ mod write;
 
 pub use code::{CODES, Code};
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
+pub use fix::{Change, Edit, Fix, Fixed, Piece, TextEdit, apply, apply_fixes};
 pub use format::format;
 pub use parse::parse;
 pub use slip::meant_end;

@@ -2,7 +2,7 @@
 
 use crate::ast::Name;
 use crate::limits::NAME_MAX;
-use crate::{Code, Diagnostic};
+use crate::{Code, Diagnostic, Edit};
 
 /// Words that are never names.
 const RESERVED: [&str; 19] = [
@@ -40,7 +40,10 @@ pub(crate) fn misshapen(name: &Name) -> Diagnostic {
     let text = &name.text;
     Diagnostic::error(Code::K0104, name.span, format!("`{text}` can't be a name"))
         .here("lower-case letters, digits and single `-`, starting with a letter")
-        .help(format!("write `{}`", better(text)))
+        .fixed(
+            format!("write `{}`", better(text)),
+            [Edit::replace(name.span, better(text))],
+        )
 }
 
 /// Whether the grammar reads this as one identifier.

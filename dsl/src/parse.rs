@@ -2,7 +2,7 @@
 
 pub(crate) mod builder;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use builder::Builder;
 
@@ -60,10 +60,23 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
     diagnostics.sort_by_key(|diagnostic| diagnostic.span().start);
     diagnostics.dedup();
     // A name that is written wrong where it is declared is written so wherever it is used.
-    let mut misshapen = HashSet::new();
-    diagnostics.retain(|diagnostic| {
-        diagnostic.code != Code::K0104 || misshapen.insert(diagnostic.message.clone())
-    });
+    let mut misshapen: HashMap<String, usize> = HashMap::new();
+    let mut once: Vec<Diagnostic> = Vec::with_capacity(diagnostics.len());
+    for diagnostic in diagnostics {
+        if diagnostic.code == Code::K0104 {
+            if let Some(first) = misshapen.get(&diagnostic.message) {
+                // It is renamed everywhere at once.
+                let edits = diagnostic.fixes.into_iter().flat_map(|fix| fix.edits);
+                if let Some(fix) = once[*first].fixes.first_mut() {
+                    fix.edits.extend(edits);
+                }
+                continue;
+            }
+            misshapen.insert(diagnostic.message.clone(), once.len());
+        }
+        once.push(diagnostic);
+    }
+    let mut diagnostics = once;
     diagnostics.truncate(ERRORS_MAX);
     (file, diagnostics)
 }

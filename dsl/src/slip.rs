@@ -8,7 +8,7 @@ use konductor_grammar::{Rule, words};
 use pest::error::{Error, ErrorVariant, InputLocation};
 
 use crate::cut::Cut;
-use crate::{Code, Diagnostic, Source, Span};
+use crate::{Code, Diagnostic, Edit, Source, Span};
 use place::Place;
 
 pub use habit::condition::end as meant_end;
@@ -36,7 +36,7 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
     let text = &*source.text;
     let at = skip_blanks(text, at);
     if let Some(c) = text.get(at..).and_then(|rest| rest.chars().next())
-        && let Some((message, help)) = lookalike::of(c)
+        && let Some((message, help, meant)) = lookalike::of(c)
     {
         let place = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
         let span = Span {
@@ -44,7 +44,8 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
             start: place(at),
             end: place(at + c.len_utf8()),
         };
-        return Diagnostic::error(Code::K0110, span, message).help(help);
+        let fix = Edit::replace(span, meant);
+        return Diagnostic::error(Code::K0110, span, message).fixed(help, [fix]);
     }
     let (found, length) = token_at(text, at);
     let wanted = match &error.variant {
@@ -71,9 +72,20 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
         }
     });
     let diagnostic = Diagnostic::error(Code::K0101, span, message);
-    match habit {
-        Some(habit) => diagnostic.help(habit.help),
-        None => diagnostic,
+    let Some(habit) = habit else {
+        return diagnostic;
+    };
+    match habit.fix {
+        Some((at, text)) => {
+            let place = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+            let at = Span {
+                start: place(at.start),
+                end: place(at.end),
+                ..span
+            };
+            diagnostic.fixed(habit.help, [Edit::replace(at, text)])
+        }
+        None => diagnostic.help(habit.help),
     }
 }
 

@@ -6,7 +6,7 @@ use pest::Parser as _;
 use crate::ast::{Name, Part, Ref, Str};
 use crate::cut::Cut;
 use crate::name::is_identifier;
-use crate::{Code, Diagnostic, Span};
+use crate::{Code, Diagnostic, Edit, Span};
 
 /// Builds what is between `${` and `}`.
 pub(crate) type ReadReference<'a> = dyn FnMut(&str, Span, &mut Vec<Diagnostic>) -> Option<Ref> + 'a;
@@ -181,7 +181,10 @@ impl Reader<'_> {
                 self.span(at, at + length),
                 format!("`\\{escaped}` means nothing in a string"),
             )
-            .help("write `\\\\` for a backslash, or use a block `\"\"\"…\"\"\"`, which has no escapes"),
+            .fixed(
+                "write `\\\\` for a backslash, or use a block `\"\"\"…\"\"\"`, which has no escapes",
+                [Edit::before(self.span(at, at + length), "\\")],
+            ),
         );
         length
     }
@@ -212,14 +215,14 @@ impl Reader<'_> {
         if let Some(found) = (self.reference)(tail.cut(2..end), inner, self.diagnostics) {
             self.parts.push(Part::Hole(found, whole));
         } else {
-            self.diagnostics.push(
-                Diagnostic::error(
-                    Code::K0106,
-                    inner,
-                    format!("`{}` is not a reference", tail.cut(2..end)),
-                )
-                .help(help_of_hole(tail.cut(2..end))),
-            );
+            let text = tail.cut(2..end);
+            let message = format!("`{text}` is not a reference");
+            let diagnostic = Diagnostic::error(Code::K0106, inner, message);
+            let help = help_of_hole(text);
+            self.diagnostics.push(match is_of_the_shell(text) {
+                true => diagnostic.fixed(help, [Edit::before(whole, "$")]),
+                false => diagnostic.help(help),
+            });
         }
         end + 1
     }
@@ -239,25 +242,25 @@ impl Reader<'_> {
         let (name, _) = line.split_once(close)?;
         let length = tail.len() - inner.len() + name.len() + close.len();
         let last = name.trim().rsplit('.').next().unwrap_or_default();
-        let help = match is_identifier(name.trim()) || is_identifier(last) {
-            true if close == "}" => format!("write `${{{}}}`, without blanks", name.trim()),
-            true => format!("write `${{{last}}}`"),
-            false => "write `${name}`; for a literal `${` write `$${`".to_owned(),
-        };
         let span = self.span(at, at + length);
-        Some((
-            length,
-            Diagnostic::error(Code::K0106, span, whose).help(help),
-        ))
+        let diagnostic = Diagnostic::error(Code::K0106, span, whose);
+        let meant = match is_identifier(name.trim()) || is_identifier(last) {
+            true if close == "}" => (name.trim(), ", without blanks"),
+            true => (last, ""),
+            false => {
+                let help = "write `${name}`; for a literal `${` write `$${`";
+                return Some((length, diagnostic.help(help)));
+            }
+        };
+        let written = format!("${{{}}}", meant.0);
+        let help = format!("write `{written}`{}", meant.1);
+        let fix = Edit::replace(span, written);
+        Some((length, diagnostic.fixed(help, [fix])))
     }
 }
 
 /// What to write for what is no reference.
 fn help_of_hole(inner: &str) -> String {
-    let name: String = inner
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-        .collect();
     if inner.starts_with("secret(") || inner.starts_with("config(") {
         let call = inner.replace("\\\"", "\"");
         return format!("write `env {{ NAME = {call} }}` in the body, and `$NAME` here");
@@ -270,15 +273,21 @@ fn help_of_hole(inner: &str) -> String {
         let first = inner.split(' ').next().unwrap_or(inner);
         return format!("let the shell compute it, as in `$(( ${{{first}}} + 1 ))`");
     }
-    let is_shell = inner
-        .cut(name.len()..)
-        .starts_with(|c: char| ":+=?#%/^,@".contains(c));
-    match is_shell {
+    match is_of_the_shell(inner) {
         true => format!("for a variable of the shell write `$${{{inner}}}`"),
         false => "inside `${…}` write a name, as in `${day}`, `${extract.rows}` or \
                   `${extract[region].rows}`; for a literal `${` write `$${`"
             .to_owned(),
     }
+}
+
+/// Whether `${…}` with this in it is an expansion of the shell, such as `${name:-x}`.
+fn is_of_the_shell(inner: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let rest = inner.trim_start_matches(is_of_name);
+    rest.starts_with(|c: char| ":+=?#%/^,@".contains(c))
+        && !inner.contains(['+', '*', '/'])
+        && !inner.contains(" - ")
 }
 
 /// Where the `}` of a `${` is; a string inside may contain one.

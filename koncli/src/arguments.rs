@@ -75,6 +75,9 @@ pub(crate) enum Command {
         /// Pipeline files, or manifests that end in .yaml or .yml; `-` is a pipeline on standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Apply the fixes that are certain, and report what is left
+        #[arg(long)]
+        fix: bool,
         #[command(flatten)]
         params: Params,
     },

@@ -82,7 +82,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
 
 async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Check { files, params } => check::check(&global, &files, &params).await,
+        Command::Check { files, fix, params } => check::check(&global, &files, &params, fix).await,
         Command::Fmt { files, check } => fmt::fmt(&files, check),
         Command::Init { file } => init::init(&file),
         Command::Schedules(selection) => schedules::schedules(&global, &selection).await,
@@ -230,7 +230,7 @@ fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
             }
         }
         // What the environment asks of all commands.
-        Some(Format::Table | Format::Wide) => {
+        Some(Format::Table | Format::Wide | Format::Sarif | Format::Github) => {
             return Err(Failure::usage("compile writes -o yaml, json or name"));
         }
     }

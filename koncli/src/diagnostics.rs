@@ -1,5 +1,7 @@
 //! Diagnostics as people read them.
 
+pub(crate) mod github;
+pub(crate) mod sarif;
 mod window;
 
 use std::borrow::Cow;
@@ -9,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use konductor_compiler::Compiled;
-use konductor_dsl::{Diagnostic, Severity, Source, SourceId, Sources, Span};
+use konductor_dsl::{Diagnostic, Severity, Source, SourceId, Sources, Span, TextEdit};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde_json::{Value, json};
 use window::{Mark, Window};
@@ -314,7 +316,7 @@ impl miette::Diagnostic for Report<'_> {
 }
 
 /// One diagnostic for editors and CI: places count lines and columns from 1.
-pub(crate) fn as_json(files: &Files<'_>, diagnostic: &Diagnostic) -> Value {
+pub(crate) fn as_json(files: &Files<'_>, sources: &Sources, diagnostic: &Diagnostic) -> Value {
     let place = |span: Span| {
         let file = files.get(span.source);
         let at = |offset| {
@@ -331,12 +333,18 @@ pub(crate) fn as_json(files: &Files<'_>, diagnostic: &Diagnostic) -> Value {
     let labels = diagnostic.labels.iter().map(
         |label| json!({"place": place(label.span), "text": label.text, "primary": label.primary}),
     );
+    let edit = |edit: &TextEdit| json!({"place": place(edit.span), "text": edit.text});
+    let fixes = diagnostic.fixes.iter().map(|fix| {
+        let edits: Vec<Value> = fix.text_edits(sources).iter().map(edit).collect();
+        json!({"message": fix.message, "edits": edits})
+    });
     json!({
         "code": diagnostic.code.name(),
         "severity": word(diagnostic.severity),
         "message": diagnostic.message,
         "labels": labels.collect::<Vec<_>>(),
         "help": diagnostic.help,
+        "fixes": fixes.collect::<Vec<_>>(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
-use konductor_compiler::{Compiled, Options, check, compile};
+use konductor_compiler::{Compiled, Options, Repaired, check, compile, repair};
 use konductor_dsl::Sources;
 use konductor_dsl::limits::FILE_BYTES_MAX;
 use rustix::fs::{Mode, OFlags};
@@ -70,6 +70,16 @@ pub(crate) fn checked(file: &Path, params: &Params) -> Result<Compiled, Failure>
     let reader = Imports::of(file);
     let read = |path: &str| reader.read(path);
     Ok(check(sources, &options(params, &read)?))
+}
+
+/// Applies the fixes of one file, and returns its text before; nothing is written yet.
+pub(crate) fn repaired(file: &Path, params: &Params) -> Result<(String, Repaired), Failure> {
+    let text = read(file)?;
+    let reader = Imports::of(file);
+    let read = |path: &str| reader.read(path);
+    let options = options(params, &read)?;
+    let repaired = repair(&file.display().to_string(), text.clone(), &options);
+    Ok((text, repaired))
 }
 
 fn options<'a>(

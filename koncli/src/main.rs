@@ -22,6 +22,7 @@ mod merged;
 mod output;
 mod progress;
 mod read;
+mod replace;
 mod schedule;
 mod view;
 

@@ -176,8 +176,10 @@ pub(crate) fn objects<T: Serialize>(
             };
             exact(&text.map_err(|error| unwritable(&error))?);
         }
-        Format::Table | Format::Wide if objects.is_empty() => talk("No resources found."),
-        Format::Table | Format::Wide => {
+        Format::Table | Format::Wide | Format::Sarif | Format::Github if objects.is_empty() => {
+            talk("No resources found.")
+        }
+        Format::Table | Format::Wide | Format::Sarif | Format::Github => {
             let rows: Vec<Vec<String>> = objects.iter().map(rows).collect();
             data(&fitted(&table(headers, &rows, global.no_headers)));
         }

@@ -504,7 +504,7 @@ impl<'a> Resolver<'a> {
             .as_ref()
             .is_none_or(|path| path.starts_with('/') && !path.contains(':'));
         if !absolute {
-            self.report(rules::mount_path::report(path.span));
+            self.report(rules::mount_path::report(path));
             return None;
         }
         Some(Mount {

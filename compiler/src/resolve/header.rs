@@ -1,7 +1,7 @@
 //! Headers: what a stage goes over, waits for and holds.
 
 use konductor_api::LedgerKind;
-use konductor_dsl::{Spanned, ast};
+use konductor_dsl::{Span, Spanned, ast};
 
 use super::term::Use;
 use super::unknown::Wanted;
@@ -27,7 +27,7 @@ impl<'a> Resolver<'a> {
         for (index, clause) in clauses.iter().enumerate() {
             let same = |other: &&ast::Clause| other.kind.word() == clause.kind.word();
             if let Some(first) = clauses[..index].iter().find(same) {
-                self.report(rules::duplicate_clause::report(clause, first.keyword));
+                self.report(rules::duplicate_clause::report(clause, first));
             }
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Resolver<'a> {
             self.used.ledgers.insert(ledger);
             if let Some(first) = holding.iter().find(|known| known.ledger == ledger) {
                 let kind = self.ledgers[ledger].kind;
-                let reported = rules::held_twice::report(&hold.name, kind, first.span);
+                let reported = rules::held_twice::report(hold, kind, first.span);
                 self.report(reported);
                 continue;
             }
@@ -208,7 +208,7 @@ impl<'a> Resolver<'a> {
                     Some(word) => self.state(word)?,
                     None => State::Succeeded,
                 };
-                let target = self.target(name, address.as_ref(), scope)?;
+                let target = self.target(name, address.as_ref(), *span, scope)?;
                 Some(Dependency {
                     target,
                     state,
@@ -235,12 +235,13 @@ impl<'a> Resolver<'a> {
         &mut self,
         name: &ast::Name,
         address: Option<&ast::Address>,
+        span: Span,
         scope: Scope<'_>,
     ) -> Option<Target> {
         let text = name.text.as_str();
         if let Some(stage) = self.names.stage_index.get(text).copied() {
             if scope.stage == Some(stage) {
-                self.report(rules::self_dependency::report(name));
+                self.report(rules::self_dependency::report(name, span));
                 return None;
             }
             let address = self.address(stage, name, address, scope)?;

@@ -112,7 +112,7 @@ impl Resolver<'_> {
             return None;
         }
         if !scope.held.contains(&ledger) {
-            let stage = scope.stage.map(|stage| &self.names.stages[stage].name);
+            let stage = scope.stage.map(|stage| self.names.stages[stage]);
             let diagnostic = rules::not_here::token_not_held(name, stage);
             self.report(diagnostic);
             return None;
@@ -128,7 +128,7 @@ impl Resolver<'_> {
             return None;
         };
         if !scope.mounted.contains(&workspace) {
-            let stage = scope.stage.map(|stage| &self.names.stages[stage].name);
+            let stage = scope.stage.map(|stage| self.names.stages[stage]);
             let diagnostic = rules::not_here::workspace_not_mounted(name, stage);
             self.report(diagnostic);
             return None;

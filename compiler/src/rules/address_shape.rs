@@ -1,6 +1,6 @@
 //! K0405: an item address of the wrong shape.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast};
 
 use crate::value::Type;
 
@@ -18,6 +18,18 @@ pub(crate) enum Written {
 }
 
 impl Written {
+    /// Says what to write; by variables it is certain.
+    fn fixed(&self, diagnostic: Diagnostic, name: &str, rest: &str, address: Span) -> Diagnostic {
+        let diagnostic = diagnostic.help(self.help(name, rest));
+        match self {
+            Self::Variables(variables) => diagnostic.fix(
+                format!("write `{name}[{variables}]{rest}`"),
+                [Edit::replace(address, format!("[{variables}]"))],
+            ),
+            Self::Item { .. } => diagnostic,
+        }
+    }
+
     /// What to write, behind a name and before a rest.
     fn help(&self, name: &str, rest: &str) -> String {
         match self {
@@ -41,7 +53,11 @@ pub(crate) fn not_a_stage(name: &ast::Name, address: Span, ty: &Type) -> Diagnos
             "write `for x in {}` in the header: a list is used item by item",
             name.text
         ),
-        _ => "remove the brackets".to_owned(),
+        _ => {
+            let fix = Edit::replace(address, "");
+            return Diagnostic::error(Code::K0405, address, message)
+                .fixed("remove the brackets", [fix]);
+        }
     };
     Diagnostic::error(Code::K0405, address, message).help(help)
 }
@@ -51,7 +67,10 @@ pub(crate) fn not_a_fan_out(name: &ast::Name, address: Span) -> Diagnostic {
     let message = format!("`{}` has no items", name.text);
     Diagnostic::error(Code::K0405, address, message)
         .here("only a stage with `for` has them")
-        .help(format!("write `{}`", name.text))
+        .fixed(
+            format!("write `{}`", name.text),
+            [Edit::replace(address, "")],
+        )
 }
 
 /// Too few or too many indices.
@@ -63,9 +82,9 @@ pub(crate) fn wrong_count(
 ) -> Diagnostic {
     let found = address.indices.len();
     let message = format!("`{}` takes {wished} indices, not {found}", name.text);
-    Diagnostic::error(Code::K0405, address.span, message)
-        .here("one for each variable of its `for`")
-        .help(written.help(&name.text, ""))
+    let diagnostic = Diagnostic::error(Code::K0405, address.span, message)
+        .here("one for each variable of its `for`");
+    written.fixed(diagnostic, &name.text, "", address.span)
 }
 
 /// An output of a whole fan-out.
@@ -79,7 +98,11 @@ pub(crate) fn whole_fan_out(
         "`{name}` has several items, each with its own `{}`",
         output.text
     );
-    Diagnostic::error(Code::K0405, reference.span, message)
-        .here("which item's?")
-        .help(written.help(name, &format!(".{}", output.text)))
+    let diagnostic = Diagnostic::error(Code::K0405, reference.span, message).here("which item's?");
+    let behind = Span {
+        start: reference.head.span.end,
+        end: reference.head.span.end,
+        ..reference.span
+    };
+    written.fixed(diagnostic, name, &format!(".{}", output.text), behind)
 }

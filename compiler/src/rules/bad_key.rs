@@ -1,7 +1,7 @@
 //! K0314: a name that Kubernetes does not take.
 
 use konductor_api::GROUP;
-use konductor_dsl::{Code, Diagnostic, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, ast};
 
 use crate::name::{is_qualified, is_subdomain};
 
@@ -33,10 +33,20 @@ pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
         .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         let message = format!("`{text}` is not the name of an environment variable");
-        return Some(
-            Diagnostic::error(Code::K0314, key.span, message)
-                .help("use letters, digits and `_`, such as `DB_URL`"),
-        );
+        let diagnostic = Diagnostic::error(Code::K0314, key.span, message)
+            .help("use letters, digits and `_`, such as `DB_URL`");
+        let better = text.replace(['-', '.', ' '], "_");
+        let is_better = better
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && better.starts_with(|c: char| c.is_ascii_alphabetic());
+        return Some(match is_better {
+            true => diagnostic.fix(
+                format!("write `{better}`"),
+                [Edit::replace(key.span, better)],
+            ),
+            false => diagnostic,
+        });
     }
     let ours = text == "KON_OUTPUT" || text.starts_with("kon_");
     ours.then(|| {

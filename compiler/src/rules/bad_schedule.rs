@@ -1,6 +1,6 @@
 //! K0510: a schedule that can't be installed.
 
-use konductor_dsl::{Code, Diagnostic, Span, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, did_you_mean};
 
 use crate::limits::CONFIG_MAP_BYTES_MAX;
 use crate::pipeline::Name;
@@ -36,11 +36,14 @@ pub(crate) fn second(second: Span, first: Span) -> Diagnostic {
 /// Something that is no time zone.
 pub(crate) fn time_zone(span: Span, text: Option<&str>) -> Diagnostic {
     let near = text.and_then(|text| did_you_mean(text, zone::names()));
-    let help = match near {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => "write a name such as \"Europe/Berlin\" or \"UTC\"".to_owned(),
-    };
-    Diagnostic::error(Code::K0510, span, "this is not the name of a time zone").help(help)
+    let diagnostic = Diagnostic::error(Code::K0510, span, "this is not the name of a time zone");
+    match near {
+        Some(near) => diagnostic.fixed(
+            format!("did you mean \"{near}\"?"),
+            [Edit::replace(span, format!("\"{near}\""))],
+        ),
+        None => diagnostic.help("write a name such as \"Europe/Berlin\" or \"UTC\""),
+    }
 }
 
 /// Files that don't fit where the schedule's pods read them.

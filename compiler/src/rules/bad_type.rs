@@ -1,6 +1,6 @@
 //! K0304: a type that does not exist or is not allowed here.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast, did_you_mean};
 
 use crate::limits::FIELDS_MAX;
 use crate::value::Type;
@@ -26,10 +26,16 @@ pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
         _ => None,
     };
     if let Some(help) = habit {
-        return diagnostic.help(help);
+        let word = help
+            .strip_prefix("write `")
+            .and_then(|rest| rest.strip_suffix('`'));
+        return match word {
+            Some(word) => diagnostic.fixed(help, [Edit::replace(name.span, word)]),
+            None => diagnostic.help(help),
+        };
     }
     match did_you_mean(&name.text, TYPES) {
-        Some(near) => diagnostic.help(format!("write `{near}`")),
+        Some(near) => diagnostic.fixed(format!("write `{near}`"), [Edit::replace(name.span, near)]),
         None => diagnostic.help(
             "use `string`, `int`, `number`, `bool`, `duration`, `quantity`, `\"a\" | \"b\"`, `list<…>` or `{field: …}`",
         ),

@@ -1,6 +1,6 @@
 //! K0409: a fan-out with one item twice.
 
-use konductor_dsl::{Code, Diagnostic, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, ast};
 
 /// Two elements that are called the same, by their places in what a loop goes over.
 pub(crate) fn report(over: &ast::Over, item: &str, first: usize, second: usize) -> Diagnostic {
@@ -12,7 +12,8 @@ pub(crate) fn report(over: &ast::Over, item: &str, first: usize, second: usize) 
     };
     match written {
         Some((second, first)) => Diagnostic::error(Code::K0409, second.span(), message)
-            .label(first.span(), "first listed here"),
+            .label(first.span(), "first listed here")
+            .fix("remove it", [Edit::remove(second.span())]),
         None => Diagnostic::error(Code::K0409, over.span(), message).here(format!(
             "elements {} and {}",
             first + 1,

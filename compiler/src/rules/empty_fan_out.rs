@@ -1,6 +1,6 @@
 //! K0408: a fan-out over nothing.
 
-use konductor_dsl::{Code, Diagnostic, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, Piece, ast};
 
 /// Whether what a loop goes over is written out, so that it is empty in every run.
 pub(crate) fn is_written_out(variable: &ast::Loop) -> bool {
@@ -17,14 +17,17 @@ pub(crate) fn is_written_out(variable: &ast::Loop) -> bool {
 /// A loop over an empty list or range.
 pub(crate) fn report(variable: &ast::Loop) -> Diagnostic {
     let span = variable.over.span();
-    Diagnostic::error(
-        Code::K0408,
-        span,
-        format!("`{}` goes over nothing", variable.variable.text),
-    )
-    .here("no elements")
-    .help(match &variable.over {
-        ast::Over::Range(range) if range.inclusive => "write the smaller number first",
-        _ => "give it at least one, or remove the stage",
-    })
+    let message = format!("`{}` goes over nothing", variable.variable.text);
+    let diagnostic = Diagnostic::error(Code::K0408, span, message).here("no elements");
+    match &variable.over {
+        ast::Over::Range(range) if range.inclusive => {
+            let (start, end) = (range.start.span(), range.end.span());
+            let swapped = [
+                Edit::write(start, [Piece::Copy(end)]),
+                Edit::write(end, [Piece::Copy(start)]),
+            ];
+            diagnostic.fixed("write the smaller number first", swapped)
+        }
+        _ => diagnostic.help("give it at least one, or remove the stage"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use konductor_dsl::{Code, Diagnostic};
+use konductor_dsl::{Code, Diagnostic, Edit};
 
 use crate::eval::Values;
 use crate::pipeline::Pipeline;
@@ -39,7 +39,15 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
             .label(whole.span, format!("the whole run ends after {all}"))
             .help(format!(
                 "write less than {all}, or raise the pipeline's `timeout`"
-            ));
+            ))
+            .fix(
+                format!("write `{all}`"),
+                [Edit::replace(span, all.as_str())],
+            )
+            .fix(
+                format!("raise the pipeline's `timeout` to {own}"),
+                [Edit::replace(whole.span, own.as_str())],
+            );
             diagnostics.push(diagnostic);
         }
     }

@@ -1,6 +1,6 @@
 //! K0315: an amount of memory that is no whole number of bytes.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Edit, Span};
 
 use konductor_api::number::parse_quantity;
 
@@ -16,9 +16,10 @@ pub(crate) fn check(span: Span, text: &str) -> Option<Diagnostic> {
     let message = format!("`{text}` is no whole number of bytes");
     let diagnostic = Diagnostic::error(Code::K0315, span, message);
     Some(match text.strip_suffix('m') {
-        Some(digits) => diagnostic
-            .here("`m` means a thousandth")
-            .help(format!("write `{digits}Mi`")),
+        Some(digits) => diagnostic.here("`m` means a thousandth").fixed(
+            format!("write `{digits}Mi`"),
+            [Edit::replace(span, format!("{digits}Mi"))],
+        ),
         None => {
             let mebibytes = amount / (NANO << 20);
             diagnostic.help(format!("write `{}Mi`", mebibytes.max(1)))

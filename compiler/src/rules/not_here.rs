@@ -1,6 +1,6 @@
 //! K0306: a value that does not exist at this place.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast};
 
 /// `run.outcome` in a stage that is not `finally`.
 pub(crate) fn run_outcome(span: Span) -> Diagnostic {
@@ -14,14 +14,26 @@ pub(crate) fn run_outcome(span: Span) -> Diagnostic {
 }
 
 /// The token of a Lease that the stage does not hold.
-pub(crate) fn token_not_held(name: &ast::Name, stage: Option<&ast::Name>) -> Diagnostic {
+pub(crate) fn token_not_held(name: &ast::Name, stage: Option<&ast::Stage>) -> Diagnostic {
     let message = format!("the lease `{}` is not held here", name.text);
     let diagnostic = Diagnostic::error(Code::K0306, name.span, message).here("no token");
     match stage {
-        Some(stage) => diagnostic.label(stage.span, "this stage").help(format!(
-            "add `holding {}` to the header of `{}`",
-            name.text, stage.text
-        )),
+        Some(stage) => {
+            let mut clauses = stage.clauses.iter();
+            let held = clauses.find(|clause| matches!(clause.kind, ast::ClauseKind::Holding(_)));
+            let fix = match held {
+                Some(holding) => Edit::behind(holding.span, format!(", {}", name.text)),
+                None => Edit::behind(stage.name.span, format!(" holding {}", name.text)),
+            };
+            let stage = &stage.name;
+            let help = format!(
+                "add `holding {}` to the header of `{}`",
+                name.text, stage.text
+            );
+            diagnostic
+                .label(stage.span, "this stage")
+                .fixed(help, [fix])
+        }
         None => diagnostic.help("use it in a stage that holds the lease"),
     }
 }
@@ -35,14 +47,18 @@ pub(crate) fn semaphore_token(name: &ast::Name, declared: Span) -> Diagnostic {
 }
 
 /// The path of a workspace that the stage does not mount.
-pub(crate) fn workspace_not_mounted(name: &ast::Name, stage: Option<&ast::Name>) -> Diagnostic {
+pub(crate) fn workspace_not_mounted(name: &ast::Name, stage: Option<&ast::Stage>) -> Diagnostic {
     let message = format!("the workspace `{}` is not mounted here", name.text);
     let diagnostic = Diagnostic::error(Code::K0306, name.span, message).here("no path");
     match stage {
-        Some(stage) => diagnostic.label(stage.span, "this stage").help(format!(
-            "add `mount {} at \"/{}\"` to `{}`",
-            name.text, name.text, stage.text
-        )),
+        Some(stage) => {
+            let mount = format!("mount {0} at \"/{0}\"", name.text);
+            let help = format!("add `{mount}` to `{}`", stage.name.text);
+            let fix = Edit::item(stage.body.span, mount);
+            diagnostic
+                .label(stage.name.span, "this stage")
+                .fixed(help, [fix])
+        }
         None => diagnostic.help("use it in a stage that mounts the workspace"),
     }
 }

@@ -1,6 +1,6 @@
 //! K0308: an interpolation that the shell does not expand, or splits.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Edit, Span};
 
 use super::{unquoted, value_as_code};
 use crate::pipeline::script::{Hole, Script};
@@ -33,9 +33,12 @@ pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
     let quoted = places.filter(|(hole, _)| !is_code.contains(&hole.span));
     reported.extend(quoted.filter_map(|(hole, (resolved, place))| match place {
         Place::Whole | Place::Comment => None,
-        Place::Literal => Some(literal(hole, &close_quotes(hole))),
-        Place::LiteralHeredoc => Some(literal(hole, NO_QUOTES_AT_THE_END)),
-        Place::Escaped => Some(literal(hole, "remove the backslash before it")),
+        Place::Literal => {
+            let closed = Edit::replace(hole.span, format!("'{}'", hole.in_double_quotes()));
+            Some(literal(hole).fixed(close_quotes(hole), [closed]))
+        }
+        Place::LiteralHeredoc => Some(literal(hole).help(NO_QUOTES_AT_THE_END)),
+        Place::Escaped => Some(literal(hole).help("remove the backslash before it")),
         Place::Split if value_as_code::is_one_word(resolved, &body.mounts) => None,
         Place::Split => Some(unquoted::report(hole)),
     }));
@@ -52,8 +55,7 @@ fn close_quotes(hole: &Hole) -> String {
     )
 }
 
-fn literal(hole: &Hole, help: &str) -> Diagnostic {
+fn literal(hole: &Hole) -> Diagnostic {
     Diagnostic::error(Code::K0308, hole.span, "the shell does not expand this")
         .here("quoted or escaped for the shell")
-        .help(help)
 }

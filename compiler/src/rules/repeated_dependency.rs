@@ -1,7 +1,7 @@
 //! K0415: a dependency that is listed twice.
 
 use foldhash::HashMap;
-use konductor_dsl::{Code, Diagnostic};
+use konductor_dsl::{Code, Diagnostic, Edit};
 
 use crate::pipeline::Pipeline;
 
@@ -19,7 +19,8 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 let diagnostic =
                     Diagnostic::warning(Code::K0415, clause.span, "this is waited for already")
                         .label(first, "first listed here")
-                        .help("remove one of them");
+                        .help("remove one of them")
+                        .fix("remove it", [Edit::remove(clause.span)]);
                 diagnostics.push(diagnostic);
             }
         }

@@ -1,9 +1,9 @@
 //! K0402: a stage that waits for itself.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast};
 
 /// A stage in its own `after`.
-pub(crate) fn report(name: &ast::Name) -> Diagnostic {
+pub(crate) fn report(name: &ast::Name, dependency: Span) -> Diagnostic {
     Diagnostic::error(
         Code::K0402,
         name.span,
@@ -11,6 +11,7 @@ pub(crate) fn report(name: &ast::Name) -> Diagnostic {
     )
     .here("the stage itself")
     .help("remove it from `after`")
+    .fix("remove it", [Edit::remove(dependency)])
 }
 
 /// A stage that uses its own output.

@@ -1,6 +1,6 @@
 //! K0310: a `${…}` of the shell where there is no shell.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Edit, Span};
 
 /// `${HOME}` in a text that no shell reads.
 pub(crate) fn report(span: Span) -> Diagnostic {
@@ -10,5 +10,8 @@ pub(crate) fn report(span: Span) -> Diagnostic {
         "only `run` has a shell that could expand this",
     )
     .here("lower case is ours, the rest is the shell's")
-    .help("write `$${` for the characters themselves")
+    .fixed(
+        "write `$${` for the characters themselves",
+        [Edit::before(span, "$")],
+    )
 }

@@ -1,6 +1,6 @@
 //! K0406: more permits than there will ever be.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Edit, Span};
 
 use crate::eval::Values;
 use crate::pipeline::{Hold, Ledger, Pipeline};
@@ -40,7 +40,7 @@ fn report(hold: &Hold, ledger: &Ledger, asked: i64, permits: i64) -> Diagnostic 
         .permits
         .as_ref()
         .map_or(hold.span, |permits| permits.span);
-    Diagnostic::error(Code::K0406, span, message)
+    let diagnostic = Diagnostic::error(Code::K0406, span, message)
         .here(format!("asks for {asked}"))
         .label(
             ledger.permits.as_ref().map_or(ledger.name.span, |p| p.span),
@@ -48,7 +48,19 @@ fn report(hold: &Hold, ledger: &Ledger, asked: i64, permits: i64) -> Diagnostic 
         )
         .help(format!(
             "ask for at most {permits}, or raise `permits` of `{name}`"
-        ))
+        ));
+    match (&hold.permits, &ledger.permits) {
+        (Some(own), Some(all)) => diagnostic
+            .fix(
+                format!("ask for {permits}"),
+                [Edit::replace(own.span, permits.to_string())],
+            )
+            .fix(
+                format!("raise `permits` of `{name}` to {asked}"),
+                [Edit::replace(all.span, asked.to_string())],
+            ),
+        _ => diagnostic,
+    }
 }
 
 /// Permits of a Lease.

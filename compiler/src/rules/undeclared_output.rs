@@ -1,6 +1,6 @@
 //! K0207: an output that its stage does not declare.
 
-use konductor_dsl::{Code, Diagnostic, ast, did_you_mean, meant_end};
+use konductor_dsl::{Code, Diagnostic, Edit, ast, did_you_mean, meant_end};
 
 /// A use of an output that the stage does not declare.
 pub(crate) fn report<'a>(
@@ -30,7 +30,10 @@ pub(crate) fn report<'a>(
         ));
     }
     match near {
-        Some(near) => diagnostic.help(format!("write `{}.{near}`", stage.text)),
+        Some(near) => diagnostic.fixed(
+            format!("write `{}.{near}`", stage.text),
+            [Edit::replace(output.span, near)],
+        ),
         None => diagnostic.help(format!(
             "add `output {}: string` to `{}`, and let it append `{}=…` to \"$KON_OUTPUT\"",
             output.text, stage.text, output.text

@@ -1,6 +1,6 @@
 //! K0203: an attribute that does not exist here.
 
-use konductor_dsl::{Code, Diagnostic, ast, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Edit, ast, did_you_mean};
 
 use super::listed;
 
@@ -13,13 +13,23 @@ pub(crate) fn report(key: &ast::Key, known: &[&str]) -> Diagnostic {
         return diagnostic.here("a declaration").help(help);
     }
     if let Some((here, help)) = habit(&key.text, known) {
-        return diagnostic.here(here).help(help);
+        let diagnostic = diagnostic.here(here);
+        // "write `retries`" and nothing else: only the name differs.
+        let name = help
+            .strip_prefix("write `")
+            .and_then(|rest| rest.strip_suffix('`'));
+        return match name.filter(|name| known.contains(name)) {
+            Some(name) => diagnostic.fixed(help.clone(), [Edit::replace(key.span, name)]),
+            None => diagnostic.help(help),
+        };
     }
     let kebab = kebab(&key.text);
     let near = known.iter().find(|known| **known == kebab).copied();
     let near = near.or_else(|| did_you_mean(&key.text, known.iter().copied()));
     match near {
-        Some(near) => diagnostic.here("unknown").help(format!("write `{near}`")),
+        Some(near) => diagnostic
+            .here("unknown")
+            .fixed(format!("write `{near}`"), [Edit::replace(key.span, near)]),
         // What a pipeline calls by a name of its own is a parameter.
         None if known.contains(&"fail-fast") => diagnostic.here("unknown").help(format!(
             "use {}, or declare `param {}: string = \"…\"`",

@@ -1,6 +1,6 @@
 //! K0206: a field that does not exist.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean, meant_end};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast, did_you_mean, meant_end};
 
 use super::listed;
 use crate::value::Type;
@@ -10,9 +10,10 @@ pub(crate) fn report(field: &ast::Name, of: &str, known: &[&str]) -> Diagnostic 
     let message = format!("`{of}` has no field `{}`", field.text);
     let diagnostic = Diagnostic::error(Code::K0206, field.span, message);
     match did_you_mean(&field.text, known.iter().copied()) {
-        Some(near) => diagnostic
-            .here("unknown")
-            .help(format!("write `{of}.{near}`")),
+        Some(near) => diagnostic.here("unknown").fixed(
+            format!("write `{of}.{near}`"),
+            [Edit::replace(field.span, near)],
+        ),
         None => diagnostic
             .here("unknown")
             .help(format!("use {}", listed(known, "or"))),
@@ -23,13 +24,23 @@ pub(crate) fn report(field: &ast::Name, of: &str, known: &[&str]) -> Diagnostic 
 pub(crate) fn state(word: &ast::Name, known: &[&str]) -> Diagnostic {
     let message = format!("`.{}` is not an end that one can wait for", word.text);
     let diagnostic = Diagnostic::error(Code::K0206, word.span, message).here("unknown");
+    // With the dot before it.
+    let whole = Span {
+        start: word.span.start.saturating_sub(1),
+        ..word.span
+    };
     match (
         did_you_mean(&word.text, known.iter().copied()),
         meant_end(&word.text),
     ) {
-        (_, Some("")) => diagnostic.help("write the name alone, which waits for success"),
-        (_, Some(end)) => diagnostic.help(format!("write `{end}`")),
-        (Some(near), None) => diagnostic.help(format!("write `.{near}`")),
+        (_, Some("")) => diagnostic.fixed(
+            "write the name alone, which waits for success",
+            [Edit::replace(whole, "")],
+        ),
+        (_, Some(end)) => diagnostic.fixed(format!("write `{end}`"), [Edit::replace(whole, end)]),
+        (Some(near), None) => {
+            diagnostic.fixed(format!("write `.{near}`"), [Edit::replace(word.span, near)])
+        }
         (None, None) => diagnostic
             .help("write `.failed`, `.skipped` or `.finished`, or nothing to wait for success"),
     }

@@ -1,6 +1,6 @@
 //! K0332: an interpreter that can't be given a script.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Edit, Span};
 
 use super::listed;
 use crate::pipeline::script::Interpreter;
@@ -16,7 +16,11 @@ pub(crate) fn of_script(span: Span, line: &str) -> Diagnostic {
 pub(crate) fn of_shell(span: Span, word: Option<Interpreter>) -> Diagnostic {
     let diagnostic = report(span, "this can't be given a script".to_owned());
     match word {
-        Some(word) => diagnostic.help(format!("put it in quotes: \"{}\"", word.name())),
+        Some(word) => {
+            let quoted = format!("\"{}\"", word.name());
+            let fix = Edit::replace(span, quoted.as_str());
+            diagnostic.fixed(format!("put it in quotes: {quoted}"), [fix])
+        }
         None => diagnostic,
     }
 }

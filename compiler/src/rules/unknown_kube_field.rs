@@ -1,6 +1,6 @@
 //! K0507: a field that Kubernetes does not have.
 
-use konductor_dsl::{Code, Diagnostic, Span, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, did_you_mean};
 
 use super::listed;
 
@@ -9,7 +9,7 @@ pub(crate) fn report(span: Span, key: &str, known: &[&str]) -> Diagnostic {
     let message = format!("Kubernetes has no field `{key}` here");
     let diagnostic = Diagnostic::error(Code::K0507, span, message).here("unknown");
     match did_you_mean(key, known.iter().copied()) {
-        Some(near) => diagnostic.help(format!("write `{near}`")),
+        Some(near) => diagnostic.fixed(format!("write `{near}`"), [Edit::replace(span, near)]),
         None => diagnostic.help(format!("use {}", listed(known, "or"))),
     }
 }

@@ -1,6 +1,6 @@
 //! K0201: a name that nothing of this kind has.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Edit, Fix, Span, ast, did_you_mean};
 
 use super::listed;
 use super::unknown_attribute::kebab;
@@ -16,7 +16,7 @@ pub(crate) fn report(name: &ast::Name, what: &str, known: &[&str], near: &[&str]
     )
     .here(format!("no {what} has this name"));
     match did_you_mean(&name.text, known.iter().chain(near).copied()) {
-        Some(near) => diagnostic.help(format!("write `{near}`")),
+        Some(near) => meant(diagnostic, near),
         None if known.is_empty() && what.starts_with("parameter") => {
             diagnostic.help(format!("declare it: `param {}: string`", name.text))
         }
@@ -53,14 +53,19 @@ pub(crate) fn of_another_language(reference: &ast::Ref, meant: Option<&str>) -> 
         }
         _ => return None,
     };
-    let help = meant.map_or(other, |meant| format!("write `{meant}`"));
     let message = format!("`{head}` is not declared");
-    let diagnostic = Diagnostic::error(Code::K0201, reference.span, message);
-    Some(
-        diagnostic
-            .here("values are found by their own names")
-            .help(help),
-    )
+    let diagnostic = Diagnostic::error(Code::K0201, reference.span, message)
+        .here("values are found by their own names");
+    Some(match meant {
+        Some(near) => self::meant(diagnostic, near),
+        None => diagnostic.help(other),
+    })
+}
+
+/// Says that a name was meant that exists.
+fn meant(diagnostic: Diagnostic, near: &str) -> Diagnostic {
+    let fix = Edit::replace(diagnostic.span(), near);
+    diagnostic.fixed(format!("write `{near}`"), [fix])
 }
 
 /// What something is called in a message, and what to write to use it.
@@ -127,7 +132,7 @@ pub(crate) fn in_template<'a>(
     )
     .here("a template sees only its own parameters");
     match did_you_mean(&name.text, known.iter().copied()) {
-        Some(near) => diagnostic.help(format!("write `{near}`")),
+        Some(near) => meant(diagnostic, near),
         None => diagnostic.help(format!(
             "add the parameter `{}: string` to the template",
             name.text
@@ -149,6 +154,18 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
             Some(help) if help.starts_with("write") => format!("{help}; {shell}"),
             _ => shell,
         });
+        if !diagnostic.fixes.is_empty() {
+            // Either may have been meant: a person chooses.
+            let open = Span {
+                start: reference.span.start.saturating_sub(2),
+                ..reference.span
+            };
+            let escaped = Edit::before(open, "$");
+            diagnostic.fixes.push(Fix {
+                message: format!("write `$${{{name}}}`"),
+                edits: vec![escaped],
+            });
+        }
     }
 }
 
@@ -156,18 +173,30 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
 pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
     let word = &reference.head.text;
     let is_word = reference.fields.is_empty() && reference.address.is_none();
+    let mut written = None;
+    let mut write = |text: String, help: String| {
+        written = Some(text);
+        help
+    };
     let help = match (wished, word.as_str()) {
-        (Type::Bool, "True" | "TRUE" | "yes" | "on") => "write `true`".to_owned(),
-        (Type::Bool, "False" | "FALSE" | "no" | "off") => "write `false`".to_owned(),
+        (Type::Bool, "True" | "TRUE" | "yes" | "on") => {
+            write("true".to_owned(), "write `true`".to_owned())
+        }
+        (Type::Bool, "False" | "FALSE" | "no" | "off") => {
+            write("false".to_owned(), "write `false`".to_owned())
+        }
         (_, "None" | "null" | "nil" | "undefined") => {
             "leave it out: there is no value for nothing".to_owned()
         }
-        (Type::String | Type::Words(_), word) => format!("put it in quotes: \"{word}\""),
+        (Type::String | Type::Words(_), word) => write(
+            format!("\"{word}\""),
+            format!("put it in quotes: \"{word}\""),
+        ),
         (Type::Int(_), word) if word.contains('-') => {
             "there is no arithmetic: declare a parameter for the number".to_owned()
         }
         (Type::Duration, word) => match iso_duration(word) {
-            Some(duration) => format!("write `{duration}`"),
+            Some(duration) => write(duration.clone(), format!("write `{duration}`")),
             None => format!("write {}", example(wished)),
         },
         (wished, _) => format!("write {}", example(wished)),
@@ -180,6 +209,13 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
         let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == reference.head.span;
         if is_word && is_it && !is_near {
             diagnostic.help = Some(help.clone());
+            diagnostic.fixes = written
+                .iter()
+                .map(|text| Fix {
+                    message: help.clone(),
+                    edits: vec![Edit::replace(reference.head.span, text.clone())],
+                })
+                .collect();
         }
     }
 }

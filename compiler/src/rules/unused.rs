@@ -1,22 +1,24 @@
 //! K0601: something that nothing uses.
 
-use konductor_dsl::{Code, Diagnostic, Source, Sources, Span};
+use konductor_dsl::{Code, Diagnostic, Edit, Source, Sources, Span, ast};
 
 use crate::pipeline::Name;
 
 /// A declaration that has no effect.
-pub(crate) fn report(name: &Name, what: &str) -> Diagnostic {
-    Diagnostic::warning(
-        Code::K0601,
-        name.span,
-        format!("the {what} `{}` is never used", name.text),
-    )
-    .help("remove it")
+pub(crate) fn report(name: &Name, what: &str, declaration: Option<Span>) -> Diagnostic {
+    let message = format!("the {what} `{}` is never used", name.text);
+    let diagnostic = Diagnostic::warning(Code::K0601, name.span, message).help("remove it");
+    match declaration {
+        Some(declaration) => diagnostic.fix("remove it", [Edit::remove(declaration)]),
+        None => diagnostic,
+    }
 }
 
 /// An import of which no template is used.
-pub(crate) fn import(path: Span) -> Diagnostic {
-    Diagnostic::warning(Code::K0601, path, "nothing of this import is used").help("remove it")
+pub(crate) fn import(import: &ast::Import) -> Diagnostic {
+    let span = import.path.span;
+    Diagnostic::warning(Code::K0601, span, "nothing of this import is used")
+        .fixed("remove it", [Edit::remove(import.span)])
 }
 
 /// Says of an unused parameter where its name stands as another language would write it, such as
@@ -34,7 +36,12 @@ pub(crate) fn written_otherwise(sources: &Sources, diagnostics: &mut [Diagnostic
                 "write `${{{name}}}` where `{written}` stands, or remove it"
             ));
             let label = "this is text, and no value";
-            *diagnostic = diagnostic.clone().label(place, label);
+            let value = format!("${{{name}}}");
+            let fix = Edit::replace(place, value.as_str());
+            *diagnostic = diagnostic
+                .clone()
+                .label(place, label)
+                .fix(format!("write `{value}` for `{written}`"), [fix]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! K0301: a value of the wrong type.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast, did_you_mean};
 
 use super::listed;
 use crate::value::Type;
@@ -25,9 +25,11 @@ pub(crate) fn text(span: Span, wished: &Type, written: Option<&str>) -> Diagnost
     )
     .here(format!("expected {wished}"));
     match written {
-        Some(written) if wished.is_scalar() && wished.read_text(written).is_ok() => {
-            diagnostic.help(format!("write `{written}` without quotes"))
-        }
+        Some(written) if wished.is_scalar() && wished.read_text(written).is_ok() => diagnostic
+            .fixed(
+                format!("write `{written}` without quotes"),
+                [Edit::replace(span, written)],
+            ),
         _ => diagnostic.help(format!("write {}", example(wished))),
     }
 }
@@ -64,26 +66,45 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
         }
         _ => format!("expected {wished}, found the number `{text}`"),
     };
+    let diagnostic = Diagnostic::error(Code::K0301, number.span, message);
+    let replace = |text: &str| [Edit::replace(number.span, text)];
     let help = match wished {
-        Type::String => format!("put it in quotes: \"{text}\""),
+        Type::String => {
+            let quoted = format!("\"{text}\"");
+            return diagnostic.fixed(format!("put it in quotes: {quoted}"), replace(&quoted));
+        }
         // A bare `int` may have been declared because nobody knew better.
         Type::Int(None) if Type::Number.read_text(text).is_ok() => {
             "write a whole number, or declare the type as `number`".to_owned()
         }
         Type::Duration if text.parse::<u64>().is_ok() => {
-            format!("say of what: `{text}s`, `{text}m` or `{text}h`")
+            let help = format!("say of what: `{text}s`, `{text}m` or `{text}h`");
+            let units = ["s", "m", "h"].map(|unit| format!("{text}{unit}"));
+            return units
+                .iter()
+                .fold(diagnostic.help(help), |diagnostic, written| {
+                    diagnostic.fix(format!("write `{written}`"), replace(written))
+                });
         }
         Type::Duration => match duration_of_another_spelling(text) {
-            Some(duration) => format!("write `{duration}`"),
+            Some(duration) => {
+                let fix = replace(&duration);
+                return diagnostic.fixed(format!("write `{duration}`"), fix);
+            }
             None => format!("write {}", example(wished)),
         },
         Type::Quantity => match quantity_of_another_spelling(text) {
-            Some((binary, decimal)) => format!("write `{binary}`, or `{decimal}`"),
+            Some((binary, decimal)) => {
+                return diagnostic
+                    .help(format!("write `{binary}`, or `{decimal}`"))
+                    .fix(format!("write `{binary}`"), replace(&binary))
+                    .fix(format!("write `{decimal}`"), replace(&decimal));
+            }
             None => format!("write {}", example(wished)),
         },
         _ => format!("write {}", example(wished)),
     };
-    Diagnostic::error(Code::K0301, number.span, message).help(help)
+    diagnostic.help(help)
 }
 
 /// A list where a single value is wanted.
@@ -154,7 +175,7 @@ pub(crate) fn word(span: Span, words: &[&str], written: Option<&str>) -> Diagnos
         None => None,
     };
     match meant.filter(|meant| words.contains(meant)) {
-        Some(meant) => diagnostic.help(format!("write `{meant}`")),
+        Some(meant) => diagnostic.fixed(format!("write `{meant}`"), [Edit::replace(span, meant)]),
         None => diagnostic.help(format!("write {}", listed(words, "or"))),
     }
 }
@@ -164,10 +185,11 @@ pub(crate) fn condition_in_quotes(span: Span, written: Option<&str>) -> Diagnost
     let diagnostic = Diagnostic::error(Code::K0301, span, "expected a condition, found a text");
     let plain = written.filter(|text| text.len() <= 60 && !text.contains(['"', '\n']));
     match plain {
-        Some(plain) => diagnostic.help(format!(
-            "write it without quotes: `{}`",
-            plain.replace('\'', "\"")
-        )),
+        Some(plain) => {
+            let plain = plain.replace('\'', "\"");
+            let fix = Edit::replace(span, plain.as_str());
+            diagnostic.fixed(format!("write it without quotes: `{plain}`"), [fix])
+        }
         None => diagnostic.help("write it without quotes, as in `n > 3 && mode == \"full\"`"),
     }
 }

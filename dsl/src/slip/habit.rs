@@ -27,6 +27,8 @@ pub(super) struct Habit {
     pub(super) message: Option<String>,
     /// What to type.
     pub(super) help: String,
+    /// The text that replaces what is at a place, if that is certain.
+    pub(super) fix: Option<(Range<usize>, String)>,
 }
 
 impl Habit {
@@ -35,6 +37,7 @@ impl Habit {
             written: None,
             message: None,
             help: help.into(),
+            fix: None,
         })
     }
 
@@ -47,6 +50,20 @@ impl Habit {
             written: Some(written),
             message: Some(message.into()),
             help: help.into(),
+            fix: None,
+        })
+    }
+
+    /// What was meant, with the text that is to stand at a place.
+    fn replace(at: Range<usize>, text: impl Into<String>, help: impl Into<String>) -> Option<Self> {
+        Self::help(help)?.writing(at, text)
+    }
+
+    /// Adds the text that is to stand at a place.
+    fn writing(self, at: Range<usize>, text: impl Into<String>) -> Option<Self> {
+        Some(Self {
+            fix: Some((at, text.into())),
+            ..self
         })
     }
 }
@@ -129,9 +146,14 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
 
 /// `stag a`, `stage b aftr a`
 fn misspelt(place: &Place<'_>) -> Option<Habit> {
-    let item = place
-        .last(0)
-        .and_then(|word| did_you_mean(word, ITEM_WORDS).filter(|near| *near != word));
-    let clause = || did_you_mean(place.found, CLAUSE_WORDS).filter(|near| *near != place.found);
-    Habit::help(format!("did you mean `{}`?", item.or_else(clause)?))
+    let near = |word: &str, words: &[&'static str]| {
+        did_you_mean(word, words.iter().copied()).filter(|near| *near != word)
+    };
+    let item = place.before.last().and_then(|token| {
+        let meant = near(token.text(place.text), &ITEM_WORDS)?;
+        Some((token.start..token.end, meant))
+    });
+    let clause = || Some((place.here(), near(place.found, &CLAUSE_WORDS)?));
+    let (at, meant) = item.or_else(clause)?;
+    Habit::replace(at, meant, format!("did you mean `{meant}`?"))
 }

@@ -47,22 +47,25 @@ const LOOKALIKES: [(char, &str, &str); 42] = [
     ('\u{ff0c}', "fullwidth comma", ","),
 ];
 
-/// What to say about a character, and what to type, where it looks like another.
-pub(super) fn of(c: char) -> Option<(String, String)> {
+/// What to say about a character, what to type, and what was meant, where it looks like another.
+pub(super) fn of(c: char) -> Option<(String, String, &'static str)> {
     let (_, name, meant) = LOOKALIKES.iter().find(|(known, ..)| *known == c)?;
     let number = u32::from(c);
     Some(match *meant {
         "" => (
             format!("an invisible character stands here: U+{number:04X} ({name})"),
             "remove it".to_owned(),
+            "",
         ),
         " " => (
             format!("U+{number:04X} ({name}) looks like a space and is not one"),
             "write a space instead".to_owned(),
+            " ",
         ),
         meant => (
             format!("`{c}` (U+{number:04X}, {name}) looks like `{meant}` and is not"),
             format!("write `{meant}` instead"),
+            meant,
         ),
     })
 }

@@ -52,6 +52,16 @@ impl<'t> Place<'t> {
         }
     }
 
+    /// Where the token is.
+    pub(super) fn here(&self) -> std::ops::Range<usize> {
+        self.at..self.at + self.found.len()
+    }
+
+    /// From the start of the last token before it to its end.
+    pub(super) fn with_last(&self) -> Option<std::ops::Range<usize>> {
+        Some(self.before.last()?.start..self.at + self.found.len())
+    }
+
     /// Whether a declaration's word and name are before it.
     pub(super) fn follows_declared_name(&self) -> bool {
         matches!(self.last(1), Some(word) if word == "pipeline" || ITEM_WORDS.contains(&word))

@@ -77,7 +77,7 @@ impl Command {
     pub(crate) fn effect(&self) -> Effect {
         match self {
             Self::Check { .. } => Effect {
-                formats: &[Format::Table, Format::Json],
+                formats: &[Format::Table, Format::Json, Format::Sarif, Format::Github],
                 ..NOTHING
             },
             Self::Compile { .. } => Effect {

@@ -84,4 +84,8 @@ pub(crate) enum Format {
     Yaml,
     /// kind/name, one for each line
     Name,
+    /// SARIF, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
 }

@@ -1,20 +1,26 @@
 //! `koncli check`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use konductor_dsl::{Diagnostic, Sources};
+use serde_json::Value;
 
 use crate::arguments::{Format, Global, Params};
+use crate::diagnostics::sarif;
 use crate::exit::{Failure, USAGE};
 use crate::manifests::{self, Checker};
+use crate::replace::replace;
 use crate::{diagnostics, load, merged, output};
 
-/// Checks all files, and reports every diagnostic.
+/// Checks all files, and reports every diagnostic; with `fix`, those that are left.
 pub(crate) async fn check(
     global: &Global,
     files: &[PathBuf],
     params: &Params,
+    fix: bool,
 ) -> Result<(), Failure> {
     let mut all = Vec::new();
-    let mut json = Vec::new();
+    let mut report = Report::of(global);
     let mut checker = None;
     for file in files {
         let (sources, reported) = if manifests::is_manifest(file) {
@@ -24,33 +30,97 @@ pub(crate) async fn check(
             };
             checker.check(file).await?
         } else {
-            let compiled = load::checked(file, params)?;
+            let compiled = match fix {
+                true => fixed(file, params)?,
+                false => load::checked(file, params)?,
+            };
             let mut reported = merged::refused(&compiled).await?;
             reported.extend(compiled.diagnostics);
-            reported.sort_by_key(konductor_dsl::Diagnostic::span);
+            reported.sort_by_key(Diagnostic::span);
             (compiled.sources, reported)
         };
-        if global.output == Some(Format::Json) {
-            let files = diagnostics::Files::of(&sources);
-            json.extend(
-                reported
-                    .iter()
-                    .map(|diagnostic| diagnostics::as_json(&files, diagnostic)),
-            );
-        } else {
-            diagnostics::tell_all(&sources, &reported);
-        }
+        report.add(&sources, &reported);
         all.extend(reported);
     }
-    if global.output == Some(Format::Json) {
+    report.end(&all)?;
+    match all.iter().any(Diagnostic::is_error) {
+        true => Err(Failure::silent(USAGE)),
+        false => Ok(()),
+    }
+}
+
+/// Fixes a file, and returns what is reported about it now.
+fn fixed(file: &Path, params: &Params) -> Result<konductor_compiler::Compiled, Failure> {
+    if file == Path::new("-") {
+        let failure = Failure::usage("--fix changes files, and `-` is none");
+        return Err(failure.help("name the file"));
+    }
+    let (before, repaired) = load::repaired(file, params)?;
+    if repaired.text != before {
+        replace(file, &repaired.text)?;
+    }
+    for repair in &repaired.repairs {
+        output::talk(&format!(
+            "fixed {}:{}:{}: {}: {}",
+            file.display(),
+            repair.line,
+            repair.column,
+            repair.code,
+            repair.message
+        ));
+    }
+    Ok(repaired.compiled)
+}
+
+/// How diagnostics are reported.
+enum Report {
+    /// For people, on stderr.
+    Text,
+    /// A list in JSON.
+    Json(Vec<Value>),
+    /// For code scanning.
+    Sarif(sarif::Log),
+    /// For GitHub Actions.
+    Github,
+}
+
+impl Report {
+    fn of(global: &Global) -> Self {
+        match global.output {
+            Some(Format::Json) => Self::Json(Vec::new()),
+            Some(Format::Sarif) => Self::Sarif(sarif::Log::default()),
+            Some(Format::Github) => Self::Github,
+            Some(Format::Table | Format::Wide | Format::Yaml | Format::Name) | None => Self::Text,
+        }
+    }
+
+    fn add(&mut self, sources: &Sources, reported: &[Diagnostic]) {
+        match self {
+            Self::Text => diagnostics::tell_all(sources, reported),
+            Self::Json(json) => {
+                let files = diagnostics::Files::of(sources);
+                let reported = reported.iter();
+                json.extend(reported.map(|one| diagnostics::as_json(&files, sources, one)));
+            }
+            Self::Sarif(log) => log.add(sources, reported),
+            Self::Github => output::exact(&diagnostics::github::lines(sources, reported)),
+        }
+    }
+
+    fn end(self, all: &[Diagnostic]) -> Result<(), Failure> {
+        let json = match self {
+            Self::Json(json) => Value::from(json),
+            Self::Sarif(log) => log.json(),
+            Self::Text | Self::Github => {
+                if !all.is_empty() {
+                    output::talk(&diagnostics::summary(all));
+                }
+                return Ok(());
+            }
+        };
         let text = serde_json::to_string_pretty(&json);
         let text = text.map_err(|error| Failure::failed(error.to_string()))?;
         output::exact(&format!("{text}\n"));
-    } else if !all.is_empty() {
-        output::talk(&diagnostics::summary(&all));
-    }
-    match all.iter().any(konductor_dsl::Diagnostic::is_error) {
-        true => Err(Failure::silent(USAGE)),
-        false => Ok(()),
+        Ok(())
     }
 }

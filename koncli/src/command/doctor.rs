@@ -118,7 +118,9 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
             let text = serde_saphyr::to_string(&findings);
             output::exact(&text.map_err(|error| Failure::failed(error.to_string()))?);
         }
-        Format::Table | Format::Wide | Format::Name => output::data(&rendered(&findings)),
+        Format::Table | Format::Wide | Format::Name | Format::Sarif | Format::Github => {
+            output::data(&rendered(&findings))
+        }
     }
     match findings.iter().find(|finding| finding.code != 0) {
         Some(finding) => Err(Failure::silent(finding.code)),

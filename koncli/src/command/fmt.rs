@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use konductor_dsl::Sources;
 
 use crate::exit::{FAILED, Failure, USAGE};
+use crate::replace::replace;
 use crate::{diagnostics, load, output};
 
 /// Lays files out in the one style there is; with `check`, only says which are not. `-` is standard
@@ -30,7 +31,7 @@ pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
                 other += 1;
             }
             Ok(formatted) => {
-                write(file, &formatted)?;
+                replace(file, &formatted)?;
                 output::talk(&format!("formatted {}", file.display()));
             }
         }
@@ -45,20 +46,5 @@ pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
                 .help("`koncli fmt` without --check lays them out"),
         );
     }
-    Ok(())
-}
-
-/// Replaces a file as a whole or not at all.
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::failed(format!("can't write {}: {error}", file.display()));
-    // A link keeps its target.
-    let target = file.canonicalize().map_err(failed)?;
-    let folder = target.parent().unwrap_or(Path::new("/"));
-    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    std::io::Write::write_all(&mut new, text.as_bytes()).map_err(failed)?;
-    let permissions = std::fs::metadata(&target).map_err(failed)?.permissions();
-    new.as_file().set_permissions(permissions).map_err(failed)?;
-    new.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
 }

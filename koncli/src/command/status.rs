@@ -42,7 +42,9 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
         }
         Format::Yaml => serde_saphyr::to_string(&view).map_err(|error| unwritable(&error))?,
         Format::Name => format!("run/{name}\n"),
-        Format::Table | Format::Wide => output::fitted(&table(&view, global.no_headers)),
+        Format::Table | Format::Wide | Format::Sarif | Format::Github => {
+            output::fitted(&table(&view, global.no_headers))
+        }
     };
     output::data(&text);
     if watch && text.lines().count() >= terminal().0 && std::io::stdout().is_terminal() {

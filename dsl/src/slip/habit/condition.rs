@@ -52,16 +52,19 @@ pub(super) fn comparison(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     let (last, next) = (place.last(0), place.next().next());
+    let sign =
+        |at: std::ops::Range<usize>, sign: &str, help: String| Habit::replace(at, sign, help);
+    let word = |meant: &str| sign(place.here(), meant, format!("compare with `{meant}`"));
     let help = match (last, place.found, next) {
-        (Some("="), "=", _) => "write `==`",
-        (Some("<"), ">", _) => "write `!=`",
+        (Some("="), "=", _) => return sign(place.here(), "", "write `==`".to_owned()),
+        (Some("<"), ">", _) => return sign(place.with_last()?, "!=", "write `!=`".to_owned()),
         (_, "=", Some("~")) | (_, "~", _) | (_, "matches" | "like", _) => {
             "there are no patterns: compare with `==`, or list the texts: `in [\"a\", \"b\"]`"
         }
-        (_, "is" | "eq" | "equals", _) => "compare with `==`",
-        (_, "ne", _) => "compare with `!=`",
-        (_, "lt", _) => "compare with `<`",
-        (_, "gt", _) => "compare with `>`",
+        (_, "is" | "eq" | "equals", _) => return word("=="),
+        (_, "ne", _) => return word("!="),
+        (_, "lt", _) => return word("<"),
+        (_, "gt", _) => return word(">"),
         (_, "contains" | "includes" | "has", Some(text)) => {
             return Habit::help(format!("write `{text} in {}`", last?));
         }

@@ -13,7 +13,7 @@ pub(super) fn other_equals_sign(place: &Place<'_>) -> Option<Habit> {
     let touches = place.before.last().is_some_and(|last| last.end == place.at);
     let key = place.last(1).filter(|key| is_identifier(key))?;
     if is_sign && touches && place.clause().is_none() {
-        return Habit::help(format!("write `{key} = …`"));
+        return Habit::replace(place.here(), "", format!("write `{key} = …`"));
     }
     None
 }
@@ -64,10 +64,15 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
         let next = place.next().next().unwrap_or("…");
         return Habit::help(format!("write `{word} {next}`, without `:`"));
     }
-    let word = Some(word.trim_matches('"'))
-        .filter(|word| is_identifier(word))
-        .unwrap_or(word);
-    Habit::help(format!("write `{word} = …`: attributes are set with `=`"))
+    let bare = Some(word.trim_matches('"')).filter(|word| is_identifier(word));
+    let help = format!(
+        "write `{} = …`: attributes are set with `=`",
+        bare.unwrap_or(word)
+    );
+    match bare.zip(place.with_last()) {
+        Some((bare, at)) => Habit::replace(at, format!("{bare} ="), help),
+        None => Habit::help(help),
+    }
 }
 
 /// `semaphore db = 5`, `stage a = {`, `when x = 3`
@@ -76,7 +81,11 @@ pub(super) fn equals_sign(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     if place.clause() == Some("when") {
-        return Habit::help("compare with `==`");
+        // `==` where no condition can be is not read as a sign.
+        if place.rest().starts_with("==") {
+            return Habit::help("compare with `==`");
+        }
+        return Habit::replace(place.here(), "==", "compare with `==`");
     }
     let (kind, name) = (place.last(1)?, place.last(0)?);
     if !place.follows_declared_name() {
@@ -104,7 +113,8 @@ pub(super) fn flag(place: &Place<'_>) -> Option<Habit> {
     let before = place.text.cut(..place.at).trim_end();
     let key = FLAGS.into_iter().find(|flag| before.ends_with(flag))?;
     if place.wants(Rule::open) && !place.wants_clause() && place.found != ":" {
-        return Habit::help(format!("write `{key} = true`"));
+        let at = before.len();
+        return Habit::replace(at..at, " = true", format!("write `{key} = true`"));
     }
     None
 }
@@ -124,7 +134,8 @@ pub(super) fn name_in_quotes(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     if is_identifier(inner) {
-        return Habit::help(format!("write `{inner}`: names stand without quotes"));
+        let help = format!("write `{inner}`: names stand without quotes");
+        return Habit::replace(place.here(), inner, help);
     }
     Habit::help("write a name of letters, digits and `-`, without quotes")
 }

@@ -35,12 +35,17 @@ pub(super) fn single_quotes(place: &Place<'_>) -> Option<Habit> {
     let Some((inner, _)) = inner.split_once('\'') else {
         return Habit::at(place.at..place.at + 1, message, "write `\"…\"`");
     };
-    let help = match quoted(inner) {
-        Some(quoted) => format!("write `{quoted}`"),
-        None => "write `\"…\"`, or a block, in which quotes stand for themselves: `\"\"\"…\"\"\"`"
-            .to_owned(),
-    };
-    Habit::at(place.at..place.at + inner.len() + 2, message, help)
+    let at = place.at..place.at + inner.len() + 2;
+    match quoted(inner) {
+        Some(quoted) => {
+            Habit::at(at.clone(), message, format!("write `{quoted}`"))?.writing(at, quoted)
+        }
+        None => Habit::at(
+            at,
+            message,
+            "write `\"…\"`, or a block, in which quotes stand for themselves: `\"\"\"…\"\"\"`",
+        ),
+    }
 }
 
 /// `// …` and `/* … */`
@@ -50,7 +55,12 @@ pub(super) fn other_comment(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     let message = format!("`{}` is not expected here", rest.cut(..2));
-    Habit::at(place.at..place.at + 2, message, "a comment begins with `#`")
+    let at = place.at..place.at + 2;
+    let habit = Habit::at(at.clone(), message, "a comment begins with `#`")?;
+    match rest.starts_with("//") {
+        true => habit.writing(at, "#"),
+        false => Some(habit),
+    }
 }
 
 /// `run = f"echo {day}"`, `run = r"\d"`
@@ -68,7 +78,13 @@ pub(super) fn prefix_of_a_string(place: &Place<'_>) -> Option<Habit> {
         "r" => "remove it; a block `\"\"\"…\"\"\"` has no escapes",
         _ => "remove it; a value is written `${name}` in any string",
     };
-    Habit::at(prefix.start..prefix.end, message, help)
+    let at = prefix.start..prefix.end;
+    let habit = Habit::at(at.clone(), message, help)?;
+    match word {
+        // What its backslashes mean changes.
+        "r" => Some(habit),
+        _ => habit.writing(at, ""),
+    }
 }
 
 /// `run = "make" && "make test"`
@@ -111,9 +127,15 @@ pub(super) fn reference_outside_of_a_string(place: &Place<'_>) -> Option<Habit> 
     let is_reference =
         name.starts_with(|c: char| c.is_ascii_lowercase()) && name.split('.').all(is_identifier);
     if is_reference {
-        return Habit::help(format!(
-            "write `{name}`: outside of a string a name stands for its value"
-        ));
+        let length = match inner.starts_with('{') {
+            true => name.len() + "${}".len(),
+            false => name.len() + "$".len(),
+        };
+        return Habit::replace(
+            place.at..place.at + length,
+            name,
+            format!("write `{name}`: outside of a string a name stands for its value"),
+        );
     }
     Habit::help("put it into a string: \"${…}\"")
 }
@@ -138,11 +160,9 @@ pub(super) fn string_without_quotes(place: &Place<'_>) -> Option<Habit> {
         return Habit::at(start..start + raw.len(), message, help);
     }
     let quoted = quoted(raw).filter(|_| raw.len() > 1)?;
-    let (message, help) = (
-        format!("`{raw}` has no quotes"),
-        format!("write `{quoted}`"),
-    );
-    Habit::at(start..start + raw.len(), message, help)
+    let at = start..start + raw.len();
+    let help = format!("write `{quoted}`");
+    Habit::at(at.clone(), format!("`{raw}` has no quotes"), help)?.writing(at, quoted)
 }
 
 /// `+3`, `50%`, `1:30:00`, `[0..3]`
@@ -198,12 +218,18 @@ pub(super) fn words_without_quotes(place: &Place<'_>) -> Option<Habit> {
         .split(['\n', '}', '#'])
         .next()?
         .trim_end();
-    let help = match quoted(line) {
-        Some(quoted) => format!("write `{quoted}`"),
-        None => "write a text in quotes, or as a block: `\"\"\"…\"\"\"`".to_owned(),
-    };
     let message = "this text has no quotes";
-    Habit::at(first.start..first.start + line.len(), message, help)
+    let at = first.start..first.start + line.len();
+    match quoted(line) {
+        Some(quoted) => {
+            Habit::at(at.clone(), message, format!("write `{quoted}`"))?.writing(at, quoted)
+        }
+        None => Habit::at(
+            at,
+            message,
+            "write a text in quotes, or as a block: `\"\"\"…\"\"\"`",
+        ),
+    }
 }
 
 /// Where a string begins that has no quotes: here, or where a name or number begins that it seemed to

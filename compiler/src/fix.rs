@@ -1,0 +1,74 @@
+//! `koncli check --fix`: the fixes of a file's diagnostics, applied until none is left.
+//!
+//! What enters: a file's text. What leaves: its text with the fixes, and what was fixed. What must never
+//! happen here: a choice, or a change of an imported file.
+
+use konductor_dsl::{Code, SourceId, Sources, apply_fixes};
+
+use crate::compile::{Compiled, check};
+use crate::limits::FIX_ROUNDS_MAX;
+use crate::options::Options;
+
+/// A diagnostic that was fixed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// Its code.
+    pub code: Code,
+    /// Its line, in the text that it was found in, counted from 1.
+    pub line: usize,
+    /// Its column, counted from 1.
+    pub column: usize,
+    /// What was done.
+    pub message: String,
+}
+
+/// A file after its fixes.
+#[derive(Debug)]
+pub struct Repaired {
+    /// Its text.
+    pub text: String,
+    /// What was fixed, in the order in which it was.
+    pub repairs: Vec<Repair>,
+    /// What is reported about the text now.
+    pub compiled: Compiled,
+}
+
+/// Fixes what has exactly one fix. A fix may make room for another, so this repeats until none is left,
+/// or until the limit, which only fixes that undo each other reach.
+pub fn repair(name: &str, text: String, options: &Options<'_>) -> Repaired {
+    let checked = |text: &str| {
+        let mut sources = Sources::default();
+        sources.add(name, text);
+        check(sources, options)
+    };
+    let mut compiled = checked(&text);
+    let mut repaired = text;
+    let mut repairs = Vec::new();
+    for _ in 0..FIX_ROUNDS_MAX {
+        let root = SourceId::default();
+        let (sources, diagnostics) = (&compiled.sources, &compiled.diagnostics);
+        let (Some(round), Some(source)) =
+            (apply_fixes(sources, root, diagnostics), sources.get(root))
+        else {
+            break;
+        };
+        let fixed = round.fixed.iter().filter_map(|index| {
+            let diagnostic = diagnostics.get(*index)?;
+            let (line, column) = source.line_column(diagnostic.span().start);
+            Some(Repair {
+                code: diagnostic.code,
+                line,
+                column,
+                message: diagnostic.fixes.first()?.message.clone(),
+            })
+        });
+        repairs.extend(fixed);
+        repaired = round.text;
+        compiled = checked(&repaired);
+    }
+    Repaired {
+        text: repaired,
+        repairs,
+        compiled,
+    }
+}

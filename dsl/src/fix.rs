@@ -1,0 +1,354 @@
+//! What to change so that a diagnostic is gone, as data.
+//!
+//! What enters: a place, and what to write there, from whoever reports a diagnostic. What leaves: plain
+//! edits of a text, for `koncli check --fix` and for editors. What must never happen here: a guess. A
+//! diagnostic with one [`Fix`] is fixed by it for certain; several are a choice that a person makes.
+
+use crate::cut::Cut;
+use crate::{Diagnostic, Source, SourceId, Sources, Span};
+
+/// One way to fix a diagnostic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, in the imperative.
+    pub message: String,
+    /// What it changes; the places do not overlap.
+    pub edits: Vec<Edit>,
+}
+
+/// A change at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The place.
+    pub span: Span,
+    /// What happens there.
+    pub change: Change,
+}
+
+/// What happens at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// These pieces replace what is written there.
+    Write(Vec<Piece>),
+    /// An entry of a list is removed with its comma, the last one with the word of its clause, and a
+    /// declaration with its line.
+    Remove,
+    /// An item is added to a body in braces, before all others.
+    Item(String),
+}
+
+/// A part of what is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// This text.
+    Text(String),
+    /// What is written at another place of the file.
+    Copy(Span),
+}
+
+/// A text that replaces what is at a place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TextEdit {
+    /// The place.
+    pub span: Span,
+    /// The text.
+    pub text: String,
+}
+
+impl Edit {
+    /// Writes a text instead of what is at a place.
+    pub fn replace(span: Span, text: impl Into<String>) -> Self {
+        Self::write(span, [Piece::Text(text.into())])
+    }
+
+    /// Writes pieces instead of what is at a place.
+    pub fn write(span: Span, pieces: impl IntoIterator<Item = Piece>) -> Self {
+        Self {
+            span,
+            change: Change::Write(pieces.into_iter().collect()),
+        }
+    }
+
+    /// Writes a text before a place.
+    pub fn before(span: Span, text: impl Into<String>) -> Self {
+        let end = span.start;
+        Self::replace(Span { end, ..span }, text)
+    }
+
+    /// Writes a text behind a place.
+    pub fn behind(span: Span, text: impl Into<String>) -> Self {
+        let start = span.end;
+        Self::replace(Span { start, ..span }, text)
+    }
+
+    /// Removes an entry or a declaration with what separates it from others.
+    pub fn remove(span: Span) -> Self {
+        Self {
+            span,
+            change: Change::Remove,
+        }
+    }
+
+    /// Adds an item to a body, braces included.
+    pub fn item(body: Span, item: impl Into<String>) -> Self {
+        Self {
+            span: body,
+            change: Change::Item(item.into()),
+        }
+    }
+
+    fn text_edit(&self, sources: &Sources) -> Option<TextEdit> {
+        let source = sources.get(self.span.source)?;
+        Some(match &self.change {
+            Change::Write(pieces) => TextEdit {
+                span: self.span,
+                text: pieces.iter().map(|piece| piece.text(sources)).collect(),
+            },
+            Change::Remove => TextEdit {
+                span: removed(source, self.span),
+                text: String::new(),
+            },
+            Change::Item(item) => added(source, self.span, item),
+        })
+    }
+}
+
+impl Piece {
+    fn text<'s>(&'s self, sources: &'s Sources) -> &'s str {
+        match self {
+            Self::Text(text) => text,
+            Self::Copy(span) => {
+                let source = sources.get(span.source);
+                source.map_or("", |source| source.slice(*span).trim())
+            }
+        }
+    }
+}
+
+impl Fix {
+    /// What it changes, as texts that replace what is at places, in source order.
+    pub fn text_edits(&self, sources: &Sources) -> Vec<TextEdit> {
+        let edits = self.edits.iter();
+        let mut edits: Vec<TextEdit> = edits.filter_map(|edit| edit.text_edit(sources)).collect();
+        edits.sort();
+        edits
+    }
+}
+
+/// A file in which diagnostics were fixed.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// Its text now.
+    pub text: String,
+    /// The diagnostics that were fixed, by their places in the list.
+    pub fixed: Vec<usize>,
+}
+
+/// Applies the fix of every diagnostic that has exactly one, in one file. A fix that touches the place of
+/// another, or another file, is left for the next round.
+pub fn apply_fixes(sources: &Sources, of: SourceId, diagnostics: &[Diagnostic]) -> Option<Fixed> {
+    let source = sources.get(of)?;
+    let mut accepted: Vec<TextEdit> = Vec::new();
+    let mut fixed = Vec::new();
+    for (index, diagnostic) in diagnostics.iter().enumerate() {
+        let [fix] = diagnostic.fixes.as_slice() else {
+            continue;
+        };
+        let edits = fix.text_edits(sources);
+        let fits = |edit: &TextEdit| {
+            edit.span.source == of && !accepted.iter().any(|other| touch(edit.span, other.span))
+        };
+        if edits.iter().all(fits) {
+            accepted.extend(edits);
+            fixed.push(index);
+        }
+    }
+    (!fixed.is_empty()).then(|| Fixed {
+        text: apply(&source.text, accepted),
+        fixed,
+    })
+}
+
+/// The text with these edits, which do not overlap.
+pub fn apply(text: &str, mut edits: Vec<TextEdit>) -> String {
+    edits.sort();
+    let mut result = String::with_capacity(text.len() + 64);
+    let mut at = 0;
+    for edit in edits {
+        let (start, end) = (edit.span.start as usize, edit.span.end as usize);
+        if start < at {
+            continue;
+        }
+        result.push_str(text.cut(at..start));
+        result.push_str(&edit.text);
+        at = end;
+    }
+    result.push_str(text.cut(at..));
+    result
+}
+
+fn touch(left: Span, right: Span) -> bool {
+    left.source == right.source && left.start <= right.end && right.start <= left.end
+}
+
+/// The words that a clause of a header begins with, and that nothing must follow directly but an entry.
+const WORDS_OF_LISTS: [&str; 2] = ["after", "holding"];
+
+/// An entry with its comma, or a declaration with its line.
+fn removed(source: &Source, span: Span) -> Span {
+    let text = &*source.text;
+    let is_blank = |c: char| matches!(c, ' ' | '\t');
+    let (mut start, mut end) = (span.start as usize, span.end as usize);
+    let before = text.cut(..start).trim_end();
+    let behind = text.cut(end..).trim_start_matches(is_blank);
+    let without_word = WORDS_OF_LISTS.iter().find_map(|word| {
+        let rest = before.strip_suffix(word)?;
+        rest.ends_with(char::is_whitespace).then_some(rest)
+    });
+    let mut is_separated = true;
+    if let Some(rest) = behind.strip_prefix(',') {
+        end = text.len() - rest.trim_start_matches(is_blank).len();
+    } else if let Some(rest) = before.strip_suffix(',') {
+        start = rest.len();
+    } else if let Some(rest) = without_word {
+        start = rest.trim_end_matches(is_blank).len();
+    } else {
+        is_separated = false;
+    }
+    let line = text.cut(..start).trim_end_matches(is_blank);
+    let next = text.cut(end..).trim_start_matches(is_blank);
+    let begins = line.is_empty() || line.ends_with('\n');
+    match next
+        .strip_prefix("\r\n")
+        .or_else(|| next.strip_prefix('\n'))
+    {
+        // Nothing else is on its lines: they go, too, and one of two empty lines around them.
+        Some(below) if begins => {
+            start = line.len();
+            end = text.len() - below.len();
+            let is_first = line.is_empty() || line.ends_with("\n\n") || line.ends_with("{\n");
+            let empty = below
+                .strip_prefix("\r\n")
+                .or_else(|| below.strip_prefix('\n'));
+            if let Some(below) = empty.filter(|_| is_first) {
+                end = text.len() - below.len();
+            }
+        }
+        _ if is_separated => {}
+        _ if begins => end = text.len() - next.len(),
+        _ => start = line.len(),
+    }
+    let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+    Span {
+        start: at(start),
+        end: at(end),
+        ..span
+    }
+}
+
+/// An item behind the `{` of a body: on a line of its own if the body has lines.
+fn added(source: &Source, body: Span, item: &str) -> TextEdit {
+    let start = body.start + 1;
+    let rest = source.text.cut(start as usize..);
+    let next = rest.trim_start_matches([' ', '\t', '\r']);
+    let text = match next.strip_prefix('\n') {
+        Some(below) => {
+            let indent = below.len() - below.trim_start_matches([' ', '\t']).len();
+            let is_empty = below.trim_start().starts_with('}');
+            let more = if is_empty { "  " } else { "" };
+            format!("\n{}{more}{item}", below.cut(..indent))
+        }
+        None => format!(" {item}"),
+    };
+    TextEdit {
+        span: Span {
+            start,
+            end: start,
+            ..body
+        },
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(text: &str) -> Sources {
+        let mut sources = Sources::default();
+        sources.add("a.kon", text);
+        sources
+    }
+
+    /// The place of the first `<…>` in a text, and the text without the brackets.
+    fn marked(text: &str) -> (String, Span) {
+        let start = text.find('<').expect("a mark");
+        let end = text.find('>').expect("its end") - 1;
+        let plain = text.replacen('<', "", 1).replacen('>', "", 1);
+        let at = |offset| u32::try_from(offset).expect("a short text");
+        let span = Span {
+            source: SourceId(0),
+            start: at(start),
+            end: at(end),
+        };
+        (plain, span)
+    }
+
+    fn changed(text: &str, edit: impl Fn(Span) -> Edit) -> String {
+        let (text, span) = marked(text);
+        let fix = Fix {
+            message: String::new(),
+            edits: vec![edit(span)],
+        };
+        apply(&text, fix.text_edits(&sources(&text)))
+    }
+
+    #[test]
+    fn what_is_removed_goes_with_what_separates_it() {
+        let table = [
+            ("stage a after <b>, c {", "stage a after c {"),
+            ("stage a after c, <b> {", "stage a after c {"),
+            ("stage a after <b> {", "stage a {"),
+            ("stage a holding <db> {\n", "stage a {\n"),
+            ("[1, <2>, 3]", "[1, 3]"),
+            ("[1, 2, <3>]", "[1, 2]"),
+            ("{ <a = 1>, b = 2 }", "{ b = 2 }"),
+            ("{ a = 1 <b = 2> }", "{ a = 1 }"),
+            ("p {\n  <param a: int = 1>\n  b\n}", "p {\n  b\n}"),
+            ("p {\n  <param a: int = 1>\n\n  b\n}", "p {\n  b\n}"),
+            ("p {\n  c\n\n  <lease a>\n\n  b\n}", "p {\n  c\n\n  b\n}"),
+            ("p {\n  c\n  <lease a>\n\n  b\n}", "p {\n  c\n\n  b\n}"),
+            ("<import \"a.kon\">\npipeline", "pipeline"),
+            ("p { <lease a> stage b }", "p { stage b }"),
+            ("p {\r\n  <lease a>\r\n  b\r\n}", "p {\r\n  b\r\n}"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(changed(text, Edit::remove), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_added_on_a_line_of_its_own_if_there_are_lines() {
+        let table = [
+            ("a <{ run = 1 }>", "a { x run = 1 }"),
+            ("a <{\n  run = 1\n}>", "a {\n  x\n  run = 1\n}"),
+            ("a <{\n}>", "a {\n  x\n}"),
+            ("a <{}>", "a { x}"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(changed(text, |body| Edit::item(body, "x")), expected);
+        }
+    }
+
+    #[test]
+    fn pieces_are_copied_from_other_places() {
+        let copied = |span: Span| {
+            let copy = Piece::Copy(span);
+            Edit::write(
+                span,
+                [Piece::Text("(".into()), copy, Piece::Text(")".into())],
+            )
+        };
+        assert_eq!(changed("when <a || b>", copied), "when (a || b)");
+    }
+}
