@@ -22,8 +22,13 @@ impl Attempt {
     /// Whether the API server refuses a dry run of it before long, for whatever reason.
     async fn is_refused_soon(&self, client: &Client) -> bool {
         let mut dry = self.request.clone();
-        let uri = format!("{}?dryRun=All", dry.uri());
-        *dry.uri_mut() = uri.parse().expect("a path");
+        if dry.method() == http::Method::DELETE {
+            // The options of a deletion are its body; those in the path are ignored beside it.
+            *dry.body_mut() = json!({"dryRun": ["All"]}).to_string().into_bytes();
+        } else {
+            let uri = format!("{}?dryRun=All", dry.uri());
+            *dry.uri_mut() = uri.parse().expect("a path");
+        }
         let begun = std::time::Instant::now();
         while answer(client, dry.clone()).await.is_empty() {
             if begun.elapsed() > crate::watching::WITHIN {
