@@ -1003,7 +1003,8 @@ fn finally_stage_runs_with_the_default_of_a_value_that_is_lost() {
     );
     source["metadata"]["labels"]["konductor.io/stage"] = "source".into();
     let jobs = [source, reader.clone()];
-    let run = recorded(&jobs, json!({"pipeline": "p", "jobs": 1, "finallyJobs": 1}));
+    let spec = json!({"pipeline": "p", "jobs": 1, "finallyJobs": 1});
+    let run = recorded(run_r(spec), &jobs);
     let world = World::of(jobs.into_iter().chain([gate("Open"), run]));
     let lost = "runs with defaults: stage source was deleted before its outputs were read";
     for (world, value, note) in [
