@@ -75,7 +75,7 @@ fn meant(text: &str) -> NumberError {
         return NumberError::NotDecimal;
     }
     // What Rust reads is a number but for our rules.
-    let is_number = |text: &str| text.parse::<f64>().is_ok();
+    let is_number = |text: &str| !text.starts_with(['-', '+']) && text.parse::<f64>().is_ok();
     match () {
         () if lower.starts_with('+') && is_number(unsigned) => NumberError::Plus,
         () if is_number(unsigned) => NumberError::Point,
