@@ -25,9 +25,9 @@ pub const ATTEMPTS_MAX: u32 = 10_000;
 /// How long a started Job may have no pod before its Run says so: the Job controller creates one within a second or
 /// two.
 pub const NO_POD_AFTER: SignedDuration = SignedDuration::from_secs(10);
-/// Jobs of a Run up to which each is recorded in its status, at 18 bytes: etcd stores 1.5 MB at most,
+/// Jobs of a Run up to which each is recorded in its status, at 18 bytes: etcd stores 1.5 MiB at most,
 /// and a retry copies a part of the record into the spec.
-pub const RECORDED_JOBS_MAX: u32 = 40_000;
+pub const RECORDED_JOBS_MAX: u32 = 36_000;
 /// Stages of a Run up to which each keeps its name in its status, at 64 bytes or less.
 pub const NAMED_STAGES_MAX: usize = 1_000;
 /// How long a Run that is cancelled or timed out waits for Jobs that nobody has created yet, since the

@@ -1004,3 +1004,26 @@ fn run_message_names_the_finally_stage_that_was_deleted() {
         "finally stage tidy was deleted before it had ended (job/tidy)"
     );
 }
+
+/// etcd takes requests of up to 1.5 MiB.
+#[test]
+fn largest_run_with_a_record_fits_into_etcd() {
+    use konductor_core::limits::{NAMED_STAGES_MAX, RECORDED_JOBS_MAX};
+    let record = "A".repeat(18 * usize::try_from(RECORDED_JOBS_MAX).unwrap());
+    let names: Vec<String> = (0..NAMED_STAGES_MAX).map(|n| format!("{n:063}")).collect();
+    let quorums: serde_json::Map<String, Value> = names
+        .iter()
+        .map(|name| (name.clone(), 100_000.into()))
+        .collect();
+    let fields: serde_json::Map<String, Value> = names
+        .iter()
+        .map(|name| (format!("f:{name}"), json!({})))
+        .collect();
+    let run = json!({
+        "metadata": {"managedFields": [{"fieldsV1": {"f:spec": {"f:quorums": fields}}}]},
+        "spec": {"pipeline": "p", "jobs": RECORDED_JOBS_MAX, "quorums": quorums, "kept": record},
+        "status": {"record": record, "stages": names},
+    });
+    let other_fields = 32 << 10;
+    assert!(run.to_string().len() + other_fields < 3 << 19);
+}
