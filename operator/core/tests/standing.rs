@@ -1,4 +1,4 @@
-//! A Run among its objects: where its Jobs stand, in which order its stages come, and who waits for whom.
+//! A Run among its objects: where its Jobs stand, in which order its stages come, and what waits for what.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod world;
