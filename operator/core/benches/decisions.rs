@@ -15,7 +15,7 @@ use konductor_api::{Gate, Participant, Run, Semaphore};
 use konductor_core::{Decided, Facts, Freshness, gate, job, ledger, run};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object};
+use world::{World, ended, job, now, object, recorded};
 
 /// Objects around a Gate, a Semaphore or a Run.
 const MANY: usize = 1_000;
@@ -57,7 +57,7 @@ fn case<S: 'static>(
     (name, Box::new(again))
 }
 
-/// A stage's Job as the compiler writes it: a Gate, two holds, an input and a declared output.
+/// A Job with a Gate, two holds and an output, in a Run.
 fn stage(name: &str, rest: Value) -> Value {
     let annotations = json!({
         "konductor.io/gate": "go", "konductor.io/hold": "semaphore/batch, semaphore/other: 2",
@@ -83,8 +83,9 @@ fn waiting_job() -> (Value, World) {
         "go",
         json!({"spec": {}, "status": {"phase": "Open"}}),
     );
-    let run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
     let job = stage("work", json!({}));
+    let run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
+    let run = recorded(run, [&job]);
     let world = World::of([
         job.clone(),
         gate,
@@ -126,9 +127,10 @@ fn of_a_semaphore() -> Case {
         "go",
         json!({"spec": {}, "status": {"phase": "Open"}}),
     );
+    let jobs: Vec<_> = names.iter().map(|name| stage(name, json!({}))).collect();
     let run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": MANY}}));
-    let jobs = names.iter().map(|name| stage(name, json!({})));
-    let world = World::of(jobs.chain([gate, run]));
+    let run = recorded(run, &jobs);
+    let world = World::of(jobs.into_iter().chain([gate, run]));
     let held = names[..100].iter().map(|name| {
         json!({"kind": "Job", "name": name, "uid": format!("uid-{name}"), "holder": name, "permits": 1})
     });
