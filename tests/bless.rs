@@ -3,6 +3,7 @@
 //! Included by its path, because the crates that use it have no crate in common.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Whether expected files are to be rewritten.
@@ -32,6 +33,43 @@ pub(crate) fn compare(file: &Path, found: &str) {
         line(&expected),
         line(found),
     );
+}
+
+/// Compares all files of a folder with what was found, by name; a file that was not found is out of date, too.
+#[track_caller]
+pub(crate) fn compare_folder(folder: &Path, found: &BTreeMap<String, String>) {
+    if is_wanted() {
+        let place = folder.display();
+        std::fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{place}: {error}"));
+    }
+    for (name, text) in found {
+        compare(&folder.join(name), text);
+    }
+    let entries = std::fs::read_dir(folder).expect("a folder of expected files");
+    for entry in entries {
+        let file = entry.expect("an entry").path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if found.contains_key(&*name) {
+            continue;
+        }
+        let place = file.display();
+        assert!(
+            is_wanted(),
+            "{place} is out of date; `just bless` deletes it"
+        );
+        std::fs::remove_file(&file).unwrap_or_else(|error| panic!("{place}: {error}"));
+    }
+}
+
+/// The anchor of a heading, as GitHub and mdBook make it.
+pub(crate) fn anchor(title: &str) -> String {
+    let title = title.to_lowercase();
+    let kept = title.chars().filter_map(|c| match c {
+        ' ' => Some('-'),
+        c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+        _ => None,
+    });
+    kept.collect()
 }
 
 /// The `.kon` files of a folder whose names begin so, sorted.

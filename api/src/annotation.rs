@@ -73,7 +73,7 @@ pub const GUARD_WAITING: &str = "waiting";
 /// [`GUARD`] after the start.
 pub const GUARD_STARTED: &str = "started";
 /// Written by `koncli` on a Run while it recreates a retry's objects: which attempt, and where what it
-/// makes is kept, as JSON. Where it stays, that was interrupted, and the same command finishes it.
+/// makes is kept, as JSON. If it stays, that was interrupted, and the same command finishes it.
 pub const RETRY: &str = "konductor.io/retry";
 
 /// Kueue's list of those that must agree before it may start the Job.

@@ -35,7 +35,7 @@ impl Duration {
     /// Checks a text and keeps it.
     ///
     /// # Errors
-    /// Where the text is not a duration, or is longer than ten years.
+    /// If the text is not a duration, or is longer than ten years.
     pub fn new(text: impl Into<String>) -> Result<Self, DurationError> {
         let duration = Self(text.into());
         duration.parse()?;
@@ -66,7 +66,7 @@ impl Duration {
     /// The length.
     ///
     /// # Errors
-    /// Where the text is not a duration: the schema's pattern keeps such a text out of the API, but
+    /// If the text is not a duration: the schema's pattern keeps such a text out of the API, but
     /// a schema can be edited.
     pub fn parse(&self) -> Result<SignedDuration, DurationError> {
         let error = || DurationError {

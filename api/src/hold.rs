@@ -83,7 +83,7 @@ pub enum HoldError {
 /// Reads the annotation `konductor.io/hold`; the result is in the order of taking.
 ///
 /// # Errors
-/// Where an entry is malformed or repeated, or there are too many.
+/// If an entry is malformed or repeated, or there are too many.
 pub fn parse_holds(text: &str) -> Result<Vec<Hold>, HoldError> {
     let entries: Vec<&str> = text
         .split(',')

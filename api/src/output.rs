@@ -129,7 +129,7 @@ pub fn format_declared_outputs(outputs: &[DeclaredOutput]) -> String {
 /// Reads the annotation `konductor.io/outputs-declared`.
 ///
 /// # Errors
-/// Where an entry is malformed.
+/// If an entry is malformed.
 pub fn parse_declared_outputs(text: &str) -> Result<Vec<DeclaredOutput>, OutputError> {
     let mut cursor = Cursor { rest: text };
     let mut outputs = Vec::new();

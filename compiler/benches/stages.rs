@@ -1,7 +1,9 @@
 //! How long generated pipelines take, and how much memory: `cargo bench --package
 //! konductor-compiler`. Each size runs in processes of its own, because the largest memory that a
 //! process ever had never falls again. Nothing here fails by being slow. With `-- --writers`: the objects of
-//! 10,000 stages, the same as YAML, and as serde-saphyr writes it.
+//! 10,000 stages, the same as YAML, and as serde-saphyr writes it. With `-- --once WHAT STAGES` it does one thing and
+//! prints nothing, so that `valgrind --tool=callgrind` counts its instructions, which do not depend on how busy the
+//! machine is.
 #![expect(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::fmt::Write as _;
@@ -68,9 +70,22 @@ fn measure(what: &str, stages: usize) -> Outcome<()> {
     let text = pipeline(stages);
     // As much as a program has that read the file and will write YAML.
     let sources = sources(&text);
-    let options = Options::at("2026-01-31T02:03:04Z".parse()?);
     let before = peak()?;
     let start = worked()?;
+    let written = once(what, sources)?;
+    println!(
+        "{} {} {} {}",
+        text.len(),
+        worked()?.saturating_sub(start).as_micros(),
+        written,
+        peak()?.saturating_sub(before)
+    );
+    Ok(())
+}
+
+/// Reads, checks or compiles once; returns how many bytes were written.
+fn once(what: &str, sources: Sources) -> Outcome<usize> {
+    let options = Options::at("2026-01-31T02:03:04Z".parse()?);
     let mut out = Count(0);
     match what {
         "read" => drop(sources.iter().map(parse).collect::<Vec<_>>()),
@@ -93,14 +108,7 @@ fn measure(what: &str, stages: usize) -> Outcome<()> {
             }
         }
     }
-    println!(
-        "{} {} {} {}",
-        text.len(),
-        worked()?.saturating_sub(start).as_micros(),
-        out.0,
-        peak()?.saturating_sub(before)
-    );
-    Ok(())
+    Ok(out.0)
 }
 
 /// Counts what is written, and keeps nothing of it.
@@ -144,6 +152,13 @@ fn main() -> Outcome<()> {
             return Err("--measure WHAT STAGES".into());
         };
         return measure(what, stages.parse()?);
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--once") {
+        let [what, stages] = &arguments[at + 1..] else {
+            return Err("--once WHAT STAGES".into());
+        };
+        once(what, sources(&pipeline(stages.parse()?)))?;
+        return Ok(());
     }
     if arguments.iter().any(|argument| argument == "--print") {
         print!("{}", pipeline(10_000));

@@ -3,7 +3,7 @@
 pub(crate) mod ledger;
 mod refusal;
 
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt;
@@ -14,13 +14,13 @@ use konductor_compiler::{Manifests, Object};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::refusal::Refusal;
 use crate::exit::{FORBIDDEN, Failure};
 use crate::output;
 use crate::progress::Counter;
+use crate::read::Stored;
 use crate::view::run_ended;
 
 /// How many requests are under way at once.
@@ -47,7 +47,7 @@ pub(crate) enum Applied {
 /// `report` is called for each object. With `dry_run` the API server judges each object and stores none.
 ///
 /// # Guarantees
-/// Nothing is stored before the API server has judged every object. Where it refuses one anyway,
+/// Nothing is stored before the API server has judged every object. If it refuses one anyway,
 /// as it does beyond a quota, the Run is deleted again.
 pub(crate) async fn apply(
     client: &konductor::Client,
@@ -135,7 +135,7 @@ impl Tally {
         counts[applied as usize] += 1;
         if verbose > 0 {
             let applied = format!("{applied:?}").to_lowercase();
-            self.counter.tell(&format!("{kind}/{name} {applied}"));
+            self.counter.print(&format!("{kind}/{name} {applied}"));
         }
         self.counter.count(counts.iter().sum());
     }
@@ -356,11 +356,7 @@ impl Applier<'_> {
         same: impl Fn(&K, &K) -> bool,
     ) -> Result<(K, Applied), Failure>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Stored + Serialize,
     {
         let name = object.meta().name.clone().unwrap_or_default();
         let api = self.api::<K>();
@@ -401,11 +397,7 @@ impl Applier<'_> {
     /// Creates what all runs of a pipeline share, or changes in its spec what the file has changed.
     async fn share<K>(&self, object: &K) -> Result<Applied, Failure>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Stored + Serialize,
     {
         let new = json(object)?;
         let mut noted = object.clone();

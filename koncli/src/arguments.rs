@@ -165,7 +165,7 @@ pub(crate) enum Command {
     },
     /// List runs
     Runs,
-    /// Show schedules, or suspend, resume, start one
+    /// List schedules; suspend, resume or start one
     #[command(visible_alias = "schedule")]
     Schedules(ScheduleSelection),
     /// Explain why a stage does not start
@@ -183,7 +183,7 @@ pub(crate) enum Command {
     Cancel {
         /// The run's name
         run: String,
-        /// Cancel its finally stages too
+        /// Cancel the finally stages too
         #[arg(long)]
         finally: bool,
         #[command(flatten)]
@@ -195,7 +195,7 @@ pub(crate) enum Command {
     Pause {
         /// The run's name
         run: String,
-        /// Let running stages finish; only keep others from starting
+        /// Let running stages finish; start no others
         #[arg(long)]
         let_running_finish: bool,
     },
@@ -275,7 +275,7 @@ pub(crate) enum Command {
         /// The operator's image; by default this version's
         #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
         image: Option<String>,
-        /// How many operators to run, of which one leads; 2 by default
+        /// How many replicas of the operator to run, 2 by default; one of them leads
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
         replicas: Option<u32>,
     },
@@ -321,7 +321,7 @@ pub(crate) struct ScheduleSelection {
     /// Resume a suspended schedule
     #[arg(long, requires = "name", conflicts_with = "start")]
     pub(crate) resume: bool,
-    /// Start a run now, beside the slots
+    /// Start a run now, in addition to those of the schedule
     #[arg(long, requires = "name")]
     pub(crate) start: bool,
 }
@@ -336,7 +336,7 @@ For `kubectl konductor`: link koncli as kubectl_complete-konductor, beside kubec
 /// How pods run without a cluster.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Pods {
-    /// How many pods run at once; by default as many as there are CPUs, at least 4
+    /// How many pods may run at once; by default one for each CPU, at least 4
     #[arg(
         short,
         long,
@@ -451,7 +451,7 @@ pub(crate) struct Operator {
     /// The address for /metrics, /healthz and /readyz, such as 0.0.0.0:8080; none by default
     #[arg(long, env = "KONCLI_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// How long a Job's pods may be unable to start, such as 1h; no limit by default
+    /// Fail a Job if its pods can't start for this long, such as 1h; no limit by default
     #[arg(long, env = "KONCLI_PENDING_TIMEOUT", value_name = "DURATION", value_parser = duration)]
     pub(crate) pending_timeout: Option<Duration>,
 }

@@ -30,7 +30,6 @@ mod wait;
 pub(crate) mod warden;
 mod why;
 
-use std::fmt::Debug;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -40,12 +39,12 @@ use konductor_compiler::{Manifests, Schedule};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
 use crate::exit::Failure;
 use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
+use crate::read::Stored;
 use crate::{apply, cluster, load, output, read, schedule};
 
 /// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which releases what it
@@ -365,10 +364,7 @@ fn crds(global: &Global) -> Result<(), Failure> {
 /// Lists the objects of a kind.
 async fn list<K>(client: &konductor::Client, global: &Global) -> Result<Vec<K>, Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Stored,
 {
     let api: Api<K> = match global.all_namespaces {
         true => Api::all(client.kube().clone()),
@@ -395,10 +391,7 @@ fn object(client: &konductor::Client, kind: &'static str, name: &str) -> konduct
 
 async fn get<K>(client: &konductor::Client, kind: &'static str, name: &str) -> Result<K, Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Stored,
 {
     object(client, kind, name).checked()?;
     let found = api::<K>(client).get(name).await;
@@ -407,11 +400,7 @@ where
 
 async fn create<K>(client: &konductor::Client, kind: &'static str, new: &K) -> Result<(), Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
+    K: Stored + Serialize,
 {
     let name = new.name_any();
     let created = api::<K>(client).create(&cluster::post_params(), new).await;
@@ -435,10 +424,7 @@ async fn delete<K>(
     name: &str,
 ) -> Result<(), Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Stored,
 {
     object(client, kind, name).checked()?;
     let deleted = api::<K>(client)

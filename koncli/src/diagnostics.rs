@@ -22,13 +22,14 @@ use crate::output;
 const WIDTH: usize = 100;
 /// How many diagnostics of one file are printed: more would scroll away the first.
 const SHOWN_MAX: usize = 100;
+
 /// Prints the diagnostics on stderr.
-pub(crate) fn tell(compiled: &Compiled) {
-    tell_all(&compiled.sources, &compiled.diagnostics);
+pub(crate) fn print(compiled: &Compiled) {
+    print_all(&compiled.sources, &compiled.diagnostics);
 }
 
-/// The same, of whatever stage found them.
-pub(crate) fn tell_all(sources: &Sources, diagnostics: &[Diagnostic]) {
+/// Prints diagnostics of these sources on stderr.
+pub(crate) fn print_all(sources: &Sources, diagnostics: &[Diagnostic]) {
     let sources = cleaned(sources);
     let (width, files) = (width(), Files::of(&sources));
     for diagnostic in shown(diagnostics) {
@@ -350,6 +351,7 @@ pub(crate) fn as_json(files: &Files<'_>, sources: &Sources, diagnostic: &Diagnos
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::fmt::Write as _;
     use std::path::Path;
 
@@ -361,19 +363,21 @@ mod tests {
     const INTRODUCTION: &str = "\
 # Diagnostics
 
-What `koncli check` prints of each, in a terminal of 80 columns, with the example of its page. A test
-writes this file from the same pages, so what stands here is what is printed. `koncli explain K0201`
-says why, and what to write instead.
+Every error and warning of `koncli check`, with its code. Behind each link is what is printed for an example.
+`koncli explain K0201` prints why it is reported, and what to write instead.
 ";
 
+    /// The folder of the codes' pages, which `koncli explain` prints; the book does not have them.
+    const CODES_URL: &str = "https://github.com/LogicIQ/konductor/blob/main/dsl/codes";
+
     /// What the first digits of a code say.
-    const GROUPS: [(&str, &str); 6] = [
-        ("K01", "Syntax and text"),
-        ("K02", "Names"),
-        ("K03", "Types and values"),
-        ("K04", "Dependencies and coordination"),
-        ("K05", "Limits and Kubernetes"),
-        ("K06", "Style"),
+    const GROUPS: [(&str, &str, &str); 6] = [
+        ("K01", "syntax", "Syntax and text"),
+        ("K02", "names", "Names"),
+        ("K03", "values", "Types and values"),
+        ("K04", "coordination", "Dependencies and coordination"),
+        ("K05", "kubernetes", "Limits and Kubernetes"),
+        ("K06", "style", "Style"),
     ];
 
     /// What the pages import.
@@ -443,23 +447,47 @@ says why, and what to write instead.
         assert_eq!(not_shown(&all[..SHOWN_MAX]), None);
     }
 
+    /// The section of a code: what is printed of its example.
+    fn section(code: Code) -> String {
+        let printed = printed(&example(code));
+        assert!(printed.contains(code.name()), "{code}: {printed}");
+        // Nothing breaks a label: a short one fits beside most places.
+        let labels = printed.lines().filter_map(|line| line.split_once("╰── "));
+        let widest = labels.map(|(_, label)| label.chars().count()).max();
+        assert!(widest.is_none_or(|width| width <= 66), "{code}: {printed}");
+        format!(
+            "\n## {code}: {}\n\n[Why, and what to write instead]({CODES_URL}/{code}.md)\n\n```text\n{printed}```\n",
+            code.title()
+        )
+    }
+
     #[test]
-    fn the_table_of_diagnostics_shows_what_is_printed() {
-        let mut table = INTRODUCTION.to_owned();
-        for (prefix, group) in GROUPS {
-            write!(table, "\n## {group}\n").unwrap();
+    fn the_pages_of_diagnostics_show_what_is_printed() {
+        let (mut index, mut pages) = (INTRODUCTION.to_owned(), BTreeMap::new());
+        for (prefix, file, group) in GROUPS {
+            write!(
+                index,
+                "\n## {group}\n\n| code | what is wrong |\n|---|---|\n"
+            )
+            .unwrap();
+            let mut page = format!(
+                "# Diagnostics: {group}\n\nWhat `koncli check` prints in a terminal of 80 columns. [All \
+                 codes](../diagnostics.md)\n"
+            );
             for code in CODES.iter().filter(|code| code.name().starts_with(prefix)) {
-                let printed = printed(&example(*code));
-                assert!(printed.contains(code.name()), "{code}: {printed}");
-                // Nothing breaks a label: a short one fits beside most places.
-                let labels = printed.lines().filter_map(|line| line.split_once("╰── "));
-                let widest = labels.map(|(_, label)| label.chars().count()).max();
-                assert!(widest.is_none_or(|width| width <= 66), "{code}: {printed}");
+                page.push_str(&section(*code));
                 let title = code.title();
-                write!(table, "\n### {code}: {title}\n\n```text\n{printed}```\n").unwrap();
+                let anchor = crate::bless::anchor(&format!("{code}: {title}"));
+                writeln!(
+                    index,
+                    "| [{code}](diagnostics/{file}.md#{anchor}) | {title} |"
+                )
+                .unwrap();
             }
+            pages.insert(format!("{file}.md"), page);
         }
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
-        crate::bless::compare(&path, &table);
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        crate::bless::compare_folder(&docs.join("diagnostics"), &pages);
+        crate::bless::compare(&docs.join("diagnostics.md"), &index);
     }
 }

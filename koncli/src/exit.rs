@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use konductor::LastSeen;
 
-/// A gate or run failed, a claim was denied, or something differs.
+/// A gate or run failed, a claim was denied, or files or objects differ.
 pub(crate) const FAILED: u8 = 1;
 /// The arguments or the pipeline are not valid.
 pub(crate) const USAGE: u8 = 2;
@@ -24,7 +24,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done
-  1    failed: a gate or run failed, a claim was denied, or something differs
+  1    failed: a gate or run failed, a claim was denied, or files or objects differ
   2    the arguments or the pipeline are not valid
   3    timed out
   4    not found

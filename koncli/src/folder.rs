@@ -1,6 +1,6 @@
 //! The folder of a local cluster: nobody else's to look into, and gone when its cluster is.
 //!
-//! A lock in it says that its cluster is alive. Where koncli is killed, the next one finds the lock
+//! A lock in it says that its cluster is alive. If koncli is killed, the next one finds the lock
 //! free and removes the folder.
 
 use std::fs::{File, Permissions};

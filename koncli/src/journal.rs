@@ -26,7 +26,7 @@ const KEY: &str = "objects.json";
 /// One object to be recreated, with the uid of the one that it replaces.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Anew {
+pub(crate) enum Recreated {
     Job(Box<Job>),
     Gate(Gate),
     Barrier(Barrier),
@@ -43,7 +43,7 @@ pub(crate) struct Journal {
 /// The retry that is under way, if there is one.
 ///
 /// # Errors
-/// Where the Run says something that this koncli does not understand.
+/// If the Run says something that this koncli does not understand.
 pub(crate) fn journal(run: &Run) -> Result<Option<Journal>, Failure> {
     let Some(text) = run.annotations().get(annotation::RETRY) else {
         return Ok(None);
@@ -64,7 +64,7 @@ impl Journal {
         client: &konductor::Client,
         run: &Run,
         attempt: u32,
-        objects: Vec<Anew>,
+        objects: Vec<Recreated>,
     ) -> Result<Option<(Self, Run)>, Failure> {
         let api: Api<ConfigMap> = Api::namespaced(client.kube().clone(), client.namespace());
         let mut parts = Vec::new();
@@ -82,7 +82,7 @@ impl Journal {
         let journal = Self { attempt, parts };
         let text = serde_json::to_string(&journal);
         let text = text.map_err(|error| Failure::failed(error.to_string()))?;
-        match journal.tell(client, run, json!(text)).await? {
+        match journal.annotate(client, run, json!(text)).await? {
             Some(run) => Ok(Some((journal, run))),
             None => {
                 journal.forget(client).await?;
@@ -91,7 +91,8 @@ impl Journal {
         }
     }
 
-    async fn tell(
+    /// Writes the annotation of the Run, or removes it; `None` if somebody has changed the Run.
+    async fn annotate(
         &self,
         client: &konductor::Client,
         run: &Run,
@@ -114,7 +115,7 @@ impl Journal {
     }
 
     /// Reads it back.
-    pub(crate) async fn read(&self, client: &konductor::Client) -> Result<Vec<Anew>, Failure> {
+    pub(crate) async fn read(&self, client: &konductor::Client) -> Result<Vec<Recreated>, Failure> {
         let api: Api<ConfigMap> = Api::namespaced(client.kube().clone(), client.namespace());
         let mut objects = Vec::new();
         for name in &self.parts {
@@ -122,8 +123,8 @@ impl Journal {
             let text = part.data.and_then(|mut data| data.remove(KEY));
             let of_part: Result<Vec<serde_json::Value>, _> =
                 serde_json::from_str(&text.unwrap_or_default());
-            let of_part = of_part.and_then(|values| values.into_iter().map(anew).collect());
-            let of_part: Vec<Anew> = of_part.map_err(|error| {
+            let of_part = of_part.and_then(|values| values.into_iter().map(decoded).collect());
+            let of_part: Vec<Recreated> = of_part.map_err(|error| {
                 Failure::failed(format!("configmap/{name} is not part of a retry: {error}"))
             })?;
             objects.extend(of_part);
@@ -131,7 +132,7 @@ impl Journal {
         Ok(objects)
     }
 
-    /// The retry is done. Where another koncli has said so already, that is as good.
+    /// The retry is done. If another koncli has said so already, that is as good.
     pub(crate) async fn close(
         &self,
         client: &konductor::Client,
@@ -139,7 +140,7 @@ impl Journal {
     ) -> Result<(), Failure> {
         let runs: Api<Run> = Api::namespaced(client.kube().clone(), client.namespace());
         while journal(&run)?.as_ref() == Some(self) {
-            if self.tell(client, &run, json!(null)).await?.is_some() {
+            if self.annotate(client, &run, json!(null)).await?.is_some() {
                 break;
             }
             run = runs.get(&run.name_any()).await?;
@@ -160,16 +161,16 @@ impl Journal {
     }
 }
 
-fn anew(value: serde_json::Value) -> Result<Anew, serde_json::Error> {
+fn decoded(value: serde_json::Value) -> Result<Recreated, serde_json::Error> {
     Ok(match value["kind"].as_str() {
-        Some("Gate") => Anew::Gate(serde_json::from_value(value)?),
-        Some("Barrier") => Anew::Barrier(serde_json::from_value(value)?),
-        _ => Anew::Job(serde_json::from_value(value)?),
+        Some("Gate") => Recreated::Gate(serde_json::from_value(value)?),
+        Some("Barrier") => Recreated::Barrier(serde_json::from_value(value)?),
+        _ => Recreated::Job(serde_json::from_value(value)?),
     })
 }
 
 /// JSON lists of objects, none longer than a ConfigMap may be, unless one object is.
-fn texts(objects: &[Anew]) -> Result<Vec<String>, Failure> {
+fn texts(objects: &[Recreated]) -> Result<Vec<String>, Failure> {
     let mut texts: Vec<String> = Vec::new();
     for object in objects {
         let object = serde_json::to_string(object);
@@ -190,18 +191,18 @@ fn texts(objects: &[Anew]) -> Result<Vec<String>, Failure> {
 mod tests {
     use super::*;
 
-    fn gate(name: &str, padding: usize) -> Anew {
+    fn gate(name: &str, padding: usize) -> Recreated {
         let text = json!({
             "apiVersion": "konductor.io/v1", "kind": "Gate",
             "metadata": {"name": name, "uid": "u", "annotations": {"x": "x".repeat(padding)}},
             "spec": {"conditions": []},
         });
-        anew(text).expect("a gate")
+        decoded(text).expect("a gate")
     }
 
     #[test]
     fn large_retries_are_kept_in_several_parts_and_read_back_as_they_were() {
-        let all: Vec<Anew> = (0..5).map(|n| gate(&n.to_string(), 300_000)).collect();
+        let all: Vec<Recreated> = (0..5).map(|n| gate(&n.to_string(), 300_000)).collect();
         let texts = texts(&all).expect("texts");
         assert_eq!(texts.len(), 3);
         assert!(texts.iter().all(|text| text.len() <= PART_BYTES_MAX));

@@ -57,7 +57,7 @@ pub(crate) fn compiled(
         }
     }
     let compiled = compile(sources, &options);
-    diagnostics::tell(&compiled);
+    diagnostics::print(&compiled);
     if compiled.has_errors() {
         return Err(Failure::silent(USAGE));
     }

@@ -1,4 +1,4 @@
-//! A run while it goes on: a live view on a terminal, plain lines in a pipe.
+//! The progress of a run: a live view on a terminal, plain lines in a pipe.
 
 use konductor_api::Participant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,8 +55,8 @@ impl Counter {
         }
     }
 
-    /// Tells a line; on a terminal it stays above the bar.
-    pub(crate) fn tell(&self, line: &str) {
+    /// Prints a line; on a terminal it stays above the bar.
+    pub(crate) fn print(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| output::talk(line)),
             None => output::talk(line),
@@ -71,11 +71,11 @@ impl Counter {
     }
 }
 
-/// Where a run is shown while it goes on.
+/// Shows a run until it ends.
 pub(crate) struct Progress {
     started: Instant,
     /// What was printed of each Job.
-    told: Mutex<BTreeMap<String, Told>>,
+    printed: Mutex<BTreeMap<String, Printed>>,
     live: Option<Live>,
     /// Whether stdout is for something else than logs.
     logs_aside: bool,
@@ -83,7 +83,7 @@ pub(crate) struct Progress {
 
 /// What was printed of a Job.
 #[derive(Default)]
-struct Told {
+struct Printed {
     state: Option<State>,
     /// Why it was pending: causes alternate, and each is printed once.
     causes: BTreeSet<String>,
@@ -105,7 +105,7 @@ impl Progress {
         let live = std::io::stderr().is_terminal().then(Live::new);
         Self {
             started,
-            told: Mutex::new(BTreeMap::new()),
+            printed: Mutex::new(BTreeMap::new()),
             live,
             logs_aside: false,
         }
@@ -134,17 +134,17 @@ impl Progress {
             job.metadata.name.clone().unwrap_or_default(),
             State::of(job),
         );
-        let mut told = self
-            .told
+        let mut printed = self
+            .printed
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let told = told.entry(name).or_default();
-        let last = told.state;
+        let printed = printed.entry(name).or_default();
+        let last = printed.state;
         // A Job does not say whether its pods run.
         if last == Some(State::Pending) && state == State::Running {
             return;
         }
-        told.state = Some(state);
+        printed.state = Some(state);
         if last != Some(state) && self.live.is_none() && state != State::Waiting {
             self.line(state, &title(job), "");
         }
@@ -152,13 +152,13 @@ impl Progress {
 
     /// In a pipe: which Jobs are pending and why, and which of those run by now.
     fn pending(&self, view: &View) {
-        let mut told = self
-            .told
+        let mut printed = self
+            .printed
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         for stage in &view.stages {
             for item in &stage.items {
-                let Some(told) = told.get_mut(&item.job) else {
+                let Some(printed) = printed.get_mut(&item.job) else {
                     continue;
                 };
                 let title = match &item.item {
@@ -166,15 +166,15 @@ impl Progress {
                     None => stage.name.clone(),
                 };
                 let cause = item.why.split(':').next().unwrap_or_default();
-                match (told.state, item.state) {
+                match (printed.state, item.state) {
                     (Some(State::Running | State::Pending), State::Pending)
-                        if !cause.is_empty() && told.causes.insert(cause.to_owned()) =>
+                        if !cause.is_empty() && printed.causes.insert(cause.to_owned()) =>
                     {
-                        told.state = Some(State::Pending);
+                        printed.state = Some(State::Pending);
                         self.line(State::Pending, &title, &item.why);
                     }
                     (Some(State::Pending), State::Running) => {
-                        told.state = Some(State::Running);
+                        printed.state = Some(State::Running);
                         self.line(State::Running, &title, "");
                     }
                     _ => {}
@@ -238,15 +238,15 @@ impl Progress {
         }
     }
 
-    /// Tells a line; on a terminal it goes above the live view.
-    pub(crate) fn tell(&self, line: &str) {
+    /// Prints a line; on a terminal it goes above the live view.
+    pub(crate) fn print(&self, line: &str) {
         match &self.live {
             None => output::talk(line),
             Some(live) => live.text.suspend(|| output::talk(line)),
         }
     }
 
-    /// Takes the live view off the terminal; what is told next stays.
+    /// Takes the live view off the terminal; what is printed next stays.
     pub(crate) fn finish(&self) {
         if let Some(live) = &self.live {
             live.text.finish_and_clear();
@@ -343,8 +343,9 @@ fn tally(stages: &[Stage]) -> String {
         *counts.entry(stage.state()).or_default() += 1;
     }
     let worth = |state: State| !state.has_ended() || state == State::Failed;
-    let told = counts.into_iter().filter(|(state, _)| worth(*state));
-    told.map(|(state, count)| format!(", {count} {}", state.word()))
+    let shown = counts.into_iter().filter(|(state, _)| worth(*state));
+    shown
+        .map(|(state, count)| format!(", {count} {}", state.word()))
         .collect()
 }
 
@@ -474,11 +475,11 @@ mod tests {
     fn each_cause_of_a_pending_job_is_printed_once_and_that_it_runs_then() {
         let progress = Progress {
             started: Instant::now(),
-            told: Mutex::default(),
+            printed: Mutex::default(),
             live: None,
             logs_aside: false,
         };
-        let state_of = || progress.told.lock().unwrap()["a"].state;
+        let state_of = || progress.printed.lock().unwrap()["a"].state;
         let job = serde_json::json!({"metadata": {"name": "a"}, "spec": {"template": {}}});
         let job: Participant = serde_json::from_value(job).unwrap();
         let view = |state, why: &str| {
@@ -505,7 +506,7 @@ mod tests {
             progress.job(&job);
             assert_eq!(state_of(), Some(State::Pending));
         }
-        assert_eq!(progress.told.lock().unwrap()["a"].causes.len(), 2);
+        assert_eq!(progress.printed.lock().unwrap()["a"].causes.len(), 2);
         assert!(!progress.view(&view(State::Running, "")));
         assert_eq!(state_of(), Some(State::Running));
     }

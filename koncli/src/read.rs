@@ -20,6 +20,27 @@ use serde::de::DeserializeOwned;
 
 use crate::output;
 
+/// A kind of object that lives in namespaces, as requests read it.
+pub(crate) trait Stored:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+}
+
+impl<K> Stored for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static
+{
+}
+
 /// What a list is made of.
 #[derive(Deserialize)]
 struct Items<T> {
@@ -90,12 +111,7 @@ pub(crate) fn watch<K>(
     config: watcher::Config,
 ) -> BoxStream<'static, watcher::Result<Event<K>>>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
+    K: Stored,
 {
     watch_names(Api::<K>::namespaced(client, namespace), config)
         .filter_map(async |event| event.map(decoded_event).transpose())
@@ -108,12 +124,7 @@ pub(crate) fn watch_names<K>(
     config: watcher::Config,
 ) -> BoxStream<'static, watcher::Result<Event<Lenient<K>>>>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
+    K: Stored,
 {
     let namespace = api.namespace().unwrap_or_default().to_owned();
     let api: Api<Lenient<K>> = Api::namespaced(api.into_client(), &namespace);

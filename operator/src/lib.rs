@@ -61,7 +61,7 @@ use crate::undecodable::Undecodables;
 /// and stops deciding when it leads no longer.
 ///
 /// # Errors
-/// Where the API server refuses what the operator can't work without; what passes is retried.
+/// If the API server refuses what the operator can't work without; what passes is retried.
 pub async fn run(
     client: Client,
     options: Options,

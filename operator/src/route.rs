@@ -227,12 +227,18 @@ impl Router<'_> {
         }
     }
 
+    /// The object itself, and the Gates with a condition on it, whatever kinds conditions name.
+    fn itself(&self, kind: Watched, name: &ObjectName) {
+        self.queues.send(kind, name);
+        self.referring(&Key::Named(kind, name.clone()), &[Watched::Gate]);
+    }
+
     /// The object itself, and the waiters for it.
     fn object<K: Refers + Resource<DynamicType = ()>>(&self, object: &K) {
         let name = ObjectName::of(object.meta());
-        self.queues.send(K::KIND, &name);
+        self.itself(K::KIND, &name);
         let key = Key::Named(K::KIND, name);
-        self.referring(&key, &[Watched::Job, Watched::Gate, Watched::Barrier]);
+        self.referring(&key, &[Watched::Job, Watched::Barrier]);
     }
 
     /// A Gate or a Barrier.
@@ -258,8 +264,7 @@ impl Router<'_> {
     }
 
     fn claim(&self, claim: &Claim) {
-        let name = ObjectName::of(&claim.metadata);
-        self.queues.send(Watched::Claim, &name);
+        self.itself(Watched::Claim, &ObjectName::of(&claim.metadata));
         self.referred(claim);
     }
 
@@ -342,8 +347,7 @@ impl Router<'_> {
 
     fn run(&self, run: &Run) {
         let name = ObjectName::of(&run.metadata);
-        self.queues.send(Watched::Run, &name);
-        self.referring(&Key::Named(Watched::Run, name.clone()), &[Watched::Gate]);
+        self.itself(Watched::Run, &name);
         self.referring(&Key::Pipeline(pipeline(run)), &[Watched::Gate]);
         self.jobs_of_run(run, &name);
         // Its waiting Jobs look at `pause` and `cancel`, so they are asked when the spec changed.
@@ -429,7 +433,7 @@ impl Router<'_> {
         K: Refers + Resource<DynamicType = ()>,
     {
         let name = ObjectName::of(ledger.meta());
-        self.queues.send(K::KIND, &name);
+        self.itself(K::KIND, &name);
         let kind = match K::KIND {
             Watched::Lease => LedgerKind::Lease,
             _ => LedgerKind::Semaphore,

@@ -68,7 +68,7 @@ pub fn wanted() -> Wanted {
 /// The kubectl that is built with the control plane.
 ///
 /// # Panics
-/// Where it can't be built.
+/// If it can't be built.
 pub fn built_kubectl() -> PathBuf {
     binaries().join("kubectl")
 }
@@ -120,7 +120,7 @@ impl Cluster {
     /// A real cluster, as the environment asks for it.
     ///
     /// # Panics
-    /// Where it does not come up, with the end of what its components logged.
+    /// If it does not come up, with the end of what its components logged.
     pub async fn real() -> Self {
         Self::real_one(false, &[]).await
     }
@@ -171,7 +171,7 @@ impl Cluster {
     /// A control plane that is started here, with a real node on which pods run.
     ///
     /// # Panics
-    /// Where it does not come up, with the end of what its components logged.
+    /// If it does not come up, with the end of what its components logged.
     pub async fn with_node() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let plane = ControlPlane::start(folder.path(), false, Some(SERVICES), &[]).await;
@@ -190,7 +190,7 @@ impl Cluster {
     /// Its node.
     ///
     /// # Panics
-    /// Where it has none.
+    /// If it has none.
     pub fn node(&self) -> MutexGuard<'_, Node> {
         let node = self.node.as_ref().expect("a cluster with a node");
         node.lock().expect("nobody panicked")
@@ -346,7 +346,7 @@ pub async fn client(kubeconfig: &Path) -> Client {
 /// Writes a kubeconfig.
 ///
 /// # Panics
-/// Where it can't be written.
+/// If it can't be written.
 pub fn write_kubeconfig(path: &Path, server: &str, authority: Option<&Path>, token: Option<&str>) {
     let kubeconfig = serde_json::json!({
         "apiVersion": "v1",
@@ -382,7 +382,7 @@ pub async fn install_crds(client: &Client) {
 /// Makes a namespace.
 ///
 /// # Panics
-/// Where the API server does not want it.
+/// If the API server does not want it.
 pub async fn namespace(client: &Client, name: &str) {
     let namespace = Namespace {
         metadata: ObjectMeta {

@@ -29,7 +29,7 @@ impl Freezer {
     /// Starts one in front of a server.
     ///
     /// # Panics
-    /// Where it can't listen.
+    /// If it can't listen.
     pub async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -29,7 +29,7 @@ impl Front {
     /// Starts one on a port that is free.
     ///
     /// # Panics
-    /// Where it can't listen.
+    /// If it can't listen.
     pub fn start(to: &Client) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -66,7 +66,7 @@ impl Front {
     /// Starts it again on the same port.
     ///
     /// # Panics
-    /// Where somebody else has taken the port.
+    /// If somebody else has taken the port.
     pub fn restart(&mut self) {
         self.kill();
         self.serve(listen(self.address));

@@ -55,7 +55,7 @@ impl Kueue {
     /// Starts it, and waits until it answers webhooks.
     ///
     /// # Panics
-    /// Where it does not come up, with what it logged.
+    /// If it does not come up, with what it logged.
     pub async fn start(cluster: &Cluster, built: &Path, gate: AdmissionGatedBy) -> Self {
         let folder = cluster.folder().join("kueue");
         std::fs::create_dir_all(&folder).expect("a folder");

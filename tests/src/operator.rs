@@ -120,7 +120,7 @@ impl OperatorProcess {
     /// Sends it a signal by which it ends, and waits until it has.
     ///
     /// # Panics
-    /// Where it can't be waited for.
+    /// If it can't be waited for.
     pub fn end_by(mut self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).expect("it is there");
         self.0.wait().expect("it ends");

@@ -28,7 +28,7 @@ const END: char = '\u{1e}';
 /// Plays a page in a folder; `BLESS=1` rewrites it.
 ///
 /// # Panics
-/// Where a command prints something else than the page shows.
+/// If a command prints something else than the page shows.
 pub fn play(
     page: &Path,
     folder: &Path,

@@ -94,7 +94,7 @@ async fn attend(mut party: TcpStream, counting: watch::Sender<Counted>, full: us
 /// Goes in and out, as a party.
 ///
 /// # Errors
-/// Where the counter does not answer.
+/// If the counter does not answer.
 pub async fn pass(address: SocketAddr) -> std::io::Result<()> {
     let mut counter = TcpStream::connect(address).await?;
     for byte in *b"io" {

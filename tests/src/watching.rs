@@ -70,7 +70,7 @@ where
 /// Waits until an object is as expected; returns it.
 ///
 /// # Panics
-/// Where it is not within [`WITHIN`], with what it is instead.
+/// If it is not within [`WITHIN`], with what it is instead.
 pub async fn until<K>(
     client: &Client,
     namespace: &str,

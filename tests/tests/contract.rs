@@ -45,7 +45,7 @@ fn main() -> ExitCode {
                     Ok(Stage::play(cluster, &scenario).await?)
                 })
             });
-            // Where no real cluster is asked for, these are counted, by name, as not run.
+            // If no real cluster is asked for, these are counted, by name, as not run.
             trials.push(trial.with_ignored_flag(is_real && wanted() == Wanted::None));
         }
     }

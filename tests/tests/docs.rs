@@ -53,20 +53,13 @@ fn prose(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The anchors of a page's headings, as GitHub and mdBook make them.
+/// The anchors of a page's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = prose(text);
     let headings = headings.lines().filter(|line| line.starts_with('#'));
-    let anchor = |line: &str| {
-        let title = line.trim_start_matches('#').trim().to_lowercase();
-        let kept = title.chars().filter_map(|c| match c {
-            ' ' => Some('-'),
-            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
-            _ => None,
-        });
-        kept.collect()
-    };
-    headings.map(anchor).collect()
+    headings
+        .map(|line| bless::anchor(line.trim_start_matches('#').trim()))
+        .collect()
 }
 
 #[test]
@@ -105,9 +98,12 @@ fn every_page_of_the_book_is_in_its_summary() {
     let summary = read(&docs.join("SUMMARY.md"));
     let mut all = Vec::new();
     pages(&docs, &mut all);
-    let names = all
-        .iter()
-        .map(|page| page.file_name().expect("a name").to_string_lossy());
+    let names = all.iter().map(|page| {
+        page.strip_prefix(&docs)
+            .expect("a page")
+            .display()
+            .to_string()
+    });
     let missing: Vec<_> = names
         .filter(|name| name != "SUMMARY.md" && !summary.contains(&format!("({name})")))
         .collect();
@@ -117,7 +113,7 @@ fn every_page_of_the_book_is_in_its_summary() {
 #[test]
 fn llms_txt_lists_every_page_of_the_book() {
     let docs = root().join("docs");
-    let link = Regex::new(r"\(([a-z-]+\.md)\)").expect("a pattern");
+    let link = Regex::new(r"\(([a-z/-]+\.md)\)").expect("a pattern");
     let pages = |name: &str| -> BTreeSet<String> {
         let text = read(&docs.join(name));
         let found = link.captures_iter(&text).map(|found| found[1].to_owned());

@@ -1,5 +1,5 @@
 //! Two operators and the Lease by which they agree, on the embedded API server: what each of them
-//! writes, version by version. Where a Lease lasts for an hour, nothing here can come from its end.
+//! writes, version by version. If a Lease lasts for an hour, nothing here can come from its end.
 
 use std::time::Duration;
 

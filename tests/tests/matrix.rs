@@ -1,6 +1,6 @@
 //! Every command of koncli is shown in each situation: the table in `tests/transcripts/README.md`.
 //!
-//! The commands are those of `docs/cli.md`, which a test of koncli compares with its help; what is shown
+//! The commands are those of `docs/cli/`, which a test of koncli compares with its help; what is shown
 //! is read from the pages. A cell without a page needs a reason, and a reason none with a page.
 
 #[path = "../bless.rs"]
@@ -224,10 +224,13 @@ fn folder() -> PathBuf {
 
 /// The commands of the reference that have no commands of their own, each with its forms.
 fn rows() -> Vec<Row> {
-    let reference = folder().join("../../docs/cli.md");
-    let reference = std::fs::read_to_string(reference).expect("docs/cli.md");
+    let pages = std::fs::read_dir(folder().join("../../docs/cli")).expect("docs/cli");
+    let mut pages: Vec<_> = pages.map(|page| page.expect("a page").path()).collect();
+    pages.sort();
+    let pages = pages.iter().map(std::fs::read_to_string);
+    let reference: String = pages.map(|page| page.expect("a page")).collect();
     let sections: Vec<(&str, &str)> = reference
-        .split("\n### koncli ")
+        .split("\n## koncli ")
         .skip(1)
         .filter_map(|section| section.split_once('\n'))
         .collect();

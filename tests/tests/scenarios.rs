@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             let trial = Trial::test(format!("{kind}::{}", scenario.name), move || {
                 run(&handle, &cluster, is_real, &scenario.run)
             });
-            // Where no real cluster is asked for, these are counted, by name, as not run.
+            // If no real cluster is asked for, these are counted, by name, as not run.
             trials.push(trial.with_ignored_flag(is_real && wanted() == Wanted::None));
         }
     }

@@ -59,7 +59,7 @@ fn last_applied(live: &Value) -> Option<Value> {
 pub(crate) fn patch(new: &Value, live: &Value, change: &Change) -> Option<Value> {
     let (name, spec) = applied(new);
     let before = live["metadata"]["annotations"][name].as_str();
-    // Where nothing is known and nothing differs, nobody has to be allowed to write it.
+    // If nothing is known and nothing differs, nobody has to be allowed to write it.
     let is_noted = before == Some(spec.as_str()) || before.is_none();
     if change.fields.is_empty() && is_noted {
         return None;

@@ -7,7 +7,7 @@ use clap::Args;
 /// What a local run has in place of a cluster's objects and people.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Given {
-    /// A key of a Secret; others on this machine may see it while koncli runs
+    /// A key of a Secret; other users of this machine can see it in the process list
     #[arg(long = "secret", value_name = "NAME.KEY=VALUE", value_parser = assignment)]
     pub(crate) secrets: Vec<(String, String)>,
     /// A key of a Secret, from a file
@@ -19,10 +19,10 @@ pub(crate) struct Given {
     /// A file with lines VARIABLE=VALUE, for variables that stages set by secret() or config()
     #[arg(long, env = "KONCLI_ENV_FILE", value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Give this approval as soon as it is needed
+    /// Approve this approval when the run reaches it
     #[arg(long = "approve", value_name = "NAME")]
     pub(crate) approvals: Vec<String>,
-    /// Give every approval as soon as it is needed
+    /// Approve every approval when the run reaches it
     #[arg(long, conflicts_with = "approvals")]
     pub(crate) approve_all: bool,
     /// Assume the state of an outside object: gate/NAME=open, barrier/NAME=open, pipeline/NAME=succeeded,

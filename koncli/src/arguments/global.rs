@@ -20,7 +20,7 @@ pub(crate) struct Global {
         value_name = "NAME"
     )]
     pub(crate) namespace: Option<String>,
-    /// List in every namespace
+    /// List objects of all namespaces
     #[arg(
         short = 'A',
         long,

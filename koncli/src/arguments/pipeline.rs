@@ -14,7 +14,7 @@ pub(crate) struct Pipeline {
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) params: Params,
-    /// The image of koncli, for the pods of a schedule; by default the one of this version
+    /// The image of koncli in a schedule's pods; by default this version's
     #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
     pub(crate) koncli_image: Option<String>,
 }

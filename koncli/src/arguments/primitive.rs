@@ -12,7 +12,7 @@ pub(crate) enum Barrier {
     Create {
         /// The barrier's name
         name: String,
-        /// How many parties are expected
+        /// How many parties must arrive
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
         expected: u32,
         /// How many of them must succeed; all by default
@@ -123,7 +123,7 @@ pub(crate) enum Semaphore {
         /// The semaphore's name
         name: String,
     },
-    /// Acquire permits and keep them, for a script
+    /// Acquire permits, and keep them after koncli exits
     Acquire {
         /// The semaphore's name
         name: String,
@@ -141,7 +141,7 @@ pub(crate) enum Semaphore {
         )]
         priority: i32,
     },
-    /// Release a holder's claims
+    /// Release held permits
     Release {
         /// The semaphore's name
         name: String,
@@ -192,14 +192,14 @@ pub(crate) enum Lease {
         #[command(flatten)]
         acquire: Acquisition,
     },
-    /// Renew a holder's claims
+    /// Renew a held lease
     Renew {
         /// The lease's name
         name: String,
         #[command(flatten)]
         holder: Holder,
     },
-    /// Release a holder's claims
+    /// Release a held lease
     Release {
         /// The lease's name
         name: String,

@@ -1,39 +1,145 @@
-//! `docs/cli.md`: every command with its help.
+//! `docs/cli.md` and `docs/cli/`: every command with its help.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
 
 use clap::CommandFactory;
 
 use super::Arguments;
 
-/// Every command with its help, in Markdown; what all understand is shown once.
-fn reference(command: &clap::Command, path: &str, text: &mut String) {
-    let top = !path.contains(' ');
+/// The pages: the name of the file, the title, and the commands in it.
+const PAGES: [(&str, &str, &[&str]); 8] = [
+    (
+        "pipelines",
+        "Write pipelines",
+        &["init", "check", "fmt", "graph", "compile", "explain"],
+    ),
+    (
+        "runs",
+        "Run pipelines",
+        &[
+            "run",
+            "apply",
+            "diff",
+            "status",
+            "runs",
+            "why",
+            "logs",
+            "wait",
+            "approve",
+            "pause",
+            "resume",
+            "cancel",
+            "retry",
+            "delete",
+            "schedules",
+        ],
+    ),
+    ("barrier", "Barriers", &["barrier"]),
+    ("gate", "Gates", &["gate"]),
+    ("semaphore", "Semaphores", &["semaphore"]),
+    ("lease", "Leases", &["lease"]),
+    (
+        "cluster",
+        "Clusters and the operator",
+        &["dev", "doctor", "install", "uninstall", "crds", "operator"],
+    ),
+    (
+        "shell",
+        "Shells and manual pages",
+        &["completion", "man", "version"],
+    ),
+];
+
+/// What the table of the index lies between.
+const TABLE: [&str; 2] = ["<!-- commands -->\n", "<!-- end -->\n"];
+
+/// Returns the help of a command, without the global options unless it is `koncli` itself.
+fn help(command: &clap::Command, is_top: bool) -> String {
     let shown = command.clone().term_width(100).mut_args(|arg| {
         let global = arg.is_global_set();
-        arg.hide_env_values(true).hide(global && !top)
+        arg.hide_env_values(true).hide(global && !is_top)
     });
-    let help = shown.disable_help_flag(!top).clone().render_help();
-    let heading = if top { "##" } else { "###" };
-    text.push_str(&format!("\n{heading} {path}\n\n```text\n"));
+    let help = shown.disable_help_flag(!is_top).clone().render_help();
+    let mut text = "```text\n".to_owned();
     for line in help.to_string().trim_end().lines() {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    text.push_str("```\n");
-    let subcommands = command.get_subcommands();
-    let shown = |sub: &&clap::Command| sub.get_name() != "help" && !sub.is_hide_set();
-    for sub in subcommands.filter(shown) {
-        reference(sub, &format!("{path} {}", sub.get_name()), text);
+    text + "```\n"
+}
+
+fn subcommands(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    let all = command.get_subcommands();
+    all.filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+}
+
+/// Writes the sections of a command and of its own commands.
+fn sections(command: &clap::Command, path: &str, text: &mut String) {
+    let _ = write!(text, "\n## {path}\n\n{}", help(command, false));
+    for sub in subcommands(command) {
+        sections(sub, &format!("{path} {}", sub.get_name()), text);
     }
+}
+
+/// Returns the row of a command in the index.
+fn row(command: &clap::Command, page: &str) -> String {
+    let name = command.get_name();
+    let about = command.get_about().map(ToString::to_string);
+    let about = about.unwrap_or_default();
+    let own: Vec<_> = subcommands(command)
+        .map(|sub| {
+            let path = format!("koncli {name} {}", sub.get_name());
+            let anchor = crate::bless::anchor(&path);
+            format!("[{}](cli/{page}.md#{anchor})", sub.get_name())
+        })
+        .collect();
+    let own = match own.is_empty() {
+        true => String::new(),
+        false => format!(": {}", own.join(", ")),
+    };
+    let anchor = crate::bless::anchor(&format!("koncli {name}"));
+    format!("| [`koncli {name}`](cli/{page}.md#{anchor}) | {about}{own} |\n")
 }
 
 #[test]
 fn the_cli_reference_is_what_help_says() {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
-    let known = std::fs::read_to_string(&file).expect("docs/cli.md");
-    let head = known.split("\n## koncli\n").next().unwrap_or_default();
-    let mut text = head.to_owned();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let mut command = Arguments::command();
     command.build();
-    reference(&command, "koncli", &mut text);
-    crate::bless::compare(&file, &text);
+    let mut missing: BTreeSet<&str> = subcommands(&command).map(|sub| sub.get_name()).collect();
+    let (mut pages, mut table) = (BTreeMap::new(), String::new());
+    for (file, title, names) in PAGES {
+        let mut page = format!(
+            "# koncli: {title}\n\nThis is what `koncli help` prints. [koncli](../cli.md) has the global options and the exit \
+             codes.\n"
+        );
+        let _ = write!(
+            table,
+            "\n### {title}\n\n| command | what it does |\n|---|---|\n"
+        );
+        for name in names {
+            assert!(
+                missing.remove(name),
+                "{name} does not exist, or stands twice"
+            );
+            let sub = command.find_subcommand(name).expect("a command");
+            sections(sub, &format!("koncli {name}"), &mut page);
+            table.push_str(&row(sub, file));
+        }
+        pages.insert(format!("{file}.md"), page);
+    }
+    assert!(missing.is_empty(), "commands without a page: {missing:?}");
+    crate::bless::compare_folder(&docs.join("cli"), &pages);
+
+    let file = docs.join("cli.md");
+    let known = std::fs::read_to_string(&file).expect("docs/cli.md");
+    let [begin, end] = TABLE;
+    let (head, rest) = known.split_once(begin).expect("the table's begin");
+    let (_, tail) = rest.split_once(end).expect("the table's end");
+    let (guide, _) = tail.split_once("\n## koncli\n").unwrap_or((tail, ""));
+    let help = help(&command, true);
+    let index = format!("{head}{begin}{table}\n{end}{guide}\n## koncli\n\n{help}");
+    crate::bless::compare(&file, &index);
 }

@@ -96,7 +96,7 @@ impl Report {
 
     fn add(&mut self, sources: &Sources, reported: &[Diagnostic]) {
         match self {
-            Self::Text => diagnostics::tell_all(sources, reported),
+            Self::Text => diagnostics::print_all(sources, reported),
             Self::Json(json) => {
                 let files = diagnostics::Files::of(sources);
                 let reported = reported.iter();

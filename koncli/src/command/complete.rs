@@ -37,7 +37,7 @@ impl Candidate {
     }
 }
 
-/// Prints what could be typed. Where nothing is known, nothing is printed, and the shell offers files.
+/// Prints what could be typed. If nothing is known, nothing is printed, and the shell offers files.
 pub(crate) async fn complete(words: &[String]) {
     let mut root = Arguments::command();
     root.build();

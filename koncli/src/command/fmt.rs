@@ -21,7 +21,7 @@ pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
         };
         match konductor_dsl::format(source) {
             Err(errors) => {
-                diagnostics::tell_all(&sources, &errors);
+                diagnostics::print_all(&sources, &errors);
                 broken = true;
             }
             Ok(formatted) if file == Path::new("-") && !check => output::exact(&formatted),

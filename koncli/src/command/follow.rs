@@ -52,7 +52,7 @@ impl Looks {
 /// nothing is pending, nothing is asked.
 ///
 /// # Errors
-/// Where the run is deleted meanwhile, or may not be looked at.
+/// If the run is deleted meanwhile, or may not be looked at.
 pub(crate) async fn until_ended(
     client: &konductor::Client,
     name: &str,

@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Acquires, runs the command, releases. Signals are forwarded; the exit code is the command's.
 ///
 /// # Guarantees
-/// Where the grant is lost, the command has ended before somebody else is granted it. Where this process
+/// If the grant is lost, the command has ended before another holder is granted it. If this process
 /// is killed, the command is killed, too.
 pub(crate) async fn hold(
     client: &konductor::Client,
@@ -172,7 +172,7 @@ impl Running {
                 signal = signals.next() => {
                     // A terminal has signalled the command itself.
                     if matches!(self.target, Target::Group(_)) || signal != Signal::INT {
-                        self.target.tell(signal);
+                        self.target.send(signal);
                     }
                 }
             }
@@ -181,10 +181,10 @@ impl Running {
 
     /// Ends the command, and what it has left in the background.
     async fn stop(mut self, grace: Duration) -> Result<(), Failure> {
-        self.target.tell(Signal::TERM);
+        self.target.send(Signal::TERM);
         let ended = tokio::time::timeout(grace, self.child.wait()).await;
         if ended.is_err() || matches!(self.target, Target::Group(_)) {
-            self.target.tell(Signal::KILL);
+            self.target.send(Signal::KILL);
         }
         self.child.wait().await?;
         self.warden.dismiss();

@@ -1,11 +1,9 @@
 //! `koncli cancel`, `pause`, `resume`, `delete` and `approve`: what people decide about a run.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
@@ -18,13 +16,13 @@ use konductor_operator::standing::State;
 use kube::api::{DeleteParams, ListParams, Patch, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::{api, get, object, wait};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
+use crate::read::Stored;
 use crate::view::{run_ended, title};
 use crate::{cluster, output, read};
 
@@ -183,12 +181,7 @@ pub(crate) async fn delete(
 /// Waits until nothing is left of what a watch shows. What may not be looked at is not waited for.
 async fn none_left<K>(api: Api<K>, config: watcher::Config)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
+    K: Stored,
 {
     let mut events = read::watch_names(api, config);
     let (mut left, mut is_listed) = (BTreeSet::new(), false);

@@ -1,28 +1,27 @@
-//! `koncli retry`: what failed is made anew, with everything after it.
+//! `koncli retry`: recreates what failed, and everything after it.
 //!
 //! Deleting comes before making, because names stay; so what is made is stored first. Whoever runs the
 //! command again after a crash finishes what is stored.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Barrier, Gate, Participant, Run, label};
 use konductor_operator::retry::{self, Begin, Refused, Retry, kept};
 use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::objects::{no_such_stage, stages};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::Failure;
-use crate::journal::{Anew, Journal, journal};
+use crate::journal::{Journal, Recreated, journal};
+use crate::read::Stored;
 use crate::view::run_ended;
 use crate::{cluster, output, read};
 
@@ -74,10 +73,13 @@ pub(crate) async fn retry(
     }
 }
 
-fn objects(plan: Retry) -> Vec<Anew> {
-    let gates = plan.gates.into_iter().map(Anew::Gate);
-    let barriers = plan.barriers.into_iter().map(Anew::Barrier);
-    let jobs = plan.jobs.into_iter().map(|job| Anew::Job(Box::new(job)));
+fn objects(plan: Retry) -> Vec<Recreated> {
+    let gates = plan.gates.into_iter().map(Recreated::Gate);
+    let barriers = plan.barriers.into_iter().map(Recreated::Barrier);
+    let jobs = plan
+        .jobs
+        .into_iter()
+        .map(|job| Recreated::Job(Box::new(job)));
     gates.chain(barriers).chain(jobs).collect()
 }
 
@@ -94,6 +96,7 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
         read::list(&gates, &of_run),
         read::list(&barriers, &of_run)
     )?;
+    let jobs: Vec<_> = jobs.into_iter().map(Arc::new).collect();
     let begin = from.map_or(Begin::Failed, Begin::Stage);
     retry::retry(run, &jobs, &gates, &barriers, begin)
         .map_err(|refused| refusal(&name, refused, from.unwrap_or_default(), stages(&jobs)))
@@ -102,7 +105,7 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
 /// Why there is no retry, and what else can be done.
 fn refusal(run: &str, refused: Refused, stage: &str, stages: BTreeSet<&str>) -> Failure {
     match refused {
-        Refused::GoesOn => Failure::failed(format!("run/{run} has not ended yet")).help(format!(
+        Refused::NotEnded => Failure::failed(format!("run/{run} has not ended yet")).help(format!(
             "`koncli wait run/{run}`, or `koncli cancel {run} --wait`, first"
         )),
         Refused::BeingDeleted => Failure::failed(format!("run/{run} is being deleted"))
@@ -128,15 +131,15 @@ async fn finish(
     client: &konductor::Client,
     mut run: Run,
     begun: &Journal,
-    objects: Vec<Anew>,
+    objects: Vec<Recreated>,
 ) -> Result<(), Failure> {
     if run.spec.attempt < begun.attempt {
         let (mut jobs, mut gates, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
         for object in &objects {
             match object {
-                Anew::Job(job) => jobs.push(&**job),
-                Anew::Gate(gate) => gates.push(gate),
-                Anew::Barrier(barrier) => barriers.push(barrier),
+                Recreated::Job(job) => jobs.push(&**job),
+                Recreated::Gate(gate) => gates.push(gate),
+                Recreated::Barrier(barrier) => barriers.push(barrier),
             }
         }
         let name = run.name_any();
@@ -164,12 +167,7 @@ async fn finish(
 /// name and another uid is new, and stays.
 async fn remove<K>(api: Api<K>, run: &str, old: &[&K], params: &DeleteParams) -> Result<(), Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
+    K: Stored,
 {
     let mut left: BTreeSet<String> = old.iter().filter_map(|object| object.uid()).collect();
     let deleting = futures::stream::iter(old.iter().map(|object| {
@@ -248,18 +246,18 @@ async fn begin(
     Ok(run)
 }
 
-/// Makes everything anew: whatever a Job names is there before the Job.
-async fn create_all(client: &konductor::Client, objects: Vec<Anew>) -> Result<(), Failure> {
+/// Creates everything: what a Job names before the Job.
+async fn create_all(client: &konductor::Client, objects: Vec<Recreated>) -> Result<(), Failure> {
     let (jobs, others): (Vec<_>, Vec<_>) = objects
         .into_iter()
-        .partition(|object| matches!(object, Anew::Job(_)));
+        .partition(|object| matches!(object, Recreated::Job(_)));
     for objects in [others, jobs] {
         futures::stream::iter(objects)
             .map(|object| async move {
                 match object {
-                    Anew::Job(job) => create(client, *job).await,
-                    Anew::Gate(gate) => create(client, gate).await,
-                    Anew::Barrier(barrier) => create(client, barrier).await,
+                    Recreated::Job(job) => create(client, *job).await,
+                    Recreated::Gate(gate) => create(client, gate).await,
+                    Recreated::Barrier(barrier) => create(client, barrier).await,
                 }
             })
             .buffer_unordered(REQUESTS_AT_ONCE)
@@ -271,11 +269,7 @@ async fn create_all(client: &konductor::Client, objects: Vec<Anew>) -> Result<()
 
 async fn create<K>(client: &konductor::Client, mut object: K) -> Result<(), Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
+    K: Stored + Serialize,
 {
     object.meta_mut().uid = None;
     match api::<K>(client)

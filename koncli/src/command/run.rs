@@ -107,7 +107,7 @@ fn alone(file: &Path, needs: &Needs) -> Result<Option<File>, Failure> {
                 "wait for its end, or use `koncli dev` and `koncli apply`: these hold within one cluster",
             ))
         }
-        // Where files can't be locked, nothing is known.
+        // If files can't be locked, nothing is known.
         _ => Ok(Some(lock)),
     }
 }
@@ -146,7 +146,7 @@ impl Following<'_> {
             code = interrupts.next() => code,
         };
         let name = manifests.run_name();
-        self.progress.tell(&format!(
+        self.progress.print(&format!(
             "interrupted: cancelling run/{name}; finally stages run. Again: end everything now"
         ));
         let runs: Api<Run> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
@@ -184,7 +184,7 @@ impl Following<'_> {
         };
         self.rest_of_logs(logs).await?;
         output::document(self.global, &view(&run, &objects, &order))?;
-        summary::tell(&self.local, &run, &objects, self.progress.elapsed()).await
+        summary::print(&self.local, &run, &objects, self.progress.elapsed()).await
     }
 
     /// Prints what containers print, each line under its stage's name. It never ends.

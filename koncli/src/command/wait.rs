@@ -3,18 +3,17 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::NamespaceResourceScope;
 use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
 use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Participant, Run};
 use konductor_compiler::Manifests;
 use konductor_operator::standing::State as Standing;
 use konductor_operator::{RunObjects, run_status};
-use serde::de::DeserializeOwned;
 
 use super::{follow, object};
 use crate::arguments::{Global, Patience};
 use crate::exit::Failure;
 use crate::progress::Progress;
+use crate::read::Stored;
 use crate::view::{item, message, run_ended};
 use crate::{cluster, output};
 
@@ -159,10 +158,7 @@ impl<'a> Target<'a> {
         end: impl Fn(&K) -> Option<End>,
     ) -> Result<(), konductor::Error>
     where
-        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned,
+        K: Stored,
     {
         let target = object(client, self.kind, self.name);
         let verdict = |object: &K| Some(self.verdict(end(object)?, &target));

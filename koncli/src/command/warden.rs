@@ -2,7 +2,7 @@
 //! command works under any more, and somebody else will be granted it.
 //!
 //! What enters: on standard input a line where nobody needs looking after any more, and before it, at a
-//! terminal, one with the command's process id. Where the input ends without the former, whoever wrote it
+//! terminal, one with the command's process id. If the input ends without the former, whoever wrote it
 //! is gone.
 
 use std::io::{self, BufRead, Read, Write};
@@ -31,7 +31,7 @@ pub(crate) enum Target {
 
 impl Target {
     /// Sends a signal. It may have ended this moment.
-    pub(crate) fn tell(self, signal: Signal) {
+    pub(crate) fn send(self, signal: Signal) {
         let _ = match self {
             Self::Group(id) => kill_process_group(id, signal),
             Self::Process(id) => kill_process(id, signal),
@@ -48,7 +48,7 @@ impl Warden {
     /// terminal's foreground: Ctrl-C is not for it.
     ///
     /// # Errors
-    /// Where this program can't be started a second time.
+    /// If this program can't be started a second time.
     pub(crate) fn start() -> io::Result<Self> {
         let mut warden = Command::new(this_program()?)
             .arg(WARDEN)
@@ -68,10 +68,10 @@ impl Warden {
         Pid::from_child(&self.0)
     }
 
-    /// Tells it of a process that is not in its group.
+    /// Names a process to watch that is not in its group.
     ///
     /// # Errors
-    /// Where it has ended.
+    /// If it has ended.
     pub(crate) fn watch(&mut self, process: Pid) -> io::Result<()> {
         self.say(&process.as_raw_nonzero().to_string())
     }
@@ -103,7 +103,7 @@ fn this_program() -> io::Result<PathBuf> {
 /// What the second process does. Signals that its group is sent are not for it.
 ///
 /// # Errors
-/// Where signals can't be waited for.
+/// If signals can't be waited for.
 pub(crate) async fn keep_watch() -> Result<(), Failure> {
     let _deaf = [
         signal(SignalKind::terminate())?,
@@ -114,7 +114,7 @@ pub(crate) async fn keep_watch() -> Result<(), Failure> {
     if let Some(left_behind) = left_behind(io::stdin().lock()) {
         left_behind
             .unwrap_or(Target::Group(getpgrp()))
-            .tell(Signal::KILL);
+            .send(Signal::KILL);
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::{cluster, output};
 /// How many holders are named.
 const HOLDERS: usize = 5;
 
-/// Tells why the items of a stage stand where they do.
+/// Prints what the items of a stage wait for, or how they ended.
 pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let found: Run = get(&client, "run", run).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
     Ok(())
 }
 
-/// Tells that a run may have a stage, but that not all of its Jobs are there.
+/// A run may have this stage, but some of its Jobs do not exist.
 fn not_created(run: &Run, objects: &RunObjects, stage: &str) -> Failure {
     let name = run.name_any();
     let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;

@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus,
-    ConditionKind, Duration, JobSelector, ObjectName, Participant, barrier_owner, label,
+    API_VERSION, Arrival, ArrivalOutcome, Arrivals, Barrier, BarrierPhase, BarrierStatus, Duration,
+    JobSelector, ObjectName, Participant, barrier_owner, label,
 };
 
-use crate::decision::{EventType, Kind};
+use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::gone::was_there_after;
 use crate::job::arrival_of;
+use crate::kind::Kind;
 use crate::outcome::{End, barrier_end, gate_end, is_settled, job_end};
 use crate::ttl::{self, Finished};
 use crate::{Decided, Decision, Event, Fact, Needs, Write, deadline, owner, run, words};
@@ -119,7 +120,7 @@ fn sources(barrier: &Barrier) -> Vec<Fact> {
     gate.into_iter().chain([parties]).collect()
 }
 
-/// What else tells about parties: those that are gone, and the Barrier's Run.
+/// What else is known about parties: those that are gone, and the Barrier's Run.
 fn memory(barrier: &Barrier, freshness: Freshness) -> Vec<(Fact, Freshness)> {
     let gone = match &barrier.spec.jobs {
         None => Fact::ArrivingGone(ObjectName::of(&barrier.metadata)),
@@ -521,7 +522,7 @@ fn status(
 
 fn expire(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
     let finished = Finished {
-        kind: ConditionKind::Barrier,
+        kind: Kind::Barrier,
         metadata: &barrier.metadata,
         at: barrier
             .status

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use konductor_api::{Arrival, Hold};
 use serde_json::Value;
 
-use crate::{Needs, ObjectName};
+use crate::{Kind, Needs, ObjectName};
 
 /// A decision, or what must be observed before one can be made.
 pub type Decided<S> = Result<Decision<S>, Needs>;
@@ -20,7 +20,7 @@ pub struct Decision<S> {
     pub status: Option<S>,
     /// Written last, and only if the status was: what a holder learns after the ledger (rule A).
     pub after: Vec<Write>,
-    /// Told to people, on the object.
+    /// Events on the object, for people.
     pub events: Vec<Event>,
     /// When to decide again although nothing has happened: a TTL or a timeout.
     pub wake: Option<Timestamp>,
@@ -156,24 +156,7 @@ pub enum Write {
     },
 }
 
-/// The kinds of object that a [`Write`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// A `batch/v1` Job.
-    Job,
-    /// An Arrival.
-    Arrival,
-    /// A Claim.
-    Claim,
-    /// A Gate.
-    Gate,
-    /// A Barrier.
-    Barrier,
-    /// A Run.
-    Run,
-}
-
-/// Something worth telling on the object, as `kubectl describe` shows it.
+/// An Event on the object, as `kubectl describe` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Whether somebody should look.

@@ -185,7 +185,7 @@ fn said(what: &str, reason: &str, message: &str) -> String {
     }
 }
 
-/// An init container that goes on beside the others is a sidecar.
+/// An init container that runs beside the others is a sidecar.
 fn kind_of_init(pod: &Pod, name: &str) -> &'static str {
     let spec = pod.spec.as_ref();
     let init = spec.and_then(|spec| spec.init_containers.as_ref());

@@ -43,7 +43,7 @@ pub enum Fact {
         labels: BTreeMap<String, String>,
     },
     /// Every Job with these labels that the watch has shown and not shown to be deleted. Always from
-    /// the cache: the answer to what a live read does not tell, whether a deletion is on its way.
+    /// the cache: a live read does not say whether a deletion is on its way.
     JobsShown {
         /// Where.
         namespace: String,
@@ -131,7 +131,7 @@ impl Fact {
         matches!(self, Self::WaitedFor(_))
     }
 
-    /// Whether only the operator's own memory can tell: there is nothing to be read live.
+    /// Whether only the operator's own memory has it: there is nothing to be read live.
     pub fn is_remembered(&self) -> bool {
         matches!(
             self,

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
-use konductor_api::{ConditionKind, ConditionStatus, Gate, GatePhase, GateStatus, Verdict};
+use konductor_api::{ConditionStatus, Gate, GatePhase, GateStatus, Verdict};
 
-use crate::decision::{EventType, Kind};
+use crate::decision::EventType;
 use crate::facts::Facts;
+use crate::kind::Kind;
 use crate::outcome::gate_end;
 use crate::ttl::{self, Finished};
 use crate::{Decided, Decision, Event, deadline, owner};
@@ -123,7 +124,7 @@ fn status(
 
 fn expire(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus> {
     let finished = Finished {
-        kind: ConditionKind::Gate,
+        kind: Kind::Gate,
         metadata: &gate.metadata,
         at: gate
             .status

@@ -1,4 +1,4 @@
-//! A Job that is gone: its Run's record and the watch's last word still tell how it ended.
+//! A Job that is gone: its Run's record and the last watch event still say how it ended.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(crate) enum Known<'a> {
     Unknown,
 }
 
-/// What tells about a Job that may be gone, beside the Job itself.
+/// The facts about a Job that may be gone, beside the Job itself.
 pub(crate) fn facts(
     asker: &ObjectMeta,
     job: &ObjectName,
@@ -44,7 +44,7 @@ pub(crate) fn facts(
     facts
 }
 
-/// The Run whose record tells about a Job: the one of the object that names it, in its own namespace.
+/// The Run whose record has a Job: the one of the object that names it, in its own namespace.
 fn run_name(asker: &ObjectMeta, job: &ObjectName) -> Option<ObjectName> {
     owner::run_name(asker).filter(|run| run.namespace == job.namespace)
 }
@@ -63,7 +63,7 @@ fn run_of<'a>(
 
 /// Whether a Job that is gone was still there when this object was created. Whoever deletes all of a file and
 /// applies it again must not meet the Jobs of the time before. Times have seconds: what ended within the second of
-/// the creation does not count, because then nobody can tell, and a start is worse than a wait.
+/// the creation does not count, because the order is unknown then, and a start is worse than a wait.
 pub(crate) fn was_there_after(job: &Participant, asker: &ObjectMeta) -> bool {
     if job.metadata.creation_timestamp >= asker.creation_timestamp {
         return true;

@@ -7,8 +7,9 @@ use konductor_api::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::decision::{EventType, Kind};
+use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
+use crate::kind::Kind;
 use crate::outcome::{End, gate_end, job_end, run_end, started_too_early};
 use crate::run::{end_stray, kept_out, may_start};
 use crate::{
@@ -307,7 +308,7 @@ fn ledger_fact(namespace: &str, hold: &Hold) -> Fact {
     }
 }
 
-/// Tells that the Job's own annotations can't be followed. They are read until the start, so
+/// Reports that the Job's own annotations can't be followed. They are read until the start, so
 /// correcting them is enough.
 fn invalid(job: &Participant, message: &str) -> Decision<NoStatus> {
     if job.reason() == Some(message) {

@@ -26,7 +26,7 @@ mod waiting;
 pub use waiting::decide_claim;
 
 use adoption::adopt;
-use answer::{answer, tell};
+use answer::{answer, write_phase};
 use expiry::expire;
 use grant::{grant, next_token};
 use holding::still_holding;
@@ -179,10 +179,10 @@ struct Step {
 }
 
 impl Step {
-    /// Takes from a Claim what it holds or asks for, and tells both it and people.
+    /// Ends a Claim that holds or asks for permits, with an Event.
     fn expire(&mut self, claim: &Claim, message: &str, now: Timestamp) {
         self.before
-            .push(tell(claim, ClaimPhase::Expired, None, message, now));
+            .push(write_phase(claim, ClaimPhase::Expired, None, message, now));
         let name = claim.metadata.name.as_deref().unwrap_or_default();
         self.events.push(Event {
             type_: EventType::Warning,

@@ -7,7 +7,7 @@
 //! The three rules that everything rests on:
 //!
 //! * **A. Ledger first, then the holder.** A grant is in the ledger before the Claim or Job learns of
-//!   it; what is taken back from a holder that still exists is told to the holder first.
+//!   it; a holder that still exists is notified before what it holds is revoked.
 //! * **B. Nothing final, and no start, from a cache alone.** Before such a write, what decides it is
 //!   asked for with [`Freshness::Live`], and the write carries the version of its object that was
 //!   read before.
@@ -21,6 +21,7 @@ mod facts;
 pub mod gate;
 mod gone;
 pub mod job;
+mod kind;
 pub mod ledger;
 pub mod limits;
 mod outcome;
@@ -38,8 +39,9 @@ mod waited_for;
 mod when;
 pub mod words;
 
-pub use decision::{Decided, Decision, Event, EventType, HeldBack, Kind, Waits, Write};
+pub use decision::{Decided, Decision, Event, EventType, HeldBack, Waits, Write};
 pub use facts::{Fact, Facts, Freshness, Needs, Objects};
+pub use kind::Kind;
 pub use konductor_api::ObjectName;
 pub use outcome::{End, barrier_end, gate_end, job_end, run_end, run_status, verdict};
 pub use owner::belongs;

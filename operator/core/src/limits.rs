@@ -8,7 +8,7 @@ pub const SEMAPHORE_TTL: SignedDuration = SignedDuration::from_hours(1);
 /// The shortest TTL that is honoured: below it, a holder could not renew in time over a network.
 pub const TTL_MIN: SignedDuration = SignedDuration::from_millis(100);
 /// How long the API server may refuse a start before the Job is given up. A quota or a webhook that
-/// is being fixed gets this long; permits are not kept from others for ever.
+/// is being fixed gets this long; permits are not kept from others forever.
 pub const START_REFUSED_AFTER: SignedDuration = SignedDuration::from_secs(30);
 /// How long a Job waits before it says why: most start sooner, and what it names may be created after it.
 pub const REASON_AFTER: SignedDuration = SignedDuration::from_secs(5);

@@ -37,7 +37,7 @@ pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
     }
 }
 
-/// How a Job ended; `None` while it goes on.
+/// Returns how a Job ended; `None` if it has not.
 ///
 /// What the operator wrote comes first: a Job that was cancelled stays so although its last pod
 /// succeeded a moment later. A Job that declares outputs has succeeded once they are stored; one whose
@@ -103,7 +103,7 @@ pub fn run_status(run: &Run) -> Option<&RunStatus> {
     (status.attempt == run.spec.attempt).then_some(status)
 }
 
-/// How a Run ended; `None` while it goes on.
+/// Returns how a Run ended; `None` if it has not.
 pub fn run_end(run: &Run) -> Option<End> {
     match run_status(run)?.phase {
         RunPhase::Running | RunPhase::Paused | RunPhase::Finalizing => None,
@@ -118,7 +118,7 @@ pub(crate) fn is_settled(run: &Run) -> bool {
     run_status(run).is_some_and(|status| status.outcome.is_some())
 }
 
-/// How a Run's main Jobs ended, in the words of the language: `run.outcome`; `None` while they go on.
+/// Returns how a Run's main Jobs ended, in the words of the language (`run.outcome`); `None` if one of them has not.
 pub(crate) fn outcome_word(run: &Run) -> Option<&'static str> {
     Some(match run_status(run)?.outcome? {
         RunOutcome::Succeeded => "succeeded",

@@ -173,10 +173,10 @@ mod tests {
         let expected = format!("n=\"{}…\" is not of type int", "é".repeat(40));
         assert_eq!(read(&long, "n?: int"), Err(expected));
         let many: Vec<String> = (0..10).map(|index| format!("o{index}: int")).collect();
-        let told = read("", &many.join(", ")).expect_err("all are missing");
+        let missing = read("", &many.join(", ")).expect_err("all are missing");
         assert!(
-            told.ends_with("o7 was not written; 2 more are wrong"),
-            "{told}"
+            missing.ends_with("o7 was not written; 2 more are wrong"),
+            "{missing}"
         );
     }
 
@@ -186,8 +186,8 @@ mod tests {
         assert!(read(&format!("o={value}"), "o: string").is_ok());
         // The kubelet keeps the end.
         let cut = format!("{value}\nn=5\n");
-        let told = read(&cut[cut.len() - OUTPUT_BYTES_MAX..], "o?: string, n?: int");
+        let read = read(&cut[cut.len() - OUTPUT_BYTES_MAX..], "o?: string, n?: int");
         let expected = "together they are 4096 bytes or more, and were cut by the kubelet";
-        assert_eq!(told, Err(expected.to_owned()));
+        assert_eq!(read, Err(expected.to_owned()));
     }
 }

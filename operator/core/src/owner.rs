@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use konductor_api::{API_VERSION, ObjectName, Run, annotation, label, run_owner};
 use serde_json::json;
 
-use crate::decision::Kind;
 use crate::facts::{Facts, Freshness};
+use crate::kind::Kind;
 use crate::{HeldBack, Needs, Write};
 
 /// The Run that an object belongs to, if it exists.

@@ -1,7 +1,7 @@
-//! What a retry of a Run makes again.
+//! A retry of a Run: what is recreated.
 //!
 //! What enters: a Run that has ended, and its Jobs, Gates and Barriers. What leaves: those of them that
-//! must be made anew, as they were before anything happened to them. What must never happen here: a
+//! must be recreated, as they were before anything happened to them. What must never happen here: a
 //! verdict of the earlier attempt, a value or a token that finds its way into the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ pub enum Begin<'a> {
     Stage(&'a str),
 }
 
-/// What is made anew. Each object still has the uid of the one that it replaces.
+/// What is recreated. Each object still has the uid of the one that it replaces.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Retry {
     /// The attempt that begins with it.
@@ -58,8 +58,8 @@ pub struct Retry {
 /// Why a Run is not retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It goes on.
-    GoesOn,
+    /// It has not ended.
+    NotEnded,
     /// It is being deleted.
     BeingDeleted,
     /// Nothing of it has failed.
@@ -76,28 +76,25 @@ pub enum Refused {
     TooManyAttempts,
 }
 
-/// Tells what a retry makes anew: where it begins, whatever kept that from starting, everything after
+/// Returns what a retry recreates: where it begins, whatever kept that from starting, everything after
 /// it, and the finally stages.
 ///
 /// # Errors
 /// Why there is no retry.
 pub fn retry(
     run: &Run,
-    jobs: &[Participant],
+    jobs: &[Arc<Participant>],
     gates: &[Gate],
     barriers: &[Barrier],
     begin: Begin<'_>,
 ) -> Result<Retry, Refused> {
-    let own: Vec<Participant> = jobs
-        .iter()
-        .filter(|job| belongs(&job.metadata, run))
-        .cloned()
-        .collect();
-    let jobs = &own[..];
-    let bad = bad_stages(run, &own.iter().cloned().map(Arc::new).collect::<Vec<_>>());
-    let seeds = seeds(run, jobs, &bad, begin)?;
+    let own = jobs.iter().filter(|job| belongs(&job.metadata, run));
+    let own: Vec<Arc<Participant>> = own.cloned().collect();
+    let bad = bad_stages(run, &own);
+    let seeds = seeds(run, &own, &bad, begin)?;
+    let jobs: Vec<&Participant> = own.iter().map(AsRef::as_ref).collect();
     let name_of_run = run.metadata.name.as_deref().unwrap_or_default();
-    let graph = RunGraph::of(name_of_run, jobs, gates, barriers);
+    let graph = RunGraph::of(name_of_run, jobs.iter().copied(), gates, barriers);
     let (dirty, after) = Effects::of(&graph).closure(seeds);
     // One that is itself where the retry begins, or that comes after what runs again, runs as a whole.
     let completed = |job: &Participant| {
@@ -109,12 +106,12 @@ pub fn retry(
         completed_indexes(job).filter(|_| !whole).map(str::to_owned)
     };
     let of_dirty = |job: &&Participant| dirty.contains(&job_node(job));
-    let again: Vec<&Participant> = jobs.iter().filter(of_dirty).collect();
+    let again = jobs.iter().copied().filter(of_dirty);
     let still_bad = bad
         .into_iter()
         .map(|(stage, _)| stage)
         .filter(|stage| {
-            let mut of_stage = jobs.iter().filter(|job| job.stage() == stage);
+            let mut of_stage = jobs.iter().copied().filter(|job| job.stage() == stage);
             of_stage.any(|job| is_bad(job_end(job)) && !of_dirty(&job))
         })
         .collect();
@@ -131,7 +128,6 @@ pub fn retry(
             .map(fresh_barrier)
             .collect(),
         jobs: again
-            .into_iter()
             .map(|job| fresh_job(job, run.spec.attempt + 1, completed(job)))
             .collect(),
         still_bad,
@@ -141,7 +137,7 @@ pub fn retry(
 /// The Jobs that a retry begins with: those that it is for, and all of the finally stages.
 fn seeds(
     run: &Run,
-    jobs: &[Participant],
+    jobs: &[Arc<Participant>],
     bad: &[(String, End)],
     begin: Begin<'_>,
 ) -> Result<BTreeSet<Node>, Refused> {
@@ -149,7 +145,7 @@ fn seeds(
         return Err(Refused::BeingDeleted);
     }
     if run_end(run).is_none() {
-        return Err(Refused::GoesOn);
+        return Err(Refused::NotEnded);
     }
     if run.spec.attempt >= ATTEMPTS_MAX {
         return Err(Refused::TooManyAttempts);
@@ -162,9 +158,10 @@ fn seeds(
     if gone > 0 {
         return Err(Refused::JobsGone { gone });
     }
+    let jobs = || jobs.iter().map(|job| &**job);
     let meant: Vec<&Participant> = match begin {
         Begin::Stage(stage) => {
-            let meant: Vec<&Participant> = jobs.iter().filter(|job| job.stage() == stage).collect();
+            let meant: Vec<&Participant> = jobs().filter(|job| job.stage() == stage).collect();
             if meant.is_empty() {
                 return Err(Refused::NoSuchStage);
             }
@@ -176,11 +173,11 @@ fn seeds(
                 return Err(Refused::NothingFailed);
             }
             let counts = |job: &&Participant| bad.iter().any(|(stage, _)| stage == job.stage());
-            let meant = jobs.iter().filter(counts);
+            let meant = jobs().filter(counts);
             meant.filter(|job| is_bad(job_end(job))).collect()
         }
     };
-    let finally = jobs.iter().filter(|job| job.role == Role::Finally);
+    let finally = jobs().filter(|job: &&Participant| job.role == Role::Finally);
     let all = meant.into_iter().chain(finally);
     Ok(all.map(job_node).collect())
 }

@@ -1,17 +1,18 @@
 //! Run: the record of one execution of a pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    ConditionKind, ObjectName, Participant, Role, Run, RunOutcome, RunPhase, RunStatus, job_ended,
-    label,
+    ObjectName, Participant, Role, Run, RunOutcome, RunPhase, RunStatus, job_ended, label,
 };
 
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
+use crate::kind::Kind;
 use crate::limits::{CREATION_GRACE, NAMED_STAGES_MAX};
 use crate::outcome::{End, run_end};
 use crate::pod::pod_ended;
@@ -233,7 +234,7 @@ pub(crate) fn was_ended(run: &Run) -> bool {
 }
 
 /// The stages of a Run whose own end is a bad one, and which the Run does not forgive.
-pub(crate) fn bad_stages(run: &Run, jobs: &[std::sync::Arc<Participant>]) -> Vec<(String, End)> {
+pub(crate) fn bad_stages(run: &Run, jobs: &[Arc<Participant>]) -> Vec<(String, End)> {
     let sources = Sources {
         present: jobs,
         live: true,
@@ -244,7 +245,7 @@ pub(crate) fn bad_stages(run: &Run, jobs: &[std::sync::Arc<Participant>]) -> Vec
 
 /// How many Jobs are gone that a retry would have to run again: those that ended badly, those of the
 /// stage where it begins, and finally stages.
-pub(crate) fn gone_but_needed(run: &Run, jobs: &[Participant], stage: Option<&str>) -> usize {
+pub(crate) fn gone_but_needed(run: &Run, jobs: &[Arc<Participant>], stage: Option<&str>) -> usize {
     let present: BTreeSet<_> = jobs.iter().map(|job| key(job)).collect();
     let record = Record::of(run);
     let stage = stage.map(record::stage_key);
@@ -387,7 +388,7 @@ fn conditions(
 
 fn expire(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
     let finished = Finished {
-        kind: ConditionKind::Run,
+        kind: Kind::Run,
         metadata: &run.metadata,
         at: run
             .status

@@ -1,4 +1,4 @@
-//! Who waits for whom in a Run: one graph, for its retry, its order, its picture and what keeps a stage.
+//! What waits for what in a Run: one graph, for its retry, its order, its picture and what keeps a stage.
 //!
 //! What enters: the Jobs, Gates and Barriers of a Run, and those of others that they name. What leaves: for each
 //! object the [`Link`]s to what it waits for, and the [`Overview`] of stages. What must never happen here: two readers
@@ -63,7 +63,7 @@ pub enum How<'a> {
     Output,
 }
 
-/// Who waits for whom.
+/// What waits for what.
 #[derive(Debug, Default)]
 pub struct RunGraph<'a> {
     run: &'a str,

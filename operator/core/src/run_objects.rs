@@ -196,7 +196,7 @@ impl RunObjects {
         workloads.into_iter().flatten().collect()
     }
 
-    /// Returns who waits for whom.
+    /// Returns the graph of what waits for what.
     pub fn graph(&self) -> RunGraph<'_> {
         let run = self
             .run

@@ -1,8 +1,8 @@
-//! Slot: what becomes of one time of a schedule.
+//! A slot is one time of a schedule.
 //!
-//! A slot's run has a name of its own, `<pipeline>-<slot>`; the API server takes that name once, so a
-//! slot is run once, whoever tries how often. What is decided here is what happens where another run
-//! of the pipeline goes on.
+//! A slot's run has a name of its own, `<pipeline>-<slot>`. The API server takes that name once, so a
+//! slot is run once, however often and by however many it is tried. What is decided here: what happens
+//! if another run of the pipeline has not ended yet.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::outcome::run_end;
 /// creates it, has an hour.
 const CREATED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// What a schedule wants where a run of the pipeline goes on when the next is due.
+/// What a schedule wants if a run of the pipeline has not ended when the next is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
     /// They run beside each other.
@@ -46,9 +46,9 @@ pub enum SlotDecision {
     Start,
     /// Its run has ended, or is being ended: it is not run again.
     Done(RunPhase),
-    /// It is left out, because this run goes on.
+    /// It is left out, because this run has not ended.
     Skip(String),
-    /// It is left out, because this run of a later slot goes on.
+    /// It is left out, because this run of a later slot has not ended.
     Superseded(String),
     /// These runs are cancelled. When they have ended, it is decided again.
     Replace(Vec<String>),
@@ -69,7 +69,7 @@ pub enum SlotDecision {
 ///
 /// # Guarantees
 /// A run that has ended is never started again. With [`Overlap::Skip`] and [`Overlap::Replace`] a new
-/// run is started only where no other goes on, and a run is never cancelled for an earlier slot.
+/// run is started only if all others have ended, and a run is never cancelled for an earlier slot.
 ///
 /// # Assumptions
 /// `runs` was read live, and no other slot of the schedule is being decided meanwhile: so its CronJob
@@ -91,16 +91,16 @@ pub fn decide(
         };
     }
     let others = runs.iter().filter(|run| run.spec.pipeline == slot.pipeline);
-    let mut going_on: Vec<&Run> = others.filter(|run| run_end(run).is_none()).collect();
-    going_on.sort_by_key(|run| name(run));
-    let Some(first) = going_on.first().filter(|_| slot.overlap != Overlap::Allow) else {
+    let mut unended: Vec<&Run> = others.filter(|run| run_end(run).is_none()).collect();
+    unended.sort_by_key(|run| name(run));
+    let Some(first) = unended.first().filter(|_| slot.overlap != Overlap::Allow) else {
         return SlotDecision::Start;
     };
-    if let Some(later) = going_on.iter().find(|run| is_later(run, slot.time)) {
+    if let Some(later) = unended.iter().find(|run| is_later(run, slot.time)) {
         return SlotDecision::Superseded(name(later));
     }
     // Its status may be as old as the operator's absence.
-    for run in going_on.iter().filter(|run| is_created(run, now)) {
+    for run in unended.iter().filter(|run| is_created(run, now)) {
         let (run, declared) = (name(run), run.spec.jobs + run.spec.finally_jobs);
         match jobs.get(&run) {
             None => return SlotDecision::Count(run),
@@ -116,7 +116,7 @@ pub fn decide(
         }
     }
     match slot.overlap {
-        Overlap::Replace => SlotDecision::Replace(going_on.iter().map(|run| name(run)).collect()),
+        Overlap::Replace => SlotDecision::Replace(unended.iter().map(|run| name(run)).collect()),
         _ => SlotDecision::Skip(name(first)),
     }
 }

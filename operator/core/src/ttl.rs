@@ -2,16 +2,16 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use konductor_api::{ConditionKind, Duration, ObjectName};
+use konductor_api::{Duration, ObjectName};
 
-use crate::decision::Kind;
 use crate::facts::Facts;
+use crate::kind::Kind;
 use crate::{Decided, Decision, Write, deadline};
 
 /// An object that has ended.
 pub(crate) struct Finished<'a> {
     /// What it is to those that name it.
-    pub(crate) kind: ConditionKind,
+    pub(crate) kind: Kind,
     pub(crate) metadata: &'a ObjectMeta,
     pub(crate) at: Option<&'a Time>,
     pub(crate) ttl: Option<&'a Duration>,
@@ -41,12 +41,7 @@ pub(crate) fn expire<S>(finished: Finished<'_>, facts: &Facts, now: Timestamp) -
         return Ok(decision);
     }
     decision.before.push(Write::Delete {
-        kind: match finished.kind {
-            ConditionKind::Job => Kind::Job,
-            ConditionKind::Gate => Kind::Gate,
-            ConditionKind::Barrier => Kind::Barrier,
-            ConditionKind::Run => Kind::Run,
-        },
+        kind: finished.kind,
         name,
         uid: finished.metadata.uid.clone().unwrap_or_default(),
         version: finished.metadata.resource_version.clone(),

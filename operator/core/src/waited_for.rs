@@ -6,13 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use konductor_api::{Barrier, ConditionKind, Gate, ObjectName, Participant, Target};
+use konductor_api::{Barrier, Gate, ObjectName, Participant, Target};
 
+use crate::kind::Kind;
 use crate::outcome::{barrier_end, gate_end, job_end};
 
 /// What the unfinished objects of a namespace name, for all the objects whose TTL is over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WaitedFor(BTreeSet<(ConditionKind, ObjectName)>);
+pub struct WaitedFor(BTreeSet<(Kind, ObjectName)>);
 
 impl WaitedFor {
     /// Takes in a Job: the Gate that it waits for, and the Barrier at which it arrives.
@@ -20,8 +21,8 @@ impl WaitedFor {
         if job_end(job).is_some() {
             return;
         }
-        let gate = job.gate().map(|name| (ConditionKind::Gate, name));
-        let barrier = job.arrives_at().map(|name| (ConditionKind::Barrier, name));
+        let gate = job.gate().map(|name| (Kind::Gate, name));
+        let barrier = job.arrives_at().map(|name| (Kind::Barrier, name));
         let named = [gate, barrier].into_iter().flatten();
         self.0
             .extend(named.map(|(kind, name)| (kind, job.beside(name))));
@@ -37,9 +38,9 @@ impl WaitedFor {
         for condition in &gate.spec.conditions {
             let subject = condition.subject(&namespace);
             let named = match &subject.target {
-                Target::Gate(name) => (ConditionKind::Gate, name),
-                Target::Barrier { name, .. } => (ConditionKind::Barrier, name),
-                Target::Run(name) => (ConditionKind::Run, name),
+                Target::Gate(name) => (Kind::Gate, name),
+                Target::Barrier { name, .. } => (Kind::Barrier, name),
+                Target::Run(name) => (Kind::Run, name),
                 Target::Job(_) | Target::Jobs { .. } | Target::RunOf { .. } => continue,
             };
             self.0.insert((named.0, subject.place(named.1)));
@@ -54,12 +55,12 @@ impl WaitedFor {
         if let Some(gate) = &barrier.spec.gate {
             let namespace = ObjectName::of(&barrier.metadata).namespace;
             let gate = ObjectName::new(namespace, gate);
-            self.0.insert((ConditionKind::Gate, gate));
+            self.0.insert((Kind::Gate, gate));
         }
     }
 
     /// Returns whether something unfinished names this object.
-    pub(crate) fn contains(&self, kind: ConditionKind, name: &ObjectName) -> bool {
+    pub(crate) fn contains(&self, kind: Kind, name: &ObjectName) -> bool {
         self.0.contains(&(kind, name.clone()))
     }
 }
@@ -85,7 +86,7 @@ mod tests {
     }
 
     fn names(names: &WaitedFor) -> Vec<String> {
-        let words = |(kind, name): &(ConditionKind, ObjectName)| {
+        let words = |(kind, name): &(Kind, ObjectName)| {
             format!("{kind:?} {}/{}", name.namespace, name.name)
         };
         names.0.iter().map(words).collect()
@@ -113,11 +114,11 @@ mod tests {
         waited_for.by_gate(&gate("Waiting"));
         waited_for.by_barrier(&barrier("Waiting"));
         let expected = [
-            "Barrier ns/b",
-            "Barrier ns/b2",
             "Gate ns/g",
             "Gate ns/g3",
             "Gate other/g2",
+            "Barrier ns/b",
+            "Barrier ns/b2",
             "Run ns/r",
         ];
         assert_eq!(names(&waited_for), expected);

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn when_reads_outputs_and_tells_what_is_wrong() {
+    fn when_reads_outputs_and_reports_what_is_wrong() {
         let values = BTreeMap::from([("rows".to_owned(), "12".to_owned())]);
         let outputs = BTreeMap::from([("run-extract".to_owned(), values)]);
         let table = [

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use konductor_api::{Barrier, BarrierPhase, BarrierStatus};
 use konductor_core::{Decision, Fact, barrier};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, told};
+use world::{World, ended, job, now, object, short};
 
 fn with(spec: Value, status: Value) -> Barrier {
     let barrier = object("Barrier", "stage", json!({"spec": spec, "status": status}));
@@ -99,7 +99,7 @@ fn arrivals_count_for_the_barrier_whose_uid_owns_them() {
     // The one without an owner counts if it is not older than the Barrier, and nothing waits for that
     // the Barrier owns it.
     assert_eq!(decision.before, []);
-    assert_eq!(told(&decision.after), ["adopt Arrival/b-succeeded"]);
+    assert_eq!(short(&decision.after), ["adopt Arrival/b-succeeded"]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn job_that_was_gone_before_it_could_arrive_arrives() {
     );
     let barrier = with(json!({"expected": 2}), json!({}));
     let (decision, _) = decide(&barrier, &World::of([complete]).without("a"));
-    assert_eq!(told(&decision.before), ["arrive job/a Succeeded"]);
+    assert_eq!(short(&decision.before), ["arrive job/a Succeeded"]);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn job_that_was_gone_before_the_barrier_was_created_does_not_arrive() {
     old["status"]["conditions"][0]["lastTransitionTime"] = "2026-03-01T10:30:00Z".into();
     let gone = World::of([old]).without("a");
     let (decision, _) = decide(&with(json!({"expected": 1}), json!({})), &gone);
-    assert_eq!(told(&decision.before), [""; 0]);
+    assert_eq!(short(&decision.before), [""; 0]);
     // Nor is it one of the Jobs that a Barrier selects.
     let selects = json!({"expected": 1, "jobs": {"matchLabels": {"batch": "x"}}});
     assert_eq!(
@@ -276,6 +276,6 @@ fn what_has_ended_is_deleted_after_its_ttl_unless_somebody_waits_for_it() {
         let mut world = World::default();
         world.live.add(gate(waiting));
         let (decision, _) = decide(&barrier, &world);
-        assert_eq!(told(&decision.before), expected, "{ttl} {waiting}");
+        assert_eq!(short(&decision.before), expected, "{ttl} {waiting}");
     }
 }

@@ -540,8 +540,8 @@ fn when_that_keeps_a_gate_closed_is_shown_as_its_author_wrote_it() {
             "when 1 > 2 is false",
         ),
     ];
-    for (told, expected) in table {
-        assert_eq!(told, expected);
+    for (message, expected) in table {
+        assert_eq!(message, expected);
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use konductor_api::{Lease, Participant, Semaphore};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, job, now, object, recorded, says_why, told};
+use world::{World, job, now, object, recorded, says_why, short};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -82,7 +82,7 @@ fn a_job_that_somebody_suspends_while_it_runs_is_started_again() {
         &work,
         &World::of([work.clone(), semaphore(1, &[("work", 1)])]),
     );
-    assert_eq!(told(&decision.before), ["Job/work Running suspend=false"]);
+    assert_eq!(short(&decision.before), ["Job/work Running suspend=false"]);
     let annotations = &body(&decision)["metadata"]["annotations"];
     assert_eq!(
         annotations["konductor.io/reason"],
@@ -132,16 +132,16 @@ fn a_suspended_job_is_left_alone_where_something_wants_it_suspended() {
     for (work, run, expected) in table {
         let run = recorded(run, [work]);
         let mut world = World::of([work.clone(), held(), run.clone()]);
-        assert_eq!(told(&decide(work, &world).before), expected, "{run}");
+        assert_eq!(short(&decide(work, &world).before), expected, "{run}");
         // Rule B: by what is so, not by what the cache shows.
         world.cached.runs.clear();
         world.cached.semaphores.clear();
-        assert_eq!(told(&decide(work, &world).before), expected, "{run}");
+        assert_eq!(short(&decide(work, &world).before), expected, "{run}");
     }
     for phase in ["Paused", "Cancelled", "Failed"] {
         let work = suspended(json!({"konductor.io/phase": phase}));
         let world = World::of([work.clone(), held()]);
-        assert_eq!(told(&decide(&work, &world).before), [""; 0], "{phase}");
+        assert_eq!(short(&decide(&work, &world).before), [""; 0], "{phase}");
     }
 }
 
@@ -152,7 +152,7 @@ fn a_suspended_job_that_its_ledger_has_forgotten_takes_its_turn_again() {
     world.cached.add(semaphore(1, &[("work", 1)]));
     world.live.add(semaphore(1, &[("other", 1)]));
     let decision = decide(&work, &world);
-    assert_eq!(told(&decision.before), ["Job/work Queued"]);
+    assert_eq!(short(&decision.before), ["Job/work Queued"]);
     assert_eq!(
         body(&decision)["metadata"]["annotations"]["konductor.io/held"],
         Value::Null
@@ -174,11 +174,11 @@ fn a_job_that_is_suspended_again_and_again_is_started_at_intervals() {
         let decision = decide(&work, &world);
         let annotations = &body(&decision)["metadata"]["annotations"];
         if starts {
-            assert_eq!(told(&decision.before), ["Job/work Running suspend=false"]);
+            assert_eq!(short(&decision.before), ["Job/work Running suspend=false"]);
             assert_eq!(annotations["konductor.io/resumed"], next);
             continue;
         }
-        assert_eq!(told(&decision.before), ["Job/work Running"]);
+        assert_eq!(short(&decision.before), ["Job/work Running"]);
         assert_eq!(decision.wake, Some("2026-03-01T12:00:01Z".parse().unwrap()));
         // Said once.
         let reason = annotations["konductor.io/reason"].clone();
@@ -213,7 +213,7 @@ fn a_job_that_is_started_again_gets_its_values_and_never_silently_a_default() {
         let objects = [work.clone(), semaphore(1, &[("work", 1)])];
         let world = World::of(objects.into_iter().chain(source.cloned()));
         let decision = decide(&work, &world);
-        assert_eq!(told(&decision.before), [expected], "{value}");
+        assert_eq!(short(&decision.before), [expected], "{value}");
         let body = body(&decision);
         let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
         assert_eq!(given.as_str(), written, "{value}");
@@ -248,7 +248,7 @@ fn a_job_that_is_started_again_keeps_its_value_although_what_wrote_it_is_gone() 
         let held = semaphore(1, &[("work", 1)]);
         let objects = [source.clone(), work.clone(), held, run];
         let world = World::of(objects).without_unseen("extract");
-        assert_eq!(told(&decide(&work, &world).before), [expected], "{value}");
+        assert_eq!(short(&decide(&work, &world).before), [expected], "{value}");
     }
 }
 
@@ -292,8 +292,8 @@ fn a_waiting_job_that_asks_for_something_else_is_marked_and_then_struck() {
         }
         let listed = semaphore(3, &[("work", 1)]);
         let (left, writes) = holders(&listed, &World::of([work.clone()]));
-        assert_eq!(left, ["work=1"], "{hold:?}: it is told first");
-        assert_eq!(told(&writes), ["Job/work"]);
+        assert_eq!(left, ["work=1"], "{hold:?}: its Job is marked first");
+        assert_eq!(short(&writes), ["Job/work"]);
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
@@ -321,7 +321,7 @@ fn a_marked_job_neither_starts_nor_queues_until_its_ledger_has_forgotten_it() {
     });
     let work = job("work", annotations, json!({}));
     let listed = || semaphore(1, &[("work", 1)]);
-    // It asks for exactly this again, and is struck all the same: the ledger may be about to.
+    // It asks for exactly this again, and is struck nevertheless: the ledger may be about to.
     assert_eq!(decide(&work, &World::of([listed()])).before, []);
     assert_eq!(holders(&listed(), &World::of([work.clone()])).0, [""; 0]);
     let mut world = World::of([]);
@@ -330,7 +330,7 @@ fn a_marked_job_neither_starts_nor_queues_until_its_ledger_has_forgotten_it() {
     assert_eq!(decide(&work, &world).before, [], "not by the cache alone");
     let world = World::of([semaphore(1, &[])]);
     let decision = decide(&work, &world);
-    assert_eq!(told(&decision.before), ["Job/work"]);
+    assert_eq!(short(&decision.before), ["Job/work"]);
     assert_eq!(
         body(&decision)["metadata"]["annotations"],
         json!({"konductor.io/releases": null})
@@ -508,7 +508,7 @@ fn pod_of_work(phase: &str) -> Value {
 fn a_job_whose_pods_can_t_start_for_too_long_fails_with_the_cause() {
     let work = pending_job(json!({}));
     let decision = decide(&work, &World::of([work.clone(), pod_of_work("Pending")]));
-    assert_eq!(told(&decision.before), ["Job/work Failed suspend=true"]);
+    assert_eq!(short(&decision.before), ["Job/work Failed suspend=true"]);
     let reason = &body(&decision)["metadata"]["annotations"]["konductor.io/reason"];
     assert_eq!(
         reason,
@@ -518,11 +518,11 @@ fn a_job_whose_pods_can_t_start_for_too_long_fails_with_the_cause() {
     assert_eq!(decision.events[0].reason, "PendingTimedOut");
     // Without any pod, as with a quota that refuses them.
     let decision = decide(&work, &World::of([work.clone()]));
-    assert_eq!(told(&decision.before), ["Job/work Failed suspend=true"]);
+    assert_eq!(short(&decision.before), ["Job/work Failed suspend=true"]);
 }
 
 #[test]
-fn a_job_whose_pods_run_have_run_or_still_have_time_goes_on() {
+fn a_job_whose_pods_run_have_run_or_still_have_time_continues() {
     let table = [
         (pending_job(json!({})), Some("Running"), None),
         (pending_job(json!({"ready": 1})), Some("Pending"), None),
@@ -562,7 +562,7 @@ fn a_job_whose_pods_run_have_run_or_still_have_time_goes_on() {
     ] {
         let mut world = World::of([work.clone(), pod_of_work("Pending")]);
         world.facts.pending_timeout = limit;
-        assert_eq!(told(&decide(work, &world).before), expected, "{limit:?}");
+        assert_eq!(short(&decide(work, &world).before), expected, "{limit:?}");
     }
 }
 
@@ -584,7 +584,7 @@ fn a_job_that_failed_says_why_once() {
         (vec![], "Job has reached the specified backoff limit"),
     ] {
         let decision = decide(&work, &World::of(objects));
-        assert_eq!(told(&decision.before), ["Job/work Failed"]);
+        assert_eq!(short(&decision.before), ["Job/work Failed"]);
         let annotations = &body(&decision)["metadata"]["annotations"];
         assert_eq!(annotations["konductor.io/reason"], reason);
     }

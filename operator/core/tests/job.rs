@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use konductor_api::{Participant, parse_holds};
 use konductor_core::{End, Fact, HeldBack, ObjectName, Waits, Write, job, job_end};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, recorded, says_why, told};
+use world::{World, controller, ended, job, now, object, recorded, says_why, short};
 
 fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -119,7 +119,7 @@ fn a_job_follows_its_gate() {
     ];
     for (objects, expected) in table {
         let (writes, _) = decide(&waiting, &World::of(objects.clone()));
-        assert_eq!(told(&writes), expected, "{objects:?}");
+        assert_eq!(short(&writes), expected, "{objects:?}");
     }
 }
 
@@ -130,7 +130,7 @@ fn a_job_is_not_started_by_a_gate_that_only_the_cache_shows_open() {
     world.cached.add(gate("Open"));
     // Deleted and created again meanwhile.
     world.live.add(gate("Waiting"));
-    assert_eq!(told(&decide(&waiting, &world).0), ["Job/work Waiting"]);
+    assert_eq!(short(&decide(&waiting, &world).0), ["Job/work Waiting"]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_job_is_not_started_by_a_hold_that_only_the_cache_shows() {
             world.live.add(live);
             let writes = decide(&work, &world).0;
             assert_eq!(
-                told(&writes),
+                short(&writes),
                 ["Job/work Queued"],
                 "{hold} held by {by_now:?}"
             );
@@ -213,13 +213,13 @@ fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
     let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "lease/schema"});
     let mut work = job("work", annotations, json!({}));
     let (writes, _) = decide(&work, &World::of([gate("Open"), lease(None)]));
-    assert_eq!(told(&writes), ["Job/work Queued"]);
+    assert_eq!(short(&writes), ["Job/work Queued"]);
     work["metadata"]["annotations"]["konductor.io/phase"] = "Queued".into();
     work["metadata"]["annotations"]["konductor.io/reason"] = "waits for lease/schema".into();
     let (writes, _) = decide(&work, &World::of([gate("Open"), lease(Some("other"))]));
-    assert_eq!(told(&writes), [""; 0]);
+    assert_eq!(short(&writes), [""; 0]);
     let (writes, live) = decide(&work, &World::of([gate("Open"), lease(Some("work"))]));
-    assert_eq!(told(&writes), ["Job/work Running suspend=false"]);
+    assert_eq!(short(&writes), ["Job/work Running suspend=false"]);
     assert_eq!(live.len(), 2, "gate and ledger were read live: {live:?}");
     let Write::Patch { body, .. } = &writes[0] else {
         panic!("{writes:?}")
@@ -245,7 +245,7 @@ fn a_job_that_was_started_or_ended_is_never_started_again() {
         let annotations = json!({"konductor.io/gate": "ready", "konductor.io/phase": phase});
         let work = job("work", annotations, json!({}));
         assert_eq!(
-            told(&decide(&work, &World::of([gate("Open")])).0),
+            short(&decide(&work, &World::of([gate("Open")])).0),
             [""; 0],
             "{phase}"
         );
@@ -253,11 +253,11 @@ fn a_job_that_was_started_or_ended_is_never_started_again() {
     let by_hand = json!({"konductor.io/gate": "ready"});
     let by_hand = job("work", by_hand, json!({"spec": {"suspend": false}}));
     assert_eq!(
-        told(&decide(&by_hand, &World::of([gate("Waiting")])).0),
+        short(&decide(&by_hand, &World::of([gate("Waiting")])).0),
         ["Job/work Running"]
     );
     let stranger = job("work", json!({}), json!({}));
-    assert_eq!(told(&decide(&stranger, &World::of([])).0), [""; 0]);
+    assert_eq!(short(&decide(&stranger, &World::of([])).0), [""; 0]);
 }
 
 /// The owner of what belongs to the Run `r`.
@@ -282,7 +282,7 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
         }
         let run = recorded(run_r(spec.clone()), [&work]);
         let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
-        assert_eq!(told(&writes), expected, "{more}");
+        assert_eq!(short(&writes), expected, "{more}");
         work["metadata"]
             .as_object_mut()
             .unwrap()
@@ -291,7 +291,7 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
         let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
         let started = ["Job/work Running suspend=false"];
         assert_eq!(
-            told(&writes),
+            short(&writes),
             started,
             "{more}: a label alone holds nothing"
         );
@@ -322,7 +322,7 @@ fn job_in_the_place_of_one_that_was_deleted_does_not_start() {
         (again, vec!["Job/work Cancelled suspend=true"]),
     ] {
         let (writes, _) = decide(&job, &World::of([gate("Open"), run.clone()]));
-        assert_eq!(told(&writes), expected);
+        assert_eq!(short(&writes), expected);
     }
 }
 
@@ -384,7 +384,7 @@ fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
         let typed: Participant = serde_json::from_value(work.clone()).unwrap();
         let (decision, _) = world.decide(|facts| job::decide(&typed, facts, now()));
         assert_eq!(
-            (told(&decision.before), decision.waits),
+            (short(&decision.before), decision.waits),
             expected,
             "{run:?}"
         );
@@ -418,7 +418,7 @@ fn job_without_gate_that_was_created_again_is_ended_and_its_runs_own_is_not() {
         (&again, ended(retried), vec![]),
     ] {
         let (writes, read_live) = decide(job, &World::of([run.clone()]));
-        assert_eq!(told(&writes), expected, "{run}");
+        assert_eq!(short(&writes), expected, "{run}");
         let is_live = read_live.iter().any(|fact| matches!(fact, Fact::Run(_)));
         assert!(
             expected.is_empty() || is_live,
@@ -493,7 +493,7 @@ fn finally_stage_whose_gate_was_deleted_ends_with_a_run_that_was_ended() {
         let status = json!({"phase": "Finalizing", "outcome": outcome, "attempt": 1});
         let run = json!({"spec": {"pipeline": "p", "jobs": 1}, "status": status});
         let (writes, _) = decide(&tidy, &World::of([object("Run", "r", run)]));
-        assert_eq!(told(&writes), expected, "{outcome}");
+        assert_eq!(short(&writes), expected, "{outcome}");
     }
 }
 
@@ -571,7 +571,7 @@ fn what_a_run_ends_is_left_to_it_whatever_its_gate_says() {
             .append(&mut more.as_object().unwrap().clone());
         let run = object("Run", "r", json!({"spec": spec, "status": status}));
         let (writes, live) = decide(&work, &World::of([gate(phase), run]));
-        assert_eq!(told(&writes), expected, "{role} {more} {status} {phase}");
+        assert_eq!(short(&writes), expected, "{role} {more} {status} {phase}");
         assert!(
             live.contains(&Fact::Run(ObjectName::new("ns", "r"))),
             "{live:?}"
@@ -609,7 +609,7 @@ fn inputs_come_from_stored_outputs_and_a_missing_one_fails_closed() {
     for (outputs, rest, expected, value) in table {
         let work = job("work", annotations.clone(), rest);
         let (writes, _) = decide(&work, &World::of([gate("Open"), extract(outputs)]));
-        assert_eq!(told(&writes), [expected], "{outputs}");
+        assert_eq!(short(&writes), [expected], "{outputs}");
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
@@ -649,7 +649,7 @@ fn outputs_are_stored_with_the_phase_in_one_patch() {
         );
         let pods = message.map(|message| object("Pod", "pod", succeeded_pod(message, 1)));
         let (writes, _) = decide(&work, &World::of(pods));
-        assert_eq!(told(&writes), ["Job/work Complete"], "{declared}");
+        assert_eq!(short(&writes), ["Job/work Complete"], "{declared}");
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
@@ -705,7 +705,7 @@ fn a_complete_job_has_failed_if_its_outputs_are_not_what_it_declares() {
         );
         let pods = pod.map(|(message, count)| object("Pod", "pod", succeeded_pod(message, count)));
         let (writes, _) = decide(&work, &World::of(pods));
-        assert_eq!(told(&writes), ["Job/work Failed"], "{declared}");
+        assert_eq!(short(&writes), ["Job/work Failed"], "{declared}");
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
@@ -720,7 +720,7 @@ fn a_complete_job_has_failed_if_its_outputs_are_not_what_it_declares() {
         let typed: Participant = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(job_end(&typed), Some(End::Failed));
         let (writes, _) = decide(&stored, &World::of([]));
-        assert_eq!(told(&writes), Vec::<String>::new(), "{declared}");
+        assert_eq!(short(&writes), Vec::<String>::new(), "{declared}");
     }
 }
 
@@ -791,7 +791,7 @@ fn too_many_inputs_are_refused_before_anything_is_read_for_them() {
     };
     let (read, writes) = reads(257);
     assert_eq!(read, 0);
-    assert_eq!(told(&writes), ["Job/work Unreached"]);
+    assert_eq!(short(&writes), ["Job/work Unreached"]);
     let Write::Patch { body, .. } = &writes[0] else {
         panic!("{writes:?}")
     };
@@ -833,18 +833,18 @@ fn a_job_arrives_at_its_barrier_with_its_own_end_once() {
     ];
     for (work, expected) in table {
         let world = World::of([barrier("Waiting"), work.clone()]);
-        assert_eq!(told(&decide(&work, &world).0), expected, "{work}");
+        assert_eq!(short(&decide(&work, &world).0), expected, "{work}");
     }
     let work = job("work", arrive, ended("Complete"));
     let world = World::of([barrier("Open"), work.clone()]);
-    assert_eq!(told(&decide(&work, &world).0), [""; 0]);
+    assert_eq!(short(&decide(&work, &world).0), [""; 0]);
     let (writes, _) = decide(&work, &World::of([barrier("Waiting"), work.clone()]));
     let Write::CreateArrival(arrival) = &writes[0] else {
         panic!("{writes:?}")
     };
     let arrived = serde_json::to_value(arrival).unwrap();
     let world = World::of([barrier("Waiting"), work.clone(), arrived]);
-    assert_eq!(told(&decide(&work, &world).0), [""; 0]);
+    assert_eq!(short(&decide(&work, &world).0), [""; 0]);
 }
 
 #[test]
@@ -857,7 +857,7 @@ fn a_start_that_stays_refused_ends_the_job() {
         let mut world = World::of([gate("Open")]);
         let since = now() - SignedDuration::from_secs(seconds);
         world.facts.start_refused = Some((since, "quota exceeded".into()));
-        assert_eq!(told(&decide(&work, &world).0), [expected], "{seconds} s");
+        assert_eq!(short(&decide(&work, &world).0), [expected], "{seconds} s");
     }
 }
 
@@ -870,7 +870,7 @@ fn a_job_in_a_queue_of_kueue_is_let_go_without_touching_suspend() {
     let mut work = job("work", annotations, json!({}));
     work["metadata"]["labels"] = json!({"kueue.x-k8s.io/queue-name": "batch"});
     let (writes, _) = decide(&work, &World::of([gate("Open")]));
-    assert_eq!(told(&writes), ["Job/work Running"]);
+    assert_eq!(short(&writes), ["Job/work Running"]);
     let Write::Patch { body, .. } = &writes[0] else {
         panic!("{writes:?}")
     };
@@ -926,7 +926,7 @@ fn a_job_that_was_started_against_our_word_has_failed() {
         work["spec"]["suspend"] = suspended.into();
         let (writes, _) = decide(&work, &World::of([gate("Waiting")]));
         assert_eq!(
-            told(&writes),
+            short(&writes),
             Vec::from_iter(expected),
             "{list} {suspended}"
         );
@@ -937,7 +937,7 @@ fn a_job_that_was_started_against_our_word_has_failed() {
 }
 
 #[test]
-fn holds_that_can_t_be_read_are_told_once() {
+fn holds_that_can_t_be_parsed_are_reported_once() {
     let work = job("work", json!({"konductor.io/hold": "batch"}), json!({}));
     let (writes, _) = decide(&work, &World::of([]));
     let Write::Patch { body, .. } = &writes[0] else {
@@ -947,9 +947,9 @@ fn holds_that_can_t_be_read_are_told_once() {
         .as_str()
         .unwrap();
     assert!(reason.contains("semaphore/NAME"), "{reason}");
-    let mut told_already = work;
-    told_already["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
-    assert_eq!(decide(&told_already, &World::of([])).0, []);
+    let mut already_reported = work;
+    already_reported["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+    assert_eq!(decide(&already_reported, &World::of([])).0, []);
 }
 
 #[test]
@@ -975,7 +975,7 @@ fn a_finally_stage_is_given_the_outcome_of_its_run() {
         let spec = json!({"pipeline": "p", "jobs": 1, "cancel": true});
         let run = object("Run", "r", json!({"spec": spec, "status": status}));
         let (writes, _) = decide(&work, &World::of([gate("Open"), run]));
-        assert_eq!(told(&writes), [expected]);
+        assert_eq!(short(&writes), [expected]);
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
@@ -1031,5 +1031,5 @@ fn finally_stage_runs_with_the_default_of_a_value_that_is_lost() {
     // Without a default it can't run.
     reader["spec"]["template"] = json!({});
     let (writes, _) = decide(&reader, &world.without_unseen("r-source"));
-    assert_eq!(told(&writes), ["Job/work Unreached"]);
+    assert_eq!(short(&writes), ["Job/work Unreached"]);
 }

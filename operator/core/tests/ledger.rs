@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Lease, LeaseStatus, Semaphore, SemaphoreStatus};
 use konductor_core::{Decision, Fact, Facts, Freshness, Needs, ObjectName, ledger};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, told};
+use world::{World, controller, ended, job, now, object, short};
 
 fn semaphore(permits: u32, holders: Value) -> Value {
     object(
@@ -70,7 +70,7 @@ fn permits_are_granted_in_the_order_of_creation_and_never_beyond_their_number() 
     ]);
     let (decision, live) = decide(semaphore(2, json!([])), &world);
     assert_eq!(holders(&decision), ["first", "second"]);
-    let mut granted = told(&decision.after);
+    let mut granted = short(&decision.after);
     granted.sort();
     assert_eq!(granted, ["Claim/first Granted", "Claim/second Granted"]);
     assert_eq!(live.len(), 2, "each was read live: {live:?}");
@@ -161,7 +161,7 @@ fn many_that_ask_from_pods_or_of_runs_are_decided_in_a_few_rounds() {
     }
     let (decision, _) = decide(semaphore(100, json!([])), &world);
     assert_eq!(holders(&decision).len(), 30 + 60);
-    let expired = told(&decision.before);
+    let expired = short(&decision.before);
     assert_eq!(
         expired
             .iter()
@@ -294,7 +294,7 @@ fn who_does_not_wait_is_denied_only_by_the_ledger_as_it_is() {
         live["metadata"]["resourceVersion"] = version.into();
         world.live.add(live);
         let (decision, _) = decide(semaphore(1, held.clone()), &world);
-        assert_eq!(told(&decision.after), expected, "version {version}");
+        assert_eq!(short(&decision.after), expected, "version {version}");
     }
 }
 
@@ -316,11 +316,11 @@ fn an_expired_claim_is_notified_before_the_ledger_removes_it() {
             .renewals_seen
             .insert("uid-a".into(), (None, seen));
         let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
-        assert_eq!(told(&decision.before), expected, "{age} s");
+        assert_eq!(short(&decision.before), expected, "{age} s");
         assert_eq!(
             holders(&decision),
             ["a"],
-            "the ledger forgets it only when it was told"
+            "the ledger forgets it only once it is Expired"
         );
         assert_eq!(decision.wake, wake);
     }
@@ -347,7 +347,7 @@ fn a_holder_whose_clock_is_wrong_keeps_what_it_renews() {
             .renewals_seen
             .insert("uid-a".into(), (Some(renewal), seen));
         let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
-        assert_eq!(told(&decision.before), expected, "renewed at {renewed}");
+        assert_eq!(short(&decision.before), expected, "renewed at {renewed}");
     }
 }
 
@@ -370,7 +370,7 @@ fn a_renewal_that_the_cache_has_not_seen_is_not_expired() {
         .insert("uid-a".into(), (None, seen));
     let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
     assert_eq!(
-        (told(&decision.before), holders(&decision)),
+        (short(&decision.before), holders(&decision)),
         (vec![], vec!["a".into()])
     );
 }
@@ -386,7 +386,7 @@ fn a_claim_ends_with_its_pod() {
         let pod = object("Pod", "p", json!({"status": {"phase": phase}}));
         let world = World::of([with_pod.clone(), pod]);
         let (decision, _) = decide(semaphore(1, json!([holder("Claim", "a", 1)])), &world);
-        assert_eq!(told(&decision.before), expected, "{phase}");
+        assert_eq!(short(&decision.before), expected, "{phase}");
     }
 }
 
@@ -420,8 +420,8 @@ fn a_second_decision_after_the_first_was_written_writes_nothing() {
     let (first, _) = decide(semaphore(1, json!([])), &world);
     let mut next: Semaphore = serde_json::from_value(semaphore(1, json!([]))).unwrap();
     next.status = first.status;
-    let told = claim("a", 1, json!({"status": {"phase": "Granted"}}));
-    let world = World::of([told, claim("b", 2, json!({}))]);
+    let granted = claim("a", 1, json!({"status": {"phase": "Granted"}}));
+    let world = World::of([granted, claim("b", 2, json!({}))]);
     let (second, _) = world.decide(|facts| ledger::decide_semaphore(&next, facts, now()));
     assert_eq!(second, Decision::default());
 }

@@ -6,7 +6,7 @@ mod world;
 use konductor_api::{Claim, Participant};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, says_why, told};
+use world::{World, ended, job, now, object, says_why, short};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -320,7 +320,7 @@ fn a_claim_that_is_queued_says_why_once() {
             Some("LedgerFull"),
             "semaphore/batch has 1024 holders, as many as it can list",
         ),
-        // It is about to be told.
+        // It is about to be Queued.
         (1, vec![granted], None, ""),
     ];
     for (permits, objects, reason, message) in table {
@@ -337,7 +337,7 @@ fn a_claim_that_is_queued_says_why_once() {
             assert_eq!(decision.before, []);
             continue;
         };
-        assert_eq!(told(&decision.before), ["Claim/ask Queued"]);
+        assert_eq!(short(&decision.before), ["Claim/ask Queued"]);
         let Write::Patch { body, .. } = &decision.before[0] else {
             panic!("{decision:?}")
         };

@@ -1,7 +1,9 @@
-//! What a retry makes anew, and what it leaves.
+//! What a retry recreates, and what it leaves.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod world;
+
+use std::sync::Arc;
 
 use konductor_api::{Barrier, Gate, Participant, Run};
 use konductor_core::retry::{Begin, Refused, Retry, retry};
@@ -14,14 +16,14 @@ fn read<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()
 }
 
-fn of_run(stage: &str, mut job: Value) -> Participant {
+fn of_run(stage: &str, mut job: Value) -> Arc<Participant> {
     let role = if stage == "tidy" { "finally" } else { "main" };
     job["metadata"]["labels"] = json!({
         "konductor.io/run": "r", "konductor.io/stage": stage, "konductor.io/role": role,
     });
     job["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"}]);
-    read(job)
+    Arc::new(read(job))
 }
 
 fn gate(name: &str, phase: &str, conditions: Value) -> Gate {
@@ -49,7 +51,7 @@ fn gate(name: &str, phase: &str, conditions: Value) -> Gate {
 /// `tail` for `side`, and `tidy` is a finally stage.
 struct World {
     run: Run,
-    jobs: Vec<Participant>,
+    jobs: Vec<Arc<Participant>>,
     gates: Vec<Gate>,
     barriers: Vec<Barrier>,
 }
@@ -118,7 +120,7 @@ fn world() -> World {
 
 impl World {
     fn annotate(&mut self, index: usize, key: &str, value: &str) {
-        self.jobs[index].edit(|job| {
+        Arc::make_mut(&mut self.jobs[index]).edit(|job| {
             job.annotations_mut().insert(key.into(), value.into());
         });
     }
@@ -142,7 +144,7 @@ fn named(retry: &Retry) -> String {
 }
 
 #[test]
-fn what_failed_is_made_anew_with_all_that_comes_after_it_and_nothing_else() {
+fn what_failed_is_recreated_with_everything_after_it_and_nothing_else() {
     let made = world().retry(Begin::Failed).unwrap();
     assert_eq!(made.attempt, 2);
     assert_eq!(
@@ -153,7 +155,7 @@ fn what_failed_is_made_anew_with_all_that_comes_after_it_and_nothing_else() {
 }
 
 #[test]
-fn a_stage_is_made_anew_with_what_kept_it_from_starting() {
+fn a_stage_is_recreated_with_what_kept_it_from_starting() {
     let world = world();
     let from = |stage| world.retry(Begin::Stage(stage)).map(|made| named(&made));
     assert_eq!(
@@ -227,10 +229,10 @@ fn a_range_that_comes_after_what_runs_again_runs_as_a_whole() {
 }
 
 #[test]
-fn a_run_that_goes_on_or_has_lost_a_job_is_not_retried() {
+fn a_run_that_has_not_ended_or_has_lost_a_job_is_not_retried() {
     let mut going = world();
     going.run.spec.attempt = 2;
-    assert_eq!(going.retry(Begin::Failed), Err(Refused::GoesOn));
+    assert_eq!(going.retry(Begin::Failed), Err(Refused::NotEnded));
     let mut lost = world();
     lost.jobs.remove(1);
     assert_eq!(

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use konductor_api::{Run, RunOutcome, RunPhase, RunStatus};
 use konductor_core::{Decision, run};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, told};
+use world::{World, controller, ended, job, now, object, short};
 
 fn with(spec: Value, status: Value) -> Run {
     let mut whole = json!({"pipeline": "p", "jobs": 2});
@@ -168,14 +168,14 @@ fn cancel_timeout_and_fail_fast_stop_in_one_way() {
     ];
     for (spec, status, expected) in table {
         let decision = decide(&with(spec.clone(), status), &World::of(jobs.clone()));
-        assert_eq!(told(&decision.before), expected, "{spec}");
+        assert_eq!(short(&decision.before), expected, "{spec}");
     }
     let failed = [of_run("a", "a", "failed"), of_run("b", "b", "open")];
     let decision = decide(
         &with(json!({"failFast": true}), started(5)),
         &World::of(failed),
     );
-    assert_eq!(told(&decision.before), ["Job/b Cancelled suspend=true"]);
+    assert_eq!(short(&decision.before), ["Job/b Cancelled suspend=true"]);
 }
 
 #[test]
@@ -416,11 +416,11 @@ fn a_run_says_how_many_of_its_jobs_do_not_exist_and_does_not_say_it_twice() {
     for (jobs, expected) in table {
         let run = with(json!({"finallyJobs": 1}), json!({}));
         let world = World::of(jobs);
-        let told = status(&run, &world);
-        assert_eq!(message(&told), expected);
+        let status = status(&run, &world);
+        assert_eq!(message(&status), expected);
         let run = with(
             json!({"finallyJobs": 1}),
-            serde_json::to_value(&told).unwrap(),
+            serde_json::to_value(&status).unwrap(),
         );
         assert_eq!(decide(&run, &world).status, None, "{expected}");
     }
@@ -460,7 +460,7 @@ fn pause_suspends_what_runs_and_resuming_starts_it_again() {
     ];
     for (pause, job, expected) in table {
         let run = with(json!({ "pause": pause }), started.clone());
-        assert_eq!(told(&decide(&run, &World::of([job])).before), [expected]);
+        assert_eq!(short(&decide(&run, &World::of([job])).before), [expected]);
     }
 }
 
@@ -498,8 +498,8 @@ fn run_made_by_kubectl_adopts_its_jobs_and_nothing_waits_for_that() {
         by_kubectl(of_run("b", "b", "open")),
     ];
     let decision = decide(&run, &World::of(jobs));
-    assert_eq!(told(&decision.before), [""; 0]);
-    assert_eq!(told(&decision.after), ["adopt Job/a", "adopt Job/b"]);
+    assert_eq!(short(&decision.before), [""; 0]);
+    assert_eq!(short(&decision.after), ["adopt Job/a", "adopt Job/b"]);
     let status = decision.status.unwrap();
     assert_eq!(
         (status.running, status.waiting, status.complete),
@@ -669,7 +669,7 @@ fn job_in_the_place_of_a_deleted_one_is_ended_and_does_not_count() {
     again.cached.add(other.clone());
     again.live.add(other);
     let decision = decide(&run, &again);
-    assert_eq!(told(&decision.before), ["Job/a Cancelled suspend=true"]);
+    assert_eq!(short(&decision.before), ["Job/a Cancelled suspend=true"]);
     let status = decision
         .status
         .unwrap_or_else(|| run.status.clone().unwrap());
@@ -697,9 +697,8 @@ fn retried_run_keeps_what_is_gone_and_counts_only_jobs_of_its_attempt() {
     let first = World::of([of_run("a", "a", "succeeded"), of_run("b", "b", "failed")]);
     let run = seen(&json!({}), &first);
     let first = first.without_unseen("a");
-    let jobs: Vec<_> = first.live.jobs.iter().map(|job| (**job).clone()).collect();
     let begin = konductor_core::retry::Begin::Failed;
-    let retry = konductor_core::retry::retry(&run, &jobs, &[], &[], begin).unwrap();
+    let retry = konductor_core::retry::retry(&run, &first.live.jobs, &[], &[], begin).unwrap();
     let kept = konductor_core::retry::kept(&run, [], &retry.jobs);
     let status = serde_json::to_value(run.status.unwrap()).unwrap();
     let run = with(json!({"attempt": 2, "kept": kept}), status);
@@ -745,7 +744,7 @@ fn timeout_stands_still_while_the_run_is_paused() {
     let left = SignedDuration::from_secs(61);
     assert_eq!(resumed.wake, Some(now() + left));
     let late = decide(&with(json!({"timeout": "90s"}), known), &world);
-    assert_eq!(told(&late.before).len(), 2);
+    assert_eq!(short(&late.before).len(), 2);
 }
 
 #[test]
@@ -771,7 +770,7 @@ fn finally_stage_that_hangs_is_ended_by_a_second_cancel() {
     ] {
         let spec = json!({"finallyJobs": 1, "cancel": true, "cancelFinally": cancel_finally});
         let decision = decide(&with(spec, known.clone()), &world);
-        assert_eq!(told(&decision.before), expected);
+        assert_eq!(short(&decision.before), expected);
     }
 }
 

@@ -50,7 +50,7 @@ fn run(pipeline: &str, name: &str, how: &str) -> Run {
         object.as_object_mut().unwrap().remove("status");
     }
     if more == "later" {
-        // Told in another time zone: what counts is the instant.
+        // Written in another time zone: what counts is the instant.
         object["metadata"]["annotations"] =
             json!({"konductor.io/slot": "2026-03-29T03:15:00+02:00"});
     }
@@ -82,14 +82,14 @@ fn a_slot_becomes_what_its_schedule_wants() {
             Start,
         ),
         (
-            "a run that goes on",
+            "a run that has not ended",
             vec![other("Running")],
             Start,
             skip(),
             replace(),
         ),
         (
-            "finally stages go on",
+            "finally stages run",
             vec![other("Finalizing")],
             Start,
             skip(),
@@ -110,14 +110,14 @@ fn a_slot_becomes_what_its_schedule_wants() {
             replace(),
         ),
         (
-            "two go on",
+            "two have not ended",
             vec![run("night", "night-z", "Running"), other("Running")],
             Start,
             skip(),
             Replace(vec!["night-29579040".into(), "night-z".into()]),
         ),
         (
-            "a later slot's goes on",
+            "a later slot's has not ended",
             vec![run("night", "a", "Running"), other("Running, later")],
             Start,
             superseded(),
@@ -131,7 +131,7 @@ fn a_slot_becomes_what_its_schedule_wants() {
             Start,
         ),
         (
-            "its own goes on, another too",
+            "neither its own nor another has ended",
             vec![own("Running"), other("Running")],
             Start,
             Start,
@@ -169,7 +169,7 @@ fn a_slot_becomes_what_its_schedule_wants() {
 }
 
 #[test]
-fn a_run_that_nobody_creates_to_its_end_is_told() {
+fn a_run_that_is_never_created_to_its_end_is_reported() {
     let now: Timestamp = NOW.parse().unwrap();
     let old = "night-29579040".to_owned();
     let runs = [run("night", &old, "Running, old")];

@@ -1,4 +1,4 @@
-//! A Run among its objects: where its Jobs stand, in which order its stages come, and who waits for whom.
+//! A Run among its objects: where its Jobs stand, in which order its stages come, and what waits for what.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod world;
@@ -369,7 +369,7 @@ fn deleted_jobs_of_a_run_are_shown_as_the_record_knows_them() {
         gates: vec![gate("r-stays", "All", json!([on("r-part-eu-west")]))],
         ..Listed::default()
     });
-    let told: Vec<String> = objects
+    let lines: Vec<String> = objects
         .jobs_and_gone()
         .skip(1)
         .map(|job| {
@@ -387,7 +387,7 @@ fn deleted_jobs_of_a_run_are_shown_as_the_record_knows_them() {
     let before = "Deleted: its Job was deleted before it had ended";
     let after = "its Job was deleted after it had ended";
     assert_eq!(
-        told,
+        lines,
         [
             &format!("part-?1 part[?] Cancelled: {before}"),
             &format!("r-first first[] Succeeded: {after}"),

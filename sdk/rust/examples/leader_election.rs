@@ -73,7 +73,7 @@ async fn serve(client: &Client, arguments: &Arguments) -> Result<(), Error> {
     }
 }
 
-/// Works until it resigns. Where the lead is lost before, this is dropped.
+/// Works until it resigns. If the lead is lost before, this is dropped.
 async fn lead(guard: &Guard, resign_after: Option<f64>) {
     println!("leading with token {}", guard.token().unwrap_or_default());
     match resign_after {

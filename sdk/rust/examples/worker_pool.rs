@@ -60,7 +60,7 @@ async fn run(arguments: Arguments) -> Result<String, Error> {
     ))
 }
 
-/// Stands for a query. Where the permit is lost it is dropped: the permit may be another's then.
+/// Stands for a query. If the permit is lost it is dropped: the permit may be another's then.
 async fn work(item: usize) {
     println!("working on item {item}");
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -119,7 +119,7 @@ pub(crate) fn file(name: &str) -> String {
 /// Waits until the objects of a kind are as expected; returns them.
 ///
 /// # Panics
-/// Where they are not in time, with what they are instead.
+/// If they are not in time, with what they are instead.
 pub(crate) async fn find<K>(
     cluster: &Cluster,
     namespace: &str,

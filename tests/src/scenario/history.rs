@@ -21,7 +21,7 @@ pub(crate) async fn most_in_use(cluster: &Cluster, namespace: &str, name: &str) 
 /// No Lease had two holders, and each new one had a higher token than all before.
 ///
 /// # Panics
-/// Where one had.
+/// If one had.
 pub(crate) async fn leases_had_one_holder_and_tokens_rose(cluster: &Cluster, namespace: &str) {
     let leases: Vec<Lease> = cluster.stored(namespace).await;
     let mut tokens: BTreeMap<String, (i64, String)> = BTreeMap::new();

@@ -24,7 +24,7 @@ use crate::watching::{Versions, until};
 /// Compiles a pipeline.
 ///
 /// # Panics
-/// Where it has a mistake.
+/// If it has a mistake.
 pub fn compiled(text: &str) -> Manifests {
     let mut sources = Sources::default();
     sources.add("test.kon", text);

@@ -1,5 +1,6 @@
 //! What users do, each story a small one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -400,6 +401,7 @@ async fn a_failed_run_is_retried(world: &World) {
         return;
     };
     let jobs = world.list::<konductor_api::Participant>().await;
+    let jobs: Vec<_> = jobs.into_iter().map(Arc::new).collect();
     let gates = world.list::<Gate>().await;
     let barriers = world.list::<Barrier>().await;
     // What is gone may be needed: then there is nothing to retry, and it says so.

@@ -45,7 +45,7 @@ pub(super) async fn give(
     pending().await
 }
 
-/// Waits until what comes before an approval is done. Where it never is, the run ends without it.
+/// Waits until what comes before an approval is done. If it never is, the run ends without it.
 async fn asked_for(
     client: &konductor::Client,
     approval: &Approval,
@@ -93,7 +93,7 @@ async fn decide(
         ArrivalOutcome::Succeeded => "approved",
         _ => "denied",
     };
-    progress.tell(&format!("approval {name} {word} by {user}"));
+    progress.print(&format!("approval {name} {word} by {user}"));
     Ok(())
 }
 

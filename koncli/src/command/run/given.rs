@@ -40,7 +40,7 @@ struct Assumed {
 /// Matches what is given with what is needed.
 ///
 /// # Errors
-/// Where something is missing, with the flag that gives it, or something is given that nothing needs.
+/// If something is missing, with the flag that gives it, or something is given that nothing needs.
 pub(super) fn prepare(needs: &Needs, given: &Given, can_ask: bool) -> Result<Prepared, Failure> {
     let mut prepared = Prepared::default();
     let literal = |pairs: &[(String, String)]| -> Vec<(String, Vec<u8>)> {

@@ -23,8 +23,8 @@ const INDEXES_SHOWN: usize = 5;
 /// On the pods of an Indexed Job.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
-/// Tells how a run has ended, after so many seconds.
-pub(super) async fn tell(
+/// Prints how a run has ended, after so many seconds.
+pub(super) async fn print(
     local: &Local,
     run: &Run,
     objects: &RunObjects,
@@ -74,7 +74,7 @@ pub(super) async fn tell(
     Err(Failure::new(FAILED, message))
 }
 
-/// Tells how a Job has failed. Where the run may go on without it, one line is enough.
+/// Prints how a Job has failed. If the run may succeed without it, one line is enough.
 async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
     let api: Api<Pod> = Api::namespaced(local.client.kube().clone(), NAMESPACE);
     let of_job = format!("{}={}", label::JOB_NAME, job.name_any());
@@ -195,15 +195,15 @@ mod tests {
             pod("good-too", Some(5), "Succeeded", 0),
         ];
         let failed = last_failures(&pods);
-        let told: Vec<_> = failed
+        let named: Vec<_> = failed
             .iter()
             .map(|(index, pod)| (*index, pod.name_any()))
             .collect();
-        assert_eq!(told, [(Some(3), "last-try".to_owned())]);
+        assert_eq!(named, [(Some(3), "last-try".to_owned())]);
     }
 
     #[test]
-    fn a_timeout_is_told_with_its_time() {
+    fn a_timeout_is_printed_with_its_time() {
         for (seconds, expected) in [(2, "2s"), (90, "90s"), (120, "2m"), (7_200, "2h")] {
             let job = json!({
                 "metadata": {"name": "j"},

@@ -27,7 +27,7 @@ pub(super) struct Condition<'a> {
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) message: String,
-    /// Whether the Run's record tells it: the Job itself is not there.
+    /// Whether it is from the Run's record: the Job itself does not exist.
     from_record: bool,
 }
 
@@ -128,7 +128,7 @@ impl Condition<'_> {
         sources
     }
 
-    /// What tells about a Job that may be gone.
+    /// The facts about a Job that may be gone.
     fn record(&self, freshness: Freshness) -> Vec<(Fact, Freshness)> {
         match &self.subject.target {
             Target::Job(name) => {
@@ -308,7 +308,7 @@ impl Condition<'_> {
         let jobs: Vec<_> = jobs.filter(|job| self.permits(&job.metadata)).collect();
         if jobs.len() != count as usize {
             return Ok(Judged::pending(match subject.is_foreign {
-                // A count would tell what the author may not list.
+                // A count would reveal what the author may not list.
                 true => format!("{subject}: {}", reason::NOT_FOUND_OR_NOT_PERMITTED),
                 false => format!("waits for {subject}: {} exist", jobs.len()),
             }));

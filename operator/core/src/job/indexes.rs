@@ -4,9 +4,9 @@ use konductor_api::{ObjectName, Participant};
 use serde_json::json;
 
 use crate::Write;
-use crate::decision::Kind;
+use crate::kind::Kind;
 
-/// The write that tells the Job controller which indexes have succeeded; `None` if it knows.
+/// The write by which the Job controller learns which indexes have succeeded; `None` if it knows.
 pub(super) fn completed(job: &Participant) -> Option<Write> {
     let text = job.completed_indexes()?;
     let status = job.status.as_ref();

@@ -83,11 +83,11 @@ fn limit<'a>(job: &'a Participant, facts: &Facts) -> Option<(&'a Time, SignedDur
     let own = own.and_then(|own| own.parse().ok());
     let phase = job.phase;
     let takes_part = own.is_some() || phase == Some(JobPhase::Running) || job.run().is_some();
-    let goes_on = matches!(phase, None | Some(JobPhase::Running))
+    let is_running = matches!(phase, None | Some(JobPhase::Running))
         && !job.is_suspended()
         && job_end(job).is_none()
         && job_ended(job).is_none();
-    if !takes_part || !goes_on {
+    if !takes_part || !is_running {
         return None;
     }
     let status = job.status.as_ref()?;

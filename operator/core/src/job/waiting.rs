@@ -153,8 +153,8 @@ fn reason(
     // A Job behind a Gate asks its ledgers from when it is Queued.
     let asks_now =
         phase == JobPhase::Queued && job.gate().is_some() && job.phase != Some(JobPhase::Queued);
-    let is_told = job.reason() == reason && (reason.is_none() || job.phase == Some(phase));
-    if is_told && !asks_now {
+    let is_written = job.reason() == reason && (reason.is_none() || job.phase == Some(phase));
+    if is_written && !asks_now {
         return Ok(Decision::default());
     }
     let created = job.metadata.creation_timestamp.as_ref();

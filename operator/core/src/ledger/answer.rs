@@ -1,4 +1,4 @@
-//! What Claims are told, once the ledger has it.
+//! The status of Claims, which follows the ledger.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use konductor_api::{Claim, ClaimPhase, ClaimStatus, ObjectName};
 use serde_json::json;
 
 use super::{Ledger, Step, claims, phase, uid};
-use crate::decision::Kind;
 use crate::facts::{Facts, Freshness};
+use crate::kind::Kind;
 use crate::{Needs, Write};
 
-/// Tells Claims that are in the ledger and don't know it yet.
+/// Grants Claims that are in the ledger and still Queued.
 pub(super) fn answer(
     ledger: &Ledger<'_>,
     facts: &Facts,
@@ -25,7 +25,7 @@ pub(super) fn answer(
         .iter()
         .map(|held| (held.uid.as_str(), ()))
         .collect();
-    let mut told = Vec::new();
+    let mut granted = Vec::new();
     for claim in claims(ledger, facts)? {
         // Its version may have been read live, for the grant.
         let live = facts.claim(&ObjectName::of(&claim.metadata), Freshness::Live);
@@ -37,14 +37,21 @@ pub(super) fn answer(
             && claim.metadata.deletion_timestamp.is_none()
             && entered.contains_key(uid(&claim.metadata))
         {
-            told.push(tell(claim, ClaimPhase::Granted, step.token, "granted", now));
+            granted.push(write_phase(
+                claim,
+                ClaimPhase::Granted,
+                step.token,
+                "granted",
+                now,
+            ));
         }
     }
-    step.after.extend(told);
+    step.after.extend(granted);
     Ok(())
 }
 
-pub(super) fn tell(
+/// Returns the write of a Claim's phase, with the reason of that phase.
+pub(super) fn write_phase(
     claim: &Claim,
     phase: ClaimPhase,
     token: Option<i64>,

@@ -11,9 +11,9 @@ use crate::limits::{SEMAPHORE_TTL, TTL_MIN};
 use crate::pod::pod_ended;
 use crate::{Fact, Needs};
 
-/// Tells Claims that are over: not renewed in time, or their pod has ended. The write names the
-/// version that was timed, so a renewal in between makes it fail; the ledger forgets them only once
-/// it is seen to have been told (rule A).
+/// Expires Claims that were not renewed in time, or whose pod has ended. The write names the
+/// version that was timed, so a renewal in between makes it fail; the ledger forgets a Claim only once
+/// its phase is seen to be Expired (rule A).
 pub(super) fn expire(
     ledger: &Ledger<'_>,
     holders: &[Holder],

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition;
 use konductor_api::{Claim, ClaimPhase, LedgerKind};
 
-use super::answer::tell;
+use super::answer::write_phase;
 use super::queue::{Candidate, Line, Who, line};
 use super::{Ledger, Step, claim_holder, job_holder};
 use crate::Needs;
@@ -73,7 +73,7 @@ fn deny(
         for claim in refused {
             let message = format!("{} has nothing free", ledger.kind);
             step.after
-                .push(tell(claim, ClaimPhase::Denied, None, &message, now));
+                .push(write_phase(claim, ClaimPhase::Denied, None, &message, now));
         }
     }
     Ok(())

@@ -47,7 +47,7 @@ pub(super) fn still_holding(
         }
     }
     if let Err(mut needs) = facts.require(live) {
-        // Where they are gone it is the turn of others, who are read at the same time.
+        // If they are gone it is the turn of others, who are read at the same time.
         step.holders = holders;
         step.holders.retain(|held| !doubtful(held));
         let line = line(ledger, queue(ledger, step, facts)?, facts, step)?;
@@ -61,7 +61,7 @@ pub(super) fn still_holding(
             true => match holds_live(ledger, &held, facts)? {
                 Verdict::Struck => {}
                 Verdict::Kept => kept.push(held),
-                Verdict::Told(write) => {
+                Verdict::Marked(write) => {
                     step.before.push(*write);
                     kept.push(held);
                 }
@@ -78,7 +78,7 @@ fn by_uid<T>(objects: Vec<&T>, metadata: impl Fn(&T) -> &ObjectMeta) -> BTreeMap
         .collect()
 }
 
-/// Whether a Claim that is in the ledger still stands: deleting it is giving back.
+/// Whether a Claim that is in the ledger still counts: to delete it is to release.
 fn holds(claim: &Claim) -> bool {
     claim.metadata.deletion_timestamp.is_none()
         && matches!(phase(claim), ClaimPhase::Queued | ClaimPhase::Granted)
@@ -95,8 +95,8 @@ fn pods_of(ledger: &ObjectName, held: &Holder) -> Fact {
 enum Verdict {
     Kept,
     Struck,
-    /// It stays until its Job is seen to have been told.
-    Told(Box<Write>),
+    /// It stays until its Job is seen with this mark (rule A).
+    Marked(Box<Write>),
 }
 
 fn holds_live(ledger: &Ledger<'_>, held: &Holder, facts: &Facts) -> Result<Verdict, Needs> {
@@ -119,7 +119,7 @@ fn holds_live(ledger: &Ledger<'_>, held: &Holder, facts: &Facts) -> Result<Verdi
             Place::Kept => return Ok(Verdict::Kept),
             Place::Unasked => {
                 let write = mark(job, ledger.kind, &own.name);
-                return Ok(Verdict::Told(Box::new(write)));
+                return Ok(Verdict::Marked(Box::new(write)));
             }
             Place::Marked => {}
         }

@@ -66,7 +66,7 @@ pub(super) fn queue<'a>(
     facts: &'a Facts,
 ) -> Result<Vec<Candidate<'a>>, Needs> {
     let mut queue = Vec::new();
-    let told: Vec<&ObjectName> = step
+    let changed: Vec<&ObjectName> = step
         .before
         .iter()
         .filter_map(|write| match write {
@@ -77,7 +77,7 @@ pub(super) fn queue<'a>(
     for claim in claims(ledger, facts)? {
         let waits = phase(claim) == ClaimPhase::Queued
             && claim.metadata.deletion_timestamp.is_none()
-            && !told.contains(&&ObjectName::of(&claim.metadata));
+            && !changed.contains(&&ObjectName::of(&claim.metadata));
         if waits {
             queue.push(Candidate {
                 turn: Turn::of(

@@ -106,7 +106,7 @@ fn cancelled(view: &View<'_>) -> String {
     )
 }
 
-/// A Run of which something was never created does not end by itself. Who created it can tell whether
+/// A Run of which something was never created does not end by itself. Its creator knows whether
 /// that is still to come.
 fn unlike_declared(view: &View<'_>) -> Option<String> {
     let spec = &view.run.spec;

@@ -8,8 +8,8 @@ use konductor_api::{
 use serde_json::{Value, json};
 
 use super::view::View;
-use crate::decision::Kind;
 use crate::facts::{Facts, Freshness};
+use crate::kind::Kind;
 use crate::{Decision, Needs, Write, owner};
 
 /// Why a Run ends its Jobs: the reason's word, and the rest of the sentence.

@@ -36,12 +36,12 @@ pub struct Edge {
     pub label: &'static str,
 }
 
-/// The places of a Run, and who waits for whom.
+/// The places of a Run, and what waits for what.
 #[derive(Clone, Debug, Default)]
 pub struct Overview<'a> {
     /// The stages, each after those that it waits for; then approvals, then what is elsewhere.
     pub places: Vec<Place<'a>>,
-    /// Who waits for whom, by what waits.
+    /// What waits for what, in the order of the waiting places.
     pub edges: BTreeSet<Edge>,
 }
 

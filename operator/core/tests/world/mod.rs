@@ -300,7 +300,7 @@ pub(crate) fn ended(condition: &str) -> Value {
 }
 
 /// A short form of writes, for comparison.
-pub(crate) fn told(writes: &[Write]) -> Vec<String> {
+pub(crate) fn short(writes: &[Write]) -> Vec<String> {
     writes
         .iter()
         .map(|write| match write {
