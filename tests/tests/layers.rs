@@ -58,7 +58,7 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
 ];
 
 /// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.
-const DOORS: [(&str, &str); 11] = [
+const DOORS: [(&str, &str); 12] = [
     ("koncli/src/apply.rs", "the hash of any object's content"),
     ("koncli/src/command/schedules.rs", "the slot of a Run"),
     ("koncli/src/command/slot.rs", "the slot of a Run"),
@@ -67,6 +67,10 @@ const DOORS: [(&str, &str); 11] = [
     (
         "koncli/src/manifests.rs",
         "a manifest that may not be a Job",
+    ),
+    (
+        "operator/core/src/gate/clause.rs",
+        "the condition of a Gate as its author wrote it",
     ),
     (
         "operator/core/src/gate/judged.rs",
