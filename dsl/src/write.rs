@@ -7,6 +7,8 @@
 mod header;
 mod value;
 
+use std::fmt;
+
 pub(crate) use value::fits_block;
 
 use crate::ast::*;
@@ -34,11 +36,13 @@ pub(crate) fn write(file: &File) -> (String, Vec<Diagnostic>) {
     (writer.out, writer.diagnostics)
 }
 
-/// Writes a condition in one line, as the formatter would.
-pub(crate) fn condition(condition: &Expr) -> String {
-    let mut writer = Writer::default();
-    writer.condition(condition);
-    writer.out
+/// A condition in one line, as the formatter writes it.
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut writer = Writer::default();
+        writer.condition(self);
+        f.write_str(&writer.out)
+    }
 }
 
 #[derive(Default)]

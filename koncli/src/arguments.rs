@@ -143,7 +143,7 @@ pub(crate) enum Command {
         /// Where to write the kubeconfig; a temporary file by default
         #[arg(long = "write-kubeconfig", value_name = "FILE")]
         write_kubeconfig: Option<PathBuf>,
-        /// The port on loopback; 0 takes a free one
+        /// The port on loopback; 0 picks a free port
         #[arg(long, default_value_t = 0, value_name = "PORT")]
         port: u16,
         /// Keep the cluster in this folder, and continue from it

@@ -1,7 +1,5 @@
 //! What stands between a stage's name and its body.
 
-use std::fmt;
-
 use super::{List, Name, Number, Ref, Str, Value};
 use crate::{Span, Spanned};
 
@@ -249,12 +247,6 @@ impl Expr {
             Self::Compare { span, .. } => *span,
             Self::Value(value) => value.span(),
         }
-    }
-}
-
-impl fmt::Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::write::condition(self))
     }
 }
 

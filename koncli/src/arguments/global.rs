@@ -51,7 +51,7 @@ pub(crate) struct Global {
     /// Leave out the header of tables
     #[arg(long, global = true, help_heading = GLOBAL, env = "KONCLI_NO_HEADERS")]
     pub(crate) no_headers: bool,
-    /// Print more; twice prints the operator's log
+    /// Print more; -vv prints the operator's log too
     #[arg(
         short,
         long,

@@ -97,7 +97,7 @@ fn row(command: &clap::Command, page: &str) -> String {
         .collect();
     let own = match own.is_empty() {
         true => String::new(),
-        false => format!(": {}", own.join(", ")),
+        false => format!(" ({})", own.join(", ")),
     };
     let anchor = crate::bless::anchor(&format!("koncli {name}"));
     format!("| [`koncli {name}`](cli/{page}.md#{anchor}) | {about}{own} |\n")
