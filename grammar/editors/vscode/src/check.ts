@@ -19,7 +19,8 @@ export async function check(path: string, problems: vscode.DiagnosticCollection)
   if (!first) return 0;
   const files = uris.map(uri => uri.fsPath);
   const ended = await run({ path, args: ['check', '--output', 'json', '--', ...files], folder: dirname(first.fsPath) });
-  if (ended.code !== 0 && ended.code !== 2) throw new Error(ended.stderr);
+  // A file that can't be read ends it before it has a report.
+  if (!ended.stdout) throw new Error(ended.stderr.trim());
   // The language server reports what is wrong in the files that are open.
   const open = new Set(vscode.workspace.textDocuments.map(document => document.fileName));
   const found = new Map<string, vscode.Diagnostic[]>();

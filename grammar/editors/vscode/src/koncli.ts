@@ -25,7 +25,7 @@ export interface Invocation {
 /** Runs koncli, without a shell. What it prints may be of any size. */
 export function run({ path, args, folder, input, signal }: Invocation): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    // Colours are for terminals, and a kubeconfig is none of this program's business.
+    // Colours are for terminals.
     const env = { ...process.env, NO_COLOR: '1' };
     const child = spawn(path, args, { cwd: folder, env, stdio: 'pipe', ...(signal && { signal }) });
     let stdout = '';

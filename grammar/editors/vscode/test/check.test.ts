@@ -58,6 +58,12 @@ test('a workspace without pipelines is not checked', async () => {
   assert.deepEqual([count, found.size], [0, 0]);
 });
 
+test('a file that has gone is an error with its name', async () => {
+  const place = folder({});
+  state.files = [join(place, 'gone.kon')];
+  await assert.rejects(checked(), /gone\.kon/);
+});
+
 test('a diagnostic without a place in a file is left out', () => {
   const nowhere = { file: null, start: { line: 0, column: 0 }, end: { line: 0, column: 0 } };
   const report = [{ code: 'K0100', severity: 'error', message: 'x', help: null, labels: [{ place: nowhere, primary: true }] }];
