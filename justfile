@@ -11,6 +11,13 @@ python:
     cargo build --package koncli
     KONCLI=target/debug/koncli sdk/python/check
 
+# The GitHub Action, the hooks for pre-commit, Neovim and the extension for VS Code, each run as its users would (needs
+# Python and Node.js; VS Code itself once grammar/editors/vscode/browser/install has installed it).
+editors:
+    cargo build --package koncli
+    KONCLI=target/debug/koncli integrations/check
+    KONCLI=target/debug/koncli grammar/editors/vscode/check
+
 # The scenarios on a real etcd, kube-apiserver and kube-controller-manager (needs Go).
 test-real:
     KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test contract_python --test workers --test differential --test outages --test owner_references --test clients --test chart_values --test poison

@@ -1,0 +1,9 @@
+[
+  (pipeline)
+  (template)
+  (body)
+  (map)
+  (list)
+  (record_type)
+  (block_string)
+] @fold
