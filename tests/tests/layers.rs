@@ -8,7 +8,7 @@ use std::process::Command;
 use regex::Regex;
 
 /// What each crate may use, of ours and of the libraries that make a room what it is.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("konductor-grammar", &[]),
     ("konductor-dsl", &["konductor-grammar"]),
     ("konductor-api", &[]),
@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("konductor-core", &["konductor-api"]),
     ("konductor-operator", &["konductor-api", "konductor-core"]),
     ("konductor-local", &["konductor-api"]),
+    ("konductor-lsp", &["konductor-compiler", "konductor-dsl"]),
     ("konductor", &["konductor-api"]),
     (
         "koncli",
@@ -25,6 +26,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "konductor-compiler",
             "konductor-dsl",
             "konductor-local",
+            "konductor-lsp",
             "konductor-operator",
         ],
     ),
@@ -43,7 +45,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 ];
 
 /// What a crate must not use although others do.
-const FORBIDDEN: [(&str, &[&str]); 5] = [
+const FORBIDDEN: [(&str, &[&str]); 6] = [
     (
         "konductor-dsl",
         &["k8s-openapi", "kube", "petgraph", "tokio"],
@@ -55,6 +57,7 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
         &["futures", "kube", "rand", "tokio", "uuid"],
     ),
     ("konductor-local", &["kube"]),
+    ("konductor-lsp", &["kube", "pest", "tokio"]),
 ];
 
 /// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.
