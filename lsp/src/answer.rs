@@ -1,4 +1,4 @@
-//! What the server answers, one module for each question.
+//! The answers to requests, one module for each feature.
 
 pub(crate) mod action;
 pub(crate) mod completion;

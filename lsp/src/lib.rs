@@ -1,11 +1,11 @@
-//! The language server: what an editor asks about pipelines, and what it is answered.
+//! The language server: pipelines in an editor.
 //!
 //! What enters: messages of the Language Server Protocol, and a [`Disk`] to read files from. What leaves:
-//! answers and diagnostics. What must never happen here: a rule of the language. All that is known of a
-//! file is what the compiler says of it, and the names in its syntax tree; every change compiles the whole
-//! file again, which takes milliseconds.
+//! responses and diagnostics. What must never happen here: a rule of the language. A file is known by what
+//! the compiler reports, and by the names in its syntax tree; every change compiles the whole file again,
+//! which takes milliseconds.
 //!
-//! Each answer is a function of a snapshot and a position, in a module of its own in `answer/`.
+//! Each feature is a function of a snapshot and a position, in a module of its own in `answer/`.
 
 mod analysis;
 mod answer;

@@ -1,7 +1,7 @@
-//! One editor's session: what it has open, and what it is answered.
+//! One editor's session: its open files, and the answers to its requests.
 //!
 //! What enters: notifications and requests, by method. What leaves: answers, and the diagnostics that
-//! changed. What must never happen here: reading or writing of messages, which is the loop's.
+//! changed. What must never happen here: reading or writing messages, which the loop does.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What the word at a position means.
+//! Hover: the meaning of the word at a position.
 
 use gen_lsp_types::{Contents, Hover, MarkupContent, MarkupKind, Position};
 use konductor_dsl::{Span, TokenKind, ast, tokens};

@@ -1,4 +1,4 @@
-//! What is worth knowing of a stage: above it as a code lens, and in hovers.
+//! Code lenses: the items, neighbours and holds of each stage. Hovers show them, too.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Where something is declared, and where it is used.
+//! Definitions, references and highlights: the places of a name.
 
 use std::path::{Path, PathBuf};
 

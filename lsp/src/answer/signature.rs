@@ -1,4 +1,4 @@
-//! Signature help: the parameters of a template that is being used, and the shape of calls.
+//! Signature help: the parameters of a template in `use`, and of calls.
 
 use gen_lsp_types::{
     ActiveParameter, ParameterInformation, ParameterInformationLabel, Position, SignatureHelp,
