@@ -85,14 +85,11 @@ fn session(nvim: &Path) -> Result<(), Failed> {
         .env("XDG_STATE_HOME", root.join("state"))
         .current_dir(&root)
         .output()?;
-    // Neovim prints on stderr what a script prints.
-    let shown = String::from_utf8_lossy(&output.stderr).replace('\r', "");
     if !output.status.success() {
-        return Err(format!("{}: {shown}", output.status).into());
+        let problem = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{}: {problem}", output.status).into());
     }
-    bless::compare(
-        &here.join("session.txt"),
-        &format!("{}\n", shown.trim_end()),
-    );
+    let shown = String::from_utf8(output.stdout)?;
+    bless::compare(&here.join("session.txt"), &shown);
     Ok(())
 }
