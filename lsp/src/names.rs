@@ -100,11 +100,10 @@ pub(crate) struct Names {
 impl Names {
     /// The names in syntax trees; `is_whole` says of each file whether all of it could be read.
     pub(crate) fn of(sources: &Sources, files: &[ast::File], is_whole: &[bool]) -> Self {
-        let broken = sources.iter().zip(is_whole).map(|(source, is_whole)| {
-            let is_broken = !is_whole;
-            is_broken
-                .then(|| broken::declarations(source))
-                .unwrap_or_default()
+        let broken = sources.iter().zip(is_whole);
+        let broken = broken.map(|(source, is_whole)| match is_whole {
+            true => Vec::new(),
+            false => broken::declarations(source),
         });
         let broken: Vec<_> = broken.collect();
         let mut walk = Walk::new(sources, files, &broken);

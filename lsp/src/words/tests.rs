@@ -63,8 +63,8 @@ fn every_attribute_of_a_body_is_listed() {
     assert_eq!(listed, konductor_compiler::BODY_ATTRIBUTES);
 }
 
-/// The objects of a pipeline, without the one that has its text.
-fn objects(declaration: &str) -> Vec<serde_json::Value> {
+/// The objects of a pipeline as JSON, without the one that has its text, whose name is a hash.
+fn objects(declaration: &str) -> String {
     let text = format!(
         "pipeline p {{\n  {declaration}\n  workspace data {{ size = 1Gi }}\n  stage a {{ image = \"b:1\", run = \
          \"x\", mount data at \"/d\" }}\n}}\n"
@@ -72,22 +72,23 @@ fn objects(declaration: &str) -> Vec<serde_json::Value> {
     let mut sources = Sources::default();
     sources.add("a.kon", text.clone());
     let compiled = compile(sources, &Options::at(jiff::Timestamp::UNIX_EPOCH));
-    let scheduled = compiled
-        .schedule
-        .into_iter()
-        .flat_map(|schedule| schedule.objects);
-    let run = compiled
-        .manifests
-        .iter()
-        .flat_map(|manifests| manifests.objects());
-    let all = scheduled
-        .chain(run)
-        .filter(|object| !matches!(object, Object::ConfigMap(_)));
-    let all: Vec<serde_json::Value> = all
-        .map(|object| serde_json::to_value(object).expect("JSON"))
+    let scheduled = compiled.schedule.iter();
+    let mut all: Vec<Object> = scheduled
+        .flat_map(|schedule| schedule.objects().to_vec())
         .collect();
+    let run = compiled.manifests.iter();
+    all.extend(run.flat_map(|manifests| manifests.objects()));
     assert!(!all.is_empty(), "{text}: {:?}", compiled.diagnostics);
-    all
+    let (files, others): (Vec<Object>, Vec<Object>) = all
+        .into_iter()
+        .partition(|object| matches!(object, Object::ConfigMap(_)));
+    let mut json = serde_json::to_string(&others).expect("JSON");
+    for object in files {
+        let object = serde_json::to_value(object).expect("JSON");
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        json = json.replace(name, "FILES");
+    }
+    json
 }
 
 #[test]
