@@ -71,9 +71,10 @@ model:
 mutants *names:
     tests/mutants/run {{names}}
 
-# How long generated pipelines take to compile, and how much memory.
+# How long generated pipelines take to compile, how long an editor waits after a keystroke, and how much memory.
 bench:
     cargo bench --package konductor-compiler
+    cargo bench --package konductor-lsp
 
 # Fuzz a target (parse, format or compile) from what is known on; needs nightly and cargo-fuzz. What ends in a
 # crash is mended and kept in fuzz/seeds, which `cargo test` plays.

@@ -1,7 +1,7 @@
 //! The stages of compiling, one after the other.
 
 use k8s_openapi::api::batch::v1::Job;
-use konductor_dsl::{Code, Diagnostic, Sources, Span};
+use konductor_dsl::{Code, Diagnostic, Sources, Span, ast};
 
 use crate::eval::Values;
 use crate::graph::{self, Graph};
@@ -21,6 +21,8 @@ use crate::{lower, name, resolve, rules, zone};
 pub struct Compiled {
     /// The files that were read: the root and its imports. Diagnostics point into them.
     pub sources: Sources,
+    /// The syntax trees of the files, if they were only checked.
+    pub files: Vec<ast::File>,
     /// The diagnostics, in source order.
     pub diagnostics: Vec<Diagnostic>,
     /// The dependency graph; `None` if the file is too broken for one.
@@ -80,10 +82,16 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         .files
         .first()
         .is_none_or(|file| file.pipelines.is_empty());
-    if !(is_broken && is_empty)
-        && let Some(pipeline) = resolve::resolve(&library, options, &mut diagnostics)
-    {
-        drop(library);
+    let resolved = match is_broken && is_empty {
+        true => None,
+        false => resolve::resolve(&library, options, &mut diagnostics),
+    };
+    let mut files = library.files;
+    if !options.check {
+        // Nobody asks for them, and what follows needs the memory.
+        files = Vec::new();
+    }
+    if let Some(pipeline) = resolved {
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
         if is_broken {
@@ -117,6 +125,7 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     Compiled {
         merged,
         sources,
+        files,
         diagnostics,
         graph,
         manifests: planned.filter(|_| !has_errors).map(Manifests),

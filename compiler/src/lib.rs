@@ -50,6 +50,8 @@ pub use graph::Graph;
 pub use manifest::{Manifests, Schedule};
 pub use object::Object;
 pub use options::{KONCLI_IMAGE, Options};
+pub use resolve::body::ATTRIBUTES as BODY_ATTRIBUTES;
+pub use resolve::passthrough::{KubeField, kube_fields};
 pub use zone::slot as slot_time;
 
 /// The guide to pipelines that programs make, run as a test.

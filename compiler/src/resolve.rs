@@ -10,7 +10,7 @@ mod expr;
 mod fan_out;
 mod header;
 mod param;
-mod passthrough;
+pub(crate) mod passthrough;
 mod read;
 mod reference;
 mod resource;

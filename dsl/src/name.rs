@@ -2,7 +2,7 @@
 
 use crate::ast::Name;
 use crate::limits::NAME_MAX;
-use crate::{Code, Diagnostic, Edit};
+use crate::{Code, Diagnostic, Edit, Span};
 
 /// Words that are never names.
 const RESERVED: [&str; 19] = [
@@ -33,6 +33,15 @@ pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {
             "use at most {NAME_MAX}: it becomes part of Kubernetes names"
         ))
     })
+}
+
+/// Whether something can be declared under this name.
+pub fn is_name(text: &str) -> bool {
+    let name = Name {
+        text: text.to_owned(),
+        span: Span::default(),
+    };
+    objection(&name).is_none()
 }
 
 /// That this has not the shape of a name.

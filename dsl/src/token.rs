@@ -4,19 +4,25 @@
 use crate::cut::Cut;
 /// A token, in bytes of the text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Token {
-    pub(crate) kind: Kind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+pub struct Token {
+    /// What it is.
+    pub kind: Kind,
+    /// Its first byte.
+    pub start: usize,
+    /// The byte after its last.
+    pub end: usize,
     /// The column, where nothing but blanks is before it on its line.
-    pub(crate) first_at: Option<usize>,
+    pub first_at: Option<usize>,
 }
 
+/// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A name, a word or a number with its unit.
     Word,
+    /// A bracket of any kind.
     Open,
+    /// A bracket that closes.
     Close,
     /// A string or a block, quotes included.
     String,
@@ -29,13 +35,14 @@ pub(crate) enum Kind {
 }
 
 impl Token {
-    pub(crate) fn text<'a>(&self, text: &'a str) -> &'a str {
+    /// What is written.
+    pub fn text<'a>(&self, text: &'a str) -> &'a str {
         text.cut(self.start..self.end)
     }
 }
 
 /// The tokens of a text.
-pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token> {
+pub fn tokens(text: &str) -> impl Iterator<Item = Token> {
     let mut cutter = Cutter {
         text,
         at: 0,

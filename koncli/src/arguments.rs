@@ -90,6 +90,10 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Start the language server for editors
+    ///
+    /// Speaks the Language Server Protocol on stdin and stdout; docs/editor.md says how editors start it.
+    Lsp,
     /// Write a commented starter pipeline
     Init {
         /// The file to create

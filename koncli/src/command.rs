@@ -18,6 +18,7 @@ mod install;
 mod lease;
 mod lifecycle;
 mod logs;
+mod lsp;
 mod objects;
 mod operator;
 mod retry;
@@ -83,6 +84,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { files, fix, params } => check::check(&global, &files, &params, fix).await,
         Command::Fmt { files, check } => fmt::fmt(&files, check),
+        Command::Lsp => tokio::task::block_in_place(lsp::lsp),
         Command::Init { file } => init::init(&file),
         Command::Schedules(selection) => schedules::schedules(&global, &selection).await,
         Command::Graph(selection) => graph::graph(&global, &selection).await,

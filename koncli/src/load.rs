@@ -82,6 +82,11 @@ pub(crate) fn repaired(file: &Path, params: &Params) -> Result<(String, Repaired
     Ok((text, repaired))
 }
 
+/// Reads what a root file imports, as compiling it does.
+pub(crate) fn import(root: &Path, path: &str) -> Result<String, String> {
+    Imports::of(root).read(path)
+}
+
 fn options<'a>(
     params: &Params,
     read: &'a dyn Fn(&str) -> Result<String, String>,
@@ -127,6 +132,11 @@ pub(crate) fn read(file: &Path) -> Result<String, Failure> {
         let message = format!("{shown}: byte {at} is not UTF-8");
         Failure::new(USAGE, message).help("save the file as UTF-8")
     })
+}
+
+/// Reads a regular file; standard input has no name here.
+pub(crate) fn regular_text(file: &Path) -> Option<String> {
+    String::from_utf8(regular(file).ok()?).ok()
 }
 
 /// Why a file is not read.

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Where the crates are.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "api",
     "compiler",
     "dsl",
     "grammar",
     "koncli",
     "local",
+    "lsp",
     "operator",
     "operator/core",
     "sdk/rust",

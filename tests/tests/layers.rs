@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("konductor-core", &["konductor-api"]),
     ("konductor-operator", &["konductor-api", "konductor-core"]),
     ("konductor-local", &["konductor-api"]),
+    ("konductor-lsp", &["konductor-compiler", "konductor-dsl"]),
     ("konductor", &["konductor-api"]),
     (
         "koncli",
@@ -26,6 +27,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "konductor-compiler",
             "konductor-dsl",
             "konductor-local",
+            "konductor-lsp",
             "konductor-operator",
         ],
     ),
@@ -44,7 +46,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
 ];
 
 /// What a crate must not use although others do.
-const FORBIDDEN: [(&str, &[&str]); 5] = [
+const FORBIDDEN: [(&str, &[&str]); 6] = [
     (
         "konductor-dsl",
         &["k8s-openapi", "kube", "petgraph", "tokio"],
@@ -56,6 +58,7 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
         &["futures", "kube", "rand", "tokio", "uuid"],
     ),
     ("konductor-local", &["kube"]),
+    ("konductor-lsp", &["kube", "pest", "tokio"]),
 ];
 
 /// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.

@@ -109,7 +109,7 @@ const REASONS: [Reason; 11] = [
         ],
         |row| {
             let of_files = ["check", "fmt", "init", "compile", "explain", "run", "dev"];
-            let of_itself = ["crds", "completion", "man", "version"];
+            let of_itself = ["crds", "completion", "lsp", "man", "version"];
             of_files
                 .iter()
                 .chain(&of_itself)
@@ -130,6 +130,7 @@ const REASONS: [Reason; 11] = [
             "operator",
             "uninstall",
             "completion",
+            "lsp",
             "man",
             "version",
         ];

@@ -15,7 +15,7 @@ use crate::rules::{self, kube_text};
 use crate::value::Type;
 
 /// What a body may set.
-pub(crate) const ATTRIBUTES: [&str; 17] = [
+pub const ATTRIBUTES: [&str; 17] = [
     "image",
     "run",
     "exec",

@@ -37,6 +37,56 @@ static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
     })
 });
 
+/// A field of Kubernetes that a `pod` or `job` block can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KubeField {
+    /// Its name.
+    pub name: &'static str,
+    /// The type of its value: JSON's word for it.
+    pub shape: &'static str,
+    /// What Kubernetes says about it.
+    pub meaning: &'static str,
+}
+
+/// The fields that a map in a `pod` or `job` block can have, by the keys around it; lists leave no trace in
+/// the path.
+pub fn kube_fields(kind: ast::YamlKind, path: &[String]) -> Vec<KubeField> {
+    let (mut schema, mut prefix) = (whole(kind).0, whole(kind).1.to_owned());
+    for key in path {
+        schema = resolved(schema).0;
+        let properties = schema.get("properties").and_then(|known| known.get(key));
+        let Some(inner) = properties.or_else(|| schema.get("additionalProperties")) else {
+            return Vec::new();
+        };
+        schema = resolved(inner).0;
+        while let Some(item) = schema.get("items") {
+            schema = resolved(item).0;
+        }
+        prefix = format!("{prefix}.{key}");
+    }
+    let properties = resolved(schema).0.get("properties");
+    let properties = properties.and_then(Json::as_object).into_iter().flatten();
+    let text = |schema: &'static Json, key: &str| schema.get(key).and_then(Json::as_str);
+    let fields = properties.map(|(name, schema)| KubeField {
+        name,
+        shape: text(resolved(schema).0, "type").unwrap_or("any"),
+        meaning: text(schema, "description").unwrap_or_default(),
+    });
+    let is_free = |field: &KubeField| {
+        let inner = format!("{prefix}.{}", field.name);
+        owned(inner.trim_start_matches('.'), field.name, &[]).is_none()
+    };
+    fields.filter(is_free).collect()
+}
+
+/// The schema of a whole block, and the path of its first fields in a Job.
+fn whole(kind: ast::YamlKind) -> (&'static Json, &'static str) {
+    match kind {
+        ast::YamlKind::Job => (&SCHEMA["properties"]["job"], ""),
+        ast::YamlKind::Pod => (&SCHEMA["properties"]["pod"], "spec.template.spec"),
+    }
+}
+
 impl Resolver<'_> {
     /// Reads and checks `pod """…"""` or `job """…"""`.
     pub(super) fn passthrough(
@@ -54,10 +104,7 @@ impl Resolver<'_> {
                 return None;
             }
         };
-        let (whole, path) = match kind {
-            ast::YamlKind::Job => (&SCHEMA["properties"]["job"], ""),
-            ast::YamlKind::Pod => (&SCHEMA["properties"]["pod"], "spec.template.spec"),
-        };
+        let (whole, path) = whole(kind);
         let reported = self.diagnostics.len();
         let mut walk = Walk {
             marked: &marked,

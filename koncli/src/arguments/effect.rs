@@ -100,6 +100,7 @@ impl Command {
             | Self::Dev { .. }
             | Self::Completion { .. }
             | Self::Complete { .. }
+            | Self::Lsp
             | Self::Man
             | Self::Warden => NOTHING,
             Self::Apply { slot: Some(_), .. }

@@ -13,7 +13,7 @@ const PAGES: [(&str, &str, &[&str]); 8] = [
     (
         "pipelines",
         "Write pipelines",
-        &["init", "check", "fmt", "graph", "compile", "explain"],
+        &["init", "check", "fmt", "lsp", "graph", "compile", "explain"],
     ),
     (
         "runs",

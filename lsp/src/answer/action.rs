@@ -1,0 +1,100 @@
+//! Code actions: the fixes of the diagnostics at a place, and all that are certain in a file.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use gen_lsp_types::{CodeAction, CodeActionKind, Range, TextEdit, Uri, WorkspaceEdit};
+
+use super::{diagnostic, layout};
+use crate::world::World;
+
+/// The actions of the kinds that are asked for: quick fixes, and if it is named, the fix of a whole file.
+pub(crate) fn at(
+    world: &World,
+    path: &Path,
+    range: Range,
+    only: Option<&[CodeActionKind]>,
+) -> Vec<CodeAction> {
+    let mut actions = Vec::new();
+    let is_asked = |kind: &CodeActionKind| only.is_some_and(|only| only.contains(kind));
+    if only.is_none() || is_asked(&CodeActionKind::QuickFix) {
+        actions.extend(quick_fixes(world, path, range));
+    }
+    if is_asked(&CodeActionKind::SourceFixAll) || is_asked(&CodeActionKind::Source) {
+        actions.extend(fix_all(world, path));
+    }
+    actions
+}
+
+/// The fixes of all diagnostics of a file that touch a range.
+fn quick_fixes(world: &World, path: &Path, range: Range) -> Vec<CodeAction> {
+    let mut actions: Vec<CodeAction> = Vec::new();
+    for (root, _) in world.open() {
+        let Some(analysis) = world.analysis(root) else {
+            continue;
+        };
+        for reported in &analysis.compiled.diagnostics {
+            let place = analysis.range(reported.span());
+            let touches = place.start <= range.end && range.start <= place.end;
+            if !touches || analysis.path(reported.span().source) != path {
+                continue;
+            }
+            for fix in &reported.fixes {
+                let mut changes: HashMap<Uri, Vec<TextEdit>> = HashMap::new();
+                for edit in fix.text_edits(&analysis.compiled.sources) {
+                    let file = world.uri(&analysis.path(edit.span.source));
+                    changes.entry(file).or_default().push(TextEdit {
+                        range: analysis.range(edit.span),
+                        new_text: edit.text,
+                    });
+                }
+                let title = capitalized(&fix.message);
+                let action = CodeAction {
+                    diagnostics: Some(vec![diagnostic::of(&analysis, reported)]),
+                    is_preferred: Some(reported.fixes.len() == 1),
+                    ..action(title, CodeActionKind::QuickFix, changes)
+                };
+                if !actions.contains(&action) {
+                    actions.push(action);
+                }
+            }
+        }
+    }
+    actions
+}
+
+/// Every fix of a file that is certain; none if there is nothing to fix.
+fn fix_all(world: &World, path: &Path) -> Option<CodeAction> {
+    let analysis = world.analysis(path)?;
+    let repaired = world.repaired(path, analysis.text());
+    let edits = layout::difference(analysis.lines()?, analysis.text(), &repaired);
+    let title = "Fix all that is certain".to_owned();
+    let changes = HashMap::from([(world.uri(path), edits)]);
+    (repaired != analysis.text()).then(|| action(title, CodeActionKind::SourceFixAll, changes))
+}
+
+fn action(title: String, kind: CodeActionKind, changes: HashMap<Uri, Vec<TextEdit>>) -> CodeAction {
+    CodeAction {
+        title,
+        kind: Some(kind),
+        diagnostics: None,
+        is_preferred: None,
+        disabled: None,
+        edit: Some(WorkspaceEdit {
+            changes: Some(changes),
+            document_changes: None,
+            change_annotations: None,
+        }),
+        command: None,
+        data: None,
+        tags: None,
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}

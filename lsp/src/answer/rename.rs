@@ -1,0 +1,99 @@
+//! Renaming, across files.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use gen_lsp_types::{Position, PrepareRenamePlaceholder, Range, TextEdit, Uri, WorkspaceEdit};
+use konductor_dsl::is_name;
+
+use super::place::everywhere;
+use crate::analysis::Analysis;
+use crate::names::{Kind, Names, Symbol};
+use crate::uri;
+use crate::world::World;
+
+/// What is renamed at a position.
+pub(crate) fn prepare(analysis: &Analysis, position: Position) -> Option<PrepareRenamePlaceholder> {
+    let found = analysis.names.at(analysis.offset(position))?;
+    Some(PrepareRenamePlaceholder {
+        range: analysis.range(found.span),
+        placeholder: analysis.names.symbols.get(found.symbol)?.name.clone(),
+    })
+}
+
+/// Renames what is at a position.
+///
+/// # Errors
+/// If the new name is none, or already has a meaning where it would be used: why, in a few words.
+pub(crate) fn rename(
+    world: &World,
+    path: &Path,
+    position: Position,
+    name: &str,
+) -> Result<WorkspaceEdit, String> {
+    if !is_name(name) {
+        return Err(format!(
+            "`{name}` can't be a name: use lower-case letters, digits and single `-`, starting with a \
+             letter, and no word of the language"
+        ));
+    }
+    let analysis = world.analysis(path).ok_or("the file can't be read")?;
+    let offset = analysis.offset(position);
+    let symbol = analysis.names.symbol_at(offset);
+    let symbol = symbol.ok_or("there is no name here")?;
+    let mut files: BTreeMap<PathBuf, Vec<Range>> = BTreeMap::new();
+    for (file, range) in everywhere(world, path, &analysis, symbol) {
+        files.entry(file).or_default().push(range);
+    }
+    for file in files.keys() {
+        let other = world.analysis(file);
+        if let Some(known) = other.and_then(|other| clash(&other, &analysis, symbol, name)) {
+            let file = file.display();
+            return Err(format!("`{name}` is already declared in {file}: a {known}"));
+        }
+    }
+    let changes = files.into_iter().map(|(file, ranges)| {
+        let edits = ranges.into_iter().map(|range| TextEdit {
+            range,
+            new_text: name.to_owned(),
+        });
+        (uri::of(&file), edits.collect())
+    });
+    Ok(WorkspaceEdit {
+        changes: Some(changes.collect::<HashMap<Uri, Vec<TextEdit>>>()),
+        document_changes: None,
+        change_annotations: None,
+    })
+}
+
+/// What has a name already, where it would mean the renamed symbol, too.
+fn clash(
+    other: &Analysis,
+    analysis: &Analysis,
+    symbol: &Symbol,
+    name: &str,
+) -> Option<&'static str> {
+    let owner = |names: &Names, symbol: &Symbol| {
+        let owner = names.symbols.get(symbol.owner?)?;
+        Some(owner.name.clone())
+    };
+    let own = owner(&analysis.names, symbol);
+    let mut symbols = other.names.symbols.iter();
+    let known = symbols.find(|known| {
+        let beside = owner(&other.names, known) == own;
+        let meets = match symbol.kind {
+            Kind::Pipeline => false,
+            Kind::Template => known.kind == Kind::Template,
+            Kind::Output | Kind::Argument => known.kind == symbol.kind && beside,
+            Kind::Loop => known.kind.is_declared() || known.kind == Kind::Loop && beside,
+            Kind::Param
+            | Kind::Stage
+            | Kind::Approval
+            | Kind::Semaphore
+            | Kind::Lease
+            | Kind::Workspace => known.kind.is_declared() || known.kind == Kind::Loop,
+        };
+        meets && known.name == name
+    })?;
+    Some(known.kind.word())
+}
