@@ -223,7 +223,7 @@ pub(crate) fn defaults(place: Place) -> &'static [(&'static str, &'static str)] 
         Place::Lease => &[("ttl", "30s")],
         Place::Workspace => &[("access", "one")],
         Place::Approval => &[("approvers", "1")],
-        Place::Schedule => &[("timezone", "\"UTC\""), ("overlap", "allow")],
+        Place::Schedule => &[("overlap", "allow")],
         Place::Pipeline | Place::Body | Place::Semaphore | Place::Resources | Place::Node => &[],
     }
 }
