@@ -3,6 +3,8 @@
 //! What enters: a file's text. What leaves: its text with the fixes, and what was fixed. What must never
 //! happen here: a choice, or a change of an imported file.
 
+use std::collections::HashSet;
+
 use konductor_dsl::{Code, SourceId, Sources, apply_fixes};
 
 use crate::compile::{Compiled, check};
@@ -33,8 +35,7 @@ pub struct Repaired {
     pub compiled: Compiled,
 }
 
-/// Fixes what has exactly one fix. A fix may make room for another, so this repeats until none is left,
-/// or until the limit, which only fixes that undo each other reach.
+/// Fixes what has exactly one fix. A fix may make room for another, so this repeats until none is left.
 pub fn repair(name: &str, text: String, options: &Options<'_>) -> Repaired {
     let checked = |text: &str| {
         let mut sources = Sources::default();
@@ -44,6 +45,7 @@ pub fn repair(name: &str, text: String, options: &Options<'_>) -> Repaired {
     let mut compiled = checked(&text);
     let mut repaired = text;
     let mut repairs = Vec::new();
+    let mut seen = HashSet::from([repaired.clone()]);
     for _ in 0..FIX_ROUNDS_MAX {
         let root = SourceId::default();
         let (sources, diagnostics) = (&compiled.sources, &compiled.diagnostics);
@@ -52,6 +54,10 @@ pub fn repair(name: &str, text: String, options: &Options<'_>) -> Repaired {
         else {
             break;
         };
+        // These fixes undo each other.
+        if !seen.insert(round.text.clone()) {
+            break;
+        }
         let fixed = round.fixed.iter().filter_map(|index| {
             let diagnostic = diagnostics.get(*index)?;
             let (line, column) = source.line_column(diagnostic.span().start);

@@ -69,5 +69,5 @@ pub(crate) const NAMES_COMPARED_MAX: usize = 1_000_000;
 pub(crate) use konductor_api::limits::INPUTS_MAX;
 /// Bytes of a scheduled pipeline's files: what an API server takes in one ConfigMap.
 pub(crate) const CONFIG_MAP_BYTES_MAX: usize = 1024 * 1024;
-/// How often the fixes of a file are applied: one may make room for another, and few do so twice.
-pub(crate) const FIX_ROUNDS_MAX: usize = 10;
+/// How often the fixes of a file are applied: one may make room for another, as in a chain of parameters.
+pub(crate) const FIX_ROUNDS_MAX: usize = 1_000;

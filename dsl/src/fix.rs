@@ -5,7 +5,7 @@
 //! diagnostic with one [`Fix`] is fixed by it for certain; several are a choice that a person makes.
 
 use crate::cut::Cut;
-use crate::{Diagnostic, Source, SourceId, Sources, Span};
+use crate::{Diagnostic, Source, SourceId, Sources, Span, TokenKind, tokens};
 
 /// One way to fix a diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,19 +97,25 @@ impl Edit {
         }
     }
 
-    fn text_edit(&self, sources: &Sources) -> Option<TextEdit> {
-        let source = sources.get(self.span.source)?;
-        Some(match &self.change {
-            Change::Write(pieces) => TextEdit {
+    fn text_edits(&self, sources: &Sources) -> Vec<TextEdit> {
+        let Some(source) = sources.get(self.span.source) else {
+            return Vec::new();
+        };
+        match &self.change {
+            Change::Write(pieces) => vec![TextEdit {
                 span: self.span,
                 text: pieces.iter().map(|piece| piece.text(sources)).collect(),
-            },
-            Change::Remove => TextEdit {
-                span: removed(source, self.span),
-                text: String::new(),
-            },
-            Change::Item(item) => added(source, self.span, item),
-        })
+            }],
+            Change::Remove => {
+                let places = removed(source, self.span).into_iter();
+                let removal = |span| TextEdit {
+                    span,
+                    text: String::new(),
+                };
+                places.map(removal).collect()
+            }
+            Change::Item(item) => vec![added(source, self.span, item)],
+        }
     }
 }
 
@@ -129,7 +135,7 @@ impl Fix {
     /// What it changes, as texts that replace what is at places, in source order.
     pub fn text_edits(&self, sources: &Sources) -> Vec<TextEdit> {
         let edits = self.edits.iter();
-        let mut edits: Vec<TextEdit> = edits.filter_map(|edit| edit.text_edit(sources)).collect();
+        let mut edits: Vec<TextEdit> = edits.flat_map(|edit| edit.text_edits(sources)).collect();
         edits.sort();
         edits
     }
@@ -191,72 +197,101 @@ fn touch(left: Span, right: Span) -> bool {
     left.source == right.source && left.start <= right.end && right.start <= left.end
 }
 
-/// The words that a clause of a header begins with, and that nothing must follow directly but an entry.
-const WORDS_OF_LISTS: [&str; 2] = ["after", "holding"];
+/// What stands before an entry and goes with it if no comma is behind it: a comma, or the word that a clause of a
+/// header begins with.
+const BEFORE_ENTRIES: [&str; 3] = [",", "after", "holding"];
 
-/// An entry with its comma, or a declaration with its line.
-fn removed(source: &Source, span: Span) -> Span {
-    let text = &*source.text;
-    let is_blank = |c: char| matches!(c, ' ' | '\t');
-    let (mut start, mut end) = (span.start as usize, span.end as usize);
-    let before = text.cut(..start).trim_end();
-    let behind = text.cut(end..).trim_start_matches(is_blank);
-    let without_word = WORDS_OF_LISTS.iter().find_map(|word| {
-        let rest = before.strip_suffix(word)?;
-        rest.ends_with(char::is_whitespace).then_some(rest)
-    });
-    let mut is_separated = true;
-    if let Some(rest) = behind.strip_prefix(',') {
-        end = text.len() - rest.trim_start_matches(is_blank).len();
-    } else if let Some(rest) = before.strip_suffix(',') {
-        start = rest.len();
-    } else if let Some(rest) = without_word {
-        start = rest.trim_end_matches(is_blank).len();
-    } else {
-        is_separated = false;
-    }
-    let line = text.cut(..start).trim_end_matches(is_blank);
-    let next = text.cut(end..).trim_start_matches(is_blank);
-    let begins = line.is_empty() || line.ends_with('\n');
-    match next
-        .strip_prefix("\r\n")
-        .or_else(|| next.strip_prefix('\n'))
-    {
-        // Nothing else is on its lines: they go, too, and one of two empty lines around them.
-        Some(below) if begins => {
-            start = line.len();
-            end = text.len() - below.len();
-            let is_first = line.is_empty() || line.ends_with("\n\n") || line.ends_with("{\n");
-            let empty = below
-                .strip_prefix("\r\n")
-                .or_else(|| below.strip_prefix('\n'));
-            if let Some(below) = empty.filter(|_| is_first) {
-                end = text.len() - below.len();
-            }
+/// What separates an entry from its neighbours and goes with it: from where to where. What a comment says separates
+/// nothing.
+fn separator(text: &str, span: Span) -> Option<(usize, usize)> {
+    let (start, end) = (span.start as usize, span.end as usize);
+    let (mut before, mut behind) = (None, None);
+    for token in tokens(text).filter(|token| token.kind != TokenKind::Comment) {
+        if token.end <= start {
+            before = Some(token);
+        } else if token.start >= end {
+            behind = Some(token);
+            break;
         }
-        _ if is_separated => {}
-        _ if begins => end = text.len() - next.len(),
-        _ => start = line.len(),
     }
+    if let Some(comma) = behind.filter(|token| token.text(text) == ",") {
+        let next = text.cut(comma.end..).trim_start_matches(is_blank);
+        return Some((comma.start, text.len() - next.len()));
+    }
+    let word = before.filter(|token| BEFORE_ENTRIES.contains(&token.text(text)))?;
+    let from = match word.text(text) {
+        "," => word.start,
+        _ => text.cut(..word.start).trim_end_matches(is_blank).len(),
+    };
+    Some((from, word.end))
+}
+
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t')
+}
+
+/// An entry with its comma, or a declaration with its line. A comment between an entry and its comma stays: these are
+/// two places then.
+fn removed(source: &Source, span: Span) -> Vec<Span> {
+    let text = &*source.text;
     let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    Span {
+    let place = |start: usize, end: usize| Span {
         start: at(start),
         end: at(end),
         ..span
+    };
+    let (mut start, mut end) = (span.start as usize, span.end as usize);
+    let mut places = Vec::new();
+    let separator = separator(text, span);
+    if let Some((from, to)) = separator {
+        let between = match from < start {
+            true => text.cut(to..start),
+            false => text.cut(end..from),
+        };
+        match between.trim().is_empty() {
+            true => (start, end) = (start.min(from), end.max(to)),
+            false => places.push(place(from, to)),
+        }
     }
+    let line = text.cut(..start).trim_end_matches(is_blank);
+    let next = text.cut(end..).trim_start_matches(is_blank);
+    let is_top = line.trim_start_matches('\u{FEFF}').is_empty();
+    let begins = is_top || line.ends_with('\n');
+    let newline = |text: &'static str, rest: &str| rest.starts_with(text).then_some(text.len());
+    let newline = |rest: &str| newline("\r\n", rest).or_else(|| newline("\n", rest));
+    match newline(next) {
+        // Nothing else is on its lines: they go, too, and one of two empty lines around them.
+        Some(length) if begins => {
+            start = text.cut(..start).trim_end_matches(is_blank).len();
+            let below = next.cut(length..);
+            end = text.len() - below.len();
+            let ends = ["\n\n", "\n\r\n", "{\n", "{\r\n"];
+            let is_first = is_top || ends.iter().any(|end| line.ends_with(end));
+            end += newline(below).filter(|_| is_first).unwrap_or_default();
+        }
+        _ if separator.is_some() => {}
+        _ if begins => end = text.len() - next.len(),
+        _ => start = line.len(),
+    }
+    places.push(place(start, end));
+    places
 }
 
 /// An item behind the `{` of a body: on a line of its own if the body has lines.
 fn added(source: &Source, body: Span, item: &str) -> TextEdit {
     let start = body.start + 1;
     let rest = source.text.cut(start as usize..);
-    let next = rest.trim_start_matches([' ', '\t', '\r']);
-    let text = match next.strip_prefix('\n') {
-        Some(below) => {
+    let next = rest.trim_start_matches(is_blank);
+    let newline = ["\r\n", "\n"].into_iter();
+    let text = match newline
+        .into_iter()
+        .find_map(|newline| Some((newline, next.strip_prefix(newline)?)))
+    {
+        Some((newline, below)) => {
             let indent = below.len() - below.trim_start_matches([' ', '\t']).len();
             let is_empty = below.trim_start().starts_with('}');
             let more = if is_empty { "  " } else { "" };
-            format!("\n{}{more}{item}", below.cut(..indent))
+            format!("{newline}{}{more}{item}", below.cut(..indent))
         }
         None => format!(" {item}"),
     };
@@ -321,6 +356,30 @@ mod tests {
             ("<import \"a.kon\">\npipeline", "pipeline"),
             ("p { <lease a> stage b }", "p { stage b }"),
             ("p {\r\n  <lease a>\r\n  b\r\n}", "p {\r\n  b\r\n}"),
+            ("p {\r\n  <lease a>\r\n\r\n  b\r\n}", "p {\r\n  b\r\n}"),
+            ("\u{FEFF}<import \"a.kon\">\npipeline", "\u{FEFF}pipeline"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(changed(text, Edit::remove), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn comments_stay_whatever_they_say() {
+        let table = [
+            (
+                "p {\n  # unused,\n  <lease a> stage b\n}",
+                "p {\n  # unused,\n  stage b\n}",
+            ),
+            ("[1, # c,\n <2>]", "[1 # c,\n ]"),
+            ("[<1> # c,\n , 2]", "[ # c,\n 2]"),
+            ("# what comes after\n<lease a>\n", "# what comes after\n"),
+            ("after b, # w\n  <c>\n  {", "after b # w\n  {"),
+            ("stage c after # why\n  <c> {", "stage c # why\n   {"),
+            (
+                "holding l, # x, again\n  <l>\n  {",
+                "holding l # x, again\n  {",
+            ),
         ];
         for (text, expected) in table {
             assert_eq!(changed(text, Edit::remove), expected, "{text}");
@@ -333,6 +392,7 @@ mod tests {
             ("a <{ run = 1 }>", "a { x run = 1 }"),
             ("a <{\n  run = 1\n}>", "a {\n  x\n  run = 1\n}"),
             ("a <{\n}>", "a {\n  x\n}"),
+            ("a <{\r\n  run = 1\r\n}>", "a {\r\n  x\r\n  run = 1\r\n}"),
             ("a <{}>", "a { x}"),
         ];
         for (text, expected) in table {

@@ -174,10 +174,15 @@ impl<'a> Resolver<'a> {
     fn dependency(&mut self, dep: &ast::Dep, scope: Scope<'_>) -> Option<Dependency> {
         match dep {
             ast::Dep::Any { deps, span } => {
+                let known = self.diagnostics.len();
                 let parts = deps
                     .iter()
                     .filter_map(|dep| self.dependency(dep, scope))
                     .collect();
+                if let [_] = deps.as_slice() {
+                    let reported = self.diagnostics.iter_mut().skip(known);
+                    reported.for_each(|one| rules::self_dependency::of_any(one, *span));
+                }
                 let target = Target::Any(parts);
                 Some(Dependency {
                     target,

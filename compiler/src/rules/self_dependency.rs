@@ -14,6 +14,14 @@ pub(crate) fn report(name: &ast::Name, dependency: Span) -> Diagnostic {
     .fix("remove it", [Edit::remove(dependency)])
 }
 
+/// The only entry of `any(…)` goes with it: `any()` can't be read.
+pub(crate) fn of_any(reported: &mut Diagnostic, any: Span) {
+    if reported.code == Code::K0402 {
+        let edits = reported.fixes.iter_mut().flat_map(|fix| &mut fix.edits);
+        edits.for_each(|edit| edit.span = any);
+    }
+}
+
 /// A stage that uses its own output.
 pub(crate) fn own_output(span: Span, name: &ast::Name) -> Diagnostic {
     let message = format!("`{}` uses its own output", name.text);
