@@ -18,6 +18,8 @@ impl Encoding {
     pub(crate) fn length(self, text: &str) -> u32 {
         let length = match self {
             Self::Utf8 => text.len(),
+            // Most texts are, and then nothing has to be counted.
+            Self::Utf16 if text.is_ascii() => text.len(),
             Self::Utf16 => text.chars().map(char::len_utf16).sum(),
         };
         u32::try_from(length).unwrap_or(u32::MAX)
@@ -63,10 +65,15 @@ impl Lines {
         line.trim_end_matches(['\n', '\r'])
     }
 
+    /// The line of a byte, counted from 0.
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset) - 1
+    }
+
     /// The position of a byte.
     pub(crate) fn position(&self, text: &str, offset: u32) -> Position {
         let offset = offset as usize;
-        let line = self.starts.partition_point(|start| *start <= offset) - 1;
+        let line = self.line_of(offset);
         let before = text.get(self.starts[line]..offset).unwrap_or_default();
         Position {
             line: u32::try_from(line).unwrap_or(u32::MAX),

@@ -170,6 +170,41 @@ fn a_rename_to_what_is_no_name_or_has_a_meaning_is_refused() {
     }
 }
 
+/// A pipeline that imports both templates would have two of one name, although it uses only the other one.
+#[test]
+fn a_rename_is_refused_for_a_file_that_only_imports_what_is_renamed() {
+    let mut editor = sales();
+    let other = "import \"lib/t.kon\"\n\ntemplate mine() { image = \"b:1\" }\n\npipeline q {\n  stage a { use mine { } }\n}\n";
+    let path = "/flows/other.kon";
+    let mut files = editor.disk.0.borrow_mut();
+    files.insert(path.into(), other.to_owned());
+    drop(files);
+    let at = find(SALES, "python {", 0);
+    let params = |name: &str| {
+        json!({
+            "textDocument": {"uri": uri(ROOT)},
+            "position": {"line": at.0, "character": at.1},
+            "newName": name,
+        })
+    };
+    match editor
+        .session
+        .request("textDocument/rename", params("mine"))
+    {
+        Err(Refusal::Impossible(message)) => {
+            assert_eq!(
+                message,
+                "`mine` is already declared in /flows/other.kon: a template"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let renamed = editor
+        .session
+        .request("textDocument/rename", params("snake"));
+    assert!(renamed.is_ok(), "{renamed:?}");
+}
+
 #[test]
 fn hovers_describe_names_and_attributes() {
     let mut editor = sales();

@@ -1,7 +1,7 @@
 //! What can be folded: brackets, blocks and comments over several lines.
 
 use gen_lsp_types::{FoldingRange, FoldingRangeKind};
-use konductor_dsl::{Span, TokenKind, tokens};
+use konductor_dsl::{TokenKind, tokens};
 
 use crate::analysis::Analysis;
 
@@ -10,15 +10,10 @@ pub(crate) fn all(analysis: &Analysis) -> Vec<FoldingRange> {
     let mut folds = Vec::new();
     let mut open: Vec<u32> = Vec::new();
     let mut comment: Option<(u32, u32)> = None;
-    let at = |offset: usize| {
-        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        let span = Span {
-            start: offset,
-            end: offset,
-            ..Span::default()
-        };
-        analysis.range(span).start.line
+    let Some(lines) = analysis.lines() else {
+        return folds;
     };
+    let at = |offset: usize| u32::try_from(lines.line_of(offset)).unwrap_or(u32::MAX);
     let mut fold = |start: u32, end: u32, kind: Option<FoldingRangeKind>| {
         if start < end {
             folds.push(FoldingRange {

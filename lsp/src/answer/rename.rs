@@ -1,6 +1,6 @@
 //! Renaming, across files.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use gen_lsp_types::{Position, PrepareRenamePlaceholder, Range, TextEdit, Uri, WorkspaceEdit};
@@ -9,7 +9,6 @@ use konductor_dsl::is_name;
 use super::place::everywhere;
 use crate::analysis::Analysis;
 use crate::names::{Kind, Names, Symbol};
-use crate::uri;
 use crate::world::World;
 
 /// What is renamed at a position.
@@ -45,8 +44,15 @@ pub(crate) fn rename(
     for (file, range) in everywhere(world, path, &analysis, symbol) {
         files.entry(file).or_default().push(range);
     }
-    for file in files.keys() {
+    // A file that sees the declaration may have the name already, also if it does not use what is renamed.
+    let mut seen_by: BTreeSet<PathBuf> = files.keys().cloned().collect();
+    if symbol.kind.is_shared() {
+        seen_by.extend(world.files());
+    }
+    let declared = analysis.path(symbol.declared.source);
+    for file in &seen_by {
         let other = world.analysis(file);
+        let other = other.filter(|other| other.source_of(&declared).is_some());
         if let Some(known) = other.and_then(|other| clash(&other, &analysis, symbol, name)) {
             let file = file.display();
             return Err(format!("`{name}` is already declared in {file}: a {known}"));
@@ -57,7 +63,7 @@ pub(crate) fn rename(
             range,
             new_text: name.to_owned(),
         });
-        (uri::of(&file), edits.collect())
+        (world.uri(&file), edits.collect())
     });
     Ok(WorkspaceEdit {
         changes: Some(changes.collect::<HashMap<Uri, Vec<TextEdit>>>()),
