@@ -7,7 +7,7 @@ use konductor_local::{DataFolder, DataFolderError};
 use crate::arguments::Pods;
 use crate::exit::{Failure, INTERRUPTED};
 use crate::folder::{Folder, KUBECONFIG};
-use crate::local::{self, Local, WithOperator, interrupted};
+use crate::local::{self, Interrupts, Local, WithOperator};
 use crate::output;
 
 /// Where the files of the cluster are.
@@ -60,6 +60,8 @@ pub(crate) async fn dev(
     pods: Pods,
     operator: WithOperator,
 ) -> Result<(), Failure> {
+    // Before there is anything that a signal would leave behind.
+    let mut interrupts = Interrupts::listen()?;
     let files = Files::open(data.as_deref()).await?;
     let kubeconfig = kubeconfig.unwrap_or_else(|| files.path().join(KUBECONFIG));
     let steps = std::env::current_dir()?;
@@ -74,7 +76,7 @@ pub(crate) async fn dev(
     });
     let local = tokio::select! {
         started = starting => started?,
-        code = interrupted() => return Err(Failure::silent(code)),
+        code = interrupts.next() => return Err(Failure::silent(code)),
     };
     let path = std::path::absolute(&kubeconfig)?;
     output::data(&format!("export KUBECONFIG={}\n", quoted(&path)));
@@ -91,7 +93,7 @@ pub(crate) async fn dev(
     });
     let outcome = tokio::select! {
         failure = local.operator_is_gone() => Err(failure),
-        code = interrupted() => match code {
+        code = interrupts.next() => match code {
             // That is how it is meant to end.
             INTERRUPTED => Ok(()),
             code => Err(Failure::silent(code)),
