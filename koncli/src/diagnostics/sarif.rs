@@ -36,6 +36,8 @@ impl Log {
             json!({
                 "id": code.name(),
                 "shortDescription": {"text": code.title()},
+                // GitHub demands it.
+                "fullDescription": {"text": first_paragraph(code.page())},
                 "help": {
                     "text": format!("`koncli explain {code}` explains it."),
                     "markdown": code.page(),
@@ -59,6 +61,12 @@ impl Log {
             }],
         })
     }
+}
+
+/// The first paragraph of a page, below its title.
+fn first_paragraph(page: &str) -> String {
+    let paragraph = page.split("\n\n").nth(1).unwrap_or_default();
+    paragraph.replace('\n', " ")
 }
 
 fn result(files: &Files<'_>, sources: &Sources, diagnostic: &Diagnostic, rule: usize) -> Value {
@@ -203,6 +211,17 @@ mod tests {
             }],
         }]);
         assert_eq!(run["results"], expected);
+    }
+
+    #[test]
+    fn every_code_is_described() {
+        for code in konductor_dsl::CODES {
+            let text = first_paragraph(code.page());
+            assert!(
+                text.ends_with(['.', ':']) && !text.contains('\n'),
+                "{code}: {text}"
+            );
+        }
     }
 
     #[test]
