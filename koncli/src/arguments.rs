@@ -251,7 +251,8 @@ pub(crate) enum Command {
         /// KIND/NAME, where KIND is run, gate, barrier, claim or job
         #[arg(required = true, value_name = "KIND/NAME")]
         targets: Vec<String>,
-        /// The state to wait for: Open, Succeeded, Granted, Complete, Failed, Skipped or Finished
+        /// The state to wait for; by default Open (gate, barrier), Succeeded (run), Granted (claim) or Complete (job); also
+        /// Failed, Skipped or Finished
         #[arg(long = "for", value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]

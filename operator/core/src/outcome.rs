@@ -190,9 +190,9 @@ mod tests {
             let expected: Vec<Verdict> = cells
                 .split(" | ")
                 .map(|cell| match cell {
-                    "holds" => Met,
-                    "out, good" => Good,
-                    "out, bad" => Bad,
+                    "satisfied" => Met,
+                    "skips" => Good,
+                    "unreached" => Bad,
                     other => panic!("{other} is no verdict"),
                 })
                 .collect();
