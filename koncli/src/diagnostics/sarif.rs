@@ -218,7 +218,7 @@ mod tests {
         for code in konductor_dsl::CODES {
             let text = first_paragraph(code.page());
             assert!(
-                text.ends_with(['.', ':']) && !text.contains('\n'),
+                text.ends_with(['.', ':', ')']) && !text.contains('\n'),
                 "{code}: {text}"
             );
         }
