@@ -7,6 +7,7 @@ import base64
 import json
 import stat
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,19 @@ def test_a_proxy_of_the_environment_is_used_unless_the_host_is_excluded(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     monkeypatch.setenv("NO_PROXY", "one.test")
     assert _config.Config("https://one.test").proxy_url() is None
+    assert _config.Config("https://two.test").proxy_url() == "http://proxy.test:3128"
+
+
+def test_a_variable_that_another_thread_removes_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    bypass, removed = urllib.request.proxy_bypass, ["SOME_VARIABLE"]
+
+    def once(host: str) -> bool:
+        if removed:
+            raise KeyError(removed.pop())
+        return bool(bypass(host))
+
+    monkeypatch.setattr(urllib.request, "proxy_bypass", once)
     assert _config.Config("https://two.test").proxy_url() == "http://proxy.test:3128"
     named = _config.Config("https://one.test", proxy="http://other.test:1")
     assert named.proxy_url() == "http://other.test:1"

@@ -57,11 +57,19 @@ class Config:
         """The proxy between here and the server: the kubeconfig's, or that of the environment."""
         if self.proxy:
             return self.proxy
-        url = urllib.parse.urlsplit(self.server)
-        host = url.hostname or ""
-        if urllib.request.proxy_bypass(host):
-            return None
-        return urllib.request.getproxies().get(url.scheme)
+        while True:
+            try:
+                return _proxy_of_environment(self.server)
+            except KeyError:
+                # Another thread has removed a variable while the environment was read.
+                continue
+
+
+def _proxy_of_environment(server: str) -> str | None:
+    url = urllib.parse.urlsplit(server)
+    if urllib.request.proxy_bypass(url.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
 
 
 @contextmanager
