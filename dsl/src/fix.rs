@@ -230,6 +230,12 @@ fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t')
 }
 
+/// The line break that a text begins with.
+fn line_break(text: &str) -> Option<&'static str> {
+    let mut breaks = ["\r\n", "\n"].into_iter();
+    breaks.find(|one| text.starts_with(one))
+}
+
 /// An entry with its comma, or a declaration with its line. A comment between an entry and its comma stays: these are
 /// two places then.
 fn removed(source: &Source, span: Span) -> Vec<Span> {
@@ -257,17 +263,16 @@ fn removed(source: &Source, span: Span) -> Vec<Span> {
     let next = text.cut(end..).trim_start_matches(is_blank);
     let is_top = line.trim_start_matches('\u{FEFF}').is_empty();
     let begins = is_top || line.ends_with('\n');
-    let newline = |text: &'static str, rest: &str| rest.starts_with(text).then_some(text.len());
-    let newline = |rest: &str| newline("\r\n", rest).or_else(|| newline("\n", rest));
-    match newline(next) {
+    match line_break(next) {
         // Nothing else is on its lines: they go, too, and one of two empty lines around them.
-        Some(length) if begins => {
+        Some(newline) if begins => {
             start = text.cut(..start).trim_end_matches(is_blank).len();
-            let below = next.cut(length..);
+            let below = next.cut(newline.len()..);
             end = text.len() - below.len();
             let ends = ["\n\n", "\n\r\n", "{\n", "{\r\n"];
             let is_first = is_top || ends.iter().any(|end| line.ends_with(end));
-            end += newline(below).filter(|_| is_first).unwrap_or_default();
+            let empty = line_break(below).filter(|_| is_first);
+            end += empty.unwrap_or_default().len();
         }
         _ if separator.is_some() => {}
         _ if begins => end = text.len() - next.len(),
@@ -282,12 +287,9 @@ fn added(source: &Source, body: Span, item: &str) -> TextEdit {
     let start = body.start + 1;
     let rest = source.text.cut(start as usize..);
     let next = rest.trim_start_matches(is_blank);
-    let newline = ["\r\n", "\n"].into_iter();
-    let text = match newline
-        .into_iter()
-        .find_map(|newline| Some((newline, next.strip_prefix(newline)?)))
-    {
-        Some((newline, below)) => {
+    let text = match line_break(next) {
+        Some(newline) => {
+            let below = next.cut(newline.len()..);
             let indent = below.len() - below.trim_start_matches([' ', '\t']).len();
             let is_empty = below.trim_start().starts_with('}');
             let more = if is_empty { "  " } else { "" };

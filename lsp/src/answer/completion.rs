@@ -172,29 +172,22 @@ impl List<'_> {
             let words = words::attributes(place).iter();
             words.map(attribute).collect::<Vec<CompletionItem>>()
         };
-        let place = match &self.context.block {
-            Block::File => return keywords(words::DECLARATIONS, CompletionItemKind::Keyword),
-            Block::Pipeline => {
+        match &self.context.block {
+            Block::File => keywords(words::DECLARATIONS, CompletionItemKind::Keyword),
+            Block::In(Place::Pipeline) => {
                 let mut all = keywords(words::ITEMS, CompletionItemKind::Keyword);
                 all.extend(attributes(Place::Pipeline));
-                return all;
+                all
             }
-            Block::Body => {
+            Block::In(Place::Body) => {
                 let mut all = attributes(Place::Body);
                 all.extend(keywords(words::BODY_ITEMS, CompletionItemKind::Keyword));
-                return all;
+                all
             }
-            Block::Use(name) => return self.arguments(name),
-            Block::Semaphore => Place::Semaphore,
-            Block::Lease => Place::Lease,
-            Block::Workspace => Place::Workspace,
-            Block::Approval => Place::Approval,
-            Block::Schedule => Place::Schedule,
-            Block::Resources => Place::Resources,
-            Block::Node => Place::Node,
-            Block::Other => return Vec::new(),
-        };
-        attributes(place)
+            Block::In(place) => attributes(*place),
+            Block::Use(name) => self.arguments(name),
+            Block::Other => Vec::new(),
+        }
     }
 
     /// The parameters of a template.

@@ -8,6 +8,7 @@ use konductor_dsl::ast::YamlKind;
 use konductor_dsl::{Token, TokenKind, tokens};
 
 use super::yaml;
+use crate::words::Place;
 
 /// The braces around a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,16 +16,8 @@ pub(crate) enum Block {
     /// None: the file itself.
     #[default]
     File,
-    Pipeline,
-    /// Of a stage, a template or the defaults.
-    Body,
-    Semaphore,
-    Lease,
-    Workspace,
-    Approval,
-    Schedule,
-    Resources,
-    Node,
+    /// Those of a declaration, or of a map with known keys.
+    In(Place),
     /// The arguments of a template.
     Use(String),
     /// A map whose keys are free, or something else.
@@ -206,14 +199,17 @@ impl<'t> Reader<'t> {
         }
         let innermost = self.round.last().copied().unwrap_or_default();
         (self.context.call, self.context.argument) = innermost;
-        if self.next == Block::Body && self.header.is_some() {
+        if self.next == Block::In(Place::Body) && self.header.is_some() {
             self.context.stage.clone_from(&self.header);
         }
     }
 
     fn open(&mut self) {
         let block = std::mem::replace(&mut self.next, Block::Other);
-        let header = self.header.take().filter(|_| block == Block::Body);
+        let header = self
+            .header
+            .take()
+            .filter(|_| block == Block::In(Place::Body));
         let stage = header.or_else(|| self.context.stage.clone());
         let before = std::mem::replace(&mut self.context.block, block);
         self.outer.push((before, self.context.stage.take()));
@@ -277,17 +273,17 @@ impl<'t> Reader<'t> {
             _ => {}
         }
         let (next, state) = match word {
-            "pipeline" => (Block::Pipeline, State::Nothing),
-            "template" | "stage" => (Block::Body, State::Nothing),
-            "defaults" => (Block::Body, State::Header),
-            "semaphore" => (Block::Semaphore, State::Nothing),
-            "lease" => (Block::Lease, State::Nothing),
-            "workspace" => (Block::Workspace, State::Nothing),
-            "approval" => (Block::Approval, State::Nothing),
-            "schedule" => (Block::Schedule, State::Item),
+            "pipeline" => (Block::In(Place::Pipeline), State::Nothing),
+            "template" | "stage" => (Block::In(Place::Body), State::Nothing),
+            "defaults" => (Block::In(Place::Body), State::Header),
+            "semaphore" => (Block::In(Place::Semaphore), State::Nothing),
+            "lease" => (Block::In(Place::Lease), State::Nothing),
+            "workspace" => (Block::In(Place::Workspace), State::Nothing),
+            "approval" => (Block::In(Place::Approval), State::Nothing),
+            "schedule" => (Block::In(Place::Schedule), State::Item),
             "param" | "output" => (Block::Other, State::Nothing),
-            "resources" => (Block::Resources, State::Item),
-            "node" => (Block::Node, State::Item),
+            "resources" => (Block::In(Place::Resources), State::Item),
+            "node" => (Block::In(Place::Node), State::Item),
             "use" => (Block::Other, State::Template),
             "mount" => (Block::Other, State::Mount),
             _ => return,
@@ -321,75 +317,107 @@ mod tests {
     fn the_words_before_a_place_say_what_could_be_there() {
         let table: [(&str, Block, State); 28] = [
             ("|", Block::File, State::Item),
-            ("pipeline p { |", Block::Pipeline, State::Item),
+            ("pipeline p { |", Block::In(Place::Pipeline), State::Item),
             (
                 "pipeline p { timeout = |",
-                Block::Pipeline,
+                Block::In(Place::Pipeline),
                 State::Value("timeout".into()),
             ),
-            ("pipeline p { timeout = 6h |", Block::Pipeline, State::Item),
-            ("pipeline p { param a: |", Block::Pipeline, State::Type),
+            (
+                "pipeline p { timeout = 6h |",
+                Block::In(Place::Pipeline),
+                State::Item,
+            ),
+            (
+                "pipeline p { param a: |",
+                Block::In(Place::Pipeline),
+                State::Type,
+            ),
             (
                 "pipeline p { param a: int = |",
-                Block::Pipeline,
+                Block::In(Place::Pipeline),
                 State::Value("int".into()),
             ),
-            ("pipeline p { stage |", Block::Pipeline, State::Nothing),
-            ("pipeline p { stage a |", Block::Pipeline, State::Header),
-            ("pipeline p { stage a aft|", Block::Pipeline, State::Header),
+            (
+                "pipeline p { stage |",
+                Block::In(Place::Pipeline),
+                State::Nothing,
+            ),
+            (
+                "pipeline p { stage a |",
+                Block::In(Place::Pipeline),
+                State::Header,
+            ),
+            (
+                "pipeline p { stage a aft|",
+                Block::In(Place::Pipeline),
+                State::Header,
+            ),
             (
                 "pipeline p { stage a after |",
-                Block::Pipeline,
+                Block::In(Place::Pipeline),
                 State::Clause("after"),
             ),
             (
                 "pipeline p { stage a after b, c|",
-                Block::Pipeline,
+                Block::In(Place::Pipeline),
                 State::Clause("after"),
             ),
             (
                 "pipeline p { stage a after b hold|",
-                Block::Pipeline,
+                Block::In(Place::Pipeline),
                 State::Clause("after"),
             ),
             (
                 "pipeline p { stage a after b holding |",
-                Block::Pipeline,
+                Block::In(Place::Pipeline),
                 State::Clause("holding"),
             ),
             (
                 "pipeline p { stage a when x == |",
-                Block::Pipeline,
+                Block::In(Place::Pipeline),
                 State::Clause("when"),
             ),
-            ("pipeline p { stage a { |", Block::Body, State::Item),
+            (
+                "pipeline p { stage a { |",
+                Block::In(Place::Body),
+                State::Item,
+            ),
             (
                 "pipeline p { stage a { image = \"b:1\", |",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Item,
             ),
             (
                 "pipeline p { stage a { image = \"b:1\"\n  ru|",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Item,
             ),
             (
                 "pipeline p { stage a { run = \"x ${|",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Hole,
             ),
             (
                 "pipeline p { stage a { run = \"\"\"\n x ${da|",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Hole,
             ),
             (
                 "pipeline p { stage a { run = \"x |",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Nothing,
             ),
-            ("pipeline p { stage a { mount |", Block::Body, State::Mount),
-            ("pipeline p { stage a { use |", Block::Body, State::Template),
+            (
+                "pipeline p { stage a { mount |",
+                Block::In(Place::Body),
+                State::Mount,
+            ),
+            (
+                "pipeline p { stage a { use |",
+                Block::In(Place::Body),
+                State::Template,
+            ),
             (
                 "pipeline p { stage a { use t { |",
                 Block::Use("t".into()),
@@ -397,23 +425,23 @@ mod tests {
             ),
             (
                 "pipeline p { stage a { resources { |",
-                Block::Resources,
+                Block::In(Place::Resources),
                 State::Item,
             ),
             ("pipeline p { # stage a |", Block::File, State::Nothing),
             (
                 "pipeline p { stage a { pod \"\"\"\n  host|",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Yaml(YamlKind::Pod, Vec::new()),
             ),
             (
                 "pipeline p { stage a { job \"\"\"\n  spec:\n    |",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Yaml(YamlKind::Job, vec!["spec".into()]),
             ),
             (
                 "pipeline p { stage a { pod \"\"\"\n  nodeName: ${|",
-                Block::Body,
+                Block::In(Place::Body),
                 State::Hole,
             ),
         ];
