@@ -3,8 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use gen_lsp_types::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 const FILE: &str = "file://";
+/// The characters of a path that a URI has as `%20` and the like.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// The file of a URI; a document that is no file is called by its URI.
 pub(crate) fn path(uri: &Uri) -> PathBuf {
@@ -13,7 +21,8 @@ pub(crate) fn path(uri: &Uri) -> PathBuf {
     };
     // A host before the path can only be this machine.
     let path = rest.find('/').and_then(|start| rest.get(start..));
-    PathBuf::from(decoded(path.unwrap_or(rest)))
+    let path = percent_decode_str(path.unwrap_or(rest));
+    PathBuf::from(&*path.decode_utf8_lossy())
 }
 
 /// The URI of a file.
@@ -22,37 +31,7 @@ pub(crate) fn of(path: &Path) -> Uri {
     if !text.starts_with('/') {
         return Uri(text.into_owned());
     }
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let mut uri = FILE.to_owned();
-    for byte in text.bytes() {
-        match plain(byte) {
-            true => uri.push(char::from(byte)),
-            false => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    Uri(uri)
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind
-            .get(..2)
-            .and_then(|two| std::str::from_utf8(two).ok());
-        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        match escaped.filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = rest.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Uri(format!("{FILE}{}", utf8_percent_encode(&text, ENCODED)))
 }
 
 #[cfg(test)]

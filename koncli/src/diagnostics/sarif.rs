@@ -1,12 +1,20 @@
 //! Diagnostics in SARIF 2.1.0, the format of code scanning.
 
 use konductor_dsl::{Code, Diagnostic, Fix, Severity, Sources, Span};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::Files;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 const HOME: &str = "https://github.com/LogicIQ/konductor";
+/// The characters of a path that a URI has as `%20` and the like.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// What was found in some files, as one run of a tool.
 #[derive(Default)]
@@ -151,18 +159,11 @@ fn fix(files: &Files<'_>, sources: &Sources, fix: &Fix) -> Value {
 
 /// A path as a reference of URIs: relative to where the tool runs, or a whole one.
 fn uri(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let mut uri = String::new();
-    if path.starts_with('/') {
-        uri.push_str("file://");
+    let encoded = utf8_percent_encode(path, ENCODED);
+    match path.starts_with('/') {
+        true => format!("file://{encoded}"),
+        false => encoded.to_string(),
     }
-    for byte in path.bytes() {
-        match plain(byte) {
-            true => uri.push(char::from(byte)),
-            false => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri
 }
 
 #[cfg(test)]
