@@ -104,9 +104,14 @@ fn sources(file: &Path) -> Result<Sources, Failure> {
     Ok(sources)
 }
 
-/// Reads a text file; `-` is standard input, as is `/dev/stdin`.
+/// Whether a file is standard input: `-`, or `/dev/stdin`.
+pub(crate) fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-") || file == Path::new("/dev/stdin")
+}
+
+/// Reads a text file, or standard input.
 pub(crate) fn read(file: &Path) -> Result<String, Failure> {
-    let bytes = if file == Path::new("-") || file == Path::new("/dev/stdin") {
+    let bytes = if is_stdin(file) {
         bounded(std::io::stdin().lock())
     } else {
         regular(file)

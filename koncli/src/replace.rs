@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::Path;
 
 use crate::exit::Failure;
@@ -20,8 +21,39 @@ pub(crate) fn replace(file: &Path, text: &str) -> Result<(), Failure> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     new.write_all(text.as_bytes()).map_err(failed)?;
-    let permissions = std::fs::metadata(&target).map_err(failed)?.permissions();
+    let known = std::fs::metadata(&target).map_err(failed)?;
+    // Before the permissions, of which it takes some away. Only root may give a file to another user, and others only to
+    // their own groups; then the new file is this user's.
+    let _ = fchown(new.as_file(), Some(known.uid()), None);
+    let _ = fchown(new.as_file(), None, Some(known.gid()));
+    let permissions = known.permissions();
     new.as_file().set_permissions(permissions).map_err(failed)?;
     new.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_owner_its_group_and_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.kon");
+        std::fs::write(&file, "before").unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&file, Some(1234), Some(5678)).unwrap();
+        }
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o2640)).unwrap();
+        let of = |file: &Path| {
+            let known = std::fs::metadata(file).unwrap();
+            (known.uid(), known.gid(), known.mode())
+        };
+        let before = of(&file);
+        replace(&file, "after").unwrap();
+        assert_eq!(of(&file), before);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "after");
+    }
 }

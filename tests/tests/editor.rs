@@ -303,7 +303,7 @@ fn nonsense_is_answered_and_the_session_continues() {
         client.response("textDocument/hover", hover)["result"],
         Value::Null
     );
-    // A device that never ends, a folder, and a path that is none are not read.
+    // Devices, folders and what is not a path are not read.
     for uri in [
         "file:///dev/zero",
         "file:///dev/stdin",

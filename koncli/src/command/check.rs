@@ -51,8 +51,8 @@ pub(crate) async fn check(
 
 /// Fixes a file, and returns what is reported about it now.
 fn fixed(file: &Path, params: &Params) -> Result<konductor_compiler::Compiled, Failure> {
-    if file == Path::new("-") {
-        let failure = Failure::usage("--fix changes files, and `-` is none");
+    if load::is_stdin(file) {
+        let failure = Failure::usage("--fix changes files, not standard input");
         return Err(failure.help("name the file"));
     }
     let (before, repaired) = load::repaired(file, params)?;
