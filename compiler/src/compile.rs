@@ -154,13 +154,10 @@ fn schedule(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Schedule> {
     let pipeline = &all.pipeline;
-    let given = |name: &str| {
-        options.params.contains_key(name) || options.set.iter().any(|(set, _)| set == name)
-    };
     let params = pipeline
         .params
         .iter()
-        .filter(|param| given(&param.name.text));
+        .filter(|param| options.gives(&param.name.text));
     let set = params.filter_map(|param| {
         let text = param.value.as_ref()?.text();
         Some((param.name.text.clone(), text))

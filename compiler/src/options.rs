@@ -56,6 +56,11 @@ impl Options<'_> {
         }
     }
 
+    /// Whether a parameter is given a value.
+    pub(crate) fn gives(&self, param: &str) -> bool {
+        self.params.contains_key(param) || self.set.iter().any(|(set, _)| set == param)
+    }
+
     /// Whether a pipeline's schedule is to be installed, where it has one.
     pub(crate) fn installs(&self) -> bool {
         self.run.is_none() && !self.once && !self.slot

@@ -196,7 +196,9 @@ impl Session {
     pub fn request(&mut self, method: &str, params: Value) -> Result<Value, Refusal> {
         match method {
             "textDocument/hover" => self.at(params, hover::at),
-            "textDocument/definition" => self.at(params, place::definition),
+            "textDocument/definition" => self.at(params, |analysis, position| {
+                place::definition(&self.world, analysis, position)
+            }),
             "textDocument/documentHighlight" => self.at(params, place::highlights),
             "textDocument/completion" => self.at(params, completion::at),
             "textDocument/signatureHelp" => self.at(params, signature::at),
@@ -306,7 +308,7 @@ fn capabilities(encoding: Encoding) -> ServerCapabilities {
             ..RenameOptions::default()
         })),
         code_action_provider: Some(CodeActionProvider::CodeActionOptions(CodeActionOptions {
-            code_action_kinds: Some(vec![CodeActionKind::QuickFix, CodeActionKind::SourceFixAll]),
+            code_action_kinds: Some(vec![CodeActionKind::QuickFix, action::FIX_ALL]),
             ..CodeActionOptions::default()
         })),
         semantic_tokens_provider: Some(SemanticTokensProvider::SemanticTokensOptions(

@@ -114,7 +114,15 @@ fn content_length(input: &mut dyn BufRead) -> io::Result<Option<u64>> {
 }
 
 fn message(body: &[u8]) -> Message {
-    let value: Value = match serde_json::from_slice(body) {
+    let value = match serde_json::from_slice(body) {
+        Ok(value) => Ok(value),
+        // What the client has in the text is then still as long as what is kept here.
+        Err(problem) => match without_halves(body) {
+            Some(whole) => serde_json::from_slice(&whole),
+            None => Err(problem),
+        },
+    };
+    let value: Value = match value {
         Ok(value) => value,
         Err(problem) => {
             let error = Error::new(ErrorCode::Parse, format!("this is not JSON: {problem}"));
@@ -136,6 +144,32 @@ fn message(body: &[u8]) -> Message {
         None if fields.contains_key("result") || fields.contains_key("error") => Message::Response,
         _ => malformed(id, "a message has a method, a result or an error"),
     }
+}
+
+/// A message in which U+FFFD stands for each half of a surrogate pair, as editors send it that cut a text by
+/// UTF-16 units; `None` if it has none.
+fn without_halves(body: &[u8]) -> Option<Vec<u8>> {
+    /// The unit of an escape such as `\ud83d`.
+    fn unit(escape: &[u8]) -> Option<u16> {
+        let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    }
+    let mut whole = body.to_vec();
+    let (mut at, mut is_changed) = (0, false);
+    while let Some(rest) = body.get(at..).filter(|rest| !rest.is_empty()) {
+        let next = rest.get(6..).and_then(unit);
+        at += match (unit(rest), next) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                whole.get_mut(at..at + 6)?.copy_from_slice(b"\\ufffd");
+                is_changed = true;
+                6
+            }
+            _ if rest.starts_with(b"\\") => 2,
+            _ => 1,
+        };
+    }
+    is_changed.then_some(whole)
 }
 
 fn malformed(id: Value, problem: &str) -> Message {
@@ -224,6 +258,23 @@ mod tests {
             assert_eq!(messages.len(), 2);
             assert_eq!(code(&messages[0]), Some((id, expected)));
             assert_eq!(code(&messages[1]), None);
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_a_replacement_character() {
+        for (sent, read) in [
+            (r"a\ud83d", "a\u{fffd}"),
+            (r"\uDE00b", "\u{fffd}b"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
+            (r"\ud83d\ude00\ude00", "😀\u{fffd}"),
+            (r"\\ud83d", "\\ud83d"),
+            (r"\\\ud83d", "\\\u{fffd}"),
+        ] {
+            let body = format!(r#"{{"method":"m","params":"{sent}"}}"#);
+            let (messages, _) = all(framed(&body).as_bytes());
+            let (method, params) = ("m".to_owned(), json!(read));
+            assert_eq!(messages, [Message::Notification { method, params }]);
         }
     }
 

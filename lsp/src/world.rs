@@ -131,12 +131,16 @@ impl World {
         Some(analysis)
     }
 
-    /// What a file imports: as it is open, else as it is on disk.
+    /// What a file imports: as it is open, else as it is on disk. What may not be imported, such as a link to a
+    /// file elsewhere, may not be when it is open.
     fn import(&self, root: &Path, import: &str) -> Result<String, String> {
-        let folder = root.parent().unwrap_or(Path::new(""));
-        match self.open.get(&folder.join(import)) {
-            Some(document) => Ok(document.text.to_string()),
-            None => self.disk.import(root, import),
+        let file = root.parent().unwrap_or(Path::new("")).join(import);
+        let on_disk = self.disk.import(root, import);
+        match self.open.get(&file) {
+            Some(open) if on_disk.is_ok() || self.disk.read(&file).is_none() => {
+                Ok(open.text.to_string())
+            }
+            _ => on_disk,
         }
     }
 

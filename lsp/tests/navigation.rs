@@ -142,6 +142,21 @@ fn a_rename_changes_every_file_and_nothing_else() {
 }
 
 #[test]
+fn renaming_an_output_renames_it_where_the_script_writes_it() {
+    let text = "pipeline p {\n  stage a {\n    image = \"b:1\"\n    run = \"\"\"\n      rows=$(wc -l < in)\n      \
+                echo \"rows=$rows\" >> \"$KON_OUTPUT\"\n    \"\"\"\n    output rows: int\n  }\n  stage b when a.rows > 1 { image = \"b:1\" }\n}\n";
+    let (mut editor, _) = support::editor(&format!("$0{text}"));
+    let (line, character) = find(text, "rows: int", 0);
+    let params = json!({"position": {"line": line, "character": character}, "newName": "lines"});
+    let answer = editor.ask("textDocument/rename", ROOT, params);
+    let expected = text
+        .replace("rows: int", "lines: int")
+        .replace("a.rows", "a.lines");
+    let expected = expected.replace("echo \"rows=", "echo \"lines=");
+    assert_eq!(edited(text, &answer["changes"][uri(ROOT)]), expected);
+}
+
+#[test]
 fn a_rename_to_what_is_no_name_or_has_a_meaning_is_refused() {
     let mut editor = sales();
     let at = find(SALES, "extract for", 0);

@@ -214,6 +214,39 @@ fn all_fixes_that_are_certain_are_one_action_if_it_is_asked_for() {
 }
 
 #[test]
+fn every_answer_calls_a_file_as_the_editor_does() {
+    let name = "file:///flows/%70.kon";
+    let text = "pipeline p {\n  stage a { image = \"a:1\" }\n  stage a { image = \"a:1\" }\n}\n";
+    let mut editor = Editor::new(&["utf-16"]);
+    editor.open("/flows/%70.kon", text);
+    let position = json!({"line": 1, "character": 8});
+    let range = json!({"start": {"line": 2, "character": 8}, "end": {"line": 2, "character": 8}});
+    for (method, params) in [
+        ("textDocument/definition", json!({"position": position})),
+        (
+            "textDocument/references",
+            json!({"position": position, "context": {"includeDeclaration": true}}),
+        ),
+        (
+            "textDocument/rename",
+            json!({"position": position, "newName": "b"}),
+        ),
+        (
+            "textDocument/codeAction",
+            json!({"range": range, "context": {"diagnostics": []}}),
+        ),
+        ("workspace/symbol", json!({"query": "p"})),
+    ] {
+        let answer = editor.ask(method, "/flows/%70.kon", params).to_string();
+        assert!(!answer.contains("/flows/p.kon"), "{method}: {answer}");
+        let is_named = answer.contains(name) || method == "textDocument/codeAction";
+        assert!(is_named, "{method}: {answer}");
+    }
+    let shown = &editor.shown[name];
+    assert_eq!(shown[0]["relatedInformation"][0]["location"]["uri"], name);
+}
+
+#[test]
 fn what_the_server_does_not_have_is_refused() {
     let mut editor = Editor::new(&[]);
     assert_eq!(

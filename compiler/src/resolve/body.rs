@@ -185,6 +185,15 @@ impl<'a> Resolver<'a> {
                             None => action_at = Some(key),
                         }
                     }
+                    if !ATTRIBUTES.contains(&key.text.as_str()) {
+                        let given = |name: &str| {
+                            let is = |item: &ast::BodyItem| matches!(item, ast::BodyItem::Attribute(one) if one.key.text == name);
+                            ast.items.iter().any(is)
+                        };
+                        let report = rules::unknown_attribute::report;
+                        self.report(report(key, &ATTRIBUTES, given));
+                        continue;
+                    }
                     self.attribute(attribute, &mut body, scope);
                 }
             }
@@ -219,7 +228,8 @@ impl<'a> Resolver<'a> {
             "labels" => body.labels = self.metadata(value, scope, "label"),
             "annotations" => body.annotations = self.metadata(value, scope, "annotation"),
             "node" => self.node(value, body, scope),
-            _ => self.report(rules::unknown_attribute::report(&ast.key, &ATTRIBUTES)),
+            // Reported above.
+            _ => {}
         }
     }
 

@@ -222,7 +222,8 @@ impl Resolver<'_> {
         let mut entries: Vec<&ast::Attribute> = Vec::with_capacity(map.entries.len());
         for entry in &map.entries {
             if !known.contains(&entry.key.text.as_str()) {
-                self.report(rules::unknown_attribute::report(&entry.key, known));
+                let given = |name: &str| map.entries.iter().any(|entry| entry.key.text == name);
+                self.report(rules::unknown_attribute::report(&entry.key, known, given));
             } else if let Some(first) = entries.iter().find(|e| e.key.text == entry.key.text) {
                 self.report(rules::duplicate_attribute::report(
                     &entry.key,

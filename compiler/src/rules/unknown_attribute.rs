@@ -4,8 +4,13 @@ use konductor_dsl::{Code, Diagnostic, Edit, ast, did_you_mean};
 
 use super::listed;
 
-/// A key that is none of the known ones.
-pub(crate) fn report(key: &ast::Key, known: &[&str]) -> Diagnostic {
+/// A key that is none of the known ones; `given` are the names that stand beside it.
+pub(crate) fn report(key: &ast::Key, known: &[&str], given: impl Fn(&str) -> bool) -> Diagnostic {
+    // Written twice it would be reported again, and which of the two goes is a choice.
+    let renamed = |diagnostic: Diagnostic, name: &str| match given(name) {
+        true => diagnostic.help(format!("remove it: `{name}` is set already")),
+        false => diagnostic.fixed(format!("write `{name}`"), [Edit::replace(key.span, name)]),
+    };
     let message = format!("`{}` is not an attribute here", key.text);
     let diagnostic = Diagnostic::error(Code::K0203, key.span, message);
     if key.text == "defaults" {
@@ -19,7 +24,7 @@ pub(crate) fn report(key: &ast::Key, known: &[&str]) -> Diagnostic {
             .strip_prefix("write `")
             .and_then(|rest| rest.strip_suffix('`'));
         return match name.filter(|name| known.contains(name)) {
-            Some(name) => diagnostic.fixed(help.clone(), [Edit::replace(key.span, name)]),
+            Some(name) => renamed(diagnostic, name),
             None => diagnostic.help(help),
         };
     }
@@ -27,9 +32,7 @@ pub(crate) fn report(key: &ast::Key, known: &[&str]) -> Diagnostic {
     let near = known.iter().find(|known| **known == kebab).copied();
     let near = near.or_else(|| did_you_mean(&key.text, known.iter().copied()));
     match near {
-        Some(near) => diagnostic
-            .here("unknown")
-            .fixed(format!("write `{near}`"), [Edit::replace(key.span, near)]),
+        Some(near) => renamed(diagnostic.here("unknown"), near),
         // What a pipeline calls by a name of its own is a parameter.
         None if known.contains(&"fail-fast") => diagnostic.here("unknown").help(format!(
             "use {}, or declare `param {}: string = \"…\"`",

@@ -12,7 +12,8 @@ use crate::manifests::{self, Checker};
 use crate::replace::replace;
 use crate::{diagnostics, load, merged, output};
 
-/// Checks all files, and reports every diagnostic; with `fix`, those that are left.
+/// Checks all files, and reports every diagnostic; with `fix`, those that are left. A file that can't be read does not
+/// keep the others from being reported.
 pub(crate) async fn check(
     global: &Global,
     files: &[PathBuf],
@@ -20,33 +21,51 @@ pub(crate) async fn check(
     fix: bool,
 ) -> Result<(), Failure> {
     let mut all = Vec::new();
+    let mut failed = None;
     let mut report = Report::of(global);
     let mut checker = None;
     for file in files {
-        let (sources, reported) = if manifests::is_manifest(file) {
-            let checker = match &checker {
-                Some(checker) => checker,
-                None => checker.insert(Checker::start().await?),
-            };
-            checker.check(file).await?
-        } else {
-            let compiled = match fix {
-                true => fixed(file, params)?,
-                false => load::checked(file, params)?,
-            };
-            let mut reported = merged::refused(&compiled).await?;
-            reported.extend(compiled.diagnostics);
-            reported.sort_by_key(Diagnostic::span);
-            (compiled.sources, reported)
-        };
-        report.add(&sources, &reported);
-        all.extend(reported);
+        match checked(file, params, fix, &mut checker).await {
+            Ok((sources, reported)) => {
+                report.add(&sources, &reported);
+                all.extend(reported);
+            }
+            Err(failure) => {
+                output::report(&failure, global.verbose);
+                failed.get_or_insert(failure.code);
+            }
+        }
     }
     report.end(&all)?;
-    match all.iter().any(Diagnostic::is_error) {
-        true => Err(Failure::silent(USAGE)),
-        false => Ok(()),
+    match failed {
+        Some(code) => Err(Failure::silent(code)),
+        None if all.iter().any(Diagnostic::is_error) => Err(Failure::silent(USAGE)),
+        None => Ok(()),
     }
+}
+
+/// Checks one file.
+async fn checked(
+    file: &Path,
+    params: &Params,
+    fix: bool,
+    checker: &mut Option<Checker>,
+) -> Result<(Sources, Vec<Diagnostic>), Failure> {
+    if manifests::is_manifest(file) {
+        let checker = match checker {
+            Some(checker) => checker,
+            None => checker.insert(Checker::start().await?),
+        };
+        return checker.check(file).await;
+    }
+    let compiled = match fix {
+        true => fixed(file, params)?,
+        false => load::checked(file, params)?,
+    };
+    let mut reported = merged::refused(&compiled).await?;
+    reported.extend(compiled.diagnostics);
+    reported.sort_by_key(Diagnostic::span);
+    Ok((compiled.sources, reported))
 }
 
 /// Fixes a file, and returns what is reported about it now.

@@ -8,6 +8,16 @@ use gen_lsp_types::{CodeAction, CodeActionKind, Range, TextEdit, Uri, WorkspaceE
 use super::{diagnostic, layout};
 use crate::world::World;
 
+/// The kind of the action that fixes a whole file: one of its own, so that editors can ask for it and no other.
+pub(crate) const FIX_ALL: CodeActionKind = CodeActionKind::new("source.fixAll.konductor");
+
+/// Whether a kind is another, or of those that it stands for: `source` for `source.fixAll`, and an empty one for all.
+fn is_within(kind: &CodeActionKind, asked: &CodeActionKind) -> bool {
+    let (kind, asked) = (kind.to_string(), asked.to_string());
+    let rest = kind.strip_prefix(&asked);
+    rest.is_some_and(|rest| asked.is_empty() || rest.is_empty() || rest.starts_with('.'))
+}
+
 /// The actions of the kinds that are asked for: quick fixes, and if it is named, the fix of a whole file.
 pub(crate) fn at(
     world: &World,
@@ -16,11 +26,14 @@ pub(crate) fn at(
     only: Option<&[CodeActionKind]>,
 ) -> Vec<CodeAction> {
     let mut actions = Vec::new();
-    let is_asked = |kind: &CodeActionKind| only.is_some_and(|only| only.contains(kind));
+    let is_asked = |kind: &CodeActionKind| {
+        let mut only = only.unwrap_or_default().iter();
+        only.any(|asked| is_within(kind, asked))
+    };
     if only.is_none() || is_asked(&CodeActionKind::QuickFix) {
         actions.extend(quick_fixes(world, path, range));
     }
-    if is_asked(&CodeActionKind::SourceFixAll) || is_asked(&CodeActionKind::Source) {
+    if is_asked(&FIX_ALL) {
         actions.extend(fix_all(world, path));
     }
     actions
@@ -50,7 +63,7 @@ fn quick_fixes(world: &World, path: &Path, range: Range) -> Vec<CodeAction> {
                 }
                 let title = capitalized(&fix.message);
                 let action = CodeAction {
-                    diagnostics: Some(vec![diagnostic::of(&analysis, reported)]),
+                    diagnostics: Some(vec![diagnostic::of(world, &analysis, reported)]),
                     is_preferred: Some(reported.fixes.len() == 1),
                     ..action(title, CodeActionKind::QuickFix, changes)
                 };
@@ -70,7 +83,7 @@ fn fix_all(world: &World, path: &Path) -> Option<CodeAction> {
     let edits = layout::difference(analysis.lines()?, analysis.text(), &repaired);
     let title = "Fix all that is certain".to_owned();
     let changes = HashMap::from([(world.uri(path), edits)]);
-    (repaired != analysis.text()).then(|| action(title, CodeActionKind::SourceFixAll, changes))
+    (repaired != analysis.text()).then(|| action(title, FIX_ALL, changes))
 }
 
 fn action(title: String, kind: CodeActionKind, changes: HashMap<Uri, Vec<TextEdit>>) -> CodeAction {
@@ -96,5 +109,26 @@ fn capitalized(text: &str) -> String {
     match characters.next() {
         Some(first) => first.to_uppercase().chain(characters).collect(),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_asked_for_by_each_that_it_is_within() {
+        for (asked, expected) in [
+            ("", true),
+            ("source", true),
+            ("source.fixAll", true),
+            ("source.fixAll.konductor", true),
+            ("source.fix", false),
+            ("source.fixAll.eslint", false),
+            ("quickfix", false),
+        ] {
+            let asked = CodeActionKind::from(asked.to_owned());
+            assert_eq!(is_within(&FIX_ALL, &asked), expected, "{asked}");
+        }
     }
 }

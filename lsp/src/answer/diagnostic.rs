@@ -10,7 +10,6 @@ use gen_lsp_types::{
 use konductor_dsl::{Code as Kon, Diagnostic as Reported, Severity};
 
 use crate::analysis::Analysis;
-use crate::uri;
 use crate::world::World;
 
 /// Where the pages of the codes are.
@@ -27,7 +26,7 @@ pub(crate) fn all(world: &World) -> BTreeMap<PathBuf, Vec<Diagnostic>> {
         };
         for reported in &analysis.compiled.diagnostics {
             let file = analysis.path(reported.span().source);
-            let found = of(&analysis, reported);
+            let found = of(world, &analysis, reported);
             let known = all.entry(file).or_default();
             if !known.contains(&found) {
                 known.push(found);
@@ -38,7 +37,7 @@ pub(crate) fn all(world: &World) -> BTreeMap<PathBuf, Vec<Diagnostic>> {
 }
 
 /// One diagnostic.
-pub(crate) fn of(analysis: &Analysis, reported: &Reported) -> Diagnostic {
+pub(crate) fn of(world: &World, analysis: &Analysis, reported: &Reported) -> Diagnostic {
     let message = match &reported.help {
         Some(help) => format!("{}\nhelp: {help}", reported.message),
         None => reported.message.clone(),
@@ -46,7 +45,7 @@ pub(crate) fn of(analysis: &Analysis, reported: &Reported) -> Diagnostic {
     let others = reported.labels.iter().filter(|label| !label.primary);
     let others = others.map(|label| DiagnosticRelatedInformation {
         location: Location {
-            uri: uri::of(&analysis.path(label.span.source)),
+            uri: world.uri(&analysis.path(label.span.source)),
             range: analysis.range(label.span),
         },
         message: label.text.clone(),

@@ -6,14 +6,17 @@ use gen_lsp_types::{DocumentHighlight, DocumentHighlightKind, Location, Position
 
 use crate::analysis::Analysis;
 use crate::names::Symbol;
-use crate::uri;
 use crate::world::World;
 
 /// Where the name at a position is declared; at the path of an import, the file.
-pub(crate) fn definition(analysis: &Analysis, position: Position) -> Option<Location> {
+pub(crate) fn definition(
+    world: &World,
+    analysis: &Analysis,
+    position: Position,
+) -> Option<Location> {
     let offset = analysis.offset(position);
     if let Some(symbol) = analysis.names.symbol_at(offset) {
-        return Some(location(analysis, symbol.declared));
+        return Some(location(world, analysis, symbol.declared));
     }
     let mut imports = analysis.root()?.imports.iter();
     let import = imports.find(|import| {
@@ -24,7 +27,7 @@ pub(crate) fn definition(analysis: &Analysis, position: Position) -> Option<Loca
     let file = folder.parent()?.join(import.path.plain()?);
     let file = analysis.source_of(&normalized(&file))?;
     Some(Location {
-        uri: uri::of(Path::new(&file.name)),
+        uri: world.uri(Path::new(&file.name)),
         range: Range::default(),
     })
 }
@@ -43,10 +46,10 @@ pub(crate) fn references(
     let Some(symbol) = analysis.names.symbol_at(analysis.offset(position)) else {
         return Vec::new();
     };
-    let declared = location(&analysis, symbol.declared);
+    let declared = location(world, &analysis, symbol.declared);
     let places = everywhere(world, path, &analysis, symbol).into_iter();
     let places = places.map(|(file, range)| Location {
-        uri: uri::of(&file),
+        uri: world.uri(&file),
         range,
     });
     places
@@ -111,9 +114,9 @@ pub(crate) fn highlights(analysis: &Analysis, position: Position) -> Vec<Documen
         .collect()
 }
 
-fn location(analysis: &Analysis, span: konductor_dsl::Span) -> Location {
+fn location(world: &World, analysis: &Analysis, span: konductor_dsl::Span) -> Location {
     Location {
-        uri: uri::of(&analysis.path(span.source)),
+        uri: world.uri(&analysis.path(span.source)),
         range: analysis.range(span),
     }
 }

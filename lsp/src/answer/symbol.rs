@@ -9,7 +9,6 @@ use gen_lsp_types::{
 
 use crate::analysis::Analysis;
 use crate::names::{Kind, Symbol};
-use crate::uri;
 use crate::world::World;
 
 /// How many names are found at most.
@@ -100,7 +99,7 @@ pub(crate) fn search(world: &World, query: &str) -> Vec<WorkspaceSymbol> {
                 .and_then(|owner| analysis.names.symbols.get(owner));
             found.push(WorkspaceSymbol {
                 location: WorkspaceSymbolLocation::Location(Location {
-                    uri: uri::of(&file),
+                    uri: world.uri(&file),
                     range: analysis.range(symbol.declared),
                 }),
                 data: None,

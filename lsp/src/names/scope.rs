@@ -274,6 +274,37 @@ impl<'a> Walk<'a> {
         };
         self.clauses(&stage.clauses, scope);
         self.body(&stage.body, scope, visible);
+        if let (Some(owner), Some(pipeline)) = (owner, scope.pipeline) {
+            self.written(&stage.body, owner, pipeline);
+        }
+    }
+
+    /// Where a stage's script writes its outputs.
+    fn written(&mut self, body: &ast::Body, stage: usize, pipeline: &Pipeline<'_>) {
+        let scripts = body.items.iter().filter_map(|item| match item {
+            ast::BodyItem::Attribute(attribute) if attribute.key.text == "run" => {
+                match &attribute.value {
+                    ast::Value::String(text) => Some(text.span),
+                    _ => None,
+                }
+            }
+            _ => None,
+        });
+        for span in scripts {
+            let source = self.sources.get(span.source);
+            let script = source.map(|source| source.slice(span)).unwrap_or_default();
+            for output in outputs(body) {
+                let name = output.name.text.as_str();
+                let Some(symbol) = pipeline.outputs.get(&(stage, name)).copied() else {
+                    continue;
+                };
+                for at in writes(script, name) {
+                    let place = |at: usize| span.start + u32::try_from(at).unwrap_or(u32::MAX);
+                    let (start, end) = (place(at), place(at + name.len()));
+                    self.occurs(Span { start, end, ..span }, symbol);
+                }
+            }
+        }
     }
 
     fn clauses(&mut self, clauses: &[ast::Clause], scope: Scope<'_>) {
@@ -483,4 +514,42 @@ fn outputs(body: &ast::Body) -> impl Iterator<Item = &ast::Param> {
         ast::BodyItem::Output(param) => Some(&**param),
         _ => None,
     })
+}
+
+/// Where a script writes an output: `NAME=` at the start of a text, as in `echo "rows=$n" >> "$KON_OUTPUT"`. At
+/// the start of a command it would be a variable.
+fn writes(script: &str, name: &str) -> Vec<usize> {
+    if !script.contains("KON_OUTPUT") {
+        return Vec::new();
+    }
+    let written = format!("{name}=");
+    let found = script.match_indices(&written).map(|(at, _)| at);
+    let starts = ["\"", "'", "\\n", "echo ", "printf "];
+    found
+        .filter(|at| {
+            let before = script.get(..*at).unwrap_or_default();
+            starts.iter().any(|start| before.ends_with(start))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_of_outputs_are_told_from_variables() {
+        for (script, expected) in [
+            (r#"echo "rows=$rows" >> "$KON_OUTPUT""#, vec![6]),
+            (r#"echo rows=1 >> "$KON_OUTPUT""#, vec![5]),
+            (r#"printf 'a=1\nrows=2\n' >> "$KON_OUTPUT""#, vec![13]),
+            (
+                r#"rows=1; more_rows=2; echo "$rows" >> "$KON_OUTPUT""#,
+                vec![],
+            ),
+            (r#"echo "rows=1""#, vec![]),
+        ] {
+            assert_eq!(writes(script, "rows"), expected, "{script}");
+        }
+    }
 }
