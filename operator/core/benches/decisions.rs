@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use konductor_api::{Gate, Participant, Run, Semaphore};
-use konductor_core::{Decided, Facts, Freshness, gate, job, ledger, run};
+use konductor_core::{Decided, Facts, Freshness, Waits, gate, job, ledger, run};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use world::{World, ended, job, now, object, recorded};
@@ -60,7 +60,7 @@ fn case<S: 'static>(
 /// A Job with a Gate, two holds and an output, in a Run.
 fn stage(name: &str, rest: Value) -> Value {
     let annotations = json!({
-        "konductor.io/gate": "go", "konductor.io/hold": "semaphore/batch, semaphore/other: 2",
+        "konductor.io/gate": "go", "konductor.io/hold": "semaphore/batch, semaphore/other=2",
         "konductor.io/outputs": "rows: int", "konductor.io/summary": "after extract",
     });
     let labels = json!({"konductor.io/run": "r", "konductor.io/stage": name});
@@ -99,6 +99,9 @@ fn waiting_job() -> (Value, World) {
 fn of_a_job() -> [Case; 2] {
     let (text, world) = waiting_job();
     let work: Participant = read(text.clone());
+    let (decision, _) = world.decide(|facts| job::decide(&work, facts, now()));
+    // A mistake in an annotation would be decided on early, and quickly.
+    assert!(matches!(decision.waits, Some(Waits::Hold(_))), "{:?}", decision.waits);
     let decide = case("job", &world, move |facts| job::decide(&work, facts, now()));
     let bytes = serde_json::to_vec(&text).unwrap();
     let decoded = case("job-read", &world, move |facts| {
