@@ -538,7 +538,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_of_outputs_are_told_from_variables() {
+    fn a_write_of_an_output_is_not_a_variable() {
         for (script, expected) in [
             (r#"echo "rows=$rows" >> "$KON_OUTPUT""#, vec![6]),
             (r#"echo rows=1 >> "$KON_OUTPUT""#, vec![5]),
