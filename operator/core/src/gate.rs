@@ -1,4 +1,7 @@
 //! Gate: conditions are met, then it opens.
+//!
+//! What enters: the Gate, and what its conditions are about. What leaves: its status, and an Event when it ends. What must
+//! never happen here: an end by facts from a cache alone, one that depends on the order of events, or a second end.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

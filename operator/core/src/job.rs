@@ -1,4 +1,8 @@
 //! An annotated Job: gate, then holds, then one patch that starts it.
+//!
+//! What enters: the Job, its Run, its Gate and the ledgers of what it holds. What leaves: the patch that starts it, its phase
+//! and reason, its outputs, or what it waits for. What must never happen here: a start, or a final phase, by facts from a cache
+//! alone (rule B), and a second start.
 
 use jiff::Timestamp;
 use konductor_api::condition::reason;

@@ -1,4 +1,7 @@
 //! The conditions of a Gate, one by one: met, out, or waited for.
+//!
+//! What enters: a condition, its last verdict, and the object that it is about. What leaves: its verdict, with a message for
+//! people. What must never happen here: a condition that was met and is not met any more.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -1,4 +1,8 @@
 //! Entering those whose turn it is, and the token that goes with it.
+//!
+//! What enters: a Semaphore or Lease, its queue, and each candidate, read live. What leaves: new entries of `status.holders`.
+//! What must never happen here: a grant while everything is in use, one that somebody hears of before the ledger has it
+//! (rule A), or a token that does not rise.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
