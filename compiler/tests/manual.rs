@@ -5,14 +5,15 @@
 //! - nothing: a whole file;
 //! - `pipeline`: what is in a pipeline; `stage`: what is in a stage;
 //! - a path: a file that others import;
-//! - `error CODE`, at the end: it reports this code and nothing else.
+//! - `error CODE` or `warning CODE`, at the end: it reports this code and nothing else, and a block of text behind it has
+//!   the message and the help. `BLESS=1` writes that block.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use konductor_compiler::{Compiled, Options, check};
-use konductor_dsl::{Code, Source, SourceId, Sources, format};
+use konductor_dsl::{Code, Severity, Source, SourceId, Sources, format};
 
 struct Snippet {
     line: usize,
@@ -24,13 +25,28 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+fn page() -> String {
+    std::fs::read_to_string(root().join("docs/language.md")).unwrap()
+}
+
+/// What kind of snippet it is, and which code it reports with which severity.
+fn reports(info: &str) -> (&str, Option<(Severity, Code)>) {
+    for (word, severity) in [("error ", Severity::Error), ("warning ", Severity::Warning)] {
+        if let Some((kind, code)) = info.split_once(word) {
+            return (kind.trim(), Some((severity, code.parse().unwrap())));
+        }
+    }
+    (info, None)
+}
+
 fn snippets() -> Vec<Snippet> {
-    let text = std::fs::read_to_string(root().join("docs/language.md")).unwrap();
+    let text = page();
     let mut found: Vec<Snippet> = Vec::new();
-    let mut is_inside = false;
+    let (mut is_inside, mut is_reported) = (false, false);
     for (index, line) in text.lines().enumerate() {
         match (is_inside, line.strip_prefix("```")) {
-            (false, Some(info)) => {
+            (false, Some("text")) => is_reported = true,
+            (false, Some(info)) if !is_reported => {
                 let info = info
                     .strip_prefix("kon")
                     .unwrap_or_else(|| panic!("line {}: a snippet of another language", index + 1));
@@ -42,6 +58,7 @@ fn snippets() -> Vec<Snippet> {
                 is_inside = true;
             }
             (true, Some(_)) => is_inside = false,
+            (false, Some(_)) => is_reported = false,
             (true, None) => {
                 let snippet = found.last_mut().unwrap();
                 snippet.text.push_str(line);
@@ -73,6 +90,66 @@ fn codes(compiled: &Compiled) -> Vec<Code> {
     codes
 }
 
+/// A snippet as a whole file.
+fn whole(kind: &str, text: &str) -> String {
+    let defaults = r#"defaults { image = "busybox:1.36" }"#;
+    match kind {
+        "" => text.to_owned(),
+        "pipeline" => format!("pipeline p {{\n{defaults}\n{text}}}\n"),
+        "stage" => format!("pipeline p {{\n{defaults}\nstage s {{\n{text}}}\n}}\n"),
+        path => format!("import \"{path}\"\npipeline p {{\n{defaults}\nstage s {{}}\n}}\n"),
+    }
+}
+
+#[test]
+fn a_wrong_snippet_is_followed_by_what_is_reported() {
+    let read = |_: &str| Err("no such file".to_owned());
+    let mut expected = BTreeMap::new();
+    for Snippet { line, info, text } in snippets() {
+        let (kind, Some((severity, code))) = reports(&info) else {
+            continue;
+        };
+        let compiled = checked("manual.kon", &whole(kind, &text), &read);
+        let found = compiled.diagnostics.iter().find(|one| one.code == code);
+        let found = found.unwrap_or_else(|| panic!("line {line}: no {code}"));
+        assert_eq!(found.severity, severity, "line {line}");
+        let word = if found.is_error() { "error" } else { "warning" };
+        let help = found.help.iter().map(|help| format!("  help: {help}\n"));
+        let help: String = help.collect();
+        let shown = format!("{word}[{code}]: {}\n{help}", found.message);
+        expected.insert(line, format!("\n```text\n{shown}```\n"));
+    }
+    assert!(
+        expected.len() >= 8,
+        "only {} wrong snippets",
+        expected.len()
+    );
+    let page = page();
+    let lines: Vec<&str> = page.lines().collect();
+    let (mut written, mut index, mut wrong) = (String::new(), 0, None);
+    while let Some(line) = lines.get(index) {
+        index += 1;
+        written.push_str(line);
+        written.push('\n');
+        if line.starts_with("```kon") {
+            wrong = expected.get(&index);
+        } else if *line == "```"
+            && let Some(text) = wrong.take()
+        {
+            written.push_str(text);
+            if lines.get(index..index + 2) == Some(&["", "```text"][..]) {
+                let block = lines.iter().skip(index + 2);
+                index += 3 + block.take_while(|line| **line != "```").count();
+            }
+        }
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(root().join("docs/language.md"), written).unwrap();
+    } else {
+        assert_eq!(page, written, "BLESS=1 rewrites it");
+    }
+}
+
 #[test]
 fn every_snippet_of_the_manual_compiles_or_reports_its_code() {
     let snippets = snippets();
@@ -86,17 +163,9 @@ fn every_snippet_of_the_manual_compiles_or_reports_its_code() {
         text.ok_or_else(|| "no such file".to_owned())
     };
     for Snippet { line, info, text } in &snippets {
-        let (kind, code) = match info.split_once("error ") {
-            Some((kind, code)) => (kind.trim(), vec![code.parse::<Code>().unwrap()]),
-            None => (&**info, Vec::new()),
-        };
-        let defaults = r#"defaults { image = "busybox:1.36" }"#;
-        let text = match kind {
-            "" => text.clone(),
-            "pipeline" => format!("pipeline p {{\n{defaults}\n{text}}}\n"),
-            "stage" => format!("pipeline p {{\n{defaults}\nstage s {{\n{text}}}\n}}\n"),
-            path => format!("import \"{path}\"\npipeline p {{\n{defaults}\nstage s {{}}\n}}\n"),
-        };
+        let (kind, code) = reports(info);
+        let code: Vec<Code> = code.into_iter().map(|(_, code)| code).collect();
+        let text = whole(kind, text);
         let compiled = checked("manual.kon", &text, &read);
         let reported: Vec<Code> = codes(&compiled)
             .into_iter()

@@ -130,7 +130,7 @@ pub(crate) enum Command {
     },
     /// Show what `koncli apply` would change
     Diff(Pipeline),
-    /// Run a pipeline on this machine, without a cluster
+    /// Run a pipeline here, without a cluster
     Run {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -142,7 +142,7 @@ pub(crate) enum Command {
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
     },
-    /// Run a cluster in memory for kubectl and other clients
+    /// Run a cluster in memory for any client
     Dev {
         /// Where to write the kubeconfig; a temporary file by default
         #[arg(long = "write-kubeconfig", value_name = "FILE")]
@@ -159,7 +159,7 @@ pub(crate) enum Command {
         #[arg(long)]
         no_operator: bool,
     },
-    /// Show a run's stages and what each waits for
+    /// Show where each stage of a run stands
     Status {
         /// The run's name; without it, all runs
         run: Option<String>,
@@ -178,7 +178,7 @@ pub(crate) enum Command {
     Why {
         /// The run's name
         run: String,
-        /// The stage's name
+        /// The stage's name, or an approval's
         stage: String,
     },
     /// Print the logs of a run's pods
@@ -221,7 +221,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         ending: Ending,
     },
-    /// Delete a run and everything it owns
+    /// Delete a run and what it owns
+    ///
+    /// It owns its Jobs, Gates, Barriers and workspaces; semaphores and leases of the pipeline stay.
     Delete {
         /// The run's name
         run: String,
@@ -230,7 +232,7 @@ pub(crate) enum Command {
     },
     /// Approve or deny an approval
     Approve {
-        /// The approval's name, RUN-APPROVAL, as `koncli barrier list` shows it
+        /// The approval's name in the pipeline, or that of its barrier, RUN-APPROVAL
         name: String,
         /// Deny instead of approve
         #[arg(long)]
@@ -251,8 +253,9 @@ pub(crate) enum Command {
         /// KIND/NAME, where KIND is run, gate, barrier, claim or job
         #[arg(required = true, value_name = "KIND/NAME")]
         targets: Vec<String>,
-        /// The state to wait for; by default Open (gate, barrier), Succeeded (run), Granted (claim) or Complete (job); also
-        /// Failed, Skipped or Finished
+        /// The state to wait for, by default the first of its kind; run: Succeeded, Failed, Cancelled; gate or barrier: Open,
+        /// Skipped, Unreached, Failed; claim: Granted, Denied, Expired; job: Complete, Failed, Skipped, Unreached, Cancelled;
+        /// except for a claim, Finished is any end
         #[arg(long = "for", value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]
@@ -280,7 +283,7 @@ pub(crate) enum Command {
         /// The operator's image; by default this version's
         #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
         image: Option<String>,
-        /// How many replicas of the operator to run, 2 by default; one of them leads
+        /// How many replicas of the operator to run, 2 by default; one of them is the leader
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
         replicas: Option<u32>,
     },

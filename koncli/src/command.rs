@@ -405,6 +405,7 @@ where
     K: Stored + Serialize,
 {
     let name = new.name_any();
+    object(client, kind, &name).checked()?;
     let created = api::<K>(client).create(&cluster::post_params(), new).await;
     created.map_err(|error| match error {
         // What is missing is not the object: it is its namespace, or its CRD.

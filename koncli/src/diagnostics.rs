@@ -363,12 +363,11 @@ mod tests {
     const INTRODUCTION: &str = "\
 # Diagnostics
 
-Every error and warning of `koncli check`, with its code. Behind each link is what is printed for an example.
-`koncli explain K0201` prints why it is reported, and what to write instead.
+Every error and warning of `koncli check`, with its code. Behind each link is why it is reported, an example, what is printed for
+it, and what to write instead. `koncli explain K0201` prints the same in a terminal.
 ";
 
     /// The folder of the codes' pages, which `koncli explain` prints; the book does not have them.
-    const CODES_URL: &str = "https://github.com/LogicIQ/konductor/blob/main/dsl/codes";
 
     /// What the first digits of a code say.
     const GROUPS: [(&str, &str, &str); 6] = [
@@ -455,9 +454,19 @@ Every error and warning of `koncli check`, with its code. Behind each link is wh
         let labels = printed.lines().filter_map(|line| line.split_once("╰── "));
         let widest = labels.map(|(_, label)| label.chars().count()).max();
         assert!(widest.is_none_or(|width| width <= 66), "{code}: {printed}");
+        let (_, text) = code.page().split_once("\n\n").expect("a heading");
+        let text = text.replace("\n## ", "\n### ");
+        // What is printed stands behind its example, which is the first block.
+        let end = text.match_indices("\n```\n").next();
+        let (why, instead) = match end {
+            Some((at, fence)) => text.split_at(at + fence.len()),
+            None => (text.as_str(), ""),
+        };
         format!(
-            "\n## {code}: {}\n\n[Why, and what to write instead]({CODES_URL}/{code}.md)\n\n```text\n{printed}```\n",
-            code.title()
+            "\n## {code}: {}\n\n{}\n\n```text\n{printed}```\n{}",
+            code.title(),
+            why.trim_end(),
+            instead
         )
     }
 

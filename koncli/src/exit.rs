@@ -149,7 +149,9 @@ fn showing(object: &konductor::Object) -> String {
     let name = &object.name;
     match object.kind {
         "run" => format!("koncli status {name}"),
-        kind @ ("barrier" | "gate" | "semaphore" | "lease") => format!("koncli {kind} get {name}"),
+        // With the reason why it waits, or its holders.
+        kind @ ("barrier" | "gate" | "semaphore") => format!("koncli {kind} get {name} -o wide"),
+        "lease" => format!("koncli lease get {name}"),
         kind => format!("kubectl describe {kind} {name}"),
     }
 }
@@ -172,8 +174,7 @@ impl From<kube::Error> for Failure {
             )
             .help("check --kubeconfig and --context; a proxy or another server may answer in its place"),
             kube::Error::Api(status) if status.code == 404 => {
-                let is_namespace = status.message.starts_with("namespaces ");
-                let help = match is_namespace {
+                let help = match is_namespace_missing(status) {
                     true => "name another with --namespace, or `kubectl create namespace` this one",
                     false => "are the CRDs installed? `koncli crds | kubectl apply -f -`",
                 };
@@ -191,6 +192,11 @@ impl From<kube::Error> for Failure {
             _ => object.explain(error).into(),
         }
     }
+}
+
+/// Whether what is missing is the namespace itself.
+pub(crate) fn is_namespace_missing(status: &kube::core::Status) -> bool {
+    status.code == 404 && status.message.starts_with("namespaces ")
 }
 
 impl From<std::io::Error> for Failure {

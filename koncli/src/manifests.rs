@@ -246,7 +246,7 @@ impl Manifest<'_> {
         let suspended = suspend.is_some_and(|(_, value)| matches!(value.value, Kind::Bool(true)));
         if let Some((key, _)) = gate.or(hold).filter(|_| !suspended) {
             let message = format!(
-                "{} would start at once, whatever it is to wait for",
+                "{} would start at once and wait for nothing",
                 self.name(kind)
             );
             let at = suspend.map_or(key, |(_, value)| value.place);

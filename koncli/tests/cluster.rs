@@ -294,7 +294,7 @@ fn doctor_lists_what_is_there_and_what_is_missing() {
          ok    CRDs        7 installed, as this koncli has them\n\
          ok    operator    it answers in namespace default\n\
          ok    rights      you may run pipelines in namespace default\n\
-         warn  approvals   no admission policy: who may create Arrivals can approve in another's \
+         warn  approvals   no admission policy: anyone who may create Arrivals can approve in another's \
          name\n      help: install the chart with policies.verifiedArrivals\nexit code 0\n",
     );
     let findings = dev.koncli(&["doctor", "-o", "json"]);

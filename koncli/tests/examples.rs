@@ -231,7 +231,7 @@ error[K0507]
 
 error[K0508]
 
-  × Job/process would start at once, whatever it is to wait for
+  × Job/process would start at once and wait for nothing
     ╭─[all.yaml:15:5]
  14 │   annotations:
  15 │     konductor.io/gate: ready

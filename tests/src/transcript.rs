@@ -5,8 +5,9 @@
 //! prints, standard output and error together, and its exit code where that is not 0. One shell runs
 //! a whole page.
 //!
-//! What differs each time is put into fixed words first: times, ages, identifiers, tokens, ports, and
-//! how long something took. Nothing else is: `fixed` is the whole list.
+//! What differs each time is put into fixed words before the two are compared: times, ages, identifiers, tokens, ports,
+//! and how long something took. Nothing else is: `fixed` is the whole list. So a page may show what was once really
+//! printed; what is rewritten has the fixed words.
 
 use std::fmt::Write;
 use std::os::unix::process::CommandExt;
@@ -45,7 +46,7 @@ pub fn play(
             Part::File(name, content) => {
                 std::fs::write(folder.join(name), content).expect("a file");
             }
-            Part::Command(command) => {
+            Part::Command { command, .. } => {
                 let _ = writeln!(script, "{command}\nprintf '\\036%s\\n' \"$?\"");
             }
         }
@@ -58,17 +59,19 @@ pub fn play(
         match part {
             Part::Text(text) => played.push_str(text),
             Part::File(..) => {}
-            Part::Command(command) => {
+            Part::Command { command, shown } => {
                 let Some((code, next)) = printed.next().and_then(|ended| ended.split_once('\n'))
                 else {
                     let _ = writeln!(played, "$ {command}\n{said}(the shell has ended)");
                     break;
                 };
                 let _ = write!(played, "$ {}", command.replace('\n', "\n> "));
-                let _ = write!(played, "\n{}", fixed(&normal(&whole_lines(said))));
+                let mut now = fixed(&normal(&whole_lines(said)));
                 if code != "0" {
-                    let _ = writeln!(played, "exit code {code}");
+                    let _ = writeln!(now, "exit code {code}");
                 }
+                let is_same = fixed(&normal(shown)) == now;
+                let _ = write!(played, "\n{}", if is_same { shown } else { &now });
                 said = next;
             }
         }
@@ -82,8 +85,8 @@ enum Part {
     Text(String),
     /// A file's name and content, which the page shows as text, too.
     File(String, String),
-    /// What is typed.
-    Command(String),
+    /// What is typed, and what the page shows that it prints.
+    Command { command: String, shown: String },
 }
 
 fn parts(page: &str) -> Vec<Part> {
@@ -108,7 +111,12 @@ fn parts(page: &str) -> Vec<Part> {
                     command.push('\n');
                     command.push_str(&more[2..]);
                 }
-                parts.push(Part::Command(command));
+                let mut shown = String::new();
+                while let Some(line) = block.next_if(|line| !line.starts_with("$ ")) {
+                    shown.push_str(line);
+                    shown.push('\n');
+                }
+                parts.push(Part::Command { command, shown });
             }
         } else {
             let content = block.join("\n") + "\n";
@@ -167,7 +175,7 @@ fn whole_lines(text: &str) -> String {
 
 /// What differs each time, in fixed words. A column keeps its width.
 fn fixed(text: &str) -> String {
-    static FIXED: LazyLock<[(Regex, &str); 16]> = LazyLock::new(|| {
+    static FIXED: LazyLock<[(Regex, &str); 17]> = LazyLock::new(|| {
         [
             (
                 r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
@@ -196,6 +204,7 @@ fn fixed(text: &str) -> String {
             // A fencing token is printed alone on its line, or as a field.
             (r"(?m)^\d{2,}$", "42"),
             (r#"(?m)("?token"?: )\d+"#, "${1}42"),
+            (r"( with token )\d+", "${1}42"),
         ]
         .map(|(pattern, fixed)| (Regex::new(pattern).expect("a pattern"), fixed))
     });

@@ -19,7 +19,7 @@ pub(crate) struct Given {
     /// A file with lines VARIABLE=VALUE, for variables that stages set by secret() or config()
     #[arg(long, env = "KONCLI_ENV_FILE", value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Approve this approval when the run reaches it
+    /// Approve this approval when the run reaches it; its name in the pipeline, or that of its barrier
     #[arg(long = "approve", value_name = "NAME")]
     pub(crate) approvals: Vec<String>,
     /// Approve every approval when the run reaches it

@@ -103,6 +103,26 @@ fn row(command: &clap::Command, page: &str) -> String {
     format!("| [`koncli {name}`](cli/{page}.md#{anchor}) | {about}{own} |\n")
 }
 
+/// The commands below one whose help has more than eight words.
+fn wordy(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+    for sub in subcommands(command) {
+        let path = format!("{path} {}", sub.get_name());
+        let about = sub.get_about().map(ToString::to_string);
+        let about = about.unwrap_or_default();
+        if about.split_whitespace().count() > 8 {
+            found.push(format!("{path}: {about}"));
+        }
+        wordy(sub, &path, found);
+    }
+}
+
+#[test]
+fn the_help_of_a_command_has_at_most_eight_words() {
+    let mut found = Vec::new();
+    wordy(&Arguments::command(), "koncli", &mut found);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn the_cli_reference_is_what_help_says() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
@@ -112,8 +132,8 @@ fn the_cli_reference_is_what_help_says() {
     let (mut pages, mut table) = (BTreeMap::new(), String::new());
     for (file, title, names) in PAGES {
         let mut page = format!(
-            "# koncli: {title}\n\nThis is what `koncli help` prints. [koncli](../cli.md) has the global options and the exit \
-             codes.\n"
+            "# koncli: {title}\n\nWhat `koncli COMMAND -h` prints, without the global options: [koncli](../cli.md) has these and the \
+             exit codes.\n"
         );
         let _ = write!(
             table,

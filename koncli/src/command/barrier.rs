@@ -1,11 +1,13 @@
 //! `koncli barrier …`
 
+use konductor_api::condition::OPEN;
 use konductor_api::{ArrivalOutcome, Barrier, BarrierSpec};
 use kube::ResourceExt;
 
 use super::{create, delete, get, list};
-use crate::arguments::{Barrier as Command, Global, Outcome};
+use crate::arguments::{Barrier as Command, Format, Global, Outcome};
 use crate::exit::Failure;
+use crate::view::message;
 use crate::{cluster, output};
 
 pub(crate) async fn barrier(global: &Global, command: Command) -> Result<(), Failure> {
@@ -50,7 +52,13 @@ pub(crate) async fn barrier(global: &Global, command: Command) -> Result<(), Fai
                 Outcome::Cancelled => ArrivalOutcome::Cancelled,
             };
             client.arrive_barrier(&name, &holder, outcome).await?;
-            output::talk(&format!("{holder} arrived at barrier/{name}"));
+            let did = match outcome {
+                ArrivalOutcome::Succeeded => "arrived",
+                ArrivalOutcome::Failed => "reported failed",
+                ArrivalOutcome::Skipped => "reported skipped",
+                ArrivalOutcome::Cancelled => "reported cancelled",
+            };
+            output::talk(&format!("{holder} {did} at barrier/{name}"));
             Ok(())
         }
         Command::Delete { name } => delete::<Barrier>(&client, "barrier", &name).await,
@@ -58,7 +66,10 @@ pub(crate) async fn barrier(global: &Global, command: Command) -> Result<(), Fai
 }
 
 fn show(global: &Global, barriers: &[Barrier], one: bool) -> Result<(), Failure> {
-    let headers = ["NAME", "PHASE", "ARRIVED", "EXPECTED", "FAILED", "AGE"];
+    let wide = global.output == Some(Format::Wide);
+    let mut headers = vec!["NAME", "PHASE", "ARRIVED", "EXPECTED", "FAILED"];
+    headers.extend(wide.then_some("MESSAGE"));
+    headers.push("AGE");
     output::objects(
         global,
         "barrier",
@@ -68,14 +79,17 @@ fn show(global: &Global, barriers: &[Barrier], one: bool) -> Result<(), Failure>
         &headers,
         |barrier| {
             let status = barrier.status.as_ref();
-            vec![
+            let mut row = vec![
                 barrier.name_any(),
                 status.map_or("Waiting".into(), |status| format!("{:?}", status.phase)),
                 status.map_or(0, |status| status.arrived).to_string(),
                 barrier.spec.expected.to_string(),
                 status.map_or(0, |status| status.failed).to_string(),
-                output::age(barrier.creation_timestamp().map(|time| time.0)),
-            ]
+            ];
+            let message = status.and_then(|status| message(&status.conditions, OPEN));
+            row.extend(wide.then(|| message.unwrap_or_default()));
+            row.push(output::age(barrier.creation_timestamp().map(|time| time.0)));
+            row
         },
     )
 }

@@ -52,7 +52,10 @@ pub(crate) async fn release(
         )
         .help("name another holder with --holder, or look at `kubectl get claims`")),
         count => {
-            output::talk(&format!("{kind}/{name}: {count} released by {holder}"));
+            output::talk(&match count {
+                1 => format!("{kind}/{name} released by {holder}"),
+                more => format!("{kind}/{name}: {more} grants released by {holder}"),
+            });
             Ok(())
         }
     }

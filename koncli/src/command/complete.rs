@@ -13,6 +13,7 @@ use kube::api::ListParams;
 use kube::config::Kubeconfig;
 use kube::{Api, ResourceExt};
 
+use super::wait::Kind;
 use super::{api, explain};
 use crate::arguments::{Arguments, Global};
 use crate::exit::Failure;
@@ -303,7 +304,7 @@ async fn live(typed: &Typed<'_>, wanted: &Wanted) -> Result<Vec<Candidate>, Fail
         }
         Wanted::Named(kind) => of_kind(&client, kind).await,
         Wanted::Targets => {
-            let kinds = ["run", "gate", "barrier", "claim", "job"];
+            let kinds = Kind::ALL.map(Kind::word);
             let asked = kinds.map(|kind| {
                 let client = &client;
                 async move {

@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use crate::arguments::{Format, Global};
-use crate::exit::{FAILED, Failure, UNREACHABLE};
+use crate::exit::{FAILED, Failure, NOT_FOUND, UNREACHABLE, is_namespace_missing};
 use crate::{cluster, output, read};
 
 /// The first minor version of Kubernetes 1 whose Jobs and admission policies do what is needed.
@@ -79,10 +79,12 @@ impl Finding {
     }
 
     /// What can't be looked at is neither good nor bad.
-    fn unseen(check: &'static str, error: &kube::Error) -> Self {
+    fn unseen(check: &'static str, error: kube::Error) -> Self {
         let message = match error {
-            kube::Error::Api(status) if status.code == 403 => "you may not look at it".to_owned(),
-            error => error.to_string(),
+            kube::Error::Api(status) if status.code == 403 => {
+                "you are not allowed to read it".to_owned()
+            }
+            error => Failure::from(error).message,
         };
         Self::new(check, Level::Warn, message)
     }
@@ -100,13 +102,15 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
         approvals(&kube),
         kueue(&kube),
     );
+    // In a namespace that does not exist everybody has the rights of the whole cluster, which says nothing.
+    let rights = (operator.code != NOT_FOUND).then_some(rights);
     let mut findings = vec![
         api_server(&version.major, &version.minor, &version.git_version),
         crds,
         operator,
-        rights,
-        approvals,
     ];
+    findings.extend(rights);
+    findings.push(approvals);
     findings.extend(kueue);
     match global.output.unwrap_or(Format::Table) {
         Format::Json => {
@@ -166,7 +170,7 @@ async fn crds(client: &Client) -> Finding {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     match read::list(&api, &ListParams::default()).await {
         Ok(found) => compare(&found, &konductor_api::crds()),
-        Err(error) => Finding::unseen("CRDs", &error),
+        Err(error) => Finding::unseen("CRDs", error),
     }
 }
 
@@ -206,7 +210,15 @@ async fn operator(client: &konductor::Client) -> Finding {
             let message = "you may not create gates, by which it could be asked";
             return Finding::new("operator", Level::Warn, message);
         }
-        Err(error) => return Finding::unseen("operator", &error),
+        Err(kube::Error::Api(status)) if is_namespace_missing(&status) => {
+            let message = format!("namespace {} does not exist", client.namespace());
+            return Finding {
+                code: NOT_FOUND,
+                ..Finding::new("operator", Level::Fail, message)
+            }
+            .help("name another with --namespace, or `kubectl create namespace` this one");
+        }
+        Err(error) => return Finding::unseen("operator", error),
         Ok(created) => created.name_any(),
     };
     let looked = |gate: &Gate| gate.status.as_ref()?.observed_generation.map(|_| Ok(()));
@@ -285,7 +297,7 @@ async fn rights(client: &Client, namespace: &str) -> Finding {
                 .map(|answer| answer.status.as_ref().is_some_and(|status| status.allowed));
             may(namespace, &allowed.collect::<Vec<_>>())
         }
-        Err(error) => Finding::unseen("rights", &error),
+        Err(error) => Finding::unseen("rights", error),
     }
 }
 
@@ -312,7 +324,8 @@ async fn approvals(client: &Client) -> Finding {
     const HELP: &str = "install the chart with policies.verifiedArrivals";
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let unguarded = || {
-        let message = "no admission policy: who may create Arrivals can approve in another's name";
+        let message =
+            "no admission policy: anyone who may create Arrivals can approve in another's name";
         Finding::new("approvals", Level::Warn, message).help(HELP)
     };
     match read::list(&policies, &ListParams::default()).await {
@@ -322,7 +335,7 @@ async fn approvals(client: &Client) -> Finding {
         }
         Ok(_) => unguarded(),
         Err(kube::Error::Api(status)) if status.code == 404 => unguarded(),
-        Err(error) => Finding::unseen("approvals", &error),
+        Err(error) => Finding::unseen("approvals", error),
     }
 }
 
@@ -349,7 +362,7 @@ async fn kueue(client: &Client) -> Option<Finding> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let found = match read::list(&policies, &ListParams::default()).await {
         Ok(found) => found,
-        Err(error) => return Some(Finding::unseen("Kueue", &error)),
+        Err(error) => return Some(Finding::unseen("Kueue", error)),
     };
     Some(match found.iter().any(guards_the_queue) {
         true => Finding::new(

@@ -1,13 +1,15 @@
 //! `koncli gate …`
 
+use konductor_api::condition::OPEN;
 use konductor_api::{Gate, GateCondition, GateDecision, GateMode, GatePhase, GateSpec};
 use kube::ResourceExt;
 use kube::api::Patch;
 use serde::de::DeserializeOwned;
 
 use super::{api, create, delete, get, list, object};
-use crate::arguments::{Gate as Command, Global};
+use crate::arguments::{Format, Gate as Command, Global};
 use crate::exit::Failure;
+use crate::view::message;
 use crate::{cluster, output};
 
 pub(crate) async fn gate(global: &Global, command: Command) -> Result<(), Failure> {
@@ -50,15 +52,25 @@ async fn decide(
 ) -> Result<(), Failure> {
     // To decide needs no right to look: then what is stored decides.
     let known = api::<Gate>(client).get_opt(name).await.ok().flatten();
-    if known.is_some_and(|gate| gate.spec.decision == Some(decision)) {
-        output::talk(&format!("gate/{name} is already decided {decision:?}"));
-        return Ok(());
+    match known.and_then(|gate| gate.spec.decision) {
+        Some(known) if known == decision => {
+            let done = by_hand(decision);
+            output::talk(&format!("gate/{name} was already {done}"));
+            return Ok(());
+        }
+        Some(known) => return Err(decided_before(name, by_hand(known))),
+        None => {}
     }
     let patch = Patch::Merge(serde_json::json!({"spec": {"decision": decision}}));
     let patched = api::<Gate>(client)
         .patch(name, &cluster::patch_params(), &patch)
         .await;
-    let gate = patched.map_err(|error| object(client, "gate", name).explain(error))?;
+    let gate = patched.map_err(|error| match error {
+        kube::Error::Api(status) if status.message.contains(DECIDED_ONCE) => {
+            decided_before(name, "decided by hand")
+        }
+        error => object(client, "gate", name).explain(error).into(),
+    })?;
     let wanted = match decision {
         GateDecision::Open => GatePhase::Open,
         GateDecision::Failed => GatePhase::Failed,
@@ -68,7 +80,7 @@ async fn decide(
             output::talk(&format!("gate/{name} is already {phase:?}"));
         }
         None | Some(GatePhase::Waiting) => {
-            output::talk(&format!("gate/{name}: decided {decision:?}"));
+            output::talk(&format!("gate/{name} {}", by_hand(decision)));
         }
         Some(phase) => {
             let message = format!("gate/{name} has already ended: it is {phase:?}");
@@ -76,6 +88,21 @@ async fn decide(
         }
     }
     Ok(())
+}
+
+/// What the rule of the CRD says to a second decision.
+const DECIDED_ONCE: &str = "a decision is made once";
+
+fn by_hand(decision: GateDecision) -> &'static str {
+    match decision {
+        GateDecision::Open => "opened by hand",
+        GateDecision::Failed => "failed by hand",
+    }
+}
+
+fn decided_before(name: &str, how: &str) -> Failure {
+    Failure::failed(format!("gate/{name} was already {how}"))
+        .help("a Gate is decided once: create another Gate")
 }
 
 /// Reads `job/extract=Complete`.
@@ -109,7 +136,10 @@ fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
 }
 
 fn show(global: &Global, gates: &[Gate], one: bool) -> Result<(), Failure> {
-    let headers = ["NAME", "PHASE", "MET", "TOTAL", "AGE"];
+    let wide = global.output == Some(Format::Wide);
+    let mut headers = vec!["NAME", "PHASE", "MET", "TOTAL"];
+    headers.extend(wide.then_some("MESSAGE"));
+    headers.push("AGE");
     output::objects(
         global,
         "gate",
@@ -119,13 +149,16 @@ fn show(global: &Global, gates: &[Gate], one: bool) -> Result<(), Failure> {
         &headers,
         |gate| {
             let status = gate.status.as_ref();
-            vec![
+            let mut row = vec![
                 gate.name_any(),
                 status.map_or("Waiting".into(), |status| format!("{:?}", status.phase)),
                 status.map_or(0, |status| status.met).to_string(),
                 gate.spec.conditions.len().to_string(),
-                output::age(gate.creation_timestamp().map(|time| time.0)),
-            ]
+            ];
+            let message = status.and_then(|status| message(&status.conditions, OPEN));
+            row.extend(wide.then(|| message.unwrap_or_default()));
+            row.push(output::age(gate.creation_timestamp().map(|time| time.0)));
+            row
         },
     )
 }

@@ -13,6 +13,7 @@ use konductor_api::{
 };
 use konductor_operator::run_status;
 use konductor_operator::standing::State;
+use konductor_operator::words::Named;
 use kube::api::{DeleteParams, ListParams, Patch, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher::{self, Event};
@@ -220,7 +221,8 @@ async fn is_schedule(client: &konductor::Client, name: &str) -> bool {
 /// Arrives at an approval, as oneself.
 pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let barrier: Barrier = get(&client, "barrier", name).await?;
+    let barrier = approval(&client, name).await?;
+    let name = &barrier.name_any();
     if barrier.spec.arrivals != Arrivals::Verified {
         let message = format!("barrier/{name} is not an approval: anyone may arrive at it");
         return Err(
@@ -246,15 +248,45 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
         }
         (phase, _) => {
             let message = format!("barrier/{name} has already ended: it is {phase:?}");
-            return Err(
-                Failure::failed(message).help(format!("look at `koncli barrier get {name}`"))
-            );
+            return Err(Failure::failed(message)
+                .help(format!("look at `koncli barrier get {name} -o wide`")));
         }
     }
     let client = client.timeout(APPROVES_WITHIN);
     client.approve_barrier(name, &user, outcome).await?;
     output::talk(&format!("barrier/{name} {word} by {user}"));
     Ok(())
+}
+
+/// Finds an approval by the name of its Barrier, or by its name in the pipeline, if only one run has it.
+async fn approval(client: &konductor::Client, name: &str) -> Result<Barrier, Failure> {
+    let missing = match get(client, "barrier", name).await {
+        Err(failure) if failure.code == NOT_FOUND => failure,
+        found => return found,
+    };
+    // To approve needs no right to list.
+    let all = read::list(&api::<Barrier>(client), &ListParams::default()).await;
+    let is_named = |barrier: &Barrier| match Named::barrier(&barrier.metadata, barrier) {
+        Some(Named::Approval { approval, .. }) => approval == name,
+        _ => false,
+    };
+    let all = all.unwrap_or_default().into_iter();
+    let (mut open, mut ended): (Vec<Barrier>, Vec<Barrier>) = all
+        .filter(is_named)
+        .partition(|barrier| State::of_barrier(barrier) == State::Waiting);
+    let named = match open.is_empty() {
+        true => &mut ended,
+        false => &mut open,
+    };
+    match named.len() {
+        0 => Err(missing),
+        1 => Ok(named.remove(0)),
+        runs => {
+            let names: Vec<String> = named.iter().map(ResourceExt::name_any).collect();
+            let message = format!("{runs} runs have an approval {name}: {}", names.join(", "));
+            Err(Failure::usage(message).help("name one of these barriers"))
+        }
+    }
 }
 
 /// Whether somebody has said the same before. To approve needs no right to look at it.

@@ -4,7 +4,7 @@ use konductor_api::{LedgerKind, Order, Semaphore, SemaphoreSpec};
 use kube::ResourceExt;
 
 use super::{claim, create, delete, get, hold, list};
-use crate::arguments::{Global, Semaphore as Command};
+use crate::arguments::{Format, Global, Semaphore as Command};
 use crate::exit::Failure;
 use crate::{cluster, output};
 
@@ -55,7 +55,10 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
 }
 
 fn show(global: &Global, semaphores: &[Semaphore], one: bool) -> Result<(), Failure> {
-    let headers = ["NAME", "PHASE", "PERMITS", "IN-USE", "AVAILABLE", "AGE"];
+    let wide = global.output == Some(Format::Wide);
+    let mut headers = vec!["NAME", "PHASE", "PERMITS", "IN-USE", "AVAILABLE"];
+    headers.extend(wide.then_some("HOLDERS"));
+    headers.push("AGE");
     let name = ResourceExt::name_any;
     output::objects(
         global,
@@ -66,7 +69,7 @@ fn show(global: &Global, semaphores: &[Semaphore], one: bool) -> Result<(), Fail
         &headers,
         |semaphore| {
             let status = semaphore.status.clone().unwrap_or_default();
-            vec![
+            let mut row = vec![
                 semaphore.name_any(),
                 format!("{:?}", status.phase),
                 semaphore.spec.permits.to_string(),
@@ -76,8 +79,15 @@ fn show(global: &Global, semaphores: &[Semaphore], one: bool) -> Result<(), Fail
                     .permits
                     .saturating_sub(status.in_use)
                     .to_string(),
-                output::age(semaphore.creation_timestamp().map(|time| time.0)),
-            ]
+            ];
+            row.extend(wide.then(|| {
+                let holders = status.holders.iter().map(|held| held.holder.as_str());
+                holders.collect::<Vec<_>>().join(", ")
+            }));
+            row.push(output::age(
+                semaphore.creation_timestamp().map(|time| time.0),
+            ));
+            row
         },
     )
 }

@@ -1,10 +1,11 @@
 //! `koncli wait`, and what every waiting command shares.
 
-use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
-use konductor_api::{Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Participant, Run};
+use konductor_api::{
+    Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Participant, Run, RunPhase,
+};
 use konductor_compiler::Manifests;
 use konductor_operator::standing::State as Standing;
 use konductor_operator::{RunObjects, run_status};
@@ -14,23 +15,8 @@ use crate::arguments::{Global, Patience};
 use crate::exit::Failure;
 use crate::progress::Progress;
 use crate::read::Stored;
-use crate::view::{item, message, run_ended};
+use crate::view::{item, message};
 use crate::{cluster, output};
-
-/// What can be waited for, and how it ends then; finished is however it ends.
-const STATES: [State; 7] = [
-    State::of("open", Some(How::Well), "it can't open any more"),
-    State::of("granted", Some(How::Well), "it can't be granted any more"),
-    State::of("complete", Some(How::Well), "it can't succeed any more"),
-    State::of("succeeded", Some(How::Well), "it can't succeed any more"),
-    State::of("failed", Some(How::Failed), "it can't fail any more"),
-    State::of(
-        "skipped",
-        Some(How::Skipped),
-        "it can't be skipped any more",
-    ),
-    State::of("finished", None, ""),
-];
 
 /// How long a Claim that is not wanted any more may take to be withdrawn.
 pub(super) const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
@@ -53,85 +39,140 @@ pub(crate) async fn wait(
     futures::future::try_join_all(all).await.map(drop)
 }
 
-/// What is waited for.
-struct Target<'a> {
-    kind: &'static str,
-    name: &'a str,
-    wanted: State,
+/// A kind that can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Run,
+    Gate,
+    Barrier,
+    Claim,
+    Job,
 }
 
-/// A state that can be waited for.
-#[derive(Clone, Copy)]
-struct State {
-    word: &'static str,
-    how: Option<How>,
-    /// The error if the state can no longer come.
-    never: &'static str,
+impl Kind {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Run, Self::Gate, Self::Barrier, Self::Claim, Self::Job];
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Gate => "gate",
+            Self::Barrier => "barrier",
+            Self::Claim => "claim",
+            Self::Job => "job",
+        }
+    }
+
+    /// The kind that a word names, as kubectl takes it.
+    fn named(word: &str) -> Option<Self> {
+        let singular = match word {
+            "bar" => "barrier",
+            word => word.strip_suffix('s').unwrap_or(word),
+        };
+        Self::ALL.into_iter().find(|kind| kind.word() == singular)
+    }
+
+    /// The states that one of this kind can be waited for to reach. The first is what a wait without `--for` waits for.
+    pub(super) fn states(self) -> &'static [State] {
+        use State as S;
+        match self {
+            Self::Run => &[S::Succeeded, S::Failed, S::Cancelled, S::Finished],
+            Self::Gate | Self::Barrier => {
+                &[S::Open, S::Skipped, S::Unreached, S::Failed, S::Finished]
+            }
+            Self::Claim => &[S::Granted, S::Denied, S::Expired],
+            Self::Job => &[
+                S::Complete,
+                S::Failed,
+                S::Skipped,
+                S::Unreached,
+                S::Cancelled,
+                S::Finished,
+            ],
+        }
+    }
+
+    /// Those states as help and messages list them.
+    fn listed(self) -> String {
+        let words = self.states().iter().map(|state| format!("{state:?}"));
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A state that something can be in for good; a grant can still expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    Granted,
+    Complete,
+    Succeeded,
+    Skipped,
+    Unreached,
+    Failed,
+    Cancelled,
+    Denied,
+    Expired,
+    /// Any end.
+    Finished,
 }
 
 impl State {
-    const fn of(word: &'static str, how: Option<How>, never: &'static str) -> Self {
-        Self { word, how, never }
-    }
-
-    fn named(word: &str) -> Option<Self> {
-        let found = STATES
-            .iter()
-            .find(|one| one.word.eq_ignore_ascii_case(word));
-        found.copied()
+    /// Whether this is the good end, whose absence has a reason that people want to know.
+    fn is_good(self) -> bool {
+        matches!(
+            self,
+            Self::Open | Self::Granted | Self::Complete | Self::Succeeded
+        )
     }
 }
 
-/// How something ends, whatever its kind calls it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    Well,
-    Skipped,
-    Failed,
-}
-
-/// How something has ended, its phase, and why.
+/// How something has ended, and why.
 struct End {
-    how: How,
-    phase: String,
+    state: State,
     why: Option<String>,
 }
 
 impl End {
-    fn of(how: How, phase: impl Debug, conditions: &[Condition], type_: &str) -> Self {
+    fn of(state: State, conditions: &[Condition], type_: &str) -> Self {
         Self {
-            how,
-            phase: format!("{phase:?}"),
+            state,
             why: message(conditions, type_).filter(|why| !why.is_empty()),
         }
     }
 }
 
+/// What is waited for.
+struct Target<'a> {
+    kind: Kind,
+    name: &'a str,
+    wanted: State,
+}
+
 impl<'a> Target<'a> {
-    /// Reads `KIND/NAME`; each kind has a default state.
+    /// Reads `KIND/NAME`; each kind has its states and a default among them.
     fn parse(target: &'a str, wanted: Option<&str>) -> Result<Self, Failure> {
-        let Some((kind, name)) = target.split_once('/').filter(|(_, name)| !name.is_empty()) else {
+        let Some((word, name)) = target.split_once('/').filter(|(_, name)| !name.is_empty()) else {
             return Err(Failure::usage(format!("{target:?} is not KIND/NAME"))
                 .help("write run/NAME, gate/NAME, barrier/NAME, claim/NAME or job/NAME"));
         };
-        let (kind, usual) = match kind {
-            "barrier" | "bar" | "barriers" => ("barrier", "open"),
-            "gate" | "gates" => ("gate", "open"),
-            "claim" | "claims" => ("claim", "granted"),
-            "job" | "jobs" => ("job", "complete"),
-            "run" | "runs" => ("run", "succeeded"),
-            other => {
-                return Err(Failure::usage(format!("{other:?} can't be waited for"))
-                    .help("wait for a run, gate, barrier, claim or job"));
-            }
+        let kind = Kind::named(word).ok_or_else(|| {
+            Failure::usage(format!("{word:?} can't be waited for"))
+                .help("wait for a run, gate, barrier, claim or job")
+        })?;
+        let states = kind.states();
+        let named = match wanted {
+            None => states.first(),
+            Some(wanted) => states
+                .iter()
+                .find(|state| format!("{state:?}").eq_ignore_ascii_case(wanted)),
         };
-        let word = wanted.unwrap_or(usual);
-        let Some(wanted) = State::named(word) else {
-            let words = STATES.map(|one| one.word).join(", ");
-            return Err(
-                Failure::usage(format!("{word:?} is not a state to wait for"))
-                    .help(format!("wait for one of {words}")),
-            );
+        let Some(wanted) = named.copied() else {
+            let (kind, listed) = (kind.word(), kind.listed());
+            return Err(Failure::usage(format!(
+                "a {kind} is never {:?}",
+                wanted.unwrap_or_default()
+            ))
+            .help(format!("wait for one of {listed}")));
         };
         Ok(Self { kind, name, wanted })
     }
@@ -142,11 +183,14 @@ impl<'a> Target<'a> {
         timeout: Option<Duration>,
     ) -> Result<(), Failure> {
         let waited = match self.kind {
-            "barrier" => self.until(client, timeout, barrier_end).await,
-            "gate" => self.until(client, timeout, gate_end).await,
-            "claim" => self.until(client, timeout, claim_end).await,
-            "job" => self.until(client, timeout, job_end).await,
-            _ => self.until(client, timeout, run_end).await,
+            Kind::Barrier => self.until(client, timeout, barrier_end).await,
+            Kind::Gate => self.until(client, timeout, gate_end).await,
+            Kind::Claim => {
+                let end = |claim: &Claim| claim_end(claim, self.wanted);
+                self.until(client, timeout, end).await
+            }
+            Kind::Job => self.until(client, timeout, job_end).await,
+            Kind::Run => self.until(client, timeout, run_end).await,
         };
         waited.map_err(Failure::from)
     }
@@ -160,79 +204,91 @@ impl<'a> Target<'a> {
     where
         K: Stored,
     {
-        let target = object(client, self.kind, self.name);
+        let target = object(client, self.kind.word(), self.name);
         let verdict = |object: &K| Some(self.verdict(end(object)?, &target));
         client
-            .wait_until(self.kind, self.name, timeout, verdict)
+            .wait_until(self.kind.word(), self.name, timeout, verdict)
             .await
     }
 
     /// Whether an end is the one that is waited for; else why it can't come any more.
     fn verdict(&self, end: End, target: &konductor::Object) -> Result<(), konductor::Error> {
-        let State { how, never, .. } = self.wanted;
-        if how.is_none_or(|how| how == end.how) {
+        if self.wanted == State::Finished || self.wanted == end.state {
             return Ok(());
         }
-        // The caller waits for a good end, and wants to know why it is not.
-        let why = end.why.filter(|_| how == Some(How::Well));
-        Err(target.failed(end.phase, why.unwrap_or_else(|| never.to_owned())))
+        let why = end.why.filter(|_| self.wanted.is_good());
+        let never = || format!("it can't become {:?} any more", self.wanted);
+        Err(target.failed(format!("{:?}", end.state), why.unwrap_or_else(never)))
     }
 }
 
 fn barrier_end(barrier: &Barrier) -> Option<End> {
     let status = barrier.status.as_ref()?;
-    let how = match status.phase {
+    let state = match status.phase {
         BarrierPhase::Waiting => return None,
-        BarrierPhase::Open => How::Well,
-        BarrierPhase::Skipped => How::Skipped,
-        _ => How::Failed,
+        BarrierPhase::Open => State::Open,
+        BarrierPhase::Skipped => State::Skipped,
+        BarrierPhase::Unreached => State::Unreached,
+        BarrierPhase::Failed => State::Failed,
     };
-    Some(End::of(how, status.phase, &status.conditions, OPEN))
+    Some(End::of(state, &status.conditions, OPEN))
 }
 
 fn gate_end(gate: &Gate) -> Option<End> {
     let status = gate.status.as_ref()?;
-    let how = match status.phase {
+    let state = match status.phase {
         GatePhase::Waiting => return None,
-        GatePhase::Open => How::Well,
-        GatePhase::Skipped => How::Skipped,
-        _ => How::Failed,
+        GatePhase::Open => State::Open,
+        GatePhase::Skipped => State::Skipped,
+        GatePhase::Unreached => State::Unreached,
+        GatePhase::Failed => State::Failed,
     };
-    Some(End::of(how, status.phase, &status.conditions, OPEN))
+    Some(End::of(state, &status.conditions, OPEN))
 }
 
-fn claim_end(claim: &Claim) -> Option<End> {
+/// A grant is an end too, unless its expiry is waited for.
+fn claim_end(claim: &Claim, wanted: State) -> Option<End> {
     let status = claim.status.as_ref()?;
-    let how = match status.phase {
+    let state = match status.phase {
         ClaimPhase::Queued => return None,
-        ClaimPhase::Granted => How::Well,
-        _ => How::Failed,
+        ClaimPhase::Granted if wanted == State::Expired => return None,
+        ClaimPhase::Granted => State::Granted,
+        ClaimPhase::Denied => State::Denied,
+        ClaimPhase::Expired => State::Expired,
     };
-    Some(End::of(how, status.phase, &status.conditions, GRANTED))
+    Some(End::of(state, &status.conditions, GRANTED))
 }
 
 fn job_end(job: &Participant) -> Option<End> {
-    let (how, phase) = match Standing::of(job) {
-        Standing::Succeeded => (How::Well, "Complete".to_owned()),
-        Standing::Skipped => (How::Skipped, "Skipped".to_owned()),
-        one if one.has_ended() => (How::Failed, one.word().to_owned()),
-        _ => return None,
+    let state = match Standing::of(job) {
+        Standing::Succeeded => State::Complete,
+        Standing::Skipped => State::Skipped,
+        Standing::Unreached => State::Unreached,
+        Standing::Cancelled => State::Cancelled,
+        Standing::Failed => State::Failed,
+        Standing::Running
+        | Standing::Pending
+        | Standing::Suspended
+        | Standing::Paused
+        | Standing::Queued
+        | Standing::Waiting => return None,
     };
     let why = item(job, &RunObjects::default()).why;
     Some(End {
-        how,
-        phase,
+        state,
         why: Some(why).filter(|why| !why.is_empty()),
     })
 }
 
 fn run_end(run: &Run) -> Option<End> {
-    let how = match run_ended(run)? {
-        true => How::Well,
-        false => How::Failed,
-    };
     let status = run_status(run)?;
-    Some(End::of(how, status.phase, &status.conditions, SUCCEEDED))
+    let state = match status.phase {
+        RunPhase::Running | RunPhase::Paused | RunPhase::Finalizing => return None,
+        RunPhase::Succeeded => State::Succeeded,
+        RunPhase::Failed => State::Failed,
+        RunPhase::Cancelled => State::Cancelled,
+    };
+    Some(End::of(state, &status.conditions, SUCCEEDED))
 }
 
 /// Waits until a run has ended; its failure is this command's.
@@ -241,7 +297,7 @@ pub(crate) async fn until_run_ends(
     run: &str,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    one_run(client, run, "succeeded", timeout).await?;
+    one_run(client, run, State::Succeeded, timeout).await?;
     output::talk(&format!("run/{run} succeeded"));
     Ok(())
 }
@@ -259,7 +315,7 @@ pub(crate) async fn shown_until_run_ends(
     }
     let order = super::run::stages(manifests);
     let showing = follow::until_ended(client, run, &order, &progress);
-    let waiting = one_run(client, run, "succeeded", timeout);
+    let waiting = one_run(client, run, State::Succeeded, timeout);
     tokio::pin!(showing, waiting);
     let ended = tokio::select! {
         ended = &mut waiting => ended,
@@ -278,19 +334,95 @@ pub(crate) async fn until_run_ended(
     run: &str,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    one_run(client, run, "finished", timeout).await
+    one_run(client, run, State::Finished, timeout).await
 }
 
 async fn one_run(
     client: &konductor::Client,
     run: &str,
-    wanted: &str,
+    wanted: State,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    let target = format!("run/{run}");
     // It was there a moment ago: nobody would create it again.
     let client = client.clone().fail_if_missing();
-    Target::parse(&target, Some(wanted))?
-        .wait(&client, timeout)
-        .await
+    let target = Target {
+        kind: Kind::Run,
+        name: run,
+        wanted,
+    };
+    target.wait(&client, timeout).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    /// The phases of a kind by its CRD, without those in which it has still to be waited for.
+    fn ends(kind: Kind, open: &[&str]) -> BTreeSet<String> {
+        let crds = konductor_api::crds();
+        let crd = crds
+            .iter()
+            .find(|crd| crd.spec.names.singular.as_deref() == Some(kind.word()))
+            .unwrap();
+        let crd = serde_json::to_value(crd).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let phases = &schema["properties"]["status"]["properties"]["phase"]["enum"];
+        let phases = phases.as_array().unwrap().iter();
+        let phases = phases.map(|phase| phase.as_str().unwrap().to_owned());
+        phases
+            .filter(|phase| !open.contains(&phase.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn every_end_of_a_kind_can_be_waited_for_and_no_other_state() {
+        for (kind, open) in [
+            (Kind::Run, &["Running", "Paused", "Finalizing"][..]),
+            (Kind::Gate, &["Waiting"]),
+            (Kind::Barrier, &["Waiting"]),
+            (Kind::Claim, &["Queued"]),
+        ] {
+            let states = kind.states().iter().filter(|one| **one != State::Finished);
+            let states: BTreeSet<String> = states.map(|state| format!("{state:?}")).collect();
+            assert_eq!(states, ends(kind, open), "{kind:?}");
+        }
+        for (target, state) in [
+            ("run/x", "Open"),
+            ("run/x", "Complete"),
+            ("gate/x", "Complete"),
+            ("gate/x", "Cancelled"),
+            ("barrier/x", "Succeeded"),
+            ("claim/x", "Open"),
+            ("claim/x", "Failed"),
+            ("job/x", "Open"),
+            ("job/x", ""),
+        ] {
+            let Err(failure) = Target::parse(target, Some(state)) else {
+                panic!("{target} --for {state}");
+            };
+            assert_eq!(failure.code, crate::exit::USAGE, "{target} --for {state}");
+        }
+    }
+
+    #[test]
+    fn help_lists_the_states_of_every_kind() {
+        let command = Arguments::command();
+        let wait = command.find_subcommand("wait").unwrap();
+        let state = wait.get_arguments().find(|one| one.get_id() == "state");
+        let help = state.and_then(|one| one.get_help()).unwrap().to_string();
+        for kind in Kind::ALL {
+            let (word, listed) = (kind.word(), kind.listed());
+            let listed = listed.trim_end_matches(", Finished");
+            let shown = help.split("; ").any(|part| {
+                let (kinds, states) = part.split_once(": ").unwrap_or_default();
+                kinds.split(" or ").any(|one| one == word) && states == listed
+            });
+            assert!(shown, "{word}: {listed}: {help}");
+        }
+    }
 }

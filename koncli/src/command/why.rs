@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use konductor_api::condition::OPEN;
 use konductor_api::{Arrivals, Barrier, Holder, Participant, Run, label};
 use konductor_operator::run_graph::{How, Link, Node, RunGraph};
-use konductor_operator::standing::{gate_message, hold_message};
+use konductor_operator::standing::{State, gate_message, hold_message};
 use konductor_operator::words::{Named, apply_again};
 use konductor_operator::{HeldBack, RunObjects, Waits};
 use kube::ResourceExt;
@@ -16,7 +17,7 @@ use super::get;
 use super::objects::{expect_stage, objects_of};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
-use crate::view::{Item, item, title};
+use crate::view::{Item, item, message, title};
 use crate::{cluster, output};
 
 /// How many holders are named.
@@ -30,7 +31,8 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
     let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(stage);
     let jobs = objects.jobs_and_gone();
     let jobs: Vec<&Participant> = jobs.filter(of_stage).collect();
-    if jobs.is_empty() {
+    let approval = approval(&found, &objects, stage);
+    if jobs.is_empty() && approval.is_none() {
         expect_stage(&found, &objects, stage)?;
         return Err(not_created(&found, &objects, stage));
     }
@@ -44,12 +46,24 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
         chain.reported.clear();
         chain.job(job, 0);
     }
+    if let Some(barrier) = approval {
+        chain.approval(barrier);
+    }
     let lines = chain.lines;
     let report = json!({"run": run, "stage": stage, "lines": lines});
     if !output::document(global, &report)? {
         output::data(&lines.iter().map(Line::to_string).collect::<String>());
     }
     Ok(())
+}
+
+/// The approval of a run with this name: in the pipeline, or of its Barrier.
+fn approval<'a>(run: &Run, objects: &'a RunObjects, name: &str) -> Option<&'a Barrier> {
+    let own = format!("{}-{name}", run.name_any());
+    let barrier = objects.barrier(&own).or_else(|| objects.barrier(name))?;
+    let is_own = Named::barrier(&barrier.metadata, barrier).is_some()
+        && barrier.labels().get(label::RUN) == run.metadata.name.as_ref();
+    (is_own && barrier.spec.arrivals == Arrivals::Verified).then_some(barrier)
 }
 
 /// A run may have this stage, but some of its Jobs do not exist.
@@ -228,7 +242,35 @@ impl Chain<'_> {
             let text = format!("`koncli approve {name}` gives an approval");
             self.line(depth + 1, &text);
         }
+        if let Some(gate) = barrier.spec.gate.as_deref()
+            && let Some(found) = self.objects.gate(gate)
+            && !State::of_gate(found).has_ended()
+        {
+            self.line(
+                depth + 1,
+                &format!("counts from the opening of gate/{gate}"),
+            );
+            self.gate(gate, depth + 2);
+        }
         self.parties(&node, depth + 1);
+    }
+
+    /// An approval that is asked about itself.
+    fn approval(&mut self, barrier: &Barrier) {
+        let name = barrier.name_any();
+        let state = State::of_barrier(barrier);
+        if !state.has_ended() {
+            return self.barrier(&name, barrier, 0);
+        }
+        let status = barrier.status.as_ref();
+        let why = status.and_then(|status| message(&status.conditions, OPEN));
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        let (mark, word) = (state.mark(), state.word());
+        let text = match Named::barrier(&barrier.metadata, barrier) {
+            Some(named) => format!("{mark} {named} {word}{why} (barrier/{name})"),
+            None => format!("{mark} barrier/{name} {word}{why}"),
+        };
+        self.line(0, &text);
     }
 
     /// The Jobs that are counted here and have not ended.

@@ -426,6 +426,50 @@ fn a_second_decision_after_the_first_was_written_writes_nothing() {
     assert_eq!(second, Decision::default());
 }
 
+#[test]
+fn a_job_takes_several_holds_one_after_the_other_leases_first_then_by_name() {
+    let work = || {
+        let annotations = json!({
+            "konductor.io/hold": "semaphore/batch, lease/schema, semaphore/api",
+            "konductor.io/phase": "Queued",
+        });
+        job("work", annotations, json!({}))
+    };
+    let api = |holders: Value| {
+        let fields = json!({"spec": {"permits": 1}, "status": {"holders": holders}});
+        object("Semaphore", "api", fields)
+    };
+    let schema = |holders: Value| {
+        let status = json!({"holders": holders, "token": 7});
+        object(
+            "Lease",
+            "schema",
+            json!({"spec": {"ttl": "30s"}, "status": status}),
+        )
+    };
+    let (none, held) = (|| json!([]), || json!([holder("Job", "work", 1)]));
+    let table = [
+        (none(), none(), false),
+        (held(), none(), false),
+        (none(), held(), false),
+        (held(), held(), true),
+    ];
+    for (index, (of_schema, of_api, granted)) in table.into_iter().enumerate() {
+        let world = World::of([work(), schema(of_schema), api(of_api)]);
+        let (decision, _) = decide(semaphore(1, none()), &world);
+        let next = decision.status.unwrap_or_default();
+        assert_eq!(!next.holders.is_empty(), granted, "case {index}");
+    }
+    let world = World::of([work(), api(none())]);
+    let has = lease(json!({"holders": held(), "token": 7}));
+    let (decision, _) = world.decide(|facts| ledger::decide_lease(&has, facts, now()));
+    let keeps = |status: LeaseStatus| !status.holders.is_empty();
+    assert!(
+        decision.status.is_none_or(keeps),
+        "what it has is kept while it waits for the next"
+    );
+}
+
 fn lease(status: Value) -> Arc<Lease> {
     let lease = object(
         "Lease",

@@ -366,6 +366,41 @@ fn run_message_gives_the_reason_without_repeating_the_phase() {
 }
 
 #[test]
+fn a_run_that_succeeded_says_what_failed_and_what_allows_it() {
+    let forgiven = |name: &str, end: &str| {
+        let mut job = of_run(name, name, end);
+        job["metadata"]["labels"]["konductor.io/may-fail"] = "true".into();
+        job
+    };
+    let item = |name: &str, end: &str| of_run(name, "items", end);
+    let by_stage = "which may-fail allows";
+    let table = [
+        (
+            vec![forgiven("a", "failed"), of_run("b", "b", "succeeded")],
+            format!("1 Job failed, {by_stage}"),
+        ),
+        (
+            vec![forgiven("a", "failed"), forgiven("b", "Unreached")],
+            format!("2 Jobs did not succeed, {by_stage}"),
+        ),
+        (
+            vec![item("a", "failed"), item("b", "succeeded")],
+            "1 Job failed, which a quorum allows".to_owned(),
+        ),
+        (
+            vec![forgiven("a", "Skipped"), of_run("b", "b", "succeeded")],
+            "every stage succeeded or was skipped".to_owned(),
+        ),
+    ];
+    for (jobs, expected) in table {
+        let run = with(json!({"quorums": {"items": 1}}), json!({}));
+        let status = status(&run, &World::of(jobs));
+        assert_eq!(status.phase, RunPhase::Succeeded, "{expected}");
+        assert_eq!(message(&status), expected);
+    }
+}
+
+#[test]
 fn a_run_says_how_many_of_its_jobs_do_not_exist_and_does_not_say_it_twice() {
     let finally = |end: &str| {
         let mut job = of_run("page", "page", end);

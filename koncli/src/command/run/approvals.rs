@@ -68,8 +68,7 @@ async fn decide(
     progress: &Progress,
 ) -> Result<(), Failure> {
     let name = &approval.name;
-    let is_given = given.approve_all || given.approvals.contains(name);
-    let outcome = match is_given || ask(name, progress).await? {
+    let outcome = match approval.is_given(given) || ask(name, progress).await? {
         true => ArrivalOutcome::Succeeded,
         false => ArrivalOutcome::Failed,
     };

@@ -73,7 +73,7 @@ pub(super) fn prepare(needs: &Needs, given: &Given, can_ask: bool) -> Result<Pre
         prepared.assume(needs, object, state)?;
     }
     for name in &given.approvals {
-        if !needs.approvals.iter().any(|one| one.name == *name) {
+        if !needs.approvals.iter().any(|one| one.is_named(name)) {
             let names = needs.approvals.iter().map(|one| one.name.as_str());
             return Err(unknown(&format!("--approve {name}"), names.collect()));
         }
@@ -121,9 +121,8 @@ fn missing(needs: &Needs, given: &Given, prepared: &Prepared, can_ask: bool) -> 
             outside.kind.state()
         ));
     }
-    let is_given = |name: &String| given.approve_all || given.approvals.contains(name);
     for approval in &needs.approvals {
-        if !can_ask && !is_given(&approval.name) {
+        if !can_ask && !approval.is_given(given) {
             let name = &approval.name;
             missing.push(format!(
                 "approval {name}: --approve {name}, or --approve-all"

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use konductor_api::{Arrivals, Barrier, Gate, LedgerKind, Participant, Subject, Target};
 use konductor_compiler::{Manifests, Object};
 
+use crate::arguments::Given;
+
 /// What has keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Store {
@@ -54,6 +56,18 @@ pub(super) struct Approval {
     pub(super) gate: Option<String>,
     /// How many people.
     pub(super) approvers: u32,
+}
+
+impl Approval {
+    /// Whether a name on the command line is this approval's: in the file, or of its Barrier.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.barrier == name
+    }
+
+    /// Whether a flag approves it.
+    pub(super) fn is_given(&self, given: &Given) -> bool {
+        given.approve_all || given.approvals.iter().any(|name| self.is_named(name))
+    }
 }
 
 /// All of it.

@@ -50,7 +50,7 @@ pub(super) async fn print(
         let skipped = count(status.map_or(0, |status| status.skipped), "skipped");
         let failed = count(
             status.map_or(0, |status| status.failed),
-            "failed, as they may",
+            "failed (allowed by may-fail or quorum)",
         );
         output::talk(&format!(
             "run/{name} succeeded in {seconds:.1}s: {succeeded} {jobs} succeeded{skipped}{failed}"

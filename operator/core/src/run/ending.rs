@@ -5,6 +5,7 @@ use konductor_api::{Duration, RunOutcome, RunPhase};
 
 use super::View;
 use super::cause::Causes;
+use super::record::Entry;
 use crate::outcome::End;
 
 /// Where a Run stands, and why.
@@ -81,8 +82,48 @@ fn succeeded(view: &View<'_>, causes: &Causes) -> (RunPhase, &'static str, Strin
         let message = "a finally stage was never created".to_owned();
         (RunPhase::Failed, reason::FINALLY_FAILED, message)
     } else {
-        let message = "every stage succeeded or was skipped".to_owned();
-        (RunPhase::Succeeded, reason::STAGES_SUCCEEDED, message)
+        (RunPhase::Succeeded, reason::STAGES_SUCCEEDED, allowed(view))
+    }
+}
+
+/// What did not succeed in a Run that did, and what allows it: `may-fail`, a quorum, or that it is a finally stage which was
+/// not reached.
+fn allowed(view: &View<'_>) -> String {
+    let bad = view.members().filter_map(|member| match member.end()? {
+        End::Succeeded | End::Skipped => None,
+        end => Some((&member.entry, end)),
+    });
+    let bad: Vec<_> = bad.collect();
+    let jobs = |count: usize, of: &str| match count {
+        1 => format!("1 {of}Job"),
+        more => format!("{more} {of}Jobs"),
+    };
+    let counted = |(entry, _): &&(&Entry, End)| entry.may_fail || !entry.finally;
+    let (forgiven, unreached): (Vec<_>, Vec<_>) = bad.iter().partition(counted);
+    let mut parts = Vec::new();
+    if !forgiven.is_empty() {
+        let by_quorum = forgiven.iter().any(|(entry, _)| !entry.may_fail);
+        let by_stage = forgiven.iter().any(|(entry, _)| entry.may_fail);
+        let allows = match (by_stage, by_quorum) {
+            (true, true) => "may-fail and a quorum allow",
+            (false, true) => "a quorum allows",
+            (_, false) => "may-fail allows",
+        };
+        let failed = match forgiven.iter().all(|(_, end)| *end == End::Failed) {
+            true => "failed",
+            false => "did not succeed",
+        };
+        parts.push(format!(
+            "{} {failed}, which {allows}",
+            jobs(forgiven.len(), "")
+        ));
+    }
+    if !unreached.is_empty() {
+        parts.push(format!("{} did not run", jobs(unreached.len(), "finally ")));
+    }
+    match parts.is_empty() {
+        true => "every stage succeeded or was skipped".to_owned(),
+        false => parts.join("; "),
     }
 }
 
