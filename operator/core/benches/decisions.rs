@@ -101,7 +101,11 @@ fn of_a_job() -> [Case; 2] {
     let work: Participant = read(text.clone());
     let (decision, _) = world.decide(|facts| job::decide(&work, facts, now()));
     // A mistake in an annotation would be decided on early, and quickly.
-    assert!(matches!(decision.waits, Some(Waits::Hold(_))), "{:?}", decision.waits);
+    assert!(
+        matches!(decision.waits, Some(Waits::Hold(_))),
+        "{:?}",
+        decision.waits
+    );
     let decide = case("job", &world, move |facts| job::decide(&work, facts, now()));
     let bytes = serde_json::to_vec(&text).unwrap();
     let decoded = case("job-read", &world, move |facts| {
