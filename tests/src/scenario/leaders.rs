@@ -32,7 +32,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 pub async fn leaders_of_each_sdk_stand_by_while_the_api_server_is_away(cluster: &Cluster) {
     let outage = std::env::var("KONDUCTOR_OUTAGE").ok();
     let outage = outage.map(|text| Duration::from_secs(text.parse().expect("seconds")));
-    let ttl = Duration::from_secs(if outage.is_some() { 15 } else { 6 });
+    let ttl = Duration::from_secs(if outage.is_some() { 15 } else { 10 });
     let operator = Operator::start_everywhere(cluster);
     let folder = tempfile::tempdir().expect("a folder");
     let mut leaders = Vec::new();
