@@ -237,8 +237,21 @@ impl Cluster {
 
     /// Kills the API server and starts it again; the embedded one can't be.
     pub async fn restart_api_server(&self) {
+        self.kill_api_server();
+        self.start_api_server().await;
+    }
+
+    /// Kills the API server; the embedded one can't be.
+    pub fn kill_api_server(&self) {
         if let Some(mut plane) = self.control_plane() {
-            plane.restart_api_server();
+            plane.kill_api_server();
+        }
+    }
+
+    /// Starts the API server that was killed.
+    pub async fn start_api_server(&self) {
+        if let Some(mut plane) = self.control_plane() {
+            plane.start_api_server();
         }
         ready(&self.client).await;
     }

@@ -170,8 +170,11 @@ impl ControlPlane {
         self.port
     }
 
-    pub(crate) fn restart_api_server(&mut self) {
+    pub(crate) fn kill_api_server(&mut self) {
         self.api_server.kill();
+    }
+
+    pub(crate) fn start_api_server(&mut self) {
         self.api_server.start();
     }
 

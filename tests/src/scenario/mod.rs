@@ -15,6 +15,7 @@ pub mod field;
 mod history;
 pub mod interference;
 pub mod kubectl;
+pub mod leaders;
 pub mod outage;
 pub mod outputs;
 pub mod owners;
@@ -145,6 +146,7 @@ scenarios! {
     outage::etcd_is_killed_and_everything_continues,
     outage::one_of_two_operators_is_stopped_and_everything_continues,
     outage::the_only_operator_is_stopped_and_nobody_loses_what_it_renewed,
+    leaders::leaders_of_each_sdk_stand_by_while_the_api_server_is_away,
     succession::the_leader_is_replaced_when_it_ends,
     succession::a_leader_that_is_stopped_and_continued_writes_nothing_and_stands_by,
     chart::what_koncli_installs_is_what_the_chart_installs,
