@@ -367,8 +367,6 @@ Every error and warning of `koncli check`, with its code. Behind each link is wh
 it, and what to write instead. `koncli explain K0201` prints the same in a terminal.
 ";
 
-    /// The folder of the codes' pages, which `koncli explain` prints; the book does not have them.
-
     /// What the first digits of a code say.
     const GROUPS: [(&str, &str, &str); 6] = [
         ("K01", "syntax", "Syntax and text"),
