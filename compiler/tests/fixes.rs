@@ -400,12 +400,10 @@ fn most_codes_that_an_edit_can_fix_have_a_fix() {
 }
 
 #[test]
-fn a_parameter_that_is_given_is_not_removed() {
-    let text = "# --set day=1\npipeline p {\n  param day: string\n  param other: string = \"\"\n  stage a { image = \"b:1\", run = \"true\" }\n}\n";
+fn no_unused_declaration_is_removed() {
+    let text = "pipeline p {\n  param day: string\n  lease schema { ttl = 30s }\n  stage a { image = \"b:1\", run = \"true\" }\n}\n";
     let repaired = repair("test.kon", text.to_owned(), &options(text));
-    assert_eq!(
-        repaired.text,
-        text.replace("  param other: string = \"\"\n", "")
-    );
-    assert!(!repaired.compiled.has_errors());
+    assert_eq!((&*repaired.text, repaired.repairs.len()), (text, 0));
+    let offered = |one: &Diagnostic| one.fixes.iter().any(|fix| fix.message == "remove it");
+    assert!(repaired.compiled.diagnostics.iter().all(offered));
 }

@@ -66,8 +66,7 @@ impl Resolver<'_> {
 
     /// Whether the command line gives a value, right or wrong.
     pub(super) fn is_given(&self, name: &str) -> bool {
-        let options = self.options;
-        options.params.contains_key(name) || options.set.iter().any(|(set, _)| set == name)
+        self.options.gives(name)
     }
 
     /// The value from the command line: `--set` goes before `--params`.
