@@ -94,8 +94,11 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     if let Some(pipeline) = resolved {
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
-        if is_broken {
-            // What is missing may stand in what could not be read.
+        let slice = |one: &Diagnostic| Some(sources.get(one.span().source)?.slice(one.span()));
+        let mut unknown = diagnostics.iter().filter(|one| one.code == Code::K0203);
+        let is_elsewhere = unknown.any(|one| slice(one) == Some("image"));
+        if is_broken || is_elsewhere {
+            // What is missing may stand in what could not be read, or where it does not belong.
             diagnostics.retain(|diagnostic| diagnostic.code != Code::K0311);
         }
         graph = Some(graph::of(&pipeline));
@@ -107,10 +110,23 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         }
     }
     rules::unused::written_otherwise(&sources, &mut diagnostics);
-    // A word of the language is no name, so that nothing has it is no news.
-    let words = diagnostics.iter().filter(|one| one.code == Code::K0108);
-    let words: Vec<Span> = words.map(Diagnostic::span).collect();
-    diagnostics.retain(|one| one.code != Code::K0201 || !words.contains(&one.span()));
+    // An unused parameter names the place where its value was meant.
+    let unused = diagnostics.iter().filter(|one| one.code == Code::K0601);
+    let places = unused.flat_map(|one| one.labels.iter().map(|label| label.span));
+    let places: Vec<Span> = places.collect();
+    diagnostics
+        .retain(|one| one.is_error() || one.code != Code::K0106 || !places.contains(&one.span()));
+    // What can't be a name is reported already, so that nothing has it is no news.
+    let is_no_name = |one: &&Diagnostic| matches!(one.code, Code::K0104 | Code::K0108);
+    let words = diagnostics.iter().filter(is_no_name);
+    let text = |one: &Diagnostic| Some(sources.get(one.span().source)?.slice(one.span()));
+    let words: Vec<&str> = words.filter_map(text).collect();
+    let is_known = |one: &Diagnostic| text(one).is_some_and(|text| words.contains(&text));
+    let kept = diagnostics
+        .iter()
+        .map(|one| one.code != Code::K0201 || !is_known(one));
+    let mut kept = kept.collect::<Vec<bool>>().into_iter();
+    diagnostics.retain(|_| kept.next().unwrap_or(true));
     let mut schedule = None;
     let is_schedule = |all: &mut Planned| options.installs() && all.pipeline.schedule.is_some();
     if let Some(scheduled) = planned.take_if(is_schedule) {

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use konductor_dsl::{Code, SourceId, Sources, apply_fixes};
+use konductor_dsl::{Code, Fixed, SourceId, Sources, apply_fixes};
 
 use crate::compile::{Compiled, check};
 use crate::limits::FIX_ROUNDS_MAX;
@@ -16,7 +16,7 @@ use crate::options::Options;
 pub struct Repair {
     /// Its code.
     pub code: Code,
-    /// Its line, in the text that it was found in, counted from 1.
+    /// Its line in the text before all fixes, counted from 1.
     pub line: usize,
     /// Its column, counted from 1.
     pub column: usize,
@@ -35,7 +35,7 @@ pub struct Repaired {
     pub compiled: Compiled,
 }
 
-/// Fixes what has exactly one fix. A fix may make room for another, so this repeats until none is left.
+/// Fixes what has a certain fix. A fix may make room for another, so this repeats until none is left.
 pub fn repair(name: &str, text: String, options: &Options<'_>) -> Repaired {
     let checked = |text: &str| {
         let mut sources = Sources::default();
@@ -43,15 +43,19 @@ pub fn repair(name: &str, text: String, options: &Options<'_>) -> Repaired {
         check(sources, options)
     };
     let mut compiled = checked(&text);
+    let mut originals = Sources::default();
+    let original = originals.add(name, &*text);
     let mut repaired = text;
     let mut repairs = Vec::new();
+    let mut rounds: Vec<Fixed> = Vec::new();
     let mut seen = HashSet::from([repaired.clone()]);
     for _ in 0..FIX_ROUNDS_MAX {
         let root = SourceId::default();
         let (sources, diagnostics) = (&compiled.sources, &compiled.diagnostics);
-        let (Some(round), Some(source)) =
-            (apply_fixes(sources, root, diagnostics), sources.get(root))
-        else {
+        let (Some(round), Some(source)) = (
+            apply_fixes(sources, root, diagnostics),
+            originals.get(original),
+        ) else {
             break;
         };
         // These fixes undo each other.
@@ -60,17 +64,21 @@ pub fn repair(name: &str, text: String, options: &Options<'_>) -> Repaired {
         }
         let fixed = round.fixed.iter().filter_map(|index| {
             let diagnostic = diagnostics.get(*index)?;
-            let (line, column) = source.line_column(diagnostic.span().start);
+            let place = diagnostic.span().start;
+            let before = rounds.iter().rev();
+            let place = before.fold(place, |place, round| round.origin(place));
+            let (line, column) = source.line_column(place);
             Some(Repair {
                 code: diagnostic.code,
                 line,
                 column,
-                message: diagnostic.fixes.first()?.message.clone(),
+                message: diagnostic.certain_fix()?.message.clone(),
             })
         });
         repairs.extend(fixed);
-        repaired = round.text;
+        repaired.clone_from(&round.text);
         compiled = checked(&repaired);
+        rounds.push(round);
     }
     Repaired {
         text: repaired,

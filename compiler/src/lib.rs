@@ -25,6 +25,7 @@ mod compile;
 mod cron;
 mod eval;
 mod fix;
+mod foreign_template;
 pub mod graph;
 mod interpreter;
 mod library;

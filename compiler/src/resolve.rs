@@ -111,6 +111,8 @@ struct Used {
 /// What other stages may know of a stage.
 struct Signature {
     loops: Vec<Loop>,
+    /// Whether its `for` could not be understood: nothing is known about its items.
+    is_broken: bool,
     items: Option<Vec<crate::pipeline::Item>>,
     outputs: Vec<Output>,
 }
@@ -205,7 +207,19 @@ impl<'a> Resolver<'a> {
         self.diagnostics.push(diagnostic);
     }
 
+    /// Reports a second `defaults`.
+    fn check_defaults(&mut self) {
+        let mut blocks = self.ast.items.iter().filter_map(|item| match item {
+            ast::Item::Defaults(defaults) => Some(defaults.keyword),
+            _ => None,
+        });
+        let Some(first) = blocks.next() else { return };
+        let seconds = blocks.map(|second| rules::duplicate_attribute::defaults(second, first));
+        self.diagnostics.extend(seconds);
+    }
+
     fn pipeline(&mut self, ast: &'a ast::Pipeline) -> Pipeline {
+        self.check_defaults();
         self.resolve_params();
         let settings = self.pipeline_attributes();
         let schedule = self.schedule();

@@ -104,16 +104,31 @@ impl Type {
         }
         match self {
             Self::List(item) if !text.trim_start().starts_with('[') => {
-                let parts = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty());
-                let values = parts.map(|part| item.read_text(part));
+                let text = text.trim();
+                let text = text.strip_suffix(',').unwrap_or(text);
+                let parts = text.split(',').map(str::trim);
+                if !text.is_empty() && parts.clone().any(str::is_empty) {
+                    let help = "write `a,b`, or JSON for an empty text: `[\"a\", \"\"]`";
+                    return Err(format!("an element of the list is empty: {help}"));
+                }
+                let values = parts
+                    .filter(|part| !part.is_empty())
+                    .map(|part| item.read_text(part));
                 values.collect::<Result<Vec<_>, _>>().map(Value::List)
             }
             Self::List(_) | Self::Record(_) => match serde_json::from_str(text) {
                 Ok(json) => self.read_json(&json),
-                Err(error) => Err(format!("it is not JSON: {error}")),
+                Err(error) => {
+                    let example = match self {
+                        Self::List(_) => "`[\"a\", \"b\"]`",
+                        _ => "`{\"name\": \"a\"}`",
+                    };
+                    let problem = match error.is_eof() {
+                        true => "the JSON ends too early".to_owned(),
+                        false => format!("it is not JSON at character {}", error.column()),
+                    };
+                    Err(format!("{problem}: write it as in {example}"))
+                }
             },
             _ => self.read_scalar(text),
         }
@@ -358,7 +373,7 @@ mod tests {
             (
                 &list,
                 "[",
-                Err("it is not JSON: EOF while parsing a list at line 1 column 1".into()),
+                Err("the JSON ends too early: write it as in `[\"a\", \"b\"]`".into()),
             ),
             (
                 &words,

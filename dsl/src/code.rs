@@ -22,6 +22,13 @@ macro_rules! codes {
                 }
             }
 
+            /// The phase that reports it: 1 reads the text, 2 resolves names, 3 checks values, 4 the graph, 5 what is
+            /// around the file, 6 what has no effect. What a phase reports may be the fault of an earlier phase.
+            pub fn phase(self) -> usize {
+                let digits = self.name().get(1..3).unwrap_or_default();
+                digits.parse().unwrap_or(usize::MAX)
+            }
+
             /// What it is about, in a few words.
             pub fn title(self) -> &'static str {
                 match self {
@@ -81,11 +88,11 @@ codes! {
     K0312 "a body with both `run` and `exec`",
     K0313 "an output that may be missing and has no default",
     K0314 "a name that Kubernetes does not take",
-    K0315 "an amount of memory that is no whole number of bytes",
+    K0315 "an amount of CPU, memory or storage that can't have been meant",
     K0316 "a secret written in plain text",
     K0317 "an image without a fixed version",
     K0318 "an external resource with settings of its own",
-    K0319 "a mount path that is not absolute",
+    K0319 "a path where no workspace can be mounted",
     K0320 "two mounts at one path",
     K0330 "a value that an interpreter would execute as code",
     K0331 "a value in a script of a language that is not the shell's",
@@ -102,7 +109,7 @@ codes! {
     K0408 "a fan-out over nothing",
     K0409 "a fan-out with one item twice",
     K0410 "a semaphore or lease that is held twice",
-    K0412 "a timeout above the pipeline's",
+    K0412 "a timeout above one that ends it",
     K0413 "a lease that several pods would hold at once",
     K0414 "dependencies that never hold together",
     K0415 "a dependency that is listed twice",

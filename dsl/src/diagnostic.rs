@@ -111,8 +111,27 @@ impl Diagnostic {
         self.fixes.push(Fix {
             message: message.into(),
             edits: edits.into_iter().collect(),
+            certain: true,
         });
         self
+    }
+
+    /// Adds a change that only a person may choose, even where it is the only one.
+    #[must_use]
+    pub fn offer(self, message: impl Into<String>, edits: impl IntoIterator<Item = Edit>) -> Self {
+        let mut offering = self.fix(message, edits);
+        if let Some(fix) = offering.fixes.last_mut() {
+            fix.certain = false;
+        }
+        offering
+    }
+
+    /// Returns the fix that may be applied without asking.
+    pub fn certain_fix(&self) -> Option<&Fix> {
+        match self.fixes.as_slice() {
+            [only] if only.certain => Some(only),
+            _ => None,
+        }
     }
 
     /// Says what to type, and that this is what to change.

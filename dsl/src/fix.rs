@@ -2,7 +2,8 @@
 //!
 //! What enters: a place, and what to write there, from whoever reports a diagnostic. What leaves: plain
 //! edits of a text, for `koncli check --fix` and for editors. What must never happen here: a guess. A
-//! diagnostic with one [`Fix`] is fixed by it for certain; several are a choice that a person makes.
+//! diagnostic with one certain [`Fix`] is fixed by it; several, or one that is only offered, are a choice that a person
+//! makes.
 
 use crate::cut::Cut;
 use crate::{Diagnostic, Source, SourceId, Sources, Span, TokenKind, tokens};
@@ -14,6 +15,8 @@ pub struct Fix {
     pub message: String,
     /// What it changes; the places do not overlap.
     pub edits: Vec<Edit>,
+    /// Whether this must have been meant. Otherwise only a person may choose it, such as the removal of a declaration.
+    pub certain: bool,
 }
 
 /// A change at one place.
@@ -148,16 +151,47 @@ pub struct Fixed {
     pub text: String,
     /// The diagnostics that were fixed, by their places in the list.
     pub fixed: Vec<usize>,
+    /// What was changed, in source order; the places are those of the text before.
+    pub edits: Vec<TextEdit>,
 }
 
-/// Applies the fix of every diagnostic that has exactly one, in one file. A fix that touches the place of
-/// another, or another file, is left for the next round.
+impl Fixed {
+    /// Returns where a place of the text now was in the text before: for what was written, the place that it replaces.
+    pub fn origin(&self, place: u32) -> u32 {
+        let (mut now, mut before) = (0, 0);
+        for edit in &self.edits {
+            let start = now + (edit.span.start - before);
+            if place < start {
+                break;
+            }
+            let length = u32::try_from(edit.text.len()).unwrap_or(u32::MAX);
+            if place < start + length {
+                return edit.span.start;
+            }
+            (now, before) = (start + length, edit.span.end);
+        }
+        before + (place - now)
+    }
+}
+
+/// Returns the earliest phase with an error: the text is read, then names are resolved, then values, then the graph. An
+/// error of a phase may be the fault of an error of an earlier phase, and so may its fix.
+fn first_phase(diagnostics: &[Diagnostic]) -> usize {
+    let errors = diagnostics.iter().filter(|one| one.is_error());
+    let phases = errors.map(|one| one.code.phase());
+    phases.min().unwrap_or(usize::MAX)
+}
+
+/// Applies the fix of every diagnostic that has a certain one, in one file, unless an error of an earlier phase may be
+/// its cause. A fix that touches the place of another, or another file, is left for the next round.
 pub fn apply_fixes(sources: &Sources, of: SourceId, diagnostics: &[Diagnostic]) -> Option<Fixed> {
     let source = sources.get(of)?;
     let mut accepted: Vec<TextEdit> = Vec::new();
     let mut fixed = Vec::new();
+    let phase = first_phase(diagnostics);
     for (index, diagnostic) in diagnostics.iter().enumerate() {
-        let [fix] = diagnostic.fixes.as_slice() else {
+        let fix = diagnostic.certain_fix();
+        let Some(fix) = fix.filter(|_| diagnostic.code.phase() <= phase) else {
             continue;
         };
         let edits = fix.text_edits(sources);
@@ -169,9 +203,11 @@ pub fn apply_fixes(sources: &Sources, of: SourceId, diagnostics: &[Diagnostic]) 
             fixed.push(index);
         }
     }
+    accepted.sort();
     (!fixed.is_empty()).then(|| Fixed {
-        text: apply(&source.text, accepted),
+        text: apply(&source.text, accepted.clone()),
         fixed,
+        edits: accepted,
     })
 }
 
@@ -336,6 +372,7 @@ mod tests {
         let fix = Fix {
             message: String::new(),
             edits: vec![edit(span)],
+            certain: true,
         };
         apply(&text, fix.text_edits(&sources(&text)))
     }

@@ -26,7 +26,7 @@ pub use code::{CODES, Code};
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
 pub use fix::{Change, Edit, Fix, Fixed, Piece, TextEdit, apply, apply_fixes};
 pub use format::format;
-pub use name::is_name;
+pub use name::{is_name, nearest_name};
 pub use parse::parse;
 pub use slip::meant_end;
 pub use source::{Source, SourceId, Sources, Span, Spanned};

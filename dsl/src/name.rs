@@ -20,7 +20,10 @@ pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {
         let diagnostic = Diagnostic::error(Code::K0108, name.span, message);
         return Some(diagnostic.help(match text {
             "any" => "write `any(a, b)`, in parentheses",
-            _ => "choose another name, or remove the comma or word before it",
+            "after" | "for" | "holding" | "quorum" | "when" | "within" => {
+                "choose another name; if a clause begins here, remove the comma or word before it"
+            }
+            _ => "choose another name, which is no word of the language",
         }));
     }
     if !is_shaped(text) {
@@ -50,8 +53,8 @@ pub(crate) fn misshapen(name: &Name) -> Diagnostic {
     Diagnostic::error(Code::K0104, name.span, format!("`{text}` can't be a name"))
         .here("lower-case letters, digits and single `-`, starting with a letter")
         .fixed(
-            format!("write `{}`", better(text)),
-            [Edit::replace(name.span, better(text))],
+            format!("write `{}`", nearest_name(text)),
+            [Edit::replace(name.span, nearest_name(text))],
         )
 }
 
@@ -73,7 +76,7 @@ fn is_shaped(text: &str) -> bool {
 }
 
 /// The nearest text that is a name: `MyStage_1` becomes `my-stage-1`.
-fn better(text: &str) -> String {
+pub fn nearest_name(text: &str) -> String {
     let mut better = String::new();
     let mut before = ' ';
     for character in text.chars() {

@@ -11,7 +11,7 @@ use crate::name::is_identifier;
 use crate::parse::builder::Builder;
 use crate::slip::{ITEM_WORDS, diagnose};
 use crate::token::{Kind, Token, tokens};
-use crate::{Code, Diagnostic, Source, Span};
+use crate::{Code, Diagnostic, Edit, Source, Span};
 
 fn span(source: &Source, start: usize, end: usize) -> Span {
     let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -39,6 +39,8 @@ pub(crate) fn scan(source: &Source) -> Scan {
     let (mut depth, mut lists, mut deep) = (0usize, 0usize, false);
     let mut last_word = "";
     let mut count = 0;
+    // Whether a string of one line is open that a later line may close.
+    let mut is_open = false;
     for token in tokens(&source.text) {
         if slips.len() >= ERRORS_MAX || deep {
             // What comes after so many is reported by nobody.
@@ -52,11 +54,17 @@ pub(crate) fn scan(source: &Source) -> Scan {
         let text = token.text(&source.text);
         match token.kind {
             Kind::Comment => {
+                slips.extend(hidden(source, token));
                 let at = span(source, token.start, token.end);
                 comments.push((at.start, at.end));
                 continue;
             }
-            Kind::Unclosed => slips.push(not_closed(source, token.start, token.end)),
+            Kind::String => slips.extend(hidden(source, token)),
+            Kind::Unclosed if is_open && closes(text) => is_open = false,
+            Kind::Unclosed => {
+                slips.push(not_closed(source, token.start, token.end));
+                is_open = true;
+            }
             Kind::Open => {
                 depth += 1;
                 lists = 0;
@@ -82,6 +90,43 @@ pub(crate) fn scan(source: &Source) -> Scan {
     }
 }
 
+/// A character of a string or comment that makes it look different from what it is: one that reorders the text around
+/// it, or a control character.
+fn hidden(source: &Source, token: Token) -> Option<Diagnostic> {
+    let text = token.text(&source.text);
+    let (at, found) = text.char_indices().find(|(_, c)| is_hidden(*c))?;
+    let (at, number) = (token.start + at, u32::from(found));
+    let what = match found {
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => "reorders the text around it",
+        '\u{1b}' => "is ESC, which terminals obey",
+        _ => "is a control character",
+    };
+    let message = format!("an invisible character stands here: U+{number:04X} {what}");
+    let at = span(source, at, at + found.len_utf8());
+    let diagnostic = Diagnostic::error(Code::K0110, at, message);
+    let is_line = token.kind == Kind::String && !text.starts_with("\"\"\"");
+    Some(match is_line {
+        true => {
+            let escape = format!("\\u{{{number:x}}}");
+            diagnostic
+                .help(format!(
+                    "remove it, or write `{escape}` if the text must have it"
+                ))
+                .offer("remove it", [Edit::replace(at, "")])
+                .offer(format!("write `{escape}`"), [Edit::replace(at, escape)])
+        }
+        false => diagnostic
+            .help("remove it")
+            .offer("remove it", [Edit::replace(at, "")]),
+    })
+}
+
+/// Whether a character is shown as what it is not. Marks within words, such as joiners, are part of many languages.
+pub(crate) fn is_hidden(c: char) -> bool {
+    let is_blank = matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    c.is_control() && !is_blank || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// That brackets are nested too deeply at this one.
 pub(crate) fn too_deep(at: Span) -> Diagnostic {
     let message = format!("brackets are nested more than {DEPTH_MAX} deep");
@@ -94,6 +139,13 @@ fn too_many(source: &Source, token: Token) -> Diagnostic {
     Diagnostic::error(Code::K0107, at, message)
         .here(format!("up to here there are {TOKENS_MAX}"))
         .help("split it by `import`, or let one stage do what many do by `for`")
+}
+
+/// Whether an unclosed string is the quote that ends a string of several lines: nothing but the end of a body or list
+/// follows it.
+fn closes(text: &str) -> bool {
+    let rest = text.trim_start_matches('"').trim_start();
+    rest.is_empty() || rest.starts_with(['}', ']', ',', ')'])
 }
 
 fn not_closed(source: &Source, start: usize, end: usize) -> Diagnostic {
@@ -275,7 +327,10 @@ impl Recovery<'_> {
                     .diagnostics
                     .push(open_bracket(self.source, &tokens[2]));
             }
-        } else if let Some(token) = inner.get(piece_start) {
+        } else if let Some(token) = inner
+            .get(piece_start)
+            .filter(|_| !self.has_lookalike(builder))
+        {
             let at = span(self.source, token.start, token.end);
             let message = format!("`{}` stands outside of the pipeline", self.text(token));
             let help = "move it before the pipeline's last `}`, or remove a `}` before it";
@@ -284,6 +339,12 @@ impl Recovery<'_> {
                 .push(Diagnostic::error(Code::K0101, at, message).help(help));
         }
         pipeline
+    }
+
+    /// Whether a character is reported that looks like another: a bracket of another script opens nothing.
+    fn has_lookalike(&self, builder: &Builder) -> bool {
+        let mut reported = builder.diagnostics.iter().chain(self.slips);
+        reported.any(|diagnostic| diagnostic.code == Code::K0110)
     }
 
     /// Whether something new begins here: the first of its line, in the column of what is in the
@@ -351,15 +412,46 @@ impl Recovery<'_> {
         );
         let near = tokens.get(1..).unwrap_or_default().iter();
         let near = near.take(if is_longer { 2 } else { 1 });
-        let near = near.take_while(|token| matches!(token.kind, Kind::Word | Kind::String));
+        let is_foreign = |token: &Token| {
+            let first = self.text(token).chars().next();
+            first.is_some_and(|c| !c.is_ascii() && c.is_alphabetic())
+        };
+        let near = near.take_while(move |token| {
+            matches!(token.kind, Kind::Word | Kind::String) || is_foreign(token)
+        });
         near.filter_map(|token| {
-            let text = self.text(token).trim_matches('"');
-            is_identifier(text).then(|| Name {
-                text: text.to_owned(),
+            let text = in_latin(self.text(token).trim_matches('"'));
+            is_identifier(&text).then(|| Name {
+                text,
                 span: span(self.source, token.start, token.end),
             })
         })
     }
+}
+
+/// A name with the Cyrillic and Greek letters that look like Latin letters written as those.
+fn in_latin(text: &str) -> String {
+    const LETTERS: [(char, char); 14] = [
+        ('а', 'a'),
+        ('с', 'c'),
+        ('е', 'e'),
+        ('і', 'i'),
+        ('ј', 'j'),
+        ('о', 'o'),
+        ('р', 'p'),
+        ('ѕ', 's'),
+        ('у', 'y'),
+        ('х', 'x'),
+        ('ο', 'o'),
+        ('α', 'a'),
+        ('ν', 'v'),
+        ('ι', 'i'),
+    ];
+    let latin = text.chars().map(|c| {
+        let looks = LETTERS.iter().find(|(letter, _)| *letter == c);
+        looks.map_or(c, |(_, latin)| *latin)
+    });
+    latin.collect()
 }
 
 /// The last bracket that was opened and is closed nowhere in these tokens.

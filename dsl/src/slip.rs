@@ -44,8 +44,18 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
             start: place(at),
             end: place(at + c.len_utf8()),
         };
-        let fix = Edit::replace(span, meant);
-        return Diagnostic::error(Code::K0110, span, message).fixed(help, [fix]);
+        let diagnostic = Diagnostic::error(Code::K0110, span, message);
+        let mut edits = vec![Edit::replace(span, meant)];
+        if meant == "\"" {
+            // Without its other end, the string would not be closed.
+            let Some(end) = lookalike::end_of_string(text.cut(at + c.len_utf8()..)) else {
+                return diagnostic.help(help);
+            };
+            let start = span.end + u32::try_from(end.start).unwrap_or(u32::MAX);
+            let end = span.end + u32::try_from(end.end).unwrap_or(u32::MAX);
+            edits.push(Edit::replace(Span { start, end, ..span }, meant));
+        }
+        return diagnostic.fixed(help, edits);
     }
     let (found, length) = token_at(text, at);
     let wanted = match &error.variant {

@@ -5,7 +5,7 @@ use pest::Parser as _;
 
 use crate::ast::{Name, Part, Ref, Str};
 use crate::cut::Cut;
-use crate::name::is_identifier;
+use crate::name::{is_identifier, nearest_name};
 use crate::{Code, Diagnostic, Edit, Span};
 
 /// Builds what is between `${` and `}`.
@@ -235,27 +235,76 @@ impl Reader<'_> {
         let inner = tail.strip_prefix("${")?;
         let (inner, close, whose) = match inner.strip_prefix('{') {
             Some(inner) => (inner, "}}", "`${{ … }}` is a template of another language"),
-            None if inner.starts_with(' ') => (inner, "}", "blanks stand in this interpolation"),
+            None if inner.starts_with([' ', '}']) => {
+                (inner, "}", "blanks stand in this interpolation")
+            }
             None => return None,
         };
+        if close == "}" && inner.starts_with('}') {
+            let message = "nothing stands in this interpolation";
+            let diagnostic = Diagnostic::error(Code::K0106, self.span(at, at + 3), message);
+            let help = "write a name, as in `${day}`; for a literal `${}` write `$${}`";
+            return Some((3, diagnostic.help(help)));
+        }
         let line = inner.split('\n').next().unwrap_or_default();
         let (name, _) = line.split_once(close)?;
         let length = tail.len() - inner.len() + name.len() + close.len();
-        let last = name.trim().rsplit('.').next().unwrap_or_default();
         let span = self.span(at, at + length);
         let diagnostic = Diagnostic::error(Code::K0106, span, whose);
-        let meant = match is_identifier(name.trim()) || is_identifier(last) {
-            true if close == "}" => (name.trim(), ", without blanks"),
-            true => (last, ""),
-            false => {
-                let help = "write `${name}`; for a literal `${` write `$${`";
-                return Some((length, diagnostic.help(help)));
+        let name = name.trim();
+        if is_identifier(name) {
+            let written = format!("${{{name}}}");
+            let more = if close == "}" { ", without blanks" } else { "" };
+            let fix = Edit::replace(span, written.as_str());
+            return Some((
+                length,
+                diagnostic.fixed(format!("write `{written}`{more}"), [fix]),
+            ));
+        }
+        let is_path = name.contains('.') && name.split('.').all(is_identifier);
+        let diagnostic = match (is_path, close) {
+            (true, "}") => {
+                let fix = Edit::replace(span, format!("${{{name}}}"));
+                diagnostic.fixed(format!("write `${{{name}}}`, without blanks"), [fix])
             }
+            (true, _) => diagnostic.help(help_of_path(name)),
+            (false, _) => diagnostic.help("write `${name}`; for a literal `${` write `$${`"),
         };
-        let written = format!("${{{}}}", meant.0);
-        let help = format!("write `{written}`{}", meant.1);
-        let fix = Edit::replace(span, written);
-        Some((length, diagnostic.fixed(help, [fix])))
+        Some((length, diagnostic))
+    }
+}
+
+/// What to write for a path of another language, such as `secrets.TOKEN` or `github.sha`. What is declared is not known
+/// here, so nothing of it is certain.
+fn help_of_path(path: &str) -> String {
+    let mut parts = path.split('.');
+    let (head, last) = (
+        parts.next().unwrap_or_default(),
+        parts.next_back().unwrap_or_default(),
+    );
+    match head {
+        "secrets" => {
+            format!(
+                "write `env {{ {last} = secret(\"NAME\", \"{last}\") }}` in the body, and `${last}` here"
+            )
+        }
+        "env" => format!("write `${last}`: a script reads its environment itself"),
+        "matrix" | "item" => format!(
+            "write `${{{0}}}`, and `for {0} in [\"a\", \"b\"]` in the stage's header",
+            nearest_name(last)
+        ),
+        "steps" | "needs" | "jobs" | "tasks" => match parts.next() {
+            Some(stage) => format!(
+                "write `${{{}.{}}}`, of an output that the stage declares",
+                nearest_name(stage),
+                nearest_name(last)
+            ),
+            None => "write `${STAGE.OUTPUT}`, of an output that the stage declares".to_owned(),
+        },
+        _ => format!(
+            "declare `param {0}: string`, and write `${{{0}}}`",
+            nearest_name(last)
+        ),
     }
 }
 
@@ -270,8 +319,7 @@ fn help_of_hole(inner: &str) -> String {
             .to_owned();
     }
     if inner.contains(['+', '*', '/']) || inner.contains(" - ") {
-        let first = inner.split(' ').next().unwrap_or(inner);
-        return format!("let the shell compute it, as in `$(( ${{{first}}} + 1 ))`");
+        return format!("let the shell compute it: `$(( {} ))`", computed(inner));
     }
     match is_of_the_shell(inner) {
         true => format!("for a variable of the shell write `$${{{inner}}}`"),
@@ -279,6 +327,21 @@ fn help_of_hole(inner: &str) -> String {
                   `${extract[region].rows}`; for a literal `${` write `$${`"
             .to_owned(),
     }
+}
+
+/// An expression as the shell computes it: each name as `${name}`.
+fn computed(inner: &str) -> String {
+    let signs = ['+', '*', '/'];
+    let spaced = signs.iter().fold(inner.to_owned(), |text, sign| {
+        text.replace(*sign, &format!(" {sign} "))
+    });
+    let words = spaced.split_whitespace().map(|word| {
+        match word.starts_with(|c: char| c.is_ascii_lowercase()) {
+            true => format!("${{{word}}}"),
+            false => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Whether `${…}` with this in it is an expansion of the shell, such as `${name:-x}`.

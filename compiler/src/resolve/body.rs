@@ -418,19 +418,25 @@ impl<'a> Resolver<'a> {
             return;
         };
         for entry in self.entries(map, &["cpu", "memory"]) {
+            let before = self.diagnostics.len();
             let setting = self.setting(&entry.value, &Type::Quantity, scope);
             if entry.key.text == "cpu" {
+                let reported = &mut self.diagnostics[before..];
+                rules::memory_unit::in_cores(reported, entry.value.span());
+            }
+            let values = crate::eval::Values {
+                params: &self.params,
+                item: &[],
+            };
+            let amount = values.quantity(&setting);
+            let span = entry.value.span();
+            if entry.key.text == "cpu" {
+                let reported = amount.and_then(|text| rules::memory_unit::check_cpu(span, &text));
+                self.diagnostics.extend(reported);
                 body.cpu = setting;
             } else {
-                let values = crate::eval::Values {
-                    params: &self.params,
-                    item: &[],
-                };
-                if let Some(text) = values.quantity(&setting) {
-                    let span = entry.value.span();
-                    self.diagnostics
-                        .extend(rules::memory_unit::check(span, &text));
-                }
+                let reported = amount.and_then(|text| rules::memory_unit::check(span, &text));
+                self.diagnostics.extend(reported);
                 body.memory = setting;
             }
         }
@@ -515,6 +521,11 @@ impl<'a> Resolver<'a> {
             .is_none_or(|path| path.starts_with('/') && !path.contains(':'));
         if !absolute {
             self.report(rules::mount_path::report(path));
+            return None;
+        }
+        let is_root = |path: &String| path.split('/').all(str::is_empty);
+        if known.as_ref().is_some_and(is_root) {
+            self.report(rules::mount_path::root(path, &workspace.text));
             return None;
         }
         Some(Mount {

@@ -1,7 +1,7 @@
 //! What a pipeline declares: every name once.
 
 use foldhash::{HashMap, HashSet};
-use konductor_dsl::{Diagnostic, Span, ast};
+use konductor_dsl::{Diagnostic, Span, ast, is_name, nearest_name};
 
 use super::Index;
 use crate::rules;
@@ -21,6 +21,8 @@ pub(super) struct Names<'a> {
     pub workspace_index: Index<'a>,
     /// Names that are declared twice: what is wrong with their uses may be the clash's fault.
     pub clashing: HashSet<&'a str>,
+    /// What is declared under a name that can't be one will be called this: it is reported where it is declared.
+    pub renamed: HashSet<String>,
 }
 
 impl<'a> Names<'a> {
@@ -37,6 +39,7 @@ impl<'a> Names<'a> {
             ledger_index: Index::default(),
             workspace_index: Index::default(),
             clashing: HashSet::default(),
+            renamed: HashSet::default(),
         };
         let mut values = Once::default();
         let mut ledgers = Once::default();
@@ -71,6 +74,10 @@ impl<'a> Names<'a> {
             }
         }
         for once in [values, ledgers, workspaces] {
+            let misshapen = once.seen.keys().filter(|name| !is_name(name));
+            names
+                .renamed
+                .extend(misshapen.map(|name| nearest_name(name)));
             names.clashing.extend(once.twice);
         }
         names

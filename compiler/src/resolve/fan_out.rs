@@ -67,6 +67,7 @@ impl<'a> Resolver<'a> {
             None
         };
         Signature {
+            is_broken: loops.len() < clause.map_or(0, Vec::len),
             loops,
             items,
             outputs: self.outputs(ast),
@@ -124,6 +125,10 @@ impl<'a> Resolver<'a> {
             }
             ast::Over::List(list) => {
                 let ty = self.element_type(list)?;
+                if matches!(ty, Type::List(_)) {
+                    self.report(rules::bad_type::nested_list(list.span));
+                    return None;
+                }
                 let value = ast::Value::List(list.clone());
                 let wished = Type::List(Box::new(ty.clone()));
                 let term = self.term(&value, &wished, Scope::PIPELINE, Time::Compile)?;

@@ -107,7 +107,17 @@ impl<'a> Resolver<'a> {
                     None
                 }
                 Some(permits) => {
-                    self.bound(permits, &Type::Int(Some(1..=i64::from(u32::MAX))), scope)
+                    let before = self.diagnostics.len();
+                    let bound =
+                        self.bound(permits, &Type::Int(Some(1..=i64::from(u32::MAX))), scope);
+                    let values = Values {
+                        params: &self.params,
+                        item: &[],
+                    };
+                    let most = values.int(&self.ledgers[ledger].permits);
+                    let reported = &mut self.diagnostics[before..];
+                    rules::too_many_permits::within(reported, most);
+                    bound
                 }
                 None => None,
             };
@@ -246,7 +256,14 @@ impl<'a> Resolver<'a> {
         let text = name.text.as_str();
         if let Some(stage) = self.names.stage_index.get(text).copied() {
             if scope.stage == Some(stage) {
-                self.report(rules::self_dependency::report(name, span));
+                let others = self
+                    .names
+                    .stages
+                    .iter()
+                    .map(|other| other.name.text.as_str());
+                let others = others.filter(|other| *other != text);
+                let reported = rules::self_dependency::report(name, span, others);
+                self.report(reported);
                 return None;
             }
             let address = self.address(stage, name, address, scope)?;

@@ -16,6 +16,8 @@ impl Resolver<'_> {
     /// Resolves every parameter, in order: a default may use earlier ones.
     pub(super) fn resolve_params(&mut self) {
         for ast in self.names.params.clone() {
+            let secret = rules::plain_secret::check_param(&ast.name, ast.default.as_ref());
+            self.diagnostics.extend(secret);
             match self.ty(&ast.ty) {
                 None => {
                     self.broken.insert(&ast.name.text);
@@ -27,7 +29,9 @@ impl Resolver<'_> {
                         .map(|default| self.default(default, &ty));
                     let given = self.given(&ast.name, &ty);
                     let value = given.or_else(|| default.clone().flatten());
-                    if value.is_none() && default.is_none() && !self.options.check {
+                    // A value that is refused is reported as that.
+                    let is_given = self.is_given(&ast.name.text) || default.is_some();
+                    if value.is_none() && !is_given && !self.options.check {
                         self.report(rules::missing_param::report(&ast.name, &ty));
                     }
                     self.param_index.insert(&ast.name.text, self.params.len());
@@ -58,6 +62,11 @@ impl Resolver<'_> {
             item: &[],
         }
         .term(&term)
+    }
+
+    /// Whether the command line gives a value, right or wrong.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.options.gives(name)
     }
 
     /// The value from the command line: `--set` goes before `--params`.

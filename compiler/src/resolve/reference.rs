@@ -262,6 +262,7 @@ impl Resolver<'_> {
         }
         let address = self.address(stage, &ast.head, ast.address.as_ref(), scope)?;
         let address = match address {
+            None if self.signatures[stage].is_broken => return None,
             None if !self.signatures[stage].loops.is_empty() => {
                 let diagnostic = rules::address_shape::whole_fan_out(
                     ast,
@@ -295,6 +296,9 @@ impl Resolver<'_> {
         let Some(address) = address else {
             return Some(None);
         };
+        if self.signatures[stage].is_broken {
+            return None;
+        }
         let wished: Vec<Type> = self.signatures[stage]
             .loops
             .iter()
@@ -367,7 +371,12 @@ impl Resolver<'_> {
     }
 
     fn index_by_name(&mut self, ast: &ast::Ref, wished: &Type, scope: Scope<'_>) -> Option<Term> {
-        let reference = self.reference(ast, scope, Time::Compile)?;
+        let before = self.diagnostics.len();
+        let Some(reference) = self.reference(ast, scope, Time::Compile) else {
+            let reported = &mut self.diagnostics[before..];
+            rules::unknown_name::in_address(reported, ast, wished);
+            return None;
+        };
         let key = match &reference.ty {
             Type::Record(fields) => fields
                 .first()

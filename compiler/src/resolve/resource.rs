@@ -140,6 +140,14 @@ impl<'a> Resolver<'a> {
                     has_size = true;
                     own_at = Some(entry.span);
                     workspace.size = self.setting(&entry.value, &Type::Quantity, Scope::PIPELINE);
+                    let values = crate::eval::Values {
+                        params: &self.params,
+                        item: &[],
+                    };
+                    let size = values.quantity(&workspace.size);
+                    let span = entry.value.span();
+                    let reported = size.and_then(|text| rules::memory_unit::check(span, &text));
+                    self.diagnostics.extend(reported);
                 }
                 _ => {
                     own_at = Some(entry.span);

@@ -39,8 +39,14 @@ impl<'a> Resolver<'a> {
             ));
         }
         for param in &self.params {
+            let mut declared = self.names.params.iter();
+            let declared = declared.find(|declared| declared.name.text == param.name.text);
+            let has_default = declared.is_some_and(|declared| declared.default.is_some());
+            // A default or value that is refused is reported as that.
+            let is_missing =
+                param.value.is_none() && !has_default && !self.is_given(&param.name.text);
             // If a run is compiled, a missing value is reported anyway.
-            if param.value.is_none() && self.options.check {
+            if is_missing && self.options.check {
                 let reported = rules::bad_schedule::param(&param.name, first.cron.span);
                 self.diagnostics.push(reported);
             }
@@ -56,7 +62,11 @@ impl<'a> Resolver<'a> {
         match cron::check(&cron) {
             Ok(()) => {}
             Err(CronError::Unreadable(problem)) => {
-                self.report(rules::bad_schedule::unreadable(ast.cron.span, &problem));
+                self.report(rules::bad_schedule::unreadable(
+                    ast.cron.span,
+                    &cron,
+                    &problem,
+                ));
             }
             Err(CronError::NeverFires) => {
                 self.report(rules::never_fires::report(ast.cron.span));

@@ -7,8 +7,8 @@ use super::{Resolver, Scope, Time};
 use crate::eval::Values;
 use crate::limits::{BODY_BYTES_MAX, TEXT_REFERENCES_MAX};
 use crate::pipeline::{Piece, Setting, Term, Text};
-use crate::rules;
 use crate::value::{Type, Value, parse_duration};
+use crate::{foreign_template, rules};
 
 /// What a template's parameter stands for.
 #[derive(Clone, Debug)]
@@ -250,12 +250,24 @@ impl Resolver<'_> {
             span: ast.span,
         };
         let mut complete = true;
-        for part in &ast.parts {
+        for (index, part) in ast.parts.iter().enumerate() {
             match part {
-                ast::Part::Text { text: literal, .. } => text.push(literal),
+                ast::Part::Text {
+                    text: literal,
+                    span,
+                } => {
+                    let foreign = foreign_template::check(literal, *span);
+                    self.diagnostics.extend(foreign);
+                    text.push(literal);
+                }
                 ast::Part::Shell(span) => {
                     if used == Use::Other {
-                        self.report(rules::shell_expansion::report(*span));
+                        let rest = match ast.parts.get(index + 1) {
+                            Some(ast::Part::Text { text, .. }) => text.as_str(),
+                            _ => "",
+                        };
+                        self.report(rules::shell_expansion::report(*span, rest));
+                        complete = false;
                     }
                     text.push("${");
                 }

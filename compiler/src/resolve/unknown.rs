@@ -46,7 +46,9 @@ impl Resolver<'_> {
 
     /// Whether something of this name is reported already, where it is declared.
     pub(super) fn is_reported(&self, name: &str) -> bool {
-        self.ast.unread.iter().any(|known| known.text == name) || self.names.clashing.contains(name)
+        self.ast.unread.iter().any(|known| known.text == name)
+            || self.names.clashing.contains(name)
+            || self.names.renamed.contains(name)
     }
 
     /// What a path of another language means here, such as `params.day` or `steps.a.outputs.n`.

@@ -55,7 +55,7 @@ pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
             key.span,
             format!("`{text}` is set by konductor"),
         )
-        .help("choose a name that does not begin with `kon_`")
+        .help("choose another name: `KON_OUTPUT` and names that begin with `kon_` are taken")
     })
 }
 

@@ -7,12 +7,23 @@ use crate::pipeline::Name;
 use crate::zone;
 
 /// An expression that the CronJob controller would refuse.
-pub(crate) fn unreadable(span: Span, problem: &str) -> Diagnostic {
+pub(crate) fn unreadable(span: Span, cron: &str, problem: &str) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         Code::K0510,
         span,
         format!("this is not a cron expression: {problem}"),
     );
+    let zone = ["TZ=", "CRON_TZ="]
+        .iter()
+        .find_map(|prefix| cron.strip_prefix(prefix));
+    if let Some((zone, fields)) = zone.and_then(|zone| zone.split_once(' ')) {
+        let fields = fields.trim();
+        let help = format!("write `schedule \"{fields}\" {{ timezone = \"{zone}\" }}`");
+        return diagnostic.help(help);
+    }
+    if problem.contains("`7` is not a day of the week") {
+        return diagnostic.help("write `0` for Sunday");
+    }
     if problem.contains("has 6 fields") {
         return diagnostic
             .help("remove the field of the seconds, or of the year: Kubernetes counts minutes");

@@ -1,4 +1,4 @@
-//! K0412: a timeout above the pipeline's.
+//! K0412: a timeout above one that ends it.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use crate::value::Value;
 
 /// Reports timeouts of stages and approvals that the pipeline's cuts short. Each place once.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    check_pending(pipeline, diagnostics);
     let Some(whole) = &pipeline.timeout else {
         return;
     };
@@ -34,11 +35,11 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
             let diagnostic = Diagnostic::error(
                 Code::K0412,
                 span,
-                format!("{own} is more than the pipeline has"),
+                format!("this timeout of {own} exceeds the pipeline's timeout of {all}"),
             )
             .label(whole.span, format!("the whole run ends after {all}"))
             .help(format!(
-                "write less than {all}, or raise the pipeline's `timeout`"
+                "write at most {all}, or raise the pipeline's `timeout`"
             ))
             .fix(
                 format!("write `{all}`"),
@@ -48,6 +49,39 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 format!("raise the pipeline's `timeout` to {own}"),
                 [Edit::replace(whole.span, own.as_str())],
             );
+            diagnostics.push(diagnostic);
+        }
+    }
+}
+
+/// Reports a stage's `pending` above its own timeout, which ends the stage first. Each place once.
+fn check_pending(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    let values = Values::of(pipeline);
+    let mut reported = BTreeSet::new();
+    for body in pipeline.stages.iter().map(|stage| &stage.body) {
+        let (Some(pending), Some(timeout)) = (&body.pending, &body.timeout) else {
+            continue;
+        };
+        let millis = (values.millis(&body.pending), values.millis(&body.timeout));
+        let (Some(own), Some(most)) = millis else {
+            continue;
+        };
+        if own > most && reported.insert(pending.span) {
+            let (own, most) = (Value::Duration(own).text(), Value::Duration(most).text());
+            let message = format!("`pending` of {own} exceeds the stage's timeout of {most}");
+            let diagnostic = Diagnostic::error(Code::K0412, pending.span, message)
+                .label(timeout.span, format!("the stage ends after {most}"))
+                .help(format!(
+                    "write at most {most}, or raise the stage's `timeout`"
+                ))
+                .fix(
+                    format!("write `{most}`"),
+                    [Edit::replace(pending.span, most.as_str())],
+                )
+                .fix(
+                    format!("raise the stage's `timeout` to {own}"),
+                    [Edit::replace(timeout.span, own.as_str())],
+                );
             diagnostics.push(diagnostic);
         }
     }

@@ -1,6 +1,13 @@
-//! K0319: a mount path that is not absolute.
+//! K0319: a path where no workspace can be mounted.
 
 use konductor_dsl::{Code, Diagnostic, Edit, Span, ast};
+
+/// `/`, where the files of the image are.
+pub(crate) fn root(path: &ast::Str, workspace: &str) -> Diagnostic {
+    let message = "a workspace at `/` would hide the files of the image";
+    Diagnostic::error(Code::K0319, path.span, message)
+        .help(format!("write a folder, such as `\"/{workspace}\"`"))
+}
 
 /// A path that does not begin with `/`.
 pub(crate) fn report(path: &ast::Str) -> Diagnostic {

@@ -33,6 +33,15 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Says of permits that are no count of permits how many the Semaphore has.
+pub(crate) fn within(reported: &mut [Diagnostic], most: Option<i64>) {
+    let Some(most) = most.filter(|most| *most > 0) else {
+        return;
+    };
+    let wrong = reported.iter_mut().filter(|one| one.code == Code::K0302);
+    wrong.for_each(|one| one.help = Some(format!("write a whole number from 1 to {most}")));
+}
+
 fn report(hold: &Hold, ledger: &Ledger, asked: i64, permits: i64) -> Diagnostic {
     let name = &ledger.name.text;
     let message = format!("`{name}` can never grant {asked} permits: it has {permits}");

@@ -117,6 +117,32 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
         "workspace" | "workspaces" if in_body => {
             ("of the pipeline", "write `mount NAME at \"/PATH\"`")
         }
+        "default" if in_pipeline => ("a declaration", "write `defaults { … }`"),
+        "timezone" | "tz" | "timeZone" | "time-zone" | "overlap" | "catch-up"
+        | "concurrencyPolicy"
+            if in_pipeline =>
+        {
+            (
+                "of the schedule",
+                "write it behind the schedule: `schedule \"0 2 * * *\" { timezone = \"Europe/Berlin\" }`",
+            )
+        }
+        "on_failure" | "on-failure" | "onFailure" | "on_error" | "on-error" | "onError"
+        | "failure" | "rescue" | "catch"
+            if in_pipeline =>
+        {
+            (
+                "unknown",
+                "write `finally stage NAME when run.outcome == \"failed\" { … }`",
+            )
+        }
+        "on_success" | "on-success" | "onSuccess" if in_pipeline => (
+            "unknown",
+            "write `finally stage NAME when run.outcome == \"succeeded\" { … }`",
+        ),
+        "always" | "finalizer" | "defer" if in_pipeline => {
+            ("unknown", "write `finally stage NAME { … }`")
+        }
         "entrypoint" if in_pipeline => (
             "unknown",
             "remove it: stages that wait for nothing start first",
@@ -239,8 +265,20 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
         "activeDeadlineSeconds" | "deadline" if in_body => {
             ("unknown", "write `timeout`, with a unit")
         }
-        "environment" | "variables" | "vars" if in_body => ("unknown", "write `env`"),
-        "nodeSelector" | "node-selector" if in_body => ("unknown", "write `node`"),
+        "environment" | "enviroment" | "enviornment" | "variables" | "vars" if in_body => {
+            ("unknown", "write `env`")
+        }
+        "restartPolicy" | "restart-policy" | "restart_policy" | "restart" if in_body => (
+            "unknown",
+            "remove it: `retries = 3` starts a failed pod again",
+        ),
+        "limits" | "requests" if in_body => (
+            "of `resources`",
+            "write `resources { cpu = 500m, memory = 1Gi }`",
+        ),
+        "nodeSelector" | "node-selector" | "node_selector" if in_body => {
+            ("unknown", "write `node { selector { KEY = \"VALUE\" } }`")
+        }
         "securityContext" | "security-context" if in_body => (
             "unknown",
             "write `security = \"restricted\"`, or the fields that you need in `pod \"\"\"…\"\"\"`",

@@ -15,8 +15,21 @@ pub(crate) fn report(name: &ast::Name, what: &str, known: &[&str], near: &[&str]
         format!("`{}` is not declared", name.text),
     )
     .here(format!("no {what} has this name"));
+    let of_run = match name.text.as_str() {
+        "date" | "today" => Some("run.date"),
+        "now" | "time" | "timestamp" | "datetime" => Some("run.time"),
+        "run-id" | "run_id" | "runid" | "run-name" | "run_name" => Some("run.name"),
+        _ => None,
+    };
     match did_you_mean(&name.text, known.iter().chain(near).copied()) {
         Some(near) => meant(diagnostic, near),
+        None if what.starts_with("parameter") && of_run.is_some() => {
+            let value = of_run.unwrap_or_default();
+            diagnostic.help(format!(
+                "write `{value}`, or declare `param {}: string`",
+                kebab(&name.text)
+            ))
+        }
         None if known.is_empty() && what.starts_with("parameter") => {
             diagnostic.help(format!("declare it: `param {}: string`", name.text))
         }
@@ -34,6 +47,12 @@ pub(crate) fn of_another_language(reference: &ast::Ref, meant: Option<&str>) -> 
         "param" | "params" | "parameters" | "input" | "inputs" | "var" | "vars" | "variables"
         | "local" | "locals" | "values" | "args" | "workflow" | "config" => {
             format!("declare `param {}: string`, and write `{0}`", kebab(last))
+        }
+        "pipeline" | "pipelines" | "dag" if last == "name" || last == "id" => {
+            "write `run.name`: each run has its own name".to_owned()
+        }
+        "stage" | "self" | "this" if last == "name" => {
+            "write the stage's name itself: it is fixed".to_owned()
         }
         "env" | "environ" => {
             format!("a script reads its environment itself: write `${last}` in `run`")
@@ -151,7 +170,9 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
         }
         let shell = format!("for a variable of the script write `${name}` or `$${{{name}}}`");
         diagnostic.help = Some(match diagnostic.help.take() {
-            Some(help) if help.starts_with("write") => format!("{help}; {shell}"),
+            Some(help) if ["write", "add"].iter().any(|word| help.starts_with(word)) => {
+                format!("{help}; {shell}")
+            }
             _ => shell,
         });
         if !diagnostic.fixes.is_empty() {
@@ -164,7 +185,25 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
             diagnostic.fixes.push(Fix {
                 message: format!("write `$${{{name}}}`"),
                 edits: vec![escaped],
+                certain: true,
             });
+        }
+    }
+}
+
+/// Says of an unknown name in brackets how an item is named.
+pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &Type) {
+    let text = &name.head.text;
+    let example = match wished {
+        Type::Int(_) | Type::Number => "a number".to_owned(),
+        _ => format!("a text in quotes, such as `\"{text}\"`"),
+    };
+    for diagnostic in reported {
+        let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == name.head.span;
+        if is_it && diagnostic.fixes.is_empty() {
+            let help =
+                format!("add `for {text} in …` to this stage, or name the item by {example}");
+            diagnostic.help = Some(help);
         }
     }
 }
@@ -214,6 +253,7 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
                 .map(|text| Fix {
                     message: help.clone(),
                     edits: vec![Edit::replace(reference.head.span, text.clone())],
+                    certain: true,
                 })
                 .collect();
         }

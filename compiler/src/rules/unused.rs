@@ -7,9 +7,20 @@ use crate::pipeline::Name;
 /// A declaration that has no effect.
 pub(crate) fn report(name: &Name, what: &str, declaration: Option<Span>) -> Diagnostic {
     let message = format!("the {what} `{}` is never used", name.text);
-    let diagnostic = Diagnostic::warning(Code::K0601, name.span, message).help("remove it");
+    let text = &name.text;
+    let used = match what {
+        "semaphore" | "lease" => {
+            format!("write `holding {text}` in the header of a stage that needs it")
+        }
+        "workspace" => format!("write `mount {text} at \"/{text}\"` in a stage that needs it"),
+        "template" => format!("write `use {text} {{ … }}` in a stage"),
+        _ => format!("write `${{{text}}}` in a text"),
+    };
+    let diagnostic = Diagnostic::warning(Code::K0601, name.span, message);
+    let diagnostic = diagnostic.help(format!("{used}, or remove it"));
     match declaration {
-        Some(declaration) => diagnostic.fix("remove it", [Edit::remove(declaration)]),
+        // The use may be what is missing.
+        Some(declaration) => diagnostic.offer("remove it", [Edit::remove(declaration)]),
         None => diagnostic,
     }
 }

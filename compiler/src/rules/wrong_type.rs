@@ -67,6 +67,11 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
         _ => format!("expected {wished}, found the number `{text}`"),
     };
     let diagnostic = Diagnostic::error(Code::K0301, number.span, message);
+    if let Some(most) = most(text, wished) {
+        let mut large = diagnostic.help(most);
+        large.message = format!("`{text}` is too large");
+        return large;
+    }
     let replace = |text: &str| [Edit::replace(number.span, text)];
     let help = match wished {
         Type::String => {
@@ -105,6 +110,21 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
         _ => format!("write {}", example(wished)),
     };
     diagnostic.help(help)
+}
+
+/// What to write for a number that is written as it should be, and too large.
+fn most(text: &str, wished: &Type) -> Option<String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = text.strip_suffix(unit)?;
+    match wished {
+        Type::Int(_) if unit.is_empty() && !digits.is_empty() && digits.parse::<i64>().is_err() => {
+            Some(format!("write at most {}", i64::MAX))
+        }
+        Type::Duration if matches!(unit, "s" | "m" | "h" | "d") && !digits.is_empty() => {
+            Some("write a shorter duration, such as `24h` or `30d`".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// A list where a single value is wanted.

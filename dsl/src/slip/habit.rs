@@ -70,8 +70,16 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 69] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 77] = [
         text::end_of_file,
+        word::template_of_text,
+        word::word_in_upper_case,
+        word::resource_without_braces,
+        word::time_zone_of_a_schedule,
+        declaration::name_with_a_dash,
+        declaration::template_with_a_path,
+        types::bounds_in_brackets,
+        value::decimal_comma,
         file::yaml,
         file::template_without_parentheses,
         file::import,

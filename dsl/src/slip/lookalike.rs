@@ -1,8 +1,10 @@
 //! Characters that look like one of the language's and are none, as keyboards, word processors and
 //! web pages put them in.
 
+use std::ops::Range;
+
 /// A character, what it is called, and what was meant.
-const LOOKALIKES: [(char, &str, &str); 42] = [
+const LOOKALIKES: [(char, &str, &str); 53] = [
     ('\u{85}', "next line", " "),
     ('\u{a0}', "no-break space", " "),
     ('\u{ad}', "soft hyphen", ""),
@@ -45,7 +47,33 @@ const LOOKALIKES: [(char, &str, &str); 42] = [
     ('\u{3000}', "ideographic space", " "),
     ('\u{ff1d}', "fullwidth equals sign", "="),
     ('\u{ff0c}', "fullwidth comma", ","),
+    ('\u{ff02}', "fullwidth quotation mark", "\""),
+    ('\u{ff08}', "fullwidth left parenthesis", "("),
+    ('\u{ff09}', "fullwidth right parenthesis", ")"),
+    ('\u{ff0e}', "fullwidth full stop", "."),
+    ('\u{ff1a}', "fullwidth colon", ":"),
+    ('\u{ff1c}', "fullwidth less-than sign", "<"),
+    ('\u{ff1e}', "fullwidth greater-than sign", ">"),
+    ('\u{ff3b}', "fullwidth left square bracket", "["),
+    ('\u{ff3d}', "fullwidth right square bracket", "]"),
+    ('\u{ff5b}', "fullwidth left curly bracket", "{"),
+    ('\u{ff5d}', "fullwidth right curly bracket", "}"),
 ];
+
+/// Returns where a string ends that begins with a character like a quote: at the next of them on its line, or at a
+/// quote. `None` if there is no end, or if it has what is read otherwise between quotes.
+pub(super) fn end_of_string(rest: &str) -> Option<Range<usize>> {
+    let is_quote = |c: char| {
+        c == '"'
+            || LOOKALIKES
+                .iter()
+                .any(|(known, _, meant)| *known == c && *meant == "\"")
+    };
+    let line = rest.split('\n').next()?;
+    let (start, quote) = line.char_indices().find(|(_, c)| is_quote(*c))?;
+    let is_plain = !line.get(..start)?.contains('\\');
+    is_plain.then(|| start..start + quote.len_utf8())
+}
 
 /// What to say about a character, what to type, and what was meant, where it looks like another.
 pub(super) fn of(c: char) -> Option<(String, String, &'static str)> {

@@ -3,6 +3,7 @@
 use super::Writer;
 use crate::ast::*;
 use crate::cut::Cut;
+use crate::recover::is_hidden;
 use crate::{Code, Diagnostic};
 
 /// Where a string is written: in another one's `${…}`, only what ends neither may be.
@@ -204,7 +205,7 @@ impl Writer {
                 ('\r', Some(_)) => self.push("\\r"),
                 ('\t', Some(_)) => self.push("\\t"),
                 ('\u{FEFF}', Some(_)) => self.escape(character),
-                (other, Some(_)) if other.is_control() => self.escape(other),
+                (other, Some(_)) if other.is_control() || is_hidden(other) => self.escape(other),
                 (other, _) => self.out.push(other),
             }
         }
@@ -231,6 +232,7 @@ pub(crate) fn fits_block(parts: &[Part]) -> bool {
     let read = crate::text::block_lines(&inner).into_iter();
     !written.contains("\"\"\"")
         && !written.contains('\r')
+        && !written.contains(is_hidden)
         && read.map(|(_, line)| line).eq(written.split('\n'))
 }
 

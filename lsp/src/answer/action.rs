@@ -64,7 +64,7 @@ fn quick_fixes(world: &World, path: &Path, range: Range) -> Vec<CodeAction> {
                 let title = capitalized(&fix.message);
                 let action = CodeAction {
                     diagnostics: Some(vec![diagnostic::of(world, &analysis, reported)]),
-                    is_preferred: Some(reported.fixes.len() == 1),
+                    is_preferred: Some(reported.certain_fix().is_some()),
                     ..action(title, CodeActionKind::QuickFix, changes)
                 };
                 if !actions.contains(&action) {

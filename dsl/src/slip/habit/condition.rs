@@ -3,6 +3,7 @@
 use konductor_grammar::Rule;
 
 use super::{Habit, Place};
+use crate::cut::Cut;
 use crate::name::is_identifier;
 
 /// Returns what to write behind a stage's name to wait for the end that a word of another language
@@ -21,8 +22,16 @@ pub fn end(word: &str) -> Option<&'static str> {
 pub(super) fn end_of_a_stage(place: &Place<'_>) -> Option<Habit> {
     if place.found == "(" {
         let end = end(place.last(0)?)?;
-        let name = place.next().find(|next| is_identifier(next))?;
-        return match place.clause()? {
+        let clause = place.clause()?;
+        let mut inner = place.next().take_while(|next| *next != ")");
+        let Some(name) = inner.find(|next| is_identifier(next)) else {
+            return Habit::help(match end {
+                ".failed" => "write `finally stage NAME when run.outcome == \"failed\" { … }`",
+                ".finished" => "write `finally stage NAME { … }`: it starts however the run ends",
+                _ => "remove it: a stage starts after the success of what it waits for",
+            });
+        };
+        return match clause {
             "after" | "when" => Habit::help(format!("write `after {name}{end}`")),
             _ => None,
         };
@@ -66,11 +75,20 @@ pub(super) fn comparison(place: &Place<'_>) -> Option<Habit> {
         (_, "lt", _) => return word("<"),
         (_, "gt", _) => return word(">"),
         (_, "contains" | "includes" | "has", Some(text)) => {
-            return Habit::help(format!("write `{text} in {}`", last?));
+            let last = last?;
+            return Habit::help(format!(
+                "write `{text} in {last}` if `{last}` is a list; a text can only be compared with `==`"
+            ));
         }
         (_, "not", Some("in")) => return Habit::help(format!("write `!({} in …)`", last?)),
         (_, "<" | ">", _) if place.has("<") || place.has(">") => {
-            return Habit::help(format!("write both: `… && {} {} …`", last?, place.found));
+            let before = place.text.cut(..place.at).trim_end();
+            let middle = before.rsplit(char::is_whitespace).next()?;
+            let rest = place.rest();
+            let operand = rest.trim_start_matches(['<', '>', '=']);
+            let sign = rest.cut(..rest.len() - operand.len());
+            let last = operand.split_whitespace().next().unwrap_or("…");
+            return Habit::help(format!("write both: `… && {middle} {sign} {last}`"));
         }
         (_, "?", _) => "write two stages with opposite conditions",
         _ => return None,

@@ -3,7 +3,7 @@
 use konductor_grammar::Rule;
 
 use super::header::WAITS;
-use super::{CLAUSE_WORDS, Habit, Place};
+use super::{CLAUSE_WORDS, Habit, ITEM_WORDS, Place};
 use crate::cut::Cut;
 use crate::name::is_identifier;
 
@@ -45,6 +45,12 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
     if WAITS.contains(&word) {
         return Habit::help("write `after STAGE` in the stage's header");
     }
+    if ITEM_WORDS.contains(&word)
+        && let Some(name) = place.next().next().filter(|next| is_identifier(next))
+    {
+        let help = format!("write `{word} {name}`, without `:`");
+        return Habit::replace(place.here(), "", help);
+    }
     if matches!(word, "pipeline" | "template") {
         let name = place.next().find(|next| is_identifier(next));
         let name = name.unwrap_or("NAME");
@@ -65,6 +71,9 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
         return Habit::help(format!("write `{word} {next}`, without `:`"));
     }
     let bare = Some(word.trim_matches('"')).filter(|word| is_identifier(word));
+    if let Some(kind) = bare.filter(|bare| ITEM_WORDS.contains(bare)) {
+        return Habit::help(format!("write `{kind} NAME {{ … }}`"));
+    }
     let help = format!(
         "write `{} = …`: attributes are set with `=`",
         bare.unwrap_or(word)
@@ -138,6 +147,30 @@ pub(super) fn name_in_quotes(place: &Place<'_>) -> Option<Habit> {
         return Habit::replace(place.here(), inner, help);
     }
     Habit::help("write a name of letters, digits and `-`, without quotes")
+}
+
+/// `stage -a`
+pub(super) fn name_with_a_dash(place: &Place<'_>) -> Option<Habit> {
+    if place.found != "-" || !place.follows_word_of_a_name() {
+        return None;
+    }
+    let name = place.next().find(|next| is_identifier(next));
+    Habit::help(match name {
+        Some(name) => format!("write `{name}`: a name starts with a letter"),
+        None => "start the name with a letter".to_owned(),
+    })
+}
+
+/// `use lib.python`
+pub(super) fn template_with_a_path(place: &Place<'_>) -> Option<Habit> {
+    if place.found != "." || place.last(1) != Some("use") {
+        return None;
+    }
+    let name = place.next().find(|next| is_identifier(next));
+    let name = name.unwrap_or("TEMPLATE");
+    Habit::help(format!(
+        "write `use {name}`: a template is used by its own name"
+    ))
 }
 
 /// `stage 1load`

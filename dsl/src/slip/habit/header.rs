@@ -25,7 +25,16 @@ pub(super) const WAITS: [&str; 11] = [
 const WORDS: [(&[&str], &str); 4] = [
     (&["if", "unless", "where"], "write `when CONDITION`"),
     (
-        &["each", "foreach", "loop", "matrix", "parallel"],
+        &[
+            "each",
+            "foreach",
+            "loop",
+            "matrix",
+            "parallel",
+            "with_items",
+            "withItems",
+            "with-items",
+        ],
         "write `for NAME in [\"a\", \"b\"]`",
     ),
     (
@@ -79,6 +88,10 @@ pub(super) fn loop_of_another_language(place: &Place<'_>) -> Option<Habit> {
             let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
             Habit::help(format!("write a list: `[{}]`", words.join(", ")))
         }
+        ("each", name) if is_identifier(name) => {
+            Habit::help(format!("write `for {name} in …`, without `each`"))
+        }
+        ("for", "[") => Habit::help("name a variable: `for x in [\"a\", \"b\"]`"),
         (_, "and" | "&") => Habit::help("write a comma: `for a in …, b in …`"),
         (_, ".") if place.has(".") => {
             Habit::help("there are no steps: list the numbers: `[0, 2, 4]`")
@@ -94,6 +107,13 @@ pub(super) fn sign_behind_a_name(place: &Place<'_>) -> Option<Habit> {
         let count = place.next_number().unwrap_or("2");
         return match (last, place.found) {
             ("holding", "[") => Habit::help("write `holding a, b`, without brackets"),
+            ("holding", "(" | "{" | "=" | ":") => {
+                let name = place.next().find(|next| is_identifier(next));
+                Habit::help(format!(
+                    "write `holding {}`, and nothing around it",
+                    name.unwrap_or("NAME")
+                ))
+            }
             (name, "=" | "*") => Habit::help(format!("write `{name}({count})`")),
             _ => None,
         };
@@ -110,9 +130,9 @@ pub(super) fn sign_behind_a_name(place: &Place<'_>) -> Option<Habit> {
         ("(", _) => Habit::help(format!(
             "write `{kind} {last} {{ … }}`, without parentheses"
         )),
-        (".", _) => {
+        (sign @ ("." | "/"), _) => {
             let rest = place.next().next().unwrap_or("b");
-            Habit::help(format!("write `{last}-{rest}`: a name has no dots"))
+            Habit::help(format!("write `{last}-{rest}`: a name has no `{sign}`"))
         }
         _ => None,
     }
@@ -164,6 +184,19 @@ pub(super) fn clause_of_another_language(place: &Place<'_>) -> Option<Habit> {
     if !place.wants_clause() {
         return None;
     }
+    if place.found == "with" && place.next().next() == Some("items") {
+        return Habit::help("write `for NAME in [\"a\", \"b\"]`");
+    }
+    if place.found == "finally" {
+        let name = place.last(0).filter(|_| place.last(1) == Some("stage"));
+        let name = name.unwrap_or("NAME");
+        return Habit::help(format!("write `finally stage {name} {{ … }}`"));
+    }
+    let lower = place.found.to_ascii_lowercase();
+    if place.found != lower && CLAUSE_WORDS.contains(&&*lower) {
+        let help = format!("write `{lower}`: words of the language are in lower case");
+        return Habit::replace(place.here(), lower, help);
+    }
     if WAITS.contains(&place.found) {
         let next = place
             .next()
@@ -186,6 +219,11 @@ pub(super) fn names_without_a_comma(place: &Place<'_>) -> Option<Habit> {
         .filter(|last| !CLAUSE_WORDS.contains(last) && *last != ",")?;
     if !place.wants_clause() {
         return None;
+    }
+    if clause == "after" && place.found == "within" {
+        return Habit::help(
+            "remove it: `within` belongs to `pipeline(\"NAME\")`, and a stage has `timeout` in its body",
+        );
     }
     let is_number = place.found.bytes().all(|b| b.is_ascii_digit());
     if clause == "holding" && is_number {

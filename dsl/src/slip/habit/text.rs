@@ -12,6 +12,21 @@ const SHOWN_MAX: usize = 60;
 
 pub(super) fn end_of_file(place: &Place<'_>) -> Option<Habit> {
     if place.found.is_empty() {
+        const WORDS: [&str; 8] = [
+            "approval",
+            "lease",
+            "param",
+            "pipeline",
+            "semaphore",
+            "stage",
+            "template",
+            "workspace",
+        ];
+        let before = place.text.cut(..place.at).trim_end();
+        let last = before.rsplit(char::is_whitespace).next();
+        if let Some(word) = last.filter(|last| WORDS.contains(last)) {
+            return Habit::help(format!("give it a name: `{word} NAME`"));
+        }
         return Habit::help("close what is open with `}`");
     }
     None
@@ -74,21 +89,71 @@ pub(super) fn prefix_of_a_string(place: &Place<'_>) -> Option<Habit> {
     let prefix = &found[1];
     let word = prefix.text(place.text);
     let message = format!("a string has no `{word}` in front");
-    let help = match word {
-        "r" => "remove it; a block `\"\"\"…\"\"\"` has no escapes",
-        _ => "remove it; a value is written `${name}` in any string",
-    };
     let at = prefix.start..prefix.end;
-    let habit = Habit::at(at.clone(), message, help)?;
+    let string = found[2].text(place.text);
+    if word.eq_ignore_ascii_case("f") {
+        let whole = prefix.start..found[2].end;
+        return match of_format_string(string) {
+            Some(text) if text == string => {
+                Habit::at(at.clone(), message, "remove it")?.writing(at, "")
+            }
+            Some(text) if text.len() <= SHOWN_MAX => {
+                Habit::at(at, message, format!("write `{text}`"))?.writing(whole, text)
+            }
+            _ => Habit::at(at, message, "remove it, and write each value as `${name}`"),
+        };
+    }
     match word {
         // What its backslashes mean changes.
-        "r" => Some(habit),
-        _ => habit.writing(at, ""),
+        "r" => Habit::at(
+            at,
+            message,
+            "remove it; a block `\"\"\"…\"\"\"` has no escapes",
+        ),
+        _ => Habit::at(at.clone(), message, "remove it")?.writing(at, ""),
     }
+}
+
+/// A string with `{name}` in it as it is written here, `${name}`; `None` if anything else stands in braces.
+fn of_format_string(string: &str) -> Option<String> {
+    let mut written = String::with_capacity(string.len() + 8);
+    let mut rest = string;
+    while let Some(at) = rest.find(['{', '}']) {
+        written.push_str(rest.cut(..at));
+        let tail = rest.cut(at..);
+        if written.ends_with('$') && tail.starts_with('{') {
+            let end = tail.find('}')? + 1;
+            written.push_str(tail.cut(..end));
+            rest = tail.cut(end..);
+            continue;
+        }
+        if let Some(double) = ["{{", "}}"].into_iter().find(|two| tail.starts_with(two)) {
+            written.push_str(double.cut(1..));
+            rest = tail.cut(2..);
+            continue;
+        }
+        let (name, after) = tail.strip_prefix('{')?.split_once('}')?;
+        let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.split('.').all(is_identifier);
+        if !is_name {
+            return None;
+        }
+        written.push_str(&format!("${{{name}}}"));
+        rest = after;
+    }
+    written.push_str(rest);
+    Some(written)
 }
 
 /// `run = "make" && "make test"`
 pub(super) fn joined_commands(place: &Place<'_>) -> Option<Habit> {
+    if place.found == ";" && place.next().nth(1) == Some("=") {
+        return Habit::replace(
+            place.here(),
+            "",
+            "remove it: a newline or a comma is enough",
+        );
+    }
     let is_sign = matches!(place.found, "&" | "|" | ";" | "<" | ">");
     let joins = place.next().any(|next| next.starts_with('"'));
     let first = place.last(0).filter(|first| first.starts_with('"'))?;
@@ -159,13 +224,30 @@ pub(super) fn string_without_quotes(place: &Place<'_>) -> Option<Habit> {
         let message = format!("`{raw}` is no number here");
         return Habit::at(start..start + raw.len(), message, help);
     }
+    if let Some(number) = number_without_a_zero(raw) {
+        let at = start..start + raw.len();
+        let message = format!("`{raw}` is no number here");
+        let help = format!("write `{number}`");
+        return Habit::at(at.clone(), message, help)?.writing(at, number);
+    }
     let quoted = quoted(raw).filter(|_| raw.len() > 1)?;
     let at = start..start + raw.len();
     let help = format!("write `{quoted}`");
     Habit::at(at.clone(), format!("`{raw}` has no quotes"), help)?.writing(at, quoted)
 }
 
-/// `+3`, `50%`, `1:30:00`, `[0..3]`
+/// `.95`, `-.5`
+fn number_without_a_zero(raw: &str) -> Option<String> {
+    let (sign, number) = match raw.strip_prefix('-') {
+        Some(number) => ("-", number),
+        None => ("", raw),
+    };
+    let digits = number.strip_prefix('.')?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| format!("{sign}0.{digits}"))
+}
+
+/// `+3`, `50%`, `1:30:00`, `1/2`, `1,5`, `[0..3]`
 fn number_of_another_shape(raw: &str) -> Option<String> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if let Some(number) = raw.strip_prefix('+').filter(|number| is_number(number)) {
@@ -181,6 +263,12 @@ fn number_of_another_shape(raw: &str) -> Option<String> {
         && is_number(last)
     {
         return Some(format!("write `{raw}`, without brackets"));
+    }
+    if let Some((first, second)) = raw.split_once('/')
+        && is_number(first)
+        && is_number(second)
+    {
+        return Some("there are no fractions: write a decimal number, such as `0.5`".to_owned());
     }
     let parts: Vec<&str> = raw.split(':').collect();
     let is_time = (2..=3).contains(&parts.len()) && parts.iter().all(|part| is_number(part));

@@ -23,17 +23,59 @@ pub(super) fn type_of_another_language(place: &Place<'_>) -> Option<Habit> {
         }
         "[" => format!("write `list<{name}>`"),
         "<" if LISTS.contains(&name.to_ascii_lowercase().as_str()) => {
-            format!("write `list<{}>`", next.unwrap_or("string"))
+            format!("write `list<{}>`", scalar(next.unwrap_or("string")))
         }
         "<" => {
             "list the fields, as in `{name: string, size: int}`; a list is `list<string>`".into()
         }
         "?" => format!("write `{name}` with a default, as in `{name} = …`"),
         "|" => format!("write `\"{name}\" | \"{}\"`", next.unwrap_or("…")),
+        "(" if matches!(name, "int" | "number") => {
+            let inner = place.rest().trim_start_matches('(').split(')').next();
+            let inner = inner.unwrap_or_default().trim();
+            let range = match inner.split_once(',') {
+                Some((first, last)) => format!("{}..{}", first.trim(), last.trim()),
+                None if inner.contains("..") => inner.to_owned(),
+                None => "1..10".to_owned(),
+            };
+            format!("write `int in {range}`")
+        }
         "(" => "list the words: `\"a\" | \"b\"`".to_owned(),
         _ => return None,
     };
     Habit::at(start..place.at + place.found.len(), MESSAGE, help)
+}
+
+/// A type of another language as it is called here.
+fn scalar(word: &str) -> String {
+    let lower = word.to_ascii_lowercase();
+    let scalar = match lower.as_str() {
+        "str" | "text" => "string",
+        "integer" => "int",
+        "float" | "double" => "number",
+        "boolean" => "bool",
+        other => other,
+    };
+    scalar.to_owned()
+}
+
+/// `int in [1, 5]`, `string in ["a", "b"]`
+pub(super) fn bounds_in_brackets(place: &Place<'_>) -> Option<Habit> {
+    let is_type = place.last(0) == Some("in") && place.last(2) == Some(":");
+    if place.found != "[" || !is_type {
+        return None;
+    }
+    let inner = place.next().take_while(|next| *next != "]");
+    let values: Vec<&str> = inner.filter(|next| *next != ",").collect();
+    match values.as_slice() {
+        [first, .., last] if !first.starts_with('"') => {
+            Habit::help(format!("write `int in {first}..{last}`"))
+        }
+        words if words.iter().all(|word| word.starts_with('"')) && !words.is_empty() => {
+            Habit::help(format!("list the words: `{}`", words.join(" | ")))
+        }
+        _ => None,
+    }
 }
 
 /// `int in 1-10`, `int in 1 to 10`, `for i in 3`

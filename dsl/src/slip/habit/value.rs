@@ -66,6 +66,22 @@ pub(super) fn pieces_of_a_value(place: &Place<'_>) -> Option<Habit> {
     None
 }
 
+/// `param m: number = 1,5`
+pub(super) fn decimal_comma(place: &Place<'_>) -> Option<Habit> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let before = place.text.cut(..place.at);
+    let whole = before
+        .strip_suffix(',')?
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()?;
+    if !is_number(whole) || !is_number(place.found) || place.is_in_a_list() {
+        return None;
+    }
+    let at = place.at - whole.len() - 1..place.at + place.found.len();
+    let message = format!("`{whole},{}` is no number here", place.found);
+    Habit::at(at, message, format!("write `{whole}.{}`", place.found))
+}
+
 /// `timeout = 30 m`, `retries = 3 attempts`
 pub(super) fn unit_after_a_blank(place: &Place<'_>) -> Option<Habit> {
     let (unit, number) = (place.before.last()?, place.last(1)?);
@@ -106,7 +122,19 @@ pub(super) fn back_quotes(place: &Place<'_>) -> Option<Habit> {
 pub(super) fn range_of_another_language(place: &Place<'_>) -> Option<Habit> {
     let before = place.text.cut(..place.at);
     if place.found == "." && before.ends_with("..") {
-        return Habit::help("write `0..4`, which has both ends, or `0..<4`, which has no 4");
+        let first = before
+            .trim_end_matches('.')
+            .rsplit(char::is_whitespace)
+            .next();
+        let last = place
+            .rest()
+            .trim_start_matches('.')
+            .split(|c: char| !c.is_ascii_alphanumeric());
+        let last = { last }.next().filter(|last| !last.is_empty());
+        let (first, last) = (first.unwrap_or("0"), last.unwrap_or("4"));
+        return Habit::help(format!(
+            "write `{first}..{last}`, which has both ends, or `{first}..<{last}`, which has no {last}"
+        ));
     }
     if matches!(place.found, "-" | "+" | "*" | "/") && place.clause() == Some("for") {
         return Habit::help("there is no arithmetic here: declare a parameter for the number");

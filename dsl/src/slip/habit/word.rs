@@ -39,7 +39,10 @@ pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit
             Habit::help(format!("write `stage {name} {{ … }}`"))
         }
         "variable" | "var" | "let" | "input" | "parameter" | "arg" | "const" | "export" | "set"
-        | "local" | "def" | "val" => Habit::help(format!("write `param {name}: string = \"…\"`")),
+        | "local" | "def" | "val" => Habit::help(match value_behind(place) {
+            Some((ty, value)) => format!("write `param {name}: {ty} = {value}`"),
+            None => format!("write `param {name}: string = \"…\"`"),
+        }),
         "gate" | "manual" | "approve" if place.wants(Rule::open) => Habit::help(format!(
             "write `approval {name}` to wait for people, or `after` to wait for stages"
         )),
@@ -48,12 +51,33 @@ pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit
         "volume" | "pvc" => Habit::help(format!("write `workspace {name} {{ size = 1Gi }}`")),
         "retry" | "repeat" => Habit::help("write `retries = 3`"),
         "cron" | "trigger" => Habit::help("write `schedule \"0 2 * * *\"`"),
-        "output" => Habit::help(format!("write `output {name}: string`, with its type")),
+        "barrier" => Habit::help(format!(
+            "remove it: a barrier is an object of the cluster, and a stage waits for it with `after barrier(\"{name}\")`"
+        )),
+        "output" => {
+            let ty = place.next().next().filter(|next| is_identifier(next));
+            let ty = ty.unwrap_or("string");
+            Habit::help(format!("write `output {name}: {ty}`, with its type"))
+        }
         "uses" | "include" | "extends" | "from" => Habit::help(
             "write `import \"lib/x.kon\"` above the pipeline, and `use TEMPLATE` in the body",
         ),
         _ => None,
     }
+}
+
+/// The value that is given to a name behind `=`, and its type.
+fn value_behind<'p>(place: &Place<'p>) -> Option<(&'static str, &'p str)> {
+    let mut next = place.next();
+    next.next().filter(|sign| *sign == "=")?;
+    let value = next.next().filter(|value| value.len() <= 40)?;
+    let ty = match value {
+        "true" | "false" => "bool",
+        value if value.bytes().all(|b| b.is_ascii_digit()) => "int",
+        value if value.starts_with('"') => "string",
+        _ => return None,
+    };
+    Some((ty, value))
 }
 
 /// `stages { stage a { … } }`
@@ -103,8 +127,63 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
         return None;
     }
     let stands_alone = place.last(1) != Some("=") && !place.follows_declared_name();
-    if ITEM_WORDS.contains(&word) && stands_alone && is_identifier(place.found) {
+    let is_schedule = word == "schedule" && place.found.starts_with('"');
+    if ITEM_WORDS.contains(&word) && stands_alone && (is_identifier(place.found) || is_schedule) {
         return Habit::help(format!("move the {word} into the pipeline itself"));
+    }
+    None
+}
+
+/// `semaphore w 3`
+pub(super) fn resource_without_braces(place: &Place<'_>) -> Option<Habit> {
+    let (kind, name) = (place.last(1)?, place.last(0)?);
+    let key = match kind {
+        "semaphore" => "permits",
+        "lease" => "ttl",
+        "workspace" => "size",
+        _ => return None,
+    };
+    let is_value = place.found.starts_with(|c: char| c.is_ascii_digit());
+    is_value.then(|| {
+        Habit::help(format!(
+            "write `{kind} {name} {{ {key} = {} }}`",
+            place.found
+        ))
+    })?
+}
+
+/// `schedule "0 2 * * *" "UTC"`
+pub(super) fn time_zone_of_a_schedule(place: &Place<'_>) -> Option<Habit> {
+    let is_zone = place.last(1) == Some("schedule") && place.found.starts_with('"');
+    is_zone.then(|| {
+        let cron = place.last(0).unwrap_or("\"0 2 * * *\"");
+        Habit::help(format!(
+            "write `schedule {cron} {{ timezone = {} }}`",
+            place.found
+        ))
+    })?
+}
+
+/// `STAGE a { … }`, `Param x: string`
+pub(super) fn word_in_upper_case(place: &Place<'_>) -> Option<Habit> {
+    let word = place.before.last()?;
+    let written = word.text(place.text);
+    let lower = written.to_ascii_lowercase();
+    let is_first = place.before.len() == 1 && written != lower;
+    if !is_first || !ITEM_WORDS.contains(&&*lower) {
+        return None;
+    }
+    let help = format!("write `{lower}`: words of the language are in lower case");
+    Habit::replace(word.start..word.end, lower, help)
+}
+
+/// `{% for x in xs %}`
+pub(super) fn template_of_text(place: &Place<'_>) -> Option<Habit> {
+    let opens = place.rest().starts_with("{%");
+    if opens || place.found == "%" && place.last(0) == Some("{") {
+        return Habit::help(
+            "remove it: a file is not made by a template; for several items write `for x in […]` in a stage's header",
+        );
     }
     None
 }
@@ -113,6 +192,23 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
 pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
     let key = place.last(0).filter(|key| is_identifier(key))?;
     let is_key = place.wants(Rule::open) && !place.wants_clause() && place.last(1) != Some("=");
+    if key == "use" && place.found.starts_with('"') {
+        let name = Some(place.found.trim_matches('"')).filter(|name| is_identifier(name));
+        return Habit::help(format!(
+            "write `use {} {{ … }}`",
+            name.unwrap_or("TEMPLATE")
+        ));
+    }
+    if is_key && place.found == "(" && (ATTRIBUTES.contains(&key) || key == "mount") {
+        let value = place.next().next().filter(|value| value.len() <= 40);
+        return Habit::help(format!("write `{key} = {}`", value.unwrap_or("…")));
+    }
+    if is_key && place.found == "[" && matches!(key, "env" | "labels" | "annotations") {
+        let entry = place.next().next().unwrap_or_default().trim_matches('"');
+        let (name, value) = entry.split_once(['=', ':']).unwrap_or(("NAME", "value"));
+        let value = value.trim();
+        return Habit::help(format!("write `{key} {{ {name} = \"{value}\" }}`"));
+    }
     let is_value = place
         .found
         .starts_with(|c: char| c == '"' || c == '[' || c.is_ascii_digit());
@@ -129,9 +225,15 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     if place.wants(Rule::kw_in) && matches!(place.found, "of" | ":" | "=") && place.has("for") {
         return Habit::help("write `in`, as in `for x in [\"a\", \"b\"]`");
     }
-    if place.found == "-" && place.next().next() == Some(">") {
+    let is_arrow = place.found == "-" || place.found == ">" && place.clause().is_none();
+    if is_arrow && place.next().next() == Some(">") {
         let (left, right) = (place.last(0)?, place.next().nth(1).unwrap_or("b"));
         return Habit::help(format!("write `stage {right} after {left}`"));
+    }
+    if place.found == "." && matches!(place.next().next(), Some("after" | "depends_on" | "needs")) {
+        let name = place.next().skip(1).find(|next| is_identifier(next));
+        let (stage, other) = (place.last(0)?, name.unwrap_or("OTHER"));
+        return Habit::help(format!("write `stage {stage} after {other} {{ … }}`"));
     }
     if place.clause() != Some("after") {
         return None;
@@ -148,6 +250,22 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
         ("any", "[") => Habit::help("write `any(a, b)`, in parentheses"),
         ("any", first) if is_identifier(first) => {
             Habit::help(format!("write `any({first}, {})`", next().unwrap_or("…")))
+        }
+        ("after", "(" | "=") => Habit::help(format!(
+            "write `after {}`, and nothing around it",
+            next().unwrap_or("NAME")
+        )),
+        ("not", name) if is_identifier(name) => Habit::help(format!(
+            "write `after {name}.failed` to wait for its failure"
+        )),
+        ("approval", "(") => Habit::help(format!(
+            "write `after {}`, of an approval that the pipeline declares",
+            next().unwrap_or("NAME")
+        )),
+        (")", ".") if place.has("pipeline") || place.has("gate") || place.has("barrier") => {
+            Habit::help(
+                "remove it: what another pipeline, gate or barrier does is waited for as a whole",
+            )
         }
         ("all", "(") => Habit::help("write `after a, b`, which waits for all of them"),
         ("after" | ",", "!") => {

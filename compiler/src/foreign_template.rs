@@ -1,0 +1,123 @@
+//! Templates of other languages in texts, where they are nothing but text (K0106).
+//!
+//! What enters: a literal part of a text. What leaves: a warning about the first template in it. What must never happen
+//! here: a report about the templates of Go, Jinja or jq, which scripts do use.
+
+use konductor_dsl::{Code, Diagnostic, Span};
+
+/// What begins a template of Argo or Tekton, with what ends it. Go templates, Jinja and jq have others.
+const PREFIXES: [(&str, &str); 13] = [
+    ("{{inputs.", "}}"),
+    ("{{workflow.", "}}"),
+    ("{{steps.", "}}"),
+    ("{{tasks.", "}}"),
+    ("{{outputs.", "}}"),
+    ("{{item.", "}}"),
+    ("{{item}}", ""),
+    ("{{pod.", "}}"),
+    ("$(params.", ")"),
+    ("$(tasks.", ")"),
+    ("$(context.", ")"),
+    ("$(workspaces.", ")"),
+    ("$(results.", ")"),
+];
+
+/// Reports the first `{{inputs.…}}` of a literal part of a text, where `span` is.
+pub(crate) fn check(literal: &str, span: Span) -> Option<Diagnostic> {
+    let (start, written) = first(literal)?;
+    let is_as_written = u32::try_from(literal.len()).ok()? == span.end - span.start;
+    let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+    let place = match is_as_written {
+        true => Span {
+            start: span.start + at(start),
+            end: span.start + at(start + written.len()),
+            ..span
+        },
+        // Escapes stand before it.
+        false => span,
+    };
+    let message = format!("`{written}` is a template of another language");
+    Some(
+        Diagnostic::warning(Code::K0106, place, message)
+            .here("this is text, and no value")
+            .help(help(written)),
+    )
+}
+
+fn first(literal: &str) -> Option<(usize, &str)> {
+    let starts = literal
+        .match_indices("{{")
+        .chain(literal.match_indices("$("));
+    let found = starts.filter_map(|(start, _)| {
+        let rest = literal.get(start..)?;
+        let line = rest.split('\n').next()?;
+        let end = end(line)?;
+        Some((start, line.get(..end)?))
+    });
+    found.min_by_key(|(start, _)| *start)
+}
+
+/// Where the template ends that a line begins with.
+fn end(line: &str) -> Option<usize> {
+    let (open, blank) = match line.strip_prefix("{{") {
+        Some(rest) => ("{{", rest.len() - rest.trim_start_matches(' ').len()),
+        None => ("$(", 0),
+    };
+    let path = line.get(open.len() + blank..)?;
+    let (_, close) = PREFIXES.iter().find(|(prefix, close)| {
+        let word = prefix.strip_prefix(open);
+        word.is_some_and(|word| path.replacen(" }}", "}}", 1).starts_with(word))
+            && (close.is_empty() || path.contains(close))
+    })?;
+    let close = if close.is_empty() { "}}" } else { *close };
+    Some(line.find(close)? + close.len())
+}
+
+fn help(written: &str) -> String {
+    let inner = written.trim_matches(['{', '}', '$', '(', ')', ' ']);
+    let parts: Vec<&str> = inner.split('.').collect();
+    let last = parts.last().copied().unwrap_or_default();
+    match parts.as_slice() {
+        ["item", ..] => {
+            "write `${x}`, and `for x in [\"a\", \"b\"]` in the stage's header".to_owned()
+        }
+        ["workflow" | "context" | "pod", .., "name"] => "write `${run.name}`".to_owned(),
+        ["steps" | "tasks", stage, ..] => {
+            format!("write `${{{stage}.{last}}}`, of an output that the stage declares")
+        }
+        ["workspaces", name, ..] => {
+            format!("write `${{workspace.{name}}}`, and `mount {name} at \"/{name}\"` in the body")
+        }
+        ["outputs" | "results", ..] => {
+            format!("declare `output {last}: string`, and write `{last}=…` into `$KON_OUTPUT`")
+        }
+        _ => format!("write `${{{last}}}`, and declare `param {last}: string`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_templates_of_argo_and_tekton_are_found() {
+        let table = [
+            (
+                "echo {{inputs.parameters.x}}",
+                Some("{{inputs.parameters.x}}"),
+            ),
+            ("echo {{ workflow.name }} b", Some("{{ workflow.name }}")),
+            ("echo {{item}}", Some("{{item}}")),
+            ("echo {{ item }}", Some("{{ item }}")),
+            ("echo $(params.day)", Some("$(params.day)")),
+            ("docker inspect --format '{{.Id}}'", None),
+            ("jinja {{ name }} {{ items }}", None),
+            ("echo $(date) $(paramsify)", None),
+            ("echo {{inputs.x", None),
+        ];
+        for (text, expected) in table {
+            let found = first(text).map(|(_, written)| written);
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}
