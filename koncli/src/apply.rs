@@ -84,7 +84,11 @@ pub(crate) async fn apply(
 }
 
 /// Refuses a run that has ended: to apply it again would start nothing.
-pub(crate) async fn refuse_ended(client: &konductor::Client, name: &str) -> Result<(), Failure> {
+pub(crate) async fn refuse_ended(
+    client: &konductor::Client,
+    name: &str,
+    consequence: &str,
+) -> Result<(), Failure> {
     let runs: Api<Run> = Api::namespaced(client.kube().clone(), client.namespace());
     let run = match runs.get_opt(name).await {
         Ok(Some(run)) => run,
@@ -99,7 +103,7 @@ pub(crate) async fn refuse_ended(client: &konductor::Client, name: &str) -> Resu
     let status = run.status.unwrap_or_default();
     let (phase, ended) = (status.phase, status.finished_at.map(|time| time.0));
     let message = format!(
-        "run/{name} has already ended ({phase:?} {} ago), so nothing was started",
+        "run/{name} has already ended ({phase:?} {} ago), so {consequence}",
         output::age(ended)
     );
     let retry = match is_well {

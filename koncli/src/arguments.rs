@@ -4,6 +4,7 @@ mod effect;
 mod foreign;
 mod given;
 mod global;
+mod hint;
 mod pipeline;
 mod primitive;
 #[cfg(test)]
@@ -58,14 +59,43 @@ impl Arguments {
         if name.is_some_and(|name| name == PLUGIN) {
             command = command.bin_name("kubectl konductor");
         }
-        let matches = command.try_get_matches();
-        let matches = matches.unwrap_or_else(|error| foreign::explain(error).exit());
+        let matches = command.clone().try_get_matches();
+        let matches = matches.unwrap_or_else(|error| explained(command, error).exit());
         let read = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         Self {
             typed: Typed::of(&matches),
             ..read
         }
     }
+}
+
+/// Returns the error of a command line, or the help that it asks for, with only what its command takes, and with what to
+/// type instead.
+fn explained(command: clap::Command, error: clap::Error) -> clap::Error {
+    let words = std::env::args_os().skip(1);
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let path = path(&command, &words);
+    let tailored = effect::tailored(command).try_get_matches();
+    let tailored = tailored
+        .err()
+        .filter(|tailored| tailored.kind() == error.kind());
+    let error = tailored.unwrap_or(error);
+    foreign::explain(hint::explain(error, &words, &path))
+}
+
+/// The command that a command line names. A value of an option may be taken for one, so this is only for hints.
+fn path(command: &clap::Command, words: &[String]) -> Vec<String> {
+    let mut path = Vec::new();
+    let mut command = command;
+    for word in words.iter().take_while(|word| *word != "--") {
+        if let Some(sub) = command.find_subcommand(word) {
+            path.push(sub.get_name().to_owned());
+            command = sub;
+        }
+    }
+    path
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,8 +208,8 @@ pub(crate) enum Command {
     Why {
         /// The run's name
         run: String,
-        /// The stage's name, or an approval's
-        stage: String,
+        /// The stage or approval; without it, all stages that have not succeeded
+        stage: Option<String>,
     },
     /// Print the logs of a run's pods
     Logs(LogSelection),

@@ -92,13 +92,23 @@ fn not_found(error: &(dyn Error + 'static)) -> Failure {
             .downcast_ref::<io::Error>()
             .map(io::Error::kind)
         {
-            Some(io::ErrorKind::NotFound) => {
-                "no kubeconfig was found, and koncli does not run in a pod".to_owned()
+            Some(io::ErrorKind::NotFound) => match named_by_environment() {
+                Some(path) => format!("$KUBECONFIG names {path}, which does not exist"),
+                None => "no kubeconfig was found, and koncli does not run in a pod".to_owned(),
+            },
+            _ => {
+                let path = named_by_environment().unwrap_or_else(|| "~/.kube/config".to_owned());
+                format!("{path} can't be read: {}", root(&unread))
             }
-            _ => format!("the kubeconfig can't be read: {}", root(&unread)),
         },
     };
     no_cluster(&why, error)
+}
+
+/// What `$KUBECONFIG` says: one path, or several.
+fn named_by_environment() -> Option<String> {
+    let path = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty())?;
+    Some(path.to_string_lossy().into_owned())
 }
 
 fn no_cluster(why: &str, error: &(dyn Error + 'static)) -> Failure {

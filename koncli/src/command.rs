@@ -130,7 +130,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             watch,
         } => status::status(&global, &run, watch).await,
         Command::Status { run: None, .. } | Command::Runs => status::runs(&global).await,
-        Command::Why { run, stage } => why::why(&global, &run, &stage).await,
+        Command::Why { run, stage } => why::why(&global, &run, stage.as_deref()).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
         Command::Cancel {
             run,
@@ -263,7 +263,7 @@ async fn apply(
         client_dry_run("run", run, manifests.objects().count());
         return Ok(());
     }
-    apply::refuse_ended(&client, run).await?;
+    apply::refuse_ended(&client, run, "nothing was started").await?;
     let tally = apply::Tally::of(format!("run/{run}"), manifests.objects().count());
     apply::apply(
         &client,

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::IsTerminal;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use konductor_compiler::Compiled;
@@ -26,6 +27,22 @@ const SHOWN_MAX: usize = 100;
 /// Prints the diagnostics on stderr.
 pub(crate) fn print(compiled: &Compiled) {
     print_all(&compiled.sources, &compiled.diagnostics);
+}
+
+/// Prints errors with all that was found; of warnings alone, only how many there are.
+pub(crate) fn print_in_short(compiled: &Compiled, file: &Path) {
+    if compiled.has_errors() || compiled.diagnostics.is_empty() {
+        return print(compiled);
+    }
+    let them = match compiled.diagnostics.len() {
+        1 => "it",
+        _ => "them",
+    };
+    output::talk(&format!(
+        "{}; `koncli check {}` shows {them}",
+        summary(&compiled.diagnostics),
+        file.display()
+    ));
 }
 
 /// Prints diagnostics of these sources on stderr.

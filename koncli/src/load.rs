@@ -57,7 +57,7 @@ pub(crate) fn compiled(
         }
     }
     let compiled = compile(sources, &options);
-    diagnostics::print(&compiled);
+    diagnostics::print_in_short(&compiled, &pipeline.file);
     if compiled.has_errors() {
         return Err(Failure::silent(USAGE));
     }
@@ -118,7 +118,14 @@ pub(crate) fn read(file: &Path) -> Result<String, Failure> {
     };
     let shown = file.display();
     let bytes = bytes.map_err(|problem| match problem {
-        Unreadable::Missing => Failure::new(NOT_FOUND, format!("{shown}: no such file")),
+        Unreadable::Missing => {
+            let failure = Failure::new(NOT_FOUND, format!("{shown}: no such file"));
+            let meant = file.with_extension("kon");
+            match file.extension().is_none() && meant.is_file() {
+                true => failure.help(format!("name {}", meant.display())),
+                false => failure,
+            }
+        }
         Unreadable::Folder => {
             let failure = Failure::new(USAGE, format!("{shown}: this is a folder"));
             match pipeline_in(file) {

@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use konductor_api::annotation;
 use konductor_local::runner::job::BackOff;
 use konductor_local::runner::kubelet::{Engine, KubeletOptions, Logs, Runtime as KubeletRuntime};
 use konductor_local::runner::{Runner, RunnerOptions};
@@ -115,6 +117,8 @@ impl Local {
         kubelet.pods_max = at_once
             .or(NonZeroUsize::new(cpus))
             .unwrap_or(NonZeroUsize::MIN);
+        kubelet.pods_max_option = Some("--jobs");
+        kubelet.rank = source_order;
         let controllers = Controllers::start(&api);
         let back_off = BackOff {
             base: RETRY_WAIT,
@@ -174,6 +178,14 @@ impl Local {
         self.controllers.shutdown().await;
         self.server.abort();
     }
+}
+
+/// Pods that wait for a place start in the order of the file.
+fn source_order(job: &Job) -> u64 {
+    let ordinal = job.annotations().get(annotation::ORDINAL);
+    ordinal
+        .and_then(|ordinal| ordinal.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Finds the engine that is asked for.

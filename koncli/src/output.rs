@@ -4,11 +4,13 @@
 //! command can forget it.
 
 mod clean;
+pub(crate) mod echo;
 pub(crate) mod width;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use konductor_operator::explain;
 use serde::Serialize;
 
 pub(crate) use self::clean::{clean, clean_in_place};
@@ -48,13 +50,26 @@ fn write(bytes: &[u8]) {
         } else {
             1
         };
+        echo::restore();
         std::process::exit(code);
     }
 }
 
 /// Writes a line of a container's log to stderr, where stdout is for something else.
 pub(crate) fn log_aside(title: &str, line: &str) {
-    talk(&format!("{title} | {line}"));
+    let title = clean(title);
+    match io::stderr().is_terminal() {
+        true => painted(&format!("{title} | {}", clean::clean_log(line))),
+        false => painted(&format!("{title} | {line}")),
+    }
+}
+
+/// Returns a line of a log as a summary quotes it: without colours, and no longer than people read.
+pub(crate) fn quoted_log(line: &str) -> String {
+    let last = clean::last_state(line);
+    let text = last.trim_start();
+    let indentation = &last[..last.len() - text.len()];
+    format!("{indentation}{}", explain::cut(text))
 }
 
 /// Writes a line to stderr; nobody need hear it.

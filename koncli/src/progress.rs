@@ -9,9 +9,11 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use konductor_operator::explain;
 use konductor_operator::standing::State;
 
 use crate::output;
+use crate::output::echo;
 use crate::output::width::{cut, padded, width};
 use crate::view::{Item, Stage, View, title};
 
@@ -87,6 +89,8 @@ struct Printed {
     state: Option<State>,
     /// Why it was pending: causes alternate, and each is printed once.
     causes: BTreeSet<String>,
+    /// Which of its attempts it is, after the first.
+    attempt: Option<String>,
 }
 
 /// A live view of as many lines as fit. They are one text: whoever looks never sees half of a change.
@@ -140,6 +144,13 @@ impl Progress {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let printed = printed.entry(name).or_default();
         let last = printed.state;
+        let attempt = explain::attempt(job).filter(|_| state == State::Running);
+        if attempt.is_some() && attempt != printed.attempt && self.live.is_none() {
+            self.line(state, &title(job), attempt.as_deref().unwrap_or_default());
+            printed.attempt = attempt;
+            printed.state = Some(state);
+            return;
+        }
         // A Job does not say whether its pods run.
         if last == Some(State::Pending) && state == State::Running {
             return;
@@ -228,6 +239,7 @@ impl Progress {
         if let Some(live) = &self.live {
             live.is_hidden.store(true, Ordering::Relaxed);
             live.text.set_message("");
+            echo::restore();
         }
     }
 
@@ -235,6 +247,7 @@ impl Progress {
     pub(crate) fn show(&self) {
         if let Some(live) = &self.live {
             live.is_hidden.store(false, Ordering::Relaxed);
+            echo::silence();
         }
     }
 
@@ -250,6 +263,7 @@ impl Progress {
     pub(crate) fn finish(&self) {
         if let Some(live) = &self.live {
             live.text.finish_and_clear();
+            echo::restore();
         }
     }
 
@@ -267,6 +281,7 @@ impl Live {
         // Some of the terminal is left to logs.
         let lines = (rows * 2 / 3).clamp(3, 40);
         let text = ProgressBar::with_draw_target(None, target).with_style(style);
+        echo::silence();
         Self {
             text,
             lines,
@@ -325,6 +340,12 @@ impl Live {
             lines.push(line(&format!("… {more} more stages")));
         }
         self.text.set_message(lines.join("\n"));
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        echo::restore();
     }
 }
 
@@ -431,6 +452,7 @@ mod tests {
         let item = Item {
             job: name.into(),
             item: None,
+            indexes: None,
             state,
             started: None,
             since: None,

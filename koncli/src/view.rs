@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 use konductor_api::condition::{self, Condition, SUCCEEDED};
 use konductor_api::{Holder, Participant, Run};
 use konductor_operator::run_graph::{Place, natural};
 use konductor_operator::standing::{Standing, State};
-use konductor_operator::{End, RunObjects, Waits, run_end, run_status};
+use konductor_operator::{End, RunObjects, Waits, explain, run_end, run_status};
 use serde::{Serialize, Serializer};
 
 /// A run.
@@ -37,6 +38,9 @@ pub(crate) struct Item {
     pub(crate) job: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) item: Option<String>,
+    /// The items of a stage that is one Indexed Job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) indexes: Option<Indexes>,
     pub(crate) state: State,
     /// When its pods were started first, if they were.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +55,14 @@ pub(crate) struct Item {
     /// Who has what a queued Job waits for; written as `job/a`.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "holders")]
     pub(crate) holders: Vec<Holder>,
+}
+
+/// The indexes of an Indexed Job, written as Kubernetes does: `0-2,5`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Indexes {
+    total: i32,
+    succeeded: String,
+    failed: String,
 }
 
 impl Item {
@@ -138,6 +150,7 @@ pub(crate) fn item(job: &Participant, objects: &RunObjects) -> Item {
     Item {
         job: job.name().to_owned(),
         item: job.item().map(str::to_owned),
+        indexes: indexes(job),
         state: standing.state,
         started: standing.started,
         since: standing.since,
@@ -154,6 +167,26 @@ pub(crate) fn title(job: &Participant) -> String {
         Some(item) => format!("{stage}[{item}]"),
         None => stage.to_owned(),
     }
+}
+
+/// How a pod is named among those of its Job, which has this title: `extract[2]` if the Job is Indexed.
+pub(crate) fn of_pod(title: &str, pod: &Pod) -> String {
+    match explain::index(pod) {
+        Some(index) => format!("{title}[{index}]"),
+        None => title.to_owned(),
+    }
+}
+
+/// How far the indexes of an Indexed Job have come.
+fn indexes(job: &Participant) -> Option<Indexes> {
+    let spec = job.spec.as_ref()?;
+    let is_indexed = spec.completion_mode.as_deref() == Some("Indexed");
+    let status = job.status.clone().unwrap_or_default();
+    Some(Indexes {
+        total: spec.completions.filter(|_| is_indexed)?,
+        succeeded: status.completed_indexes.unwrap_or_default(),
+        failed: status.failed_indexes.unwrap_or_default(),
+    })
 }
 
 fn holders<S: Serializer>(holders: &[Holder], serializer: S) -> Result<S::Ok, S::Error> {
@@ -180,6 +213,7 @@ mod tests {
         let item = |state, started, since| Item {
             job: "j".into(),
             item: None,
+            indexes: None,
             state,
             started,
             since,

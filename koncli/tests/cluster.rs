@@ -405,7 +405,7 @@ fn a_cancelled_run_has_ended_when_cancel_returns() {
     assert_eq!(
         printed,
         format!(
-            "⊘ last cancelled for {}: Cancelled: its run was cancelled\nexit code 0\n",
+            "⊘ last cancelled for {}: its run was cancelled\nexit code 0\n",
             age_in(&printed)
         )
     );

@@ -134,7 +134,7 @@ pipeline p {
     let output = engine.koncli(pipeline).output().unwrap();
     let printed = transcript(&output);
     let expected = "a | in a container\n   S  ● a running\n   S  ✗ a failed\n\
-         ✗ a failed: exit code 3: in a container\n    in a container\nerror: run/p failed: stage a failed (job/p-a): exit code 3: in a container\nexit code 1\n";
+         ✗ a failed: exit code 3: in a container\nerror: run/p failed: stage a failed (job/p-a): exit code 3: in a container\nexit code 1\n";
     let seconds = Regex::new(r" +\d+\.\d\ds  ").unwrap();
     assert_eq!(seconds.replace_all(&printed, "   S  "), expected);
     let expected = "version;\n\

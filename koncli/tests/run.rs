@@ -138,6 +138,124 @@ fn a_failed_stage_is_named_with_the_end_of_its_log_and_what_depended_on_it() {
 }
 
 #[test]
+fn log_of_one_line_is_quoted_once_without_colours_and_in_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline bad {
+      defaults { image = "busybox:1.36" }
+      stage a { run = "printf 'last \033[31mred\033[0m\033[2J'; exit 7" }
+      stage b { run = "head -c 3000 /dev/zero | tr '\0' x; exit 1" }
+    }"#;
+    let output = koncli()
+        .arg("run")
+        .arg(written(folder.path(), pipeline))
+        .output()
+        .unwrap();
+    let printed = text(&output.stderr);
+    let end: Vec<&str> = printed
+        .lines()
+        .skip_while(|line| !line.starts_with('✗'))
+        .collect();
+    let long = format!("✗ b failed: exit code 1: {}…", "x".repeat(240));
+    assert_eq!(end.len(), 3, "{printed}");
+    assert_eq!(end[0], "✗ a failed: exit code 7: last red\\u{1b}[2J");
+    assert_eq!(end[1], long);
+    assert!(end[2].starts_with("error: run/bad failed: "), "{printed}");
+}
+
+#[test]
+fn each_line_of_an_indexed_stage_is_printed_with_its_item() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline idx {
+      stage a for i in 0..<3 { image = "busybox:1.36" run = "echo hello ${i}" }
+    }"#;
+    let output = koncli()
+        .args(["run", "-o", "json"])
+        .arg(written(folder.path(), pipeline))
+        .output()
+        .unwrap();
+    let printed = text(&output.stderr);
+    for index in 0..3 {
+        let line = format!("a[{index}] | hello {index}");
+        assert!(printed.lines().any(|one| one == line), "{printed}");
+    }
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let indexes = &report["stages"][0]["items"][0]["indexes"];
+    assert_eq!(
+        *indexes,
+        serde_json::json!({"total": 3, "succeeded": "0-2", "failed": ""})
+    );
+}
+
+#[test]
+fn each_attempt_is_counted_and_a_failure_says_after_how_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline again {
+      stage a { image = "busybox:1.36" run = "echo no; exit 1" retries = 2 }
+    }"#;
+    let output = koncli()
+        .arg("run")
+        .arg(written(folder.path(), pipeline))
+        .output()
+        .unwrap();
+    let printed = text(&output.stderr);
+    for expected in [
+        "● a running: attempt 2 of 3\n",
+        "● a running: attempt 3 of 3\n",
+        "✗ a failed: exit code 1 after 3 attempts: no\n",
+    ] {
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_with_its_outcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join("started");
+    let pipeline = r#"pipeline slow {
+      defaults { image = "busybox:1.36" }
+      stage a { run = "touch started; sleep 600" }
+      stage b after a { run = "true" }
+    }"#;
+    let child = koncli()
+        .arg("run")
+        .arg(written(folder.path(), pipeline))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until_exists(&marker);
+    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let printed = text(&output.stderr);
+    assert_eq!(code(&output), 130, "{printed}");
+    let last = printed.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: run/slow cancelled: "), "{printed}");
+    let items: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.starts_with('⊘'))
+        .collect();
+    assert_eq!(
+        items,
+        [
+            "⊘ a cancelled: its run was cancelled",
+            "⊘ b cancelled: its run was cancelled"
+        ]
+    );
+}
+
+fn until_exists(file: &Path) {
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it has not started"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn ctrl_c_ends_every_child_and_exits_130() {
     let folder = tempfile::tempdir().unwrap();
     let marker = folder.path().join("started");
@@ -152,14 +270,7 @@ fn ctrl_c_ends_every_child_and_exits_130() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let begun = Instant::now();
-    while !marker.exists() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "it has not started"
-        );
-        std::thread::yield_now();
-    }
+    until_exists(&marker);
     let sleeper: i32 = std::fs::read_to_string(&marker)
         .unwrap()
         .trim()

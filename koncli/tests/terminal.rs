@@ -145,6 +145,97 @@ async fn no_field_of_an_object_is_obeyed_by_a_terminal() {
     assert!(shown >= 3, "{shown}");
 }
 
+/// Reads what is written to a terminal until a text has come; without it, the caller's assertion fails after a while.
+#[cfg(target_os = "linux")]
+fn read_until(written: &std::sync::mpsc::Receiver<Vec<u8>>, text: &str, shown: &mut String) {
+    while !shown.contains(text) {
+        let Ok(bytes) = written.recv_timeout(std::time::Duration::from_secs(60)) else {
+            return;
+        };
+        shown.push_str(&String::from_utf8_lossy(&bytes));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn control_keys_leave_nothing_on_a_terminal_with_a_live_view() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.kon");
+    std::fs::write(
+        &file,
+        "pipeline p {\n  stage a { image = \"busybox:1.36\" run = \"echo started; sleep 600\" }\n}\n",
+    )
+    .unwrap();
+    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&own).unwrap();
+    unlockpt(&own).unwrap();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&own, size).unwrap();
+    let name = ptsname(&own, Vec::new()).unwrap().into_string().unwrap();
+    let open = || {
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap()
+    };
+    let kept = open();
+    assert!(
+        tcgetattr(&kept)
+            .unwrap()
+            .local_modes
+            .contains(LocalModes::ECHOCTL)
+    );
+    // It becomes the terminal of the program, which the keys are for.
+    let mut child = std::process::Command::new("setsid")
+        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_koncli"), "run"])
+        .arg(&file)
+        .env_remove("KUBECONFIG")
+        .env("NO_COLOR", "1")
+        .stdin(open())
+        .stdout(open())
+        .stderr(open())
+        .spawn()
+        .unwrap();
+    let mut terminal = std::fs::File::from(own);
+    let mut reader = terminal.try_clone().unwrap();
+    let (sender, written) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = std::io::Read::read(&mut reader, &mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut shown = String::new();
+    read_until(&written, "a | started", &mut shown);
+    assert!(shown.contains("a | started"), "{shown:?}");
+    assert!(
+        !tcgetattr(&kept)
+            .unwrap()
+            .local_modes
+            .contains(LocalModes::ECHOCTL)
+    );
+    std::io::Write::write_all(&mut terminal, b"\x03").unwrap();
+    read_until(&written, "error: run/p cancelled", &mut shown);
+    assert!(shown.contains("interrupted: cancelling run/p"), "{shown:?}");
+    assert!(!shown.contains("^C"), "{shown:?}");
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{shown:?}");
+    assert!(
+        tcgetattr(&kept)
+            .unwrap()
+            .local_modes
+            .contains(LocalModes::ECHOCTL)
+    );
+}
+
 #[test]
 fn a_file_with_escapes_is_quoted_without_them() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use clap::ArgMatches;
+use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, ValueEnum};
 
-use super::{Barrier, Command, Format, Gate, Global, Lease, Semaphore};
+use super::{Arguments, Barrier, Command, Format, Gate, Global, Lease, Semaphore};
 use crate::exit::Failure;
 
 /// The global options by their ids, as they are typed.
@@ -174,6 +175,95 @@ impl Effect {
     }
 }
 
+/// Forms of commands that take more than the one without what may be left out.
+const FORMS: [&[&str]; 3] = [
+    &["status", "r"],
+    &["install", "--dry-run"],
+    &["schedules", "s"],
+];
+
+/// A command line, and what has an effect on its command.
+type Form = (Vec<String>, Effect);
+
+/// Leaves in the help of each command the global options that have an effect on it, and of the formats those that it
+/// has. It reads what [`Effect::check`] refuses by, so that the two agree.
+pub(super) fn tailored(mut command: clap::Command) -> clap::Command {
+    command.build();
+    let mut all: Vec<Vec<String>> = Vec::new();
+    lines(&command, &[], &mut all);
+    all.extend(FORMS.map(|form| form.iter().map(ToString::to_string).collect()));
+    let forms = all.into_iter().filter_map(|line| {
+        let words = std::iter::once("koncli".to_owned()).chain(line.iter().cloned());
+        let matches = Arguments::command().try_get_matches_from(words).ok()?;
+        let arguments = Arguments::from_arg_matches(&matches).ok()?;
+        Some((line, arguments.command.effect()))
+    });
+    let forms: Vec<Form> = forms.collect();
+    command.mut_subcommands(|sub| with_own_options(sub, &[], &forms))
+}
+
+fn with_own_options(command: clap::Command, before: &[String], forms: &[Form]) -> clap::Command {
+    let mut path = before.to_vec();
+    path.push(command.get_name().to_owned());
+    let own = forms.iter().filter(|(line, _)| line.starts_with(&path));
+    let own: Vec<Effect> = own.map(|(_, effect)| *effect).collect();
+    let command = match own.is_empty() {
+        true => command,
+        false => command.mut_args(|argument| own_option(argument, &own)),
+    };
+    command.mut_subcommands(|sub| with_own_options(sub, &path, forms))
+}
+
+fn own_option(argument: Arg, effects: &[Effect]) -> Arg {
+    let id = argument.get_id().to_string();
+    let has = effects.iter().any(|effect| effect.has(&id));
+    let argument = match has {
+        true => argument,
+        false => argument.hide(true),
+    };
+    if id != "output" {
+        return argument;
+    }
+    let formats = Format::value_variants().iter().filter(|format| {
+        let mut effects = effects.iter();
+        effects.any(|effect| effect.formats.contains(format))
+    });
+    argument.value_parser(PossibleValuesParser::new(
+        formats.filter_map(ValueEnum::to_possible_value),
+    ))
+}
+
+/// Every command without commands of its own, with values for what it requires.
+fn lines(command: &clap::Command, before: &[String], all: &mut Vec<Vec<String>>) {
+    let subs: Vec<_> = command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+        .collect();
+    for sub in &subs {
+        let mut before = before.to_vec();
+        before.push(sub.get_name().to_owned());
+        lines(sub, &before, all);
+    }
+    if !subs.is_empty() {
+        return;
+    }
+    let mut line = before.to_vec();
+    let mut last = Vec::new();
+    for argument in command.get_arguments().filter(|one| one.is_required_set()) {
+        let value = match argument.get_possible_values().first() {
+            Some(value) => value.get_name().to_owned(),
+            None => "1".to_owned(),
+        };
+        match argument.get_long() {
+            Some(long) => line.push(format!("--{long}={value}")),
+            None if argument.is_last_set() => last = vec!["--".to_owned(), value],
+            None => line.push(value),
+        }
+    }
+    line.extend(last);
+    all.push(line);
+}
+
 /// The global options that were typed, by their ids.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Typed(BTreeSet<&'static str>);
@@ -192,44 +282,10 @@ impl Typed {
 mod tests {
     use std::fmt::Write;
 
-    use clap::{CommandFactory, FromArgMatches};
-
     use super::*;
-    use crate::arguments::Arguments;
 
     const BEGIN: &str = "<!-- by `BLESS=1 cargo test -p koncli` -->\n";
     const END: &str = "\n<!-- end -->";
-
-    /// Every command without commands of its own, with values for what it requires.
-    fn lines(command: &clap::Command, before: &[String], lines: &mut Vec<Vec<String>>) {
-        let subs: Vec<_> = command
-            .get_subcommands()
-            .filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
-            .collect();
-        for sub in &subs {
-            let mut before = before.to_vec();
-            before.push(sub.get_name().to_owned());
-            self::lines(sub, &before, lines);
-        }
-        if !subs.is_empty() {
-            return;
-        }
-        let mut line = before.to_vec();
-        let mut last = Vec::new();
-        for argument in command.get_arguments().filter(|one| one.is_required_set()) {
-            let value = match argument.get_possible_values().first() {
-                Some(value) => value.get_name().to_owned(),
-                None => "1".to_owned(),
-            };
-            match argument.get_long() {
-                Some(long) => line.push(format!("--{long}={value}")),
-                None if argument.is_last_set() => last = vec!["--".to_owned(), value],
-                None => line.push(value),
-            }
-        }
-        line.extend(last);
-        lines.push(line);
-    }
 
     fn parsed(words: &[String]) -> (Arguments, Typed) {
         let matches = Arguments::command().try_get_matches_from(
@@ -241,6 +297,34 @@ mod tests {
             Arguments::from_arg_matches(&matches).expect("arguments"),
             typed,
         )
+    }
+
+    /// The help of the command of a line, as it is printed.
+    fn help_of(tailored: &clap::Command, line: &[String]) -> String {
+        let words = line.iter().take_while(|word| !word.starts_with('-'));
+        let words = words.filter(|word| *word != "1" && *word != "bash");
+        let words = std::iter::once("koncli").chain(words.map(String::as_str));
+        let asked = tailored.clone().try_get_matches_from(words.chain(["-h"]));
+        asked.expect_err("help").to_string()
+    }
+
+    #[test]
+    fn help_shows_the_formats_of_a_command_and_of_each_of_its_forms() {
+        let tailored = tailored(Arguments::command());
+        for (line, shown) in [
+            ("check", "table, json, sarif, github"),
+            ("install", "json, yaml, name"),
+            ("status", "table, wide, json, yaml, name"),
+        ] {
+            let help = help_of(&tailored, &[line.to_owned()]);
+            let shown = format!("[possible values: {shown}]");
+            assert!(help.contains(&shown), "{help}");
+        }
+        let words = ["koncli", "check", "f", "-o", "xml"];
+        let wrong = tailored.try_get_matches_from(words);
+        let error = wrong.expect_err("no format").to_string();
+        assert!(error.contains("table, json, sarif, github"), "{error}");
+        assert!(!error.contains("yaml"), "{error}");
     }
 
     #[test]
@@ -263,6 +347,7 @@ mod tests {
                 *id == "verbose" || *id == "help" || OPTIONS.iter().any(|(one, _)| one == id);
             assert!(known, "{id} is in no table");
         }
+        let tailored = tailored(Arguments::command());
         for line in all {
             let (arguments, _) = parsed(&line);
             let effect = arguments.command.effect();
@@ -280,6 +365,13 @@ mod tests {
                 let takes =
                     effect.has(id) && (id != "output" || effect.formats.contains(&Format::Json));
                 assert_eq!(refused, !takes, "{line:?}");
+            }
+            let help = help_of(&tailored, &line);
+            for (id, flag) in OPTIONS {
+                let shown =
+                    help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n"));
+                let form = FORMS.iter().any(|form| form[0] == line[0]);
+                assert!(shown == effect.has(id) || form, "{line:?} {id}: {help}");
             }
             let mark = |has: bool| if has { "✓" } else { "" };
             let words: Vec<_> = line

@@ -14,7 +14,7 @@ use crate::apply::ledger;
 use crate::arguments::{Global, Pipeline};
 use crate::exit::{FAILED, Failure};
 use crate::load::Aim;
-use crate::{cluster, load, output};
+use crate::{apply, cluster, load, output};
 
 /// How many requests are under way at once.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -27,6 +27,10 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
     let client = cluster::connect(global).await?;
     let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), Aim::Apply)?;
     let client = &client;
+    if let Some(manifests) = &compiled.manifests {
+        let consequence = "`koncli apply` would refuse to start it again";
+        apply::refuse_ended(client, manifests.run_name(), consequence).await?;
+    }
     let run = compiled.manifests.iter().flat_map(Manifests::objects);
     let schedule = compiled.schedule.iter().flat_map(Schedule::objects);
     let objects = run.chain(schedule.cloned());
@@ -99,6 +103,9 @@ fn difference(object: &Object, known: Option<&Value>) -> Result<Option<Differenc
             new["spec"][field] = value;
         }
     }
+    if let (Object::Job(_), Some(known)) = (object, known) {
+        keep_started(&mut new, known);
+    }
     let name = format!("{}/{}", object.kind().to_lowercase(), object.name());
     let (before, old) = match known {
         None => ("/dev/null".to_owned(), String::new()),
@@ -118,6 +125,21 @@ fn difference(object: &Object, known: Option<&Value>) -> Result<Option<Differenc
         },
         diff: text,
     }))
+}
+
+/// That the operator has started a Job is no difference.
+fn keep_started(new: &mut Value, known: &Value) {
+    for place in ["/spec/suspend", &guard()] {
+        if let (Some(new), Some(known)) = (new.pointer_mut(place), known.pointer(place)) {
+            new.clone_from(known);
+        }
+    }
+}
+
+/// Where the guard of a Job is, as a JSON pointer.
+fn guard() -> String {
+    let annotation = annotation::GUARD.replace('/', "~1");
+    format!("/spec/template/metadata/annotations/{annotation}")
 }
 
 /// Whether `koncli apply` would leave it as it is: a Job is known by its hash, because it may have
@@ -181,6 +203,19 @@ fn yaml(value: &Value) -> Result<String, Failure> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn start_of_a_job_is_no_difference_and_all_else_is() {
+        let job = |suspend: bool, guard: &str, image: &str| {
+            json!({"spec": {"suspend": suspend, "template": {
+                "metadata": {"annotations": {annotation::GUARD: guard}},
+                "spec": {"containers": [{"image": image}]},
+            }}})
+        };
+        let mut new = job(true, annotation::GUARD_WAITING, "a:2");
+        keep_started(&mut new, &job(false, annotation::GUARD_STARTED, "a:1"));
+        assert_eq!(new, job(false, annotation::GUARD_STARTED, "a:2"));
+    }
 
     #[test]
     fn what_the_cluster_adds_is_no_difference() {

@@ -49,7 +49,7 @@ async fn of_run(global: &Global, name: &str) -> Result<Drawn, Failure> {
 
 fn of_file(selection: &GraphSelection) -> Result<Drawn, Failure> {
     let compiled = load::checked(Path::new(&selection.what), &selection.params)?;
-    diagnostics::print(&compiled);
+    diagnostics::print_in_short(&compiled, Path::new(&selection.what));
     let graph = compiled.graph.clone().filter(|_| !compiled.has_errors());
     graph
         .map(Drawn::of_file)

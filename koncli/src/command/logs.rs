@@ -7,7 +7,7 @@ use futures::stream::FuturesUnordered;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Participant, Run, label};
-use konductor_operator::RunObjects;
+use konductor_operator::{RunObjects, explain};
 use kube::api::{ListParams, LogParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
@@ -17,7 +17,7 @@ use super::objects::{expect_stage, objects_of};
 use super::{api, get, wait};
 use crate::arguments::{Format, Global, LogSelection};
 use crate::exit::{Failure, NOT_FOUND};
-use crate::view::{title, view};
+use crate::view::{of_pod, title, view};
 use crate::{cluster, output, read};
 
 /// The container that a stage's step runs in.
@@ -87,7 +87,7 @@ impl Logs<'_> {
             job.run() == Some(self.selection.run.as_str())
                 && (self.selection.stage.is_none() || stage == self.selection.stage.as_deref())
         };
-        Ok(job.filter(is_meant).map(|job| title(&job)))
+        Ok(job.filter(is_meant).map(|job| of_pod(&title(&job), pod)))
     }
 
     /// Stages are in the order of `koncli status`, and the attempts of a Job one after the other.
@@ -117,14 +117,14 @@ impl Logs<'_> {
                 let mut pods = pods.remove(&item.job).unwrap_or_default();
                 pods.sort_by_key(|pod| {
                     let created = pod.creation_timestamp().map(|time| time.0);
-                    (created, pod.name_any())
+                    (explain::index(pod), created, pod.name_any())
                 });
                 let title = match item.item {
                     Some(item) => format!("{}[{item}]", stage.name),
                     None => stage.name.clone(),
                 };
                 for pod in pods {
-                    self.print(&pod, &title, false).await?;
+                    self.print(&pod, &of_pod(&title, &pod), false).await?;
                     is_silent = false;
                 }
             }

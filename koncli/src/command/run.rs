@@ -31,7 +31,7 @@ use crate::folder::Folder;
 use crate::load::Aim;
 use crate::local::{self, Interrupts, Local, NAMESPACE};
 use crate::progress::Progress;
-use crate::view::{title, view};
+use crate::view::{of_pod, title, view};
 use crate::{apply, load, output, read};
 
 /// How long the last lines may take when the run has ended.
@@ -154,13 +154,17 @@ impl Following<'_> {
         let cancelled = runs.patch(name, &PatchParams::default(), &patch).await;
         if cancelled.is_ok() {
             tokio::select! {
-                _ = &mut following => return Err(Failure::silent(code)),
+                ended = &mut following => {
+                    let failure = ended.err().unwrap_or_else(|| Failure::silent(code));
+                    return Err(Failure { code, ..failure });
+                }
                 _ = interrupts.next() => {}
             }
         }
         self.progress.finish();
         output::talk("interrupted: ending what runs");
-        Err(Failure::silent(code))
+        let message = format!("run/{name} was ended before its finally stages had ended");
+        Err(Failure::new(code, message))
     }
 
     /// Creates the run and follows it to its end.
@@ -227,7 +231,7 @@ impl Following<'_> {
             .unwrap_or_default();
         let jobs: Api<Participant> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
         let found = jobs.get_opt(&job).await.ok().flatten();
-        let title = found.map_or(job, |job| title(&job));
+        let title = of_pod(&found.map_or(job, |job| title(&job)), pod);
         let options = LogOptions {
             follow: true,
             ..LogOptions::default()

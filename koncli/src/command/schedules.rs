@@ -18,6 +18,8 @@ use crate::{cluster, output, read};
 
 /// How many slots are shown of one schedule, before now and after it.
 const SHOWN: usize = 5;
+/// The slot of a run that was started by `--start`.
+const BY_HAND: &str = "by hand";
 /// What kubectl writes on a Job that it makes from a CronJob.
 const INSTANTIATE: (&str, &str) = ("cronjob.kubernetes.io/instantiate", "manual");
 
@@ -135,6 +137,15 @@ fn time_of(run: &Run) -> Option<Timestamp> {
     run.annotations().get(annotation::SLOT)?.parse().ok()
 }
 
+/// What the name of a run that was started by `--start` begins with.
+fn prefix_by_hand(schedule: &str) -> String {
+    format!("{schedule}-at-")
+}
+
+fn is_by_hand(run: &Run, schedule: &str) -> bool {
+    run.name_any().starts_with(&prefix_by_hand(schedule))
+}
+
 fn outcome(run: &Run) -> String {
     let phase = run_status(run).map(|status| format!("{:?}", status.phase));
     phase.unwrap_or_else(|| "Running".to_owned())
@@ -161,13 +172,21 @@ async fn one(
     let name = schedule.name_any();
     let mut runs: Vec<&Run> = runs
         .iter()
-        .filter(|run| run.spec.pipeline == name && time_of(run).is_some())
+        .filter(|run| run.spec.pipeline == name)
+        .filter(|run| time_of(run).is_some() || is_by_hand(run, &name))
         .collect();
-    runs.sort_by_key(|run| time_of(run));
+    let created = |run: &Run| run.creation_timestamp().map(|time| time.0);
+    runs.sort_by_key(|run| time_of(run).or_else(|| created(run)));
     let past = &runs[runs.len().saturating_sub(SHOWN)..];
     let mut rows: Vec<[String; 3]> = past
         .iter()
-        .map(|run| [slot_of(run), run.name_any(), outcome(run)])
+        .map(|run| {
+            let slot = match time_of(run) {
+                Some(_) => slot_of(run),
+                None => BY_HAND.to_owned(),
+            };
+            [slot, run.name_any(), outcome(run)]
+        })
         .collect();
     rows.extend(next(schedule, Timestamp::now()).map(|slot| {
         let run = konductor_local::job_of_slot(&name, slot.timestamp());
@@ -189,8 +208,10 @@ async fn one(
         return Ok(());
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
-    let table = output::table(&["SLOT", "RUN", "STATE"], &rows, global.no_headers);
-    output::data(&output::fitted(&table));
+    if !rows.is_empty() {
+        let table = output::table(&["SLOT", "RUN", "STATE"], &rows, global.no_headers);
+        output::data(&output::fitted(&table));
+    }
     if spec.suspend == Some(true) {
         output::talk(&format!(
             "cronjob/{name} is suspended; resume it with --resume"
@@ -237,8 +258,8 @@ async fn start(client: &konductor::Client, schedule: &CronJob) -> Result<(), Fai
     let job = Job {
         metadata: ObjectMeta {
             name: Some(format!(
-                "{}-at-{}",
-                schedule.name_any(),
+                "{}{}",
+                prefix_by_hand(&schedule.name_any()),
                 Timestamp::now().as_second()
             )),
             labels: metadata.labels,

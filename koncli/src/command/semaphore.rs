@@ -33,6 +33,7 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             priority,
         } => {
             let client = acquire.patience.client(client);
+            warn_if_closed(&client, &name).await;
             let request = claim::request(client.semaphore(&name), &acquire);
             let request = request.permits(permits).priority(priority);
             claim::acquire(request, LedgerKind::Semaphore, &name).await
@@ -47,10 +48,21 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             command,
         } => {
             let client = acquire.patience.client(client);
+            warn_if_closed(&client, &name).await;
             let request = claim::request(client.semaphore(&name), &acquire).permits(permits);
             hold::hold(&client, request, &command).await
         }
         Command::Delete { name } => delete::<Semaphore>(&client, "semaphore", &name).await,
+    }
+}
+
+/// Says that nothing will be granted. Who may not read the Semaphore waits without a word.
+async fn warn_if_closed(client: &konductor::Client, name: &str) {
+    let found: Result<Semaphore, Failure> = get(client, "semaphore", name).await;
+    if found.is_ok_and(|semaphore| semaphore.spec.permits == 0) {
+        output::talk(&format!(
+            "semaphore/{name} is closed (permits: 0); it grants nothing until it has permits"
+        ));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use konductor::LastSeen;
 use konductor_api::condition::{Condition, GRANTED, OPEN, SUCCEEDED};
 use konductor_api::{
     Barrier, BarrierPhase, Claim, ClaimPhase, Gate, GatePhase, Participant, Run, RunPhase,
@@ -10,7 +11,7 @@ use konductor_compiler::Manifests;
 use konductor_operator::standing::State as Standing;
 use konductor_operator::{RunObjects, run_status};
 
-use super::{follow, object};
+use super::{follow, get, object};
 use crate::arguments::{Global, Patience};
 use crate::exit::Failure;
 use crate::progress::Progress;
@@ -192,7 +193,28 @@ impl<'a> Target<'a> {
             Kind::Job => self.until(client, timeout, job_end).await,
             Kind::Run => self.until(client, timeout, run_end).await,
         };
-        waited.map_err(Failure::from)
+        let Err(error) = waited else { return Ok(()) };
+        let is_late = matches!(
+            error,
+            konductor::Error::TimedOut {
+                last_seen: LastSeen::Undecided,
+                ..
+            }
+        );
+        let mut failure = Failure::from(error);
+        if is_late && let Some(why) = self.why(client).await {
+            failure.message = format!("{}: {why}", failure.message);
+        }
+        Err(failure)
+    }
+
+    /// Why a Job has not ended, as far as it says itself.
+    async fn why(&self, client: &konductor::Client) -> Option<String> {
+        if self.kind != "job" {
+            return None;
+        }
+        let job: Participant = get(client, self.kind, self.name).await.ok()?;
+        Some(item(&job, &RunObjects::default()).why).filter(|why| !why.is_empty())
     }
 
     async fn until<K>(

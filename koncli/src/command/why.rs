@@ -23,16 +23,20 @@ use crate::{cluster, output};
 /// How many holders are named.
 const HOLDERS: usize = 5;
 
-/// Prints what the items of a stage wait for, or how they ended.
-pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), Failure> {
+/// Prints what the items of a stage wait for, or how they ended; without a stage, of all that have not succeeded.
+pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let found: Run = get(&client, "run", run).await?;
     let objects = objects_of(&client, run).await?;
-    let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(stage);
+    let is_meant = |job: &&Participant| match stage {
+        Some(stage) => job.label(label::STAGE) == Some(stage),
+        None => !matches!(State::of(job), State::Succeeded | State::Skipped),
+    };
     let jobs = objects.jobs_and_gone();
-    let jobs: Vec<&Participant> = jobs.filter(of_stage).collect();
-    let approval = approval(&found, &objects, stage);
-    if jobs.is_empty() && approval.is_none() {
+    let jobs: Vec<&Participant> = jobs.filter(is_meant).collect();
+    let approval = stage.and_then(|stage| approval(&found, &objects, stage));
+    let is_found = !jobs.is_empty() || approval.is_some();
+    if let Some(stage) = stage.filter(|_| !is_found) {
         expect_stage(&found, &objects, stage)?;
         return Err(not_created(&found, &objects, stage));
     }
@@ -43,17 +47,27 @@ pub(crate) async fn why(global: &Global, run: &str, stage: &str) -> Result<(), F
         lines: Vec::new(),
     };
     for job in jobs {
-        chain.reported.clear();
+        // In a list of stages, what one waits for has a line of its own.
+        if stage.is_some() {
+            chain.reported.clear();
+        }
         chain.job(job, 0);
     }
     if let Some(barrier) = approval {
         chain.approval(barrier);
     }
     let lines = chain.lines;
-    let report = json!({"run": run, "stage": stage, "lines": lines});
-    if !output::document(global, &report)? {
-        output::data(&lines.iter().map(Line::to_string).collect::<String>());
+    let mut report = json!({"run": run, "lines": lines});
+    if let Some(stage) = stage {
+        report["stage"] = stage.into();
     }
+    if output::document(global, &report)? {
+        return Ok(());
+    }
+    if lines.is_empty() {
+        output::talk(&format!("run/{run}: no stage waits, and none has failed"));
+    }
+    output::data(&lines.iter().map(Line::to_string).collect::<String>());
     Ok(())
 }
 

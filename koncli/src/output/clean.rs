@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use konductor_operator::explain;
+
 /// Whether a terminal, or whoever reads what it shows, could be deceived by a character.
 fn is_hostile(c: char) -> bool {
     match c {
@@ -60,15 +62,14 @@ pub(crate) fn clean_in_place(text: &str) -> Cow<'_, str> {
 /// A line of a log for a terminal: colours stay, all else is made harmless. Of a line that its program
 /// has written over and over, as progress bars do, the last state is shown.
 pub(crate) fn clean_log(line: &str) -> Cow<'_, str> {
-    let line = line.trim_end_matches('\r');
-    let line = line.rsplit('\r').next().unwrap_or(line);
+    let line = last_state(line);
     if !line.contains(is_hostile) {
         return Cow::Borrowed(line);
     }
     let (mut cleaned, mut rest) = (String::with_capacity(line.len() + 16), line);
     let mut is_colored = false;
     while let Some(c) = rest.chars().next() {
-        if let Some(color) = color(rest) {
+        if let Some(color) = explain::color(rest) {
             cleaned.push_str(color);
             is_colored = true;
             rest = &rest[color.len()..];
@@ -87,13 +88,10 @@ pub(crate) fn clean_log(line: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// The sequence at the beginning of a text that does nothing but set colours and weight.
-fn color(text: &str) -> Option<&str> {
-    let parameters = text.strip_prefix("\x1b[")?;
-    let length = parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
-    let is_color = parameters[length..].starts_with('m') && length <= 32;
-    // Both the beginning and the end are single bytes.
-    is_color.then(|| &text[..length + 3])
+/// What is left of a line that its program has written over and over.
+pub(crate) fn last_state(line: &str) -> &str {
+    let line = line.trim_end_matches('\r');
+    line.rsplit('\r').next().unwrap_or(line)
 }
 
 #[cfg(test)]

@@ -72,7 +72,8 @@ fn phase(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.phase.as_deref()
 }
 
-fn index(pod: &Pod) -> Option<u32> {
+/// Returns the index of a pod of an Indexed Job.
+pub fn index(pod: &Pod) -> Option<u32> {
     let (labels, annotations) = (&pod.metadata.labels, &pod.metadata.annotations);
     let maps = [labels, annotations].into_iter().flatten();
     maps.filter_map(|map| map.get(INDEX)?.parse().ok()).next()
@@ -91,7 +92,40 @@ pub fn pod_failure(job: &Participant, pod: &Pod) -> Option<String> {
     }
     let (place, failed) = failed(pod)?;
     let ended = failed.state.as_ref()?.terminated.as_ref()?;
+    let place = match attempts(job) {
+        Some(attempts) => format!("{place} after {attempts} attempts"),
+        None => place,
+    };
     Some(exit(&place, ended, &Outputs::of(job)))
+}
+
+/// Which attempt of a Job follows those that have failed, such as `attempt 2 of 3`; `None` for the first, and if an
+/// index has attempts of its own.
+pub fn attempt(job: &Participant) -> Option<String> {
+    let failed = failed_attempts(job)?;
+    let all = retries(job)? + 1;
+    (1..all)
+        .contains(&failed)
+        .then(|| format!("attempt {} of {all}", failed + 1))
+}
+
+/// After how many attempts a Job has failed that may have several.
+fn attempts(job: &Participant) -> Option<i32> {
+    let has_failed = job_ended(job) == Some(false);
+    failed_attempts(job).filter(|failed| has_failed && *failed > 1)
+}
+
+fn failed_attempts(job: &Participant) -> Option<i32> {
+    let failed = job.status.as_ref()?.failed?;
+    retries(job).map(|_| failed)
+}
+
+/// How often a Job is tried again.
+fn retries(job: &Participant) -> Option<i32> {
+    let spec = job.spec.as_ref()?;
+    let is_indexed = spec.completion_mode.as_deref() == Some("Indexed");
+    spec.backoff_limit
+        .filter(|retries| *retries > 0 && !is_indexed)
 }
 
 /// Who ended a pod that was evicted, preempted or drained.
@@ -203,7 +237,8 @@ fn exit(place: &str, ended: &ContainerStateTerminated, outputs: &Outputs) -> Str
         Some(reason) => format!("{reason} (exit code {code})"),
     };
     let message = ended.message.as_deref();
-    match message.and_then(|message| last_line(message, outputs)) {
+    let line = message.and_then(|message| last_line(message, outputs));
+    match line.filter(|line| !line.is_empty()) {
         Some(line) => format!("{how}{place}: {line}"),
         None => format!("{how}{place}"),
     }
@@ -218,18 +253,38 @@ fn last_line(text: &str, outputs: &Outputs) -> Option<String> {
     shown.last().map(cut)
 }
 
-/// One line, without what a terminal would take for a command.
-pub(crate) fn cut(text: &str) -> String {
-    let line: String = text
-        .trim()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MESSAGE_CHARS_MAX)
-        .collect();
-    match text.trim().chars().count() > MESSAGE_CHARS_MAX {
-        true => line + "…",
-        false => line,
+/// Returns one line of a text of others, no longer than people read, without colours and without what a terminal
+/// would take for a command.
+pub fn cut(text: &str) -> String {
+    let (mut line, mut rest) = (String::new(), text.trim());
+    let mut room = MESSAGE_CHARS_MAX;
+    while let Some(c) = rest.chars().next() {
+        if let Some(color) = color(rest) {
+            rest = &rest[color.len()..];
+            continue;
+        }
+        if room == 0 {
+            line.push('…');
+            break;
+        }
+        room -= 1;
+        match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_unicode()),
+            c => line.push(c),
+        }
+        rest = &rest[c.len_utf8()..];
     }
+    line
+}
+
+/// Returns the sequence at the beginning of a text that does nothing but set colours and weight.
+pub fn color(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\x1b[")?;
+    let length = parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
+    let is_color = parameters[length..].starts_with('m') && length <= 32;
+    // Both the beginning and the end are single bytes.
+    is_color.then(|| &text[..length + 3])
 }
 
 /// Those of a Job's pods that have not ended: they are what is tried now.
@@ -330,8 +385,11 @@ fn pod_pending(pod: &Pod, events: &[&Event], outputs: &Outputs) -> Option<String
     let unscheduled = conditions
         .filter(|one| one.type_ == "PodScheduled" && one.status == "False")
         .find_map(|one| {
-            let reason = one.reason.as_deref().unwrap_or("Unschedulable");
-            Some(explained(reason, one.message.as_deref()?))
+            let message = one.message.as_deref()?;
+            Some(match one.reason.as_deref() {
+                None | Some("") => cut(message),
+                Some(reason) => explained(reason, message),
+            })
         });
     if unscheduled.is_some() {
         return unscheduled;

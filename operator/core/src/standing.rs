@@ -219,8 +219,10 @@ impl Standing {
             State::Running if reads_outputs => {
                 Some("complete; its outputs are being read".to_owned())
             }
-            State::Running => restarting,
-            State::Pending => pending,
+            State::Running => restarting.or_else(|| explain::attempt(job)),
+            State::Pending => pending
+                .filter(|why| !why.is_empty())
+                .or_else(|| explain::attempt(job)),
             State::Suspended if job.may_start() => Some(message(job, waits.as_ref(), objects)),
             State::Suspended => Some("somebody suspended it while it ran".to_owned()),
             _ => None,
@@ -229,13 +231,21 @@ impl Standing {
             state,
             started: started(job, state),
             since: since(job, state),
-            why: reason.or(why).unwrap_or_default(),
+            why: without_word(reason.or(why).unwrap_or_default(), state),
             holders: match &waits {
                 Some(Waits::Hold(hold)) => holders(hold, objects),
                 _ => Vec::new(),
             },
             waits,
         }
+    }
+}
+
+/// The state's own word in front of a reason says nothing: `Cancelled: its run was cancelled` of what is cancelled.
+fn without_word(why: String, state: State) -> String {
+    match why.split_once(": ") {
+        Some((word, rest)) if word.eq_ignore_ascii_case(state.word()) => rest.to_owned(),
+        _ => why,
     }
 }
 

@@ -56,6 +56,42 @@ fn failed_pod(status: Value) -> Value {
 }
 
 #[test]
+fn attempts_of_a_job_are_counted_and_those_of_its_indexes_are_not() {
+    let tried = |failed: i32, mode: &str| {
+        job(json!({
+            "spec": {"backoffLimit": 2, "completionMode": mode, "template": {}},
+            "status": {"failed": failed},
+        }))
+    };
+    for (failed, mode, expected) in [
+        (0, "NonIndexed", None),
+        (1, "NonIndexed", Some("attempt 2 of 3")),
+        (2, "NonIndexed", Some("attempt 3 of 3")),
+        (3, "NonIndexed", None),
+        (1, "Indexed", None),
+    ] {
+        let attempt = explain::attempt(&tried(failed, mode));
+        assert_eq!(attempt.as_deref(), expected, "{failed} {mode}");
+    }
+    let ended = json!({"containerStatuses": [ended("main", 1, "Error", "no")]});
+    let all = pods(&[failed_pod(ended)]);
+    for (failed, retries, expected) in [
+        (3, 2, "exit code 1 after 3 attempts: no"),
+        (1, 2, "exit code 1: no"),
+        (1, 0, "exit code 1: no"),
+    ] {
+        let condition =
+            json!({"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"});
+        let job = job(json!({
+            "spec": {"backoffLimit": retries, "template": {}},
+            "status": {"failed": failed, "conditions": [condition]},
+        }));
+        let why = explain::failure(&job, &[&all[0]]);
+        assert_eq!(why.as_deref(), Some(expected));
+    }
+}
+
+#[test]
 fn a_failure_names_its_cause_with_the_last_line_that_was_written() {
     let main = |code, reason, message| {
         failed_pod(json!({"containerStatuses": [ended("main", code, reason, message)]}))
@@ -87,7 +123,7 @@ fn a_failure_names_its_cause_with_the_last_line_that_was_written() {
         ),
         (
             vec![main(1, "Error", "\u{1b}[31mred\u{7}")],
-            "exit code 1:  [31mred ",
+            "exit code 1: red\\u{7}",
         ),
         (
             vec![failed_pod(

@@ -516,7 +516,7 @@ fn when_that_keeps_a_gate_closed_is_shown_as_its_author_wrote_it() {
                 Some(&format!("x\n\u{1b}{}", "y".repeat(400))),
                 of_stage(json!({"free": "250"})),
             ),
-            &format!("when x  {}…: measure.free was 250", "y".repeat(237)),
+            &format!("when x \\u{{1b}}{}…: measure.free was 250", "y".repeat(237)),
         ),
         (
             message(

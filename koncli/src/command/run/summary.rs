@@ -20,8 +20,6 @@ use crate::{output, read};
 const LOG_TAIL: usize = 20;
 /// So many failed indexes of a Job are shown; the others are counted.
 const INDEXES_SHOWN: usize = 5;
-/// On the pods of an Indexed Job.
-const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
 /// Prints how a run has ended, after so many seconds.
 pub(super) async fn print(
@@ -93,15 +91,15 @@ async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
         output::talk(&format!("{mark} {title} failed{why}"));
     }
-    for (index, pod) in failed.iter().take(INDEXES_SHOWN) {
+    for pod in failed.iter().take(INDEXES_SHOWN) {
+        let why = explain::pod_failure(job, pod).filter(|_| timeout.is_none());
         if timeout.is_none() {
-            let index = index.map(|index| format!("[{index}]")).unwrap_or_default();
-            let why = explain::pod_failure(job, pod);
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
-            output::talk(&format!("{mark} {title}{index} failed{why}"));
+            let title = view::of_pod(&title, pod);
+            let why = why.as_ref().map(|why| format!(": {why}"));
+            output::talk(&format!("{mark} {title} failed{}", why.unwrap_or_default()));
         }
         if !is_allowed {
-            log_tail(local, pod).await;
+            log_tail(local, pod, &why.unwrap_or_default()).await;
         }
     }
     if failed.len() > INDEXES_SHOWN && timeout.is_none() {
@@ -111,11 +109,10 @@ async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
 }
 
 /// The last pod that failed; of an Indexed Job, that of each index that never succeeded.
-fn last_failures(pods: &[Pod]) -> Vec<(Option<i32>, &Pod)> {
-    let mut by_index: BTreeMap<Option<i32>, Option<&Pod>> = BTreeMap::new();
+fn last_failures(pods: &[Pod]) -> Vec<&Pod> {
+    let mut by_index: BTreeMap<Option<u32>, Option<&Pod>> = BTreeMap::new();
     for pod in pods {
-        let index = pod.annotations().get(INDEX);
-        let index = index.and_then(|index| index.parse().ok());
+        let index = explain::index(pod);
         let phase = pod
             .status
             .as_ref()
@@ -126,10 +123,7 @@ fn last_failures(pods: &[Pod]) -> Vec<(Option<i32>, &Pod)> {
             _ => {}
         }
     }
-    let failed = by_index.into_iter();
-    failed
-        .filter_map(|(index, pod)| Some((index, pod?)))
-        .collect()
+    by_index.into_values().flatten().collect()
 }
 
 /// How long a Job may have taken that took longer.
@@ -145,7 +139,8 @@ fn timeout(job: &Participant) -> Option<String> {
     })
 }
 
-async fn log_tail(local: &Local, pod: &Pod) {
+/// Prints the end of a pod's log, unless it is a single line that `why` has quoted.
+async fn log_tail(local: &Local, pod: &Pod, why: &str) {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let options = LogOptions {
         tail_lines: Some(LOG_TAIL),
@@ -157,8 +152,13 @@ async fn log_tail(local: &Local, pod: &Pod) {
     };
     let chunks: Vec<_> = log.collect().await;
     let bytes: Vec<u8> = chunks.into_iter().flatten().flatten().collect();
-    for line in String::from_utf8_lossy(&bytes).lines() {
-        output::talk(&format!("    {line}"));
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text.lines().map(output::quoted_log).collect();
+    match lines.as_slice() {
+        [line] if why.ends_with(line.trim()) => {}
+        lines => lines
+            .iter()
+            .for_each(|line| output::talk(&format!("    {line}"))),
     }
 }
 
@@ -169,7 +169,9 @@ mod tests {
 
     fn pod(name: &str, index: Option<u32>, phase: &str, code: i32) -> Pod {
         let annotations = match index {
-            Some(index) => json!({INDEX: index.to_string()}),
+            Some(index) => {
+                json!({"batch.kubernetes.io/job-completion-index": index.to_string()})
+            }
             None => json!({}),
         };
         let state = json!({"terminated": {"exitCode": code, "reason": "Error"}});
@@ -197,7 +199,7 @@ mod tests {
         let failed = last_failures(&pods);
         let named: Vec<_> = failed
             .iter()
-            .map(|(index, pod)| (*index, pod.name_any()))
+            .map(|pod| (explain::index(pod), pod.name_any()))
             .collect();
         assert_eq!(named, [(Some(3), "last-try".to_owned())]);
     }

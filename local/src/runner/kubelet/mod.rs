@@ -54,6 +54,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodStatus, Secret};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -102,6 +103,11 @@ pub struct KubeletOptions {
     pub programs: Option<PathBuf>,
     /// No more pods than this run at once; the others wait in the order of their creation.
     pub pods_max: NonZeroUsize,
+    /// The option by which a user sets `pods_max`, as in `--jobs`: what waits for a place names it.
+    pub pods_max_option: Option<&'static str>,
+    /// The place of a Job's pods among those that wait, lowest first; those of one place wait in the order of their
+    /// creation.
+    pub rank: fn(&Job) -> u64,
     /// The name of the node that pods are bound to.
     pub node_name: String,
     /// The wait before a container is restarted the second time; doubles every time.
@@ -122,6 +128,8 @@ impl KubeletOptions {
             host_paths: false,
             programs: None,
             pods_max: PODS_MAX,
+            pods_max_option: None,
+            rank: |_| 0,
             node_name: "local".into(),
             restart_wait: Duration::from_secs(10),
             runtime: Runtime::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -39,8 +40,8 @@ pub(super) struct Pods {
     node: Arc<Node>,
     /// By uid.
     residents: HashMap<String, Resident>,
-    /// Uids of waiting pods, in the order of their creation.
-    queue: VecDeque<String>,
+    /// Uids of waiting pods with their ranks, in order.
+    queue: VecDeque<(u64, String)>,
     /// The pods that run; each returns its uid.
     lives: JoinSet<String>,
 }
@@ -168,17 +169,35 @@ impl Pods {
                 let stage = Stage::Waiting(Box::new(pod));
                 self.residents
                     .insert(uid.clone(), Resident { folder, stage });
-                self.queue.push_back(uid.clone());
+                self.enqueue(&uid);
                 self.start_waiting();
                 self.report_waiting(&uid);
             }
         }
     }
 
+    /// Takes a pod into the queue, behind those of its rank.
+    fn enqueue(&mut self, uid: &str) {
+        let rank = match self.residents.get(uid).map(|resident| &resident.stage) {
+            Some(Stage::Waiting(pod)) => self.rank(pod),
+            _ => 0,
+        };
+        let at = self.queue.partition_point(|(other, _)| *other <= rank);
+        self.queue.insert(at, (rank, uid.to_owned()));
+    }
+
+    fn rank(&self, pod: &Pod) -> u64 {
+        let mut owners = pod.metadata.owner_references.iter().flatten();
+        let owner = owners.find(|owner| owner.kind == "Job");
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let job = owner.and_then(|owner| self.node.cluster.get::<Job>(namespace, &owner.name));
+        job.map_or(0, |job| (self.node.options.rank)(&job))
+    }
+
     /// Starts waiting pods as long as there are places.
     fn start_waiting(&mut self) {
         let mut at = 0;
-        while let Some(uid) = self
+        while let Some((_, uid)) = self
             .queue
             .get(at)
             .filter(|_| self.lives.len() < self.places())
@@ -222,15 +241,19 @@ impl Pods {
         };
         let (reason, message) = if is_gated(pod) {
             (
-                "SchedulingGated",
+                Some("SchedulingGated"),
                 "Scheduling is blocked due to non-empty scheduling gates".into(),
             )
         } else {
             let places = self.places();
-            (
-                "Unschedulable",
-                format!("No place is free: at most {places} pods run at once"),
-            )
+            match self.node.options.pods_max_option {
+                // A limit that somebody has set is no fault of a scheduler.
+                Some(option) => (None, format!("waits for one of {option} {places}")),
+                None => (
+                    Some("Unschedulable"),
+                    format!("No place is free: at most {places} pods run at once"),
+                ),
+            }
         };
         self.node.write_status(pod, |before, now| {
             status::unscheduled(before, reason, &message, now)

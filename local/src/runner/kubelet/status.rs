@@ -341,7 +341,7 @@ pub(super) fn failed_unseen(before: &PodStatus, reason: &str, message: &str) -> 
 /// The status of a pod that can't be started yet.
 pub(super) fn unscheduled(
     before: &PodStatus,
-    reason: &str,
+    reason: Option<&str>,
     message: &str,
     now: Timestamp,
 ) -> PodStatus {
@@ -353,7 +353,7 @@ pub(super) fn unscheduled(
     conditions.push(PodCondition {
         type_: "PodScheduled".into(),
         status: "False".into(),
-        reason: Some(reason.into()),
+        reason: reason.map(str::to_owned),
         message: Some(message.into()),
         last_transition_time: Some(Time(now)),
         ..PodCondition::default()

@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use serde_json::{Value, json};
 
-use super::{Kubelet, LogOptions};
+use super::{Kubelet, KubeletOptions, LogOptions};
 use crate::ApiServer;
 use crate::runner::bench::{api, create, ending, options, pod, until, until_logged, until_phase};
 use crate::runner::cluster::{Change, Cluster, name, namespace, uid};
@@ -25,8 +26,17 @@ impl Node {
     }
 
     fn start_with(api: ApiServer, pods_max: Option<usize>) -> Self {
+        Self::start_limited(api, pods_max, |_| {})
+    }
+
+    fn start_limited(
+        api: ApiServer,
+        pods_max: Option<usize>,
+        with: impl FnOnce(&mut KubeletOptions),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut options = options(folder.path());
+        with(&mut options);
         if let Some(pods_max) = pods_max.and_then(NonZeroUsize::new) {
             options.pods_max = pods_max;
         }
@@ -459,6 +469,58 @@ async fn pods_beyond_the_limit_wait_in_the_order_of_their_creation() {
     until_phase(&node.api, "c", "Succeeded").await;
     let order = fs::read_to_string(node.folder.path().join("order")).unwrap();
     assert_eq!(order, "a\nb\nc\n");
+    node.kubelet.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn pods_that_wait_start_by_the_rank_of_their_jobs_and_name_the_option_that_limits_them() {
+    let node = Node::start_limited(api(), Some(1), |options| {
+        options.pods_max_option = Some("--jobs");
+        options.rank = |job| {
+            job.metadata
+                .name
+                .as_deref()
+                .map_or(0, |name| name.len() as u64)
+        };
+    });
+    for name in ["j", "jj", "jjj"] {
+        create::<Job>(
+            &node.api,
+            json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"suspend": true, "template": {
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}}}}),
+        );
+    }
+    let script = "echo $HOSTNAME >> order; until test -e go; do sleep 0.01; done";
+    let of = |job: &str| json!({"ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": "u"}]});
+    for (name, job) in [("first", "j"), ("late", "jjj"), ("early", "jj")] {
+        let mut waiting = pod(name, script, json!({}));
+        waiting["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .extend(of(job).as_object().unwrap().clone());
+        create::<Pod>(&node.api, waiting);
+        until::<Pod>(&node.api, name, |pod| {
+            pod.is_some_and(|pod| {
+                pod.status
+                    .as_ref()
+                    .is_some_and(|status| status.conditions.is_some())
+            })
+        })
+        .await;
+    }
+    let early: Pod = until::<Pod>(&node.api, "early", |pod| pod.is_some())
+        .await
+        .unwrap();
+    let condition = early.status.unwrap().conditions.unwrap().remove(0);
+    assert_eq!(
+        condition.message.as_deref(),
+        Some("waits for one of --jobs 1")
+    );
+    assert_eq!(condition.reason, None);
+    fs::write(node.folder.path().join("go"), "").unwrap();
+    until_phase(&node.api, "late", "Succeeded").await;
+    let order = fs::read_to_string(node.folder.path().join("order")).unwrap();
+    assert_eq!(order, "first\nearly\nlate\n");
     node.kubelet.shutdown(Duration::ZERO).await;
 }
 

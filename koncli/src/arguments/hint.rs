@@ -1,0 +1,134 @@
+//! What was probably meant by a command line that can't be read.
+
+use clap::ValueEnum;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use konductor_dsl::did_you_mean;
+
+use super::{Drawing, duration};
+
+/// Adds to an error what to type instead. `words` are those of the command line after the program's name, and `path`
+/// is the command that they begin with.
+pub(super) fn explain(mut error: clap::Error, words: &[String], path: &[String]) -> clap::Error {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let tip = match error.kind() {
+        ErrorKind::InvalidSubcommand => subcommand(&mut error, words),
+        ErrorKind::InvalidValue => drawing(&error, &path),
+        ErrorKind::UnknownArgument => argument(&error, words, &path),
+        _ => None,
+    };
+    if let Some(tip) = tip {
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::SuggestedArg);
+        let tips = vec![StyledStr::from(tip)];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A file where the command should be; else clap's suggestions, the nearest first and alone if only it is near.
+fn subcommand(error: &mut clap::Error, words: &[String]) -> Option<String> {
+    let word = text(error, ContextKind::InvalidSubcommand)?.to_owned();
+    if std::path::Path::new(&word)
+        .extension()
+        .is_some_and(|end| end == "kon")
+    {
+        let next = words.iter().skip_while(|one| **one != word).nth(1);
+        let command = next.map_or("run", String::as_str);
+        return Some(format!(
+            "the command comes first: `koncli {command} {word}`"
+        ));
+    }
+    let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::String(one)) => vec![one.clone()],
+        Some(ContextValue::Strings(all)) => all.iter().rev().cloned().collect(),
+        _ => return None,
+    };
+    let nearest = did_you_mean(&word, suggested.iter().map(String::as_str));
+    let suggested = match nearest {
+        Some(nearest) => vec![nearest.to_owned()],
+        None => suggested,
+    };
+    error.insert(
+        ContextKind::SuggestedSubcommand,
+        ContextValue::Strings(suggested),
+    );
+    None
+}
+
+/// The format of a drawing is not that of a report.
+fn drawing(error: &clap::Error, path: &[&str]) -> Option<String> {
+    let argument = text(error, ContextKind::InvalidArg)?;
+    let value = text(error, ContextKind::InvalidValue)?;
+    let is_drawing = Drawing::from_str(value, true).is_ok();
+    let is_meant = path == ["graph"] && argument.contains("--output") && is_drawing;
+    is_meant.then(|| format!("write `--as {}`", value.to_lowercase()))
+}
+
+/// A word too many: a time after `--wait`, or a command without `--`.
+fn argument(error: &clap::Error, words: &[String], path: &[&str]) -> Option<String> {
+    let word = text(error, ContextKind::InvalidArg)?;
+    let at = words.iter().position(|one| one == word)?;
+    let before = at.checked_sub(1).and_then(|at| words.get(at));
+    if before.is_some_and(|before| before == "--wait") && duration(word).is_ok() {
+        return Some(format!("write `--wait --timeout {word}`"));
+    }
+    if let [kind @ ("lease" | "semaphore"), "hold"] = path {
+        let command = words[at..].join(" ");
+        return Some(format!(
+            "write `--` before the command: `koncli {kind} hold NAME -- {command}`"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::arguments::{Arguments, path};
+
+    #[test]
+    fn error_says_what_to_type_instead() {
+        for (line, tip) in [
+            ("etl.kon run", "`koncli run etl.kon`"),
+            ("etl.kon", "`koncli run etl.kon`"),
+            ("graph f -o dot", "`--as dot`"),
+            ("-o svg graph f", "`--as svg`"),
+            ("apply f.kon --wait 5m", "`--wait --timeout 5m`"),
+            ("retry r --wait 1h", "`--wait --timeout 1h`"),
+            (
+                "lease hold x echo hi",
+                "`koncli lease hold NAME -- echo hi`",
+            ),
+            (
+                "semaphore hold x make",
+                "`koncli semaphore hold NAME -- make`",
+            ),
+            ("chek f", "a similar subcommand exists: 'check'"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let command = Arguments::command();
+            let path = path(&command, &words);
+            let all = std::iter::once("koncli".to_owned()).chain(words.clone());
+            let error = command.try_get_matches_from(all).expect_err(line);
+            let shown = explain(error, &words, &path).to_string();
+            assert!(shown.contains(tip), "{line}: {shown}");
+            assert_eq!(shown.matches("tip:").count(), 1, "{line}: {shown}");
+        }
+        let words: Vec<String> = ["check", "f", "-o", "dot"].map(str::to_owned).into();
+        let error =
+            Arguments::command().try_get_matches_from(["koncli", "check", "f", "-o", "dot"]);
+        let error = error.expect_err("no format");
+        let shown = explain(error, &words, &["check".to_owned()]).to_string();
+        assert!(!shown.contains("--as"), "{shown}");
+    }
+}
