@@ -210,10 +210,10 @@ impl<'a> Target<'a> {
 
     /// Why a Job has not ended, as far as it says itself.
     async fn why(&self, client: &konductor::Client) -> Option<String> {
-        if self.kind != "job" {
+        if self.kind != Kind::Job {
             return None;
         }
-        let job: Participant = get(client, self.kind, self.name).await.ok()?;
+        let job: Participant = get(client, Kind::Job.word(), self.name).await.ok()?;
         Some(item(&job, &RunObjects::default()).why).filter(|why| !why.is_empty())
     }
 
