@@ -145,13 +145,16 @@ fn render(files: &Files<'_>, diagnostic: &Diagnostic, color: bool, width: usize)
     let mut text = String::new();
     let report = Report::of(files, diagnostic, width);
     match handler.render_report(&mut text, &report) {
-        Ok(()) => text.replace(GLUE, " "),
+        Ok(()) => text.replace(GLUE, " ").replace(JOINER, ""),
         Err(_) => diagnostic.message.clone(),
     }
 }
 
 /// Stands for the blanks of what is to be typed, which is not wrapped if it is short.
 const GLUE: char = '\u{a0}';
+
+/// Stands between the characters of what is to be typed: `$${x}` and `fail-fast` are not wrapped within.
+const JOINER: char = '\u{2060}';
 
 /// A text in which what stands between backquotes is one word, unless it is long.
 fn glued(text: &str, width: usize) -> String {
@@ -161,7 +164,14 @@ fn glued(text: &str, width: usize) -> String {
             glued.push('`');
         }
         match index % 2 == 1 && output::width::width(part) < width / 2 {
-            true => glued.push_str(&part.replace(' ', "\u{a0}")),
+            true => {
+                for (at, character) in part.chars().enumerate() {
+                    if at > 0 {
+                        glued.push(JOINER);
+                    }
+                    glued.push(if character == ' ' { GLUE } else { character });
+                }
+            }
             false => glued.push_str(part),
         }
     }

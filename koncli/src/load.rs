@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
-use konductor_compiler::{Compiled, Options, Repaired, check, compile, repair};
+use konductor_compiler::{Compiled, Options, Repaired, check, compile, placed, repair};
 use konductor_dsl::Sources;
 use konductor_dsl::limits::FILE_BYTES_MAX;
 use rustix::fs::{Mode, OFlags};
@@ -237,7 +237,17 @@ fn parameters(params: &Params) -> Result<Map<String, Value>, Failure> {
             Failure::usage(format!("{}: it is not a map", file.display()))
                 .help("write one parameter on each line, as in `day: 2026-01-31`"),
         ),
-        Err(error) => Err(Failure::usage(format!("{}: {error}", file.display()))),
+        Err(error) => {
+            let file = file.display();
+            Err(match placed::parse_all(&text) {
+                Err(error) => {
+                    let line = error.at.map(|at| format!(":{}", at.line()));
+                    let line = line.unwrap_or_default();
+                    Failure::usage(format!("{file}{line}: this is not YAML: {}", error.problem))
+                }
+                Ok(_) => Failure::usage(format!("{file}: {error}")),
+            })
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use konductor_api::{annotation, parse_holds};
 use konductor_compiler::placed::{self, Kind, Placed};
-use konductor_dsl::{Code, Diagnostic, Sources, Span};
+use konductor_dsl::{Code, Diagnostic, Sources, Span, did_you_mean};
 use konductor_local::{ApiServer, ServerOptions};
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::Status;
@@ -84,10 +84,11 @@ impl Checker {
         let (version, kind) = (manifest.root.text("apiVersion"), manifest.root.text("kind"));
         if version.is_empty() || kind.is_empty() {
             let message = "not a Kubernetes object: apiVersion or kind is missing";
-            reported.push(Diagnostic::error(
-                Code::K0508,
-                manifest.place("", Part::Value),
-                message,
+            let reported_here =
+                Diagnostic::error(Code::K0508, manifest.place("", Part::Value), message);
+            reported.push(reported_here.help(
+                "begin it as in `apiVersion: konductor.io/v1` and `kind: Semaphore`; a file with values for \
+                 parameters is given with `--params`",
             ));
             return Ok(());
         }
@@ -99,11 +100,20 @@ impl Checker {
         let Some((resource, capabilities)) = known else {
             if group == "konductor.io" {
                 let message = format!("{group}/{version} has no kind {kind}");
-                reported.push(Diagnostic::error(
-                    Code::K0508,
-                    manifest.place("kind", Part::Value),
-                    message,
-                ));
+                let other = self.other_version(group, kind);
+                let (place, help) = match other {
+                    Some((version, known)) if known == kind => (
+                        "apiVersion",
+                        format!("write `apiVersion: {group}/{version}`"),
+                    ),
+                    Some((_, known)) => ("kind", format!("did you mean `{known}`?")),
+                    None => (
+                        "kind",
+                        "its kinds are Barrier, Gate, Semaphore, Lease and Run".to_owned(),
+                    ),
+                };
+                let at = manifest.place(place, Part::Value);
+                reported.push(Diagnostic::error(Code::K0508, at, message).help(help));
             } else {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 output::talk(&format!(
@@ -123,22 +133,50 @@ impl Checker {
             .await?
         {
             let unknown = unknown_fields(&status.message);
-            reported.extend(unknown.iter().map(|field| manifest.unknown(kind, field)));
             let rest = match unknown.is_empty() {
-                true => Err(status),
+                true => Err(status.clone()),
                 false => {
                     self.create(&resource, namespaced, &object, "Ignore")
                         .await?
                 }
             };
-            if let Err(status) = rest {
-                manifest.refused(kind, &status, reported);
+            let missing: Vec<String> = rest.as_ref().err().map(missing_fields).unwrap_or_default();
+            let mut meant = Vec::new();
+            for field in unknown {
+                let near = near_field(field, &missing);
+                meant.extend(near);
+                reported.push(manifest.unknown(kind, field, near));
+            }
+            if let Err(mut status) = rest {
+                // A field that is written wrong is not missing as well.
+                let details = status.details.iter_mut();
+                details.for_each(|details| details.causes.retain(|c| !meant.contains(&&*c.field)));
+                let is_all = status
+                    .details
+                    .iter()
+                    .all(|details| details.causes.is_empty());
+                if meant.is_empty() || !is_all {
+                    manifest.refused(kind, &status, reported);
+                }
             }
         }
         if reported.len() == before {
             manifest.waits(kind, reported);
         }
         Ok(())
+    }
+
+    /// The version of a group that has a kind, or one with a name that is near.
+    fn other_version(&self, group: &str, kind: &str) -> Option<(String, String)> {
+        let group = self.discovery.get(group)?;
+        let versions: Vec<&str> = group.versions().collect();
+        let all = versions.iter().flat_map(|version| {
+            let resources = group.versioned_resources(version).into_iter();
+            resources.map(|(resource, _)| ((*version).to_owned(), resource.kind))
+        });
+        let all: Vec<(String, String)> = all.collect();
+        let near = did_you_mean(kind, all.iter().map(|(_, known)| known.as_str()))?;
+        all.iter().find(|(_, known)| known == near).cloned()
     }
 
     /// The answer to a dry run.
@@ -175,6 +213,23 @@ fn unknown_fields(message: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The fields that an API server says are required.
+fn missing_fields(status: &Status) -> Vec<String> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let missing = causes.filter(|cause| cause.message.starts_with("Required value"));
+    missing.map(|cause| cause.field.clone()).collect()
+}
+
+/// The missing field that was meant by a field that is not known: beside it, with a similar name.
+fn near_field<'m>(unknown: &str, missing: &'m [String]) -> Option<&'m str> {
+    let (parent, name) = unknown.rsplit_once('.').unwrap_or(("", unknown));
+    let beside = missing.iter().filter(|field| {
+        let other = field.rsplit_once('.').unwrap_or(("", field));
+        other.0 == parent && did_you_mean(name, [other.1]).is_some()
+    });
+    { beside }.next().map(String::as_str)
+}
+
 /// One object, in the text it is written in.
 struct Manifest<'a> {
     text: &'a str,
@@ -188,10 +243,15 @@ impl Manifest<'_> {
         format!("{kind}/{name}")
     }
 
-    fn unknown(&self, kind: &str, field: &str) -> Diagnostic {
+    fn unknown(&self, kind: &str, field: &str, meant: Option<&str>) -> Diagnostic {
         let name = self.name(kind);
         let message = format!("{name} has a field that its kind does not have: {field}");
-        Diagnostic::error(Code::K0507, self.place(field, Part::Key), message)
+        let diagnostic = Diagnostic::error(Code::K0507, self.place(field, Part::Key), message);
+        let meant = meant.map(|meant| meant.rsplit('.').next().unwrap_or(meant));
+        diagnostic.help(match meant {
+            Some(meant) => format!("write `{meant}`"),
+            None => "correct its name, or remove it".to_owned(),
+        })
     }
 
     /// What an API server says, each cause at its place.
@@ -242,6 +302,7 @@ impl Manifest<'_> {
                 message,
             ));
         }
+        self.misspelled(kind, job, reported);
         let suspend = job.at(&["spec", "suspend"]);
         let suspended = suspend.is_some_and(|(_, value)| matches!(value.value, Kind::Bool(true)));
         if let Some((key, _)) = gate.or(hold).filter(|_| !suspended) {
@@ -253,6 +314,25 @@ impl Manifest<'_> {
             let of_value = Diagnostic::error(Code::K0508, first_line(self.text, at), message)
                 .help("write `suspend: true` into the Job's spec: the operator starts it");
             reported.push(of_value);
+        }
+    }
+
+    /// Reports annotations of a Job that the operator would not start because of them.
+    fn misspelled(&self, kind: &str, job: &Placed, reported: &mut Vec<Diagnostic>) {
+        let Some((_, annotations)) = job.at(&["metadata", "annotations"]) else {
+            return;
+        };
+        let json = annotations.to_json();
+        for key in json.as_object().into_iter().flat_map(|all| all.keys()) {
+            let Some(meant) = konductor_operator::meant_annotation(key) else {
+                continue;
+            };
+            let Some((at, _)) = annotations.member(key) else {
+                continue;
+            };
+            let message = format!("{}: the annotation {key} is not known", self.name(kind));
+            let of_key = Diagnostic::error(Code::K0508, first_line(self.text, at), message);
+            reported.push(of_key.help(format!("write `{meant}`: the Job would never start")));
         }
     }
 

@@ -228,6 +228,7 @@ error[K0507]
    ·   ──────
  9 │ ---
    ╰────
+  help: correct its name, or remove it
 
 error[K0508]
 

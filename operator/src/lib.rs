@@ -34,6 +34,7 @@ mod undecodable;
 mod watch;
 
 pub use konductor_core::explain;
+pub use konductor_core::job::meant_annotation;
 pub use konductor_core::retry;
 pub use konductor_core::run_graph;
 pub use konductor_core::slot;

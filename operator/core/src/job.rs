@@ -32,6 +32,7 @@ mod waiting;
 
 pub(crate) use arrive::arrival_of;
 pub use outputs::with_outputs;
+pub use waiting::meant as meant_annotation;
 
 /// How often a decision may ask for more: each time it learns something new.
 const ROUNDS_MAX: usize = 16;

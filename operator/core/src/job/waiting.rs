@@ -88,8 +88,8 @@ fn pending_mistake(job: &Participant) -> Option<String> {
     (!is_read).then(|| format!("{key}: {written} is not a duration: write one such as 10m"))
 }
 
-/// The annotation that somebody meant who wrote this one.
-fn meant(key: &str) -> Option<&'static str> {
+/// The annotation that somebody meant who wrote this one: a Job that has it is not started.
+pub fn meant(key: &str) -> Option<&'static str> {
     let (domain, name) = key.split_once('/')?;
     if !domain.eq_ignore_ascii_case(konductor_api::GROUP) || ALSO_KNOWN.contains(&key) {
         return None;
