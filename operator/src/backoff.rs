@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// The first wait.
 const FIRST: Duration = Duration::from_millis(50);
-/// The longest wait of a reconcile: an API server that is back is used again within this long.
+/// The longest wait where nobody answers: an API server that is back is used again within this long.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3);
 /// The longest wait of a watch, which costs a whole list each time.
 pub(crate) const WATCH_LONGEST: Duration = Duration::from_secs(30);
@@ -28,12 +28,14 @@ fn doubled(failures: u32) -> Duration {
 /// than that, so that watches which broke together don't return together.
 ///
 /// Only a list that succeeded starts it over, and only if the watch after it then works for a while:
-/// an API server that lists and refuses to watch would otherwise be asked without a pause.
+/// an API server that lists and refuses to watch would otherwise be asked without a pause. What nobody answered is
+/// counted by itself: it cost no list, and says nothing about those to come.
 #[derive(Debug)]
 pub(crate) struct WatchBackoff {
     seed: u64,
     longest: Duration,
     failures: u32,
+    unanswered: u32,
     listed: Option<Instant>,
 }
 
@@ -44,17 +46,27 @@ impl WatchBackoff {
             seed: hash(word),
             longest,
             failures: 0,
+            unanswered: 0,
             listed: None,
         }
     }
 
+    /// Counts a request that no API server answered; returns how long to wait.
+    pub(crate) fn unanswered(&mut self) -> Duration {
+        self.unanswered = self.unanswered.saturating_add(1);
+        let wait = doubled(self.unanswered).min(LONGEST);
+        spread(wait, self.seed, self.unanswered)
+    }
+
     /// Takes note of a list that succeeded.
     pub(crate) fn listed(&mut self, now: Instant) {
+        self.unanswered = 0;
         self.listed = Some(now);
     }
 
-    /// Counts a failure; returns how long to wait.
+    /// Counts what an API server refused or broke off; returns how long to wait.
     pub(crate) fn failed(&mut self, now: Instant) -> Duration {
+        self.unanswered = 0;
         if self
             .listed
             .is_some_and(|listed| now.saturating_duration_since(listed) >= STEADY)

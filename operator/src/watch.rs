@@ -50,6 +50,16 @@ pub(crate) enum Failure {
     NoVersion,
 }
 
+impl Failure {
+    /// Whether no API server has answered at all; it may be back at any moment.
+    fn is_unanswered(&self) -> bool {
+        matches!(
+            self,
+            Self::List(kube::Error::Service(_)) | Self::Start(kube::Error::Service(_))
+        )
+    }
+}
+
 /// Receives how a watch goes.
 pub(crate) trait Observer: Send {
     /// The API server has answered.
@@ -143,6 +153,7 @@ where
                 let wait = match failure {
                     // It is as good as a watch that ended.
                     Failure::Stalled => Duration::ZERO,
+                    _ if failure.is_unanswered() => self.backoff.unanswered(),
                     _ => self.backoff.failed(Instant::now()),
                 };
                 self.observer.failed(&failure, wait);
@@ -289,7 +300,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backoff::WATCH_LONGEST;
+    use crate::backoff::{LONGEST, WATCH_LONGEST};
     use crate::needed::Read;
 
     #[derive(Clone, Default)]
@@ -370,6 +381,33 @@ mod tests {
         for count in counts {
             assert!((20..60).contains(&count), "{counts:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_is_back_is_listed_at_once_however_long_it_was_away() {
+        let begun = Instant::now();
+        let away = Duration::from_secs(600);
+        let service = tower::service_fn(move |_: Request<kube::client::Body>| {
+            let is_away = begun.elapsed() < away;
+            std::future::ready(match is_away {
+                true => Err(tower::BoxError::from("connection refused")),
+                false => Ok(empty_list()),
+            })
+        });
+        let api: Api<Read<Gate>> = Api::all(Client::new(service, "default"));
+        let backoff = WatchBackoff::new("Gate", WATCH_LONGEST);
+        let failures = Failures::default();
+        let mut events = pin!(watch(
+            api,
+            None,
+            WatchesLast::default(),
+            backoff,
+            failures.clone()
+        ));
+        while !matches!(events.next().await, Some(Ok(Event::Init))) {}
+        assert!(begun.elapsed() <= away + LONGEST, "{:?}", begun.elapsed());
+        let count = failures.0.lock().unwrap().len();
+        assert!((200..300).contains(&count), "it failed {count} times");
     }
 
     #[tokio::test(start_paused = true)]
