@@ -23,7 +23,7 @@ pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {
             "after" | "for" | "holding" | "quorum" | "when" | "within" => {
                 "choose another name; if a clause begins here, remove the comma or word before it"
             }
-            _ => "choose another name, which is no word of the language",
+            _ => "choose another name",
         }));
     }
     if !is_shaped(text) {

@@ -183,30 +183,30 @@ mod tests {
 
     #[test]
     fn a_result_has_its_rule_its_places_and_its_fix() {
-        let text = "pipeline p {\n  stage a { image = \"a:1\", imgae = \"b:1\" }\n}\n";
+        let text = "pipeline p {\n  stage a { image = \"a:1\", retreis = 1 }\n}\n";
         let log = log("my flows/p.kon", text);
         let run = &log["runs"][0];
         let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0]["id"], "K0203");
-        let region = json!({"startLine": 2, "startColumn": 28, "endLine": 2, "endColumn": 33});
+        let region = json!({"startLine": 2, "startColumn": 28, "endLine": 2, "endColumn": 35});
         let expected = json!([{
             "ruleId": "K0203",
             "ruleIndex": 0,
             "level": "error",
-            "message": {"text": "`imgae` is not an attribute here\nwrite `image`"},
+            "message": {"text": "`retreis` is not an attribute here\nwrite `retries`"},
             "locations": [{"physicalLocation": {
                 "artifactLocation": {"uri": "my%20flows/p.kon"},
                 "region": region,
             }}],
             "relatedLocations": [],
             "fixes": [{
-                "description": {"text": "write `image`"},
+                "description": {"text": "write `retries`"},
                 "artifactChanges": [{
                     "artifactLocation": {"uri": "my%20flows/p.kon"},
                     "replacements": [{
                         "deletedRegion": region,
-                        "insertedContent": {"text": "image"},
+                        "insertedContent": {"text": "retries"},
                     }],
                 }],
             }],
