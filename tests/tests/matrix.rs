@@ -124,7 +124,6 @@ const REASONS: [Reason; 11] = [
     ("It names no object.", &[Situation::NotFound], |row| {
         let alone = [
             "runs",
-            "doctor",
             "crds",
             "dev",
             "operator",
