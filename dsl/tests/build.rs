@@ -290,8 +290,7 @@ fn invalid_names_are_rejected_with_the_allowed_form() {
          starting with a letter; write `night`\n\
          p.kon:2:9: K0104 `day of year` can't be a name; lower-case letters, digits and single `-`, \
          starting with a letter; write `day-of-year`\n\
-         p.kon:3:13: K0108 `gate` is a word of the language, not a name; choose another name, or \
-         remove the comma or word before it\n\
+         p.kon:3:13: K0108 `gate` is a word of the language, not a name; choose another name\n\
          p.kon:3:30: K0101 `2 or so` is not a number; write digits and the unit, as in `3`, `0.5`, \
          `500m`, `1Gi`, `1h30m`\n\
          p.kon:4:9: K0104 `a { run = \"x\" } stage b` can't be a name; lower-case letters, digits and \
@@ -325,8 +324,7 @@ fn what_cannot_be_written_is_reported() {
         ),
         (
             Stage::new("a").when(Ref::to("true")),
-            "p.kon:2:16: K0108 `true` is a word of the language, not a name; choose another name, or \
-             remove the comma or word before it",
+            "p.kon:2:16: K0108 `true` is a word of the language, not a name; choose another name",
         ),
         (
             Stage::new("a").image(text!["x:", Ref::to("TAG")]),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use konductor_api::annotation;
+use konductor_api::Participant;
 use konductor_local::runner::job::BackOff;
 use konductor_local::runner::kubelet::{Engine, KubeletOptions, Logs, Runtime as KubeletRuntime};
 use konductor_local::runner::{Runner, RunnerOptions};
@@ -182,10 +182,7 @@ impl Local {
 
 /// Pods that wait for a place start in the order of the file.
 fn source_order(job: &Job) -> u64 {
-    let ordinal = job.annotations().get(annotation::ORDINAL);
-    ordinal
-        .and_then(|ordinal| ordinal.parse().ok())
-        .unwrap_or(0)
+    Participant::of(job.clone()).ordinal.map_or(0, u64::from)
 }
 
 /// Finds the engine that is asked for.

@@ -248,7 +248,7 @@ fn the_summary_names_the_index_and_what_may_fail() {
     let output = run(folder.path(), pipeline, &[]);
     let printed = transcript(&output);
     assert!(
-        printed.contains("✗ work[3] failed: exit code 4: item 3\n    item 3\n"),
+        printed.contains("✗ work[3] failed: exit code 4: item 3\n"),
         "{printed}"
     );
     let pipeline = r#"pipeline mf {

@@ -142,8 +142,8 @@ fn log_of_one_line_is_quoted_once_without_colours_and_in_short() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = r#"pipeline bad {
       defaults { image = "busybox:1.36" }
-      stage a { run = "printf 'last \033[31mred\033[0m\033[2J'; exit 7" }
-      stage b { run = "head -c 3000 /dev/zero | tr '\0' x; exit 1" }
+      stage a { run = "printf 'last \\033[31mred\\033[0m\\033[2J'; exit 7" }
+      stage b { run = "head -c 3000 /dev/zero | tr '\\0' x; exit 1" }
     }"#;
     let output = koncli()
         .arg("run")

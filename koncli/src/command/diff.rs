@@ -29,7 +29,10 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
     let client = &client;
     if let Some(manifests) = &compiled.manifests {
         let consequence = "`koncli apply` would refuse to start it again";
-        apply::refuse_ended(client, manifests.run_name(), consequence).await?;
+        match apply::refuse_ended(client, manifests.run_name(), consequence).await {
+            Err(ended) if ended.code == FAILED => output::talk(&format!("note: {ended}")),
+            other => other?,
+        }
     }
     let run = compiled.manifests.iter().flat_map(Manifests::objects);
     let schedule = compiled.schedule.iter().flat_map(Schedule::objects);

@@ -938,7 +938,7 @@ fn run_message_names_what_kept_its_stages_from_running() {
                 ),
                 of("b", "succeeded", 1, ""),
             ],
-            &format!("stage a did not run: x [2J {}…", "é".repeat(234)),
+            &format!("stage a did not run: x\\u{{1b}}[2J {}…", "é".repeat(234)),
         ),
     ];
     for (jobs, expected) in table {
