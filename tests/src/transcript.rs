@@ -175,8 +175,10 @@ fn whole_lines(text: &str) -> String {
 
 /// What differs each time, in fixed words. A column keeps its width.
 fn fixed(text: &str) -> String {
-    static FIXED: LazyLock<[(Regex, &str); 17]> = LazyLock::new(|| {
+    static FIXED: LazyLock<[(Regex, &str); 18]> = LazyLock::new(|| {
         [
+            // kubectl logs that a watch was cut off, such as by definitions that are installed again, and continues.
+            (r"(?m)^[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ .*\n", ""),
             (
                 r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
                 "2026-01-31T02:00:05Z",
