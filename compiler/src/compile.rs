@@ -94,9 +94,8 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     if let Some(pipeline) = resolved {
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
-        let slice = |one: &Diagnostic| Some(sources.get(one.span().source)?.slice(one.span()));
         let mut unknown = diagnostics.iter().filter(|one| one.code == Code::K0203);
-        let is_elsewhere = unknown.any(|one| slice(one) == Some("image"));
+        let is_elsewhere = unknown.any(|one| written(&sources, one) == "image");
         if is_broken || is_elsewhere {
             // What is missing may stand in what could not be read, or where it does not belong.
             diagnostics.retain(|diagnostic| diagnostic.code != Code::K0311);
@@ -110,23 +109,7 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         }
     }
     rules::unused::written_otherwise(&sources, &mut diagnostics);
-    // An unused parameter names the place where its value was meant.
-    let unused = diagnostics.iter().filter(|one| one.code == Code::K0601);
-    let places = unused.flat_map(|one| one.labels.iter().map(|label| label.span));
-    let places: Vec<Span> = places.collect();
-    diagnostics
-        .retain(|one| one.is_error() || one.code != Code::K0106 || !places.contains(&one.span()));
-    // What can't be a name is reported already, so that nothing has it is no news.
-    let is_no_name = |one: &&Diagnostic| matches!(one.code, Code::K0104 | Code::K0108);
-    let words = diagnostics.iter().filter(is_no_name);
-    let text = |one: &Diagnostic| Some(sources.get(one.span().source)?.slice(one.span()));
-    let words: Vec<&str> = words.filter_map(text).collect();
-    let is_known = |one: &Diagnostic| text(one).is_some_and(|text| words.contains(&text));
-    let kept = diagnostics
-        .iter()
-        .map(|one| one.code != Code::K0201 || !is_known(one));
-    let mut kept = kept.collect::<Vec<bool>>().into_iter();
-    diagnostics.retain(|_| kept.next().unwrap_or(true));
+    remove_follow_ups(&sources, &mut diagnostics);
     let mut schedule = None;
     let is_schedule = |all: &mut Planned| options.installs() && all.pipeline.schedule.is_some();
     if let Some(scheduled) = planned.take_if(is_schedule) {
@@ -160,6 +143,29 @@ fn merged_jobs(all: &Planned) -> impl Iterator<Item = Merged> + '_ {
             blocks,
         })
     })
+}
+
+/// The text that a diagnostic is about.
+fn written<'s>(sources: &'s Sources, diagnostic: &Diagnostic) -> &'s str {
+    let source = sources.get(diagnostic.span().source);
+    source.map_or("", |source| source.slice(diagnostic.span()))
+}
+
+/// Removes what only follows from something that is reported, too.
+fn remove_follow_ups(sources: &Sources, diagnostics: &mut Vec<Diagnostic>) {
+    // An unused parameter names the place where its value was meant.
+    let unused = diagnostics.iter().filter(|one| one.code == Code::K0601);
+    let places = unused.flat_map(|one| one.labels.iter().map(|label| label.span));
+    let places: Vec<Span> = places.collect();
+    // What can't be a name is not declared either.
+    let is_no_name = |one: &&Diagnostic| matches!(one.code, Code::K0104 | Code::K0108);
+    let words = diagnostics.iter().filter(is_no_name);
+    let words: Vec<&str> = words.map(|one| written(sources, one)).collect();
+    diagnostics.retain(|one| match one.code {
+        Code::K0106 => one.is_error() || !places.contains(&one.span()),
+        Code::K0201 => !words.contains(&written(sources, one)),
+        _ => true,
+    });
 }
 
 /// The objects of a pipeline's schedule.

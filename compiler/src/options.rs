@@ -56,7 +56,7 @@ impl Options<'_> {
         }
     }
 
-    /// Whether a parameter is given a value.
+    /// Whether a parameter is given a value, right or wrong.
     pub(crate) fn gives(&self, param: &str) -> bool {
         self.params.contains_key(param) || self.set.iter().any(|(set, _)| set == param)
     }

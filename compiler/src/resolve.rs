@@ -306,10 +306,7 @@ impl Resolver<'_> {
             None => HashMap::default(),
         };
         self.diagnostics.extend(all.map(|(name, what)| {
-            // The command line would then set a parameter that there is not.
-            let is_given = what == "parameter" && self.options.gives(&name.text);
-            let declaration = declarations.get(&name.span).filter(|_| !is_given);
-            rules::unused::report(name, what, declaration.copied())
+            rules::unused::report(name, what, declarations.get(&name.span).copied())
         }));
         self.diagnostics.extend(imports);
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod address_shape;
 pub(crate) mod after_finally;
+pub(crate) mod amount;
 pub(crate) mod bad_import;
 pub(crate) mod bad_key;
 pub(crate) mod bad_schedule;
@@ -32,7 +33,6 @@ pub(crate) mod large_body;
 pub(crate) mod large_fan_out;
 pub(crate) mod long_name;
 pub(crate) mod long_timeout;
-pub(crate) mod memory_unit;
 pub(crate) mod missing_argument;
 pub(crate) mod missing_attribute;
 pub(crate) mod missing_item;

@@ -25,6 +25,17 @@ pub(crate) const ITEM_WORDS: [&str; 9] = [
     "stage",
     "workspace",
 ];
+/// The words that a name follows.
+const NAMED_WORDS: [&str; 8] = [
+    "approval",
+    "lease",
+    "param",
+    "pipeline",
+    "semaphore",
+    "stage",
+    "template",
+    "workspace",
+];
 /// The words that begin a clause of a header.
 const CLAUSE_WORDS: [&str; 5] = ["after", "for", "holding", "quorum", "when"];
 

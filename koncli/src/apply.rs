@@ -83,22 +83,22 @@ pub(crate) async fn apply(
     applier.all(manifests, &report, None).await.map(drop)
 }
 
-/// Refuses a run that has ended: to apply it again would start nothing.
-pub(crate) async fn refuse_ended(
+/// Returns the refusal of a run that has ended, with what follows from that: to apply it again starts nothing.
+pub(crate) async fn refusal(
     client: &konductor::Client,
     name: &str,
     consequence: &str,
-) -> Result<(), Failure> {
+) -> Result<Option<Failure>, Failure> {
     let runs: Api<Run> = Api::namespaced(client.kube().clone(), client.namespace());
     let run = match runs.get_opt(name).await {
         Ok(Some(run)) => run,
-        Ok(None) => return Ok(()),
+        Ok(None) => return Ok(None),
         // If the user may only create runs, the API server says that one exists.
-        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let Some(is_well) = run_ended(&run) else {
-        return Ok(());
+        return Ok(None);
     };
     let status = run.status.unwrap_or_default();
     let (phase, ended) = (status.phase, status.finished_at.map(|time| time.0));
@@ -110,9 +110,9 @@ pub(crate) async fn refuse_ended(
         true => String::new(),
         false => format!("repeat what failed with `koncli retry {name}`, "),
     };
-    Err(Failure::failed(message).help(format!(
+    Ok(Some(Failure::failed(message).help(format!(
         "start another run with --run NAME, {retry}or remove this one with `koncli delete {name}`"
-    )))
+    ))))
 }
 
 /// How many objects became what.

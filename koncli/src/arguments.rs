@@ -55,12 +55,12 @@ impl Arguments {
             let asked = ["koncli", "__complete", "--"].map(OsString::from);
             return Self::parse_from(asked.into_iter().chain(std::env::args_os().skip(1)));
         }
-        let mut command = Self::command();
-        if name.is_some_and(|name| name == PLUGIN) {
-            command = command.bin_name("kubectl konductor");
-        }
-        let matches = command.clone().try_get_matches();
-        let matches = matches.unwrap_or_else(|error| explained(command, error).exit());
+        let command = || match name.is_some_and(|name| name == PLUGIN) {
+            true => Self::command().bin_name("kubectl konductor"),
+            false => Self::command(),
+        };
+        let matches = command().try_get_matches();
+        let matches = matches.unwrap_or_else(|error| explained(command(), error).exit());
         let read = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         Self {
             typed: Typed::of(&matches),

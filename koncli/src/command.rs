@@ -263,7 +263,9 @@ async fn apply(
         client_dry_run("run", run, manifests.objects().count());
         return Ok(());
     }
-    apply::refuse_ended(&client, run, "nothing was started").await?;
+    if let Some(refusal) = apply::refusal(&client, run, "nothing was started").await? {
+        return Err(refusal);
+    }
     let tally = apply::Tally::of(format!("run/{run}"), manifests.objects().count());
     apply::apply(
         &client,

@@ -360,7 +360,7 @@ pub(crate) fn values(attribute: &str) -> &'static [&'static str] {
 /// What objects a declaration becomes.
 pub(crate) fn becomes(kind: Kind, is_fan_out: bool) -> &'static str {
     match kind {
-        Kind::Pipeline => "Becomes a Run, the owner of all its objects.",
+        Kind::Pipeline => "Becomes a Run, which owns its Jobs, Gates, Barriers and volumes.",
         Kind::Stage if is_fan_out => "Becomes one Indexed Job, or a Job for each item.",
         Kind::Stage => "Becomes a Job.",
         Kind::Approval => "Becomes a Barrier that counts verified Arrivals.",

@@ -259,7 +259,7 @@ fn every_path_that_a_page_for_contributors_names_exists() {
     for page in [
         "CONTRIBUTING.md",
         "ARCHITECTURE.md",
-        "docs/own.md",
+        "docs/own-code.md",
         "docs/glossary.md",
         "local/README.md",
     ] {

@@ -422,7 +422,7 @@ impl<'a> Resolver<'a> {
             let setting = self.setting(&entry.value, &Type::Quantity, scope);
             if entry.key.text == "cpu" {
                 let reported = &mut self.diagnostics[before..];
-                rules::memory_unit::in_cores(reported, entry.value.span());
+                rules::amount::in_cores(reported, entry.value.span());
             }
             let values = crate::eval::Values {
                 params: &self.params,
@@ -431,11 +431,11 @@ impl<'a> Resolver<'a> {
             let amount = values.quantity(&setting);
             let span = entry.value.span();
             if entry.key.text == "cpu" {
-                let reported = amount.and_then(|text| rules::memory_unit::check_cpu(span, &text));
+                let reported = amount.and_then(|text| rules::amount::check_cpu(span, &text));
                 self.diagnostics.extend(reported);
                 body.cpu = setting;
             } else {
-                let reported = amount.and_then(|text| rules::memory_unit::check(span, &text));
+                let reported = amount.and_then(|text| rules::amount::check(span, &text));
                 self.diagnostics.extend(reported);
                 body.memory = setting;
             }

@@ -30,7 +30,7 @@ impl Resolver<'_> {
                     let given = self.given(&ast.name, &ty);
                     let value = given.or_else(|| default.clone().flatten());
                     // A value that is refused is reported as that.
-                    let is_given = self.is_given(&ast.name.text) || default.is_some();
+                    let is_given = self.options.gives(&ast.name.text) || default.is_some();
                     if value.is_none() && !is_given && !self.options.check {
                         self.report(rules::missing_param::report(&ast.name, &ty));
                     }
@@ -62,11 +62,6 @@ impl Resolver<'_> {
             item: &[],
         }
         .term(&term)
-    }
-
-    /// Whether the command line gives a value, right or wrong.
-    pub(super) fn is_given(&self, name: &str) -> bool {
-        self.options.gives(name)
     }
 
     /// The value from the command line: `--set` goes before `--params`.

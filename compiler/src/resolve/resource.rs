@@ -146,7 +146,7 @@ impl<'a> Resolver<'a> {
                     };
                     let size = values.quantity(&workspace.size);
                     let span = entry.value.span();
-                    let reported = size.and_then(|text| rules::memory_unit::check(span, &text));
+                    let reported = size.and_then(|text| rules::amount::check(span, &text));
                     self.diagnostics.extend(reported);
                 }
                 _ => {

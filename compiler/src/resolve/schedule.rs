@@ -44,7 +44,7 @@ impl<'a> Resolver<'a> {
             let has_default = declared.is_some_and(|declared| declared.default.is_some());
             // A default or value that is refused is reported as that.
             let is_missing =
-                param.value.is_none() && !has_default && !self.is_given(&param.name.text);
+                param.value.is_none() && !has_default && !self.options.gives(&param.name.text);
             // If a run is compiled, a missing value is reported anyway.
             if is_missing && self.options.check {
                 let reported = rules::bad_schedule::param(&param.name, first.cron.span);

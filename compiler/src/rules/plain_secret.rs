@@ -1,53 +1,41 @@
 //! K0316: a secret written in plain text.
 
-use konductor_dsl::{Code, Diagnostic, ast};
+use konductor_dsl::{Code, Diagnostic, Span, ast};
 
 use crate::pipeline::Text;
 
-/// A variable whose name says that its value is a secret, or whose value is a URL with a password, with a value that
-/// everybody can read.
+/// A variable of a stage that is a secret in plain text.
 pub(crate) fn check(key: &ast::Key, text: &Text) -> Option<Diagnostic> {
-    let value = text.plain()?;
-    let is_secret = names_a_secret(&key.text) && !value.is_empty() && !value.starts_with('/');
-    if !is_secret && !has_password(value) {
-        return None;
-    }
-    let message = match is_secret {
-        true => format!("`{}` looks like a secret", key.text),
-        false => format!("`{}` has a password in its URL", key.text),
-    };
-    Some(
-        Diagnostic::warning(Code::K0316, text.span, message)
-            .here("everybody who sees the Job can read it")
-            .help(format!(
-                "put it into a Secret and write `{} = secret(\"name\", \"key\")`",
-                key.text
-            )),
-    )
+    let diagnostic = secret(&key.text, text.plain()?, text.span)?;
+    let diagnostic = diagnostic.here("everybody who sees the Job can read it");
+    Some(diagnostic.help(format!(
+        "put it into a Secret and write `{} = secret(\"name\", \"key\")`",
+        key.text
+    )))
 }
 
-/// A parameter whose name says that its value is a secret, with a default.
+/// A parameter whose default is a secret in plain text.
 pub(crate) fn check_param(name: &ast::Name, default: Option<&ast::Value>) -> Option<Diagnostic> {
     let Some(ast::Value::String(text)) = default else {
         return None;
     };
-    let value = text.plain()?;
-    let is_secret = names_a_secret(&name.text) && !value.is_empty() && !value.starts_with('/');
-    if !is_secret && !has_password(&value) {
-        return None;
-    }
+    let diagnostic = secret(&name.text, &text.plain()?, text.span)?;
+    let diagnostic = diagnostic.here("everybody who sees the file or the Job can read it");
     let variable = name.text.to_ascii_uppercase().replace('-', "_");
+    Some(diagnostic.help(format!(
+        "put it into a Secret and write `env {{ {variable} = secret(\"name\", \"key\") }}` in the stage"
+    )))
+}
+
+/// A name that secrets have, or a URL with a password, with a value that everybody can read.
+fn secret(name: &str, value: &str, span: Span) -> Option<Diagnostic> {
+    let is_secret = names_a_secret(name) && !value.is_empty() && !value.starts_with('/');
     let message = match is_secret {
-        true => format!("`{}` looks like a secret", name.text),
-        false => format!("`{}` has a password in its URL", name.text),
+        true => format!("`{name}` looks like a secret"),
+        false if has_password(value) => format!("`{name}` has a password in its URL"),
+        false => return None,
     };
-    Some(
-        Diagnostic::warning(Code::K0316, text.span, message)
-            .here("everybody who sees the file or the Job can read it")
-            .help(format!(
-                "put it into a Secret and write `env {{ {variable} = secret(\"name\", \"key\") }}` in the stage"
-            )),
-    )
+    Some(Diagnostic::warning(Code::K0316, span, message))
 }
 
 /// Whether a name is one that secrets have, such as `DB_PASSWORD`.

@@ -4,7 +4,7 @@ use konductor_dsl::{Code, Diagnostic, Edit, ast, did_you_mean};
 
 use super::listed;
 
-/// A key that is none of the known ones; `given` are the names that stand beside it.
+/// A key that is not a known attribute; `given` says which names stand beside it.
 pub(crate) fn report(key: &ast::Key, known: &[&str], given: impl Fn(&str) -> bool) -> Diagnostic {
     // Written twice it would be reported again, and which of the two goes is a choice.
     let renamed = |diagnostic: Diagnostic, name: &str| match given(name) {

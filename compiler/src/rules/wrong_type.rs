@@ -83,7 +83,7 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
             "write a whole number, or declare the type as `number`".to_owned()
         }
         Type::Duration if text.parse::<u64>().is_ok() => {
-            let help = format!("say of what: `{text}s`, `{text}m` or `{text}h`");
+            let help = format!("add a unit: `{text}s`, `{text}m` or `{text}h`");
             let units = ["s", "m", "h"].map(|unit| format!("{text}{unit}"));
             return units
                 .iter()

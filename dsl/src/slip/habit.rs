@@ -16,7 +16,7 @@ mod word;
 use std::ops::Range;
 
 use super::place::Place;
-use super::{CLAUSE_WORDS, ITEM_WORDS};
+use super::{CLAUSE_WORDS, ITEM_WORDS, NAMED_WORDS};
 use crate::did_you_mean;
 
 /// What was meant.

@@ -2,7 +2,7 @@
 
 use konductor_grammar::Rule;
 
-use super::{CLAUSE_WORDS, ITEM_WORDS};
+use super::{CLAUSE_WORDS, ITEM_WORDS, NAMED_WORDS};
 use crate::cut::Cut;
 use crate::token::{Kind, Token, tokens};
 
@@ -113,17 +113,7 @@ impl<'t> Place<'t> {
 
     /// Whether a word is before it that a name must follow.
     pub(super) fn follows_word_of_a_name(&self) -> bool {
-        const WORDS: [&str; 8] = [
-            "approval",
-            "lease",
-            "param",
-            "pipeline",
-            "semaphore",
-            "stage",
-            "template",
-            "workspace",
-        ];
-        matches!(self.last(0), Some(word) if WORDS.contains(&word))
+        matches!(self.last(0), Some(word) if NAMED_WORDS.contains(&word))
     }
 
     /// Returns the number after the token, if there is a number.

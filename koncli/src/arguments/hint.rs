@@ -41,6 +41,7 @@ fn subcommand(error: &mut clap::Error, words: &[String]) -> Option<String> {
         .is_some_and(|end| end == "kon")
     {
         let next = words.iter().skip_while(|one| **one != word).nth(1);
+        let next = next.filter(|next| !next.starts_with('-'));
         let command = next.map_or("run", String::as_str);
         return Some(format!(
             "the command comes first: `koncli {command} {word}`"
@@ -101,6 +102,7 @@ mod tests {
         for (line, tip) in [
             ("etl.kon run", "`koncli run etl.kon`"),
             ("etl.kon", "`koncli run etl.kon`"),
+            ("etl.kon --verbose", "`koncli run etl.kon`"),
             ("graph f -o dot", "`--as dot`"),
             ("-o svg graph f", "`--as svg`"),
             ("apply f.kon --wait 5m", "`--wait --timeout 5m`"),

@@ -29,9 +29,9 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
     let client = &client;
     if let Some(manifests) = &compiled.manifests {
         let consequence = "`koncli apply` would refuse to start it again";
-        match apply::refuse_ended(client, manifests.run_name(), consequence).await {
-            Err(ended) if ended.code == FAILED => output::talk(&format!("note: {ended}")),
-            other => other?,
+        let refusal = apply::refusal(client, manifests.run_name(), consequence).await?;
+        if let Some(refusal) = refusal {
+            output::talk(&format!("note: {refusal}"));
         }
     }
     let run = compiled.manifests.iter().flat_map(Manifests::objects);

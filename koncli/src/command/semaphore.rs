@@ -33,10 +33,10 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             priority,
         } => {
             let client = acquire.patience.client(client);
-            warn_if_closed(&client, &name).await;
             let request = claim::request(client.semaphore(&name), &acquire);
             let request = request.permits(permits).priority(priority);
-            claim::acquire(request, LedgerKind::Semaphore, &name).await
+            let acquiring = claim::acquire(request, LedgerKind::Semaphore, &name);
+            with_warning(&client, &name, acquiring).await
         }
         Command::Release { name, holder } => {
             claim::release(client.semaphore(&name), &holder, "semaphore", &name).await
@@ -48,11 +48,26 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             command,
         } => {
             let client = acquire.patience.client(client);
-            warn_if_closed(&client, &name).await;
             let request = claim::request(client.semaphore(&name), &acquire).permits(permits);
-            hold::hold(&client, request, &command).await
+            let holding = hold::hold(&client, request, &command);
+            with_warning(&client, &name, holding).await
         }
         Command::Delete { name } => delete::<Semaphore>(&client, "semaphore", &name).await,
+    }
+}
+
+/// Asks for permits, and meanwhile says if the Semaphore is closed: whatever becomes of the question, it takes nothing
+/// of the timeout.
+async fn with_warning<T>(
+    client: &konductor::Client,
+    name: &str,
+    asking: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(asking);
+    tokio::select! {
+        biased;
+        () = warn_if_closed(client, name) => asking.await,
+        done = &mut asking => done,
     }
 }
 

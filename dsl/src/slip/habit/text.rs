@@ -2,7 +2,7 @@
 
 use konductor_grammar::Rule;
 
-use super::{Habit, Place};
+use super::{Habit, NAMED_WORDS, Place};
 use crate::cut::Cut;
 use crate::name::is_identifier;
 use crate::token::Kind;
@@ -12,19 +12,9 @@ const SHOWN_MAX: usize = 60;
 
 pub(super) fn end_of_file(place: &Place<'_>) -> Option<Habit> {
     if place.found.is_empty() {
-        const WORDS: [&str; 8] = [
-            "approval",
-            "lease",
-            "param",
-            "pipeline",
-            "semaphore",
-            "stage",
-            "template",
-            "workspace",
-        ];
         let before = place.text.cut(..place.at).trim_end();
         let last = before.rsplit(char::is_whitespace).next();
-        if let Some(word) = last.filter(|last| WORDS.contains(last)) {
+        if let Some(word) = last.filter(|last| NAMED_WORDS.contains(last)) {
             return Habit::help(format!("give it a name: `{word} NAME`"));
         }
         return Habit::help("close what is open with `}`");

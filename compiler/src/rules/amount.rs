@@ -19,7 +19,7 @@ fn few_bytes(span: Span, text: &str, bytes: i128) -> Option<Diagnostic> {
     if bytes == 0 || text.parse::<u64>().is_err() {
         return Some(diagnostic.help("write how much is needed, such as `512Mi` or `10Gi`"));
     }
-    let diagnostic = diagnostic.help(format!("say of what: `{text}Mi` or `{text}Gi`"));
+    let diagnostic = diagnostic.help(format!("add a unit: `{text}Mi` or `{text}Gi`"));
     Some(["Mi", "Gi"].iter().fold(diagnostic, |diagnostic, unit| {
         let written = format!("{text}{unit}");
         let fix = [Edit::replace(span, written.as_str())];
