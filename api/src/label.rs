@@ -8,6 +8,9 @@ pub const RUN: &str = "konductor.io/run";
 pub const STAGE: &str = "konductor.io/stage";
 /// The slug of a fan-out item; [`crate::annotation::ITEM`] has the exact value.
 pub const ITEM: &str = "konductor.io/item";
+/// Prefix of a label for each loop variable of a fan-out over several: `item.konductor.io/region: eu`. Of a value
+/// that can't be a label it has a slug.
+pub const ITEM_PREFIX: &str = "item.konductor.io/";
 /// `main` or `finally`: see [`crate::Role`].
 pub const ROLE: &str = "konductor.io/role";
 /// `true` on the Jobs of a stage whose failure does not fail the run.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use serde_json::Value;
+
 use crate::Duration;
 use crate::number::{parse_int, parse_number, parse_quantity};
 
@@ -37,6 +39,19 @@ pub enum OutputType {
     Quantity,
     /// One of these words.
     Words(Vec<String>),
+    /// Several of one type, as JSON on one line. The type is a scalar or a record.
+    List(Box<OutputType>),
+    /// Named scalars, in a list.
+    Record(Vec<OutputField>),
+}
+
+/// A field of the records of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputField {
+    /// Its name.
+    pub name: String,
+    /// Its type, a scalar.
+    pub ty: OutputType,
 }
 
 /// An annotation that can't be read as outputs.
@@ -66,18 +81,106 @@ impl OutputType {
             Self::Duration => Duration::new(value).is_ok(),
             Self::Quantity => parse_quantity(value).is_some(),
             Self::Words(words) => words.iter().any(|word| word == value),
+            Self::List(item) => list_problem(item, value).is_none(),
+            Self::Record(_) => false,
         }
     }
-}
 
-impl OutputType {
-    /// What to write instead of a value that is not of this type, where that is not plain from the type.
+    /// Returns what is wrong with a value that is not of this type, or what to write instead, where that is not
+    /// plain from the type.
     pub fn instead_of(&self, value: &str) -> Option<String> {
         match self {
             Self::Number => parse_number(value).err().map(|error| error.to_string()),
+            Self::List(item) => list_problem(item, value),
             _ => None,
         }
     }
+
+    /// Returns a value as an element of a JSON list: numbers, bools and lists as such, all else as a string.
+    /// `None` if it is not of this type.
+    pub fn json(&self, value: &str) -> Option<Value> {
+        if !self.admits(value) {
+            return None;
+        }
+        match self {
+            Self::String | Self::Words(_) | Self::Duration | Self::Quantity => Some(value.into()),
+            Self::Int(_) => parse_int(value).map(Value::from),
+            // As it was written, where JSON would write it so too.
+            Self::Number => serde_json::from_str(value)
+                .ok()
+                .or_else(|| parse_number(value).ok().map(Value::from)),
+            Self::Bool => Some((value == "true").into()),
+            Self::List(_) | Self::Record(_) => serde_json::from_str(value).ok(),
+        }
+    }
+
+    /// Whether an element of a list is of this scalar type.
+    fn admits_json(&self, json: &Value) -> bool {
+        match (self, json) {
+            (Self::String, Value::String(_)) | (Self::Bool, Value::Bool(_)) => true,
+            (Self::Number, Value::Number(_)) => true,
+            (Self::Int(_), Value::Number(number)) => {
+                number.is_i64() && self.admits(&number.to_string())
+            }
+            (Self::Quantity, Value::Number(number)) => self.admits(&number.to_string()),
+            (Self::Words(_) | Self::Duration | Self::Quantity, Value::String(text)) => {
+                self.admits(text)
+            }
+            _ => false,
+        }
+    }
+
+    /// What is wrong with one element of a list, if anything.
+    fn element_problem(&self, json: &Value) -> Option<String> {
+        let Self::Record(fields) = self else {
+            return (!self.admits_json(json)).then(|| format!("is {}", shown(json)));
+        };
+        let Value::Object(members) = json else {
+            return Some(format!("is {}, not a record", shown(json)));
+        };
+        let is_unknown = |name: &&String| fields.iter().all(|field| field.name != **name);
+        if let Some(unknown) = members.keys().find(is_unknown) {
+            return Some(format!("has the field {}, which is unknown", shown_text(unknown)));
+        }
+        fields.iter().find_map(|field| match members.get(&field.name) {
+            None => Some(format!("has no field {}", field.name)),
+            Some(value) if !field.ty.admits_json(value) => {
+                Some(format!("has {}={}, not of type {}", field.name, shown(value), field.ty))
+            }
+            Some(_) => None,
+        })
+    }
+}
+
+/// What is wrong with a text that should be a list, if anything.
+fn list_problem(item: &OutputType, value: &str) -> Option<String> {
+    let elements = match serde_json::from_str(value) {
+        Ok(Value::Array(elements)) => elements,
+        Ok(_) => return Some("it is not a JSON list: write it as in [1,2]".to_owned()),
+        Err(error) if error.is_eof() => {
+            return Some("its JSON ends too early: write all of it on one line".to_owned());
+        }
+        Err(error) => return Some(format!("it is not JSON at character {}", error.column())),
+    };
+    let mut problems = elements.iter().enumerate();
+    problems.find_map(|(index, element)| {
+        let problem = item.element_problem(element)?;
+        Some(format!("element {} {problem}", index + 1))
+    })
+}
+
+/// JSON, shortened.
+fn shown(json: &Value) -> String {
+    let text = json.to_string();
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// A name, shortened, in quotes.
+fn shown_text(text: &str) -> String {
+    shown(&text.into())
 }
 
 impl fmt::Display for OutputType {
@@ -101,8 +204,22 @@ impl fmt::Display for OutputType {
                 }
                 Ok(())
             }
+            Self::List(item) => write!(out, "list<{item}>"),
+            Self::Record(fields) => {
+                out.write_str("{")?;
+                for (index, OutputField { name, ty }) in fields.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(out, "{comma}{name}: {ty}")?;
+                }
+                out.write_str("}")
+            }
         }
     }
+}
+
+/// Whether a name has this character.
+fn is_name(c: char) -> bool {
+    !c.is_whitespace() && !c.is_control() && c != '='
 }
 
 fn is_plain_word(word: &str) -> bool {
@@ -175,7 +292,6 @@ impl<'t> Cursor<'t> {
 
     fn output(&mut self) -> Option<DeclaredOutput> {
         let name = self.until(&[',', ':', '?', '|', '"']);
-        let is_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '=';
         if name.is_empty() || !name.chars().all(is_name) {
             return None;
         }
@@ -195,7 +311,44 @@ impl<'t> Cursor<'t> {
         })
     }
 
+    /// A scalar, or a list of scalars or records.
     fn ty(&mut self) -> Option<OutputType> {
+        self.skip_blanks();
+        let Some(rest) = self.rest.strip_prefix("list<") else {
+            return self.scalar();
+        };
+        self.rest = rest;
+        self.skip_blanks();
+        let item = match self.take('{') {
+            true => self.record()?,
+            false => self.scalar()?,
+        };
+        self.skip_blanks();
+        self.take('>').then(|| OutputType::List(Box::new(item)))
+    }
+
+    /// The fields of a record, behind its brace.
+    fn record(&mut self) -> Option<OutputType> {
+        let mut fields: Vec<OutputField> = Vec::new();
+        loop {
+            let name = self.until(&[':', ',', '}', '"']);
+            if name.is_empty() || !name.chars().all(is_name) || !self.take(':') {
+                return None;
+            }
+            let ty = self.scalar()?;
+            let name = name.to_owned();
+            fields.push(OutputField { name, ty });
+            self.skip_blanks();
+            if self.take('}') {
+                return Some(OutputType::Record(fields));
+            }
+            if !self.take(',') {
+                return None;
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Option<OutputType> {
         self.skip_blanks();
         let mut words = Vec::new();
         let mut quoted = false;
@@ -244,7 +397,7 @@ impl<'t> Cursor<'t> {
             return Some(None);
         };
         self.rest = rest;
-        let (start, end) = self.until(&[',']).split_once("..")?;
+        let (start, end) = self.until(&[',', '>', '}']).split_once("..")?;
         let range = parse_int(start)?..=parse_int(end)?;
         (!range.is_empty()).then_some(Some(range))
     }
@@ -260,6 +413,22 @@ mod tests {
             ty: Some(ty),
             optional,
         }
+    }
+
+    fn list(item: OutputType) -> OutputType {
+        OutputType::List(Box::new(item))
+    }
+
+    fn samples() -> OutputType {
+        let field = |name: &str, ty| OutputField {
+            name: name.to_owned(),
+            ty,
+        };
+        OutputType::Record(vec![
+            field("name", OutputType::String),
+            field("reads", OutputType::Int(Some(1..=9))),
+            field("mode", words(&["full", "delta"])),
+        ])
     }
 
     fn words(words: &[&str]) -> OutputType {
@@ -288,6 +457,10 @@ mod tests {
                 ty: None,
                 optional: true,
             },
+            output("l", list(OutputType::String), false),
+            output("m", list(OutputType::Int(Some(0..=9))), true),
+            output("n", list(words(&["full", "a>b}"])), false),
+            output("o", list(samples()), true),
         ];
         for first in &all {
             for second in &all {
@@ -305,6 +478,12 @@ mod tests {
             text,
             "a: string, b?: int, c: int in -5..9223372036854775807, d?: number, e: bool, \
              f: duration, g?: quantity, h: full|delta|v1.2"
+        );
+        let text = format_declared_outputs(&all[11..]);
+        assert_eq!(
+            text,
+            "l: list<string>, m?: list<int in 0..9>, n: list<full|\"a>b}\">, \
+             o?: list<{name: string, reads: int in 1..9, mode: full|delta}>"
         );
     }
 
@@ -334,6 +513,16 @@ mod tests {
             "a=b",
             "a: int in 0..9 x",
             "a: +",
+            "a: list<",
+            "a: list<>",
+            "a: list<int",
+            "a: list<list<int>>",
+            "a: {b: int}",
+            "a: list<{}>",
+            "a: list<{b}>",
+            "a: list<{b: int>",
+            "a: list<{b: {c: int}}>",
+            "a: list<{b: list<int>}>",
         ];
         for text in table {
             assert!(parse_declared_outputs(text).is_err(), "{text}");
@@ -403,6 +592,124 @@ mod tests {
                 assert!(!ty.admits(value), "{ty}: {value:?}");
             }
         }
+    }
+
+    #[test]
+    fn lists_are_json_whose_wrong_element_is_named() {
+        let table = [
+            (list(OutputType::String), "[]", None),
+            (list(OutputType::String), r#" [ "a", "é" ] "#, None),
+            (list(OutputType::Int(None)), "[1,-2]", None),
+            (list(OutputType::Number), "[1,0.5,1e3]", None),
+            (list(OutputType::Bool), "[true,false]", None),
+            (list(OutputType::Duration), r#"["5m"]"#, None),
+            (list(OutputType::Quantity), r#"["1Gi",2,0.5]"#, None),
+            (list(words(&["a"])), r#"["a"]"#, None),
+            (list(samples()), r#"[{"mode":"full","name":"a","reads":1}]"#, None),
+            (
+                list(OutputType::String),
+                r#"["a",1]"#,
+                Some("element 2 is 1"),
+            ),
+            (
+                list(OutputType::String),
+                r#"[["a"]]"#,
+                Some(r#"element 1 is ["a"]"#),
+            ),
+            (list(OutputType::String), "[null]", Some("element 1 is null")),
+            (
+                list(OutputType::Int(Some(0..=9))),
+                "[1,10]",
+                Some("element 2 is 10"),
+            ),
+            (list(OutputType::Int(None)), "[1.0]", Some("element 1 is 1.0")),
+            (
+                list(OutputType::Int(None)),
+                r#"["1"]"#,
+                Some(r#"element 1 is "1""#),
+            ),
+            (
+                list(OutputType::Duration),
+                r#"["5m","5 m"]"#,
+                Some(r#"element 2 is "5 m""#),
+            ),
+            (
+                list(OutputType::String),
+                r#""a""#,
+                Some("it is not a JSON list: write it as in [1,2]"),
+            ),
+            (
+                list(OutputType::String),
+                r#"{"a":1}"#,
+                Some("it is not a JSON list: write it as in [1,2]"),
+            ),
+            (
+                list(OutputType::String),
+                "a,b",
+                Some("it is not JSON at character 1"),
+            ),
+            (
+                list(OutputType::String),
+                "['a']",
+                Some("it is not JSON at character 2"),
+            ),
+            (
+                list(OutputType::String),
+                r#"["a","#,
+                Some("its JSON ends too early: write all of it on one line"),
+            ),
+            (
+                list(samples()),
+                r#"[{"name":"a","reads":1}]"#,
+                Some("element 1 has no field mode"),
+            ),
+            (
+                list(samples()),
+                r#"[{"name":"a","reads":1,"mode":"full","x":1}]"#,
+                Some(r#"element 1 has the field "x", which is unknown"#),
+            ),
+            (
+                list(samples()),
+                r#"[{"name":"a","reads":0,"mode":"full"}]"#,
+                Some("element 1 has reads=0, not of type int in 1..9"),
+            ),
+            (
+                list(samples()),
+                r#"["a"]"#,
+                Some(r#"element 1 is "a", not a record"#),
+            ),
+        ];
+        for (ty, value, problem) in table {
+            assert_eq!(ty.instead_of(value).as_deref(), problem, "{ty}: {value}");
+            assert_eq!(ty.admits(value), problem.is_none(), "{ty}: {value}");
+        }
+        let long = format!("[\"{}\"]", "é".repeat(1_000));
+        let expected = format!("element 1 is \"{}…", "é".repeat(39));
+        assert_eq!(list(OutputType::Bool).instead_of(&long), Some(expected));
+        let deep = "[".repeat(100_000);
+        assert!(!list(OutputType::String).admits(&deep));
+    }
+
+    #[test]
+    fn values_become_elements_of_a_list() {
+        let table = [
+            (OutputType::String, "1", r#""1""#),
+            (OutputType::String, "a\"b", r#""a\"b""#),
+            (OutputType::Int(None), "007", "7"),
+            (OutputType::Number, "9.1e-05", "9.1e-5"),
+            (OutputType::Number, "00.5", "0.5"),
+            (OutputType::Bool, "true", "true"),
+            (OutputType::Duration, "5m", r#""5m""#),
+            (OutputType::Quantity, "1Gi", r#""1Gi""#),
+            (words(&["a"]), "a", r#""a""#),
+            (list(samples()), r#"[ {"reads":1,"name":"a","mode":"full"} ]"#, r#"[{"reads":1,"name":"a","mode":"full"}]"#),
+        ];
+        for (ty, value, expected) in table {
+            let json = ty.json(value).map(|json| json.to_string());
+            assert_eq!(json.as_deref(), Some(expected), "{ty}: {value}");
+        }
+        assert_eq!(OutputType::Int(None).json("x"), None);
+        assert_eq!(list(OutputType::Bool).json("[1]"), None);
     }
 
     #[test]
