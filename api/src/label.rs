@@ -1,5 +1,7 @@
 //! Labels on the objects of a run. They select; what only the operator reads is an annotation.
 
+use std::collections::BTreeMap;
+
 /// The pipeline that an object belongs to.
 pub const PIPELINE: &str = "konductor.io/pipeline";
 /// The run that an object belongs to.
@@ -25,3 +27,17 @@ pub const HELD: &str = "konductor.io/held";
 pub const CLIENT: &str = "konductor.io/client";
 /// Kueue's label on a Job that waits in one of its queues.
 pub const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
+
+/// Returns the labels of the Jobs of a stage of a run; with `fixed`, of those items that have these values of loop
+/// variables.
+pub fn of_items(
+    run: &str,
+    stage: &str,
+    fixed: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let own = [(RUN, run), (STAGE, stage)];
+    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let fixed = fixed.iter();
+    let fixed = fixed.map(|(name, value)| (format!("{ITEM_PREFIX}{name}"), value.clone()));
+    own.into_iter().chain(fixed).collect()
+}

@@ -89,15 +89,7 @@ pub struct Gathered {
 impl Gathered {
     /// Returns the labels of the Jobs in a run whose outputs these are.
     pub fn labels(&self, run: &str) -> BTreeMap<String, String> {
-        let mut labels = BTreeMap::from([
-            (label::RUN.to_owned(), run.to_owned()),
-            (label::STAGE.to_owned(), self.stage.clone()),
-        ]);
-        let fixed = self.fixed.iter();
-        labels.extend(
-            fixed.map(|(name, value)| (format!("{}{name}", label::ITEM_PREFIX), value.clone())),
-        );
-        labels
+        label::of_items(run, &self.stage, &self.fixed)
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 
 use konductor_api::number::{parse_int, parse_number, parse_quantity};
-use konductor_api::{Duration, OutputType};
+use konductor_api::{Duration, OutputField, OutputType};
 
 use crate::limits::VALUE_BYTES_MAX;
 
@@ -231,9 +231,9 @@ impl Type {
         }
     }
 
-    /// The same for the operator, which checks what a stage wrote; `None` of a list or record.
-    pub(crate) fn of_output(&self) -> Option<OutputType> {
-        Some(match self {
+    /// The same for the operator, which checks what a stage wrote.
+    pub(crate) fn of_output(&self) -> OutputType {
+        match self {
             Self::String => OutputType::String,
             Self::Int(range) => OutputType::Int(range.clone()),
             Self::Number => OutputType::Number,
@@ -241,8 +241,15 @@ impl Type {
             Self::Duration => OutputType::Duration,
             Self::Quantity => OutputType::Quantity,
             Self::Words(words) => OutputType::Words(words.clone()),
-            Self::List(_) | Self::Record(_) => return None,
-        })
+            Self::List(item) => OutputType::List(Box::new(item.of_output())),
+            Self::Record(fields) => {
+                let fields = fields.iter().map(|field| OutputField {
+                    name: field.name.clone(),
+                    ty: field.ty.of_output(),
+                });
+                OutputType::Record(fields.collect())
+            }
+        }
     }
 
     /// Whether it is neither a list nor a record.

@@ -92,7 +92,9 @@ pub(crate) fn whole_fan_out(
     reference: &ast::Ref,
     output: &ast::Name,
     written: &Written,
+    variables: usize,
 ) -> Diagnostic {
+    let all = vec!["*"; variables].join(", ");
     let name = &reference.head.text;
     let message = format!(
         "`{name}` has several items, each with its own `{}`",
@@ -104,5 +106,8 @@ pub(crate) fn whole_fan_out(
         end: reference.head.span.end,
         ..reference.span
     };
-    written.fixed(diagnostic, name, &format!(".{}", output.text), behind)
+    let rest = format!(".{}", output.text);
+    let diagnostic = written.fixed(diagnostic, name, &rest, behind);
+    let one = written.help(name, &rest);
+    diagnostic.help(format!("{one}, or `{name}[{all}]{rest}` for the list of all"))
 }

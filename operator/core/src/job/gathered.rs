@@ -12,7 +12,7 @@ use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, job_end};
 use crate::outputs::{OUTPUTS_LOST, outputs_are_lost};
 use crate::words::Named;
-use crate::{Fact, Needs, owner, run};
+use crate::{Fact, Needs, gone, owner, run};
 
 /// A list of values.
 #[derive(Debug)]
@@ -75,12 +75,16 @@ pub(super) fn list(
             }
         }
     }
+    // The record does not say which items these are: if somebody knows that they are others, they don't count.
+    let elsewhere = match gathered.fixed.is_empty() {
+        true => BTreeSet::new(),
+        false => gone::of_stage(run, &gathered.stage, facts)?,
+    };
     let mut lost = BTreeSet::new();
     for (key, entry) in &recorded {
-        if items.contains_key(key) {
+        if items.contains_key(key) || elsewhere.contains(key) {
             continue;
         }
-        // The record does not say which items these are: of a part of the items, they may be others.
         match entry.ended.map(|ended| ended.end) {
             Some(End::Succeeded) => {
                 let stage = &gathered.stage;
