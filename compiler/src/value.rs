@@ -231,6 +231,29 @@ impl Type {
         }
     }
 
+    /// The bytes of the shortest value as JSON.
+    pub(crate) fn json_bytes_min(&self) -> usize {
+        match self {
+            Self::Int(Some(range)) => {
+                let nearest = 0.clamp(*range.start(), *range.end());
+                nearest.to_string().len()
+            }
+            Self::Int(None) | Self::Number => 1,
+            Self::Bool => "true".len(),
+            Self::String | Self::List(_) => "[]".len(),
+            Self::Duration => "\"0s\"".len(),
+            Self::Quantity => "\"0\"".len(),
+            Self::Words(words) => {
+                let shortest = words.iter().map(String::len).min();
+                shortest.unwrap_or_default() + 2
+            }
+            Self::Record(fields) => {
+                let of_field = |field: &Field| field.name.len() + 4 + field.ty.json_bytes_min();
+                1 + fields.iter().map(of_field).sum::<usize>()
+            }
+        }
+    }
+
     /// The same for the operator, which checks what a stage wrote.
     pub(crate) fn of_output(&self) -> OutputType {
         match self {
