@@ -50,7 +50,8 @@ pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
 pub use object_name::{ObjectName, is_object_name};
 pub use output::{
-    DeclaredOutput, OutputError, OutputField, OutputType, format_declared_outputs, parse_declared_outputs,
+    DeclaredOutput, OutputError, OutputField, OutputType, format_declared_outputs,
+    parse_declared_outputs,
 };
 pub use participant::{Gathered, Input, NotInputs, Participant};
 pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};

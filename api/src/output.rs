@@ -140,15 +140,23 @@ impl OutputType {
         };
         let is_unknown = |name: &&String| fields.iter().all(|field| field.name != **name);
         if let Some(unknown) = members.keys().find(is_unknown) {
-            return Some(format!("has the field {}, which is unknown", shown_text(unknown)));
+            return Some(format!(
+                "has the field {}, which is unknown",
+                shown_text(unknown)
+            ));
         }
-        fields.iter().find_map(|field| match members.get(&field.name) {
-            None => Some(format!("has no field {}", field.name)),
-            Some(value) if !field.ty.admits_json(value) => {
-                Some(format!("has {}={}, not of type {}", field.name, shown(value), field.ty))
-            }
-            Some(_) => None,
-        })
+        fields
+            .iter()
+            .find_map(|field| match members.get(&field.name) {
+                None => Some(format!("has no field {}", field.name)),
+                Some(value) if !field.ty.admits_json(value) => Some(format!(
+                    "has {}={}, not of type {}",
+                    field.name,
+                    shown(value),
+                    field.ty
+                )),
+                Some(_) => None,
+            })
     }
 }
 
@@ -605,7 +613,11 @@ mod tests {
             (list(OutputType::Duration), r#"["5m"]"#, None),
             (list(OutputType::Quantity), r#"["1Gi",2,0.5]"#, None),
             (list(words(&["a"])), r#"["a"]"#, None),
-            (list(samples()), r#"[{"mode":"full","name":"a","reads":1}]"#, None),
+            (
+                list(samples()),
+                r#"[{"mode":"full","name":"a","reads":1}]"#,
+                None,
+            ),
             (
                 list(OutputType::String),
                 r#"["a",1]"#,
@@ -616,13 +628,21 @@ mod tests {
                 r#"[["a"]]"#,
                 Some(r#"element 1 is ["a"]"#),
             ),
-            (list(OutputType::String), "[null]", Some("element 1 is null")),
+            (
+                list(OutputType::String),
+                "[null]",
+                Some("element 1 is null"),
+            ),
             (
                 list(OutputType::Int(Some(0..=9))),
                 "[1,10]",
                 Some("element 2 is 10"),
             ),
-            (list(OutputType::Int(None)), "[1.0]", Some("element 1 is 1.0")),
+            (
+                list(OutputType::Int(None)),
+                "[1.0]",
+                Some("element 1 is 1.0"),
+            ),
             (
                 list(OutputType::Int(None)),
                 r#"["1"]"#,
@@ -702,7 +722,11 @@ mod tests {
             (OutputType::Duration, "5m", r#""5m""#),
             (OutputType::Quantity, "1Gi", r#""1Gi""#),
             (words(&["a"]), "a", r#""a""#),
-            (list(samples()), r#"[ {"reads":1,"name":"a","mode":"full"} ]"#, r#"[{"reads":1,"name":"a","mode":"full"}]"#),
+            (
+                list(samples()),
+                r#"[ {"reads":1,"name":"a","mode":"full"} ]"#,
+                r#"[{"reads":1,"name":"a","mode":"full"}]"#,
+            ),
         ];
         for (ty, value, expected) in table {
             let json = ty.json(value).map(|json| json.to_string());

@@ -498,8 +498,17 @@ mod tests {
             assert_eq!(gathered.to_string(), text);
         }
         let texts = [
-            "count[]/rows", "count[**]/rows", "count[*]/", "count[*]", "[*]/rows", "count[eu,*]/rows",
-            "count[a=b]/rows", "count[a=b*]/rows", "count[a=,*]/rows", "a b[*]/rows", "count[,*]/rows",
+            "count[]/rows",
+            "count[**]/rows",
+            "count[*]/",
+            "count[*]",
+            "[*]/rows",
+            "count[eu,*]/rows",
+            "count[a=b]/rows",
+            "count[a=b*]/rows",
+            "count[a=,*]/rows",
+            "a b[*]/rows",
+            "count[,*]/rows",
         ];
         for text in texts {
             let job = read(json!({annotation::INPUTS: json!({"in-0": text}).to_string()}));

@@ -322,7 +322,13 @@ fn collect_edges(
     if from != to {
         let whole = whole && unconditional;
         // With a quorum, all items are more than the stage.
-        let is_plain = !matches!(&dependency.target, Target::Stage { address: Some(_), .. });
+        let is_plain = !matches!(
+            &dependency.target,
+            Target::Stage {
+                address: Some(_),
+                ..
+            }
+        );
         let plain = whole && is_plain && dependency.state == State::Succeeded;
         edges.push(Edge {
             from,

@@ -220,7 +220,11 @@ fn gathered_outputs_that_never_fit_are_refused() {
              stage b {{ exec = [\"${{a{address}.o}}\"] }}"
         );
         let found = codes(&pipeline(&text));
-        assert_eq!(found.contains(&Code::K0505), expected, "{address} {ty}: {found:?}");
+        assert_eq!(
+            found.contains(&Code::K0505),
+            expected,
+            "{address} {ty}: {found:?}"
+        );
     }
 }
 

@@ -268,7 +268,10 @@ fn hover_describes_the_star_of_an_address_in_a_header_and_in_a_text() {
         let (mut editor, at) = support::editor(&format!("pipeline p {{\n{before}\n{text}\n}}\n"));
         let answer = editor.ask_at("textDocument/hover", at);
         let shown = answer["contents"]["value"].as_str().unwrap_or_default();
-        assert!(shown.contains("Each value of the variable"), "{text}: {answer}");
+        assert!(
+            shown.contains("Each value of the variable"),
+            "{text}: {answer}"
+        );
     }
 }
 

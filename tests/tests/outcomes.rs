@@ -168,7 +168,9 @@ fn random(chance: &mut Rng) -> Pipeline {
         };
         let (when, given) = (read(chance), read(chance));
         let gathered = chance.usize(..index.max(1));
-        let is_fan_out = stages.get(gathered).is_some_and(|one| !one.items.is_empty());
+        let is_fan_out = stages
+            .get(gathered)
+            .is_some_and(|one| !one.items.is_empty());
         let count = items.len().max(1);
         stages.push(Stage {
             clauses,
@@ -330,11 +332,12 @@ fn ends(pipeline: &Pipeline) -> Vec<Vec<End>> {
                     .filter(|read| needs_success(pipeline, stage, read))
                     .map(|read| verdict(Suffix::Plain, all[read.stage][place(read, item)])),
             );
-            let gathered = stage.gathered.filter(|from| !is_covered(stage, *from, false));
+            let gathered = stage
+                .gathered
+                .filter(|from| !is_covered(stage, *from, false));
             // Its quorum is no matter: the list has each item.
-            verdicts.extend(
-                gathered.map(|from| verdict(Suffix::Plain, stage_end(&all[from], None))),
-            );
+            verdicts
+                .extend(gathered.map(|from| verdict(Suffix::Plain, stage_end(&all[from], None))));
             let when = stage.when.as_ref();
             let when = when.and_then(|read| value(pipeline, &all, read, item));
             if verdicts.contains(&Verdict::OutBad) {

@@ -130,9 +130,7 @@ impl Resolver<'_> {
     /// Whether this is a list that only the run knows: CEL sees its text.
     fn is_list_of_the_run(&mut self, reference: &ast::Ref, scope: Scope<'_>) -> bool {
         let found = self.quietly(|this| this.reference(reference, scope, Time::Run));
-        found.is_some_and(|found| {
-            matches!(found.ty, Type::List(_)) && found.source.is_run_time()
-        })
+        found.is_some_and(|found| matches!(found.ty, Type::List(_)) && found.source.is_run_time())
     }
 
     /// The type of a value that has one by itself: a reference, or a list whose first element has.

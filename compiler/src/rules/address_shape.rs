@@ -109,5 +109,7 @@ pub(crate) fn whole_fan_out(
     let rest = format!(".{}", output.text);
     let diagnostic = written.fixed(diagnostic, name, &rest, behind);
     let one = written.help(name, &rest);
-    diagnostic.help(format!("{one}, or `{name}[{all}]{rest}` for the list of all"))
+    diagnostic.help(format!(
+        "{one}, or `{name}[{all}]{rest}` for the list of all"
+    ))
 }

@@ -100,7 +100,9 @@ impl Search<'_> {
         let mask: Mask = address.iter().map(|term| !term.is_every()).collect();
         let groups = self.groups.entry((stage, mask.clone()));
         let groups = groups.or_insert_with(|| {
-            let keys = items.iter().map(|item| group::key_of_item(&item.values, &mask));
+            let keys = items
+                .iter()
+                .map(|item| group::key_of_item(&item.values, &mask));
             keys.collect()
         });
         if groups.contains(&key) {

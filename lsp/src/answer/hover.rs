@@ -62,9 +62,7 @@ fn is_fan_out(analysis: &Analysis, stage: &Symbol) -> bool {
 /// The `*` of an address.
 fn every(analysis: &Analysis, offset: u32) -> Option<(Span, String)> {
     let mut all = analysis.names.every.iter();
-    let is_here = |span: &&Span| {
-        span.source.0 == 0 && span.start <= offset && offset <= span.end
-    };
+    let is_here = |span: &&Span| span.source.0 == 0 && span.start <= offset && offset <= span.end;
     Some((*all.find(is_here)?, described_word(&words::EVERY)))
 }
 

@@ -90,9 +90,8 @@ pub(crate) fn of_stage(run: &Run, stage: &str, facts: &Facts) -> Result<BTreeSet
     let mut keys = BTreeSet::new();
     for fact in all {
         let jobs = facts.jobs(fact, Freshness::Cached)?.iter();
-        let jobs = jobs.filter(|job| {
-            recorded(run, job.name()).is_none_or(|entry| entry.is_of(&job.metadata))
-        });
+        let jobs = jobs
+            .filter(|job| recorded(run, job.name()).is_none_or(|entry| entry.is_of(&job.metadata)));
         keys.extend(jobs.map(|job| run::key(job)));
     }
     Ok(keys)

@@ -101,7 +101,9 @@ impl Named {
             let annotations = barrier.metadata.annotations.as_ref();
             return Some(Self::Stage {
                 stage: stage.0.clone(),
-                item: annotations.and_then(|all| all.get(annotation::ITEM)).cloned(),
+                item: annotations
+                    .and_then(|all| all.get(annotation::ITEM))
+                    .cloned(),
             });
         }
         let approval = name.strip_prefix(run)?.strip_prefix('-')?;

@@ -272,7 +272,11 @@ fn a_barrier_over_some_items_of_a_stage_ends_by_them_alone() {
         }}});
         let barrier = object("Barrier", "stage", json!({"spec": spec}));
         let barrier = serde_json::from_value(of_run(barrier, "eu")).unwrap();
-        assert_eq!(phase(&barrier, &world), expected, "{ends}, gone {gone}, unseen {unseen}");
+        assert_eq!(
+            phase(&barrier, &world),
+            expected,
+            "{ends}, gone {gone}, unseen {unseen}"
+        );
     }
 }
 

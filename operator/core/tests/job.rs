@@ -638,11 +638,26 @@ fn gathering(reads: &str, role: &str) -> (Vec<Value>, Value) {
     };
     let skipped = json!({"metadata": {"annotations": {"konductor.io/phase": "Skipped"}}});
     let items = vec![
-        item("e1", 12, ended("Complete"), json!({"n": "12", "tag": "a\"b"})),
-        item("u1", 3, ended("Complete"), json!({"n": "003", "parts": "[\"x\"]"})),
+        item(
+            "e1",
+            12,
+            ended("Complete"),
+            json!({"n": "12", "tag": "a\"b"}),
+        ),
+        item(
+            "u1",
+            3,
+            ended("Complete"),
+            json!({"n": "003", "parts": "[\"x\"]"}),
+        ),
         item("e2", 7, ended("Failed"), Value::Null),
         item("u2", 8, skipped, Value::Null),
-        item("e3", 9, ended("Complete"), json!({"n": "-9", "parts": "[]"})),
+        item(
+            "e3",
+            9,
+            ended("Complete"),
+            json!({"n": "-9", "parts": "[]"}),
+        ),
     ];
     let inputs = json!({"in-0": reads}).to_string();
     let annotations = json!({"konductor.io/gate": "ready", "konductor.io/inputs": inputs});
@@ -652,7 +667,11 @@ fn gathering(reads: &str, role: &str) -> (Vec<Value>, Value) {
 }
 
 /// What a reader of gathered outputs starts with, or why it does not start.
-fn gathered(items: &[Value], reader: &Value, change: impl Fn(World) -> World) -> Result<String, String> {
+fn gathered(
+    items: &[Value],
+    reader: &Value,
+    change: impl Fn(World) -> World,
+) -> Result<String, String> {
     let jobs: Vec<Value> = items.iter().chain([reader]).cloned().collect();
     let run = json!({"pipeline": "p", "jobs": jobs.len()});
     let run = recorded(run_r(run), &jobs);
@@ -670,7 +689,11 @@ fn gathered(items: &[Value], reader: &Value, change: impl Fn(World) -> World) ->
             assert!(live.iter().any(is_list), "items are read live: {live:?}");
             let template = &body["spec"]["template"]["metadata"]["annotations"];
             let list = template["konductor.io/in-0"].as_str();
-            Ok([list, reason].into_iter().flatten().collect::<Vec<_>>().join(" "))
+            Ok([list, reason]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(" "))
         }
         _ => Err(reason.unwrap_or_default().to_owned()),
     }
@@ -686,7 +709,10 @@ fn gathered_outputs_are_those_of_items_that_succeeded_in_their_order() {
         ("count[*]/tag = ", Ok(r#"["","","a\"b"]"#)),
         (r#"count[*]/parts = ["y"]"#, Ok(r#"[["x"],[],["y"]]"#)),
         ("count[*]/tag", Err("count[u1] wrote no output tag")),
-        ("count[*]/missing = 1", Err("count[u1] wrote no output missing")),
+        (
+            "count[*]/missing = 1",
+            Err("count[u1] wrote no output missing"),
+        ),
         ("other[*]/n", Ok("[]")),
         (
             "count[eu]/n",
@@ -722,12 +748,21 @@ fn gathered_outputs_lack_no_item_that_succeeded() {
     let list = gathered(&items, &reader, |world| world);
     assert_eq!(list, Err("count[e1] has not ended".to_owned()));
     let list = gathered(&items, &reader, unseen("r-count-e1"));
-    assert_eq!(list, Err("count[*].n lacks an item that has not ended".to_owned()));
+    assert_eq!(
+        list,
+        Err("count[*].n lacks an item that has not ended".to_owned())
+    );
 
     // Somebody else's Job with the labels of an item is none.
     let (mut items, reader) = gathering("count[*]/n", "main");
-    items[0]["metadata"].as_object_mut().unwrap().remove("ownerReferences");
-    assert_eq!(gathered(&items, &reader, |world| world), Ok("[3,-9]".to_owned()));
+    items[0]["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ownerReferences");
+    assert_eq!(
+        gathered(&items, &reader, |world| world),
+        Ok("[3,-9]".to_owned())
+    );
 }
 
 #[test]

@@ -202,9 +202,9 @@ pub async fn outputs_of_a_fan_out_are_gathered_in_the_order_of_its_items(cluster
         let labels = pod.labels();
         let label = |key: &str| labels.get(key).map_or("", String::as_str);
         match (stage(pod).as_str(), label("konductor.io/item")) {
-            ("split", _) => {
-                Script::with_outputs("parts=[{\"name\":\"a\",\"size\":1},{\"size\":2,\"name\":\"b\"}]\n")
-            }
+            ("split", _) => Script::with_outputs(
+                "parts=[{\"name\":\"a\",\"size\":1},{\"size\":2,\"name\":\"b\"}]\n",
+            ),
             ("count", "eu-a") => Script::with_outputs("n=1\ntag=x,y\n"),
             ("count", "eu-b") => Script::with_outputs("n=02\n"),
             ("count", item) if item.contains("-b") => Script::fail(),

@@ -63,7 +63,10 @@ pub(super) fn list(
     let mut items = BTreeMap::new();
     // One that exists counts, and not what the watch has shown of it before.
     for (jobs, are_present) in [(gone, false), (present, true)] {
-        for item in jobs.iter().filter(|item| owner::belongs(&item.metadata, run)) {
+        for item in jobs
+            .iter()
+            .filter(|item| owner::belongs(&item.metadata, run))
+        {
             let key = run::key(item);
             let counts = match recorded.get(&key) {
                 Some(entry) => entry.is_of(&item.metadata),
@@ -133,5 +136,9 @@ fn value(item: &Participant, gathered: &Gathered) -> Option<serde_json::Value> {
     let declared = item.declared_outputs.as_ref()?.as_ref().ok()?;
     let mut declared = declared.iter();
     let declared = declared.find(|output| output.name == gathered.output)?;
-    declared.ty.as_ref().unwrap_or(&OutputType::String).json(&text)
+    declared
+        .ty
+        .as_ref()
+        .unwrap_or(&OutputType::String)
+        .json(&text)
 }
