@@ -716,7 +716,7 @@ mod tests {
             (OutputType::String, "1", r#""1""#),
             (OutputType::String, "a\"b", r#""a\"b""#),
             (OutputType::Int(None), "007", "7"),
-            (OutputType::Number, "9.1e-05", "9.1e-5"),
+            (OutputType::Number, "9.1e-05", "0.000091"),
             (OutputType::Number, "00.5", "0.5"),
             (OutputType::Bool, "true", "true"),
             (OutputType::Duration, "5m", r#""5m""#),

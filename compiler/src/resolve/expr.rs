@@ -27,6 +27,12 @@ impl Resolver<'_> {
             }
             ast::Expr::Value(value) => {
                 if let ast::Value::Ref(reference) = value
+                    && self.is_list_of_the_run(reference, scope)
+                {
+                    self.report(rules::comparison::of_list(reference));
+                    return None;
+                }
+                if let ast::Value::Ref(reference) = value
                     && let Some(found) = self.known_type(value, scope)
                     && found != Type::Bool
                 {

@@ -84,6 +84,14 @@ pub(crate) fn wrong_count(
     let message = format!("`{}` takes {wished} indices, not {found}", name.text);
     let diagnostic = Diagnostic::error(Code::K0405, address.span, message)
         .here("one for each variable of its `for`");
+    let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
+    if address.indices.iter().all(is_every) {
+        let all = format!("[{}]", vec!["*"; wished].join(", "));
+        return diagnostic.fixed(
+            format!("write `{}{all}`", name.text),
+            [Edit::replace(address.span, all)],
+        );
+    }
     written.fixed(diagnostic, &name.text, "", address.span)
 }
 

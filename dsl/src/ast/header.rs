@@ -172,6 +172,13 @@ pub struct Address {
     pub span: Span,
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let indices: Vec<String> = self.indices.iter().map(Index::to_string).collect();
+        write!(out, "[{}]", indices.join(", "))
+    }
+}
+
 /// One index of an address.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Index {

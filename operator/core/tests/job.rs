@@ -673,7 +673,12 @@ fn gathered(
     change: impl Fn(World) -> World,
 ) -> Result<String, String> {
     let jobs: Vec<Value> = items.iter().chain([reader]).cloned().collect();
-    let run = json!({"pipeline": "p", "jobs": jobs.len()});
+    let is_last = reader["metadata"]["labels"]["konductor.io/role"] == "finally";
+    let run = json!({
+        "pipeline": "p",
+        "jobs": jobs.len() - usize::from(is_last),
+        "finallyJobs": usize::from(is_last),
+    });
     let run = recorded(run_r(run), &jobs);
     let world = World::of(jobs.into_iter().chain([gate("Open"), run]));
     let (writes, live) = decide(reader, &change(world));
@@ -708,10 +713,10 @@ fn gathered_outputs_are_those_of_items_that_succeeded_in_their_order() {
         ("count[region=ap,*]/n", Ok("[]")),
         ("count[*]/tag = ", Ok(r#"["","","a\"b"]"#)),
         (r#"count[*]/parts = ["y"]"#, Ok(r#"[["x"],[],["y"]]"#)),
-        ("count[*]/tag", Err("count[u1] wrote no output tag")),
+        ("count[*]/tag", Err("stage count[u1] wrote no output tag")),
         (
             "count[*]/missing = 1",
-            Err("count[u1] wrote no output missing"),
+            Err("stage count[u1] wrote no output missing"),
         ),
         ("other[*]/n", Ok("[]")),
         (
@@ -746,7 +751,7 @@ fn gathered_outputs_lack_no_item_that_succeeded() {
     let (mut items, reader) = gathering("count[*]/n", "main");
     items[0]["status"] = json!({});
     let list = gathered(&items, &reader, |world| world);
-    assert_eq!(list, Err("count[e1] has not ended".to_owned()));
+    assert_eq!(list, Err("stage count[e1] has not ended".to_owned()));
     let list = gathered(&items, &reader, unseen("r-count-e1"));
     assert_eq!(
         list,
