@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::ops::Deref;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -15,8 +14,9 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    DeclaredOutput, Duration, Hold, HoldError, JobPhase, LedgerKind, ObjectName, OutputError, Role,
-    annotation, is_object_name, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
+    DeclaredOutput, Duration, Gathered, Hold, HoldError, JobPhase, LedgerKind, ObjectName,
+    OutputError, Role, annotation, is_object_name, job_ended, job_phase, label,
+    parse_declared_outputs, parse_holds,
 };
 
 /// The input of a finally stage that is not another Job's output.
@@ -69,77 +69,6 @@ pub enum Input {
     Gathered(Gathered),
     /// Something else, as it was written.
     Unknown(String),
-}
-
-/// Outputs of the items of a stage that become one list: `count[*]/rows`, or of some of the items,
-/// `count[region=eu,*]/rows`; behind it perhaps what stands for an item that wrote nothing: ` = 0`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gathered {
-    /// The stage.
-    pub stage: String,
-    /// The loop variables that are fixed, each with its value as the label of the item has it; see
-    /// [`label::ITEM_PREFIX`].
-    pub fixed: BTreeMap<String, String>,
-    /// The output's name.
-    pub output: String,
-    /// What counts for an item that succeeded and did not write it.
-    pub default: Option<String>,
-}
-
-impl Gathered {
-    /// Returns the labels of the Jobs in a run whose outputs these are.
-    pub fn labels(&self, run: &str) -> BTreeMap<String, String> {
-        label::of_items(run, &self.stage, &self.fixed)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (stage, rest) = text.split_once('[')?;
-        let (address, rest) = rest.split_once("]/")?;
-        let fixed = match address.strip_suffix('*')? {
-            "" => BTreeMap::new(),
-            fixed => fixed
-                .strip_suffix(',')?
-                .split(',')
-                .map(|one| {
-                    let (name, value) = one.split_once('=')?;
-                    let both = is_object_name(name) && is_object_name(value);
-                    both.then(|| (name.to_owned(), value.to_owned()))
-                })
-                .collect::<Option<_>>()?,
-        };
-        let (output, default) = match rest.split_once(" = ") {
-            Some((output, default)) => (output, Some(default.to_owned())),
-            None => (rest, None),
-        };
-        (is_object_name(stage) && !output.is_empty()).then(|| Self {
-            stage: stage.to_owned(),
-            fixed,
-            output: output.to_owned(),
-            default,
-        })
-    }
-
-    /// As a pipeline file would say it, but for variables whose values are fixed: `count[region=eu,*].rows`.
-    pub fn words(&self) -> String {
-        format!("{}{}.{}", self.stage, self.address(), self.output)
-    }
-
-    fn address(&self) -> String {
-        let fixed = self.fixed.iter();
-        let fixed = fixed.map(|(name, value)| format!("{name}={value},"));
-        format!("[{}*]", fixed.collect::<String>())
-    }
-}
-
-/// As the annotation [`annotation::INPUTS`] has it.
-impl fmt::Display for Gathered {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}{}/{}", self.stage, self.address(), self.output)?;
-        match &self.default {
-            Some(default) => write!(out, " = {default}"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The annotation with the inputs is not a JSON object of strings.
@@ -482,39 +411,6 @@ mod tests {
         let inputs = job.inputs.unwrap().unwrap().into_values();
         let unknown = Input::Unknown("x".to_owned());
         assert_eq!(Vec::from_iter(inputs), [output, Input::RunOutcome, unknown]);
-
-        let texts = [
-            "count[*]/rows",
-            "count[*]/rows = 0",
-            "count[*]/rows = a[*]/b = c",
-            "count[os=linux,region=eu,*]/rows",
-        ];
-        for text in texts {
-            let job = read(json!({annotation::INPUTS: json!({"in-0": text}).to_string()}));
-            let inputs = job.inputs.unwrap().unwrap();
-            let Input::Gathered(gathered) = &inputs["in-0"] else {
-                panic!("{text}");
-            };
-            assert_eq!(gathered.to_string(), text);
-        }
-        let texts = [
-            "count[]/rows",
-            "count[**]/rows",
-            "count[*]/",
-            "count[*]",
-            "[*]/rows",
-            "count[eu,*]/rows",
-            "count[a=b]/rows",
-            "count[a=b*]/rows",
-            "count[a=,*]/rows",
-            "a b[*]/rows",
-            "count[,*]/rows",
-        ];
-        for text in texts {
-            let job = read(json!({annotation::INPUTS: json!({"in-0": text}).to_string()}));
-            let inputs = job.inputs.unwrap().unwrap();
-            assert_eq!(inputs["in-0"], Input::Unknown(text.to_owned()), "{text}");
-        }
 
         let wrong = read(json!({
             annotation::HOLD: "batch",
