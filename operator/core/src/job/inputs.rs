@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use konductor_api::limits::{INPUTS_BYTES_MAX, INPUTS_MAX};
-use konductor_api::{Input, JobPhase, Participant, Role, annotation};
+use konductor_api::{Gathered, Input, JobPhase, Participant, Role, annotation};
 
-use super::gathered;
+use super::gathered::{self, List};
 use crate::facts::{Facts, Freshness};
 use crate::outcome::outcome_word;
 use crate::outputs::shown;
@@ -75,15 +75,11 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
             }
             Input::Gathered(_) if is_running => continue,
             Input::Gathered(gathered) => {
-                let list = match gathered::list(job, gathered, facts)? {
+                let list = match list(job, gathered, facts)? {
                     Ok(list) => list,
                     Err(why) => return Ok(Err(why)),
                 };
-                // A finally stage runs in any case, with what is left.
-                match list.lost.first() {
-                    Some(lost) if job.role == Role::Main => return Ok(Err(lost.clone())),
-                    _ => inputs.lost.extend(list.lost),
-                }
+                inputs.lost.extend(list.lost);
                 let length = list.json.len();
                 bytes += length;
                 if longest.as_ref().is_none_or(|(known, _)| length > *known) {
@@ -139,6 +135,20 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
         )));
     }
     Ok(Ok(inputs))
+}
+
+/// The list of outputs of several Jobs. The inner error says why there is none.
+fn list(
+    job: &Participant,
+    gathered: &Gathered,
+    facts: &Facts,
+) -> Result<Result<List, String>, Needs> {
+    let list = gathered::list(job, gathered, facts)?;
+    Ok(list.and_then(|list| match list.lost.first() {
+        // A finally stage runs in any case, with what is left.
+        Some(lost) if job.role != Role::Finally => Err(lost.clone()),
+        _ => Ok(list),
+    }))
 }
 
 /// How the main stages of a Job's run ended.
