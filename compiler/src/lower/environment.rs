@@ -225,14 +225,7 @@ impl<'a> Environment<'a> {
         output: &str,
         default: Option<String>,
     ) -> Option<String> {
-        let jobs = &self.all.plan.jobs;
-        let fixed = match jobs.whole(stage) {
-            Some(_) => BTreeMap::new(),
-            None => {
-                let group = jobs.group(stage, address, self.values)?;
-                jobs.groups[group].fixed.clone()
-            }
-        };
+        let (fixed, _) = self.all.plan.jobs.several(stage, address, self.values)?;
         let gathered = Gathered {
             stage: self.all.pipeline.stages[stage].name.text.clone(),
             fixed,

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 
 use foldhash::{HashMap, HashSet};
 
-use super::job::JobPlan;
 use crate::eval::Values;
 use crate::limits::NAME_MAX;
 use crate::name;
@@ -30,6 +29,14 @@ pub(crate) struct Group {
     pub fixed: BTreeMap<String, String>,
     /// Its Jobs, in the order of the items.
     pub jobs: Vec<usize>,
+}
+
+/// An item that has a Job.
+pub(crate) struct Member<'a> {
+    pub job: usize,
+    pub item: &'a Item,
+    /// What the labels call its values.
+    pub variables: &'a [String],
 }
 
 /// The key of the group that an address names; `None` where one of its values is not known.
@@ -109,50 +116,38 @@ impl Planner {
         }
     }
 
-    /// Groups the Jobs of a stage, which begin at `first`.
+    /// Groups the Jobs of a stage.
     pub(crate) fn add(
         &mut self,
         index: usize,
         stage: &Stage,
         masks: &BTreeSet<Mask>,
-        first: usize,
-        jobs: &[JobPlan],
+        members: &[Member<'_>],
     ) {
-        let items = stage.items.as_deref().unwrap_or_default();
         for mask in masks {
-            for (offset, job) in jobs.iter().enumerate() {
-                let Some(item) = job.item.and_then(|item| items.get(item)) else {
-                    continue;
-                };
-                let key = (index, key_of_item(&item.values, mask));
+            for member in members {
+                let key = (index, key_of_item(&member.item.values, mask));
                 let known = self.by_key.get(&key).copied();
                 let group = known.unwrap_or_else(|| {
-                    let group = self.group(index, stage, mask, item, job);
+                    let group = self.group(index, stage, mask, member);
                     self.groups.push(group);
                     self.by_key.insert(key, self.groups.len() - 1);
                     self.groups.len() - 1
                 });
-                self.groups[group].jobs.push(first + offset);
+                self.groups[group].jobs.push(member.job);
             }
         }
     }
 
-    fn group(
-        &mut self,
-        index: usize,
-        stage: &Stage,
-        mask: &Mask,
-        item: &Item,
-        job: &JobPlan,
-    ) -> Group {
+    fn group(&mut self, index: usize, stage: &Stage, mask: &Mask, member: &Member<'_>) -> Group {
         let base = format!("{}-{}", self.run, stage.name.text);
-        let values = item.values.iter().zip(mask);
+        let values = member.item.values.iter().zip(mask);
         let shown = values.map(|(value, is_fixed)| match is_fixed {
             true => value.key(),
             false => "*".to_owned(),
         });
         let shown: Vec<String> = shown.collect();
-        let variables = stage.loops.iter().zip(&job.variables).zip(mask);
+        let variables = stage.loops.iter().zip(member.variables).zip(mask);
         let fixed = variables.filter(|(_, is_fixed)| **is_fixed);
         let fixed = fixed.map(|((known, value), _)| (known.name.text.as_str(), value.as_str()));
         let fixed: Vec<(&str, &str)> = fixed.collect();

@@ -1,6 +1,6 @@
 //! The Jobs of a run: one for a stage, one for each item, or one that is Indexed.
 
-use super::group::{self, Group};
+use super::group::{self, Group, Member};
 use super::skip::{LeftOut, Skips};
 use super::varies::can_be_indexed;
 use crate::eval::Values;
@@ -9,6 +9,7 @@ use crate::name;
 use crate::pipeline::{Dependency, Pipeline, Stage, Target, Term};
 use crate::value::{Value, item_key};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use std::collections::BTreeMap;
 
 /// One Job to be.
 #[derive(Debug)]
@@ -94,8 +95,16 @@ impl Jobs {
         let masks = group::masks(pipeline);
         for (index, (stage, masks)) in pipeline.stages.iter().zip(&masks).enumerate() {
             if let StageJobs::Items { first, count, .. } = &by_stage[index] {
-                let jobs = &planner.list[*first..first + count];
-                groups.add(index, stage, masks, *first, jobs);
+                let items = stage.items.as_deref().unwrap_or_default();
+                let jobs = planner.list.iter().enumerate().skip(*first).take(*count);
+                let members = jobs.filter_map(|(job, plan)| {
+                    Some(Member {
+                        job,
+                        item: items.get(plan.item?)?,
+                        variables: &plan.variables,
+                    })
+                });
+                groups.add(index, stage, masks, &members.collect::<Vec<_>>());
             }
         }
         if planner.problems.is_empty() {
@@ -150,6 +159,25 @@ impl Jobs {
     ) -> Option<usize> {
         let key = (stage, group::key(address, values)?);
         self.group_by_key.get(&key).copied()
+    }
+
+    /// What an address with `*` names: the variables that it fixes, as labels call their values, and how many items
+    /// there are; `None` if none of them is left.
+    pub(crate) fn several(
+        &self,
+        stage: usize,
+        address: &[Term],
+        values: Values<'_>,
+    ) -> Option<(BTreeMap<String, String>, usize)> {
+        if self.whole(stage).is_some() {
+            return Some((BTreeMap::new(), 0));
+        }
+        // The whole stage is a group only if it has a quorum, or its items end one by one.
+        if Term::are_every(address) {
+            return Some((BTreeMap::new(), self.of_stage(stage).len()));
+        }
+        let group = &self.groups[self.group(stage, address, values)?];
+        Some((group.fixed.clone(), group.jobs.len()))
     }
 
     /// The Job of the item with these values.

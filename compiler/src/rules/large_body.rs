@@ -69,9 +69,9 @@ pub(crate) fn check_gathered(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut
                 return None;
             };
             let planned = jobs.list[jobs.of_stage(index)].iter();
-            let group = |values| jobs.group(*from, address, values);
-            let groups = planned.filter_map(|job| group(job.values(pipeline)));
-            let items = groups.map(|group| jobs.groups[group].jobs.len()).max()?;
+            let several = |values| jobs.several(*from, address, values);
+            let items = planned.filter_map(|job| several(job.values(pipeline)));
+            let items = items.map(|(_, items)| items).max()?;
             let output = &pipeline.stages[*from].body.outputs[*output];
             let bytes = items.saturating_mul(output.ty.json_bytes_min() + 1);
             (bytes > INPUTS_BYTES_MAX).then(|| of_list(span, items, bytes))

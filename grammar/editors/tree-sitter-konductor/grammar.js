@@ -148,7 +148,8 @@ export default grammar({
       optional($.address),
       optional(seq('.', field('state', $._name))),
     ),
-    address: $ => seq('[', list(choice($._text, $.number, '*', $._name)), ']'),
+    address: $ => seq('[', list(choice($._text, $.number, $.every, $._name)), ']'),
+    every: _ => '*',
 
     holding: $ => prec.right(-2, seq('holding', list($.hold))),
     _holding_with_comma: $ => prec(-1, seq('holding', list($.hold), ',')),

@@ -181,7 +181,7 @@ fn what_gathers_outputs_is_recreated_with_each_item_that_it_reads() {
     let made = world.retry(Begin::Failed).unwrap();
     assert_eq!(
         named(&made),
-        "gates: join mend tail tidy; barriers: part; jobs: part-b join mend tail tidy"
+        "gates: join mend tidy; barriers: part; jobs: part-b join mend tail tidy"
     );
 }
 

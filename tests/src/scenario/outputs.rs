@@ -73,7 +73,7 @@ pipeline gathered {
   }
   stage empty for x in none { run = "echo \"${x}\"", output n: int }
   stage total after count.finished {
-    run = "total \"${count[*, *].n}\" \"${count[*, *].tag}\" \"${count[\"eu\", *].n}\" \"${split.parts}\""
+    run = "total \"${count[*, *].n}\" \"${count[*, *].tag}\" \"${count["eu", *].n}\" \"${split.parts}\""
   }
   stage each for region in ["eu", "US east"] after count[region, *] { run = "echo \"${count[region, *].n}\"" }
   stage rescue for region in ["eu", "US east"] after count[region, *].failed { run = "echo \"${region}\"" }

@@ -130,8 +130,7 @@
 (address
   (identifier) @variable)
 
-(address
-  "*" @operator)
+(every) @operator
 
 (attribute
   key: (identifier) @property)
