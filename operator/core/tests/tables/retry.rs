@@ -1,16 +1,13 @@
 //! What a retry recreates, and what it leaves.
-#![expect(clippy::unwrap_used, reason = "a test")]
-
-mod world;
 
 use std::sync::Arc;
 
+use crate::world::{ended, job, object};
 use konductor_api::{Barrier, Gate, Participant, Run};
 use konductor_core::retry::{Begin, Refused, Retry, retry};
 use kube::ResourceExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use world::{ended, job, object};
 
 fn read<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()

@@ -1,13 +1,10 @@
 //! Tables of what a Run decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, controller, ended, job, now, object, short};
 use jiff::SignedDuration;
 use konductor_api::{Run, RunOutcome, RunPhase, RunStatus};
 use konductor_core::{Decision, run};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, short};
 
 fn with(spec: Value, status: Value) -> Run {
     let mut whole = json!({"pipeline": "p", "jobs": 2});

@@ -1,13 +1,10 @@
 //! Tables of what a Barrier decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, ended, job, now, object, short};
 use jiff::SignedDuration;
 use konductor_api::{Barrier, BarrierPhase, BarrierStatus};
 use konductor_core::{Decision, Fact, barrier};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, short};
 
 fn with(spec: Value, status: Value) -> Barrier {
     let barrier = object("Barrier", "stage", json!({"spec": spec, "status": status}));

@@ -1,5 +1,4 @@
 //! The table of causes: what the cluster writes about a Job and its pods, and what konductor says.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::Participant;

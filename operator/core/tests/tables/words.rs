@@ -1,12 +1,9 @@
 //! A table of what a Gate and its Job say: the words of the pipeline come first.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, ended, job as a_job, now, object, recorded};
 use konductor_api::Gate;
 use konductor_core::{Write, gate, job};
 use serde_json::{Value, json};
-use world::{World, ended, job as a_job, now, object, recorded};
 
 /// An object of run `night`.
 fn of_run(mut object: Value, labels: Value) -> Value {

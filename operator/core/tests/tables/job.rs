@@ -1,13 +1,10 @@
 //! Tables of what an annotated Job decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, controller, ended, job, now, object, recorded, says_why, short};
 use jiff::SignedDuration;
 use konductor_api::{Participant, parse_holds};
 use konductor_core::{End, Fact, HeldBack, ObjectName, Waits, Write, job, job_end};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, recorded, says_why, short};
 
 fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
