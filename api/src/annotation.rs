@@ -10,7 +10,8 @@ pub const ARRIVE: &str = "konductor.io/arrive";
 /// What the Job's termination message must and may set, such as `rows: int in 0..9, mode?: full|delta`;
 /// see [`crate::parse_declared_outputs`].
 pub const OUTPUTS_DECLARED: &str = "konductor.io/outputs-declared";
-/// What a later stage's Job reads, as JSON: `{"in-0": "<job>/<output>"}`.
+/// What a later stage's Job reads, as JSON: `{"in-0": "<job>/<output>", "in-1": "<stage>[*]/<output>"}`; see
+/// [`crate::Gathered`].
 pub const INPUTS: &str = "konductor.io/inputs";
 /// Prefix of the pod template's annotations that carry inputs: `konductor.io/in-0`.
 pub const INPUT_PREFIX: &str = "konductor.io/";

@@ -342,8 +342,19 @@ pub(crate) const TYPES: &[Word] = &[
         "With the units `ms` `s` `m` `h` `d`, also combined: `1h30m`.",
     ),
     word("quantity", "", "As in Kubernetes: `500m`, `2`, `1Gi`."),
-    word("list", "<T>", "Several of one type; not of lists."),
+    word(
+        "list",
+        "<T>",
+        "Several of one type; not of lists. An output that is a list is JSON on one line.",
+    ),
 ];
+
+/// What stands for all values of a loop variable.
+pub(crate) const EVERY: Word = word(
+    "*",
+    "",
+    "Each value of the variable: all items that the other indices leave. Their outputs are a list.",
+);
 
 /// The values of an attribute that are words.
 pub(crate) fn values(attribute: &str) -> &'static [&'static str] {

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod arrive;
+mod gathered;
 mod indexes;
 mod inputs;
 mod outputs;

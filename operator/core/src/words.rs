@@ -8,7 +8,8 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, Participant, label,
+    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, Participant, annotation,
+    label,
 };
 
 use crate::explain::cut;
@@ -96,9 +97,13 @@ impl Named {
         let name = barrier.metadata.name.as_deref()?;
         if let Some(selector) = &barrier.spec.jobs {
             let stage = selector.match_labels.get(label::STAGE)?;
+            // Over some of the items, it says which.
+            let annotations = barrier.metadata.annotations.as_ref();
             return Some(Self::Stage {
                 stage: stage.0.clone(),
-                item: None,
+                item: annotations
+                    .and_then(|all| all.get(annotation::ITEM))
+                    .cloned(),
             });
         }
         let approval = name.strip_prefix(run)?.strip_prefix('-')?;

@@ -170,6 +170,18 @@ fn a_stage_is_recreated_with_what_kept_it_from_starting() {
     assert_eq!(from("nothing"), Err(Refused::NoSuchStage));
 }
 
+#[test]
+fn what_gathers_outputs_is_recreated_with_each_item_that_it_reads() {
+    let mut world = world();
+    let inputs = json!({"in-0": "part[*]/rows"}).to_string();
+    world.annotate(5, "konductor.io/inputs", &inputs);
+    let made = world.retry(Begin::Failed).unwrap();
+    assert_eq!(
+        named(&made),
+        "gates: join mend tail tidy; barriers: part; jobs: part-b join mend tail tidy"
+    );
+}
+
 /// An Indexed Job of four, whose third has failed, in the place of `part-b`.
 fn with_a_range() -> World {
     let mut world = world();
