@@ -17,6 +17,7 @@ use super::environment::Variables;
 use super::expansion::expand;
 use super::mounts::{Mounts, stays_inside};
 use super::references::{ConfigError, References, Referent, file_name};
+use crate::platform;
 
 /// The mode of a projected file that says nothing else.
 const DEFAULT_MODE: i32 = 0o644;
