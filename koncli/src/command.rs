@@ -28,7 +28,6 @@ mod semaphore;
 mod slot;
 mod status;
 mod wait;
-pub(crate) mod warden;
 mod why;
 
 use std::io::Write as _;
@@ -46,7 +45,7 @@ use crate::exit::Failure;
 use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
 use crate::read::Stored;
-use crate::{apply, cluster, load, output, read, schedule};
+use crate::{apply, cluster, load, output, platform, read, schedule};
 
 /// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which releases what it
 /// asked for.
@@ -194,7 +193,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             output::exact(&String::from_utf8_lossy(&page));
             Ok(())
         }
-        Command::Warden => warden::keep_watch().await,
+        Command::Warden => platform::keep_watch().await,
         Command::Version => {
             let report = serde_json::json!({"version": env!("CARGO_PKG_VERSION")});
             if !output::document(&global, &report)? {

@@ -20,6 +20,7 @@ mod local;
 mod manifests;
 mod merged;
 mod output;
+mod platform;
 mod progress;
 mod read;
 mod replace;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use konductor_api::{annotation, parse_holds};
 use konductor_compiler::placed::{self, Kind, Placed};
-use konductor_dsl::{Code, Diagnostic, Sources, Span, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Sources, Span, did_you_mean, source_name};
 use konductor_local::{ApiServer, ServerOptions};
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::Status;
@@ -42,7 +42,7 @@ impl Checker {
     pub(crate) async fn check(&self, file: &Path) -> Result<(Sources, Vec<Diagnostic>), Failure> {
         let text = load::read(file)?;
         let mut sources = Sources::default();
-        sources.add(file.display().to_string(), text.as_str());
+        sources.add(source_name(file), text.as_str());
         let documents = match placed::parse_all(&text) {
             Ok(documents) => documents,
             Err(error) => {

@@ -13,8 +13,8 @@ use konductor_operator::explain;
 use konductor_operator::standing::State;
 
 use crate::output;
-use crate::output::echo;
 use crate::output::width::{cut, padded, width};
+use crate::platform::echo;
 use crate::view::{Item, Stage, View, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
@@ -351,9 +351,9 @@ impl Drop for Live {
 
 /// Rows and columns.
 pub(crate) fn terminal() -> (usize, usize) {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.map_or((24, 80), |size| {
-        (usize::from(size.ws_row), usize::from(size.ws_col).max(20))
+    let size = terminal_size::terminal_size_of(std::io::stderr());
+    size.map_or((24, 80), |(columns, rows)| {
+        (usize::from(rows.0), usize::from(columns.0).max(20))
     })
 }
 
