@@ -39,6 +39,7 @@ pub use konductor_core::retry;
 pub use konductor_core::run_graph;
 pub use konductor_core::slot;
 pub use konductor_core::standing;
+pub use konductor_core::timeline;
 pub use konductor_core::words;
 pub use konductor_core::{End, HeldBack, Listed, RunObjects, Waits, run_end, run_status};
 pub use leader::{LEADER_LEASE, LeaderElection};
