@@ -13,6 +13,7 @@ mod backoff;
 mod cache;
 mod context;
 mod decide;
+mod done;
 mod fair;
 mod gone;
 #[cfg(test)]

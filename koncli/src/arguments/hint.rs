@@ -68,8 +68,12 @@ fn subcommand(error: &mut clap::Error, words: &[String]) -> Option<String> {
 fn drawing(error: &clap::Error, path: &[&str]) -> Option<String> {
     let argument = text(error, ContextKind::InvalidArg)?;
     let value = text(error, ContextKind::InvalidValue)?;
-    let is_drawing = Drawing::from_str(value, true).is_ok();
-    let is_meant = path == ["graph"] && argument.contains("--output") && is_drawing;
+    let is_drawing = match path {
+        ["graph"] => Drawing::from_str(value, true).is_ok(),
+        ["timeline"] => Chart::from_str(value, true).is_ok(),
+        _ => false,
+    };
+    let is_meant = argument.contains("--output") && is_drawing;
     is_meant.then(|| format!("write `--as {}`", value.to_lowercase()))
 }
 
@@ -105,6 +109,7 @@ mod tests {
             ("etl.kon --verbose", "`koncli run etl.kon`"),
             ("graph f -o dot", "`--as dot`"),
             ("-o svg graph f", "`--as svg`"),
+            ("timeline r -o perfetto", "`--as perfetto`"),
             ("apply f.kon --wait 5m", "`--wait --timeout 5m`"),
             ("retry r --wait 1h", "`--wait --timeout 1h`"),
             (
