@@ -208,6 +208,9 @@ impl Metrics {
             let of_kind = OfKind { kind };
             self.watch_failures.get_or_create(&of_kind);
             self.watch_stalls.get_or_create(&of_kind);
+            if kind != Watched::Pod.word() {
+                self.writes.get_or_create(&of_kind);
+            }
         }
         for kind in Watched::DECIDED.map(Watched::word) {
             let of_kind = OfKind { kind };
@@ -216,7 +219,6 @@ impl Metrics {
             }
             self.reconcile_seconds.get_or_create(&of_kind);
             self.queued.get_or_create(&of_kind);
-            self.writes.get_or_create(&of_kind);
         }
         let wait = [Watched::Barrier, Watched::Gate, Watched::Claim, Watched::Job];
         for kind in wait.map(Watched::word) {
