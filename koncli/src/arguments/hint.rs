@@ -5,7 +5,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use konductor_dsl::did_you_mean;
 
-use super::{Drawing, duration};
+use super::{Chart, Drawing, duration};
 
 /// Adds to an error what to type instead. `words` are those of the command line after the program's name, and `path`
 /// is the command that they begin with.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use konductor_operator::standing::State;
 use konductor_operator::timeline::{Row, Span, SpanKind, Timeline};
 
@@ -16,6 +17,22 @@ pub(super) struct Drawn<'a> {
     /// What is drawn, the last above the others.
     pub(super) spans: Vec<&'a Span>,
     pub(super) note: Option<&'a str>,
+}
+
+impl Drawn<'_> {
+    /// How long it was at work: from its first start to its end.
+    pub(super) fn took(&self, timeline: &Timeline) -> Option<SignedDuration> {
+        let kinds = [
+            SpanKind::Pending,
+            SpanKind::Running,
+            SpanKind::Started,
+            SpanKind::Backoff,
+        ];
+        let spans = self.spans.iter().filter(|span| kinds.contains(&span.kind));
+        let start = spans.clone().map(|span| span.start).min()?;
+        let end = spans.map(|span| span.end.unwrap_or(timeline.until())).max()?;
+        Some(end.duration_since(start))
+    }
 }
 
 /// The rows that are drawn, and how many are not.
@@ -74,7 +91,7 @@ pub(super) fn shown(timeline: &Timeline, most: Option<usize>) -> Shown<'_> {
         let says_much = !row.state.has_ended() || row.state == State::Failed;
         let length = row.spans.iter().filter(|span| span.kind != SpanKind::Waiting);
         let length = length.map(|span| span.end.unwrap_or(timeline.until()).duration_since(span.start));
-        let length: jiff::SignedDuration = length.sum();
+        let length: SignedDuration = length.sum();
         (!row.critical, !says_much, std::cmp::Reverse(length), *index)
     });
     let left_out = ranked.len().saturating_sub(most);

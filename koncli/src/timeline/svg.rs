@@ -246,7 +246,7 @@ impl Chart<'_> {
         for span in &row.spans {
             self.bar(&row.title, span, (y - BAR / 2.0, BAR), text);
         }
-        if let Some(took) = took(row, self.timeline) {
+        if let Some(took) = row.took(self.timeline) {
             let _ = writeln!(
                 text,
                 "<text class=\"m n\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
@@ -364,11 +364,6 @@ fn tone(state: State) -> &'static str {
         State::Pending | State::Suspended | State::Paused | State::Queued => "late",
         State::Waiting | State::Skipped | State::Cancelled | State::Unreached => "m",
     }
-}
-
-/// How long a row was at work.
-fn took(row: &Drawn<'_>, timeline: &Timeline) -> Option<SignedDuration> {
-    super::text::took(row, timeline)
 }
 
 /// The kinds that are in the picture, and what they are called; the last one is the critical path.

@@ -69,7 +69,7 @@ pub(crate) fn text(timeline: &Timeline, columns: usize, most: Option<usize>) -> 
     for row in &shown.rows {
         let star = if row.critical { '*' } else { ' ' };
         let bar = scale.bar(&row.spans);
-        let took = took(row, timeline).map(length).unwrap_or_default();
+        let took = row.took(timeline).map(length).unwrap_or_default();
         let line = format!(
             "{} {} {star} {}{took:>LENGTH$}",
             row.state.mark(),
@@ -87,23 +87,6 @@ pub(crate) fn text(timeline: &Timeline, columns: usize, most: Option<usize>) -> 
         }
     }
     text
-}
-
-/// How long a row was at work: from its first start to its end.
-pub(super) fn took(row: &Drawn<'_>, timeline: &Timeline) -> Option<jiff::SignedDuration> {
-    let at_work = |span: &&&Span| {
-        let kinds = [
-            SpanKind::Pending,
-            SpanKind::Running,
-            SpanKind::Started,
-            SpanKind::Backoff,
-        ];
-        kinds.contains(&span.kind)
-    };
-    let spans = row.spans.iter().filter(at_work);
-    let start = spans.clone().map(|span| span.start).min()?;
-    let end = spans.map(|span| span.end.unwrap_or(timeline.until())).max()?;
-    Some(end.duration_since(start))
 }
 
 /// What the characters mean that are in the chart.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use konductor_api::{Barrier, Gate, GateMode, JobPhase, Participant, Role};
 
-use super::row::controller_end;
 use crate::outcome::{End, job_end};
 use crate::run_graph::{How, Link, Node, RunGraph};
 use crate::run_objects::RunObjects;
@@ -363,4 +362,18 @@ fn end(job: &Participant, objects: &RunObjects) -> When {
         false => controller_end(job).or_else(stopped).or_else(ruled_out),
     };
     When::of(time)
+}
+
+/// When the Job controller says that a Job ended.
+fn controller_end(job: &Participant) -> Option<Timestamp> {
+    let status = job.status.as_ref()?;
+    let condition = |type_| {
+        let mut conditions = status.conditions.iter().flatten();
+        let found = conditions.find(|one| one.type_ == type_ && one.status == "True")?;
+        found.last_transition_time.as_ref().map(|time| time.0)
+    };
+    let completed = status.completion_time.as_ref().map(|time| time.0);
+    completed
+        .or_else(|| condition("Complete"))
+        .or_else(|| condition("Failed"))
 }

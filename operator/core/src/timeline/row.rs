@@ -16,20 +16,6 @@ pub(super) struct Spans {
     pub(super) note: Option<String>,
 }
 
-/// When the Job controller says that a Job ended.
-pub(super) fn controller_end(job: &Participant) -> Option<Timestamp> {
-    let status = job.status.as_ref()?;
-    let condition = |type_| {
-        let mut conditions = status.conditions.iter().flatten();
-        let found = conditions.find(|one| one.type_ == type_ && one.status == "True")?;
-        found.last_transition_time.as_ref().map(|time| time.0)
-    };
-    let completed = status.completion_time.as_ref().map(|time| time.0);
-    completed
-        .or_else(|| condition("Complete"))
-        .or_else(|| condition("Failed"))
-}
-
 /// Returns the spans of a Job that ended then; `cause` is what ended the wait for its Gate.
 pub(super) fn spans(
     job: &Participant,
