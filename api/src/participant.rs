@@ -14,8 +14,9 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    DeclaredOutput, Duration, Hold, HoldError, JobPhase, LedgerKind, ObjectName, OutputError, Role, Times,
-    annotation, is_object_name, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
+    DeclaredOutput, Duration, Hold, HoldError, JobPhase, LedgerKind, ObjectName, OutputError, Role,
+    Times, annotation, is_object_name, job_ended, job_phase, label, parse_declared_outputs,
+    parse_holds,
 };
 
 /// The input of a finally stage that is not another Job's output.

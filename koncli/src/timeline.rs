@@ -64,8 +64,8 @@ fn head(timeline: &Timeline) -> String {
 
 /// Steps that people read well on a clock, in seconds.
 const STEPS: [i64; 22] = [
-    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400,
-    172_800, 604_800, 2_592_000, 31_536_000,
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200,
+    86_400, 172_800, 604_800, 2_592_000, 31_536_000,
 ];
 
 /// The ticks of an axis for so many seconds, at most this many.
@@ -82,6 +82,12 @@ fn tick(seconds: i64) -> String {
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
     let parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-    let text: String = parts.map(|(count, unit)| format!("{count}{unit}")).collect();
-    if text.is_empty() { "0".to_owned() } else { text }
+    let text: String = parts
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    if text.is_empty() {
+        "0".to_owned()
+    } else {
+        text
+    }
 }

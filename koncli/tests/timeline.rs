@@ -38,11 +38,20 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
         .unwrap();
     let waited = dev.printed(&["wait", "run/night", "--timeout", "2m"]);
     let pid = operator.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let log = operator.wait_with_output().unwrap().stderr;
     assert_eq!(waited, "exit code 0\n");
     let log = String::from_utf8(log).unwrap();
-    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
     let done = |message: &str| -> BTreeSet<String> {
         let lines = lines.iter().map(|line| &line["fields"]);
         let lines = lines.filter(|fields| fields["message"] == message);
@@ -77,9 +86,15 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
     );
     assert_eq!(
         done("released"),
-        set(&["Semaphore default db job/night-load-a ", "Semaphore default db job/night-load-b "])
+        set(&[
+            "Semaphore default db job/night-load-a ",
+            "Semaphore default db job/night-load-b "
+        ])
     );
-    assert!(done("opened").contains("Gate default night-last  ConditionsMet"), "{log}");
+    assert!(
+        done("opened").contains("Gate default night-last  ConditionsMet"),
+        "{log}"
+    );
     assert_eq!(done("ended"), set(&["Run default night  StagesSucceeded"]));
 
     let printed = dev.koncli(&["timeline", "night", "-o", "json"]);
@@ -91,7 +106,9 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
         assert!(row["note"].is_null(), "{row}");
         assert!(spans.iter().all(|span| !span["end"].is_null()), "{row}");
         // A second is the shortest time that is stored: a span may be shorter than that.
-        let known = ["waiting", "queued", "starting", "pending", "running", "backoff"];
+        let known = [
+            "waiting", "queued", "starting", "pending", "running", "backoff",
+        ];
         let kinds = spans.iter().map(|span| span["kind"].as_str().unwrap());
         assert!(kinds.clone().all(|kind| known.contains(&kind)), "{row}");
     }
@@ -102,7 +119,10 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
         .iter()
         .map(|span| span["kind"].as_str().unwrap())
         .collect();
-    assert!(kinds.contains(&"backoff"), "the Job controller waits before the second pod: {last}");
+    assert!(
+        kinds.contains(&"backoff"),
+        "the Job controller waits before the second pod: {last}"
+    );
     assert_eq!(last["critical"], true);
     let path = timeline["criticalPath"].as_array().unwrap();
     assert_eq!(path[0]["start"], timeline["start"]);
@@ -110,5 +130,8 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
     for pair in path.windows(2) {
         assert_eq!(pair[0]["end"], pair[1]["start"]);
     }
-    assert!(dev.printed(&["timeline", "night"]).contains("% of the makespan"));
+    assert!(
+        dev.printed(&["timeline", "night"])
+            .contains("% of the makespan")
+    );
 }

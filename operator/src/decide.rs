@@ -137,7 +137,9 @@ impl Decide for Run {
     }
 
     fn done(&self, next: &Self::Status) -> Vec<Done> {
-        done::by_run(self.status.as_ref(), next).into_iter().collect()
+        done::by_run(self.status.as_ref(), next)
+            .into_iter()
+            .collect()
     }
 
     fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {

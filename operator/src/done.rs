@@ -219,7 +219,11 @@ mod tests {
                 Some((Deed::Suspended, "Paused".to_owned())),
             ),
             (
-                job("Cancelled", json!("TimedOut: its run took longer than 1h"), suspend(true)),
+                job(
+                    "Cancelled",
+                    json!("TimedOut: its run took longer than 1h"),
+                    suspend(true),
+                ),
                 Some((Deed::Ended, "TimedOut".to_owned())),
             ),
             (
@@ -264,13 +268,18 @@ mod tests {
             ]
         );
 
-        let status = |phase: &str| json!({"phase": phase, "conditions": [{
-            "type": "Open", "status": "True", "reason": "Decided", "message": "by a person",
-            "lastTransitionTime": "2026-01-31T03:00:00Z",
-        }]});
+        let status = |phase: &str| {
+            json!({"phase": phase, "conditions": [{
+                "type": "Open", "status": "True", "reason": "Decided", "message": "by a person",
+                "lastTransitionTime": "2026-01-31T03:00:00Z",
+            }]})
+        };
         let gate = |phase: &str| serde_json::from_value::<GateStatus>(status(phase)).unwrap();
         let opened = by_gate(Some(&gate("Waiting")), &gate("Open")).unwrap();
-        assert_eq!((opened.deed, opened.reason.as_str()), (Deed::Opened, "Decided"));
+        assert_eq!(
+            (opened.deed, opened.reason.as_str()),
+            (Deed::Opened, "Decided")
+        );
         assert_eq!(by_gate(Some(&gate("Open")), &gate("Open")), None);
         assert_eq!(by_gate(None, &gate("Waiting")), None);
         let ended = by_gate(None, &gate("Failed")).unwrap();

@@ -57,7 +57,10 @@ fn span(span: &Span, row: &Row, track: usize, timeline: &Timeline) -> Value {
         ("item", row.item.as_deref()),
         ("on", span.on.as_deref()),
         ("outcome", span.outcome),
-        ("reason", Some(span.reason.as_str()).filter(|text| !text.is_empty())),
+        (
+            "reason",
+            Some(span.reason.as_str()).filter(|text| !text.is_empty()),
+        ),
         ("note", row.note.as_deref()),
     ];
     for (key, text) in texts {

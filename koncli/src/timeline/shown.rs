@@ -30,7 +30,9 @@ impl Drawn<'_> {
         ];
         let spans = self.spans.iter().filter(|span| kinds.contains(&span.kind));
         let start = spans.clone().map(|span| span.start).min()?;
-        let end = spans.map(|span| span.end.unwrap_or(timeline.until())).max()?;
+        let end = spans
+            .map(|span| span.end.unwrap_or(timeline.until()))
+            .max()?;
         Some(end.duration_since(start))
     }
 }
@@ -84,13 +86,23 @@ pub(super) fn shown(timeline: &Timeline, most: Option<usize>) -> Shown<'_> {
             _ => stages.push(vec![(place, row)]),
         }
     }
-    let rows: Vec<Drawn<'_>> = stages.iter().map(|rows| drawn(rows, rows.len() > 1)).collect();
+    let rows: Vec<Drawn<'_>> = stages
+        .iter()
+        .map(|rows| drawn(rows, rows.len() > 1))
+        .collect();
     let mut ranked: Vec<usize> = (0..rows.len()).collect();
     ranked.sort_by_cached_key(|index| {
         let row = &rows[*index];
         let says_much = !row.state.has_ended() || row.state == State::Failed;
-        let length = row.spans.iter().filter(|span| span.kind != SpanKind::Waiting);
-        let length = length.map(|span| span.end.unwrap_or(timeline.until()).duration_since(span.start));
+        let length = row
+            .spans
+            .iter()
+            .filter(|span| span.kind != SpanKind::Waiting);
+        let length = length.map(|span| {
+            span.end
+                .unwrap_or(timeline.until())
+                .duration_since(span.start)
+        });
         let length: SignedDuration = length.sum();
         (!row.critical, !says_much, std::cmp::Reverse(length), *index)
     });
@@ -140,5 +152,8 @@ pub(super) fn rank(kind: SpanKind) -> usize {
         SpanKind::Running,
         SpanKind::Backoff,
     ];
-    order.iter().position(|known| *known == kind).unwrap_or_default()
+    order
+        .iter()
+        .position(|known| *known == kind)
+        .unwrap_or_default()
 }

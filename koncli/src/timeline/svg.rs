@@ -78,18 +78,27 @@ const PATTERNS: &str = "\
 /// Draws a timeline with at most so many rows.
 pub(crate) fn svg(timeline: &Timeline, most: Option<usize>) -> String {
     let shown = shown(timeline, most);
-    let longest = shown.rows.iter().map(|row| width(&row.title).min(TITLE_MAX)).max();
+    let longest = shown
+        .rows
+        .iter()
+        .map(|row| width(&row.title).min(TITLE_MAX))
+        .max();
     let names = (longest.unwrap_or(0).max(12) as f64 * CHARACTER + 22.0).ceil();
     let summary = wrapped(&timeline.summary);
     let top = MARGIN + 62.0 + 17.0 * summary.len() as f64;
-    let strip = if timeline.critical_path.is_empty() { 0.0 } else { STRIP + 14.0 };
+    let strip = if timeline.critical_path.is_empty() {
+        0.0
+    } else {
+        STRIP + 14.0
+    };
     let rows_top = top + 10.0 + strip;
     let bottom = rows_top + ROW * shown.rows.len() as f64;
     let legend = legend(&shown, timeline);
     let legend_top = bottom + 30.0;
     let rest = shown.rest();
     let keys = legend_lines(&legend);
-    let height = legend_top + 20.0 * keys.len() as f64 + if rest.is_some() { 22.0 } else { 0.0 } + 6.0;
+    let height =
+        legend_top + 20.0 * keys.len() as f64 + if rest.is_some() { 22.0 } else { 0.0 } + 6.0;
     let chart = Chart {
         left: MARGIN + names + GAP,
         width: WIDTH - 2.0 * MARGIN - names - GAP - LENGTHS,
@@ -116,7 +125,11 @@ pub(crate) fn svg(timeline: &Timeline, most: Option<usize>) -> String {
     }
     if let Some(rest) = rest {
         let y = legend_top + 20.0 * keys.len() as f64 + 4.0;
-        let _ = writeln!(text, "<text class=\"m s\" x=\"{MARGIN}\" y=\"{y:.1}\">{}</text>", escaped(&rest));
+        let _ = writeln!(
+            text,
+            "<text class=\"m s\" x=\"{MARGIN}\" y=\"{y:.1}\">{}</text>",
+            escaped(&rest)
+        );
     }
     text.push_str("</svg>\n");
     text
@@ -141,10 +154,16 @@ fn header(timeline: &Timeline, summary: &[String], text: &mut String) {
     let line = format!("pipeline {pipeline} · {phase} {how} {took}{attempt} · began {begun}");
     let y = MARGIN + 14.0;
     let run = escaped(&cut(run, 90));
-    let _ = writeln!(text, "<text class=\"h\" x=\"{MARGIN}\" y=\"{y:.1}\">{run}</text>");
+    let _ = writeln!(
+        text,
+        "<text class=\"h\" x=\"{MARGIN}\" y=\"{y:.1}\">{run}</text>"
+    );
     let y = y + 20.0;
     let line = escaped(&cut(&line, SUMMARY));
-    let _ = writeln!(text, "<text class=\"m\" x=\"{MARGIN}\" y=\"{y:.1}\">{line}</text>");
+    let _ = writeln!(
+        text,
+        "<text class=\"m\" x=\"{MARGIN}\" y=\"{y:.1}\">{line}</text>"
+    );
     for (index, line) in summary.iter().enumerate() {
         let y = y + 19.0 + 17.0 * index as f64;
         let line = escaped(line);
@@ -164,7 +183,11 @@ impl Chart<'_> {
     fn x(&self, time: Timestamp) -> f64 {
         let since = time.duration_since(self.timeline.start).as_secs_f64();
         let all = self.timeline.makespan().as_secs_f64();
-        let part = if all > 0.0 { (since / all).clamp(0.0, 1.0) } else { 0.0 };
+        let part = if all > 0.0 {
+            (since / all).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
         self.left + part * self.width
     }
 
@@ -176,7 +199,11 @@ impl Chart<'_> {
     fn axis(&self, top: f64, bottom: f64, text: &mut String) {
         let seconds = self.timeline.makespan().as_secs();
         for at in ticks(seconds, TICKS) {
-            let Ok(time) = self.timeline.start.checked_add(SignedDuration::from_secs(at)) else {
+            let Ok(time) = self
+                .timeline
+                .start
+                .checked_add(SignedDuration::from_secs(at))
+            else {
                 break;
             };
             let x = self.x(time);
@@ -292,8 +319,10 @@ impl Chart<'_> {
         if wide > 4.0 {
             wide -= 1.0;
         }
-        let is_hollow = matches!(span.kind, SpanKind::Pending | SpanKind::Starting | SpanKind::Ending)
-            && class != "bad"
+        let is_hollow = matches!(
+            span.kind,
+            SpanKind::Pending | SpanKind::Starting | SpanKind::Ending
+        ) && class != "bad"
             && wide > 3.0;
         let inset = if is_hollow { 0.5 } else { 0.0 };
         let place = format!(
@@ -306,7 +335,11 @@ impl Chart<'_> {
         );
         let _ = write!(text, "<rect class=\"{class}\" {place}/>");
         if wide > 5.0 && pattern(span.kind) {
-            let _ = write!(text, "<rect fill=\"url(#p-{})\" {place}/>", span.kind.word());
+            let _ = write!(
+                text,
+                "<rect fill=\"url(#p-{})\" {place}/>",
+                span.kind.word()
+            );
         }
         text.push_str("</g>\n");
     }
@@ -314,7 +347,8 @@ impl Chart<'_> {
     /// The critical path through the rows: below the bars that are on it, and down to the row that follows.
     fn path(&self, rows: &[Drawn<'_>], text: &mut String) {
         let places = rows.iter().enumerate();
-        let places = places.flat_map(|(index, row)| row.rows.iter().map(move |place| (*place, index)));
+        let places =
+            places.flat_map(|(index, row)| row.rows.iter().map(move |place| (*place, index)));
         let places: BTreeMap<usize, usize> = places.collect();
         let mut line = String::new();
         let mut before: Option<usize> = None;
@@ -338,7 +372,10 @@ impl Chart<'_> {
             before = Some(index);
         }
         if !line.is_empty() {
-            let _ = writeln!(text, "<path class=\"path\" d=\"{line}\" stroke-linejoin=\"round\"/>");
+            let _ = writeln!(
+                text,
+                "<path class=\"path\" d=\"{line}\" stroke-linejoin=\"round\"/>"
+            );
         }
     }
 }
@@ -368,7 +405,11 @@ fn tone(state: State) -> &'static str {
 
 /// The kinds that are in the picture, and what they are called; the last one is the critical path.
 fn legend(shown: &Shown<'_>, timeline: &Timeline) -> Vec<(Option<SpanKind>, &'static str)> {
-    let of_rows = shown.rows.iter().flat_map(|row| &row.spans).map(|span| span.kind);
+    let of_rows = shown
+        .rows
+        .iter()
+        .flat_map(|row| &row.spans)
+        .map(|span| span.kind);
     let of_path = timeline.critical_path.iter().map(|segment| segment.kind);
     let kinds: BTreeSet<SpanKind> = of_rows.chain(of_path).collect();
     let kinds = kinds.into_iter().map(|kind| (Some(kind), meaning(kind)));

@@ -73,9 +73,10 @@ impl Made {
     }
 
     fn end(&self, stage: &str) -> i64 {
-        let own = self.ends.iter().filter(|(job, _)| {
-            job.as_str() == stage || job.starts_with(&format!("{stage}-"))
-        });
+        let own = self
+            .ends
+            .iter()
+            .filter(|(job, _)| job.as_str() == stage || job.starts_with(&format!("{stage}-")));
         own.map(|(_, end)| *end).max().expect("a stage")
     }
 
@@ -92,16 +93,23 @@ impl Made {
         }
         let mut now = match stage.finally {
             true => self.ends.values().copied().max().unwrap_or(0) + 1,
-            false => stage.after.iter().map(|before| self.end(before)).max().map_or(0, |end| end + 1),
+            false => stage
+                .after
+                .iter()
+                .map(|before| self.end(before))
+                .max()
+                .map_or(0, |end| end + 1),
         };
         let mut conditions: Vec<Value> = stage
             .after
             .iter()
-            .map(|before| json!({
-                "type": "Job", "state": "Complete", "count": 1, "selector": {"matchLabels": {
-                    "konductor.io/run": self.run, "konductor.io/stage": before,
-                }},
-            }))
+            .map(|before| {
+                json!({
+                    "type": "Job", "state": "Complete", "count": 1, "selector": {"matchLabels": {
+                        "konductor.io/run": self.run, "konductor.io/stage": before,
+                    }},
+                })
+            })
             .collect();
         if stage.finally {
             conditions = vec![json!({"type": "Run", "name": self.run, "state": "Settled"})];
@@ -121,8 +129,10 @@ impl Made {
         }
         if !conditions.is_empty() {
             annotations["konductor.io/gate"] = name.as_str().into();
-            let statuses: Vec<Value> =
-                conditions.iter().map(|_| json!({"target": "", "verdict": "Met"})).collect();
+            let statuses: Vec<Value> = conditions
+                .iter()
+                .map(|_| json!({"target": "", "verdict": "Met"}))
+                .collect();
             self.gates.push(json!({
                 "metadata": self.metadata(&name, &stage, 0),
                 "spec": {"mode": "All", "conditions": conditions},
@@ -238,7 +248,11 @@ fn nightly() -> Timeline {
 
 fn three() -> Timeline {
     let mut made = Made::new("hello");
-    for (name, after) in [("build", &[][..]), ("test", &["build"]), ("ship", &["test"])] {
+    for (name, after) in [
+        ("build", &[][..]),
+        ("test", &["build"]),
+        ("ship", &["test"]),
+    ] {
         made.add(Stage {
             name,
             after,
@@ -279,11 +293,15 @@ fn layers(stages: usize, wide: usize) -> Timeline {
 }
 
 fn expected(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/timeline").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/timeline")
+        .join(name)
 }
 
 fn docs(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name)
 }
 
 #[test]
@@ -310,13 +328,26 @@ fn of_a_thousand_stages_those_that_say_most_are_shown_and_the_others_with_all() 
     let timeline = layers(1000, 40);
     let chart = text(&timeline, 80, Some(ROWS_MAX));
     assert!(chart.contains("\n900 rows are left out; --all shows everything\n"));
-    let critical: Vec<String> = timeline.rows.iter().filter(|row| row.critical).map(|row| row.title()).collect();
+    let critical: Vec<String> = timeline
+        .rows
+        .iter()
+        .filter(|row| row.critical)
+        .map(|row| row.title())
+        .collect();
     assert!(critical.len() > 20);
     for title in critical {
         assert!(chart.contains(&format!(" {title} ")), "{title}");
     }
-    for row in timeline.rows.iter().filter(|row| row.state.word() == "failed") {
-        assert!(chart.contains(&format!("✗ {} ", row.title())), "{}", row.title());
+    for row in timeline
+        .rows
+        .iter()
+        .filter(|row| row.state.word() == "failed")
+    {
+        assert!(
+            chart.contains(&format!("✗ {} ", row.title())),
+            "{}",
+            row.title()
+        );
     }
     let all = text(&timeline, 80, None);
     assert!(all.lines().count() > 1000 && !all.contains("left out"));
@@ -349,7 +380,11 @@ fn items_are_folded_where_there_is_no_room() {
     let chart = text(&timeline, 80, Some(10));
     assert!(chart.contains("\n✗ load [30]  *"), "{chart}");
     assert!(chart.contains("\n1 stage has its items in one row; --all shows everything\n"));
-    assert_eq!(text(&timeline, 80, None).matches("load[").count(), 31, "{chart}");
+    assert_eq!(
+        text(&timeline, 80, None).matches("load[").count(),
+        31,
+        "{chart}"
+    );
 }
 
 #[test]
@@ -365,7 +400,12 @@ fn pictures_are_as_they_were() {
 #[test]
 fn no_name_is_markup_and_no_picture_has_a_script() {
     let mut made = Made::new("evil");
-    for item in ["<script>alert(1)</script>", "\"' onload=x", "a&b\u{1b}[31m\u{0}", "]]>日本語"] {
+    for item in [
+        "<script>alert(1)</script>",
+        "\"' onload=x",
+        "a&b\u{1b}[31m\u{0}",
+        "]]>日本語",
+    ] {
         made.add(Stage {
             name: "load",
             item: Some(item),
@@ -386,7 +426,11 @@ fn no_name_is_markup_and_no_picture_has_a_script() {
     let mut open = Vec::new();
     for part in picture.split('<').skip(1) {
         let (tag, _) = part.split_once('>').expect("the end of a tag");
-        let name = tag.trim_start_matches('/').split([' ', '/', '\n']).next().unwrap_or_default();
+        let name = tag
+            .trim_start_matches('/')
+            .split([' ', '/', '\n'])
+            .next()
+            .unwrap_or_default();
         assert!(known.contains(&name), "<{tag}>");
         if tag.starts_with('/') {
             assert_eq!(open.pop(), Some(name), "<{tag}>");
@@ -395,7 +439,10 @@ fn no_name_is_markup_and_no_picture_has_a_script() {
         }
     }
     assert!(open.is_empty(), "{open:?}");
-    assert!(picture.chars().all(|c| !c.is_control() || c == '\n'), "XML has no such character");
+    assert!(
+        picture.chars().all(|c| !c.is_control() || c == '\n'),
+        "XML has no such character"
+    );
     assert!(!picture.contains("script>"), "{picture}");
     assert!(picture.contains("&lt;script&gt;alert(1)"));
 }
@@ -406,8 +453,16 @@ fn validate(trace: &Value) {
     assert!(["ms", "ns"].contains(&trace["displayTimeUnit"].as_str().expect("a unit")));
     let (mut tracks, mut last): (BTreeSet<i64>, BTreeMap<i64, i64>) = Default::default();
     for event in events {
-        let text = |key: &str| event[key].as_str().unwrap_or_else(|| panic!("{key} in {event}"));
-        let number = |key: &str| event[key].as_i64().unwrap_or_else(|| panic!("{key} in {event}"));
+        let text = |key: &str| {
+            event[key]
+                .as_str()
+                .unwrap_or_else(|| panic!("{key} in {event}"))
+        };
+        let number = |key: &str| {
+            event[key]
+                .as_i64()
+                .unwrap_or_else(|| panic!("{key} in {event}"))
+        };
         assert!(event["args"].is_object(), "{event}");
         let track = number("tid");
         assert_eq!(number("pid"), 1);
@@ -442,14 +497,20 @@ fn trace_is_what_perfetto_reads() {
         validate(&trace);
         let events = trace["traceEvents"].as_array().expect("events");
         let names = events.iter().filter(|event| event["name"] == "thread_name");
-        assert_eq!(names.count(), timeline.rows.len() + 1, "a track for each row, and the path's");
+        assert_eq!(
+            names.count(),
+            timeline.rows.len() + 1,
+            "a track for each row, and the path's"
+        );
         let begin = timeline.start.as_microsecond();
         let first = events.iter().filter_map(|event| event["ts"].as_i64()).min();
         assert_eq!(first, Some(begin), "in microseconds");
     }
     let trace: Value = serde_json::from_str(&perfetto(&nightly())).expect("JSON");
     let events = trace["traceEvents"].as_array().expect("events");
-    let failed = events.iter().find(|event| event["args"]["outcome"] == "failed");
+    let failed = events
+        .iter()
+        .find(|event| event["args"]["outcome"] == "failed");
     let args = &failed.expect("a pod that failed")["args"];
     assert_eq!(args["reason"], "exit code 1: CUDA out of memory");
     assert_eq!(args["stage"], "train");
@@ -460,7 +521,11 @@ fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 match value {
                     Value::Object(_) | Value::Array(_) => keys(value, &path, found),
                     _ => {
@@ -484,7 +549,11 @@ fn each_field_of_the_document_is_in_the_docs_and_each_listed_one_is_there() {
     timeline.paused_for = Some("5m".to_owned());
     timeline.rows[0].note = Some("its pods are gone".to_owned());
     let mut found = BTreeSet::new();
-    keys(&serde_json::to_value(&timeline).expect("JSON"), "", &mut found);
+    keys(
+        &serde_json::to_value(&timeline).expect("JSON"),
+        "",
+        &mut found,
+    );
     let page = std::fs::read_to_string(docs("output.md")).expect("docs/output.md");
     let (_, section) = page.split_once("\n## A timeline\n").expect("the section");
     let (section, _) = section.split_once("\n## ").expect("its end");
@@ -503,7 +572,10 @@ fn the_chart_of_the_docs_is_what_koncli_prints() {
     let (head, rest) = page.split_once(begin).expect("the begin of the chart");
     let (_, tail) = rest.split_once(end).expect("its end");
     let chart = text(&nightly(), 100, Some(ROWS_MAX));
-    crate::bless::compare(&file, &format!("{head}{begin}```text\n{chart}```\n{end}{tail}"));
+    crate::bless::compare(
+        &file,
+        &format!("{head}{begin}```text\n{chart}```\n{end}{tail}"),
+    );
 }
 
 #[test]

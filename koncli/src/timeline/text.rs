@@ -64,7 +64,11 @@ pub(crate) fn text(timeline: &Timeline, columns: usize, most: Option<usize>) -> 
         return text;
     }
     text.push('\n');
-    let heading = format!("  {} {}", padded("STAGE", names + 2), padded(&scale.axis(), chart));
+    let heading = format!(
+        "  {} {}",
+        padded("STAGE", names + 2),
+        padded(&scale.axis(), chart)
+    );
     let _ = writeln!(text, "{heading}{:>LENGTH$}", "TIME");
     for row in &shown.rows {
         let star = if row.critical { '*' } else { ' ' };
@@ -177,7 +181,11 @@ impl Scale {
                 let begin = from.max(column * 1000);
                 let end = to.min((column + 1) * 1000);
                 // What is shorter than a column is still there, if nothing else is.
-                let share = (end.saturating_sub(begin), rank(span.kind) + 1, mark(span.kind));
+                let share = (
+                    end.saturating_sub(begin),
+                    rank(span.kind) + 1,
+                    mark(span.kind),
+                );
                 let is_more = match span.kind {
                     SpanKind::Waiting => share > *cell,
                     // Work is seen, however short it is beside waiting.

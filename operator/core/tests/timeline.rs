@@ -37,7 +37,11 @@ fn metadata(name: &str, stage: Option<&str>, created: i64) -> Value {
 }
 
 fn run(finished: Option<i64>) -> Run {
-    let phase = if finished.is_some() { "Succeeded" } else { "Running" };
+    let phase = if finished.is_some() {
+        "Succeeded"
+    } else {
+        "Running"
+    };
     let mut run = json!({
         "metadata": {"name": RUN, "namespace": "ns", "uid": "uid-r", "creationTimestamp": time(0)},
         "spec": {"pipeline": "p", "jobs": 1, "attempt": 1},
@@ -71,7 +75,13 @@ fn complete(stage: &str, annotations: Value, (start, end): (i64, i64)) -> Value 
 }
 
 /// A pod of a Job: created, started and ended then.
-fn pod(stage: &str, number: u32, created: i64, ran: Option<(i64, Option<i64>)>, failed: bool) -> Value {
+fn pod(
+    stage: &str,
+    number: u32,
+    created: i64,
+    ran: Option<(i64, Option<i64>)>,
+    failed: bool,
+) -> Value {
     let name = format!("{RUN}-{stage}-{number}");
     let mut metadata = metadata(&name, Some(stage), created);
     metadata["ownerReferences"] = json!([{
@@ -79,7 +89,10 @@ fn pod(stage: &str, number: u32, created: i64, ran: Option<(i64, Option<i64>)>, 
         "name": format!("{RUN}-{stage}"), "uid": format!("uid-{RUN}-{stage}"),
     }]);
     let (phase, state) = match ran {
-        None => ("Pending", json!({"waiting": {"reason": "ContainerCreating"}})),
+        None => (
+            "Pending",
+            json!({"waiting": {"reason": "ContainerCreating"}}),
+        ),
         Some((start, None)) => ("Running", json!({"running": {"startedAt": time(start)}})),
         Some((start, Some(end))) => (
             if failed { "Failed" } else { "Succeeded" },
@@ -178,7 +191,12 @@ fn job_goes_from_its_gate_over_its_permits_and_its_pods_to_its_end() {
             complete("a", json!({}), (1, 10)),
             complete("b", annotations, (31, 60)),
         ],
-        gates: vec![gate("r-b", "All", json!([condition("Job", "r-a", "Complete")]), Some(11))],
+        gates: vec![gate(
+            "r-b",
+            "All",
+            json!([condition("Job", "r-a", "Complete")]),
+            Some(11),
+        )],
         pods: vec![
             pod("a", 1, 1, Some((2, Some(9))), false),
             pod("b", 1, 31, Some((33, Some(40))), true),
@@ -210,12 +228,21 @@ fn job_goes_from_its_gate_over_its_permits_and_its_pods_to_its_end() {
     assert_eq!(b.spans[5].outcome, Some("failed"));
     assert_eq!(b.spans[5].reason, "exit code 1");
     assert_eq!(b.spans[8].outcome, Some("succeeded"));
-    assert!(timeline.rows.iter().all(|row| row.critical && row.note.is_none()));
+    assert!(
+        timeline
+            .rows
+            .iter()
+            .all(|row| row.critical && row.note.is_none())
+    );
     assert_eq!(
         timeline.summary,
         "29 % of the makespan waited for semaphore/db, 26 % ran stage b, 16 % waited to retry stage b"
     );
-    let words: Vec<&str> = timeline.shares.iter().map(|share| share.what.as_str()).collect();
+    let words: Vec<&str> = timeline
+        .shares
+        .iter()
+        .map(|share| share.what.as_str())
+        .collect();
     assert!(words.contains(&"passed between stages"), "{words:?}");
     assert!(words.contains(&"passed after the last stage"), "{words:?}");
 }
@@ -229,8 +256,10 @@ fn what_nobody_has_stored_is_said_to_be_missing() {
         complete(stage, annotations, (20, 30))
     };
     let phase = |phase: &str| json!({ "konductor.io/phase": phase });
-    let mut stopped = json!({"konductor.io/phase": "Cancelled", "konductor.io/reason": "Cancelled: x"});
-    stopped["konductor.io/times"] = format!("ran {} {}, ended {}", time(2), time(9), time(9)).into();
+    let mut stopped =
+        json!({"konductor.io/phase": "Cancelled", "konductor.io/reason": "Cancelled: x"});
+    stopped["konductor.io/times"] =
+        format!("ran {} {}, ended {}", time(2), time(9), time(9)).into();
     let mut waited = phase("Cancelled");
     waited["konductor.io/times"] = format!("ended {}", time(8)).into();
     let mut paused = phase("Running");
@@ -268,10 +297,16 @@ fn what_nobody_has_stored_is_said_to_be_missing() {
             Some("its pods are gone, so nothing says when its first container started")
         )
     );
-    assert_eq!(row("cancelled"), (vec![], Some("when it ended is not stored")));
+    assert_eq!(
+        row("cancelled"),
+        (vec![], Some("when it ended is not stored"))
+    );
     assert_eq!(
         row("stopped"),
-        (vec!["starting 0-2".to_owned(), "started 2-9".to_owned()], None)
+        (
+            vec!["starting 0-2".to_owned(), "started 2-9".to_owned()],
+            None
+        )
     );
     assert_eq!(row("waited"), (vec!["starting 0-8".to_owned()], None));
     assert_eq!(
@@ -330,7 +365,10 @@ fn run_that_lasts_has_open_spans() {
             gate(
                 "r-b",
                 "All",
-                json!([condition("Job", "r-a", "Complete"), condition("Barrier", "r-go", "Open")]),
+                json!([
+                    condition("Job", "r-a", "Complete"),
+                    condition("Barrier", "r-go", "Open")
+                ]),
                 None,
             ),
         ],
@@ -358,7 +396,10 @@ fn pods_that_overlap_are_one_span() {
         ..Objects::default()
     }
     .timeline(&run(Some(30)), 1000);
-    assert_eq!(spans(of_stage(&timeline, "a")), ["pending 0-2", "running 2-30"]);
+    assert_eq!(
+        spans(of_stage(&timeline, "a")),
+        ["pending 0-2", "running 2-30"]
+    );
 }
 
 #[test]
@@ -373,10 +414,24 @@ fn container_that_restarts_backs_off() {
     often["status"]["startTime"] = time(1).into();
     often["status"]["containerStatuses"][0]["restartCount"] = 5.into();
     for (pod, expected) in [
-        (restarted, vec!["pending 0-2", "running 2-4", "backoff 4-12", "running 12-20"]),
+        (
+            restarted,
+            vec![
+                "pending 0-2",
+                "running 2-4",
+                "backoff 4-12",
+                "running 12-20",
+            ],
+        ),
         (
             often,
-            vec!["pending 0-1", "started 1-2", "running 2-4", "backoff 4-12", "running 12-20"],
+            vec![
+                "pending 0-1",
+                "started 1-2",
+                "running 2-4",
+                "backoff 4-12",
+                "running 12-20",
+            ],
         ),
     ] {
         let timeline = Objects {
@@ -409,7 +464,12 @@ fn deleted_job_has_a_row_without_times() {
         row.note.as_deref(),
         Some("its Job was deleted, and its times with it")
     );
-    assert_eq!(timeline.critical_path.len(), 1, "{:?}", timeline.critical_path);
+    assert_eq!(
+        timeline.critical_path.len(),
+        1,
+        "{:?}",
+        timeline.critical_path
+    );
 }
 
 #[test]
@@ -430,7 +490,10 @@ fn later_attempt_begins_with_the_retry() {
     let a = of_stage(&timeline, "a");
     assert_eq!((spans(a), a.critical), (vec![], false));
     assert_eq!(a.note.as_deref(), Some("it ended in an earlier attempt"));
-    assert_eq!(spans(of_stage(&timeline, "b")), ["starting 60-62", "started 62-100"]);
+    assert_eq!(
+        spans(of_stage(&timeline, "b")),
+        ["starting 60-62", "started 62-100"]
+    );
 }
 
 /// Numbers that look random, the same each time.
@@ -477,11 +540,18 @@ fn make(numbers: &mut Numbers) -> (Vec<Made>, Objects, i64) {
         let mut conditions = Vec::new();
         let met: Vec<i64> = after
             .iter()
-            .map(|before| stages[*before].iter().map(|job| made[*job].end).max().unwrap())
+            .map(|before| {
+                stages[*before]
+                    .iter()
+                    .map(|job| made[*job].end)
+                    .max()
+                    .unwrap()
+            })
             .collect();
         for before in &after {
             let jobs = &stages[*before];
-            let labels = json!({"konductor.io/run": RUN, "konductor.io/stage": format!("s{before}")});
+            let labels =
+                json!({"konductor.io/run": RUN, "konductor.io/stage": format!("s{before}")});
             conditions.push(match jobs.as_slice() {
                 [only] => condition("Job", &made[*only].name, "Complete"),
                 many if numbers.below(2) == 0 => json!({
@@ -507,19 +577,28 @@ fn make(numbers: &mut Numbers) -> (Vec<Made>, Objects, i64) {
         // With `any`, the path goes over the stage that was first.
         let bounding = after.iter().zip(&met);
         let bounding = bounding.filter(|(_, end)| !any || **end == ready);
-        let bounding: Vec<usize> = bounding.flat_map(|(stage, _)| stages[*stage].clone()).collect();
+        let bounding: Vec<usize> = bounding
+            .flat_map(|(stage, _)| stages[*stage].clone())
+            .collect();
         let opened = ready + numbers.below(3);
         let has_gate = !after.is_empty();
         if has_gate {
             let mode = if any { "Any" } else { "All" };
-            objects.gates.push(gate(&gate_name, mode, json!(conditions), Some(opened)));
+            objects
+                .gates
+                .push(gate(&gate_name, mode, json!(conditions), Some(opened)));
         }
         for item in 0..items {
             let title = match items {
                 1 => stage_name.clone(),
                 _ => format!("{stage_name}-{item}"),
             };
-            let mut job = made_up(numbers, &title, if has_gate { opened } else { 0 }, &mut objects);
+            let mut job = made_up(
+                numbers,
+                &title,
+                if has_gate { opened } else { 0 },
+                &mut objects,
+            );
             job.before.clone_from(&bounding);
             job.any = any;
             job.ready = ready;
@@ -579,11 +658,19 @@ fn made_up(numbers: &mut Numbers, title: &str, opened: i64, objects: &mut Object
         let begun = spend("pending", numbers.below(5), &mut now);
         let ended = spend("running", 1 + numbers.below(30), &mut now);
         let number = u32::try_from(number).unwrap();
-        objects.pods.push(pod(title, number, created, Some((begun, Some(ended))), false));
+        objects.pods.push(pod(
+            title,
+            number,
+            created,
+            Some((begun, Some(ended))),
+            false,
+        ));
     }
     // The Job controller needs a moment to see it.
     let end = spend("running", numbers.below(2), &mut now);
-    objects.jobs.push(complete(title, annotations, (start, end)));
+    objects
+        .jobs
+        .push(complete(title, annotations, (start, end)));
     made.end = end;
     made
 }
@@ -638,7 +725,11 @@ fn critical_path_is_a_longest_path_of_each_of_500_random_runs() {
         unique += usize::from(candidates.len() == 1);
         check(&timeline, end, case);
         for job in &made {
-            let row = timeline.rows.iter().find(|row| row.job == job.name).unwrap();
+            let row = timeline
+                .rows
+                .iter()
+                .find(|row| row.job == job.name)
+                .unwrap();
             let mut kinds: BTreeMap<&str, i64> = BTreeMap::new();
             for span in &row.spans {
                 let length = span.end.unwrap().duration_since(span.start).as_secs();
@@ -660,13 +751,19 @@ fn check(timeline: &Timeline, end: i64, case: usize) {
     }
     assert_eq!(cursor, at(end), "case {case}: {timeline:#?}");
     let shares: f64 = timeline.shares.iter().map(|share| share.seconds).sum();
-    assert!((shares - timeline.makespan().as_secs_f64()).abs() < 1e-6, "case {case}");
+    assert!(
+        (shares - timeline.makespan().as_secs_f64()).abs() < 1e-6,
+        "case {case}"
+    );
     for row in &timeline.rows {
         for pair in row.spans.windows(2) {
             assert_eq!(pair[0].end, Some(pair[1].start), "case {case}: {row:#?}");
         }
         for kind in [SpanKind::Started, SpanKind::Ending, SpanKind::Paused] {
-            assert!(row.spans.iter().all(|span| span.kind != kind), "case {case}");
+            assert!(
+                row.spans.iter().all(|span| span.kind != kind),
+                "case {case}"
+            );
         }
     }
 }

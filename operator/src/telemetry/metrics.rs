@@ -220,7 +220,12 @@ impl Metrics {
             self.reconcile_seconds.get_or_create(&of_kind);
             self.queued.get_or_create(&of_kind);
         }
-        let wait = [Watched::Barrier, Watched::Gate, Watched::Claim, Watched::Job];
+        let wait = [
+            Watched::Barrier,
+            Watched::Gate,
+            Watched::Claim,
+            Watched::Job,
+        ];
         for kind in wait.map(Watched::word) {
             self.waits.get_or_create(&OfKind { kind });
         }

@@ -135,12 +135,7 @@ fn end(
     Ok(())
 }
 
-fn pause(
-    run: &Run,
-    open: &[&Participant],
-    now: Timestamp,
-    decision: &mut Decision<RunStatus>,
-) {
+fn pause(run: &Run, open: &[&Participant], now: Timestamp, decision: &mut Decision<RunStatus>) {
     let suspends = run.spec.pause && !run.spec.let_running_finish;
     for job in open {
         let suspended = job.is_suspended();

@@ -83,7 +83,7 @@ impl Cause {
             return None;
         };
         let before = self.before.as_ref().and_then(|before| before.when.at());
-        Some((words, (*asked).max(before)))
+        Some((words.as_str(), (*asked).max(before)))
     }
 
     /// The cause of what is not the wait for an approval.
@@ -98,7 +98,10 @@ impl Cause {
     pub(super) fn only_approval_is_open(&self) -> bool {
         self.when == When::Open
             && self.approval().is_some()
-            && self.before.as_ref().is_none_or(|before| before.when != When::Open)
+            && self
+                .before
+                .as_ref()
+                .is_none_or(|before| before.when != When::Open)
     }
 }
 
@@ -280,9 +283,9 @@ impl<'a> Causes<'a> {
 
     fn of_condition(&mut self, link: &Link<'_>) -> Cause {
         let is_open = match link.how {
-            How::Condition { status, .. } => status.is_none_or(|status| {
-                status.verdict == konductor_api::Verdict::Pending
-            }),
+            How::Condition { status, .. } => {
+                status.is_none_or(|status| status.verdict == konductor_api::Verdict::Pending)
+            }
             How::Gated | How::Arrives | How::Selected | How::Output => false,
         };
         let mut cause = self.of_node(&link.before);

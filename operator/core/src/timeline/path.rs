@@ -77,7 +77,11 @@ fn last(rows: &[Built], frame: Frame) -> Option<usize> {
     }
     let ended = all.filter_map(|(index, built)| {
         let end = built.row.spans.last().and_then(|span| span.end)?;
-        let worked = built.row.spans.iter().filter(|span| span.kind != SpanKind::Waiting);
+        let worked = built
+            .row
+            .spans
+            .iter()
+            .filter(|span| span.kind != SpanKind::Waiting);
         let worked = worked.map(|span| span.start).max();
         Some((end, worked, index))
     });
@@ -182,11 +186,6 @@ pub(super) fn shares(path: &[Segment], rows: &[Row]) -> Vec<Share> {
     shares
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a part of a whole is between 0 and 100 percent"
-)]
 fn percent(part: f64, all: f64) -> u32 {
     match all > 0.0 {
         true => (part / all * 100.0).round() as u32,

@@ -91,7 +91,10 @@ pub(super) fn parts(
         let created = created.map_or(start, |time| time.0).clamp(start, end);
         last_created = last_created.max(created);
         let ended = of_pod(pod, (created, end), &mut changes);
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
         let has_failed = phase == Some("Failed");
         ends.push((ended, has_failed));
         if has_failed && let Some(why) = explain::pod_failure(job, pod) {
@@ -133,8 +136,8 @@ pub(super) fn parts(
     failures.sort();
     for (time, why) in failures {
         let own = parts.iter_mut().filter(|part| part.start <= time);
-        let own = own.filter(|part| matches!(part.kind, SpanKind::Running | SpanKind::Started));
-        if let Some(part) = own.last() {
+        let mut own = own.filter(|part| matches!(part.kind, SpanKind::Running | SpanKind::Started));
+        if let Some(part) = own.next_back() {
             part.failed.get_or_insert(why);
         }
     }
@@ -174,7 +177,8 @@ fn of_pod(
     let containers: Vec<&ContainerStatus> = status
         .map(|status| {
             let init = status.init_container_statuses.iter().flatten();
-            init.chain(status.container_statuses.iter().flatten()).collect()
+            init.chain(status.container_statuses.iter().flatten())
+                .collect()
         })
         .unwrap_or_default();
     let mut between = |from: Timestamp, to: Timestamp, change: fn(i64) -> Change| {
@@ -183,9 +187,14 @@ fn of_pod(
             changes.push((to, change(-1)));
         }
     };
-    let starts = containers.iter().flat_map(|one| states(one)).filter_map(started);
+    let starts = containers
+        .iter()
+        .flat_map(|one| states(one))
+        .filter_map(started);
     let start = starts.min().map(|time| time.clamp(created, until));
-    let ends = containers.iter().filter_map(|one| finished(one.state.as_ref()?));
+    let ends = containers
+        .iter()
+        .filter_map(|one| finished(one.state.as_ref()?));
     let end = match has_ended {
         true => ends.max().or_else(|| disrupted(pod)),
         false => None,
@@ -240,7 +249,10 @@ fn states(container: &ContainerStatus) -> impl Iterator<Item = &ContainerState> 
 }
 
 fn started(state: &ContainerState) -> Option<Timestamp> {
-    let running = state.running.as_ref().and_then(|one| one.started_at.as_ref());
+    let running = state
+        .running
+        .as_ref()
+        .and_then(|one| one.started_at.as_ref());
     let ended = state.terminated.as_ref();
     let ended = ended.and_then(|one| one.started_at.as_ref());
     // A container that was never started says so with the zero of time.
@@ -256,7 +268,9 @@ fn finished(state: &ContainerState) -> Option<Timestamp> {
 /// When a pod was evicted.
 fn disrupted(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let found = conditions.iter().find(|one| one.type_ == "DisruptionTarget");
+    let found = conditions
+        .iter()
+        .find(|one| one.type_ == "DisruptionTarget");
     let time = found?.last_transition_time.as_ref();
     time.map(|time| time.0)
 }

@@ -113,12 +113,15 @@ impl Known<'_> {
         let words = cause.and_then(|cause| Causes::words(cause, self.objects));
         let words = words.unwrap_or_else(|| format!("gate/{name}"));
         let approval = cause.and_then(Cause::approval);
-        let is_last = cause.is_some_and(|cause| {
-            cause.when != When::Open || cause.only_approval_is_open()
-        });
+        let is_last =
+            cause.is_some_and(|cause| cause.when != When::Open || cause.only_approval_is_open());
         if let Some((approval, asked)) = approval.filter(|_| is_last) {
             if let Some(asked) = asked {
-                writer.push(SpanKind::Waiting, Some(words), opened.map_or(asked, |end| asked.min(end)));
+                writer.push(
+                    SpanKind::Waiting,
+                    Some(words),
+                    opened.map_or(asked, |end| asked.min(end)),
+                );
             }
             return self.waited(SpanKind::Approval, approval.to_owned(), opened, writer);
         }
@@ -163,10 +166,16 @@ impl Known<'_> {
     }
 
     fn stopped_by_others(&self, writer: &mut Writer) {
-        let conditions = self.job.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let conditions = self
+            .job
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref());
         let suspended = conditions.into_iter().flatten();
         let suspended = suspended.filter(|one| one.type_ == "Suspended" && one.status == "True");
-        let since = suspended.filter_map(|one| one.last_transition_time.as_ref()).next();
+        let since = suspended
+            .filter_map(|one| one.last_transition_time.as_ref())
+            .next();
         writer.note("somebody suspended it while it ran; when it had started is not stored");
         if let Some(since) = since {
             writer.push(SpanKind::Started, None, since.0);
@@ -264,7 +273,9 @@ impl Known<'_> {
             writer.push(SpanKind::Started, None, *to);
         }
         let last = self.times.ran.last().map(|(_, to)| *to);
-        let started = self.started().filter(|started| last.is_none_or(|last| *started >= last));
+        let started = self
+            .started()
+            .filter(|started| last.is_none_or(|last| *started >= last));
         let Some(started) = started else {
             // What was ended by the stop has no time after it.
             return match self.end {
@@ -294,10 +305,21 @@ impl Known<'_> {
                 span.reason = why;
             }
         }
-        if is_open && started >= until {
-            writer.close(SpanKind::Pending, None, When::Open);
+        match (started < until, is_open) {
+            (true, _) => {}
+            (false, true) => writer.close(SpanKind::Pending, None, When::Open),
+            // It took less than the second that is stored, and yet it ran.
+            (false, false) => writer.instant(match pods.is_empty() {
+                true => SpanKind::Started,
+                false => SpanKind::Running,
+            }),
         }
-        if writer.spans.iter().any(|span| span.kind == SpanKind::Started) && pods.is_empty() {
+        if writer
+            .spans
+            .iter()
+            .any(|span| span.kind == SpanKind::Started)
+            && pods.is_empty()
+        {
             writer.note("its pods are gone, so nothing says when its first container started");
         }
     }
@@ -305,7 +327,9 @@ impl Known<'_> {
 
 /// `lease/a, semaphore/b`.
 fn ledgers(holds: &[Hold]) -> String {
-    let names = holds.iter().map(|hold| format!("{}/{}", hold.kind, hold.name));
+    let names = holds
+        .iter()
+        .map(|hold| format!("{}/{}", hold.kind, hold.name));
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -338,6 +362,18 @@ impl Writer {
         self.cursor = end;
     }
 
+    /// A span without a length.
+    fn instant(&mut self, kind: SpanKind) {
+        self.spans.push(Span {
+            kind,
+            on: None,
+            start: self.cursor,
+            end: Some(self.cursor),
+            outcome: None,
+            reason: String::new(),
+        });
+    }
+
     /// The last span: until the Job's end, or as long as that is open.
     fn close(&mut self, kind: SpanKind, on: Option<String>, end: When) {
         match end {
@@ -362,6 +398,9 @@ impl Writer {
             is_over,
             ..
         } = self.frame;
+        let is_outside = |span: &Span| span.end.is_some_and(|end| end < start);
+        let earlier = self.spans.iter().filter(|span| is_outside(span)).count();
+        self.spans.retain(|span| !is_outside(span));
         for span in &mut self.spans {
             span.start = span.start.clamp(start, until);
             span.end = match span.end {
@@ -370,16 +409,8 @@ impl Writer {
                 Some(end) => Some(end.clamp(start, until)),
             };
         }
-        let earlier = self.spans.len();
-        self.spans.retain(|span| span.end.is_none_or(|end| end > span.start));
-        if self.spans.is_empty() && earlier > 0 && known.job.attempt > 0 {
-            let end = match known.end {
-                When::At(end) => end <= start,
-                When::Unknown | When::Open => false,
-            };
-            if end {
-                self.note("it ended in an earlier attempt");
-            }
+        if self.spans.is_empty() && earlier > 0 {
+            self.note("it ended in an earlier attempt");
         }
         if let Some(last) = self.spans.last_mut() {
             if known.standing.state.has_ended() {
