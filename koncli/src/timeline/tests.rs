@@ -217,7 +217,7 @@ fn nightly() -> Timeline {
         pending: 4,
         ..Stage::default()
     };
-    for (item, ran) in [("eu", &[95][..]), ("apac", &[130])] {
+    for (item, ran) in [("eu", &[95][..]), ("apac", &[130][..])] {
         made.add(Stage {
             item: Some(item),
             ..stage("extract", &[], ran)
@@ -250,8 +250,8 @@ fn three() -> Timeline {
     let mut made = Made::new("hello");
     for (name, after) in [
         ("build", &[][..]),
-        ("test", &["build"]),
-        ("ship", &["test"]),
+        ("test", &["build"][..]),
+        ("ship", &["test"][..]),
     ] {
         made.add(Stage {
             name,

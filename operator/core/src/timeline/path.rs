@@ -3,6 +3,7 @@
 //! It goes backwards: from the row that ended last, through its spans, to the row whose end ended its wait, and so on
 //! until the begin. Its segments follow each other without a gap, so their lengths add up to the Run's.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -172,25 +173,40 @@ pub(super) fn shares(path: &[Segment], rows: &[Row]) -> Vec<Share> {
         let length = lengths.entry(words(segment, rows)).or_default();
         *length += segment.end.duration_since(segment.start);
     }
-    let all: SignedDuration = lengths.values().copied().sum();
-    let all = all.as_secs_f64();
-    let mut shares: Vec<Share> = lengths
-        .into_iter()
-        .map(|(what, length)| Share {
+    let mut lengths: Vec<(String, SignedDuration)> = lengths.into_iter().collect();
+    lengths.sort_by_key(|(_, length)| Reverse(*length));
+    let percents = percents(
+        &lengths
+            .iter()
+            .map(|(_, length)| *length)
+            .collect::<Vec<_>>(),
+    );
+    let shares = lengths.into_iter().zip(percents);
+    shares
+        .map(|((what, length), percent)| Share {
             what,
             seconds: length.as_secs_f64(),
-            percent: percent(length.as_secs_f64(), all),
+            percent,
         })
-        .collect();
-    shares.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then(a.what.cmp(&b.what)));
-    shares
+        .collect()
 }
 
-fn percent(part: f64, all: f64) -> u32 {
-    match all > 0.0 {
-        true => (part / all * 100.0).round() as u32,
-        false => 0,
+/// The parts of a whole in percent, rounded so that they add up to 100.
+fn percents(parts: &[SignedDuration]) -> Vec<u32> {
+    let millis = parts.iter().map(|part| part.as_millis().max(0));
+    let millis: Vec<i128> = millis.collect();
+    let all = millis.iter().sum::<i128>().max(1);
+    let whole = millis.iter().map(|part| part * 100 / all);
+    let mut percents: Vec<u32> = whole
+        .map(|percent| u32::try_from(percent).unwrap_or(100))
+        .collect();
+    let missing = 100_u32.saturating_sub(percents.iter().sum());
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|index| Reverse(millis[*index] * 100 % all));
+    for index in order.into_iter().take(missing as usize) {
+        percents[index] += 1;
     }
+    percents
 }
 
 /// What a segment is, as the rest of a sentence.

@@ -410,7 +410,7 @@ impl Writer {
             };
         }
         if self.spans.is_empty() && earlier > 0 {
-            self.note("it ended in an earlier attempt");
+            self.note = Some("it ended in an earlier attempt".to_owned());
         }
         if let Some(last) = self.spans.last_mut() {
             if known.standing.state.has_ended() {
