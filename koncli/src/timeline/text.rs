@@ -11,7 +11,7 @@ use super::{head, length, tick, ticks};
 use crate::output::width::{cut, padded, width};
 
 /// The narrowest chart that says something.
-const CHART_MIN: usize = 20;
+const CHART_MIN: usize = 12;
 /// The columns of a length such as `59m59s`, with the blank before it.
 const LENGTH: usize = 7;
 /// Columns between two ticks, at least.
@@ -52,12 +52,9 @@ pub(crate) fn text(timeline: &Timeline, columns: usize, most: Option<usize>) -> 
     // The state's mark, the name, the mark of the critical path, and the length.
     let chart = columns.saturating_sub(names + 5 + LENGTH).max(CHART_MIN);
     let scale = Scale::of(timeline, chart);
-    let mut text = head(timeline) + "\n";
+    let mut text = cut(&head(timeline), columns) + "\n";
     if !timeline.summary.is_empty() {
-        for line in wrapped(&timeline.summary, columns) {
-            text.push_str(&line);
-            text.push('\n');
-        }
+        text.push_str(&wrapped(timeline.summary.split(' '), " ", columns));
     }
     if shown.rows.is_empty() {
         text.push_str("no Job of it exists\n");
@@ -83,44 +80,45 @@ pub(crate) fn text(timeline: &Timeline, columns: usize, most: Option<usize>) -> 
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    for line in shown.rest().into_iter().chain(legend(&shown.rows)) {
+    if let Some(rest) = shown.rest() {
         text.push('\n');
-        for line in wrapped(&line, columns) {
-            text.push_str(&line);
-            text.push('\n');
-        }
+        text.push_str(&wrapped(rest.split(' '), " ", columns));
+    }
+    let legend = legend(&shown.rows);
+    if !legend.is_empty() {
+        text.push('\n');
+        text.push_str(&wrapped(legend.iter().map(String::as_str), "  ", columns));
     }
     text
 }
 
 /// What the characters mean that are in the chart.
-fn legend(rows: &[Drawn<'_>]) -> Option<String> {
+fn legend(rows: &[Drawn<'_>]) -> Vec<String> {
     let spans = rows.iter().flat_map(|row| &row.spans);
     let kinds: BTreeSet<SpanKind> = spans.map(|span| span.kind).collect();
     let kinds = kinds.into_iter().filter(|kind| *kind != SpanKind::Ending);
     let words = kinds.map(|kind| format!("{} {}", mark(kind), name(kind)));
     let critical = rows.iter().any(|row| row.critical);
     let critical = critical.then(|| "* on the critical path".to_owned());
-    let parts: Vec<String> = words.chain(critical).collect();
-    let is_empty = parts.is_empty();
-    (!is_empty).then(|| parts.join("  "))
+    words.chain(critical).collect()
 }
 
-/// Breaks a line at blanks.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut();
-        match line {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if width(line) + 1 + width(word) <= columns => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
+/// Joins parts to lines that fit, each with its end; a part that is too long is cut.
+fn wrapped<'a>(parts: impl Iterator<Item = &'a str>, separator: &str, columns: usize) -> String {
+    let (mut text, mut line) = (String::new(), String::new());
+    for part in parts {
+        let part = cut(part, columns);
+        if !line.is_empty() && width(&line) + width(separator) + width(&part) > columns {
+            text.push_str(&line);
+            text.push('\n');
+            line.clear();
         }
+        if !line.is_empty() {
+            line.push_str(separator);
+        }
+        line.push_str(&part);
     }
-    lines
+    text + &line + "\n"
 }
 
 /// Where a time is in the chart.

@@ -206,19 +206,19 @@ impl Metrics {
     fn begin(&self) {
         for kind in Watched::ALL.map(Watched::word) {
             let of_kind = OfKind { kind };
-            self.watch_failures.get_or_create(&of_kind);
-            self.watch_stalls.get_or_create(&of_kind);
+            drop(self.watch_failures.get_or_create(&of_kind));
+            drop(self.watch_stalls.get_or_create(&of_kind));
             if kind != Watched::Pod.word() {
-                self.writes.get_or_create(&of_kind);
+                drop(self.writes.get_or_create(&of_kind));
             }
         }
         for kind in Watched::DECIDED.map(Watched::word) {
             let of_kind = OfKind { kind };
             for result in ["success", "conflict", "error"] {
-                self.reconciles.get_or_create(&Ended { kind, result });
+                drop(self.reconciles.get_or_create(&Ended { kind, result }));
             }
-            self.reconcile_seconds.get_or_create(&of_kind);
-            self.queued.get_or_create(&of_kind);
+            drop(self.reconcile_seconds.get_or_create(&of_kind));
+            drop(self.queued.get_or_create(&of_kind));
         }
         let wait = [
             Watched::Barrier,
@@ -227,13 +227,13 @@ impl Metrics {
             Watched::Job,
         ];
         for kind in wait.map(Watched::word) {
-            self.waits.get_or_create(&OfKind { kind });
+            drop(self.waits.get_or_create(&OfKind { kind }));
         }
         for kind in [Watched::Semaphore, Watched::Lease].map(Watched::word) {
-            self.holds.get_or_create(&OfKind { kind });
+            drop(self.holds.get_or_create(&OfKind { kind }));
         }
         for outcome in ["Succeeded", "Failed", "Cancelled"] {
-            self.runs.get_or_create(&Outcome { outcome });
+            drop(self.runs.get_or_create(&Outcome { outcome }));
         }
     }
 }
