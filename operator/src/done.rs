@@ -41,7 +41,7 @@ pub(crate) enum Deed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) deed: Deed,
-    /// Of a ledger: who holds, or held; of a Job: what it holds.
+    /// Of a ledger: the holder, also one that left; of a Job: what it holds.
     pub(crate) holder: String,
     /// The word of the reason, or how it ended.
     pub(crate) reason: String,

@@ -32,6 +32,8 @@ const TITLE_MAX: usize = 34;
 const BAR_MIN: f64 = 1.5;
 /// Ticks of the axis.
 const TICKS: i64 = 8;
+/// The class of what failed.
+const FAILED: &str = "bad";
 /// Columns of a line of the summary.
 const SUMMARY: usize = 150;
 
@@ -46,7 +48,7 @@ text{font-family:ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvet
 .running{fill:#2f6fde}.bad{fill:#cf222e}.pending{fill:#dbe9ff;stroke:#2f6fde}
 .started{fill:#2f6fde}.starting{fill:#ffffff;stroke:#818b98}.queued{fill:#e3a008}
 .approval{fill:#8250df}.backoff{fill:#d4622a}.paused{fill:#818b98}.ending{fill:#ffffff;stroke:#818b98}
-.waiting{fill:#afb8c1}.ink{stroke:#ffffff}.dot{fill:#ffffff}
+.waiting{fill:#c3cad2}.ink{stroke:#ffffff}.dot{fill:#ffffff}.x{fill:#ffffff;font-size:9px;font-weight:700}
 .path{stroke:#bf3989;fill:none;stroke-width:2}.key{fill:#bf3989}
 .good{fill:#1a7f37}.wrong{fill:#cf222e}.busy{fill:#2f6fde}.late{fill:#9a6700}
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}.m{fill:#9198a1}
@@ -54,7 +56,7 @@ text{font-family:ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvet
 .running{fill:#4184f3}.bad{fill:#f85149}.pending{fill:#14294b;stroke:#4184f3}
 .started{fill:#4184f3}.starting{fill:#0d1117;stroke:#7d8590}.queued{fill:#d29922}
 .approval{fill:#a371f7}.backoff{fill:#e0733d}.paused{fill:#6e7681}.ending{fill:#0d1117;stroke:#7d8590}
-.waiting{fill:#4b535d}.ink{stroke:#0d1117}.dot{fill:#0d1117}
+.waiting{fill:#3d4550}.ink{stroke:#0d1117}.dot{fill:#0d1117}.x{fill:#0d1117}
 .path{stroke:#f778ba}.key{fill:#f778ba}
 .good{fill:#3fb950}.wrong{fill:#f85149}.busy{fill:#58a6ff}.late{fill:#d29922}}
 ";
@@ -112,6 +114,7 @@ pub(crate) fn svg(timeline: &Timeline, most: Option<usize>) -> String {
         escaped(&super::head(timeline))
     );
     header(timeline, &summary, &mut text);
+    chart.lanes(shown.rows.len(), &mut text);
     chart.axis(top, bottom, &mut text);
     if strip > 0.0 {
         chart.strip(top + 10.0, &mut text);
@@ -196,6 +199,19 @@ impl Chart<'_> {
         self.rows_top + ROW * index as f64 + ROW / 2.0
     }
 
+    /// The ground of every second row, below everything else.
+    fn lanes(&self, rows: usize, text: &mut String) {
+        for index in (1..rows).step_by(2) {
+            let _ = writeln!(
+                text,
+                "<rect class=\"lane\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{ROW}\" rx=\"3\"/>",
+                MARGIN - 6.0,
+                self.y(index) - ROW / 2.0,
+                WIDTH - 2.0 * MARGIN + 12.0
+            );
+        }
+    }
+
     fn axis(&self, top: f64, bottom: f64, text: &mut String) {
         let seconds = self.timeline.makespan().as_secs();
         for at in ticks(seconds, TICKS) {
@@ -221,8 +237,8 @@ impl Chart<'_> {
     fn strip(&self, y: f64, text: &mut String) {
         let _ = writeln!(
             text,
-            "<text class=\"b\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">critical path</text>",
-            self.left - GAP,
+            "<text class=\"b\" x=\"{:.1}\" y=\"{:.1}\">critical path</text>",
+            MARGIN + 18.0,
             y + STRIP / 2.0 + 4.0
         );
         for segment in &self.timeline.critical_path {
@@ -242,16 +258,6 @@ impl Chart<'_> {
 
     fn row(&self, index: usize, row: &Drawn<'_>, text: &mut String) {
         let y = self.y(index);
-        if index % 2 == 1 {
-            let _ = writeln!(
-                text,
-                "<rect class=\"lane\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{ROW}\" rx=\"3\"/>",
-                MARGIN - 6.0,
-                y - ROW / 2.0,
-                WIDTH - 2.0 * MARGIN + 12.0
-            );
-            // The lane lies on the grid: what is drawn after it is above both.
-        }
         let weight = if row.critical { " class=\"b\"" } else { "" };
         let whole = format!("{} {}", row.title, row.state.word());
         let whole = match row.note {
@@ -290,7 +296,7 @@ impl Chart<'_> {
         let (from, to) = (self.x(span.start), self.x(end));
         let mut wide = (to - from).max(BAR_MIN);
         let class = match span.outcome {
-            Some("failed") if span.kind != SpanKind::Backoff => "bad",
+            Some("failed") if span.kind != SpanKind::Backoff => FAILED,
             _ => span.kind.word(),
         };
         let took = length(end.duration_since(span.start));
@@ -322,7 +328,7 @@ impl Chart<'_> {
         let is_hollow = matches!(
             span.kind,
             SpanKind::Pending | SpanKind::Starting | SpanKind::Ending
-        ) && class != "bad"
+        ) && class != FAILED
             && wide > 3.0;
         let inset = if is_hollow { 0.5 } else { 0.0 };
         let place = format!(
@@ -334,7 +340,13 @@ impl Chart<'_> {
             if wide > 5.0 { 2.0 } else { 0.0 }
         );
         let _ = write!(text, "<rect class=\"{class}\" {place}/>");
-        if wide > 5.0 && pattern(span.kind) {
+        if class == FAILED {
+            // Not by its colour alone.
+            if wide > 11.0 {
+                let (x, y) = (from + wide / 2.0, top + high / 2.0 + 3.2);
+                let _ = write!(text, "{}", cross(x, y));
+            }
+        } else if wide > 5.0 && pattern(span.kind) {
             let _ = write!(
                 text,
                 "<rect fill=\"url(#p-{})\" {place}/>",
@@ -380,6 +392,11 @@ impl Chart<'_> {
     }
 }
 
+/// The mark of what failed.
+fn cross(x: f64, y: f64) -> String {
+    format!("<text class=\"x\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">✗</text>")
+}
+
 /// The kinds that have lines or dots.
 fn pattern(kind: SpanKind) -> bool {
     matches!(
@@ -403,18 +420,27 @@ fn tone(state: State) -> &'static str {
     }
 }
 
-/// The kinds that are in the picture, and what they are called; the last one is the critical path.
-fn legend(shown: &Shown<'_>, timeline: &Timeline) -> Vec<(Option<SpanKind>, &'static str)> {
-    let of_rows = shown
-        .rows
-        .iter()
-        .flat_map(|row| &row.spans)
-        .map(|span| span.kind);
+/// What the legend explains.
+#[derive(Clone, Copy)]
+enum Sign {
+    Kind(SpanKind),
+    Failed,
+    Path,
+}
+
+/// The signs that are in the picture, and what they mean.
+fn legend(shown: &Shown<'_>, timeline: &Timeline) -> Vec<Key> {
+    let spans = shown.rows.iter().flat_map(|row| &row.spans);
+    let failed = spans.clone().any(|span| span.outcome == Some("failed"));
     let of_path = timeline.critical_path.iter().map(|segment| segment.kind);
-    let kinds: BTreeSet<SpanKind> = of_rows.chain(of_path).collect();
-    let kinds = kinds.into_iter().map(|kind| (Some(kind), meaning(kind)));
-    let path = (!timeline.critical_path.is_empty()).then_some((None, "critical path"));
-    kinds.chain(path).collect()
+    let kinds: BTreeSet<SpanKind> = spans.map(|span| span.kind).chain(of_path).collect();
+    let kinds = kinds
+        .into_iter()
+        .map(|kind| (Sign::Kind(kind), meaning(kind)));
+    let failed = failed.then_some((Sign::Failed, "failed"));
+    let has_path = !timeline.critical_path.is_empty();
+    let path = has_path.then_some((Sign::Path, "critical path"));
+    kinds.chain(failed).chain(path).collect()
 }
 
 fn meaning(kind: SpanKind) -> &'static str {
@@ -433,7 +459,7 @@ fn meaning(kind: SpanKind) -> &'static str {
 }
 
 /// An entry of the legend, and how wide it is.
-type Key = (Option<SpanKind>, &'static str);
+type Key = (Sign, &'static str);
 
 fn key_width(name: &str) -> f64 {
     width(name) as f64 * 6.2 + 46.0
@@ -459,33 +485,33 @@ fn legend_lines(legend: &[Key]) -> Vec<Vec<Key>> {
 
 fn key(entries: &[Key], y: f64, text: &mut String) {
     let mut x = MARGIN;
-    for (kind, name) in entries {
+    for (sign, name) in entries {
         let top = y - 10.0;
-        let _ = match kind {
-            None => write!(
-                text,
-                "<path class=\"path\" d=\"M{x:.1},{:.1}h22\"/>",
-                top + 6.0
-            ),
-            Some(SpanKind::Waiting) => write!(
-                text,
+        let place = format!(
+            "x=\"{:.1}\" y=\"{:.1}\" width=\"21\" height=\"11\" rx=\"2\"",
+            x + 0.5,
+            top + 0.5
+        );
+        let drawn = match sign {
+            Sign::Path => format!("<path class=\"path\" d=\"M{x:.1},{:.1}h22\"/>", top + 6.0),
+            Sign::Failed => {
+                let cross = cross(x + 11.0, top + 9.2);
+                format!("<rect class=\"{FAILED}\" {place}/>{cross}")
+            }
+            Sign::Kind(SpanKind::Waiting) => format!(
                 "<rect class=\"waiting\" x=\"{x:.1}\" y=\"{:.1}\" width=\"22\" height=\"2\"/>",
                 top + 5.0
             ),
-            Some(kind) => {
+            Sign::Kind(kind) => {
                 let word = kind.word();
-                let place = format!(
-                    "x=\"{:.1}\" y=\"{:.1}\" width=\"21\" height=\"11\" rx=\"2\"",
-                    x + 0.5,
-                    top + 0.5
-                );
-                let _ = write!(text, "<rect class=\"{word}\" {place}/>");
-                match pattern(*kind) {
-                    true => write!(text, "<rect fill=\"url(#p-{word})\" {place}/>"),
-                    false => Ok(()),
-                }
+                let above = match pattern(*kind) {
+                    true => format!("<rect fill=\"url(#p-{word})\" {place}/>"),
+                    false => String::new(),
+                };
+                format!("<rect class=\"{word}\" {place}/>{above}")
             }
         };
+        text.push_str(&drawn);
         let _ = writeln!(
             text,
             "<text class=\"m s\" x=\"{:.1}\" y=\"{y:.1}\">{name}</text>",
