@@ -71,8 +71,8 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
         set(&[
             "Job default night-first  ",
             "Job default night-last  ",
-            "Job default night-load-a semaphore/db ",
-            "Job default night-load-b semaphore/db ",
+            "Job default night-load-a semaphore/night.db ",
+            "Job default night-load-b semaphore/night.db ",
             "Job default night-tidy  ",
         ]),
         "{log}"
@@ -80,15 +80,15 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
     assert_eq!(
         done("granted"),
         set(&[
-            "Semaphore default db job/night-load-a Granted",
-            "Semaphore default db job/night-load-b Granted",
+            "Semaphore default night.db job/night-load-a Granted",
+            "Semaphore default night.db job/night-load-b Granted",
         ])
     );
     assert_eq!(
         done("released"),
         set(&[
-            "Semaphore default db job/night-load-a ",
-            "Semaphore default db job/night-load-b "
+            "Semaphore default night.db job/night-load-a ",
+            "Semaphore default night.db job/night-load-b "
         ])
     );
     assert!(

@@ -251,7 +251,7 @@ impl Chart<'_> {
                 outcome: None,
                 reason: String::new(),
             };
-            let title = row.unwrap_or_default();
+            let title = row.unwrap_or_else(|| "the run".to_owned());
             self.bar(&title, &span, (y, STRIP), text);
         }
     }
