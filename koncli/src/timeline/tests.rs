@@ -283,7 +283,7 @@ fn layers(stages: usize, wide: usize) -> Timeline {
             after: &before.unwrap_or_default(),
             queued: (index % 4 == 1).then(|| ("semaphore/db", pseudo(37))),
             pending: pseudo(7),
-            ran: if index % 9 == 4 { &twice } else { &ran },
+            ran: if index % 9 == 4 { &twice[..] } else { &ran[..] },
             backoff: 10,
             failed: index % 97 == 96,
             ..Stage::default()
@@ -378,7 +378,7 @@ fn items_are_folded_where_there_is_no_room() {
     });
     let timeline = made.timeline("wide", "Failed");
     let chart = text(&timeline, 80, Some(10));
-    assert!(chart.contains("\n✗ load [30]  *"), "{chart}");
+    assert!(chart.contains("\n✗ load [30] * "), "{chart}");
     assert!(chart.contains("\n1 stage has its items in one row; --all shows everything\n"));
     assert_eq!(
         text(&timeline, 80, None).matches("load[").count(),
