@@ -211,6 +211,10 @@ pub(crate) enum Command {
         /// The stage or approval; without it, all stages that have not succeeded
         stage: Option<String>,
     },
+    /// Show when each stage waited and ran
+    ///
+    /// Marks the critical path: the chain of waits and stages that bounded the run's end.
+    Timeline(TimelineSelection),
     /// Print the logs of a run's pods
     Logs(LogSelection),
     /// Cancel a run; finally stages still run
@@ -433,6 +437,30 @@ pub(crate) enum Drawing {
     Dot,
     /// A picture for browsers and documents
     Svg,
+}
+
+/// Which timeline to draw, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TimelineSelection {
+    /// The run's name
+    pub(crate) run: String,
+    /// The format, text by default
+    #[arg(long = "as", value_enum, value_name = "FORMAT")]
+    pub(crate) chart: Option<Chart>,
+    /// Show all stages and items, however many there are
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// The format of a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Chart {
+    /// A chart for terminals
+    Text,
+    /// A picture for browsers and documents
+    Svg,
+    /// A trace for ui.perfetto.dev, with all stages
+    Perfetto,
 }
 
 /// Which logs to print.

@@ -306,6 +306,7 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         annotation::HELD,
         annotation::RELEASES,
         annotation::RESUMED,
+        annotation::TIMES,
         annotation::COMPLETED_INDEXES,
     ] {
         annotations.remove(written_by_the_operator);

@@ -63,10 +63,10 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
     }
     let mut view = look(run, &clock, facts, now, &mut decision)?;
     match known.and_then(|status| status.outcome) {
-        None => stop::main(&view, clock.timed_out, facts, &mut decision)?,
-        Some(_) => stop::finally(&view, facts, &mut decision)?,
+        None => stop::main(&view, clock.timed_out, (facts, now), &mut decision)?,
+        Some(_) => stop::finally(&view, (facts, now), &mut decision)?,
     }
-    stop::strays(&view, facts, &mut decision)?;
+    stop::strays(&view, (facts, now), &mut decision)?;
     let outcome = match known.and_then(|status| status.outcome) {
         Some(outcome) => Some(outcome),
         None if view.settled() => {

@@ -228,6 +228,26 @@ fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
     );
 }
 
+/// A ledger forgets a Job that leaves it: the start keeps since when it has held.
+#[test]
+fn start_keeps_when_each_ledger_granted() {
+    let granted = now() - SignedDuration::from_secs(40);
+    let annotations = json!({
+        "konductor.io/hold": "lease/schema",
+        "konductor.io/times": "ran 2026-03-01T11:00:00Z 2026-03-01T11:05:00Z",
+    });
+    let mut lease = lease(Some("work"));
+    lease["status"]["holders"][0]["since"] = granted.to_string().into();
+    let (writes, _) = decide(&job("work", annotations, json!({})), &World::of([lease]));
+    let Write::Patch { body, .. } = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    assert_eq!(
+        body["metadata"]["annotations"]["konductor.io/times"],
+        format!("lease/schema {granted}, ran 2026-03-01T11:00:00Z 2026-03-01T11:05:00Z")
+    );
+}
+
 #[test]
 fn a_job_that_was_started_or_ended_is_never_started_again() {
     for phase in [

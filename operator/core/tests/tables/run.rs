@@ -477,6 +477,32 @@ fn a_cancelled_job_s_pod_keeps_the_run_open() {
     assert_eq!(status(&run, &world).outcome, None);
 }
 
+/// A suspension clears when a Job was started: the patch that suspends it keeps that.
+#[test]
+fn stop_keeps_from_when_to_when_a_job_ran() {
+    let begun = now() - SignedDuration::from_mins(3);
+    let ran = format!("ran {begun} {}", now());
+    let mut running = of_run("a", "a", "running");
+    running["status"]["startTime"] = begun.to_string().into();
+    let waiting = || of_run("b", "b", "open");
+    let started = json!({"phase": "Running", "attempt": 1});
+    let ended = format!("ended {}", now());
+    let table = [
+        ("pause", running.clone(), Some(ran.clone())),
+        ("cancel", running, Some(format!("{ran}, {ended}"))),
+        ("cancel", waiting(), Some(ended)),
+    ];
+    for (how, job, expected) in table {
+        let run = with(json!({ how: true }), started.clone());
+        let writes = decide(&run, &World::of([job])).before;
+        let Write::Patch { body, .. } = &writes[0] else {
+            panic!("{writes:?}")
+        };
+        let times = body["metadata"]["annotations"]["konductor.io/times"].as_str();
+        assert_eq!(times, expected.as_deref(), "{how}");
+    }
+}
+
 #[test]
 fn pause_suspends_what_runs_and_resuming_starts_it_again() {
     let mut paused = of_run("a", "a", "Paused");
