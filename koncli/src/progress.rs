@@ -89,8 +89,8 @@ struct Printed {
     state: Option<State>,
     /// Why it was pending: causes alternate, and each is printed once.
     causes: BTreeSet<String>,
-    /// Which of its attempts it is, after the first.
-    attempt: Option<String>,
+    /// Which of its retries it is.
+    retry: Option<String>,
 }
 
 /// A live view of as many lines as fit. They are one text: whoever looks never sees half of a change.
@@ -144,10 +144,10 @@ impl Progress {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let printed = printed.entry(name).or_default();
         let last = printed.state;
-        let attempt = explain::attempt(job).filter(|_| state == State::Running);
-        if attempt.is_some() && attempt != printed.attempt && self.live.is_none() {
-            self.line(state, &title(job), attempt.as_deref().unwrap_or_default());
-            printed.attempt = attempt;
+        let retry = explain::retry(job).filter(|_| state == State::Running);
+        if retry.is_some() && retry != printed.retry && self.live.is_none() {
+            self.line(state, &title(job), retry.as_deref().unwrap_or_default());
+            printed.retry = retry;
             printed.state = Some(state);
             return;
         }

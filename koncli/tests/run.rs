@@ -199,9 +199,9 @@ fn each_attempt_is_counted_and_a_failure_says_after_how_many() {
         .unwrap();
     let printed = text(&output.stderr);
     for expected in [
-        "● a running: attempt 2 of 3\n",
-        "● a running: attempt 3 of 3\n",
-        "✗ a failed: exit code 1 after 3 attempts: no\n",
+        "● a running: retry 1 of 2\n",
+        "● a running: retry 2 of 2\n",
+        "✗ a failed: exit code 1 after 2 retries: no\n",
     ] {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }

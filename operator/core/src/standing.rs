@@ -219,10 +219,10 @@ impl Standing {
             State::Running if reads_outputs => {
                 Some("complete; its outputs are being read".to_owned())
             }
-            State::Running => restarting.or_else(|| explain::attempt(job)),
+            State::Running => restarting.or_else(|| explain::retry(job)),
             State::Pending => pending
                 .filter(|why| !why.is_empty())
-                .or_else(|| explain::attempt(job)),
+                .or_else(|| explain::retry(job)),
             State::Suspended if job.may_start() => Some(message(job, waits.as_ref(), objects)),
             State::Suspended => Some("somebody suspended it while it ran".to_owned()),
             _ => None,
