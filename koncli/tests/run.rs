@@ -208,6 +208,27 @@ fn each_attempt_is_counted_and_a_failure_says_after_how_many() {
 }
 
 #[test]
+fn a_pod_that_waits_for_its_turn_is_not_printed_as_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline turns {
+      stage a for n in ["1", "2", "3", "4"] { image = "busybox:1.36" run = "sleep 0.2" }
+    }"#;
+    let output = koncli()
+        .args(["run", "--jobs", "1"])
+        .arg(written(folder.path(), pipeline))
+        .output()
+        .unwrap();
+    let printed = text(&output.stderr);
+    let (mut running, mut succeeded) = (0, 0);
+    for line in printed.lines() {
+        running += usize::from(line.ends_with(" running"));
+        succeeded += usize::from(line.ends_with(" succeeded"));
+        assert!(running <= succeeded + 1, "{printed}");
+    }
+    assert_eq!((running, succeeded), (4, 4), "{printed}");
+}
+
+#[test]
 fn an_interrupted_run_ends_with_its_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let marker = folder.path().join("started");

@@ -58,7 +58,7 @@ const PIPELINE: &[Word] = &[
     word(
         "fail-fast",
         "bool",
-        "Cancels the rest at the first failure that counts.",
+        "Cancels the other main stages at the first failure of a stage without `may-fail`.",
     ),
 ];
 
@@ -66,7 +66,7 @@ const BODY: &[Word] = &[
     word(
         "image",
         "string",
-        "The container's image, with a tag or digest other than `latest`.",
+        "The container's image. A tag `latest`, or none, is a warning.",
     ),
     word(
         "run",
@@ -101,7 +101,7 @@ const BODY: &[Word] = &[
     word(
         "pending",
         "duration",
-        "How long a pod may wait for what it needs to start: a node, an image, a secret. Then the stage fails.",
+        "How long its pods may be unable to start: no node, no image, no Secret. Then it fails. By default the operator's limit.",
     ),
     word(
         "may-fail",

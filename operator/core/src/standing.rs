@@ -213,6 +213,13 @@ impl Standing {
         let is_explained = pending.as_ref().is_some_and(|why| !why.is_empty());
         let reason = job.reason().map(str::to_owned);
         let reason = reason.filter(|_| !is_explained && restarting.is_none());
+        // What is missing is said in one way, from the first second on.
+        let is_missing = match &waits {
+            Some(Waits::Gate(gate)) => objects.gate(gate).is_none(),
+            Some(Waits::Hold(hold)) => ledger(hold, objects).is_none(),
+            _ => false,
+        };
+        let reason = reason.filter(|_| !is_missing);
         let why = match state {
             State::Waiting | State::Queued => Some(message(job, waits.as_ref(), objects)),
             State::Failed => explain::failure(job, &pods),
