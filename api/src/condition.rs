@@ -43,7 +43,7 @@ pub mod reason {
     pub const WHEN_FALSE: &str = "WhenFalse";
     /// `when` could not be evaluated.
     pub const WHEN_ERROR: &str = "WhenError";
-    /// A target in another namespace does not exist, or does not permit this namespace.
+    /// In the message of a Gate that waits: a target in another namespace does not exist, or does not permit this one.
     pub const NOT_FOUND_OR_NOT_PERMITTED: &str = "NotFoundOrNotPermitted";
     /// The Gate before it ended without opening.
     pub const GATE_ENDED: &str = "GateEnded";

@@ -299,7 +299,10 @@ fn pods_ended(job: &Participant) -> bool {
 /// Whether a Job has ended after its pods have run: it may have ended at once. A Job that timed out may never have had a
 /// pod that ran.
 fn has_run(job: &Participant, state: State) -> bool {
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     let is_late = |one: &JobCondition| one.reason.as_deref() == Some("DeadlineExceeded");
     matches!(state, State::Succeeded | State::Failed)
         && pods_ended(job)

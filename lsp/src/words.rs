@@ -91,12 +91,12 @@ const BODY: &[Word] = &[
     word(
         "retries",
         "int",
-        "Further attempts of an item. Each is a new pod. The default is 0.",
+        "How many more pods an item gets if one fails. The default is 0.",
     ),
     word(
         "timeout",
         "duration",
-        "From the start to the end, attempts included; below the pipeline's.",
+        "From the start of the Job to its end, retries included; below the pipeline's.",
     ),
     word(
         "pending",
@@ -106,7 +106,7 @@ const BODY: &[Word] = &[
     word(
         "may-fail",
         "bool",
-        "Its failure does not make the run fail. The default is false.",
+        "Its own failure does not make the run fail. The default is false.",
     ),
     word(
         "resources",
@@ -116,7 +116,7 @@ const BODY: &[Word] = &[
     word(
         "security",
         "\"baseline\" | \"restricted\"",
-        "Which Pod Security Standard its pods keep.",
+        "The Pod Security Standard that its pods meet. The default is `\"baseline\"`.",
     ),
     word(
         "service-account",
@@ -131,14 +131,18 @@ const BODY: &[Word] = &[
 ];
 
 const SEMAPHORE: &[Word] = &[
-    word("permits", "int", "How many permits there are; 0 closes it."),
+    word(
+        "permits",
+        "int",
+        "How many permits there are; with 0 it grants nothing.",
+    ),
     EXTERNAL,
 ];
 const LEASE: &[Word] = &[
     word(
         "ttl",
         "duration",
-        "Within which the holder renews. The default is 30s.",
+        "Within which a Claim is renewed. A stage keeps it until its last pod has ended. The default is 30s.",
     ),
     EXTERNAL,
 ];

@@ -237,7 +237,9 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
     let word = if deny { "denied" } else { "approved" };
     let later = counts_later(&barrier);
     if has_arrived(&client, &barrier, &user, outcome).await {
-        output::talk(&format!("barrier/{name} was already {word} by {user}{later}"));
+        output::talk(&format!(
+            "barrier/{name} was already {word} by {user}{later}"
+        ));
         return Ok(());
     }
     let phase = barrier.status.as_ref().map(|status| status.phase);
@@ -261,7 +263,12 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
 
 /// What to add to an answer that does not count yet; nothing if it counts at once.
 fn counts_later(barrier: &Barrier) -> String {
-    let Some(gate) = barrier.spec.gate.as_deref().filter(|_| waits_for_gate(barrier)) else {
+    let Some(gate) = barrier
+        .spec
+        .gate
+        .as_deref()
+        .filter(|_| waits_for_gate(barrier))
+    else {
         return String::new();
     };
     match Named::barrier(&barrier.metadata, barrier) {

@@ -118,9 +118,9 @@ impl Logs<'_> {
                     Some(item) => format!("{}[{item}]", stage.name),
                     None => stage.name.clone(),
                 };
-                let meant = pods.into_iter().filter(|pod| {
-                    self.is_meant(&stage.name, &of_pod(&title, pod))
-                });
+                let meant = pods
+                    .into_iter()
+                    .filter(|pod| self.is_meant(&stage.name, &of_pod(&title, pod)));
                 for pod in meant {
                     self.print(&pod, &of_pod(&title, &pod), false).await?;
                     is_silent = false;

@@ -195,14 +195,26 @@ pub(super) fn expect(run: &Run, objects: &RunObjects, meant: Meant<'_>) -> Resul
 }
 
 /// Returns the error that a run has no such stage or item, and which one may be meant.
-pub(super) fn none_such<J: Borrow<Participant>>(run: &str, meant: Meant<'_>, jobs: &[J]) -> Failure {
+pub(super) fn none_such<J: Borrow<Participant>>(
+    run: &str,
+    meant: Meant<'_>,
+    jobs: &[J],
+) -> Failure {
     let jobs = || jobs.iter().map(Borrow::borrow);
     let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(meant.stage);
     let (kind, name, known): (_, _, BTreeSet<String>) = match jobs().any(|job| of_stage(&job)) {
-        true => ("item", meant.to_string(), jobs().filter(of_stage).map(title).collect()),
+        true => (
+            "item",
+            meant.to_string(),
+            jobs().filter(of_stage).map(title).collect(),
+        ),
         false => {
             let stages = jobs().filter_map(|job: &Participant| job.label(label::STAGE));
-            ("stage", meant.stage.to_owned(), stages.map(str::to_owned).collect())
+            (
+                "stage",
+                meant.stage.to_owned(),
+                stages.map(str::to_owned).collect(),
+            )
         }
     };
     let near = konductor_dsl::did_you_mean(&name, known.iter().map(String::as_str));
@@ -251,7 +263,11 @@ mod tests {
             ("write[2]", false, false),
         ] {
             let meant = Meant::of(text);
-            assert_eq!((meant.is_of(&item), meant.is_of(&range)), (of_item, of_range), "{text}");
+            assert_eq!(
+                (meant.is_of(&item), meant.is_of(&range)),
+                (of_item, of_range),
+                "{text}"
+            );
             assert_eq!(meant.to_string(), text);
         }
     }

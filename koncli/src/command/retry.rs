@@ -101,7 +101,10 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
     let begin = match meant {
         None => Begin::Failed,
         Some(Meant { stage, item: None }) => Begin::Stage(stage),
-        Some(Meant { stage, item: Some(item) }) => Begin::Item { stage, item },
+        Some(Meant {
+            stage,
+            item: Some(item),
+        }) => Begin::Item { stage, item },
     };
     retry::retry(run, &jobs, &gates, &barriers, begin)
         .map_err(|refused| refusal(&name, refused, meant, &jobs))

@@ -251,7 +251,7 @@ async fn suspend(
     Ok(())
 }
 
-/// What the pods of a schedule are told about other runs that are running.
+/// What the pods of a schedule do with other runs that are running.
 fn overlap(schedule: &CronJob) -> Overlap {
     let pod = schedule.spec.job_template.spec.as_ref();
     let pod = pod.and_then(|job| job.template.spec.as_ref());
@@ -291,12 +291,7 @@ async fn outlook(
             run: other,
             jobs,
             declared,
-        } => Err(slot::blocked(
-            &format!("run/{run}"),
-            &other,
-            jobs,
-            declared,
-        )),
+        } => Err(slot::blocked(&format!("run/{run}"), &other, jobs, declared)),
         SlotDecision::Replace(others) => {
             let others: Vec<String> = others.iter().map(|one| format!("run/{one}")).collect();
             Ok(format!(
@@ -363,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_schedule_does_with_other_runs_is_what_its_pods_are_told() {
+    fn overlap_is_read_from_the_command_of_a_schedules_pods() {
         for (word, expected) in [
             ("--overlap=skip", Overlap::Skip),
             ("--overlap=replace", Overlap::Replace),

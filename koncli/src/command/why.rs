@@ -14,8 +14,8 @@ use kube::api::ListParams;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{api, get};
 use super::objects::{Meant, expect, objects_of};
+use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::view::{Item, item, message, title, waits_for_gate};
@@ -87,7 +87,10 @@ async fn answers(
         let found = found.unwrap_or_default().into_iter();
         let counts = found.filter(|arrival| {
             let owners = arrival.owner_references();
-            arrival.spec.verified && owners.iter().any(|owner| Some(&owner.uid) == barrier.metadata.uid.as_ref())
+            arrival.spec.verified
+                && owners
+                    .iter()
+                    .any(|owner| Some(&owner.uid) == barrier.metadata.uid.as_ref())
         });
         let counts = counts.map(|arrival| (arrival.spec.holder, arrival.spec.outcome));
         answers.insert(name, counts.collect());

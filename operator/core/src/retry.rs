@@ -369,7 +369,7 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
     }
 }
 
-/// Puts our word back into Kueue's list of those that must agree before it starts the Job.
+/// Puts our value back into Kueue's annotation of those that must agree before it starts the Job.
 fn regate(annotations: &mut BTreeMap<String, String>) {
     let list = annotations.entry(annotation::KUEUE_GATED_BY.to_owned());
     let list = list.or_default();

@@ -291,7 +291,11 @@ impl Candidate {
             Failed::Conflict => {}
             Failed::Refused { message, .. } if !was_allowed => return Err(message),
             Failed::Refused { message: error, .. } | Failed::Passing(error) => {
-                tracing::warn!(error, ?wait, "the Lease of the leader election can't be read or written");
+                tracing::warn!(
+                    error,
+                    ?wait,
+                    "the Lease of the leader election can't be read or written"
+                );
             }
         }
         Ok(())

@@ -192,7 +192,10 @@ impl Needs {
         });
         let lines: String = lines.collect();
         let message = format!("the pipeline can't run here, so nothing was started{lines}");
-        Some(Failure::usage(message).help("write `run` or `exec`, or use --runtime docker or podman"))
+        Some(
+            Failure::usage(message)
+                .help("write `run` or `exec`, or use --runtime docker or podman"),
+        )
     }
 
     fn pod(&mut self, pod: &PodSpec) {
