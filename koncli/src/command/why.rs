@@ -41,8 +41,9 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
         expect(&found, &objects, Meant::of(stage))?;
         return Err(not_created(&found, &objects, stage));
     }
+    let answers = answers(&client, &objects).await;
     let mut chain = Chain {
-        answers: answers(&client, &objects).await,
+        answers: &answers,
         objects: &objects,
         graph: objects.graph(),
         reported: BTreeSet::new(),
@@ -73,12 +74,12 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
     Ok(())
 }
 
+/// The answers to approvals, by the Barrier's name: who gave each, and which.
+type Answers = BTreeMap<String, Vec<(String, ArrivalOutcome)>>;
+
 /// What people have answered to the approvals of a run that do not count answers yet, by the Barrier's name. Their status
 /// does not say it. Who may not read answers sees none.
-async fn answers(
-    client: &konductor::Client,
-    objects: &RunObjects,
-) -> BTreeMap<String, Vec<(String, ArrivalOutcome)>> {
+async fn answers(client: &konductor::Client, objects: &RunObjects) -> Answers {
     let mut answers = BTreeMap::new();
     for barrier in objects.barriers().filter(|one| waits_for_gate(one)) {
         let name = barrier.name_any();
@@ -148,7 +149,7 @@ fn line(depth: usize, text: &str) -> Line {
 /// What keeps a stage, with what keeps that below it. What was reported once is not reported again.
 struct Chain<'a> {
     /// What people have answered before it counts.
-    answers: BTreeMap<String, Vec<(String, ArrivalOutcome)>>,
+    answers: &'a Answers,
     objects: &'a RunObjects,
     graph: RunGraph<'a>,
     reported: BTreeSet<Node>,
@@ -263,19 +264,14 @@ impl Chain<'_> {
         if !self.reported.insert(node.clone()) {
             return;
         }
-        let given = |answers: &Vec<(String, ArrivalOutcome)>| {
-            let given = answers
-                .iter()
-                .filter(|(_, outcome)| *outcome == ArrivalOutcome::Succeeded);
-            u32::try_from(given.count()).unwrap_or(u32::MAX)
-        };
         let early = self.answers.get(name);
+        let early = early.map(Vec::as_slice).unwrap_or_default();
+        let succeeded = |outcome: ArrivalOutcome| outcome == ArrivalOutcome::Succeeded;
+        let given = early.iter().filter(|(_, outcome)| succeeded(*outcome));
+        let given = u32::try_from(given.count()).unwrap_or(u32::MAX);
+        let denied = early.iter().find(|(_, outcome)| !succeeded(*outcome));
         let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
-        let arrived = arrived.max(early.map_or(0, given));
-        let denied = early.and_then(|answers| {
-            let mut answers = answers.iter();
-            answers.find(|(_, outcome)| *outcome != ArrivalOutcome::Succeeded)
-        });
+        let arrived = arrived.max(given);
         let needed = barrier.spec.quorum.unwrap_or(barrier.spec.expected);
         let text = match Named::barrier(&barrier.metadata, barrier) {
             Some(Named::Approval { approval, .. }) if let Some((by, _)) = denied => {
