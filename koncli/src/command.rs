@@ -143,8 +143,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             let_running_finish,
         } => lifecycle::pause(&global, &run, let_running_finish).await,
         Command::Resume { run } => lifecycle::resume(&global, &run).await,
-        Command::Delete { run, ending } => {
-            lifecycle::delete(&global, &run, ending.wait, ending.timeout).await
+        Command::Delete { run, removal } => {
+            lifecycle::delete(&global, &run, removal.wait, removal.timeout).await
         }
         Command::Retry {
             run,

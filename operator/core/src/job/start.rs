@@ -194,7 +194,7 @@ fn without_gate(
 }
 
 /// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
-/// `suspend: false`; or for a Job in one of Kueue's queues the removal of our word from its list,
+/// `suspend: false`; or for a Job in one of Kueue's queues the removal of our value from its annotation,
 /// because there Kueue starts it.
 fn add_start(
     job: &Participant,

@@ -251,7 +251,7 @@ fn a_barrier_over_some_items_of_a_stage_ends_by_them_alone() {
         });
         let jobs: Vec<Value> = jobs.collect();
         let spec = json!({"spec": {"pipeline": "p", "jobs": 4}});
-        let run = world::recorded(object("Run", "r", spec), &jobs);
+        let run = crate::world::recorded(object("Run", "r", spec), &jobs);
         let mut world = World::of(jobs.into_iter().chain([run]));
         for name in ["a", "b", "c", "d"] {
             if unseen.contains(name) {

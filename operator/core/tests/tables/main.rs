@@ -13,5 +13,6 @@ mod retry;
 mod run;
 mod slot;
 mod standing;
+mod timeline;
 mod words;
 mod world;

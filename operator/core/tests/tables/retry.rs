@@ -182,6 +182,29 @@ fn what_gathers_outputs_is_recreated_with_each_item_that_it_reads() {
     );
 }
 
+#[test]
+fn one_item_is_recreated_without_the_others_of_its_stage() {
+    let mut world = world();
+    world.annotate(1, "konductor.io/item", "a");
+    world.annotate(2, "konductor.io/item", "b");
+    let from = |item| {
+        let stage = "part";
+        let made = world.retry(Begin::Item { stage, item });
+        made.map(|made| named(&made))
+    };
+    let after = "join mend tidy";
+    assert_eq!(
+        from("b").unwrap(),
+        format!("gates: {after}; barriers: part; jobs: part-b {after}")
+    );
+    assert_eq!(
+        from("a").unwrap(),
+        format!("gates: {after}; barriers: part; jobs: part-a part-b {after}"),
+        "join, after part, was kept from starting by part-b"
+    );
+    assert_eq!(from("c"), Err(Refused::NoSuchStage));
+}
+
 /// An Indexed Job of four, whose third has failed, in the place of `part-b`.
 fn with_a_range() -> World {
     let mut world = world();

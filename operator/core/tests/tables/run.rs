@@ -334,11 +334,11 @@ fn run_message_gives_the_reason_without_repeating_the_phase() {
             "stage a failed (job/a); 1 other stage failed: b",
         ),
         ("failed", "Unreached", "stage a failed (job/a)"),
-        ("succeeded", "Unreached", "stage b did not run"),
+        ("succeeded", "Unreached", "stage b was unreached"),
         (
             "Unreached",
             "Unreached",
-            "stage a did not run; 1 other stage did not run: b",
+            "stage a was unreached; 1 other stage did not run: b",
         ),
         (
             "succeeded",
@@ -915,15 +915,15 @@ fn run_message_names_what_kept_its_stages_from_running() {
         // A second-hand reason comes first in the source.
         (
             vec![
-                of("b", "Unreached", 0, "stage a was not reached"),
+                of("b", "Unreached", 0, "stage a was unreached"),
                 of("a", "Unreached", 1, "approval go was denied"),
-                of("c", "Unreached", 2, "stage b was not reached"),
+                of("c", "Unreached", 2, "stage b was unreached"),
             ],
-            "stage a did not run: approval go was denied; 2 other stages did not run: b, c",
+            "stage a was unreached: approval go was denied; 2 other stages did not run: b, c",
         ),
         (
             vec![
-                of("b", "Unreached", 0, "stage a[x] was not reached"),
+                of("b", "Unreached", 0, "stage a[x] was unreached"),
                 of(
                     "a",
                     "Unreached",
@@ -931,7 +931,7 @@ fn run_message_names_what_kept_its_stages_from_running() {
                     "gate/r-a ended without opening: not open after 1h",
                 ),
             ],
-            "stage a did not run: gate/r-a ended without opening: not open after 1h; \
+            "stage a was unreached: gate/r-a ended without opening: not open after 1h; \
              1 other stage did not run: b",
         ),
         // A stage whose name begins as another's does.
@@ -940,7 +940,7 @@ fn run_message_names_what_kept_its_stages_from_running() {
                 of("b", "Unreached", 0, "stage a-2 wrote no output rows"),
                 of("a", "Unreached", 1, "approval go timed out"),
             ],
-            "stage b did not run: stage a-2 wrote no output rows; 1 other stage did not run: a",
+            "stage b was unreached: stage a-2 wrote no output rows; 1 other stage did not run: a",
         ),
         (
             vec![
@@ -961,7 +961,7 @@ fn run_message_names_what_kept_its_stages_from_running() {
                 ),
                 of("b", "succeeded", 1, ""),
             ],
-            &format!("stage a did not run: x\\u{{1b}}[2J {}…", "é".repeat(234)),
+            &format!("stage a was unreached: x\\u{{1b}}[2J {}…", "é".repeat(234)),
         ),
     ];
     for (jobs, expected) in table {

@@ -1,7 +1,4 @@
 //! The timeline of a Run: its spans by what is stored, and its critical path against a second way to find it.
-#![expect(clippy::unwrap_used, reason = "a test")]
-
-mod world;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +17,7 @@ fn read<T: DeserializeOwned>(object: Value) -> T {
 
 /// So many seconds after the Run was created.
 fn at(second: i64) -> Timestamp {
-    world::now() + SignedDuration::from_secs(second)
+    crate::world::now() + SignedDuration::from_secs(second)
 }
 
 fn time(second: i64) -> String {
@@ -455,7 +452,7 @@ fn deleted_job_has_a_row_without_times() {
     }]);
     let mut of_run = serde_json::to_value(run(None)).unwrap();
     of_run.as_object_mut().unwrap().remove("status");
-    let recorded = world::recorded(of_run, [&recorded_job]);
+    let recorded = crate::world::recorded(of_run, [&recorded_job]);
     let mut run: Run = read(recorded);
     let status = run.status.as_mut().unwrap();
     status.finished_at = Some(read(json!(time(20))));

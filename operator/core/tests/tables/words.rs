@@ -118,7 +118,7 @@ fn gate_and_job_name_the_stage_and_how_it_ended() {
         ("open", "Finished", "waits for stage a to end", false),
         ("failed", "Complete", "stage a failed", true),
         ("skipped", "Complete", "stage a was skipped", true),
-        ("unreached", "Complete", "stage a was not reached", true),
+        ("unreached", "Complete", "stage a was unreached", true),
         ("cancelled", "Complete", "stage a was cancelled", true),
         (
             "timed out",
@@ -174,7 +174,7 @@ fn items_fan_outs_and_approvals_have_their_names_of_the_file() {
         (
             &whole,
             fan_out("Unreached", None),
-            "stage part was not reached".to_owned(),
+            "stage part was unreached".to_owned(),
         ),
         (
             &whole,
@@ -199,7 +199,7 @@ fn items_fan_outs_and_approvals_have_their_names_of_the_file() {
         (
             &go,
             approval("Unreached", "GateEnded"),
-            "approval go-live was not reached".to_owned(),
+            "approval go-live was unreached".to_owned(),
         ),
     ];
     for (condition, target, expected) in table {
