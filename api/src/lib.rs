@@ -18,6 +18,7 @@ pub mod crds;
 pub mod cron;
 pub mod duration;
 pub mod gate;
+pub mod gathered;
 pub mod hold;
 pub mod job;
 pub mod label;
@@ -32,6 +33,7 @@ pub mod pattern;
 pub mod run;
 pub mod semaphore;
 pub mod subject;
+pub mod times;
 
 pub use arrival::{Arrival, ArrivalOutcome, ArrivalSpec, arrival_name};
 pub use barrier::{
@@ -44,13 +46,15 @@ pub use gate::{
     ConditionKind, ConditionState, ConditionStatus, Gate, GateCondition, GateDecision, GateMode,
     GatePhase, GateSpec, GateStatus, Verdict,
 };
+pub use gathered::Gathered;
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
 pub use object_name::{ObjectName, is_object_name};
 pub use output::{
-    DeclaredOutput, OutputError, OutputType, format_declared_outputs, parse_declared_outputs,
+    DeclaredOutput, OutputError, OutputField, OutputType, format_declared_outputs,
+    parse_declared_outputs,
 };
 pub use participant::{Input, NotInputs, Participant};
 pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
@@ -58,6 +62,7 @@ pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
 };
 pub use subject::{Subject, Target};
+pub use times::Times;
 
 /// The API group of every resource of konductor.
 pub const GROUP: &str = "konductor.io";

@@ -1,8 +1,13 @@
 //! What a Job promises to hand on, as its annotation writes it: `rows: int in 0..9, mode?: full|delta`.
 
+mod list;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use serde_json::Value;
+
+use self::list::list_problem;
 use crate::Duration;
 use crate::number::{parse_int, parse_number, parse_quantity};
 
@@ -37,6 +42,19 @@ pub enum OutputType {
     Quantity,
     /// One of these words.
     Words(Vec<String>),
+    /// Several of one type, as JSON on one line. The type is a scalar or a record.
+    List(Box<OutputType>),
+    /// Named scalars, in a list.
+    Record(Vec<OutputField>),
+}
+
+/// A field of the records of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputField {
+    /// Its name.
+    pub name: String,
+    /// Its type, a scalar.
+    pub ty: OutputType,
 }
 
 /// An annotation that can't be read as outputs.
@@ -66,16 +84,36 @@ impl OutputType {
             Self::Duration => Duration::new(value).is_ok(),
             Self::Quantity => parse_quantity(value).is_some(),
             Self::Words(words) => words.iter().any(|word| word == value),
+            Self::List(item) => list_problem(item, value).is_none(),
+            Self::Record(_) => false,
         }
     }
-}
 
-impl OutputType {
-    /// What to write instead of a value that is not of this type, where that is not plain from the type.
+    /// Returns what is wrong with a value that is not of this type, or what to write instead, where that is not
+    /// plain from the type.
     pub fn instead_of(&self, value: &str) -> Option<String> {
         match self {
             Self::Number => parse_number(value).err().map(|error| error.to_string()),
+            Self::List(item) => list_problem(item, value),
             _ => None,
+        }
+    }
+
+    /// Returns a value as an element of a JSON list: numbers, bools and lists as such, all else as a string.
+    /// `None` if it is not of this type.
+    pub fn json(&self, value: &str) -> Option<Value> {
+        if !self.admits(value) {
+            return None;
+        }
+        match self {
+            Self::String | Self::Words(_) | Self::Duration | Self::Quantity => Some(value.into()),
+            Self::Int(_) => parse_int(value).map(Value::from),
+            // As it was written, where JSON would write it so too.
+            Self::Number => serde_json::from_str(value)
+                .ok()
+                .or_else(|| parse_number(value).ok().map(Value::from)),
+            Self::Bool => Some((value == "true").into()),
+            Self::List(_) | Self::Record(_) => serde_json::from_str(value).ok(),
         }
     }
 }
@@ -101,8 +139,22 @@ impl fmt::Display for OutputType {
                 }
                 Ok(())
             }
+            Self::List(item) => write!(out, "list<{item}>"),
+            Self::Record(fields) => {
+                out.write_str("{")?;
+                for (index, OutputField { name, ty }) in fields.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(out, "{comma}{name}: {ty}")?;
+                }
+                out.write_str("}")
+            }
         }
     }
+}
+
+/// Whether a name has this character.
+fn is_name(c: char) -> bool {
+    !c.is_whitespace() && !c.is_control() && c != '='
 }
 
 fn is_plain_word(word: &str) -> bool {
@@ -175,7 +227,6 @@ impl<'t> Cursor<'t> {
 
     fn output(&mut self) -> Option<DeclaredOutput> {
         let name = self.until(&[',', ':', '?', '|', '"']);
-        let is_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '=';
         if name.is_empty() || !name.chars().all(is_name) {
             return None;
         }
@@ -195,7 +246,44 @@ impl<'t> Cursor<'t> {
         })
     }
 
+    /// A scalar, or a list of scalars or records.
     fn ty(&mut self) -> Option<OutputType> {
+        self.skip_blanks();
+        let Some(rest) = self.rest.strip_prefix("list<") else {
+            return self.scalar();
+        };
+        self.rest = rest;
+        self.skip_blanks();
+        let item = match self.take('{') {
+            true => self.record()?,
+            false => self.scalar()?,
+        };
+        self.skip_blanks();
+        self.take('>').then(|| OutputType::List(Box::new(item)))
+    }
+
+    /// The fields of a record, behind its brace.
+    fn record(&mut self) -> Option<OutputType> {
+        let mut fields: Vec<OutputField> = Vec::new();
+        loop {
+            let name = self.until(&[':', ',', '}', '"']);
+            if name.is_empty() || !name.chars().all(is_name) || !self.take(':') {
+                return None;
+            }
+            let ty = self.scalar()?;
+            let name = name.to_owned();
+            fields.push(OutputField { name, ty });
+            self.skip_blanks();
+            if self.take('}') {
+                return Some(OutputType::Record(fields));
+            }
+            if !self.take(',') {
+                return None;
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Option<OutputType> {
         self.skip_blanks();
         let mut words = Vec::new();
         let mut quoted = false;
@@ -244,175 +332,11 @@ impl<'t> Cursor<'t> {
             return Some(None);
         };
         self.rest = rest;
-        let (start, end) = self.until(&[',']).split_once("..")?;
+        let (start, end) = self.until(&[',', '>', '}']).split_once("..")?;
         let range = parse_int(start)?..=parse_int(end)?;
         (!range.is_empty()).then_some(Some(range))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn output(name: &str, ty: OutputType, optional: bool) -> DeclaredOutput {
-        DeclaredOutput {
-            name: name.to_owned(),
-            ty: Some(ty),
-            optional,
-        }
-    }
-
-    fn words(words: &[&str]) -> OutputType {
-        OutputType::Words(words.iter().map(|word| (*word).to_owned()).collect())
-    }
-
-    #[test]
-    fn declared_outputs_are_read_back_as_they_were_written() {
-        let all = [
-            output("a", OutputType::String, false),
-            output("b", OutputType::Int(None), true),
-            output("c", OutputType::Int(Some(-5..=i64::MAX)), false),
-            output("d", OutputType::Number, true),
-            output("e", OutputType::Bool, false),
-            output("f", OutputType::Duration, false),
-            output("g", OutputType::Quantity, true),
-            output("h", words(&["full", "delta", "v1.2"]), false),
-            output("i", words(&["int"]), false),
-            output(
-                "j",
-                words(&["a, b?: c", "x|y", "\"", "", "é\n", "string"]),
-                true,
-            ),
-            DeclaredOutput {
-                name: "k".to_owned(),
-                ty: None,
-                optional: true,
-            },
-        ];
-        for first in &all {
-            for second in &all {
-                let both = [first.clone(), second.clone()];
-                let text = format_declared_outputs(&both);
-                assert_eq!(
-                    parse_declared_outputs(&text).as_deref(),
-                    Ok(&both[..]),
-                    "{text}"
-                );
-            }
-        }
-        let text = format_declared_outputs(&all[..8]);
-        assert_eq!(
-            text,
-            "a: string, b?: int, c: int in -5..9223372036854775807, d?: number, e: bool, \
-             f: duration, g?: quantity, h: full|delta|v1.2"
-        );
-    }
-
-    #[test]
-    fn bare_names_promise_nothing() {
-        let names = parse_declared_outputs("rows, ok,,").map(|all| {
-            let bare = |one: &DeclaredOutput| one.ty.is_none() && one.optional;
-            assert!(all.iter().all(bare), "{all:?}");
-            all.into_iter().map(|one| one.name).collect::<Vec<_>>()
-        });
-        assert_eq!(names, Ok(vec!["rows".to_owned(), "ok".to_owned()]));
-        assert_eq!(parse_declared_outputs(""), Ok(Vec::new()));
-    }
-
-    #[test]
-    fn malformed_declarations_are_refused() {
-        let table = [
-            "rows int",
-            "rows:",
-            "rows?",
-            ": int",
-            "rows: int in 9..0",
-            "rows: int in 0",
-            "a: b|",
-            "a: \"b",
-            "a: b c",
-            "a=b",
-            "a: int in 0..9 x",
-            "a: +",
-        ];
-        for text in table {
-            assert!(parse_declared_outputs(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn values_are_of_a_type_to_the_letter() {
-        let int = OutputType::Int(Some(0..=9));
-        let table = [
-            (&OutputType::String, vec!["", " x", "é"], vec![]),
-            (
-                &int,
-                vec!["0", "9", "007"],
-                vec![
-                    "10",
-                    "-1",
-                    " 1",
-                    "1 ",
-                    "+1",
-                    "1.0",
-                    "",
-                    "0x1",
-                    "1e0",
-                    "99999999999999999999",
-                ],
-            ),
-            (
-                &OutputType::Int(None),
-                vec!["-9223372036854775808"],
-                vec!["9223372036854775808", "-", "１"],
-            ),
-            (
-                &OutputType::Number,
-                vec!["0.95", "-1", "9.1e-05", "1E6", "10"],
-                vec![
-                    "", ".5", "5.", "nan", "inf", "Infinity", "1e999", "+1", "0x1", " 1", "1,5",
-                    "1e", "--1",
-                ],
-            ),
-            (
-                &OutputType::Bool,
-                vec!["true", "false"],
-                vec!["True", "yes", "1", "true ", ""],
-            ),
-            (
-                &OutputType::Duration,
-                vec!["5m", "1h30m"],
-                vec!["5 m", "5", "m", ""],
-            ),
-            (
-                &OutputType::Quantity,
-                vec!["1Gi", "500m", "0.5"],
-                vec!["1 Gi", "1gi", "-1", ""],
-            ),
-            (
-                &words(&["low", "high"]),
-                vec!["low"],
-                vec!["High", "low ", ""],
-            ),
-        ];
-        for (ty, right, wrong) in table {
-            for value in right {
-                assert!(ty.admits(value), "{ty}: {value:?}");
-            }
-            for value in wrong {
-                assert!(!ty.admits(value), "{ty}: {value:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn hostile_declarations_end_in_time() {
-        let deep = "a: \"".repeat(20_000);
-        assert!(parse_declared_outputs(&deep).is_err());
-        let long = "a?: b|c, ".repeat(20_000);
-        assert_eq!(
-            parse_declared_outputs(&long).map(|all| all.len()),
-            Ok(20_000)
-        );
-    }
-}
+mod tests;

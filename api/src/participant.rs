@@ -14,8 +14,9 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    DeclaredOutput, Duration, Hold, HoldError, JobPhase, LedgerKind, ObjectName, OutputError, Role,
-    annotation, is_object_name, job_ended, job_phase, label, parse_declared_outputs, parse_holds,
+    DeclaredOutput, Duration, Gathered, Hold, HoldError, JobPhase, LedgerKind, ObjectName,
+    OutputError, Role, Times, annotation, is_object_name, job_ended, job_phase, label,
+    parse_declared_outputs, parse_holds,
 };
 
 /// The input of a finally stage that is not another Job's output.
@@ -64,6 +65,8 @@ pub enum Input {
         /// The output's name.
         output: String,
     },
+    /// The list of an output's values over the items of a stage of its run that succeeded.
+    Gathered(Gathered),
     /// Something else, as it was written.
     Unknown(String),
 }
@@ -197,6 +200,13 @@ impl Participant {
         self.text(annotation::RESUMED)?.split_once(' ')
     }
 
+    /// Returns when what happened to the Job that Kubernetes does not keep.
+    pub fn times(&self) -> Times {
+        self.text(annotation::TIMES)
+            .map(Times::parse)
+            .unwrap_or_default()
+    }
+
     /// Returns what stood on the pod template in place of the inputs; `None` before a start.
     pub fn presets(&self) -> Option<BTreeMap<String, String>> {
         serde_json::from_str(self.text(annotation::PRESETS)?).ok()
@@ -308,7 +318,10 @@ fn parse_inputs(text: &str) -> Result<BTreeMap<String, Input>, NotInputs> {
                 job: job.to_owned(),
                 output: output.to_owned(),
             },
-            Some(_) | None => Input::Unknown(from),
+            Some(_) | None => match Gathered::parse(&from) {
+                Some(gathered) => Input::Gathered(gathered),
+                None => Input::Unknown(from),
+            },
         };
         (key, input)
     });

@@ -57,7 +57,7 @@ impl<'a> Values<'a> {
         match term {
             Term::Value(value) => Some(value.clone()),
             Term::Reference(reference) => self.source(&reference.source).map(Cow::into_owned),
-            Term::Unknown => None,
+            Term::Every | Term::Unknown => None,
             Term::Text(text) => self.text(text).map(Value::String),
             Term::List(terms) => {
                 let values = terms.iter().map(|term| self.term(term));
@@ -94,7 +94,7 @@ impl<'a> Values<'a> {
     /// How many bytes a term's value has, as far as it is known.
     pub(crate) fn term_length(&self, term: &Term) -> usize {
         match term {
-            Term::Unknown => 0,
+            Term::Every | Term::Unknown => 0,
             Term::Value(value) => value.text().len(),
             Term::Reference(reference) => self
                 .source(&reference.source)
@@ -325,7 +325,7 @@ fn is_decimal(term: &Term) -> bool {
         Term::Value(Value::List(values)) => values.iter().any(|v| matches!(v, Value::Number(_))),
         Term::List(terms) => terms.iter().any(is_decimal),
         Term::Reference(reference) => is_number(&reference.ty),
-        Term::Value(_) | Term::Text(_) | Term::Unknown => false,
+        Term::Value(_) | Term::Text(_) | Term::Every | Term::Unknown => false,
     }
 }
 

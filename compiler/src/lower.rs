@@ -29,6 +29,7 @@ use crate::object::Object;
 use crate::pipeline::{Approval, Ledger, Outside, Pipeline, Setting, State, Workspace};
 use crate::plan::Planned;
 use crate::plan::condition::{GatePlan, Leaf, LeafTarget};
+use crate::plan::group::Group;
 use names::{approval_name, barrier_name, ledger_name, workspace_name};
 
 /// How many objects there are.
@@ -47,12 +48,14 @@ pub(crate) fn len(all: &Planned) -> usize {
         .filter(|w| !w.external)
         .count();
     let barriers = plan.stage_barriers.iter().filter(|needed| **needed).count();
+    let groups = plan.group_barriers.iter().filter(|needed| **needed).count();
     let approvals = plan
         .approvals
         .iter()
         .filter(|approval| !approval.skipped)
         .count();
-    1 + shared + workspaces + plan.gates.list.len() + barriers + approvals + plan.jobs.list.len()
+    let barriers = barriers + groups + approvals;
+    1 + shared + workspaces + plan.gates.list.len() + barriers + plan.jobs.list.len()
 }
 
 /// All objects in the order of creation.
@@ -73,6 +76,8 @@ pub(crate) fn objects(all: &Planned) -> impl Iterator<Item = Object> + '_ {
         .iter()
         .enumerate()
         .filter(|(_, needed)| **needed);
+    let groups = plan.jobs.groups.iter().zip(&plan.group_barriers);
+    let groups = groups.filter(|(_, needed)| **needed);
     let approvals = pipeline.approvals.iter().enumerate();
     let approvals = approvals.filter(|(index, _)| !plan.approvals[*index].skipped);
     let mut scratch = Vec::new();
@@ -89,6 +94,7 @@ pub(crate) fn objects(all: &Planned) -> impl Iterator<Item = Object> + '_ {
         )
         .chain(approvals.map(|(index, declared)| approval(all, index, declared)))
         .chain(stages.map(|(index, _)| stage_barrier(all, index)))
+        .chain(groups.map(|(group, _)| group_barrier(all, group)))
         .chain(jobs)
 }
 
@@ -270,6 +276,10 @@ fn condition(all: &Planned, leaf: Leaf) -> GateCondition {
         },
         LeafTarget::Job(job) => of_run(ConditionKind::Job, plan.jobs.list[job].name.clone()),
         LeafTarget::Stage(stage) => of_run(ConditionKind::Barrier, barrier_name(all, stage)),
+        LeafTarget::Group(group) => {
+            let name = plan.jobs.groups[group].name.clone();
+            of_run(ConditionKind::Barrier, name)
+        }
         LeafTarget::Approval(approval) => GateCondition {
             verified: true,
             ..of_run(ConditionKind::Barrier, approval_name(all, approval))
@@ -351,31 +361,55 @@ fn approval(all: &Planned, index: usize, declared: &Approval) -> Object {
 }
 
 fn stage_barrier(all: &Planned, index: usize) -> Object {
-    let stage = &all.pipeline.stages[index];
-    let quorum = Values::of(&all.pipeline).int(&stage.quorum);
-    let selected = [
-        (label::RUN, &all.plan.run),
-        (label::STAGE, &stage.name.text),
-    ];
-    let match_labels = selected
-        .map(|(name, value)| (name.to_owned(), barrier::LabelValue(value.clone())))
-        .into_iter()
-        .collect();
+    let quorum = Values::of(&all.pipeline).int(&all.pipeline.stages[index].quorum);
+    let name = barrier_name(all, index);
+    let expected = all.plan.jobs.of_stage(index).len();
+    let quorum = quorum.and_then(|quorum| u32::try_from(quorum).ok());
+    let whole = BTreeMap::new();
+    Object::Barrier(items_barrier(all, name, index, &whole, expected, quorum))
+}
+
+/// Over some items of a stage, whose quorum is about all of them.
+fn group_barrier(all: &Planned, group: &Group) -> Object {
+    let Group {
+        stage,
+        name,
+        items,
+        fixed,
+        jobs,
+    } = group;
+    let mut barrier = items_barrier(all, name.clone(), *stage, fixed, jobs.len(), None);
+    let annotations = barrier.metadata.annotations.get_or_insert_default();
+    annotations.insert(annotation::ITEM.to_owned(), items.clone());
+    Object::Barrier(barrier)
+}
+
+fn items_barrier(
+    all: &Planned,
+    name: String,
+    stage: usize,
+    fixed: &BTreeMap<String, String>,
+    expected: usize,
+    quorum: Option<u32>,
+) -> Barrier {
+    let stage = &all.pipeline.stages[stage].name.text;
+    let labels = label::of_items(&all.plan.run, stage, fixed).into_iter();
+    let match_labels = labels.map(|(name, value)| (name, barrier::LabelValue(value)));
+    let match_labels = match_labels.collect();
     let spec = BarrierSpec {
-        expected: count(all.plan.jobs.of_stage(index).len()),
-        quorum: quorum.and_then(|quorum| u32::try_from(quorum).ok()),
+        expected: count(expected),
+        quorum,
         jobs: Some(JobSelector { match_labels }),
         gate: None,
         timeout: None,
         ttl_after_finished: None,
         arrivals: Arrivals::Anyone,
     };
-    let metadata = metadata(all, barrier_name(all, index));
-    Object::Barrier(Barrier {
-        metadata,
+    Barrier {
+        metadata: metadata(all, name),
         spec,
         status: None,
-    })
+    }
 }
 
 /// A name in the run's namespace, with the labels that every object of the run has.

@@ -63,9 +63,12 @@ pub(crate) struct Schedule {
 
 /// What happens if the previous run is still running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overlap {
+pub enum Overlap {
+    /// Both run.
     Allow,
+    /// The new run is left out.
     Skip,
+    /// The previous run is cancelled first.
     Replace,
 }
 
@@ -171,7 +174,7 @@ pub(crate) struct Dependency {
 /// What a dependency waits for.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// A stage, or one item of it.
+    /// A stage, or some items of it: one, or with [`Term::Every`] in the address several.
     Stage {
         stage: usize,
         address: Option<Vec<Term>>,
@@ -234,6 +237,8 @@ pub(crate) enum IndexKey {
     Value(String),
     Param(usize, Option<String>),
     Loop(usize, Option<String>),
+    /// `*`
+    Every,
     /// Known by the place where it is written.
     WrittenAt(Span),
     Unknown,
@@ -256,6 +261,7 @@ pub(crate) fn address_key(address: &[Term]) -> AddressKey {
             | Source::Argument { .. } => IndexKey::WrittenAt(reference.span),
         },
         Term::Text(text) => IndexKey::WrittenAt(text.span),
+        Term::Every => IndexKey::Every,
         Term::List(_) | Term::Unknown => IndexKey::Unknown,
     };
     address.iter().map(index).collect()
@@ -272,6 +278,7 @@ pub(crate) fn same_address(left: &[Term], right: &[Term]) -> bool {
                 (Term::Reference(left), Term::Reference(right)) => {
                     left.source.is_same_input(&right.source)
                 }
+                (Term::Every, Term::Every) => true,
                 _ => false,
             })
 }
@@ -358,7 +365,7 @@ pub(crate) enum Source {
         /// See [`Loop::is_plain`].
         is_plain: bool,
     },
-    /// What another stage hands on.
+    /// What another stage hands on; with [`Term::Every`] in the address, the list of what several items do.
     Output {
         stage: usize,
         address: Vec<Term>,
@@ -424,6 +431,8 @@ pub(crate) enum Term {
     Reference(Box<Reference>),
     Text(Text),
     List(Vec<Term>),
+    /// `*` in an address: each value of the loop variable.
+    Every,
     /// Of a template that is looked at by itself.
     Unknown,
 }
@@ -432,11 +441,26 @@ impl Term {
     /// Whether it is known only during the run.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {
-            Self::Value(_) | Self::Unknown => false,
+            Self::Value(_) | Self::Every | Self::Unknown => false,
             Self::Reference(reference) => reference.source.is_run_time(),
             Self::Text(text) => text.references().any(|r| r.source.is_run_time()),
             Self::List(terms) => terms.iter().any(Self::is_run_time),
         }
+    }
+
+    /// Whether it is `*`.
+    pub(crate) fn is_every(&self) -> bool {
+        matches!(self, Self::Every)
+    }
+
+    /// Whether an address names all items of its stage.
+    pub(crate) fn are_every(address: &[Self]) -> bool {
+        !address.is_empty() && address.iter().all(Self::is_every)
+    }
+
+    /// Whether an address names several items, so that their outputs are a list.
+    pub(crate) fn are_several(address: &[Self]) -> bool {
+        address.iter().any(Self::is_every)
     }
 }
 

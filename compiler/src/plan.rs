@@ -5,6 +5,7 @@
 
 pub(crate) mod condition;
 mod gate;
+pub(crate) mod group;
 pub(crate) mod job;
 pub(crate) mod skip;
 pub(crate) mod varies;
@@ -19,7 +20,7 @@ use petgraph::visit::EdgeRef;
 use konductor_dsl::Span;
 
 use crate::limits::{CYCLE_VISITS_MAX, REDUCTION_VISITS_MAX};
-use crate::pipeline::{Dependency, Pipeline, State, Target};
+use crate::pipeline::{Dependency, Pipeline, State, Target, Term};
 use condition::Gates;
 use job::Jobs;
 use skip::Skips;
@@ -44,6 +45,8 @@ pub(crate) struct Plan {
     pub gates: Gates,
     /// For each stage, whether a Barrier stands for it.
     pub stage_barriers: Vec<bool>,
+    /// For each group of items, whether a Barrier stands for it.
+    pub group_barriers: Vec<bool>,
     /// For each approval, whether it is asked for, and the Gate that it counts from.
     pub approvals: Vec<ApprovalPlan>,
 }
@@ -303,7 +306,10 @@ fn collect_edges(
     edges: &mut Vec<Edge>,
 ) {
     let (from, whole) = match &dependency.target {
-        Target::Stage { stage, address } => (*stage, address.is_none()),
+        Target::Stage { stage, address } => {
+            let whole = address.as_deref().is_none_or(Term::are_every);
+            (*stage, whole)
+        }
         Target::Approval(approval) => (stages + approval, true),
         Target::Any(parts) => {
             parts
@@ -315,7 +321,15 @@ fn collect_edges(
     };
     if from != to {
         let whole = whole && unconditional;
-        let plain = whole && dependency.state == State::Succeeded;
+        // With a quorum, all items are more than the stage.
+        let is_plain = !matches!(
+            &dependency.target,
+            Target::Stage {
+                address: Some(_),
+                ..
+            }
+        );
+        let plain = whole && is_plain && dependency.state == State::Succeeded;
         edges.push(Edge {
             from,
             to,

@@ -27,7 +27,8 @@ use konductor_dsl::{Diagnostic, Span, ast};
 
 use crate::library::Library;
 use crate::pipeline::{
-    AddressKey, Ledger, Loop, Output, Param, Pipeline, Reference, Stage, Workspace,
+    AddressKey, Approval, Dependency, Ledger, Loop, Output, Param, Pipeline, Reference, Stage,
+    State, Target, Term, Workspace,
 };
 use crate::{Options, rules};
 use declare::Names;
@@ -229,7 +230,7 @@ impl<'a> Resolver<'a> {
             self.signatures.push(signature);
         });
         let approvals = self.names.approvals.clone();
-        let approvals = approvals
+        let mut approvals: Vec<Approval> = approvals
             .into_iter()
             .map(|approval| self.approval(approval))
             .collect();
@@ -242,6 +243,7 @@ impl<'a> Resolver<'a> {
             stage.items = signature.items;
             stage.body.outputs = signature.outputs;
         }
+        name_whole_stages(&mut stages, &mut approvals);
         if !self.diagnostics.iter().any(Diagnostic::is_error) {
             self.unused();
         }
@@ -332,6 +334,27 @@ fn name(ast: &ast::Name) -> crate::pipeline::Name {
     crate::pipeline::Name {
         text: ast.text.clone(),
         span: ast.span,
+    }
+}
+
+/// Turns each address of all items into one of the stage. With a quorum they differ, and so do their ends: a stage has
+/// ended as soon as its outcome is known.
+fn name_whole_stages(stages: &mut [Stage], approvals: &mut [Approval]) {
+    let has_quorum: Vec<bool> = stages.iter().map(|stage| stage.quorum.is_some()).collect();
+    let of_stages = stages.iter_mut().flat_map(|stage| &mut stage.after);
+    let of_approvals = approvals.iter_mut().flat_map(|one| &mut one.after);
+    let mut pending: Vec<&mut Dependency> = of_stages.chain(of_approvals).collect();
+    while let Some(dependency) = pending.pop() {
+        match &mut dependency.target {
+            Target::Stage { stage, address } => {
+                let is_whole = address.as_deref().is_some_and(Term::are_every);
+                if is_whole && !has_quorum[*stage] && dependency.state != State::Finished {
+                    *address = None;
+                }
+            }
+            Target::Any(parts) => pending.extend(parts),
+            Target::Approval(_) | Target::Outside(_) => {}
+        }
     }
 }
 

@@ -105,6 +105,7 @@ pub(crate) fn check_run(
     quorum::check(pipeline, jobs, diagnostics);
     large_fan_out::check(pipeline, jobs, diagnostics);
     large_body::check(pipeline, jobs, diagnostics);
+    large_body::check_gathered(pipeline, jobs, diagnostics);
     long_name::check(pipeline, run, diagnostics);
 }
 

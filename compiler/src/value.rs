@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 
 use konductor_api::number::{parse_int, parse_number, parse_quantity};
-use konductor_api::{Duration, OutputType};
+use konductor_api::{Duration, OutputField, OutputType};
 
 use crate::limits::VALUE_BYTES_MAX;
 
@@ -231,9 +231,32 @@ impl Type {
         }
     }
 
-    /// The same for the operator, which checks what a stage wrote; `None` of a list or record.
-    pub(crate) fn of_output(&self) -> Option<OutputType> {
-        Some(match self {
+    /// The bytes of the shortest value as JSON.
+    pub(crate) fn json_bytes_min(&self) -> usize {
+        match self {
+            Self::Int(Some(range)) => {
+                let nearest = 0.clamp(*range.start(), *range.end());
+                nearest.to_string().len()
+            }
+            Self::Int(None) | Self::Number => 1,
+            Self::Bool => "true".len(),
+            Self::String | Self::List(_) => "[]".len(),
+            Self::Duration => "\"0s\"".len(),
+            Self::Quantity => "\"0\"".len(),
+            Self::Words(words) => {
+                let shortest = words.iter().map(String::len).min();
+                shortest.unwrap_or_default() + 2
+            }
+            Self::Record(fields) => {
+                let of_field = |field: &Field| field.name.len() + 4 + field.ty.json_bytes_min();
+                1 + fields.iter().map(of_field).sum::<usize>()
+            }
+        }
+    }
+
+    /// The same for the operator, which checks what a stage wrote.
+    pub(crate) fn of_output(&self) -> OutputType {
+        match self {
             Self::String => OutputType::String,
             Self::Int(range) => OutputType::Int(range.clone()),
             Self::Number => OutputType::Number,
@@ -241,8 +264,15 @@ impl Type {
             Self::Duration => OutputType::Duration,
             Self::Quantity => OutputType::Quantity,
             Self::Words(words) => OutputType::Words(words.clone()),
-            Self::List(_) | Self::Record(_) => return None,
-        })
+            Self::List(item) => OutputType::List(Box::new(item.of_output())),
+            Self::Record(fields) => {
+                let fields = fields.iter().map(|field| OutputField {
+                    name: field.name.clone(),
+                    ty: field.ty.of_output(),
+                });
+                OutputType::Record(fields.collect())
+            }
+        }
     }
 
     /// Whether it is neither a list nor a record.

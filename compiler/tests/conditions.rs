@@ -152,3 +152,33 @@ fn a_missing_output_without_default_has_no_answer() {
     assert_eq!(evaluate(&cel, &[]), None);
     assert_eq!(evaluate(&cel, &[("p-a", "rows", "many")]), None);
 }
+
+#[test]
+fn a_fan_out_over_an_empty_list_is_skipped_and_named_in_a_warning() {
+    let text = r#"pipeline p {
+        defaults { image = "busybox:1.36" }
+        stage a for x in [] { run = "echo \"${x}\"", output n: int }
+        stage b for x in ["u", "v"], y in [] { run = "echo \"${x}${y}\"" }
+        stage last after any(a, a.skipped), b["u", *].skipped { run = "echo \"${a[*].n}\"" }
+    }"#;
+    let mut sources = Sources::default();
+    sources.add("test.kon", text);
+    let options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+    let compiled = compile(sources, &options);
+    assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+    assert_eq!(compiled.diagnostics.len(), 2, "{:?}", compiled.diagnostics);
+    let mut phases = Vec::new();
+    for object in compiled.manifests.unwrap().objects() {
+        if let Object::Job(job) = object {
+            let annotations = job.metadata.annotations.unwrap();
+            let phase = annotations.get("konductor.io/phase").cloned();
+            phases.push((job.metadata.name.unwrap(), phase));
+        }
+    }
+    let skipped = || Some("Skipped".to_owned());
+    let expected = [("p-a", skipped()), ("p-b", skipped()), ("p-last", None)];
+    assert_eq!(
+        phases,
+        expected.map(|(name, phase)| (name.to_owned(), phase))
+    );
+}

@@ -206,6 +206,29 @@ fn a_script_or_argument_that_linux_does_not_take_is_an_error() {
 }
 
 #[test]
+fn gathered_outputs_that_never_fit_are_refused() {
+    let word = |length: usize| format!("\"{}\" | \"{}\"", "a".repeat(length), "b".repeat(length));
+    let table = [
+        ("[*, *]", word(11), true),
+        ("[*, *]", "int".to_owned(), false),
+        ("[*, *]", word(9), false),
+        ("[1, *]", word(40), false),
+    ];
+    for (address, ty, expected) in table {
+        let text = format!(
+            "stage a for x in 1..50, y in 1..100 {{ output o: {ty} }}\n\
+             stage b {{ exec = [\"${{a{address}.o}}\"] }}"
+        );
+        let found = codes(&pipeline(&text));
+        assert_eq!(
+            found.contains(&Code::K0505),
+            expected,
+            "{address} {ty}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn a_given_value_that_is_too_long_is_refused_and_not_repeated() {
     let long = "x".repeat(90_000);
     let text = pipeline("param a: string\nstage s { image = \"b:1\" run = \"echo \\\"${a}\\\"\" }");

@@ -314,9 +314,8 @@ fn help_of_hole(inner: &str) -> String {
         let call = inner.replace("\\\"", "\"");
         return format!("write `env {{ NAME = {call} }}` in the body, and `$NAME` here");
     }
-    if inner.contains("[*]") {
-        return "name one item, as in `${extract[\"eu\"].rows}`: outputs are read one by one"
-            .to_owned();
+    if let Some((stage, output)) = inner.split_once(".*.") {
+        return format!("write `${{{stage}[*].{output}}}` for a list of the outputs of all items");
     }
     if inner.contains(['+', '*', '/']) || inner.contains(" - ") {
         return format!("let the shell compute it: `$(( {} ))`", computed(inner));

@@ -236,6 +236,27 @@ fn strings_of(file: &ast::File) -> Vec<String> {
 }
 
 #[test]
+fn lists_of_outputs_and_all_items_are_written_as_in_a_file() {
+    let sizes = Type::list(Type::record([Param::new("n", Type::int())]));
+    let items = || [Index::variable("x"), Index::every()];
+    let list = Ref::to("a").item(items()).field("n");
+    let stage = Stage::new("b")
+        .after(Dep::on("a").item(items()).finished())
+        .exec([text![list]])
+        .output(Param::new("sizes", sizes));
+    let file = File::from(Pipeline::new("p").stage(stage));
+    let built = file.build("p.kon").unwrap();
+    let text = &built.source.text;
+    for part in [
+        "after a[x, *].finished",
+        "${a[x, *].n}",
+        "output sizes: list<{n: int}>",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
 fn hostile_texts_may_stand_anywhere_and_stay_texts() {
     for hostile in HOSTILE {
         let item = Ref::to("a").item([hostile, "x"]).field("rows");

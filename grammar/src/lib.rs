@@ -70,6 +70,7 @@ pub fn words(rule: Rule) -> Option<&'static str> {
         Rule::external => "`pipeline(…)`, `gate(…)` or `barrier(…)`",
         Rule::address => "an item in brackets",
         Rule::index => "a string, a number or a variable",
+        Rule::every => "`*`",
         Rule::holding | Rule::kw_holding => "`holding`",
         Rule::hold => "the name of a semaphore or lease",
         Rule::quorum | Rule::kw_quorum => "`quorum`",

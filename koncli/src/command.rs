@@ -27,6 +27,7 @@ mod schedules;
 mod semaphore;
 mod slot;
 mod status;
+mod timeline;
 mod wait;
 mod why;
 
@@ -130,6 +131,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         } => status::status(&global, &run, watch).await,
         Command::Status { run: None, .. } | Command::Runs => status::runs(&global).await,
         Command::Why { run, stage } => why::why(&global, &run, stage.as_deref()).await,
+        Command::Timeline(selection) => timeline::timeline(&global, &selection).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
         Command::Cancel {
             run,
@@ -141,8 +143,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             let_running_finish,
         } => lifecycle::pause(&global, &run, let_running_finish).await,
         Command::Resume { run } => lifecycle::resume(&global, &run).await,
-        Command::Delete { run, ending } => {
-            lifecycle::delete(&global, &run, ending.wait, ending.timeout).await
+        Command::Delete { run, removal } => {
+            lifecycle::delete(&global, &run, removal.wait, removal.timeout).await
         }
         Command::Retry {
             run,

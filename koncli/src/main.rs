@@ -25,6 +25,7 @@ mod progress;
 mod read;
 mod replace;
 mod schedule;
+mod timeline;
 mod view;
 
 use std::process::ExitCode;

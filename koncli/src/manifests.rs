@@ -47,10 +47,7 @@ impl Checker {
             Ok(documents) => documents,
             Err(error) => {
                 let span = error.at.map_or(Span::default(), |at| first_line(&text, at));
-                let message = format!("this is not YAML: {}", error.problem);
-                let reported = Diagnostic::error(Code::K0506, span, message)
-                    .help("check the indentation, and put texts with `: ` or `#` in quotes");
-                return Ok((sources, vec![reported]));
+                return Ok((sources, vec![error.report(span)]));
             }
         };
         let mut reported = Vec::new();

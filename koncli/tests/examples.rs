@@ -40,6 +40,7 @@ fn every_example_ends_with_the_exit_code_of_its_readme() {
         ("10-failures", &["strict=true"], 0),
         ("11-library", &[], 0),
         ("11-library", &["letters=a,g,x"], 0),
+        ("13-gathered", &[], 0),
     ];
     for (example, set, code) in table {
         let (output, _) = run(example, set, "");
@@ -77,6 +78,20 @@ fn the_words_are_counted_right_however_many_count_them() {
         };
         assert_eq!(number.parse(), Ok(count(word)), "{word}");
     }
+}
+
+#[test]
+fn outputs_of_items_that_succeeded_are_gathered_in_their_order() {
+    let (output, report) = run("13-gathered", &[], "out/report.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(report, "shops: [30,30,30,30,30]\nregions: [90,60]\n");
+    let open = ["closed=none", "regions=south,north-east"];
+    let (output, report) = run("13-gathered", &open, "out/report.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(report, "shops: [30,30,30,55,55,55]\nregions: [90,165]\n");
+    let (output, report) = run("13-gathered", &["shops=[]"], "out/report.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(report, "shops: []\nregions: [0,0]\n");
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub(crate) struct Names {
     occurrences: Vec<Occurrence>,
     /// The symbol of each declared name, by its place.
     declared: HashMap<Span, usize>,
+    /// Where `*` stands for all values of a loop variable.
+    pub(crate) every: Vec<Span>,
 }
 
 impl Names {

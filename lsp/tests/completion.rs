@@ -21,7 +21,7 @@ fn offered(text: &str) -> Vec<String> {
 fn completion_offers_what_can_stand_at_the_cursor_of_an_unfinished_text() {
     const BEFORE: &str = "template t(m: string) { exec = [m] }\npipeline p {\n  param day: string = \"a\"\n  \
         lease l { ttl = 1m }\n  workspace w { size = 1Gi }\n  stage a for x in [1] { output n: int }\n  ";
-    let table: [(&str, &[&str], &[&str]); 14] = [
+    let table: [(&str, &[&str], &[&str]); 16] = [
         (
             "stage b after $0",
             &["a", "any(…)", "holding"],
@@ -31,6 +31,12 @@ fn completion_offers_what_can_stand_at_the_cursor_of_an_unfinished_text() {
         ("stage b after a holding $0", &["l"], &["a", "w"]),
         ("stage b after a.$0", &["failed", "finished"], &["a"]),
         ("stage b when a[1].$0", &["n"], &["failed"]),
+        (
+            "stage b after a[*].$0",
+            &["failed", "finished"],
+            &["n", "a"],
+        ),
+        ("stage b { run = \"${a[*].$0\" }", &["n"], &["failed"]),
         ("stage b { run = \"${$0\" }", &["day", "a", "run"], &["l"]),
         ("stage b { run = \"${token.$0\" }", &["l"], &["day"]),
         (

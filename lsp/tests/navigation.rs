@@ -258,6 +258,24 @@ fn hovers_describe_names_and_attributes() {
 }
 
 #[test]
+fn hover_describes_the_star_of_an_address_in_a_header_and_in_a_text() {
+    let texts = [
+        "stage b after a[$0*] { run = \"x\" }",
+        "stage b { run = \"echo \\\"${a[$0*].n}\\\"\" }",
+    ];
+    for text in texts {
+        let before = "stage a for x in [1] { run = \"x\", output n: int }";
+        let (mut editor, at) = support::editor(&format!("pipeline p {{\n{before}\n{text}\n}}\n"));
+        let answer = editor.ask_at("textDocument/hover", at);
+        let shown = answer["contents"]["value"].as_str().unwrap_or_default();
+        assert!(
+            shown.contains("Each value of the variable"),
+            "{text}: {answer}"
+        );
+    }
+}
+
+#[test]
 fn the_outline_has_every_declaration_also_beside_what_is_broken() {
     let mut editor = sales();
     let names = |editor: &mut Editor| {

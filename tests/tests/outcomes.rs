@@ -71,6 +71,8 @@ struct Stage {
     when: Option<Read>,
     /// The output `ok` that its program is given.
     given: Option<Read>,
+    /// The fan-out whose `ok` of all items its program is given, as a list.
+    gathered: Option<usize>,
     quorum: Option<usize>,
     may_fail: bool,
     /// What `ok` is where it is not written.
@@ -165,11 +167,16 @@ fn random(chance: &mut Rng) -> Pipeline {
             Some(Read { stage, item })
         };
         let (when, given) = (read(chance), read(chance));
+        let gathered = chance.usize(..index.max(1));
+        let is_fan_out = stages
+            .get(gathered)
+            .is_some_and(|one| !one.items.is_empty());
         let count = items.len().max(1);
         stages.push(Stage {
             clauses,
             when: when.filter(|_| chance.u8(..3) == 0),
             given: given.filter(|_| chance.bool()),
+            gathered: (is_fan_out && chance.bool()).then_some(gathered),
             quorum: (!items.is_empty() && chance.bool()).then(|| chance.usize(1..=items.len())),
             may_fail: chance.u8(..4) == 0,
             default: (chance.u8(..6) > 0).then(|| chance.bool()),
@@ -224,7 +231,10 @@ fn text(pipeline: &Pipeline) -> String {
         let given = given.map_or_else(String::new, |read| {
             format!(", \"${{{}}}\"", used(pipeline, read))
         });
-        let _ = write!(text, " {{\n    exec = [\"work\"{given}]\n");
+        let gathered = stage.gathered;
+        let gathered =
+            gathered.map_or_else(String::new, |from| format!(", \"${{s{from}[*].ok}}\""));
+        let _ = write!(text, " {{\n    exec = [\"work\"{given}{gathered}]\n");
         if is_declared(pipeline, index) {
             let default = stage
                 .default
@@ -248,7 +258,8 @@ fn is_declared(pipeline: &Pipeline, stage: usize) -> bool {
         .stages
         .iter()
         .flat_map(|one| [&one.when, &one.given]);
-    reads.flatten().any(|read| read.stage == stage)
+    let mut gathered = pipeline.stages.iter().map(|one| one.gathered);
+    reads.flatten().any(|read| read.stage == stage) || gathered.any(|from| from == Some(stage))
 }
 
 fn used(pipeline: &Pipeline, read: &Read) -> String {
@@ -321,6 +332,12 @@ fn ends(pipeline: &Pipeline) -> Vec<Vec<End>> {
                     .filter(|read| needs_success(pipeline, stage, read))
                     .map(|read| verdict(Suffix::Plain, all[read.stage][place(read, item)])),
             );
+            let gathered = stage
+                .gathered
+                .filter(|from| !is_covered(stage, *from, false));
+            // Its quorum is no matter: the list has each item.
+            verdicts
+                .extend(gathered.map(|from| verdict(Suffix::Plain, stage_end(&all[from], None))));
             let when = stage.when.as_ref();
             let when = when.and_then(|read| value(pipeline, &all, read, item));
             if verdicts.contains(&Verdict::OutBad) {
@@ -373,15 +390,31 @@ fn value(pipeline: &Pipeline, all: &[Vec<End>], read: &Read, item: usize) -> Opt
 /// default.
 fn needs_success(pipeline: &Pipeline, stage: &Stage, read: &Read) -> bool {
     let source = &pipeline.stages[read.stage];
+    !is_covered(stage, read.stage, read.item == Address::Paired) || source.default.is_none()
+}
+
+/// Whether a clause is about what is read of a stage: the item with the same name, or another item or all.
+fn is_covered(stage: &Stage, from: usize, is_paired: bool) -> bool {
     let mut dependencies = stage.clauses.iter().flat_map(|clause| match clause {
         Clause::One(dependency) => std::slice::from_ref(dependency),
         Clause::Any(parts) => parts,
     });
-    let is_covered = dependencies.any(|dependency| {
-        let same = !dependency.paired || read.item == Address::Paired;
-        dependency.stage == read.stage && same
+    dependencies.any(|dependency| dependency.stage == from && (!dependency.paired || is_paired))
+}
+
+/// The list of what the items of a stage have written that succeeded.
+fn list(pipeline: &Pipeline, all: &[Vec<End>], from: usize) -> String {
+    let items = 0..pipeline.stages[from].items.len();
+    let succeeded = items.filter(|item| all[from][*item] == End::Succeeded);
+    let values = succeeded.filter_map(|item| {
+        let read = Read {
+            stage: from,
+            item: Address::Fixed(item),
+        };
+        value(pipeline, all, &read, item)
     });
-    !is_covered || source.default.is_none()
+    let values: Vec<String> = values.map(|ok| ok.to_string()).collect();
+    format!("[{}]", values.join(","))
 }
 
 fn stage_end(items: &[End], quorum: Option<usize>) -> End {
@@ -461,7 +494,7 @@ fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + S
     let mut scripts = BTreeMap::new();
     let mut chance = Rng::with_seed(order);
     let ends = ends(pipeline);
-    let mut add = |name: String, work: Work, given: Option<bool>| {
+    let mut add = |name: String, work: Work, given: Vec<String>| {
         let script = match work {
             Work::Fails => Script::fail(),
             Work::Writes(ok) => Script::with_outputs(&format!("ok={ok}\n")),
@@ -474,7 +507,10 @@ fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + S
     for (index, stage) in pipeline.stages.iter().enumerate() {
         for (item, work) in stage.works.iter().enumerate() {
             let given = stage.given.as_ref();
-            let given = given.and_then(|read| value(pipeline, &ends, read, item));
+            let given = given.map(|read| value(pipeline, &ends, read, item));
+            let given = given.map(|ok| ok.map_or_else(String::new, |ok| ok.to_string()));
+            let gathered = stage.gathered.map(|from| list(pipeline, &ends, from));
+            let given = given.into_iter().chain(gathered).collect();
             add(job_name(index, stage.items.get(item)), *work, given);
         }
     }
@@ -482,7 +518,7 @@ fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + S
         Some(true) => Work::Writes(true),
         _ => Work::Fails,
     };
-    add("job/story-last".to_owned(), last, None);
+    add("job/story-last".to_owned(), last, Vec::new());
     move |pod| {
         let job = pod
             .labels()
@@ -490,8 +526,11 @@ fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + S
             .cloned()
             .unwrap_or_default();
         let (script, given) = &scripts[&format!("job/{job}")];
-        let seen = pod.annotations().get("konductor.io/in-0").cloned();
-        let as_it_should_be = given.is_none_or(|ok| seen == Some(ok.to_string()));
+        let as_it_should_be = given.iter().enumerate().all(|(index, value)| {
+            let seen = pod.annotations().get(&format!("konductor.io/in-{index}"));
+            // Without a value it does not run.
+            value.is_empty() || seen == Some(value)
+        });
         match as_it_should_be {
             true => script.clone(),
             false => Script::fail(),

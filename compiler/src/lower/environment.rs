@@ -10,7 +10,7 @@ use foldhash::{HashMap, HashSet};
 use k8s_openapi::api::core::v1::{
     ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
 };
-use konductor_api::annotation;
+use konductor_api::{Gathered, annotation};
 
 use super::names::ledger_name;
 use crate::eval::Values;
@@ -187,6 +187,14 @@ impl<'a> Environment<'a> {
                 let jobs = &self.all.plan.jobs;
                 let declared = &self.all.pipeline.stages[*stage].body.outputs[*output];
                 let default = declared.default.as_ref().map(|value| value.text());
+                if Term::are_several(address) {
+                    match self.gathered(*stage, address, &declared.name.text, default) {
+                        Some(from) => variable.value_from = Some(self.input(from, None)),
+                        // All of them are left out, and write nothing.
+                        None => variable.value = Some("[]".to_owned()),
+                    }
+                    return;
+                }
                 match jobs.addressed(*stage, address, self.values) {
                     Some(job) => {
                         let from = format!("{}/{}", jobs.list[job].name, declared.name.text);
@@ -208,12 +216,38 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// Outputs of several items, as the operator is to gather them; `None` if there are none. A stage that is
+    /// skipped as a whole has a Job, and the operator finds no output of it.
+    fn gathered(
+        &self,
+        stage: usize,
+        address: &[Term],
+        output: &str,
+        default: Option<String>,
+    ) -> Option<String> {
+        let jobs = &self.all.plan.jobs;
+        let fixed = match jobs.whole(stage) {
+            Some(_) => BTreeMap::new(),
+            None => {
+                let group = jobs.group(stage, address, self.values)?;
+                jobs.groups[group].fixed.clone()
+            }
+        };
+        let gathered = Gathered {
+            stage: self.all.pipeline.stages[stage].name.text.clone(),
+            fixed,
+            output: output.to_owned(),
+            default,
+        };
+        Some(gathered.to_string())
+    }
+
     /// What a template's parameter stands for, where only the run knows it.
     fn term(&mut self, term: &Term) -> String {
         match term {
             Term::Text(text) => self.argument(text),
             Term::Reference(reference) => format!("$({})", self.variable(reference)),
-            Term::Value(_) | Term::List(_) | Term::Unknown => String::new(),
+            Term::Value(_) | Term::List(_) | Term::Every | Term::Unknown => String::new(),
         }
     }
 
@@ -320,6 +354,7 @@ fn term_text(pipeline: &Pipeline, term: &Term) -> String {
     match term {
         Term::Value(value) => value.text(),
         Term::Reference(reference) => source_text(pipeline, &reference.source),
+        Term::Every => "*".to_owned(),
         Term::Text(_) | Term::List(_) | Term::Unknown => String::new(),
     }
 }

@@ -196,7 +196,7 @@ fn wiring(
     if !outputs.is_empty() {
         let declared = outputs.iter().map(|output| DeclaredOutput {
             name: output.name.text.clone(),
-            ty: output.ty.of_output(),
+            ty: Some(output.ty.of_output()),
             optional: output.default.is_some(),
         });
         let declared = format_declared_outputs(&declared.collect::<Vec<_>>());
@@ -395,6 +395,10 @@ fn labels(
     );
     if let Some(slug) = &plan.slug {
         labels.insert(label::ITEM.to_owned(), slug.clone());
+    }
+    for (variable, value) in stage.loops.iter().zip(&plan.variables) {
+        let name = format!("{}{}", label::ITEM_PREFIX, variable.name.text);
+        labels.insert(name, value.clone());
     }
     if values.is_true(&stage.body.may_fail) {
         labels.insert(label::MAY_FAIL.to_owned(), "true".to_owned());

@@ -45,6 +45,8 @@ pub(crate) enum LeafTarget {
     Job(usize),
     /// The Barrier over a stage's items.
     Stage(usize),
+    /// The Barrier over some of a stage's items.
+    Group(usize),
     Approval(usize),
     Gate(usize),
     /// Something in the cluster, see [`Gates::outside`].
@@ -100,6 +102,11 @@ impl Identity<'_> {
             LeafTarget::Job(job) => format!("job {}", self.inside(&self.jobs.list[job].name)),
             LeafTarget::Stage(stage) => {
                 format!("stage {}", self.pipeline.stages[stage].name.text)
+            }
+            LeafTarget::Group(index) => {
+                let group = &self.jobs.groups[index];
+                let stage = &self.pipeline.stages[group.stage].name.text;
+                format!("items {stage}[{}]", group.items)
             }
             LeafTarget::Approval(approval) => {
                 format!("approval {}", self.pipeline.approvals[approval].name.text)

@@ -38,6 +38,7 @@ pub(crate) fn plan_gates(
         names: HashSet::default(),
         outside: HashMap::default(),
         stage_barriers: vec![false; stages],
+        group_barriers: vec![false; jobs.groups.len()],
     };
     for (index, whole) in reduced.iter().take(stages).enumerate() {
         planner.stage(index, whole);
@@ -63,11 +64,13 @@ pub(crate) fn plan_gates(
         })
         .collect();
     let (gates, stage_barriers) = (planner.gates, planner.stage_barriers);
+    let group_barriers = planner.group_barriers;
     Plan {
         run: run.to_owned(),
         jobs,
         gates,
         stage_barriers,
+        group_barriers,
         approvals,
     }
 }
@@ -91,6 +94,7 @@ struct Planner<'a> {
     names: HashSet<String>,
     outside: HashMap<&'a Outside, usize>,
     stage_barriers: Vec<bool>,
+    group_barriers: Vec<bool>,
 }
 
 impl<'a> Planner<'a> {
@@ -248,14 +252,18 @@ impl<'a> Planner<'a> {
         else {
             return false;
         };
-        let is_whole = |clause: &Dependency| {
-            let target = &clause.target;
-            matches!(target, Target::Stage { stage: other, address: None } if other == stage)
-                && clause.state == State::Succeeded
+        let has_quorum = self.pipeline.stages[*stage].quorum.is_some();
+        let is_whole = |clause: &Dependency| match &clause.target {
+            Target::Stage { stage: other, .. } if other != stage => false,
+            Target::Stage { address: None, .. } => !has_quorum,
+            Target::Stage {
+                address: Some(address),
+                ..
+            } => Term::are_every(address),
+            Target::Approval(_) | Target::Any(_) | Target::Outside(_) => false,
         };
-        dependency.state == State::Finished
-            && self.pipeline.stages[*stage].quorum.is_none()
-            && after.iter().any(is_whole)
+        let is_whole = |clause: &Dependency| clause.state == State::Succeeded && is_whole(clause);
+        dependency.state == State::Finished && after.iter().any(is_whole)
     }
 
     /// Whether `when` reads an output of just the item that a dependency is about.
@@ -290,6 +298,12 @@ impl<'a> Planner<'a> {
             Target::Stage {
                 stage,
                 address: Some(address),
+            } if Term::are_several(address) => {
+                return self.group(*stage, address, dependency.state, values);
+            }
+            Target::Stage {
+                stage,
+                address: Some(address),
             } => LeafTarget::Job(self.jobs.addressed(*stage, address, values)?),
             Target::Stage {
                 stage,
@@ -309,6 +323,41 @@ impl<'a> Planner<'a> {
             target,
             state: dependency.state,
         })
+    }
+
+    /// Several items of a stage.
+    fn group(
+        &mut self,
+        stage: usize,
+        address: &[Term],
+        state: State,
+        values: Values<'_>,
+    ) -> Option<Leaf> {
+        let jobs = self.jobs;
+        let of_job = |job| Leaf {
+            target: LeafTarget::Job(job),
+            state,
+        };
+        if let Some(job) = jobs.whole(stage) {
+            return Some(of_job(job));
+        }
+        let index = jobs.group(stage, address, values)?;
+        let group = &jobs.groups[index];
+        match (group.jobs.as_slice(), state) {
+            ([job], _) => Some(of_job(*job)),
+            // A Barrier ends as soon as its outcome is known; this is about each of them.
+            (all, State::Finished) => {
+                let leaves = all.iter().map(|job| of_job(*job)).collect();
+                self.sub_gate(&group.name, false, leaves)
+            }
+            (_, State::Succeeded | State::Failed | State::Skipped) => {
+                self.group_barriers[index] = true;
+                Some(Leaf {
+                    target: LeafTarget::Group(index),
+                    state,
+                })
+            }
+        }
     }
 
     fn outside(&mut self, outside: &'a Outside) -> usize {

@@ -1,5 +1,6 @@
 //! The Jobs of a run: one for a stage, one for each item, or one that is Indexed.
 
+use super::group::{self, Group};
 use super::skip::{LeftOut, Skips};
 use super::varies::can_be_indexed;
 use crate::eval::Values;
@@ -20,6 +21,8 @@ pub(crate) struct JobPlan {
     pub slug: Option<String>,
     /// An Indexed Job's number of items.
     pub completions: Option<u32>,
+    /// What the labels call the item's values, one for each loop variable if there are several.
+    pub variables: Vec<String>,
     /// Why it is skipped, if that is known before the run.
     pub skipped: Option<LeftOut>,
 }
@@ -29,6 +32,9 @@ pub(crate) struct JobPlan {
 pub(crate) struct Jobs {
     pub list: Vec<JobPlan>,
     by_stage: Vec<StageJobs>,
+    /// Items that something names together.
+    pub groups: Vec<Group>,
+    group_by_key: HashMap<(usize, String), usize>,
 }
 
 /// How a stage became Jobs.
@@ -77,17 +83,27 @@ impl Jobs {
         for (index, (stage, shape)) in pipeline.stages.iter().zip(&shapes).enumerate() {
             planner.reserve(run, index, stage, shape);
         }
-        let by_stage = pipeline
+        let by_stage: Vec<StageJobs> = pipeline
             .stages
             .iter()
             .zip(shapes)
             .enumerate()
             .map(|(index, (stage, shape))| planner.add(run, index, stage, shape))
             .collect();
+        let mut groups = group::Planner::new(pipeline, run);
+        let masks = group::masks(pipeline);
+        for (index, (stage, masks)) in pipeline.stages.iter().zip(&masks).enumerate() {
+            if let StageJobs::Items { first, count, .. } = &by_stage[index] {
+                let jobs = &planner.list[*first..first + count];
+                groups.add(index, stage, masks, *first, jobs);
+            }
+        }
         if planner.problems.is_empty() {
             Ok(Self {
                 list: planner.list,
                 by_stage,
+                groups: groups.groups,
+                group_by_key: groups.by_key,
             })
         } else {
             Err(planner.problems)
@@ -123,6 +139,17 @@ impl Jobs {
         }
         let values: Option<Vec<Value>> = address.iter().map(|term| values.term(term)).collect();
         self.by_key(stage, &values?)
+    }
+
+    /// The group that an address with `*` names; `None` if none of its items has a Job of its own.
+    pub(crate) fn group(
+        &self,
+        stage: usize,
+        address: &[Term],
+        values: Values<'_>,
+    ) -> Option<usize> {
+        let key = (stage, group::key(address, values)?);
+        self.group_by_key.get(&key).copied()
     }
 
     /// The Job of the item with these values.
@@ -171,10 +198,10 @@ fn addressed_stages(pipeline: &Pipeline) -> Vec<bool> {
         match &dependency.target {
             Target::Stage {
                 stage,
-                address: Some(_),
-            } => addressed[*stage] = true,
+                address: Some(address),
+            } if !Term::are_every(address) => addressed[*stage] = true,
             Target::Any(parts) => pending.extend(parts),
-            Target::Stage { address: None, .. } | Target::Approval(_) | Target::Outside(_) => {}
+            Target::Stage { .. } | Target::Approval(_) | Target::Outside(_) => {}
         }
     }
     addressed
@@ -216,6 +243,7 @@ impl Planner {
             item: None,
             slug: None,
             completions: None,
+            variables: Vec::new(),
             skipped: None,
         };
         let kept = match shape {
@@ -237,8 +265,11 @@ impl Planner {
             .max(crate::limits::SLUG_MIN);
         let mut by_key = HashMap::with_capacity(kept.len());
         let items = stage.items.as_deref().unwrap_or_default();
+        let labels = group::labels(stage);
         for item in &kept {
             let values = &items[*item].values;
+            let variables = values.iter().zip(&labels);
+            let variables = variables.filter_map(|(value, labels)| labels.get(&value.key()));
             let keys: Vec<String> = values.iter().map(Value::key).collect();
             let names = &mut self.names;
             let slug = name::slug(&keys.join("-"), room, |slug| {
@@ -251,6 +282,7 @@ impl Planner {
                 item: Some(*item),
                 slug: Some(slug),
                 completions: None,
+                variables: variables.cloned().collect(),
                 skipped: None,
             });
         }

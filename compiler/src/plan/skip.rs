@@ -1,9 +1,12 @@
 //! What is skipped before the run, by the outcome table: an approval, or an item that a condition
 //! leaves out, has no object that could say so, so what waits for it is decided here.
 
+use std::collections::BTreeSet;
+
 use foldhash::HashSet;
 
 use super::Dag;
+use super::group::{self, Mask};
 use crate::eval::{Condition, Truth, Values};
 use crate::pipeline::{Dependency, Item, Pipeline, State, Target, Term, When};
 use crate::value::{Value, item_key};
@@ -27,6 +30,9 @@ pub(crate) struct Skips {
     pub stages: Vec<Option<LeftOut>>,
     /// Of each other stage, what the items are called that are left out.
     left_out: Vec<HashSet<String>>,
+    /// Of each such stage, the groups of items of which none is left.
+    empty_groups: Vec<HashSet<String>>,
+    masks: Vec<BTreeSet<Mask>>,
 }
 
 /// What is known about one clause.
@@ -47,6 +53,8 @@ impl Skips {
             approvals: vec![false; pipeline.approvals.len()],
             stages: vec![None; stages],
             left_out: vec![HashSet::default(); stages],
+            empty_groups: vec![HashSet::default(); stages],
+            masks: group::masks(pipeline),
         };
         for node in dag.order() {
             match node.checked_sub(stages) {
@@ -88,7 +96,16 @@ impl Skips {
             self.stages[index] = Some(reason.unwrap_or(LeftOut::NoItems));
         } else {
             let keys = left_out.iter().map(|(item, _)| item_key(&item.values));
-            self.left_out[index] = keys.collect();
+            let keys: HashSet<String> = keys.collect();
+            for mask in &self.masks[index] {
+                let group = |item: &Item| group::key_of_item(&item.values, mask);
+                let is_kept = |item: &&Item| !keys.contains(&item_key(&item.values));
+                let kept: HashSet<String> = items.iter().filter(is_kept).map(group).collect();
+                let empty = left_out.iter().map(|(item, _)| group(item));
+                let empty = empty.filter(|key| !kept.contains(key));
+                self.empty_groups[index].extend(empty);
+            }
+            self.left_out[index] = keys;
         }
     }
 
@@ -98,10 +115,14 @@ impl Skips {
         !left_out.is_empty() && left_out.contains(&item_key(item))
     }
 
-    /// The same for an item by its address.
+    /// The same for an item by its address, or for all items of a group.
     fn leaves_out_at(&self, stage: usize, address: &[Term], values: Values<'_>) -> bool {
         if self.left_out[stage].is_empty() {
             return false;
+        }
+        if Term::are_several(address) {
+            let key = group::key(address, values);
+            return key.is_some_and(|key| self.empty_groups[stage].contains(&key));
         }
         let item: Option<Vec<Value>> = address.iter().map(|term| values.term(term)).collect();
         item.is_some_and(|item| self.leaves_out(stage, &item))

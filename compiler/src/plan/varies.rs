@@ -55,7 +55,7 @@ fn reads_by_item(source: &Source) -> bool {
             Term::Reference(reference) => reads_by_item(&reference.source),
             Term::Text(text) => text.references().any(|r| reads_by_item(&r.source)),
             Term::List(_) => of_term(value),
-            Term::Value(_) | Term::Unknown => false,
+            Term::Value(_) | Term::Every | Term::Unknown => false,
         },
         Source::Constant { .. }
         | Source::Param { .. }
@@ -178,7 +178,7 @@ pub(crate) fn of_expr(expr: &Expr) -> bool {
 /// Whether a term depends on the item.
 fn of_term(term: &Term) -> bool {
     match term {
-        Term::Value(_) | Term::Unknown => false,
+        Term::Value(_) | Term::Every | Term::Unknown => false,
         Term::Reference(reference) => of_source(&reference.source),
         Term::Text(text) => of_text(text),
         Term::List(terms) => terms.iter().any(of_term),

@@ -35,6 +35,17 @@ pub const ATTRIBUTES: [&str; 17] = [
     "node",
 ];
 
+/// The first field with a default of the records of a list.
+fn defaulted_field(ty: &ast::Type) -> Option<&ast::Param> {
+    let ast::TypeKind::List(item) = &ty.kind else {
+        return None;
+    };
+    match &item.kind {
+        ast::TypeKind::Record(fields) => fields.iter().find(|field| field.default.is_some()),
+        _ => None,
+    }
+}
+
 impl<'a> Resolver<'a> {
     /// The outputs that a stage declares: the defaults' and its own.
     pub(super) fn outputs(&mut self, stage: &'a ast::Stage) -> Vec<Output> {
@@ -62,8 +73,12 @@ impl<'a> Resolver<'a> {
 
     fn declared_output(&mut self, ast: &ast::Param) -> Option<Output> {
         let ty = self.ty(&ast.ty)?;
-        if !ty.is_scalar() {
-            self.report(rules::bad_type::output_is_no_scalar(ast.ty.span, &ty));
+        if let Type::Record(_) = ty {
+            self.report(rules::bad_type::output_is_a_record(ast.ty.span, &ty));
+            return None;
+        }
+        if let Some(field) = defaulted_field(&ast.ty) {
+            self.report(rules::bad_type::field_of_output_with_default(field));
             return None;
         }
         let default = match &ast.default {

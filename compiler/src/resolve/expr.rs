@@ -27,6 +27,12 @@ impl Resolver<'_> {
             }
             ast::Expr::Value(value) => {
                 if let ast::Value::Ref(reference) = value
+                    && self.is_list_of_the_run(reference, scope)
+                {
+                    self.report(rules::comparison::of_list(reference));
+                    return None;
+                }
+                if let ast::Value::Ref(reference) = value
                     && let Some(found) = self.known_type(value, scope)
                     && found != Type::Bool
                 {
@@ -61,6 +67,14 @@ impl Resolver<'_> {
         span: Span,
         scope: Scope<'_>,
     ) -> Option<Expr> {
+        for side in [left, right] {
+            if let ast::Value::Ref(reference) = side
+                && self.is_list_of_the_run(reference, scope)
+            {
+                self.report(rules::comparison::of_list(reference));
+                return None;
+            }
+        }
         // The side that knows its type says what a literal on the other side is.
         let known = (self.known_type(left, scope), self.known_type(right, scope));
         let (ty, left_leads) = match known {
@@ -117,6 +131,12 @@ impl Resolver<'_> {
         }
         self.note_term_reads(&term);
         Some(term)
+    }
+
+    /// Whether this is a list that only the run knows: CEL sees its text.
+    fn is_list_of_the_run(&mut self, reference: &ast::Ref, scope: Scope<'_>) -> bool {
+        let found = self.quietly(|this| this.reference(reference, scope, Time::Run));
+        found.is_some_and(|found| matches!(found.ty, Type::List(_)) && found.source.is_run_time())
     }
 
     /// The type of a value that has one by itself: a reference, or a list whose first element has.

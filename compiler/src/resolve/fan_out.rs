@@ -33,10 +33,11 @@ impl<'a> Resolver<'a> {
                 Some((ty, counts_from_zero, over)) => {
                     let elements = over.as_deref().unwrap_or_default();
                     let is_empty = over.is_some() && elements.is_empty();
-                    // A parameter may be empty in one run: then the stage is skipped.
+                    // A parameter may be empty in one run, without a warning.
                     if is_empty && rules::empty_fan_out::is_written_out(variable) {
-                        self.report(rules::empty_fan_out::report(variable));
-                        complete = false;
+                        let reported = rules::empty_fan_out::report(variable);
+                        complete &= !reported.is_error();
+                        self.report(reported);
                     }
                     if let Some((first, second)) = repeated(elements) {
                         let item = elements[second].key();
@@ -133,6 +134,13 @@ impl<'a> Resolver<'a> {
                 let wished = Type::List(Box::new(ty.clone()));
                 let term = self.term(&value, &wished, Scope::PIPELINE, Time::Compile)?;
                 Some((ty, false, self.elements(&term)))
+            }
+            ast::Over::Ref(reference)
+                if !reference.fields.is_empty()
+                    && self.names.stage_index.contains_key(&*reference.head.text) =>
+            {
+                self.report(rules::run_time_value::loop_over(reference));
+                None
             }
             ast::Over::Ref(reference) => {
                 let found = self.reference(reference, Scope::PIPELINE, Time::Compile)?;

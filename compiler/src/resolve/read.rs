@@ -4,7 +4,7 @@
 //! only when it starts: without it, a value would depend on which event came first.
 
 use foldhash::HashMap;
-use konductor_dsl::Span;
+use konductor_dsl::{Span, ast};
 
 use super::{Read, Resolver};
 use crate::pipeline::{Dependency, Source, State, Target, Term, same_address};
@@ -15,6 +15,11 @@ impl Resolver<'_> {
     pub(super) fn forget_reads(&mut self) {
         self.reads.clear();
         self.read_keys.clear();
+    }
+
+    fn has_quorum(&self, stage: usize) -> bool {
+        let mut clauses = self.names.stages[stage].clauses.iter();
+        clauses.any(|clause| matches!(clause.kind, ast::ClauseKind::Quorum(_)))
     }
 
     /// Adds the clauses that the stage's uses of outputs need. A `finally` stage runs whatever
@@ -38,8 +43,10 @@ impl Resolver<'_> {
             else {
                 continue;
             };
-            let cover = cover(&written, *stage, address);
-            let has_default = self.signatures[*stage].outputs[*output].default.is_some();
+            let cover = cover(&written, *stage, address, self.has_quorum(*stage));
+            // Of several items, those that failed or were skipped are left out.
+            let has_default = Term::are_several(address)
+                || self.signatures[*stage].outputs[*output].default.is_some();
             let state = match (cover, has_default) {
                 (Cover::Exact, _) => continue,
                 (Cover::None, true) if finally => State::Finished,
@@ -68,7 +75,20 @@ impl Resolver<'_> {
                 address,
             };
             let Some(key) = target.key() else { continue };
+            // Of several items, another end may be known before all of them have ended.
+            let is_early = address_is_of_several(&target) && state == State::Finished;
+            let has_ended = |clause: &Dependency| {
+                clause.state == State::Finished && clause.target.key().as_ref() == Some(&key)
+            };
             match known.get(&key) {
+                Some(None) if is_early && !written.iter().any(has_ended) => {
+                    known.insert(key, Some(after.len()));
+                    after.push(Dependency {
+                        target,
+                        state,
+                        span: reference.span,
+                    });
+                }
                 Some(None) => {}
                 // Of two uses the one that needs success decides.
                 Some(Some(place)) if state == State::Succeeded => after[*place].state = state,
@@ -86,6 +106,10 @@ impl Resolver<'_> {
     }
 }
 
+fn address_is_of_several(target: &Target) -> bool {
+    matches!(target, Target::Stage { address: Some(address), .. } if Term::are_several(address))
+}
+
 /// How the author's clauses wait for the stage of an output; the strongest of them counts.
 #[derive(Clone, Copy)]
 enum Cover {
@@ -95,7 +119,8 @@ enum Cover {
     Conditional(Span),
     /// For another end, or any end; of a fan-out perhaps before all of its items have ended.
     OtherEnd(Span),
-    /// For the success of the whole fan-out, of which one item is read.
+    /// For the success of the whole fan-out, of which some items are read; or of all of them, and its quorum may be
+    /// reached before all have ended.
     Whole,
     /// For the success of just what is read.
     Exact,
@@ -113,11 +138,11 @@ impl Cover {
     }
 }
 
-fn cover(after: &[Dependency], stage: usize, address: &[Term]) -> Cover {
+fn cover(after: &[Dependency], stage: usize, address: &[Term], has_quorum: bool) -> Cover {
     let mut strongest = Cover::None;
     for dependency in after {
         let next = match &dependency.target {
-            Target::Any(parts) => match cover(parts, stage, address) {
+            Target::Any(parts) => match cover(parts, stage, address, has_quorum) {
                 Cover::None => Cover::None,
                 _ => Cover::Conditional(dependency.span),
             },
@@ -126,14 +151,15 @@ fn cover(after: &[Dependency], stage: usize, address: &[Term]) -> Cover {
                 address: to,
             } if *other == stage => {
                 let exact = match to {
-                    None => address.is_empty(),
+                    None => address.is_empty() || Term::are_every(address) && !has_quorum,
                     Some(to) => same_address(to, address),
                 };
-                match (exact, to, dependency.state) {
+                let whole = to.as_deref().is_none_or(Term::are_every);
+                match (exact, whole, dependency.state) {
                     (true, _, State::Succeeded) => Cover::Exact,
-                    (false, None, State::Succeeded) => Cover::Whole,
-                    (true, _, _) | (false, None, _) => Cover::OtherEnd(dependency.span),
-                    (false, Some(_), _) => Cover::None,
+                    (false, true, State::Succeeded) => Cover::Whole,
+                    (true, _, _) | (false, true, _) => Cover::OtherEnd(dependency.span),
+                    (false, false, _) => Cover::None,
                 }
             }
             _ => Cover::None,

@@ -268,6 +268,7 @@ impl Resolver<'_> {
                     ast,
                     field,
                     &self.address_to_write(stage, scope),
+                    self.signatures[stage].loops.len(),
                 );
                 self.report(diagnostic);
                 return None;
@@ -275,6 +276,10 @@ impl Resolver<'_> {
             address => address.unwrap_or_default(),
         };
         let ty = self.signatures[stage].outputs[output].ty.clone();
+        let ty = match Term::are_several(&address) {
+            true => Type::List(Box::new(ty)),
+            false => ty,
+        };
         Some((
             Source::Output {
                 stage,
@@ -357,6 +362,7 @@ impl Resolver<'_> {
         let value = match index {
             ast::Index::String(text) => ast::Value::String(text.clone()),
             ast::Index::Number(number) => ast::Value::Number(number.clone()),
+            ast::Index::Every(_) => return Some(Term::Every),
             ast::Index::Name(name) => {
                 let reference = ast::Ref {
                     head: name.clone(),
@@ -417,7 +423,7 @@ impl Resolver<'_> {
     /// The same for everything in a term.
     pub(super) fn note_term_reads(&mut self, term: &Term) {
         match term {
-            Term::Value(_) | Term::Unknown => {}
+            Term::Value(_) | Term::Every | Term::Unknown => {}
             Term::Reference(reference) => self.note_reads(reference),
             Term::Text(text) => {
                 text.references()

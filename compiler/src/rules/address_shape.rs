@@ -84,6 +84,14 @@ pub(crate) fn wrong_count(
     let message = format!("`{}` takes {wished} indices, not {found}", name.text);
     let diagnostic = Diagnostic::error(Code::K0405, address.span, message)
         .here("one for each variable of its `for`");
+    let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
+    if address.indices.iter().all(is_every) {
+        let all = format!("[{}]", vec!["*"; wished].join(", "));
+        return diagnostic.fixed(
+            format!("write `{}{all}`", name.text),
+            [Edit::replace(address.span, all)],
+        );
+    }
     written.fixed(diagnostic, &name.text, "", address.span)
 }
 
@@ -92,7 +100,9 @@ pub(crate) fn whole_fan_out(
     reference: &ast::Ref,
     output: &ast::Name,
     written: &Written,
+    variables: usize,
 ) -> Diagnostic {
+    let all = vec!["*"; variables].join(", ");
     let name = &reference.head.text;
     let message = format!(
         "`{name}` has several items, each with its own `{}`",
@@ -104,5 +114,10 @@ pub(crate) fn whole_fan_out(
         end: reference.head.span.end,
         ..reference.span
     };
-    written.fixed(diagnostic, name, &format!(".{}", output.text), behind)
+    let rest = format!(".{}", output.text);
+    let diagnostic = written.fixed(diagnostic, name, &rest, behind);
+    let one = written.help(name, &rest);
+    diagnostic.help(format!(
+        "{one}, or `{name}[{all}]{rest}` for the list of all"
+    ))
 }

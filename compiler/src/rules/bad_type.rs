@@ -20,6 +20,9 @@ pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
         "bytes" | "size" | "memory" => Some("write `quantity`"),
         "enum" | "choice" | "oneof" => Some("list the words: `\"a\" | \"b\"`"),
         "array" | "list" | "strings" | "set" => Some("write `list<string>`"),
+        "file" | "path" | "dir" | "directory" | "folder" => {
+            Some("use `string` for a path, and share the file through a workspace")
+        }
         "map" | "object" | "record" | "struct" => {
             Some("list the fields: `{name: string, size: int}`")
         }
@@ -95,13 +98,23 @@ pub(crate) fn too_many_fields(span: Span) -> Diagnostic {
     .help("keep what belongs together in a file, and pass its path")
 }
 
-/// A list or record that a stage hands on.
-pub(crate) fn output_is_no_scalar(span: Span, ty: &Type) -> Diagnostic {
+/// A record that a stage hands on.
+pub(crate) fn output_is_a_record(span: Span, ty: &Type) -> Diagnostic {
     Diagnostic::error(
         Code::K0304,
         span,
         format!("an output can't be of type {ty}"),
     )
-    .here("an output is one value")
-    .help("use `string` and write JSON into it; a fan-out goes over a list known before the run")
+    .here("an output is one value, or a list")
+    .help(format!(
+        "declare an output for each field, or write `list<{ty}>`"
+    ))
+}
+
+/// A default of a field in the records that a stage hands on.
+pub(crate) fn field_of_output_with_default(field: &ast::Param) -> Diagnostic {
+    let message = format!("the field `{}` of an output has a default", field.name.text);
+    Diagnostic::error(Code::K0304, field.span, message)
+        .here("only the fields of parameters have defaults")
+        .help("remove it, and let the script write the field in each record")
 }

@@ -27,3 +27,14 @@ pub(crate) fn of_output(span: Span, ty: &Type) -> Diagnostic {
     )
     .help("declare the output as `int` or `number`, in one unit")
 }
+
+/// A list that only the run knows.
+pub(crate) fn of_list(reference: &ast::Ref) -> Diagnostic {
+    let message = format!("`{reference}` is a list, which `when` can't read");
+    Diagnostic::error(Code::K0307, reference.span, message)
+        .here("known only during the run")
+        .help(
+            "let a stage compute the answer from the list, and write it as an output, such as \
+             `output found: bool`",
+        )
+}

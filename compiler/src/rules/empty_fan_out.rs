@@ -14,13 +14,13 @@ pub(crate) fn is_written_out(variable: &ast::Loop) -> bool {
     }
 }
 
-/// A loop over an empty list or range.
+/// A loop over an empty list, for which the stage is skipped, or over a range whose bounds are the wrong way round.
 pub(crate) fn report(variable: &ast::Loop) -> Diagnostic {
     let span = variable.over.span();
     let message = format!("`{}` goes over nothing", variable.variable.text);
-    let diagnostic = Diagnostic::error(Code::K0408, span, message).here("no elements");
     match &variable.over {
         ast::Over::Range(range) if range.inclusive => {
+            let diagnostic = Diagnostic::error(Code::K0408, span, message).here("no elements");
             let (start, end) = (range.start.span(), range.end.span());
             let swapped = [
                 Edit::write(start, [Piece::Copy(end)]),
@@ -28,6 +28,8 @@ pub(crate) fn report(variable: &ast::Loop) -> Diagnostic {
             ];
             diagnostic.fixed("write the smaller number first", swapped)
         }
-        _ => diagnostic.help("give it at least one, or remove the stage"),
+        _ => Diagnostic::warning(Code::K0408, span, message)
+            .here("no elements")
+            .help("the stage is skipped in every run: give it an element, or remove it"),
     }
 }

@@ -1,5 +1,6 @@
 //! K0505: a stage that is too large for one object.
 
+use konductor_api::limits::INPUTS_BYTES_MAX;
 use konductor_dsl::{Code, Diagnostic, Span, ast};
 
 use crate::eval::Values;
@@ -7,7 +8,7 @@ use crate::limits::{
     BODY_BYTES_MAX, ENTRIES_MAX, INPUTS_MAX, OUTPUT_BYTES_MAX, TEXT_REFERENCES_MAX,
     VALUE_BYTES_MAX, WHEN_MAX, WORD_BYTES_MAX, WORK_BYTES_MAX,
 };
-use crate::pipeline::{Action, Name, Pipeline, Stage, Text};
+use crate::pipeline::{Action, Name, Pipeline, Source, Stage, Term, Text};
 use crate::plan::job::Jobs;
 use crate::plan::{Plan, varies};
 
@@ -50,6 +51,62 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
             "bytes of text",
         ));
     }
+}
+
+/// Reports lists of outputs that can't reach a stage, however short their values are.
+pub(crate) fn check_gathered(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diagnostic>) {
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        let references = texts(stage).flat_map(Text::references);
+        let mut lists: Vec<(&Source, Span)> = Vec::new();
+        references.for_each(|one| gathered(&one.source, one.span, &mut lists));
+        diagnostics.extend(lists.into_iter().filter_map(|(source, span)| {
+            let Source::Output {
+                stage: from,
+                address,
+                output,
+            } = source
+            else {
+                return None;
+            };
+            let planned = jobs.list[jobs.of_stage(index)].iter();
+            let group = |values| jobs.group(*from, address, values);
+            let groups = planned.filter_map(|job| group(job.values(pipeline)));
+            let items = groups.map(|group| jobs.groups[group].jobs.len()).max()?;
+            let output = &pipeline.stages[*from].body.outputs[*output];
+            let bytes = items.saturating_mul(output.ty.json_bytes_min() + 1);
+            (bytes > INPUTS_BYTES_MAX).then(|| of_list(span, items, bytes))
+        }));
+    }
+}
+
+/// Collects the lists of outputs that a reference stands for.
+fn gathered<'p>(source: &'p Source, span: Span, lists: &mut Vec<(&'p Source, Span)>) {
+    match source {
+        Source::Output { address, .. } if Term::are_several(address) => lists.push((source, span)),
+        Source::Argument { value, .. } => match value.as_ref() {
+            Term::Reference(reference) => gathered(&reference.source, span, lists),
+            Term::Text(text) => text
+                .references()
+                .for_each(|one| gathered(&one.source, span, lists)),
+            Term::Value(_) | Term::List(_) | Term::Every | Term::Unknown => {}
+        },
+        Source::Output { .. }
+        | Source::Constant { .. }
+        | Source::Param { .. }
+        | Source::Loop { .. }
+        | Source::Token { .. }
+        | Source::Workspace { .. }
+        | Source::RunOutcome => {}
+    }
+}
+
+/// A list of outputs that is too long.
+fn of_list(span: Span, items: usize, bytes: usize) -> Diagnostic {
+    let message = format!(
+        "the values of {items} items have {bytes} bytes or more: at most {INPUTS_BYTES_MAX}"
+    );
+    Diagnostic::error(Code::K0505, span, message)
+        .help("let the items write into a workspace, or gather a part of them")
 }
 
 /// Reports conditions that are longer than a Gate takes.

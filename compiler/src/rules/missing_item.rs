@@ -5,7 +5,8 @@ use konductor_dsl::{Code, Diagnostic};
 
 use super::listed;
 use crate::eval::Values;
-use crate::pipeline::{Dependency, Item, Pipeline, Stage, Target};
+use crate::pipeline::{Dependency, Item, Pipeline, Stage, Target, Term};
+use crate::plan::group::{self, Mask};
 use crate::plan::job::Jobs;
 use crate::plan::varies;
 use crate::value::{Value, item_key};
@@ -17,6 +18,7 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
         pipeline,
         jobs,
         declared: HashMap::default(),
+        groups: HashMap::default(),
     };
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let varies = stage.after.iter().any(varies::of_dependency);
@@ -48,6 +50,8 @@ struct Search<'a> {
     jobs: &'a Jobs,
     /// What the items of a stage are called, also those that are left out.
     declared: HashMap<usize, HashSet<String>>,
+    /// The keys of the groups that the items of a stage are in, by the variables that are fixed.
+    groups: HashMap<(usize, Mask), HashSet<String>>,
 }
 
 impl Search<'_> {
@@ -57,6 +61,13 @@ impl Search<'_> {
                 .iter()
                 .flat_map(|part| self.missing(part, values))
                 .collect(),
+            Target::Stage {
+                stage,
+                address: Some(address),
+            } if Term::are_several(address) => {
+                let missing = self.missing_group(dependency, *stage, address, values);
+                missing.into_iter().collect()
+            }
             Target::Stage {
                 stage,
                 address: Some(address),
@@ -70,6 +81,39 @@ impl Search<'_> {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn missing_group(
+        &mut self,
+        dependency: &Dependency,
+        stage: usize,
+        address: &[Term],
+        values: Values<'_>,
+    ) -> Option<Diagnostic> {
+        let target = &self.pipeline.stages[stage];
+        let items = target.items.as_deref()?;
+        // An empty fan-out is skipped, and so are items that a condition leaves out.
+        if Term::are_every(address) || items.is_empty() {
+            return None;
+        }
+        let key = group::key(address, values)?;
+        let mask: Mask = address.iter().map(|term| !term.is_every()).collect();
+        let groups = self.groups.entry((stage, mask.clone()));
+        let groups = groups.or_insert_with(|| {
+            let keys = items
+                .iter()
+                .map(|item| group::key_of_item(&item.values, &mask));
+            keys.collect()
+        });
+        if groups.contains(&key) {
+            return None;
+        }
+        let wished = address.iter().map(|term| match values.term(term) {
+            Some(value) => value.key(),
+            None => "*".to_owned(),
+        });
+        let wished = wished.collect::<Vec<_>>().join(", ");
+        Some(report(target, items, dependency, &wished))
     }
 
     fn missing_at(

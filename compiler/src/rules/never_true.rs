@@ -176,7 +176,7 @@ fn literals(term: &Term) -> Vec<&Value> {
         Term::Value(Value::List(values)) => values.iter().collect(),
         Term::Value(value) => vec![value],
         Term::List(terms) => terms.iter().flat_map(literals).collect(),
-        Term::Reference(_) | Term::Text(_) | Term::Unknown => Vec::new(),
+        Term::Reference(_) | Term::Text(_) | Term::Every | Term::Unknown => Vec::new(),
     }
 }
 

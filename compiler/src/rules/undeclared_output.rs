@@ -47,9 +47,13 @@ pub(crate) fn stage_is_no_value(reference: &ast::Ref, outputs: &[&str]) -> Diagn
     let message = format!("`{stage}` is a stage, not a value");
     let diagnostic = Diagnostic::error(Code::K0207, reference.span, message).here("a stage");
     match outputs.first() {
-        Some(output) => diagnostic.help(format!(
-            "use one of its outputs, such as `{stage}.{output}`"
-        )),
+        Some(output) => {
+            let items = reference.address.as_ref().map(ast::Address::to_string);
+            diagnostic.help(format!(
+                "use one of its outputs, such as `{stage}{}.{output}`",
+                items.unwrap_or_default()
+            ))
+        }
         None => diagnostic.help(format!(
             "declare an output in `{stage}` and write `{stage}.OUTPUT`"
         )),

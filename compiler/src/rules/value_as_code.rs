@@ -265,7 +265,7 @@ fn is_harmless(reference: &Reference, mounts: &[Mount]) -> bool {
         Source::Loop { is_plain, .. } => *is_plain || reference.ty.is_one_shell_word(),
         Source::Param { .. } => reference.ty.is_one_shell_word(),
         Source::Argument { name, value, .. } => match &**value {
-            Term::Unknown => true,
+            Term::Every | Term::Unknown => true,
             // A field of a record may come from anywhere.
             Term::Value(_) => !name.contains('.') || reference.ty.is_one_shell_word(),
             Term::Reference(inner) => is_harmless(inner, mounts),

@@ -172,6 +172,13 @@ pub struct Address {
     pub span: Span,
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let indices: Vec<String> = self.indices.iter().map(Index::to_string).collect();
+        write!(out, "[{}]", indices.join(", "))
+    }
+}
+
 /// One index of an address.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Index {
@@ -181,6 +188,8 @@ pub enum Index {
     Number(Number),
     /// A variable or a parameter.
     Name(Name),
+    /// `*`: each value of the variable.
+    Every(Span),
 }
 
 impl std::fmt::Display for Index {
@@ -189,6 +198,7 @@ impl std::fmt::Display for Index {
             Self::String(text) => write!(out, "{:?}", text.plain().unwrap_or_default()),
             Self::Number(number) => out.write_str(&number.text),
             Self::Name(name) => out.write_str(&name.text),
+            Self::Every(_) => out.write_str("*"),
         }
     }
 }
@@ -200,6 +210,7 @@ impl Index {
             Self::String(text) => text.span,
             Self::Number(number) => number.span,
             Self::Name(name) => name.span,
+            Self::Every(span) => *span,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Values, texts and types.
 
-use super::{Address, Attribute, Index, Name, Param, Range};
+use super::{Address, Attribute, Name, Param, Range};
 use crate::{Span, Spanned};
 
 /// `{ key = value … }`
@@ -100,8 +100,7 @@ impl std::fmt::Display for Ref {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&self.head.text)?;
         if let Some(address) = &self.address {
-            let indices: Vec<String> = address.indices.iter().map(Index::to_string).collect();
-            write!(out, "[{}]", indices.join(", "))?;
+            write!(out, "{address}")?;
         }
         self.fields
             .iter()

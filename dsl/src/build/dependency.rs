@@ -69,7 +69,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// One item of the stage: one index for each of its loop variables.
+    /// One item of the stage: one index for each of its loop variables. With [`Index::every`], all items that the
+    /// others leave.
     #[must_use]
     pub fn item<I: Into<Index>>(mut self, indices: impl IntoIterator<Item = I>) -> Self {
         self.address = Some(address(indices));

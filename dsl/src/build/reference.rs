@@ -33,7 +33,8 @@ impl Ref {
         Self::to("workspace").field(workspace)
     }
 
-    /// An item of a stage: one index for each of its loop variables.
+    /// An item of a stage: one index for each of its loop variables. With [`Index::every`], all items that the
+    /// others leave; their outputs are a list.
     #[must_use]
     pub fn item<I: Into<Index>>(mut self, indices: impl IntoIterator<Item = I>) -> Self {
         self.0.address = Some(address(indices));
@@ -83,7 +84,7 @@ pub(super) fn address<I: Into<Index>>(indices: impl IntoIterator<Item = I>) -> a
     }
 }
 
-/// One index of an item: a string, a number, a loop variable or a parameter.
+/// One index of an item: a string, a number, a loop variable, a parameter, or `*` for each value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Index(ast::Index);
 
@@ -91,6 +92,11 @@ impl Index {
     /// A loop variable or a parameter.
     pub fn variable(variable: impl Into<String>) -> Self {
         Self(ast::Index::Name(name(variable)))
+    }
+
+    /// Each value of the variable: `*`.
+    pub fn every() -> Self {
+        Self(ast::Index::Every(NOWHERE))
     }
 }
 

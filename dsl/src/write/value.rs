@@ -127,6 +127,7 @@ impl Writer {
                 Index::String(text) => writer.string(text),
                 Index::Number(number) => writer.number(number),
                 Index::Name(name) => writer.word(name, |_| true),
+                Index::Every(_) => writer.push("*"),
             });
         });
         if address.indices.is_empty() {

@@ -396,9 +396,10 @@ impl Writer {
         }
         self.close("[");
         let count = 1 + self.dice.below(3);
-        self.list(count, |writer| match writer.dice.below(3) {
+        self.list(count, |writer| match writer.dice.below(4) {
             0 => writer.string(),
             1 => writer.number(),
+            2 => writer.token("*"),
             _ => writer.name(),
         });
         self.close("]");

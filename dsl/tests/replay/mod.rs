@@ -289,6 +289,7 @@ fn index(index: &ast::Index) -> Index {
         ast::Index::String(found) => text(found).into(),
         ast::Index::Number(found) => number(found).into(),
         ast::Index::Name(name) => Index::variable(&name.text),
+        ast::Index::Every(_) => Index::every(),
     }
 }
 

@@ -148,7 +148,7 @@ export default grammar({
       optional($.address),
       optional(seq('.', field('state', $._name))),
     ),
-    address: $ => seq('[', list(choice($._text, $.number, $._name)), ']'),
+    address: $ => seq('[', list(choice($._text, $.number, '*', $._name)), ']'),
 
     holding: $ => prec.right(-2, seq('holding', list($.hold))),
     _holding_with_comma: $ => prec(-1, seq('holding', list($.hold), ',')),

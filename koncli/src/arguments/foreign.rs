@@ -28,6 +28,7 @@ const WORDS: [(&[&str], &str); 18] = [
     (&["format"], "koncli fmt FILE"),
     (&["plan", "preview"], "koncli diff FILE"),
     (&["dag", "draw", "viz"], "koncli graph FILE"),
+    (&["gantt", "trace", "profile"], "koncli timeline RUN"),
     (&["new", "scaffold"], "koncli init"),
     (&["cron", "cronjobs", "crons"], "koncli schedules"),
     (&["up", "cluster", "server", "serve"], "koncli dev"),

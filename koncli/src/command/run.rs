@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use self::given::Prepared;
 use self::needs::Needs;
 use super::follow;
-use crate::arguments::{Format, Given, Global, Pipeline, Pods};
+use crate::arguments::{Format, Given, Global, Pipeline, Pods, Runtime};
 use crate::exit::Failure;
 use crate::folder::Folder;
 use crate::load::Aim;
@@ -52,6 +52,9 @@ pub(crate) async fn run(
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Once)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
     let needs = Needs::of(&manifests);
+    if let (Runtime::Process, Some(refused)) = (pods.runtime, needs.refused_as_processes()) {
+        return Err(refused);
+    }
     let prepared = given::prepare(&needs, given, approvals::can_ask())?;
     let _alone = alone(&pipeline.file, &needs)?;
     let folder = Folder::create()?;

@@ -16,7 +16,9 @@ pub(crate) fn at(analysis: &Analysis, position: Position) -> Option<Hover> {
             let symbol = analysis.names.symbols.get(found.symbol)?;
             (found.span, described(analysis, symbol))
         }
-        None => attribute(analysis, offset).or_else(|| keyword(analysis, offset))?,
+        None => attribute(analysis, offset)
+            .or_else(|| every(analysis, offset))
+            .or_else(|| keyword(analysis, offset))?,
     };
     Some(Hover {
         contents: Contents::MarkupContent(MarkupContent {
@@ -55,6 +57,13 @@ fn is_fan_out(analysis: &Analysis, stage: &Symbol) -> bool {
     let names = &analysis.names;
     let at = names.declared_at(stage.declared);
     at.is_some() && names.of_kind(Kind::Loop).any(|(_, one)| one.owner == at)
+}
+
+/// The `*` of an address.
+fn every(analysis: &Analysis, offset: u32) -> Option<(Span, String)> {
+    let mut all = analysis.names.every.iter();
+    let is_here = |span: &&Span| span.source.0 == 0 && span.start <= offset && offset <= span.end;
+    Some((*all.find(is_here)?, described_word(&words::EVERY)))
 }
 
 /// A word of the language, such as `after`.

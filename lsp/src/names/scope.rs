@@ -471,6 +471,7 @@ impl<'a> Walk<'a> {
             match index {
                 ast::Index::Name(name) => self.uses(name, value(scope, name)),
                 ast::Index::String(text) => self.text(text, scope),
+                ast::Index::Every(span) => self.names.every.push(*span),
                 ast::Index::Number(_) => {}
             }
         }

@@ -13,7 +13,7 @@ use konductor_api::{
 
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
-use crate::gone::was_there_after;
+use crate::gone::{self, was_there_after};
 use crate::job::arrival_of;
 use crate::kind::Kind;
 use crate::outcome::{End, barrier_end, gate_end, is_settled, job_end};
@@ -217,8 +217,10 @@ fn parties(
         .into_iter()
         .flat_map(|stage| run::recorded_of_stage(run, stage));
     let recorded: BTreeMap<_, _> = recorded.collect();
-    let mut parties: BTreeMap<_, Option<End>> = recorded
-        .iter()
+    // The record does not say which items of a stage these are.
+    let is_whole = selector.match_labels.len() <= 2;
+    let of_record = recorded.iter().filter(|_| is_whole);
+    let mut parties: BTreeMap<_, Option<End>> = of_record
         .map(|(key, entry)| (*key, entry.ended.map(|ended| ended.end)))
         .collect();
     for (jobs, are_present) in [(gone, false), (present, true)] {
@@ -234,11 +236,28 @@ fn parties(
             }
         }
     }
-    let mut parties: Vec<Option<End>> = parties.into_values().collect();
+    let expected = barrier.spec.expected as usize;
+    let mut missing = Vec::new();
+    if let Some(stage) = stage.filter(|_| !is_whole && parties.len() < expected) {
+        let elsewhere = gone::of_stage(run, stage, facts)?;
+        let is_unknown = |key: &_| !parties.contains_key(key) && !elsewhere.contains(key);
+        let unknown = recorded.iter().filter(|(key, _)| is_unknown(*key));
+        missing.extend(unknown.map(|(_, entry)| entry.ended.map(|ended| ended.end)));
+        // Where more are missing than these items, the worst ends are theirs: a start is worse than none.
+        missing.sort_by_key(|end| match end {
+            None => 0,
+            Some(End::Failed) => 1,
+            Some(End::Unreached | End::Cancelled) => 2,
+            Some(End::Skipped) => 3,
+            Some(End::Succeeded) => 4,
+        });
+        missing.truncate(expected - parties.len());
+    }
+    let mut parties: Vec<Option<End>> = parties.into_values().chain(missing).collect();
     let complete = run.status.as_ref().is_some_and(|status| status.complete);
-    if is_settled(run) && !complete && parties.len() < barrier.spec.expected as usize {
+    if is_settled(run) && !complete && parties.len() < expected {
         // Nobody has created them, and the Run does not wait for them any more.
-        parties.resize(barrier.spec.expected as usize, Some(End::Cancelled));
+        parties.resize(expected, Some(End::Cancelled));
     }
     Ok(parties)
 }
@@ -401,7 +420,7 @@ fn arrivals_end(spec: &Spec, counts: Counts) -> Option<End> {
     }
 }
 
-/// The items of a fan-out, by its rule: an item failed, else one was not reached, else one
+/// The items of a fan-out, by its rule: an item failed, else one was unreached, else one
 /// succeeded, else all were skipped. Decided as soon as no open item can change it.
 fn jobs_end(spec: &Spec, counts: Counts, parties: usize) -> Option<End> {
     if parties != spec.expected as usize {
@@ -461,7 +480,7 @@ fn message(barrier: &Barrier, seen: &Seen) -> String {
     let mut message = format!("{} of {} arrived{quorum}", counts.succeeded, spec.expected);
     for (count, word) in [
         (counts.failed, "failed"),
-        (counts.lost, "not reached"),
+        (counts.lost, "cancelled or unreached"),
         (counts.skipped, "skipped"),
     ] {
         if count > 0 {

@@ -1,14 +1,14 @@
 //! A Job that is gone: its Run's record and the last watch event still say how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{ObjectName, Participant, Run};
+use konductor_api::{ObjectName, Participant, Run, label};
 
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, is_settled};
 use crate::outputs::{OUTPUTS_LOST, outputs_are_lost};
-use crate::run::{Ended, Entry, Stop, recorded};
+use crate::run::{self, Ended, Entry, NameKey, Stop, recorded};
 use crate::words::Named;
 use crate::{Fact, Needs, owner};
 
@@ -73,6 +73,28 @@ pub(crate) fn was_there_after(job: &Participant, asker: &ObjectMeta) -> bool {
     let times = conditions.into_iter().flatten();
     let times = times.filter_map(|one| one.last_transition_time.as_ref());
     times.max() > asker.creation_timestamp.as_ref()
+}
+
+/// The Jobs of a stage of a Run that exist or that the watch has shown, by the keys of the Run's record. What labels
+/// they have does not change, so what the cache shows is enough.
+pub(crate) fn of_stage(run: &Run, stage: &str, facts: &Facts) -> Result<BTreeSet<NameKey>, Needs> {
+    let ObjectName { namespace, name } = ObjectName::of(&run.metadata);
+    let labels = label::of_items(&name, stage, &BTreeMap::new());
+    let shown = Fact::JobsLabelled {
+        namespace: namespace.clone(),
+        labels: labels.clone(),
+    };
+    let gone = Fact::JobsGone { namespace, labels };
+    let all = [shown, gone];
+    facts.require(all.iter().map(|fact| (fact.clone(), Freshness::Cached)))?;
+    let mut keys = BTreeSet::new();
+    for fact in all {
+        let jobs = facts.jobs(fact, Freshness::Cached)?.iter();
+        let jobs = jobs
+            .filter(|job| recorded(run, job.name()).is_none_or(|entry| entry.is_of(&job.metadata)));
+        keys.extend(jobs.map(|job| run::key(job)));
+    }
+    Ok(keys)
 }
 
 /// What is known of a Job that `asker` names. If it is not there, the Run of `asker` is the judge of

@@ -135,12 +135,16 @@ impl<'a> RunGraph<'a> {
                     return Vec::new();
                 };
                 let inputs = job.inputs.iter().flatten().flat_map(BTreeMap::values);
-                let inputs = inputs.filter_map(|input| match input {
-                    Input::Output { job, .. } => Some(Link {
+                let inputs = inputs.flat_map(|input| match input {
+                    Input::Output { job, .. } => vec![Link {
                         before: Node::Job(job.clone()),
                         how: How::Output,
-                    }),
-                    Input::RunOutcome | Input::Unknown(_) => None,
+                    }],
+                    Input::Gathered(gathered) => {
+                        let items = self.selected(&gathered.labels(self.run));
+                        items.map(|job| by_job(&job, How::Output)).collect()
+                    }
+                    Input::RunOutcome | Input::Unknown(_) => Vec::new(),
                 });
                 job.gate().map(gated).into_iter().chain(inputs).collect()
             }

@@ -8,7 +8,8 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, Participant, label,
+    Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, Participant, annotation,
+    label,
 };
 
 use crate::explain::cut;
@@ -96,9 +97,13 @@ impl Named {
         let name = barrier.metadata.name.as_deref()?;
         if let Some(selector) = &barrier.spec.jobs {
             let stage = selector.match_labels.get(label::STAGE)?;
+            // Over some of the items, it says which.
+            let annotations = barrier.metadata.annotations.as_ref();
             return Some(Self::Stage {
                 stage: stage.0.clone(),
-                item: None,
+                item: annotations
+                    .and_then(|all| all.get(annotation::ITEM))
+                    .cloned(),
             });
         }
         let approval = name.strip_prefix(run)?.strip_prefix('-')?;
@@ -137,7 +142,7 @@ pub(crate) fn how(ended: Ended) -> &'static str {
         (End::Succeeded, _) => "succeeded",
         (End::Failed, _) => "failed",
         (End::Skipped, _) => "was skipped",
-        (End::Unreached, _) => "was not reached",
+        (End::Unreached, _) => "was unreached",
         (End::Cancelled, Some(Stop::Deleted)) => "was deleted",
         (End::Cancelled, Some(Stop::TimedOut)) => "was cancelled: the run timed out",
         (End::Cancelled, Some(Stop::Cancelled | Stop::Other) | None) => "was cancelled",
@@ -160,7 +165,7 @@ pub(crate) fn how_barrier(barrier: &Barrier) -> String {
         BarrierPhase::Open if barrier.spec.arrivals == Arrivals::Verified => "was given".to_owned(),
         BarrierPhase::Open => "opened".to_owned(),
         BarrierPhase::Skipped => counts("was skipped"),
-        BarrierPhase::Unreached => counts("was not reached"),
+        BarrierPhase::Unreached => counts("was unreached"),
         BarrierPhase::Failed if timed_out => "timed out".to_owned(),
         BarrierPhase::Failed if barrier.spec.arrivals == Arrivals::Verified => {
             "was denied".to_owned()
@@ -177,7 +182,7 @@ pub(crate) fn how_gate(gate: &Gate) -> &'static str {
         GatePhase::Waiting => "waits",
         GatePhase::Open => "opened",
         GatePhase::Skipped => "was skipped",
-        GatePhase::Unreached => "was not reached",
+        GatePhase::Unreached => "was unreached",
         GatePhase::Failed if open.is_some_and(|open| open.reason == reason::TIMED_OUT) => {
             "timed out"
         }

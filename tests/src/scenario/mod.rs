@@ -80,6 +80,7 @@ scenarios! {
     outputs::a_stage_whose_outputs_are_wrong_fails_and_names_each,
     outputs::a_stage_whose_outputs_are_cut_off_fails,
     outputs::items_that_are_left_out_count_as_skipped,
+    outputs::outputs_of_a_fan_out_are_gathered_in_the_order_of_its_items,
     retry::a_retry_runs_what_failed_again_and_keeps_the_rest,
     retry::a_retry_of_a_range_runs_only_the_indexes_that_failed,
     deletion::a_job_that_is_deleted_while_it_runs_ends_its_run,

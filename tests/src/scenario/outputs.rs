@@ -57,6 +57,30 @@ pipeline left-out {
 }
 "#;
 
+const GATHERED: &str = r#"
+pipeline gathered {
+  param none: list<string> = []
+  defaults { image = "busybox:1.36" }
+  stage split { run = "a", output parts: list<{name: string, size: int in 1..9}> }
+  stage count for region in ["eu", "US east"], part in ["a", "b", "c"]
+    when !(region == "eu" && part == "c")
+    after split
+  {
+    run      = "a"
+    may-fail = true
+    output n: int
+    output tag: string = "none"
+  }
+  stage empty for x in none { run = "echo \"${x}\"", output n: int }
+  stage total after count.finished {
+    run = "total \"${count[*, *].n}\" \"${count[*, *].tag}\" \"${count[\"eu\", *].n}\" \"${split.parts}\""
+  }
+  stage each for region in ["eu", "US east"] after count[region, *] { run = "echo \"${count[region, *].n}\"" }
+  stage rescue for region in ["eu", "US east"] after count[region, *].failed { run = "echo \"${region}\"" }
+  stage none after empty.skipped { run = "echo \"${empty[*].n}\"" }
+}
+"#;
+
 async fn job(cluster: &Cluster, namespace: &str, name: &str) -> Job {
     api::<Job>(cluster, namespace)
         .get(name)
@@ -161,4 +185,66 @@ pub async fn items_that_are_left_out_count_as_skipped(cluster: &Cluster) {
         keep.annotations()[annotation::REASON],
         "when single[u].free >= 100: single[a].free was 5"
     );
+}
+
+/// The annotations that a Job's pods carry.
+fn given(job: Job) -> std::collections::BTreeMap<String, String> {
+    let template = job.spec.and_then(|spec| spec.template.metadata);
+    template.and_then(|one| one.annotations).unwrap_or_default()
+}
+
+/// Outputs of a fan-out reach their readers as a list, in the order of the items, without those that failed or were
+/// left out; and what waits for some of the items waits for no other.
+pub async fn outputs_of_a_fan_out_are_gathered_in_the_order_of_its_items(cluster: &Cluster) {
+    let namespace = cluster.namespace("gathered").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |pod| {
+        let labels = pod.labels();
+        let label = |key: &str| labels.get(key).map_or("", String::as_str);
+        match (stage(pod).as_str(), label("konductor.io/item")) {
+            ("split", _) => Script::with_outputs(
+                "parts=[{\"name\":\"a\",\"size\":1},{\"size\":2,\"name\":\"b\"}]\n",
+            ),
+            ("count", "eu-a") => Script::with_outputs("n=1\ntag=x,y\n"),
+            ("count", "eu-b") => Script::with_outputs("n=02\n"),
+            ("count", item) if item.contains("-b") => Script::fail(),
+            ("count", item) if item.contains("-a") => Script::with_outputs("n=-3\n"),
+            ("count", _) => Script::with_outputs("n=4\ntag=last\n"),
+            _ => Script::succeed(),
+        }
+    });
+    create(cluster, &namespace, &compiled(GATHERED)).await;
+    let run = until_ended(cluster, &namespace, "gathered").await;
+    let status = run.status.expect("a status");
+    assert_eq!(status.phase, RunPhase::Failed, "{status:#?}");
+    let total = given(job(cluster, &namespace, "gathered-total").await);
+    assert_eq!(total["konductor.io/in-0"], "[1,2,-3,4]");
+    assert_eq!(
+        total["konductor.io/in-1"],
+        r#"["x,y","none","none","last"]"#
+    );
+    assert_eq!(total["konductor.io/in-2"], "[1,2]");
+    assert_eq!(
+        total["konductor.io/in-3"],
+        r#"[{"name":"a","size":1},{"size":2,"name":"b"}]"#
+    );
+    let each = job(cluster, &namespace, "gathered-each-eu").await;
+    assert_eq!(job_ended(&each), Some(true));
+    assert_eq!(given(each)["konductor.io/in-0"], "[1,2]");
+    let none = given(job(cluster, &namespace, "gathered-none").await);
+    assert_eq!(none["konductor.io/in-0"], "[]");
+    let jobs = api::<Job>(cluster, &namespace);
+    let jobs = jobs.list(&kube::api::ListParams::default()).await;
+    let jobs = jobs.expect("the Jobs").items;
+    let phase = |stage: &str| {
+        let is_it = |job: &&Job| {
+            let labels = job.labels();
+            labels["konductor.io/stage"] == stage && labels["konductor.io/item"] != "eu"
+        };
+        job_phase(jobs.iter().find(is_it).expect("an item"))
+    };
+    assert_eq!(phase("each"), Some(JobPhase::Unreached));
+    assert_eq!(phase("rescue"), Some(JobPhase::Running));
+    let rescue = job(cluster, &namespace, "gathered-rescue-eu").await;
+    assert_eq!(job_phase(&rescue), Some(JobPhase::Skipped));
 }

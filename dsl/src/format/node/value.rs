@@ -63,6 +63,7 @@ pub(super) fn print_address(printer: &mut Printer<'_>, address: Option<&Address>
             Index::String(text) => string(printer, text),
             Index::Number(number) => printer.push(&number.text),
             Index::Name(name) => printer.push(&name.text),
+            Index::Every(_) => printer.push("*"),
         }
     }
     printer.push("]");

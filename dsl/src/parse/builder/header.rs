@@ -132,6 +132,7 @@ impl Builder {
         let indices = pair.into_inner().map(|part| match part.as_rule() {
             Rule::string => Index::String(self.string(&part)),
             Rule::number => Index::Number(self.number(&part)),
+            Rule::every => Index::Every(self.span(&part)),
             _ => Index::Name(self.referred(&part)),
         });
         Address {

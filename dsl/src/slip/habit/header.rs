@@ -152,14 +152,16 @@ pub(super) fn mount_without_at(place: &Place<'_>) -> Option<Habit> {
     ))
 }
 
-/// `after { … }`, `after [a, b]`, `when { … }`, `after a[*]`
+/// `after { … }`, `after [a, b]`, `when { … }`, `after a.*`
 pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
     if place.last(0) == Some("when") && place.found == "{" {
         return Habit::help("write a condition, as in `when mode == \"full\"`, or remove `when`");
     }
-    if place.last(0) == Some("[") && place.found == "*" {
+    if place.last(0) == Some(".") && place.found == "*" {
         let name = place.last(1).unwrap_or("a");
-        return Habit::help(format!("write `{name}` alone to wait for all items"));
+        return Habit::help(format!(
+            "write `{name}[*]` for all items, and `{name}[*].OUTPUT` for the list of their outputs"
+        ));
     }
     if place.last(0) != Some("after") {
         return None;

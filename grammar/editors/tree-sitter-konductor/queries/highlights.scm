@@ -130,6 +130,9 @@
 (address
   (identifier) @variable)
 
+(address
+  "*" @operator)
+
 (attribute
   key: (identifier) @property)
 

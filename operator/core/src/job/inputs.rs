@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use konductor_api::limits::{INPUTS_BYTES_MAX, INPUTS_MAX};
-use konductor_api::{Input, JobPhase, Participant, Role, annotation};
+use konductor_api::{Gathered, Input, JobPhase, Participant, Role, annotation};
 
+use super::gathered::{self, List};
 use crate::facts::{Facts, Freshness};
 use crate::outcome::outcome_word;
 use crate::outputs::shown;
@@ -39,14 +40,18 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
             wanted.len()
         )));
     }
-    let sources = wanted.values().filter_map(|input| match input {
-        Input::Output { job: source, .. } => Some(job.beside(source)),
-        Input::RunOutcome | Input::Unknown(_) => None,
-    });
-    let sources = sources.flat_map(|name| {
-        let mut facts = gone::facts(&job.metadata, &name, Freshness::Cached);
-        facts.push((Fact::Job(name), Freshness::Live));
-        facts
+    let is_running = job.phase == Some(JobPhase::Running);
+    let sources = wanted.values().flat_map(|input| match input {
+        Input::Output { job: source, .. } => {
+            let name = job.beside(source);
+            let mut facts = gone::facts(&job.metadata, &name, Freshness::Cached);
+            facts.push((Fact::Job(name), Freshness::Live));
+            facts
+        }
+        // One that was started before has its list, for which there is no default.
+        Input::Gathered(_) if is_running => Vec::new(),
+        Input::Gathered(gathered) => gathered::facts(job, gathered),
+        Input::RunOutcome | Input::Unknown(_) => Vec::new(),
     });
     facts.require(sources)?;
     let template = job
@@ -56,6 +61,7 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
     let preset = template.and_then(|template| template.annotations.as_ref());
     let mut inputs = Inputs::default();
     let mut bytes = 0;
+    let mut longest: Option<(usize, String)> = None;
     for (key, input) in wanted {
         let (source, output) = match input {
             Input::Output { job, output } => (job, output),
@@ -67,9 +73,27 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
                 inputs.values.insert(key, outcome.to_owned());
                 continue;
             }
+            Input::Gathered(_) if is_running => continue,
+            Input::Gathered(gathered) => {
+                let list = match list(job, gathered, facts)? {
+                    Ok(list) => list,
+                    Err(why) => return Ok(Err(why)),
+                };
+                inputs.lost.extend(list.lost);
+                let length = list.json.len();
+                bytes += length;
+                if longest.as_ref().is_none_or(|(known, _)| length > *known) {
+                    longest = Some((length, gathered.words()));
+                }
+                let key = format!("{}{key}", annotation::INPUT_PREFIX);
+                inputs.values.insert(key, list.json);
+                continue;
+            }
             Input::Unknown(from) => {
                 let (key, from) = (shown(key), shown(from));
-                return Ok(Err(format!("input {key}: {from} is not JOB/OUTPUT")));
+                return Ok(Err(format!(
+                    "input {key}: {from} is neither JOB/OUTPUT nor STAGE[*]/OUTPUT"
+                )));
             }
         };
         let name = job.beside(source);
@@ -79,7 +103,7 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
         let has_default = preset.is_some_and(|preset| preset.contains_key(&key));
         let value = match gone::outputs(&known, &job.metadata, &name.name) {
             // One that was started before has its value: whether it still has, `resumed` looks at.
-            Some(Err(_)) if job.phase == Some(JobPhase::Running) => None,
+            Some(Err(_)) if is_running => None,
             // A finally stage runs in any case: that is what its defaults are for.
             Some(Err(lost)) if job.role == Role::Finally && has_default => {
                 inputs.lost.insert(lost);
@@ -104,11 +128,27 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
         }
     }
     if bytes > INPUTS_BYTES_MAX {
+        let longest = longest.map(|(length, list)| format!(", of which {list} is {length}"));
         return Ok(Err(format!(
-            "its inputs are {bytes} bytes; at most {INPUTS_BYTES_MAX} fit"
+            "its inputs are {bytes} bytes{}; at most {INPUTS_BYTES_MAX} fit",
+            longest.unwrap_or_default()
         )));
     }
     Ok(Ok(inputs))
+}
+
+/// The list of outputs of several Jobs. The inner error says why there is none.
+fn list(
+    job: &Participant,
+    gathered: &Gathered,
+    facts: &Facts,
+) -> Result<Result<List, String>, Needs> {
+    let list = gathered::list(job, gathered, facts)?;
+    Ok(list.and_then(|list| match list.lost.first() {
+        // A finally stage runs in any case, with what is left.
+        Some(lost) if job.role != Role::Finally => Err(lost.clone()),
+        _ => Ok(list),
+    }))
 }
 
 /// How the main stages of a Job's run ended.

@@ -1,13 +1,10 @@
 //! Tables of what an annotated Job decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, controller, ended, job, now, object, recorded, says_why, short};
 use jiff::SignedDuration;
 use konductor_api::{Participant, parse_holds};
 use konductor_core::{End, Fact, HeldBack, ObjectName, Waits, Write, job, job_end};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, recorded, says_why, short};
 
 fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -228,6 +225,26 @@ fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
     assert_eq!(
         template,
         &json!({"token.konductor.io/schema": "12", "konductor.io/held": "lease/schema"})
+    );
+}
+
+/// A ledger forgets a Job that leaves it: the start keeps since when it has held.
+#[test]
+fn start_keeps_when_each_ledger_granted() {
+    let granted = now() - SignedDuration::from_secs(40);
+    let annotations = json!({
+        "konductor.io/hold": "lease/schema",
+        "konductor.io/times": "ran 2026-03-01T11:00:00Z 2026-03-01T11:05:00Z",
+    });
+    let mut lease = lease(Some("work"));
+    lease["status"]["holders"][0]["since"] = granted.to_string().into();
+    let (writes, _) = decide(&job("work", annotations, json!({})), &World::of([lease]));
+    let Write::Patch { body, .. } = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    assert_eq!(
+        body["metadata"]["annotations"]["konductor.io/times"],
+        format!("lease/schema {granted}, ran 2026-03-01T11:00:00Z 2026-03-01T11:05:00Z")
     );
 }
 
@@ -616,6 +633,171 @@ fn inputs_come_from_stored_outputs_and_a_missing_one_fails_closed() {
         let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
         assert_eq!(given.as_str(), value, "{outputs}");
     }
+}
+
+/// The items of stage `count`, in the order of their names backwards, and what each has written; and a reader.
+fn gathering(reads: &str, role: &str) -> (Vec<Value>, Value) {
+    let item = |name: &str, ordinal: u32, rest: Value, outputs: Value| {
+        let mut annotations = json!({
+            "konductor.io/outputs-declared": "n: int, tag?: string, parts?: list<string>",
+            "konductor.io/item": name,
+            "konductor.io/ordinal": ordinal.to_string(),
+        });
+        if !outputs.is_null() {
+            annotations["konductor.io/outputs"] = outputs.to_string().into();
+        }
+        let mut job = of_run(&format!("r-count-{name}"), annotations, rest);
+        let labels = &mut job["metadata"]["labels"];
+        labels["konductor.io/stage"] = "count".into();
+        let region = if name.starts_with('e') { "eu" } else { "us" };
+        labels["item.konductor.io/region"] = region.into();
+        job
+    };
+    let skipped = json!({"metadata": {"annotations": {"konductor.io/phase": "Skipped"}}});
+    let items = vec![
+        item(
+            "e1",
+            12,
+            ended("Complete"),
+            json!({"n": "12", "tag": "a\"b"}),
+        ),
+        item(
+            "u1",
+            3,
+            ended("Complete"),
+            json!({"n": "003", "parts": "[\"x\"]"}),
+        ),
+        item("e2", 7, ended("Failed"), Value::Null),
+        item("u2", 8, skipped, Value::Null),
+        item(
+            "e3",
+            9,
+            ended("Complete"),
+            json!({"n": "-9", "parts": "[]"}),
+        ),
+    ];
+    let inputs = json!({"in-0": reads}).to_string();
+    let annotations = json!({"konductor.io/gate": "ready", "konductor.io/inputs": inputs});
+    let mut reader = of_run("r-total", annotations, json!({}));
+    reader["metadata"]["labels"]["konductor.io/role"] = role.into();
+    (items, reader)
+}
+
+/// What a reader of gathered outputs starts with, or why it does not start.
+fn gathered(
+    items: &[Value],
+    reader: &Value,
+    change: impl Fn(World) -> World,
+) -> Result<String, String> {
+    let jobs: Vec<Value> = items.iter().chain([reader]).cloned().collect();
+    let is_last = reader["metadata"]["labels"]["konductor.io/role"] == "finally";
+    let run = json!({
+        "pipeline": "p",
+        "jobs": jobs.len() - usize::from(is_last),
+        "finallyJobs": usize::from(is_last),
+    });
+    let run = recorded(run_r(run), &jobs);
+    let world = World::of(jobs.into_iter().chain([gate("Open"), run]));
+    let (writes, live) = decide(reader, &change(world));
+    let [Write::Patch { body, .. }] = writes.as_slice() else {
+        panic!("{writes:?}")
+    };
+    let annotations = &body["metadata"]["annotations"];
+    let reason = annotations["konductor.io/reason"].as_str();
+    match annotations["konductor.io/phase"].as_str() {
+        Some("Running") => {
+            assert_eq!(body["spec"]["suspend"], false);
+            let is_list = |fact: &Fact| matches!(fact, Fact::JobsLabelled { .. });
+            assert!(live.iter().any(is_list), "items are read live: {live:?}");
+            let template = &body["spec"]["template"]["metadata"]["annotations"];
+            let list = template["konductor.io/in-0"].as_str();
+            Ok([list, reason]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(" "))
+        }
+        _ => Err(reason.unwrap_or_default().to_owned()),
+    }
+}
+
+#[test]
+fn gathered_outputs_are_those_of_items_that_succeeded_in_their_order() {
+    let table = [
+        ("count[*]/n", Ok("[3,-9,12]")),
+        ("count[region=eu,*]/n", Ok("[-9,12]")),
+        ("count[region=us,*]/n", Ok("[3]")),
+        ("count[region=ap,*]/n", Ok("[]")),
+        ("count[*]/tag = ", Ok(r#"["","","a\"b"]"#)),
+        (r#"count[*]/parts = ["y"]"#, Ok(r#"[["x"],[],["y"]]"#)),
+        ("count[*]/tag", Err("stage count[u1] wrote no output tag")),
+        (
+            "count[*]/missing = 1",
+            Err("stage count[u1] wrote no output missing"),
+        ),
+        ("other[*]/n", Ok("[]")),
+        (
+            "count[eu]/n",
+            Err(r#"input "in-0": "count[eu]/n" is neither JOB/OUTPUT nor STAGE[*]/OUTPUT"#),
+        ),
+    ];
+    for (reads, expected) in table {
+        let (items, reader) = gathering(reads, "main");
+        let list = gathered(&items, &reader, |world| world);
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(list, expected, "{reads}");
+    }
+}
+
+#[test]
+fn gathered_outputs_lack_no_item_that_succeeded() {
+    let shown = |name: &'static str| move |world: World| world.without(name);
+    let unseen = |name: &'static str| move |world: World| world.without_unseen(name);
+    let lost = "an item of count was deleted before its outputs were read";
+    let (items, reader) = gathering("count[*]/n", "main");
+    let all = || Ok("[3,-9,12]".to_owned());
+    assert_eq!(gathered(&items, &reader, shown("r-count-u1")), all());
+    assert_eq!(gathered(&items, &reader, unseen("r-count-e2")), all());
+    let list = gathered(&items, &reader, unseen("r-count-u1"));
+    assert_eq!(list, Err(lost.to_owned()));
+
+    let (items, last) = gathering("count[*]/n", "finally");
+    let list = gathered(&items, &last, unseen("r-count-u1"));
+    assert_eq!(list, Ok(format!("[-9,12] runs with defaults: {lost}")));
+
+    let (mut items, reader) = gathering("count[*]/n", "main");
+    items[0]["status"] = json!({});
+    let list = gathered(&items, &reader, |world| world);
+    assert_eq!(list, Err("stage count[e1] has not ended".to_owned()));
+    let list = gathered(&items, &reader, unseen("r-count-e1"));
+    assert_eq!(
+        list,
+        Err("count[*].n lacks an item that has not ended".to_owned())
+    );
+
+    // Somebody else's Job with the labels of an item is none.
+    let (mut items, reader) = gathering("count[*]/n", "main");
+    items[0]["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ownerReferences");
+    assert_eq!(
+        gathered(&items, &reader, |world| world),
+        Ok("[3,-9]".to_owned())
+    );
+}
+
+#[test]
+fn gathered_outputs_have_a_limit() {
+    let (mut items, reader) = gathering("count[*]/tag = ", "main");
+    let tag = "x".repeat(40_000);
+    for item in [0, 4] {
+        items[item]["metadata"]["annotations"]["konductor.io/outputs"] =
+            json!({"n": "1", "tag": tag}).to_string().into();
+    }
+    let expected = "its inputs are 80010 bytes, of which count[*].tag is 80010; at most 65536 fit";
+    let list = gathered(&items, &reader, |world| world);
+    assert_eq!(list, Err(expected.to_owned()));
 }
 
 fn succeeded_pod(message: &str, containers: usize) -> Value {

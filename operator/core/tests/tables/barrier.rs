@@ -1,13 +1,10 @@
 //! Tables of what a Barrier decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, ended, job, now, object, short};
 use jiff::SignedDuration;
 use konductor_api::{Barrier, BarrierPhase, BarrierStatus};
 use konductor_core::{Decision, Fact, barrier};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, short};
 
 fn with(spec: Value, status: Value) -> Barrier {
     let barrier = object("Barrier", "stage", json!({"spec": spec, "status": status}));
@@ -210,6 +207,72 @@ fn jobs_end_a_barrier_by_the_rule_of_a_fan_out() {
             phase(&barrier, &world),
             expected,
             "{ends:?} of 3, quorum {quorum:?}"
+        );
+    }
+}
+
+/// A Barrier over the items of one region, two of four.
+#[test]
+fn a_barrier_over_some_items_of_a_stage_ends_by_them_alone() {
+    use BarrierPhase::{Failed, Open, Waiting};
+    let run_owner =
+        json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"}]);
+    let of_run = |mut object: Value, region: &str| {
+        object["metadata"]["labels"] = json!({
+            "konductor.io/run": "r", "konductor.io/role": "main", "konductor.io/stage": "build",
+            "item.konductor.io/region": region,
+        });
+        object["metadata"]["ownerReferences"] = run_owner.clone();
+        object
+    };
+    // How each ended: of the region `eu` a and b. Which are gone, and which of these nobody has seen.
+    let table = [
+        ("SSoo", "", "", Open),
+        ("SSFF", "", "", Open),
+        ("SoSS", "", "", Waiting),
+        ("SFSS", "", "", Failed),
+        ("SSoo", "a", "", Open),
+        ("SSoo", "a", "a", Open),
+        ("FSSS", "a", "a", Failed),
+        // Whether a or c was which, nobody knows: the worse is taken.
+        ("SSFS", "ac", "ac", Failed),
+        ("SSSS", "ac", "ac", Open),
+        ("SSFS", "ac", "a", Open),
+    ];
+    for (ends, gone, unseen, expected) in table {
+        let jobs = ends.chars().zip(["a", "b", "c", "d"]).map(|(end, name)| {
+            let rest = match end {
+                'S' => ended("Complete"),
+                'F' => ended("Failed"),
+                _ => json!({}),
+            };
+            let region = if name < "c" { "eu" } else { "us" };
+            of_run(job(name, json!({}), rest), region)
+        });
+        let jobs: Vec<Value> = jobs.collect();
+        let spec = json!({"spec": {"pipeline": "p", "jobs": 4}});
+        let run = crate::world::recorded(object("Run", "r", spec), &jobs);
+        let mut world = World::of(jobs.into_iter().chain([run]));
+        for name in ["a", "b", "c", "d"] {
+            if unseen.contains(name) {
+                world = world.without_unseen(name);
+            }
+        }
+        for name in ["a", "b", "c", "d"] {
+            if gone.contains(name) && !unseen.contains(name) {
+                world = world.without(name);
+            }
+        }
+        let spec = json!({"expected": 2, "jobs": {"matchLabels": {
+            "konductor.io/run": "r", "konductor.io/stage": "build",
+            "item.konductor.io/region": "eu",
+        }}});
+        let barrier = object("Barrier", "stage", json!({"spec": spec}));
+        let barrier = serde_json::from_value(of_run(barrier, "eu")).unwrap();
+        assert_eq!(
+            phase(&barrier, &world),
+            expected,
+            "{ends}, gone {gone}, unseen {unseen}"
         );
     }
 }

@@ -1,0 +1,144 @@
+//! The values of an output over the items of a stage, as one list.
+//!
+//! What enters: the Jobs of the items, those that are gone, and what the Run has recorded of both. What leaves: the
+//! list as JSON, in the order of the items. What must never happen here: a list that lacks the value of an item that
+//! succeeded, or that depends on which item ended first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use konductor_api::{Gathered, OutputType, Participant};
+
+use crate::facts::{Facts, Freshness};
+use crate::outcome::{End, job_end};
+use crate::outputs::{OUTPUTS_LOST, outputs_are_lost};
+use crate::words::Named;
+use crate::{Fact, Needs, gone, owner, run};
+
+/// A list of values.
+#[derive(Debug)]
+pub(super) struct List {
+    /// As JSON.
+    pub(super) json: String,
+    /// Of which items that succeeded the value is lost.
+    pub(super) lost: BTreeSet<String>,
+}
+
+/// What the list is made of: present Jobs and the Run by live reads.
+pub(super) fn facts(job: &Participant, gathered: &Gathered) -> Vec<(Fact, Freshness)> {
+    let Some(run) = owner::run_name(&job.metadata) else {
+        return Vec::new();
+    };
+    let labels = gathered.labels(&run.name);
+    let namespace = run.namespace.clone();
+    vec![
+        (
+            Fact::JobsLabelled {
+                namespace: namespace.clone(),
+                labels: labels.clone(),
+            },
+            Freshness::Live,
+        ),
+        (Fact::JobsGone { namespace, labels }, Freshness::Cached),
+        (Fact::Run(run), Freshness::Live),
+    ]
+}
+
+/// Puts the list together. The inner error says why there is none.
+pub(super) fn list(
+    job: &Participant,
+    gathered: &Gathered,
+    facts: &Facts,
+) -> Result<Result<List, String>, Needs> {
+    let words = gathered.words();
+    let Some(run) = owner::run_of(&job.metadata, facts, Freshness::Live)? else {
+        return Ok(Err(format!("{words} is known only within a run")));
+    };
+    let mut sources = self::facts(job, gathered).into_iter();
+    let mut next = || match sources.next() {
+        Some((fact, freshness)) => facts.jobs(fact, freshness),
+        None => Ok(&[][..]),
+    };
+    let (present, gone) = (next()?, next()?);
+    let recorded: BTreeMap<_, _> = run::recorded_of_stage(run, &gathered.stage).collect();
+    let mut items = BTreeMap::new();
+    // One that exists counts, and not what the watch has shown of it before.
+    for (jobs, are_present) in [(gone, false), (present, true)] {
+        for item in jobs
+            .iter()
+            .filter(|item| owner::belongs(&item.metadata, run))
+        {
+            let key = run::key(item);
+            let counts = match recorded.get(&key) {
+                Some(entry) => entry.is_of(&item.metadata),
+                // The largest Runs keep no record.
+                None => are_present || recorded.is_empty(),
+            };
+            if counts {
+                items.insert(key, item.as_ref());
+            }
+        }
+    }
+    // The record does not say which items these are: if somebody knows that they are others, they don't count.
+    let elsewhere = match gathered.fixed.is_empty() {
+        true => BTreeSet::new(),
+        false => gone::of_stage(run, &gathered.stage, facts)?,
+    };
+    let mut lost = BTreeSet::new();
+    for (key, entry) in &recorded {
+        if items.contains_key(key) || elsewhere.contains(key) {
+            continue;
+        }
+        match entry.ended.map(|ended| ended.end) {
+            Some(End::Succeeded) => {
+                let stage = &gathered.stage;
+                lost.insert(format!(
+                    "an item of {stage} was deleted before its outputs were read"
+                ));
+            }
+            Some(End::Failed | End::Skipped | End::Unreached | End::Cancelled) => {}
+            None => return Ok(Err(format!("{words} lacks an item that has not ended"))),
+        }
+    }
+    let mut items: Vec<&Participant> = items.into_values().collect();
+    items.sort_by_key(|item| (item.ordinal, item.name()));
+    let mut values = Vec::with_capacity(items.len());
+    for item in items {
+        let named = || {
+            let named = Named::job(&job.metadata, item);
+            named.unwrap_or_else(|| Named::Object(format!("job/{}", item.name())))
+        };
+        match job_end(item) {
+            Some(End::Succeeded) => {}
+            Some(End::Failed | End::Skipped | End::Unreached | End::Cancelled) => continue,
+            None => return Ok(Err(format!("{} has not ended", named()))),
+        }
+        if outputs_are_lost(item) {
+            lost.insert(format!("{}: {OUTPUTS_LOST}", named()));
+            continue;
+        }
+        match value(item, gathered) {
+            Some(value) => values.push(value),
+            None => {
+                let output = &gathered.output;
+                return Ok(Err(format!("{} wrote no output {output}", named())));
+            }
+        }
+    }
+    let json = serde_json::Value::from(values).to_string();
+    Ok(Ok(List { json, lost }))
+}
+
+/// What an item that succeeded has written, or what counts instead, as it declares the output's type.
+fn value(item: &Participant, gathered: &Gathered) -> Option<serde_json::Value> {
+    let mut outputs = item.outputs().unwrap_or_default();
+    let written = outputs.remove(&gathered.output);
+    let text = written.or_else(|| gathered.default.clone())?;
+    let declared = item.declared_outputs.as_ref()?.as_ref().ok()?;
+    let mut declared = declared.iter();
+    let declared = declared.find(|output| output.name == gathered.output)?;
+    declared
+        .ty
+        .as_ref()
+        .unwrap_or(&OutputType::String)
+        .json(&text)
+}
