@@ -4,7 +4,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Words of argo, tekton, kubectl, terraform and docker, and what to type instead.
-const WORDS: [(&[&str], &str); 18] = [
+const WORDS: [(&[&str], &str); 19] = [
     (
         &["lint", "validate", "verify", "typecheck"],
         "koncli check FILE",
