@@ -5,6 +5,7 @@ use std::io;
 use jiff::Timestamp;
 use konductor_api::Run;
 use konductor_operator::timeline::timeline as timeline_of;
+use terminal_size::terminal_size_of;
 
 use super::get;
 use super::objects::objects_of;
@@ -47,12 +48,8 @@ pub(crate) async fn timeline(
 
 /// How wide the terminal is; of a pipe, what the shell says.
 fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stdout());
-    let own = size.map(|size| usize::from(size.ws_col)).unwrap_or(0);
+    let own = terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let columns = match own {
-        0 => said().unwrap_or(COLUMNS),
-        own => own,
-    };
+    let columns = own.or_else(said).unwrap_or(COLUMNS);
     columns.clamp(COLUMNS_MIN, 1000)
 }

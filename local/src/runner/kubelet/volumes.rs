@@ -309,6 +309,8 @@ fn failed(action: &str, path: &Path, error: &std::io::Error) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use std::sync::Arc;
 
     use serde_json::{Value, json};
