@@ -62,7 +62,7 @@ const FORBIDDEN: [(&str, &[&str]); 6] = [
 ];
 
 /// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.
-const DOORS: [(&str, &str); 12] = [
+const DOORS: [(&str, &str); 13] = [
     ("koncli/src/apply.rs", "the hash of any object's content"),
     ("koncli/src/command/schedules.rs", "the slot of a Run"),
     ("koncli/src/command/slot.rs", "the slot of a Run"),
@@ -90,6 +90,10 @@ const DOORS: [(&str, &str); 12] = [
         "what a pod says that its Job holds",
     ),
     ("operator/core/src/slot.rs", "the slot of a Run"),
+    (
+        "operator/core/src/words.rs",
+        "the items that a Barrier is about",
+    ),
 ];
 
 #[test]

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 
 use foldhash::{HashMap, HashSet};
 
-use super::job::JobPlan;
 use crate::eval::Values;
 use crate::limits::NAME_MAX;
 use crate::name;
@@ -109,25 +108,26 @@ impl Planner {
         }
     }
 
-    /// Groups the Jobs of a stage, which begin at `first`.
-    pub(crate) fn add(
+    /// Groups the Jobs of a stage, which begin at `first`: of each its item, by its place, and what labels call the
+    /// item's values.
+    pub(crate) fn add<'j>(
         &mut self,
         index: usize,
         stage: &Stage,
         masks: &BTreeSet<Mask>,
         first: usize,
-        jobs: &[JobPlan],
+        jobs: impl Iterator<Item = (Option<usize>, &'j [String])> + Clone,
     ) {
         let items = stage.items.as_deref().unwrap_or_default();
         for mask in masks {
-            for (offset, job) in jobs.iter().enumerate() {
-                let Some(item) = job.item.and_then(|item| items.get(item)) else {
+            for (offset, (item, variables)) in jobs.clone().enumerate() {
+                let Some(item) = item.and_then(|item| items.get(item)) else {
                     continue;
                 };
                 let key = (index, key_of_item(&item.values, mask));
                 let known = self.by_key.get(&key).copied();
                 let group = known.unwrap_or_else(|| {
-                    let group = self.group(index, stage, mask, item, job);
+                    let group = self.group(index, stage, mask, item, variables);
                     self.groups.push(group);
                     self.by_key.insert(key, self.groups.len() - 1);
                     self.groups.len() - 1
@@ -143,7 +143,7 @@ impl Planner {
         stage: &Stage,
         mask: &Mask,
         item: &Item,
-        job: &JobPlan,
+        variables: &[String],
     ) -> Group {
         let base = format!("{}-{}", self.run, stage.name.text);
         let values = item.values.iter().zip(mask);
@@ -152,7 +152,7 @@ impl Planner {
             false => "*".to_owned(),
         });
         let shown: Vec<String> = shown.collect();
-        let variables = stage.loops.iter().zip(&job.variables).zip(mask);
+        let variables = stage.loops.iter().zip(variables).zip(mask);
         let fixed = variables.filter(|(_, is_fixed)| **is_fixed);
         let fixed = fixed.map(|((known, value), _)| (known.name.text.as_str(), value.as_str()));
         let fixed: Vec<(&str, &str)> = fixed.collect();

@@ -94,7 +94,8 @@ impl Jobs {
         let masks = group::masks(pipeline);
         for (index, (stage, masks)) in pipeline.stages.iter().zip(&masks).enumerate() {
             if let StageJobs::Items { first, count, .. } = &by_stage[index] {
-                let jobs = &planner.list[*first..first + count];
+                let jobs = planner.list[*first..first + count].iter();
+                let jobs = jobs.map(|job| (job.item, job.variables.as_slice()));
                 groups.add(index, stage, masks, *first, jobs);
             }
         }

@@ -3,7 +3,7 @@
 use crate::world::{World, controller, ended, job, now, object, short};
 use jiff::SignedDuration;
 use konductor_api::{Run, RunOutcome, RunPhase, RunStatus};
-use konductor_core::{Decision, run};
+use konductor_core::{Decision, Write, run};
 use serde_json::{Value, json};
 
 fn with(spec: Value, status: Value) -> Run {
