@@ -57,6 +57,9 @@ pub const RELEASES: &str = "konductor.io/releases";
 /// Written by the operator on a Job that another writer suspended while it ran: how often it was started
 /// again, and when last: `2 2026-01-31T03:00:00Z`.
 pub const RESUMED: &str = "konductor.io/resumed";
+/// Written by the operator with a start, a suspension or an end: when that was, and when what came before, as far as
+/// Kubernetes forgets it; see [`crate::Times`]. People look at it; nothing is decided by it.
+pub const TIMES: &str = "konductor.io/times";
 /// Written by a retry on an Indexed Job: the indexes that succeeded in the attempt before, in the words of the
 /// Job's `status.completedIndexes`. The operator writes them into the status before the start, so that only the
 /// others run.

@@ -35,13 +35,13 @@ pub struct ArrivalSpec {
     /// The Barrier's name, in the same namespace.
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub barrier: String,
-    /// Who arrives. One holder counts once, and of two outcomes Failed wins.
+    /// The party's name. A party counts once, and of two outcomes Failed wins.
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::TEXT))]
     pub holder: String,
-    /// How it went.
+    /// How the party ended.
     #[serde(default)]
     pub outcome: ArrivalOutcome,
-    /// The holder is the author's own user name; an admission policy admits it only then.
+    /// `holder` is the author's user name, which an admission policy checks: an approval.
     #[serde(default)]
     pub verified: bool,
 }

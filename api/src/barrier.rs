@@ -65,14 +65,15 @@ pub struct BarrierSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub quorum: Option<u32>,
-    /// The parties are the Jobs with these labels, counted from what they are, without Arrivals.
+    /// The parties are the Jobs with these labels. They need no Arrivals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<JobSelector>,
-    /// Arrivals and the timeout count from the moment this Gate opens.
+    /// Until this Gate opens, the Barrier waits and its timeout does not run. An Arrival that was created earlier
+    /// counts from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::NAME))]
     pub gate: Option<String>,
-    /// It fails if it has not opened after this long.
+    /// It fails if it has not opened this long after its creation, or with `gate` after the Gate's opening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// It is deleted this long after its end.
@@ -136,7 +137,7 @@ pub struct BarrierStatus {
     /// Parties that arrived and succeeded.
     #[serde(default)]
     pub arrived: u32,
-    /// Parties that arrived and failed, were cancelled or were not reached.
+    /// Parties that failed, were cancelled or were unreached.
     #[serde(default)]
     pub failed: u32,
     /// Parties that arrived as skipped.

@@ -61,19 +61,19 @@ pub struct ClaimSpec {
     // Not `on`: kubectl reads that as the YAML word for true.
     /// What is asked for.
     pub target: ClaimTarget,
-    /// The holder's name. Any process of the same holder may release.
+    /// The holder's name. `koncli … release` and the SDKs release every grant of this name.
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::pattern::TEXT))]
     pub holder: String,
     /// How many permits.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub permits: u32,
-    /// The higher goes first, where the Semaphore's order is Priority.
+    /// The highest goes first, if the Semaphore's `order` is `Priority`. Every Job has priority 0.
     #[serde(default)]
     #[schemars(range(min = -1_000_000, max = 1_000_000))]
     pub priority: i32,
-    /// How long the grant lasts without renewal. Absent: the Lease's own, or for a
-    /// Semaphore one hour.
+    /// How long the grant lasts without renewal, at most the Lease's own `ttl`. By default the Lease's `ttl`, or for
+    /// a Semaphore one hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Duration>,
     /// `false`: answered at once, Granted or Denied.
@@ -82,7 +82,7 @@ pub struct ClaimSpec {
     /// The pod that asks: when it has ended or is gone, so has the Claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodReference>,
-    /// Moved by the holder to renew. The operator counts the TTL from when it saw the change.
+    /// The holder changes it to renew. The operator counts the TTL from when it saw the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = READABLE_TIME))]
     pub renew_time: Option<MicroTime>,

@@ -35,15 +35,15 @@ pub mod reason {
     pub const QUORUM_OUT_OF_REACH: &str = "QuorumOutOfReach";
     /// Only skips are in the way.
     pub const ALL_SKIPPED: &str = "AllSkipped";
-    /// A condition can't be met any more, and its end was bad.
+    /// A condition can't be met any more, because its object failed, or was unreached or cancelled.
     pub const CONDITION_FAILED: &str = "ConditionFailed";
-    /// A condition can't be met any more, and its end was good.
+    /// A condition can't be met any more, and that is no failure: its object was skipped, or succeeded where the condition waits for `Failed`.
     pub const CONDITION_SKIPPED: &str = "ConditionSkipped";
     /// `when` is false.
     pub const WHEN_FALSE: &str = "WhenFalse";
     /// `when` could not be evaluated.
     pub const WHEN_ERROR: &str = "WhenError";
-    /// The target is missing, or does not permit this namespace.
+    /// In the message of a Gate that waits: a target in another namespace does not exist, or does not permit this one.
     pub const NOT_FOUND_OR_NOT_PERMITTED: &str = "NotFoundOrNotPermitted";
     /// The Gate before it ended without opening.
     pub const GATE_ENDED: &str = "GateEnded";
@@ -51,7 +51,7 @@ pub mod reason {
     pub const FREE: &str = "Free";
     /// Everything is held.
     pub const HELD: &str = "Held";
-    /// `permits: 0`.
+    /// The Semaphore is closed: `permits: 0`.
     pub const PAUSED: &str = "Paused";
     /// Granted from the ledger.
     pub const GRANTED: &str = "Granted";
@@ -63,17 +63,17 @@ pub mod reason {
     pub const EXPIRED: &str = "Expired";
     /// Jobs are waiting or running.
     pub const RUNNING: &str = "Running";
-    /// Every stage that counts succeeded or was skipped.
+    /// Every stage without `may-fail` succeeded or was skipped.
     pub const STAGES_SUCCEEDED: &str = "StagesSucceeded";
-    /// A stage that counts failed.
+    /// A stage without `may-fail` failed, was unreached or was cancelled.
     pub const STAGE_FAILED: &str = "StageFailed";
-    /// A finally stage failed.
+    /// A finally stage failed or was cancelled.
     pub const FINALLY_FAILED: &str = "FinallyFailed";
     /// It was cancelled.
     pub const CANCELLED: &str = "Cancelled";
     /// The API server refuses the start.
     pub const START_REFUSED: &str = "StartRefused";
-    /// A Job was started while our word was in Kueue's list of those that must agree.
+    /// Kueue started the Job before its turn: the annotation `kueue.x-k8s.io/admission-gated-by` still had the value `konductor.io/gate`.
     pub const STARTED_BY_KUEUE: &str = "StartedByKueue";
     /// Another run of the pipeline is running, so the schedule skips the slot.
     pub const SLOT_SKIPPED: &str = "SlotSkipped";

@@ -51,21 +51,22 @@ use crate::{Duration, JobSelector};
     .message("a decision is made once"),
 )]
 pub struct GateSpec {
-    /// What must be true. None: a person decides by `decision`.
+    /// What must be true. A Gate without conditions is opened by a person, by `decision`.
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub conditions: Vec<GateCondition>,
     /// Whether all of them must be met, or any one.
     #[serde(default)]
     pub mode: GateMode,
-    /// A CEL expression over `outputs['JOB'].NAME` (strings), evaluated once the conditions are met.
+    /// A CEL expression, evaluated once the conditions are met. It reads outputs of Jobs of the conditions, as
+    /// `outputs['JOB'].NAME` (strings), and if a condition names a Run, `run.outcome`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub when: Option<String>,
     /// Set once, by a person: it opens or fails at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<GateDecision>,
-    /// It fails if it has not opened after this long.
+    /// It fails if it has not opened this long after its creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// It is deleted this long after its end.

@@ -33,6 +33,7 @@ pub mod pattern;
 pub mod run;
 pub mod semaphore;
 pub mod subject;
+pub mod times;
 
 pub use arrival::{Arrival, ArrivalOutcome, ArrivalSpec, arrival_name};
 pub use barrier::{
@@ -61,6 +62,7 @@ pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
 };
 pub use subject::{Subject, Target};
+pub use times::Times;
 
 /// The API group of every resource of konductor.
 pub const GROUP: &str = "konductor.io";

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     DeclaredOutput, Duration, Gathered, Hold, HoldError, JobPhase, LedgerKind, ObjectName,
-    OutputError, Role, annotation, is_object_name, job_ended, job_phase, label,
+    OutputError, Role, Times, annotation, is_object_name, job_ended, job_phase, label,
     parse_declared_outputs, parse_holds,
 };
 
@@ -198,6 +198,13 @@ impl Participant {
     /// operator wrote it.
     pub fn resumed(&self) -> Option<(&str, &str)> {
         self.text(annotation::RESUMED)?.split_once(' ')
+    }
+
+    /// Returns when what happened to the Job that Kubernetes does not keep.
+    pub fn times(&self) -> Times {
+        self.text(annotation::TIMES)
+            .map(Times::parse)
+            .unwrap_or_default()
     }
 
     /// Returns what stood on the pod template in place of the inputs; `None` before a start.

@@ -94,8 +94,8 @@ pub struct RunSpec {
     /// are stopped. It counts once the main Jobs have ended.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancel_finally: bool,
-    /// `true` holds it: nothing more starts, and what runs is suspended: its pods are deleted, and
-    /// start from the beginning when the Run resumes.
+    /// `true` pauses it: nothing more starts, and what runs is suspended: its pods are deleted, and start
+    /// from the beginning when the Run resumes.
     #[serde(default)]
     pub pause: bool,
     /// With `pause`: what runs may finish, and only what has not started waits.
@@ -108,13 +108,14 @@ pub struct RunSpec {
     /// It is cancelled as timed out after this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// The first failure that counts cancels the rest.
+    /// The first failure of a stage without `may-fail` cancels the rest, but no finally stage.
     #[serde(default)]
     pub fail_fast: bool,
     /// It is deleted, with all it owns, this long after its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_after_finished: Option<Duration>,
-    /// Written by a retry: what `status.record` said about Jobs that are gone and are not run again.
+    /// `koncli retry` writes it: the part of `status.record` about Jobs that no longer exist and that the retry does
+    /// not run again. Don't change it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1_100_000), extend("pattern" = crate::pattern::RECORD))]
     pub kept: String,
@@ -153,7 +154,7 @@ pub struct RunStatus {
     /// Jobs that were skipped.
     #[serde(default)]
     pub skipped: u32,
-    /// Jobs that could not be reached, because something before them ended badly.
+    /// Jobs that can't run, because something before them ended badly.
     #[serde(default)]
     pub unreached: u32,
     /// Jobs that were cancelled.
@@ -208,11 +209,11 @@ pub enum RunPhase {
     /// Main Jobs are waiting or running.
     #[default]
     Running,
-    /// It is held: nothing starts before it resumes.
+    /// It is paused: nothing starts before it resumes.
     Paused,
     /// Every main Job has ended; finally stages are running.
     Finalizing,
-    /// Every stage that counts succeeded or was skipped, and no finally stage failed.
+    /// Every stage without `may-fail` succeeded or was skipped, and no finally stage failed or was cancelled.
     Succeeded,
     /// It failed.
     Failed,
@@ -223,9 +224,9 @@ pub enum RunPhase {
 /// How the main Jobs of a Run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RunOutcome {
-    /// Every stage that counts succeeded or was skipped.
+    /// Every stage without `may-fail` succeeded or was skipped.
     Succeeded,
-    /// A stage that counts failed.
+    /// A stage without `may-fail` failed, was unreached or was cancelled.
     Failed,
     /// It was cancelled.
     Cancelled,

@@ -48,10 +48,10 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SemaphoreSpec {
-    /// How many permits there are. 0 pauses; lowering it takes nothing back.
+    /// How many permits there are. 0 grants nothing; lowering it revokes no permit that is held.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub permits: u32,
-    /// Who is next.
+    /// Who is next. `Priority` orders Claims by their priority; every Job has priority 0.
     #[serde(default)]
     pub order: Order,
 }

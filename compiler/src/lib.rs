@@ -51,6 +51,7 @@ pub use graph::Graph;
 pub use manifest::{Manifests, Schedule};
 pub use object::Object;
 pub use options::{KONCLI_IMAGE, Options};
+pub use pipeline::Overlap;
 pub use resolve::body::ATTRIBUTES as BODY_ATTRIBUTES;
 pub use resolve::passthrough::{KubeField, kube_fields};
 pub use zone::slot as slot_time;

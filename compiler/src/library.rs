@@ -31,26 +31,26 @@ impl Library {
         let Some(root) = sources.iter().next() else {
             return Self::default();
         };
-        let folder = root
-            .name
-            .rsplit_once('/')
-            .map(|(folder, _)| format!("{folder}/"));
+        let folder = root.name.rfind('/').map_or(0, |slash| slash + 1);
+        let (folder, path) = root.name.split_at(folder);
+        let (folder, path) = (folder.to_owned(), path.to_owned());
         let (file, reported) = parse(root);
         diagnostics.extend(reported);
         let mut loader = Loader {
-            folder: folder.unwrap_or_default(),
+            folder,
             sources,
             options,
             diagnostics,
-            by_path: HashMap::default(),
+            by_path: HashMap::from_iter([(path.clone(), 0)]),
             files: vec![Loaded {
-                path: String::new(),
+                path,
                 ast: file,
                 imports: Vec::new(),
             }],
         };
         loader.follow();
         loader.report_cycles();
+        loader.report_pipelines();
         let (files, imports): (Vec<_>, Vec<_>) = loader
             .files
             .into_iter()
@@ -163,7 +163,7 @@ pub(crate) fn relative_files(sources: &Sources) -> Vec<(String, String)> {
 }
 
 struct Loaded {
-    /// Relative to the root file's folder; the root's own is empty.
+    /// Relative to the root file's folder.
     path: String,
     ast: ast::File,
     /// One for each import of the file; `None` where it can't be read.
@@ -219,8 +219,6 @@ impl Loader<'_, '_> {
         let source = self.sources.get(id)?;
         let (ast, reported) = parse(source);
         self.diagnostics.extend(reported);
-        self.diagnostics
-            .extend(ast.pipelines.first().map(rules::one_pipeline::imported));
         let index = self.files.len();
         self.by_path.insert(path.clone(), index);
         self.files.push(Loaded {
@@ -245,6 +243,18 @@ impl Loader<'_, '_> {
                 let import = &self.files[start].ast.imports[place];
                 self.diagnostics
                     .push(rules::import_cycle::report(import.span));
+            }
+        }
+    }
+
+    /// Reports imported files that hold a pipeline, but for those of a circle: one of its imports has to go.
+    fn report_pipelines(&mut self) {
+        for (index, file) in self.files.iter().enumerate().skip(1) {
+            let pipeline = file.ast.pipelines.first();
+            let mut imports = file.imports.iter().flatten();
+            if !imports.any(|import| self.reaches(*import, index)) {
+                self.diagnostics
+                    .extend(pipeline.map(rules::one_pipeline::imported));
             }
         }
     }
@@ -288,7 +298,28 @@ fn normalized(from: &str, path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use konductor_dsl::Code;
+
     use super::*;
+
+    #[test]
+    fn a_circle_is_reported_once_and_no_file_is_read_twice() {
+        let pipeline = "pipeline p { stage s { run = \"true\" } }";
+        let imported = format!("import \"main.kon\"\n{pipeline}");
+        let read = |path: &str| match path {
+            "other.kon" => Ok(imported.clone()),
+            _ => Err(format!("{path} is read again")),
+        };
+        let mut options = Options::at("2026-01-31T02:03:04Z".parse().unwrap());
+        options.read_import = &read;
+        let mut sources = Sources::default();
+        sources.add("jobs/main.kon", format!("import \"other.kon\"\n{pipeline}"));
+        let mut diagnostics = Vec::new();
+        Library::load(&mut sources, &options, &mut diagnostics);
+        let codes: Vec<Code> = diagnostics.iter().map(|one| one.code).collect();
+        assert_eq!(codes, [Code::K0213]);
+        assert_eq!(sources.iter().count(), 2);
+    }
 
     #[test]
     fn import_paths_stay_in_the_root_files_folder() {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::lower;
 use crate::object::Object;
+use crate::pipeline::Overlap;
 use crate::plan::Planned;
 use crate::yaml;
 
@@ -28,6 +29,11 @@ impl Manifests {
     /// The pipeline's name.
     pub fn pipeline_name(&self) -> &str {
         &self.0.pipeline.name.text
+    }
+
+    /// What the schedule does with a slot while another run is running; `None` if the pipeline has no schedule.
+    pub fn overlap(&self) -> Option<Overlap> {
+        self.0.pipeline.schedule.as_ref().map(|one| one.overlap)
     }
 
     /// The Run, which is also the first of the [objects](Self::objects).

@@ -63,9 +63,12 @@ pub(crate) struct Schedule {
 
 /// What happens if the previous run is still running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overlap {
+pub enum Overlap {
+    /// Both run.
     Allow,
+    /// The new run is left out.
     Skip,
+    /// The previous run is cancelled first.
     Replace,
 }
 

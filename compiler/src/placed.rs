@@ -1,9 +1,12 @@
 //! Any YAML, with the place of each node.
 
+use konductor_dsl::{Diagnostic, Span};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value as Json};
 use serde_saphyr::{Error, Location, Options, Spanned};
+
+use crate::rules;
 
 /// Why a text is no YAML.
 #[derive(Debug)]
@@ -12,6 +15,13 @@ pub struct NotYaml {
     pub at: Option<Location>,
     /// What is wrong, in a few words.
     pub problem: String,
+}
+
+impl NotYaml {
+    /// Reports it, at a place in a file.
+    pub fn report(&self, span: Span) -> Diagnostic {
+        rules::yaml::report(span, &self.problem)
+    }
 }
 
 impl From<Error> for NotYaml {

@@ -29,5 +29,5 @@ pub use format::format;
 pub use name::{is_name, nearest_name};
 pub use parse::parse;
 pub use slip::meant_end;
-pub use source::{Source, SourceId, Sources, Span, Spanned};
+pub use source::{Source, SourceId, Sources, Span, Spanned, source_name};
 pub use token::{Kind as TokenKind, Token, tokens};

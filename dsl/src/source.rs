@@ -1,6 +1,7 @@
 //! Where text comes from, and places in it.
 
 use crate::cut::Cut;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One of the files that belong to a pipeline: the root file is the first.
@@ -79,6 +80,12 @@ impl Source {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<Source>,
+}
+
+/// Returns the name of a file as a source: its path, with `/` between folders on every system.
+pub fn source_name(file: &Path) -> String {
+    let path = file.to_string_lossy();
+    path.replace(std::path::MAIN_SEPARATOR, "/")
 }
 
 impl Sources {

@@ -154,9 +154,9 @@ pub(crate) enum Command {
         /// 2026-03-29T02:00:00Z, minutes since 1970, or the name of a CronJob's Job
         #[arg(long, conflicts_with_all = ["run", "dry_run", "wait"], value_name = "SLOT")]
         slot: Option<String>,
-        /// What to do with a slot while another run of the pipeline is running
-        #[arg(long, value_enum, requires = "slot", default_value_t = Overlap::Allow, value_name = "HOW")]
-        overlap: Overlap,
+        /// What to do with a slot while another run of the pipeline is running; by default what the file says
+        #[arg(long, value_enum, requires = "slot", value_name = "HOW")]
+        overlap: Option<Overlap>,
     },
     /// Show what `koncli apply` would change
     Diff(Pipeline),
@@ -191,13 +191,15 @@ pub(crate) enum Command {
     },
     /// Show where each stage of a run stands
     Status {
-        /// The run's name; without it, all runs
+        /// The run's name; without it, all runs, as `koncli runs`
         run: Option<String>,
         /// Update the view until the run has ended
         #[arg(short, long, requires = "run")]
         watch: bool,
     },
     /// List runs
+    ///
+    /// `koncli status` without a name prints the same.
     Runs,
     /// List schedules; suspend, resume or start one
     #[command(visible_alias = "schedule")]
@@ -208,9 +210,13 @@ pub(crate) enum Command {
     Why {
         /// The run's name
         run: String,
-        /// The stage or approval; without it, all stages that have not succeeded
+        /// The stage, an item such as read[a], or the approval; without it, all stages that have not succeeded
         stage: Option<String>,
     },
+    /// Show when each stage waited and ran
+    ///
+    /// Marks the critical path: the chain of waits and stages that bounded the run's end.
+    Timeline(TimelineSelection),
     /// Print the logs of a run's pods
     Logs(LogSelection),
     /// Cancel a run; finally stages still run
@@ -242,7 +248,7 @@ pub(crate) enum Command {
     Retry {
         /// The run's name
         run: String,
-        /// Retry from this stage, however it ended
+        /// Retry from this stage, or from this item, such as read[a], however it ended
         #[arg(long, value_name = "STAGE")]
         from: Option<String>,
         /// Retry whatever made the run fail (the default)
@@ -258,7 +264,7 @@ pub(crate) enum Command {
         /// The run's name
         run: String,
         #[command(flatten)]
-        ending: Ending,
+        removal: Removal,
     },
     /// Approve or deny an approval
     Approve {
@@ -276,9 +282,9 @@ pub(crate) enum Command {
         #[arg(value_name = "CODE|KIND")]
         what: String,
     },
-    /// Wait for a resource to reach a state
+    /// Wait for an object to reach a state
     ///
-    /// Fails as soon as the resource can no longer reach it.
+    /// Fails as soon as the object can no longer reach it.
     Wait {
         /// KIND/NAME, where KIND is run, gate, barrier, claim or job
         #[arg(required = true, value_name = "KIND/NAME")]
@@ -359,7 +365,7 @@ pub(crate) struct ScheduleSelection {
     /// Resume a suspended schedule
     #[arg(long, requires = "name", conflicts_with = "start")]
     pub(crate) resume: bool,
-    /// Start a run now, in addition to those of the schedule
+    /// Start a run now, unless another run is running and `overlap` is `skip`
     #[arg(long, requires = "name")]
     pub(crate) start: bool,
 }
@@ -435,12 +441,36 @@ pub(crate) enum Drawing {
     Svg,
 }
 
+/// Which timeline to draw, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TimelineSelection {
+    /// The run's name
+    pub(crate) run: String,
+    /// The format, text by default
+    #[arg(long = "as", value_enum, value_name = "FORMAT")]
+    pub(crate) chart: Option<Chart>,
+    /// Show all stages and items, however many there are
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// The format of a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Chart {
+    /// A chart for terminals
+    Text,
+    /// A picture for browsers and documents
+    Svg,
+    /// A trace for ui.perfetto.dev, with all stages
+    Perfetto,
+}
+
 /// Which logs to print.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogSelection {
     /// The run's name
     pub(crate) run: String,
-    /// Only this stage
+    /// Only this stage, or this item, such as read[a]
     pub(crate) stage: Option<String>,
     /// Follow the logs until the run has ended
     #[arg(short, long)]
@@ -459,10 +489,21 @@ pub(crate) struct LogSelection {
     pub(crate) previous: bool,
 }
 
-/// Whether to wait for the end.
+/// Whether to wait for the end of a run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Ending {
-    /// Wait until this is done
+    /// Wait until the run has ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, such as 30m; no limit by default
+    #[arg(long, value_parser = duration, requires = "wait", value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Whether to wait until a run is gone.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Removal {
+    /// Wait until the run and its objects are gone
     #[arg(long)]
     pub(crate) wait: bool,
     /// How long to wait, such as 30m; no limit by default
@@ -489,7 +530,7 @@ pub(crate) struct Operator {
     /// The address for /metrics, /healthz and /readyz, such as 0.0.0.0:8080; none by default
     #[arg(long, env = "KONCLI_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Fail a Job if its pods can't start for this long, such as 1h; no limit by default
+    /// Fail a Job if its pods can't start for this long; no limit by default, and 1h as the chart and `koncli install` set it
     #[arg(long, env = "KONCLI_PENDING_TIMEOUT", value_name = "DURATION", value_parser = duration)]
     pub(crate) pending_timeout: Option<Duration>,
 }

@@ -14,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use crate::arguments::Global;
 use crate::exit::{Failure, UNREACHABLE};
 use crate::output;
+use crate::platform;
 
 /// Who writes, in the objects' managed fields.
 pub(crate) const FIELD_MANAGER: &str = "koncli";
@@ -132,10 +133,5 @@ pub(crate) fn holder(given: Option<&str>) -> String {
     given
         .map(str::to_owned)
         .or_else(konductor::env_holder)
-        .unwrap_or_else(|| {
-            rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .unwrap_or_else(platform::host_name)
 }

@@ -27,8 +27,8 @@ mod schedules;
 mod semaphore;
 mod slot;
 mod status;
+mod timeline;
 mod wait;
-pub(crate) mod warden;
 mod why;
 
 use std::io::Write as _;
@@ -46,7 +46,7 @@ use crate::exit::Failure;
 use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
 use crate::read::Stored;
-use crate::{apply, cluster, load, output, read, schedule};
+use crate::{apply, cluster, load, output, platform, read, schedule};
 
 /// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which releases what it
 /// asked for.
@@ -131,6 +131,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         } => status::status(&global, &run, watch).await,
         Command::Status { run: None, .. } | Command::Runs => status::runs(&global).await,
         Command::Why { run, stage } => why::why(&global, &run, stage.as_deref()).await,
+        Command::Timeline(selection) => timeline::timeline(&global, &selection).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
         Command::Cancel {
             run,
@@ -142,8 +143,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             let_running_finish,
         } => lifecycle::pause(&global, &run, let_running_finish).await,
         Command::Resume { run } => lifecycle::resume(&global, &run).await,
-        Command::Delete { run, ending } => {
-            lifecycle::delete(&global, &run, ending.wait, ending.timeout).await
+        Command::Delete { run, removal } => {
+            lifecycle::delete(&global, &run, removal.wait, removal.timeout).await
         }
         Command::Retry {
             run,
@@ -194,7 +195,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             output::exact(&String::from_utf8_lossy(&page));
             Ok(())
         }
-        Command::Warden => warden::keep_watch().await,
+        Command::Warden => platform::keep_watch().await,
         Command::Version => {
             let report = serde_json::json!({"version": env!("CARGO_PKG_VERSION")});
             if !output::document(&global, &report)? {

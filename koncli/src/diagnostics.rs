@@ -183,8 +183,8 @@ fn width() -> usize {
     if !std::io::stderr().is_terminal() {
         return WIDTH;
     }
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.map_or(WIDTH, |size| usize::from(size.ws_col))
+    let size = terminal_size::terminal_size_of(std::io::stderr());
+    size.map_or(WIDTH, |(columns, _)| usize::from(columns.0))
         .clamp(32, 120)
 }
 

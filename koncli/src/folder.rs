@@ -3,12 +3,13 @@
 //! A lock in it says that its cluster is alive. If koncli is killed, the next one finds the lock
 //! free and removes the folder.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+
+use crate::platform;
 
 const PREFIX: &str = "konductor-";
 const LOCK: &str = "lock";
@@ -29,11 +30,8 @@ impl Folder {
 
     fn create_in(parent: &Path) -> io::Result<Self> {
         remove_abandoned(parent);
-        let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
-            // From the beginning: there is no moment in which others may look.
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(parent)?;
+        let mut folders = tempfile::Builder::new();
+        let folder = platform::private(folders.prefix(PREFIX)).tempdir_in(parent)?;
         // Nobody finds a lock that nobody holds yet: it gets its name when it is held.
         let unnamed = folder.path().join("lock.new");
         let lock = File::create_new(&unnamed)?;
@@ -69,9 +67,9 @@ fn remove_abandoned(parent: &Path) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry.metadata().is_ok_and(|found| {
-                found.is_dir() && found.uid() == rustix::process::geteuid().as_raw()
-            });
+            && entry
+                .metadata()
+                .is_ok_and(|found| found.is_dir() && platform::is_own(&found));
         if is_ours
             && let Ok(lock) = File::open(entry.path().join(LOCK))
             && lock.try_lock().is_ok()
@@ -83,6 +81,8 @@ fn remove_abandoned(parent: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -1,20 +1,19 @@
 //! Reading a pipeline file, what it imports, and its parameters.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 use konductor_compiler::{Compiled, Options, Repaired, check, compile, placed, repair};
-use konductor_dsl::Sources;
 use konductor_dsl::limits::FILE_BYTES_MAX;
-use rustix::fs::{Mode, OFlags};
+use konductor_dsl::{Sources, source_name};
 use serde_json::{Map, Value};
 
 use crate::arguments::{Params, Pipeline};
 use crate::diagnostics;
 use crate::exit::{Failure, NOT_FOUND, USAGE};
+use crate::platform;
 
 /// What a pipeline is compiled for.
 #[derive(Clone, Debug)]
@@ -78,7 +77,7 @@ pub(crate) fn repaired(file: &Path, params: &Params) -> Result<(String, Repaired
     let reader = Imports::of(file);
     let read = |path: &str| reader.read(path);
     let options = options(params, &read)?;
-    let repaired = repair(&file.display().to_string(), text.clone(), &options);
+    let repaired = repair(&source_name(file), text.clone(), &options);
     Ok((text, repaired))
 }
 
@@ -100,7 +99,7 @@ fn options<'a>(
 
 fn sources(file: &Path) -> Result<Sources, Failure> {
     let mut sources = Sources::default();
-    sources.add(file.display().to_string(), read(file)?);
+    sources.add(source_name(file), read(file)?);
     Ok(sources)
 }
 
@@ -190,9 +189,7 @@ impl From<std::io::Error> for Unreadable {
 /// Reads a regular file. What else has a name is not even opened for reading: a pipe would wait for
 /// a writer.
 fn regular(file: &Path) -> Result<Vec<u8>, Unreadable> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(file, flags, Mode::empty()).map_err(std::io::Error::from);
-    let opened = File::from(opened?);
+    let opened = platform::open_at_once(file)?;
     let metadata = opened.metadata()?;
     if metadata.is_dir() {
         return Err(Unreadable::Folder);
@@ -291,6 +288,10 @@ impl Imports {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
+    use rustix::fs::Mode;
+
     use super::*;
 
     #[test]

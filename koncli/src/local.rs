@@ -15,11 +15,11 @@ use konductor_local::{Access, ApiServer, Controllers, DataFolder, JournalError, 
 use konductor_operator::LeaderElection;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::arguments::{Pods, Runtime};
-use crate::exit::{Failure, INTERRUPTED, UNREACHABLE};
+use crate::exit::{Failure, UNREACHABLE};
+use crate::platform::{self, Signals};
 
 /// The namespace of what has no other.
 pub(crate) const NAMESPACE: &str = "default";
@@ -219,45 +219,15 @@ fn unusable(error: JournalError) -> Failure {
 /// A folder with this program under its usual name: what a pod of its image would find.
 fn koncli_in(folder: &Path) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(folder)?;
-    let link = folder.join("koncli");
-    // Where the folder is kept, it is there from the last time.
-    let _ = std::fs::remove_file(&link);
-    std::os::unix::fs::symlink(std::env::current_exe()?, link)?;
+    platform::link_to_this_program(folder)?;
     Ok(folder.to_owned())
 }
 
 /// Ready when somebody wants this to end; the exit code says who.
 pub(crate) async fn interrupted() -> u8 {
-    match Interrupts::listen() {
-        Ok(mut interrupts) => interrupts.next().await,
+    match Signals::listen() {
+        Ok(mut signals) => signals.next().await.exit_code(),
         Err(_) => std::future::pending().await,
-    }
-}
-
-/// Those who want this to end, one after the other.
-pub(crate) struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Interrupts {
-    /// From now on, none is missed.
-    pub(crate) fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The exit code that says who.
-    pub(crate) async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.interrupt.recv() => INTERRUPTED,
-            _ = self.terminate.recv() => 143,
-            _ = self.hang_up.recv() => 129,
-        }
     }
 }
 

@@ -20,10 +20,12 @@ mod local;
 mod manifests;
 mod merged;
 mod output;
+mod platform;
 mod progress;
 mod read;
 mod replace;
 mod schedule;
+mod timeline;
 mod view;
 
 use std::process::ExitCode;

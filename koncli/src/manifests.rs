@@ -5,7 +5,7 @@ use std::path::Path;
 
 use konductor_api::{annotation, parse_holds};
 use konductor_compiler::placed::{self, Kind, Placed};
-use konductor_dsl::{Code, Diagnostic, Sources, Span, did_you_mean};
+use konductor_dsl::{Code, Diagnostic, Sources, Span, did_you_mean, source_name};
 use konductor_local::{ApiServer, ServerOptions};
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::Status;
@@ -42,15 +42,12 @@ impl Checker {
     pub(crate) async fn check(&self, file: &Path) -> Result<(Sources, Vec<Diagnostic>), Failure> {
         let text = load::read(file)?;
         let mut sources = Sources::default();
-        sources.add(file.display().to_string(), text.as_str());
+        sources.add(source_name(file), text.as_str());
         let documents = match placed::parse_all(&text) {
             Ok(documents) => documents,
             Err(error) => {
                 let span = error.at.map_or(Span::default(), |at| first_line(&text, at));
-                let message = format!("this is not YAML: {}", error.problem);
-                let reported = Diagnostic::error(Code::K0506, span, message)
-                    .help("check the indentation, and put texts with `: ` or `#` in quotes");
-                return Ok((sources, vec![reported]));
+                return Ok((sources, vec![error.report(span)]));
             }
         };
         let mut reported = Vec::new();

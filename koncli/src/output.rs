@@ -4,7 +4,6 @@
 //! command can forget it.
 
 mod clean;
-pub(crate) mod echo;
 pub(crate) mod width;
 
 use std::io::{self, IsTerminal, Write};
@@ -12,10 +11,12 @@ use std::process::ExitCode;
 
 use konductor_operator::explain;
 use serde::Serialize;
+use terminal_size::{Width, terminal_size_of};
 
 pub(crate) use self::clean::{clean, clean_in_place};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
+use crate::platform::{self, echo};
 use width::{cut, padded, width};
 
 /// Writes to stdout what people read.
@@ -108,7 +109,8 @@ pub(crate) fn report(failure: &Failure, verbose: u8) -> ExitCode {
 /// Whether stderr understands colours and wants them.
 pub(crate) fn color() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !unwanted && io::stderr().is_terminal() && std::env::var("TERM").as_deref() != Ok("dumb")
+    let is_dumb = || std::env::var("TERM").as_deref() == Ok("dumb");
+    !unwanted && io::stderr().is_terminal() && !is_dumb() && platform::enable_colors()
 }
 
 /// A table whose columns are as wide as they must be, two blanks apart, as kubectl's.
@@ -139,10 +141,9 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) ->
 
 /// A table as it is shown: on a terminal each line is cut to its width, in a pipe nothing is.
 pub(crate) fn fitted(table: &str) -> String {
-    let size = rustix::termios::tcgetwinsize(io::stdout());
-    match size {
-        Ok(size) if size.ws_col > 0 => cut_lines(table, usize::from(size.ws_col)),
-        _ => table.to_owned(),
+    match terminal_size_of(io::stdout()) {
+        Some((Width(columns), _)) => cut_lines(table, usize::from(columns)),
+        None => table.to_owned(),
     }
 }
 

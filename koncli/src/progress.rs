@@ -1,6 +1,5 @@
 //! The progress of a run: a live view on a terminal, plain lines in a pipe.
 
-use konductor_api::Participant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -9,12 +8,14 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::JobCondition;
+use konductor_api::{Participant, job_ended};
 use konductor_operator::explain;
 use konductor_operator::standing::State;
 
 use crate::output;
-use crate::output::echo;
 use crate::output::width::{cut, padded, width};
+use crate::platform::echo;
 use crate::view::{Item, Stage, View, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
@@ -89,8 +90,8 @@ struct Printed {
     state: Option<State>,
     /// Why it was pending: causes alternate, and each is printed once.
     causes: BTreeSet<String>,
-    /// Which of its attempts it is, after the first.
-    attempt: Option<String>,
+    /// Which of its retries it is.
+    retry: Option<String>,
 }
 
 /// A live view of as many lines as fit. They are one text: whoever looks never sees half of a change.
@@ -134,29 +135,37 @@ impl Progress {
 
     /// A Job changed. In a pipe, each new state is a line.
     pub(crate) fn job(&self, job: &Participant) {
-        let (name, state) = (
-            job.metadata.name.clone().unwrap_or_default(),
-            State::of(job),
-        );
+        let name = job.metadata.name.clone().unwrap_or_default();
         let mut printed = self
             .printed
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let printed = printed.entry(name).or_default();
         let last = printed.state;
-        let attempt = explain::attempt(job).filter(|_| state == State::Running);
-        if attempt.is_some() && attempt != printed.attempt && self.live.is_none() {
-            self.line(state, &title(job), attempt.as_deref().unwrap_or_default());
-            printed.attempt = attempt;
+        let state = match State::of(job) {
+            State::Running if !runs(job, last) => State::Pending,
+            state => state,
+        };
+        let retry = explain::retry(job).filter(|_| state == State::Running);
+        if retry.is_some() && retry != printed.retry && self.live.is_none() {
+            self.line(state, &title(job), retry.as_deref().unwrap_or_default());
+            printed.retry = retry;
             printed.state = Some(state);
             return;
         }
-        // A Job does not say whether its pods run.
-        if last == Some(State::Pending) && state == State::Running {
+        // That a pod has ended and another one follows is no news.
+        if last == Some(State::Running) && state == State::Pending {
             return;
         }
         printed.state = Some(state);
-        if last != Some(state) && self.live.is_none() && state != State::Waiting {
+        if last == Some(state) || self.live.is_some() {
+            return;
+        }
+        if has_run(job, state) && last != Some(State::Running) {
+            self.line(State::Running, &title(job), "");
+        }
+        // What is pending is printed with its cause.
+        if !matches!(state, State::Waiting | State::Pending) {
             self.line(state, &title(job), "");
         }
     }
@@ -272,6 +281,34 @@ impl Progress {
     }
 }
 
+/// Whether a pod of a Job that was started runs, as far as the Job says so: by its pods that are ready, or those that have
+/// ended. If one was seen to be pending, it may be another one than those that have ended.
+fn runs(job: &Participant, last: Option<State>) -> bool {
+    let status = job.status.as_ref();
+    let is_ready = status.and_then(|status| status.ready) > Some(0);
+    let has_pods = last != Some(State::Pending) && pods_ended(job);
+    is_ready || has_pods || job_ended(job).is_some()
+}
+
+fn pods_ended(job: &Participant) -> bool {
+    let status = job.status.as_ref();
+    let counts = status.map(|status| [status.succeeded, status.failed]);
+    counts.into_iter().flatten().any(|count| count > Some(0))
+}
+
+/// Whether a Job has ended after its pods have run: it may have ended at once. A Job that timed out may never have had a
+/// pod that ran.
+fn has_run(job: &Participant, state: State) -> bool {
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let is_late = |one: &JobCondition| one.reason.as_deref() == Some("DeadlineExceeded");
+    matches!(state, State::Succeeded | State::Failed)
+        && pods_ended(job)
+        && !conditions.into_iter().flatten().any(is_late)
+}
+
 impl Live {
     fn new() -> Self {
         let (rows, _) = terminal();
@@ -351,9 +388,9 @@ impl Drop for Live {
 
 /// Rows and columns.
 pub(crate) fn terminal() -> (usize, usize) {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.map_or((24, 80), |size| {
-        (usize::from(size.ws_row), usize::from(size.ws_col).max(20))
+    let size = terminal_size::terminal_size_of(std::io::stderr());
+    size.map_or((24, 80), |(columns, rows)| {
+        (usize::from(rows.0), usize::from(columns.0).max(20))
     })
 }
 

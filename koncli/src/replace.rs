@@ -2,10 +2,10 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::Path;
 
 use crate::exit::Failure;
+use crate::platform;
 
 /// Replaces a file as a whole or not at all. One that this user may not write is left alone, although its
 /// folder would allow it.
@@ -22,10 +22,8 @@ pub(crate) fn replace(file: &Path, text: &str) -> Result<(), Failure> {
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     new.write_all(text.as_bytes()).map_err(failed)?;
     let known = std::fs::metadata(&target).map_err(failed)?;
-    // Before the permissions, of which it takes some away. Only root may give a file to another user, and others only to
-    // their own groups; then the new file is this user's.
-    let _ = fchown(new.as_file(), Some(known.uid()), None);
-    let _ = fchown(new.as_file(), None, Some(known.gid()));
+    // Before the permissions, of which it takes some away.
+    platform::keep_owner(new.as_file(), &known);
     let permissions = known.permissions();
     new.as_file().set_permissions(permissions).map_err(failed)?;
     new.persist(&target).map_err(|error| failed(error.error))?;

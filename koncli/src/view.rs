@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::condition::{self, Condition, SUCCEEDED};
-use konductor_api::{Holder, Participant, Run};
+use konductor_api::{Barrier, BarrierPhase, Holder, Participant, Run};
 use konductor_operator::run_graph::{Place, natural};
 use konductor_operator::standing::{Standing, State};
 use konductor_operator::{End, RunObjects, Waits, explain, run_end, run_status};
@@ -60,7 +60,7 @@ pub(crate) struct Item {
 /// The indexes of an Indexed Job, written as Kubernetes does: `0-2,5`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Indexes {
-    total: i32,
+    pub(crate) total: i32,
     succeeded: String,
     failed: String,
 }
@@ -178,7 +178,7 @@ pub(crate) fn of_pod(title: &str, pod: &Pod) -> String {
 }
 
 /// How far the indexes of an Indexed Job have come.
-fn indexes(job: &Participant) -> Option<Indexes> {
+pub(crate) fn indexes(job: &Participant) -> Option<Indexes> {
     let spec = job.spec.as_ref()?;
     let is_indexed = spec.completion_mode.as_deref() == Some("Indexed");
     let status = job.status.clone().unwrap_or_default();
@@ -191,6 +191,15 @@ fn indexes(job: &Participant) -> Option<Indexes> {
 
 fn holders<S: Serializer>(holders: &[Holder], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(holders.iter().map(ToString::to_string))
+}
+
+/// Whether a Barrier counts nothing yet, because its Gate has not opened.
+pub(crate) fn waits_for_gate(barrier: &Barrier) -> bool {
+    let status = barrier.status.as_ref();
+    barrier.spec.gate.is_some()
+        && status.is_none_or(|status| {
+            status.phase == BarrierPhase::Waiting && status.started_at.is_none()
+        })
 }
 
 /// Whether a Run has ended, and whether well.

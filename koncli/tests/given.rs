@@ -224,7 +224,7 @@ fn a_timeout_is_never_early_and_is_named() {
         let output = run(folder.path(), pipeline, &[]);
         let printed = end(&output);
         assert!(
-            printed.contains(&"✗ slow failed: timed out after 1s".to_owned()),
+            printed.contains(&"✗ slow failed: it ran longer than its timeout of 1s".to_owned()),
             "{printed:?}"
         );
         let times = folder.path().join("times");

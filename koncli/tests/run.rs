@@ -199,12 +199,33 @@ fn each_attempt_is_counted_and_a_failure_says_after_how_many() {
         .unwrap();
     let printed = text(&output.stderr);
     for expected in [
-        "● a running: attempt 2 of 3\n",
-        "● a running: attempt 3 of 3\n",
-        "✗ a failed: exit code 1 after 3 attempts: no\n",
+        "● a running: retry 1 of 2\n",
+        "● a running: retry 2 of 2\n",
+        "✗ a failed: exit code 1 after 2 retries: no\n",
     ] {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }
+}
+
+#[test]
+fn a_pod_that_waits_for_its_turn_is_not_printed_as_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline turns {
+      stage a for n in ["1", "2", "3", "4"] { image = "busybox:1.36" run = "sleep 0.2" }
+    }"#;
+    let output = koncli()
+        .args(["run", "--jobs", "1"])
+        .arg(written(folder.path(), pipeline))
+        .output()
+        .unwrap();
+    let printed = text(&output.stderr);
+    let (mut running, mut succeeded) = (0, 0);
+    for line in printed.lines() {
+        running += usize::from(line.contains("● a["));
+        succeeded += usize::from(line.contains("✓ a["));
+        assert!(running <= succeeded + 1, "{printed}");
+    }
+    assert_eq!((running, succeeded), (4, 4), "{printed}");
 }
 
 #[test]

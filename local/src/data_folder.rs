@@ -3,15 +3,15 @@
 //! A path enters; a folder that nobody else uses leaves. What must never happen here: that a cluster starts while
 //! processes of the one before still run in the same folder.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, test_kill_process};
 use tokio::time::Instant;
+
+use crate::platform;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
@@ -66,31 +66,26 @@ impl DataFolder {
             error,
         };
         // Secrets are files in there.
-        let mut builder = DirBuilder::new();
-        let created = builder.recursive(true).mode(0o700).create(path);
-        created.map_err(|error| failed(path, error))?;
-        let path = path.canonicalize().map_err(|error| failed(path, error))?;
+        platform::create_private_folder(path).map_err(|error| failed(path, error))?;
+        let path = platform::canonicalize(path).map_err(|error| failed(path, error))?;
         if is_foreign(&path).map_err(|error| failed(&path, error))? {
             return Err(DataFolderError::Foreign { path });
         }
         let lock = path.join(LOCK);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        options.mode(0o600);
-        let mut file = options.open(&lock).map_err(|error| failed(&lock, error))?;
+        let file = platform::private(&mut options).open(&lock);
+        let mut file = file.map_err(|error| failed(&lock, error))?;
         let until = Instant::now() + END_MAX;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::Error(error)) => return Err(failed(&lock, error)),
                 Err(TryLockError::WouldBlock) => {
-                    let owner = owner(&lock);
-                    let is_alive = owner.is_some_and(|owner| test_kill_process(owner).is_ok());
-                    if is_alive || Instant::now() >= until {
-                        let user = match owner.filter(|_| is_alive) {
-                            Some(owner) => format!("process {}", owner.as_raw_nonzero()),
-                            None => "processes that a killed cluster has left".to_owned(),
-                        };
+                    let owner = platform::living_owner(&lock);
+                    if owner.is_some() || Instant::now() >= until {
+                        let left = || "processes that a killed cluster has left".to_owned();
+                        let user = owner.unwrap_or_else(left);
                         return Err(DataFolderError::InUse { path, user });
                     }
                     tokio::time::sleep(TRY_EVERY).await;
@@ -130,11 +125,4 @@ fn is_foreign(path: &Path) -> io::Result<bool> {
         has_files |= entry?.file_name() != LOCK;
     }
     Ok(has_files && !path.join(JOURNAL).exists())
-}
-
-/// The process that has noted itself in a lock.
-fn owner(lock: &Path) -> Option<Pid> {
-    let mut text = String::new();
-    File::open(lock).ok()?.read_to_string(&mut text).ok()?;
-    Pid::from_raw(text.trim().parse().ok()?)
 }

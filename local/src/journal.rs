@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::kind::Resource;
 use crate::managed::Managed;
+use crate::platform;
 use crate::stored::{Version, key_of};
 
 /// How the records are written; a file of another format is not read.
@@ -30,8 +30,6 @@ const FORMAT: u32 = 1;
 const SLACK: u64 = 16 << 20;
 /// How long a record waits at most for the disk, if others follow. A sync for each would hold up every write.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// Secrets are in there, and the folder may be one that others read.
-const MODE: u32 = 0o600;
 /// The digits of a record's hash.
 const HASH_LENGTH: usize = 16;
 
@@ -208,8 +206,9 @@ impl Journal {
             error,
         };
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(MODE);
-        let file = options.open(path).map_err(failed)?;
+        options.read(true).append(true).create(true);
+        // Secrets are in there, and the folder may be one that others read.
+        let file = platform::private(&mut options).open(path).map_err(failed)?;
         let (restored, length) = read(path, &file)?;
         let mut journal = Self {
             path: path.to_owned(),
@@ -247,12 +246,12 @@ impl Journal {
     fn append(&mut self, record: &Record) -> io::Result<()> {
         let line = record.line()?;
         if self.is_torn {
-            self.file.set_len(self.length)?;
+            self.cut_off()?;
         }
         self.is_torn = true;
         if let Err(error) = self.file.write_all(&line) {
             // The next one tries again if it can't be cut off now.
-            self.is_torn = self.file.set_len(self.length).is_err();
+            self.is_torn = self.cut_off().is_err();
             return Err(error);
         }
         self.is_torn = false;
@@ -264,6 +263,11 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Drops what stands behind the last whole record.
+    fn cut_off(&self) -> io::Result<()> {
+        platform::cut_off(&self.file, &self.path, self.length)
     }
 
     /// Writes into another file from now on.
@@ -309,8 +313,8 @@ fn write_new<'a>(
     // Nobody else writes here: what is there was left by one that was killed.
     let _ = std::fs::remove_file(new);
     let mut options = OpenOptions::new();
-    options.append(true).create_new(true).mode(MODE);
-    let file = options.open(new)?;
+    options.append(true).create_new(true);
+    let file = platform::private(&mut options).open(new)?;
     let mut writer = BufWriter::new(&file);
     let begin = Record::Begin {
         format: FORMAT,
@@ -327,7 +331,7 @@ fn write_new<'a>(
     std::fs::rename(new, path)?;
     // From here on the new one is the journal, whatever else fails.
     let folder = path.parent().unwrap_or(Path::new("/"));
-    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+    if let Err(error) = platform::sync_folder(folder) {
         tracing::warn!(path = %path.display(), %error, "journal's folder not on the disk yet");
     }
     Ok((file, length))
@@ -489,9 +493,9 @@ mod tests {
         let path = folder.path().join("journal");
         let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         let api = server(&path);
-        assert_eq!(mode(), MODE);
+        assert_eq!(mode(), 0o600);
         api.shared.store.rewrite_journal();
-        assert_eq!(mode(), MODE);
+        assert_eq!(mode(), 0o600);
         drop(api);
         // Whatever else a later version puts there, and however it computes the hash.
         let later = b"ffffffffffffffff {\"begin\":{\"format\":2,\"revision\":7,\"more\":[]}}\n{}\n";

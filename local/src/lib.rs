@@ -23,6 +23,7 @@ mod metadata;
 mod names;
 mod openapi;
 mod patch;
+mod platform;
 mod protobuf;
 pub mod runner;
 mod scale;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gen_lsp_types::{Position, Range};
 use jiff::Timestamp;
 use konductor_compiler::{Compiled, Options, check};
-use konductor_dsl::{Code, Source, SourceId, Sources, Span, ast};
+use konductor_dsl::{Code, Source, SourceId, Sources, Span, ast, source_name};
 
 use crate::names::Names;
 use crate::position::{Encoding, Lines};
@@ -31,7 +31,7 @@ impl Analysis {
         now: Timestamp,
     ) -> Self {
         let mut sources = Sources::default();
-        sources.add(root.to_string_lossy(), text);
+        sources.add(source_name(root), text);
         let mut options = Options::at(now);
         options.read_import = read;
         let mut compiled = check(sources, &options);

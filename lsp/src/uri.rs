@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gen_lsp_types::Uri;
+use konductor_dsl::source_name;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 const FILE: &str = "file://";
@@ -22,21 +23,55 @@ pub(crate) fn path(uri: &Uri) -> PathBuf {
     // A host before the path can only be this machine.
     let path = rest.find('/').and_then(|start| rest.get(start..));
     let path = percent_decode_str(path.unwrap_or(rest));
-    PathBuf::from(&*path.decode_utf8_lossy())
+    PathBuf::from(without_root(&path.decode_utf8_lossy(), cfg!(windows)))
+}
+
+/// A path without the slash that a URI has before a drive of Windows.
+fn without_root(path: &str, has_drives: bool) -> &str {
+    let inside = path.strip_prefix('/').filter(|_| has_drives);
+    let inside = inside.filter(|inside| begins_with_drive(inside));
+    inside.unwrap_or(path)
+}
+
+/// Whether a path begins as in `c:/`.
+fn begins_with_drive(path: &str) -> bool {
+    let mut chars = path.chars();
+    let is_letter = chars.next().is_some_and(|c| c.is_ascii_alphabetic());
+    is_letter && chars.as_str().starts_with(":/")
 }
 
 /// The URI of a file.
 pub(crate) fn of(path: &Path) -> Uri {
-    let text = path.to_string_lossy();
-    if !text.starts_with('/') {
-        return Uri(text.into_owned());
-    }
-    Uri(format!("{FILE}{}", utf8_percent_encode(&text, ENCODED)))
+    let text = source_name(path);
+    let root = match text.starts_with('/') {
+        true => "",
+        false if begins_with_drive(&text) => "/",
+        false => return Uri(text),
+    };
+    Uri(format!(
+        "{FILE}{root}{}",
+        utf8_percent_encode(&text, ENCODED)
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drive_of_windows_has_no_slash_before_it_and_its_uri_has() {
+        let table = [
+            ("/c:/a/b.kon", true, "c:/a/b.kon"),
+            ("/c:/a/b.kon", false, "/c:/a/b.kon"),
+            ("/c/a/b.kon", true, "/c/a/b.kon"),
+            ("//c:/a", true, "//c:/a"),
+            ("", true, ""),
+        ];
+        for (path, has_drives, expected) in table {
+            assert_eq!(without_root(path, has_drives), expected);
+        }
+        assert_eq!(of(Path::new("c:/a/b c.kon")).0, "file:///c%3A/a/b%20c.kon");
+    }
 
     #[test]
     fn files_have_uris_and_back() {

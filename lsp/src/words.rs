@@ -58,7 +58,7 @@ const PIPELINE: &[Word] = &[
     word(
         "fail-fast",
         "bool",
-        "Cancels the rest at the first failure that counts.",
+        "Cancels the other main stages at the first failure of a stage without `may-fail`.",
     ),
 ];
 
@@ -66,7 +66,7 @@ const BODY: &[Word] = &[
     word(
         "image",
         "string",
-        "The container's image, with a tag or digest other than `latest`.",
+        "The container's image. A tag `latest`, or none, is a warning.",
     ),
     word(
         "run",
@@ -91,22 +91,22 @@ const BODY: &[Word] = &[
     word(
         "retries",
         "int",
-        "Further attempts of an item. Each is a new pod. The default is 0.",
+        "How many more pods an item gets if one fails. The default is 0.",
     ),
     word(
         "timeout",
         "duration",
-        "From the start to the end, attempts included; below the pipeline's.",
+        "From the start of the Job to its end, retries included; below the pipeline's.",
     ),
     word(
         "pending",
         "duration",
-        "How long a pod may wait for what it needs to start: a node, an image, a secret. Then the stage fails.",
+        "How long its pods may be unable to start: no node, no image, no Secret. Then it fails. By default the operator's limit.",
     ),
     word(
         "may-fail",
         "bool",
-        "Its failure does not make the run fail. The default is false.",
+        "Its own failure does not make the run fail. The default is false.",
     ),
     word(
         "resources",
@@ -116,7 +116,7 @@ const BODY: &[Word] = &[
     word(
         "security",
         "\"baseline\" | \"restricted\"",
-        "Which Pod Security Standard its pods keep.",
+        "The Pod Security Standard that its pods meet. The default is `\"baseline\"`.",
     ),
     word(
         "service-account",
@@ -131,14 +131,18 @@ const BODY: &[Word] = &[
 ];
 
 const SEMAPHORE: &[Word] = &[
-    word("permits", "int", "How many permits there are; 0 closes it."),
+    word(
+        "permits",
+        "int",
+        "How many permits there are; with 0 it grants nothing.",
+    ),
     EXTERNAL,
 ];
 const LEASE: &[Word] = &[
     word(
         "ttl",
         "duration",
-        "Within which the holder renews. The default is 30s.",
+        "Within which a Claim is renewed. A stage keeps it until its last pod has ended. The default is 30s.",
     ),
     EXTERNAL,
 ];

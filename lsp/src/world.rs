@@ -9,6 +9,7 @@ use std::sync::Arc;
 use gen_lsp_types::{Range, Uri};
 use jiff::Timestamp;
 use konductor_compiler::{Options, repair};
+use konductor_dsl::source_name;
 
 use crate::analysis::Analysis;
 use crate::position::{Encoding, Lines};
@@ -149,7 +150,7 @@ impl World {
         let read = |import: &str| self.import(path, import);
         let mut options = Options::at(Timestamp::now());
         options.read_import = &read;
-        repair(&path.to_string_lossy(), text.to_owned(), &options).text
+        repair(&source_name(path), text.to_owned(), &options).text
     }
 
     /// Every open file, and those in the folders of the workspace.

@@ -25,7 +25,7 @@ const LIST_MAX: usize = 32 * 1024;
 const CUT: char = '…';
 
 /// The annotations that decisions about other objects read, and how many bytes are kept of each.
-const SHARED: [(&str, usize); 16] = [
+const SHARED: [(&str, usize); 17] = [
     (annotation::ALLOW_FROM, LIST_MAX),
     (annotation::ARRIVE, TEXT_MAX),
     (annotation::ATTEMPT, TEXT_MAX),
@@ -41,6 +41,7 @@ const SHARED: [(&str, usize); 16] = [
     (annotation::PHASE, TEXT_MAX),
     (annotation::REASON, TEXT_MAX),
     (annotation::RELEASES, TEXT_MAX),
+    (annotation::TIMES, LIST_MAX),
     (annotation::WHEN, TEXT_MAX),
 ];
 

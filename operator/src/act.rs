@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::{Context, Retry};
 use crate::decide::Decide;
+use crate::done;
 use crate::index::{Refers, Watched};
 use crate::reference::reference;
 
@@ -72,6 +73,10 @@ async fn write_status<K: Decide>(
         context.memory.remember_status(uid, &status);
         context.memory.rest_for(uid, K::rests_after(&status));
         object.measure(&status, context, now);
+        if done::is_logged() {
+            let done = object.done(&status);
+            done.iter().for_each(|done| done.log(K::KIND, &name));
+        }
     }
     remember(context, written)
 }
@@ -112,23 +117,14 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
             name,
             status,
             body,
-        } => match kind {
-            Kind::Job => patch_job(context, &name, status, body, now).await,
-            Kind::Arrival => patch::<Arrival>(context, &name, status, body).await,
-            Kind::Claim => {
-                let granted = body["status"]["phase"] == "Granted";
-                patch::<Claim>(context, &name, status, body).await?;
-                if granted && let Some(claim) = context.cache.claims.get(&reference(&name)) {
-                    context
-                        .telemetry
-                        .waited(Watched::Claim, &claim.metadata, now);
-                }
-                Ok(())
+        } => {
+            let done = done::is_logged().then(|| done::by_patch(kind, &body));
+            let watched = patch_one(context, kind, &name, (status, body), now).await?;
+            if let Some(done) = done.flatten() {
+                done.log(watched, &name);
             }
-            Kind::Gate => patch::<Gate>(context, &name, status, body).await,
-            Kind::Barrier => patch::<Barrier>(context, &name, status, body).await,
-            Kind::Run => patch::<Run>(context, &name, status, body).await,
-        },
+            Ok(())
+        }
         Write::Adopt { kind, name, body } => {
             adopt(context, kind, &name, body).await;
             Ok(())
@@ -158,12 +154,42 @@ async fn write(context: &Context, write: Write, now: Timestamp) -> Result<(), Re
     }
 }
 
+/// Patches an object of a kind, and returns that kind.
+async fn patch_one(
+    context: &Context,
+    kind: Kind,
+    name: &ObjectName,
+    (status, body): (bool, serde_json::Value),
+    now: Timestamp,
+) -> Result<Watched, Retry> {
+    match kind {
+        Kind::Job => {
+            patch_job(context, name, status, body, now).await?;
+            Ok(Watched::Job)
+        }
+        Kind::Arrival => patch::<Arrival>(context, name, status, body).await,
+        Kind::Claim => {
+            let granted = body["status"]["phase"] == "Granted";
+            patch::<Claim>(context, name, status, body).await?;
+            if granted && let Some(claim) = context.cache.claims.get(&reference(name)) {
+                context
+                    .telemetry
+                    .waited(Watched::Claim, &claim.metadata, now);
+            }
+            Ok(Watched::Claim)
+        }
+        Kind::Gate => patch::<Gate>(context, name, status, body).await,
+        Kind::Barrier => patch::<Barrier>(context, name, status, body).await,
+        Kind::Run => patch::<Run>(context, name, status, body).await,
+    }
+}
+
 async fn patch<K>(
     context: &Context,
     name: &ObjectName,
     status: bool,
     body: serde_json::Value,
-) -> Result<(), Retry>
+) -> Result<Watched, Retry>
 where
     K: Refers
         + Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -177,7 +203,8 @@ where
         true => api.patch_status(&name.name, &params, &body).await,
         false => api.patch(&name.name, &params, &body).await,
     };
-    remember(context, written)
+    remember(context, written)?;
+    Ok(K::KIND)
 }
 
 /// Makes a Run or a Barrier own an object. Nothing depends on it: it is tried again when the object has

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::{Context, Retry};
+use crate::done::{self, Done};
 use crate::index::Refers;
 use crate::live::Live;
 
@@ -55,12 +56,17 @@ pub(crate) trait Decide:
     /// Counts that a status was written: the one before, and the new one.
     fn measure(&self, _next: &Self::Status, _context: &Context, _now: Timestamp) {}
 
+    /// What writing this status did, for the log.
+    fn done(&self, _next: &Self::Status) -> Vec<Done> {
+        Vec::new()
+    }
+
     /// The ledger that it is, where it is one.
     const LEDGER: Option<LedgerKind> = None;
 }
 
 macro_rules! decides {
-    ($($kind:ty, $status:ty, $decide:path, $ledger:expr, $measure:expr;)*) => {
+    ($($kind:ty, $status:ty, $decide:path, $ledger:expr, $done:expr, $measure:expr;)*) => {
         $(
             impl Decide for $kind {
                 type Status = $status;
@@ -74,6 +80,11 @@ macro_rules! decides {
                     Self { status: Some(status), ..self.clone() }
                 }
 
+                fn done(&self, next: &Self::Status) -> Vec<Done> {
+                    let done: fn(Option<&Self::Status>, &Self::Status) -> Vec<Done> = $done;
+                    done(self.status.as_ref(), next)
+                }
+
                 fn measure(&self, next: &Self::Status, context: &Context, now: Timestamp) {
                     let measure: fn(&Self, &Self::Status, &Context, Timestamp) = $measure;
                     measure(self, next, context, now);
@@ -85,16 +96,20 @@ macro_rules! decides {
 
 decides! {
     Barrier, konductor_api::BarrierStatus, barrier::decide, None,
+        |before, next| done::by_barrier(before, next).into_iter().collect(),
         |one, next, context, _| context.telemetry.barrier(&one.metadata, one.status.as_ref(), next);
     Gate, konductor_api::GateStatus, gate::decide, None,
+        |before, next| done::by_gate(before, next).into_iter().collect(),
         |one, next, context, _| context.telemetry.gate(&one.metadata, one.status.as_ref(), next);
     Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease),
+        |before, next| done::by_ledger(before.map(|one| one.holders.as_slice()), &next.holders),
         |one, next, context, now| {
             let before = one.status.as_ref().map(|status| status.holders.as_slice());
             context.telemetry.ledger(LedgerKind::Lease, before, &next.holders, now);
         };
     Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
         Some(LedgerKind::Semaphore),
+        |before, next| done::by_ledger(before.map(|one| one.holders.as_slice()), &next.holders),
         |one, next, context, now| {
             let before = one.status.as_ref().map(|status| status.holders.as_slice());
             context.telemetry.ledger(LedgerKind::Semaphore, before, &next.holders, now);
@@ -119,6 +134,12 @@ impl Decide for Run {
     /// 10,000 Jobs would fill etcd's 2 GB within minutes. One of 100 Jobs rests for 14 ms.
     fn rests_after(status: &Self::Status) -> Duration {
         Duration::from_secs_f64(status.record.len() as f64 / RECORD_BYTES_PER_SECOND)
+    }
+
+    fn done(&self, next: &Self::Status) -> Vec<Done> {
+        done::by_run(self.status.as_ref(), next)
+            .into_iter()
+            .collect()
     }
 
     fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {

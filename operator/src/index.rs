@@ -27,6 +27,30 @@ pub(crate) enum Watched {
 }
 
 impl Watched {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Job,
+        Self::Pod,
+        Self::Arrival,
+        Self::Barrier,
+        Self::Claim,
+        Self::Gate,
+        Self::Lease,
+        Self::Run,
+        Self::Semaphore,
+    ];
+
+    /// The kinds that are decided about.
+    pub(crate) const DECIDED: [Self; 7] = [
+        Self::Job,
+        Self::Barrier,
+        Self::Claim,
+        Self::Gate,
+        Self::Lease,
+        Self::Run,
+        Self::Semaphore,
+    ];
+
     /// The kind, as Kubernetes writes it.
     pub(crate) fn word(self) -> &'static str {
         match self {

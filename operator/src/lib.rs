@@ -13,6 +13,7 @@ mod backoff;
 mod cache;
 mod context;
 mod decide;
+mod done;
 mod fair;
 mod gone;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use konductor_core::retry;
 pub use konductor_core::run_graph;
 pub use konductor_core::slot;
 pub use konductor_core::standing;
+pub use konductor_core::timeline;
 pub use konductor_core::words;
 pub use konductor_core::{End, HeldBack, Listed, RunObjects, Waits, run_end, run_status};
 pub use leader::{LEADER_LEASE, LeaderElection};

@@ -385,11 +385,10 @@ fn page(causes: &[(Cause, Vec<(String, String)>)]) -> String {
     for (cause, said) in causes {
         let _ = write!(page, "\n## {}\n\n", cause.title);
         if !cause.from.is_empty() {
-            let _ = write!(page, "{}", cause.from);
+            let _ = writeln!(page, "{}\n", cause.from);
             if cause.node {
-                page.push_str(" The node suite makes this state with real containers.");
+                page.push_str("<!-- The scenarios of a real node make this state, too. -->\n\n");
             }
-            page.push_str("\n\n");
         }
         page.push_str("| where | what it says |\n|---|---|\n");
         for (place, text) in said {

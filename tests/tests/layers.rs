@@ -92,7 +92,7 @@ const DOORS: [(&str, &str); 13] = [
     ("operator/core/src/slot.rs", "the slot of a Run"),
     (
         "operator/core/src/words.rs",
-        "which items of a stage a Barrier is over",
+        "the items that a Barrier is about",
     ),
 ];
 

@@ -116,3 +116,20 @@ fn each_log_line_is_listed_and_each_listed_one_is_there() {
     let listed: BTreeSet<_> = rows.collect();
     assert_eq!(listed, there);
 }
+
+/// Where nothing is scraped there is no series, and a comparison of none is never true.
+#[test]
+fn alert_on_a_missing_leader_fires_without_a_series_too() {
+    let section = section("Probes and metrics");
+    let alerts = all(r"`([^`]*konductor_leading[^`]*==[^`]*)`", &section);
+    assert!(!alerts.is_empty());
+    for alert in alerts {
+        assert!(alert.contains("or absent(konductor_leading)"), "{alert}");
+    }
+    let page = read("docs/operations.md");
+    assert_eq!(
+        page.matches("sum(konductor_leading)").count(),
+        1,
+        "one alert"
+    );
+}

@@ -31,14 +31,6 @@ pub(crate) struct Group {
     pub jobs: Vec<usize>,
 }
 
-/// An item that has a Job.
-pub(crate) struct Member<'a> {
-    pub job: usize,
-    pub item: &'a Item,
-    /// What the labels call its values.
-    pub variables: &'a [String],
-}
-
 /// The key of the group that an address names; `None` where one of its values is not known.
 pub(crate) fn key(address: &[Term], values: Values<'_>) -> Option<String> {
     let mut whole = String::new();
@@ -116,38 +108,51 @@ impl Planner {
         }
     }
 
-    /// Groups the Jobs of a stage.
-    pub(crate) fn add(
+    /// Groups the Jobs of a stage, which begin at `first`: of each its item, by its place, and what labels call the
+    /// item's values.
+    pub(crate) fn add<'j>(
         &mut self,
         index: usize,
         stage: &Stage,
         masks: &BTreeSet<Mask>,
-        members: &[Member<'_>],
+        first: usize,
+        jobs: impl Iterator<Item = (Option<usize>, &'j [String])> + Clone,
     ) {
+        let items = stage.items.as_deref().unwrap_or_default();
         for mask in masks {
-            for member in members {
-                let key = (index, key_of_item(&member.item.values, mask));
+            for (offset, (item, variables)) in jobs.clone().enumerate() {
+                let Some(item) = item.and_then(|item| items.get(item)) else {
+                    continue;
+                };
+                let key = (index, key_of_item(&item.values, mask));
                 let known = self.by_key.get(&key).copied();
                 let group = known.unwrap_or_else(|| {
-                    let group = self.group(index, stage, mask, member);
+                    let group = self.group(index, stage, mask, item, variables);
                     self.groups.push(group);
                     self.by_key.insert(key, self.groups.len() - 1);
                     self.groups.len() - 1
                 });
-                self.groups[group].jobs.push(member.job);
+                self.groups[group].jobs.push(first + offset);
             }
         }
     }
 
-    fn group(&mut self, index: usize, stage: &Stage, mask: &Mask, member: &Member<'_>) -> Group {
+    fn group(
+        &mut self,
+        index: usize,
+        stage: &Stage,
+        mask: &Mask,
+        item: &Item,
+        variables: &[String],
+    ) -> Group {
         let base = format!("{}-{}", self.run, stage.name.text);
-        let values = member.item.values.iter().zip(mask);
+        let values = item.values.iter().zip(mask);
         let shown = values.map(|(value, is_fixed)| match is_fixed {
             true => value.key(),
             false => "*".to_owned(),
         });
         let shown: Vec<String> = shown.collect();
-        let variables = stage.loops.iter().zip(member.variables).zip(mask);
+        let variables = stage.loops.iter().zip(variables).zip(mask);
         let fixed = variables.filter(|(_, is_fixed)| **is_fixed);
         let fixed = fixed.map(|((known, value), _)| (known.name.text.as_str(), value.as_str()));
         let fixed: Vec<(&str, &str)> = fixed.collect();

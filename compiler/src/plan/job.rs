@@ -1,6 +1,6 @@
 //! The Jobs of a run: one for a stage, one for each item, or one that is Indexed.
 
-use super::group::{self, Group, Member};
+use super::group::{self, Group};
 use super::skip::{LeftOut, Skips};
 use super::varies::can_be_indexed;
 use crate::eval::Values;
@@ -95,16 +95,9 @@ impl Jobs {
         let masks = group::masks(pipeline);
         for (index, (stage, masks)) in pipeline.stages.iter().zip(&masks).enumerate() {
             if let StageJobs::Items { first, count, .. } = &by_stage[index] {
-                let items = stage.items.as_deref().unwrap_or_default();
-                let jobs = planner.list.iter().enumerate().skip(*first).take(*count);
-                let members = jobs.filter_map(|(job, plan)| {
-                    Some(Member {
-                        job,
-                        item: items.get(plan.item?)?,
-                        variables: &plan.variables,
-                    })
-                });
-                groups.add(index, stage, masks, &members.collect::<Vec<_>>());
+                let jobs = planner.list[*first..first + count].iter();
+                let jobs = jobs.map(|job| (job.item, job.variables.as_slice()));
+                groups.add(index, stage, masks, *first, jobs);
             }
         }
         if planner.problems.is_empty() {
@@ -172,7 +165,7 @@ impl Jobs {
         if self.whole(stage).is_some() {
             return Some((BTreeMap::new(), 0));
         }
-        // The whole stage is a group only if it has a quorum, or its items end one by one.
+        // All items are a group only if something waits for them as such.
         if Term::are_every(address) {
             return Some((BTreeMap::new(), self.of_stage(stage).len()));
         }

@@ -100,7 +100,7 @@ impl Resolver<'_> {
             Ok(root) => root,
             Err(error) => {
                 let span = error.at.map_or(text.span, |at| marked.place(at));
-                self.report(rules::yaml::report(span, &error.problem));
+                self.report(error.report(span));
                 return None;
             }
         };

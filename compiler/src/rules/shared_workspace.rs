@@ -107,5 +107,8 @@ fn report(pipeline: &Pipeline, workspace: usize, first: usize, second: usize) ->
         Some(span) if first != second => diagnostic.label(span, "also mounted here"),
         _ => diagnostic,
     };
-    diagnostic.help("write `access = many`, or let one come `after` the other")
+    diagnostic.help(match first == second {
+        true => "write `access = many`, or let the items take turns: `holding` a lease",
+        false => "write `access = many`, or let one come `after` the other",
+    })
 }

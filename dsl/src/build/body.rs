@@ -56,13 +56,13 @@ pub trait Body: Items + Sized {
         self
     }
 
-    /// How many further attempts an item has.
+    /// How many more pods an item gets if one fails.
     #[must_use]
     fn retries(self, retries: impl Into<Value>) -> Self {
         self.attribute("retries", retries)
     }
 
-    /// How long it may take from start to end, attempts included.
+    /// How long its Job may take from start to end, retries included.
     #[must_use]
     fn timeout(self, timeout: impl Into<Value>) -> Self {
         self.attribute("timeout", timeout)

@@ -40,7 +40,7 @@ impl Pipeline {
         self.attribute("keep", keep)
     }
 
-    /// Cancels the rest at the first failure that counts.
+    /// Cancels the other main stages at the first failure of a stage without `may-fail`.
     #[must_use]
     pub fn fail_fast(self) -> Self {
         self.attribute("fail-fast", true)

@@ -116,7 +116,11 @@ impl Command {
             | Self::Install { .. }
             | Self::Uninstall { .. }
             | Self::Operator(_) => CHANGE,
-            Self::Apply { .. } | Self::Diff(_) | Self::Why { .. } | Self::Doctor => LOOK,
+            Self::Apply { .. }
+            | Self::Diff(_)
+            | Self::Why { .. }
+            | Self::Timeline(_)
+            | Self::Doctor => LOOK,
             Self::Logs(_) => Effect {
                 formats: &[Format::Table, Format::Json],
                 ..CHANGE

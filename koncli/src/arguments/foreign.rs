@@ -4,7 +4,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Words of argo, tekton, kubectl, terraform and docker, and what to type instead.
-const WORDS: [(&[&str], &str); 18] = [
+const WORDS: [(&[&str], &str); 19] = [
     (
         &["lint", "validate", "verify", "typecheck"],
         "koncli check FILE",
@@ -28,6 +28,7 @@ const WORDS: [(&[&str], &str); 18] = [
     (&["format"], "koncli fmt FILE"),
     (&["plan", "preview"], "koncli diff FILE"),
     (&["dag", "draw", "viz"], "koncli graph FILE"),
+    (&["gantt", "trace", "profile"], "koncli timeline RUN"),
     (&["new", "scaffold"], "koncli init"),
     (&["cron", "cronjobs", "crons"], "koncli schedules"),
     (&["up", "cluster", "server", "serve"], "koncli dev"),

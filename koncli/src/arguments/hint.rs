@@ -5,7 +5,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use konductor_dsl::did_you_mean;
 
-use super::{Drawing, duration};
+use super::{Chart, Drawing, duration};
 
 /// Adds to an error what to type instead. `words` are those of the command line after the program's name, and `path`
 /// is the command that they begin with.
@@ -68,8 +68,12 @@ fn subcommand(error: &mut clap::Error, words: &[String]) -> Option<String> {
 fn drawing(error: &clap::Error, path: &[&str]) -> Option<String> {
     let argument = text(error, ContextKind::InvalidArg)?;
     let value = text(error, ContextKind::InvalidValue)?;
-    let is_drawing = Drawing::from_str(value, true).is_ok();
-    let is_meant = path == ["graph"] && argument.contains("--output") && is_drawing;
+    let is_drawing = match path {
+        ["graph"] => Drawing::from_str(value, true).is_ok(),
+        ["timeline"] => Chart::from_str(value, true).is_ok(),
+        _ => false,
+    };
+    let is_meant = argument.contains("--output") && is_drawing;
     is_meant.then(|| format!("write `--as {}`", value.to_lowercase()))
 }
 
@@ -105,6 +109,7 @@ mod tests {
             ("etl.kon --verbose", "`koncli run etl.kon`"),
             ("graph f -o dot", "`--as dot`"),
             ("-o svg graph f", "`--as svg`"),
+            ("timeline r -o perfetto", "`--as perfetto`"),
             ("apply f.kon --wait 5m", "`--wait --timeout 5m`"),
             ("retry r --wait 1h", "`--wait --timeout 1h`"),
             (

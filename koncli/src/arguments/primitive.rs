@@ -9,6 +9,9 @@ use super::{duration, ttl};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Barrier {
     /// Create a barrier
+    ///
+    /// A barrier whose parties are Jobs with labels (`spec.jobs`), or that waits for a gate, is created from YAML: `koncli
+    /// explain barrier`.
     Create {
         /// The barrier's name
         name: String,
@@ -41,7 +44,7 @@ pub(crate) enum Barrier {
         /// The barrier's name
         name: String,
         #[command(flatten)]
-        holder: Holder,
+        party: Party,
         /// The outcome of this party
         #[arg(long, value_enum, default_value_t = Outcome::Succeeded)]
         outcome: Outcome,
@@ -59,10 +62,13 @@ pub(crate) enum Barrier {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Gate {
     /// Create a gate
+    ///
+    /// Conditions with a selector, a pipeline, `within` or another namespace are created from YAML: `koncli explain gate`.
     Create {
         /// The gate's name
         name: String,
-        /// A condition such as job/extract=Complete or barrier/workers=Open; without any, a person opens the gate
+        /// A condition such as job/extract=Complete; without any, a person opens the gate. States: job: Complete, Failed,
+        /// Skipped; barrier or gate: Open, Failed, Skipped; run: Succeeded, Failed, Settled; Finished is any end
         #[arg(long = "condition", value_name = "KIND/NAME=STATE")]
         conditions: Vec<String>,
         /// One condition is enough
@@ -112,7 +118,7 @@ pub(crate) enum Semaphore {
         /// How many permits the semaphore has
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
         permits: u32,
-        /// Grant to the highest priority first
+        /// Grant to the highest priority first; Jobs have priority 0
         #[arg(long)]
         by_priority: bool,
     },
@@ -124,6 +130,8 @@ pub(crate) enum Semaphore {
         name: String,
     },
     /// Acquire permits, and keep them after koncli exits
+    ///
+    /// Without --ttl the grant lasts for an hour, unless it is released.
     Acquire {
         /// The semaphore's name
         name: String,
@@ -142,6 +150,8 @@ pub(crate) enum Semaphore {
         priority: i32,
     },
     /// Release held permits
+    ///
+    /// Releases every grant of this holder's name, whichever process acquired it.
     Release {
         /// The semaphore's name
         name: String,
@@ -157,6 +167,14 @@ pub(crate) enum Semaphore {
         /// How many permits
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         permits: u32,
+        /// The highest goes first, if the semaphore orders by priority
+        #[arg(
+            long,
+            default_value_t = 0,
+            allow_hyphen_values = true,
+            value_name = "N"
+        )]
+        priority: i32,
         /// The command to run
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<String>,
@@ -200,6 +218,8 @@ pub(crate) enum Lease {
         holder: Holder,
     },
     /// Release a held lease
+    ///
+    /// Any process may release what this holder's name holds.
     Release {
         /// The lease's name
         name: String,
@@ -231,12 +251,20 @@ pub(crate) struct Holder {
     pub(crate) holder: Option<String>,
 }
 
+/// The name of a party at a barrier.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Party {
+    /// The party's name; by default $POD_NAME, $HOSTNAME, or the host's name
+    #[arg(long, env = "KONDUCTOR_HOLDER", value_name = "NAME")]
+    pub(crate) holder: Option<String>,
+}
+
 /// How to acquire.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Acquisition {
     #[command(flatten)]
     pub(crate) holder: Holder,
-    /// How long the grant lasts without renewal
+    /// How long the grant lasts without renewal; a lease's TTL is its default and its limit
     #[arg(long, value_parser = ttl, value_name = "TIME")]
     pub(crate) ttl: Option<konductor_api::Duration>,
     #[command(flatten)]

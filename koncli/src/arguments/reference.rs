@@ -25,6 +25,7 @@ const PAGES: [(&str, &str, &[&str]); 8] = [
             "status",
             "runs",
             "why",
+            "timeline",
             "logs",
             "wait",
             "approve",

@@ -39,12 +39,12 @@ pub(crate) async fn barrier(global: &Global, command: Command) -> Result<(), Fai
         }
         Command::Arrive {
             name,
-            holder,
+            party,
             outcome,
             timeout,
         } => {
             let client = client.timeout(timeout);
-            let holder = cluster::holder(holder.holder.as_deref());
+            let holder = cluster::holder(party.holder.as_deref());
             let outcome = match outcome {
                 Outcome::Succeeded => ArrivalOutcome::Succeeded,
                 Outcome::Failed => ArrivalOutcome::Failed,

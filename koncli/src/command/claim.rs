@@ -37,6 +37,25 @@ pub(crate) async fn acquire(request: Request, kind: LedgerKind, name: &str) -> R
     Ok(())
 }
 
+/// Asks, and meanwhile prints a warning if there is one: whatever becomes of the warning, it takes nothing of the
+/// timeout.
+pub(crate) async fn with_warning<T>(
+    warning: impl Future<Output = Option<String>>,
+    asking: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(asking);
+    tokio::select! {
+        biased;
+        warning = warning => {
+            if let Some(warning) = warning {
+                output::talk(&warning);
+            }
+            asking.await
+        }
+        done = &mut asking => done,
+    }
+}
+
 /// Releases what a holder has, whichever process acquired it.
 pub(crate) async fn release(
     request: Request,

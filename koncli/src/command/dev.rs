@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use konductor_local::{DataFolder, DataFolderError};
 
 use crate::arguments::Pods;
-use crate::exit::{Failure, INTERRUPTED};
+use crate::exit::Failure;
 use crate::folder::{Folder, KUBECONFIG};
-use crate::local::{self, Interrupts, Local, WithOperator};
+use crate::local::{self, Local, WithOperator};
 use crate::output;
+use crate::platform::{Signal, Signals};
 
 /// Where the files of the cluster are.
 enum Files {
@@ -61,7 +62,7 @@ pub(crate) async fn dev(
     operator: WithOperator,
 ) -> Result<(), Failure> {
     // Before there is anything that a signal would leave behind.
-    let mut interrupts = Interrupts::listen()?;
+    let mut signals = Signals::listen()?;
     let files = Files::open(data.as_deref()).await?;
     let kubeconfig = kubeconfig.unwrap_or_else(|| files.path().join(KUBECONFIG));
     let steps = std::env::current_dir()?;
@@ -76,7 +77,7 @@ pub(crate) async fn dev(
     });
     let local = tokio::select! {
         started = starting => started?,
-        code = interrupts.next() => return Err(Failure::silent(code)),
+        signal = signals.next() => return Err(Failure::silent(signal.exit_code())),
     };
     let path = std::path::absolute(&kubeconfig)?;
     output::data(&format!("export KUBECONFIG={}\n", quoted(&path)));
@@ -93,10 +94,10 @@ pub(crate) async fn dev(
     });
     let outcome = tokio::select! {
         failure = local.operator_is_gone() => Err(failure),
-        code = interrupts.next() => match code {
+        signal = signals.next() => match signal {
             // That is how it is meant to end.
-            INTERRUPTED => Ok(()),
-            code => Err(Failure::silent(code)),
+            Signal::Interrupt => Ok(()),
+            signal => Err(Failure::silent(signal.exit_code())),
         },
     };
     local.stop().await;

@@ -380,7 +380,7 @@ async fn kueue(client: &Client) -> Option<Finding> {
     })
 }
 
-/// Whether a policy is about our word in Kueue's list.
+/// Whether a policy is about our value in Kueue's annotation.
 fn guards_the_queue(policy: &ValidatingAdmissionPolicy) -> bool {
     let validations = policy
         .spec

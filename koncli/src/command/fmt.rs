@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use konductor_dsl::Sources;
+use konductor_dsl::{Sources, source_name};
 
 use crate::exit::{FAILED, Failure, USAGE};
 use crate::replace::replace;
@@ -15,7 +15,7 @@ pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
     for file in files {
         let mut sources = Sources::default();
         let text = load::read(file)?;
-        let id = sources.add(file.display().to_string(), text.clone());
+        let id = sources.add(source_name(file), text.clone());
         let Some(source) = sources.get(id) else {
             continue;
         };

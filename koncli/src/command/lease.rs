@@ -1,6 +1,6 @@
 //! `koncli lease …`
 
-use konductor_api::{Lease, LeaseSpec, LedgerKind};
+use konductor_api::{Duration, Lease, LeaseSpec, LedgerKind};
 use kube::ResourceExt;
 
 use super::{claim, create, delete, get, hold, list};
@@ -19,7 +19,8 @@ pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failu
         Command::Acquire { name, acquire } => {
             let client = acquire.patience.client(client);
             let request = claim::request(client.lease(&name), &acquire);
-            claim::acquire(request, LedgerKind::Lease, &name).await
+            let acquiring = claim::acquire(request, LedgerKind::Lease, &name);
+            claim::with_warning(shorter(&client, &name, acquire.ttl.as_ref()), acquiring).await
         }
         Command::Renew { name, holder } => {
             claim::renew(&client, LedgerKind::Lease, &name, &holder).await
@@ -34,10 +35,26 @@ pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failu
         } => {
             let client = acquire.patience.client(client);
             let request = claim::request(client.lease(&name), &acquire);
-            hold::hold(&client, request, &command).await
+            let holding = hold::hold(&client, request, &command);
+            claim::with_warning(shorter(&client, &name, acquire.ttl.as_ref()), holding).await
         }
         Command::Delete { name } => delete::<Lease>(&client, "lease", &name).await,
     }
+}
+
+/// The warning that a grant will be shorter than what was asked for. Who may not read the Lease gets none.
+async fn shorter(
+    client: &konductor::Client,
+    name: &str,
+    asked: Option<&Duration>,
+) -> Option<String> {
+    let asked = asked?;
+    let lease: Lease = get(client, "lease", name).await.ok()?;
+    let ceiling = &lease.spec.ttl;
+    let is_more = asked.parse().ok()? > ceiling.parse().ok()?;
+    is_more.then(|| {
+        format!("lease/{name} has ttl {ceiling}, so the grant lasts {ceiling} without renewal, and not {asked}")
+    })
 }
 
 fn show(global: &Global, leases: &[Lease], one: bool) -> Result<(), Failure> {

@@ -24,7 +24,7 @@ use super::{api, get, object, wait};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
 use crate::read::Stored;
-use crate::view::{run_ended, title};
+use crate::view::{run_ended, title, waits_for_gate};
 use crate::{cluster, output, read};
 
 /// Ends a run: what has not started is cancelled, what runs is stopped, finally stages run.
@@ -235,8 +235,11 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
     };
     let user = user(&client).await?;
     let word = if deny { "denied" } else { "approved" };
+    let later = counts_later(&barrier);
     if has_arrived(&client, &barrier, &user, outcome).await {
-        output::talk(&format!("barrier/{name} was already {word} by {user}"));
+        output::talk(&format!(
+            "barrier/{name} was already {word} by {user}{later}"
+        ));
         return Ok(());
     }
     let phase = barrier.status.as_ref().map(|status| status.phase);
@@ -254,8 +257,26 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
     }
     let client = client.timeout(APPROVES_WITHIN);
     client.approve_barrier(name, &user, outcome).await?;
-    output::talk(&format!("barrier/{name} {word} by {user}"));
+    output::talk(&format!("barrier/{name} {word} by {user}{later}"));
     Ok(())
+}
+
+/// What to add to an answer that does not count yet; nothing if it counts at once.
+fn counts_later(barrier: &Barrier) -> String {
+    let Some(gate) = barrier
+        .spec
+        .gate
+        .as_deref()
+        .filter(|_| waits_for_gate(barrier))
+    else {
+        return String::new();
+    };
+    match Named::barrier(&barrier.metadata, barrier) {
+        Some(Named::Approval { .. }) => {
+            "; it counts once the approval's `after` is satisfied and its `when` is true".to_owned()
+        }
+        _ => format!("; it counts once gate/{gate} is open"),
+    }
 }
 
 /// Finds an approval by the name of its Barrier, or by its name in the pipeline, if only one run has it.

@@ -13,7 +13,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::objects::{expect_stage, objects_of};
+use super::objects::{Meant, expect, objects_of};
 use super::{api, get, wait};
 use crate::arguments::{Format, Global, LogSelection};
 use crate::exit::{Failure, NOT_FOUND};
@@ -24,15 +24,14 @@ use crate::{cluster, output, read};
 const CONTAINER: &str = "main";
 
 /// Makes sure that a stage still has a Job whose pods may have logs.
-fn expect_a_job(run: &Run, objects: &RunObjects, stage: &str) -> Result<(), Failure> {
-    let of_stage = |job: &Participant| job.label(label::STAGE) == Some(stage);
-    let is_there = objects.jobs().iter().any(|job| of_stage(job));
-    if is_there || !objects.jobs_and_gone().any(of_stage) {
+fn expect_a_job(run: &Run, objects: &RunObjects, meant: Meant<'_>) -> Result<(), Failure> {
+    let is_there = objects.jobs().iter().any(|job| meant.is_of(job));
+    if is_there || !objects.jobs_and_gone().any(|job| meant.is_of(job)) {
         return Ok(());
     }
     let name = run.name_any();
     let message =
-        format!("the Job of stage {stage} of run/{name} was deleted, and its logs with it");
+        format!("the Job of stage {meant} of run/{name} was deleted, and its logs with it");
     Err(Failure::new(NOT_FOUND, message).help(format!("look at `koncli status {name}`")))
 }
 
@@ -42,8 +41,8 @@ pub(crate) async fn logs(global: &Global, selection: &LogSelection) -> Result<()
     let run: Run = get(&client, "run", &selection.run).await?;
     let objects = objects_of(&client, &selection.run).await?;
     if let Some(stage) = &selection.stage {
-        expect_stage(&run, &objects, stage)?;
-        expect_a_job(&run, &objects, stage)?;
+        expect(&run, &objects, Meant::of(stage))?;
+        expect_a_job(&run, &objects, Meant::of(stage))?;
     }
     let logs = Logs {
         is_json: global.output == Some(Format::Json),
@@ -82,12 +81,16 @@ impl Logs<'_> {
             return Ok(None);
         };
         let job = self.jobs.get_opt(name).await?;
-        let is_meant = |job: &Participant| {
-            let stage = job.label(label::STAGE);
-            job.run() == Some(self.selection.run.as_str())
-                && (self.selection.stage.is_none() || stage == self.selection.stage.as_deref())
-        };
-        Ok(job.filter(is_meant).map(|job| of_pod(&title(&job), pod)))
+        let job = job.filter(|job| job.run() == Some(self.selection.run.as_str()));
+        let named = job.map(|job| (of_pod(&title(&job), pod), job));
+        let meant = named.filter(|(title, job)| self.is_meant(job.stage(), title));
+        Ok(meant.map(|(title, _)| title))
+    }
+
+    /// Whether the logs of a pod were asked for, by its stage and its title.
+    fn is_meant(&self, stage: &str, title: &str) -> bool {
+        let meant = self.selection.stage.as_deref();
+        meant.is_none_or(|meant| meant == stage || meant == title)
     }
 
     /// Stages are in the order of `koncli status`, and the attempts of a Job one after the other.
@@ -105,14 +108,6 @@ impl Logs<'_> {
         }
         let mut is_silent = true;
         for stage in view(run, objects, &[]).stages {
-            if self
-                .selection
-                .stage
-                .as_ref()
-                .is_some_and(|meant| *meant != stage.name)
-            {
-                continue;
-            }
             for item in stage.items {
                 let mut pods = pods.remove(&item.job).unwrap_or_default();
                 pods.sort_by_key(|pod| {
@@ -123,7 +118,10 @@ impl Logs<'_> {
                     Some(item) => format!("{}[{item}]", stage.name),
                     None => stage.name.clone(),
                 };
-                for pod in pods {
+                let meant = pods
+                    .into_iter()
+                    .filter(|pod| self.is_meant(&stage.name, &of_pod(&title, pod)));
+                for pod in meant {
                     self.print(&pod, &of_pod(&title, &pod), false).await?;
                     is_silent = false;
                 }

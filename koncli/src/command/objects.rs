@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -14,6 +15,7 @@ use kube::{Resource, ResourceExt};
 use super::api;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::read;
+use crate::view::{indexes, title};
 
 /// How many steps of Gates and Barriers of others are followed.
 const OUTSIDE_ROUNDS: usize = 4;
@@ -135,31 +137,92 @@ async fn workloads(client: &konductor::Client, jobs: &[Participant]) -> Vec<serd
     found
 }
 
-/// Makes sure that a run has a stage; while its Jobs are still being created, nobody knows.
-pub(super) fn expect_stage(run: &Run, objects: &RunObjects, stage: &str) -> Result<(), Failure> {
-    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
-    let known: Vec<&Participant> = objects.jobs_and_gone().collect();
-    let stages = stages(&known);
-    match objects.jobs().len() < jobs || stages.contains(stage) {
-        true => Ok(()),
-        false => Err(no_such_stage(&run.name_any(), stage, stages)),
+/// A stage, or one of its items, as koncli prints them: `read`, `read[a]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meant<'a> {
+    pub(super) stage: &'a str,
+    pub(super) item: Option<&'a str>,
+}
+
+impl<'a> Meant<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let split = text.strip_suffix(']').and_then(|text| text.split_once('['));
+        match split {
+            Some((stage, item)) => Self {
+                stage,
+                item: Some(item),
+            },
+            None => Self {
+                stage: text,
+                item: None,
+            },
+        }
+    }
+
+    /// Whether a Job is meant. One Indexed Job has all the items of its stage.
+    pub(super) fn is_of(self, job: &Participant) -> bool {
+        job.label(label::STAGE) == Some(self.stage)
+            && self
+                .item
+                .is_none_or(|item| job.item() == Some(item) || has_index(job, item))
     }
 }
 
-/// Returns the error that a run has no such stage, and which one may be meant.
-pub(super) fn no_such_stage(run: &str, stage: &str, stages: BTreeSet<&str>) -> Failure {
-    let help = match konductor_dsl::did_you_mean(stage, stages) {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("`koncli status {run}` lists its stages"),
-    };
-    Failure::new(NOT_FOUND, format!("run/{run} has no stage {stage}")).help(help)
+impl fmt::Display for Meant<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.item {
+            Some(item) => write!(formatter, "{}[{item}]", self.stage),
+            None => formatter.write_str(self.stage),
+        }
+    }
 }
 
-/// The stages that Jobs are of.
-pub(super) fn stages<J: Borrow<Participant>>(jobs: &[J]) -> BTreeSet<&str> {
-    let jobs = jobs.iter().map(Borrow::borrow);
-    let stages = jobs.filter_map(|job: &Participant| job.label(label::STAGE));
-    stages.collect()
+/// Whether an item is one index of an Indexed Job.
+fn has_index(job: &Participant, item: &str) -> bool {
+    let indexes = indexes(job).and_then(|indexes| u32::try_from(indexes.total).ok());
+    let index = item.parse::<u32>().ok();
+    index.zip(indexes).is_some_and(|(index, all)| index < all)
+}
+
+/// Makes sure that a run has a stage or an item; while its Jobs are still being created, nobody knows.
+pub(super) fn expect(run: &Run, objects: &RunObjects, meant: Meant<'_>) -> Result<(), Failure> {
+    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
+    let known: Vec<&Participant> = objects.jobs_and_gone().collect();
+    match objects.jobs().len() < jobs || known.iter().any(|job| meant.is_of(job)) {
+        true => Ok(()),
+        false => Err(none_such(&run.name_any(), meant, &known)),
+    }
+}
+
+/// Returns the error that a run has no such stage or item, and which one may be meant.
+pub(super) fn none_such<J: Borrow<Participant>>(
+    run: &str,
+    meant: Meant<'_>,
+    jobs: &[J],
+) -> Failure {
+    let jobs = || jobs.iter().map(Borrow::borrow);
+    let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(meant.stage);
+    let (kind, name, known): (_, _, BTreeSet<String>) = match jobs().any(|job| of_stage(&job)) {
+        true => (
+            "item",
+            meant.to_string(),
+            jobs().filter(of_stage).map(title).collect(),
+        ),
+        false => {
+            let stages = jobs().filter_map(|job: &Participant| job.label(label::STAGE));
+            (
+                "stage",
+                meant.stage.to_owned(),
+                stages.map(str::to_owned).collect(),
+            )
+        }
+    };
+    let near = konductor_dsl::did_you_mean(&name, known.iter().map(String::as_str));
+    let help = match near {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("`koncli status {run}` lists its {kind}s"),
+    };
+    Failure::new(NOT_FOUND, format!("run/{run} has no {kind} {name}")).help(help)
 }
 
 fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
@@ -167,4 +230,45 @@ fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
         .into_iter()
         .map(|object| (object.name_any(), object))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use konductor_api::annotation;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stage_or_an_item_is_meant_as_it_is_printed() {
+        let job = |item: Option<&str>, completions: Option<i32>| -> Participant {
+            let mut annotations = json!({});
+            if let Some(item) = item {
+                annotations[annotation::ITEM] = item.into();
+            }
+            let mode = completions.map(|_| "Indexed");
+            serde_json::from_value(json!({
+                "metadata": {"name": "r", "labels": {label::STAGE: "read"}, "annotations": annotations},
+                "spec": {"completions": completions, "completionMode": mode, "template": {}},
+            }))
+            .expect("a Job")
+        };
+        let (item, range) = (job(Some("a[1]"), None), job(None, Some(3)));
+        for (text, of_item, of_range) in [
+            ("read", true, true),
+            ("read[a[1]]", true, false),
+            ("read[a]", false, false),
+            ("read[2]", false, true),
+            ("read[3]", false, false),
+            ("write[2]", false, false),
+        ] {
+            let meant = Meant::of(text);
+            assert_eq!(
+                (meant.is_of(&item), meant.is_of(&range)),
+                (of_item, of_range),
+                "{text}"
+            );
+            assert_eq!(meant.to_string(), text);
+        }
+    }
 }

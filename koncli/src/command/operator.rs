@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use konductor_operator::{LeaderElection, Options, Telemetry};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Global, Operator};
 use crate::cluster;
 use crate::exit::{FORBIDDEN, Failure, UNREACHABLE};
+use crate::platform::Signals;
 
 /// Runs the operator until SIGTERM or Ctrl-C.
 pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), Failure> {
@@ -38,13 +38,9 @@ pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), 
         None => None,
         Some(address) => Some(serve(address, &options.telemetry).await?),
     };
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen_in_background()?;
     let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
     };
     let ended = konductor_operator::run(client.kube().clone(), options, shutdown).await;
     if let Some(served) = served {

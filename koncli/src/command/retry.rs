@@ -16,7 +16,7 @@ use kube::{Api, ResourceExt};
 use serde::Serialize;
 use serde_json::json;
 
-use super::objects::{no_such_stage, stages};
+use super::objects::{Meant, none_such};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::Failure;
@@ -97,13 +97,26 @@ async fn plan(client: &konductor::Client, run: &Run, from: Option<&str>) -> Resu
         read::list(&barriers, &of_run)
     )?;
     let jobs: Vec<_> = jobs.into_iter().map(Arc::new).collect();
-    let begin = from.map_or(Begin::Failed, Begin::Stage);
+    let meant = from.map(Meant::of);
+    let begin = match meant {
+        None => Begin::Failed,
+        Some(Meant { stage, item: None }) => Begin::Stage(stage),
+        Some(Meant {
+            stage,
+            item: Some(item),
+        }) => Begin::Item { stage, item },
+    };
     retry::retry(run, &jobs, &gates, &barriers, begin)
-        .map_err(|refused| refusal(&name, refused, from.unwrap_or_default(), stages(&jobs)))
+        .map_err(|refused| refusal(&name, refused, meant, &jobs))
 }
 
 /// Why there is no retry, and what else can be done.
-fn refusal(run: &str, refused: Refused, stage: &str, stages: BTreeSet<&str>) -> Failure {
+fn refusal(
+    run: &str,
+    refused: Refused,
+    meant: Option<Meant<'_>>,
+    jobs: &[Arc<Participant>],
+) -> Failure {
     match refused {
         Refused::NotEnded => Failure::failed(format!("run/{run} has not ended yet")).help(format!(
             "`koncli wait run/{run}`, or `koncli cancel {run} --wait`, first"
@@ -112,7 +125,20 @@ fn refusal(run: &str, refused: Refused, stage: &str, stages: BTreeSet<&str>) -> 
             .help("create another run: `koncli apply FILE --run NAME`"),
         Refused::NothingFailed => Failure::failed(format!("run/{run} has succeeded"))
             .help("--from STAGE runs a stage again, and everything after it"),
-        Refused::NoSuchStage => no_such_stage(run, stage, stages),
+        Refused::NoSuchStage => {
+            let meant = meant.unwrap_or(Meant::of(""));
+            match jobs.iter().any(|job| meant.is_of(job)) {
+                true => Failure::usage(format!(
+                    "the items of stage {} of run/{run} are one Indexed Job, which is retried as a whole",
+                    meant.stage
+                ))
+                .help(format!(
+                    "write --from {}; without --from only the items that failed run again",
+                    meant.stage
+                )),
+                false => none_such(run, meant, jobs),
+            }
+        }
         Refused::JobsGone { gone } => Failure::failed(format!(
             "{gone} of the Jobs of run/{run} that must run again were deleted, and their manifests with \
              them"

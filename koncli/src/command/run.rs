@@ -25,11 +25,12 @@ use tokio::task::JoinHandle;
 use self::given::Prepared;
 use self::needs::Needs;
 use super::follow;
-use crate::arguments::{Format, Given, Global, Pipeline, Pods};
+use crate::arguments::{Format, Given, Global, Pipeline, Pods, Runtime};
 use crate::exit::Failure;
 use crate::folder::Folder;
 use crate::load::Aim;
-use crate::local::{self, Interrupts, Local, NAMESPACE};
+use crate::local::{self, Local, NAMESPACE};
+use crate::platform::{self, Signals};
 use crate::progress::Progress;
 use crate::view::{of_pod, title, view};
 use crate::{apply, load, output, read};
@@ -51,10 +52,13 @@ pub(crate) async fn run(
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Once)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
     let needs = Needs::of(&manifests);
+    if let (Runtime::Process, Some(refused)) = (pods.runtime, needs.refused_as_processes()) {
+        return Err(refused);
+    }
     let prepared = given::prepare(&needs, given, approvals::can_ask())?;
     let _alone = alone(&pipeline.file, &needs)?;
     let folder = Folder::create()?;
-    let mut interrupts = Interrupts::listen()?;
+    let mut signals = Signals::listen()?;
     let kubeconfig = folder.kubeconfig();
     let steps = working_folder(&pipeline.file);
     let starting = Local::start(local::Options {
@@ -68,7 +72,7 @@ pub(crate) async fn run(
     });
     let local = tokio::select! {
         started = starting => started?,
-        code = interrupts.next() => return Err(Failure::silent(code)),
+        signal = signals.next() => return Err(Failure::silent(signal.exit_code())),
     };
     let is_report = matches!(global.output, Some(Format::Json | Format::Yaml));
     let following = Following {
@@ -79,9 +83,7 @@ pub(crate) async fn run(
         prepared,
         given,
     };
-    let outcome = following
-        .until_interrupted(&manifests, &mut interrupts)
-        .await;
+    let outcome = following.until_interrupted(&manifests, &mut signals).await;
     following.local.stop().await;
     if keep {
         output::talk(&format!(
@@ -98,7 +100,7 @@ fn alone(file: &Path, needs: &Needs) -> Result<Option<File>, Failure> {
     if !needs.has_ledgers || file == Path::new("-") {
         return Ok(None);
     }
-    let lock = File::open(file)?;
+    let lock = platform::run_lock(file)?;
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {
             let shown = file.display();
@@ -137,13 +139,13 @@ impl Following<'_> {
     async fn until_interrupted(
         &self,
         manifests: &Manifests,
-        interrupts: &mut Interrupts,
+        signals: &mut Signals,
     ) -> Result<(), Failure> {
         let following = self.follow(manifests);
         futures::pin_mut!(following);
         let code = tokio::select! {
             outcome = &mut following => return outcome,
-            code = interrupts.next() => code,
+            signal = signals.next() => signal.exit_code(),
         };
         let name = manifests.run_name();
         self.progress.print(&format!(
@@ -158,7 +160,7 @@ impl Following<'_> {
                     let failure = ended.err().unwrap_or_else(|| Failure::silent(code));
                     return Err(Failure { code, ..failure });
                 }
-                _ = interrupts.next() => {}
+                _ = signals.next() => {}
             }
         }
         self.progress.finish();

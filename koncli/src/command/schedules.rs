@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use jiff::{Timestamp, Zoned};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use konductor_api::{Run, annotation, label};
 use konductor_compiler::slot_time;
 use konductor_operator::run_status;
+use konductor_operator::slot::{Slot, SlotDecision};
 use kube::api::{ListParams, ObjectMeta, Patch};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::{api, get, list, object};
-use crate::arguments::{Global, ScheduleSelection};
+use super::{api, get, list, object, slot};
+use crate::arguments::{Global, Overlap, ScheduleSelection};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::{cluster, output, read};
 
@@ -249,7 +251,62 @@ async fn suspend(
     Ok(())
 }
 
-/// Creates the CronJob's Job by hand, as `kubectl create job --from` does: its run has its name.
+/// What the pods of a schedule do with other runs that are running.
+fn overlap(schedule: &CronJob) -> Overlap {
+    let pod = schedule.spec.job_template.spec.as_ref();
+    let pod = pod.and_then(|job| job.template.spec.as_ref());
+    let containers = pod.iter().flat_map(|pod| &pod.containers);
+    let mut words = containers.flat_map(|container| container.command.iter().flatten());
+    let word = words.find_map(|word| word.strip_prefix("--overlap="));
+    let overlap = word.and_then(|word| Overlap::from_str(word, false).ok());
+    overlap.unwrap_or(Overlap::Allow)
+}
+
+/// Says what becomes of a run that is started now, in the words of its pod.
+async fn outlook(
+    client: &konductor::Client,
+    schedule: &CronJob,
+    run: &str,
+) -> Result<String, Failure> {
+    let name = &schedule.name_any();
+    let slot = Slot {
+        pipeline: name,
+        run,
+        time: Timestamp::now(),
+        overlap: overlap(schedule).into(),
+    };
+    let runs = slot::runs(client, &slot).await?;
+    let look = format!("look at it with `koncli status {run}`");
+    match slot::decide(client, &slot, &runs, slot.time).await? {
+        SlotDecision::Skip(other) | SlotDecision::Superseded(other) => {
+            let message = format!(
+                "run/{other} is still running, and cronjob/{name} skips a run then, so nothing was started"
+            );
+            Err(Failure::failed(message).help(format!(
+                "wait for its end with `koncli wait run/{other} --for Finished`, or start a run beside it with \
+                 `koncli apply FILE --run NAME`"
+            )))
+        }
+        SlotDecision::Blocked {
+            run: other,
+            jobs,
+            declared,
+        } => Err(slot::blocked(&format!("run/{run}"), &other, jobs, declared)),
+        SlotDecision::Replace(others) => {
+            let others: Vec<String> = others.iter().map(|one| format!("run/{one}")).collect();
+            Ok(format!(
+                "it cancels {}, and creates run/{run} after that; {look}",
+                others.join(" and ")
+            ))
+        }
+        SlotDecision::Start | SlotDecision::Done(_) | SlotDecision::Count(_) => {
+            Ok(format!("it creates run/{run}; {look}"))
+        }
+    }
+}
+
+/// Creates the CronJob's Job by hand, as `kubectl create job --from` does: its run has its name. If its pod would skip
+/// the run, nothing is created.
 async fn start(client: &konductor::Client, schedule: &CronJob) -> Result<(), Failure> {
     let template = &schedule.spec.job_template;
     let metadata = template.metadata.clone().unwrap_or_default();
@@ -270,11 +327,9 @@ async fn start(client: &konductor::Client, schedule: &CronJob) -> Result<(), Fai
         spec: template.spec.clone(),
         ..Job::default()
     };
+    let outlook = outlook(client, schedule, &job.name_any()).await?;
     super::create(client, "job", &job).await?;
-    let name = job.name_any();
-    output::talk(&format!(
-        "it creates run/{name}; look at it with `koncli status {name}`"
-    ));
+    output::talk(&outlook);
     Ok(())
 }
 
@@ -300,6 +355,25 @@ mod tests {
         let last = last_runs(&runs);
         let names: Vec<_> = last.values().map(|run| run.name_any()).collect();
         assert_eq!(names, ["b", "c"]);
+    }
+
+    #[test]
+    fn overlap_is_read_from_the_command_of_a_schedules_pods() {
+        for (word, expected) in [
+            ("--overlap=skip", Overlap::Skip),
+            ("--overlap=replace", Overlap::Replace),
+            ("--overlap=allow", Overlap::Allow),
+            ("--run", Overlap::Allow),
+        ] {
+            let containers = json!([{"name": "apply", "command": ["koncli", "apply", word]}]);
+            let template = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+            let schedule: CronJob = serde_json::from_value(json!({
+                "metadata": {"name": "s"},
+                "spec": {"schedule": "0 * * * *", "jobTemplate": template},
+            }))
+            .expect("a CronJob");
+            assert_eq!(overlap(&schedule), expected, "{word}");
+        }
     }
 
     #[test]

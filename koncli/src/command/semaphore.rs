@@ -36,7 +36,7 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             let request = claim::request(client.semaphore(&name), &acquire);
             let request = request.permits(permits).priority(priority);
             let acquiring = claim::acquire(request, LedgerKind::Semaphore, &name);
-            with_warning(&client, &name, acquiring).await
+            claim::with_warning(closed(&client, &name), acquiring).await
         }
         Command::Release { name, holder } => {
             claim::release(client.semaphore(&name), &holder, "semaphore", &name).await
@@ -45,40 +45,26 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
             name,
             acquire,
             permits,
+            priority,
             command,
         } => {
             let client = acquire.patience.client(client);
-            let request = claim::request(client.semaphore(&name), &acquire).permits(permits);
+            let request = claim::request(client.semaphore(&name), &acquire);
+            let request = request.permits(permits).priority(priority);
             let holding = hold::hold(&client, request, &command);
-            with_warning(&client, &name, holding).await
+            claim::with_warning(closed(&client, &name), holding).await
         }
         Command::Delete { name } => delete::<Semaphore>(&client, "semaphore", &name).await,
     }
 }
 
-/// Asks for permits, and meanwhile says if the Semaphore is closed: whatever becomes of the question, it takes nothing
-/// of the timeout.
-async fn with_warning<T>(
-    client: &konductor::Client,
-    name: &str,
-    asking: impl Future<Output = T>,
-) -> T {
-    tokio::pin!(asking);
-    tokio::select! {
-        biased;
-        () = warn_if_closed(client, name) => asking.await,
-        done = &mut asking => done,
-    }
-}
-
-/// Says that nothing will be granted. Who may not read the Semaphore waits without a word.
-async fn warn_if_closed(client: &konductor::Client, name: &str) {
+/// The warning that nothing will be granted. Who may not read the Semaphore gets none.
+async fn closed(client: &konductor::Client, name: &str) -> Option<String> {
     let found: Result<Semaphore, Failure> = get(client, "semaphore", name).await;
-    if found.is_ok_and(|semaphore| semaphore.spec.permits == 0) {
-        output::talk(&format!(
-            "semaphore/{name} is closed (permits: 0); it grants nothing until it has permits"
-        ));
-    }
+    found.ok().filter(|semaphore| semaphore.spec.permits == 0)?;
+    Some(format!(
+        "semaphore/{name} is closed (permits: 0); it grants nothing until it has permits"
+    ))
 }
 
 fn show(global: &Global, semaphores: &[Semaphore], one: bool) -> Result<(), Failure> {

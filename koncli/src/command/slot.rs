@@ -29,12 +29,12 @@ use crate::{apply, cluster, load, output, read};
 const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 /// Creates the run of a slot, unless it was run before, or another run is running and `overlap` is not
-/// `allow`.
+/// `allow`. Without an `overlap`, what the file says holds.
 pub(crate) async fn apply(
     global: &Global,
     pipeline: &Pipeline,
     slot: &str,
-    overlap: Overlap,
+    overlap: Option<Overlap>,
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let aim = aim(&client, slot).await?;
@@ -43,9 +43,19 @@ pub(crate) async fn apply(
     };
     let compiled = load::compiled(pipeline, Some(client.namespace().to_owned()), aim)?;
     let manifests = compiled.manifests.ok_or_else(nothing)?;
-    let outcome = settle(&client, &manifests, time, overlap.into(), Timestamp::now).await?;
+    let overlap = overlap.map_or_else(|| declared(&manifests), slot::Overlap::from);
+    let outcome = settle(&client, &manifests, time, overlap, Timestamp::now).await?;
     output::data(&format!("{outcome}\n"));
     Ok(())
+}
+
+/// What the pipeline's schedule says; without a schedule runs may overlap.
+fn declared(manifests: &Manifests) -> slot::Overlap {
+    match manifests.overlap() {
+        None | Some(konductor_compiler::Overlap::Allow) => slot::Overlap::Allow,
+        Some(konductor_compiler::Overlap::Skip) => slot::Overlap::Skip,
+        Some(konductor_compiler::Overlap::Replace) => slot::Overlap::Replace,
+    }
 }
 
 impl From<Overlap> for slot::Overlap {
@@ -116,15 +126,11 @@ async fn settle(
         Some(shown) => format!("slot {shown}"),
         None => format!("run/{}", slot.run),
     };
-    let mut jobs = BTreeMap::new();
     loop {
         let runs = runs(client, &slot).await?;
-        match slot::decide(&slot, &runs, &jobs, now()) {
-            SlotDecision::Count(run) => {
-                let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
-                let found = read::list_metadata(&api::<Job>(client), &of_run).await?;
-                jobs.insert(run, u32::try_from(found.len()).unwrap_or(u32::MAX));
-            }
+        match decide(client, &slot, &runs, now()).await? {
+            // It was counted.
+            SlotDecision::Count(_) => {}
             SlotDecision::Start => {
                 let count = manifests.objects().count();
                 let tally = apply::Tally::of(format!("run/{}", slot.run), count);
@@ -165,20 +171,44 @@ async fn settle(
                 jobs,
                 declared,
             } => {
-                let note = format!(
-                    "{shown} can't start: run/{run} has {jobs} of its {declared} Jobs and never ends, \
-                     because nobody creates the others any more"
-                );
-                report(client, &slot, SLOT_BLOCKED, &note, now()).await;
-                let help = format!("delete it: `koncli delete {run}`");
-                return Err(Failure::failed(note).help(help));
+                let blocked = blocked(&shown, &run, jobs, declared);
+                report(client, &slot, SLOT_BLOCKED, &blocked.message, now()).await;
+                return Err(blocked);
             }
         }
     }
 }
 
+/// Decides about a slot, with the Jobs counted that the decision needs.
+pub(super) async fn decide(
+    client: &konductor::Client,
+    slot: &Slot<'_>,
+    runs: &[Run],
+    now: Timestamp,
+) -> Result<SlotDecision, Failure> {
+    let mut jobs = BTreeMap::new();
+    loop {
+        let run = match slot::decide(slot, runs, &jobs, now) {
+            SlotDecision::Count(run) => run,
+            decision => return Ok(decision),
+        };
+        let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
+        let found = read::list_metadata(&api::<Job>(client), &of_run).await?;
+        jobs.insert(run, u32::try_from(found.len()).unwrap_or(u32::MAX));
+    }
+}
+
+/// Returns the error that a run which was created in part keeps another one from starting.
+pub(super) fn blocked(shown: &str, run: &str, jobs: u32, declared: u32) -> Failure {
+    Failure::failed(format!(
+        "{shown} can't start: run/{run} has {jobs} of its {declared} Jobs and never ends, because nobody creates \
+         the others any more"
+    ))
+    .help(format!("delete it: `koncli delete {run}`"))
+}
+
 /// The runs that the decision is about, read live.
-async fn runs(client: &konductor::Client, slot: &Slot<'_>) -> Result<Vec<Run>, Failure> {
+pub(super) async fn runs(client: &konductor::Client, slot: &Slot<'_>) -> Result<Vec<Run>, Failure> {
     let runs = api::<Run>(client);
     if slot.overlap == slot::Overlap::Allow {
         return Ok(runs.get_opt(slot.run).await?.into_iter().collect());

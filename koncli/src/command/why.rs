@@ -1,24 +1,25 @@
 //! `koncli why`: what keeps a stage from starting, down to the object at the bottom of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use konductor_api::condition::OPEN;
-use konductor_api::{Arrivals, Barrier, Holder, Participant, Run, label};
+use konductor_api::{Arrival, ArrivalOutcome, Arrivals, Barrier, Holder, Participant, Run, label};
 use konductor_operator::run_graph::{How, Link, Node, RunGraph};
 use konductor_operator::standing::{State, gate_message, hold_message};
 use konductor_operator::words::{Named, apply_again};
 use konductor_operator::{HeldBack, RunObjects, Waits};
 use kube::ResourceExt;
+use kube::api::ListParams;
 use serde::Serialize;
 use serde_json::json;
 
-use super::get;
-use super::objects::{expect_stage, objects_of};
+use super::objects::{Meant, expect, objects_of};
+use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
-use crate::view::{Item, item, message, title};
-use crate::{cluster, output};
+use crate::view::{Item, item, message, title, waits_for_gate};
+use crate::{cluster, output, read};
 
 /// How many holders are named.
 const HOLDERS: usize = 5;
@@ -29,7 +30,7 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
     let found: Run = get(&client, "run", run).await?;
     let objects = objects_of(&client, run).await?;
     let is_meant = |job: &&Participant| match stage {
-        Some(stage) => job.label(label::STAGE) == Some(stage),
+        Some(stage) => Meant::of(stage).is_of(job),
         None => !matches!(State::of(job), State::Succeeded | State::Skipped),
     };
     let jobs = objects.jobs_and_gone();
@@ -37,10 +38,12 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
     let approval = stage.and_then(|stage| approval(&found, &objects, stage));
     let is_found = !jobs.is_empty() || approval.is_some();
     if let Some(stage) = stage.filter(|_| !is_found) {
-        expect_stage(&found, &objects, stage)?;
+        expect(&found, &objects, Meant::of(stage))?;
         return Err(not_created(&found, &objects, stage));
     }
+    let answers = answers(&client, &objects).await;
     let mut chain = Chain {
+        answers: &answers,
         objects: &objects,
         graph: objects.graph(),
         reported: BTreeSet::new(),
@@ -69,6 +72,31 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
     }
     output::data(&lines.iter().map(Line::to_string).collect::<String>());
     Ok(())
+}
+
+/// The answers to approvals, by the Barrier's name: who gave each, and which.
+type Answers = BTreeMap<String, Vec<(String, ArrivalOutcome)>>;
+
+/// What people have answered to the approvals of a run that do not count answers yet, by the Barrier's name. Their status
+/// does not say it. Who may not read answers sees none.
+async fn answers(client: &konductor::Client, objects: &RunObjects) -> Answers {
+    let mut answers = BTreeMap::new();
+    for barrier in objects.barriers().filter(|one| waits_for_gate(one)) {
+        let name = barrier.name_any();
+        let at_barrier = ListParams::default().fields(&format!("spec.barrier={name}"));
+        let found = read::list(&api::<Arrival>(client), &at_barrier).await;
+        let found = found.unwrap_or_default().into_iter();
+        let counts = found.filter(|arrival| {
+            let owners = arrival.owner_references();
+            arrival.spec.verified
+                && owners
+                    .iter()
+                    .any(|owner| Some(&owner.uid) == barrier.metadata.uid.as_ref())
+        });
+        let counts = counts.map(|arrival| (arrival.spec.holder, arrival.spec.outcome));
+        answers.insert(name, counts.collect());
+    }
+    answers
 }
 
 /// The approval of a run with this name: in the pipeline, or of its Barrier.
@@ -120,6 +148,8 @@ fn line(depth: usize, text: &str) -> Line {
 
 /// What keeps a stage, with what keeps that below it. What was reported once is not reported again.
 struct Chain<'a> {
+    /// What people have answered before it counts.
+    answers: &'a Answers,
     objects: &'a RunObjects,
     graph: RunGraph<'a>,
     reported: BTreeSet<Node>,
@@ -234,9 +264,19 @@ impl Chain<'_> {
         if !self.reported.insert(node.clone()) {
             return;
         }
+        let early = self.answers.get(name);
+        let early = early.map(Vec::as_slice).unwrap_or_default();
+        let succeeded = |outcome: ArrivalOutcome| outcome == ArrivalOutcome::Succeeded;
+        let given = early.iter().filter(|(_, outcome)| succeeded(*outcome));
+        let given = u32::try_from(given.count()).unwrap_or(u32::MAX);
+        let denied = early.iter().find(|(_, outcome)| !succeeded(*outcome));
         let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
+        let arrived = arrived.max(given);
         let needed = barrier.spec.quorum.unwrap_or(barrier.spec.expected);
         let text = match Named::barrier(&barrier.metadata, barrier) {
+            Some(Named::Approval { approval, .. }) if let Some((by, _)) = denied => {
+                format!("approval {approval} was denied by {by} (barrier/{name})")
+            }
             Some(Named::Approval { approval, .. }) => {
                 format!("approval {approval} waits: {arrived} of {needed} given (barrier/{name})")
             }
@@ -252,7 +292,7 @@ impl Chain<'_> {
             let instead = apply_again(&barrier.metadata, gate);
             self.line(depth + 1, &format!("gate/{gate} does not exist{instead}"));
         }
-        if barrier.spec.arrivals == Arrivals::Verified {
+        if barrier.spec.arrivals == Arrivals::Verified && arrived < needed && denied.is_none() {
             let text = format!("`koncli approve {name}` gives an approval");
             self.line(depth + 1, &text);
         }

@@ -160,8 +160,10 @@ fn fix(files: &Files<'_>, sources: &Sources, fix: &Fix) -> Value {
 /// A path as a reference of URIs: relative to where the tool runs, or a whole one.
 fn uri(path: &str) -> String {
     let encoded = utf8_percent_encode(path, ENCODED);
+    let has_drive = path.as_bytes().get(1..3) == Some(b":/");
     match path.starts_with('/') {
         true => format!("file://{encoded}"),
+        false if has_drive => format!("file:///{encoded}"),
         false => encoded.to_string(),
     }
 }
@@ -230,6 +232,7 @@ mod tests {
         let table = [
             ("a/b.kon", "a/b.kon"),
             ("/a/b.kon", "file:///a/b.kon"),
+            ("C:/a/b.kon", "file:///C%3A/a/b.kon"),
             ("a b/ü#.kon", "a%20b/%C3%BC%23.kon"),
         ];
         for (path, expected) in table {

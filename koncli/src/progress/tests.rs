@@ -56,8 +56,11 @@ fn each_cause_of_a_pending_job_is_printed_once_and_that_it_runs_then() {
         logs_aside: false,
     };
     let state_of = || progress.printed.lock().unwrap()["a"].state;
-    let job = serde_json::json!({"metadata": {"name": "a"}, "spec": {"template": {}}});
-    let job: Participant = serde_json::from_value(job).unwrap();
+    let job = |ready: i32| -> Participant {
+        let status = serde_json::json!({"ready": ready});
+        let job = serde_json::json!({"metadata": {"name": "a"}, "spec": {"template": {}}, "status": status});
+        serde_json::from_value(job).unwrap()
+    };
     let view = |state, why: &str| {
         let mut stage = stage("a", state);
         stage.items[0].why = why.into();
@@ -69,22 +72,27 @@ fn each_cause_of_a_pending_job_is_printed_once_and_that_it_runs_then() {
             stages: vec![stage],
         }
     };
-    progress.job(&job);
+    progress.job(&job(0));
     assert!(progress.view(&view(State::Pending, "")), "nobody says why");
-    assert_eq!(state_of(), Some(State::Running));
+    assert_eq!(state_of(), Some(State::Pending), "it has no pod that runs");
     for why in [
         "ErrImagePull: no",
         "ImagePullBackOff: 10s",
         "ErrImagePull: no",
     ] {
         assert!(progress.view(&view(State::Pending, why)));
-        // The Job itself changes, and knows nothing of its pods.
-        progress.job(&job);
+        // The Job itself changes, and none of its pods is ready.
+        progress.job(&job(0));
         assert_eq!(state_of(), Some(State::Pending));
     }
     assert_eq!(progress.printed.lock().unwrap()["a"].causes.len(), 2);
     assert!(!progress.view(&view(State::Running, "")));
     assert_eq!(state_of(), Some(State::Running));
+    progress.job(&job(0));
+    assert_eq!(state_of(), Some(State::Running), "its pod has ended");
+    assert!(progress.view(&view(State::Pending, "ErrImagePull: other")));
+    progress.job(&job(1));
+    assert_eq!(state_of(), Some(State::Running), "the Job says it first");
 }
 
 #[test]

@@ -7,7 +7,6 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +21,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::media::Media;
+use crate::platform;
 use crate::status::{Reason, Status};
 
 /// The names of this machine that a client may ask for.
@@ -112,11 +112,9 @@ impl Access {
             "current-context": "local",
         });
         // Never over an existing file: it may be the only kubeconfig somebody has.
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let mut file = platform::private(&mut options).open(path)?;
         file.write_all(kubeconfig.to_string().as_bytes())
     }
 

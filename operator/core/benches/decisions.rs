@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "what it prints is its result")]
 #![expect(clippy::unwrap_used, reason = "not part of the product")]
 
-#[path = "../tests/world/mod.rs"]
+#[path = "../tests/tables/world.rs"]
 mod world;
 
 use std::hint::black_box;

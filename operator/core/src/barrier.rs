@@ -420,7 +420,7 @@ fn arrivals_end(spec: &Spec, counts: Counts) -> Option<End> {
     }
 }
 
-/// The items of a fan-out, by its rule: an item failed, else one was not reached, else one
+/// The items of a fan-out, by its rule: an item failed, else one was unreached, else one
 /// succeeded, else all were skipped. Decided as soon as no open item can change it.
 fn jobs_end(spec: &Spec, counts: Counts, parties: usize) -> Option<End> {
     if parties != spec.expected as usize {
@@ -480,7 +480,7 @@ fn message(barrier: &Barrier, seen: &Seen) -> String {
     let mut message = format!("{} of {} arrived{quorum}", counts.succeeded, spec.expected);
     for (count, word) in [
         (counts.failed, "failed"),
-        (counts.lost, "not reached"),
+        (counts.lost, "cancelled or unreached"),
         (counts.skipped, "skipped"),
     ] {
         if count > 0 {

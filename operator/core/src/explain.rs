@@ -92,36 +92,37 @@ pub fn pod_failure(job: &Participant, pod: &Pod) -> Option<String> {
     }
     let (place, failed) = failed(pod)?;
     let ended = failed.state.as_ref()?.terminated.as_ref()?;
-    let place = match attempts(job) {
-        Some(attempts) => format!("{place} after {attempts} attempts"),
+    let place = match retries(job) {
+        Some(retries) => format!("{place} after {retries}"),
         None => place,
     };
     Some(exit(&place, ended, &Outputs::of(job)))
 }
 
-/// Which attempt of a Job follows those that have failed, such as `attempt 2 of 3`; `None` for the first, and if an
-/// index has attempts of its own.
-pub fn attempt(job: &Participant) -> Option<String> {
-    let failed = failed_attempts(job)?;
-    let all = retries(job)? + 1;
-    (1..all)
-        .contains(&failed)
-        .then(|| format!("attempt {} of {all}", failed + 1))
-}
-
-/// After how many attempts a Job has failed that may have several.
-fn attempts(job: &Participant) -> Option<i32> {
-    let has_failed = job_ended(job) == Some(false);
-    failed_attempts(job).filter(|failed| has_failed && *failed > 1)
-}
-
-fn failed_attempts(job: &Participant) -> Option<i32> {
+/// Which retry of a Job follows the pods that have failed, such as `retry 1 of 2`; `None` for the first pod, and if an
+/// index has retries of its own.
+pub fn retry(job: &Participant) -> Option<String> {
     let failed = job.status.as_ref()?.failed?;
-    retries(job).map(|_| failed)
+    let all = retries_max(job)?;
+    (1..=all)
+        .contains(&failed)
+        .then(|| format!("retry {failed} of {all}"))
+}
+
+/// After how many retries a Job has failed, such as `2 retries`.
+fn retries(job: &Participant) -> Option<String> {
+    retries_max(job)?;
+    let has_failed = job_ended(job) == Some(false);
+    let failed = job.status.as_ref()?.failed.filter(|_| has_failed)?;
+    match failed - 1 {
+        ..1 => None,
+        1 => Some("1 retry".to_owned()),
+        more => Some(format!("{more} retries")),
+    }
 }
 
 /// How often a Job is tried again.
-fn retries(job: &Participant) -> Option<i32> {
+fn retries_max(job: &Participant) -> Option<i32> {
     let spec = job.spec.as_ref()?;
     let is_indexed = spec.completion_mode.as_deref() == Some("Indexed");
     spec.backoff_limit

@@ -74,7 +74,7 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
     if !job.may_start() {
         return pending::decide(job, facts, now);
     }
-    if let Some(ended) = stray(job, facts)? {
+    if let Some(ended) = stray(job, facts, now)? {
         return Ok(ended);
     }
     match waiting::mistake(job) {
@@ -88,7 +88,11 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
 
 /// The end of a Job that was created again, by `kubectl apply` or a tool that syncs the manifests, after its Run has
 /// had it or has ended.
-fn stray(job: &Participant, facts: &Facts) -> Result<Option<Decision<NoStatus>>, Needs> {
+fn stray(
+    job: &Participant,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Option<Decision<NoStatus>>, Needs> {
     for freshness in [Freshness::Cached, Freshness::Live] {
         let run = owner::run_of(&job.metadata, facts, freshness)?;
         let Some(run) = run.filter(|run| run_end(run).is_some() || !may_start(run, job)) else {
@@ -96,7 +100,7 @@ fn stray(job: &Participant, facts: &Facts) -> Result<Option<Decision<NoStatus>>,
         };
         if freshness == Freshness::Live {
             return Ok(Some(Decision {
-                before: vec![end_stray(job, run)],
+                before: vec![end_stray(job, run, now)],
                 ..Decision::default()
             }));
         }

@@ -66,8 +66,8 @@ pub fn job_end(job: &Participant) -> Option<End> {
     }
 }
 
-/// Whether a Job was started although our word is in its list of those that must agree, as by a Kueue that does
-/// not know the list. It ran before its turn, so it has failed, however its pods end.
+/// Whether a Job was started although our value is in Kueue's annotation of those that must agree, as by a Kueue that
+/// does not know the annotation. It ran before its turn, so it has failed, however its pods end.
 pub(crate) fn started_too_early(job: &Participant) -> bool {
     let mut words = job.gated_by().into_iter().flatten();
     words.any(|word| word == annotation::KUEUE_GATE)

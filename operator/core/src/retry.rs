@@ -38,6 +38,24 @@ pub enum Begin<'a> {
     Failed,
     /// At a stage, however it ended.
     Stage(&'a str),
+    /// At one item of a fan-out, however it ended.
+    Item {
+        /// The fan-out.
+        stage: &'a str,
+        /// The item, as its Job's annotation has it.
+        item: &'a str,
+    },
+}
+
+impl Begin<'_> {
+    /// Whether this is where the retry begins.
+    fn is_at(self, job: &Participant) -> bool {
+        match self {
+            Self::Failed => false,
+            Self::Stage(stage) => job.stage() == stage,
+            Self::Item { stage, item } => job.stage() == stage && job.item() == Some(item),
+        }
+    }
 }
 
 /// What is recreated. Each object still has the uid of the one that it replaces.
@@ -64,7 +82,7 @@ pub enum Refused {
     BeingDeleted,
     /// Nothing of it has failed.
     NothingFailed,
-    /// It has no such stage.
+    /// It has no such stage, or its stage no such item.
     NoSuchStage,
     /// So many of the Jobs that must run again are gone, such as by their TTL: what they were is not
     /// known any more.
@@ -98,11 +116,7 @@ pub fn retry(
     let (dirty, after) = Effects::of(&graph).closure(seeds);
     // One that is itself where the retry begins, or that comes after what runs again, runs as a whole.
     let completed = |job: &Participant| {
-        let whole = match begin {
-            Begin::Failed => false,
-            Begin::Stage(stage) => job.stage() == stage,
-        };
-        let whole = whole || job.role == Role::Finally || after.contains(&job_node(job));
+        let whole = begin.is_at(job) || job.role == Role::Finally || after.contains(&job_node(job));
         completed_indexes(job).filter(|_| !whole).map(str::to_owned)
     };
     let of_dirty = |job: &&Participant| dirty.contains(&job_node(job));
@@ -151,7 +165,8 @@ fn seeds(
         return Err(Refused::TooManyAttempts);
     }
     let stage = match begin {
-        Begin::Failed => None,
+        // The other items of its stage do not run again.
+        Begin::Failed | Begin::Item { .. } => None,
         Begin::Stage(stage) => Some(stage),
     };
     let gone = gone_but_needed(run, jobs, stage);
@@ -160,8 +175,8 @@ fn seeds(
     }
     let jobs = || jobs.iter().map(|job| &**job);
     let meant: Vec<&Participant> = match begin {
-        Begin::Stage(stage) => {
-            let meant: Vec<&Participant> = jobs().filter(|job| job.stage() == stage).collect();
+        Begin::Stage(_) | Begin::Item { .. } => {
+            let meant: Vec<&Participant> = jobs().filter(|job| begin.is_at(job)).collect();
             if meant.is_empty() {
                 return Err(Refused::NoSuchStage);
             }
@@ -306,6 +321,7 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         annotation::HELD,
         annotation::RELEASES,
         annotation::RESUMED,
+        annotation::TIMES,
         annotation::COMPLETED_INDEXES,
     ] {
         annotations.remove(written_by_the_operator);
@@ -354,7 +370,7 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
     }
 }
 
-/// Puts our word back into Kueue's list of those that must agree before it starts the Job.
+/// Puts our value back into Kueue's annotation of those that must agree before it starts the Job.
 fn regate(annotations: &mut BTreeMap<String, String>) {
     let list = annotations.entry(annotation::KUEUE_GATED_BY.to_owned());
     let list = list.or_default();

@@ -63,10 +63,10 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
     }
     let mut view = look(run, &clock, facts, now, &mut decision)?;
     match known.and_then(|status| status.outcome) {
-        None => stop::main(&view, clock.timed_out, facts, &mut decision)?,
-        Some(_) => stop::finally(&view, facts, &mut decision)?,
+        None => stop::main(&view, clock.timed_out, (facts, now), &mut decision)?,
+        Some(_) => stop::finally(&view, (facts, now), &mut decision)?,
     }
-    stop::strays(&view, facts, &mut decision)?;
+    stop::strays(&view, (facts, now), &mut decision)?;
     let outcome = match known.and_then(|status| status.outcome) {
         Some(outcome) => Some(outcome),
         None if view.settled() => {
@@ -199,19 +199,23 @@ pub(crate) fn ends_what_waits(run: &Run, now: Timestamp) -> bool {
 /// Whether a Run lets a Job start, as far as its record goes: the Job is not one that was created in
 /// the place of another.
 pub(crate) fn may_start(run: &Run, job: &Participant) -> bool {
-    let name = job.name();
+    lets_start(run, job, recorded(run, job.name()).as_ref())
+}
+
+/// As [`may_start`], with what the record says of the Job's name.
+fn lets_start(run: &Run, job: &Participant, entry: Option<&Entry>) -> bool {
     let is_main = job.role == Role::Main;
     let settled = current(run).is_some_and(|status| status.outcome.is_some());
-    let entry = recorded(run, name);
     entry.is_none_or(|entry| entry.is_of(&job.metadata)) && !(is_main && settled)
 }
 
 /// Why a Run's record does not let a Job start, if it does not. A Job is started only when its Run has recorded it: one
 /// that is deleted and created again is then never taken for the first, however soon that happens.
 pub(crate) fn kept_out(run: &Run, job: &Participant) -> Option<HeldBack> {
-    if !may_start(run, job) {
+    let entry = recorded(run, job.name());
+    if !lets_start(run, job, entry.as_ref()) {
         Some(HeldBack::Replaced)
-    } else if !record::is_kept(run) || recorded(run, job.name()).is_some() {
+    } else if !record::is_kept(run) || entry.is_some() {
         None
     } else if record::is_full(run, job.role) {
         Some(HeldBack::Replaced)

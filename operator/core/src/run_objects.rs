@@ -165,6 +165,11 @@ impl RunObjects {
         self.barriers.get(name).map(AsRef::as_ref)
     }
 
+    /// Returns the Barriers.
+    pub fn barriers(&self) -> impl Iterator<Item = &Barrier> {
+        self.barriers.values().map(AsRef::as_ref)
+    }
+
     /// Returns the Semaphore of this name.
     pub(crate) fn semaphore(&self, name: &str) -> Option<&Semaphore> {
         self.semaphores.get(name).map(AsRef::as_ref)

@@ -213,16 +213,23 @@ impl Standing {
         let is_explained = pending.as_ref().is_some_and(|why| !why.is_empty());
         let reason = job.reason().map(str::to_owned);
         let reason = reason.filter(|_| !is_explained && restarting.is_none());
+        // What is missing is said in one way, from the first second on.
+        let is_missing = match &waits {
+            Some(Waits::Gate(gate)) => objects.gate(gate).is_none(),
+            Some(Waits::Hold(hold)) => ledger(hold, objects).is_none(),
+            _ => false,
+        };
+        let reason = reason.filter(|_| !is_missing);
         let why = match state {
             State::Waiting | State::Queued => Some(message(job, waits.as_ref(), objects)),
             State::Failed => explain::failure(job, &pods),
             State::Running if reads_outputs => {
                 Some("complete; its outputs are being read".to_owned())
             }
-            State::Running => restarting.or_else(|| explain::attempt(job)),
+            State::Running => restarting.or_else(|| explain::retry(job)),
             State::Pending => pending
                 .filter(|why| !why.is_empty())
-                .or_else(|| explain::attempt(job)),
+                .or_else(|| explain::retry(job)),
             State::Suspended if job.may_start() => Some(message(job, waits.as_ref(), objects)),
             State::Suspended => Some("somebody suspended it while it ran".to_owned()),
             _ => None,

@@ -142,7 +142,7 @@ pub(crate) fn how(ended: Ended) -> &'static str {
         (End::Succeeded, _) => "succeeded",
         (End::Failed, _) => "failed",
         (End::Skipped, _) => "was skipped",
-        (End::Unreached, _) => "was not reached",
+        (End::Unreached, _) => "was unreached",
         (End::Cancelled, Some(Stop::Deleted)) => "was deleted",
         (End::Cancelled, Some(Stop::TimedOut)) => "was cancelled: the run timed out",
         (End::Cancelled, Some(Stop::Cancelled | Stop::Other) | None) => "was cancelled",
@@ -165,7 +165,7 @@ pub(crate) fn how_barrier(barrier: &Barrier) -> String {
         BarrierPhase::Open if barrier.spec.arrivals == Arrivals::Verified => "was given".to_owned(),
         BarrierPhase::Open => "opened".to_owned(),
         BarrierPhase::Skipped => counts("was skipped"),
-        BarrierPhase::Unreached => counts("was not reached"),
+        BarrierPhase::Unreached => counts("was unreached"),
         BarrierPhase::Failed if timed_out => "timed out".to_owned(),
         BarrierPhase::Failed if barrier.spec.arrivals == Arrivals::Verified => {
             "was denied".to_owned()
@@ -182,7 +182,7 @@ pub(crate) fn how_gate(gate: &Gate) -> &'static str {
         GatePhase::Waiting => "waits",
         GatePhase::Open => "opened",
         GatePhase::Skipped => "was skipped",
-        GatePhase::Unreached => "was not reached",
+        GatePhase::Unreached => "was unreached",
         GatePhase::Failed if open.is_some_and(|open| open.reason == reason::TIMED_OUT) => {
             "timed out"
         }

@@ -199,7 +199,7 @@ impl Candidate {
             // As often as it is tried again, one looks.
             Err(error) => {
                 if !self.watch_is_broken {
-                    tracing::warn!(%error, "the leader's lease can't be watched");
+                    tracing::warn!(%error, "the Lease of the leader election can't be watched");
                 }
                 self.watch_is_broken = true;
                 self.view.doubt();
@@ -291,7 +291,11 @@ impl Candidate {
             Failed::Conflict => {}
             Failed::Refused { message, .. } if !was_allowed => return Err(message),
             Failed::Refused { message: error, .. } | Failed::Passing(error) => {
-                tracing::warn!(error, ?wait, "the leader's lease can't be read or written");
+                tracing::warn!(
+                    error,
+                    ?wait,
+                    "the Lease of the leader election can't be read or written"
+                );
             }
         }
         Ok(())

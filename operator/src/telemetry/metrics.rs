@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::index::Watched;
+
 /// From a millisecond to a minute: how long a reconcile takes.
 const RECONCILE_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
 
@@ -195,6 +197,43 @@ impl Metrics {
             waiting.clone(),
         );
         registry.register("leading", "1 where this operator decides", leading.clone());
+        metrics.begin();
         (metrics, registry)
+    }
+
+    /// Begins all that only rises at zero: a series that appears with its first event has no increase that a query
+    /// could see.
+    fn begin(&self) {
+        for kind in Watched::ALL.map(Watched::word) {
+            let of_kind = OfKind { kind };
+            drop(self.watch_failures.get_or_create(&of_kind));
+            drop(self.watch_stalls.get_or_create(&of_kind));
+            if kind != Watched::Pod.word() {
+                drop(self.writes.get_or_create(&of_kind));
+            }
+        }
+        for kind in Watched::DECIDED.map(Watched::word) {
+            let of_kind = OfKind { kind };
+            for result in ["success", "conflict", "error"] {
+                drop(self.reconciles.get_or_create(&Ended { kind, result }));
+            }
+            drop(self.reconcile_seconds.get_or_create(&of_kind));
+            drop(self.queued.get_or_create(&of_kind));
+        }
+        let wait = [
+            Watched::Barrier,
+            Watched::Gate,
+            Watched::Claim,
+            Watched::Job,
+        ];
+        for kind in wait.map(Watched::word) {
+            drop(self.waits.get_or_create(&OfKind { kind }));
+        }
+        for kind in [Watched::Semaphore, Watched::Lease].map(Watched::word) {
+            drop(self.holds.get_or_create(&OfKind { kind }));
+        }
+        for outcome in ["Succeeded", "Failed", "Cancelled"] {
+            drop(self.runs.get_or_create(&Outcome { outcome }));
+        }
     }
 }

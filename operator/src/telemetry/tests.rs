@@ -12,8 +12,19 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
     let types: Vec<&str> = types.collect();
     assert_eq!(
         types,
-        ["konductor_leading gauge"],
-        "families without a series are left out"
+        [
+            "konductor_reconcile counter",
+            "konductor_reconcile_duration_seconds histogram",
+            "konductor_queue_adds counter",
+            "konductor_watch_failures counter",
+            "konductor_watch_stalls counter",
+            "konductor_writes counter",
+            "konductor_wait_duration_seconds histogram",
+            "konductor_hold_duration_seconds histogram",
+            "konductor_run_duration_seconds histogram",
+            "konductor_leading gauge",
+        ],
+        "gauges without a series are left out"
     );
 
     let telemetry = Telemetry::default();
@@ -70,6 +81,7 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
         .filter(|line| !line.starts_with('#') && !line.contains("_bucket"));
     let sums: Vec<&str> = sums
         .filter(|line| !line.contains("reconcile_duration") && !line.contains("_age_"))
+        .filter(|line| !is_zero(line) || line.contains("active") || line.contains("leading"))
         .collect();
     assert_eq!(
         sums,
@@ -90,6 +102,31 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
             "konductor_leading 0",
         ]
     );
+}
+
+fn is_zero(sample: &str) -> bool {
+    sample.ends_with(" 0") || sample.ends_with(" 0.0")
+}
+
+/// `increase()` sees only what has a sample before its first event.
+#[test]
+fn counters_begin_at_zero() {
+    let text = Telemetry::default().metrics_text();
+    let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(samples.iter().all(|sample| is_zero(sample)), "{text}");
+    for expected in [
+        r#"konductor_reconcile_total{kind="Run",result="error"} 0"#,
+        r#"konductor_reconcile_total{kind="Job",result="conflict"} 0"#,
+        r#"konductor_queue_adds_total{kind="Semaphore"} 0"#,
+        r#"konductor_watch_failures_total{kind="Pod"} 0"#,
+        r#"konductor_watch_stalls_total{kind="Arrival"} 0"#,
+        r#"konductor_writes_total{kind="Claim"} 0"#,
+        r#"konductor_wait_duration_seconds_count{kind="Job"} 0"#,
+        r#"konductor_hold_duration_seconds_count{kind="Lease"} 0"#,
+        r#"konductor_run_duration_seconds_count{outcome="Failed"} 0"#,
+    ] {
+        assert!(samples.contains(&expected), "{expected}\n{text}");
+    }
 }
 
 #[test]

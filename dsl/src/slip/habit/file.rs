@@ -122,7 +122,11 @@ pub(super) fn import(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     if place.wants(Rule::open) {
-        return Habit::help("move the import above `pipeline`");
+        return Habit::at(
+            place.with_last()?,
+            "imports stand above the pipeline",
+            "move it to the top of the file",
+        );
     }
     if place.found != "{" {
         return None;

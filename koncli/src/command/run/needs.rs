@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
-use konductor_api::{Arrivals, Barrier, Gate, LedgerKind, Participant, Subject, Target};
+use konductor_api::{Arrivals, Barrier, Gate, JobPhase, LedgerKind, Participant, Subject, Target};
 use konductor_compiler::{Manifests, Object};
 
 use crate::arguments::Given;
+use crate::exit::Failure;
 
 /// What has keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +80,8 @@ pub(super) struct Needs {
     pub(super) approvals: Vec<Approval>,
     /// Whether it limits how many run at once, by its own Semaphores and Leases.
     pub(super) has_ledgers: bool,
+    /// Stages with a container that runs its image's entrypoint.
+    pub(super) entrypoints: BTreeSet<String>,
 }
 
 impl OutsideKind {
@@ -167,9 +170,32 @@ impl Needs {
             .spec
             .as_ref()
             .and_then(|spec| spec.template.spec.as_ref());
-        if let Some(pod) = pod {
-            self.pod(pod);
+        let Some(pod) = pod else { return };
+        let runs_entrypoint = |container: &Container| {
+            let words = [&container.command, &container.args];
+            words.into_iter().flatten().all(Vec::is_empty)
+        };
+        let is_skipped = job.phase == Some(JobPhase::Skipped);
+        if !is_skipped && pod.containers.iter().any(runs_entrypoint) {
+            self.entrypoints.insert(job.stage().to_owned());
         }
+        self.pod(pod);
+    }
+
+    /// Returns the error for stages that can't be run as processes, which have no image; `None` if all can.
+    pub(super) fn refused_as_processes(&self) -> Option<Failure> {
+        if self.entrypoints.is_empty() {
+            return None;
+        }
+        let lines = self.entrypoints.iter().map(|stage| {
+            format!("\n  stage {stage} has neither `run` nor `exec`: a process has no image whose entrypoint could run")
+        });
+        let lines: String = lines.collect();
+        let message = format!("the pipeline can't run here, so nothing was started{lines}");
+        Some(
+            Failure::usage(message)
+                .help("write `run` or `exec`, or use --runtime docker or podman"),
+        )
     }
 
     fn pod(&mut self, pod: &PodSpec) {

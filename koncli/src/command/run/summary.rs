@@ -84,7 +84,7 @@ async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
     let timeout = timeout(job);
     if failed.is_empty() || timeout.is_some() {
         let why = match &timeout {
-            Some(after) => Some(format!("timed out after {after}")),
+            Some(after) => Some(format!("it ran longer than its timeout of {after}")),
             None => Some(view::item(job, &RunObjects::default()).why),
         };
         let why = why.filter(|why| !why.is_empty());

@@ -314,7 +314,9 @@ impl World {
         let compiled = compiled(&files.data.expect("files")["file-0.kon"], time, true);
         let manifests = compiled.manifests.expect("it has no errors");
         let now = || self.now();
-        settle(&self.client, &manifests, time, overlap.into(), now)
+        let overlap =
+            overlap.map_or_else(|| super::declared(&manifests), super::slot::Overlap::from);
+        settle(&self.client, &manifests, time, overlap, now)
             .await
             .map_err(|error| error.to_string())
     }

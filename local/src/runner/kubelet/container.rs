@@ -1,7 +1,6 @@
 //! One run of one container: what it is started with, and what is known when it has ended.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use super::references::{ConfigError, References};
 use super::start::StartError;
 use super::status::{Ended, State};
 use super::volumes::{self, Folders};
+use crate::platform;
 use crate::runner::cluster::{name, namespace, uid};
 
 /// Where a container writes its message unless it says otherwise.
@@ -68,7 +68,7 @@ impl PodLife {
         let message_file = self.message_file(container);
         let log = fs::write(&message_file, "")
             // Whoever the container runs as writes it.
-            .and_then(|()| fs::set_permissions(&message_file, Permissions::from_mode(0o666)))
+            .and_then(|()| platform::set_mode(&message_file, 0o666))
             .and_then(|()| {
                 let folder = self.folder.join("logs");
                 self.node
@@ -259,7 +259,7 @@ impl PodLife {
         let mut mounted = Vec::new();
         for (path, target) in mounts.entries() {
             if target.is_dir() && target.starts_with(own_folder) {
-                fs::set_permissions(target, Permissions::from_mode(0o777)).map_err(|error| {
+                platform::set_mode(target, 0o777).map_err(|error| {
                     ConfigError::Invalid(format!("can't open {}: {error}", target.display()))
                 })?;
             }

@@ -17,6 +17,7 @@ use tokio::process::Command;
 use super::environment::Variables;
 use super::image::ImageReference;
 use super::start::StartError;
+use crate::platform;
 
 /// The label by which the containers of a runner are found.
 pub(super) const LABEL: &str = "konductor.io/runner";
@@ -142,15 +143,7 @@ impl Engine {
 
     /// As [`Engine::remove`], without waiting for it.
     pub(super) fn remove_later(&self, name: &str) {
-        let removing = std::process::Command::new("/bin/sh")
-            .args(["-c", r#""$0" kill "$1"; "$0" rm --force "$1""#])
-            .arg(&self.program)
-            .arg(name)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        if let Err(error) = removing {
+        if let Err(error) = platform::remove_container(&self.program, name) {
             tracing::warn!(name, %error, "a container was not removed");
         }
     }
@@ -158,8 +151,7 @@ impl Engine {
     async fn ask(&self, words: &[&str]) -> io::Result<Output> {
         let mut command = Command::new(&self.program);
         command.args(words).stdin(Stdio::null()).kill_on_drop(true);
-        // Ctrl-C is for the runner, which ends what it has begun.
-        command.process_group(0).output().await
+        platform::keep_from_interrupts(&mut command).output().await
     }
 }
 

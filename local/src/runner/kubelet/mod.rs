@@ -43,10 +43,8 @@ mod status;
 mod tests;
 mod volumes;
 
-use std::fs::DirBuilder;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,10 +66,8 @@ use self::orphans::OrphanGuard;
 use self::pods::Pods;
 use self::references::Referent;
 use crate::runner::cluster::{Cluster, name, namespace, uid};
-use crate::{ApiServer, DataFolder, Status};
+use crate::{ApiServer, DataFolder, Status, platform};
 
-/// What a process takes over from the runner's own environment.
-const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "USER"];
 /// The longest wait between restarts of a container.
 const RESTART_WAIT_MAX: Duration = Duration::from_secs(300);
 /// As many pods as a node takes by default; each needs a few open files.
@@ -164,12 +160,9 @@ impl Kubelet {
     /// If its folder can't be made.
     pub fn start(api: &ApiServer, mut options: KubeletOptions) -> io::Result<Self> {
         // Secrets are files in there.
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&options.folder)?;
+        platform::create_private_folder(&options.folder)?;
         // Paths below it are compared with what links lead to.
-        options.folder = options.folder.canonicalize()?;
+        options.folder = platform::canonicalize(&options.folder)?;
         let logs = Logs::default();
         api.serve_logs(logs.clone());
         node::register(&api.managed_by("kubelet"), &options);
@@ -253,14 +246,16 @@ impl Node {
 
     /// What every process has in its environment.
     fn base_variables(&self) -> Variables {
-        let inherited = INHERITED.iter().filter_map(|name| {
+        let inherited = platform::INHERITED.iter().filter_map(|name| {
             std::env::var(name)
                 .ok()
                 .map(|value| ((*name).to_owned(), value))
         });
         let mut variables: Variables = inherited.collect();
         if let Some(programs) = &self.options.programs {
-            let path = variables.get("PATH").map(|path| format!(":{path}"));
+            let separator = platform::PATH_SEPARATOR;
+            let path = variables.get("PATH");
+            let path = path.map(|path| format!("{separator}{path}"));
             let path = format!("{}{}", programs.display(), path.unwrap_or_default());
             variables.insert("PATH".into(), path);
         }

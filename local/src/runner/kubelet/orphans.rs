@@ -6,12 +6,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use super::engine::{Engine, LABEL};
+use crate::platform;
 
 const SCRIPT: &str = r#"
 while read -r action group; do
@@ -42,7 +42,7 @@ const GRACE_SECONDS: &str = "2";
 /// The shell that outlives the runner.
 #[derive(Debug)]
 pub(super) struct OrphanGuard {
-    /// `None` once it was asked to end, or without an `sh`.
+    /// `None` once it was asked to end, without an `sh`, and where the system itself ends what is left.
     shell: Mutex<Option<Child>>,
 }
 
@@ -61,24 +61,26 @@ impl OrphanGuard {
                 .ok()
         });
         let program = engine.map(Engine::program).unwrap_or(Path::new(""));
-        let shell = Command::new("/bin/sh")
-            .args(["-c", SCRIPT])
-            .env("GRACE", grace_seconds)
-            .env("ENGINE", program)
-            .env("LABEL", LABEL)
-            .env("RUNNER", engine.map(Engine::runner).unwrap_or_default())
-            .stdin(Stdio::piped())
-            // Nothing is printed: this only keeps it open.
-            .stdout(lock.map_or_else(Stdio::null, Stdio::from))
-            .stderr(Stdio::null())
-            // Not to be hit by the Ctrl-C, or the kill, that hits the runner.
-            .process_group(0)
-            .spawn()
-            .inspect_err(|error| {
-                tracing::warn!(%error, "no /bin/sh: processes may outlive a killed runner");
-            });
+        let shell = platform::guard_shell().and_then(|mut shell| {
+            let spawned = shell
+                .args(["-c", SCRIPT])
+                .env("GRACE", grace_seconds)
+                .env("ENGINE", program)
+                .env("LABEL", LABEL)
+                .env("RUNNER", engine.map(Engine::runner).unwrap_or_default())
+                .stdin(Stdio::piped())
+                // Nothing is printed: this only keeps it open.
+                .stdout(lock.map_or_else(Stdio::null, Stdio::from))
+                .stderr(Stdio::null())
+                .spawn();
+            spawned
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "no /bin/sh: processes may outlive a killed runner");
+                })
+                .ok()
+        });
         Self {
-            shell: Mutex::new(shell.ok()),
+            shell: Mutex::new(shell),
         }
     }
 
@@ -121,6 +123,8 @@ impl OrphanGuard {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
 
     use super::*;
 

@@ -1,14 +1,11 @@
-//! One container as a process group of this machine.
+//! One container as a group of processes of this machine.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,11 +16,10 @@ use super::environment::Variables;
 use super::logs::LogWriter;
 use super::orphans::OrphanGuard;
 use super::start::StartError;
+use crate::platform::{self, Group};
 
 /// How long to wait for output of processes that left their group and keep the log open.
 const STRAGGLERS_WAIT: Duration = Duration::from_secs(1);
-
-const SHELL: &str = "/bin/sh";
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -48,7 +44,7 @@ pub(super) struct ContainerOf {
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    group: Pid,
+    group: Group,
     output: JoinHandle<()>,
     guard: Arc<OrphanGuard>,
     /// Its container, until that has ended.
@@ -82,26 +78,27 @@ impl Process {
         }
         let failed = |error: io::Error| start_error(program, &error);
         // One pipe for both, so that their lines stay in order.
-        let (output, stdout) = io::pipe().map_err(failed)?;
+        let (output, stdout) = platform::output_pipe().map_err(failed)?;
         let stderr = stdout.try_clone().map_err(failed)?;
-        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(failed)?;
         // The group is guarded before the process exists: killed in between, the runner leaves none.
-        let (_anchor, group) = anchor().map_err(|error| start_error(SHELL, &error))?;
-        guard.begin(group.as_raw_nonzero().get());
-        let child = Command::new(program)
+        let mut group = Group::new().map_err(|error| StartError {
+            exit_code: 128,
+            message: format!("no group of processes could be made: {error}"),
+        })?;
+        guard.begin(group.id());
+        let mut process = Command::new(platform::program(program));
+        process
             .args(arguments)
             .env_clear()
             .envs(&command.variables)
             .current_dir(&command.working_dir)
-            .process_group(group.as_raw_nonzero().get())
             .stdin(Stdio::null())
             .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .map_err(|error| {
-                guard.end(group.as_raw_nonzero().get());
-                failed(error)
-            })?;
+            .stderr(stderr);
+        let child = group.spawn(&mut process).map_err(|error| {
+            guard.end(group.id());
+            failed(error)
+        })?;
         Ok(Self {
             child,
             group,
@@ -113,7 +110,7 @@ impl Process {
     }
 
     pub(super) fn id(&self) -> i32 {
-        self.group.as_raw_nonzero().get()
+        self.group.id()
     }
 
     /// Waits until the first process has ended, or brings its end about: once `halt` gives it a
@@ -122,7 +119,8 @@ impl Process {
         &mut self,
         halt: &mut watch::Receiver<Option<Duration>>,
     ) -> io::Result<i32> {
-        let group = self.group;
+        let group = &self.group;
+        let exit_code = |status| group.exit_code(status);
         let mut end = std::pin::pin!(self.child.wait());
         let in_time = tokio::select! {
             biased;
@@ -132,7 +130,7 @@ impl Process {
         let in_time = match in_time {
             Some(status) => Some(status),
             None => {
-                signal(group, Signal::TERM);
+                group.terminate();
                 tokio::select! {
                     biased;
                     status = &mut end => Some(status),
@@ -151,14 +149,14 @@ impl Process {
                 return status.map(exit_code);
             }
         }
-        signal(group, Signal::KILL);
+        group.kill();
         end.await.map(exit_code)
     }
 
     /// Ends what the first process left behind, as a container ends with its first process, and
     /// completes the log.
     pub(super) async fn finish(mut self) {
-        signal(self.group, Signal::KILL);
+        self.group.kill();
         self.alive = false;
         if tokio::time::timeout(STRAGGLERS_WAIT, &mut self.output)
             .await
@@ -172,27 +170,10 @@ impl Process {
     }
 }
 
-/// The first process of a group: it does nothing, and ends when this is dropped, or when the runner
-/// has ended however it did.
-fn anchor() -> io::Result<(Child, Pid)> {
-    let child = Command::new(SHELL)
-        .args(["-c", "read -r _"])
-        .env_clear()
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let group = id.and_then(Pid::from_raw);
-    let group = group.ok_or_else(|| io::Error::other("it has no process id"))?;
-    Ok((child, group))
-}
-
 impl Drop for Process {
     fn drop(&mut self) {
         if self.alive {
-            signal(self.group, Signal::KILL);
+            self.group.kill();
         }
         if let Some(ContainerOf { engine, name }) = &self.container {
             engine.remove_later(name);
@@ -221,20 +202,6 @@ async fn run_out(halt: &mut watch::Receiver<Option<Duration>>) {
     }
 }
 
-/// Sends `signal` to every process of a group.
-fn signal(group: Pid, signal: Signal) {
-    // An error says that no process is left, which is what the signal is for.
-    let _ = kill_process_group(group, signal);
-}
-
-/// The code a shell reports: 128 + n for signal n.
-fn exit_code(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(128)
-}
-
 fn start_error(program: &str, error: &io::Error) -> StartError {
     let (exit_code, reason) = match error.kind() {
         io::ErrorKind::NotFound if program.contains('/') => (127, "no such file".to_owned()),
@@ -242,9 +209,13 @@ fn start_error(program: &str, error: &io::Error) -> StartError {
         io::ErrorKind::PermissionDenied => (126, "permission denied".to_owned()),
         _ => (128, error.to_string()),
     };
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => platform::MISSING_HELP,
+        _ => "",
+    };
     StartError {
         exit_code,
-        message: format!("exec: {program:?}: {reason}"),
+        message: format!("exec: {program:?}: {reason}{help}"),
     }
 }
 

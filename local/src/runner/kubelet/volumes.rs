@@ -4,8 +4,7 @@
 //! claim's folder as long as the runner's, `hostPath` is the path itself.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
@@ -18,6 +17,7 @@ use super::environment::Variables;
 use super::expansion::expand;
 use super::mounts::{Mounts, stays_inside};
 use super::references::{ConfigError, References, Referent, file_name};
+use crate::platform;
 
 /// The mode of a projected file that says nothing else.
 const DEFAULT_MODE: i32 = 0o644;
@@ -226,14 +226,14 @@ pub(super) fn mounts(
 /// The place of a sub-path in a volume, step by step: what a step before has left there may be a link,
 /// and must not lead out. Folders that are missing are made.
 fn below(volume: &Path, sub_path: &str, name: &str) -> Result<PathBuf, ConfigError> {
-    let root = volume.canonicalize();
+    let root = platform::canonicalize(volume);
     let root = root.map_err(|error| failed("resolve", volume, &error))?;
     let mut place = root.clone();
     for part in Path::new(sub_path).components() {
         place.push(part);
         match fs::symlink_metadata(&place) {
             Ok(_) => {
-                let found = place.canonicalize();
+                let found = platform::canonicalize(&place);
                 place = found.map_err(|error| failed("resolve", &place, &error))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -300,8 +300,7 @@ fn write_file(folder: &Path, path: &str, content: &[u8], mode: i32) -> Result<()
     let _ = fs::remove_file(&file);
     fs::write(&file, content).map_err(|error| failed("write", &file, &error))?;
     let mode = u32::try_from(mode).unwrap_or_default() & 0o777;
-    fs::set_permissions(&file, Permissions::from_mode(mode))
-        .map_err(|error| failed("set the mode of", &file, &error))
+    platform::set_mode(&file, mode).map_err(|error| failed("set the mode of", &file, &error))
 }
 
 fn failed(action: &str, path: &Path, error: &std::io::Error) -> ConfigError {
@@ -310,6 +309,8 @@ fn failed(action: &str, path: &Path, error: &std::io::Error) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use std::sync::Arc;
 
     use serde_json::{Value, json};

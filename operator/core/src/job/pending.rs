@@ -9,7 +9,7 @@ use super::{NoStatus, phase_patch};
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::outcome::job_end;
-use crate::{Decided, Decision, Event, Fact, HeldBack, Waits, Write, deadline, explain};
+use crate::{Decided, Decision, Event, Fact, HeldBack, Waits, Write, deadline, explain, stamp};
 
 /// What a Job waits for that konductor does not start, or has started.
 fn waits(job: &Participant) -> Option<Waits> {
@@ -67,6 +67,7 @@ pub(super) fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decide
     let mut decision = phase_patch(job, JobPhase::Failed, Some(&said));
     if let Some(Write::Patch { body, .. }) = decision.before.first_mut() {
         body["spec"]["suspend"] = true.into();
+        stamp::ended(job, now, body);
     }
     decision.events.push(Event {
         type_: EventType::Warning,

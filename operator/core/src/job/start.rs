@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 use super::inputs::{Inputs, inputs};
 use super::waiting::Blocker;
-use super::{NoStatus, held_back, in_ledger, indexes, ledger_fact, phase_patch, waiting};
+use super::{NoStatus, held_back, holder, in_ledger, indexes, ledger_fact, phase_patch, waiting};
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::limits::{NAMES_IN_MESSAGE, START_REFUSED_AFTER};
 use crate::outcome::{End, gate_end};
 use crate::run::{ends_what_waits, was_ended};
-use crate::{Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, words};
+use crate::{Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, stamp, words};
 
 /// Gate, then holds, then the start.
 pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
@@ -29,7 +29,7 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
         && now.duration_since(*since) >= START_REFUSED_AFTER
     {
         let message = format!("{}: {words}", reason::START_REFUSED);
-        return Ok(phase_patch(job, JobPhase::Failed, Some(&message)));
+        return Ok(ended(job, JobPhase::Failed, &message, now));
     }
     if let Some(gate) = job.gate() {
         let name = ObjectName::new(&namespace, gate);
@@ -39,7 +39,7 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
                 .and_then(|gate| gate_end(gate))
             {
                 None => {
-                    if let Some(ended) = without_gate(job, &name, freshness, facts)? {
+                    if let Some(ended) = without_gate(job, &name, freshness, (facts, now))? {
                         return Ok(ended);
                     }
                     return waiting::explain(job, &Blocker::Gate(gate), facts, now);
@@ -83,7 +83,7 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
     }
     let Inputs { values, lost } = match template(job, holds, facts)? {
         Ok(template) => template,
-        Err(missing) => return Ok(phase_patch(job, JobPhase::Unreached, Some(&missing))),
+        Err(missing) => return Ok(ended(job, JobPhase::Unreached, &missing, now)),
     };
     let lost: Vec<String> = lost.into_iter().take(NAMES_IN_MESSAGE).collect();
     let note = format!("runs with defaults: {}", lost.join("; "));
@@ -92,6 +92,7 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
     for write in &mut decision.before {
         if let Write::Patch { body, .. } = write {
             add_start(job, &values, holds, body);
+            stamp::granted(job, granted(&namespace, holds, uid, facts)?, body);
         }
     }
     decision.events.extend(note.map(|note| Event {
@@ -105,6 +106,30 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
         decision.wake_at(due);
     }
     Ok(decision)
+}
+
+/// Ends a Job that was never started; its Gate says when one ends that it ruled out.
+fn ended(job: &Participant, phase: JobPhase, why: &str, now: Timestamp) -> Decision<NoStatus> {
+    let mut decision = phase_patch(job, phase, Some(why));
+    stamp::ended_by(job, now, &mut decision.before);
+    decision
+}
+
+/// When each ledger granted what a Job asks of it.
+fn granted(
+    namespace: &str,
+    holds: &[Hold],
+    uid: &str,
+    facts: &Facts,
+) -> Result<Vec<(String, Timestamp)>, Needs> {
+    let mut granted = Vec::new();
+    for hold in holds {
+        let held = holder(namespace, hold, uid, facts, Freshness::Live)?;
+        if let Some(since) = held.and_then(|held| held.since.as_ref()) {
+            granted.push((format!("{}/{}", hold.kind, hold.name), since.0));
+        }
+    }
+    Ok(granted)
 }
 
 /// The Run does not let the Job start. A Job that says nothing yet says so, if it is the Run's, and that is not about to
@@ -150,7 +175,7 @@ fn without_gate(
     job: &Participant,
     gate: &ObjectName,
     freshness: Freshness,
-    facts: &Facts,
+    (facts, now): (&Facts, Timestamp),
 ) -> Result<Option<Decision<NoStatus>>, Needs> {
     if facts.gate(gate, freshness)?.is_some() {
         return Ok(None);
@@ -165,11 +190,11 @@ fn without_gate(
         return Ok(None);
     }
     let why = format!("{}: gate/{} does not exist", reason::DELETED, gate.name);
-    Ok(Some(phase_patch(job, JobPhase::Cancelled, Some(&why))))
+    Ok(Some(ended(job, JobPhase::Cancelled, &why, now)))
 }
 
 /// Adds to a patch what starts the Job: its inputs, with what stood in their place, what it holds, and
-/// `suspend: false`; or for a Job in one of Kueue's queues the removal of our word from its list,
+/// `suspend: false`; or for a Job in one of Kueue's queues the removal of our value from its annotation,
 /// because there Kueue starts it.
 fn add_start(
     job: &Participant,

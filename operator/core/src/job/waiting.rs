@@ -91,16 +91,16 @@ fn pending_mistake(job: &Participant) -> Option<String> {
 /// The annotation that somebody meant who wrote this one: a Job that has it is not started.
 pub fn meant(key: &str) -> Option<&'static str> {
     let (domain, name) = key.split_once('/')?;
-    if !domain.eq_ignore_ascii_case(konductor_api::GROUP) || ALSO_KNOWN.contains(&key) {
+    let mut known = WRITTEN_BY_HAND.iter().map(|(known, _)| known);
+    let is_known = known.any(|known| *known == key) || ALSO_KNOWN.contains(&key);
+    if is_known || !domain.eq_ignore_ascii_case(konductor_api::GROUP) {
         return None;
     }
     let name = name.to_ascii_lowercase();
     WRITTEN_BY_HAND
         .into_iter()
-        .filter(|(known, _)| *known != key)
         .find(|(_, words)| words.iter().any(|word| is_slip(&name, word)))
         .map(|(known, _)| known)
-        .filter(|_| WRITTEN_BY_HAND.iter().all(|(known, _)| *known != key))
 }
 
 /// Whether two words differ by at most one letter: missing, added, another, or two of them swapped.

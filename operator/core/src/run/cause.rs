@@ -192,7 +192,7 @@ impl<'n, 'a> Bad<'n, 'a> {
             End::Failed => "failed",
             End::Cancelled if self.is_deleted() => "was deleted before it had ended",
             End::Cancelled => "was cancelled",
-            End::Succeeded | End::Skipped | End::Unreached => "did not run",
+            End::Succeeded | End::Skipped | End::Unreached => "was unreached",
         };
         let words = format!("{stage} {how}");
         let Some(job) = self.job else {

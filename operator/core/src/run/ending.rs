@@ -87,7 +87,7 @@ fn succeeded(view: &View<'_>, causes: &Causes) -> (RunPhase, &'static str, Strin
 }
 
 /// What did not succeed in a Run that did, and what allows it: `may-fail`, a quorum, or that it is a finally stage which was
-/// not reached.
+/// unreached.
 fn allowed(view: &View<'_>) -> String {
     let bad = view.members().filter_map(|member| match member.end()? {
         End::Succeeded | End::Skipped => None,
@@ -119,7 +119,9 @@ fn allowed(view: &View<'_>) -> String {
         ));
     }
     if !unreached.is_empty() {
-        parts.push(format!("{} did not run", jobs(unreached.len(), "finally ")));
+        let were = if unreached.len() == 1 { "was" } else { "were" };
+        let count = jobs(unreached.len(), "finally ");
+        parts.push(format!("{count} {were} unreached"));
     }
     match parts.is_empty() {
         true => "every stage succeeded or was skipped".to_owned(),

@@ -1,5 +1,6 @@
 //! What a Run does to its Jobs: it ends them, holds them, resumes them, and adopts them.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
 use konductor_api::{
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use super::view::View;
 use crate::facts::{Facts, Freshness};
 use crate::kind::Kind;
-use crate::{Decision, Needs, Write, owner};
+use crate::{Decision, Needs, Write, owner, stamp};
 
 /// Why a Run ends its Jobs: the reason's word, and the rest of the sentence.
 type Why = (&'static str, String);
@@ -20,15 +21,15 @@ type Why = (&'static str, String);
 pub(super) fn main(
     view: &View<'_>,
     timed_out: bool,
-    facts: &Facts,
+    (facts, now): (&Facts, Timestamp),
     decision: &mut Decision<RunStatus>,
 ) -> Result<(), Needs> {
     let run = view.run;
     let open: Vec<&Participant> = view.present_main().filter(|job| !job.is_over()).collect();
     match why(view, timed_out) {
-        Some(why) => end(run, &open, &why, facts, decision),
+        Some(why) => end(run, &open, &why, (facts, now), decision),
         None => {
-            pause(run, &open, decision);
+            pause(run, &open, now, decision);
             Ok(())
         }
     }
@@ -37,7 +38,7 @@ pub(super) fn main(
 /// The finally stages of a Run whose main Jobs have ended: they are ended only by `cancelFinally`.
 pub(super) fn finally(
     view: &View<'_>,
-    facts: &Facts,
+    (facts, now): (&Facts, Timestamp),
     decision: &mut Decision<RunStatus>,
 ) -> Result<(), Needs> {
     let run = view.run;
@@ -46,7 +47,8 @@ pub(super) fn finally(
     let open: Vec<&Participant> = open.filter(|job| !job.is_over()).collect();
     if run.spec.cancel_finally {
         let why = "its run's finally stages were cancelled".to_owned();
-        end(run, &open, &(reason::CANCELLED, why), facts, decision)?;
+        let why = (reason::CANCELLED, why);
+        end(run, &open, &why, (facts, now), decision)?;
     }
     Ok(())
 }
@@ -76,7 +78,7 @@ fn why(view: &View<'_>, timed_out: bool) -> Option<Why> {
 /// nothing may start twice, so they are ended before they start.
 pub(super) fn strays(
     view: &View<'_>,
-    facts: &Facts,
+    (facts, now): (&Facts, Timestamp),
     decision: &mut Decision<RunStatus>,
 ) -> Result<(), Needs> {
     let ended = super::current(view.run).is_some_and(|status| status.outcome.is_some());
@@ -86,7 +88,8 @@ pub(super) fn strays(
     };
     let strays = view.strays.iter().filter(replaces);
     let strays: Vec<&Participant> = strays.copied().filter(|job| !job.is_over()).collect();
-    end(view.run, &strays, &had_before(view.run), facts, decision)
+    let why = had_before(view.run);
+    end(view.run, &strays, &why, (facts, now), decision)
 }
 
 /// Why a Job that its Run does not count does not run.
@@ -100,17 +103,17 @@ fn had_before(run: &Run) -> Why {
 }
 
 /// Ends a Job that its Run does not count.
-pub(crate) fn end_stray(job: &Participant, run: &Run) -> Write {
+pub(crate) fn end_stray(job: &Participant, run: &Run, now: Timestamp) -> Write {
     let (word, why) = had_before(run);
     let text = format!("{word}: {why}");
-    patch(job, JobPhase::Cancelled, Some(&text), true)
+    patch(job, JobPhase::Cancelled, Some(&text), Some(now))
 }
 
 fn end(
     run: &Run,
     open: &[&Participant],
     (word, why): &Why,
-    facts: &Facts,
+    (facts, now): (&Facts, Timestamp),
     decision: &mut Decision<RunStatus>,
 ) -> Result<(), Needs> {
     if open.is_empty() {
@@ -126,13 +129,13 @@ fn end(
         let text = format!("{word}: {why}");
         let patches = open
             .iter()
-            .map(|job| patch(job, JobPhase::Cancelled, Some(&text), true));
+            .map(|job| patch(job, JobPhase::Cancelled, Some(&text), Some(now)));
         decision.before.extend(patches);
     }
     Ok(())
 }
 
-fn pause(run: &Run, open: &[&Participant], decision: &mut Decision<RunStatus>) {
+fn pause(run: &Run, open: &[&Participant], now: Timestamp, decision: &mut Decision<RunStatus>) {
     let suspends = run.spec.pause && !run.spec.let_running_finish;
     for job in open {
         let suspended = job.is_suspended();
@@ -143,20 +146,26 @@ fn pause(run: &Run, open: &[&Participant], decision: &mut Decision<RunStatus>) {
                 let why = Some("its run is paused");
                 decision
                     .before
-                    .push(patch(job, JobPhase::Paused, why, true));
+                    .push(patch(job, JobPhase::Paused, why, Some(now)));
             }
             Some(JobPhase::Paused) if !run.spec.pause => {
                 decision
                     .before
-                    .push(patch(job, JobPhase::Running, None, false));
+                    .push(patch(job, JobPhase::Running, None, None));
             }
             _ => {}
         }
     }
 }
 
-fn patch(job: &Participant, phase: JobPhase, why: Option<&str>, suspend: bool) -> Write {
-    let body = json!({
+/// A patch of the phase, which suspends the Job at a time, or resumes it.
+fn patch(
+    job: &Participant,
+    phase: JobPhase,
+    why: Option<&str>,
+    suspended: Option<Timestamp>,
+) -> Write {
+    let mut body = json!({
         "metadata": {
             "uid": job.metadata.uid,
             "resourceVersion": job.metadata.resource_version,
@@ -165,8 +174,13 @@ fn patch(job: &Participant, phase: JobPhase, why: Option<&str>, suspend: bool) -
                 annotation::REASON: why,
             },
         },
-        "spec": { "suspend": suspend },
+        "spec": { "suspend": suspended.is_some() },
     });
+    match suspended {
+        Some(now) if phase == JobPhase::Paused => stamp::stopped(job, now, &mut body),
+        Some(now) => stamp::ended(job, now, &mut body),
+        None => {}
+    }
     write(&job.metadata, body)
 }
 

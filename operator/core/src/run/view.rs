@@ -77,15 +77,7 @@ impl<'a> View<'a> {
         let mut gone = own(run, sources.gone);
         let admits_older = sources.live && is_first_look(run);
         for jobs in [&mut present, &mut gone] {
-            jobs.sort_by(|a, b| {
-                let key = |job: &Participant| {
-                    (
-                        job.metadata.creation_timestamp.clone(),
-                        job.metadata.name.clone(),
-                    )
-                };
-                key(a).cmp(&key(b))
-            });
+            jobs.sort_by_key(|job| (job.metadata.creation_timestamp.as_ref(), job.name()));
         }
         let mut record = Record::of(run);
         // First those that are gone: one that was created in the place of another is a stray.
@@ -207,14 +199,13 @@ impl<'a> View<'a> {
 
     /// The names of stages, as far as they are known: that of a Job which was deleted unseen may not be.
     fn names(&self) -> BTreeMap<StageKey, &str> {
-        let of_jobs = self
-            .members()
-            .filter_map(|member| member.job.map(Participant::stage));
-        let of_quorums = self.run.spec.quorums.keys().map(String::as_str);
+        let of_jobs = self.members();
+        let of_jobs = of_jobs.filter_map(|member| Some((member.entry.stage, member.job?.stage())));
+        let of_quorums = self.run.spec.quorums.keys();
         let stored = self.run.status.iter().flat_map(|status| &status.stages);
-        let stored = stored.map(String::as_str);
-        let names = of_jobs.chain(of_quorums).chain(stored);
-        names.map(|name| (stage_key(name), name)).collect()
+        let others = of_quorums.chain(stored);
+        let others = others.map(|name| (stage_key(name), name.as_str()));
+        of_jobs.chain(others).collect()
     }
 
     /// The stages whose own end is a bad one, and which the run does not forgive, in the order of the source.

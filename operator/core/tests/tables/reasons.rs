@@ -1,12 +1,9 @@
 //! Tables of what a Job or a Claim that waits says about it.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, ended, job, now, object, says_why, short};
 use konductor_api::{Claim, Participant};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, says_why, short};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -148,7 +145,7 @@ fn a_job_that_was_just_created_does_not_say_why_yet() {
 fn a_job_behind_a_gate_says_with_its_turn_what_it_waits_for() {
     let annotations = json!({"konductor.io/gate": "ready", "konductor.io/hold": "semaphore/batch"});
     let mut work = job("work", annotations, json!({}));
-    work["metadata"]["creationTimestamp"] = world::NOW.into();
+    work["metadata"]["creationTimestamp"] = crate::world::NOW.into();
     let world = World::of([gate("Open"), semaphore(1)]);
     let expected = (
         "Queued".to_owned(),

@@ -1,10 +1,8 @@
 //! A Run among its objects: where its Jobs stand, in which order its stages come, and what waits for what.
-#![expect(clippy::unwrap_used, reason = "a test")]
-
-mod world;
 
 use std::time::{Duration, Instant};
 
+use crate::world::now;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::Participant;
 use konductor_core::job::waits_for;
@@ -13,7 +11,6 @@ use konductor_core::standing::{Standing, State};
 use konductor_core::{HeldBack, Listed, RunObjects, Waits};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use world::now;
 
 fn read<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()
@@ -124,7 +121,7 @@ fn job_that_konductor_does_not_start_says_what_it_waits_for() {
         job.metadata.deletion_timestamp = job.metadata.creation_timestamp.clone();
         job.metadata
             .deletion_timestamp
-            .get_or_insert(read(json!(world::NOW)));
+            .get_or_insert(read(json!(crate::world::NOW)));
     };
     let admission = || Waits::Admission("batch".to_owned());
     let table = [
@@ -330,7 +327,7 @@ fn deleted_jobs_of_a_run_are_shown_as_the_record_knows_them() {
     let owner =
         json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"}]);
     let job = |name: &str, stage: &str, phase: &str| {
-        let mut job = world::job(name, json!({"konductor.io/phase": phase}), json!({}));
+        let mut job = crate::world::job(name, json!({"konductor.io/phase": phase}), json!({}));
         job["metadata"]["labels"] = labels(stage);
         job["metadata"]["ownerReferences"] = owner.clone();
         job
@@ -345,18 +342,18 @@ fn deleted_jobs_of_a_run_are_shown_as_the_record_knows_them() {
         job("r-last", "last", "Unreached"),
         job("r-stays", "stays", "Running"),
     ];
-    let run = world::object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 6}}));
-    let decide = |run: &serde_json::Value, world: &world::World| {
+    let run = crate::world::object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 6}}));
+    let decide = |run: &serde_json::Value, world: &crate::world::World| {
         let mut world = world.clone();
         world.live.add(run.clone());
         let typed: konductor_api::Run = serde_json::from_value(run.clone()).unwrap();
         let (decision, _) =
-            world.decide(|facts| konductor_core::run::decide(&typed, facts, world::now()));
+            world.decide(|facts| konductor_core::run::decide(&typed, facts, crate::world::now()));
         let mut run = run.clone();
         run["status"] = serde_json::to_value(decision.status.unwrap()).unwrap();
         run
     };
-    let mut all = world::World::of(jobs);
+    let mut all = crate::world::World::of(jobs);
     let mut run = decide(&run, &all);
     for name in ["r-first", "r-load", "r-part-eu-west", "r-part-us", "r-last"] {
         all = all.without_unseen(name);
@@ -373,7 +370,7 @@ fn deleted_jobs_of_a_run_are_shown_as_the_record_knows_them() {
         .jobs_and_gone()
         .skip(1)
         .map(|job| {
-            let standing = Standing::of(job, &objects, world::now());
+            let standing = Standing::of(job, &objects, crate::world::now());
             let item = job.item().unwrap_or_default();
             format!(
                 "{} {}[{item}] {:?}: {}",

@@ -1,16 +1,13 @@
 //! Tables of what a Semaphore or Lease decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
-
-mod world;
 
 use std::sync::Arc;
 
+use crate::world::{World, controller, ended, job, now, object, short};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::{Lease, LeaseStatus, Semaphore, SemaphoreStatus};
 use konductor_core::{Decision, Fact, Facts, Freshness, Needs, ObjectName, ledger};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, short};
 
 fn semaphore(permits: u32, holders: Value) -> Value {
     object(
@@ -200,7 +197,7 @@ fn holders_are_struck_when_they_are_gone_deleted_expired_or_another_of_the_same_
     };
     let leaving = {
         let mut claim = claim("held", 1, json!({"status": {"phase": "Granted"}}));
-        claim["metadata"]["deletionTimestamp"] = world::NOW.into();
+        claim["metadata"]["deletionTimestamp"] = crate::world::NOW.into();
         claim
     };
     let expired = claim("held", 1, json!({"status": {"phase": "Expired"}}));

@@ -1,12 +1,9 @@
 //! A table of what a Gate and its Job say: the words of the pipeline come first.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, ended, job as a_job, now, object, recorded};
 use konductor_api::Gate;
 use konductor_core::{Write, gate, job};
 use serde_json::{Value, json};
-use world::{World, ended, job as a_job, now, object, recorded};
 
 /// An object of run `night`.
 fn of_run(mut object: Value, labels: Value) -> Value {
@@ -121,7 +118,7 @@ fn gate_and_job_name_the_stage_and_how_it_ended() {
         ("open", "Finished", "waits for stage a to end", false),
         ("failed", "Complete", "stage a failed", true),
         ("skipped", "Complete", "stage a was skipped", true),
-        ("unreached", "Complete", "stage a was not reached", true),
+        ("unreached", "Complete", "stage a was unreached", true),
         ("cancelled", "Complete", "stage a was cancelled", true),
         (
             "timed out",
@@ -177,7 +174,7 @@ fn items_fan_outs_and_approvals_have_their_names_of_the_file() {
         (
             &whole,
             fan_out("Unreached", None),
-            "stage part was not reached".to_owned(),
+            "stage part was unreached".to_owned(),
         ),
         (
             &whole,
@@ -202,7 +199,7 @@ fn items_fan_outs_and_approvals_have_their_names_of_the_file() {
         (
             &go,
             approval("Unreached", "GateEnded"),
-            "approval go-live was not reached".to_owned(),
+            "approval go-live was unreached".to_owned(),
         ),
     ];
     for (condition, target, expected) in table {

@@ -1,13 +1,10 @@
 //! Tables of what an annotated Job decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, controller, ended, job, now, object, recorded, says_why, short};
 use jiff::SignedDuration;
 use konductor_api::{Participant, parse_holds};
 use konductor_core::{End, Fact, HeldBack, ObjectName, Waits, Write, job, job_end};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, recorded, says_why, short};
 
 fn decide(job: &Value, world: &World) -> (Vec<Write>, Vec<Fact>) {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -228,6 +225,26 @@ fn a_job_takes_its_holds_after_its_gate_and_is_given_the_token() {
     assert_eq!(
         template,
         &json!({"token.konductor.io/schema": "12", "konductor.io/held": "lease/schema"})
+    );
+}
+
+/// A ledger forgets a Job that leaves it: the start keeps since when it has held.
+#[test]
+fn start_keeps_when_each_ledger_granted() {
+    let granted = now() - SignedDuration::from_secs(40);
+    let annotations = json!({
+        "konductor.io/hold": "lease/schema",
+        "konductor.io/times": "ran 2026-03-01T11:00:00Z 2026-03-01T11:05:00Z",
+    });
+    let mut lease = lease(Some("work"));
+    lease["status"]["holders"][0]["since"] = granted.to_string().into();
+    let (writes, _) = decide(&job("work", annotations, json!({})), &World::of([lease]));
+    let Write::Patch { body, .. } = &writes[0] else {
+        panic!("{writes:?}")
+    };
+    assert_eq!(
+        body["metadata"]["annotations"]["konductor.io/times"],
+        format!("lease/schema {granted}, ran 2026-03-01T11:00:00Z 2026-03-01T11:05:00Z")
     );
 }
 

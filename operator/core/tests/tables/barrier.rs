@@ -1,13 +1,10 @@
 //! Tables of what a Barrier decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, ended, job, now, object, short};
 use jiff::SignedDuration;
 use konductor_api::{Barrier, BarrierPhase, BarrierStatus};
 use konductor_core::{Decision, Fact, barrier};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object, short};
 
 fn with(spec: Value, status: Value) -> Barrier {
     let barrier = object("Barrier", "stage", json!({"spec": spec, "status": status}));
@@ -254,7 +251,7 @@ fn a_barrier_over_some_items_of_a_stage_ends_by_them_alone() {
         });
         let jobs: Vec<Value> = jobs.collect();
         let spec = json!({"spec": {"pipeline": "p", "jobs": 4}});
-        let run = world::recorded(object("Run", "r", spec), &jobs);
+        let run = crate::world::recorded(object("Run", "r", spec), &jobs);
         let mut world = World::of(jobs.into_iter().chain([run]));
         for name in ["a", "b", "c", "d"] {
             if unseen.contains(name) {

@@ -1,5 +1,4 @@
 //! The table of causes: what the cluster writes about a Job and its pods, and what konductor says.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use konductor_api::Participant;
@@ -65,18 +64,18 @@ fn attempts_of_a_job_are_counted_and_those_of_its_indexes_are_not() {
     };
     for (failed, mode, expected) in [
         (0, "NonIndexed", None),
-        (1, "NonIndexed", Some("attempt 2 of 3")),
-        (2, "NonIndexed", Some("attempt 3 of 3")),
+        (1, "NonIndexed", Some("retry 1 of 2")),
+        (2, "NonIndexed", Some("retry 2 of 2")),
         (3, "NonIndexed", None),
         (1, "Indexed", None),
     ] {
-        let attempt = explain::attempt(&tried(failed, mode));
-        assert_eq!(attempt.as_deref(), expected, "{failed} {mode}");
+        let retry = explain::retry(&tried(failed, mode));
+        assert_eq!(retry.as_deref(), expected, "{failed} {mode}");
     }
     let ended = json!({"containerStatuses": [ended("main", 1, "Error", "no")]});
     let all = pods(&[failed_pod(ended)]);
     for (failed, retries, expected) in [
-        (3, 2, "exit code 1 after 3 attempts: no"),
+        (3, 2, "exit code 1 after 2 retries: no"),
         (1, 2, "exit code 1: no"),
         (1, 0, "exit code 1: no"),
     ] {

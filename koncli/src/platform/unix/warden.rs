@@ -15,7 +15,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::WARDEN;
 use crate::exit::Failure;
-use crate::output;
 
 /// The line that ends it in peace.
 const DISMISSED: &str = "dismissed";
@@ -103,14 +102,16 @@ fn this_program() -> io::Result<PathBuf> {
 /// What the second process does. Signals that its group is sent are not for it.
 ///
 /// # Errors
-/// If signals can't be waited for.
+/// If signals can't be waited for, or koncli is gone already.
 pub(crate) async fn keep_watch() -> Result<(), Failure> {
     let _deaf = [
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
         signal(SignalKind::hangup())?,
     ];
-    output::data(".");
+    let mut ready = io::stdout();
+    ready.write_all(b".")?;
+    ready.flush()?;
     if let Some(left_behind) = left_behind(io::stdin().lock()) {
         left_behind
             .unwrap_or(Target::Group(getpgrp()))

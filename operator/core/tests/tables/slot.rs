@@ -1,5 +1,4 @@
 //! Tables of what becomes of a slot.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 

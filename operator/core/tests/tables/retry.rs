@@ -1,16 +1,13 @@
 //! What a retry recreates, and what it leaves.
-#![expect(clippy::unwrap_used, reason = "a test")]
-
-mod world;
 
 use std::sync::Arc;
 
+use crate::world::{ended, job, object};
 use konductor_api::{Barrier, Gate, Participant, Run};
 use konductor_core::retry::{Begin, Refused, Retry, retry};
 use kube::ResourceExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use world::{ended, job, object};
 
 fn read<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()
@@ -183,6 +180,29 @@ fn what_gathers_outputs_is_recreated_with_each_item_that_it_reads() {
         named(&made),
         "gates: join mend tidy; barriers: part; jobs: part-b join mend tail tidy"
     );
+}
+
+#[test]
+fn one_item_is_recreated_without_the_others_of_its_stage() {
+    let mut world = world();
+    world.annotate(1, "konductor.io/item", "a");
+    world.annotate(2, "konductor.io/item", "b");
+    let from = |item| {
+        let stage = "part";
+        let made = world.retry(Begin::Item { stage, item });
+        made.map(|made| named(&made))
+    };
+    let after = "join mend tidy";
+    assert_eq!(
+        from("b").unwrap(),
+        format!("gates: {after}; barriers: part; jobs: part-b {after}")
+    );
+    assert_eq!(
+        from("a").unwrap(),
+        format!("gates: {after}; barriers: part; jobs: part-a part-b {after}"),
+        "join, after part, was kept from starting by part-b"
+    );
+    assert_eq!(from("c"), Err(Refused::NoSuchStage));
 }
 
 /// An Indexed Job of four, whose third has failed, in the place of `part-b`.

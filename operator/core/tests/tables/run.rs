@@ -1,13 +1,10 @@
 //! Tables of what a Run decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, controller, ended, job, now, object, short};
 use jiff::SignedDuration;
 use konductor_api::{Run, RunOutcome, RunPhase, RunStatus};
-use konductor_core::{Decision, run};
+use konductor_core::{Decision, Write, run};
 use serde_json::{Value, json};
-use world::{World, controller, ended, job, now, object, short};
 
 fn with(spec: Value, status: Value) -> Run {
     let mut whole = json!({"pipeline": "p", "jobs": 2});
@@ -337,11 +334,11 @@ fn run_message_gives_the_reason_without_repeating_the_phase() {
             "stage a failed (job/a); 1 other stage failed: b",
         ),
         ("failed", "Unreached", "stage a failed (job/a)"),
-        ("succeeded", "Unreached", "stage b did not run"),
+        ("succeeded", "Unreached", "stage b was unreached"),
         (
             "Unreached",
             "Unreached",
-            "stage a did not run; 1 other stage did not run: b",
+            "stage a was unreached; 1 other stage did not run: b",
         ),
         (
             "succeeded",
@@ -478,6 +475,32 @@ fn a_cancelled_job_s_pod_keeps_the_run_open() {
     let run = with(json!({"cancel": true}), json!({}));
     let world = World::of(jobs.into_iter().chain([pod]));
     assert_eq!(status(&run, &world).outcome, None);
+}
+
+/// A suspension clears when a Job was started: the patch that suspends it keeps that.
+#[test]
+fn stop_keeps_from_when_to_when_a_job_ran() {
+    let begun = now() - SignedDuration::from_mins(3);
+    let ran = format!("ran {begun} {}", now());
+    let mut running = of_run("a", "a", "running");
+    running["status"]["startTime"] = begun.to_string().into();
+    let waiting = || of_run("b", "b", "open");
+    let started = json!({"phase": "Running", "attempt": 1});
+    let ended = format!("ended {}", now());
+    let table = [
+        ("pause", running.clone(), Some(ran.clone())),
+        ("cancel", running, Some(format!("{ran}, {ended}"))),
+        ("cancel", waiting(), Some(ended)),
+    ];
+    for (how, job, expected) in table {
+        let run = with(json!({ how: true }), started.clone());
+        let writes = decide(&run, &World::of([job])).before;
+        let Write::Patch { body, .. } = &writes[0] else {
+            panic!("{writes:?}")
+        };
+        let times = body["metadata"]["annotations"]["konductor.io/times"].as_str();
+        assert_eq!(times, expected.as_deref(), "{how}");
+    }
 }
 
 #[test]
@@ -892,15 +915,15 @@ fn run_message_names_what_kept_its_stages_from_running() {
         // A second-hand reason comes first in the source.
         (
             vec![
-                of("b", "Unreached", 0, "stage a was not reached"),
+                of("b", "Unreached", 0, "stage a was unreached"),
                 of("a", "Unreached", 1, "approval go was denied"),
-                of("c", "Unreached", 2, "stage b was not reached"),
+                of("c", "Unreached", 2, "stage b was unreached"),
             ],
-            "stage a did not run: approval go was denied; 2 other stages did not run: b, c",
+            "stage a was unreached: approval go was denied; 2 other stages did not run: b, c",
         ),
         (
             vec![
-                of("b", "Unreached", 0, "stage a[x] was not reached"),
+                of("b", "Unreached", 0, "stage a[x] was unreached"),
                 of(
                     "a",
                     "Unreached",
@@ -908,7 +931,7 @@ fn run_message_names_what_kept_its_stages_from_running() {
                     "gate/r-a ended without opening: not open after 1h",
                 ),
             ],
-            "stage a did not run: gate/r-a ended without opening: not open after 1h; \
+            "stage a was unreached: gate/r-a ended without opening: not open after 1h; \
              1 other stage did not run: b",
         ),
         // A stage whose name begins as another's does.
@@ -917,7 +940,7 @@ fn run_message_names_what_kept_its_stages_from_running() {
                 of("b", "Unreached", 0, "stage a-2 wrote no output rows"),
                 of("a", "Unreached", 1, "approval go timed out"),
             ],
-            "stage b did not run: stage a-2 wrote no output rows; 1 other stage did not run: a",
+            "stage b was unreached: stage a-2 wrote no output rows; 1 other stage did not run: a",
         ),
         (
             vec![
@@ -938,7 +961,7 @@ fn run_message_names_what_kept_its_stages_from_running() {
                 ),
                 of("b", "succeeded", 1, ""),
             ],
-            &format!("stage a did not run: x\\u{{1b}}[2J {}…", "é".repeat(234)),
+            &format!("stage a was unreached: x\\u{{1b}}[2J {}…", "é".repeat(234)),
         ),
     ];
     for (jobs, expected) in table {

@@ -1,13 +1,10 @@
 //! Tables of what becomes of Jobs and ledgers that somebody else has touched.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, job, now, object, recorded, says_why, short};
 use jiff::SignedDuration;
 use konductor_api::{Lease, Participant, Semaphore};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
-use world::{World, job, now, object, recorded, says_why, short};
 
 fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
@@ -196,7 +193,7 @@ fn a_job_that_is_started_again_gets_its_values_and_never_silently_a_default() {
     let source = job(
         "extract",
         json!({"konductor.io/outputs": "{\"rows\":\"42\"}"}),
-        world::ended("Complete"),
+        crate::world::ended("Complete"),
     );
     let running = "Job/work Running suspend=false";
     let table = [
@@ -232,7 +229,7 @@ fn a_job_that_is_started_again_keeps_its_value_although_what_wrote_it_is_gone() 
         job["metadata"]["ownerReferences"] = owned();
         job
     };
-    let source = of_run(job("extract", json!({}), world::ended("Complete")));
+    let source = of_run(job("extract", json!({}), crate::world::ended("Complete")));
     for (value, expected) in [
         ("42", "Job/work Running suspend=false"),
         ("0", "Job/work Failed"),

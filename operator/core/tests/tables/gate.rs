@@ -1,13 +1,10 @@
 //! Tables of what a Gate decides.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{World, ended, job, now, object};
 use jiff::SignedDuration;
 use konductor_api::{Gate, GatePhase, GateStatus, Verdict};
 use konductor_core::{Decision, Fact, Write, gate};
 use serde_json::{Value, json};
-use world::{World, ended, job, now, object};
 
 fn with(spec: Value, status: Value) -> Gate {
     let gate = object("Gate", "gate", json!({"spec": spec, "status": status}));

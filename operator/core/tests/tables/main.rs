@@ -1,0 +1,18 @@
+//! Tables of what is decided, a module for each decision. One program: most of the time to build it goes into the types
+//! of Kubernetes.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod barrier;
+mod explain;
+mod gate;
+mod interference;
+mod job;
+mod ledger;
+mod reasons;
+mod retry;
+mod run;
+mod slot;
+mod standing;
+mod timeline;
+mod words;
+mod world;
