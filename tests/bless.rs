@@ -16,6 +16,9 @@ pub(crate) fn is_wanted() -> bool {
 pub(crate) fn compare(file: &Path, found: &str) {
     let place = file.display();
     if is_wanted() {
+        let folder = file.parent().map(std::fs::create_dir_all);
+        let created = folder.unwrap_or(Ok(()));
+        created.unwrap_or_else(|error| panic!("{place}: {error}"));
         std::fs::write(file, found).unwrap_or_else(|error| panic!("{place}: {error}"));
         return;
     }

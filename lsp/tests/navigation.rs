@@ -233,7 +233,7 @@ fn hovers_describe_names_and_attributes() {
         ("schema}", "lease schema { ttl = 1m }"),
         ("region}", "of stage `extract`"),
         ("permits", "How many permits there are"),
-        ("image", "with a tag or digest"),
+        ("image", "A tag `latest`, or none"),
         (
             "extract for",
             "Becomes one Indexed Job, or a Job for each item.",

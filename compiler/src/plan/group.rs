@@ -191,11 +191,9 @@ pub(crate) fn labels(stage: &Stage) -> Vec<HashMap<String, String>> {
         let mut labels: HashMap<String, String> = HashMap::default();
         let mut taken = HashSet::default();
         for value in items.iter().filter_map(|item| item.values.get(variable)) {
-            let key = value.key();
-            if !labels.contains_key(&key) {
-                let slug = name::slug(&key, NAME_MAX, |slug| taken.insert(slug.to_owned()));
-                labels.insert(key, slug);
-            }
+            labels.entry(value.key()).or_insert_with_key(|key| {
+                name::slug(key, NAME_MAX, |slug| taken.insert(slug.to_owned()))
+            });
         }
         labels
     });

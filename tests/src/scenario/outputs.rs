@@ -59,7 +59,7 @@ pipeline left-out {
 
 const GATHERED: &str = r#"
 pipeline gathered {
-  param none: list<string> = []
+  param nothing: list<string> = []
   defaults { image = "busybox:1.36" }
   stage split { run = "a", output parts: list<{name: string, size: int in 1..9}> }
   stage count for region in ["eu", "US east"], part in ["a", "b", "c"]
@@ -71,7 +71,7 @@ pipeline gathered {
     output n: int
     output tag: string = "none"
   }
-  stage empty for x in none { run = "echo \"${x}\"", output n: int }
+  stage empty for x in nothing { run = "echo \"${x}\"", output n: int }
   stage total after count.finished {
     run = "total \"${count[*, *].n}\" \"${count[*, *].tag}\" \"${count["eu", *].n}\" \"${split.parts}\""
   }
