@@ -108,20 +108,10 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
         let known = [
             "waiting", "queued", "starting", "pending", "running", "backoff",
         ];
-        let kinds = spans.iter().map(|span| span["kind"].as_str().unwrap());
-        assert!(kinds.clone().all(|kind| known.contains(&kind)), "{row}");
+        let mut kinds = spans.iter().map(|span| span["kind"].as_str().unwrap());
+        assert!(kinds.all(|kind| known.contains(&kind)), "{row}");
     }
     let last = rows.iter().find(|row| row["stage"] == "last").unwrap();
-    let kinds: Vec<&str> = last["spans"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|span| span["kind"].as_str().unwrap())
-        .collect();
-    assert!(
-        kinds.contains(&"backoff"),
-        "the Job controller waits before the second pod: {last}"
-    );
     assert_eq!(last["critical"], true);
     let path = timeline["criticalPath"].as_array().unwrap();
     assert_eq!(path[0]["start"], timeline["start"]);

@@ -242,6 +242,7 @@ export default grammar({
         alias($._inner_name, $.identifier),
         alias($._inner_number, $.number),
         alias($._inner_string, $.string),
+        alias($._inner_every, $.every),
         alias(token.immediate(prec(2, '.')), '.'),
         alias(token.immediate(prec(2, '[')), '['),
         alias(token.immediate(prec(2, ']')), ']'),
@@ -251,6 +252,7 @@ export default grammar({
     ),
     _inner_number: _ => token.immediate(prec(2, /[0-9]+/)),
     _inner_string: _ => token.immediate(prec(2, /"[^"\n]*"/)),
+    _inner_every: _ => token.immediate(prec(2, '*')),
     _inner_other: _ => token.immediate(prec(1, /[^}"\n${.\[\]A-Za-z_0-9]/)),
   },
 });

@@ -201,15 +201,19 @@ pub async fn outputs_of_a_fan_out_are_gathered_in_the_order_of_its_items(cluster
     let _kubelet = play(&cluster.client, &namespace, |pod| {
         let labels = pod.labels();
         let label = |key: &str| labels.get(key).map_or("", String::as_str);
-        match (stage(pod).as_str(), label("konductor.io/item")) {
-            ("split", _) => Script::with_outputs(
+        let (region, part) = (
+            label("item.konductor.io/region"),
+            label("item.konductor.io/part"),
+        );
+        match (stage(pod).as_str(), region, part) {
+            ("split", ..) => Script::with_outputs(
                 "parts=[{\"name\":\"a\",\"size\":1},{\"size\":2,\"name\":\"b\"}]\n",
             ),
-            ("count", "eu-a") => Script::with_outputs("n=1\ntag=x,y\n"),
-            ("count", "eu-b") => Script::with_outputs("n=02\n"),
-            ("count", item) if item.contains("-b") => Script::fail(),
-            ("count", item) if item.contains("-a") => Script::with_outputs("n=-3\n"),
-            ("count", _) => Script::with_outputs("n=4\ntag=last\n"),
+            ("count", "eu", "a") => Script::with_outputs("n=1\ntag=x,y\n"),
+            ("count", "eu", _) => Script::with_outputs("n=02\n"),
+            ("count", _, "b") => Script::fail(),
+            ("count", _, "a") => Script::with_outputs("n=-3\n"),
+            ("count", ..) => Script::with_outputs("n=4\ntag=last\n"),
             _ => Script::succeed(),
         }
     });
