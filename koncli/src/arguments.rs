@@ -210,7 +210,7 @@ pub(crate) enum Command {
     Why {
         /// The run's name
         run: String,
-        /// The stage, an item such as read[a], or the approval; without it, all stages that have not succeeded
+        /// The stage, an item such as `read[a]`, or the approval; without it, all stages that have not succeeded
         stage: Option<String>,
     },
     /// Show when each stage waited and ran
@@ -248,7 +248,7 @@ pub(crate) enum Command {
     Retry {
         /// The run's name
         run: String,
-        /// Retry from this stage, or from this item, such as read[a], however it ended
+        /// Retry from this stage, or from this item, such as `read[a]`, however it ended
         #[arg(long, value_name = "STAGE")]
         from: Option<String>,
         /// Retry whatever made the run fail (the default)
@@ -470,7 +470,7 @@ pub(crate) enum Chart {
 pub(crate) struct LogSelection {
     /// The run's name
     pub(crate) run: String,
-    /// Only this stage, or this item, such as read[a]
+    /// Only this stage, or this item, such as `read[a]`
     pub(crate) stage: Option<String>,
     /// Follow the logs until the run has ended
     #[arg(short, long)]

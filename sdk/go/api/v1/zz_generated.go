@@ -550,11 +550,11 @@ func (in *SemaphoreList) DeepCopyObject() runtime.Object {
 type ArrivalSpec struct {
 	// The Barrier's name, in the same namespace.
 	Barrier string `json:"barrier"`
-	// Who arrives. One holder counts once, and of two outcomes Failed wins.
+	// The party's name. A party counts once, and of two outcomes Failed wins.
 	Holder string `json:"holder"`
-	// How it went.
+	// How the party ended.
 	Outcome ArrivalOutcome `json:"outcome,omitempty"`
-	// The holder is the author's own user name; an admission policy admits it only then.
+	// `holder` is the author's user name, which an admission policy checks: an approval.
 	Verified bool `json:"verified,omitempty"`
 }
 
@@ -583,13 +583,15 @@ type BarrierSpec struct {
 	Arrivals BarrierArrivals `json:"arrivals,omitempty"`
 	// How many parties there are.
 	Expected int32 `json:"expected"`
-	// Arrivals and the timeout count from the moment this Gate opens.
+	// Until this Gate opens, the Barrier waits and its timeout does not run. An Arrival that was
+	// created earlier counts from then on.
 	Gate string `json:"gate,omitempty"`
-	// The parties are the Jobs with these labels, counted from what they are, without Arrivals.
+	// The parties are the Jobs with these labels. They need no Arrivals.
 	Jobs *JobSelector `json:"jobs,omitempty"`
 	// How many of them must succeed; by default all.
 	Quorum int32 `json:"quorum,omitempty"`
-	// It fails if it has not opened after this long.
+	// It fails if it has not opened this long after its creation, or with `gate` after the Gate's
+	// opening.
 	Timeout Duration `json:"timeout,omitempty"`
 	// It is deleted this long after its end.
 	TTLAfterFinished Duration `json:"ttlAfterFinished,omitempty"`
@@ -611,8 +613,7 @@ func (in *BarrierSpec) DeepCopy() *BarrierSpec {
 	return out
 }
 
-// JobSelector: The parties are the Jobs with these labels, counted from what they are, without
-// Arrivals.
+// JobSelector: The parties are the Jobs with these labels. They need no Arrivals.
 type JobSelector struct {
 	// Label names and values.
 	MatchLabels map[string]string `json:"matchLabels"`
@@ -645,7 +646,7 @@ type BarrierStatus struct {
 	Arrived int32 `json:"arrived,omitempty"`
 	// `Open`, and `Failed`.
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Parties that arrived and failed, were cancelled or were not reached.
+	// Parties that failed, were cancelled or were unreached.
 	Failed int32 `json:"failed,omitempty"`
 	// When it ended, opened or not.
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
@@ -695,20 +696,20 @@ func (in *BarrierStatus) DeepCopy() *BarrierStatus {
 // Granted is written only after the ledger of its target names this Claim's uid. Denied and
 // Expired are final.
 type ClaimSpec struct {
-	// The holder's name. Any process of the same holder may release.
+	// The holder's name. `koncli … release` and the SDKs release every grant of this name.
 	Holder string `json:"holder"`
 	// How many permits.
 	Permits int32 `json:"permits,omitempty"`
 	// The pod that asks: when it has ended or is gone, so has the Claim.
 	Pod *PodReference `json:"pod,omitempty"`
-	// The higher goes first, where the Semaphore's order is Priority.
+	// The highest goes first, if the Semaphore's `order` is `Priority`. Every Job has priority 0.
 	Priority int32 `json:"priority,omitempty"`
-	// Moved by the holder to renew. The operator counts the TTL from when it saw the change.
+	// The holder changes it to renew. The operator counts the TTL from when it saw the change.
 	RenewTime *metav1.Time `json:"renewTime,omitempty"`
 	// What is asked for.
 	Target ClaimTarget `json:"target"`
-	// How long the grant lasts without renewal. Absent: the Lease's own, or for a Semaphore one
-	// hour.
+	// How long the grant lasts without renewal, at most the Lease's own `ttl`. By default the
+	// Lease's `ttl`, or for a Semaphore one hour.
 	TTL Duration `json:"ttl,omitempty"`
 	// `false`: answered at once, Granted or Denied.
 	Wait *bool `json:"wait,omitempty"`
@@ -827,17 +828,19 @@ func (in *ClaimStatus) DeepCopy() *ClaimStatus {
 //
 // A phase other than Waiting never changes again; a condition that was met once stays met.
 type GateSpec struct {
-	// What must be true. None: a person decides by `decision`.
+	// What must be true. A Gate without conditions is opened by a person, by `decision`.
 	Conditions []GateCondition `json:"conditions,omitempty"`
 	// What a person decided.
 	Decision GateDecision `json:"decision,omitempty"`
 	// Whether all of them must be met, or any one.
 	Mode GateMode `json:"mode,omitempty"`
-	// It fails if it has not opened after this long.
+	// It fails if it has not opened this long after its creation.
 	Timeout Duration `json:"timeout,omitempty"`
 	// It is deleted this long after its end.
 	TTLAfterFinished Duration `json:"ttlAfterFinished,omitempty"`
-	// A CEL expression over `outputs['JOB'].NAME` (strings), evaluated once the conditions are met.
+	// A CEL expression, evaluated once the conditions are met. It reads outputs of Jobs of the
+	// conditions, as `outputs['JOB'].NAME` (strings), and if a condition names a Run,
+	// `run.outcome`.
 	When string `json:"when,omitempty"`
 }
 
@@ -1109,17 +1112,18 @@ type RunSpec struct {
 	// `true` ends its finally stages too: those that have not started are cancelled, those that run
 	// are stopped. It counts once the main Jobs have ended.
 	CancelFinally *bool `json:"cancelFinally,omitempty"`
-	// The first failure that counts cancels the rest.
+	// The first failure of a stage without `may-fail` cancels the rest, but no finally stage.
 	FailFast bool `json:"failFast,omitempty"`
 	// How many Jobs of finally stages there are, exactly.
 	FinallyJobs int32 `json:"finallyJobs,omitempty"`
 	// How many main Jobs there are, exactly.
 	Jobs int32 `json:"jobs"`
-	// Written by a retry: what `status.record` said about Jobs that are gone and are not run again.
+	// `koncli retry` writes it: the part of `status.record` about Jobs that no longer exist and
+	// that the retry does not run again. Don't change it.
 	Kept string `json:"kept,omitempty"`
 	// With `pause`: what runs may finish, and only what has not started waits.
 	LetRunningFinish *bool `json:"letRunningFinish,omitempty"`
-	// `true` holds it: nothing more starts, and what runs is suspended: its pods are deleted, and
+	// `true` pauses it: nothing more starts, and what runs is suspended: its pods are deleted, and
 	// start from the beginning when the Run resumes.
 	Pause bool `json:"pause,omitempty"`
 	// The pipeline's name.
@@ -1199,7 +1203,7 @@ type RunStatus struct {
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// Jobs that completed.
 	Succeeded int32 `json:"succeeded,omitempty"`
-	// Jobs that could not be reached, because something before them ended badly.
+	// Jobs that can't run, because something before them ended badly.
 	Unreached int32 `json:"unreached,omitempty"`
 	// Jobs that wait for something.
 	Waiting int32 `json:"waiting,omitempty"`
@@ -1250,9 +1254,9 @@ func (in *RunStatus) DeepCopy() *RunStatus {
 // refuses such a write. The one exception is the first write of a re-created Semaphore, which
 // enters those that hold already.
 type SemaphoreSpec struct {
-	// Who is next.
+	// Who is next. `Priority` orders Claims by their priority; every Job has priority 0.
 	Order SemaphoreOrder `json:"order,omitempty"`
-	// How many permits there are. 0 pauses; lowering it takes nothing back.
+	// How many permits there are. 0 grants nothing; lowering it revokes no permit that is held.
 	Permits int32 `json:"permits"`
 }
 
@@ -1317,7 +1321,7 @@ func (in *SemaphoreStatus) DeepCopy() *SemaphoreStatus {
 	return out
 }
 
-// ArrivalOutcome: How it went.
+// ArrivalOutcome: How the party ended.
 type ArrivalOutcome string
 
 // The values of ArrivalOutcome.
@@ -1477,7 +1481,8 @@ const (
 	RunPhaseCancelled  RunPhase = "Cancelled"
 )
 
-// SemaphoreOrder: Who is next.
+// SemaphoreOrder: Who is next. `Priority` orders Claims by their priority; every Job has
+// priority 0.
 type SemaphoreOrder string
 
 // The values of SemaphoreOrder.
