@@ -244,14 +244,14 @@ pub(crate) enum Command {
         /// The run's name
         run: String,
     },
-    /// Retry failed stages and everything downstream
+    /// Retry what made the run fail
     Retry {
         /// The run's name
         run: String,
         /// Retry from this stage, or from this item, such as `read[a]`, however it ended
         #[arg(long, value_name = "STAGE")]
         from: Option<String>,
-        /// Retry whatever made the run fail (the default)
+        /// Retry what made the run fail (the default); a failed stage with may-fail only by --from
         #[arg(long, conflicts_with = "from")]
         failed: bool,
         #[command(flatten)]

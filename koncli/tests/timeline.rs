@@ -121,6 +121,6 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
     }
     assert!(
         dev.printed(&["timeline", "night"])
-            .contains("% of the makespan")
+            .contains("% of the run's time")
     );
 }

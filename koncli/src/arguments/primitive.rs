@@ -264,7 +264,8 @@ pub(crate) struct Party {
 pub(crate) struct Acquisition {
     #[command(flatten)]
     pub(crate) holder: Holder,
-    /// How long the grant lasts without renewal; a lease's TTL is its default and its limit
+    /// How long the grant lasts without renewal: for a semaphore 1h by default; for a lease its own TTL, which is
+    /// also the limit
     #[arg(long, value_parser = ttl, value_name = "TIME")]
     pub(crate) ttl: Option<konductor_api::Duration>,
     #[command(flatten)]

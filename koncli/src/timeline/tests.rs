@@ -226,7 +226,7 @@ fn nightly() -> Timeline {
     made.add(stage("rates", &[], &[20]));
     made.add(stage("clean", &["extract", "rates"], &[60]));
     made.add(Stage {
-        queued: Some(("semaphore/sales.gpu", 310)),
+        queued: Some(("semaphore/sales-gpu", 310)),
         backoff: 40,
         ..stage("train", &["clean"], &[45, 160])
     });

@@ -238,7 +238,7 @@ pub(super) fn summary(shares: &[Share], frame: Frame) -> String {
         .map(|(index, share)| match index {
             0 => {
                 let whole = match frame.is_over {
-                    true => "the makespan",
+                    true => "the run's time",
                     false => "the time so far",
                 };
                 format!("{} % of {whole} {}", share.percent, share.what)

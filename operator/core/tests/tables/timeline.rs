@@ -233,7 +233,7 @@ fn job_goes_from_its_gate_over_its_permits_and_its_pods_to_its_end() {
     );
     assert_eq!(
         timeline.summary,
-        "29 % of the makespan waited for semaphore/db, 26 % ran stage b, 16 % waited to retry stage b"
+        "29 % of the run's time waited for semaphore/db, 26 % ran stage b, 16 % waited to retry stage b"
     );
     let words: Vec<&str> = timeline
         .shares
