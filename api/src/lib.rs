@@ -21,6 +21,7 @@ pub mod gate;
 pub mod gathered;
 pub mod hold;
 pub mod job;
+pub mod job_key;
 pub mod label;
 pub mod lease;
 pub mod lenient;
@@ -49,6 +50,7 @@ pub use gate::{
 pub use gathered::Gathered;
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
 pub use job::{JobPhase, Role, job_ended, job_phase};
+pub use job_key::{JobKey, KEY_ALPHABET, NameKey, StageKey, UidKey, key_of};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
 pub use object_name::{ObjectName, is_object_name};

@@ -14,7 +14,7 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    DeclaredOutput, Duration, Gathered, Hold, HoldError, JobPhase, LedgerKind, ObjectName,
+    DeclaredOutput, Duration, Gathered, Hold, HoldError, JobKey, JobPhase, LedgerKind, ObjectName,
     OutputError, Role, Times, annotation, is_object_name, job_ended, job_phase, label,
     parse_declared_outputs, parse_holds,
 };
@@ -49,6 +49,8 @@ pub struct Participant {
     pub attempt: u32,
     /// Its place in the source.
     pub ordinal: Option<u32>,
+    /// What its run's record knows it by.
+    pub key: JobKey,
     /// Whether what only decisions about it read was left out, so that it needs little memory.
     pub is_abridged: bool,
 }
@@ -99,6 +101,7 @@ impl Participant {
             pending_timeout: pending_timeout.and_then(|text| Duration::new(text).ok()),
             attempt: number(annotation::ATTEMPT).unwrap_or(1),
             ordinal: number(annotation::ORDINAL),
+            key: JobKey::of(&job.metadata, stage_of(&job)),
             is_abridged: false,
             job,
         }
@@ -164,7 +167,7 @@ impl Participant {
 
     /// Returns the stage that the Job is of; without a label, its own name.
     pub fn stage(&self) -> &str {
-        self.label(label::STAGE).unwrap_or_else(|| self.name())
+        stage_of(&self.job)
     }
 
     /// Returns the item of a fan-out that the Job is of, exactly as it was written if that is known.
@@ -307,6 +310,13 @@ impl Participant {
             && !self.is_over()
             && self.job.metadata.deletion_timestamp.is_none()
     }
+}
+
+fn stage_of(job: &Job) -> &str {
+    let labels = job.metadata.labels.as_ref();
+    let stage = labels.and_then(|labels| labels.get(label::STAGE));
+    let stage = stage.or(job.metadata.name.as_ref());
+    stage.map(String::as_str).unwrap_or_default()
 }
 
 fn parse_inputs(text: &str) -> Result<BTreeMap<String, Input>, NotInputs> {

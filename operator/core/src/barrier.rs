@@ -207,7 +207,7 @@ fn parties(
             .iter()
             .filter(|job| was_there_after(job, &barrier.metadata));
         let known = of_this.chain(present);
-        let parties = known.map(|job| (run::key(job), job_end(job)));
+        let parties = known.map(|job| (job.key.name, job_end(job)));
         return Ok(parties.collect::<BTreeMap<_, _>>().into_values().collect());
     };
     let label = |key| selector.match_labels.get(key).map(|value| value.0.as_str());
@@ -225,9 +225,9 @@ fn parties(
         .collect();
     for (jobs, are_present) in [(gone, false), (present, true)] {
         for job in jobs.iter().filter(|job| owner::belongs(&job.metadata, run)) {
-            let key = run::key(job);
+            let key = job.key.name;
             let counts = match recorded.get(&key) {
-                Some(entry) => entry.is_of(&job.metadata),
+                Some(entry) => entry.is_of(job),
                 None => are_present,
             };
             if counts {

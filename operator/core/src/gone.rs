@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{ObjectName, Participant, Run, label};
+use konductor_api::{NameKey, ObjectName, Participant, Run, key_of, label};
 
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, is_settled};
 use crate::outputs::{OUTPUTS_LOST, outputs_are_lost};
-use crate::run::{self, Ended, Entry, NameKey, Stop, recorded};
+use crate::run::{Ended, Entry, Stop, recorded};
 use crate::words::Named;
 use crate::{Fact, Needs, owner};
 
@@ -90,9 +90,9 @@ pub(crate) fn of_stage(run: &Run, stage: &str, facts: &Facts) -> Result<BTreeSet
     let mut keys = BTreeSet::new();
     for fact in all {
         let jobs = facts.jobs(fact, Freshness::Cached)?.iter();
-        let jobs = jobs
-            .filter(|job| recorded(run, job.name()).is_none_or(|entry| entry.is_of(&job.metadata)));
-        keys.extend(jobs.map(|job| run::key(job)));
+        let jobs =
+            jobs.filter(|job| recorded(run, &job.key.name).is_none_or(|entry| entry.is_of(job)));
+        keys.extend(jobs.map(|job| job.key.name));
     }
     Ok(keys)
 }
@@ -110,8 +110,8 @@ pub(crate) fn known<'a>(
     freshness: Freshness,
 ) -> Result<Known<'a>, Needs> {
     let run = run_of(asker, name, facts, Freshness::Cached)?;
-    let entry = run.and_then(|run| recorded(run, &name.name));
-    if let Some(job) = present.filter(|job| entry.is_none_or(|entry| entry.is_of(&job.metadata))) {
+    let entry = run.and_then(|run| recorded(run, &key_of(&name.name)));
+    if let Some(job) = present.filter(|job| entry.is_none_or(|entry| entry.is_of(job))) {
         return Ok(Known::Job(job));
     }
     let gone = facts.jobs(Fact::JobGone(name.clone()), Freshness::Cached)?;
@@ -129,7 +129,7 @@ pub(crate) fn known<'a>(
             None => present.map_or(Known::Unknown, Known::Job),
         });
     };
-    let Some(entry) = recorded(run, &name.name) else {
+    let Some(entry) = recorded(run, &key_of(&name.name)) else {
         let complete = run.status.as_ref().is_some_and(|status| status.complete);
         return Ok(match present {
             Some(job) => Known::Job(job),
@@ -142,10 +142,10 @@ pub(crate) fn known<'a>(
             None => Known::Unknown,
         });
     };
-    if let Some(job) = present.filter(|job| entry.is_of(&job.metadata)) {
+    if let Some(job) = present.filter(|job| entry.is_of(job)) {
         return Ok(Known::Job(job));
     }
-    let mut last = gone.iter().filter(|job| entry.is_of(&job.metadata));
+    let mut last = gone.iter().filter(|job| entry.is_of(job));
     let last = last.next().map(AsRef::as_ref);
     let ended = entry.ended.or_else(|| last.and_then(Ended::of));
     Ok(ended.map_or(Known::Gone(Some(entry)), |ended| {

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use konductor_api::condition::{self, reason};
 use konductor_api::{
-    ObjectName, Participant, Role, Run, RunOutcome, RunPhase, RunStatus, job_ended, label,
+    ObjectName, Participant, Role, Run, RunOutcome, RunPhase, RunStatus, StageKey, job_ended,
+    key_of, label,
 };
 
 use crate::decision::EventType;
@@ -31,10 +32,7 @@ use cause::Causes;
 use clock::Clock;
 use ending::Ending;
 use record::current;
-pub(crate) use record::{
-    Ended, Entry, NameKey, Record, StageKey, Stop, key, name_key_of, recorded, recorded_of_stage,
-    stage_key,
-};
+pub(crate) use record::{Ended, Entry, Record, Stop, recorded, recorded_of_stage};
 pub use record::{kept, newly_recorded};
 pub(crate) use stop::end_stray;
 use view::{Member, Sources, View, is_first_look, is_running};
@@ -199,20 +197,20 @@ pub(crate) fn ends_what_waits(run: &Run, now: Timestamp) -> bool {
 /// Whether a Run lets a Job start, as far as its record goes: the Job is not one that was created in
 /// the place of another.
 pub(crate) fn may_start(run: &Run, job: &Participant) -> bool {
-    lets_start(run, job, recorded(run, job.name()).as_ref())
+    lets_start(run, job, recorded(run, &job.key.name).as_ref())
 }
 
 /// As [`may_start`], with what the record says of the Job's name.
 fn lets_start(run: &Run, job: &Participant, entry: Option<&Entry>) -> bool {
     let is_main = job.role == Role::Main;
     let settled = current(run).is_some_and(|status| status.outcome.is_some());
-    entry.is_none_or(|entry| entry.is_of(&job.metadata)) && !(is_main && settled)
+    entry.is_none_or(|entry| entry.is_of(job)) && !(is_main && settled)
 }
 
 /// Why a Run's record does not let a Job start, if it does not. A Job is started only when its Run has recorded it: one
 /// that is deleted and created again is then never taken for the first, however soon that happens.
 pub(crate) fn kept_out(run: &Run, job: &Participant) -> Option<HeldBack> {
-    let entry = recorded(run, job.name());
+    let entry = recorded(run, &job.key.name);
     if !lets_start(run, job, entry.as_ref()) {
         Some(HeldBack::Replaced)
     } else if !record::is_kept(run) || entry.is_some() {
@@ -226,8 +224,7 @@ pub(crate) fn kept_out(run: &Run, job: &Participant) -> Option<HeldBack> {
 
 /// How a Job ended, by its Run's record; `None` if that does not say so yet.
 pub fn recorded_end(run: &Run, job: &Participant) -> Option<End> {
-    let name = job.metadata.name.as_deref().unwrap_or_default();
-    let entry = recorded(run, name).filter(|entry| entry.is_of(&job.metadata))?;
+    let entry = recorded(run, &job.key.name).filter(|entry| entry.is_of(job))?;
     entry.ended.map(|ended| ended.end)
 }
 
@@ -250,9 +247,9 @@ pub(crate) fn bad_stages(run: &Run, jobs: &[Arc<Participant>]) -> Vec<(String, E
 /// How many Jobs are gone that a retry would have to run again: those that ended badly, those of the
 /// stage where it begins, and finally stages.
 pub(crate) fn gone_but_needed(run: &Run, jobs: &[Arc<Participant>], stage: Option<&str>) -> usize {
-    let present: BTreeSet<_> = jobs.iter().map(|job| key(job)).collect();
+    let present: BTreeSet<_> = jobs.iter().map(|job| job.key.name).collect();
     let record = Record::of(run);
-    let stage = stage.map(record::stage_key);
+    let stage: Option<StageKey> = stage.map(key_of);
     let is_needed = |entry: &Entry| {
         let end = entry.ended.map(|ended| ended.end);
         let is_good = matches!(end, Some(End::Succeeded | End::Skipped));

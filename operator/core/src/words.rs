@@ -9,12 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::{self, reason};
 use konductor_api::{
     Arrivals, Barrier, BarrierPhase, ConditionState, Gate, GatePhase, Participant, annotation,
-    label,
+    key_of, label,
 };
 
 use crate::explain::cut;
 use crate::outcome::End;
-use crate::run::{Ended, Entry, Stop, stage_key};
+use crate::run::{Ended, Entry, Stop};
 
 /// What a condition is about, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Named {
         let ends = rest.match_indices('-').map(|(at, _)| at);
         let end = ends
             .chain([rest.len()])
-            .find(|end| stage_key(&rest[..*end]) == entry.stage)?;
+            .find(|end| key_of(&rest[..*end]) == entry.stage)?;
         let item = rest[end..].strip_prefix('-');
         Some(Self::Stage {
             stage: rest[..end].to_owned(),

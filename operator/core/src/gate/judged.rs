@@ -74,33 +74,29 @@ pub(super) fn judge_all(
     let pending = conditions.iter().enumerate().filter(|(index, condition)| {
         !condition.is_pipeline() && latched_verdict(latched, *index).is_none()
     });
-    let pending = pending.map(|(_, condition)| condition);
-    let cached = pending
-        .clone()
-        .flat_map(|condition| condition.sources(Freshness::Cached));
+    let cached = pending.flat_map(|(_, condition)| condition.sources(Freshness::Cached));
     facts.require(cached)?;
     let expired = times_out(gate).is_some_and(|deadline| deadline <= now);
     // Rule B: whatever the cache says is decided is read again, all of it in one go; and at the
-    // timeout everything is, because then the absence of an end decides.
+    // timeout everything is, because then the absence of an end decides. Once all of it is known, what was
+    // judged here was judged by it.
     let mut live = Vec::new();
-    for condition in pending {
+    let judged = conditions.iter().enumerate().map(|(index, condition)| {
+        if let Some(known) = latched_verdict(latched, index) {
+            return Ok(Judged::new(known.verdict, known.message.clone()));
+        }
         let judged = condition.judge(facts, Freshness::Cached)?;
-        if expired || judged.verdict != Verdict::Pending {
+        if !condition.is_pipeline() && (expired || judged.verdict != Verdict::Pending) {
             live.push((condition.fact(), Freshness::Live));
             if judged.from_record {
                 live.extend(condition.record(Freshness::Live));
             }
         }
-    }
+        Ok(judged)
+    });
+    let judged = judged.collect::<Result<_, Needs>>()?;
     facts.require(live)?;
-    conditions
-        .iter()
-        .enumerate()
-        .map(|(index, condition)| match latched_verdict(latched, index) {
-            Some(known) => Ok(Judged::new(known.verdict, known.message.clone())),
-            None => condition.judge(facts, Freshness::Cached),
-        })
-        .collect()
+    Ok(judged)
 }
 
 fn latched_verdict(latched: &[ConditionStatus], index: usize) -> Option<&ConditionStatus> {
@@ -176,10 +172,12 @@ impl Condition<'_> {
                         return Ok(self.no_approval());
                     }
                     found => found.map(|barrier| {
-                        let named = Named::barrier(asker, barrier);
-                        let named = named.unwrap_or_else(|| self.object());
+                        let named = || {
+                            let named = Named::barrier(asker, barrier);
+                            named.unwrap_or_else(|| self.object())
+                        };
                         let verdict = barrier_end(barrier).map(verdict);
-                        self.judged(&named, verdict, &words::how_barrier(barrier))
+                        self.judged(named, verdict, &words::how_barrier(barrier))
                     }),
                 }
             }
@@ -188,7 +186,7 @@ impl Condition<'_> {
                 let found = found.filter(|other| self.permits(&other.metadata));
                 found.map(|other| {
                     let verdict = gate_end(other).map(verdict);
-                    let mut judged = self.judged(&self.object(), verdict, words::how_gate(other));
+                    let mut judged = self.judged(|| self.object(), verdict, words::how_gate(other));
                     if let Some(part) = words::part(asker, other)
                         && judged.verdict != Verdict::Met
                     {
@@ -215,7 +213,7 @@ impl Condition<'_> {
         let own = owner::run_name(&self.gate.metadata);
         let is_own = own == Some(ObjectName::of(&run.metadata));
         let settles = self.state == ConditionState::Settled;
-        let named = match is_own && settles {
+        let named = || match is_own && settles {
             true => Named::MainStages,
             false => self.object(),
         };
@@ -224,7 +222,7 @@ impl Condition<'_> {
             true => is_settled(run).then_some(Verdict::Met),
             false => run_end(run).map(|end| verdict(self.state, end)),
         };
-        self.judged(&named, verdict, how.unwrap_or_default())
+        self.judged(named, verdict, how.unwrap_or_default())
     }
 
     /// An approval must count verified Arrivals only, also if somebody has deleted it and created another: until it
@@ -252,18 +250,21 @@ impl Condition<'_> {
             false => freshness,
         };
         let known = gone::known(&self.gate.metadata, job, present, facts, freshness)?;
-        let named = known.named(&self.gate.metadata, &job.name);
-        let named = named.unwrap_or_else(|| self.object());
-        Ok(match known {
-            Known::Job(job) => self.judged_job(&named, Ended::of(job)),
+        let named = || {
+            let named = known.named(&self.gate.metadata, &job.name);
+            named.unwrap_or_else(|| self.object())
+        };
+        Ok(match &known {
+            Known::Job(job) => self.judged_job(named, Ended::of(job)),
             Known::Ended(gone) => Judged {
                 from_record: true,
-                ..self.judged_job(&named, Some(gone.ended))
+                ..self.judged_job(named, Some(gone.ended))
             },
             Known::Gone(_) => Judged {
                 from_record: true,
                 ..Judged::pending(format!(
-                    "waits for {named}, which was deleted before it had ended"
+                    "waits for {}, which was deleted before it had ended",
+                    named()
                 ))
             },
             Known::Unknown => self.not_found(),
@@ -290,17 +291,17 @@ impl Condition<'_> {
         })
     }
 
-    fn judged_job(&self, named: &Named, ended: Option<Ended>) -> Judged {
+    fn judged_job(&self, named: impl FnOnce() -> Named, ended: Option<Ended>) -> Judged {
         let verdict = ended.map(|ended| verdict(self.state, ended.end));
         self.judged(named, verdict, ended.map_or("", words::how))
     }
 
-    /// `how` says how it ended, if it has.
-    fn judged(&self, named: &Named, verdict: Option<Verdict>, how: &str) -> Judged {
+    /// `how` says how it ended, if it has. What is met needs no name.
+    fn judged(&self, named: impl FnOnce() -> Named, verdict: Option<Verdict>, how: &str) -> Judged {
         let message = match verdict {
-            None => named.waits(self.state),
+            None => named().waits(self.state),
             Some(Verdict::Met) => String::new(),
-            Some(_) => format!("{named} {how}"),
+            Some(_) => format!("{} {how}", named()),
         };
         Judged::new(verdict.unwrap_or(Verdict::Pending), message)
     }

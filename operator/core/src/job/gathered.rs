@@ -67,9 +67,9 @@ pub(super) fn list(
             .iter()
             .filter(|item| owner::belongs(&item.metadata, run))
         {
-            let key = run::key(item);
+            let key = item.key.name;
             let counts = match recorded.get(&key) {
-                Some(entry) => entry.is_of(&item.metadata),
+                Some(entry) => entry.is_of(item),
                 // The largest Runs keep no record.
                 None => are_present || recorded.is_empty(),
             };

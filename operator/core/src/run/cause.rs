@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use konductor_api::{JobPhase, ObjectName, Participant, condition, job_ended};
+use konductor_api::{JobPhase, ObjectName, Participant, condition, job_ended, key_of};
 
 use super::current;
-use super::record::{Stop, stage_key};
+use super::record::Stop;
 use super::view::{Member, UNKNOWN_STAGE, View, stage_label};
 use crate::facts::{Facts, Freshness};
 use crate::limits::NAMES_IN_MESSAGE;
@@ -142,7 +142,7 @@ struct Bad<'n, 'a> {
 
 impl<'n, 'a> Bad<'n, 'a> {
     fn of(name: &'n str, end: End, members: &[Member<'a>]) -> Self {
-        let key = stage_key(name);
+        let key = key_of(name);
         let of_stage = members.iter().filter(|member| {
             let is_of = match name {
                 // Its Job was deleted unseen.

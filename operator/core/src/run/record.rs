@@ -8,55 +8,18 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::reason;
-use konductor_api::{Participant, Role, Run, RunStatus};
-use sha2::{Digest, Sha256};
+use konductor_api::{
+    KEY_ALPHABET as ALPHABET, NameKey, Participant, Role, Run, RunStatus, StageKey, UidKey, key_of,
+};
 
 use crate::limits::RECORDED_JOBS_MAX;
 use crate::outcome::{End, job_end};
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const NAME: usize = 8;
-const UID: usize = 3;
-/// Two stages with one key would count for each other. With 36 bits that is so in one of 140,000 pipelines of 1,000
-/// stages.
-const STAGE: usize = 6;
+const NAME: usize = size_of::<NameKey>();
+const UID: usize = size_of::<UidKey>();
+const STAGE: usize = size_of::<StageKey>();
 const ENTRY: usize = NAME + UID + STAGE + 1;
-
-/// The hash of a Job's name.
-pub(crate) type NameKey = [u8; NAME];
-/// The hash of a stage's name.
-pub(crate) type StageKey = [u8; STAGE];
-type UidKey = [u8; UID];
-
-/// The first `N` characters of a text's hash, six bits each.
-fn hash<const N: usize>(text: &str) -> [u8; N] {
-    let digest = Sha256::digest(text.as_bytes());
-    let mut hash = [0; N];
-    for (character, byte) in hash.iter_mut().zip(digest) {
-        *character = ALPHABET[usize::from(byte & 63)];
-    }
-    hash
-}
-
-/// The key of a stage.
-pub(crate) fn stage_key(stage: &str) -> StageKey {
-    hash(stage)
-}
-
-/// The key of a Job's name.
-pub(crate) fn name_key_of(name: &str) -> NameKey {
-    hash(name)
-}
-
-fn name_key(metadata: &ObjectMeta) -> NameKey {
-    name_key_of(metadata.name.as_deref().unwrap_or_default())
-}
-
-fn uid_key(metadata: &ObjectMeta) -> UidKey {
-    hash(metadata.uid.as_deref().unwrap_or_default())
-}
 
 /// What ended a Job that is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +107,8 @@ pub(crate) struct Entry {
 impl Entry {
     pub(super) fn of(job: &Participant) -> Self {
         Self {
-            uid: uid_key(&job.metadata),
-            stage: stage_key(job.stage()),
+            uid: job.key.uid,
+            stage: job.key.stage,
             finally: job.role == Role::Finally,
             may_fail: job.may_fail(),
             ended: None,
@@ -153,8 +116,8 @@ impl Entry {
     }
 
     /// Whether this is the Job that the entry is about, and not another one of its name.
-    pub(crate) fn is_of(&self, metadata: &ObjectMeta) -> bool {
-        self.uid == uid_key(metadata)
+    pub(crate) fn is_of(&self, job: &Participant) -> bool {
+        self.uid == job.key.uid
     }
 
     fn write(&self, name: NameKey, text: &mut String) {
@@ -193,20 +156,19 @@ fn text(run: &Run) -> &str {
 }
 
 /// What a Run's stored record says of the Job with this name.
-pub(crate) fn recorded(run: &Run, job: &str) -> Option<Entry> {
+pub(crate) fn recorded(run: &Run, job: &NameKey) -> Option<Entry> {
     find(text(run), job)
 }
 
 /// Whether a Run's record has a Job that an earlier text of it had not, so that it may start now.
 pub fn newly_recorded(earlier: &str, run: &Run, job: &Participant) -> bool {
-    recorded(run, job.name()).is_some_and(|entry| entry.is_of(&job.metadata))
-        && find(earlier, job.name()).is_none_or(|entry| !entry.is_of(&job.metadata))
+    recorded(run, &job.key.name).is_some_and(|entry| entry.is_of(job))
+        && find(earlier, &job.key.name).is_none_or(|entry| !entry.is_of(job))
 }
 
-fn find(record: &str, job: &str) -> Option<Entry> {
+fn find(record: &str, job: &NameKey) -> Option<Entry> {
     let (entries, _) = record.as_bytes().as_chunks::<ENTRY>();
-    let wanted = hash::<NAME>(job);
-    let at = entries.binary_search_by(|entry| entry[..NAME].cmp(&wanted));
+    let at = entries.binary_search_by(|entry| entry[..NAME].cmp(job));
     Entry::read(&entries[at.ok()?]).map(|(_, entry)| entry)
 }
 
@@ -215,7 +177,7 @@ pub(crate) fn recorded_of_stage<'a>(
     run: &'a Run,
     stage: &str,
 ) -> impl Iterator<Item = (NameKey, Entry)> + use<'a> {
-    let wanted = stage_key(stage);
+    let wanted: StageKey = key_of(stage);
     let (entries, _) = text(run).as_bytes().as_chunks::<ENTRY>();
     let entries = entries.iter().filter_map(|entry| Entry::read(entry));
     entries.filter(move |(_, entry)| entry.stage == wanted)
@@ -243,11 +205,6 @@ pub(super) fn is_full(run: &Run, role: Role) -> bool {
             >= declared
 }
 
-/// The key under which a Job is recorded.
-pub(crate) fn key(job: &Job) -> NameKey {
-    name_key(&job.metadata)
-}
-
 /// What a retry keeps of a Run's record, as the next `spec.kept`: the ends of the Jobs that are gone and
 /// are not run again.
 pub fn kept<'a>(
@@ -258,7 +215,8 @@ pub fn kept<'a>(
     let jobs = present.into_iter().chain(again);
     let mut record = Record::of(run);
     for job in jobs {
-        record.entries.remove(&key(job));
+        let name = job.metadata.name.as_deref().unwrap_or_default();
+        record.entries.remove(&key_of(name));
     }
     record.entries.retain(|_, entry| entry.ended.is_some());
     record.write(run)
@@ -316,16 +274,16 @@ mod tests {
             for (finally, may_fail) in [(false, false), (false, true), (true, false), (true, true)]
             {
                 let entry = Entry {
-                    uid: hash("uid"),
-                    stage: hash("stage"),
+                    uid: key_of("uid"),
+                    stage: key_of("stage"),
                     finally,
                     may_fail,
                     ended,
                 };
                 let mut text = String::new();
-                entry.write(hash("job"), &mut text);
+                entry.write(key_of("job"), &mut text);
                 assert_eq!(text.len(), ENTRY);
-                assert_eq!(Entry::read(text.as_bytes()), Some((hash("job"), entry)));
+                assert_eq!(Entry::read(text.as_bytes()), Some((key_of("job"), entry)));
             }
         }
     }
@@ -343,7 +301,7 @@ mod tests {
             job.metadata.name = Some(format!("r-{n}"));
             job.metadata.uid = Some(format!("uid-{n}"));
             let job = Participant::of(job);
-            record.entries.insert(key(&job), Entry::of(&job));
+            record.entries.insert(job.key.name, Entry::of(&job));
         }
         let text = record.write(&run);
         assert_eq!(text.len(), 180_000, "no two names have the same hash");
@@ -352,8 +310,8 @@ mod tests {
             record: text,
             ..RunStatus::default()
         });
-        assert!((0..10_000).all(|n| recorded(&run, &format!("r-{n}")).is_some()));
-        assert!(recorded(&run, "r-10000").is_none());
+        assert!((0..10_000).all(|n| recorded(&run, &key_of(&format!("r-{n}"))).is_some()));
+        assert!(recorded(&run, &key_of("r-10000")).is_none());
     }
 
     #[test]
@@ -370,7 +328,7 @@ mod tests {
                 ..RunStatus::default()
             });
             assert!(Record::of(&run).entries.is_empty(), "{record}");
-            assert!(recorded(&run, "a").is_none());
+            assert!(recorded(&run, &key_of("a")).is_none());
         }
     }
 }

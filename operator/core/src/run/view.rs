@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use konductor_api::{JobPhase, Participant, Run, RunOutcome, job_ended, label};
+use konductor_api::{
+    JobPhase, NameKey, Participant, Run, RunOutcome, StageKey, job_ended, key_of, label,
+};
 
 use super::current;
-use super::record::{self, Ended, Entry, NameKey, Record, StageKey, Stop, stage_key};
+use super::record::{Ended, Entry, Record, Stop};
 use crate::outcome::{End, is_settled};
 use crate::owner;
 
@@ -90,18 +92,18 @@ impl<'a> View<'a> {
         {
             let may_be_new = job.attempt == run.spec.attempt || is_present && admits_older;
             if admit(run, &mut record, job, may_be_new) {
-                jobs.insert(record::key(job), (job, is_present));
+                jobs.insert(job.key.name, (job, is_present));
             } else if is_present {
                 strays.push(job);
             }
         }
         let shown: BTreeMap<NameKey, &Participant> = own(run, sources.shown)
             .into_iter()
-            .map(|job| (record::key(job), job))
+            .map(|job| (job.key.name, job))
             .collect();
         let mut unclear = false;
         for (name, entry) in &mut record.entries {
-            let shown = shown.get(name).filter(|job| entry.is_of(&job.metadata));
+            let shown = shown.get(name).filter(|job| entry.is_of(job));
             entry.ended = match (jobs.get(name), shown) {
                 (Some((job, true)), _) => Ended::of(job),
                 // Its deletion is on its way, and says how it ended.
@@ -204,7 +206,7 @@ impl<'a> View<'a> {
         let of_quorums = self.run.spec.quorums.keys();
         let stored = self.run.status.iter().flat_map(|status| &status.stages);
         let others = of_quorums.chain(stored);
-        let others = others.map(|name| (stage_key(name), name.as_str()));
+        let others = others.map(|name| (key_of(name), name.as_str()));
         of_jobs.chain(others).collect()
     }
 
@@ -274,9 +276,9 @@ fn own<'a>(run: &Run, jobs: &'a [Arc<Participant>]) -> Vec<&'a Participant> {
 
 /// Whether a Job is one of its Run's members: it is recorded, or nothing else is in its place.
 fn admit(run: &Run, record: &mut Record, job: &Participant, may_be_new: bool) -> bool {
-    let name = record::key(job);
+    let name = job.key.name;
     if let Some(entry) = record.entries.get(&name) {
-        return entry.is_of(&job.metadata);
+        return entry.is_of(job);
     }
     let new = Entry::of(job);
     let declared = match new.finally {

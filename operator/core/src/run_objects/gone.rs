@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{JobPhase, Participant, Role, Run, annotation, label};
+use konductor_api::{
+    JobPhase, NameKey, Participant, Role, Run, StageKey, annotation, key_of, label,
+};
 
 use crate::outcome::End;
-use crate::run::{Entry, NameKey, Record, StageKey, Stop, key, name_key_of, stage_key};
+use crate::run::{Entry, Record, Stop};
 use crate::words::Named;
 
 /// What stands for the name of a stage that nobody knows any more.
@@ -31,16 +33,16 @@ pub(super) fn gone<'a>(
     let of_jobs = present.iter().filter_map(|job| job.label(label::STAGE));
     let stages = stored.chain(run.spec.quorums.keys());
     let stages = stages.map(String::as_str).chain(of_jobs);
-    let stages: BTreeMap<StageKey, &str> = stages.map(|name| (stage_key(name), name)).collect();
-    let mentioned = mentioned.into_iter().map(|name| (name_key_of(name), name));
+    let stages: BTreeMap<StageKey, &str> = stages.map(|name| (key_of(name), name)).collect();
+    let mentioned = mentioned.into_iter().map(|name| (key_of(name), name));
     let mentioned: BTreeMap<NameKey, &str> = mentioned.collect();
-    let present: BTreeSet<NameKey> = present.iter().map(|job| key(job)).collect();
+    let present: BTreeSet<NameKey> = present.iter().map(|job| job.key.name).collect();
     let missing = record.entries.iter();
     let missing = missing.filter(|(key, _)| !present.contains(*key));
     let mut unnamed = 0;
     let jobs = missing.map(|(key, entry)| {
         let stage = stages.get(&entry.stage).copied();
-        let is_it = |name: &String| name_key_of(name) == *key;
+        let is_it = |name: &String| key_of(name) == *key;
         let name = mentioned.get(key).map(|name| (*name).to_owned());
         let name = name.or_else(|| whole(run, stage?).filter(is_it));
         unnamed += usize::from(name.is_none());
