@@ -1,7 +1,9 @@
 //! What a Run's record knows a Job by: hashes of its name, its uid and its stage, of a fixed width.
 
+use std::hash::Hasher;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use sha2::{Digest, Sha256};
+use siphasher::sip::SipHasher13;
 
 /// The characters of a hash.
 pub const KEY_ALPHABET: &[u8; 64] =
@@ -37,12 +39,17 @@ impl JobKey {
     }
 }
 
-/// Returns the first `N` characters of a text's SHA-256, six bits each.
+/// Returns the first `N` characters, six bits each, of a text's SipHash-1-3 with a key of zeros. It is the same on every
+/// machine and in every version, and a tenth of the work of SHA-256. Whoever could make two names with one hash may
+/// create Jobs in the Run's namespace, and so needs no such names to disturb it.
 pub fn key_of<const N: usize>(text: &str) -> [u8; N] {
-    let digest = Sha256::digest(text.as_bytes());
-    let mut key = [0; N];
-    for (character, byte) in key.iter_mut().zip(digest) {
-        *character = KEY_ALPHABET[usize::from(byte & 63)];
-    }
-    key
+    const { assert!(N <= 10, "a hash has 64 bits") };
+    let mut hasher = SipHasher13::new();
+    hasher.write(text.as_bytes());
+    let mut bits = hasher.finish();
+    [(); N].map(|()| {
+        let character = KEY_ALPHABET[(bits & 63) as usize];
+        bits >>= 6;
+        character
+    })
 }
