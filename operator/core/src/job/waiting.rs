@@ -96,30 +96,34 @@ pub fn meant(key: &str) -> Option<&'static str> {
     if is_known || !domain.eq_ignore_ascii_case(konductor_api::GROUP) {
         return None;
     }
-    let name = name.to_ascii_lowercase();
     WRITTEN_BY_HAND
         .into_iter()
-        .find(|(_, words)| words.iter().any(|word| is_slip(&name, word)))
+        .find(|(_, words)| words.iter().any(|word| is_slip(name, word)))
         .map(|(known, _)| known)
 }
 
-/// Whether two words differ by at most one letter: missing, added, another, or two of them swapped.
+/// Whether two words differ by at most one letter, in any case: missing, added, another, or two of them swapped.
 fn is_slip(written: &str, word: &str) -> bool {
+    // Every annotation of every Job is compared with every word.
+    if written.len().abs_diff(word.len()) > 1 {
+        return false;
+    }
+    let is_same = |(a, b): &(&u8, &u8)| a.eq_ignore_ascii_case(b);
     let (written, word) = (written.as_bytes(), word.as_bytes());
-    let before = written.iter().zip(word).take_while(|(a, b)| a == b).count();
+    let before = written.iter().zip(word).take_while(is_same).count();
     let (written, word) = (&written[before..], &word[before..]);
     let after = written
         .iter()
         .rev()
         .zip(word.iter().rev())
-        .take_while(|(a, b)| a == b)
+        .take_while(is_same)
         .count();
     let (written, word) = (
         &written[..written.len() - after],
         &word[..word.len() - after],
     );
     match (written, word) {
-        ([a, b], [c, d]) => a == d && b == c,
+        ([a, b], [c, d]) => is_same(&(a, d)) && is_same(&(b, c)),
         _ => written.len() <= 1 && word.len() <= 1,
     }
 }
