@@ -47,9 +47,9 @@ fn lines(written: &[u8], values: &[(String, FileValue)]) -> Result<String, StepE
         lines.push_str(&format!("{name}={value}\n"));
     }
     let bytes = (written.len() + lines.len()) as u64;
-    if bytes > MESSAGE_BYTES_MAX {
+    if bytes >= MESSAGE_BYTES_MAX {
         return Err(StepError::Message(format!(
-            "the outputs have {bytes} bytes, of which {} are the values of files: at most {MESSAGE_BYTES_MAX}; \
+            "the outputs have {bytes} bytes, of which {} are the values of files: they must have less than {MESSAGE_BYTES_MAX}; \
              write less to $KON_OUTPUT, or put files that belong together into one `dir`",
             lines.len()
         )));
