@@ -44,7 +44,7 @@ pub(crate) async fn files(global: &Global, selection: &FileSelection) -> Result<
     }
     let jobs = objects.jobs().iter();
     let jobs = jobs.filter(|job| meant.is_none_or(|meant| meant.is_of(job)));
-    let all: Vec<Stored> = jobs.flat_map(stored).collect();
+    let all: Vec<Stored> = jobs.flat_map(|job| stored(job)).collect();
     match &selection.get {
         Some(folder) => fetch(&all, folder, selection.store.as_deref()).await,
         None => list(global, &all),
