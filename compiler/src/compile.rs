@@ -199,6 +199,7 @@ fn schedule(
         files,
         set: set.collect(),
         image: &options.koncli_image,
+        store: options.store.as_deref(),
     };
     Some(Schedule {
         name: pipeline.name.text.clone(),
@@ -254,6 +255,7 @@ fn planned_run(
         namespace: options.namespace.clone(),
         slot: options.slot.then(|| zone::time(options.now, zone.as_ref())),
         nonce: String::new(),
+        koncli_image: options.koncli_image.clone(),
     };
     planned.nonce = lower::nonce(&planned);
     rules::kube_value::check(&planned, diagnostics);

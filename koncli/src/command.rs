@@ -8,6 +8,7 @@ mod dev;
 mod diff;
 mod doctor;
 mod explain;
+mod files;
 mod fmt;
 mod follow;
 mod gate;
@@ -27,6 +28,7 @@ mod schedules;
 mod semaphore;
 mod slot;
 mod status;
+mod step;
 mod timeline;
 mod wait;
 mod why;
@@ -66,6 +68,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
             | Command::Dev { .. }
             | Command::Operator(_)
             | Command::Warden
+            | Command::Step { .. }
             | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
             | Command::Lease(crate::arguments::Lease::Hold { .. })
     );
@@ -133,6 +136,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Why { run, stage } => why::why(&global, &run, stage.as_deref()).await,
         Command::Timeline(selection) => timeline::timeline(&global, &selection).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
+        Command::Files(selection) => files::files(&global, &selection).await,
         Command::Cancel {
             run,
             finally,
@@ -143,9 +147,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             let_running_finish,
         } => lifecycle::pause(&global, &run, let_running_finish).await,
         Command::Resume { run } => lifecycle::resume(&global, &run).await,
-        Command::Delete { run, removal } => {
-            lifecycle::delete(&global, &run, removal.wait, removal.timeout).await
-        }
+        Command::Delete { run, removal } => lifecycle::delete(&global, &run, &removal).await,
         Command::Retry {
             run,
             from,
@@ -195,6 +197,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             output::exact(&String::from_utf8_lossy(&page));
             Ok(())
         }
+        Command::Step { install, command } => step::step(install, command).await,
         Command::Warden => platform::keep_watch().await,
         Command::Version => {
             let report = serde_json::json!({"version": env!("CARGO_PKG_VERSION")});

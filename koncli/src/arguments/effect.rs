@@ -103,6 +103,7 @@ impl Command {
             | Self::Complete { .. }
             | Self::Lsp
             | Self::Man
+            | Self::Step { .. }
             | Self::Warden => NOTHING,
             Self::Apply { slot: Some(_), .. }
             | Self::Graph(_)
@@ -123,6 +124,11 @@ impl Command {
             | Self::Doctor => LOOK,
             Self::Logs(_) => Effect {
                 formats: &[Format::Table, Format::Json],
+                ..CHANGE
+            },
+            Self::Files(_) => Effect {
+                formats: &[Format::Table, Format::Wide, Format::Json, Format::Yaml],
+                headers: true,
                 ..CHANGE
             },
             Self::Status { run: Some(_), .. } => GET,
