@@ -20,6 +20,8 @@ pub mod duration;
 pub mod gate;
 pub mod gathered;
 pub mod hold;
+pub mod input;
+pub mod items;
 pub mod job;
 pub mod label;
 pub mod lease;
@@ -48,6 +50,8 @@ pub use gate::{
 };
 pub use gathered::Gathered;
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
+pub use input::{Input, NotInputs};
+pub use items::{Items, ItemsError, item_name, read_items};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
 pub use lenient::{Lenient, Undecodable};
@@ -56,7 +60,7 @@ pub use output::{
     DeclaredOutput, OutputError, OutputField, OutputType, format_declared_outputs,
     parse_declared_outputs,
 };
-pub use participant::{Input, NotInputs, Participant};
+pub use participant::Participant;
 pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
