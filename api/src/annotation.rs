@@ -38,6 +38,10 @@ pub const WHEN: &str = "konductor.io/when";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 
+/// On a pod template: the items of a fan-out that only the run knows, a JSON array. The wrapper of the step picks
+/// that of its index; see [`crate::ItemSpec`].
+pub const ITEMS: &str = "konductor.io/items";
+
 /// Written by `koncli apply` on a Semaphore or Lease: the spec that the pipeline file had, as JSON. A
 /// value that another writer has set stays until the file changes.
 pub const LAST_APPLIED: &str = "konductor.io/last-applied";

@@ -34,6 +34,7 @@ pub mod participant;
 pub mod pattern;
 pub mod run;
 pub mod semaphore;
+pub mod step;
 pub mod subject;
 pub mod times;
 
@@ -65,6 +66,7 @@ pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
 };
+pub use step::{FileKind, FileValue, InputSpec, ItemSpec, ItemVariable, OutputSpec, StepSpec, StoreSpec};
 pub use subject::{Subject, Target};
 pub use times::Times;
 

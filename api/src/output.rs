@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use self::list::list_problem;
-use crate::Duration;
+use crate::{Duration, FileValue};
 use crate::number::{parse_int, parse_number, parse_quantity};
 
 /// One entry of the annotation [`crate::annotation::OUTPUTS_DECLARED`].
@@ -46,6 +46,10 @@ pub enum OutputType {
     List(Box<OutputType>),
     /// Named scalars, in a list.
     Record(Vec<OutputField>),
+    /// A file in a store, as a [`FileValue`].
+    File,
+    /// A folder in a store, as a [`FileValue`].
+    Dir,
 }
 
 /// A field of the records of a list.
@@ -68,7 +72,9 @@ pub struct OutputError {
 }
 
 /// The words that stand for types. As words of a choice they are written in quotes.
-const TYPE_WORDS: [&str; 6] = ["string", "int", "number", "bool", "duration", "quantity"];
+const TYPE_WORDS: [&str; 8] = [
+    "string", "int", "number", "bool", "duration", "quantity", "file", "dir",
+];
 /// Characters of a text that a message repeats.
 const SHOWN_MAX: usize = 40;
 
@@ -86,6 +92,7 @@ impl OutputType {
             Self::Words(words) => words.iter().any(|word| word == value),
             Self::List(item) => list_problem(item, value).is_none(),
             Self::Record(_) => false,
+            Self::File | Self::Dir => FileValue::parse(value).is_some(),
         }
     }
 
@@ -95,6 +102,10 @@ impl OutputType {
         match self {
             Self::Number => parse_number(value).err().map(|error| error.to_string()),
             Self::List(item) => list_problem(item, value),
+            Self::File | Self::Dir => {
+                let written = FileValue::parse(value).is_some();
+                (!written).then(|| "only konductor writes it".to_owned())
+            }
             _ => None,
         }
     }
@@ -113,7 +124,9 @@ impl OutputType {
                 .ok()
                 .or_else(|| parse_number(value).ok().map(Value::from)),
             Self::Bool => Some((value == "true").into()),
-            Self::List(_) | Self::Record(_) => serde_json::from_str(value).ok(),
+            Self::List(_) | Self::Record(_) | Self::File | Self::Dir => {
+                serde_json::from_str(value).ok()
+            }
         }
     }
 }
@@ -148,6 +161,8 @@ impl fmt::Display for OutputType {
                 }
                 out.write_str("}")
             }
+            Self::File => out.write_str("file"),
+            Self::Dir => out.write_str("dir"),
         }
     }
 }
@@ -303,6 +318,8 @@ impl<'t> Cursor<'t> {
                 "bool" => return Some(OutputType::Bool),
                 "duration" => return Some(OutputType::Duration),
                 "quantity" => return Some(OutputType::Quantity),
+                "file" => return Some(OutputType::File),
+                "dir" => return Some(OutputType::Dir),
                 "int" => return self.range().map(OutputType::Int),
                 _ => {}
             }

@@ -254,6 +254,7 @@ fn planned_run(
         namespace: options.namespace.clone(),
         slot: options.slot.then(|| zone::time(options.now, zone.as_ref())),
         nonce: String::new(),
+        koncli_image: options.koncli_image.clone(),
     };
     planned.nonce = lower::nonce(&planned);
     rules::kube_value::check(&planned, diagnostics);

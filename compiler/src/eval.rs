@@ -46,6 +46,7 @@ impl<'a> Values<'a> {
             } => part(self.item.get(*variable)?, field.as_deref()).map(Cow::Borrowed),
             Source::Argument { value, .. } => self.term(value).map(Cow::Owned),
             Source::Output { .. }
+            | Source::OwnOutput { .. }
             | Source::Token { .. }
             | Source::Workspace { .. }
             | Source::RunOutcome => None,

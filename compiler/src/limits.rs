@@ -49,6 +49,8 @@ pub(crate) const OUTPUT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub(crate) const WHEN_SHOWN_MAX: usize = 200;
 /// Characters of a Gate's `when`: the schema of `Gate.spec.when`.
 pub(crate) const WHEN_MAX: usize = 4096;
+/// Characters in the name of an output's file: with the rest of its key it stays a name that every store takes.
+pub(crate) const FILE_NAME_MAX: usize = 100;
 /// Further attempts of an item: each costs a pod and a back-off of up to six minutes.
 pub(crate) const RETRIES_MAX: i64 = 1_000;
 /// Semaphores and leases that one stage holds: the operator takes no more.

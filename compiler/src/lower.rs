@@ -8,6 +8,7 @@ pub(crate) mod job;
 pub(crate) mod names;
 pub(crate) mod passthrough;
 pub(crate) mod schedule;
+mod step;
 
 use std::collections::BTreeMap;
 

@@ -33,6 +33,8 @@ pub struct Options<'a> {
     pub now: Timestamp,
     /// The image of `koncli`, for the pod of a schedule.
     pub koncli_image: String,
+    /// Where files are kept, whatever the pipeline says: a URL, or `local` for a volume of the run's own.
+    pub store: Option<String>,
     /// Reads imported files.
     pub read_import: ReadImport<'a>,
     /// A parameter without a value is no error: see [`crate::check`].
@@ -51,6 +53,7 @@ impl Options<'_> {
             params: Map::new(),
             now,
             koncli_image: KONCLI_IMAGE.to_owned(),
+            store: None,
             read_import: &|_| Err("imports can't be read here".to_owned()),
             check: false,
         }
@@ -92,6 +95,7 @@ impl fmt::Debug for Options<'_> {
             .field("params", &self.params)
             .field("now", &self.now)
             .field("koncli_image", &self.koncli_image)
+            .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }

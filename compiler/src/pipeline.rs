@@ -14,7 +14,7 @@ pub(crate) use body::{
 
 use std::sync::Arc;
 
-use konductor_api::LedgerKind;
+use konductor_api::{LedgerKind, StoreSpec};
 use konductor_dsl::Span;
 
 use crate::value::{Type, Value};
@@ -38,6 +38,7 @@ pub(crate) struct Pipeline {
     pub params: Vec<Param>,
     pub ledgers: Vec<Ledger>,
     pub workspaces: Vec<Workspace>,
+    pub store: Option<Store>,
     pub approvals: Vec<Approval>,
     pub stages: Vec<Stage>,
 }
@@ -94,6 +95,14 @@ pub(crate) struct Ledger {
     pub ttl: Option<Setting>,
 }
 
+/// Where files are kept.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub spec: StoreSpec,
+    /// The workspace that it is.
+    pub workspace: Option<usize>,
+}
+
 /// Storage that stages share.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -135,6 +144,28 @@ impl Stage {
     /// Whether it has a `for`.
     pub(crate) fn is_fan_out(&self) -> bool {
         !self.loops.is_empty()
+    }
+
+    /// Whether it reads or writes files or folders.
+    pub(crate) fn has_files(&self) -> bool {
+        let writes = self.body.outputs.iter().any(|output| output.ty.is_file());
+        let texts = self.body.texts().map(|(_, text)| text);
+        writes || texts.into_iter().any(|text| text.references().any(Reference::reads_a_file))
+    }
+}
+
+impl Reference {
+    /// Whether it stands for a file or folder of another stage.
+    fn reads_a_file(&self) -> bool {
+        match &self.source {
+            Source::Output { .. } => self.ty.is_file(),
+            Source::Argument { value, .. } => match value.as_ref() {
+                Term::Reference(reference) => reference.reads_a_file(),
+                Term::Text(text) => text.references().any(Self::reads_a_file),
+                Term::Value(_) | Term::List(_) | Term::Every | Term::Unknown => false,
+            },
+            _ => false,
+        }
     }
 }
 
@@ -255,6 +286,7 @@ pub(crate) fn address_key(address: &[Term]) -> AddressKey {
             } => IndexKey::Loop(*variable, field.clone()),
             Source::Constant { .. }
             | Source::Output { .. }
+            | Source::OwnOutput { .. }
             | Source::Token { .. }
             | Source::Workspace { .. }
             | Source::RunOutcome
@@ -371,6 +403,9 @@ pub(crate) enum Source {
         address: Vec<Term>,
         output: usize,
     },
+    /// The path to which the stage itself writes a file or folder. Its script names it before the outputs of templates
+    /// and defaults are put together, so by name.
+    OwnOutput { output: String },
     /// The fencing token of a held Lease.
     Token { ledger: usize },
     /// The path of a mounted workspace.
@@ -414,7 +449,10 @@ impl Source {
     /// Whether it is known only during the run.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {
-            Self::Output { .. } | Self::Token { .. } | Self::RunOutcome => true,
+            Self::Output { .. }
+            | Self::OwnOutput { .. }
+            | Self::Token { .. }
+            | Self::RunOutcome => true,
             Self::Argument { value, .. } => value.is_run_time(),
             Self::Constant { .. }
             | Self::Param { .. }

@@ -35,6 +35,8 @@ pub(crate) struct Planned {
     pub slot: Option<String>,
     /// What makes the Run adopt its objects where kubectl creates them.
     pub nonce: String,
+    /// The image of `koncli`, which the wrapper of a command is copied from.
+    pub koncli_image: String,
 }
 
 /// Everything that one run is made of.

@@ -133,6 +133,8 @@ struct Scope<'s> {
     stage: Option<usize>,
     held: &'s [usize],
     mounted: &'s [usize],
+    /// What the stage hands on.
+    outputs: &'s [Output],
     finally: bool,
 }
 
@@ -144,6 +146,7 @@ impl Scope<'_> {
         stage: None,
         held: &[],
         mounted: &[],
+        outputs: &[],
         finally: false,
     };
 }
@@ -229,6 +232,14 @@ impl<'a> Resolver<'a> {
             let signature = self.signature(stage);
             self.signatures.push(signature);
         });
+        let is_storeless = settings.store.is_none() && self.options.store.is_none();
+        let store = self.store(settings.store);
+        // Whoever runs a file that is only checked may name a store.
+        if is_storeless && !self.options.check {
+            let outputs = self.signatures.iter().flat_map(|one| &one.outputs);
+            let reported = rules::missing_store::check(outputs);
+            self.diagnostics.extend(reported);
+        }
         let approvals = self.names.approvals.clone();
         let mut approvals: Vec<Approval> = approvals
             .into_iter()
@@ -257,6 +268,7 @@ impl<'a> Resolver<'a> {
             params: std::mem::take(&mut self.params),
             ledgers: std::mem::take(&mut self.ledgers),
             workspaces: std::mem::take(&mut self.workspaces),
+            store,
             approvals,
             stages,
         }

@@ -37,6 +37,7 @@ pub(crate) mod missing_argument;
 pub(crate) mod missing_attribute;
 pub(crate) mod missing_item;
 pub(crate) mod missing_param;
+pub(crate) mod missing_store;
 pub(crate) mod mount_path;
 pub(crate) mod mounted_twice;
 pub(crate) mod never_fires;
@@ -83,6 +84,7 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
     cycle::check(pipeline, dag, diagnostics);
     after_finally::check(pipeline, dag, diagnostics);
     missing_attribute::check(pipeline, diagnostics);
+    missing_attribute::check_command(pipeline, diagnostics);
     image_tag::check(pipeline, diagnostics);
     too_many_permits::check(pipeline, diagnostics);
     long_timeout::check(pipeline, diagnostics);

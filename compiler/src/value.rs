@@ -32,6 +32,10 @@ pub(crate) enum Type {
     List(Box<Type>),
     /// Named scalars; the first is the key.
     Record(Vec<Field>),
+    /// A file that a stage hands on.
+    File,
+    /// A folder that a stage hands on.
+    Dir,
 }
 
 /// One field of a record.
@@ -86,6 +90,8 @@ impl fmt::Display for Type {
                 }
                 out.write_str("}")
             }
+            Self::File => out.write_str("file"),
+            Self::Dir => out.write_str("dir"),
         }
     }
 }
@@ -181,7 +187,7 @@ impl Type {
                 Some(_) => Ok(Value::Quantity(text.to_owned())),
                 None => Err(wrong()),
             },
-            Self::List(_) | Self::Record(_) => Err(wrong()),
+            Self::List(_) | Self::Record(_) | Self::File | Self::Dir => Err(wrong()),
         }
     }
 
@@ -227,7 +233,8 @@ impl Type {
         match self {
             Self::Int(_) | Self::Number | Self::Bool | Self::Duration | Self::Quantity => true,
             Self::Words(words) => words.iter().all(|word| is_one_shell_word(word)),
-            Self::String | Self::List(_) | Self::Record(_) => false,
+            // Where a process keeps a file, there may be blanks in its path.
+            Self::String | Self::List(_) | Self::Record(_) | Self::File | Self::Dir => false,
         }
     }
 
@@ -251,6 +258,8 @@ impl Type {
                 let of_field = |field: &Field| field.name.len() + 4 + field.ty.json_bytes_min();
                 1 + fields.iter().map(of_field).sum::<usize>()
             }
+            // Its key has at least five parts with the pod's uid, beside its size and digest.
+            Self::File | Self::Dir => 140,
         }
     }
 
@@ -272,12 +281,19 @@ impl Type {
                 });
                 OutputType::Record(fields.collect())
             }
+            Self::File => OutputType::File,
+            Self::Dir => OutputType::Dir,
         }
     }
 
-    /// Whether it is neither a list nor a record.
+    /// Whether it is neither a list nor a record, nor a file.
     pub(crate) fn is_scalar(&self) -> bool {
-        !matches!(self, Self::List(_) | Self::Record(_))
+        !matches!(self, Self::List(_) | Self::Record(_)) && !self.is_file()
+    }
+
+    /// Whether its values are files or folders.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Self::File | Self::Dir)
     }
 }
 

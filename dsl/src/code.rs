@@ -94,6 +94,7 @@ codes! {
     K0318 "an external resource with settings of its own",
     K0319 "a path where no workspace can be mounted",
     K0320 "two mounts at one path",
+    K0321 "files without a store, or a store that can't be used",
     K0330 "a value that an interpreter would execute as code",
     K0331 "a value in a script of a language that is not the shell's",
     K0332 "an interpreter that can't be given a script",

@@ -10,7 +10,7 @@ const RESERVED: [&str; 19] = [
     "pipeline", "quorum", "stage", "template", "true", "when", "within", "run",
 ];
 /// Words that are never names but may begin a reference.
-pub(crate) const ROOTS: [&str; 3] = ["run", "token", "workspace"];
+pub(crate) const ROOTS: [&str; 4] = ["output", "run", "token", "workspace"];
 
 /// Why this can't be the name of something that is declared.
 pub(crate) fn objection(name: &Name) -> Option<Diagnostic> {

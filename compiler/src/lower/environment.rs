@@ -10,11 +10,12 @@ use foldhash::{HashMap, HashSet};
 use k8s_openapi::api::core::v1::{
     ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
 };
-use konductor_api::{Gathered, annotation};
+use konductor_api::step::{FILES_FOLDER, INPUT_VARIABLE_PREFIX};
+use konductor_api::{FileKind, Gathered, InputSpec, OutputSpec, StepSpec, annotation};
 
 use super::names::ledger_name;
 use crate::eval::Values;
-use crate::pipeline::{EnvValue, Piece, Pipeline, Reference, Source, Stage, Term, Text};
+use crate::pipeline::{EnvValue, Output, Piece, Pipeline, Reference, Source, Stage, Term, Text};
 use crate::plan::{Planned, varies};
 
 /// Where a container finds the index of its item.
@@ -34,6 +35,10 @@ pub(crate) struct Environment<'a> {
     pub inputs: BTreeMap<String, String>,
     /// Annotations of the pod template that stand until then: an output's default.
     pub presets: BTreeMap<String, String>,
+    /// What the wrapper of the command does, as far as references ask for it.
+    pub step: StepSpec,
+    /// Variables that only the wrapper reads.
+    pub step_variables: Vec<EnvVar>,
 }
 
 impl<'a> Environment<'a> {
@@ -53,7 +58,38 @@ impl<'a> Environment<'a> {
             taken: HashSet::default(),
             inputs: BTreeMap::new(),
             presets: BTreeMap::new(),
+            step: StepSpec::default(),
+            step_variables: Vec::new(),
         }
+    }
+
+    /// The files and folders that the stage writes, also those that its script does not name: another stage may read
+    /// them.
+    pub(crate) fn own_outputs(&mut self) {
+        let stage = self.stage;
+        for output in stage.body.outputs.iter().filter(|one| one.ty.is_file()) {
+            self.variable(&Reference {
+                source: Source::OwnOutput {
+                    output: output.name.text.clone(),
+                },
+                ty: output.ty.clone(),
+                span: output.name.span,
+            });
+        }
+    }
+
+    /// Returns what the wrapper of the command does; `None` if the command needs none.
+    pub(crate) fn step(&mut self, item: Option<&str>) -> Option<StepSpec> {
+        let mut step = std::mem::take(&mut self.step);
+        if step.items.is_none() && step.inputs.is_empty() && step.outputs.is_empty() {
+            return None;
+        }
+        step.run.clone_from(&self.all.plan.run);
+        step.stage.clone_from(&self.stage.name.text);
+        step.item = item.map(str::to_owned);
+        let store = self.all.pipeline.store.as_ref();
+        step.store = store.map(|store| store.spec.clone());
+        Some(step)
     }
 
     /// A script: every reference becomes `${name}`.
@@ -187,6 +223,11 @@ impl<'a> Environment<'a> {
                 let jobs = &self.all.plan.jobs;
                 let declared = &self.all.pipeline.stages[*stage].body.outputs[*output];
                 let default = declared.default.as_ref().map(|value| value.text());
+                if let Some(kind) = declared.file_kind() {
+                    let path = self.file_input(*stage, address, declared, kind, &variable.name);
+                    variable.value = Some(path);
+                    return;
+                }
                 if Term::are_several(address) {
                     match self.gathered(*stage, address, &declared.name.text, default) {
                         Some(from) => variable.value_from = Some(self.input(from, None)),
@@ -208,11 +249,72 @@ impl<'a> Environment<'a> {
                     }
                 }
             }
+            Source::OwnOutput { output } => {
+                let outputs = &self.stage.body.outputs;
+                let declared = outputs.iter().find(|one| one.name.text == *output);
+                let Some((declared, kind)) = declared.and_then(|one| Some((one, one.file_kind()?)))
+                else {
+                    return;
+                };
+                let file = declared.file.as_deref().unwrap_or(output);
+                variable.value = Some(format!("{FILES_FOLDER}/out/{output}/{file}"));
+                self.step.outputs.push(OutputSpec {
+                    name: output.clone(),
+                    path: variable.name.clone(),
+                    kind,
+                });
+            }
             Source::RunOutcome => {
                 variable.value_from = Some(self.input("run.outcome".to_owned(), None));
             }
             Source::Argument { value, .. } => variable.value = Some(self.term(value)),
             Source::Constant { .. } | Source::Param { .. } => {}
+        }
+    }
+
+    /// A file or folder that the wrapper fetches before the command starts. Returns its path.
+    fn file_input(
+        &mut self,
+        stage: usize,
+        address: &[Term],
+        declared: &Output,
+        kind: FileKind,
+        variable: &str,
+    ) -> String {
+        let number = self.step.inputs.len();
+        let folder = format!("{FILES_FOLDER}/in/{number}");
+        let name = declared.file.as_deref().unwrap_or(&declared.name.text);
+        let is_gathered = Term::are_several(address);
+        let mut value = EnvVar {
+            name: format!("{INPUT_VARIABLE_PREFIX}{number}"),
+            ..EnvVar::default()
+        };
+        let from = match is_gathered {
+            true => self.gathered(stage, address, &declared.name.text, None),
+            false => {
+                let jobs = &self.all.plan.jobs;
+                let job = jobs.addressed(stage, address, self.values);
+                job.map(|job| format!("{}/{}", jobs.list[job].name, declared.name.text))
+            }
+        };
+        match from {
+            // If it wrote none, nothing is fetched.
+            Some(from) => value.value_from = Some(self.input(from, None)),
+            // All items are left out, and write nothing.
+            None => value.value = Some(String::new()),
+        }
+        self.step_variables.push(value);
+        let stage = &self.all.pipeline.stages[stage].name.text;
+        self.step.inputs.push(InputSpec {
+            name: format!("{stage}.{}", declared.name.text),
+            path: variable.to_owned(),
+            value: format!("{INPUT_VARIABLE_PREFIX}{number}"),
+            kind,
+            gathered: is_gathered,
+        });
+        match is_gathered {
+            true => folder,
+            false => format!("{folder}/{name}"),
         }
     }
 
@@ -334,6 +436,7 @@ pub(crate) fn source_text(pipeline: &Pipeline, source: &Source) -> String {
                 stage.name.text, stage.body.outputs[*output].name.text
             )
         }
+        Source::OwnOutput { output } => format!("output.{output}"),
         Source::Token { ledger } => format!("token.{}", pipeline.ledgers[*ledger].name.text),
         Source::Workspace { workspace } => {
             format!("workspace.{}", pipeline.workspaces[*workspace].name.text)

@@ -13,15 +13,14 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    DeclaredOutput, Duration, Hold, JobPhase, LedgerKind, annotation, format_declared_outputs,
-    format_holds, label,
+    DeclaredOutput, Duration, Hold, JobPhase, LedgerKind, StepSpec, annotation,
+    format_declared_outputs, format_holds, label,
 };
 use sha2::{Digest, Sha256};
 
 use super::environment::Environment;
 use super::names::{ledger_name, workspace_name};
-use super::passthrough;
-use super::{role, run_labels};
+use super::{passthrough, role, run_labels, step};
 use crate::eval::Values;
 use crate::name;
 use crate::pipeline::{Action, Body, Entries, Security, Stage, Text};
@@ -33,19 +32,23 @@ use crate::plan::skip::LeftOut;
 const OUTPUT_PATH: &str = "/dev/termination-log";
 /// A container that fails and writes no message leaves the end of its log instead, so that its Job, its Run and
 /// koncli can say why it failed.
-const MESSAGE_POLICY: &str = "FallbackToLogsOnError";
+pub(super) const MESSAGE_POLICY: &str = "FallbackToLogsOnError";
 /// The variable that holds its path.
 const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
 
 /// The Job at this place of the plan. `scratch` is memory only: all Jobs can share it.
 pub(crate) fn job(all: &Planned, index: usize, scratch: &mut Vec<u8>) -> Job {
-    let mut job = bare(all, index);
+    let (mut job, step) = parts(all, index);
     let plan = &all.plan.jobs.list[index];
     for block in &all.pipeline.stages[plan.stage].body.passthrough {
         let merged = passthrough::merge(&mut job, block, plan.values(&all.pipeline));
         debug_assert!(merged.is_ok(), "the rules tried it: {merged:?}");
     }
     tolerate_disruptions(&mut job);
+    if let Some(step) = step {
+        // After the author's own YAML, which may give the container another command.
+        step::wrap(&mut job, &step, &all.koncli_image, store_claim(all));
+    }
     // Where it is made is no part of what it is: kubectl and koncli may each be given it in their own way.
     let namespace = job.metadata.namespace.take();
     let hash = content_hash(&job, scratch);
@@ -94,8 +97,19 @@ fn tolerate_disruptions(job: &mut Job) {
     });
 }
 
-/// The same before passthrough is merged into it.
+/// The same before passthrough is merged into it, and without the wrapper of its command.
 pub(crate) fn bare(all: &Planned, index: usize) -> Job {
+    parts(all, index).0
+}
+
+/// The claim of the workspace that is the store, if one is.
+fn store_claim(all: &Planned) -> Option<String> {
+    let workspace = all.pipeline.store.as_ref()?.workspace?;
+    Some(workspace_name(all, workspace))
+}
+
+/// The Job before passthrough is merged into it, and what the wrapper of its command does, if it has one.
+fn parts(all: &Planned, index: usize) -> (Job, Option<StepSpec>) {
     let plan = &all.plan.jobs.list[index];
     let stage = &all.pipeline.stages[plan.stage];
     let values = plan.values(&all.pipeline);
@@ -117,7 +131,8 @@ pub(crate) fn bare(all: &Planned, index: usize) -> Job {
         annotations.insert(annotation::INPUTS.to_owned(), inputs);
     }
     let mut pod_annotations = own;
-    pod_annotations.extend(environment.presets);
+    pod_annotations.extend(std::mem::take(&mut environment.presets));
+    let step = environment.step(plan.slug.as_deref());
     let pod = pod(all, &stage.body, values, container);
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -136,7 +151,7 @@ pub(crate) fn bare(all: &Planned, index: usize) -> Job {
     {
         labels.insert(label::KUEUE_QUEUE.to_owned(), queue);
     }
-    Job {
+    let job = Job {
         metadata: ObjectMeta {
             name: Some(plan.name.clone()),
             namespace: all.namespace.clone(),
@@ -153,7 +168,8 @@ pub(crate) fn bare(all: &Planned, index: usize) -> Job {
             template,
         )),
         status: None,
-    }
+    };
+    (job, step)
 }
 
 /// The annotations by which the Job takes part.
@@ -262,7 +278,9 @@ fn container(
     for (name, value) in body.env.iter() {
         environment.own(name, value);
     }
+    environment.own_outputs();
     let mut variables = std::mem::take(&mut environment.variables);
+    variables.append(&mut environment.step_variables);
     if has_outputs {
         let path = k8s_openapi::api::core::v1::EnvVar {
             name: OUTPUT_VARIABLE.to_owned(),

@@ -1,5 +1,6 @@
 //! What a stage does: its container, and what is merged into its Job.
 
+use konductor_api::FileKind;
 use konductor_dsl::Span;
 use konductor_dsl::ast::YamlKind;
 
@@ -396,6 +397,19 @@ pub(crate) struct Output {
     pub name: Name,
     pub ty: Type,
     pub default: Option<Value>,
+    /// The name of its file or folder, if it is one.
+    pub file: Option<String>,
+}
+
+impl Output {
+    /// What it is, if it is a file or folder.
+    pub(crate) fn file_kind(&self) -> Option<FileKind> {
+        match self.ty {
+            Type::File => Some(FileKind::File),
+            Type::Dir => Some(FileKind::Dir),
+            _ => None,
+        }
+    }
 }
 
 /// A workspace in a stage's container.

@@ -60,6 +60,7 @@ fn reads_by_item(source: &Source) -> bool {
         Source::Constant { .. }
         | Source::Param { .. }
         | Source::Loop { .. }
+        | Source::OwnOutput { .. }
         | Source::Token { .. }
         | Source::Workspace { .. }
         | Source::RunOutcome => false,
@@ -199,6 +200,7 @@ pub(crate) fn of_source(source: &Source) -> bool {
         Source::Argument { value, .. } => of_term(value),
         Source::Constant { .. }
         | Source::Param { .. }
+        | Source::OwnOutput { .. }
         | Source::Token { .. }
         | Source::Workspace { .. }
         | Source::RunOutcome => false,

@@ -8,7 +8,7 @@ use super::template::uses_any;
 use super::term::Use;
 use super::unknown::Wanted;
 use super::{Resolver, Scope, Time};
-use crate::limits::{ENTRIES_MAX, RETRIES_MAX, WORK_BYTES_MAX};
+use crate::limits::{ENTRIES_MAX, FILE_NAME_MAX, RETRIES_MAX, WORK_BYTES_MAX};
 use crate::pipeline::script::{Interpreter, Script};
 use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Security, Text, Toleration};
 use crate::rules::{self, kube_text};
@@ -46,6 +46,21 @@ fn defaulted_field(ty: &ast::Type) -> Option<&ast::Param> {
     }
 }
 
+/// The type of a file or folder, if it is one.
+fn file_type(ty: &ast::Type) -> Option<Type> {
+    match &ty.kind {
+        ast::TypeKind::Scalar { name, range: None } if name.text == "file" => Some(Type::File),
+        ast::TypeKind::Scalar { name, range: None } if name.text == "dir" => Some(Type::Dir),
+        _ => None,
+    }
+}
+
+/// Whether a file can be called this on every system and in every store.
+fn is_file_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.len() <= FILE_NAME_MAX && name.chars().all(is_plain) && !matches!(name, "" | "." | "..")
+}
+
 impl<'a> Resolver<'a> {
     /// The outputs that a stage declares: the defaults' and its own.
     pub(super) fn outputs(&mut self, stage: &'a ast::Stage) -> Vec<Output> {
@@ -72,6 +87,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn declared_output(&mut self, ast: &ast::Param) -> Option<Output> {
+        if let Some(ty) = file_type(&ast.ty) {
+            return self.file_output(ast, ty);
+        }
         let ty = self.ty(&ast.ty)?;
         if let Type::Record(_) = ty {
             self.report(rules::bad_type::output_is_a_record(ast.ty.span, &ty));
@@ -96,7 +114,45 @@ impl<'a> Resolver<'a> {
             name: super::name(&ast.name),
             ty,
             default,
+            file: None,
         })
+    }
+
+    /// `output lines: file = "lines.txt"`: what is behind `=` is its name.
+    fn file_output(&mut self, ast: &ast::Param, ty: Type) -> Option<Output> {
+        let file = match &ast.default {
+            None => ast.name.text.clone(),
+            Some(ast::Value::String(text)) if text.plain().is_some_and(|name| is_file_name(&name)) => {
+                text.plain().unwrap_or_default()
+            }
+            Some(other) => {
+                self.report(rules::bad_type::file_name(other.span()));
+                return None;
+            }
+        };
+        Some(Output {
+            name: super::name(&ast.name),
+            ty,
+            default: None,
+            file: Some(file),
+        })
+    }
+
+    /// The files and folders that a body declares by itself.
+    pub(super) fn files_of(&mut self, body: &'a ast::Body) -> Vec<Output> {
+        let outputs = body.items.iter().filter_map(|item| match item {
+            ast::BodyItem::Output(param) => {
+                Some((param, file_type(&param.ty).unwrap_or(Type::String)))
+            }
+            _ => None,
+        });
+        let outputs = outputs.map(|(param, ty)| Output {
+            name: super::name(&param.name),
+            file: ty.is_file().then(|| param.name.text.clone()),
+            ty,
+            default: None,
+        });
+        outputs.collect()
     }
 
     /// The bodies that a stage is made of: the defaults', its own, and what they use.

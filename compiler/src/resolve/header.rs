@@ -41,12 +41,14 @@ impl<'a> Resolver<'a> {
         let holding = self.holding(&ast.clauses, &loops, index);
         let held: Vec<usize> = holding.iter().map(|hold| hold.ledger).collect();
         let mounted = self.mounted(ast);
+        let outputs = self.signatures[index].outputs.clone();
         let scope = Scope {
             loops: &loops,
             arguments: None,
             stage: Some(index),
             held: &held,
             mounted: &mounted,
+            outputs: &outputs,
             finally,
         };
         let when = self.when(&ast.clauses, scope);

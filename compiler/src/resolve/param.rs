@@ -140,6 +140,10 @@ impl Resolver<'_> {
             "bool" => Type::Bool,
             "duration" => Type::Duration,
             "quantity" => Type::Quantity,
+            "file" | "dir" => {
+                self.report(rules::bad_type::file_is_no_value(name));
+                return None;
+            }
             _ => {
                 self.report(rules::bad_type::unknown(name));
                 return None;

@@ -22,6 +22,7 @@ impl Resolver<'_> {
         time: Time,
     ) -> Option<Box<Reference>> {
         let (source, ty) = match (ast.head.text.as_str(), scope.arguments) {
+            ("output", _) => self.own_output(ast, scope)?,
             (_, Some(arguments)) => self.argument(ast, arguments)?,
             ("run", None) => self.run_value(ast, scope)?,
             ("token", None) => self.token(ast, scope)?,
@@ -134,6 +135,36 @@ impl Resolver<'_> {
             return None;
         }
         Some((Source::Workspace { workspace }, Type::String))
+    }
+
+    /// `output.NAME`: the path of a file or folder that the stage at hand writes.
+    fn own_output(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
+        let name = self.only_field(ast, "output", "NAME")?;
+        let declared = scope.outputs.iter().find(|one| one.name.text == name.text);
+        match declared {
+            Some(output) if output.ty.is_file() => {
+                let output_name = output.name.text.clone();
+                Some((Source::OwnOutput { output: output_name }, output.ty.clone()))
+            }
+            Some(output) => {
+                self.report(rules::undeclared_output::no_file(name, output.name.span));
+                None
+            }
+            None => {
+                let stage = scope.stage.map(|stage| self.names.stages[stage]);
+                let is_broken = stage.is_some_and(|stage| {
+                    let key = (stage.name.text.as_str(), name.text.clone());
+                    self.broken_outputs.contains(&key)
+                });
+                if !is_broken {
+                    let files = scope.outputs.iter().filter(|one| one.ty.is_file());
+                    let files = files.map(|one| one.name.text.as_str());
+                    let diagnostic = rules::undeclared_output::own(name, files);
+                    self.report(diagnostic);
+                }
+                None
+            }
+        }
     }
 
     /// The one field behind a word such as `run`.
@@ -277,6 +308,8 @@ impl Resolver<'_> {
         };
         let ty = self.signatures[stage].outputs[output].ty.clone();
         let ty = match Term::are_several(&address) {
+            // A folder with an entry for each item.
+            true if ty.is_file() => Type::Dir,
             true => Type::List(Box::new(ty)),
             false => ty,
         };

@@ -1,14 +1,22 @@
 //! What a pipeline declares beside stages: its own attributes, semaphores, leases, workspaces,
 //! approvals.
 
-use konductor_api::LedgerKind;
-use konductor_dsl::ast;
+use konductor_api::step::WORKSPACE_SCHEME;
+use konductor_api::{LedgerKind, StoreSpec};
+use konductor_dsl::{Span, ast};
 
 use super::{Resolver, Scope, Time, name};
 use crate::limits::{APPROVERS_MAX, PERMITS_MAX};
-use crate::pipeline::{Approval, Ledger, Setting, Text, Workspace};
+use crate::pipeline::{Approval, Ledger, Setting, Store, Text, Workspace};
 use crate::rules;
 use crate::value::{Type, Value};
+
+/// What `--store` says for a volume of the run's own.
+const LOCAL_STORE: &str = "local";
+/// The workspace that it is. No name of a file begins like this by accident.
+const LOCAL_STORE_WORKSPACE: &str = "kon-store";
+/// Its size, where anybody looks at it.
+const LOCAL_STORE_SIZE: &str = "10Gi";
 
 /// Attributes of the pipeline itself.
 #[derive(Default)]
@@ -17,6 +25,7 @@ pub(super) struct PipelineSettings {
     pub timeout: Option<Setting>,
     pub keep: Option<Setting>,
     pub fail_fast: Option<Setting>,
+    pub store: Option<ast::Attribute>,
 }
 
 impl<'a> Resolver<'a> {
@@ -31,7 +40,7 @@ impl<'a> Resolver<'a> {
             entries: entries.collect(),
             span: self.ast.span,
         };
-        let known = ["description", "timeout", "keep", "fail-fast"];
+        let known = ["description", "timeout", "keep", "fail-fast", "store"];
         for entry in self.entries(&map, &known) {
             let value = &entry.value;
             match entry.key.text.as_str() {
@@ -40,6 +49,7 @@ impl<'a> Resolver<'a> {
                 }
                 "timeout" => settings.timeout = self.duration(value, Scope::PIPELINE),
                 "keep" => settings.keep = self.duration(value, Scope::PIPELINE),
+                "store" => settings.store = Some(entry.clone()),
                 _ => settings.fail_fast = self.setting(value, &Type::Bool, Scope::PIPELINE),
             }
         }
@@ -178,6 +188,115 @@ impl<'a> Resolver<'a> {
             item: &[],
         }
         .is_true(&setting)
+    }
+
+    /// Resolves where files are kept: as the command line says, or as the pipeline declares.
+    pub(super) fn store(&mut self, declared: Option<ast::Attribute>) -> Option<Store> {
+        let declared = declared.and_then(|attribute| self.declared_store(&attribute));
+        match self.options.store.as_deref() {
+            None => declared,
+            Some(LOCAL_STORE) => Some(self.local_store()),
+            Some(url) => {
+                let (spec, span) = (StoreSpec::of(url), self.ast.name.span);
+                self.usable_store(spec, span)
+            }
+        }
+    }
+
+    fn declared_store(&mut self, attribute: &ast::Attribute) -> Option<Store> {
+        let ast::Value::Map(map) = &attribute.value else {
+            self.report(rules::wrong_type::no_map(attribute.value.span()));
+            return None;
+        };
+        let mut spec = StoreSpec::of("");
+        let mut url = None;
+        let entries = self.entries(map, &["url", "secret", "endpoint", "region"]);
+        let is_complete = entries.len() == map.entries.len();
+        for entry in entries {
+            let text = self.text_value(&entry.value, Scope::PIPELINE, Time::Compile)?;
+            let values = crate::eval::Values {
+                params: &self.params,
+                item: &[],
+            };
+            // A parameter without a value: the file is only checked.
+            let known = values.text(&text);
+            match entry.key.text.as_str() {
+                "url" => url = Some((known, entry.value.span())),
+                "secret" => spec.secret = known,
+                "endpoint" => spec.endpoint = known,
+                _ => spec.region = known,
+            }
+        }
+        match url {
+            Some((Some(url), span)) => {
+                spec.url = url;
+                self.usable_store(spec, span)
+            }
+            Some((None, _)) => None,
+            None => {
+                if is_complete {
+                    let name = ast::Name {
+                        text: attribute.key.text.clone(),
+                        span: attribute.key.span,
+                    };
+                    let example = "url = \"s3://BUCKET/PREFIX\"";
+                    self.report(rules::missing_attribute::report(&name, "url", example));
+                }
+                None
+            }
+        }
+    }
+
+    fn usable_store(&mut self, spec: StoreSpec, span: Span) -> Option<Store> {
+        if let Some(problem) = rules::missing_store::problem(&spec.url) {
+            self.report(rules::missing_store::unusable(span, &spec.url, problem));
+            return None;
+        }
+        let Some(below) = spec.url.strip_prefix(WORKSPACE_SCHEME) else {
+            return Some(Store {
+                spec,
+                workspace: None,
+            });
+        };
+        let name = below.split('/').next().unwrap_or(below);
+        let Some(workspace) = self.names.workspace_index.get(name).copied() else {
+            let known = self.names.workspaces.iter();
+            let known = known.map(|workspace| workspace.name.text.as_str());
+            let diagnostic = rules::missing_store::workspace(span, name, known);
+            self.report(diagnostic);
+            return None;
+        };
+        self.used.workspaces.insert(workspace);
+        Some(Store {
+            spec,
+            workspace: Some(workspace),
+        })
+    }
+
+    /// A workspace of the run's own, which is deleted with it.
+    fn local_store(&mut self) -> Store {
+        let span = self.ast.name.span;
+        let workspace = self.workspaces.len();
+        self.used.workspaces.insert(workspace);
+        self.workspaces.push(Workspace {
+            name: crate::pipeline::Name {
+                text: LOCAL_STORE_WORKSPACE.to_owned(),
+                span,
+            },
+            external: false,
+            size: Some(Setting {
+                term: Box::new(crate::pipeline::Term::Value(Value::Quantity(
+                    LOCAL_STORE_SIZE.to_owned(),
+                ))),
+                span,
+            }),
+            many: false,
+            storage_class: None,
+        });
+        Store {
+            spec: StoreSpec::of(&format!("{WORKSPACE_SCHEME}{LOCAL_STORE_WORKSPACE}")),
+            workspace: Some(workspace),
+        }
     }
 
     /// Resolves an approval.

@@ -214,7 +214,12 @@ impl<'a> Resolver<'a> {
                     use_id: param.span,
                 });
             }
-            let scope = Scope::template(Some(&arguments), Scope::PIPELINE);
+            let outputs = self.files_of(&template.body);
+            let around = Scope {
+                outputs: &outputs,
+                ..Scope::PIPELINE
+            };
+            let scope = Scope::template(Some(&arguments), around);
             let body = self.layer(&template.body, scope);
             self.check_script(&body);
             self.layers(&template.body);

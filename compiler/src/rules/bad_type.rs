@@ -20,9 +20,9 @@ pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
         "bytes" | "size" | "memory" => Some("write `quantity`"),
         "enum" | "choice" | "oneof" => Some("list the words: `\"a\" | \"b\"`"),
         "array" | "list" | "strings" | "set" => Some("write `list<string>`"),
-        "file" | "path" | "dir" | "directory" | "folder" => {
-            Some("use `string` for a path, and share the file through a workspace")
-        }
+        "path" | "files" | "artifact" | "directory" | "folder" => Some(
+            "write `file` or `dir` for what a stage hands on, or `string` for a path",
+        ),
         "map" | "object" | "record" | "struct" => {
             Some("list the fields: `{name: string, size: int}`")
         }
@@ -43,6 +43,24 @@ pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
             "use `string`, `int`, `number`, `bool`, `duration`, `quantity`, `\"a\" | \"b\"`, `list<…>` or `{field: …}`",
         ),
     }
+}
+
+/// A file where only values can be.
+pub(crate) fn file_is_no_value(name: &ast::Name) -> Diagnostic {
+    let message = format!("`{}` is a type of outputs only", name.text);
+    Diagnostic::error(Code::K0304, name.span, message)
+        .here("a file can't be given, and is no part of a list or record")
+        .help(format!(
+            "let a stage hand it on with `output NAME: {}`, or use `string` for a path",
+            name.text
+        ))
+}
+
+/// A file whose name is not fixed, or can't be one.
+pub(crate) fn file_name(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::K0304, span, "this can't be the name of a file")
+        .here("letters, digits, `.`, `_` and `-`, at most 100 of them")
+        .help("write a plain name, such as `\"lines.txt\"`, or leave it out")
 }
 
 /// A word of a choice that was there before.

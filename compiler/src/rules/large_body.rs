@@ -91,6 +91,7 @@ fn gathered<'p>(source: &'p Source, span: Span, lists: &mut Vec<(&'p Source, Spa
             Term::Value(_) | Term::List(_) | Term::Every | Term::Unknown => {}
         },
         Source::Output { .. }
+        | Source::OwnOutput { .. }
         | Source::Constant { .. }
         | Source::Param { .. }
         | Source::Loop { .. }

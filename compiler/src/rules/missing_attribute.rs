@@ -37,6 +37,19 @@ pub(crate) fn joins(missing: &Diagnostic, reported: &mut [Diagnostic]) -> bool {
     true
 }
 
+/// Reports stages with files, and without a command that could be wrapped.
+pub(crate) fn check_command(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    let stages = pipeline.stages.iter();
+    for stage in stages.filter(|stage| stage.body.action.is_none() && stage.has_files()) {
+        let name = &stage.name.text;
+        let message = format!("`{name}` has files, and neither `run` nor `exec`");
+        let diagnostic = Diagnostic::error(Code::K0311, stage.name.span, message)
+            .here("what fetches and stores files can't be put around an image's own entrypoint")
+            .help("write what the image starts: `exec = [\"program\", \"argument\"]`");
+        diagnostics.push(diagnostic);
+    }
+}
+
 /// Reports stages that have no image.
 pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let has_image =

@@ -1,6 +1,6 @@
 //! K0207: an output that its stage does not declare.
 
-use konductor_dsl::{Code, Diagnostic, Edit, ast, did_you_mean, meant_end};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast, did_you_mean, meant_end};
 
 /// A use of an output that the stage does not declare.
 pub(crate) fn report<'a>(
@@ -39,6 +39,37 @@ pub(crate) fn report<'a>(
             output.text, stage.text, output.text
         )),
     }
+}
+
+/// `output.NAME` of a stage that declares no such file.
+pub(crate) fn own<'a>(
+    output: &ast::Name,
+    files: impl IntoIterator<Item = &'a str>,
+) -> Diagnostic {
+    let message = format!("this stage declares no file `{}`", output.text);
+    let diagnostic = Diagnostic::error(Code::K0207, output.span, message).here("not declared");
+    match did_you_mean(&output.text, files) {
+        Some(near) => diagnostic.fixed(
+            format!("write `output.{near}`"),
+            [Edit::replace(output.span, near)],
+        ),
+        None => diagnostic.help(format!(
+            "add `output {}: file`, or `dir` for a folder",
+            output.text
+        )),
+    }
+}
+
+/// `output.NAME` of an output that is no file.
+pub(crate) fn no_file(output: &ast::Name, declared: Span) -> Diagnostic {
+    let message = format!("the output `{}` is no file", output.text);
+    Diagnostic::error(Code::K0207, output.span, message)
+        .here("only a file or folder has a path")
+        .label(declared, "declared here")
+        .help(format!(
+            "let the script append `{}=…` to \"$KON_OUTPUT\", or declare the type as `file`",
+            output.text
+        ))
 }
 
 /// A stage where a value is wanted.

@@ -253,8 +253,12 @@ pub(super) fn is_one_word(reference: &Reference, mounts: &[Mount]) -> bool {
 /// written in the source.
 fn is_harmless(reference: &Reference, mounts: &[Mount]) -> bool {
     match &reference.source {
-        Source::Constant { .. } | Source::Token { .. } | Source::RunOutcome => true,
-        Source::Output { .. } => false,
+        Source::Constant { .. }
+        | Source::OwnOutput { .. }
+        | Source::Token { .. }
+        | Source::RunOutcome => true,
+        // The path of a file is konductor's own.
+        Source::Output { .. } => reference.ty.is_file(),
         Source::Workspace { workspace } => {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
             let paths = mounts.iter().filter(|mount| mount.workspace == *workspace);

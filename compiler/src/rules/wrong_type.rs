@@ -298,5 +298,6 @@ pub(crate) fn example(ty: &Type) -> String {
         Type::Words(_) => format!("one of {ty}").replace(" | ", ", "),
         Type::List(_) => "a list in brackets".to_owned(),
         Type::Record(_) => format!("the fields of {ty} in braces"),
+        Type::File | Type::Dir => format!("the output of a stage of type {ty}"),
     }
 }
