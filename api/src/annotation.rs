@@ -14,8 +14,8 @@ pub const OUTPUTS_DECLARED: &str = "konductor.io/outputs-declared";
 /// [`crate::Gathered`].
 pub const INPUTS: &str = "konductor.io/inputs";
 /// On an Indexed Job whose items only the run knows: which list they are, as JSON; see [`crate::Items`]. On its pod
-/// template, written by the operator when it gives the Job its size: the list itself, as JSON. The pod of an index has
-/// the element with that index.
+/// template, written by the operator when it gives the Job its size: the list itself, as JSON, of which the wrapper of
+/// the step picks the element of its index; see [`crate::ItemSpec`].
 pub const ITEMS: &str = "konductor.io/items";
 /// Prefix of the pod template's annotations that carry inputs: `konductor.io/in-0`.
 pub const INPUT_PREFIX: &str = "konductor.io/";
@@ -38,9 +38,6 @@ pub const WHEN: &str = "konductor.io/when";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 
-/// On a pod template: the items of a fan-out that only the run knows, a JSON array. The wrapper of the step picks
-/// that of its index; see [`crate::ItemSpec`].
-pub const ITEMS: &str = "konductor.io/items";
 
 /// Written by `koncli apply` on a Semaphore or Lease: the spec that the pipeline file had, as JSON. A
 /// value that another writer has set stays until the file changes.
