@@ -199,6 +199,7 @@ fn schedule(
         files,
         set: set.collect(),
         image: &options.koncli_image,
+        store: options.store.as_deref(),
     };
     Some(Schedule {
         name: pipeline.name.text.clone(),

@@ -50,7 +50,7 @@ pub use fix::{Repair, Repaired, repair};
 pub use graph::Graph;
 pub use manifest::{Manifests, Schedule};
 pub use object::Object;
-pub use options::{KONCLI_IMAGE, Options};
+pub use options::{KONCLI_IMAGE, LOCAL_STORE, Options};
 pub use pipeline::Overlap;
 pub use resolve::body::ATTRIBUTES as BODY_ATTRIBUTES;
 pub use resolve::passthrough::{KubeField, kube_fields};

@@ -8,6 +8,9 @@ use serde_json::{Map, Value as Json};
 /// The image of this version's `koncli`.
 pub const KONCLI_IMAGE: &str = concat!("ghcr.io/logiciq/konductor:", env!("CARGO_PKG_VERSION"));
 
+/// What [`Options::store`] says for a volume of the run's own.
+pub const LOCAL_STORE: &str = "local";
+
 /// Reads an imported file: its path, relative to the root file's folder, and what went wrong.
 pub(crate) type ReadImport<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
@@ -33,7 +36,7 @@ pub struct Options<'a> {
     pub now: Timestamp,
     /// The image of `koncli`, for the pod of a schedule.
     pub koncli_image: String,
-    /// Where files are kept, whatever the pipeline says: a URL, or `local` for a volume of the run's own.
+    /// Where files are kept, whatever the pipeline says: a URL, or [`LOCAL_STORE`].
     pub store: Option<String>,
     /// Reads imported files.
     pub read_import: ReadImport<'a>,

@@ -349,6 +349,16 @@ pub(crate) enum Command {
     Man,
     /// Print the version
     Version,
+    /// Run a container's command, with its files (used by pods)
+    #[command(hide = true)]
+    Step {
+        /// Only put koncli into a folder
+        #[arg(long, value_name = "DIR")]
+        install: Option<PathBuf>,
+        /// The command and its arguments
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
     /// Kill a command whose `hold` was killed (used by koncli itself)
     #[command(name = WARDEN, hide = true)]
     Warden,

@@ -27,6 +27,7 @@ mod schedules;
 mod semaphore;
 mod slot;
 mod status;
+mod step;
 mod timeline;
 mod wait;
 mod why;
@@ -66,6 +67,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
             | Command::Dev { .. }
             | Command::Operator(_)
             | Command::Warden
+            | Command::Step { .. }
             | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
             | Command::Lease(crate::arguments::Lease::Hold { .. })
     );
@@ -195,6 +197,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             output::exact(&String::from_utf8_lossy(&page));
             Ok(())
         }
+        Command::Step { install, command } => step::step(install, command).await,
         Command::Warden => platform::keep_watch().await,
         Command::Version => {
             let report = serde_json::json!({"version": env!("CARGO_PKG_VERSION")});

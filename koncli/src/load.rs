@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
-use konductor_compiler::{Compiled, Options, Repaired, check, compile, placed, repair};
+use konductor_compiler::{Compiled, LOCAL_STORE, Options, Repaired, check, compile, placed, repair};
 use konductor_dsl::limits::FILE_BYTES_MAX;
 use konductor_dsl::{Sources, source_name};
 use serde_json::{Map, Value};
@@ -22,6 +22,8 @@ pub(crate) enum Aim {
     Apply,
     /// One run, although there may be a schedule.
     Once,
+    /// One run on this machine, where no store is needed.
+    Here,
     /// The run of a slot.
     Slot(Timestamp),
     /// A run by that name, as if it was that time.
@@ -43,9 +45,14 @@ pub(crate) fn compiled(
     if let Some(image) = &pipeline.koncli_image {
         options.koncli_image.clone_from(image);
     }
+    options.store.clone_from(&pipeline.store);
     match aim {
         Aim::Apply => {}
         Aim::Once => options.once = true,
+        Aim::Here => {
+            options.once = true;
+            options.store.get_or_insert_with(|| LOCAL_STORE.to_owned());
+        }
         Aim::Slot(time) => {
             options.slot = true;
             options.now = time;

@@ -41,6 +41,7 @@ fn every_example_ends_with_the_exit_code_of_its_readme() {
         ("11-library", &[], 0),
         ("11-library", &["letters=a,g,x"], 0),
         ("13-gathered", &[], 0),
+        ("14-files", &[], 0),
     ];
     for (example, set, code) in table {
         let (output, _) = run(example, set, "");
@@ -92,6 +93,17 @@ fn outputs_of_items_that_succeeded_are_gathered_in_their_order() {
     let (output, report) = run("13-gathered", &["shops=[]"], "out/report.txt");
     assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
     assert_eq!(report, "shops: []\nregions: [0,0]\n");
+}
+
+#[test]
+fn files_pass_from_stage_to_stage_and_are_gathered() {
+    let (output, report) = run("14-files", &[], "out/report.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(report, "100 numbers, 5050 in all\nparts: [33,34,33]\n");
+    let many = ["parts=7", "numbers=5"];
+    let (output, report) = run("14-files", &many, "out/report.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(report, "5 numbers, 15 in all\nparts: [0,1,1,1,1,1,0]\n");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(crate) enum Place {
     Semaphore,
     Lease,
     Workspace,
+    Store,
     Approval,
     Schedule,
     Resources,
@@ -59,6 +60,11 @@ const PIPELINE: &[Word] = &[
         "fail-fast",
         "bool",
         "Cancels the other main stages at the first failure of a stage without `may-fail`.",
+    ),
+    word(
+        "store",
+        "{ url, secret, endpoint, region }",
+        "Where `file` and `dir` outputs are kept. `koncli run` uses a folder.",
     ),
 ];
 
@@ -156,6 +162,28 @@ const WORKSPACE: &[Word] = &[
     word("storage-class", "string", "Of the PersistentVolumeClaim."),
     EXTERNAL,
 ];
+const STORE: &[Word] = &[
+    word(
+        "url",
+        "string",
+        "`s3://BUCKET/PREFIX`, or `workspace:NAME/PREFIX` for a workspace that all nodes mount.",
+    ),
+    word(
+        "secret",
+        "string",
+        "The Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. Without it, the service account's rights.",
+    ),
+    word(
+        "endpoint",
+        "string",
+        "The server, if it is not that of AWS, such as `\"https://minio.example.com\"`.",
+    ),
+    word(
+        "region",
+        "string",
+        "Of the bucket. The default is `us-east-1`.",
+    ),
+];
 const APPROVAL: &[Word] = &[
     word(
         "approvers",
@@ -214,6 +242,7 @@ pub(crate) fn attributes(place: Place) -> &'static [Word] {
         Place::Semaphore => SEMAPHORE,
         Place::Lease => LEASE,
         Place::Workspace => WORKSPACE,
+        Place::Store => STORE,
         Place::Approval => APPROVAL,
         Place::Schedule => SCHEDULE,
         Place::Resources => RESOURCES,
@@ -228,7 +257,12 @@ pub(crate) fn defaults(place: Place) -> &'static [(&'static str, &'static str)] 
         Place::Workspace => &[("access", "one")],
         Place::Approval => &[("approvers", "1")],
         Place::Schedule => &[("overlap", "allow")],
-        Place::Pipeline | Place::Body | Place::Semaphore | Place::Resources | Place::Node => &[],
+        Place::Pipeline
+        | Place::Body
+        | Place::Semaphore
+        | Place::Store
+        | Place::Resources
+        | Place::Node => &[],
     }
 }
 
@@ -309,7 +343,7 @@ pub(crate) const BODY_ITEMS: &[Word] = &[
     word(
         "output",
         "NAME: TYPE",
-        "What the stage hands on: lines `NAME=VALUE` in `$KON_OUTPUT`.",
+        "What the stage hands on: lines `NAME=VALUE` in `$KON_OUTPUT`, or files at `${output.NAME}`.",
     ),
     word(
         "mount",
@@ -356,6 +390,16 @@ pub(crate) const TYPES: &[Word] = &[
         "With the units `ms` `s` `m` `h` `d`, also combined: `1h30m`.",
     ),
     word("quantity", "", "As in Kubernetes: `500m`, `2`, `1Gi`."),
+    word(
+        "file",
+        "= \"NAME\"",
+        "Only of outputs: a file that the script writes to `${output.NAME}`.",
+    ),
+    word(
+        "dir",
+        "= \"NAME\"",
+        "Only of outputs: a folder that the script writes to `${output.NAME}`.",
+    ),
     word(
         "list",
         "<T>",
@@ -422,6 +466,9 @@ pub(crate) const RUN: &[Word] = &[
         "In finally stages: `succeeded`, `failed`, `cancelled` or `timed-out`.",
     ),
 ];
+
+/// What can begin a reference, beside names.
+pub(crate) const ROOTS: [&str; 4] = ["run", "token", "workspace", "output"];
 
 /// The ends that a dependency can wait for.
 pub(crate) const ENDS: &[Word] = &[

@@ -8,7 +8,7 @@ use std::process::Command;
 use regex::Regex;
 
 /// What each crate may use, of ours and of the libraries that make a room what it is.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("konductor-grammar", &[]),
     ("tree-sitter-konductor", &["konductor-grammar"]),
     ("konductor-dsl", &["konductor-grammar"]),
@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("konductor-compiler", &["konductor-api", "konductor-dsl"]),
     ("konductor-core", &["konductor-api"]),
     ("konductor-operator", &["konductor-api", "konductor-core"]),
+    ("konductor-step", &["konductor-api"]),
     ("konductor-local", &["konductor-api"]),
     ("konductor-lsp", &["konductor-compiler", "konductor-dsl"]),
     ("konductor", &["konductor-api"]),
@@ -29,6 +30,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "konductor-local",
             "konductor-lsp",
             "konductor-operator",
+            "konductor-step",
         ],
     ),
     (
@@ -46,7 +48,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// What a crate must not use although others do.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     (
         "konductor-dsl",
         &["k8s-openapi", "kube", "petgraph", "tokio"],
@@ -57,6 +59,7 @@ const FORBIDDEN: [(&str, &[&str]); 6] = [
         "konductor-core",
         &["futures", "kube", "rand", "tokio", "uuid"],
     ),
+    ("konductor-step", &["k8s-openapi", "kube"]),
     ("konductor-local", &["kube"]),
     ("konductor-lsp", &["kube", "pest", "tokio"]),
 ];

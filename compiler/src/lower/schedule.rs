@@ -19,6 +19,7 @@ use super::environment::escape;
 use super::names::ledger_name;
 use crate::name;
 use crate::object::Object;
+use crate::options::KONCLI_IMAGE;
 use crate::pipeline::{Overlap, Pipeline, Schedule};
 
 /// Where the pod finds the files.
@@ -46,6 +47,8 @@ pub(crate) struct Scheduled<'a> {
     /// Parameters that were given, as text.
     pub set: Vec<(String, String)>,
     pub image: &'a str,
+    /// Where its runs keep files, if not where the pipeline says.
+    pub store: Option<&'a str>,
 }
 
 /// The objects, in the order of creation: the CronJob comes last, when all that its pods need is there.
@@ -293,10 +296,7 @@ fn container(of: &Scheduled<'_>) -> Container {
         name: "apply".to_owned(),
         image: Some(of.image.to_owned()),
         command: Some(command),
-        env: Some(vec![
-            field(SLOT, &format!("metadata.labels['{}']", label::JOB_NAME)),
-            field("KONCLI_NAMESPACE", "metadata.namespace"),
-        ]),
+        env: Some(variables(of)),
         resources: Some(ResourceRequirements {
             requests: Some(BTreeMap::from([
                 ("cpu".to_owned(), Quantity("50m".to_owned())),
@@ -321,6 +321,26 @@ fn container(of: &Scheduled<'_>) -> Container {
         }]),
         ..Container::default()
     }
+}
+
+/// What the pod applies with, as whoever installed the schedule did.
+fn variables(of: &Scheduled<'_>) -> Vec<EnvVar> {
+    let mut variables = vec![
+        field(SLOT, &format!("metadata.labels['{}']", label::JOB_NAME)),
+        field("KONCLI_NAMESPACE", "metadata.namespace"),
+    ];
+    let image = Some(of.image).filter(|image| *image != KONCLI_IMAGE);
+    for (name, value) in [("KONCLI_IMAGE", image), ("KONCLI_STORE", of.store)] {
+        let Some(text) = value else { continue };
+        let mut value = String::new();
+        escape(text, &mut value);
+        variables.push(EnvVar {
+            name: name.to_owned(),
+            value: Some(value),
+            value_from: None,
+        });
+    }
+    variables
 }
 
 /// A variable with what the pod's own object says.

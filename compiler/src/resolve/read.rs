@@ -44,9 +44,12 @@ impl Resolver<'_> {
                 continue;
             };
             let cover = cover(&written, *stage, address, self.has_quorum(*stage));
-            // Of several items, those that failed or were skipped are left out.
+            let declared = &self.signatures[*stage].outputs[*output];
+            // Of several items, those that failed or were skipped are left out. A file that was not written is not
+            // there.
             let has_default = Term::are_several(address)
-                || self.signatures[*stage].outputs[*output].default.is_some();
+                || declared.ty.is_file()
+                || declared.default.is_some();
             let state = match (cover, has_default) {
                 (Cover::Exact, _) => continue,
                 (Cover::None, true) if finally => State::Finished,

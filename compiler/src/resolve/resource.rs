@@ -7,13 +7,12 @@ use konductor_dsl::{Span, ast};
 
 use super::{Resolver, Scope, Time, name};
 use crate::limits::{APPROVERS_MAX, PERMITS_MAX};
+use crate::options::LOCAL_STORE;
 use crate::pipeline::{Approval, Ledger, Setting, Store, Text, Workspace};
 use crate::rules;
 use crate::value::{Type, Value};
 
-/// What `--store` says for a volume of the run's own.
-const LOCAL_STORE: &str = "local";
-/// The workspace that it is. No name of a file begins like this by accident.
+/// The workspace that is the store of a run on this machine.
 const LOCAL_STORE_WORKSPACE: &str = "kon-store";
 /// Its size, where anybody looks at it.
 const LOCAL_STORE_SIZE: &str = "10Gi";

@@ -46,6 +46,12 @@ impl Pipeline {
         self.attribute("fail-fast", true)
     }
 
+    /// Where files are kept: `url`, and perhaps `secret`, `endpoint` and `region`.
+    #[must_use]
+    pub fn store(self, store: impl Into<Map>) -> Self {
+        self.attribute("store", store.into())
+    }
+
     /// Sets any attribute, also one that has no method here.
     #[must_use]
     pub fn attribute(self, key: impl Into<Key>, value: impl Into<Value>) -> Self {

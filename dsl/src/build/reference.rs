@@ -33,6 +33,11 @@ impl Ref {
         Self::to("workspace").field(workspace)
     }
 
+    /// The path to which the stage itself writes a file or folder.
+    pub fn own_output(output: impl Into<String>) -> Self {
+        Self::to("output").field(output)
+    }
+
     /// An item of a stage: one index for each of its loop variables. With [`Index::every`], all items that the
     /// others leave; their outputs are a list.
     #[must_use]

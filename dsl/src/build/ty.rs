@@ -85,6 +85,16 @@ impl Type {
         Self::scalar("quantity", None)
     }
 
+    /// A file that a stage hands on. The default of the output is its name.
+    pub fn file() -> Self {
+        Self::scalar("file", None)
+    }
+
+    /// A folder that a stage hands on. The default of the output is its name.
+    pub fn dir() -> Self {
+        Self::scalar("dir", None)
+    }
+
     /// One of these strings.
     pub fn one_of<T: Into<Text>>(words: impl IntoIterator<Item = T>) -> Self {
         let words = words.into_iter().map(|word| word.into().into());

@@ -103,6 +103,7 @@ impl Command {
             | Self::Complete { .. }
             | Self::Lsp
             | Self::Man
+            | Self::Step { .. }
             | Self::Warden => NOTHING,
             Self::Apply { slot: Some(_), .. }
             | Self::Graph(_)

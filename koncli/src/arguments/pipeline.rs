@@ -14,9 +14,13 @@ pub(crate) struct Pipeline {
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) params: Params,
-    /// The image of koncli in a schedule's pods; by default this version's
+    /// The image of koncli in pods of schedules and of stages with files; by default this version's
     #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
     pub(crate) koncli_image: Option<String>,
+    /// Where files are kept, instead of the pipeline's store: a URL such as s3://BUCKET/PREFIX, or `local`
+    /// for a volume of the run
+    #[arg(long, env = "KONCLI_STORE", value_name = "URL")]
+    pub(crate) store: Option<String>,
 }
 
 /// The values of parameters.

@@ -49,7 +49,7 @@ pub(crate) async fn run(
     given: &Given,
     keep: bool,
 ) -> Result<(), Failure> {
-    let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Once)?;
+    let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Here)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
     let needs = Needs::of(&manifests);
     if let (Runtime::Process, Some(refused)) = (pods.runtime, needs.refused_as_processes()) {

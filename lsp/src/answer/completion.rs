@@ -106,12 +106,11 @@ impl List<'_> {
 
     /// What has a value at the place: behind a dot, the fields of what is before it.
     fn values(&self) -> Vec<CompletionItem> {
-        let names = &self.analysis.names;
         match self.context.path.as_slice() {
             [] => {
                 let mut all = self.variables();
                 all.extend(self.named(&[Kind::Param, Kind::Stage]));
-                all.extend(["run", "token", "workspace"].map(|word| CompletionItem {
+                all.extend(words::ROOTS.map(|word| CompletionItem {
                     label: word.to_owned(),
                     kind: Some(CompletionItemKind::Module),
                     ..CompletionItem::default()
@@ -124,17 +123,25 @@ impl List<'_> {
             [root] if root == "run" => keywords(words::RUN, CompletionItemKind::Field),
             [root] if root == "token" => self.named(&[Kind::Lease]),
             [root] if root == "workspace" => self.named(&[Kind::Workspace]),
+            [root] if root == "output" => match &self.context.stage {
+                Some(stage) => self.outputs_of(stage),
+                None => Vec::new(),
+            },
             [stage, ..] => {
-                let stage = stage.split('[').next().unwrap_or(stage);
-                let mut stages = names.of_kind(Kind::Stage);
-                let stage = stages.find(|(_, symbol)| symbol.name == stage);
-                let outputs = names.of_kind(Kind::Output);
-                let own = outputs.filter(|(_, output)| {
-                    stage.is_some_and(|(stage, _)| output.owner == Some(stage))
-                });
-                own.map(|(_, output)| self.symbol(output)).collect()
+                self.outputs_of(stage.split('[').next().unwrap_or(stage))
             }
         }
+    }
+
+    /// What a stage hands on.
+    fn outputs_of(&self, stage: &str) -> Vec<CompletionItem> {
+        let names = &self.analysis.names;
+        let mut stages = names.of_kind(Kind::Stage);
+        let stage = stages.find(|(_, symbol)| symbol.name == stage);
+        let outputs = names.of_kind(Kind::Output);
+        let own = outputs
+            .filter(|(_, output)| stage.is_some_and(|(stage, _)| output.owner == Some(stage)));
+        own.map(|(_, output)| self.symbol(output)).collect()
     }
 
     /// The loop variables of the stage at hand, or the parameters of the template at hand.

@@ -118,7 +118,12 @@ fn attribute(analysis: &Analysis, offset: u32) -> Option<(Span, String)> {
         match item {
             ast::Item::Stage(stage) => body(&stage.body, &mut look),
             ast::Item::Defaults(defaults) => body(&defaults.body, &mut look),
-            ast::Item::Attribute(attribute) => look(&attribute.key, Place::Pipeline),
+            ast::Item::Attribute(attribute) => {
+                look(&attribute.key, Place::Pipeline);
+                if let ("store", ast::Value::Map(inside)) = (&*attribute.key.text, &attribute.value) {
+                    map(Some(inside), Place::Store, &mut look);
+                }
+            }
             ast::Item::Approval(one) => map(one.attributes.as_ref(), Place::Approval, &mut look),
             ast::Item::Schedule(one) => map(one.attributes.as_ref(), Place::Schedule, &mut look),
             ast::Item::Resource(one) => {

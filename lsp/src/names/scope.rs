@@ -24,6 +24,8 @@ struct Scope<'s> {
     pipeline: Option<&'s Pipeline<'s>>,
     /// Loop variables, or in a template its parameters.
     variables: &'s HashMap<&'s str, usize>,
+    /// The stage at hand.
+    stage: Option<usize>,
 }
 
 /// The templates that a file sees.
@@ -177,6 +179,7 @@ impl<'a> Walk<'a> {
         let scope = Scope {
             pipeline: None,
             variables: &variables,
+            stage: None,
         };
         for param in &template.params {
             self.param(param, scope);
@@ -231,6 +234,7 @@ impl<'a> Walk<'a> {
         let scope = Scope {
             pipeline: Some(&known),
             variables: &none,
+            stage: None,
         };
         for item in &pipeline.items {
             match item {
@@ -270,6 +274,7 @@ impl<'a> Walk<'a> {
         }
         let scope = Scope {
             variables: &variables,
+            stage: owner,
             ..scope
         };
         self.clauses(&stage.clauses, scope);
@@ -485,6 +490,12 @@ impl<'a> Walk<'a> {
         let field = reference.fields.first();
         match (&*head.text, field) {
             ("run", _) => {}
+            ("output", Some(field)) => {
+                let output = scope.stage.zip(scope.pipeline).and_then(|(stage, pipeline)| {
+                    pipeline.outputs.get(&(stage, field.text.as_str())).copied()
+                });
+                self.uses(field, output);
+            }
             ("token" | "workspace", Some(field)) => self.uses(field, declared(scope, field)),
             (_, field) => {
                 let symbol = value(scope, head);

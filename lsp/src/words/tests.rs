@@ -13,6 +13,7 @@ fn takes(place: Place, attribute: &str) -> bool {
         Place::Semaphore => ("semaphore a {", "}"),
         Place::Lease => ("lease a {", "}"),
         Place::Workspace => ("workspace a {", "}"),
+        Place::Store => ("store {", "}"),
         Place::Approval => ("approval a {", "}"),
         Place::Schedule => ("schedule \"@daily\" {", "}"),
         Place::Resources => ("stage a { resources {", "} }"),
@@ -28,12 +29,13 @@ fn takes(place: Place, attribute: &str) -> bool {
 
 #[test]
 fn each_attribute_is_one_of_its_place_and_of_no_other() {
-    const PLACES: [Place; 9] = [
+    const PLACES: [Place; 10] = [
         Place::Pipeline,
         Place::Body,
         Place::Semaphore,
         Place::Lease,
         Place::Workspace,
+        Place::Store,
         Place::Approval,
         Place::Schedule,
         Place::Resources,

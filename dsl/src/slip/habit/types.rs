@@ -99,8 +99,8 @@ pub(super) fn range_without_dots(place: &Place<'_>) -> Option<Habit> {
 
 /// `param string x = "1"`
 pub(super) fn type_before_the_name(place: &Place<'_>) -> Option<Habit> {
-    const TYPES: [&str; 7] = [
-        "string", "int", "number", "bool", "duration", "quantity", "str",
+    const TYPES: [&str; 9] = [
+        "string", "int", "number", "bool", "duration", "quantity", "file", "dir", "str",
     ];
     if !place.wants(Rule::param_decl) || !TYPES.contains(&place.found) {
         return None;

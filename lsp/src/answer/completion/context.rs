@@ -284,6 +284,7 @@ impl<'t> Reader<'t> {
             "approval" => (Block::In(Place::Approval), State::Nothing),
             "schedule" => (Block::In(Place::Schedule), State::Item),
             "param" | "output" => (Block::Other, State::Nothing),
+            "store" => (Block::In(Place::Store), State::Item),
             "resources" => (Block::In(Place::Resources), State::Item),
             "node" => (Block::In(Place::Node), State::Item),
             "use" => (Block::Other, State::Template),

@@ -1,0 +1,46 @@
+//! The command of the container: started with its variables, signalled, and its exit code passed on.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use tokio::process::Command;
+
+use crate::StepError;
+use crate::plan::Plan;
+
+#[cfg(unix)]
+pub(crate) use unix::Signals;
+#[cfg(unix)]
+use unix::{exit_code, forward};
+#[cfg(windows)]
+pub(crate) use windows::Signals;
+#[cfg(windows)]
+use windows::{exit_code, forward};
+
+/// Runs the command, and returns its exit code: 128 and the signal's number if one ended it.
+pub(crate) async fn execute(plan: &Plan, signals: &mut Signals) -> Result<u8, StepError> {
+    let Some((program, arguments)) = plan.command.split_first() else {
+        return Err(StepError::Spec("there is no command to run".to_owned()));
+    };
+    let failed = |error| StepError::Start {
+        program: program.to_string_lossy().into_owned(),
+        error,
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(&plan.environment);
+    let mut child = command.spawn().map_err(failed)?;
+    loop {
+        tokio::select! {
+            biased;
+            ended = child.wait() => return ended.map(exit_code).map_err(failed),
+            signal = signals.next() => if !plan.is_process() {
+                forward(&child, signal);
+            },
+        }
+    }
+}

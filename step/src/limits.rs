@@ -1,0 +1,34 @@
+//! The limits of the wrapper, each with its reason.
+
+use std::time::Duration;
+
+/// Bytes of one part of an upload: S3 takes no smaller ones, but for the last.
+pub const PART_BYTES_MIN: usize = 8 * 1024 * 1024;
+/// Parts of one upload. S3 takes 10,000; a folder may be a little larger than it was when it was looked at.
+pub const PARTS_MAX: u64 = 9_000;
+/// Parts that are on their way at once, so that a file of any size passes through 64 MB.
+pub const PARTS_AT_ONCE: usize = 4;
+/// Bytes of parts on their way at once: of larger parts there are fewer.
+pub const UPLOAD_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Bytes that are read or written at once.
+pub const BUFFER_BYTES: usize = 1024 * 1024;
+/// Blocks of an archive that wait for the other side.
+pub const BLOCKS_MAX: usize = 4;
+/// Bytes of a file from which its progress is in the log.
+pub const PROGRESS_BYTES_MIN: u64 = 100 * 1024 * 1024;
+/// Steps in which progress is logged.
+pub const PROGRESS_STEPS: u64 = 10;
+/// Entries of one folder: with more, listing it is no longer what takes the time.
+pub const ENTRIES_MAX: usize = 1_000_000;
+/// Repeats of a request that a store refused for the moment.
+pub const RETRIES_MAX: usize = 8;
+/// How long one request is repeated: credentials live for longer.
+pub const RETRY_TIME: Duration = Duration::from_secs(120);
+/// How long a connection may take.
+pub const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a store may send nothing.
+pub const SILENCE_TIME: Duration = Duration::from_secs(60);
+/// How often a file is fetched from the beginning.
+pub const FETCHES_MAX: usize = 3;
+/// Bytes of the termination message: kubelet keeps no more.
+pub const MESSAGE_BYTES_MAX: u64 = konductor_api::limits::OUTPUT_BYTES_MAX as u64;

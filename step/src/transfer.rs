@@ -1,0 +1,499 @@
+//! A file or folder on its way into the store or out of it, in bounded memory.
+//!
+//! Files are read and written by a thread of their own, which is connected by a short queue of blocks with what
+//! sends and receives.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use konductor_api::{FileKind, FileValue};
+use object_store::path::Path as Key;
+use object_store::{ObjectStoreExt as _, WriteMultipart};
+use tokio::sync::mpsc;
+
+use crate::archive::{self, ArchiveError};
+use crate::digest::Digest;
+use crate::exists;
+use crate::limits::{
+    BLOCKS_MAX, BUFFER_BYTES, FETCHES_MAX, PART_BYTES_MIN, PARTS_AT_ONCE, PARTS_MAX,
+    PROGRESS_BYTES_MIN, PROGRESS_STEPS, UPLOAD_BYTES_MAX,
+};
+use crate::store::{Store, is_transient};
+
+/// The wait before a file is fetched again; it doubles.
+const FETCH_WAIT: Duration = Duration::from_secs(1);
+
+/// Why a file did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The command did not write it.
+    #[error("{} does not exist: the command must write it", .0.display())]
+    Missing(PathBuf),
+    /// A folder for a file, or the other way round.
+    #[error("{} is no {kind}: it is declared as one", .path.display())]
+    WrongKind {
+        /// Where it is.
+        path: PathBuf,
+        /// What it should be.
+        kind: FileKind,
+    },
+    /// A file can't be read or written.
+    #[error("{}: {reason}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A folder can't be packed or unpacked.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The store did not do what it was asked for.
+    #[error("{reason}")]
+    Store {
+        /// In words.
+        reason: String,
+        /// Whether it may do it later.
+        is_transient: bool,
+    },
+    /// The store has something else than what was stored.
+    #[error("{key} is not what was stored: {found}, not {expected}")]
+    Mismatch {
+        /// Its key.
+        key: String,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        expected: String,
+    },
+}
+
+impl TransferError {
+    pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                format!("the disk is full ({error})")
+            }
+            _ => error.to_string(),
+        };
+        Self::File {
+            path: path.to_owned(),
+            reason,
+        }
+    }
+
+    fn of_store(store: &Store, error: &object_store::Error) -> Self {
+        Self::Store {
+            reason: store.words(error),
+            is_transient: is_transient(error),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store { is_transient: true, .. })
+    }
+}
+
+/// A file or folder, and the store that it comes from or goes to.
+pub struct Transfer<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// What it is called in the log.
+    pub name: &'a str,
+    /// What it is.
+    pub kind: FileKind,
+    /// Where it is on this machine.
+    pub path: &'a Path,
+    /// Gets lines for the log.
+    pub say: &'a (dyn Fn(&str) + Sync),
+}
+
+impl Transfer<'_> {
+    /// Stores it under a key, before which the store's prefix is put, and returns its value.
+    ///
+    /// # Errors
+    /// If it does not exist or is of another kind; if the store does not take it within its retries.
+    pub async fn store(&self, name: &str) -> Result<FileValue, TransferError> {
+        let bytes = self.look()?;
+        let key = self.store.key(name);
+        let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
+        let path = self.path.to_owned();
+        let kind = self.kind;
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut writer = io::BufWriter::with_capacity(BUFFER_BYTES, Sending { sender });
+            match kind {
+                FileKind::File => copy(&path, &mut writer)?,
+                FileKind::Dir => archive::pack(&path, &mut writer)?,
+            }
+            writer.flush().map_err(|error| TransferError::of_file(&path, &error))
+        });
+        let sent = self.send(&key, bytes, blocks).await;
+        // What is no longer asked for ends by itself, and then the sender's reason counts.
+        let read = reading.await.map_err(|error| TransferError::File {
+            path: self.path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let (upload, digest) = sent?;
+        if let Err(error) = read {
+            upload.abort().await;
+            return Err(error);
+        }
+        upload.finish().await?;
+        let size = digest.bytes();
+        Ok(FileValue {
+            key,
+            size,
+            sha256: digest.hex(),
+        })
+    }
+
+    /// How many bytes there will be, about.
+    fn look(&self) -> Result<u64, TransferError> {
+        if !exists(self.path) {
+            return Err(TransferError::Missing(self.path.to_owned()));
+        }
+        let failed = |error: io::Error| TransferError::of_file(self.path, &error);
+        let found = fs::metadata(self.path).map_err(failed)?;
+        match self.kind {
+            FileKind::File if found.is_file() => Ok(found.len()),
+            FileKind::Dir if found.is_dir() => Ok(archive::size(self.path)?),
+            kind => Err(TransferError::WrongKind {
+                path: self.path.to_owned(),
+                kind,
+            }),
+        }
+    }
+
+    /// Sends all blocks but the last part.
+    async fn send<'s>(
+        &'s self,
+        key: &str,
+        bytes: u64,
+        mut blocks: mpsc::Receiver<Vec<u8>>,
+    ) -> Result<(Upload<'s>, Digest), TransferError> {
+        let mut upload = Upload {
+            store: self.store,
+            key: Key::from(key),
+            part: part_bytes(bytes),
+            first: Vec::new(),
+            parts: None,
+        };
+        let mut digest = Digest::default();
+        let mut progress = Progress::of(self, "stored", bytes);
+        while let Some(block) = blocks.recv().await {
+            digest.update(&block);
+            upload.put(block).await?;
+            progress.at(digest.bytes());
+        }
+        Ok((upload, digest))
+    }
+
+    /// Fetches it to its path.
+    ///
+    /// # Errors
+    /// If the store does not have it, or something else; if it can't be written.
+    pub async fn fetch(&self, value: &FileValue) -> Result<(), TransferError> {
+        let mut wait = FETCH_WAIT;
+        for remaining in (0..FETCHES_MAX).rev() {
+            match self.fetch_once(value).await {
+                Err(error) if error.is_transient() && remaining > 0 => {
+                    (self.say)(&format!("konductor: {}: {error}; trying again", self.name));
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                done => return done,
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch_once(&self, value: &FileValue) -> Result<(), TransferError> {
+        let fetched = self.receive(value).await;
+        if fetched.is_err() {
+            remove(self.path);
+        }
+        fetched
+    }
+
+    async fn receive(&self, value: &FileValue) -> Result<(), TransferError> {
+        let failed = |error: object_store::Error| TransferError::of_store(self.store, &error);
+        let key = Key::from(value.key.as_str());
+        let found = self.store.objects.get(&key).await.map_err(failed)?;
+        let mut arriving = found.into_stream();
+        let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
+        let path = self.path.to_owned();
+        let kind = self.kind;
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut reader = Receiving::new(blocks);
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)
+                    .map_err(|error| TransferError::of_file(folder, &error))?;
+            }
+            match kind {
+                FileKind::File => write_file(&path, &mut reader),
+                FileKind::Dir => archive::unpack(&mut reader, &path).map_err(TransferError::from),
+            }?;
+            // An archive ends before its last block does.
+            let rest = io::copy(&mut reader, &mut io::sink());
+            rest.map(drop).map_err(|error| TransferError::of_file(&path, &error))
+        });
+        let mut digest = Digest::default();
+        let mut progress = Progress::of(self, "fetched", value.size);
+        let mut broken = None;
+        while let Some(block) = arriving.next().await {
+            match block {
+                Err(error) => {
+                    broken = Some(failed(error));
+                    break;
+                }
+                Ok(block) => {
+                    digest.update(&block);
+                    progress.at(digest.bytes());
+                    // The writer says why it has ended.
+                    if digest.bytes() > value.size || sender.send(block.to_vec()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        drop(sender);
+        let written = writing.await.map_err(|error| TransferError::File {
+            path: self.path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        // Bytes that were not stored may be the reason why they can't be unpacked.
+        let is_short = digest.bytes() < value.size && written.is_err();
+        if !is_short {
+            check(value, digest)?;
+        }
+        written
+    }
+}
+
+/// Compares what came with what was stored.
+fn check(value: &FileValue, digest: Digest) -> Result<(), TransferError> {
+    let mismatch = |found: String, expected: String| TransferError::Mismatch {
+        key: value.key.clone(),
+        found,
+        expected,
+    };
+    if digest.bytes() > value.size {
+        return Err(mismatch("more bytes".to_owned(), value.size.to_string()));
+    }
+    if digest.bytes() != value.size {
+        let found = format!("{} bytes", digest.bytes());
+        return Err(mismatch(found, value.size.to_string()));
+    }
+    let found = digest.hex();
+    match found == value.sha256 {
+        true => Ok(()),
+        false => Err(mismatch(
+            format!("its SHA-256 is {found}"),
+            value.sha256.clone(),
+        )),
+    }
+}
+
+fn copy(path: &Path, to: &mut impl Write) -> Result<(), TransferError> {
+    let failed = |error: io::Error| TransferError::of_file(path, &error);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            return Ok(());
+        }
+        to.write_all(&buffer[..read]).map_err(failed)?;
+    }
+}
+
+fn write_file(path: &Path, from: &mut impl Read) -> Result<(), TransferError> {
+    let failed = |error: io::Error| TransferError::of_file(path, &error);
+    let mut file = File::create(path).map_err(failed)?;
+    io::copy(from, &mut file).map_err(failed)?;
+    file.flush().map_err(failed)
+}
+
+/// Removes what was fetched in part.
+fn remove(path: &Path) {
+    let _ = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+}
+
+/// Bytes of one part, so that there are not too many.
+fn part_bytes(bytes: u64) -> usize {
+    let least = bytes.div_ceil(PARTS_MAX);
+    let least = usize::try_from(least).unwrap_or(usize::MAX);
+    least.max(PART_BYTES_MIN)
+}
+
+/// Content on its way: in one request, or if it is larger than a part, in several.
+struct Upload<'s> {
+    store: &'s Store,
+    key: Key,
+    part: usize,
+    /// The first part, while it may be the only one.
+    first: Vec<u8>,
+    parts: Option<WriteMultipart>,
+}
+
+impl Upload<'_> {
+    async fn put(&mut self, block: Vec<u8>) -> Result<(), TransferError> {
+        let failed = |error: object_store::Error| TransferError::of_store(self.store, &error);
+        let at_once = (UPLOAD_BYTES_MAX / self.part).clamp(1, PARTS_AT_ONCE);
+        if let Some(parts) = &mut self.parts {
+            parts.wait_for_capacity(at_once).await.map_err(failed)?;
+            parts.put(block.into());
+            return Ok(());
+        }
+        self.first.extend(block);
+        if self.first.len() > self.part {
+            let upload = self.store.objects.put_multipart(&self.key).await;
+            let upload = upload.map_err(failed)?;
+            let mut parts = WriteMultipart::new_with_chunk_size(upload, self.part);
+            parts.put(std::mem::take(&mut self.first).into());
+            self.parts = Some(parts);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), TransferError> {
+        let failed = |error: object_store::Error| TransferError::of_store(self.store, &error);
+        match self.parts.take() {
+            Some(parts) => parts.finish().await.map(drop),
+            None => {
+                let whole = std::mem::take(&mut self.first);
+                self.store.objects.put(&self.key, whole.into()).await.map(drop)
+            }
+        }
+        .map_err(failed)
+    }
+
+    async fn abort(mut self) {
+        if let Some(parts) = self.parts.take() {
+            // Parts that stay are deleted by the bucket's own rules.
+            let _ = parts.abort().await;
+        }
+    }
+}
+
+/// What was interrupted leaves nothing in the store.
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if let (Some(parts), Ok(runtime)) = (self.parts.take(), tokio::runtime::Handle::try_current()) {
+            self.store.abort_later(runtime.spawn(async move {
+                let _ = parts.abort().await;
+            }));
+        }
+    }
+}
+
+/// Lines for the log about a large file.
+struct Progress<'a> {
+    transfer: &'a Transfer<'a>,
+    done: &'static str,
+    bytes: u64,
+    step: u64,
+}
+
+impl<'a> Progress<'a> {
+    fn of(transfer: &'a Transfer<'a>, done: &'static str, bytes: u64) -> Self {
+        Self {
+            transfer,
+            done,
+            bytes,
+            step: 0,
+        }
+    }
+
+    fn at(&mut self, passed: u64) {
+        if self.bytes < PROGRESS_BYTES_MIN {
+            return;
+        }
+        let step = passed.min(self.bytes).saturating_mul(PROGRESS_STEPS) / self.bytes;
+        if step > self.step {
+            self.step = step;
+            let percent = step * 100 / PROGRESS_STEPS;
+            let megabytes = self.bytes / 1_000_000;
+            (self.transfer.say)(&format!(
+                "konductor: {}: {percent}% of {megabytes} MB {}",
+                self.transfer.name, self.done
+            ));
+        }
+    }
+}
+
+/// The end of a queue that a thread writes into.
+struct Sending {
+    sender: mpsc::Sender<Vec<u8>>,
+}
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.sender.blocking_send(bytes.to_vec());
+        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The end of a queue that a thread reads from.
+struct Receiving {
+    blocks: mpsc::Receiver<Vec<u8>>,
+    block: Vec<u8>,
+    read: usize,
+}
+
+impl Receiving {
+    fn new(blocks: mpsc::Receiver<Vec<u8>>) -> Self {
+        Self {
+            blocks,
+            block: Vec::new(),
+            read: 0,
+        }
+    }
+}
+
+impl Read for Receiving {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.block.len() {
+            match self.blocks.blocking_recv() {
+                Some(block) => (self.block, self.read) = (block, 0),
+                None => return Ok(0),
+            }
+        }
+        let rest = &self.block[self.read..];
+        let length = rest.len().min(into.len());
+        into[..length].copy_from_slice(&rest[..length]);
+        self.read += length;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_as_small_as_their_number_allows() {
+        let table = [
+            (0, PART_BYTES_MIN),
+            (5_000_000_000, PART_BYTES_MIN),
+            (90_000_000_000, 10_000_000),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(part_bytes(bytes), expected, "{bytes}");
+        }
+    }
+}
