@@ -191,7 +191,8 @@ impl<'a> Environment<'a> {
             name: name.clone(),
             ..EnvVar::default()
         };
-        if let (Some(_), Source::Loop { field, .. }) = (&self.stage.list, &reference.source) {
+        let is_listed = self.indexed && self.stage.list.is_some();
+        if let (true, Source::Loop { field, .. }) = (is_listed, &reference.source) {
             let items = self.step.items.get_or_insert_default();
             items.variables.push(ItemVariable {
                 name: name.clone(),

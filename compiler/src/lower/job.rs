@@ -131,7 +131,7 @@ fn parts(all: &Planned, index: usize) -> (Job, Option<StepSpec>) {
         let inputs = serde_json::json!(environment.inputs).to_string();
         annotations.insert(annotation::INPUTS.to_owned(), inputs);
     }
-    if let Some(list) = &stage.list {
+    if let Some(list) = stage.list.as_ref().filter(|_| plan.is_indexed()) {
         annotations.insert(annotation::ITEMS.to_owned(), items(all, stage, list));
     }
     let mut pod_annotations = own;
