@@ -66,7 +66,9 @@ pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,
 };
-pub use step::{FileKind, FileValue, InputSpec, ItemSpec, ItemVariable, OutputSpec, StepSpec, StoreSpec};
+pub use step::{
+    FileKind, FileValue, InputSpec, ItemSpec, ItemVariable, OutputSpec, StepSpec, StoreSpec,
+};
 pub use subject::{Subject, Target};
 pub use times::Times;
 

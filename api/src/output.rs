@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use self::list::list_problem;
-use crate::{Duration, FileValue};
 use crate::number::{parse_int, parse_number, parse_quantity};
+use crate::{Duration, FileValue};
 
 /// One entry of the annotation [`crate::annotation::OUTPUTS_DECLARED`].
 ///

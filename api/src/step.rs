@@ -190,10 +190,13 @@ impl FileValue {
     /// Reads the value of an output; `None` if it is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let value: Self = serde_json::from_str(text).ok()?;
-        let is_digest = value.sha256.len() == 64
-            && value.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_digest =
+            value.sha256.len() == 64 && value.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_key = value.key.split('/').count() >= 6
-            && value.key.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            && value
+                .key
+                .split('/')
+                .all(|part| !matches!(part, "" | "." | ".."));
         (is_digest && is_key).then_some(value)
     }
 
@@ -252,7 +255,10 @@ mod tests {
         let read = value("a/b/ns/run/stage/eu/uid/lines", &digest).unwrap();
         assert_eq!(read.item(), "eu");
         assert_eq!(FileValue::parse(&read.to_string()), Some(read));
-        assert_eq!(value("ns/run/stage/-/uid/lines", &digest).unwrap().item(), "-");
+        assert_eq!(
+            value("ns/run/stage/-/uid/lines", &digest).unwrap().item(),
+            "-"
+        );
         let wrong = [
             ("stage/-/uid/lines", digest.as_str()),
             ("ns/run/stage/../uid/lines", &digest),

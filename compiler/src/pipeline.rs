@@ -154,7 +154,10 @@ impl Stage {
     pub(crate) fn has_files(&self) -> bool {
         let writes = self.body.outputs.iter().any(|output| output.ty.is_file());
         let texts = self.body.texts().map(|(_, text)| text);
-        writes || texts.into_iter().any(|text| text.references().any(Reference::reads_a_file))
+        writes
+            || texts
+                .into_iter()
+                .any(|text| text.references().any(Reference::reads_a_file))
     }
 }
 

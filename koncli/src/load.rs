@@ -5,7 +5,9 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
-use konductor_compiler::{Compiled, LOCAL_STORE, Options, Repaired, check, compile, placed, repair};
+use konductor_compiler::{
+    Compiled, LOCAL_STORE, Options, Repaired, check, compile, placed, repair,
+};
 use konductor_dsl::limits::FILE_BYTES_MAX;
 use konductor_dsl::{Sources, source_name};
 use serde_json::{Map, Value};
@@ -20,9 +22,7 @@ use crate::platform;
 pub(crate) enum Aim {
     /// What `koncli apply` creates: a run, or the schedule if the file has one and no run is named.
     Apply,
-    /// One run, although there may be a schedule.
-    Once,
-    /// One run on this machine, where no store is needed.
+    /// One run on this machine, where no store is needed, although there may be a schedule.
     Here,
     /// The run of a slot.
     Slot(Timestamp),
@@ -48,7 +48,6 @@ pub(crate) fn compiled(
     options.store.clone_from(&pipeline.store);
     match aim {
         Aim::Apply => {}
-        Aim::Once => options.once = true,
         Aim::Here => {
             options.once = true;
             options.store.get_or_insert_with(|| LOCAL_STORE.to_owned());

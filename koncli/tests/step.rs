@@ -84,7 +84,8 @@ impl Step {
             true => json!(values).to_string(),
             false => values.first().map(FileValue::to_string).unwrap_or_default(),
         };
-        self.variable(name, path.to_str().unwrap()).variable(&value, text)
+        self.variable(name, path.to_str().unwrap())
+            .variable(&value, text)
     }
 
     fn command(&self, script: &str) -> Command {
@@ -111,7 +112,10 @@ impl Ended {
     /// The value of an output that was stored.
     fn value(&self, name: &str) -> FileValue {
         let prefix = format!("{name}=");
-        let mut lines = self.message.lines().filter_map(|line| line.strip_prefix(&prefix));
+        let mut lines = self
+            .message
+            .lines()
+            .filter_map(|line| line.strip_prefix(&prefix));
         let value = lines.next_back().and_then(FileValue::parse);
         value.unwrap_or_else(|| panic!("no {name} in {:?}: {}", self.message, self.log))
     }
@@ -140,7 +144,10 @@ fn a_command_keeps_its_exit_code_its_output_and_its_words() {
     let output = missing.output().unwrap();
     assert_eq!(output.status.code(), Some(127));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.starts_with("konductor: nonesuch can't be started: "), "{said}");
+    assert!(
+        said.starts_with("konductor: nonesuch can't be started: "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -174,9 +181,17 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
          printf n=2 >> \"$KON_OUTPUT\"",
     );
     assert_eq!(written.code, 0, "{}", written.log);
-    assert!(written.message.starts_with("n=2\nlines={"), "{}", written.message);
+    assert!(
+        written.message.starts_with("n=2\nlines={"),
+        "{}",
+        written.message
+    );
     let (lines, chunks) = (written.value("lines"), written.value("chunks"));
-    assert!(lines.key.ends_with("ns/r/writer/-/uid-1/lines"), "{}", lines.key);
+    assert!(
+        lines.key.ends_with("ns/r/writer/-/uid-1/lines"),
+        "{}",
+        lines.key
+    );
     assert_eq!(lines.size, 4);
     let reader = with(Step::new(root, "reader", store))
         .input("lines", FileKind::File, std::slice::from_ref(&lines), false)
@@ -188,7 +203,11 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
     );
     assert_eq!(read.code, 0, "{}", read.log);
     let expected = "1\n2\nran\nlink\nrun.sh\nsub\n1\n2\n-\n";
-    assert!(read.log.starts_with(expected) || read.log.contains(expected), "{}", read.log);
+    assert!(
+        read.log.starts_with(expected) || read.log.contains(expected),
+        "{}",
+        read.log
+    );
     // More than one part of an upload, and back.
     let large = with(Step::new(root, "large", store)).output("blob", FileKind::File);
     let stored = large.run("head -c 30000000 /dev/zero > \"$blob\"");
@@ -196,7 +215,10 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
     let blob = stored.value("blob");
     assert_eq!(blob.size, 30_000_000);
     let back = with(Step::new(root, "back", store)).input("blob", FileKind::File, &[blob], false);
-    assert_eq!(back.run("test \"$(wc -c < \"$blob\")\" -eq 30000000").code, 0);
+    assert_eq!(
+        back.run("test \"$(wc -c < \"$blob\")\" -eq 30000000").code,
+        0
+    );
 }
 
 #[test]
@@ -217,15 +239,28 @@ fn a_step_fails_with_a_reason_if_files_do_not_arrive() {
         "konductor: output lines can't be stored: {} does not exist: the command must write it",
         place.display()
     );
-    assert_eq!((ended.log, ended.message), (format!("{expected}\n"), expected));
+    assert_eq!(
+        (ended.log, ended.message),
+        (format!("{expected}\n"), expected)
+    );
 
     let step = Step::new(root.path(), "kind", &store).output("lines", FileKind::File);
     let ended = step.run("mkdir \"$lines\"");
-    assert!(ended.message.ends_with("content is no file: it is declared as one"), "{}", ended.message);
+    assert!(
+        ended
+            .message
+            .ends_with("content is no file: it is declared as one"),
+        "{}",
+        ended.message
+    );
 
     let step = Step::new(root.path(), "escape", &store).output("chunks", FileKind::Dir);
     let ended = step.run("ln -s /etc/passwd \"$chunks/out\"");
-    assert!(ended.message.contains("out is a link to /etc/passwd"), "{}", ended.message);
+    assert!(
+        ended.message.contains("out is a link to /etc/passwd"),
+        "{}",
+        ended.message
+    );
 
     // The command does not run if what it needs is not what was stored.
     let writer = Step::new(root.path(), "writer", &store).output("lines", FileKind::File);
@@ -239,15 +274,27 @@ fn a_step_fails_with_a_reason_if_files_do_not_arrive() {
     fs::write(&stored, "2\n").unwrap();
     let ended = reader("changed", &value);
     assert_eq!(ended.code, 125);
-    assert!(ended.log.contains("is not what was stored: its SHA-256 is"), "{}", ended.log);
+    assert!(
+        ended.log.contains("is not what was stored: its SHA-256 is"),
+        "{}",
+        ended.log
+    );
     fs::write(&stored, "1\n1\n").unwrap();
     assert!(reader("longer", &value).log.contains("more bytes, not 2"));
     fs::write(&stored, "1").unwrap();
     assert!(reader("shorter", &value).log.contains("1 bytes, not 2"));
     fs::remove_file(&stored).unwrap();
     let ended = reader("gone", &value);
-    assert!(ended.log.contains("input before.lines can't be fetched: "), "{}", ended.log);
-    assert!(ended.log.contains("does not exist in file://"), "{}", ended.log);
+    assert!(
+        ended.log.contains("input before.lines can't be fetched: "),
+        "{}",
+        ended.log
+    );
+    assert!(
+        ended.log.contains("does not exist in file://"),
+        "{}",
+        ended.log
+    );
     assert!(!ended.log.contains("ran"), "{}", ended.log);
 }
 
@@ -297,7 +344,11 @@ fn what_a_store_answers_is_explained() {
             .output("lines", FileKind::File);
         let ended = step.run("echo 1 > \"$lines\"");
         assert_eq!(ended.code, 125, "{code}: {}", ended.log);
-        assert!(ended.message.contains(expected), "{code}: {}", ended.message);
+        assert!(
+            ended.message.contains(expected),
+            "{code}: {}",
+            ended.message
+        );
     }
 }
 
@@ -322,7 +373,10 @@ impl S3 {
         let mut server = command.spawn().ok()?;
         let said = BufReader::new(server.stderr.take().unwrap());
         let mut lines = said.lines();
-        let up = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Running on"));
+        let up = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .any(|line| line.contains("Running on"));
         assert!(up, "moto_server ended");
         // Somebody must read what it says about each request.
         std::thread::spawn(move || lines.for_each(drop));

@@ -141,7 +141,9 @@ pub fn pack(folder: &Path, to: impl Write) -> Result<(), ArchiveError> {
         if kind.is_dir() {
             header.set_entry_type(EntryType::Directory);
             header.set_size(0);
-            archive.append_data(&mut header, &path, io::empty()).map_err(failed)?;
+            archive
+                .append_data(&mut header, &path, io::empty())
+                .map_err(failed)?;
         } else if kind.is_symlink() {
             let target = fs::read_link(&place).map_err(failed)?;
             if !stays_inside(&path, &target) {
@@ -149,7 +151,9 @@ pub fn pack(folder: &Path, to: impl Write) -> Result<(), ArchiveError> {
             }
             header.set_entry_type(EntryType::Symlink);
             header.set_size(0);
-            archive.append_link(&mut header, &path, &target).map_err(failed)?;
+            archive
+                .append_link(&mut header, &path, &target)
+                .map_err(failed)?;
         } else if kind.is_file() {
             header.set_entry_type(EntryType::Regular);
             header.set_size(metadata.len());
@@ -159,9 +163,13 @@ pub fn pack(folder: &Path, to: impl Write) -> Result<(), ArchiveError> {
                 inner: file.take(metadata.len()),
                 bytes: 0,
             };
-            archive.append_data(&mut header, &path, &mut content).map_err(failed)?;
+            archive
+                .append_data(&mut header, &path, &mut content)
+                .map_err(failed)?;
             if content.bytes != metadata.len() {
-                return Err(failed(io::Error::other("it became shorter while it was read")));
+                return Err(failed(io::Error::other(
+                    "it became shorter while it was read",
+                )));
             }
         } else {
             let what = "a device, socket or pipe";
@@ -171,7 +179,8 @@ pub fn pack(folder: &Path, to: impl Write) -> Result<(), ArchiveError> {
     let mut to = archive
         .into_inner()
         .map_err(|error| ArchiveError::of_file(folder, &error))?;
-    to.flush().map_err(|error| ArchiveError::of_file(folder, &error))
+    to.flush()
+        .map_err(|error| ArchiveError::of_file(folder, &error))
 }
 
 /// Counts the bytes that are read.

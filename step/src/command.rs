@@ -29,10 +29,7 @@ pub(crate) async fn execute(plan: &Plan, signals: &mut Signals) -> Result<u8, St
         error,
     };
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(&plan.environment);
+    command.args(arguments).env_clear().envs(&plan.environment);
     let mut child = command.spawn().map_err(failed)?;
     loop {
         tokio::select! {

@@ -14,7 +14,10 @@ pub(crate) fn expand(text: &str, value_of: impl Fn(&str) -> Option<String>) -> S
             rest = after;
             continue;
         }
-        match after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
+        match after
+            .strip_prefix('(')
+            .and_then(|inner| inner.split_once(')'))
+        {
             Some((name, after)) => {
                 match value_of(name) {
                     Some(value) => expanded.push_str(&value),

@@ -20,8 +20,8 @@ pub(crate) struct Item {
 /// # Errors
 /// If the list, the index or the item is not what the Job was made for; in words.
 pub(crate) fn pick(spec: &ItemSpec, list: &str, index: &str) -> Result<Item, String> {
-    let list: Value =
-        serde_json::from_str(list).map_err(|error| format!("the list of items is no JSON: {error}"))?;
+    let list: Value = serde_json::from_str(list)
+        .map_err(|error| format!("the list of items is no JSON: {error}"))?;
     let Value::Array(items) = list else {
         return Err("the list of items is no JSON array".to_owned());
     };
@@ -108,8 +108,14 @@ mod tests {
         for (spec, list, index, expected, slug) in table {
             let item = pick(spec, list, index).unwrap();
             let variables = item.variables.iter();
-            let shown: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
-            assert_eq!((shown.join(" ").as_str(), item.slug.as_str()), (expected, slug), "{list}");
+            let shown: Vec<String> = variables
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            assert_eq!(
+                (shown.join(" ").as_str(), item.slug.as_str()),
+                (expected, slug),
+                "{list}"
+            );
         }
     }
 
@@ -117,14 +123,26 @@ mod tests {
     fn an_item_that_is_not_there_is_an_error_that_says_so() {
         let fields = spec(&[("kon_x_id", Some("id"))]);
         let table = [
-            ("", "0", "the list of items is no JSON: EOF while parsing a value at line 1 column 0"),
+            (
+                "",
+                "0",
+                "the list of items is no JSON: EOF while parsing a value at line 1 column 0",
+            ),
             ("{}", "0", "the list of items is no JSON array"),
             ("[1]", "", "the index \"\" of the pod is no number"),
             ("[1]", "1", "there is no item 1: the list has 1"),
-            ("[{\"n\":1}]", "0", "item 0 has no field id: it is {\"n\":1}"),
+            (
+                "[{\"n\":1}]",
+                "0",
+                "item 0 has no field id: it is {\"n\":1}",
+            ),
         ];
         for (list, index, expected) in table {
-            assert_eq!(pick(&fields, list, index), Err(expected.to_owned()), "{list}");
+            assert_eq!(
+                pick(&fields, list, index),
+                Err(expected.to_owned()),
+                "{list}"
+            );
         }
     }
 }

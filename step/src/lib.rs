@@ -182,7 +182,10 @@ async fn fetch_inputs(
         let path = plan.path(&input.path)?;
         let values = plan.input_values(input)?;
         if values.is_empty() && !input.gathered {
-            say(&format!("konductor: {} was not written: nothing to fetch", input.name));
+            say(&format!(
+                "konductor: {} was not written: nothing to fetch",
+                input.name
+            ));
             continue;
         }
         if input.gathered {
@@ -241,7 +244,10 @@ async fn store_outputs(
 /// Returns the key of an output without the store's prefix: `NAMESPACE/RUN/STAGE/ITEM/POD-UID/NAME`.
 fn key(spec: &StepSpec, item: Option<&str>, namespace: &str, pod_uid: &str, name: &str) -> String {
     let item = item.or(spec.item.as_deref()).unwrap_or(NO_ITEM);
-    format!("{namespace}/{}/{}/{item}/{pod_uid}/{name}", spec.run, spec.stage)
+    format!(
+        "{namespace}/{}/{}/{item}/{pod_uid}/{name}",
+        spec.run, spec.stage
+    )
 }
 
 /// Whether there is something at a path, which may be a broken link.

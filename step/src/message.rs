@@ -33,7 +33,11 @@ pub(crate) fn append(file: &Path, values: &[(String, FileValue)]) -> Result<(), 
     };
     let lines = lines(&written, values)?;
     let mut options = fs::OpenOptions::new();
-    let mut message = options.append(true).create(true).open(file).map_err(failed)?;
+    let mut message = options
+        .append(true)
+        .create(true)
+        .open(file)
+        .map_err(failed)?;
     message.write_all(lines.as_bytes()).map_err(failed)
 }
 
@@ -85,6 +89,9 @@ mod tests {
     fn a_message_that_kubelet_would_cut_is_an_error() {
         let written = vec![b'x'; 4_000];
         let error = lines(&written, &[("a".to_owned(), value())]).unwrap_err();
-        assert!(error.to_string().starts_with("the outputs have 41"), "{error}");
+        assert!(
+            error.to_string().starts_with("the outputs have 41"),
+            "{error}"
+        );
     }
 }

@@ -100,8 +100,9 @@ impl Plan {
     pub(crate) fn path(&self, variable: &str) -> Result<PathBuf, StepError> {
         let path = self.variables.get(OsStr::new(variable));
         let path = path.filter(|path| !path.is_empty());
-        path.map(PathBuf::from)
-            .ok_or_else(|| StepError::Spec(format!("the variable {variable} with a path is not set")))
+        path.map(PathBuf::from).ok_or_else(|| {
+            StepError::Spec(format!("the variable {variable} with a path is not set"))
+        })
     }
 
     /// What an input consists of: nothing if its stage wrote none.
@@ -203,7 +204,9 @@ mod tests {
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
         let pairs = pairs.iter();
-        pairs.map(|(name, value)| (name.into(), value.into())).collect()
+        pairs
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     }
 
     fn read(pairs: &[(&str, &str)], command: &[&str]) -> Result<Plan, String> {
@@ -246,15 +249,27 @@ mod tests {
     #[test]
     fn words_stay_as_they_are_unless_the_spec_says_otherwise() {
         let spec = "{\"run\":\"r\",\"stage\":\"s\"}";
-        let plan = read(&[("KONDUCTOR_STEP", spec)], &["sh", "-c", "echo $(date) $$"]).unwrap();
+        let plan = read(
+            &[("KONDUCTOR_STEP", spec)],
+            &["sh", "-c", "echo $(date) $$"],
+        )
+        .unwrap();
         assert_eq!(plan.command, ["sh", "-c", "echo $(date) $$"]);
     }
 
     #[test]
     fn a_spec_that_cannot_be_read_names_the_versions() {
         let cases = [
-            (vec![], vec!["true"], "the variable KONDUCTOR_STEP is not set"),
-            (vec![], vec![], "there is no command to run: write it behind `--`"),
+            (
+                vec![],
+                vec!["true"],
+                "the variable KONDUCTOR_STEP is not set",
+            ),
+            (
+                vec![],
+                vec![],
+                "there is no command to run: write it behind `--`",
+            ),
         ];
         for (pairs, command, expected) in cases {
             assert_eq!(read(&pairs, &command).unwrap_err(), expected);

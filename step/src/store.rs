@@ -13,7 +13,9 @@ use konductor_api::step::{STORE_FOLDER_VARIABLE, STORE_SECRET_PREFIX, WORKSPACE_
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig,
+};
 use tokio::task::JoinHandle;
 
 use crate::Variables;
@@ -80,7 +82,9 @@ impl Store {
                 })?;
                 (Arc::new(folder_store(folder.into()).map_err(unusable)?), "")
             } else {
-                return Err(unusable("it is neither s3://, workspace: nor file://".to_owned()));
+                return Err(unusable(
+                    "it is neither s3://, workspace: nor file://".to_owned(),
+                ));
             };
         Ok(Self {
             objects,
@@ -105,7 +109,10 @@ impl Store {
     pub async fn delete_run(&self, namespace: &str, run: &str) -> Result<usize, StoreError> {
         let folder = Key::from(self.key(&format!("{namespace}/{run}")));
         let listed = self.objects.list(Some(&folder));
-        let listed: Vec<_> = listed.try_collect().await.map_err(|error| self.failed(&error))?;
+        let listed: Vec<_> = listed
+            .try_collect()
+            .await
+            .map_err(|error| self.failed(&error))?;
         for object in &listed {
             let deleted = self.objects.delete(&object.location).await;
             match deleted {
@@ -148,7 +155,8 @@ impl Store {
 
     /// Waits until the parts of interrupted uploads are deleted, for a moment.
     pub(crate) async fn settled(&self) {
-        let aborts = std::mem::take(&mut *self.aborts.lock().unwrap_or_else(PoisonError::into_inner));
+        let aborts =
+            std::mem::take(&mut *self.aborts.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = tokio::time::timeout(ABORT_TIME, futures::future::join_all(aborts)).await;
     }
 }
@@ -198,7 +206,11 @@ fn s3(
 ) -> Result<object_store::aws::AmazonS3, String> {
     // reqwest asks the process for one; koncli may have chosen it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let prefix = if spec.secret.is_some() { STORE_SECRET_PREFIX } else { "" };
+    let prefix = if spec.secret.is_some() {
+        STORE_SECRET_PREFIX
+    } else {
+        ""
+    };
     let mut builder = AmazonS3Builder::new();
     let mut has_region = spec.region.is_some();
     let mut client = ClientOptions::new()
@@ -218,7 +230,10 @@ fn s3(
         }
         let key = name.strip_prefix("AWS_").map(|_| name.to_ascii_lowercase());
         if let Some(key) = key.and_then(|key| AmazonS3ConfigKey::from_str(&key).ok()) {
-            has_region |= matches!(key, AmazonS3ConfigKey::Region | AmazonS3ConfigKey::DefaultRegion);
+            has_region |= matches!(
+                key,
+                AmazonS3ConfigKey::Region | AmazonS3ConfigKey::DefaultRegion
+            );
             builder = builder.with_config(key, value);
         }
     }

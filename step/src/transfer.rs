@@ -93,7 +93,13 @@ impl TransferError {
     }
 
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Store { is_transient: true, .. })
+        matches!(
+            self,
+            Self::Store {
+                is_transient: true,
+                ..
+            }
+        )
     }
 }
 
@@ -128,7 +134,9 @@ impl Transfer<'_> {
                 FileKind::File => copy(&path, &mut writer)?,
                 FileKind::Dir => archive::pack(&path, &mut writer)?,
             }
-            writer.flush().map_err(|error| TransferError::of_file(&path, &error))
+            writer
+                .flush()
+                .map_err(|error| TransferError::of_file(&path, &error))
         });
         let sent = self.send(&key, bytes, blocks).await;
         // What is no longer asked for ends by itself, and then the sender's reason counts.
@@ -238,7 +246,8 @@ impl Transfer<'_> {
             }?;
             // An archive ends before its last block does.
             let rest = io::copy(&mut reader, &mut io::sink());
-            rest.map(drop).map_err(|error| TransferError::of_file(&path, &error))
+            rest.map(drop)
+                .map_err(|error| TransferError::of_file(&path, &error))
         });
         let mut digest = Digest::default();
         let mut progress = Progress::of(self, "fetched", value.size);
@@ -371,7 +380,11 @@ impl Upload<'_> {
             Some(parts) => parts.finish().await.map(drop),
             None => {
                 let whole = std::mem::take(&mut self.first);
-                self.store.objects.put(&self.key, whole.into()).await.map(drop)
+                self.store
+                    .objects
+                    .put(&self.key, whole.into())
+                    .await
+                    .map(drop)
             }
         }
         .map_err(failed)
@@ -388,7 +401,9 @@ impl Upload<'_> {
 /// What was interrupted leaves nothing in the store.
 impl Drop for Upload<'_> {
     fn drop(&mut self) {
-        if let (Some(parts), Ok(runtime)) = (self.parts.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(parts), Ok(runtime)) =
+            (self.parts.take(), tokio::runtime::Handle::try_current())
+        {
             self.store.abort_later(runtime.spawn(async move {
                 let _ = parts.abort().await;
             }));

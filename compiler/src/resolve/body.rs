@@ -122,7 +122,9 @@ impl<'a> Resolver<'a> {
     fn file_output(&mut self, ast: &ast::Param, ty: Type) -> Option<Output> {
         let file = match &ast.default {
             None => ast.name.text.clone(),
-            Some(ast::Value::String(text)) if text.plain().is_some_and(|name| is_file_name(&name)) => {
+            Some(ast::Value::String(text))
+                if text.plain().is_some_and(|name| is_file_name(&name)) =>
+            {
                 text.plain().unwrap_or_default()
             }
             Some(other) => {

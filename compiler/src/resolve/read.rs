@@ -47,9 +47,8 @@ impl Resolver<'_> {
             let declared = &self.signatures[*stage].outputs[*output];
             // Of several items, those that failed or were skipped are left out. A file that was not written is not
             // there.
-            let has_default = Term::are_several(address)
-                || declared.ty.is_file()
-                || declared.default.is_some();
+            let has_default =
+                Term::are_several(address) || declared.ty.is_file() || declared.default.is_some();
             let state = match (cover, has_default) {
                 (Cover::Exact, _) => continue,
                 (Cover::None, true) if finally => State::Finished,

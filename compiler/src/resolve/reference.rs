@@ -144,7 +144,12 @@ impl Resolver<'_> {
         match declared {
             Some(output) if output.ty.is_file() => {
                 let output_name = output.name.text.clone();
-                Some((Source::OwnOutput { output: output_name }, output.ty.clone()))
+                Some((
+                    Source::OwnOutput {
+                        output: output_name,
+                    },
+                    output.ty.clone(),
+                ))
             }
             Some(output) => {
                 self.report(rules::undeclared_output::no_file(name, output.name.span));

@@ -20,9 +20,9 @@ pub(crate) fn unknown(name: &ast::Name) -> Diagnostic {
         "bytes" | "size" | "memory" => Some("write `quantity`"),
         "enum" | "choice" | "oneof" => Some("list the words: `\"a\" | \"b\"`"),
         "array" | "list" | "strings" | "set" => Some("write `list<string>`"),
-        "path" | "files" | "artifact" | "directory" | "folder" => Some(
-            "write `file` or `dir` for what a stage hands on, or `string` for a path",
-        ),
+        "path" | "files" | "artifact" | "directory" | "folder" => {
+            Some("write `file` or `dir` for what a stage hands on, or `string` for a path")
+        }
         "map" | "object" | "record" | "struct" => {
             Some("list the fields: `{name: string, size: int}`")
         }

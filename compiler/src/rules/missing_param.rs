@@ -7,9 +7,7 @@ use crate::value::Type;
 /// A parameter without a default that is not given.
 pub(crate) fn report(name: &ast::Name, ty: &Type) -> Diagnostic {
     let example = match ty {
-        Type::String | Type::List(_) | Type::Record(_) | Type::File | Type::Dir => {
-            "…".to_owned()
-        }
+        Type::String | Type::List(_) | Type::Record(_) | Type::File | Type::Dir => "…".to_owned(),
         Type::Int(Some(range)) => range.start().to_string(),
         Type::Int(None) => "1".to_owned(),
         Type::Number => "0.95".to_owned(),

@@ -11,7 +11,10 @@ const SCHEMES: [&str; 2] = ["s3://", "file:///"];
 /// Reports the first file of a pipeline that has no store.
 pub(crate) fn check<'o>(outputs: impl IntoIterator<Item = &'o Output>) -> Option<Diagnostic> {
     let file = outputs.into_iter().find(|output| output.ty.is_file())?;
-    let message = format!("the {} `{}` has no store to be kept in", file.ty, file.name.text);
+    let message = format!(
+        "the {} `{}` has no store to be kept in",
+        file.ty, file.name.text
+    );
     let diagnostic = Diagnostic::error(Code::K0321, file.name.span, message)
         .here("stages run on different nodes")
         .help(
@@ -29,7 +32,9 @@ pub(crate) fn problem(url: &str) -> Option<&'static str> {
         None => match SCHEMES.iter().find_map(|scheme| url.strip_prefix(scheme)) {
             Some(below) => below,
             None => {
-                return Some("write `s3://BUCKET/PREFIX`, `workspace:NAME/PREFIX` or `file:///FOLDER`");
+                return Some(
+                    "write `s3://BUCKET/PREFIX`, `workspace:NAME/PREFIX` or `file:///FOLDER`",
+                );
             }
         },
     };

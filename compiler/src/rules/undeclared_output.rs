@@ -42,10 +42,7 @@ pub(crate) fn report<'a>(
 }
 
 /// `output.NAME` of a stage that declares no such file.
-pub(crate) fn own<'a>(
-    output: &ast::Name,
-    files: impl IntoIterator<Item = &'a str>,
-) -> Diagnostic {
+pub(crate) fn own<'a>(output: &ast::Name, files: impl IntoIterator<Item = &'a str>) -> Diagnostic {
     let message = format!("this stage declares no file `{}`", output.text);
     let diagnostic = Diagnostic::error(Code::K0207, output.span, message).here("not declared");
     match did_you_mean(&output.text, files) {

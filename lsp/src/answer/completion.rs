@@ -127,9 +127,7 @@ impl List<'_> {
                 Some(stage) => self.outputs_of(stage),
                 None => Vec::new(),
             },
-            [stage, ..] => {
-                self.outputs_of(stage.split('[').next().unwrap_or(stage))
-            }
+            [stage, ..] => self.outputs_of(stage.split('[').next().unwrap_or(stage)),
         }
     }
 

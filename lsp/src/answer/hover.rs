@@ -120,7 +120,8 @@ fn attribute(analysis: &Analysis, offset: u32) -> Option<(Span, String)> {
             ast::Item::Defaults(defaults) => body(&defaults.body, &mut look),
             ast::Item::Attribute(attribute) => {
                 look(&attribute.key, Place::Pipeline);
-                if let ("store", ast::Value::Map(inside)) = (&*attribute.key.text, &attribute.value) {
+                if let ("store", ast::Value::Map(inside)) = (&*attribute.key.text, &attribute.value)
+                {
                     map(Some(inside), Place::Store, &mut look);
                 }
             }

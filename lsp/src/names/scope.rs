@@ -491,9 +491,12 @@ impl<'a> Walk<'a> {
         match (&*head.text, field) {
             ("run", _) => {}
             ("output", Some(field)) => {
-                let output = scope.stage.zip(scope.pipeline).and_then(|(stage, pipeline)| {
-                    pipeline.outputs.get(&(stage, field.text.as_str())).copied()
-                });
+                let output = scope
+                    .stage
+                    .zip(scope.pipeline)
+                    .and_then(|(stage, pipeline)| {
+                        pipeline.outputs.get(&(stage, field.text.as_str())).copied()
+                    });
                 self.uses(field, output);
             }
             ("token" | "workspace", Some(field)) => self.uses(field, declared(scope, field)),

@@ -16,8 +16,13 @@ fn tree(folder: &Path) -> Vec<String> {
         let mode = mode(&found.metadata);
         match found.metadata.file_type() {
             kind if kind.is_dir() => format!("{shown}/ {mode:o}"),
-            kind if kind.is_symlink() => format!("{shown} -> {}", fs::read_link(place).unwrap().display()),
-            _ => format!("{shown} {mode:o} {}", fs::read(place).unwrap().escape_ascii()),
+            kind if kind.is_symlink() => {
+                format!("{shown} -> {}", fs::read_link(place).unwrap().display())
+            }
+            _ => format!(
+                "{shown} {mode:o} {}",
+                fs::read(place).unwrap().escape_ascii()
+            ),
         }
     });
     all.collect()
@@ -89,11 +94,17 @@ fn what_cannot_be_handed_on_is_refused_when_it_is_packed() {
     let root = tempfile::tempdir().unwrap();
     symlink("/etc/passwd", root.path().join("out")).unwrap();
     let error = packed(root.path()).unwrap_err();
-    assert!(error.starts_with("out is a link to /etc/passwd: only relative links"), "{error}");
+    assert!(
+        error.starts_with("out is a link to /etc/passwd: only relative links"),
+        "{error}"
+    );
     fs::remove_file(root.path().join("out")).unwrap();
     let socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
     let error = packed(root.path()).unwrap_err();
-    assert_eq!(error, "socket: a device, socket or pipe can't be handed on in a `dir`");
+    assert_eq!(
+        error,
+        "socket: a device, socket or pipe can't be handed on in a `dir`"
+    );
     drop(socket);
 }
 
@@ -129,24 +140,45 @@ fn crafted(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
 fn an_archive_that_leads_out_of_its_folder_is_refused_when_it_is_unpacked() {
     use EntryType::{Block, Directory, Fifo, Link, Regular, Symlink};
     let cases: [(&[(&str, EntryType, &str)], &str); 10] = [
-        (&[("/etc/x", Regular, "1")], "an entry \"/etc/x\", which would not be"),
-        (&[("../x", Regular, "1")], "an entry \"../x\", which would not be"),
-        (&[("a", Directory, ""), ("a/../../x", Regular, "1")], "an entry \"a/../../x\""),
+        (
+            &[("/etc/x", Regular, "1")],
+            "an entry \"/etc/x\", which would not be",
+        ),
+        (
+            &[("../x", Regular, "1")],
+            "an entry \"../x\", which would not be",
+        ),
+        (
+            &[("a", Directory, ""), ("a/../../x", Regular, "1")],
+            "an entry \"a/../../x\"",
+        ),
         (&[("out", Symlink, "/tmp")], "out is a link to /tmp"),
         (&[("out", Symlink, "../..")], "out is a link to ../.."),
         (
-            &[("in", Directory, ""), ("l", Symlink, "in"), ("l/x", Regular, "1")],
+            &[
+                ("in", Directory, ""),
+                ("l", Symlink, "in"),
+                ("l/x", Regular, "1"),
+            ],
             "an entry \"l/x\", which would not be",
         ),
-        (&[("x", Regular, "1"), ("y", Link, "x")], "y: neither a file"),
+        (
+            &[("x", Regular, "1"), ("y", Link, "x")],
+            "y: neither a file",
+        ),
         (&[("dev", Block, "")], "dev: neither a file"),
         (&[("pipe", Fifo, "")], "pipe: neither a file"),
-        (&[("x", Regular, "1"), ("x", Regular, "2")], "x: File exists"),
+        (
+            &[("x", Regular, "1"), ("x", Regular, "2")],
+            "x: File exists",
+        ),
     ];
     for (entries, expected) in cases {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("folder");
-        let error = unpack(crafted(entries).as_slice(), &folder).unwrap_err().to_string();
+        let error = unpack(crafted(entries).as_slice(), &folder)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{error}, not {expected}");
         let beside = fs::read_dir(root.path()).unwrap().count();
         assert_eq!(beside, 1, "{entries:?}");
@@ -161,7 +193,10 @@ fn an_archive_that_ends_early_is_broken() {
     fs::write(from.join("x"), vec![b'x'; 2_000]).unwrap();
     let bytes = packed(&from).unwrap();
     let error = unpack(&bytes[..1_000], &root.path().join("to")).unwrap_err();
-    assert!(error.to_string().starts_with("the archive can't be read"), "{error}");
+    assert!(
+        error.to_string().starts_with("the archive can't be read"),
+        "{error}"
+    );
 }
 
 #[test]
