@@ -53,7 +53,7 @@ impl<'a> Resolver<'a> {
             outputs: &outputs,
             finally,
         };
-        let list = self.list(ast, scope);
+        let list = self.listed(ast, scope);
         let parallel = self.parallel(ast, scope);
         let when = self.when(&ast.clauses, scope);
         let quorum = self.quorum(ast, scope);
@@ -168,7 +168,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The list that another stage writes and that the stage goes over.
-    fn list(&mut self, ast: &'a ast::Stage, scope: Scope<'_>) -> Option<Box<List>> {
+    fn listed(&mut self, ast: &'a ast::Stage, scope: Scope<'_>) -> Option<Box<List>> {
         let max = self.clauses(&ast.clauses, |kind| match kind {
             ast::ClauseKind::Max(bound) => Some(bound),
             _ => None,

@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic, Span, ast};
 
-use crate::pipeline::{Body, Passthrough, Pipeline};
+use crate::pipeline::{Body, Passthrough, Pipeline, Stage};
 use crate::value::Type;
 
 /// A declaration without what it needs.
