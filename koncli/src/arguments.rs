@@ -219,6 +219,10 @@ pub(crate) enum Command {
     Timeline(TimelineSelection),
     /// Print the logs of a run's pods
     Logs(LogSelection),
+    /// List the files of a run, or fetch them
+    ///
+    /// They are fetched with credentials of your own, such as AWS_ACCESS_KEY_ID.
+    Files(FileSelection),
     /// Cancel a run; finally stages still run
     Cancel {
         /// The run's name
@@ -499,6 +503,21 @@ pub(crate) struct LogSelection {
     pub(crate) previous: bool,
 }
 
+/// Which files to list or fetch.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FileSelection {
+    /// The run's name
+    pub(crate) run: String,
+    /// Only this stage, or this item, such as `read[a]`
+    pub(crate) stage: Option<String>,
+    /// Fetch the files into this folder, as STAGE/ITEM/OUTPUT
+    #[arg(long, value_name = "DIR")]
+    pub(crate) get: Option<PathBuf>,
+    /// Where the files are, if not in the run's store
+    #[arg(long, value_name = "URL", requires = "get")]
+    pub(crate) store: Option<String>,
+}
+
 /// Whether to wait for the end of a run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Ending {
@@ -513,6 +532,9 @@ pub(crate) struct Ending {
 /// Whether to wait until a run is gone.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Removal {
+    /// Delete the run's files from its store first, with credentials of your own
+    #[arg(long)]
+    pub(crate) files: bool,
     /// Wait until the run and its objects are gone
     #[arg(long)]
     pub(crate) wait: bool,

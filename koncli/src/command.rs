@@ -8,6 +8,7 @@ mod dev;
 mod diff;
 mod doctor;
 mod explain;
+mod files;
 mod fmt;
 mod follow;
 mod gate;
@@ -135,6 +136,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Why { run, stage } => why::why(&global, &run, stage.as_deref()).await,
         Command::Timeline(selection) => timeline::timeline(&global, &selection).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
+        Command::Files(selection) => files::files(&global, &selection).await,
         Command::Cancel {
             run,
             finally,
@@ -146,7 +148,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         } => lifecycle::pause(&global, &run, let_running_finish).await,
         Command::Resume { run } => lifecycle::resume(&global, &run).await,
         Command::Delete { run, removal } => {
-            lifecycle::delete(&global, &run, removal.wait, removal.timeout).await
+            lifecycle::delete(&global, &run, &removal).await
         }
         Command::Retry {
             run,

@@ -65,7 +65,7 @@ impl Situation {
 type Form = (&'static str, &'static str, fn(&str) -> bool);
 
 /// Commands that do several things, by what distinguishes them: a row for each.
-const FORMS: [Form; 21] = [
+const FORMS: [Form; 22] = [
     ("graph", "RUN", |word| {
         !word.ends_with(".kon") && !word.starts_with('-')
     }),
@@ -89,6 +89,7 @@ const FORMS: [Form; 21] = [
     ("wait", "job/…", |word| word.starts_with("job/")),
     ("cancel", "--wait", |word| word == "--wait"),
     ("retry", "--wait", |word| word == "--wait"),
+    ("delete", "--files", |word| word == "--files"),
     ("delete", "--wait", |word| word == "--wait"),
     ("approve", "--deny", |word| word == "--deny"),
     ("install", "--dry-run", |word| word == "--dry-run"),

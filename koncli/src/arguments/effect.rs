@@ -126,6 +126,11 @@ impl Command {
                 formats: &[Format::Table, Format::Json],
                 ..CHANGE
             },
+            Self::Files(_) => Effect {
+                formats: &[Format::Table, Format::Wide, Format::Json, Format::Yaml],
+                headers: true,
+                ..CHANGE
+            },
             Self::Status { run: Some(_), .. } => GET,
             Self::Status { run: None, .. } | Self::Runs => LIST,
             Self::Schedules(selection) => match selection {

@@ -27,6 +27,7 @@ const PAGES: [(&str, &str, &[&str]); 8] = [
             "why",
             "timeline",
             "logs",
+            "files",
             "wait",
             "approve",
             "pause",

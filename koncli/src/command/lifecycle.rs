@@ -20,8 +20,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::{api, get, object, wait};
-use crate::arguments::Global;
+use super::{api, files, get, object, wait};
+use crate::arguments::{Global, Removal};
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
 use crate::read::Stored;
 use crate::view::{run_ended, title, waits_for_gate};
@@ -130,8 +130,7 @@ async fn decide(
 pub(crate) async fn delete(
     global: &Global,
     name: &str,
-    wait_for_end: bool,
-    timeout: Option<Duration>,
+    removal: &Removal,
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let run: Run = match get(&client, "run", name).await {
@@ -143,15 +142,22 @@ pub(crate) async fn delete(
         }
         found => found?,
     };
+    if removal.files {
+        // Where they are is known by the Jobs, which are deleted with the run.
+        let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
+        let jobs = read::list(&api::<Participant>(&client), &of_run).await?;
+        let deleted = files::delete(&jobs, client.namespace(), name).await?;
+        output::talk(&format!("run/{name}: {deleted} files deleted"));
+    }
     let uid = run.metadata.uid.unwrap_or_default();
     let runs: Api<Run> = api(&client);
-    let params = match wait_for_end {
+    let params = match removal.wait {
         true => DeleteParams::foreground(),
         false => DeleteParams::background(),
     };
     let deleted = runs.delete(name, &params).await;
     deleted.map_err(|error| object(&client, "run", name).explain(error))?;
-    if wait_for_end {
+    if removal.wait {
         let of_run = watcher::Config::default().labels(&format!("{}={name}", label::RUN));
         let gone = async {
             await_condition(runs, name, conditions::is_deleted(&uid)).await?;
@@ -160,7 +166,7 @@ pub(crate) async fn delete(
             none_left(api::<Pod>(&client), of_run).await;
             Ok::<_, kube::runtime::wait::Error>(())
         };
-        let gone = match timeout {
+        let gone = match removal.timeout {
             None => gone.await,
             Some(after) => match tokio::time::timeout(after, gone).await {
                 Ok(gone) => gone,
