@@ -147,9 +147,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             let_running_finish,
         } => lifecycle::pause(&global, &run, let_running_finish).await,
         Command::Resume { run } => lifecycle::resume(&global, &run).await,
-        Command::Delete { run, removal } => {
-            lifecycle::delete(&global, &run, &removal).await
-        }
+        Command::Delete { run, removal } => lifecycle::delete(&global, &run, &removal).await,
         Command::Retry {
             run,
             from,

@@ -1,5 +1,9 @@
 //! `koncli step` around real commands: exit codes, signals, files by way of a folder and of a real S3 server.
 #![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(
+    clippy::print_stderr,
+    reason = "whoever reads what was skipped wants to know why"
+)]
 #![cfg(unix)]
 
 mod support;

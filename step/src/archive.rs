@@ -325,5 +325,5 @@ fn link(_target: &Path, _place: &Path) -> io::Result<()> {
     Err(io::Error::other("links can't be made on this system"))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;

@@ -194,7 +194,11 @@ impl<'a> Resolver<'a> {
         let declared = declared.and_then(|attribute| self.declared_store(&attribute));
         match self.options.store.as_deref() {
             None => declared,
-            Some(LOCAL_STORE) => Some(self.local_store()),
+            Some(LOCAL_STORE) => {
+                let mut outputs = self.signatures.iter().flat_map(|one| &one.outputs);
+                let has_files = outputs.any(|output| output.ty.is_file());
+                has_files.then(|| self.local_store())
+            }
             Some(url) => {
                 let (spec, span) = (StoreSpec::of(url), self.ast.name.span);
                 self.usable_store(spec, span)

@@ -13,6 +13,9 @@ pub(crate) fn not_ordered(span: Span, operator: ast::Operator, ty: &Type) -> Dia
     let help = match ty {
         Type::String => "declare it as `number` or `int` to compare sizes, or use `==` or `!=`",
         ty if ty.is_scalar() => "use `==` or `!=`",
+        ty if ty.is_file() => {
+            "let a stage look into it, and write the answer as an output, such as `output found: bool`"
+        }
         _ => "use `x in LIST`",
     };
     Diagnostic::error(Code::K0307, span, message).help(help)

@@ -39,6 +39,10 @@ pub(crate) fn joins(missing: &Diagnostic, reported: &mut [Diagnostic]) -> bool {
 
 /// Reports stages with files, and without a command that could be wrapped.
 pub(crate) fn check_command(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    // A script with a mistake is no script.
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return;
+    }
     let stages = pipeline.stages.iter();
     let is_wrapped = |stage: &&Stage| stage.has_files() || stage.list.is_some();
     for stage in stages.filter(|stage| stage.body.action.is_none() && is_wrapped(stage)) {

@@ -79,7 +79,11 @@ fn list(global: &Global, all: &[Stored]) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = rows.collect();
     let headers = ["STAGE", "OUTPUT", "TYPE", "BYTES", "KEY"];
     let headers = &headers[..if is_wide { 5 } else { 4 }];
-    output::data(&output::fitted(&output::table(headers, &rows, global.no_headers)));
+    output::data(&output::fitted(&output::table(
+        headers,
+        &rows,
+        global.no_headers,
+    )));
     Ok(())
 }
 
@@ -120,7 +124,10 @@ fn stored(job: &Participant) -> Vec<Stored> {
 /// What the wrapper of a Job's command does.
 fn step(job: &Participant) -> Option<StepSpec> {
     let pod = job.spec.as_ref()?.template.spec.as_ref()?;
-    let variables = pod.containers.iter().flat_map(|one| one.env.iter().flatten());
+    let variables = pod
+        .containers
+        .iter()
+        .flat_map(|one| one.env.iter().flatten());
     let mut found = variables.filter(|variable| variable.name == STEP_VARIABLE);
     serde_json::from_str(found.next()?.value.as_deref()?).ok()
 }
@@ -161,10 +168,15 @@ fn opened(store: Option<&StoreSpec>, url: Option<&str>) -> Result<Store, Failure
         (Some(url), Some(store)) if url == store.url => store.clone(),
         (Some(url), _) => StoreSpec::of(url),
         (None, Some(store)) => store.clone(),
-        (None, None) => return Err(Failure::usage("the run has no store").help("name one with --store")),
+        (None, None) => {
+            return Err(Failure::usage("the run has no store").help("name one with --store"));
+        }
     };
     if spec.url.starts_with(WORKSPACE_SCHEME) {
-        let message = format!("{} is a volume, which only pods of the cluster mount", spec.url);
+        let message = format!(
+            "{} is a volume, which only pods of the cluster mount",
+            spec.url
+        );
         return Err(Failure::failed(message).help("name its folder with --store file:///FOLDER"));
     }
     let own = StoreSpec {
@@ -189,7 +201,10 @@ pub(super) async fn delete(
     }
     let mut deleted = 0;
     // A volume is deleted with its run.
-    for spec in urls.iter().filter(|one| !one.url.starts_with(WORKSPACE_SCHEME)) {
+    for spec in urls
+        .iter()
+        .filter(|one| !one.url.starts_with(WORKSPACE_SCHEME))
+    {
         let store = opened(Some(spec), None)?;
         let files = store.delete_run(namespace, run).await;
         deleted += files.map_err(|error| Failure::failed(error.to_string()))?;

@@ -127,11 +127,7 @@ async fn decide(
 }
 
 /// Deletes a run and all that it owns: its Jobs with their pods, its gates and barriers.
-pub(crate) async fn delete(
-    global: &Global,
-    name: &str,
-    removal: &Removal,
-) -> Result<(), Failure> {
+pub(crate) async fn delete(global: &Global, name: &str, removal: &Removal) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let run: Run = match get(&client, "run", name).await {
         Err(failure) if failure.code == NOT_FOUND && is_schedule(&client, name).await => {

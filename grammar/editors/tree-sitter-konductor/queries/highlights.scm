@@ -139,11 +139,11 @@
 
 ((reference
   name: (identifier) @variable)
-  (#not-any-of? @variable "run" "token" "workspace" "true" "false"))
+  (#not-any-of? @variable "output" "run" "token" "workspace" "true" "false"))
 
 ((reference
   name: (identifier) @variable.builtin)
-  (#any-of? @variable.builtin "run" "token" "workspace"))
+  (#any-of? @variable.builtin "output" "run" "token" "workspace"))
 
 ((reference
   name: (identifier) @boolean)
@@ -192,14 +192,14 @@
   "${"
   .
   (identifier) @variable)
-  (#not-any-of? @variable "run" "token" "workspace"))
+  (#not-any-of? @variable "output" "run" "token" "workspace"))
 
 ((interpolation
   .
   "${"
   .
   (identifier) @variable.builtin)
-  (#any-of? @variable.builtin "run" "token" "workspace"))
+  (#any-of? @variable.builtin "output" "run" "token" "workspace"))
 
 (interpolation
   "."
