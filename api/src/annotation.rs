@@ -38,7 +38,6 @@ pub const WHEN: &str = "konductor.io/when";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 
-
 /// Written by `koncli apply` on a Semaphore or Lease: the spec that the pipeline file had, as JSON. A
 /// value that another writer has set stays until the file changes.
 pub const LAST_APPLIED: &str = "konductor.io/last-applied";

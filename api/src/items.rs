@@ -68,10 +68,20 @@ impl Items {
 
     /// Returns the annotation's text, which [`crate::Participant`] reads. `of` is written as an entry of
     /// [`crate::annotation::INPUTS`] is.
-    pub fn format(of: &str, default: Option<&str>, max: Option<u32>, parallel: Option<u32>) -> String {
+    pub fn format(
+        of: &str,
+        default: Option<&str>,
+        max: Option<u32>,
+        parallel: Option<u32>,
+    ) -> String {
         let mut written = Map::from_iter([("of".to_owned(), Value::from(of))]);
-        let numbers = [("max", max.map(Value::from)), ("parallel", parallel.map(Value::from))];
-        let all = [("default", default.map(Value::from))].into_iter().chain(numbers);
+        let numbers = [
+            ("max", max.map(Value::from)),
+            ("parallel", parallel.map(Value::from)),
+        ];
+        let all = [("default", default.map(Value::from))]
+            .into_iter()
+            .chain(numbers);
         written.extend(all.filter_map(|(key, value)| Some((key.to_owned(), value?))));
         Value::from(written).to_string()
     }

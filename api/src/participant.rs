@@ -13,12 +13,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::input::parse_inputs;
 use crate::{
     DeclaredOutput, Duration, Hold, HoldError, Input, Items, ItemsError, JobPhase, LedgerKind,
     NotInputs, ObjectName, OutputError, Role, Times, annotation, item_name, job_ended, job_phase,
     label, parse_declared_outputs, parse_holds,
 };
-use crate::input::parse_inputs;
 
 /// A Job, and what it says about itself.
 ///

@@ -333,11 +333,17 @@ impl<'a> Environment<'a> {
     /// Leaves it to the wrapper to expand what the kubelet can't: it does not know the variables of the item, nor those
     /// that are made from them.
     pub(crate) fn leave_items(&mut self, variables: &mut [EnvVar], command: &mut [String]) {
-        let Some(items) = &self.step.items else { return };
+        let Some(items) = &self.step.items else {
+            return;
+        };
         let names = items.variables.iter();
         let mut names: HashSet<String> = names.map(|variable| variable.name.clone()).collect();
         for variable in variables {
-            let Some(value) = variable.value.as_mut().filter(|value| refers(value, &names)) else {
+            let Some(value) = variable
+                .value
+                .as_mut()
+                .filter(|value| refers(value, &names))
+            else {
                 continue;
             };
             *value = twice_escaped(value);
@@ -417,7 +423,8 @@ fn refers(text: &str, names: &HashSet<String>) -> bool {
         rest = &rest[dollar + 1..];
         if let Some(escaped) = rest.strip_prefix('$') {
             rest = escaped;
-        } else if let Some((name, behind)) = rest.strip_prefix('(').and_then(|s| s.split_once(')')) {
+        } else if let Some((name, behind)) = rest.strip_prefix('(').and_then(|s| s.split_once(')'))
+        {
             if names.contains(name) {
                 return true;
             }

@@ -236,7 +236,12 @@ fn items(all: &Planned, stage: &Stage, list: &List) -> String {
         number.and_then(|number| u32::try_from(number).ok())
     };
     let (of, default) = environment::list(all, &list.reference);
-    Items::format(&of, default.as_deref(), number(&list.max), number(&stage.parallel))
+    Items::format(
+        &of,
+        default.as_deref(),
+        number(&list.max),
+        number(&stage.parallel),
+    )
 }
 
 fn spec(

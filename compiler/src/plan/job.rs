@@ -8,8 +8,8 @@ use crate::limits::NAME_MAX;
 use crate::name;
 use crate::pipeline::{Dependency, Pipeline, Stage, Target, Term};
 use crate::value::{Value, item_key};
-use konductor_api::limits::ITEMS_MAX_DEFAULT;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use konductor_api::limits::ITEMS_MAX_DEFAULT;
 use std::collections::BTreeMap;
 
 /// One Job to be.
@@ -184,7 +184,9 @@ impl Jobs {
 }
 
 enum Shape {
-    Single { skipped: Option<LeftOut> },
+    Single {
+        skipped: Option<LeftOut>,
+    },
     Indexed(u32),
     /// One Indexed Job, with so many items at most.
     Listed(u32),

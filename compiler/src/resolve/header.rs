@@ -8,9 +8,7 @@ use super::unknown::Wanted;
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
 use crate::limits::{HOLDS_MAX, ITEMS_MAX, WHEN_SHOWN_MAX};
-use crate::pipeline::{
-    Dependency, Hold, List, Loop, Outside, Setting, Stage, State, Target, When,
-};
+use crate::pipeline::{Dependency, Hold, List, Loop, Outside, Setting, Stage, State, Target, When};
 use crate::rules;
 use crate::value::{Type, parse_duration};
 

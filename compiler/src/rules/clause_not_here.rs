@@ -18,9 +18,13 @@ pub(crate) fn report(clause: &ast::Clause) -> Diagnostic {
 
 /// `max` at a stage whose items are known before the run.
 pub(crate) fn max(span: Span) -> Diagnostic {
-    Diagnostic::error(Code::K0211, span, "only a list that a stage writes has a `max`")
-        .here("what this stage goes over is known before the run")
-        .help("remove `max`; it belongs to `for x in STAGE.OUTPUT`")
+    Diagnostic::error(
+        Code::K0211,
+        span,
+        "only a list that a stage writes has a `max`",
+    )
+    .here("what this stage goes over is known before the run")
+    .help("remove `max`; it belongs to `for x in STAGE.OUTPUT`")
 }
 
 /// `parallel` at a stage whose items are known before the run, or without items.

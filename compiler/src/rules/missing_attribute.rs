@@ -48,12 +48,17 @@ pub(crate) fn check_command(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnosti
     for stage in stages.filter(|stage| stage.body.action.is_none() && is_wrapped(stage)) {
         let name = &stage.name.text;
         let (has, what) = match stage.list {
-            Some(_) => ("goes over a list that a stage writes, and has", "what picks the item"),
+            Some(_) => (
+                "goes over a list that a stage writes, and has",
+                "what picks the item",
+            ),
             None => ("has files, and", "what fetches and stores files"),
         };
         let message = format!("`{name}` {has} neither `run` nor `exec`");
         let diagnostic = Diagnostic::error(Code::K0311, stage.name.span, message)
-            .here(format!("{what} can't be put around an image's own entrypoint"))
+            .here(format!(
+                "{what} can't be put around an image's own entrypoint"
+            ))
             .help("write what the image starts: `exec = [\"program\", \"argument\"]`");
         diagnostics.push(diagnostic);
     }

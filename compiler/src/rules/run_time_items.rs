@@ -59,17 +59,20 @@ fn parallelism(pipeline: &Pipeline, stage: &Stage) -> Option<Diagnostic> {
                 .help("remove it, and write `parallel n` in the header of the stage"),
         );
     }
-    let is_lease = |hold: &&Hold| {
-        pipeline.ledgers[hold.ledger].kind == konductor_api::LedgerKind::Lease
-    };
+    let is_lease =
+        |hold: &&Hold| pipeline.ledgers[hold.ledger].kind == konductor_api::LedgerKind::Lease;
     let hold = stage.holding.iter().find(is_lease)?;
     let parallel = stage.parallel.as_ref().map(|parallel| parallel.span);
     let is_one = Values::of(pipeline).int(&stage.parallel) == Some(1);
     if is_one || parallel.is_some() && Values::of(pipeline).int(&stage.parallel).is_none() {
         return None;
     }
-    let message = format!("items of `{}` would hold the lease at once", stage.name.text);
-    let diagnostic = Diagnostic::error(Code::K0419, hold.span, message).here("a lease has one holder");
+    let message = format!(
+        "items of `{}` would hold the lease at once",
+        stage.name.text
+    );
+    let diagnostic =
+        Diagnostic::error(Code::K0419, hold.span, message).here("a lease has one holder");
     Some(match parallel {
         Some(at) => diagnostic.fixed("write `parallel 1`", [Edit::replace(at, "1")]),
         None => diagnostic.fixed(
@@ -121,7 +124,10 @@ pub(crate) fn address(name: &ast::Name, address: Span) -> Diagnostic {
 /// An output of all its items.
 pub(crate) fn whole(reference: &ast::Ref, output: &ast::Name) -> Diagnostic {
     let name = &reference.head.text;
-    let message = format!("`{name}` has several items, each with its own `{}`", output.text);
+    let message = format!(
+        "`{name}` has several items, each with its own `{}`",
+        output.text
+    );
     let behind = Span {
         start: reference.head.span.end,
         end: reference.head.span.end,

@@ -118,7 +118,10 @@ impl Logs<'_> {
                     Some(item) => format!("{}[{item}]", stage.name),
                     None => stage.name.clone(),
                 };
-                let names = item.indexes.map(|indexes| indexes.names).unwrap_or_default();
+                let names = item
+                    .indexes
+                    .map(|indexes| indexes.names)
+                    .unwrap_or_default();
                 for pod in pods {
                     let title = of_pod(&title, &names, &pod);
                     if !self.is_meant(&stage.name, &title) {

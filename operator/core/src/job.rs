@@ -365,12 +365,7 @@ fn refuse_start(job: &Participant) -> Decision<NoStatus> {
 }
 
 /// Ends a Job that was never started; its Gate says when one ends that it ruled out.
-fn ended(
-    job: &Participant,
-    phase: JobPhase,
-    why: &str,
-    now: Timestamp,
-) -> Decision<NoStatus> {
+fn ended(job: &Participant, phase: JobPhase, why: &str, now: Timestamp) -> Decision<NoStatus> {
     let mut decision = phase_patch(job, phase, Some(why));
     stamp::ended_by(job, now, &mut decision.before);
     decision

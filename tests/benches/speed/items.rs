@@ -35,7 +35,9 @@ pub(crate) async fn lists(cluster: &Cluster) -> Vec<Row> {
     let patches = median(writes) / ITEMS as f64;
     vec![Row {
         id: "P15",
-        what: format!("a list is written → {ITEMS} items have pods, {patches:.3} patches of Jobs an item"),
+        what: format!(
+            "a list is written → {ITEMS} items have pods, {patches:.3} patches of Jobs an item"
+        ),
         floor: format!("{floor:.1} s"),
         ours: format!("{ours:.1} s"),
         ratio: format!("{:.2}×", ours / floor),

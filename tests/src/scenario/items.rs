@@ -43,7 +43,10 @@ async fn job(cluster: &Cluster, namespace: &str, name: &str) -> Participant {
 }
 
 fn given(job: &Participant) -> BTreeMap<String, String> {
-    let template = job.spec.as_ref().and_then(|spec| spec.template.metadata.clone());
+    let template = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.metadata.clone());
     template.and_then(|one| one.annotations).unwrap_or_default()
 }
 

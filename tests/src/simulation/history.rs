@@ -314,15 +314,25 @@ fn items(old: Option<&Participant>, new: &Participant) -> Result<(), String> {
     };
     let spec = new.spec.clone().unwrap_or_default();
     let count = new.item_names().len();
-    let parallel = items.parallel.map_or(count, |most| count.min(most as usize));
-    let is = |number: Option<i32>, wanted: usize| number.and_then(|n| usize::try_from(n).ok()) == Some(wanted);
+    let parallel = items
+        .parallel
+        .map_or(count, |most| count.min(most as usize));
+    let is = |number: Option<i32>, wanted: usize| {
+        number.and_then(|n| usize::try_from(n).ok()) == Some(wanted)
+    };
     if let Some(known) = old.and_then(|old| old.item_list())
         && new.item_list() != Some(known)
     {
-        return Err(format!("its list was {known}, and is {:?}", new.item_list()));
+        return Err(format!(
+            "its list was {known}, and is {:?}",
+            new.item_list()
+        ));
     }
     if count > 0 && !is(spec.completions, count) {
-        return Err(format!("it has {count} items, and {:?} completions", spec.completions));
+        return Err(format!(
+            "it has {count} items, and {:?} completions",
+            spec.completions
+        ));
     }
     if new.is_suspended() {
         return Ok(());
@@ -347,7 +357,9 @@ fn pods_at_once(stored: &Stored, is_new: bool, pod: &Pod) -> Result<(), String> 
         return Ok(());
     };
     let pods: Vec<Pod> = stored.all("pods");
-    let others = pods.iter().filter(|one| job_uid(one) == Some(job) && !ended(one));
+    let others = pods
+        .iter()
+        .filter(|one| job_uid(one) == Some(job) && !ended(one));
     match others.count() < most as usize {
         true => Ok(()),
         false => Err(format!("its Job has {most} others at work already")),

@@ -47,7 +47,11 @@ pub(super) fn parse(text: &str, completions: i32) -> Option<BTreeSet<usize>> {
     }
     let indexes = ranges(text, completions)?.into_iter();
     let indexes = indexes.flat_map(|(first, last)| first..=last);
-    Some(indexes.filter_map(|index| usize::try_from(index).ok()).collect())
+    Some(
+        indexes
+            .filter_map(|index| usize::try_from(index).ok())
+            .collect(),
+    )
 }
 
 fn ranges(text: &str, completions: i32) -> Option<Vec<(i32, i32)>> {

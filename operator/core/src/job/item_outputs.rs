@@ -185,7 +185,11 @@ pub(super) fn keep(
     now: Timestamp,
     decision: &mut Decision<NoStatus>,
 ) -> Result<(), Needs> {
-    let Some(Ok(declared)) = job.declared_outputs.as_ref().filter(|_| job.items.is_some()) else {
+    let Some(Ok(declared)) = job
+        .declared_outputs
+        .as_ref()
+        .filter(|_| job.items.is_some())
+    else {
         return Ok(());
     };
     if job.phase != Some(JobPhase::Running) || job_ended(job).is_some() || job.is_suspended() {
@@ -228,10 +232,7 @@ pub(super) fn keep(
 
 /// The values of an output over the items of a Job that succeeded, or what counts for those that did not write it. The
 /// inner error says which one lacks it; `None` if what they wrote is lost.
-pub(super) fn values(
-    job: &Participant,
-    gathered: &Gathered,
-) -> Option<Result<Vec<Value>, String>> {
+pub(super) fn values(job: &Participant, gathered: &Gathered) -> Option<Result<Vec<Value>, String>> {
     let succeeded = succeeded(job);
     if succeeded.is_empty() {
         return Some(Ok(Vec::new()));

@@ -38,11 +38,7 @@ enum NoList {
 
 /// Gives a Job that could start its list and its size. The list that it has been given once stays, whatever became of
 /// the Job that wrote it.
-pub(super) fn size(
-    job: &Participant,
-    facts: &Facts,
-    now: Timestamp,
-) -> Result<Sizing, Needs> {
+pub(super) fn size(job: &Participant, facts: &Facts, now: Timestamp) -> Result<Sizing, Needs> {
     let Some(Ok(items)) = &job.items else {
         return Ok(Sizing::Done(None));
     };
@@ -64,8 +60,12 @@ pub(super) fn size(
     let count = i32::try_from(list.len()).unwrap_or(i32::MAX);
     let completions = job.spec.as_ref().and_then(|spec| spec.completions);
     if given.is_some() && completions == Some(count) {
-        let parallel = items.parallel.and_then(|parallel| i32::try_from(parallel).ok());
-        return Ok(Sizing::Done(Some(parallel.map_or(count, |most| most.min(count)))));
+        let parallel = items
+            .parallel
+            .and_then(|parallel| i32::try_from(parallel).ok());
+        return Ok(Sizing::Done(Some(
+            parallel.map_or(count, |most| most.min(count)),
+        )));
     }
     let body = json!({
         "metadata": {
@@ -99,7 +99,9 @@ fn decided(decision: Decision<NoStatus>) -> Sizing {
 /// The list that the Job has been given.
 fn given(job: &Participant) -> Option<Vec<Value>> {
     let list: Vec<Value> = serde_json::from_str(job.item_list()?).ok()?;
-    list.iter().all(|item| item_name(item).is_some()).then_some(list)
+    list.iter()
+        .all(|item| item_name(item).is_some())
+        .then_some(list)
 }
 
 /// Ends a Job whose list can't be what it goes over.
@@ -128,7 +130,10 @@ fn list(
                 Err(why) => return Ok(Err(NoList::Missing(why))),
             }
         }
-        Input::Output { job: source, output } => match output_of(job, source, output, facts)? {
+        Input::Output {
+            job: source,
+            output,
+        } => match output_of(job, source, output, facts)? {
             Ok(output) => output,
             Err(why) => return Ok(Err(NoList::Missing(why))),
         },

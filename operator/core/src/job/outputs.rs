@@ -41,10 +41,7 @@ pub(super) fn store(job: &Participant, facts: &Facts) -> Decided<NoStatus> {
 
 /// The phase and the outputs of a Job that has ended, from what its pods wrote, and what is wrong with it. Only a Job
 /// with items has outputs although it failed: those of the items that succeeded.
-fn outcome_annotations(
-    job: &Participant,
-    pods: &[&Pod],
-) -> (Map<String, Value>, Option<String>) {
+fn outcome_annotations(job: &Participant, pods: &[&Pod]) -> (Map<String, Value>, Option<String>) {
     let message = match &job.items {
         Some(_) => None,
         None => termination_message(pods.iter().copied()),

@@ -39,7 +39,11 @@ fn parts() -> Value {
 }
 
 fn gate() -> Value {
-    object("Gate", "ready", json!({"spec": {}, "status": {"phase": "Open"}}))
+    object(
+        "Gate",
+        "ready",
+        json!({"spec": {}, "status": {"phase": "Open"}}),
+    )
 }
 
 fn world<'a>(jobs: impl IntoIterator<Item = &'a Value>) -> World {
@@ -150,9 +154,16 @@ fn a_list_that_a_job_was_given_once_stays() {
 fn a_job_without_items_is_skipped_and_one_with_a_wrong_list_fails() {
     let of = "output parts of stage split";
     let many: Vec<u32> = (0..1_001).collect();
-    let long: Vec<String> = (0..9).map(|n| format!("{n}{}", "x".repeat(8_000))).collect();
+    let long: Vec<String> = (0..9)
+        .map(|n| format!("{n}{}", "x".repeat(8_000)))
+        .collect();
     let table = [
-        (parts(), "[]".to_owned(), "Skipped", "its fan-out has no items".to_owned()),
+        (
+            parts(),
+            "[]".to_owned(),
+            "Skipped",
+            "its fan-out has no items".to_owned(),
+        ),
         (
             parts(),
             r#"["a","b","a"]"#.to_owned(),
@@ -175,7 +186,9 @@ fn a_job_without_items_is_skipped_and_one_with_a_wrong_list_fails() {
             parts(),
             "[[1]]".to_owned(),
             "Failed",
-            format!("InvalidItems: {of} has an element 1 that is neither a scalar nor a record of scalars"),
+            format!(
+                "InvalidItems: {of} has an element 1 that is neither a scalar nor a record of scalars"
+            ),
         ),
         (
             parts(),
@@ -231,13 +244,19 @@ fn items_that_can_t_be_read_are_reported_and_start_nothing() {
     not_indexed["spec"]["completionMode"] = Value::Null;
     for (count, why) in [
         (count(json!({"of": "split"})), "names no list"),
-        (not_indexed, "only a Job with completionMode: Indexed has items"),
+        (
+            not_indexed,
+            "only a Job with completionMode: Indexed has items",
+        ),
     ] {
         let (writes, _) = decide(&count, &world([&split("[1]"), &count]));
         let annotations = &body(&writes)["metadata"]["annotations"];
         assert_eq!(annotations["konductor.io/phase"], "Waiting");
         let reason = annotations["konductor.io/reason"].as_str().unwrap();
-        assert!(reason.starts_with("konductor.io/items: ") && reason.contains(why), "{reason}");
+        assert!(
+            reason.starts_with("konductor.io/items: ") && reason.contains(why),
+            "{reason}"
+        );
     }
 }
 
@@ -315,13 +334,30 @@ fn outputs_of_items_are_stored_in_the_order_of_their_indexes_before_the_job_coun
     let table = [
         (
             counted("0-2", ended("Complete")),
-            vec![succeeded(2, "n=3"), failed.clone(), succeeded(0, "n=01\ntag=x"), succeeded(1, "n=2")],
-            ("Complete", None, Some(r#"{"n":"[1,2,3]","tag":"[\"x\",null,null]"}"#)),
+            vec![
+                succeeded(2, "n=3"),
+                failed.clone(),
+                succeeded(0, "n=01\ntag=x"),
+                succeeded(1, "n=2"),
+            ],
+            (
+                "Complete",
+                None,
+                Some(r#"{"n":"[1,2,3]","tag":"[\"x\",null,null]"}"#),
+            ),
         ),
         (
             counted("0-2", ended("Complete")),
-            vec![succeeded(2, "n=3"), succeeded(0, "n=1"), succeeded(1, "n=two\n")],
-            ("Failed", Some("InvalidOutputs: stage count[b]: n=\"two\" is not of type int"), None),
+            vec![
+                succeeded(2, "n=3"),
+                succeeded(0, "n=1"),
+                succeeded(1, "n=two\n"),
+            ],
+            (
+                "Failed",
+                Some("InvalidOutputs: stage count[b]: n=\"two\" is not of type int"),
+                None,
+            ),
         ),
         (
             counted("0-2", ended("Complete")),
@@ -335,8 +371,16 @@ fn outputs_of_items_are_stored_in_the_order_of_their_indexes_before_the_job_coun
                 merge(&mut rest, &kept);
                 rest
             }),
-            vec![succeeded(2, "n=3"), succeeded(0, "n=1"), succeeded(1, "n=2")],
-            ("Complete", None, Some(r#"{"n":"[1,20,3]","tag":"[null,\"x\",null]"}"#)),
+            vec![
+                succeeded(2, "n=3"),
+                succeeded(0, "n=1"),
+                succeeded(1, "n=2"),
+            ],
+            (
+                "Complete",
+                None,
+                Some(r#"{"n":"[1,20,3]","tag":"[null,\"x\",null]"}"#),
+            ),
         ),
         // A Job that failed has the outputs of those that succeeded.
         (
@@ -425,19 +469,29 @@ fn gathered(count: &Value, reads: &str) -> Result<String, String> {
             let template = &body(&writes)["spec"]["template"]["metadata"]["annotations"];
             Ok(template["konductor.io/in-0"].as_str().unwrap().to_owned())
         }
-        _ => Err(annotations["konductor.io/reason"].as_str().unwrap().to_owned()),
+        _ => Err(annotations["konductor.io/reason"]
+            .as_str()
+            .unwrap()
+            .to_owned()),
     }
 }
 
 #[test]
 fn outputs_of_items_are_gathered_from_their_job() {
     let stored = |completed: &str, phase: &str, end: &str, outputs: Option<&str>| {
-        let mut rest = if end.is_empty() { json!({}) } else { ended(end) };
+        let mut rest = if end.is_empty() {
+            json!({})
+        } else {
+            ended(end)
+        };
         let mut annotations = json!({"konductor.io/phase": phase});
         if let Some(outputs) = outputs {
             annotations["konductor.io/outputs"] = outputs.into();
         }
-        merge(&mut rest, &json!({"metadata": {"annotations": annotations}}));
+        merge(
+            &mut rest,
+            &json!({"metadata": {"annotations": annotations}}),
+        );
         counted(completed, rest)
     };
     let all = r#"{"n":"[1,null,3]","tag":"[null,null,\"z\"]"}"#;
@@ -447,7 +501,11 @@ fn outputs_of_items_are_gathered_from_their_job() {
     for (count, reads, expected) in [
         (complete(), "count[*]/n", ok("[1,3]")),
         (complete(), "count[*]/tag = y", ok(r#"["y","z"]"#)),
-        (complete(), "count[*]/tag", wrong("stage count[a] wrote no output tag")),
+        (
+            complete(),
+            "count[*]/tag",
+            wrong("stage count[a] wrote no output tag"),
+        ),
         (stored("", "Skipped", "", None), "count[*]/n", ok("[]")),
         (stored("", "Cancelled", "", None), "count[*]/n", ok("[]")),
         (

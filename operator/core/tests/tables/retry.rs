@@ -401,12 +401,17 @@ fn only_the_items_that_failed_run_again_over_the_same_list() {
         let again = again.find(|job| job.name_any() == "part-b").unwrap();
         let spec = again.spec.clone().unwrap();
         assert_eq!(spec.suspend, Some(true));
-        assert_eq!((spec.completions, spec.parallelism), (Some(completions), Some(parallelism)));
+        assert_eq!(
+            (spec.completions, spec.parallelism),
+            (Some(completions), Some(parallelism))
+        );
         let again = Participant::of(again);
         assert_eq!(again.item_list(), given);
         assert_eq!(again.completed_indexes(), indexes);
         let annotations = again.annotations();
-        let text = annotations.get("konductor.io/outputs-kept").map(String::as_str);
+        let text = annotations
+            .get("konductor.io/outputs-kept")
+            .map(String::as_str);
         assert_eq!(text, kept);
         assert_eq!(annotations.get("konductor.io/outputs"), None);
     }
