@@ -23,7 +23,7 @@ use crate::outputs::{PROBLEMS_SHOWN_MAX, read_outputs, termination_message};
 use crate::pod::ended_at;
 use crate::{Decision, Fact, Needs, Write};
 
-/// For each output, its value at each index: `null` where none is known.
+/// For each output, its value at each index, and `null` if that is not known.
 #[derive(Debug, Default)]
 struct Table {
     /// The indexes whose outputs are in it.
