@@ -13,6 +13,10 @@ pub const OUTPUTS_DECLARED: &str = "konductor.io/outputs-declared";
 /// What a later stage's Job reads, as JSON: `{"in-0": "<job>/<output>", "in-1": "<stage>[*]/<output>"}`; see
 /// [`crate::Gathered`].
 pub const INPUTS: &str = "konductor.io/inputs";
+/// On an Indexed Job whose items only the run knows: which list they are, as JSON; see [`crate::Items`]. On its pod
+/// template, written by the operator when it gives the Job its size: the list itself, as JSON, of which the wrapper of
+/// the step picks the element of its index; see [`crate::ItemSpec`].
+pub const ITEMS: &str = "konductor.io/items";
 /// Prefix of the pod template's annotations that carry inputs: `konductor.io/in-0`.
 pub const INPUT_PREFIX: &str = "konductor.io/";
 /// Prefix of the pod template's annotations that carry a Lease's fencing token:
@@ -34,10 +38,6 @@ pub const WHEN: &str = "konductor.io/when";
 /// Names that another namespace's Gates may wait for this object from: `ns-a, ns-b`.
 pub const ALLOW_FROM: &str = "konductor.io/allow-from";
 
-/// On a pod template: the items of a fan-out that only the run knows, a JSON array. The wrapper of the step picks
-/// that of its index; see [`crate::ItemSpec`].
-pub const ITEMS: &str = "konductor.io/items";
-
 /// Written by `koncli apply` on a Semaphore or Lease: the spec that the pipeline file had, as JSON. A
 /// value that another writer has set stays until the file changes.
 pub const LAST_APPLIED: &str = "konductor.io/last-applied";
@@ -46,8 +46,13 @@ pub const LAST_APPLIED: &str = "konductor.io/last-applied";
 pub const PHASE: &str = "konductor.io/phase";
 /// Written by the operator: why the phase is what it is, in words.
 pub const REASON: &str = "konductor.io/reason";
-/// Written by the operator: the Job's outputs, a JSON object of strings.
+/// Written by the operator: the Job's outputs, a JSON object of strings. Of a Job with [`ITEMS`], each string is a JSON
+/// list with an element for each index; `null` stands for what was not written.
 pub const OUTPUTS: &str = "konductor.io/outputs";
+/// Written by the operator on a Job with [`ITEMS`] that runs: the outputs of the indexes that have succeeded so far,
+/// because their pods may be gone before the Job ends: the indexes, a blank, and the words of [`OUTPUTS`]. A retry
+/// leaves it to the Job in which only the other indexes run.
+pub const OUTPUTS_KEPT: &str = "konductor.io/outputs-kept";
 /// Written by the operator with a start: the defaults of the pod template that it put inputs in place
 /// of, a JSON object of strings. A retry puts them back.
 pub const PRESETS: &str = "konductor.io/presets";

@@ -83,6 +83,8 @@ pub mod reason {
     pub const RUN_REPLACED: &str = "RunReplaced";
     /// A Job completed, and its outputs are not what it declares.
     pub const INVALID_OUTPUTS: &str = "InvalidOutputs";
+    /// What a Job is to go over is not a list of items.
+    pub const INVALID_ITEMS: &str = "InvalidItems";
     /// A finally stage runs with defaults, because outputs that it reads were written and are lost.
     pub const OUTPUTS_LOST: &str = "OutputsLost";
     /// An object has a field that a client can't decode, and is left out.

@@ -20,6 +20,8 @@ pub mod duration;
 pub mod gate;
 pub mod gathered;
 pub mod hold;
+pub mod input;
+pub mod items;
 pub mod job;
 pub mod job_key;
 pub mod label;
@@ -50,6 +52,8 @@ pub use gate::{
 };
 pub use gathered::Gathered;
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
+pub use input::{Input, NotInputs};
+pub use items::{Items, ItemsError, item_name, read_items};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use job_key::{JobKey, KEY_ALPHABET, NameKey, StageKey, UidKey, key_of};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};
@@ -59,7 +63,7 @@ pub use output::{
     DeclaredOutput, OutputError, OutputField, OutputType, format_declared_outputs,
     parse_declared_outputs,
 };
-pub use participant::{Input, NotInputs, Participant};
+pub use participant::Participant;
 pub use run::{Run, RunOutcome, RunPhase, RunSpec, RunStatus, run_owner};
 pub use semaphore::{
     Holder, HolderKind, Order, Semaphore, SemaphorePhase, SemaphoreSpec, SemaphoreStatus,

@@ -10,6 +10,15 @@ pub const HOLDS_MAX: usize = 16;
 pub const INPUTS_MAX: usize = 256;
 /// Bytes of inputs that a Job may receive: annotations share 256 KiB, and kubectl needs its part.
 pub const INPUTS_BYTES_MAX: usize = 64 * 1024;
+/// Items of a fan-out over a list that only the run knows: each has its entry in the status of one Job, as
+/// `completedIndexes`, and its pod.
+pub const ITEMS_MAX: u32 = 10_000;
+/// The same if nothing else is said: more are rather a mistake of whoever wrote the list.
+pub const ITEMS_MAX_DEFAULT: u32 = 1_000;
+/// Bytes of a list of items, as JSON: it is an annotation of the pod template, beside the inputs.
+pub const ITEMS_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the outputs of all items of one Job, as the annotation that keeps them.
+pub const ITEM_OUTPUTS_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a container's termination message, kubelet's own limit: of more, the last ones are kept.
 pub const OUTPUT_BYTES_MAX: usize = 4096;
 /// Bytes of the termination messages of all containers of a pod, shared evenly: kubelet's own limit.

@@ -13,14 +13,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::input::parse_inputs;
 use crate::{
-    DeclaredOutput, Duration, Gathered, Hold, HoldError, JobKey, JobPhase, LedgerKind, ObjectName,
-    OutputError, Role, Times, annotation, is_object_name, job_ended, job_phase, label,
-    parse_declared_outputs, parse_holds,
+    DeclaredOutput, Duration, Hold, HoldError, Input, Items, ItemsError, JobKey, JobPhase, LedgerKind,
+    NotInputs, ObjectName, OutputError, Role, Times, annotation, item_name, job_ended, job_phase,
+    label, parse_declared_outputs, parse_holds,
 };
-
-/// The input of a finally stage that is not another Job's output.
-const RUN_OUTCOME: &str = "run.outcome";
 
 /// A Job, and what it says about itself.
 ///
@@ -43,6 +41,8 @@ pub struct Participant {
     pub declared_outputs: Option<Result<Vec<DeclaredOutput>, OutputError>>,
     /// What it reads; `None` without the annotation.
     pub inputs: Option<Result<BTreeMap<String, Input>, NotInputs>>,
+    /// Which list its items are; `None` without the annotation.
+    pub items: Option<Result<Items, ItemsError>>,
     /// How long its pods may be unable to start.
     pub pending_timeout: Option<Duration>,
     /// The attempt of its run that it was created for.
@@ -54,28 +54,6 @@ pub struct Participant {
     /// Whether what only decisions about it read was left out, so that it needs little memory.
     pub is_abridged: bool,
 }
-
-/// Where the value of an input comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// How its run's main stages ended.
-    RunOutcome,
-    /// An output of another Job of the namespace.
-    Output {
-        /// The Job.
-        job: String,
-        /// The output's name.
-        output: String,
-    },
-    /// The list of an output's values over the items of a stage of its run that succeeded.
-    Gathered(Gathered),
-    /// Something else, as it was written.
-    Unknown(String),
-}
-
-/// The annotation with the inputs is not a JSON object of strings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotInputs;
 
 impl Participant {
     /// Reads what a Job says about itself.
@@ -98,6 +76,7 @@ impl Participant {
             releases: holds(annotation::RELEASES),
             declared_outputs: text(annotation::OUTPUTS_DECLARED).map(parse_declared_outputs),
             inputs: text(annotation::INPUTS).map(parse_inputs),
+            items: text(annotation::ITEMS).map(Items::parse),
             pending_timeout: pending_timeout.and_then(|text| Duration::new(text).ok()),
             attempt: number(annotation::ATTEMPT).unwrap_or(1),
             ordinal: number(annotation::ORDINAL),
@@ -222,6 +201,28 @@ impl Participant {
         Some(serde_json::from_str(text).unwrap_or_default())
     }
 
+    /// Returns the list of the items that the Job was given, as JSON; `None` before.
+    pub fn item_list(&self) -> Option<&str> {
+        let template = self.job.spec.as_ref()?.template.metadata.as_ref()?;
+        let list = template.annotations.as_ref()?.get(annotation::ITEMS)?;
+        Some(list)
+    }
+
+    /// Returns what the items of the Job are called, by their indexes; empty if it has none, or if they are not known.
+    pub fn item_names(&self) -> Vec<String> {
+        let list = self.item_list().filter(|_| self.items.is_some());
+        let items = list.and_then(|list| serde_json::from_str(list).ok());
+        let items: Vec<serde_json::Value> = items.unwrap_or_default();
+        let names: Option<Vec<String>> = items.iter().map(item_name).collect();
+        names.unwrap_or_default()
+    }
+
+    /// Returns the indexes whose outputs are kept on the Job, and the outputs, while it runs.
+    pub fn outputs_kept(&self) -> Option<(&str, BTreeMap<String, String>)> {
+        let (indexes, outputs) = self.text(annotation::OUTPUTS_KEPT)?.split_once(' ')?;
+        Some((indexes, serde_json::from_str(outputs).ok()?))
+    }
+
     /// Returns whether outputs are stored on the Job.
     pub fn has_outputs(&self) -> bool {
         self.text(annotation::OUTPUTS).is_some()
@@ -270,9 +271,12 @@ impl Participant {
         self.asks_for_something() || self.run().is_some() && self.queue().is_none()
     }
 
-    /// Returns whether the Job asks for a Gate or a hold, or resumes with some of its indexes done.
+    /// Returns whether the Job asks for a Gate, a hold or its items, or resumes with some of its indexes done.
     pub fn asks_for_something(&self) -> bool {
-        self.gate().is_some() || self.asked.is_some() || self.completed_indexes().is_some()
+        self.gate().is_some()
+            || self.asked.is_some()
+            || self.items.is_some()
+            || self.completed_indexes().is_some()
     }
 
     /// Returns whether the Job may still be started: nobody has started or ended it.
@@ -317,25 +321,6 @@ fn stage_of(job: &Job) -> &str {
     let stage = labels.and_then(|labels| labels.get(label::STAGE));
     let stage = stage.or(job.metadata.name.as_ref());
     stage.map(String::as_str).unwrap_or_default()
-}
-
-fn parse_inputs(text: &str) -> Result<BTreeMap<String, Input>, NotInputs> {
-    let inputs: BTreeMap<String, String> = serde_json::from_str(text).map_err(|_| NotInputs)?;
-    let inputs = inputs.into_iter().map(|(key, from)| {
-        let input = match from.split_once('/') {
-            _ if from == RUN_OUTCOME => Input::RunOutcome,
-            Some((job, output)) if is_object_name(job) => Input::Output {
-                job: job.to_owned(),
-                output: output.to_owned(),
-            },
-            Some(_) | None => match Gathered::parse(&from) {
-                Some(gathered) => Input::Gathered(gathered),
-                None => Input::Unknown(from),
-            },
-        };
-        (key, input)
-    });
-    Ok(inputs.collect())
 }
 
 impl Deref for Participant {

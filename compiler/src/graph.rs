@@ -26,6 +26,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// How many items it has; `None` without `for`, or where a parameter has no value.
     pub items: Option<usize>,
+    /// Whether only the run knows how many.
+    pub is_listed: bool,
     /// What it holds while it runs.
     pub holding: Vec<String>,
 }
@@ -81,6 +83,7 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
             .as_ref()
             .filter(|_| stage.is_fan_out())
             .map(Vec::len),
+        is_listed: stage.list.is_some(),
         holding: stage
             .holding
             .iter()
@@ -91,6 +94,7 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
         name: approval.name.text.clone(),
         kind: NodeKind::Approval,
         items: None,
+        is_listed: false,
         holding: Vec::new(),
     });
     let mut builder = Builder {
@@ -172,6 +176,7 @@ impl Builder {
                 name,
                 kind: NodeKind::External,
                 items: None,
+                is_listed: false,
                 holding: Vec::new(),
             });
             nodes.len() - 1

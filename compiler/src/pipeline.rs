@@ -47,7 +47,7 @@ impl Pipeline {
     /// Whether every parameter has a value, so that a run can be planned.
     pub(crate) fn is_complete(&self) -> bool {
         self.params.iter().all(|param| param.value.is_some())
-            && self.stages.iter().all(|stage| stage.items.is_some())
+            && (self.stages.iter()).all(|stage| stage.items.is_some() || stage.list.is_some())
     }
 }
 
@@ -130,9 +130,13 @@ pub(crate) struct Stage {
     pub name: Name,
     pub finally: bool,
     pub loops: Vec<Loop>,
-    /// The fan-out's items, in source order; unknown where a parameter has no value. Without `for`
-    /// there is one, of no values.
+    /// The fan-out's items, in source order; unknown where a parameter has no value, and where another stage writes
+    /// them. Without `for` there is one, of no values.
     pub items: Option<Vec<Item>>,
+    /// The list that another stage writes, if that has the items.
+    pub list: Option<Box<List>>,
+    /// How many items run at once.
+    pub parallel: Option<Setting>,
     pub after: Vec<Dependency>,
     pub when: Option<Box<When>>,
     pub holding: Vec<Hold>,
@@ -170,6 +174,15 @@ impl Reference {
             _ => false,
         }
     }
+}
+
+/// A list of items that only the run knows.
+#[derive(Debug)]
+pub(crate) struct List {
+    /// The output, or the gathered outputs.
+    pub reference: Reference,
+    /// How many items there may be.
+    pub max: Option<Setting>,
 }
 
 /// One variable of a `for`.

@@ -83,6 +83,8 @@ struct Resolver<'a> {
     broken_outputs: HashSet<(&'a str, String)>,
     ledgers: Vec<Ledger>,
     workspaces: Vec<Workspace>,
+    /// Of each stage, what it hands on, before anything else of it is looked at.
+    outputs: Vec<Vec<Output>>,
     /// Of each stage, before its header and body are looked at.
     signatures: Vec<Signature>,
     defaults: Vec<&'a ast::Body>,
@@ -115,6 +117,8 @@ struct Signature {
     /// Whether its `for` could not be understood: nothing is known about its items.
     is_broken: bool,
     items: Option<Vec<crate::pipeline::Item>>,
+    /// Whether another stage writes its items.
+    is_listed: bool,
     outputs: Vec<Output>,
 }
 
@@ -195,6 +199,7 @@ impl<'a> Resolver<'a> {
             broken_outputs: HashSet::default(),
             ledgers: Vec::new(),
             workspaces: Vec::new(),
+            outputs: Vec::new(),
             signatures: Vec::new(),
             defaults: defaults.collect(),
             work: 0,
@@ -228,10 +233,14 @@ impl<'a> Resolver<'a> {
         let settings = self.pipeline_attributes();
         let schedule = self.schedule();
         self.resolve_resources();
-        self.names.stages.clone().into_iter().for_each(|stage| {
-            let signature = self.signature(stage);
+        for stage in self.names.stages.clone() {
+            let outputs = self.outputs(stage);
+            self.outputs.push(outputs);
+        }
+        for (index, stage) in self.names.stages.clone().into_iter().enumerate() {
+            let signature = self.signature(index, stage);
             self.signatures.push(signature);
-        });
+        }
         let is_storeless = settings.store.is_none() && self.options.store.is_none();
         let store = self.store(settings.store);
         // Whoever runs a file that is only checked may name a store.

@@ -53,6 +53,7 @@ pub(crate) mod quorum;
 pub(crate) mod quoting;
 pub(crate) mod repeated_dependency;
 pub(crate) mod run_and_exec;
+pub(crate) mod run_time_items;
 pub(crate) mod run_time_value;
 pub(crate) mod self_dependency;
 pub(crate) mod shared_workspace;
@@ -91,6 +92,7 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
     exclusive_clauses::check(pipeline, diagnostics);
     repeated_dependency::check(pipeline, diagnostics);
     never_true::check(pipeline, diagnostics);
+    run_time_items::check(pipeline, diagnostics);
     shared_workspace::check(pipeline, dag, diagnostics);
     value_as_code::check(pipeline, diagnostics);
     kube_text::check(pipeline, diagnostics);

@@ -117,6 +117,7 @@ codes! {
     K0416 "a condition that is never true",
     K0417 "a workspace for one that several stages mount at once",
     K0418 "more semaphores and leases than one stage can hold",
+    K0419 "a fan-out over a list that only the run knows, where its items must be known before",
     K0501 "a fan-out or a run that is too large",
     K0502 "a name that is too long for Kubernetes",
     K0504 "a text that can't name an object in the cluster",

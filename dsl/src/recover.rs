@@ -371,7 +371,15 @@ impl Recovery<'_> {
             && !continues
             && !matches!(
                 word,
-                "after" | "when" | "holding" | "for" | "quorum" | "in" | "within"
+                "after"
+                    | "when"
+                    | "holding"
+                    | "for"
+                    | "quorum"
+                    | "max"
+                    | "parallel"
+                    | "in"
+                    | "within"
             )
     }
 

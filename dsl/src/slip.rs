@@ -37,7 +37,9 @@ const NAMED_WORDS: [&str; 8] = [
     "workspace",
 ];
 /// The words that begin a clause of a header.
-const CLAUSE_WORDS: [&str; 5] = ["after", "for", "holding", "quorum", "when"];
+const CLAUSE_WORDS: [&str; 7] = [
+    "after", "for", "holding", "max", "parallel", "quorum", "when",
+];
 
 /// Turns a pest error into a diagnostic; `offset` is where the parsed text begins in the file.
 pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> Diagnostic {

@@ -33,7 +33,10 @@ fn is_of_a_program(file: &ast::File) -> bool {
         let (clauses, allowed) = match item {
             ast::Item::Stage(stage) => (
                 &stage.clauses,
-                ["for", "after", "when", "holding", "quorum"].as_slice(),
+                [
+                    "for", "after", "when", "holding", "quorum", "max", "parallel",
+                ]
+                .as_slice(),
             ),
             ast::Item::Approval(approval) => (&approval.clauses, ["after", "when"].as_slice()),
             _ => return true,
@@ -423,11 +426,14 @@ fn a_repeated_clause_extends_the_first_one() {
         .holding("s")
         .when(Ref::to("x").equals("1"))
         .quorum(1)
+        .max(5)
+        .parallel(2)
         .after(Dep::on("b").failed())
         .for_each("y", Range::below(0, Ref::to("n")))
         .holding_permits("t", 2)
         .when(Ref::to("y").at_least(1).or(Ref::to("dry")))
-        .quorum(Ref::to("q"));
+        .quorum(Ref::to("q"))
+        .max(Ref::to("m"));
     let built = Pipeline::new("p").stage(stage).build("p.kon").unwrap();
     assert_eq!(
         &*built.source.text,
@@ -438,6 +444,8 @@ fn a_repeated_clause_extends_the_first_one() {
     holding s, t(2)
     when x == "1" && (y >= 1 || dry)
     quorum q
+    max m
+    parallel 2
   {}
 }
 "#

@@ -46,7 +46,9 @@ impl Drawn {
     /// What a node's state is called, such as `● running 1/3`.
     fn state(&self, index: usize) -> Option<String> {
         let (state, ended) = self.states[index]?;
-        let items = self.graph.nodes[index].items;
+        let node = &self.graph.nodes[index];
+        // One Job is all of them.
+        let items = node.items.filter(|_| !node.is_listed);
         let items = items.map_or_else(String::new, |all| format!(" {ended}/{all}"));
         Some(format!("{} {}{items}", state.mark(), state.word()))
     }
@@ -144,10 +146,11 @@ fn in_order(graph: &Graph) -> Vec<usize> {
 }
 
 fn title(node: &Node) -> String {
-    let items = node
-        .items
-        .map(|items| format!(" [{items}]"))
-        .unwrap_or_default();
+    let items = match (node.items, node.is_listed) {
+        (Some(items), _) => format!(" [{items}]"),
+        (None, true) => " [n at run time]".to_owned(),
+        (None, false) => String::new(),
+    };
     let kind = match node.kind {
         NodeKind::Stage => "",
         NodeKind::Finally => " (finally)",

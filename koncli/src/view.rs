@@ -63,6 +63,9 @@ pub(crate) struct Indexes {
     pub(crate) total: i32,
     succeeded: String,
     failed: String,
+    /// What the items are called, by index, if another stage has written their list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) names: Vec<String>,
 }
 
 impl Item {
@@ -169,11 +172,16 @@ pub(crate) fn title(job: &Participant) -> String {
     }
 }
 
-/// How a pod is named among those of its Job, which has this title: `extract[2]` if the Job is Indexed.
-pub(crate) fn of_pod(title: &str, pod: &Pod) -> String {
-    match explain::index(pod) {
-        Some(index) => format!("{title}[{index}]"),
-        None => title.to_owned(),
+/// How a pod is named among those of its Job, which has this title and items with these names: `extract[eu]`, or
+/// `extract[2]` if the Job is Indexed and its items have no names.
+pub(crate) fn of_pod(title: &str, names: &[String], pod: &Pod) -> String {
+    let Some(index) = explain::index(pod) else {
+        return title.to_owned();
+    };
+    let name = usize::try_from(index).ok().and_then(|at| names.get(at));
+    match name {
+        Some(name) => format!("{title}[{name}]"),
+        None => format!("{title}[{index}]"),
     }
 }
 
@@ -186,6 +194,7 @@ pub(crate) fn indexes(job: &Participant) -> Option<Indexes> {
         total: spec.completions.filter(|_| is_indexed)?,
         succeeded: status.completed_indexes.unwrap_or_default(),
         failed: status.failed_indexes.unwrap_or_default(),
+        names: job.item_names(),
     })
 }
 

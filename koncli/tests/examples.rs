@@ -42,6 +42,8 @@ fn every_example_ends_with_the_exit_code_of_its_readme() {
         ("11-library", &["letters=a,g,x"], 0),
         ("13-gathered", &[], 0),
         ("14-files", &[], 0),
+        ("15-listing", &[], 0),
+        ("15-listing", &["sentence=a a a"], 0),
     ];
     for (example, set, code) in table {
         let (output, _) = run(example, set, "");
@@ -104,6 +106,20 @@ fn files_pass_from_stage_to_stage_and_are_gathered() {
     let (output, report) = run("14-files", &many, "out/report.txt");
     assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
     assert_eq!(report, "5 numbers, 15 in all\nparts: [0,1,1,1,1,1,0]\n");
+}
+
+#[test]
+fn a_list_that_is_found_at_run_time_is_gone_over() {
+    let (output, report) = run("15-listing", &[], "out/report.txt");
+    let printed = transcript(&output);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert_eq!(report, "letters: [1,6,5,4,6,3,4,3], 32 in all\n");
+    assert!(printed.contains("count[before]"), "{printed}");
+    assert!(printed.contains("b: before has 6 letters"), "{printed}");
+    // Without items there is nothing to report.
+    let (output, report) = run("15-listing", &["sentence="], "out/report.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(report, "");
 }
 
 #[test]

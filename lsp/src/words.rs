@@ -285,6 +285,16 @@ pub(crate) const CLAUSES: &[Word] = &[
         "n",
         "With `for`: dependents start after n successes; the run still waits for every item.",
     ),
+    word(
+        "max",
+        "n",
+        "With `for` over a list that a stage writes: the stage fails if the list has more elements; 1000 without it.",
+    ),
+    word(
+        "parallel",
+        "n",
+        "With `for`: at most n items run at once, in their order.",
+    ),
 ];
 
 /// What begins in a pipeline.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::limits::ITEM_OUTPUTS_BYTES_MAX;
 use konductor_api::{
     Arrival, Barrier, Claim, Gate, Hold, Lease, LedgerKind, Participant, Run, Semaphore,
     annotation, format_holds,
@@ -19,13 +20,16 @@ const OURS: &str = "konductor.io/";
 const WHOLE_MAX: usize = 4 * 1024;
 /// Bytes of a word, or of a sentence.
 const TEXT_MAX: usize = 1024;
-/// Bytes of outputs, of which a container writes 4 KiB, and JSON makes six of some; and of other lists.
+/// Bytes of lists.
 const LIST_MAX: usize = 32 * 1024;
+/// Bytes of outputs: a container writes 4 KiB, of which JSON makes six of some, and all items of a Job these; before
+/// those that are kept stand their indexes.
+const OUTPUTS_MAX: usize = ITEM_OUTPUTS_BYTES_MAX + LIST_MAX;
 /// Stands at the end of what was cut. No name, hold, number or JSON ends so.
 const CUT: char = '…';
 
 /// The annotations that decisions about other objects read, and how many bytes are kept of each.
-const SHARED: [(&str, usize); 17] = [
+const SHARED: [(&str, usize); 19] = [
     (annotation::ALLOW_FROM, LIST_MAX),
     (annotation::ARRIVE, TEXT_MAX),
     (annotation::ATTEMPT, TEXT_MAX),
@@ -33,11 +37,13 @@ const SHARED: [(&str, usize); 17] = [
     (annotation::HELD, TEXT_MAX),
     (annotation::HOLD, TEXT_MAX),
     (annotation::ITEM, TEXT_MAX),
+    (annotation::ITEMS, TEXT_MAX),
     (annotation::KUEUE_GATED_BY, TEXT_MAX),
     (annotation::NONCE, TEXT_MAX),
     (annotation::ORDINAL, TEXT_MAX),
-    (annotation::OUTPUTS, LIST_MAX),
+    (annotation::OUTPUTS, OUTPUTS_MAX),
     (annotation::OUTPUTS_DECLARED, LIST_MAX),
+    (annotation::OUTPUTS_KEPT, OUTPUTS_MAX),
     (annotation::PHASE, TEXT_MAX),
     (annotation::REASON, TEXT_MAX),
     (annotation::RELEASES, TEXT_MAX),

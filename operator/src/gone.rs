@@ -59,6 +59,8 @@ fn stripped(job: &Participant) -> Participant {
         metadata: job.metadata.clone(),
         spec: job.spec.as_ref().map(|spec| JobSpec {
             suspend: spec.suspend,
+            // What its items wrote is in the order of its indexes.
+            completions: spec.completions,
             ..JobSpec::default()
         }),
         status: job.status.clone(),

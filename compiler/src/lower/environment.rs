@@ -11,11 +11,14 @@ use k8s_openapi::api::core::v1::{
     ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
 };
 use konductor_api::step::{FILES_FOLDER, INPUT_VARIABLE_PREFIX};
-use konductor_api::{FileKind, Gathered, InputSpec, OutputSpec, StepSpec, annotation};
+use konductor_api::{
+    FileKind, Gathered, InputSpec, ItemVariable, OutputSpec, StepSpec, annotation,
+};
 
 use super::names::ledger_name;
 use crate::eval::Values;
 use crate::pipeline::{EnvValue, Output, Piece, Pipeline, Reference, Source, Stage, Term, Text};
+use crate::plan::job::base;
 use crate::plan::{Planned, varies};
 
 /// Where a container finds the index of its item.
@@ -188,6 +191,15 @@ impl<'a> Environment<'a> {
             name: name.clone(),
             ..EnvVar::default()
         };
+        let is_listed = self.indexed && self.stage.list.is_some();
+        if let (true, Source::Loop { field, .. }) = (is_listed, &reference.source) {
+            let items = self.step.items.get_or_insert_default();
+            items.variables.push(ItemVariable {
+                name: name.clone(),
+                field: field.clone(),
+            });
+            return name;
+        }
         match self.known(reference) {
             Some(value) => {
                 let mut escaped = String::new();
@@ -318,6 +330,34 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// Leaves it to the wrapper to expand what the kubelet can't: it does not know the variables of the item, nor those
+    /// that are made from them.
+    pub(crate) fn leave_items(&mut self, variables: &mut [EnvVar], command: &mut [String]) {
+        let Some(items) = &self.step.items else {
+            return;
+        };
+        let names = items.variables.iter();
+        let mut names: HashSet<String> = names.map(|variable| variable.name.clone()).collect();
+        for variable in variables {
+            let Some(value) = variable
+                .value
+                .as_mut()
+                .filter(|value| refers(value, &names))
+            else {
+                continue;
+            };
+            *value = twice_escaped(value);
+            names.insert(variable.name.clone());
+            self.step.expands.push(variable.name.clone());
+        }
+        if command.iter().any(|word| refers(word, &names)) {
+            self.step.expands_command = true;
+            for word in command {
+                *word = twice_escaped(word);
+            }
+        }
+    }
+
     /// Outputs of several items, as the operator is to gather them; `None` if there are none. A stage that is
     /// skipped as a whole has a Job, and the operator finds no output of it.
     fn gathered(
@@ -374,6 +414,63 @@ impl<'a> Environment<'a> {
         }
         name
     }
+}
+
+/// Whether the kubelet would put one of these variables into a text, if it knew it.
+fn refers(text: &str, names: &HashSet<String>) -> bool {
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        rest = &rest[dollar + 1..];
+        if let Some(escaped) = rest.strip_prefix('$') {
+            rest = escaped;
+        } else if let Some((name, behind)) = rest.strip_prefix('(').and_then(|s| s.split_once(')'))
+        {
+            if names.contains(name) {
+                return true;
+            }
+            rest = behind;
+        }
+    }
+    false
+}
+
+fn twice_escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    escape(text, &mut escaped);
+    escaped
+}
+
+/// The list that a stage goes over, as the operator is to read it, and what stands in if nobody wrote it.
+pub(super) fn list(all: &Planned, reference: &Reference) -> (String, Option<String>) {
+    let Source::Output {
+        stage,
+        address,
+        output,
+    } = &reference.source
+    else {
+        return (String::new(), None);
+    };
+    let from = &all.pipeline.stages[*stage];
+    let declared = &from.body.outputs[*output];
+    let default = declared.default.as_ref().map(|value| value.text());
+    let values = Values::of(&all.pipeline);
+    if Term::are_several(address) {
+        let several = all.plan.jobs.several(*stage, address, values);
+        let gathered = Gathered {
+            stage: from.name.text.clone(),
+            fixed: several.map(|(fixed, _)| fixed).unwrap_or_default(),
+            output: declared.name.text.clone(),
+            default,
+        };
+        return (gathered.to_string(), None);
+    }
+    let job = all.plan.jobs.addressed(*stage, address, values);
+    // One that is left out writes nothing, and no Job has this name.
+    let job = job.map_or_else(
+        || base(&all.plan.run, from),
+        |job| all.plan.jobs.list[job].name.clone(),
+    );
+    (format!("{job}/{}", declared.name.text), default)
 }
 
 fn pod_annotation(name: &str) -> EnvVarSource {

@@ -13,17 +13,17 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    DeclaredOutput, Duration, Hold, JobPhase, LedgerKind, StepSpec, annotation,
+    DeclaredOutput, Duration, Hold, Items, JobPhase, LedgerKind, StepSpec, annotation,
     format_declared_outputs, format_holds, label,
 };
 use sha2::{Digest, Sha256};
 
-use super::environment::Environment;
+use super::environment::{self, Environment};
 use super::names::{ledger_name, workspace_name};
 use super::{passthrough, role, run_labels, step};
 use crate::eval::Values;
 use crate::name;
-use crate::pipeline::{Action, Body, Entries, Security, Stage, Text};
+use crate::pipeline::{Action, Body, Entries, List, Security, Setting, Stage, Text};
 use crate::plan::Planned;
 use crate::plan::job::JobPlan;
 use crate::plan::skip::LeftOut;
@@ -117,7 +117,8 @@ fn parts(all: &Planned, index: usize) -> (Job, Option<StepSpec>) {
     let gate = all.plan.gates.of_job[index].map(|gate| all.plan.gates.list[gate].name.clone());
     // Kueue starts a Job of its queue that waits for nothing else. The operator starts all others: one that is deleted
     // and created again must not run again.
-    let waits = gate.is_some() || !holds.is_empty() || stage.body.queue.is_none();
+    let is_free = gate.is_none() && holds.is_empty() && stage.list.is_none();
+    let waits = !is_free || stage.body.queue.is_none();
 
     let mut environment = Environment::new(all, stage, values, plan.is_indexed());
     let container = container(all, &mut environment, stage, values);
@@ -129,6 +130,9 @@ fn parts(all: &Planned, index: usize) -> (Job, Option<StepSpec>) {
     if !environment.inputs.is_empty() {
         let inputs = serde_json::json!(environment.inputs).to_string();
         annotations.insert(annotation::INPUTS.to_owned(), inputs);
+    }
+    if let Some(list) = stage.list.as_ref().filter(|_| plan.is_indexed()) {
+        annotations.insert(annotation::ITEMS.to_owned(), items(all, stage, list));
     }
     let mut pod_annotations = own;
     pod_annotations.extend(std::mem::take(&mut environment.presets));
@@ -224,6 +228,22 @@ fn wiring(
     annotations
 }
 
+/// Which list the operator gives the Job.
+fn items(all: &Planned, stage: &Stage, list: &List) -> String {
+    let values = Values::of(&all.pipeline);
+    let number = |setting: &Option<Setting>| {
+        let number = values.int(setting);
+        number.and_then(|number| u32::try_from(number).ok())
+    };
+    let (of, default) = environment::list(all, &list.reference);
+    Items::format(
+        &of,
+        default.as_deref(),
+        number(&list.max),
+        number(&stage.parallel),
+    )
+}
+
 fn spec(
     plan: &JobPlan,
     stage: &Stage,
@@ -264,7 +284,7 @@ fn container(
 ) -> Container {
     let body = &stage.body;
     let has_outputs = !body.outputs.is_empty();
-    let command = body.action.as_ref().map(|action| match action {
+    let mut command = body.action.as_ref().map(|action| match action {
         Action::Run(script) => {
             // The rules have refused what can't be given a script.
             let interpreter = script.interpreter(body.shell.as_ref()).unwrap_or_default();
@@ -281,6 +301,7 @@ fn container(
     environment.own_outputs();
     let mut variables = std::mem::take(&mut environment.variables);
     variables.append(&mut environment.step_variables);
+    environment.leave_items(&mut variables, command.as_deref_mut().unwrap_or_default());
     if has_outputs {
         let path = k8s_openapi::api::core::v1::EnvVar {
             name: OUTPUT_VARIABLE.to_owned(),

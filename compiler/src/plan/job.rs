@@ -9,6 +9,7 @@ use crate::name;
 use crate::pipeline::{Dependency, Pipeline, Stage, Target, Term};
 use crate::value::{Value, item_key};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use konductor_api::limits::ITEMS_MAX_DEFAULT;
 use std::collections::BTreeMap;
 
 /// One Job to be.
@@ -20,7 +21,7 @@ pub(crate) struct JobPlan {
     pub item: Option<usize>,
     /// What the item is called in names and labels.
     pub slug: Option<String>,
-    /// An Indexed Job's number of items.
+    /// An Indexed Job's number of items; of one whose list only the run knows, the one that it has until then.
     pub completions: Option<u32>,
     /// What the labels call the item's values, one for each loop variable if there are several.
     pub variables: Vec<String>,
@@ -183,13 +184,22 @@ impl Jobs {
 }
 
 enum Shape {
-    Single { skipped: Option<LeftOut> },
+    Single {
+        skipped: Option<LeftOut>,
+    },
     Indexed(u32),
+    /// One Indexed Job, with so many items at most.
+    Listed(u32),
     Items(Vec<usize>),
 }
 
 fn shape(pipeline: &Pipeline, index: usize, addressed: bool, skips: &Skips) -> Shape {
     let stage = &pipeline.stages[index];
+    if let (Some(list), None) = (&stage.list, skips.stages[index]) {
+        let max = Values::of(pipeline).int(&list.max);
+        let max = max.and_then(|max| u32::try_from(max).ok());
+        return Shape::Listed(max.unwrap_or(ITEMS_MAX_DEFAULT));
+    }
     let items = stage.items.as_deref().unwrap_or_default();
     let kept: Vec<usize> = (0..items.len())
         .filter(|item| !skips.leaves_out(index, &items[*item].values))
@@ -240,7 +250,9 @@ impl Planner {
         let max = match shape {
             Shape::Single { .. } => NAME_MAX,
             // A pod's host name ends in the index.
-            Shape::Indexed(count) => NAME_MAX - 1 - (count - 1).to_string().len(),
+            Shape::Indexed(count) | Shape::Listed(count) => {
+                NAME_MAX - 1 - (count - 1).to_string().len()
+            }
             Shape::Items(_) => NAME_MAX - 1 - crate::limits::SLUG_MIN,
         };
         if name.len() > max {
@@ -275,6 +287,13 @@ impl Planner {
             Shape::Indexed(count) => {
                 self.list.push(JobPlan {
                     completions: Some(count),
+                    ..whole
+                });
+                return StageJobs::One(first);
+            }
+            Shape::Listed(_) => {
+                self.list.push(JobPlan {
+                    completions: Some(1),
                     ..whole
                 });
                 return StageJobs::One(first);

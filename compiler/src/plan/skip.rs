@@ -73,6 +73,10 @@ impl Skips {
 
     fn stage(&mut self, pipeline: &Pipeline, index: usize) {
         let stage = &pipeline.stages[index];
+        if stage.list.is_some() {
+            self.listed_stage(pipeline, index);
+            return;
+        }
         // If a parameter has no value yet, nothing is known about the items.
         let Some(items) = &stage.items else { return };
         let left_out_by = |item: &Item| {
@@ -106,6 +110,17 @@ impl Skips {
                 self.empty_groups[index].extend(empty);
             }
             self.left_out[index] = keys;
+        }
+    }
+
+    /// A stage whose items only the run knows is left out as a whole.
+    fn listed_stage(&mut self, pipeline: &Pipeline, index: usize) {
+        let stage = &pipeline.stages[index];
+        let values = Values::of(pipeline);
+        if self.is_false(pipeline, stage.when.as_deref(), values) {
+            self.stages[index] = Some(LeftOut::When);
+        } else if self.is_ruled_out(&stage.after, values) {
+            self.stages[index] = Some(LeftOut::Before);
         }
     }
 

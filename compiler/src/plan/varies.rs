@@ -4,6 +4,8 @@
 //! the next. What must never happen here: a `_` in a match, because what is forgotten here gets the same
 //! value for all items.
 
+use konductor_dsl::Span;
+
 use crate::pipeline::{
     Body, Dependency, Expr, Node, Part, Passthrough, Piece, Setting, Source, Stage, Target, Term,
     Text,
@@ -18,6 +20,9 @@ pub(crate) fn can_be_indexed(stage: &Stage) -> bool {
         finally: _,
         loops,
         items: _,
+        // Whoever writes its list, it is Indexed in any case.
+        list: _,
+        parallel: _,
         after,
         when,
         holding,
@@ -44,6 +49,53 @@ fn needs_a_job(part: &Part<'_>) -> bool {
             text.references().any(|r| reads_by_item(&r.source))
         }
         Part::Text(..) | Part::Setting(_) | Part::Yaml(_) => of_part(part),
+    }
+}
+
+/// Where a part needs an item before a pod starts, if it does.
+pub(crate) fn place_before_start(part: &Part<'_>) -> Option<Span> {
+    if !needs_a_job(part) {
+        return None;
+    }
+    Some(match part {
+        Part::Text(place, text) => {
+            let is_program = place.is_of_program();
+            let mut references = text.references();
+            let guilty = references.find(|reference| match is_program {
+                true => reads_by_item(&reference.source),
+                false => of_source(&reference.source),
+            });
+            guilty.map_or(text.span, |reference| reference.span)
+        }
+        Part::Setting(setting) => setting.span,
+        Part::Yaml(block) => block.span,
+    })
+}
+
+/// Where a condition names the item, if it does.
+pub(crate) fn place_in_expr(expr: &Expr) -> Option<Span> {
+    match expr {
+        Expr::Or(parts) | Expr::And(parts) => parts.iter().find_map(place_in_expr),
+        Expr::Not(inner) => place_in_expr(inner),
+        Expr::Bool(term) => place_in_term(term),
+        Expr::Compare {
+            operator: _,
+            left,
+            right,
+        } => place_in_term(left).or_else(|| place_in_term(right)),
+    }
+}
+
+fn place_in_term(term: &Term) -> Option<Span> {
+    match term {
+        Term::Reference(reference) => of_source(&reference.source).then_some(reference.span),
+        Term::Text(text) => {
+            let mut references = text.references();
+            let guilty = references.find(|reference| of_source(&reference.source));
+            guilty.map(|reference| reference.span)
+        }
+        Term::List(terms) => terms.iter().find_map(place_in_term),
+        Term::Value(_) | Term::Every | Term::Unknown => None,
     }
 }
 
@@ -177,7 +229,7 @@ pub(crate) fn of_expr(expr: &Expr) -> bool {
 }
 
 /// Whether a term depends on the item.
-fn of_term(term: &Term) -> bool {
+pub(crate) fn of_term(term: &Term) -> bool {
     match term {
         Term::Value(_) | Term::Every | Term::Unknown => false,
         Term::Reference(reference) => of_source(&reference.source),

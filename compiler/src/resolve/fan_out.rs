@@ -12,7 +12,7 @@ use crate::value::{Type, Value};
 
 impl<'a> Resolver<'a> {
     /// What others may know of a stage: its items and its outputs.
-    pub(super) fn signature(&mut self, ast: &'a ast::Stage) -> Signature {
+    pub(super) fn signature(&mut self, index: usize, ast: &'a ast::Stage) -> Signature {
         let mut loops: Vec<Loop> = Vec::new();
         let mut values: Vec<Option<Vec<Value>>> = Vec::new();
         let clause = self.clauses(&ast.clauses, |kind| match kind {
@@ -20,6 +20,7 @@ impl<'a> Resolver<'a> {
             _ => None,
         });
         let mut complete = true;
+        let mut is_listed = false;
         if let Some(last) = clause.and_then(|variables| variables.get(LOOPS_MAX)) {
             self.report(rules::large_fan_out::too_many_variables(last.span));
             complete = false;
@@ -27,6 +28,24 @@ impl<'a> Resolver<'a> {
         for variable in clause.into_iter().flatten().take(LOOPS_MAX) {
             if self.is_taken(&variable.variable, &loops) {
                 complete = false;
+                continue;
+            }
+            if let Some(reference) = self.list_of(&variable.over) {
+                is_listed = true;
+                if clause.is_some_and(|all| all.len() > 1) {
+                    self.report(rules::run_time_items::with_others(reference));
+                }
+                match self.item_type(reference) {
+                    Some(ty) => loops.push(Loop {
+                        name: name(&variable.variable),
+                        ty,
+                        counts_from_zero: false,
+                        is_plain: false,
+                    }),
+                    None => {
+                        self.broken.insert(&variable.variable.text);
+                    }
+                }
                 continue;
             }
             match self.over(&variable.over) {
@@ -62,7 +81,7 @@ impl<'a> Resolver<'a> {
         let span = clause
             .map(|variables| loops_span(variables))
             .unwrap_or(ast.name.span);
-        let items = if complete {
+        let items = if complete && !is_listed {
             self.product(&values, span)
         } else {
             None
@@ -71,7 +90,47 @@ impl<'a> Resolver<'a> {
             is_broken: loops.len() < clause.map_or(0, Vec::len),
             loops,
             items,
-            outputs: self.outputs(ast),
+            is_listed,
+            outputs: self.outputs[index].clone(),
+        }
+    }
+
+    /// The list that a stage writes, if that is what a loop goes over.
+    pub(super) fn list_of<'o>(&self, over: &'o ast::Over) -> Option<&'o ast::Ref> {
+        match over {
+            ast::Over::Ref(reference)
+                if !reference.fields.is_empty()
+                    && self.names.stage_index.contains_key(&*reference.head.text) =>
+            {
+                Some(reference)
+            }
+            ast::Over::Ref(_) | ast::Over::Range(_) | ast::Over::List(_) => None,
+        }
+    }
+
+    /// The type of an item of such a list. What the reference is else is looked at with its stage.
+    fn item_type(&mut self, reference: &ast::Ref) -> Option<Type> {
+        let stage = *self.names.stage_index.get(&*reference.head.text)?;
+        let [field] = reference.fields.as_slice() else {
+            return None;
+        };
+        let mut outputs = self.outputs[stage].iter();
+        let output = outputs.find(|output| output.name.text == field.text)?;
+        let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
+        let address = reference.address.as_ref();
+        let is_gathered = address.is_some_and(|address| address.indices.iter().any(is_every));
+        let ty = output.ty.clone();
+        match ty {
+            Type::List(item) if !is_gathered => Some(*item),
+            ty if !is_gathered => {
+                self.report(rules::wrong_type::no_list(reference.span, &ty));
+                None
+            }
+            Type::List(_) | Type::Record(_) | Type::File | Type::Dir => {
+                self.report(rules::run_time_items::no_item(reference, &ty));
+                None
+            }
+            ty => Some(ty),
         }
     }
 
@@ -134,13 +193,6 @@ impl<'a> Resolver<'a> {
                 let wished = Type::List(Box::new(ty.clone()));
                 let term = self.term(&value, &wished, Scope::PIPELINE, Time::Compile)?;
                 Some((ty, false, self.elements(&term)))
-            }
-            ast::Over::Ref(reference)
-                if !reference.fields.is_empty()
-                    && self.names.stage_index.contains_key(&*reference.head.text) =>
-            {
-                self.report(rules::run_time_value::loop_over(reference));
-                None
             }
             ast::Over::Ref(reference) => {
                 let found = self.reference(reference, Scope::PIPELINE, Time::Compile)?;

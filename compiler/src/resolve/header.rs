@@ -8,7 +8,7 @@ use super::unknown::Wanted;
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
 use crate::limits::{HOLDS_MAX, ITEMS_MAX, WHEN_SHOWN_MAX};
-use crate::pipeline::{Dependency, Hold, Loop, Outside, Setting, Stage, State, Target, When};
+use crate::pipeline::{Dependency, Hold, List, Loop, Outside, Setting, Stage, State, Target, When};
 use crate::rules;
 use crate::value::{Type, parse_duration};
 
@@ -51,6 +51,8 @@ impl<'a> Resolver<'a> {
             outputs: &outputs,
             finally,
         };
+        let list = self.listed(ast, scope);
+        let parallel = self.parallel(ast, scope);
         let when = self.when(&ast.clauses, scope);
         let quorum = self.quorum(ast, scope);
         let mut after = self.after(&ast.clauses, scope);
@@ -62,6 +64,8 @@ impl<'a> Resolver<'a> {
             finally,
             loops: Vec::new(),
             items: None,
+            list,
+            parallel,
             after,
             when,
             holding,
@@ -137,6 +141,10 @@ impl<'a> Resolver<'a> {
             ast::ClauseKind::Quorum(bound) => Some(bound),
             _ => None,
         })?;
+        if self.is_listed(scope) {
+            self.report(rules::run_time_items::quorum(bound.span()));
+            return None;
+        }
         if scope.loops.is_empty() {
             self.report(rules::quorum::without_for(bound.span()));
             return None;
@@ -149,6 +157,61 @@ impl<'a> Resolver<'a> {
                 ..scope
             },
         )
+    }
+
+    /// Whether another stage writes the items of the stage at hand.
+    fn is_listed(&self, scope: Scope<'_>) -> bool {
+        let signature = scope.stage.and_then(|stage| self.signatures.get(stage));
+        signature.is_some_and(|signature| signature.is_listed)
+    }
+
+    /// The list that another stage writes and that the stage goes over.
+    fn listed(&mut self, ast: &'a ast::Stage, scope: Scope<'_>) -> Option<Box<List>> {
+        let max = self.clauses(&ast.clauses, |kind| match kind {
+            ast::ClauseKind::Max(bound) => Some(bound),
+            _ => None,
+        });
+        let loops = self.clauses(&ast.clauses, |kind| match kind {
+            ast::ClauseKind::For(loops) => Some(loops),
+            _ => None,
+        });
+        let mut loops = loops.into_iter().flatten();
+        let reference = loops.find_map(|variable| self.list_of(&variable.over));
+        let Some(reference) = reference else {
+            if let Some(max) = max {
+                self.report(rules::clause_not_here::max(max.span()));
+            }
+            return None;
+        };
+        let scope = Scope {
+            loops: &[],
+            ..scope
+        };
+        let range = 1..=i64::from(konductor_api::limits::ITEMS_MAX);
+        let max = max.and_then(|max| self.bound(max, &Type::Int(Some(range)), scope));
+        let reference = self.reference(reference, scope, Time::Run)?;
+        self.note_reads(&reference);
+        let reference = *reference;
+        Some(Box::new(List { reference, max }))
+    }
+
+    /// How many items of a list that another stage writes run at once.
+    fn parallel(&mut self, ast: &'a ast::Stage, scope: Scope<'_>) -> Option<Setting> {
+        let bound = self.clauses(&ast.clauses, |kind| match kind {
+            ast::ClauseKind::Parallel(bound) => Some(bound),
+            _ => None,
+        })?;
+        if !self.is_listed(scope) {
+            let has_for = !scope.loops.is_empty();
+            self.report(rules::clause_not_here::parallel(bound.span(), has_for));
+            return None;
+        }
+        let range = 1..=i64::from(konductor_api::limits::ITEMS_MAX);
+        let scope = Scope {
+            loops: &[],
+            ..scope
+        };
+        self.bound(bound, &Type::Int(Some(range)), scope)
     }
 
     /// The condition of a header.

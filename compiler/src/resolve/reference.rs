@@ -299,6 +299,10 @@ impl Resolver<'_> {
         let address = self.address(stage, &ast.head, ast.address.as_ref(), scope)?;
         let address = match address {
             None if self.signatures[stage].is_broken => return None,
+            None if self.signatures[stage].is_listed => {
+                self.report(rules::run_time_items::whole(ast, field));
+                return None;
+            }
             None if !self.signatures[stage].loops.is_empty() => {
                 let diagnostic = rules::address_shape::whole_fan_out(
                     ast,
@@ -355,6 +359,12 @@ impl Resolver<'_> {
             let written = self.address_to_write(stage, scope);
             let diagnostic =
                 rules::address_shape::wrong_count(name, address, wished.len(), &written);
+            self.report(diagnostic);
+            return None;
+        }
+        let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
+        if self.signatures[stage].is_listed && !address.indices.iter().all(is_every) {
+            let diagnostic = rules::run_time_items::address(name, address.span);
             self.report(diagnostic);
             return None;
         }

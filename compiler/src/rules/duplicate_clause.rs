@@ -7,7 +7,9 @@ pub(crate) fn report(clause: &ast::Clause, first: &ast::Clause) -> Diagnostic {
     let word = clause.kind.word();
     let help = match clause.kind {
         ast::ClauseKind::When(_) => "join both conditions with `&&` in one `when`".to_owned(),
-        ast::ClauseKind::Quorum(_) => "remove one of them".to_owned(),
+        ast::ClauseKind::Quorum(_) | ast::ClauseKind::Max(_) | ast::ClauseKind::Parallel(_) => {
+            "remove one of them".to_owned()
+        }
         _ => format!("list everything behind one `{word}`, separated by commas"),
     };
     let diagnostic = Diagnostic::error(
@@ -26,7 +28,9 @@ pub(crate) fn report(clause: &ast::Clause, first: &ast::Clause) -> Diagnostic {
     let text = |text: &str| Piece::Text(text.to_owned());
     let joined = match clause.kind {
         ast::ClauseKind::When(_) => vec![text(" ("), one, text(") && ("), other, text(")")],
-        ast::ClauseKind::Quorum(_) => return diagnostic,
+        ast::ClauseKind::Quorum(_) | ast::ClauseKind::Max(_) | ast::ClauseKind::Parallel(_) => {
+            return diagnostic;
+        }
         _ => vec![text(" "), one, text(", "), other],
     };
     diagnostic.fix(

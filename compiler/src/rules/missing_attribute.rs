@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic, Span, ast};
 
-use crate::pipeline::{Body, Passthrough, Pipeline};
+use crate::pipeline::{Body, Passthrough, Pipeline, Stage};
 use crate::value::Type;
 
 /// A declaration without what it needs.
@@ -44,11 +44,21 @@ pub(crate) fn check_command(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnosti
         return;
     }
     let stages = pipeline.stages.iter();
-    for stage in stages.filter(|stage| stage.body.action.is_none() && stage.has_files()) {
+    let is_wrapped = |stage: &&Stage| stage.has_files() || stage.list.is_some();
+    for stage in stages.filter(|stage| stage.body.action.is_none() && is_wrapped(stage)) {
         let name = &stage.name.text;
-        let message = format!("`{name}` has files, and neither `run` nor `exec`");
+        let (has, what) = match stage.list {
+            Some(_) => (
+                "goes over a list that a stage writes, and has",
+                "what picks the item",
+            ),
+            None => ("has files, and", "what fetches and stores files"),
+        };
+        let message = format!("`{name}` {has} neither `run` nor `exec`");
         let diagnostic = Diagnostic::error(Code::K0311, stage.name.span, message)
-            .here("what fetches and stores files can't be put around an image's own entrypoint")
+            .here(format!(
+                "{what} can't be put around an image's own entrypoint"
+            ))
             .help("write what the image starts: `exec = [\"program\", \"argument\"]`");
         diagnostics.push(diagnostic);
     }

@@ -1,6 +1,6 @@
 //! K0305: a value that only the run knows, where it is needed before.
 
-use konductor_dsl::{Code, Diagnostic, Span, ast};
+use konductor_dsl::{Code, Diagnostic, Span};
 
 /// An output, token or outcome where the compiler needs the value.
 pub(crate) fn report(span: Span, given: Option<Span>) -> Diagnostic {
@@ -14,18 +14,4 @@ pub(crate) fn report(span: Span, given: Option<Span>) -> Diagnostic {
         Some(given) => diagnostic.label(given, "given here"),
         None => diagnostic,
     }
-}
-
-/// A fan-out over what only the run knows.
-pub(crate) fn loop_over(reference: &ast::Ref) -> Diagnostic {
-    Diagnostic::error(
-        Code::K0305,
-        reference.span,
-        "this is known only during the run",
-    )
-    .here("a fan-out goes over what is known before")
-    .help(format!(
-        "use a parameter or a list here; a script goes over this one by itself: \
-         `printf '%s' \"${{{reference}}}\" | jq -r '.[]' | while read -r x; do …; done`"
-    ))
 }

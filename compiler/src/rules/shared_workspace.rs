@@ -60,7 +60,8 @@ fn overlap(
 ) -> bool {
     let (one, other) = (&pipeline.stages[first], &pipeline.stages[second]);
     if first == second {
-        let several = one.items.as_ref().is_some_and(|items| items.len() > 1);
+        let several = one.items.as_ref().is_some_and(|items| items.len() > 1)
+            || one.list.is_some() && Values::of(pipeline).int(&one.parallel) != Some(1);
         return several && !takes_turns(pipeline, one, one);
     }
     let ordered = one.finally != other.finally || dag.is_before(first, second, visits);

@@ -27,6 +27,10 @@ pub enum ClauseKind {
     Holding(Vec<Hold>),
     /// `quorum n`
     Quorum(Bound),
+    /// `max n`
+    Max(Bound),
+    /// `parallel n`
+    Parallel(Bound),
 }
 
 impl ClauseKind {
@@ -38,6 +42,8 @@ impl ClauseKind {
             Self::When(_) => "when",
             Self::Holding(_) => "holding",
             Self::Quorum(_) => "quorum",
+            Self::Max(_) => "max",
+            Self::Parallel(_) => "parallel",
         }
     }
 }
@@ -60,7 +66,7 @@ pub enum Over {
     Range(Range),
     /// `["a", "b"]`
     List(List),
-    /// A parameter.
+    /// A parameter, or a list that a stage writes.
     Ref(Ref),
 }
 

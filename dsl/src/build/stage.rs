@@ -6,7 +6,7 @@ use crate::ast::{self, BodyItem, Clause, ClauseKind};
 /// A stage: how it is coordinated, and, by [`Body`], what it does.
 ///
 /// A clause that is given again extends the first one: more to wait for, more to hold, another
-/// loop variable; conditions must all hold. The last quorum counts.
+/// loop variable; conditions must all hold. The last quorum, `max` and `parallel` count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage(ast::Stage);
 
@@ -83,6 +83,23 @@ impl Stage {
         add(&mut self.0.clauses, ClauseKind::Quorum(count.into().into()));
         self
     }
+
+    /// Fails if a list that another stage writes has more items than this.
+    #[must_use]
+    pub fn max(mut self, count: impl Into<Bound>) -> Self {
+        add(&mut self.0.clauses, ClauseKind::Max(count.into().into()));
+        self
+    }
+
+    /// Runs at most this many items at once.
+    #[must_use]
+    pub fn parallel(mut self, count: impl Into<Bound>) -> Self {
+        add(
+            &mut self.0.clauses,
+            ClauseKind::Parallel(count.into().into()),
+        );
+        self
+    }
 }
 
 impl From<Stage> for ast::Stage {
@@ -120,7 +137,9 @@ fn add(clauses: &mut Vec<Clause>, kind: ClauseKind) {
                 ast::Expr::And(known, _) => known.push((**more).clone()),
                 one => *one = ast::Expr::And(vec![one.clone(), (**more).clone()], NOWHERE),
             },
-            (ClauseKind::Quorum(known), ClauseKind::Quorum(count)) => *known = count.clone(),
+            (ClauseKind::Quorum(known), ClauseKind::Quorum(count))
+            | (ClauseKind::Max(known), ClauseKind::Max(count))
+            | (ClauseKind::Parallel(known), ClauseKind::Parallel(count)) => *known = count.clone(),
             _ => continue,
         }
         return;

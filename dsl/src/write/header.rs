@@ -20,7 +20,9 @@ impl Writer {
                         writer.nested("(", ")", |writer| writer.bound(permits));
                     }
                 }),
-                ClauseKind::Quorum(count) => self.bound(count),
+                ClauseKind::Quorum(count)
+                | ClauseKind::Max(count)
+                | ClauseKind::Parallel(count) => self.bound(count),
             }
         }
     }

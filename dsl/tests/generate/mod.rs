@@ -315,7 +315,7 @@ impl Writer {
     fn clauses(&mut self) {
         for _ in 0..self.dice.below(4) {
             let count = 1 + self.dice.below(4);
-            match self.dice.below(5) {
+            match self.dice.below(6) {
                 0 => {
                     self.words(&["for"]);
                     self.list(count, |writer| {
@@ -348,7 +348,8 @@ impl Writer {
                     });
                 }
                 _ => {
-                    self.words(&["quorum"]);
+                    let word = self.dice.pick(&["quorum", "max", "parallel"]);
+                    self.words(&[word]);
                     self.bound();
                 }
             }

@@ -90,6 +90,8 @@ fn stage(stage: &ast::Stage) -> Stage {
                 })
             }
             ast::ClauseKind::Quorum(count) => made.quorum(bound(count)),
+            ast::ClauseKind::Max(count) => made.max(bound(count)),
+            ast::ClauseKind::Parallel(count) => made.parallel(bound(count)),
         };
     }
     body(made, &stage.body)

@@ -10,8 +10,8 @@
 /** Every word of the language. Each of them may also be a name, wherever a name may be: `stage in {}`. */
 const WORDS = [
   'after', 'any', 'approval', 'at', 'barrier', 'config', 'defaults', 'finally', 'for', 'gate', 'holding', 'import',
-  'in', 'job', 'lease', 'list', 'mount', 'output', 'param', 'pipeline', 'pod', 'quorum', 'schedule', 'secret',
-  'semaphore', 'stage', 'template', 'use', 'when', 'within', 'workspace',
+  'in', 'job', 'lease', 'list', 'max', 'mount', 'output', 'parallel', 'param', 'pipeline', 'pod', 'quorum', 'schedule',
+  'secret', 'semaphore', 'stage', 'template', 'use', 'when', 'within', 'workspace',
 ];
 
 /** One or more, separated by commas. */
@@ -121,7 +121,7 @@ export default grammar({
 
     // Clauses
 
-    _clause: $ => choice($.after, $.fan_out, $.when, $.holding, $.quorum),
+    _clause: $ => choice($.after, $.fan_out, $.when, $.holding, $.quorum, $.max, $.parallel),
 
     fan_out: $ => seq('for', list($.loop)),
     loop: $ => seq(
@@ -156,6 +156,8 @@ export default grammar({
     hold: $ => seq(field('resource', $._name), optional(seq('(', $._bound, ')'))),
 
     quorum: $ => seq('quorum', $._bound),
+    max: $ => seq('max', $._bound),
+    parallel: $ => seq('parallel', $._bound),
     when: $ => seq('when', field('condition', $._expression)),
 
     // Conditions

@@ -82,7 +82,7 @@ impl Logs<'_> {
         };
         let job = self.jobs.get_opt(name).await?;
         let job = job.filter(|job| job.run() == Some(self.selection.run.as_str()));
-        let named = job.map(|job| (of_pod(&title(&job), pod), job));
+        let named = job.map(|job| (of_pod(&title(&job), &job.item_names(), pod), job));
         let meant = named.filter(|(title, job)| self.is_meant(job.stage(), title));
         Ok(meant.map(|(title, _)| title))
     }
@@ -118,11 +118,16 @@ impl Logs<'_> {
                     Some(item) => format!("{}[{item}]", stage.name),
                     None => stage.name.clone(),
                 };
-                let meant = pods
-                    .into_iter()
-                    .filter(|pod| self.is_meant(&stage.name, &of_pod(&title, pod)));
-                for pod in meant {
-                    self.print(&pod, &of_pod(&title, &pod), false).await?;
+                let names = item
+                    .indexes
+                    .map(|indexes| indexes.names)
+                    .unwrap_or_default();
+                for pod in pods {
+                    let title = of_pod(&title, &names, &pod);
+                    if !self.is_meant(&stage.name, &title) {
+                        continue;
+                    }
+                    self.print(&pod, &title, false).await?;
                     is_silent = false;
                 }
             }

@@ -177,8 +177,11 @@ impl fmt::Display for Meant<'_> {
     }
 }
 
-/// Whether an item is one index of an Indexed Job.
+/// Whether an item is one index of an Indexed Job, or what that is called.
 fn has_index(job: &Participant, item: &str) -> bool {
+    if job.item_names().iter().any(|name| name == item) {
+        return true;
+    }
     let indexes = indexes(job).and_then(|indexes| u32::try_from(indexes.total).ok());
     let index = item.parse::<u32>().ok();
     index.zip(indexes).is_some_and(|(index, all)| index < all)

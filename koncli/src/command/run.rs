@@ -233,7 +233,9 @@ impl Following<'_> {
             .unwrap_or_default();
         let jobs: Api<Participant> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
         let found = jobs.get_opt(&job).await.ok().flatten();
-        let title = of_pod(&found.map_or(job, |job| title(&job)), pod);
+        let names = found.as_ref().map(|job| job.item_names());
+        let title = found.map_or(job, |job| title(&job));
+        let title = of_pod(&title, &names.unwrap_or_default(), pod);
         let options = LogOptions {
             follow: true,
             ..LogOptions::default()

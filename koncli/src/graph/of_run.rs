@@ -82,11 +82,15 @@ fn node(run: &str, place: &Place<'_>) -> Node {
         Place::Approval(_) | Place::Gate(_) | Place::Elsewhere(_) => &[],
     };
     let is_fan_out = jobs.iter().any(|job| job.item().is_some());
+    // How many there are is known when the Job has its list.
+    let listed = jobs.first().filter(|job| job.item_list().is_some());
+    let listed = listed.map(|job| job.item_names().len());
     let holds = jobs.first().map_or(&[][..], |job| job.holds());
     Node {
         name,
         kind,
-        items: is_fan_out.then_some(jobs.len()),
+        items: is_fan_out.then_some(jobs.len()).or(listed),
+        is_listed: jobs.iter().any(|job| job.items.is_some()),
         holding: holds.iter().map(|hold| hold.name.clone()).collect(),
     }
 }

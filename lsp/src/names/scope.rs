@@ -336,7 +336,9 @@ impl<'a> Walk<'a> {
                         }
                     }
                 }
-                ast::ClauseKind::Quorum(bound) => self.bound(bound, scope),
+                ast::ClauseKind::Quorum(bound)
+                | ast::ClauseKind::Max(bound)
+                | ast::ClauseKind::Parallel(bound) => self.bound(bound, scope),
             }
         }
     }

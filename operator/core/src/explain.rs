@@ -19,7 +19,7 @@ const CRASH_LOOP: &str = "CrashLoopBackOff";
 /// A pod that is on its way says so for a moment, and that is no reason to show.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// Why a Job failed: how the first of its failed pods ended, for an indexed Job with its index. `None`
+/// Why a Job failed: how the first of its failed pods ended, for an indexed Job with its item, or its index. `None`
 /// where neither its pods nor its conditions say.
 pub fn failure(job: &Participant, pods: &[&Pod]) -> Option<String> {
     let mut failed: Vec<(Option<u32>, &Pod)> = pods
@@ -33,11 +33,15 @@ pub fn failure(job: &Participant, pods: &[&Pod]) -> Option<String> {
         (*index, std::cmp::Reverse(created.map(|time| time.0)))
     });
     let condition = failed_condition(job);
+    let names = job.item_names();
     let of_pod = failed.iter().find_map(|(index, pod)| {
         let why = pod_failure(job, pod)?;
-        Some(match index {
-            Some(index) => format!("index {index}: {why}"),
-            None => why,
+        let place = index.and_then(|index| usize::try_from(index).ok());
+        let name = place.and_then(|place| names.get(place));
+        Some(match (index, name) {
+            (_, Some(name)) => format!("item {}: {why}", cut(name)),
+            (Some(index), None) => format!("index {index}: {why}"),
+            (None, None) => why,
         })
     });
     match condition {

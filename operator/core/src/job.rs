@@ -17,13 +17,15 @@ use crate::kind::Kind;
 use crate::outcome::{End, gate_end, job_end, run_end, started_too_early};
 use crate::run::{end_stray, kept_out, may_start};
 use crate::{
-    Decided, Decision, Event, Fact, HeldBack, Needs, Objects, Waits, Write, explain, owner,
+    Decided, Decision, Event, Fact, HeldBack, Needs, Objects, Waits, Write, explain, owner, stamp,
 };
 
 mod arrive;
 mod gathered;
 mod indexes;
 mod inputs;
+mod item_outputs;
+mod items;
 mod outputs;
 mod pending;
 pub(crate) mod release;
@@ -57,7 +59,7 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
     if started_too_early(job) {
         return Ok(refuse_start(job));
     }
-    if job_ended(job) == Some(true) && job.owes_outputs() && job_end(job).is_none() {
+    if job_ended(job).is_some() && job.owes_outputs() && job_end(job).is_none() {
         return Ok(outputs::store(job, facts)?.waits_for(Waits::Outputs));
     }
     if let Some(end) = job_end(job) {
@@ -72,7 +74,11 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
         return resumed::decide(job, facts, now);
     }
     if !job.may_start() {
-        return pending::decide(job, facts, now);
+        let mut decision = pending::decide(job, facts, now)?;
+        if decision.before.is_empty() {
+            item_outputs::keep(job, facts, now, &mut decision)?;
+        }
+        return Ok(decision);
     }
     if let Some(ended) = stray(job, facts, now)? {
         return Ok(ended);
@@ -157,6 +163,9 @@ fn unprotected(job: &Participant, facts: &Facts) -> Decided<NoStatus> {
         if !in_ledger(&namespace, hold, uid, facts, Freshness::Cached)? {
             missing.push(format!("{}/{}", hold.kind, hold.name));
         }
+    }
+    if items::lacks_items(job) {
+        missing.push("its items".to_owned());
     }
     if missing.is_empty() {
         return Ok(phase_patch(job, JobPhase::Running, None));
@@ -352,6 +361,13 @@ fn refuse_start(job: &Participant) -> Decision<NoStatus> {
         reason: reason::STARTED_BY_KUEUE,
         note: message,
     });
+    decision
+}
+
+/// Ends a Job that was never started; its Gate says when one ends that it ruled out.
+fn ended(job: &Participant, phase: JobPhase, why: &str, now: Timestamp) -> Decision<NoStatus> {
+    let mut decision = phase_patch(job, phase, Some(why));
+    stamp::ended_by(job, now, &mut decision.before);
     decision
 }
 

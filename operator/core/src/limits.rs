@@ -20,6 +20,9 @@ pub const RESUMED_AT_ONCE: u32 = 3;
 pub const RESUME_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// Names that a message lists before it says "and n more": a message is one line.
 pub const NAMES_IN_MESSAGE: usize = 3;
+/// How long after an item of a Job has succeeded its outputs are kept on the Job: a pod is rarely gone sooner, and one
+/// write keeps those of all that have succeeded meanwhile.
+pub const ITEM_OUTPUTS_KEPT_AFTER: SignedDuration = SignedDuration::from_secs(30);
 /// How often a Run may be begun: as many attempts as its schema lets be counted.
 pub const ATTEMPTS_MAX: u32 = 10_000;
 /// How long a started Job may have no pod before its Run says so: the Job controller creates one within a second or

@@ -41,7 +41,8 @@ pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
 ///
 /// What the operator wrote comes first: a Job that was cancelled stays so although its last pod
 /// succeeded a moment later. A Job that declares outputs has succeeded once they are stored; one whose
-/// outputs are wrong has the phase Failed, while its own conditions say Complete.
+/// outputs are wrong has the phase Failed, while its own conditions say Complete. Of a Job with items, the outputs of
+/// those that succeeded are stored although it failed, before it counts as ended.
 pub fn job_end(job: &Participant) -> Option<End> {
     match job.phase {
         Some(JobPhase::Skipped) => return Some(End::Skipped),
@@ -61,6 +62,7 @@ pub fn job_end(job: &Participant) -> Option<End> {
         return Some(End::Failed);
     }
     match job_ended(job)? {
+        false if job.items.is_some() && job.owes_outputs() => None,
         false => Some(End::Failed),
         true => (!job.owes_outputs()).then_some(End::Succeeded),
     }

@@ -10,7 +10,7 @@ use konductor_api::{DeclaredOutput, Participant};
 /// Characters of a value that a reason repeats.
 const VALUE_SHOWN_MAX: usize = 40;
 /// Outputs that a reason names.
-const PROBLEMS_SHOWN_MAX: usize = 8;
+pub(crate) const PROBLEMS_SHOWN_MAX: usize = 8;
 
 /// The last words of a pod, and how many bytes of them there could be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! A pod of a Job: whose it is, whether it still works, and what it says that its Job holds.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Hold, annotation, parse_holds};
 
@@ -19,6 +20,16 @@ pub(crate) fn pod_ended(pod: &Pod) -> bool {
         .as_ref()
         .and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// When the last container of a pod ended, as far as its status says.
+pub(crate) fn ended_at(pod: &Pod) -> Option<Timestamp> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let ended = statuses.iter().filter_map(|container| {
+        let terminated = container.state.as_ref()?.terminated.as_ref()?;
+        terminated.finished_at.as_ref()
+    });
+    ended.map(|time| time.0).max()
 }
 
 /// What a pod says that its Job holds.

@@ -300,8 +300,11 @@ fn fresh_barrier(barrier: &Barrier) -> Barrier {
     }
 }
 
-/// The indexes of an Indexed Job that need not run again.
+/// The indexes of an Indexed Job that need not run again: none of one with items whose outputs nobody knows.
 fn completed_indexes(job: &Participant) -> Option<&str> {
+    if job.items.is_some() && job.owes_outputs() {
+        return None;
+    }
     let status = job.status.as_ref()?;
     let completed = status.completed_indexes.as_deref()?;
     (!completed.is_empty()).then_some(completed)
@@ -323,8 +326,13 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         annotation::RESUMED,
         annotation::TIMES,
         annotation::COMPLETED_INDEXES,
+        annotation::OUTPUTS_KEPT,
     ] {
         annotations.remove(written_by_the_operator);
+    }
+    if let (Some(completed), Some(outputs)) = (&completed, outputs_to_keep(old)) {
+        let kept = format!("{completed} {outputs}");
+        annotations.insert(annotation::OUTPUTS_KEPT.to_owned(), kept);
     }
     annotations.remove(JOB_TRACKING);
     annotations.insert(annotation::ATTEMPT.to_owned(), attempt.to_string());
@@ -336,6 +344,11 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         regate(annotations);
     }
     let mut spec = old.spec.clone().unwrap_or_default();
+    let gets_items = old.items.is_some() && completed.is_none();
+    if gets_items {
+        // It goes over the list that is written this time.
+        (spec.completions, spec.parallelism) = (Some(1), Some(1));
+    }
     spec.suspend = Some(old.is_coordinated() || skipped || completed.is_some());
     if let Some(completed) = completed {
         annotations.insert(annotation::COMPLETED_INDEXES.to_owned(), completed);
@@ -350,6 +363,9 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         labels.remove(label::HELD);
     }
     if let Some(known) = &mut template.annotations {
+        if gets_items {
+            known.remove(annotation::ITEMS);
+        }
         known.retain(|key, _| !key.starts_with(annotation::TOKEN_PREFIX));
         known.remove(annotation::HELD);
         if let Some(guard) = known.get_mut(annotation::GUARD) {
@@ -368,6 +384,12 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         spec: Some(spec),
         status: None,
     }
+}
+
+/// What the items of a Job wrote that need not run again.
+fn outputs_to_keep(job: &Participant) -> Option<String> {
+    let outputs = job.outputs().filter(|_| job.items.is_some())?;
+    Some(serde_json::json!(outputs).to_string())
 }
 
 /// Puts our value back into Kueue's annotation of those that must agree before it starts the Job.

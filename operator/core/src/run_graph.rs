@@ -135,7 +135,8 @@ impl<'a> RunGraph<'a> {
                     return Vec::new();
                 };
                 let inputs = job.inputs.iter().flatten().flat_map(BTreeMap::values);
-                let inputs = inputs.flat_map(|input| match input {
+                let items = job.items.iter().flatten().map(|items| &items.of);
+                let inputs = inputs.chain(items).flat_map(|input| match input {
                     Input::Output { job, .. } => vec![Link {
                         before: Node::Job(job.clone()),
                         how: How::Output,

@@ -7,6 +7,7 @@
 
 mod failover;
 mod grant;
+mod items;
 mod local;
 mod measure;
 mod raw;
@@ -66,6 +67,9 @@ fn main() {
         }
         if wanted("P14") {
             print(failover::leaders(&Cluster::durable().await).await);
+        }
+        if wanted("P15") {
+            print(items::lists(&Cluster::durable().await).await);
         }
     });
 }

@@ -14,6 +14,7 @@ pub mod deployed;
 pub mod field;
 mod history;
 pub mod interference;
+pub mod items;
 pub mod kubectl;
 pub mod leaders;
 pub mod outage;
@@ -58,6 +59,7 @@ macro_rules! scenarios {
                         | "deletion"
                         | "field"
                         | "interference"
+                        | "items"
                         | "outputs"
                         | "pipeline"
                         | "retry"
@@ -81,6 +83,8 @@ scenarios! {
     outputs::a_stage_whose_outputs_are_cut_off_fails,
     outputs::items_that_are_left_out_count_as_skipped,
     outputs::outputs_of_a_fan_out_are_gathered_in_the_order_of_its_items,
+    items::a_list_that_is_found_at_run_time_is_gone_over,
+    items::a_retry_of_a_list_runs_only_the_items_that_failed,
     retry::a_retry_runs_what_failed_again_and_keeps_the_rest,
     retry::a_retry_of_a_range_runs_only_the_indexes_that_failed,
     deletion::a_job_that_is_deleted_while_it_runs_ends_its_run,

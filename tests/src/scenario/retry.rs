@@ -30,7 +30,7 @@ pipeline p {
 /// Which item of an Indexed Job a pod is.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
-fn retry(cluster: &Cluster, namespace: &str, run: &str) {
+pub(super) fn retry(cluster: &Cluster, namespace: &str, run: &str) {
     let retried = Command::new(koncli())
         .args(["retry", run, "--namespace", namespace, "--kubeconfig"])
         .arg(&cluster.kubeconfig)
@@ -39,7 +39,7 @@ fn retry(cluster: &Cluster, namespace: &str, run: &str) {
     assert!(retried.status.success(), "{retried:?}");
 }
 
-async fn until_attempt_2_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
+pub(super) async fn until_attempt_2_ended(cluster: &Cluster, namespace: &str, run: &str) -> Run {
     until(&cluster.client, namespace, run, |run: &Run| {
         let status = run.status.as_ref();
         status.is_some_and(|status| status.attempt == 2 && status.finished_at.is_some())

@@ -11,9 +11,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{
     Arrival, ArrivalOutcome, Barrier, BarrierPhase, Claim, ClaimPhase, ConditionState, Gate,
-    GateMode, GatePhase, Holder, HolderKind, JobPhase, Lease, LedgerKind, Run, RunPhase, Semaphore,
-    Target, annotation, job_ended, job_phase, label, parse_holds,
+    GateMode, GatePhase, Holder, HolderKind, JobPhase, Lease, LedgerKind, Participant, Run,
+    RunPhase, Semaphore, Target, annotation, job_ended, job_phase, label, parse_holds,
 };
+use konductor_core::job_uid;
 use konductor_local::{Event, Record};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -140,7 +141,12 @@ fn version(
             token_rises(stored, &name, &before, &status.holders, status.token)?;
             never_releases_a_working_holder(stored, &before, &status.holders)
         }
-        "jobs" => job(stored, old.map(read), &read(new)),
+        "jobs" => {
+            let (old, new): (Option<Participant>, Participant) = (old.map(read), read(new));
+            items(old.as_ref(), &new)?;
+            job(stored, old.as_deref().cloned(), &new)
+        }
+        "pods" => pods_at_once(stored, old.is_none(), &read(new)),
         "gates" => gate(stored, old.map(read), &read(new)),
         "barriers" => barrier(stored, old.map(read), &read(new)),
         "runs" => run(stored, old.map(read), &read(new)),
@@ -299,6 +305,65 @@ fn job(stored: &mut Stored, old: Option<Job>, new: &Job) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// 9: A Job whose items only the run knows gets its list and its size once, before its start, and keeps both.
+fn items(old: Option<&Participant>, new: &Participant) -> Result<(), String> {
+    let Some(Ok(items)) = &new.items else {
+        return Ok(());
+    };
+    let spec = new.spec.clone().unwrap_or_default();
+    let count = new.item_names().len();
+    let parallel = items
+        .parallel
+        .map_or(count, |most| count.min(most as usize));
+    let is = |number: Option<i32>, wanted: usize| {
+        number.and_then(|n| usize::try_from(n).ok()) == Some(wanted)
+    };
+    if let Some(known) = old.and_then(|old| old.item_list())
+        && new.item_list() != Some(known)
+    {
+        return Err(format!(
+            "its list was {known}, and is {:?}",
+            new.item_list()
+        ));
+    }
+    if count > 0 && !is(spec.completions, count) {
+        return Err(format!(
+            "it has {count} items, and {:?} completions",
+            spec.completions
+        ));
+    }
+    if new.is_suspended() {
+        return Ok(());
+    }
+    match count > 0 && is(spec.parallelism, parallel) {
+        true => Ok(()),
+        false => Err(format!(
+            "it runs with {count} items, {:?} at once",
+            spec.parallelism
+        )),
+    }
+}
+
+/// 10: No more items of a Job are at work at once than it may have.
+fn pods_at_once(stored: &Stored, is_new: bool, pod: &Pod) -> Result<(), String> {
+    let job = job_uid(pod).filter(|_| is_new && !ended(pod));
+    let Some(job) = job else { return Ok(()) };
+    let jobs: Vec<Participant> = stored.all("jobs");
+    let owner = jobs.iter().find(|one| one.uid() == job);
+    let items = owner.and_then(|owner| owner.items.as_ref()?.as_ref().ok());
+    let Some(most) = items.and_then(|items| items.parallel) else {
+        return Ok(());
+    };
+    let pods: Vec<Pod> = stored.all("pods");
+    let others = pods
+        .iter()
+        .filter(|one| job_uid(one) == Some(job) && !ended(one));
+    match others.count() < most as usize {
+        true => Ok(()),
+        false => Err(format!("its Job has {most} others at work already")),
+    }
 }
 
 /// 5: What has ended stays as it is; a Gate does not open before its conditions are met.

@@ -35,7 +35,7 @@ pub struct Story {
 pub(super) type Playing<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// All stories.
-pub const STORIES: [Story; 9] = [
+pub const STORIES: [Story; 11] = [
     Story {
         name: "claims_take_turns",
         play: |world| Box::pin(claims_take_turns(world)),
@@ -96,6 +96,18 @@ pub const STORIES: [Story; 9] = [
         },
     },
     Story {
+        name: "a_list_is_gone_over",
+        play: |world| Box::pin(a_list(world)),
+        script: an_item,
+        fixed: |_| true,
+    },
+    Story {
+        name: "items_that_failed_are_retried",
+        play: |world| Box::pin(a_failed_list_is_retried(world)),
+        script: an_item_or_its_failure,
+        fixed: |_| true,
+    },
+    Story {
         name: "ledgers_are_recreated_in_use",
         play: |world| Box::pin(ledgers_are_recreated_in_use(world)),
         script: |_| Script::succeed().lasting(Duration::from_secs(15)),
@@ -110,6 +122,30 @@ fn one_item_fails(pod: &Pod) -> Script {
         _ => Script::with_outputs("rows=3\n"),
     };
     script.lasting(Duration::from_secs(2))
+}
+
+/// `split` writes four items, and each of them its number.
+fn an_item(pod: &Pod) -> Script {
+    let script = match (pod.labels().get(label::STAGE), index(pod)) {
+        (Some(stage), _) if stage == "split" => {
+            Script::with_outputs("parts=[\"a\",\"b\",\"c\",\"d\"]\n")
+        }
+        (_, Some(index)) => Script::with_outputs(&format!("n={index}\n")),
+        _ => Script::succeed(),
+    };
+    script.lasting(Duration::from_secs(20))
+}
+
+fn an_item_or_its_failure(pod: &Pod) -> Script {
+    match index(pod) {
+        Some(1) => Script::fail().lasting(Duration::from_secs(2)),
+        _ => an_item(pod),
+    }
+}
+
+/// Which item of an Indexed Job a pod is.
+fn index(pod: &Pod) -> Option<u32> {
+    konductor_core::explain::index(pod)
 }
 
 async fn create<K>(world: &World, object: Value) -> K
@@ -379,9 +415,28 @@ pub(super) async fn whatever_is_deleted(world: &World, play: impl Future<Output 
     }
 }
 
+/// What goes over a list that is found at run time, and what reads all its outputs.
+const LIST: &str = r#"
+pipeline story {
+  lease ledger { ttl = 1m }
+  defaults { image = "busybox:1.36" }
+  stage split { run = "true", output parts: list<string> }
+  stage count for part in split.parts max 9 parallel 2 {
+    run = "echo \"${part}\""
+    output n: int
+  }
+  stage load holding ledger { run = "echo \"${count[*].n}\"" }
+  finally stage tell { run = "true" }
+}
+"#;
+
 fn pipeline() -> Manifests {
+    manifests(PIPELINE)
+}
+
+fn manifests(text: &str) -> Manifests {
     let mut sources = Sources::default();
-    sources.add("story.kon", PIPELINE);
+    sources.add("story.kon", text);
     let compiled = compile(sources, &Options::at(EPOCH));
     assert_eq!(compiled.diagnostics, []);
     compiled.manifests.expect("it compiles")
@@ -392,10 +447,23 @@ async fn a_pipeline(world: &World) {
     run_ends(world).await;
 }
 
-/// What failed is recreated, as `koncli retry` does it, and fails again.
-async fn a_failed_run_is_retried(world: &World) {
-    apply(world, &pipeline()).await;
+async fn a_list(world: &World) {
+    apply(world, &manifests(LIST)).await;
     run_ends(world).await;
+}
+
+async fn a_failed_list_is_retried(world: &World) {
+    a_list(world).await;
+    retried(world).await;
+}
+
+async fn a_failed_run_is_retried(world: &World) {
+    a_pipeline(world).await;
+    retried(world).await;
+}
+
+/// What failed is recreated, as `koncli retry` does it, and fails again.
+async fn retried(world: &World) {
     let runs = world.objects::<Run>();
     let Some(run) = runs.get_opt("story").await.expect("an answer") else {
         return;

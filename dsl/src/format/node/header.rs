@@ -49,9 +49,9 @@ impl Entry for Clause {
             ClauseKind::For(loops) => sequence(printer, loops, start, end),
             ClauseKind::After(deps) => sequence(printer, deps, start, end),
             ClauseKind::Holding(holds) => sequence(printer, holds, start, end),
-            ClauseKind::Quorum(permits) => {
+            ClauseKind::Quorum(count) | ClauseKind::Max(count) | ClauseKind::Parallel(count) => {
                 printer.push(" ");
-                bound(printer, permits);
+                bound(printer, count);
             }
             ClauseKind::When(_) => condition(printer, start, end),
         }

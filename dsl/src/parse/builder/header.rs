@@ -18,6 +18,8 @@ impl Builder {
             Rule::when => ClauseKind::When(Box::new(self.expression(inner.next()?)?)),
             Rule::holding => ClauseKind::Holding(exact(inner.filter_map(|part| self.hold(part)))),
             Rule::quorum => ClauseKind::Quorum(self.bound(inner.next()?)?),
+            Rule::max => ClauseKind::Max(self.bound(inner.next()?)?),
+            Rule::parallel => ClauseKind::Parallel(self.bound(inner.next()?)?),
             _ => return None,
         };
         Some(Clause {

@@ -30,7 +30,6 @@ const WORDS: [(&[&str], &str); 4] = [
             "foreach",
             "loop",
             "matrix",
-            "parallel",
             "with_items",
             "withItems",
             "with-items",
@@ -302,7 +301,7 @@ pub(super) fn clause_outside_of_a_header(place: &Place<'_>) -> Option<Habit> {
     let is_short = !rest.is_empty() && rest.len() <= 8;
     let operand = match place.found {
         "for" => "x in …",
-        "quorum" => "2",
+        "max" | "parallel" | "quorum" => "2",
         "when" => "CONDITION",
         _ if is_short && rest.len() == 1 => rest[0],
         _ => "OTHER",

@@ -31,6 +31,8 @@
   "after"
   "for"
   "holding"
+  "max"
+  "parallel"
   "quorum"
   "when"
   "within"

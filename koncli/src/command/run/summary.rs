@@ -94,7 +94,7 @@ async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
     for pod in failed.iter().take(INDEXES_SHOWN) {
         let why = explain::pod_failure(job, pod).filter(|_| timeout.is_none());
         if timeout.is_none() {
-            let title = view::of_pod(&title, pod);
+            let title = view::of_pod(&title, &job.item_names(), pod);
             let why = why.as_ref().map(|why| format!(": {why}"));
             output::talk(&format!("{mark} {title} failed{}", why.unwrap_or_default()));
         }

@@ -69,7 +69,9 @@ pub(crate) struct Context {
     pub(crate) clauses: Vec<&'static str>,
 }
 
-const CLAUSES: [&str; 5] = ["after", "for", "holding", "quorum", "when"];
+const CLAUSES: [&str; 7] = [
+    "after", "for", "holding", "max", "parallel", "quorum", "when",
+];
 const CALLS: [&str; 6] = ["any", "barrier", "config", "gate", "pipeline", "secret"];
 
 /// What could be written at a byte of a text.

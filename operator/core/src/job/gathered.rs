@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use konductor_api::{Gathered, OutputType, Participant};
 
+use super::item_outputs;
 use crate::facts::{Facts, Freshness};
 use crate::outcome::{End, job_end};
 use crate::outputs::{OUTPUTS_LOST, outputs_are_lost};
@@ -107,6 +108,18 @@ pub(super) fn list(
             let named = Named::job(&job.metadata, item);
             named.unwrap_or_else(|| Named::Object(format!("job/{}", item.name())))
         };
+        // One Job can be all the items.
+        if item.items.is_some() && job_end(item).is_some() {
+            match item_outputs::values(item, gathered) {
+                Some(Ok(more)) => values.extend(more),
+                Some(Err(missing)) => return Ok(Err(missing)),
+                None => {
+                    let why = "what its items wrote was not read";
+                    lost.insert(format!("{}: {why}", named()));
+                }
+            }
+            continue;
+        }
         match job_end(item) {
             Some(End::Succeeded) => {}
             Some(End::Failed | End::Skipped | End::Unreached | End::Cancelled) => continue,

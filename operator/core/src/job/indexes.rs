@@ -1,4 +1,6 @@
-//! An Indexed Job that a retry has created again: the indexes that succeeded before don't run again.
+//! The indexes of an Indexed Job, such as `0-2,5`; those that succeeded before a retry don't run again.
+
+use std::collections::BTreeSet;
 
 use konductor_api::{ObjectName, Participant};
 use serde_json::json;
@@ -31,21 +33,57 @@ pub(super) fn completed(job: &Participant) -> Option<Write> {
     })
 }
 
-/// How many indexes these are, such as `0-2,5`: rising, and below the Job's completions. `None` for anything
-/// else, which nobody but a person has written; the whole Job runs then.
+/// How many indexes these are: rising, and below the Job's completions. `None` for anything else, which nobody but a
+/// person has written; the whole Job runs then.
 fn count(text: &str, completions: i32) -> Option<i32> {
+    let ranges = ranges(text, completions)?;
+    Some(ranges.iter().map(|(first, last)| last - first + 1).sum())
+}
+
+/// These indexes, such as `0-2,5`, if they rise and are below so many.
+pub(super) fn parse(text: &str, completions: i32) -> Option<BTreeSet<usize>> {
+    if text.is_empty() {
+        return Some(BTreeSet::new());
+    }
+    let indexes = ranges(text, completions)?.into_iter();
+    let indexes = indexes.flat_map(|(first, last)| first..=last);
+    Some(
+        indexes
+            .filter_map(|index| usize::try_from(index).ok())
+            .collect(),
+    )
+}
+
+fn ranges(text: &str, completions: i32) -> Option<Vec<(i32, i32)>> {
     let mut next = 0;
-    let mut count = 0;
+    let mut ranges = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (index(first)?, index(last)?);
         if first < next || last < first || last >= completions {
             return None;
         }
-        count += last - first + 1;
+        ranges.push((first, last));
         next = last + 1;
     }
-    Some(count)
+    Some(ranges)
+}
+
+/// Writes indexes as the Job controller does.
+pub(super) fn format(indexes: &BTreeSet<usize>) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for index in indexes {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *index => *last = *index,
+            _ => ranges.push((*index, *index)),
+        }
+    }
+    let words = ranges.iter().map(|(first, last)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}-{last}"),
+    });
+    words.collect::<Vec<_>>().join(",")
 }
 
 /// Digits only: no sign, and no blank.
@@ -78,5 +116,13 @@ mod tests {
         ] {
             assert_eq!(count(text, 10), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn indexes_are_written_as_they_are_read() {
+        for text in ["", "0", "0,1", "0-2,5", "1,3,5-7,9"] {
+            assert_eq!(parse(text, 10).as_ref().map(format).as_deref(), Some(text));
+        }
+        assert_eq!(parse("0-2,5", 5), None);
     }
 }

@@ -138,7 +138,7 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
 }
 
 /// The list of outputs of several Jobs. The inner error says why there is none.
-fn list(
+pub(super) fn list(
     job: &Participant,
     gathered: &Gathered,
     facts: &Facts,

@@ -1,4 +1,4 @@
-//! The start of a Job: its Gate, then its holds, then one patch.
+//! The start of a Job: its Gate, then its holds, then its items, then one patch.
 //!
 //! What enters: a Job that waits. What leaves: the patch that starts it, or why it does not start. What must never
 //! happen here: a start by a Gate or a ledger that only the cache shows, or of a Job that its Run has not recorded.
@@ -13,8 +13,11 @@ use konductor_api::{
 use serde_json::{Value, json};
 
 use super::inputs::{Inputs, inputs};
+use super::items::{self, Sizing};
 use super::waiting::Blocker;
-use super::{NoStatus, held_back, holder, in_ledger, indexes, ledger_fact, phase_patch, waiting};
+use super::{
+    NoStatus, ended, held_back, holder, in_ledger, indexes, ledger_fact, phase_patch, waiting,
+};
 use crate::decision::EventType;
 use crate::facts::{Facts, Freshness};
 use crate::limits::{NAMES_IN_MESSAGE, START_REFUSED_AFTER};
@@ -22,7 +25,7 @@ use crate::outcome::{End, gate_end};
 use crate::run::{ends_what_waits, was_ended};
 use crate::{Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, stamp, words};
 
-/// Gate, then holds, then the start.
+/// Gate, then holds, then items, then the start.
 pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     let namespace = ObjectName::of(&job.metadata).namespace;
     if let Some((since, words)) = &facts.start_refused
@@ -74,6 +77,10 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
             }
         }
     }
+    let parallel = match items::size(job, facts, now)? {
+        Sizing::Done(parallel) => parallel,
+        Sizing::Decided(decision) => return Ok(*decision),
+    };
     if let Some(write) = indexes::completed(job) {
         // Its start is decided about when that is stored.
         return Ok(Decision {
@@ -92,6 +99,9 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
     for write in &mut decision.before {
         if let Write::Patch { body, .. } = write {
             add_start(job, &values, holds, body);
+            if let Some(parallel) = parallel {
+                body["spec"]["parallelism"] = parallel.into();
+            }
             stamp::granted(job, granted(&namespace, holds, uid, facts)?, body);
         }
     }
@@ -106,13 +116,6 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
         decision.wake_at(due);
     }
     Ok(decision)
-}
-
-/// Ends a Job that was never started; its Gate says when one ends that it ruled out.
-fn ended(job: &Participant, phase: JobPhase, why: &str, now: Timestamp) -> Decision<NoStatus> {
-    let mut decision = phase_patch(job, phase, Some(why));
-    stamp::ended_by(job, now, &mut decision.before);
-    decision
 }
 
 /// When each ledger granted what a Job asks of it.

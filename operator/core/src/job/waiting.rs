@@ -16,15 +16,16 @@ use crate::outputs::shown;
 use crate::{Decided, Decision, Needs, Waits, words};
 
 /// The annotations that people write by hand, and the words that they take for them.
-const WRITTEN_BY_HAND: [(&str, &[&str]); 4] = [
+const WRITTEN_BY_HAND: [(&str, &[&str]); 5] = [
     (annotation::GATE, &["gate"]),
     (annotation::HOLD, &["hold", "semaphore", "lease", "holding"]),
     (annotation::ARRIVE, &["arrive", "barrier", "arrival"]),
+    (annotation::ITEMS, &["items"]),
     (annotation::PENDING_TIMEOUT, &["pending-timeout", "pending"]),
 ];
 
 /// The annotations that are close to those, and no mistake.
-const ALSO_KNOWN: [&str; 1] = [annotation::HELD];
+const ALSO_KNOWN: [&str; 2] = [annotation::HELD, annotation::ITEM];
 
 /// What keeps a Job from starting.
 pub(super) enum Blocker<'a> {
@@ -45,6 +46,7 @@ pub(super) fn mistake(job: &Participant) -> Option<String> {
     misspelled
         .or_else(|| name_mistake(annotation::GATE, "Gate", job.gate()?))
         .or_else(|| arrive_mistake(job))
+        .or_else(|| items_mistake(job))
         .or_else(|| pending_mistake(job))
         .or_else(|| match job.asked.as_ref()? {
             Err(error) => Some(format!("{}: {}", annotation::HOLD, cut(&error.to_string()))),
@@ -78,6 +80,23 @@ fn name_mistake(key: &str, kind: &str, written: &str) -> Option<String> {
 /// What is wrong with the Barrier that a Job names which has ended: it arrives nowhere.
 pub(super) fn arrive_mistake(job: &Participant) -> Option<String> {
     name_mistake(annotation::ARRIVE, "Barrier", job.arrives_at()?)
+}
+
+/// What is wrong with a Job that has items.
+fn items_mistake(job: &Participant) -> Option<String> {
+    let key = annotation::ITEMS;
+    match job.items.as_ref()? {
+        Err(error) => Some(format!("{key}: {}", cut(&error.to_string()))),
+        Ok(_) if !is_indexed(job) => Some(format!(
+            "{key}: only a Job with completionMode: Indexed has items; its completions are set when the list is known"
+        )),
+        Ok(_) => None,
+    }
+}
+
+fn is_indexed(job: &Participant) -> bool {
+    let spec = job.spec.as_ref();
+    spec.and_then(|spec| spec.completion_mode.as_deref()) == Some("Indexed")
 }
 
 fn pending_mistake(job: &Participant) -> Option<String> {
@@ -235,6 +254,9 @@ mod tests {
             (annotation::HOLD, None),
             (annotation::HELD, None),
             (annotation::GATE, None),
+            ("konductor.io/itms", Some(annotation::ITEMS)),
+            (annotation::ITEM, None),
+            (annotation::ITEMS, None),
             (annotation::GUARD, None),
             (annotation::ORDINAL, None),
             ("konductor.io/owner", None),

@@ -6,6 +6,7 @@ mod barrier;
 mod explain;
 mod gate;
 mod interference;
+mod items;
 mod job;
 mod ledger;
 mod reasons;

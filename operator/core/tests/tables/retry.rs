@@ -363,3 +363,56 @@ fn nobodys_decision_is_taken_over() {
     assert!(made.gates.iter().all(|gate| gate.status.is_none()));
     assert!(made.barriers.iter().all(|barrier| barrier.status.is_none()));
 }
+
+/// Of a Job with items only those run again that failed, over the same list; what the others wrote stays. Where what
+/// they wrote is not known, all run again, over the list that is written then.
+#[test]
+fn only_the_items_that_failed_run_again_over_the_same_list() {
+    let count = |outputs: Option<&str>| {
+        let mut annotations = json!({
+            "konductor.io/gate": "count", "konductor.io/phase": "Failed",
+            "konductor.io/items": r#"{"of": "side/parts", "parallel": 2}"#,
+            "konductor.io/outputs-declared": "n: int",
+        });
+        if let Some(outputs) = outputs {
+            annotations["konductor.io/outputs"] = outputs.into();
+        }
+        let mut rest = ended("Failed");
+        rest["status"]["completedIndexes"] = "0,2".into();
+        rest["spec"] = json!({
+            "completionMode": "Indexed", "completions": 3, "parallelism": 2,
+            "template": {"metadata": {"annotations": {"konductor.io/items": r#"["a","b","c"]"#}}},
+        });
+        of_run("part", job("part-b", annotations, rest))
+    };
+    let outputs = r#"{"n":"[1,null,3]"}"#;
+    let list = Some(r#"["a","b","c"]"#);
+    let kept = Some(r#"0,2 {"n":"[1,null,3]"}"#);
+    for (outputs, begin, completions, parallelism, given, indexes, kept) in [
+        (Some(outputs), Begin::Failed, 3, 2, list, Some("0,2"), kept),
+        (None, Begin::Failed, 1, 1, None, None, None),
+        (Some(outputs), Begin::Stage("part"), 1, 1, None, None, None),
+        (Some(outputs), Begin::Stage("side"), 1, 1, None, None, None),
+    ] {
+        let mut world = world();
+        world.jobs[2] = count(outputs);
+        let made = world.retry(begin).unwrap();
+        let mut again = made.jobs.into_iter();
+        let again = again.find(|job| job.name_any() == "part-b").unwrap();
+        let spec = again.spec.clone().unwrap();
+        assert_eq!(spec.suspend, Some(true));
+        assert_eq!(
+            (spec.completions, spec.parallelism),
+            (Some(completions), Some(parallelism))
+        );
+        let again = Participant::of(again);
+        assert_eq!(again.item_list(), given);
+        assert_eq!(again.completed_indexes(), indexes);
+        let annotations = again.annotations();
+        let text = annotations
+            .get("konductor.io/outputs-kept")
+            .map(String::as_str);
+        assert_eq!(text, kept);
+        assert_eq!(annotations.get("konductor.io/outputs"), None);
+    }
+}

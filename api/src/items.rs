@@ -1,0 +1,293 @@
+//! The items of an Indexed Job whose list only the run knows.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::limits::{ITEMS_BYTES_MAX, ITEMS_MAX, ITEMS_MAX_DEFAULT};
+use crate::{Input, OutputField, OutputType};
+
+/// What the annotation [`crate::annotation::ITEMS`] of a Job says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Items {
+    /// Which list: an output of another Job, or gathered outputs.
+    pub of: Input,
+    /// The list that stands in if the output was not written, as JSON.
+    pub default: Option<String>,
+    /// How many items there may be.
+    pub max: u32,
+    /// How many of them run at once; `None` for all.
+    pub parallel: Option<u32>,
+}
+
+/// An annotation that can't be read as items.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}: write it as in {{\"of\": \"JOB/OUTPUT\", \"max\": 500, \"parallel\": 20}}")]
+pub struct ItemsError {
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// The annotation as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    of: String,
+    default: Option<String>,
+    max: Option<u32>,
+    parallel: Option<u32>,
+}
+
+impl Items {
+    pub(crate) fn parse(text: &str) -> Result<Self, ItemsError> {
+        let wrong = |problem: String| ItemsError { problem };
+        let written: Written =
+            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let of = match Input::parse(&written.of) {
+            of @ (Input::Output { .. } | Input::Gathered(_)) => of,
+            Input::RunOutcome | Input::Unknown(_) => {
+                let of: String = written.of.chars().take(SHOWN_MAX).collect();
+                return Err(wrong(format!("{of:?} names no list")));
+            }
+        };
+        let max = written.max.unwrap_or(ITEMS_MAX_DEFAULT);
+        if !(1..=ITEMS_MAX).contains(&max) {
+            return Err(wrong(format!("max is {max}, not from 1 to {ITEMS_MAX}")));
+        }
+        if written.parallel == Some(0) {
+            return Err(wrong("parallel is 0".to_owned()));
+        }
+        Ok(Self {
+            of,
+            default: written.default,
+            max,
+            parallel: written.parallel,
+        })
+    }
+
+    /// Returns the annotation's text, which [`crate::Participant`] reads. `of` is written as an entry of
+    /// [`crate::annotation::INPUTS`] is.
+    pub fn format(
+        of: &str,
+        default: Option<&str>,
+        max: Option<u32>,
+        parallel: Option<u32>,
+    ) -> String {
+        let mut written = Map::from_iter([("of".to_owned(), Value::from(of))]);
+        let numbers = [
+            ("max", max.map(Value::from)),
+            ("parallel", parallel.map(Value::from)),
+        ];
+        let all = [("default", default.map(Value::from))]
+            .into_iter()
+            .chain(numbers);
+        written.extend(all.filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        Value::from(written).to_string()
+    }
+}
+
+/// Characters of an element that a message repeats.
+const SHOWN_MAX: usize = 40;
+
+/// Reads a list of items: JSON, of which each element is a scalar or a record of scalars, and called otherwise than
+/// the others. `item` is the type of an element, if that is known: the fields of records are put in its order.
+///
+/// # Errors
+/// What is wrong with the list, in words that follow "output x of stage y".
+pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec<Value>, String> {
+    let elements = match serde_json::from_str(text) {
+        Ok(Value::Array(elements)) => elements,
+        Ok(_) | Err(_) => return Err("is not a JSON list".to_owned()),
+    };
+    let count = elements.len();
+    if count > max as usize {
+        return Err(format!("has {count} elements; at most {max} may be items"));
+    }
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut items = Vec::with_capacity(count);
+    for (index, element) in elements.into_iter().enumerate() {
+        let Some(name) = ordered(element, item).and_then(|element| {
+            let name = item_name(&element)?;
+            items.push(element);
+            Some(name)
+        }) else {
+            return Err(format!(
+                "has an element {} that is neither a scalar nor a record of scalars",
+                index + 1
+            ));
+        };
+        if let Some(first) = places.insert(name.clone(), index) {
+            let name: String = name.chars().take(SHOWN_MAX).collect();
+            return Err(format!(
+                "has the item {name:?} twice, as the elements {} and {}",
+                first + 1,
+                index + 1
+            ));
+        }
+    }
+    let bytes = Value::from(items.clone()).to_string().len();
+    if bytes > ITEMS_BYTES_MAX {
+        return Err(format!(
+            "has {bytes} bytes; items may have {ITEMS_BYTES_MAX} together"
+        ));
+    }
+    Ok(items)
+}
+
+/// An element with its fields in the order of its type; `None` if it is a record of another kind.
+fn ordered(element: Value, item: Option<&OutputType>) -> Option<Value> {
+    let (Value::Object(members), Some(OutputType::Record(fields))) = (&element, item) else {
+        return Some(element);
+    };
+    if members.len() != fields.len() {
+        return None;
+    }
+    let field = |OutputField { name, .. }: &OutputField| {
+        let value = members.get(name)?.clone();
+        Some((name.clone(), value))
+    };
+    let fields: Option<Map<String, Value>> = fields.iter().map(field).collect();
+    fields.map(Value::Object)
+}
+
+/// Returns what an item is called: itself if it is a scalar, the first field of a record. `None` for anything else.
+pub fn item_name(item: &Value) -> Option<String> {
+    match item {
+        Value::Object(members) => {
+            let mut names = members.values().map(scalar);
+            let first = names.next()??;
+            names.all(|name| name.is_some()).then_some(first)
+        }
+        other => scalar(other),
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Gathered, parse_declared_outputs};
+
+    #[test]
+    fn items_are_read_back_as_they_were_written_and_nothing_else_is_one() {
+        let items = |of, default: Option<&str>, max, parallel| Items {
+            of,
+            default: default.map(str::to_owned),
+            max,
+            parallel,
+        };
+        let output = Input::Output {
+            job: "r-split".to_owned(),
+            output: "parts".to_owned(),
+        };
+        let gathered = Input::Gathered(Gathered {
+            stage: "count".to_owned(),
+            fixed: BTreeMap::new(),
+            output: "n".to_owned(),
+            default: Some("0".to_owned()),
+        });
+        for (text, expected) in [
+            (
+                Items::format("r-split/parts", None, None, None),
+                items(output.clone(), None, 1_000, None),
+            ),
+            (
+                Items::format("r-split/parts", Some("[]"), Some(10_000), Some(20)),
+                items(output, Some("[]"), 10_000, Some(20)),
+            ),
+            (
+                Items::format("count[*]/n = 0", None, Some(1), Some(1)),
+                items(gathered, None, 1, Some(1)),
+            ),
+        ] {
+            assert_eq!(Items::parse(&text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "split/parts",
+            "{}",
+            r#"{"of": "split"}"#,
+            r#"{"of": "run.outcome"}"#,
+            r#"{"of": "count[0]/n"}"#,
+            r#"{"of": "split/parts", "max": 0}"#,
+            r#"{"of": "split/parts", "max": 10001}"#,
+            r#"{"of": "split/parts", "max": "5"}"#,
+            r#"{"of": "split/parts", "parallel": 0}"#,
+            r#"{"of": "split/parts", "paralel": 2}"#,
+        ] {
+            assert!(Items::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_of_items_are_scalars_or_records_and_each_is_called_otherwise() {
+        let of = "p: list<{id: string, n: int}>";
+        let declared = parse_declared_outputs(of).unwrap_or_default();
+        let Some(OutputType::List(record)) = &declared[0].ty else {
+            panic!("{declared:?}")
+        };
+        let names = |text: &str, item: Option<&OutputType>| {
+            let items = read_items(text, item, 3)?;
+            let names: Option<Vec<String>> = items.iter().map(item_name).collect();
+            Ok::<_, String>(names.unwrap_or_default().join(" "))
+        };
+        let ok = |names: &str| Ok(names.to_owned());
+        let wrong = |problem: &str| Err(problem.to_owned());
+        for (text, expected) in [
+            ("[]", ok("")),
+            (r#"["a", "b"]"#, ok("a b")),
+            (r#"["", 1, true]"#, ok(" 1 true")),
+            (r#"[{"n": 1, "id": "x"}]"#, ok("1")),
+            ("{}", wrong("is not a JSON list")),
+            ("[1", wrong("is not a JSON list")),
+            ("[1,2,3,4]", wrong("has 4 elements; at most 3 may be items")),
+            (
+                "[1,null]",
+                wrong("has an element 2 that is neither a scalar nor a record of scalars"),
+            ),
+            (
+                "[[1]]",
+                wrong("has an element 1 that is neither a scalar nor a record of scalars"),
+            ),
+            (
+                r#"[{"id": "x", "n": [1]}]"#,
+                wrong("has an element 1 that is neither a scalar nor a record of scalars"),
+            ),
+            (
+                "[{}]",
+                wrong("has an element 1 that is neither a scalar nor a record of scalars"),
+            ),
+            (
+                r#"["a", "b", "a"]"#,
+                wrong("has the item \"a\" twice, as the elements 1 and 3"),
+            ),
+            (
+                r#"["1", 1]"#,
+                wrong("has the item \"1\" twice, as the elements 1 and 2"),
+            ),
+        ] {
+            assert_eq!(names(text, None), expected, "{text}");
+        }
+        // The key is the field that is declared first, wherever it is written.
+        let items = r#"[{"n": 1, "id": "x"}, {"n": 1, "id": "y"}]"#;
+        assert_eq!(names(items, Some(record)), ok("x y"));
+        let element = "has an element 1 that is neither a scalar nor a record of scalars";
+        assert_eq!(names(r#"[{"id": "x"}]"#, Some(record)), wrong(element));
+        let long = json!(["x".repeat(ITEMS_BYTES_MAX - 3)]).to_string();
+        assert_eq!(
+            names(&long, None),
+            wrong("has 65537 bytes; items may have 65536 together")
+        );
+    }
+}
