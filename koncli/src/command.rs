@@ -21,6 +21,7 @@ mod logs;
 mod lsp;
 mod objects;
 mod operator;
+mod report;
 mod retry;
 mod run;
 mod schedules;
@@ -28,6 +29,7 @@ mod semaphore;
 mod slot;
 mod status;
 mod timeline;
+mod ui;
 mod wait;
 mod why;
 
@@ -64,6 +66,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
         command,
         Command::Run { .. }
             | Command::Dev { .. }
+            | Command::Ui { .. }
             | Command::Operator(_)
             | Command::Warden
             | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
@@ -111,7 +114,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             pods,
             given,
             keep,
-        } => run::run(&global, &pipeline, pods, &given, keep).await,
+            ui,
+        } => run::run(&global, &pipeline, pods, &given, keep, ui).await,
         Command::Dev {
             write_kubeconfig,
             port,
@@ -132,6 +136,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Status { run: None, .. } | Command::Runs => status::runs(&global).await,
         Command::Why { run, stage } => why::why(&global, &run, stage.as_deref()).await,
         Command::Timeline(selection) => timeline::timeline(&global, &selection).await,
+        Command::Report { run } => report::report(&global, &run).await,
+        Command::Ui { port } => ui::ui(&global, port).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
         Command::Cancel {
             run,

@@ -8,7 +8,7 @@ use std::process::Command;
 use regex::Regex;
 
 /// What each crate may use, of ours and of the libraries that make a room what it is.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("konductor-grammar", &[]),
     ("tree-sitter-konductor", &["konductor-grammar"]),
     ("konductor-dsl", &["konductor-grammar"]),
@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("konductor-operator", &["konductor-api", "konductor-core"]),
     ("konductor-local", &["konductor-api"]),
     ("konductor-lsp", &["konductor-compiler", "konductor-dsl"]),
+    ("konductor-web", &["konductor-core"]),
     ("konductor", &["konductor-api"]),
     (
         "koncli",
@@ -29,6 +30,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "konductor-local",
             "konductor-lsp",
             "konductor-operator",
+            "konductor-web",
         ],
     ),
     (
@@ -46,7 +48,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// What a crate must not use although others do.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     (
         "konductor-dsl",
         &["k8s-openapi", "kube", "petgraph", "tokio"],
@@ -59,6 +61,7 @@ const FORBIDDEN: [(&str, &[&str]); 6] = [
     ),
     ("konductor-local", &["kube"]),
     ("konductor-lsp", &["kube", "pest", "tokio"]),
+    ("konductor-web", &["k8s-openapi", "kube"]),
 ];
 
 /// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.
