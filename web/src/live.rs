@@ -18,9 +18,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::address::Address;
+use crate::cluster::{Cluster, LogChunk};
 use crate::model::Page;
 use crate::page::{self, Context};
-use crate::server::{Cluster, LogChunk, Site};
 
 /// How long it takes at least from one update to the next: quicker than people notice, and slow enough for much to happen
 /// in one.
@@ -29,9 +29,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 const BEHIND: usize = 16;
 
 /// Answers with the changes of a page until the browser leaves.
-pub(crate) fn stream<C: Cluster>(site: Arc<Site<C>>, address: Address) -> Response {
+pub(crate) fn stream<C: Cluster>(cluster: Arc<C>, form: String, address: Address) -> Response {
     let (sender, receiver) = mpsc::channel(BEHIND);
-    tokio::spawn(async move { follow(&site, &address, &sender).await });
+    tokio::spawn(async move { follow(&*cluster, &form, &address, &sender).await });
     let events = stream::unfold(receiver, |mut receiver| async {
         let event: Event = receiver.recv().await?;
         Some((Ok::<_, Infallible>(event), receiver))
@@ -51,8 +51,13 @@ struct Following {
 }
 
 /// Ready when the browser has left, or nothing can change any more.
-async fn follow<C: Cluster>(site: &Site<C>, address: &Address, browser: &mpsc::Sender<Event>) {
-    let mut changes = site.cluster.changes(address);
+async fn follow<C: Cluster>(
+    cluster: &C,
+    form: &str,
+    address: &Address,
+    browser: &mpsc::Sender<Event>,
+) {
+    let mut changes = cluster.changes(address);
     let mut shown = Following {
         versions: BTreeMap::new(),
         pods: None,
@@ -60,7 +65,7 @@ async fn follow<C: Cluster>(site: &Site<C>, address: &Address, browser: &mpsc::S
     };
     loop {
         let next = Instant::now() + PAUSE;
-        let event = shown.update(site, address).await;
+        let event = shown.update(cluster, form, address).await;
         if browser.send(event).await.is_err() {
             return;
         }
@@ -90,8 +95,8 @@ fn event_of(name: &str, data: &serde_json::Value) -> Event {
 
 impl Following {
     /// What differs from what the browser shows.
-    async fn update<C: Cluster>(&mut self, site: &Site<C>, address: &Address) -> Event {
-        let page = match site.cluster.page(address).await {
+    async fn update<C: Cluster>(&mut self, cluster: &C, form: &str, address: &Address) -> Event {
+        let page = match cluster.page(address).await {
             Ok(page) => page,
             Err(problem) => return event_of("problem", &json!({"message": problem.message})),
         };
@@ -104,14 +109,14 @@ impl Following {
             // The document has the logs of the first pods already.
             has_other_logs = known.is_some();
             if has_other_logs {
-                logs = site.cluster.logs(stage).await;
+                logs = cluster.logs(stage).await;
             }
-            self.chunks = site.cluster.follow(stage).chain(stream::pending()).boxed();
+            self.chunks = cluster.follow(stage).chain(stream::pending()).boxed();
         }
         let context = Context {
             address,
             now: Timestamp::now(),
-            form: site.access.form_token(),
+            form,
         };
         let sections = page::shown(&page, &logs, context).into_iter();
         let sections = sections.filter(|section| section.is_live || (section.id == "log" && has_other_logs));

@@ -172,7 +172,7 @@ pub(crate) fn document(
                 link rel="stylesheet" href="/assets/style.css";
                 script src="/assets/live.js" defer {}
             }
-            body data-live=[live] {
+            body data-live=[&live] {
                 a.skip href="#main" { "Skip to content" }
                 header.bar {
                     div.wide {

@@ -14,7 +14,6 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream::BoxStream;
 use jiff::Timestamp;
 use maud::Markup;
 use tokio::net::TcpListener;
@@ -22,8 +21,9 @@ use uuid::Uuid;
 
 use crate::access::{Access, Entry};
 use crate::address::Address;
+use crate::cluster::Cluster;
 use crate::live;
-use crate::model::{Action, Log, Page, Place, Problem, ProblemKind, Stage};
+use crate::model::{Action, Page, Problem, ProblemKind};
 use crate::page::{self, Context, Notice};
 
 /// The style of all pages, and of the pictures in them.
@@ -44,42 +44,10 @@ const FORM_MAX: usize = 16 * 1024;
 /// How many notices wait to be shown.
 const NOTICES: usize = 16;
 
-/// What a pod printed since the last chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogChunk {
-    /// The place of its log on the page.
-    pub place: usize,
-    /// The text.
-    pub text: String,
-    /// Whether it replaces what is shown.
-    pub is_start: bool,
-}
-
-/// A cluster, read and changed with the rights of the viewer.
-pub trait Cluster: Send + Sync + 'static {
-    /// Returns which cluster it is.
-    fn place(&self) -> Place;
-
-    /// Returns what a page shows now.
-    fn page(&self, address: &Address) -> impl Future<Output = Result<Page, Problem>> + Send;
-
-    /// Returns an item whenever something on a page may have changed. Items that nobody has taken yet count as one.
-    fn changes(&self, address: &Address) -> BoxStream<'static, ()>;
-
-    /// Returns the ends of the logs of a stage.
-    fn logs(&self, stage: &Stage) -> impl Future<Output = Vec<Log>> + Send;
-
-    /// Returns the ends of the logs of a stage, and then what its pods print.
-    fn follow(&self, stage: &Stage) -> BoxStream<'static, LogChunk>;
-
-    /// Does something, and returns what was done.
-    fn act(&self, action: &Action) -> impl Future<Output = Result<String, Problem>> + Send;
-}
-
 /// A server of pages.
-pub(crate) struct Site<C> {
-    pub(crate) cluster: C,
-    pub(crate) access: Access,
+struct Site<C> {
+    cluster: Arc<C>,
+    access: Access,
     /// What was done and not shown yet, by an id that is in the address.
     notices: Mutex<VecDeque<(String, Notice)>>,
 }
@@ -102,9 +70,9 @@ pub async fn serve<C: Cluster>(
 }
 
 /// Returns the router of all pages.
-pub(crate) fn router<C: Cluster>(cluster: C, access: Access) -> Router {
+fn router<C: Cluster>(cluster: C, access: Access) -> Router {
     let site = Site {
-        cluster,
+        cluster: Arc::new(cluster),
         access,
         notices: Mutex::default(),
     };
@@ -157,7 +125,7 @@ fn file(kind: &'static str, text: &'static str) -> Response {
 }
 
 impl<C: Cluster> Site<C> {
-    async fn respond(self: Arc<Self>, parts: &Parts, body: Body) -> Response {
+    async fn respond(&self, parts: &Parts, body: Body) -> Response {
         let target = parts.uri.path_and_query().map_or("/", |all| all.as_str());
         match (&parts.method, parts.uri.path()) {
             (&Method::GET, "/assets/style.css") => file("text/css; charset=utf-8", STYLE),
@@ -167,7 +135,10 @@ impl<C: Cluster> Site<C> {
                 match pairs(parts.uri.query().unwrap_or_default(), "of")
                     .and_then(|of| Address::parse(&of))
                 {
-                    Some(address) => live::stream(self, address),
+                    Some(address) => {
+                        let form = self.access.form_token().to_owned();
+                        live::stream(Arc::clone(&self.cluster), form, address)
+                    }
                     None => self.missing(),
                 }
             }

@@ -55,7 +55,6 @@ pub(crate) async fn report(global: &Global, name: &str) -> Result<(), Failure> {
 async fn logs(client: &konductor::Client, look: &Look) -> (Vec<Log>, usize) {
     let jobs = look.objects.jobs().iter();
     let states: BTreeMap<&str, State> = jobs
-        .clone()
         .map(|job| (job.stage(), State::of(job)))
         .fold(BTreeMap::new(), |mut states, (stage, state)| {
             let known = states.entry(stage).or_insert(state);

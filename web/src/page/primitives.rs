@@ -24,14 +24,14 @@ pub(super) fn sections(all: &Primitives, context: Context<'_>) -> Vec<Section> {
         Section::fixed("heading", html! { h1 { "Primitives" } }),
         Section::live(
             "semaphores",
-            list("Semaphores", "sem", semaphores, |one| semaphore(one)),
+            list("Semaphores", "sem", semaphores, semaphore),
         ),
-        Section::live("leases", list("Leases", "lease", leases, |one| lease(one))),
+        Section::live("leases", list("Leases", "lease", leases, lease)),
         Section::live(
             "barriers",
             list("Barriers", "barrier", barriers, |one| barrier(one, context)),
         ),
-        Section::live("gates", list("Gates", "gate", gates, |one| gate(one))),
+        Section::live("gates", list("Gates", "gate", gates, gate)),
     ]
 }
 

@@ -270,7 +270,7 @@ fn stages(run: &Run, filter: &StageFilter, context: Context<'_>) -> Markup {
         @if rows.is_empty() {
             (empty("No stages", &html! { "No stage of this run has this name and state." }))
         } @else {
-            (rows_of(&run.name, shown, context))
+            (rows_of(&run.name, shown.iter().copied(), context))
             (pager(page, rows.len(), "stages", |page| link(StageFilter { page, ..filter.clone() })))
         }
     }
@@ -279,7 +279,7 @@ fn stages(run: &Run, filter: &StageFilter, context: Context<'_>) -> Markup {
 /// Returns stages or items as a table, each with a link to its page.
 pub(super) fn rows_of<'a>(
     run: &str,
-    rows: impl IntoIterator<Item = impl std::borrow::Borrow<StageRow> + 'a>,
+    rows: impl IntoIterator<Item = &'a StageRow>,
     context: Context<'_>,
 ) -> Markup {
     rows_with(Some(run), rows, context)
@@ -301,7 +301,7 @@ pub(crate) fn stages_of_report(run: &Run, most: usize, context: Context<'_>) -> 
 
 fn rows_with<'a>(
     run: Option<&str>,
-    rows: impl IntoIterator<Item = impl std::borrow::Borrow<StageRow> + 'a>,
+    rows: impl IntoIterator<Item = &'a StageRow>,
     context: Context<'_>,
 ) -> Markup {
     html! {
@@ -318,7 +318,7 @@ fn rows_with<'a>(
                     }
                 }
                 tbody {
-                    @for row in rows { (stage_row(run, row.borrow(), context)) }
+                    @for row in rows { (stage_row(run, row, context)) }
                 }
             }
         }

@@ -2,13 +2,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::http::Request;
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::{self, BoxStream};
 use http_body_util::BodyExt;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::*;
-use crate::model::{Badge, RunRow, Runs};
+use crate::cluster::LogChunk;
+use crate::model::{Badge, Log, Place, RunRow, Runs, Stage};
 use konductor_core::standing::State as Standing;
 
 const HOST: &str = "127.0.0.1:7000";

@@ -45,12 +45,14 @@ const STALE: Duration = Duration::from_secs(1);
 /// How long the viewer's rights are believed.
 const RIGHTS: Duration = Duration::from_secs(60);
 
+/// A run as it was looked at last, at which version and when.
+type LastLook = Arc<tokio::sync::Mutex<Option<(u64, Instant, Arc<Look>)>>>;
+
 /// What is watched for one subject.
 struct Entry {
     subject: Subject,
     watched: Arc<Watched>,
-    /// The run as it was looked at last, at which version and when.
-    look: Arc<tokio::sync::Mutex<Option<(u64, Instant, Arc<Look>)>>>,
+    look: LastLook,
     used: Instant,
 }
 
@@ -79,13 +81,7 @@ impl Browsed {
     }
 
     /// What is watched for a subject, from now on if it was not.
-    fn entry(
-        &self,
-        subject: &Subject,
-    ) -> (
-        Arc<Watched>,
-        Arc<tokio::sync::Mutex<Option<(u64, Instant, Arc<Look>)>>>,
-    ) {
+    fn entry(&self, subject: &Subject) -> (Arc<Watched>, LastLook) {
         let now = Instant::now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.iter_mut().find(|entry| entry.subject == *subject) {
