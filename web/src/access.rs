@@ -262,12 +262,7 @@ mod tests {
                 &[host, cookie, ("sec-fetch-site", "same-site")],
                 403,
             ),
-            (
-                "GET",
-                "/",
-                &[host, cookie, ("sec-fetch-site", "none")],
-                200,
-            ),
+            ("GET", "/", &[host, cookie, ("sec-fetch-site", "none")], 200),
             (
                 "GET",
                 "/",

@@ -119,7 +119,8 @@ impl Following {
             form,
         };
         let sections = page::shown(&page, &logs, context).into_iter();
-        let sections = sections.filter(|section| section.is_live || (section.id == "log" && has_other_logs));
+        let sections =
+            sections.filter(|section| section.is_live || (section.id == "log" && has_other_logs));
         let mut changed = Vec::new();
         for section in sections {
             let known = self.versions.insert(section.id, section.version.clone());

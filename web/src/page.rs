@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::address::Address;
-use crate::model::{Action, Badge, Log, Output, Page, Picture, Place, Took, Tone};
+use crate::model::{Action, Badge, Log, Output, Page, Picture, Place, Tone, Took};
 
 pub(crate) use problem::problem;
 pub(crate) use run::{failures, outputs, stages_of_report, summary};

@@ -5,9 +5,7 @@ use maud::{DOCTYPE, PreEscaped, html};
 
 use crate::address::Address;
 use crate::model::{Log, Place, Run};
-use crate::page::{
-    Context, badge, failures, folded, outputs, picture, stages_of_report, summary,
-};
+use crate::page::{Context, badge, failures, folded, outputs, picture, stages_of_report, summary};
 use crate::server::STYLE;
 
 /// How many stages are listed: more would be no document.
@@ -42,7 +40,8 @@ pub fn report(report: &Report) -> String {
         now: report.made,
         form: "",
     };
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
     let made = report.made.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     let document = html! {
         (DOCTYPE)

@@ -82,9 +82,7 @@ pub(crate) async fn pause(
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let done = paused(&client, name, let_running_finish).await?;
-    output::talk(&format!(
-        "{done}; resume it with `koncli resume {name}`"
-    ));
+    output::talk(&format!("{done}; resume it with `koncli resume {name}`"));
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use konductor_api::{Run, label};
 use konductor_operator::standing::State;
 use konductor_web::Report;
 use konductor_web::model::{Log, Place};
-use kube::api::ListParams;
 use kube::ResourceExt;
+use kube::api::ListParams;
 
 use super::objects::{Meant, objects_of};
 use super::ui::{self, LOG_LINES, Look, Rights, log_end};
@@ -54,13 +54,14 @@ pub(crate) async fn report(global: &Global, name: &str) -> Result<(), Failure> {
 /// The ends of the logs, those of failed stages first, and how many are left out.
 async fn logs(client: &konductor::Client, look: &Look) -> (Vec<Log>, usize) {
     let jobs = look.objects.jobs().iter();
-    let states: BTreeMap<&str, State> = jobs
-        .map(|job| (job.stage(), State::of(job)))
-        .fold(BTreeMap::new(), |mut states, (stage, state)| {
+    let states: BTreeMap<&str, State> = jobs.map(|job| (job.stage(), State::of(job))).fold(
+        BTreeMap::new(),
+        |mut states, (stage, state)| {
             let known = states.entry(stage).or_insert(state);
             *known = (*known).min(state);
             states
-        });
+        },
+    );
     let mut stages: Vec<(&str, State)> = states.into_iter().collect();
     stages.sort_by_key(|(_, state)| *state);
     let pods = stages

@@ -207,7 +207,7 @@ where
     K: Stored,
 {
     let mut left: BTreeSet<String> = old.iter().filter_map(|object| object.uid()).collect();
-    let deleting = futures::stream::iter(old.iter().map(|object| {
+    let deleting = old.iter().map(|object| {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: object.uid(),
@@ -224,8 +224,9 @@ where
                 Err(error) => Err(Failure::from(error)),
             }
         }
-    }));
-    let deleting = deleting.buffer_unordered(REQUESTS_AT_ONCE);
+    });
+    let deleting: Vec<_> = deleting.collect();
+    let deleting = futures::stream::iter(deleting).buffer_unordered(REQUESTS_AT_ONCE);
     deleting.try_collect::<()>().await?;
     let config = watcher::Config::default().labels(&format!("{}={run}", label::RUN));
     let mut events = read::watch_names(api, config);

@@ -38,8 +38,9 @@ pub(crate) async fn ui(global: &Global, port: u16) -> Result<(), Failure> {
     output::talk(&format!(
         "the web view of namespace {namespace} is served until Ctrl-C; whoever has the address acts with your rights"
     ));
+    let cluster = name(global);
     tokio::select! {
-        served = view.serve(client, &name(global)) => served,
+        served = view.serve(client, &cluster) => served,
         signal = signals.next() => match signal {
             // That is how it is meant to end.
             Signal::Interrupt => Ok(()),

@@ -92,7 +92,10 @@ pub(super) async fn explained(
     stage: &str,
 ) -> Result<Vec<(usize, String)>, Failure> {
     let lines = lines(client, run, objects, Some(stage)).await?;
-    Ok(lines.into_iter().map(|line| (line.depth, line.text)).collect())
+    Ok(lines
+        .into_iter()
+        .map(|line| (line.depth, line.text))
+        .collect())
 }
 
 /// The answers to approvals, by the Barrier's name: who gave each, and which.

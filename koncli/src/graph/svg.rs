@@ -168,9 +168,7 @@ fn lines(drawn: &Drawn, index: usize) -> Vec<Line> {
 
 /// Lines come first: boxes and their texts lie above them.
 fn draw_lines(drawn: &Drawn, placed: &Layout, text: &mut String) {
-    text.push_str(
-        "<g class=\"edges\" fill=\"none\" stroke=\"#8c959f\" stroke-width=\"1.2\">\n",
-    );
+    text.push_str("<g class=\"edges\" fill=\"none\" stroke=\"#8c959f\" stroke-width=\"1.2\">\n");
     for points in &placed.lines {
         let mut points = points
             .iter()

@@ -4,9 +4,7 @@ use maud::{Markup, html};
 
 use super::{Context, Section, badge, button, empty, progress, time};
 use crate::address::Address;
-use crate::model::{
-    Action, Badge, Barrier, Gate, Lease, Party, Primitives, Semaphore, Tone,
-};
+use crate::model::{Action, Badge, Barrier, Gate, Lease, Party, Primitives, Semaphore, Tone};
 
 /// How many of a kind are shown, those that wait first.
 const SHOWN: usize = 100;

@@ -241,12 +241,7 @@ fn stages(run: &Run, filter: &StageFilter, context: Context<'_>) -> Markup {
         let state = filter.state.as_deref();
         state.is_none_or(|state| stage.state.word() == state)
     };
-    let rows: Vec<&StageRow> = run
-        .stages
-        .iter()
-        .filter(is_named)
-        .filter(is_in)
-        .collect();
+    let rows: Vec<&StageRow> = run.stages.iter().filter(is_named).filter(is_in).collect();
     let mut counts: BTreeMap<State, usize> = BTreeMap::new();
     for stage in run.stages.iter().filter(is_named) {
         *counts.entry(stage.state).or_default() += 1;

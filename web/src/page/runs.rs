@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::{Context, Section, badge, duration, empty, pager, progress, time, tone, took, window};
 use crate::address::{Address, RunFilter};
-use crate::model::{RunRow, Runs, Took, Tone};
+use crate::model::{RunRow, Runs, Tone, Took};
 
 /// How many pipelines are shown above the list, those that ran last.
 const PIPELINES: usize = 8;
@@ -112,9 +112,8 @@ fn card(pipeline: &Pipeline<'_>, filter: &RunFilter, context: Context<'_>) -> Ma
         .runs
         .iter()
         .filter(|run| matches!(run.took, Some(Took::For(_))));
-    let mut lengths: Vec<SignedDuration> = ended
-        .filter_map(|run| length(run, context.now))
-        .collect();
+    let mut lengths: Vec<SignedDuration> =
+        ended.filter_map(|run| length(run, context.now)).collect();
     lengths.sort();
     let median = lengths.get(lengths.len() / 2);
     let link = match is_chosen {

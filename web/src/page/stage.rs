@@ -3,9 +3,7 @@
 use maud::{Markup, html};
 
 use super::run::rows_of;
-use super::{
-    Context, Section, badge, folded, output_rows, pager, time, took, window,
-};
+use super::{Context, Section, badge, folded, output_rows, pager, time, took, window};
 use crate::address::Address;
 use crate::model::{Badge, Log, SpanRow, Stage};
 

@@ -205,7 +205,9 @@ fn html(page: &Page, address: &Address) -> String {
 /// Every tag of a document, without what is between them.
 fn tags(html: &str) -> Vec<&str> {
     let parts = html.split('<').skip(1);
-    parts.filter_map(|part| Some(part.split_once('>')?.0)).collect()
+    parts
+        .filter_map(|part| Some(part.split_once('>')?.0))
+        .collect()
 }
 
 #[test]
@@ -233,7 +235,10 @@ fn no_text_of_the_cluster_is_markup_on_any_page() {
         help: Some(text()),
     };
     let html = super::problem(&problem).into_string();
-    assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+    assert!(
+        !html.contains("<script") && !html.contains("<img"),
+        "{html}"
+    );
 }
 
 #[test]
@@ -376,7 +381,10 @@ fn only_what_has_changed_has_another_version() {
     let mut after = run;
     after.stages[0].state = State::Succeeded;
     let after = versions(after, 20);
-    let changed = before.iter().zip(&after).filter(|(one, other)| one != other);
+    let changed = before
+        .iter()
+        .zip(&after)
+        .filter(|(one, other)| one != other);
     let changed: Vec<&str> = changed.map(|(one, _)| one.0).collect();
     assert_eq!(changed, ["head", "stages"]);
 }
@@ -388,7 +396,10 @@ fn durations_and_bars_have_no_edge_without_a_meaning() {
         assert_eq!(duration(SignedDuration::from_secs(seconds)), expected);
     }
     let empty = progress(0, 0, Tone::Good).into_string();
-    assert!(empty.contains("width=\"0.0\"") && empty.contains("0/0"), "{empty}");
+    assert!(
+        empty.contains("width=\"0.0\"") && empty.contains("0/0"),
+        "{empty}"
+    );
     let over = progress(9, 3, Tone::Good).into_string();
     assert!(over.contains("width=\"100.0\""), "{over}");
 }

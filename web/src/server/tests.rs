@@ -184,7 +184,11 @@ async fn who_has_no_token_gets_nothing_and_the_cluster_is_not_asked() {
         let request = request.body(Body::empty()).unwrap();
         let answer = router.clone().oneshot(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{target}");
-        assert!(answer.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        assert!(
+            answer
+                .headers()
+                .contains_key(header::CONTENT_SECURITY_POLICY)
+        );
     }
     assert_eq!(fake.asked.load(Ordering::Relaxed), 0);
 }
@@ -193,14 +197,25 @@ async fn who_has_no_token_gets_nothing_and_the_cluster_is_not_asked() {
 async fn only_a_form_of_this_start_changes_something() {
     let fake = Fake::new();
     let browser = Browser::open(&fake).await;
-    let form = format!("form={}&what=cancel&on=nightly&back=%2Fruns%2Fnightly", browser.form);
+    let form = format!(
+        "form={}&what=cancel&on=nightly&back=%2Fruns%2Fnightly",
+        browser.form
+    );
     let origin = ("origin", "http://127.0.0.1:7000");
     let kind = ("content-type", "application/x-www-form-urlencoded");
     for (headers, body, code) in [
         (vec![kind], form.clone(), 403),
         (vec![kind, ("origin", "null")], form.clone(), 403),
-        (vec![kind, ("origin", "http://evil.example")], form.clone(), 403),
-        (vec![origin, ("content-type", "text/plain")], form.clone(), 403),
+        (
+            vec![kind, ("origin", "http://evil.example")],
+            form.clone(),
+            403,
+        ),
+        (
+            vec![origin, ("content-type", "text/plain")],
+            form.clone(),
+            403,
+        ),
         (vec![origin, kind], form.replace("form=", "form=x"), 403),
         (vec![origin, kind], "what=cancel&on=nightly".to_owned(), 403),
         (vec![origin, kind], form.replace("cancel", "destroy"), 404),
@@ -269,9 +284,15 @@ async fn a_change_reaches_an_open_page_with_the_sections_that_differ() {
     let first = next().await;
     assert!(first.starts_with("event: page\n"), "{first}");
     assert!(first.contains("run-change-0") && first.contains("\"pipelines\""));
-    assert!(!first.contains("\"filter\""), "what is typed into stays: {first}");
+    assert!(
+        !first.contains("\"filter\""),
+        "what is typed into stays: {first}"
+    );
     fake.changes.send_modify(|count| *count += 1);
     let second = next().await;
     assert!(second.contains("run-change-1"), "{second}");
-    assert!(!second.contains("\"pipelines\""), "it has not changed: {second}");
+    assert!(
+        !second.contains("\"pipelines\""),
+        "it has not changed: {second}"
+    );
 }

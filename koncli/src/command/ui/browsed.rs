@@ -12,8 +12,8 @@ use konductor_api::{Run, label};
 use konductor_operator::{Listed, explain};
 use konductor_web::model::{Log, Place, ProblemKind, Stage};
 use konductor_web::{Action, Address, Cluster, LogChunk, Page, Problem};
-use kube::api::{ListParams, LogParams};
 use kube::ResourceExt;
+use kube::api::{ListParams, LogParams};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -25,8 +25,8 @@ use crate::command::objects::{Meant, completed};
 use crate::command::{api, lifecycle, retry, why};
 use crate::exit::Failure;
 use crate::output;
-use crate::view::run_ended;
 use crate::read;
+use crate::view::run_ended;
 
 /// How many lines of a log are shown at first.
 pub(in crate::command) const LOG_LINES: i64 = 300;
@@ -92,7 +92,10 @@ impl Browsed {
             tokio::spawn(sweep(Arc::clone(&self.entries)));
         }
         if entries.len() >= SUBJECTS {
-            let oldest = entries.iter().enumerate().min_by_key(|(_, entry)| entry.used);
+            let oldest = entries
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, entry)| entry.used);
             if let Some(oldest) = oldest.map(|(place, _)| place) {
                 entries.swap_remove(oldest);
             }
@@ -206,7 +209,8 @@ async fn sweep(entries: Shared<Vec<Entry>>) {
         tokio::time::sleep(IDLE / 4).await;
         let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever follows a page has the watches, too.
-        entries.retain(|entry| Arc::strong_count(&entry.watched) > 1 || entry.used.elapsed() < IDLE);
+        entries
+            .retain(|entry| Arc::strong_count(&entry.watched) > 1 || entry.used.elapsed() < IDLE);
         if entries.is_empty() {
             return;
         }

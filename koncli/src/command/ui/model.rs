@@ -171,8 +171,8 @@ pub(in crate::command) fn run_page(look: &Look, rights: Rights) -> web::Run {
         let is_stage = view.stages.iter().any(|stage| stage.name == node.name);
         is_stage.then(|| Address::stage(&name, &node.name).link())
     };
-    let graph = (drawn.graph.nodes.len() <= NODES_MAX)
-        .then(|| Picture(graph::section(&drawn, &link)));
+    let graph =
+        (drawn.graph.nodes.len() <= NODES_MAX).then(|| Picture(graph::section(&drawn, &link)));
     web::Run {
         pipeline: run.spec.pipeline.clone(),
         badge: badge(status.phase),
@@ -300,11 +300,7 @@ fn yaml<T: Serialize>(object: &T) -> String {
 }
 
 /// Returns the page of a stage or an item; `None` if the run has none of this name.
-pub(super) fn stage_page(
-    look: &Look,
-    name: &str,
-    why: Vec<(usize, String)>,
-) -> Option<web::Stage> {
+pub(super) fn stage_page(look: &Look, name: &str, why: Vec<(usize, String)>) -> Option<web::Stage> {
     let meant = Meant::of(name);
     let stage = look
         .view
@@ -360,7 +356,11 @@ pub(super) fn stage_page(
 }
 
 fn spans(look: &Look, job: &str) -> Vec<SpanRow> {
-    let mut rows = look.timeline.rows.iter().filter(|row: &&Row| row.job == job);
+    let mut rows = look
+        .timeline
+        .rows
+        .iter()
+        .filter(|row: &&Row| row.job == job);
     let spans = rows.next().map(|row| row.spans.as_slice());
     let spans = spans.unwrap_or_default().iter();
     let spans = spans.map(|span| SpanRow {
@@ -452,7 +452,12 @@ mod tests {
         for (spec, phase, rights, expected) in [
             (json!({}), "Running", all, vec!["pause", "cancel"]),
             (json!({}), "Running", nothing, vec![]),
-            (json!({"pause": true}), "Paused", decides, vec!["resume", "cancel"]),
+            (
+                json!({"pause": true}),
+                "Paused",
+                decides,
+                vec!["resume", "cancel"],
+            ),
             (json!({"cancel": true}), "Running", all, vec!["pause"]),
             (json!({}), "Failed", all, vec!["retry"]),
             (json!({}), "Failed", decides, vec![]),

@@ -65,7 +65,11 @@ pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
             name: one.name_any(),
             permits: one.spec.permits,
             in_use: status.in_use,
-            holders: status.holders.iter().map(|held| holder(held, &by_name)).collect(),
+            holders: status
+                .holders
+                .iter()
+                .map(|held| holder(held, &by_name))
+                .collect(),
             queue: queue(LedgerKind::Semaphore, one.name_any()),
         }
     });
@@ -81,8 +85,11 @@ pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
             queue: queue(LedgerKind::Lease, one.name_any()),
         }
     });
-    let mut barriers: Vec<web::Barrier> =
-        found.barriers.iter().map(|one| barrier(one, rights)).collect();
+    let mut barriers: Vec<web::Barrier> = found
+        .barriers
+        .iter()
+        .map(|one| barrier(one, rights))
+        .collect();
     barriers.sort_by_key(|one| one.state.has_ended());
     let mut gates: Vec<web::Gate> = found.gates.iter().map(|one| gate(one)).collect();
     gates.sort_by_key(|one| one.state.has_ended());
@@ -101,7 +108,9 @@ fn link(job: &Participant) -> Option<String> {
 }
 
 fn holder(held: &Holder, jobs: &BTreeMap<&str, &Participant>) -> Party {
-    let job = jobs.get(held.name.as_str()).filter(|_| held.kind == HolderKind::Job);
+    let job = jobs
+        .get(held.name.as_str())
+        .filter(|_| held.kind == HolderKind::Job);
     Party {
         name: held.to_string(),
         holder: match held.holder == held.name {
@@ -119,13 +128,22 @@ fn expiry(held: &Holder, lease: &Lease, claims: &[Arc<Claim>]) -> Option<Timesta
     if held.kind != HolderKind::Claim {
         return None;
     }
-    let claim = claims.iter().find(|claim| claim.uid().as_ref() == Some(&held.uid))?;
-    let granted = claim.status.as_ref().and_then(|status| status.granted_at.as_ref());
+    let claim = claims
+        .iter()
+        .find(|claim| claim.uid().as_ref() == Some(&held.uid))?;
+    let granted = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.granted_at.as_ref());
     let renewed = claim.spec.renew_time.as_ref().map(|time| time.0);
-    let from = renewed.into_iter().chain(granted.map(|time| time.0)).max()?;
+    let from = renewed
+        .into_iter()
+        .chain(granted.map(|time| time.0))
+        .max()?;
     let ceiling = lease.spec.ttl.parse().ok()?;
     let asked = claim.spec.ttl.as_ref().and_then(|ttl| ttl.parse().ok());
-    from.checked_add(asked.map_or(ceiling, |asked| ceiling.min(asked))).ok()
+    from.checked_add(asked.map_or(ceiling, |asked| ceiling.min(asked)))
+        .ok()
 }
 
 /// Who waits for which ledger, the oldest first.
@@ -134,7 +152,10 @@ fn queues(
     claims: &[Arc<Claim>],
 ) -> BTreeMap<(LedgerKind, String), Vec<Party>> {
     let mut queues: BTreeMap<(LedgerKind, String), Vec<Party>> = BTreeMap::new();
-    for job in jobs.iter().filter(|job| job.phase == Some(JobPhase::Queued)) {
+    for job in jobs
+        .iter()
+        .filter(|job| job.phase == Some(JobPhase::Queued))
+    {
         let holding = job.holding();
         for hold in job.holds().iter().filter(|hold| !holding.contains(hold)) {
             let queue = queues.entry((hold.kind, hold.name.clone())).or_default();
@@ -153,7 +174,9 @@ fn queues(
     };
     for claim in claims.iter().filter(waits) {
         let target = &claim.spec.target;
-        let queue = queues.entry((target.kind, target.name.clone())).or_default();
+        let queue = queues
+            .entry((target.kind, target.name.clone()))
+            .or_default();
         queue.push(Party {
             name: format!("claim/{}", claim.name_any()),
             holder: claim.spec.holder.clone(),
@@ -176,7 +199,10 @@ fn barrier(barrier: &Barrier, rights: Rights) -> web::Barrier {
     web::Barrier {
         name: barrier.name_any(),
         state,
-        phase: status.map_or_else(|| "waiting".to_owned(), |status| format!("{:?}", status.phase)),
+        phase: status.map_or_else(
+            || "waiting".to_owned(),
+            |status| format!("{:?}", status.phase),
+        ),
         arrived: status.map_or(0, |status| status.arrived),
         needed: barrier.spec.quorum.unwrap_or(barrier.spec.expected),
         failed: status.map_or(0, |status| status.failed),
@@ -210,7 +236,10 @@ fn gate(gate: &Gate) -> web::Gate {
     web::Gate {
         name: gate.name_any(),
         state: State::of_gate(gate),
-        phase: status.map_or_else(|| "waiting".to_owned(), |status| format!("{:?}", status.phase)),
+        phase: status.map_or_else(
+            || "waiting".to_owned(),
+            |status| format!("{:?}", status.phase),
+        ),
         run: gate.labels().get(label::RUN).cloned(),
         conditions: conditions.collect(),
         message: said.unwrap_or_default(),
