@@ -362,7 +362,7 @@ pub struct Primitives {
     pub gates: Vec<Gate>,
 }
 
-/// Who holds something, or waits for it.
+/// A holder or a waiter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
     /// Such as `job/load`.

@@ -146,7 +146,7 @@ fn expiry(held: &Holder, lease: &Lease, claims: &[Arc<Claim>]) -> Option<Timesta
         .ok()
 }
 
-/// Who waits for which ledger, the oldest first.
+/// The waiters of each ledger, the oldest first.
 fn queues(
     jobs: &[Participant],
     claims: &[Arc<Claim>],
