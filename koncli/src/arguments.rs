@@ -220,9 +220,9 @@ pub(crate) enum Command {
     ///
     /// Marks the critical path: the chain of waits and stages that bounded the run's end.
     Timeline(TimelineSelection),
-    /// Write a run as one HTML file to stdout
+    /// Write a run as one HTML file
     ///
-    /// With its graph, timeline, reasons, outputs and the ends of its logs; needs nothing else to be read.
+    /// To stdout, with its graph, timeline, reasons, outputs and the ends of its logs; needs nothing else to be read.
     Report {
         /// The run's name
         run: String,

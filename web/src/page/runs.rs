@@ -139,7 +139,7 @@ fn card(pipeline: &Pipeline<'_>, filter: &RunFilter, context: Context<'_>) -> Ma
     }
 }
 
-/// The lengths of the last runs as bars, the newest at the right: what failed reaches below the line.
+/// The lengths of the last runs as bars, the newest last: what failed reaches below the line.
 fn bars(pipeline: &Pipeline<'_>) -> Markup {
     let ended = |row: &RunRow| match row.took {
         Some(Took::For(length)) => Some(length.as_secs_f64()),
@@ -154,10 +154,10 @@ fn bars(pipeline: &Pipeline<'_>) -> Markup {
         pipeline.runs.len()
     );
     html! {
-        svg.bars viewBox="0 0 192 34" width="192" height="34" role="img" aria-label=(label) {
+        svg.bars viewBox="0 0 192 34" width="192" height="34" preserveAspectRatio="xMinYMid" role="img" aria-label=(label) {
             line.base x1="0" y1="28.5" x2="192" y2="28.5" {}
-            @for (place, row) in pipeline.runs.iter().enumerate() {
-                @let x = 184 - 8 * place;
+            @for (place, row) in pipeline.runs.iter().rev().enumerate() {
+                @let x = 8 * place;
                 @let height = ended(row).map_or(4.0, |length| (length / longest * 25.0).max(2.0));
                 rect class=(tone(row.badge.tone)) x=(x) y=(format!("{:.1}", 28.0 - height)) width="6"
                     height=(format!("{height:.1}")) rx="1" {}

@@ -426,6 +426,8 @@ mod tests {
             "spec": {"pipeline": "p", "jobs": 2},
             "status": {"phase": phase, "startedAt": "2026-01-01T00:00:10Z"},
         });
+        run["spec"]["attempt"] = json!(1);
+        run["status"]["attempt"] = json!(1);
         for (key, value) in spec.as_object().expect("an object") {
             run["spec"][key] = value.clone();
         }

@@ -1,6 +1,6 @@
 //! Semaphores, leases, barriers and gates as the pages show them. It reads no cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,8 +8,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::OPEN;
 use konductor_api::{
-    Arrivals, Barrier, Claim, ClaimPhase, Gate, Holder, HolderKind, JobPhase, Lease, LedgerKind,
-    Participant, Semaphore, Verdict, label,
+    Arrivals, Barrier, Claim, ClaimPhase, Gate, Hold, Holder, HolderKind, JobPhase, Lease,
+    LedgerKind, Participant, Semaphore, Verdict, label,
 };
 use konductor_operator::standing::State;
 use konductor_web::Address;
@@ -57,7 +57,7 @@ pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
     });
     let jobs: Vec<Participant> = jobs.collect();
     let by_name: BTreeMap<&str, &Participant> = jobs.iter().map(|job| (job.name(), job)).collect();
-    let queues = queues(&jobs, &found.claims);
+    let queues = queues(&jobs, &found.claims, &granted(found));
     let queue = |kind, name: String| queues.get(&(kind, name)).cloned().unwrap_or_default();
     let semaphores = found.semaphores.iter().map(|one| {
         let status = one.status.clone().unwrap_or_default();
@@ -99,6 +99,23 @@ pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
         barriers,
         gates,
     }
+}
+
+/// The holders of each ledger, by their uids.
+fn granted(found: &Found) -> BTreeSet<(LedgerKind, String, String)> {
+    let semaphores = found.semaphores.iter().filter_map(|one| {
+        let holders = &one.status.as_ref()?.holders;
+        Some((LedgerKind::Semaphore, one.name_any(), holders))
+    });
+    let leases = found.leases.iter().filter_map(|one| {
+        let holders = &one.status.as_ref()?.holders;
+        Some((LedgerKind::Lease, one.name_any(), holders))
+    });
+    let granted = semaphores.chain(leases).flat_map(|(kind, name, holders)| {
+        let uids = holders.iter().map(|held| held.uid.clone());
+        uids.map(move |uid| (kind, name.clone(), uid))
+    });
+    granted.collect()
 }
 
 /// The page of the stage of a Job.
@@ -150,14 +167,16 @@ fn expiry(held: &Holder, lease: &Lease, claims: &[Arc<Claim>]) -> Option<Timesta
 fn queues(
     jobs: &[Participant],
     claims: &[Arc<Claim>],
+    granted: &BTreeSet<(LedgerKind, String, String)>,
 ) -> BTreeMap<(LedgerKind, String), Vec<Party>> {
     let mut queues: BTreeMap<(LedgerKind, String), Vec<Party>> = BTreeMap::new();
     for job in jobs
         .iter()
         .filter(|job| job.phase == Some(JobPhase::Queued))
     {
-        let holding = job.holding();
-        for hold in job.holds().iter().filter(|hold| !holding.contains(hold)) {
+        let has =
+            |hold: &Hold| granted.contains(&(hold.kind, hold.name.clone(), job.uid().to_owned()));
+        for hold in job.holds().iter().filter(|hold| !has(hold)) {
             let queue = queues.entry((hold.kind, hold.name.clone())).or_default();
             queue.push(Party {
                 name: format!("job/{}", job.name()),
@@ -243,5 +262,59 @@ fn gate(gate: &Gate) -> web::Gate {
         run: gate.labels().get(label::RUN).cloned(),
         conditions: conditions.collect(),
         message: said.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use konductor_api::annotation;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_has_those_that_wait_and_hold_nothing_of_it_yet() {
+        let semaphore = json!({
+            "apiVersion": "konductor.io/v1", "kind": "Semaphore",
+            "metadata": {"name": "db", "namespace": "n"},
+            "spec": {"permits": 1},
+            "status": {"inUse": 1, "holders": [
+                {"kind": "Job", "name": "r-a", "uid": "a", "holder": "r-a", "permits": 1},
+            ]},
+        });
+        let job = |name: &str, phase: &str, second: u32| -> ObjectMeta {
+            serde_json::from_value(json!({
+                "name": format!("r-{name}"), "namespace": "n", "uid": name,
+                "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+                "labels": {label::RUN: "r", label::STAGE: name},
+                "annotations": {annotation::PHASE: phase, annotation::HOLD: "semaphore/db"},
+            }))
+            .expect("metadata")
+        };
+        let found = Found {
+            semaphores: vec![Arc::new(
+                serde_json::from_value(semaphore).expect("a Semaphore"),
+            )],
+            jobs: vec![
+                // It has what it asks for here, and waits for something else.
+                job("a", "Queued", 1),
+                job("b", "Queued", 9),
+                job("c", "Queued", 5),
+                job("d", "Waiting", 2),
+            ],
+            ..Found::default()
+        };
+        assert!(found.may_have_waiters());
+        let page = page(&found, Rights::default());
+        let semaphore = &page.semaphores[0];
+        let names = |parties: &[Party]| {
+            parties
+                .iter()
+                .map(|one| one.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&semaphore.holders), ["job/r-a"]);
+        assert_eq!(names(&semaphore.queue), ["job/r-c", "job/r-b"]);
+        assert_eq!(semaphore.queue[0].link.as_deref(), Some("/runs/r/c"));
     }
 }
