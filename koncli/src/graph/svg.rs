@@ -18,6 +18,8 @@ const LEGEND_CHARACTER: f64 = 6.1;
 const LINE: f64 = 16.0;
 /// Left and right of a text.
 const PADDING: f64 = 12.0;
+/// A picture up to this width is still read where a page makes it as narrow as itself.
+const SHRUNK_MAX: f64 = 1700.0;
 /// What is longer is cut; the whole name is shown where the pointer rests.
 const TITLE_CHARACTERS_MAX: usize = 48;
 
@@ -63,8 +65,12 @@ fn picture(drawn: &Drawn, link: Option<Link<'_>>) -> String {
         placed.width.max(longest as f64 * LEGEND_CHARACTER) + 2.0 * MARGIN,
         placed.height + 2.0 * MARGIN + legend.len() as f64 * LINE,
     );
+    let class = match link.is_some() && width <= SHRUNK_MAX {
+        true => " class=\"fits\"",
+        false => "",
+    };
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+        "<svg{class} xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" \
          font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" \
          font-size=\"12\">\n"

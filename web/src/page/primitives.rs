@@ -152,7 +152,7 @@ fn barrier(barrier: &Barrier, context: Context<'_>) -> Markup {
                 }
             }
         }
-        @if !barrier.message.is_empty() { p.muted.small { (barrier.message) } }
+        @if barrier.message != format!("{} of {} arrived", barrier.arrived, barrier.needed) { p.muted.small { (barrier.message) } }
     }
 }
 

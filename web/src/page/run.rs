@@ -128,7 +128,7 @@ fn card(approval: &Approval, context: Context<'_>) -> Markup {
                 (badge(&Badge::called(approval.state, word)))
             }
             span.muted { (approval.given) " of " (approval.needed) " given" }
-            @if !approval.message.is_empty() { span.muted.small { (approval.message) } }
+            @if approval.message != format!("{} of {} arrived", approval.given, approval.needed) { span.muted.small { (approval.message) } }
             @if approval.may_answer && !approval.state.has_ended() {
                 span.actions {
                     (button(&approve, "Approve", "primary", context))
