@@ -292,6 +292,11 @@ pub(crate) fn progress(done: u32, all: u32, tone: Tone) -> Markup {
     }
 }
 
+/// Whether what a Barrier says is more than how many have arrived.
+pub(crate) fn says_more(message: &str, arrived: u32, needed: u32) -> bool {
+    !message.is_empty() && message != format!("{arrived} of {needed} arrived")
+}
+
 /// A button that does something.
 pub(crate) fn button(action: &Action, label: &str, class: &str, context: Context<'_>) -> Markup {
     let id = format!("{}-{}", action.word(), action.on());

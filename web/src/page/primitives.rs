@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Context, Section, badge, button, empty, progress, time};
+use super::{Context, Section, badge, button, empty, progress, says_more, time};
 use crate::address::Address;
 use crate::model::{Action, Badge, Barrier, Gate, Lease, Party, Primitives, Semaphore, Tone};
 
@@ -152,7 +152,7 @@ fn barrier(barrier: &Barrier, context: Context<'_>) -> Markup {
                 }
             }
         }
-        @if barrier.message != format!("{} of {} arrived", barrier.arrived, barrier.needed) { p.muted.small { (barrier.message) } }
+        @if says_more(&barrier.message, barrier.arrived, barrier.needed) { p.muted.small { (barrier.message) } }
     }
 }
 

@@ -6,7 +6,8 @@ use konductor_core::standing::State;
 use maud::{Markup, html};
 
 use super::{
-    Context, Section, badge, button, empty, folded, output_rows, pager, picture, time, took, window,
+    Context, Section, badge, button, empty, folded, output_rows, pager, picture, says_more, time,
+    took, window,
 };
 use crate::address::{Address, StageFilter};
 use crate::model::{Action, Approval, Badge, Run, StageRow};
@@ -128,7 +129,7 @@ fn card(approval: &Approval, context: Context<'_>) -> Markup {
                 (badge(&Badge::called(approval.state, word)))
             }
             span.muted { (approval.given) " of " (approval.needed) " given" }
-            @if approval.message != format!("{} of {} arrived", approval.given, approval.needed) { span.muted.small { (approval.message) } }
+            @if says_more(&approval.message, approval.given, approval.needed) { span.muted.small { (approval.message) } }
             @if approval.may_answer && !approval.state.has_ended() {
                 span.actions {
                     (button(&approve, "Approve", "primary", context))
