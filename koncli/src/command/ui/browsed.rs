@@ -40,8 +40,8 @@ const CONTAINER: &str = "main";
 const IDLE: Duration = Duration::from_secs(60);
 /// How many subjects are kept up to date at once.
 const SUBJECTS: usize = 16;
-/// How long a run's times may be behind while nothing else changes.
-const STALE: Duration = Duration::from_secs(1);
+/// How long the pictures of a run, and the reasons that no watch reports, may be behind while nothing else changes.
+const STALE: Duration = Duration::from_secs(5);
 /// How long the viewer's rights are believed.
 const RIGHTS: Duration = Duration::from_secs(60);
 
@@ -285,14 +285,24 @@ impl Cluster for Browsed {
     }
 
     fn changes(&self, address: &Address) -> BoxStream<'static, ()> {
-        let (watched, _) = self.entry(&Subject::of(address));
+        let subject = Subject::of(address);
+        let (watched, _) = self.entry(&subject);
         let changes = watched.changes();
         // What is looked at is watched for as long as this stream lasts.
         let changes = stream::unfold((changes, watched), |(mut changes, watched)| async move {
             changes.changed().await.ok()?;
             Some(((), (changes, watched)))
         });
-        changes.boxed()
+        match subject {
+            Subject::Run(_) => {
+                let ticks = stream::unfold((), |()| async {
+                    tokio::time::sleep(STALE).await;
+                    Some(((), ()))
+                });
+                stream::select(changes, ticks).boxed()
+            }
+            Subject::Runs | Subject::Primitives | Subject::Schedules => changes.boxed(),
+        }
     }
 
     async fn logs(&self, stage: &Stage) -> Vec<Log> {

@@ -1,7 +1,7 @@
 //! Runs, stages and schedules as the pages show them. It reads no cluster.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -42,6 +42,8 @@ pub(in crate::command) struct Look {
     pub(in crate::command) pods: Vec<Arc<Pod>>,
     view: View,
     timeline: Timeline,
+    /// The page, once somebody has opened it: with thousands of stages it takes long enough to be made once.
+    page: OnceLock<(Rights, web::Run)>,
 }
 
 impl Look {
@@ -49,6 +51,7 @@ impl Look {
         Self {
             view: view(&run, &objects, &[]),
             timeline: timeline(&run, &objects, Timestamp::now()),
+            page: OnceLock::new(),
             run,
             objects,
             pods,
@@ -157,6 +160,14 @@ fn run_row(run: &Run) -> RunRow {
 
 /// Returns the page of a run.
 pub(in crate::command) fn run_page(look: &Look, rights: Rights) -> web::Run {
+    let (known, page) = look.page.get_or_init(|| (rights, made(look, rights)));
+    match *known == rights {
+        true => page.clone(),
+        false => made(look, rights),
+    }
+}
+
+fn made(look: &Look, rights: Rights) -> web::Run {
     let Look {
         run,
         objects,
