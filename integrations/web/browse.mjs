@@ -482,6 +482,7 @@ test('a report is one file that opens anywhere', LIMIT, async () => {
   assert.match(await report.locator('main').textContent(), /column total/);
   assert.ok(await report.locator('.graph svg').isVisible());
   assert.deepEqual(await axe(report), []);
+  assert.equal(await report.locator('a, form, script').count(), 0);
   await alone.close();
 });
 

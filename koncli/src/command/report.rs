@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use super::objects::{Meant, objects_of};
-use super::ui::{self, LOG_LINES, Look, Rights, log_end};
+use super::ui::{self, LOG_LINES, Look, log_end};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::Failure;
@@ -41,7 +41,7 @@ pub(crate) async fn report(global: &Global, name: &str) -> Result<(), Failure> {
             cluster: ui::name(global),
             namespace: client.namespace().to_owned(),
         },
-        run: ui::run_page(&look, Rights::default()),
+        run: ui::run_of_report(&look),
         logs,
         logs_left_out,
         made: Timestamp::now(),

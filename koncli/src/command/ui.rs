@@ -21,8 +21,7 @@ use crate::platform::{Signal, Signals};
 use crate::{cluster, output, read};
 
 pub(super) use browsed::{LOG_LINES, log_end};
-pub(super) use model::{Look, run_page};
-pub(super) use rights::Rights;
+pub(super) use model::{Look, run_of_report};
 
 use browsed::Browsed;
 

@@ -159,15 +159,20 @@ fn run_row(run: &Run) -> RunRow {
 }
 
 /// Returns the page of a run.
-pub(in crate::command) fn run_page(look: &Look, rights: Rights) -> web::Run {
-    let (known, page) = look.page.get_or_init(|| (rights, made(look, rights)));
+pub(super) fn run_page(look: &Look, rights: Rights) -> web::Run {
+    let (known, page) = look.page.get_or_init(|| (rights, made(look, rights, true)));
     match *known == rights {
         true => page.clone(),
-        false => made(look, rights),
+        false => made(look, rights, true),
     }
 }
 
-fn made(look: &Look, rights: Rights) -> web::Run {
+/// Returns the same for a document that has no other pages, and that nobody acts in.
+pub(in crate::command) fn run_of_report(look: &Look) -> web::Run {
+    made(look, Rights::default(), false)
+}
+
+fn made(look: &Look, rights: Rights, has_links: bool) -> web::Run {
     let Look {
         run,
         objects,
@@ -180,7 +185,7 @@ fn made(look: &Look, rights: Rights) -> web::Run {
     let drawn = graph::of_run(run, objects, view);
     let link = |node: &konductor_compiler::graph::Node| {
         let is_stage = view.stages.iter().any(|stage| stage.name == node.name);
-        is_stage.then(|| Address::stage(&name, &node.name).link())
+        (has_links && is_stage).then(|| Address::stage(&name, &node.name).link())
     };
     let graph =
         (drawn.graph.nodes.len() <= NODES_MAX).then(|| Picture(graph::section(&drawn, &link)));

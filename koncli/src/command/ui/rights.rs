@@ -8,7 +8,7 @@ use kube::api::PostParams;
 
 /// Which actions the viewer may take in a namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::command) struct Rights {
+pub(super) struct Rights {
     /// Cancel, pause and resume runs.
     pub(super) decide: bool,
     /// Retry runs: what failed is deleted and created again.
