@@ -225,7 +225,7 @@ async fn only_a_form_of_this_start_changes_something() {
         let answer = browser.post(&headers, &body).await;
         assert_eq!(answer.status().as_u16(), code, "{headers:?} {body:.80}");
     }
-    assert_eq!(fake.acted(), []);
+    assert_eq!(fake.acted(), Vec::<Action>::new());
     let answer = browser.post(&[origin, kind], &form).await;
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     let run = "nightly".to_owned();
@@ -253,7 +253,7 @@ async fn what_the_viewer_may_not_do_is_said_and_not_done() {
     let answer = browser.post(&[origin, kind], &form).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     assert!(text(answer).await.contains("you may not patch runs"));
-    assert_eq!(fake.acted(), []);
+    assert_eq!(fake.acted(), Vec::<Action>::new());
 }
 
 #[tokio::test]
