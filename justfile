@@ -18,6 +18,12 @@ editors:
     KONCLI=target/debug/koncli integrations/check
     KONCLI=target/debug/koncli grammar/editors/vscode/check
 
+# The web view in Chromium, with axe (needs Node.js and Chromium); `just web --screenshots` also takes the pictures of the
+# docs, best with a release build in $KONCLI.
+web *options:
+    cargo build --package koncli
+    KONCLI=${KONCLI:-target/debug/koncli} integrations/web/check {{options}}
+
 # The scenarios on a real etcd, kube-apiserver and kube-controller-manager (needs Go).
 test-real:
     KONDUCTOR_TEST_CLUSTER=real cargo test --workspace --test scenarios --test contract --test contract_go --test contract_python --test workers --test differential --test outages --test owner_references --test clients --test chart_values --test poison

@@ -171,6 +171,9 @@ pub(crate) enum Command {
         /// Keep logs and volumes after the run, and print where
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
+        /// Serve the web view of the run, also after its end, until Ctrl-C
+        #[arg(long)]
+        ui: bool,
     },
     /// Run a cluster in memory for any client
     Dev {
@@ -217,6 +220,21 @@ pub(crate) enum Command {
     ///
     /// Marks the critical path: the chain of waits and stages that bounded the run's end.
     Timeline(TimelineSelection),
+    /// Write a run as one HTML file
+    ///
+    /// To stdout, with its graph, timeline, reasons, outputs and the ends of its logs; needs nothing else to be read.
+    Report {
+        /// The run's name
+        run: String,
+    },
+    /// Serve a web view of a namespace's runs
+    ///
+    /// Prints an address on this machine that only its reader gets into. The web view acts with your rights.
+    Ui {
+        /// The port on loopback; 0 picks a free port
+        #[arg(long, default_value_t = 0, value_name = "PORT")]
+        port: u16,
+    },
     /// Print the logs of a run's pods
     Logs(LogSelection),
     /// List the files of a run, or fetch them

@@ -22,6 +22,7 @@ mod logs;
 mod lsp;
 mod objects;
 mod operator;
+mod report;
 mod retry;
 mod run;
 mod schedules;
@@ -30,6 +31,7 @@ mod slot;
 mod status;
 mod step;
 mod timeline;
+mod ui;
 mod wait;
 mod why;
 
@@ -66,6 +68,7 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
         command,
         Command::Run { .. }
             | Command::Dev { .. }
+            | Command::Ui { .. }
             | Command::Operator(_)
             | Command::Warden
             | Command::Step { .. }
@@ -114,7 +117,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
             pods,
             given,
             keep,
-        } => run::run(&global, &pipeline, pods, &given, keep).await,
+            ui,
+        } => run::run(&global, &pipeline, pods, &given, keep, ui).await,
         Command::Dev {
             write_kubeconfig,
             port,
@@ -135,6 +139,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Status { run: None, .. } | Command::Runs => status::runs(&global).await,
         Command::Why { run, stage } => why::why(&global, &run, stage.as_deref()).await,
         Command::Timeline(selection) => timeline::timeline(&global, &selection).await,
+        Command::Report { run } => report::report(&global, &run).await,
+        Command::Ui { port } => ui::ui(&global, port).await,
         Command::Logs(selection) => logs::logs(&global, &selection).await,
         Command::Files(selection) => files::files(&global, &selection).await,
         Command::Cancel {

@@ -17,7 +17,7 @@ use konductor_operator::standing::State;
 use crate::output;
 
 pub(crate) use of_run::of_run;
-pub(crate) use svg::svg;
+pub(crate) use svg::{section, svg};
 
 /// A graph, and where each of its nodes stands, if that is of a run.
 #[derive(Debug, Default)]

@@ -220,7 +220,7 @@ pub(crate) fn document<T: Serialize>(global: &Global, report: &T) -> Result<bool
 }
 
 /// As kubectl shows objects: who manages which field is of no interest here.
-fn without_managed_fields<T: Serialize>(
+pub(crate) fn without_managed_fields<T: Serialize>(
     object: &T,
 ) -> Result<serde_json::Value, serde_json::Error> {
     let mut object = serde_json::to_value(object)?;

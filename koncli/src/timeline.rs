@@ -16,7 +16,7 @@ use konductor_operator::timeline::{Span, SpanKind, Timeline};
 use crate::output;
 
 pub(crate) use perfetto::perfetto;
-pub(crate) use svg::svg;
+pub(crate) use svg::{section, svg};
 pub(crate) use text::text;
 
 /// How many rows are shown unless all are asked for: what fits on a few screens.
@@ -28,7 +28,7 @@ fn length(length: SignedDuration) -> String {
 }
 
 /// What a span is, in words: `queued for semaphore/db`.
-fn words(span: &Span) -> String {
+pub(crate) fn words(span: &Span) -> String {
     let word = match span.kind {
         SpanKind::Waiting | SpanKind::Approval => "waiting",
         SpanKind::Started => "pending or running",

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Where the crates are.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "api",
     "compiler",
     "dsl",
@@ -22,6 +22,7 @@ const CRATES: [&str; 11] = [
     "operator/core",
     "sdk/rust",
     "tests",
+    "web",
 ];
 
 /// Circles that there are, each with the reason why.

@@ -8,7 +8,7 @@ use std::process::Command;
 use regex::Regex;
 
 /// What each crate may use, of ours and of the libraries that make a room what it is.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("konductor-grammar", &[]),
     ("tree-sitter-konductor", &["konductor-grammar"]),
     ("konductor-dsl", &["konductor-grammar"]),
@@ -19,6 +19,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("konductor-step", &["konductor-api"]),
     ("konductor-local", &["konductor-api"]),
     ("konductor-lsp", &["konductor-compiler", "konductor-dsl"]),
+    ("konductor-web", &["konductor-core"]),
     ("konductor", &["konductor-api"]),
     (
         "koncli",
@@ -31,6 +32,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "konductor-lsp",
             "konductor-operator",
             "konductor-step",
+            "konductor-web",
         ],
     ),
     (
@@ -48,7 +50,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
 ];
 
 /// What a crate must not use although others do.
-const FORBIDDEN: [(&str, &[&str]); 7] = [
+const FORBIDDEN: [(&str, &[&str]); 8] = [
     (
         "konductor-dsl",
         &["k8s-openapi", "kube", "petgraph", "tokio"],
@@ -62,6 +64,7 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("konductor-step", &["k8s-openapi", "kube"]),
     ("konductor-local", &["kube"]),
     ("konductor-lsp", &["kube", "pest", "tokio"]),
+    ("konductor-web", &["k8s-openapi", "kube"]),
 ];
 
 /// Where annotations are read as text outside of `konductor-api`'s `Participant`, with what they are of.

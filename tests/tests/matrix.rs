@@ -125,6 +125,7 @@ const REASONS: [Reason; 11] = [
     ("It names no object.", &[Situation::NotFound], |row| {
         let alone = [
             "runs",
+            "ui",
             "crds",
             "dev",
             "operator",

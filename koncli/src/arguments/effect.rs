@@ -107,6 +107,8 @@ impl Command {
             | Self::Warden => NOTHING,
             Self::Apply { slot: Some(_), .. }
             | Self::Graph(_)
+            | Self::Report { .. }
+            | Self::Ui { .. }
             | Self::Cancel { .. }
             | Self::Pause { .. }
             | Self::Resume { .. }

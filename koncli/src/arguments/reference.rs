@@ -26,6 +26,8 @@ const PAGES: [(&str, &str, &[&str]); 8] = [
             "runs",
             "why",
             "timeline",
+            "report",
+            "ui",
             "logs",
             "files",
             "wait",

@@ -36,32 +36,42 @@ pub(crate) async fn cancel(
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
+    let (done, is_over) = cancelled(&client, name, finally).await?;
+    output::talk(&done);
+    if wait_for_end && !is_over {
+        wait::until_run_ended(&client, name, timeout).await?;
+        output::talk(&format!("run/{name} has ended"));
+    }
+    Ok(())
+}
+
+/// Cancels a run; returns what was done, and whether the run had been cancelled and had ended before.
+pub(super) async fn cancelled(
+    client: &konductor::Client,
+    name: &str,
+    finally: bool,
+) -> Result<(String, bool), Failure> {
     let mut spec = json!({"cancel": true});
     if finally {
         spec["cancelFinally"] = true.into();
     }
-    let known: Run = get(&client, "run", name).await?;
+    let known: Run = get(client, "run", name).await?;
     let outcome = run_status(&known).and_then(|status| status.outcome);
     if run_ended(&known).is_some() && outcome == Some(RunOutcome::Cancelled) {
-        output::talk(&format!("run/{name} is already cancelled"));
-        return Ok(());
+        return Ok((format!("run/{name} is already cancelled"), true));
     }
     let was_cancelled = known.spec.cancel && (known.spec.cancel_finally || !finally);
-    let run = decide(&client, known, spec).await?;
+    let run = decide(client, known, spec).await?;
     let is_settled = run_status(&run).is_some_and(|status| status.outcome.is_some());
-    output::talk(&match (is_settled && !finally, was_cancelled) {
+    let done = match (is_settled && !finally, was_cancelled) {
         (true, _) => format!(
             "the main stages of run/{name} have ended, and its finally stages run on; end them with \
              `koncli cancel {name} --finally`"
         ),
         (false, true) => format!("run/{name} is already being cancelled"),
         (false, false) => format!("run/{name} is being cancelled"),
-    });
-    if wait_for_end {
-        wait::until_run_ended(&client, name, timeout).await?;
-        output::talk(&format!("run/{name} has ended"));
-    }
-    Ok(())
+    };
+    Ok((done, false))
 }
 
 /// Holds a run: nothing more starts, and what runs is suspended.
@@ -71,27 +81,29 @@ pub(crate) async fn pause(
     let_running_finish: bool,
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let spec = json!({"pause": true, "letRunningFinish": let_running_finish});
-    let known: Run = get(&client, "run", name).await?;
-    let is_paused = known.spec.pause && known.spec.let_running_finish == let_running_finish;
-    decide(&client, known, spec).await?;
-    let already = if is_paused { "already " } else { "" };
-    output::talk(&format!(
-        "run/{name} is {already}paused; resume it with `koncli resume {name}`"
-    ));
+    let done = paused(&client, name, let_running_finish).await?;
+    output::talk(&format!("{done}; resume it with `koncli resume {name}`"));
     Ok(())
+}
+
+/// Pauses a run; returns what was done.
+pub(super) async fn paused(
+    client: &konductor::Client,
+    name: &str,
+    let_running_finish: bool,
+) -> Result<String, Failure> {
+    let spec = json!({"pause": true, "letRunningFinish": let_running_finish});
+    let known: Run = get(client, "run", name).await?;
+    let is_paused = known.spec.pause && known.spec.let_running_finish == let_running_finish;
+    decide(client, known, spec).await?;
+    let already = if is_paused { "already " } else { "" };
+    Ok(format!("run/{name} is {already}paused"))
 }
 
 /// Resumes a run.
 pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let known: Run = get(&client, "run", name).await?;
-    let was_paused = known.spec.pause;
-    decide(&client, known, json!({"pause": false})).await?;
-    output::talk(&match was_paused {
-        true => format!("run/{name} resumed"),
-        false => format!("run/{name} is not paused"),
-    });
+    output::talk(&resumed(&client, name).await?);
     // To resume a run needs no right to look at its Jobs.
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let jobs = read::list(&api::<Participant>(&client), &of_run).await;
@@ -104,6 +116,17 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Resumes a run; returns what was done.
+pub(super) async fn resumed(client: &konductor::Client, name: &str) -> Result<String, Failure> {
+    let known: Run = get(client, "run", name).await?;
+    let was_paused = known.spec.pause;
+    decide(client, known, json!({"pause": false})).await?;
+    Ok(match was_paused {
+        true => format!("run/{name} resumed"),
+        false => format!("run/{name} is not paused"),
+    })
 }
 
 /// Changes a run that has not ended.
@@ -223,7 +246,17 @@ async fn is_schedule(client: &konductor::Client, name: &str) -> bool {
 /// Arrives at an approval, as oneself.
 pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let barrier = approval(&client, name).await?;
+    output::talk(&approved(&client, name, deny).await?);
+    Ok(())
+}
+
+/// Answers an approval; returns what was done.
+pub(super) async fn approved(
+    client: &konductor::Client,
+    name: &str,
+    deny: bool,
+) -> Result<String, Failure> {
+    let barrier = approval(client, name).await?;
     let name = &barrier.name_any();
     if barrier.spec.arrivals != Arrivals::Verified {
         let message = format!("barrier/{name} is not an approval: anyone may arrive at it");
@@ -235,21 +268,19 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
         true => ArrivalOutcome::Failed,
         false => ArrivalOutcome::Succeeded,
     };
-    let user = user(&client).await?;
+    let user = user(client).await?;
     let word = if deny { "denied" } else { "approved" };
     let later = counts_later(&barrier);
-    if has_arrived(&client, &barrier, &user, outcome).await {
-        output::talk(&format!(
+    if has_arrived(client, &barrier, &user, outcome).await {
+        return Ok(format!(
             "barrier/{name} was already {word} by {user}{later}"
         ));
-        return Ok(());
     }
     let phase = barrier.status.as_ref().map(|status| status.phase);
     match (phase.unwrap_or(BarrierPhase::Waiting), deny) {
         (BarrierPhase::Waiting, _) => {}
         (BarrierPhase::Open, false) => {
-            output::talk(&format!("barrier/{name} was already approved by others"));
-            return Ok(());
+            return Ok(format!("barrier/{name} was already approved by others"));
         }
         (phase, _) => {
             let message = format!("barrier/{name} has already ended: it is {phase:?}");
@@ -257,10 +288,9 @@ pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(
                 .help(format!("look at `koncli barrier get {name} -o wide`")));
         }
     }
-    let client = client.timeout(APPROVES_WITHIN);
+    let client = client.clone().timeout(APPROVES_WITHIN);
     client.approve_barrier(name, &user, outcome).await?;
-    output::talk(&format!("barrier/{name} {word} by {user}{later}"));
-    Ok(())
+    Ok(format!("barrier/{name} {word} by {user}{later}"))
 }
 
 /// What to add to an answer that does not count yet; nothing if it counts at once.

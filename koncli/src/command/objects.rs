@@ -41,19 +41,39 @@ pub(crate) async fn objects_of(
         async { Ok(readable(read::list(&pods_api, &of_run).await)) },
         runs_api.get_opt(run),
     )?;
-    let (gates, barriers) = outside(client, &jobs, by_name(gates), by_name(barriers)).await;
-    let (events, workloads) = tokio::join!(events(client, &jobs, &pods), workloads(client, &jobs));
-    Ok(RunObjects::from(Listed {
+    let listed = Listed {
         run: itself,
         jobs,
-        gates: gates.into_values().collect(),
-        barriers: barriers.into_values().collect(),
+        gates,
+        barriers,
         semaphores,
         leases,
         pods,
+        events: Vec::new(),
+        workloads: Vec::new(),
+    };
+    Ok(completed(client, listed).await)
+}
+
+/// Adds to what was listed of a run what others have that explains it.
+pub(crate) async fn completed(client: &konductor::Client, listed: Listed) -> RunObjects {
+    let Listed {
+        jobs,
+        gates,
+        barriers,
+        pods,
+        ..
+    } = &listed;
+    let (gates, barriers) = (by_name(gates.clone()), by_name(barriers.clone()));
+    let (gates, barriers) = outside(client, jobs, gates, barriers).await;
+    let (events, workloads) = tokio::join!(events(client, jobs, pods), workloads(client, jobs));
+    RunObjects::from(Listed {
+        gates: gates.into_values().collect(),
+        barriers: barriers.into_values().collect(),
         events,
         workloads,
-    }))
+        ..listed
+    })
 }
 
 type Named<K> = BTreeMap<String, K>;

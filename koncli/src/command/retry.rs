@@ -35,18 +35,29 @@ pub(crate) async fn retry(
     from: Option<&str>,
 ) -> Result<konductor::Client, Failure> {
     let client = cluster::connect(global).await?;
+    retried(&client, name, from, |line| output::talk(line)).await?;
+    Ok(client)
+}
+
+/// The same with a client; `say` gets what is done, line by line.
+pub(super) async fn retried(
+    client: &konductor::Client,
+    name: &str,
+    from: Option<&str>,
+    mut say: impl FnMut(&str),
+) -> Result<(), Failure> {
     loop {
-        let run: Run = get(&client, "run", name).await?;
+        let run: Run = get(client, "run", name).await?;
         if let Some(begun) = journal(&run)? {
             let attempt = begun.attempt;
-            output::talk(&format!(
+            say(&format!(
                 "run/{name}: its retry, attempt {attempt}, was begun before, and is finished now"
             ));
-            let objects = begun.read(&client).await?;
-            finish(&client, run, &begun, objects).await?;
-            return Ok(client);
+            let objects = begun.read(client).await?;
+            finish(client, run, &begun, objects).await?;
+            return Ok(());
         }
-        let plan = plan(&client, &run, from).await?;
+        let plan = plan(client, &run, from).await?;
         let still_bad = Vec::from_iter(plan.still_bad.clone());
         let attempt = plan.attempt;
         let count = match plan.jobs.len() {
@@ -54,22 +65,22 @@ pub(crate) async fn retry(
             more => format!("{more} Jobs"),
         };
         let objects = objects(plan);
-        let written = Journal::write(&client, &run, attempt, objects.clone()).await?;
+        let written = Journal::write(client, &run, attempt, objects.clone()).await?;
         // Somebody was quicker: what is to be done is another thing now.
         let Some((begun, run)) = written else {
             continue;
         };
-        finish(&client, run, &begun, objects).await?;
-        output::talk(&format!(
+        finish(client, run, &begun, objects).await?;
+        say(&format!(
             "run/{name}: attempt {attempt} started; {count} recreated"
         ));
         if !still_bad.is_empty() {
             let stages = still_bad.join(", ");
-            output::talk(&format!(
+            say(&format!(
                 "it will fail again because of {stages}; `koncli retry {name}` begins there, too"
             ));
         }
-        return Ok(client);
+        return Ok(());
     }
 }
 
@@ -196,7 +207,7 @@ where
     K: Stored,
 {
     let mut left: BTreeSet<String> = old.iter().filter_map(|object| object.uid()).collect();
-    let deleting = futures::stream::iter(old.iter().map(|object| {
+    let deleting = old.iter().map(|object| {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: object.uid(),
@@ -213,8 +224,9 @@ where
                 Err(error) => Err(Failure::from(error)),
             }
         }
-    }));
-    let deleting = deleting.buffer_unordered(REQUESTS_AT_ONCE);
+    });
+    let deleting: Vec<_> = deleting.collect();
+    let deleting = futures::stream::iter(deleting).buffer_unordered(REQUESTS_AT_ONCE);
     deleting.try_collect::<()>().await?;
     let config = watcher::Config::default().labels(&format!("{}={run}", label::RUN));
     let mut events = read::watch_names(api, config);

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use self::given::Prepared;
 use self::needs::Needs;
-use super::follow;
+use super::{follow, ui};
 use crate::arguments::{Format, Given, Global, Pipeline, Pods, Runtime};
 use crate::exit::Failure;
 use crate::folder::Folder;
@@ -48,6 +48,7 @@ pub(crate) async fn run(
     pods: Pods,
     given: &Given,
     keep: bool,
+    ui: bool,
 ) -> Result<(), Failure> {
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Here)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
@@ -74,6 +75,10 @@ pub(crate) async fn run(
         started = starting => started?,
         signal = signals.next() => return Err(Failure::silent(signal.exit_code())),
     };
+    let view = match ui {
+        true => Some(Viewed::start(&local).await?),
+        false => None,
+    };
     let is_report = matches!(global.output, Some(Format::Json | Format::Yaml));
     let following = Following {
         local,
@@ -84,6 +89,15 @@ pub(crate) async fn run(
         given,
     };
     let outcome = following.until_interrupted(&manifests, &mut signals).await;
+    let is_interrupted = matches!(&outcome, Err(failure) if failure.code >= SIGNALLED);
+    if let Some(view) = view.filter(|_| !is_interrupted) {
+        let name = manifests.run_name();
+        output::talk(&format!(
+            "run/{name} has ended; its web view is served until Ctrl-C: {}",
+            view.link
+        ));
+        signals.next().await;
+    }
     following.local.stop().await;
     if keep {
         output::talk(&format!(
@@ -92,6 +106,32 @@ pub(crate) async fn run(
         ));
     }
     outcome
+}
+
+/// Exit codes from here on say that a signal ended it.
+const SIGNALLED: u8 = 128;
+
+/// The web view of a run, for as long as this lasts.
+struct Viewed {
+    link: String,
+    serving: JoinHandle<Result<(), Failure>>,
+}
+
+impl Viewed {
+    async fn start(local: &Local) -> Result<Self, Failure> {
+        let view = ui::View::bind(0).await?;
+        let link = view.link.clone();
+        output::talk(&format!("the web view of the run is at {link}"));
+        let client = local.client.clone();
+        let serving = tokio::spawn(async move { view.serve(client, "koncli run").await });
+        Ok(Self { link, serving })
+    }
+}
+
+impl Drop for Viewed {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
 }
 
 /// Refuses a second run of a file at the same time where the first would not know of its semaphores and

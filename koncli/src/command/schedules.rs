@@ -154,7 +154,7 @@ fn outcome(run: &Run) -> String {
 }
 
 /// The next slots of a schedule. A suspended one has none.
-fn next(schedule: &CronJob, now: Timestamp) -> impl Iterator<Item = Zoned> + use<> {
+pub(super) fn next(schedule: &CronJob, now: Timestamp) -> impl Iterator<Item = Zoned> + use<> {
     let spec = &schedule.spec;
     let slots = konductor_local::slots(&spec.schedule, spec.time_zone.as_deref(), now);
     let shown = match spec.suspend {
@@ -162,6 +162,29 @@ fn next(schedule: &CronJob, now: Timestamp) -> impl Iterator<Item = Zoned> + use
         _ => SHOWN,
     };
     slots.take(shown)
+}
+
+/// The runs of the last slots of a schedule, the newest last.
+pub(super) fn last_slots<'a>(
+    schedule: &str,
+    runs: impl IntoIterator<Item = &'a Run>,
+) -> Vec<&'a Run> {
+    let mut runs: Vec<&Run> = runs
+        .into_iter()
+        .filter(|run| run.spec.pipeline == schedule)
+        .filter(|run| time_of(run).is_some() || is_by_hand(run, schedule))
+        .collect();
+    let created = |run: &Run| run.creation_timestamp().map(|time| time.0);
+    runs.sort_by_key(|run| time_of(run).or_else(|| created(run)));
+    runs.split_off(runs.len().saturating_sub(SHOWN))
+}
+
+/// What the slot of a run is called.
+pub(super) fn slot_name(run: &Run) -> String {
+    match time_of(run) {
+        Some(_) => slot_of(run),
+        None => BY_HAND.to_owned(),
+    }
 }
 
 /// The last slots of one schedule and how their runs ended, and the next ones.
@@ -172,23 +195,9 @@ async fn one(
 ) -> Result<(), Failure> {
     let runs = read::list(&api::<Run>(client), &ListParams::default()).await?;
     let name = schedule.name_any();
-    let mut runs: Vec<&Run> = runs
-        .iter()
-        .filter(|run| run.spec.pipeline == name)
-        .filter(|run| time_of(run).is_some() || is_by_hand(run, &name))
-        .collect();
-    let created = |run: &Run| run.creation_timestamp().map(|time| time.0);
-    runs.sort_by_key(|run| time_of(run).or_else(|| created(run)));
-    let past = &runs[runs.len().saturating_sub(SHOWN)..];
-    let mut rows: Vec<[String; 3]> = past
-        .iter()
-        .map(|run| {
-            let slot = match time_of(run) {
-                Some(_) => slot_of(run),
-                None => BY_HAND.to_owned(),
-            };
-            [slot, run.name_any(), outcome(run)]
-        })
+    let mut rows: Vec<[String; 3]> = last_slots(&name, &runs)
+        .into_iter()
+        .map(|run| [slot_name(run), run.name_any(), outcome(run)])
         .collect();
     rows.extend(next(schedule, Timestamp::now()).map(|slot| {
         let run = konductor_local::job_of_slot(&name, slot.timestamp());

@@ -118,7 +118,7 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
 }
 
 /// Why a run did not succeed, or will not.
-fn why(run: &Run) -> Option<String> {
+pub(super) fn why(run: &Run) -> Option<String> {
     let conditions = &run_status(run)?.conditions;
     let failing = conditions
         .iter()

@@ -29,22 +29,44 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
     let client = cluster::connect(global).await?;
     let found: Run = get(&client, "run", run).await?;
     let objects = objects_of(&client, run).await?;
+    let lines = lines(&client, &found, &objects, stage).await?;
+    let mut report = json!({"run": run, "lines": lines});
+    if let Some(stage) = stage {
+        report["stage"] = stage.into();
+    }
+    if output::document(global, &report)? {
+        return Ok(());
+    }
+    if lines.is_empty() {
+        output::talk(&format!("run/{run}: no stage waits, and none has failed"));
+    }
+    output::data(&lines.iter().map(Line::to_string).collect::<String>());
+    Ok(())
+}
+
+/// Returns what the items of a stage wait for, or how they ended; without a stage, of all that have not succeeded.
+async fn lines(
+    client: &konductor::Client,
+    run: &Run,
+    objects: &RunObjects,
+    stage: Option<&str>,
+) -> Result<Vec<Line>, Failure> {
     let is_meant = |job: &&Participant| match stage {
         Some(stage) => Meant::of(stage).is_of(job),
         None => !matches!(State::of(job), State::Succeeded | State::Skipped),
     };
     let jobs = objects.jobs_and_gone();
     let jobs: Vec<&Participant> = jobs.filter(is_meant).collect();
-    let approval = stage.and_then(|stage| approval(&found, &objects, stage));
+    let approval = stage.and_then(|stage| approval(run, objects, stage));
     let is_found = !jobs.is_empty() || approval.is_some();
     if let Some(stage) = stage.filter(|_| !is_found) {
-        expect(&found, &objects, Meant::of(stage))?;
-        return Err(not_created(&found, &objects, stage));
+        expect(run, objects, Meant::of(stage))?;
+        return Err(not_created(run, objects, stage));
     }
-    let answers = answers(&client, &objects).await;
+    let answers = answers(client, objects).await;
     let mut chain = Chain {
         answers: &answers,
-        objects: &objects,
+        objects,
         graph: objects.graph(),
         reported: BTreeSet::new(),
         lines: Vec::new(),
@@ -59,19 +81,21 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
     if let Some(barrier) = approval {
         chain.approval(barrier);
     }
-    let lines = chain.lines;
-    let mut report = json!({"run": run, "lines": lines});
-    if let Some(stage) = stage {
-        report["stage"] = stage.into();
-    }
-    if output::document(global, &report)? {
-        return Ok(());
-    }
-    if lines.is_empty() {
-        output::talk(&format!("run/{run}: no stage waits, and none has failed"));
-    }
-    output::data(&lines.iter().map(Line::to_string).collect::<String>());
-    Ok(())
+    Ok(chain.lines)
+}
+
+/// Returns the same lines of a stage, each with its depth.
+pub(super) async fn explained(
+    client: &konductor::Client,
+    run: &Run,
+    objects: &RunObjects,
+    stage: &str,
+) -> Result<Vec<(usize, String)>, Failure> {
+    let lines = lines(client, run, objects, Some(stage)).await?;
+    Ok(lines
+        .into_iter()
+        .map(|line| (line.depth, line.text))
+        .collect())
 }
 
 /// The answers to approvals, by the Barrier's name: who gave each, and which.

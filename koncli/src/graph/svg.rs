@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use konductor_compiler::graph::NodeKind;
+use konductor_compiler::graph::{Node, NodeKind};
 
 use super::layout::{Layout, Place, Size, layout};
 use super::{Drawn, colors, holds, title};
@@ -18,20 +18,34 @@ const LEGEND_CHARACTER: f64 = 6.1;
 const LINE: f64 = 16.0;
 /// Left and right of a text.
 const PADDING: f64 = 12.0;
+/// A picture up to this width is still read where a page makes it as narrow as itself.
+const SHRUNK_MAX: f64 = 1700.0;
 /// What is longer is cut; the whole name is shown where the pointer rests.
 const TITLE_CHARACTERS_MAX: usize = 48;
 
-/// Draws a graph, with no script and no font but the viewer's.
+/// Where the page of a node is, if it has one.
+type Link<'a> = &'a dyn Fn(&Node) -> Option<String>;
+
+/// Draws a graph as a document of its own, with no script and no font but the viewer's.
 pub(crate) fn svg(drawn: &Drawn) -> String {
+    picture(drawn, None)
+}
+
+/// Draws the same for a page that has colours for its classes, with links to the pages of nodes.
+pub(crate) fn section(drawn: &Drawn, link: Link<'_>) -> String {
+    picture(drawn, Some(link))
+}
+
+fn picture(drawn: &Drawn, link: Option<Link<'_>>) -> String {
     let graph = &drawn.graph;
-    let texts: Vec<Vec<String>> = (0..graph.nodes.len())
+    let texts: Vec<Vec<Line>> = (0..graph.nodes.len())
         .map(|index| lines(drawn, index))
         .collect();
     let sizes: Vec<Size> = texts
         .iter()
         .zip(&graph.nodes)
         .map(|(lines, node)| {
-            let longest = lines.iter().map(|line| width(line)).max();
+            let longest = lines.iter().map(|line| width(&line.text)).max();
             Size {
                 width: longest.unwrap_or(0) as f64 * CHARACTER + 2.0 * PADDING,
                 height: lines.len() as f64 * LINE + 10.0,
@@ -51,18 +65,33 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
         placed.width.max(longest as f64 * LEGEND_CHARACTER) + 2.0 * MARGIN,
         placed.height + 2.0 * MARGIN + legend.len() as f64 * LINE,
     );
+    let class = match link.is_some() && width <= SHRUNK_MAX {
+        true => " class=\"fits\"",
+        false => "",
+    };
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+        "<svg{class} xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" \
          font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" \
-         font-size=\"12\">\n<title>{}</title>\n\
-         <style>@media (prefers-color-scheme: dark) {{ svg {{ filter: invert(1) hue-rotate(180deg) }} \
-         }}</style>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-        escaped(&graph.pipeline)
+         font-size=\"12\">\n"
     );
+    if link.is_none() {
+        let _ = write!(
+            text,
+            "<title>{}</title>\n\
+             <style>@media (prefers-color-scheme: dark) {{ svg {{ filter: invert(1) hue-rotate(180deg) }} \
+             }}</style>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+            escaped(&graph.pipeline)
+        );
+    }
     draw_lines(drawn, &placed, &mut text);
     for (index, lines) in texts.iter().enumerate() {
+        let target = link.and_then(|link| link(&graph.nodes[index]));
+        if let Some(target) = &target {
+            // The list of stages has the same links, one after the other for the keyboard.
+            let _ = write!(text, "<a href=\"{}\" tabindex=\"-1\">", escaped(target));
+        }
         draw_box(
             drawn,
             index,
@@ -71,12 +100,15 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
             sizes[index],
             &mut text,
         );
+        if target.is_some() {
+            text.push_str("</a>\n");
+        }
     }
     for (at, line) in legend.iter().enumerate() {
         let y = placed.height + 2.0 * MARGIN + LINE * at as f64;
         let _ = writeln!(
             text,
-            "<text x=\"{MARGIN:.1}\" y=\"{y:.1}\" fill=\"#57606a\" font-size=\"10\">{}</text>",
+            "<text class=\"legend\" x=\"{MARGIN:.1}\" y=\"{y:.1}\" fill=\"#57606a\" font-size=\"10\">{}</text>",
             escaped(line)
         );
     }
@@ -115,22 +147,34 @@ fn legend(drawn: &Drawn) -> Vec<String> {
         .collect()
 }
 
-fn lines(drawn: &Drawn, index: usize) -> Vec<String> {
+/// A line in a box.
+struct Line {
+    /// What it is: the name, the state or what is held.
+    class: &'static str,
+    text: String,
+}
+
+fn lines(drawn: &Drawn, index: usize) -> Vec<Line> {
+    let line = |class, text| Line { class, text };
     let first = cut(&title(&drawn.graph.nodes[index]), TITLE_CHARACTERS_MAX);
     let holds = holds(&drawn.graph.nodes[index]);
-    let holds = holds.map(|holds| cut(&holds, TITLE_CHARACTERS_MAX));
+    let holds = holds.map(|holds| line("holds", cut(&holds, TITLE_CHARACTERS_MAX)));
     let state = drawn
         .state(index)
         .map(|state| match &drawn.durations[index] {
             Some(duration) => format!("{state} {duration}"),
             None => state,
         });
-    [Some(first), state, holds].into_iter().flatten().collect()
+    let state = state.map(|state| line("state", state));
+    [Some(line("name", first)), state, holds]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Lines come first: boxes and their texts lie above them.
 fn draw_lines(drawn: &Drawn, placed: &Layout, text: &mut String) {
-    text.push_str("<g fill=\"none\" stroke=\"#8c959f\" stroke-width=\"1.2\">\n");
+    text.push_str("<g class=\"edges\" fill=\"none\" stroke=\"#8c959f\" stroke-width=\"1.2\">\n");
     for points in &placed.lines {
         let mut points = points
             .iter()
@@ -156,7 +200,7 @@ fn draw_lines(drawn: &Drawn, placed: &Layout, text: &mut String) {
         let (x, y) = from;
         let _ = writeln!(
             text,
-            "<path d=\"{path}\"/><path d=\"M{:.1},{:.1} L{x:.1},{y:.1} L{:.1},{:.1} Z\" \
+            "<path d=\"{path}\"/><path class=\"tip\" d=\"M{:.1},{:.1} L{x:.1},{y:.1} L{:.1},{:.1} Z\" \
              fill=\"#8c959f\"/>",
             x - 7.0,
             y - 3.5,
@@ -164,7 +208,9 @@ fn draw_lines(drawn: &Drawn, placed: &Layout, text: &mut String) {
             y + 3.5
         );
     }
-    text.push_str("</g>\n<g fill=\"#57606a\" font-size=\"10\" text-anchor=\"end\">\n");
+    text.push_str(
+        "</g>\n<g class=\"labels\" fill=\"#57606a\" font-size=\"10\" text-anchor=\"end\">\n",
+    );
     let mut used: Vec<Place> = Vec::new();
     for (edge, points) in drawn.graph.edges.iter().zip(&placed.lines) {
         let Some(end) = points.last().filter(|_| !edge.label.is_empty()) else {
@@ -190,7 +236,7 @@ fn draw_lines(drawn: &Drawn, placed: &Layout, text: &mut String) {
 fn draw_box(
     drawn: &Drawn,
     index: usize,
-    lines: &[String],
+    lines: &[Line],
     place: Place,
     size: Size,
     text: &mut String,
@@ -204,13 +250,14 @@ fn draw_box(
         NodeKind::Approval => (size.height / 2.0, ""),
         NodeKind::External => (size.height / 2.0, " stroke-dasharray=\"2 3\""),
     };
+    let class = drawn.states[index].map_or("", |(state, _)| state.word());
     let whole = match node.holding.is_empty() {
         true => title(node),
         false => format!("{}, holding {}", title(node), node.holding.join(", ")),
     };
     let _ = writeln!(
         text,
-        "<g><title>{}</title><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" \
+        "<g class=\"node {class}\"><title>{}</title><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" \
          rx=\"{round:.1}\" fill=\"{face}\" stroke=\"{edge}\" stroke-width=\"1.4\"{dashes}/>",
         escaped(&whole),
         size.width,
@@ -220,10 +267,11 @@ fn draw_box(
         let color = if at == 0 { "#1f2328" } else { edge };
         let _ = writeln!(
             text,
-            "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{color}\">{}</text>",
+            "<text class=\"{}\" x=\"{:.1}\" y=\"{:.1}\" fill=\"{color}\">{}</text>",
+            line.class,
             x + PADDING,
             y + 5.0 + 12.0 + LINE * at as f64,
-            escaped(line)
+            escaped(&line.text)
         );
     }
     text.push_str("</g>\n");

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use konductor_operator::standing::State;
 use konductor_operator::timeline::{Span, SpanKind, Timeline};
+use konductor_web::TIMELINE_STYLE;
 
 use super::shown::{Drawn, Shown, shown};
 use super::{length, tick, ticks, words};
@@ -37,30 +38,6 @@ const FAILED: &str = "bad";
 /// Columns of a line of the summary.
 const SUMMARY: usize = 150;
 
-/// Colours by class, light and dark: contrasts of text are at least 4.5, and no two kinds differ by hue alone, because
-/// their shapes differ.
-const STYLE: &str = "\
-text{font-family:ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,\
-'DejaVu Sans',sans-serif;font-size:12px;fill:#1f2328}
-.h{font-size:17px;font-weight:600}.m{fill:#59636e}.s{font-size:11px}.b{font-weight:600}
-.n{font-variant-numeric:tabular-nums}
-.bg{fill:#ffffff}.grid{stroke:#d8dee4;stroke-width:1}.lane{fill:#f6f8fa}
-.running{fill:#2f6fde}.bad{fill:#cf222e}.pending{fill:#dbe9ff;stroke:#2f6fde}
-.started{fill:#2f6fde}.starting{fill:#ffffff;stroke:#818b98}.queued{fill:#e3a008}
-.approval{fill:#8250df}.backoff{fill:#d4622a}.paused{fill:#818b98}.ending{fill:#ffffff;stroke:#818b98}
-.waiting{fill:#c3cad2}.ink{stroke:#ffffff}.dot{fill:#ffffff}.x{fill:#ffffff;font-size:9px;font-weight:700}
-.path{stroke:#bf3989;fill:none;stroke-width:2}.key{fill:#bf3989}
-.good{fill:#1a7f37}.wrong{fill:#cf222e}.busy{fill:#2f6fde}.late{fill:#9a6700}
-@media (prefers-color-scheme:dark){text{fill:#e6edf3}.m{fill:#9198a1}
-.bg{fill:#0d1117}.grid{stroke:#262c36}.lane{fill:#151b23}
-.running{fill:#4184f3}.bad{fill:#f85149}.pending{fill:#14294b;stroke:#4184f3}
-.started{fill:#4184f3}.starting{fill:#0d1117;stroke:#7d8590}.queued{fill:#d29922}
-.approval{fill:#a371f7}.backoff{fill:#e0733d}.paused{fill:#6e7681}.ending{fill:#0d1117;stroke:#7d8590}
-.waiting{fill:#3d4550}.ink{stroke:#0d1117}.dot{fill:#0d1117}.x{fill:#0d1117}
-.path{stroke:#f778ba}.key{fill:#f778ba}
-.good{fill:#3fb950}.wrong{fill:#f85149}.busy{fill:#58a6ff}.late{fill:#d29922}}
-";
-
 /// Lines and dots above the faces, so that kinds differ without their colours.
 const PATTERNS: &str = "\
 <defs>
@@ -77,8 +54,17 @@ const PATTERNS: &str = "\
 </defs>
 ";
 
-/// Draws a timeline with at most so many rows.
+/// Draws a timeline with at most so many rows, as a document of its own.
 pub(crate) fn svg(timeline: &Timeline, most: Option<usize>) -> String {
+    drawn(timeline, most, false)
+}
+
+/// Draws the same for a page that has the style, and says above it what the run is.
+pub(crate) fn section(timeline: &Timeline, most: Option<usize>) -> String {
+    drawn(timeline, most, true)
+}
+
+fn drawn(timeline: &Timeline, most: Option<usize>, is_section: bool) -> String {
     let shown = shown(timeline, most);
     let longest = shown
         .rows
@@ -87,7 +73,10 @@ pub(crate) fn svg(timeline: &Timeline, most: Option<usize>) -> String {
         .max();
     let names = (longest.unwrap_or(0).max(12) as f64 * CHARACTER + 22.0).ceil();
     let summary = wrapped(&timeline.summary);
-    let top = MARGIN + 62.0 + 17.0 * summary.len() as f64;
+    let top = match is_section {
+        true => MARGIN + 14.0,
+        false => MARGIN + 62.0 + 17.0 * summary.len() as f64,
+    };
     let strip = if timeline.critical_path.is_empty() {
         0.0
     } else {
@@ -107,13 +96,19 @@ pub(crate) fn svg(timeline: &Timeline, most: Option<usize>) -> String {
         timeline,
         rows_top,
     };
+    let style = match is_section {
+        true => String::new(),
+        false => format!("<style>{TIMELINE_STYLE}</style>\n"),
+    };
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{height:.0}\" \
-         viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}</style>\n\
+         viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\">\n<title>{}</title>\n{style}\
          {PATTERNS}<rect class=\"bg\" width=\"100%\" height=\"100%\"/>\n",
         escaped(&super::head(timeline))
     );
-    header(timeline, &summary, &mut text);
+    if !is_section {
+        header(timeline, &summary, &mut text);
+    }
     chart.lanes(shown.rows.len(), &mut text);
     chart.axis(top, bottom, &mut text);
     if strip > 0.0 {
@@ -128,6 +123,10 @@ pub(crate) fn svg(timeline: &Timeline, most: Option<usize>) -> String {
     }
     if let Some(rest) = rest {
         let y = legend_top + 20.0 * keys.len() as f64 + 4.0;
+        let rest = match is_section {
+            true => rest.replace("--all", "`koncli timeline --all`"),
+            false => rest,
+        };
         let _ = writeln!(
             text,
             "<text class=\"m s\" x=\"{MARGIN}\" y=\"{y:.1}\">{}</text>",

@@ -1,0 +1,384 @@
+//! The cluster behind the web view: what pages show is kept by watches while somebody looks, and is read with the viewer's
+//! own rights.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream};
+use futures::{AsyncBufReadExt, FutureExt, StreamExt};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use konductor_api::{Run, label};
+use konductor_operator::{Listed, explain};
+use konductor_web::model::{Log, Place, ProblemKind, Stage};
+use konductor_web::{Action, Address, Cluster, LogChunk, Page, Problem};
+use kube::ResourceExt;
+use kube::api::{ListParams, LogParams};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::model::{self, Look, problem};
+use super::primitives::{self, Found};
+use super::rights::Rights;
+use super::watched::{Subject, Watched, all, owned};
+use crate::command::objects::{Meant, completed};
+use crate::command::{api, lifecycle, retry, why};
+use crate::exit::Failure;
+use crate::output;
+use crate::read;
+use crate::view::run_ended;
+
+/// How many lines of a log are shown at first.
+pub(in crate::command) const LOG_LINES: i64 = 300;
+/// The most that is read of a log at first, in bytes.
+const LOG_BYTES: i64 = 256 * 1024;
+/// How many lines of a log are sent at once, at most.
+const LINES_AT_ONCE: usize = 500;
+/// The container that a stage's step runs in.
+const CONTAINER: &str = "main";
+/// How long what nobody looks at is kept up to date: a click away, and back.
+const IDLE: Duration = Duration::from_secs(60);
+/// How many subjects are kept up to date at once.
+const SUBJECTS: usize = 16;
+/// How long the pictures of a run, and the reasons that no watch reports, may be behind while nothing else changes.
+const STALE: Duration = Duration::from_secs(5);
+/// How long the viewer's rights are believed.
+const RIGHTS: Duration = Duration::from_secs(60);
+
+/// A run as it was looked at last, at which version and when.
+type LastLook = Arc<tokio::sync::Mutex<Option<(u64, Instant, Arc<Look>)>>>;
+
+/// What is watched for one subject.
+struct Entry {
+    subject: Subject,
+    watched: Arc<Watched>,
+    look: LastLook,
+    used: Instant,
+}
+
+type Shared<T> = Arc<Mutex<T>>;
+
+/// A namespace of a cluster, as its viewer sees it.
+pub(super) struct Browsed {
+    client: konductor::Client,
+    place: Place,
+    entries: Shared<Vec<Entry>>,
+    rights: Mutex<(Instant, Arc<OnceCell<Rights>>)>,
+}
+
+impl Browsed {
+    pub(super) fn new(client: konductor::Client, cluster: &str) -> Self {
+        let place = Place {
+            cluster: cluster.to_owned(),
+            namespace: client.namespace().to_owned(),
+        };
+        Self {
+            client,
+            place,
+            entries: Arc::default(),
+            rights: Mutex::new((Instant::now(), Arc::default())),
+        }
+    }
+
+    /// What is watched for a subject, from now on if it was not.
+    fn entry(&self, subject: &Subject) -> (Arc<Watched>, LastLook) {
+        let now = Instant::now();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.subject == *subject) {
+            entry.used = now;
+            return (Arc::clone(&entry.watched), Arc::clone(&entry.look));
+        }
+        if entries.is_empty() {
+            tokio::spawn(sweep(Arc::clone(&self.entries)));
+        }
+        if entries.len() >= SUBJECTS {
+            let oldest = entries
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, entry)| entry.used);
+            if let Some(oldest) = oldest.map(|(place, _)| place) {
+                entries.swap_remove(oldest);
+            }
+        }
+        let watched = Arc::new(Watched::start(&self.client, subject));
+        let look = Arc::default();
+        entries.push(Entry {
+            subject: subject.clone(),
+            watched: Arc::clone(&watched),
+            look: Arc::clone(&look),
+            used: now,
+        });
+        (watched, look)
+    }
+
+    async fn rights(&self) -> Rights {
+        let asked = {
+            let mut rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+            if rights.0.elapsed() > RIGHTS {
+                *rights = (Instant::now(), Arc::default());
+            }
+            Arc::clone(&rights.1)
+        };
+        *asked.get_or_init(|| Rights::of(&self.client)).await
+    }
+
+    /// A run and everything around it: as it was, if nothing has changed.
+    async fn look(&self, run: &str) -> Result<Arc<Look>, Problem> {
+        let (watched, known) = self.entry(&Subject::Run(run.to_owned()));
+        // One at a time: whoever comes meanwhile gets the same.
+        let mut known = known.lock().await;
+        if let Some((version, at, look)) = &*known {
+            let is_over = run_ended(&look.run).is_some();
+            if *version == watched.version() && (is_over || at.elapsed() < STALE) {
+                return Ok(Arc::clone(look));
+            }
+        }
+        let runs = all(&watched.runs).await?;
+        let Some(itself) = runs.first() else {
+            return Err(Problem {
+                kind: ProblemKind::NotFound,
+                message: format!(
+                    "run/{run} in namespace {} does not exist",
+                    self.place.namespace
+                ),
+                help: Some("it may have been deleted".to_owned()),
+            });
+        };
+        let jobs = owned(&watched.jobs).await?;
+        let version = watched.version();
+        // To look at a run needs no right on what only explains it.
+        let pods = all(&watched.pods).await.unwrap_or_default();
+        let listed = Listed {
+            run: Some(Run::clone(itself)),
+            jobs,
+            gates: owned(&watched.gates).await?,
+            barriers: owned(&watched.barriers).await?,
+            semaphores: owned(&watched.semaphores).await.unwrap_or_default(),
+            leases: owned(&watched.leases).await.unwrap_or_default(),
+            pods: pods.iter().map(|pod| Pod::clone(pod)).collect(),
+            events: Vec::new(),
+            workloads: Vec::new(),
+        };
+        let objects = completed(&self.client, listed).await;
+        let look = Arc::new(Look::new(Run::clone(itself), objects, pods));
+        *known = Some((version, Instant::now(), Arc::clone(&look)));
+        Ok(look)
+    }
+
+    async fn stage(&self, run: &str, name: &str) -> Result<Stage, Problem> {
+        let look = self.look(run).await?;
+        let why = why::explained(&self.client, &look.run, &look.objects, name).await;
+        let why = why.map_err(problem)?;
+        model::stage_page(&look, name, why).ok_or_else(|| Problem {
+            kind: ProblemKind::NotFound,
+            message: format!("run/{run} has no stage {name}"),
+            help: None,
+        })
+    }
+
+    async fn primitives(&self) -> Result<konductor_web::model::Primitives, Problem> {
+        let (watched, _) = self.entry(&Subject::Primitives);
+        let mut found = Found {
+            semaphores: all(&watched.semaphores).await?,
+            leases: all(&watched.leases).await?,
+            barriers: all(&watched.barriers).await?,
+            gates: all(&watched.gates).await?,
+            claims: all(&watched.claims).await.unwrap_or_default(),
+            jobs: Vec::new(),
+        };
+        if found.may_have_waiters() {
+            let of_runs = ListParams::default().labels(label::RUN);
+            let jobs = read::list_metadata(&api::<Job>(&self.client), &of_runs).await;
+            let jobs = jobs.unwrap_or_default().into_iter();
+            found.jobs = jobs.map(|job| job.metadata).collect();
+        }
+        Ok(primitives::page(&found, self.rights().await))
+    }
+
+    /// The title of a pod's log, by its Job.
+    fn titles(&self, look: &Look, stage: &Stage) -> Vec<(String, String)> {
+        let pods = look.pods_of(Meant::of(&stage.row.name)).into_iter();
+        let named = pods.map(|(title, pod)| (pod.name_any(), title));
+        named.collect()
+    }
+}
+
+/// Ends the watches of what nobody looks at any more, until none is left.
+async fn sweep(entries: Shared<Vec<Entry>>) {
+    loop {
+        tokio::time::sleep(IDLE / 4).await;
+        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever follows a page has the watches, too.
+        entries
+            .retain(|entry| Arc::strong_count(&entry.watched) > 1 || entry.used.elapsed() < IDLE);
+        if entries.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Returns the last lines that a pod printed; nothing if it has no log.
+pub(in crate::command) async fn log_end(
+    client: &konductor::Client,
+    pod: &str,
+    lines: i64,
+) -> String {
+    let params = LogParams {
+        container: Some(CONTAINER.to_owned()),
+        tail_lines: Some(lines),
+        limit_bytes: Some(LOG_BYTES),
+        ..LogParams::default()
+    };
+    let text = api::<Pod>(client).logs(pod, &params).await;
+    plain(&text.unwrap_or_default())
+}
+
+/// A log without colours, and without what a reader could be deceived by.
+fn plain(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let mut plain = String::with_capacity(line.len() + 1);
+        let mut rest = line;
+        while let Some(place) = rest.find('\u{1b}') {
+            plain.push_str(&rest[..place]);
+            rest = &rest[place..];
+            let color = explain::color(rest).map_or(0, str::len);
+            // What is no colour is spelled out below.
+            let length = color.max('\u{1b}'.len_utf8());
+            if color == 0 {
+                plain.push('\u{1b}');
+            }
+            rest = &rest[length..];
+        }
+        plain.push_str(rest);
+        format!("{}\n", output::clean(&plain))
+    });
+    lines.collect()
+}
+
+impl Cluster for Browsed {
+    fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    async fn page(&self, address: &Address) -> Result<Page, Problem> {
+        match address {
+            Address::Runs(_) => {
+                let (watched, _) = self.entry(&Subject::Runs);
+                let runs = all(&watched.runs).await?;
+                Ok(Page::Runs(model::runs(&runs)))
+            }
+            Address::Run(run, _) => {
+                let (look, rights) = (self.look(run).await?, self.rights().await);
+                Ok(Page::Run(Box::new(model::run_page(&look, rights))))
+            }
+            Address::Stage(run, stage, _) => {
+                let stage = self.stage(run, stage).await?;
+                Ok(Page::Stage(Box::new(stage)))
+            }
+            Address::Primitives => Ok(Page::Primitives(self.primitives().await?)),
+            Address::Schedules => {
+                let (watched, _) = self.entry(&Subject::Schedules);
+                let (found, runs) = (all(&watched.schedules).await?, all(&watched.runs).await?);
+                Ok(Page::Schedules(model::schedules(&found, &runs)))
+            }
+        }
+    }
+
+    fn changes(&self, address: &Address) -> BoxStream<'static, ()> {
+        let subject = Subject::of(address);
+        let (watched, _) = self.entry(&subject);
+        let changes = watched.changes();
+        // What is looked at is watched for as long as this stream lasts.
+        let changes = stream::unfold((changes, watched), |(mut changes, watched)| async move {
+            changes.changed().await.ok()?;
+            Some(((), (changes, watched)))
+        });
+        match subject {
+            Subject::Run(_) => {
+                let ticks = stream::unfold((), |()| async {
+                    tokio::time::sleep(STALE).await;
+                    Some(((), ()))
+                });
+                stream::select(changes, ticks).boxed()
+            }
+            Subject::Runs | Subject::Primitives | Subject::Schedules => changes.boxed(),
+        }
+    }
+
+    async fn logs(&self, stage: &Stage) -> Vec<Log> {
+        let Ok(look) = self.look(&stage.run).await else {
+            return Vec::new();
+        };
+        let titles = self.titles(&look, stage);
+        let logs = stage.pods.iter().map(|pod| {
+            let title = titles.iter().find(|(name, _)| name == pod);
+            let title = title.map_or(stage.row.name.as_str(), |(_, title)| title);
+            let title = format!("{title} · {pod}");
+            async move {
+                let text = log_end(&self.client, pod, LOG_LINES).await;
+                Log { title, text }
+            }
+        });
+        futures::future::join_all(logs).await
+    }
+
+    fn follow(&self, stage: &Stage) -> BoxStream<'static, LogChunk> {
+        let logs = stage.pods.iter().enumerate().map(|(place, pod)| {
+            let (pods, pod) = (api::<Pod>(&self.client), pod.clone());
+            let params = LogParams {
+                container: Some(CONTAINER.to_owned()),
+                follow: true,
+                tail_lines: Some(LOG_LINES),
+                ..LogParams::default()
+            };
+            let opening = async move { pods.log_stream(&pod, &params).await.ok() };
+            let lines = opening.into_stream().filter_map(std::future::ready);
+            let lines = lines.flat_map(|reader| reader.lines());
+            let lines = lines.filter_map(async |line| line.ok());
+            let chunks = lines.ready_chunks(LINES_AT_ONCE).enumerate();
+            chunks.map(move |(count, lines)| LogChunk {
+                place,
+                text: plain(&lines.join("\n")),
+                is_start: count == 0,
+            })
+        });
+        stream::select_all(logs.map(StreamExt::boxed)).boxed()
+    }
+
+    async fn act(&self, action: &Action) -> Result<String, Problem> {
+        let client = &self.client;
+        let done: Result<String, Failure> = match action {
+            Action::Cancel { run } => lifecycle::cancelled(client, run, false)
+                .await
+                .map(|(done, _)| done),
+            Action::Pause { run } => lifecycle::paused(client, run, false).await,
+            Action::Resume { run } => lifecycle::resumed(client, run).await,
+            Action::Retry { run } => {
+                let mut said: Vec<String> = Vec::new();
+                let retried = retry::retried(client, run, None, |line| said.push(line.to_owned()));
+                retried.await.map(|()| said.join("; "))
+            }
+            Action::Approve { barrier } => lifecycle::approved(client, barrier, false).await,
+            Action::Deny { barrier } => lifecycle::approved(client, barrier, true).await,
+        };
+        done.map_err(problem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_shown_without_colours_and_without_deception() {
+        for (text, expected) in [
+            ("a\nb", "a\nb\n"),
+            ("\u{1b}[31mred\u{1b}[0m", "red\n"),
+            ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}\n"),
+            ("<script>", "<script>\n"),
+            ("", ""),
+        ] {
+            assert_eq!(plain(text), expected, "{text:?}");
+        }
+    }
+}

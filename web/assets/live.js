@@ -1,0 +1,86 @@
+// Replaces the sections of a page that have changed, and shows times as ages. Without it the page is the same, and stays as
+// it was when it was opened.
+"use strict";
+(() => {
+  const status = document.getElementById("live");
+  const of = document.body.dataset.live;
+  const LINES = 5000;
+
+  const length = (seconds) => {
+    if (seconds < 120) return `${seconds}s`;
+    if (seconds < 7200) return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, "0")}s`;
+    return `${Math.floor(seconds / 3600)}h${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}m`;
+  };
+  const age = (seconds) => {
+    if (seconds < 120) return `${seconds}s ago`;
+    if (seconds < 7200) return `${Math.floor(seconds / 60)}m ago`;
+    if (seconds < 172800) return `${Math.floor(seconds / 3600)}h ago`;
+    return `${Math.floor(seconds / 86400)}d ago`;
+  };
+  const since = (text) => Math.max(0, Math.floor((Date.now() - Date.parse(text)) / 1000));
+  const write = (element, text) => {
+    if (element.textContent !== text) element.textContent = text;
+  };
+  const tick = () => {
+    for (const time of document.querySelectorAll("time[data-age]")) write(time, age(since(time.dateTime)));
+    for (const span of document.querySelectorAll("[data-since]")) write(span, length(since(span.dataset.since)));
+  };
+
+  const swap = ({ id, version, html }) => {
+    const old = document.getElementById(id);
+    if (!old || old.dataset.v === version) return;
+    // What the viewer has focused, opened and scrolled stays so.
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const open = [...old.querySelectorAll("details[open][id]")].map((details) => details.id);
+    const scrolled = [...old.querySelectorAll("[tabindex][id]")].map((box) => [box.id, box.scrollLeft, box.scrollTop]);
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    old.replaceWith(template.content);
+    for (const name of open) document.getElementById(name)?.setAttribute("open", "");
+    for (const [name, left, top] of scrolled) document.getElementById(name)?.scrollTo(left, top);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  };
+
+  const log = ({ place, text, isStart }) => {
+    const box = document.getElementById(`log-${place}`);
+    if (!box) return;
+    const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+    if (isStart) box.textContent = text;
+    else box.append(text);
+    if (box.childNodes.length > LINES) box.firstChild.remove();
+    if (isAtEnd) box.scrollTop = box.scrollHeight;
+  };
+
+  let source;
+  const say = (text, state) => {
+    if (!status) return;
+    status.textContent = text;
+    status.dataset.state = state;
+  };
+  const connect = () => {
+    source = new EventSource(of);
+    source.addEventListener("page", (event) => {
+      const { title, sections } = JSON.parse(event.data);
+      document.title = title;
+      sections.forEach(swap);
+      tick();
+      say("live", "on");
+    });
+    source.addEventListener("problem", (event) => say(JSON.parse(event.data).message, "off"));
+    source.addEventListener("log", (event) => log(JSON.parse(event.data)));
+    source.addEventListener("error", () => say("reconnecting", "off"));
+  };
+  // A page that nobody sees asks for nothing; and a browser has only six connections to a server.
+  const show = () => {
+    source?.close();
+    if (!document.hidden) connect();
+  };
+
+  tick();
+  setInterval(tick, 1000);
+  for (const box of document.querySelectorAll("pre.log")) box.scrollTop = box.scrollHeight;
+  if (of) {
+    document.addEventListener("visibilitychange", show);
+    show();
+  }
+})();
