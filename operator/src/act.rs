@@ -250,6 +250,7 @@ async fn patch_job(
         .unwrap_or_default()
         .to_owned();
     let starts = body["spec"]["suspend"] == false;
+    let reason = done::reason_of(&body).to_owned();
     let api: Api<Lenient<Participant>> = Api::namespaced(context.client.clone(), &name.namespace);
     let (params, body) = (patched(), Patch::Merge(body));
     let written = match status {
@@ -263,6 +264,9 @@ async fn patch_job(
         context
             .memory
             .remember_refusal(&uid, now, status.message.clone());
+    }
+    if written.is_ok() {
+        context.telemetry.ended(&reason);
     }
     if let (true, Ok(job)) = (starts, &written) {
         context.telemetry.waited(Watched::Job, job.meta(), now);

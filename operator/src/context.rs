@@ -18,10 +18,10 @@ use crate::telemetry::Telemetry;
 
 /// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
 /// enough to leave it some air. Namespaces share them fairly.
-const AT_ONCE: usize = 32;
+pub(crate) const AT_ONCE: usize = 32;
 
-/// The kinds that are decided about.
-const RECONCILED: [Watched; 6] = [
+/// The kinds of which only so many are reconciled at once. Of a Claim only what it says itself is decided about.
+pub(crate) const RECONCILED: [Watched; 6] = [
     Watched::Job,
     Watched::Barrier,
     Watched::Gate,

@@ -70,6 +70,8 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
+    let client = options.telemetry.counting(client);
+    options.telemetry.watches(options.namespace.as_deref());
     let (stop, stopped) = signal::channel(false);
     let operator = async {
         match &options.leader_election {

@@ -79,7 +79,8 @@ impl Candidate {
 
     fn leads(&self) -> bool {
         let text = self.telemetry.metrics_text();
-        text.lines().any(|line| line == "konductor_leading 1")
+        let leading = |line: &str| line.starts_with("konductor_leading{") && line.ends_with(" 1");
+        text.lines().any(leading)
     }
 
     /// Waits until it stands by.
