@@ -304,7 +304,7 @@ where
     }
 }
 
-fn posted() -> PostParams {
+pub(crate) fn posted() -> PostParams {
     PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()

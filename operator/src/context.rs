@@ -15,6 +15,7 @@ use crate::memory::Memory;
 use crate::options::{Clock, Options};
 use crate::scans::Scans;
 use crate::telemetry::Telemetry;
+use crate::traces::Exports;
 
 /// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
 /// enough to leave it some air. Namespaces share them fairly.
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) pending_timeout: Option<SignedDuration>,
     pub(crate) recorder: Recorder,
+    /// Where Runs go when they have ended, if anywhere.
+    pub(crate) exports: Option<Exports>,
     pub(crate) telemetry: Telemetry,
     pub(crate) turns: BTreeMap<Watched, Fair>,
 }
@@ -65,6 +68,7 @@ impl Context {
             memory,
             clock: options.clock.clone(),
             pending_timeout: options.pending_timeout,
+            exports: options.traces.clone().map(Exports::new),
             telemetry: options.telemetry.clone(),
             turns: RECONCILED.map(|kind| (kind, Fair::new(AT_ONCE))).into(),
         }

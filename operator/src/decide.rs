@@ -9,10 +9,8 @@ use futures::future::{self, BoxFuture};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{
-    Barrier, Claim, Gate, Holder, Lease, LedgerKind, Participant, Run, Semaphore,
-};
-use konductor_core::{ObjectName, Decided, Fact, Facts, Objects, barrier, gate, job, ledger, run};
+use konductor_api::{Barrier, Claim, Gate, Holder, Lease, LedgerKind, Participant, Run, Semaphore};
+use konductor_core::{Decided, Fact, Facts, ObjectName, Objects, barrier, gate, job, ledger, run};
 use kube::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -160,6 +158,9 @@ impl Decide for Run {
 
     fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {
         context.telemetry.run(self, next);
+        if let (Some(exports), Some(_)) = (&context.exports, &next.finished_at) {
+            exports.ended(ObjectName::of(&self.metadata));
+        }
     }
 }
 

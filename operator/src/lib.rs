@@ -31,6 +31,7 @@ mod reference;
 mod route;
 mod scans;
 mod telemetry;
+mod traces;
 mod undecodable;
 mod watch;
 
@@ -46,6 +47,7 @@ pub use konductor_core::{End, HeldBack, Listed, RunObjects, Waits, run_end, run_
 pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options, WatchesLast};
 pub use telemetry::Telemetry;
+pub use traces::{TraceSettings, Traces};
 
 use std::sync::Arc;
 
@@ -101,6 +103,14 @@ pub async fn run(
     operator.await
 }
 
+/// Exports what ends, if that is asked for.
+async fn export(context: &Context) {
+    match &context.exports {
+        Some(exports) => exports.run(context).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Watches and decides until asked to stop. It starts with an empty memory each time.
 async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bool>) {
     let memory = Arc::new(Memory::default());
@@ -127,5 +137,6 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
         () = route::route(watches, queues.senders, &context.cache) => {}
         () = reports.write(&context.recorder) => {}
         () = asked.scan(&scans, &context.live, queue) => {}
+        () = export(&context) => {}
     }
 }

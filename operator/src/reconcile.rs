@@ -128,6 +128,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     let mut facts = Facts::default();
     facts.start_refused = context.memory.refused(&uid);
     facts.pending_timeout = context.pending_timeout;
+    facts.traces = context.exports.is_some();
     if let Some(kind) = K::LEDGER {
         facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
     }

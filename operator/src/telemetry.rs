@@ -33,8 +33,8 @@ mod tests;
 use bounded::Bounded;
 pub(crate) use gauges::{Gauged, asked_since};
 use metrics::{
-    Because, Ended, Ledger, Metrics, OUTCOMES, OfController, OfKind, OfQueue, Outcome, Pipeline,
-    Watching, controller, failed_start,
+    Because, Ended, Exported, Ledger, Metrics, OUTCOMES, OfController, OfKind, OfQueue, Outcome,
+    Pipeline, Watching, controller, failed_start,
 };
 
 /// The operator's metrics and readiness. Clones are handles of the same one.
@@ -136,7 +136,10 @@ impl Drop for Reconciling<'_> {
         let of = OfController { controller };
         metrics.reconciling.get_or_create(&of).dec();
         let seconds = begun.elapsed().as_secs_f64();
-        metrics.reconcile_seconds.get_or_create(&of).observe(seconds);
+        metrics
+            .reconcile_seconds
+            .get_or_create(&of)
+            .observe(seconds);
         let queue = OfQueue { name: controller };
         metrics.work_seconds.get_or_create(&queue).observe(seconds);
         let result = self.result;
@@ -273,7 +276,10 @@ impl Telemetry {
     /// A reconcile of a kind is tried again.
     pub(crate) fn retried(&self, kind: Watched) {
         let name = controller(kind);
-        self.metrics().retries.get_or_create(&OfQueue { name }).inc();
+        self.metrics()
+            .retries
+            .get_or_create(&OfQueue { name })
+            .inc();
     }
 
     /// The watch of a kind failed, and is tried again after this wait.
@@ -310,6 +316,29 @@ impl Telemetry {
             let failed = &self.metrics().failed_starts;
             failed.get_or_create(&Because { reason }).inc();
         }
+    }
+
+    /// Runs are exported as traces.
+    pub(crate) fn exports_traces(&self) {
+        for result in ["exported", "failed"] {
+            drop(self.metrics().traces.get_or_create(&Exported { result }));
+        }
+        self.traces_wait(0);
+    }
+
+    /// A Run was exported as a trace, or could not be.
+    pub(crate) fn exported(&self, is_done: bool) {
+        let result = if is_done { "exported" } else { "failed" };
+        self.metrics()
+            .traces
+            .get_or_create(&Exported { result })
+            .inc();
+    }
+
+    /// So many Runs wait to be exported.
+    pub(crate) fn traces_wait(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics().traces_waiting.get_or_create(&()).set(count);
     }
 
     /// A ledger was written: a holder that is missing held until now, and a new one queued since it asked.
@@ -384,9 +413,8 @@ impl Telemetry {
             RunPhase::Cancelled => "Cancelled",
         };
         let before = run.status.as_ref();
-        let ended_before = before.is_some_and(|status| {
-            status.attempt == new.attempt && status.finished_at.is_some()
-        });
+        let ended_before = before
+            .is_some_and(|status| status.attempt == new.attempt && status.finished_at.is_some());
         if let (false, Some(started), Some(finished)) =
             (ended_before, &new.started_at, &new.finished_at)
         {

@@ -127,5 +127,9 @@ fn alert_on_a_missing_leader_fires_without_a_series_too() {
         assert!(alert.ends_with("or absent(konductor_leading)"), "{alert}");
     }
     let page = read("docs/operations.md");
-    assert_eq!(page.matches("sum(konductor_leading)").count(), 0, "one alert");
+    assert_eq!(
+        page.matches("sum(konductor_leading)").count(),
+        0,
+        "one alert"
+    );
 }

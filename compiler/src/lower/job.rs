@@ -262,6 +262,7 @@ fn container(
     for (name, value) in body.env.iter() {
         environment.own(name, value);
     }
+    environment.traceparent();
     let mut variables = std::mem::take(&mut environment.variables);
     if has_outputs {
         let path = k8s_openapi::api::core::v1::EnvVar {

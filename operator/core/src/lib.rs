@@ -36,6 +36,7 @@ pub mod slot;
 mod stamp;
 pub mod standing;
 pub mod timeline;
+pub mod trace;
 mod ttl;
 mod waited_for;
 mod when;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{Claim, ClaimPhase, Gate, Lease, LedgerKind, Participant, Run, Semaphore};
 use konductor_core::{ObjectName, run_end};
 
@@ -161,7 +161,12 @@ pub(super) fn waiting(
             let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
             let since = claim.metadata.creation_timestamp.as_ref();
             let target = &claim.spec.target;
-            count(target.kind, namespace, &target.name, since.map(|time| time.0));
+            count(
+                target.kind,
+                namespace,
+                &target.name,
+                since.map(|time| time.0),
+            );
         }
     }
     for job in jobs.iter().filter(|job| job.asks_for_permits()) {

@@ -72,6 +72,11 @@ pub(super) struct Because {
     pub(super) reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Exported {
+    pub(super) result: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
 pub(super) struct Pipeline {
     pub(super) namespace: String,
@@ -184,6 +189,9 @@ pub(super) struct Metrics {
     pub(super) oldest_waiter: Seconds<Ledger>,
     pub(super) unfinished_runs: Family<Pipeline, Gauge>,
     pub(super) oldest_run: Seconds<Pipeline>,
+    /// Without a series if no traces are exported.
+    pub(super) traces: Family<Exported, Counter>,
+    pub(super) traces_waiting: Family<(), Gauge>,
     pub(super) leading: Family<Watching, Gauge>,
 }
 
@@ -223,6 +231,8 @@ impl Metrics {
             oldest_waiter: Family::default(),
             unfinished_runs: Family::default(),
             oldest_run: Family::default(),
+            traces: Family::default(),
+            traces_waiting: Family::default(),
             leading: Family::default(),
         };
         let mut registry = Registry::default();
@@ -234,19 +244,76 @@ impl Metrics {
 
     /// What every operator has.
     fn register_common(&self, registry: &mut Registry) {
-        registry.register("controller_runtime_reconcile", "Reconciles by their result", self.reconciles.clone());
-        registry.register("controller_runtime_reconcile_errors", "Reconciles that failed and are retried", self.reconcile_errors.clone());
-        registry.register_with_unit("controller_runtime_reconcile_time", "How long a reconcile took", Unit::Seconds, self.reconcile_seconds.clone());
-        registry.register("controller_runtime_active_workers", "Reconciles under way", self.reconciling.clone());
-        registry.register("controller_runtime_max_concurrent_reconciles", "How many reconciles may be under way at once", self.reconciling_max.clone());
-        registry.register("workqueue_adds", "Objects queued for a reconcile", self.queued.clone());
-        registry.register("workqueue_depth", "Objects that wait for their turn", self.depth.clone());
-        registry.register_with_unit("workqueue_queue_duration", "How long an object waited for its turn", Unit::Seconds, self.queue_seconds.clone());
-        registry.register_with_unit("workqueue_work_duration", "How long a reconcile took", Unit::Seconds, self.work_seconds.clone());
-        registry.register("workqueue_retries", "Reconciles that are tried again", self.retries.clone());
-        registry.register_with_unit("workqueue_unfinished_work", "How long the reconciles under way have taken together", Unit::Seconds, self.unfinished.clone());
-        registry.register_with_unit("workqueue_longest_running_processor", "How long the oldest reconcile under way has taken", Unit::Seconds, self.longest.clone());
-        registry.register("rest_client_requests", "Requests to the API server", self.requests.clone());
+        registry.register(
+            "controller_runtime_reconcile",
+            "Reconciles by their result",
+            self.reconciles.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_errors",
+            "Reconciles that failed and are retried",
+            self.reconcile_errors.clone(),
+        );
+        registry.register_with_unit(
+            "controller_runtime_reconcile_time",
+            "How long a reconcile took",
+            Unit::Seconds,
+            self.reconcile_seconds.clone(),
+        );
+        registry.register(
+            "controller_runtime_active_workers",
+            "Reconciles under way",
+            self.reconciling.clone(),
+        );
+        registry.register(
+            "controller_runtime_max_concurrent_reconciles",
+            "How many reconciles may be under way at once",
+            self.reconciling_max.clone(),
+        );
+        registry.register(
+            "workqueue_adds",
+            "Objects queued for a reconcile",
+            self.queued.clone(),
+        );
+        registry.register(
+            "workqueue_depth",
+            "Objects that wait for their turn",
+            self.depth.clone(),
+        );
+        registry.register_with_unit(
+            "workqueue_queue_duration",
+            "How long an object waited for its turn",
+            Unit::Seconds,
+            self.queue_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "workqueue_work_duration",
+            "How long a reconcile took",
+            Unit::Seconds,
+            self.work_seconds.clone(),
+        );
+        registry.register(
+            "workqueue_retries",
+            "Reconciles that are tried again",
+            self.retries.clone(),
+        );
+        registry.register_with_unit(
+            "workqueue_unfinished_work",
+            "How long the reconciles under way have taken together",
+            Unit::Seconds,
+            self.unfinished.clone(),
+        );
+        registry.register_with_unit(
+            "workqueue_longest_running_processor",
+            "How long the oldest reconcile under way has taken",
+            Unit::Seconds,
+            self.longest.clone(),
+        );
+        registry.register(
+            "rest_client_requests",
+            "Requests to the API server",
+            self.requests.clone(),
+        );
         registry.register_collector(Box::new(Process::default()));
     }
 
@@ -254,25 +321,110 @@ impl Metrics {
     fn register_own(&self, registry: &mut Registry) {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The version of the operator", Info::new(version));
-        registry.register("watch_failures", "Watches that broke", self.watch_failures.clone());
-        registry.register("watch_stalls", "Watches that fell silent and were replaced", self.watch_stalls.clone());
-        registry.register_with_unit("watch_backoff", "How long a watch that failed waits before its next attempt; 0 when it works", Unit::Seconds, self.watch_backoff.clone());
-        registry.register_with_unit("watch_last_answer_age", "Since when the API server has not answered a watch", Unit::Seconds, self.silences.clone());
-        registry.register("undecodable_objects", "Objects that can't be decoded and are left out", self.undecodable.clone());
+        registry.register(
+            "watch_failures",
+            "Watches that broke",
+            self.watch_failures.clone(),
+        );
+        registry.register(
+            "watch_stalls",
+            "Watches that fell silent and were replaced",
+            self.watch_stalls.clone(),
+        );
+        registry.register_with_unit(
+            "watch_backoff",
+            "How long a watch that failed waits before its next attempt; 0 when it works",
+            Unit::Seconds,
+            self.watch_backoff.clone(),
+        );
+        registry.register_with_unit(
+            "watch_last_answer_age",
+            "Since when the API server has not answered a watch",
+            Unit::Seconds,
+            self.silences.clone(),
+        );
+        registry.register(
+            "undecodable_objects",
+            "Objects that can't be decoded and are left out",
+            self.undecodable.clone(),
+        );
         registry.register("writes", "Objects written, by kind", self.writes.clone());
         registry.register_with_unit("wait_duration", "From the creation of a Barrier or Gate to its opening, of a Claim to its grant, of a Job to its start", Unit::Seconds, self.waits.clone());
-        registry.register_with_unit("hold_duration", "From a grant to its end", Unit::Seconds, self.holds.clone());
-        registry.register_with_unit("queue_duration", "From when a Claim or Job asked a Semaphore or Lease to the grant", Unit::Seconds, self.queues.clone());
-        registry.register_with_unit("run_duration", "From the start of a Run to its end", Unit::Seconds, self.runs.clone());
-        registry.register("failed_starts", "Jobs that ended without having run, although it was their turn", self.failed_starts.clone());
-        registry.register("objects", "Objects in the operator's cache", self.objects.clone());
-        registry.register("permits", "Permits of a Semaphore or Lease", self.permits.clone());
-        registry.register("permits_in_use", "Permits that are held", self.in_use.clone());
-        registry.register("queue_length", "Claims and Jobs that wait for a Semaphore or Lease", self.waiting.clone());
-        registry.register_with_unit("oldest_waiter_age", "How long the oldest Claim or Job has waited for a Semaphore or Lease", Unit::Seconds, self.oldest_waiter.clone());
-        registry.register("unfinished_runs", "Runs that have not ended", self.unfinished_runs.clone());
-        registry.register_with_unit("oldest_unfinished_run_age", "How long ago the oldest Run that has not ended was created", Unit::Seconds, self.oldest_run.clone());
-        registry.register("leading", "1 where this operator decides", self.leading.clone());
+        registry.register_with_unit(
+            "hold_duration",
+            "From a grant to its end",
+            Unit::Seconds,
+            self.holds.clone(),
+        );
+        registry.register_with_unit(
+            "queue_duration",
+            "From when a Claim or Job asked a Semaphore or Lease to the grant",
+            Unit::Seconds,
+            self.queues.clone(),
+        );
+        registry.register_with_unit(
+            "run_duration",
+            "From the start of a Run to its end",
+            Unit::Seconds,
+            self.runs.clone(),
+        );
+        registry.register(
+            "failed_starts",
+            "Jobs that ended without having run, although it was their turn",
+            self.failed_starts.clone(),
+        );
+        registry.register(
+            "objects",
+            "Objects in the operator's cache",
+            self.objects.clone(),
+        );
+        registry.register(
+            "permits",
+            "Permits of a Semaphore or Lease",
+            self.permits.clone(),
+        );
+        registry.register(
+            "permits_in_use",
+            "Permits that are held",
+            self.in_use.clone(),
+        );
+        registry.register(
+            "queue_length",
+            "Claims and Jobs that wait for a Semaphore or Lease",
+            self.waiting.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_waiter_age",
+            "How long the oldest Claim or Job has waited for a Semaphore or Lease",
+            Unit::Seconds,
+            self.oldest_waiter.clone(),
+        );
+        registry.register(
+            "unfinished_runs",
+            "Runs that have not ended",
+            self.unfinished_runs.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_unfinished_run_age",
+            "How long ago the oldest Run that has not ended was created",
+            Unit::Seconds,
+            self.oldest_run.clone(),
+        );
+        registry.register(
+            "traces",
+            "Runs that were exported as traces, or not",
+            self.traces.clone(),
+        );
+        registry.register(
+            "trace_queue_length",
+            "Runs that wait to be exported as traces",
+            self.traces_waiting.clone(),
+        );
+        registry.register(
+            "leading",
+            "1 where this operator decides",
+            self.leading.clone(),
+        );
     }
 
     /// Begins all that only rises at zero: a series that appears with its first event has no increase that a query
@@ -302,10 +454,17 @@ impl Metrics {
             drop(self.work_seconds.get_or_create(&queue));
         }
         for controller in RECONCILED.map(controller) {
-            let most = self.reconciling_max.get_or_create(&OfController { controller });
+            let most = self
+                .reconciling_max
+                .get_or_create(&OfController { controller });
             most.set(i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
         }
-        let wait = [Watched::Barrier, Watched::Gate, Watched::Claim, Watched::Job];
+        let wait = [
+            Watched::Barrier,
+            Watched::Gate,
+            Watched::Claim,
+            Watched::Job,
+        ];
         for kind in wait.map(Watched::word) {
             drop(self.waits.get_or_create(&OfKind { kind }));
         }

@@ -12,10 +12,7 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
     let types: Vec<&str> = types.collect();
     let of_process = |line: &&str| line.starts_with("process_");
     assert!(types.iter().any(of_process));
-    let types: Vec<&str> = types
-        .into_iter()
-        .filter(|line| !of_process(line))
-        .collect();
+    let types: Vec<&str> = types.into_iter().filter(|line| !of_process(line)).collect();
     assert_eq!(
         types,
         [
@@ -59,7 +56,13 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
     let sums = text
         .lines()
         .filter(|line| !line.starts_with('#') && !line.contains("_bucket"));
-    let takes_time = ["time_seconds_sum", "work_duration_seconds_sum", "turn", "_age_", "process_"];
+    let takes_time = [
+        "time_seconds_sum",
+        "work_duration_seconds_sum",
+        "turn",
+        "_age_",
+        "process_",
+    ];
     let sums: Vec<&str> = sums
         .filter(|line| !takes_time.iter().any(|part| line.contains(part)))
         .filter(|line| !line.contains("queue_duration_seconds_sum{name"))
@@ -272,7 +275,10 @@ fn counters_begin_at_zero() {
     let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let says_what_is = ["process_", "konductor_build_info", "controller_runtime_max"];
     let counts = |sample: &&&str| !says_what_is.iter().any(|name| sample.starts_with(name));
-    assert!(samples.iter().filter(counts).all(|sample| is_zero(sample)), "{text}");
+    assert!(
+        samples.iter().filter(counts).all(|sample| is_zero(sample)),
+        "{text}"
+    );
     for expected in [
         r#"controller_runtime_reconcile_total{controller="run",result="error"} 0"#,
         r#"controller_runtime_reconcile_total{controller="job",result="requeue"} 0"#,
