@@ -323,7 +323,6 @@ impl Telemetry {
         for result in ["exported", "failed"] {
             drop(self.metrics().traces.get_or_create(&Exported { result }));
         }
-        self.traces_wait(0);
     }
 
     /// A Run was exported as a trace, or could not be.
@@ -333,12 +332,6 @@ impl Telemetry {
             .traces
             .get_or_create(&Exported { result })
             .inc();
-    }
-
-    /// So many Runs wait to be exported.
-    pub(crate) fn traces_wait(&self, count: usize) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics().traces_waiting.get_or_create(&()).set(count);
     }
 
     /// A ledger was written: a holder that is missing held until now, and a new one queued since it asked.

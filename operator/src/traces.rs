@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use konductor_api::{Lenient, Run};
 use konductor_core::{ObjectName, run_end, trace};
@@ -27,6 +28,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::act::posted;
 use crate::context::Context;
+use crate::index::Watched;
 use crate::needed::Read;
 use queue::Queue;
 pub use settings::TraceSettings;
@@ -117,7 +119,7 @@ impl Traces {
             let answer = answer.map_err(Failure::Unreachable)?;
             let code = answer.status();
             let text = text(answer.into_body()).await;
-            Ok((code, text))
+            Ok::<_, Failure>((code, text))
         };
         let answer = timeout(self.settings.timeout, answer).await;
         let (code, text) = answer.map_err(|_| Failure::NoAnswer)??;
@@ -217,7 +219,6 @@ impl Exports {
             if self.queue.takes_overflow() {
                 self.look_around(context);
             }
-            context.telemetry.traces_wait(self.queue.len());
         }
     }
 
@@ -262,7 +263,7 @@ impl Exports {
         let api: Api<Read<Run>> = Api::namespaced(context.client.clone(), &name.namespace);
         let read = || async {
             let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
-            Ok(found.and_then(|found| found.decoded().ok()))
+            Ok::<_, Failure>(found.and_then(|found| found.decoded().ok()))
         };
         let Some(run) = read().await? else {
             return Ok(None);
@@ -314,10 +315,10 @@ async fn mark(
     let status = run.status.get_or_insert_default();
     status.trace_id = Some(id.to_owned());
     let api: Api<Lenient<Run>> = Api::namespaced(context.client.clone(), &name.namespace);
-    let written = api.replace_status(&name.name, &posted(), &run.into());
-    written
-        .await
-        .map(|_| context.telemetry.wrote(crate::index::Watched::Run))
+    let (params, run) = (posted(), run.into());
+    api.replace_status(&name.name, &params, &run).await?;
+    context.telemetry.wrote(Watched::Run);
+    Ok(())
 }
 
 /// Whether a Run has ended not too long ago, and nobody has exported it.

@@ -191,7 +191,6 @@ pub(super) struct Metrics {
     pub(super) oldest_run: Seconds<Pipeline>,
     /// Without a series if no traces are exported.
     pub(super) traces: Family<Exported, Counter>,
-    pub(super) traces_waiting: Family<(), Gauge>,
     pub(super) leading: Family<Watching, Gauge>,
 }
 
@@ -232,7 +231,6 @@ impl Metrics {
             unfinished_runs: Family::default(),
             oldest_run: Family::default(),
             traces: Family::default(),
-            traces_waiting: Family::default(),
             leading: Family::default(),
         };
         let mut registry = Registry::default();
@@ -414,11 +412,6 @@ impl Metrics {
             "traces",
             "Runs that were exported as traces, or not",
             self.traces.clone(),
-        );
-        registry.register(
-            "trace_queue_length",
-            "Runs that wait to be exported as traces",
-            self.traces_waiting.clone(),
         );
         registry.register(
             "leading",

@@ -69,11 +69,6 @@ impl Queue {
         inner.order.is_empty() && std::mem::take(&mut inner.overflowed)
     }
 
-    /// Returns how many wait.
-    pub(super) fn len(&self) -> usize {
-        self.inner().order.len()
-    }
-
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // A panic in between leaves at most a name that waits twice.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +86,6 @@ mod tests {
         for name in ["a", "b", "a", "c"] {
             queue.push(run(name));
         }
-        assert_eq!(queue.len(), 2);
         assert!(!queue.takes_overflow(), "it is not empty");
         assert_eq!(
             (queue.next().await, queue.next().await),
