@@ -94,9 +94,10 @@ impl Traces {
     /// # Errors
     /// If a certificate can't be read.
     pub async fn new(settings: TraceSettings) -> Result<Self, kube::Error> {
-        let mut config = Config::from_custom_kubeconfig(server(&settings), &named())
-            .await
-            .map_err(|error| kube::Error::Service(error.into()))?;
+        let mut config =
+            Config::from_custom_kubeconfig(server(&settings), &KubeConfigOptions::default())
+                .await
+                .map_err(|error| kube::Error::Service(error.into()))?;
         config.connect_timeout = Some(settings.timeout);
         config.read_timeout = Some(settings.timeout);
         let agent = concat!("konductor/", env!("CARGO_PKG_VERSION"));
@@ -150,10 +151,12 @@ fn server(settings: &TraceSettings) -> Kubeconfig {
         clusters: vec![NamedCluster {
             name: name(),
             cluster: Some(cluster),
+            ..NamedCluster::default()
         }],
         auth_infos: vec![NamedAuthInfo {
             name: name(),
             auth_info: Some(user),
+            ..NamedAuthInfo::default()
         }],
         contexts: vec![NamedContext {
             name: name(),
@@ -162,14 +165,11 @@ fn server(settings: &TraceSettings) -> Kubeconfig {
                 user: Some(name()),
                 ..ConfigContext::default()
             }),
+            ..NamedContext::default()
         }],
         current_context: Some(name()),
         ..Kubeconfig::default()
     }
-}
-
-fn named() -> KubeConfigOptions {
-    KubeConfigOptions::default()
 }
 
 /// The begin of an answer: it says why.
