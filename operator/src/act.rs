@@ -13,14 +13,13 @@ use kube::runtime::events;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::FIELD_MANAGER;
 use crate::context::{Context, Retry};
 use crate::decide::Decide;
 use crate::done;
 use crate::index::{Refers, Watched};
 use crate::reference::reference;
 
-/// By whom the fields are managed that the operator writes.
-const FIELD_MANAGER: &str = "konductor";
 /// How many writes of one decision are under way at once.
 const WRITES_AT_ONCE: usize = 16;
 
@@ -304,7 +303,7 @@ where
     }
 }
 
-pub(crate) fn posted() -> PostParams {
+fn posted() -> PostParams {
     PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()

@@ -8,7 +8,7 @@ use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 
 use crate::cache::Cache;
-use crate::fair::Fair;
+use crate::fair::{Fair, RECONCILES_AT_ONCE};
 use crate::index::Watched;
 use crate::live::Live;
 use crate::memory::Memory;
@@ -16,20 +16,6 @@ use crate::options::{Clock, Options};
 use crate::scans::Scans;
 use crate::telemetry::Telemetry;
 use crate::traces::Exports;
-
-/// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
-/// enough to leave it some air. Namespaces share them fairly.
-pub(crate) const AT_ONCE: usize = 32;
-
-/// The kinds of which only so many are reconciled at once. Of a Claim only what it says itself is decided about.
-pub(crate) const RECONCILED: [Watched; 6] = [
-    Watched::Job,
-    Watched::Barrier,
-    Watched::Gate,
-    Watched::Lease,
-    Watched::Run,
-    Watched::Semaphore,
-];
 
 /// What every reconcile shares.
 pub(crate) struct Context {
@@ -70,7 +56,9 @@ impl Context {
             pending_timeout: options.pending_timeout,
             exports: options.traces.clone().map(Exports::new),
             telemetry: options.telemetry.clone(),
-            turns: RECONCILED.map(|kind| (kind, Fair::new(AT_ONCE))).into(),
+            turns: Watched::TAKING_TURNS
+                .map(|kind| (kind, Fair::new(RECONCILES_AT_ONCE)))
+                .into(),
         }
     }
 }

@@ -60,7 +60,11 @@ use crate::memory::Memory;
 use crate::route::Queues;
 use crate::scans::Scans;
 use crate::telemetry::Phase;
+use crate::traces::Sources;
 use crate::undecodable::Undecodables;
+
+/// By whom the fields are managed that the operator writes.
+const FIELD_MANAGER: &str = "konductor";
 
 /// Runs the operator until `shutdown` is ready. With leader election it does nothing until it leads,
 /// and stops deciding when it leads no longer.
@@ -106,7 +110,16 @@ pub async fn run(
 /// Exports what ends, if that is asked for.
 async fn export(context: &Context) {
     match &context.exports {
-        Some(exports) => exports.run(context).await,
+        Some(exports) => {
+            let sources = Sources {
+                client: &context.client,
+                live: &context.live,
+                runs: &context.cache.runs,
+                clock: &context.clock,
+                telemetry: &context.telemetry,
+            };
+            exports.run(sources).await
+        }
         None => std::future::pending().await,
     }
 }

@@ -18,18 +18,22 @@ use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use konductor_api::{Lenient, Run};
 use konductor_core::{ObjectName, run_end, trace};
+use kube::api::PostParams;
 use kube::client::Body;
 use kube::config::{
     AuthInfo, Cluster, Context as ConfigContext, KubeConfigOptions, Kubeconfig, NamedAuthInfo,
     NamedCluster, NamedContext,
 };
+use kube::runtime::reflector::Store;
 use kube::{Api, Client, Config};
 use tokio::time::{sleep, timeout};
 
-use crate::act::posted;
-use crate::context::Context;
+use crate::FIELD_MANAGER;
 use crate::index::Watched;
+use crate::live::Live;
 use crate::needed::Read;
+use crate::options::Clock;
+use crate::telemetry::Telemetry;
 use queue::Queue;
 pub use settings::TraceSettings;
 
@@ -78,10 +82,13 @@ enum Failure {
 }
 
 impl Failure {
-    /// Whether the same may succeed later: what OTLP says of each status.
+    /// Whether the same may succeed later: what OTLP says of each status, and Kubernetes of its own.
     fn passes(&self) -> bool {
         match self {
             Self::Refused(code, _) => matches!(code.as_u16(), 429 | 502 | 503 | 504),
+            Self::Read(kube::Error::Api(status)) | Self::Mark(kube::Error::Api(status)) => {
+                matches!(status.code, 429 | 500..)
+            }
             Self::Request(_) => false,
             Self::NoAnswer | Self::Unreachable(_) | Self::Read(_) | Self::Mark(_) => true,
         }
@@ -186,6 +193,16 @@ async fn text(body: Body) -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
+/// Where an export reads, and what it is counted by.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) live: &'a Live,
+    pub(crate) runs: &'a Store<Run>,
+    pub(crate) clock: &'a Clock,
+    pub(crate) telemetry: &'a Telemetry,
+}
+
 /// The Runs of one operator that are to be exported.
 pub(crate) struct Exports {
     traces: Traces,
@@ -206,47 +223,47 @@ impl Exports {
     }
 
     /// Exports forever: first what ended before this operator led.
-    pub(crate) async fn run(&self, context: &Context) {
-        context.telemetry.exports_traces();
-        if context.cache.runs.wait_until_ready().await.is_err() {
+    pub(crate) async fn run(&self, sources: Sources<'_>) {
+        sources.telemetry.exports_traces();
+        if sources.runs.wait_until_ready().await.is_err() {
             // The operator stops.
             return std::future::pending().await;
         }
-        self.look_around(context);
+        self.look_around(sources);
         loop {
             let run = self.queue.next().await;
-            self.export(context, &run).await;
+            self.export(sources, &run).await;
             if self.queue.takes_overflow() {
-                self.look_around(context);
+                self.look_around(sources);
             }
         }
     }
 
     /// Queues the Runs in the cache that have ended and are not exported.
-    fn look_around(&self, context: &Context) {
-        let now = context.clock.now();
-        let runs = context.cache.runs.state().into_iter();
+    fn look_around(&self, sources: Sources<'_>) {
+        let now = sources.clock.now();
+        let runs = sources.runs.state().into_iter();
         for run in runs.filter(|run| is_owed(run, now)) {
             self.queue.push(ObjectName::of(&run.metadata));
         }
     }
 
     /// Exports a Run, however often that takes, until it succeeds, can't, or is too late.
-    async fn export(&self, context: &Context, name: &ObjectName) {
+    async fn export(&self, sources: Sources<'_>, name: &ObjectName) {
         let (mut rest, longest) = REST;
         loop {
-            let error = match self.try_export(context, name).await {
+            let error = match self.try_export(sources, name).await {
                 Ok(done) => {
                     return done
                         .into_iter()
-                        .for_each(|()| context.telemetry.exported(true));
+                        .for_each(|()| sources.telemetry.exported(true));
                 }
                 Err(error) => error,
             };
             let ObjectName { namespace, name } = name;
             if !error.passes() {
                 tracing::warn!(namespace, name, %error, "a trace was not exported");
-                return context.telemetry.exported(false);
+                return sources.telemetry.exported(false);
             }
             tracing::warn!(namespace, name, %error, wait = ?rest, "a trace can't be exported; retrying");
             sleep(rest).await;
@@ -257,10 +274,10 @@ impl Exports {
     /// Exports a Run if that is owed; `None` if nothing is to be done.
     async fn try_export(
         &self,
-        context: &Context,
+        sources: Sources<'_>,
         name: &ObjectName,
     ) -> Result<Option<()>, Failure> {
-        let api: Api<Read<Run>> = Api::namespaced(context.client.clone(), &name.namespace);
+        let api: Api<Read<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
         let read = || async {
             let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
             Ok::<_, Failure>(found.and_then(|found| found.decoded().ok()))
@@ -268,7 +285,7 @@ impl Exports {
         let Some(run) = read().await? else {
             return Ok(None);
         };
-        let now = context.clock.now();
+        let now = sources.clock.now();
         if !is_owed(&run, now) {
             let is_late = run
                 .status
@@ -279,11 +296,11 @@ impl Exports {
                 let (namespace, name) = (&name.namespace, &name.name);
                 let error = "it ended more than an hour ago";
                 tracing::warn!(namespace, name, %error, "a trace was not exported");
-                context.telemetry.exported(false);
+                sources.telemetry.exported(false);
             }
             return Ok(None);
         }
-        let objects = context.live.around(&run).await.map_err(Failure::Read)?;
+        let objects = sources.live.around(&run).await.map_err(Failure::Read)?;
         let trace = trace::trace(&run, &objects, now);
         drop(objects);
         for request in otlp::requests(&trace, &self.traces.settings) {
@@ -291,7 +308,7 @@ impl Exports {
         }
         let id = trace.id.to_string();
         for _ in 0..MARKS {
-            match mark(context, name, &id, read().await?).await {
+            match mark(sources, name, &id, read().await?).await {
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
                 Err(kube::Error::Api(status)) if status.is_not_found() => break,
                 Err(error) => return Err(Failure::Mark(error)),
@@ -304,7 +321,7 @@ impl Exports {
 
 /// Writes the mark, unless the Run is gone, or retried.
 async fn mark(
-    context: &Context,
+    sources: Sources<'_>,
     name: &ObjectName,
     id: &str,
     run: Option<Run>,
@@ -314,10 +331,14 @@ async fn mark(
     };
     let status = run.status.get_or_insert_default();
     status.trace_id = Some(id.to_owned());
-    let api: Api<Lenient<Run>> = Api::namespaced(context.client.clone(), &name.namespace);
-    let (params, run) = (posted(), run.into());
+    let api: Api<Lenient<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let run = run.into();
     api.replace_status(&name.name, &params, &run).await?;
-    context.telemetry.wrote(Watched::Run);
+    sources.telemetry.wrote(Watched::Run);
     Ok(())
 }
 
@@ -381,5 +402,11 @@ mod tests {
             assert_eq!(Failure::Refused(code, String::new()).passes(), expected);
         }
         assert!(Failure::NoAnswer.passes());
+        // What may not be read in one namespace keeps no other waiting.
+        for (code, expected) in [(403, false), (503, true)] {
+            let status = kube::core::Status::failure("no", "").with_code(code);
+            let read = Failure::Read(kube::Error::Api(status.boxed()));
+            assert_eq!(read.passes(), expected);
+        }
     }
 }

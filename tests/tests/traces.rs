@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let trials = vec![
         test(
             "run_is_exported_once_with_the_times_of_its_objects",
-            || exported_once().boxed(),
+            || run_is_exported_once_with_the_times_of_its_objects().boxed(),
             false,
         ),
         test(
@@ -145,7 +145,7 @@ async fn parents(client: &Client, namespace: &str) -> BTreeMap<String, String> {
     parents.collect()
 }
 
-async fn exported_once() {
+async fn run_is_exported_once_with_the_times_of_its_objects() {
     let cluster = Cluster::embedded().await;
     let namespace = cluster.namespace("exported").await;
     let collector = Collector::start(Some(StatusCode::OK)).await;
@@ -219,7 +219,7 @@ async fn exported_once() {
         }
     }
 
-    // Who leads next exports it no more.
+    // The next operator does not export it again.
     operator.stop().await;
     let operator = Exporting::start(&cluster, &namespace, Some(&collector)).await;
     let again = PIPELINE.replace("pipeline traced", "pipeline again");
@@ -310,6 +310,7 @@ async fn in_jaeger() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = r#"
 pipeline fifty {
+  defaults { image = "busybox:1.36" }
   stage first { run = "true" }
   stage each for i in 0..<48 { run = "echo ${i}" }
   stage last after first, each { run = "true" }
@@ -438,7 +439,7 @@ async fn program_in_a_step() {
     std::fs::write(&program, PROGRAM).expect("a file");
     let python = python().expect("a Python");
     let command = format!("{} {} {collector}", python.display(), program.display());
-    let text = format!("pipeline traced {{ stage load {{ run = {command:?} }} }}");
+    let text = format!("pipeline traced {{ stage load {{ image = \"busybox:1.36\"  run = {command:?} }} }}");
     apply(&dev, folder.path(), &text);
     let trace = until_exported(&client, "default", "traced").await;
     let path = format!("/api/traces/{trace}");

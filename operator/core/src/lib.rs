@@ -37,6 +37,7 @@ mod stamp;
 pub mod standing;
 pub mod timeline;
 pub mod trace;
+mod trace_ids;
 mod ttl;
 mod waited_for;
 mod when;

@@ -14,7 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
-use crate::context::{AT_ONCE, RECONCILED};
+use crate::fair::RECONCILES_AT_ONCE;
 use crate::index::Watched;
 
 /// From a millisecond to a minute: how long a reconcile takes, or waits for its turn.
@@ -446,11 +446,11 @@ impl Metrics {
             drop(self.queue_seconds.get_or_create(&queue));
             drop(self.work_seconds.get_or_create(&queue));
         }
-        for controller in RECONCILED.map(controller) {
+        for controller in Watched::TAKING_TURNS.map(controller) {
             let most = self
                 .reconciling_max
                 .get_or_create(&OfController { controller });
-            most.set(i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
+            most.set(i64::try_from(RECONCILES_AT_ONCE).unwrap_or(i64::MAX));
         }
         let wait = [
             Watched::Barrier,

@@ -20,7 +20,9 @@ use crate::facts::{Facts, Freshness};
 use crate::limits::{NAMES_IN_MESSAGE, START_REFUSED_AFTER};
 use crate::outcome::{End, gate_end};
 use crate::run::{ends_what_waits, was_ended};
-use crate::{Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, stamp, trace, words};
+use crate::{
+    Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, stamp, trace_ids, words,
+};
 
 /// Gate, then holds, then the start.
 pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
@@ -169,7 +171,7 @@ pub(super) fn template(
     if facts.traces
         && let Some(run) = owner::run_of(&job.metadata, facts, Freshness::Cached)?
     {
-        let parent = trace::traceparent(run, job);
+        let parent = trace_ids::traceparent(run, job);
         let key = annotation::TRACEPARENT.to_owned();
         template.values.insert(key, parent);
     }
