@@ -116,6 +116,9 @@ impl OperatorProcess {
             .arg(format!("127.0.0.1:{port}"))
             .arg("--kubeconfig")
             .arg(kubeconfig)
+            // As in the image: it has no certificates of authorities.
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("SSL_CERT_DIR", "/nonexistent")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         if let Some(collector) = collector {

@@ -47,6 +47,7 @@ impl Candidate {
             }),
             clock: Clock::new(move || Timestamp::now() + wrong),
             pending_timeout: None,
+            traces: None,
             watches_last: konductor_operator::WatchesLast::default(),
             telemetry: telemetry.clone(),
         };

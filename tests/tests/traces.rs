@@ -439,7 +439,9 @@ async fn program_in_a_step() {
     std::fs::write(&program, PROGRAM).expect("a file");
     let python = python().expect("a Python");
     let command = format!("{} {} {collector}", python.display(), program.display());
-    let text = format!("pipeline traced {{ stage load {{ image = \"busybox:1.36\"  run = {command:?} }} }}");
+    let text = format!(
+        "pipeline traced {{ stage load {{ image = \"busybox:1.36\"  run = {command:?} }} }}"
+    );
     apply(&dev, folder.path(), &text);
     let trace = until_exported(&client, "default", "traced").await;
     let path = format!("/api/traces/{trace}");
