@@ -33,6 +33,13 @@ test-real:
 test-kueue:
     KONDUCTOR_TEST_CLUSTER=real KONDUCTOR_TEST_KUEUE=1 cargo test --workspace --test kueue
 
+# Traces of runs in a real Jaeger, with a program that uses OpenTelemetry (needs Go and Python; the first build takes
+# minutes and is kept).
+test-jaeger:
+    python3 -m venv target/otel
+    target/otel/bin/pip install --quiet opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
+    KONDUCTOR_TEST_JAEGER=1 cargo test --workspace --test traces
+
 # The image and the chart on a kubelet and containerd (needs root, Go, and a few packages of Debian, which
 # it names). `KONDUCTOR_KILLS=50 KONDUCTOR_IMAGE_PROFILE=release` is what docs/evidence.md tells about.
 test-node:

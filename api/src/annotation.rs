@@ -85,6 +85,9 @@ pub const GUARD: &str = "konductor.io/guard";
 pub const GUARD_WAITING: &str = "waiting";
 /// [`GUARD`] after the start.
 pub const GUARD_STARTED: &str = "started";
+/// On the pod template: the place of the Job in the trace of its Run, as W3C Trace Context writes it, which becomes
+/// `TRACEPARENT` in its container. The operator writes it with the start, if it exports traces.
+pub const TRACEPARENT: &str = "konductor.io/traceparent";
 /// Written by `koncli` on a Run while it recreates a retry's objects: which attempt, and where what it
 /// makes is kept, as JSON. If it stays, that was interrupted, and the same command finishes it.
 pub const RETRY: &str = "konductor.io/retry";

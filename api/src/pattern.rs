@@ -14,3 +14,5 @@ pub const UID: &str = "^[-A-Za-z0-9]+$";
 pub const TEXT: &str = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$";
 /// What a Run records of its Jobs, written into the spec by a retry.
 pub const RECORD: &str = "^[-A-Za-z0-9_]*$";
+/// The ID of a trace, as OpenTelemetry writes it.
+pub const TRACE_ID: &str = "^[0-9a-f]{32}$";

@@ -193,6 +193,10 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1_000))]
     pub stages: Vec<String>,
+    /// The ID of the OpenTelemetry trace as which the attempt was exported after its end; absent if it was not exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::pattern::TRACE_ID))]
+    pub trace_id: Option<String>,
     /// `Succeeded`, and `Failing`.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -583,6 +583,9 @@ pub(crate) struct Operator {
     /// Fail a Job if its pods can't start for this long; no limit by default, and 1h as the chart and `koncli install` set it
     #[arg(long, env = "KONCLI_PENDING_TIMEOUT", value_name = "DURATION", value_parser = duration)]
     pub(crate) pending_timeout: Option<Duration>,
+    /// Export runs as traces to this OpenTelemetry collector, such as http://otel-collector:4318; off by default
+    #[arg(long, env = "KONCLI_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 /// Reads `30m`, `1h30m`, and `0` for "once".

@@ -13,14 +13,13 @@ use kube::runtime::events;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::FIELD_MANAGER;
 use crate::context::{Context, Retry};
 use crate::decide::Decide;
 use crate::done;
 use crate::index::{Refers, Watched};
 use crate::reference::reference;
 
-/// By whom the fields are managed that the operator writes.
-const FIELD_MANAGER: &str = "konductor";
 /// How many writes of one decision are under way at once.
 const WRITES_AT_ONCE: usize = 16;
 
@@ -250,6 +249,7 @@ async fn patch_job(
         .unwrap_or_default()
         .to_owned();
     let starts = body["spec"]["suspend"] == false;
+    let reason = done::reason_of(&body).to_owned();
     let api: Api<Lenient<Participant>> = Api::namespaced(context.client.clone(), &name.namespace);
     let (params, body) = (patched(), Patch::Merge(body));
     let written = match status {
@@ -263,6 +263,9 @@ async fn patch_job(
         context
             .memory
             .remember_refusal(&uid, now, status.message.clone());
+    }
+    if written.is_ok() {
+        context.telemetry.ended(&reason);
     }
     if let (true, Ok(job)) = (starts, &written) {
         context.telemetry.waited(Watched::Job, job.meta(), now);

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
 };
 use konductor_api::lenient::Shape;
 use konductor_api::{
-    Arrival, Barrier, Claim, Gate, Lease, LedgerKind, Participant, Run, Semaphore,
+    Arrival, Barrier, Claim, Gate, Holder, HolderKind, Lease, LedgerKind, Participant, Run,
+    Semaphore,
 };
 use konductor_core::ObjectName;
 use kube::runtime::reflector;
@@ -30,7 +32,7 @@ use crate::memory::Memory;
 use crate::needed::{Needed, Read};
 use crate::options::Options;
 use crate::reference::reference;
-use crate::telemetry::{Gauged, Telemetry};
+use crate::telemetry::{Gauged, Telemetry, asked_since};
 use crate::undecodable::Undecodables;
 use crate::watch::{self, Failure, Observer};
 
@@ -52,6 +54,24 @@ pub(crate) struct Cache {
 impl Cache {
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
+    }
+
+    /// Since when a holder has asked its ledger, as far as the cache shows it.
+    pub(crate) fn asked_since(&self, namespace: &str, holder: &Holder) -> Option<Timestamp> {
+        let name = ObjectName::new(namespace, &holder.name);
+        match holder.kind {
+            HolderKind::Claim => {
+                let claim = self.claims.get(&reference(&name))?;
+                let created = claim.metadata.creation_timestamp.as_ref()?;
+                Some(created.0)
+            }
+            HolderKind::Job => {
+                let job = self.jobs.get(&reference(&name))?;
+                let gate = job.gate().map(|gate| job.beside(gate));
+                let gate = gate.and_then(|gate| self.gates.get(&reference(&gate)));
+                asked_since(&job, gate.as_deref())
+            }
+        }
     }
 
     /// Whether there is such an object.
@@ -109,8 +129,16 @@ impl Gauged for Cache {
         self.jobs.state()
     }
 
+    fn gate(&self, name: &ObjectName) -> Option<Arc<Gate>> {
+        self.gates.get(&reference(name))
+    }
+
     fn leases(&self) -> Vec<Arc<Lease>> {
         self.leases.state()
+    }
+
+    fn runs(&self) -> Vec<Arc<Run>> {
+        self.runs.state()
     }
 
     fn semaphores(&self) -> Vec<Arc<Semaphore>> {

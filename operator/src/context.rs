@@ -8,27 +8,14 @@ use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 
 use crate::cache::Cache;
-use crate::fair::Fair;
+use crate::fair::{Fair, RECONCILES_AT_ONCE};
 use crate::index::Watched;
 use crate::live::Live;
 use crate::memory::Memory;
 use crate::options::{Clock, Options};
 use crate::scans::Scans;
 use crate::telemetry::Telemetry;
-
-/// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
-/// enough to leave it some air. Namespaces share them fairly.
-const AT_ONCE: usize = 32;
-
-/// The kinds that are decided about.
-const RECONCILED: [Watched; 6] = [
-    Watched::Job,
-    Watched::Barrier,
-    Watched::Gate,
-    Watched::Lease,
-    Watched::Run,
-    Watched::Semaphore,
-];
+use crate::traces::Exports;
 
 /// What every reconcile shares.
 pub(crate) struct Context {
@@ -40,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) pending_timeout: Option<SignedDuration>,
     pub(crate) recorder: Recorder,
+    /// Where Runs go when they have ended, if anywhere.
+    pub(crate) exports: Option<Exports>,
     pub(crate) telemetry: Telemetry,
     pub(crate) turns: BTreeMap<Watched, Fair>,
 }
@@ -65,8 +54,11 @@ impl Context {
             memory,
             clock: options.clock.clone(),
             pending_timeout: options.pending_timeout,
+            exports: options.traces.clone().map(Exports::new),
             telemetry: options.telemetry.clone(),
-            turns: RECONCILED.map(|kind| (kind, Fair::new(AT_ONCE))).into(),
+            turns: Watched::TAKING_TURNS
+                .map(|kind| (kind, Fair::new(RECONCILES_AT_ONCE)))
+                .into(),
         }
     }
 }

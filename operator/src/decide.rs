@@ -8,8 +8,9 @@ use futures::FutureExt;
 use futures::future::{self, BoxFuture};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use konductor_api::{Barrier, Claim, Gate, Lease, LedgerKind, Participant, Run, Semaphore};
-use konductor_core::{Decided, Fact, Facts, Objects, barrier, gate, job, ledger, run};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konductor_api::{Barrier, Claim, Gate, Holder, Lease, LedgerKind, Participant, Run, Semaphore};
+use konductor_core::{Decided, Fact, Facts, ObjectName, Objects, barrier, gate, job, ledger, run};
 use kube::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -105,15 +106,28 @@ decides! {
         |before, next| done::by_ledger(before.map(|one| one.holders.as_slice()), &next.holders),
         |one, next, context, now| {
             let before = one.status.as_ref().map(|status| status.holders.as_slice());
-            context.telemetry.ledger(LedgerKind::Lease, before, &next.holders, now);
+            measure_ledger((LedgerKind::Lease, &one.metadata), before, &next.holders, context, now);
         };
     Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
         Some(LedgerKind::Semaphore),
         |before, next| done::by_ledger(before.map(|one| one.holders.as_slice()), &next.holders),
         |one, next, context, now| {
             let before = one.status.as_ref().map(|status| status.holders.as_slice());
-            context.telemetry.ledger(LedgerKind::Semaphore, before, &next.holders, now);
+            measure_ledger((LedgerKind::Semaphore, &one.metadata), before, &next.holders, context, now);
         };
+}
+
+fn measure_ledger(
+    (kind, meta): (LedgerKind, &ObjectMeta),
+    before: Option<&[Holder]>,
+    holders: &[Holder],
+    context: &Context,
+    now: Timestamp,
+) {
+    let name = ObjectName::of(meta);
+    let asked = |holder: &Holder| context.cache.asked_since(&name.namespace, holder);
+    let telemetry = &context.telemetry;
+    telemetry.ledger((kind, &name), before, holders, now, asked);
 }
 
 impl Decide for Run {
@@ -143,7 +157,10 @@ impl Decide for Run {
     }
 
     fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {
-        context.telemetry.run(self.status.as_ref(), next);
+        context.telemetry.run(self, next);
+        if let (Some(exports), Some(_)) = (&context.exports, &next.finished_at) {
+            exports.ended(ObjectName::of(&self.metadata));
+        }
     }
 }
 

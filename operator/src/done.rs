@@ -101,6 +101,12 @@ pub(crate) fn by_patch(kind: Kind, body: &Value) -> Option<Done> {
     }
 }
 
+/// The word of the reason that a patch of a Job writes; empty if it writes none.
+pub(crate) fn reason_of(body: &Value) -> &str {
+    let reason = &body["metadata"]["annotations"][annotation::REASON];
+    word(reason.as_str().unwrap_or_default())
+}
+
 fn by_job_patch(body: &Value) -> Option<Done> {
     let annotations = &body["metadata"]["annotations"];
     let text = |key: &str| annotations[key].as_str().unwrap_or_default();

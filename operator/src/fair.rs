@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::oneshot;
 
+/// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
+/// enough to leave it some air. Namespaces share them fairly.
+pub(crate) const RECONCILES_AT_ONCE: usize = 32;
+
 /// A limited number of turns.
 ///
 /// # Guarantees

@@ -51,6 +51,16 @@ impl Watched {
         Self::Semaphore,
     ];
 
+    /// The kinds of which only so many are reconciled at once. Of a Claim only what it says itself is decided about.
+    pub(crate) const TAKING_TURNS: [Self; 6] = [
+        Self::Job,
+        Self::Barrier,
+        Self::Gate,
+        Self::Lease,
+        Self::Run,
+        Self::Semaphore,
+    ];
+
     /// The kind, as Kubernetes writes it.
     pub(crate) fn word(self) -> &'static str {
         match self {

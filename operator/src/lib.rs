@@ -31,6 +31,7 @@ mod reference;
 mod route;
 mod scans;
 mod telemetry;
+mod traces;
 mod undecodable;
 mod watch;
 
@@ -46,6 +47,7 @@ pub use konductor_core::{End, HeldBack, Listed, RunObjects, Waits, run_end, run_
 pub use leader::{LEADER_LEASE, LeaderElection};
 pub use options::{Clock, Error, Options, WatchesLast};
 pub use telemetry::Telemetry;
+pub use traces::{TraceSettings, Traces};
 
 use std::sync::Arc;
 
@@ -58,7 +60,11 @@ use crate::memory::Memory;
 use crate::route::Queues;
 use crate::scans::Scans;
 use crate::telemetry::Phase;
+use crate::traces::Sources;
 use crate::undecodable::Undecodables;
+
+/// By whom the fields are managed that the operator writes.
+const FIELD_MANAGER: &str = "konductor";
 
 /// Runs the operator until `shutdown` is ready. With leader election it does nothing until it leads,
 /// and stops deciding when it leads no longer.
@@ -70,6 +76,8 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
+    let client = options.telemetry.counting(client);
+    options.telemetry.watches(options.namespace.as_deref());
     let (stop, stopped) = signal::channel(false);
     let operator = async {
         match &options.leader_election {
@@ -99,6 +107,23 @@ pub async fn run(
     operator.await
 }
 
+/// Exports what ends, if that is asked for.
+async fn export(context: &Context) {
+    match &context.exports {
+        Some(exports) => {
+            let sources = Sources {
+                client: &context.client,
+                live: &context.live,
+                runs: &context.cache.runs,
+                clock: &context.clock,
+                telemetry: &context.telemetry,
+            };
+            exports.run(sources).await
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Watches and decides until asked to stop. It starts with an empty memory each time.
 async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bool>) {
     let memory = Arc::new(Memory::default());
@@ -125,5 +150,6 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
         () = route::route(watches, queues.senders, &context.cache) => {}
         () = reports.write(&context.recorder) => {}
         () = asked.scan(&scans, &context.live, queue) => {}
+        () = export(&context) => {}
     }
 }

@@ -10,8 +10,8 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::lenient::{Lenient, Shape};
 use konductor_api::limits::LABEL_VALUE_MAX;
-use konductor_api::{Barrier, ClaimTarget, Gate, Participant, label};
-use konductor_core::{Fact, ObjectName, Objects, WaitedFor};
+use konductor_api::{Barrier, ClaimTarget, Gate, Participant, Run, label};
+use konductor_core::{Fact, Listed, ObjectName, Objects, RunObjects, WaitedFor};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -81,6 +81,38 @@ impl Live {
         };
         turns.insert(fact.clone(), turn);
         read
+    }
+}
+
+impl Live {
+    /// Reads the objects by which it is known when what happened in a Run.
+    ///
+    /// # Errors
+    /// What the API server answered; nothing that is missing is an error.
+    pub(crate) async fn around(&self, run: &Run) -> Result<RunObjects, kube::Error> {
+        let ObjectName { namespace, name } = ObjectName::of(&run.metadata);
+        let labels = BTreeMap::from([(label::RUN.to_owned(), name)]);
+        let Some(selector) = selector(&labels) else {
+            return Ok(RunObjects::default());
+        };
+        let _turn = self.fair.turn(&namespace).await;
+        let reader = Reader {
+            client: &self.client,
+        };
+        let mut listed = Listed {
+            run: Some(run.clone()),
+            ..Listed::default()
+        };
+        let its = || ListParams::default().labels(&selector);
+        let job = |job| listed.jobs.push(job);
+        reader.each::<_, Needed>(&namespace, its(), job).await?;
+        let pod = |pod| listed.pods.push(pod);
+        reader.each::<_, Needed>(&namespace, its(), pod).await?;
+        let gate = |gate| listed.gates.push(gate);
+        reader.each::<_, Needed>(&namespace, its(), gate).await?;
+        let barrier = |barrier| listed.barriers.push(barrier);
+        reader.each::<_, Needed>(&namespace, its(), barrier).await?;
+        Ok(RunObjects::from(listed))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{LeaderElection, Telemetry};
+use crate::{LeaderElection, Telemetry, Traces};
 
 /// The time, as the operator reads it. TTLs and timeouts are counted on it.
 #[derive(Clone)]
@@ -50,6 +50,8 @@ pub struct Options {
     pub pending_timeout: Option<SignedDuration>,
     /// The address of metrics and probes.
     pub telemetry: Telemetry,
+    /// Where Runs go as traces when they have ended; nowhere by default.
+    pub traces: Option<Traces>,
     /// How long a watch lasts before it continues by another request.
     pub watches_last: WatchesLast,
 }

@@ -94,7 +94,10 @@ where
 {
     let namespace = object.meta().namespace.as_deref().unwrap_or_default();
     let _turn = match context.turns.get(&K::KIND) {
-        Some(turns) => Some(turns.turn(namespace).await),
+        Some(turns) => {
+            let _queued = context.telemetry.awaits_turn(K::KIND);
+            Some(turns.turn(namespace).await)
+        }
         None => None,
     };
     // It has waited: the cache may show a newer one. One that is gone has an event of its own.
@@ -125,6 +128,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     let mut facts = Facts::default();
     facts.start_refused = context.memory.refused(&uid);
     facts.pending_timeout = context.pending_timeout;
+    facts.traces = context.exports.is_some();
     if let Some(kind) = K::LEDGER {
         facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
     }
@@ -166,10 +170,13 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
                 let wake = decision.wake;
                 let done = act::act(&context, &*object, decision, now).await;
                 if matches!(done, Err(Retry::Conflict)) {
-                    measured.ends("conflict");
+                    measured.ends("requeue");
                 }
                 done?;
-                measured.ends("success");
+                measured.ends(match wake {
+                    Some(_) => "requeue_after",
+                    None => "success",
+                });
                 context.memory.forget_failures(&uid);
                 return Ok(wake.map_or_else(Action::await_change, |wake| {
                     let wait = wake.duration_since(context.clock.now());
@@ -210,6 +217,7 @@ fn try_again<K: Decide>(object: &K, error: &Retry, context: &Context) -> Action 
     let uid = object.meta().uid.as_deref().unwrap_or_default();
     let failures = context.memory.count_failure(uid);
     let wait = backoff::after(failures, uid);
+    context.telemetry.retried(K::KIND);
     let kind = K::kind(&());
     let (namespace, name) = (name.namespace, name.name);
     match error {

@@ -117,7 +117,7 @@ def usage(pid):
 def decisions(port):
     """How often the operator has decided on an object."""
     text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-    lines = (line for line in text.splitlines() if line.startswith("konductor_reconcile_total"))
+    lines = (line for line in text.splitlines() if line.startswith("controller_runtime_reconcile_total"))
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 

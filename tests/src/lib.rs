@@ -12,6 +12,7 @@ pub mod kubelet;
 pub mod kueue;
 pub mod model;
 pub mod node;
+pub mod observed;
 pub mod operator;
 pub mod scenario;
 pub mod simulation;

@@ -107,6 +107,26 @@ impl OperatorProcess {
         Self(child.expect("koncli starts"))
     }
 
+    /// Starts one that takes part in the election of a leader and answers metrics at this port of loopback. It exports
+    /// traces to this address, if there is one, and its containers' too.
+    pub fn start_observed(kubeconfig: &Path, port: u16, collector: Option<&str>) -> Self {
+        let mut command = Command::new(koncli());
+        command
+            .args(["operator", "--leader-namespace", "default", "--listen"])
+            .arg(format!("127.0.0.1:{port}"))
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            // As in the image: it has no certificates of authorities.
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        if let Some(collector) = collector {
+            command.args(["--otlp-endpoint", collector]);
+        }
+        Self(command.spawn().expect("koncli starts"))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.0.id()

@@ -182,7 +182,11 @@ impl Helm {
         let mut values = json!({
             "crds": {"install": false},
             "networkPolicy": {"create": true},
-            "metrics": {"serviceMonitor": {"create": true}},
+            "metrics": {
+                "serviceMonitor": {"create": true},
+                "rules": {"enabled": true},
+                "dashboard": {"enabled": true},
+            },
             "policies": {"boundHolders": true},
         });
         for (leaf, text) in texts {

@@ -47,6 +47,7 @@ impl Candidate {
             }),
             clock: Clock::new(move || Timestamp::now() + wrong),
             pending_timeout: None,
+            traces: None,
             watches_last: konductor_operator::WatchesLast::default(),
             telemetry: telemetry.clone(),
         };
@@ -79,7 +80,8 @@ impl Candidate {
 
     fn leads(&self) -> bool {
         let text = self.telemetry.metrics_text();
-        text.lines().any(|line| line == "konductor_leading 1")
+        let leading = |line: &str| line.starts_with("konductor_leading{") && line.ends_with(" 1");
+        text.lines().any(leading)
     }
 
     /// Waits until it stands by.

@@ -24,6 +24,9 @@ use crate::plan::{Planned, varies};
 /// Where a container finds the index of its item.
 const INDEX_FIELD: &str = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
 
+/// Where programs that use OpenTelemetry look for the span that they are part of.
+const TRACEPARENT: &str = "TRACEPARENT";
+
 /// The environment of one Job's container, as it grows with each reference.
 pub(crate) struct Environment<'a> {
     all: &'a Planned,
@@ -161,6 +164,19 @@ impl<'a> Environment<'a> {
             }
         }
         self.variables.push(variable);
+    }
+
+    /// The place in the run's trace, which the operator writes with the start if it exports traces; empty otherwise. An
+    /// author's own stays.
+    pub(crate) fn traceparent(&mut self) {
+        if self.variables.iter().any(|one| one.name == TRACEPARENT) {
+            return;
+        }
+        self.variables.push(EnvVar {
+            name: TRACEPARENT.to_owned(),
+            value_from: Some(pod_annotation(annotation::TRACEPARENT)),
+            ..EnvVar::default()
+        });
     }
 
     fn known(&self, reference: &Reference) -> Option<String> {

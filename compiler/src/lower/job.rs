@@ -299,6 +299,7 @@ fn container(
         environment.own(name, value);
     }
     environment.own_outputs();
+    environment.traceparent();
     let mut variables = std::mem::take(&mut environment.variables);
     variables.append(&mut environment.step_variables);
     environment.leave_items(&mut variables, command.as_deref_mut().unwrap_or_default());

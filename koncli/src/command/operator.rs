@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use konductor_operator::{LeaderElection, Options, Telemetry};
+use konductor_operator::{LeaderElection, Options, Telemetry, TraceSettings, Traces};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
@@ -25,7 +25,9 @@ pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), 
             ..LeaderElection::new(namespace, format!("{host}-{}", std::process::id()))
         }
     });
+    let traces = traces(settings.otlp_endpoint.as_deref()).await?;
     let options = Options {
+        traces,
         namespace: settings.watch_namespace,
         leader_election,
         pending_timeout: settings
@@ -53,6 +55,20 @@ pub(crate) async fn operator(global: &Global, settings: Operator) -> Result<(), 
         _ => FORBIDDEN,
     };
     Err(Failure::new(code, error.to_string()))
+}
+
+/// Where runs are exported to, if anywhere.
+async fn traces(endpoint: Option<&str>) -> Result<Option<Traces>, Failure> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let settings = TraceSettings::read(endpoint, variable).map_err(Failure::usage)?;
+    let Some(settings) = settings else {
+        return Ok(None);
+    };
+    let traces = Traces::new(settings).await.map_err(|error| {
+        Failure::failed(format!("traces can't be exported: {error}"))
+            .help("see the certificates that OTEL_EXPORTER_OTLP_* variables name")
+    })?;
+    Ok(Some(traces))
 }
 
 /// Answers probes and Prometheus until it is aborted.

@@ -208,6 +208,8 @@ pub struct Facts {
     pub start_refused: Option<(Timestamp, String)>,
     /// How long pods may be unable to start where their Job does not say.
     pub pending_timeout: Option<SignedDuration>,
+    /// Whether Runs are exported as traces, so that containers are given their place in one.
+    pub traces: bool,
 }
 
 impl Facts {

@@ -36,6 +36,8 @@ pub mod slot;
 mod stamp;
 pub mod standing;
 pub mod timeline;
+pub mod trace;
+mod trace_ids;
 mod ttl;
 mod waited_for;
 mod when;

@@ -368,6 +368,7 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         }
         known.retain(|key, _| !key.starts_with(annotation::TOKEN_PREFIX));
         known.remove(annotation::HELD);
+        known.remove(annotation::TRACEPARENT);
         if let Some(guard) = known.get_mut(annotation::GUARD) {
             *guard = annotation::GUARD_WAITING.to_owned();
         }

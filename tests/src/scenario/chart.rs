@@ -66,7 +66,8 @@ const VALUES: [&[&str]; 5] = [
     &["--set", "watchNamespaces={default}"],
     &[
         "--set",
-        "replicas=3,networkPolicy.create=true,metrics.serviceMonitor.create=true",
+        "replicas=3,networkPolicy.create=true,metrics.serviceMonitor.create=true,\
+         metrics.rules.enabled=true,metrics.dashboard.enabled=true",
     ],
     &[
         "--set",

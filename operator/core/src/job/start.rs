@@ -23,7 +23,9 @@ use crate::facts::{Facts, Freshness};
 use crate::limits::{NAMES_IN_MESSAGE, START_REFUSED_AFTER};
 use crate::outcome::{End, gate_end};
 use crate::run::{ends_what_waits, was_ended};
-use crate::{Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, stamp, words};
+use crate::{
+    Decided, Decision, Event, HeldBack, Needs, Waits, Write, owner, stamp, trace_ids, words,
+};
 
 /// Gate, then holds, then items, then the start.
 pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
@@ -146,8 +148,8 @@ fn kept_waiting(job: &Participant, why: HeldBack) -> Decision<NoStatus> {
     decision.waits_for(Waits::Run(why))
 }
 
-/// What a start writes on the pod template: inputs, and the tokens of Leases. The inner error says which
-/// input is missing.
+/// What a start writes on the pod template: inputs, the tokens of Leases, and the place in the Run's trace. The inner
+/// error says which input is missing.
 pub(super) fn template(
     job: &Participant,
     holds: &[Hold],
@@ -168,6 +170,13 @@ pub(super) fn template(
             format!("{}{}", annotation::TOKEN_PREFIX, hold.name),
             token.to_string(),
         );
+    }
+    if facts.traces
+        && let Some(run) = owner::run_of(&job.metadata, facts, Freshness::Cached)?
+    {
+        let parent = trace_ids::traceparent(run, job);
+        let key = annotation::TRACEPARENT.to_owned();
+        template.values.insert(key, parent);
     }
     Ok(Ok(template))
 }

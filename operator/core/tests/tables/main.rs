@@ -15,5 +15,6 @@ mod run;
 mod slot;
 mod standing;
 mod timeline;
+mod trace;
 mod words;
 mod world;

@@ -16,11 +16,11 @@ fn read<T: DeserializeOwned>(object: Value) -> T {
 }
 
 /// So many seconds after the Run was created.
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     crate::world::now() + SignedDuration::from_secs(second)
 }
 
-fn time(second: i64) -> String {
+pub(crate) fn time(second: i64) -> String {
     at(second).to_string()
 }
 
@@ -33,7 +33,7 @@ fn metadata(name: &str, stage: Option<&str>, created: i64) -> Value {
            "creationTimestamp": time(created)})
 }
 
-fn run(finished: Option<i64>) -> Run {
+pub(crate) fn run(finished: Option<i64>) -> Run {
     let phase = if finished.is_some() {
         "Succeeded"
     } else {
@@ -51,7 +51,7 @@ fn run(finished: Option<i64>) -> Run {
 }
 
 /// A Job that was created with its Run and is suspended.
-fn job(stage: &str, annotations: Value) -> Value {
+pub(crate) fn job(stage: &str, annotations: Value) -> Value {
     let name = format!("{RUN}-{stage}");
     let mut metadata = metadata(&name, Some(stage), 0);
     metadata["annotations"] = annotations;
@@ -59,7 +59,7 @@ fn job(stage: &str, annotations: Value) -> Value {
 }
 
 /// A Job that was started then, and has completed.
-fn complete(stage: &str, annotations: Value, (start, end): (i64, i64)) -> Value {
+pub(crate) fn complete(stage: &str, annotations: Value, (start, end): (i64, i64)) -> Value {
     let mut annotations = annotations;
     annotations["konductor.io/phase"] = "Running".into();
     let mut job = job(stage, annotations);
@@ -72,7 +72,7 @@ fn complete(stage: &str, annotations: Value, (start, end): (i64, i64)) -> Value 
 }
 
 /// A pod of a Job: created, started and ended then.
-fn pod(
+pub(crate) fn pod(
     stage: &str,
     number: u32,
     created: i64,
@@ -103,7 +103,7 @@ fn pod(
     }]}})
 }
 
-fn gate(name: &str, mode: &str, conditions: Value, opened: Option<i64>) -> Value {
+pub(crate) fn gate(name: &str, mode: &str, conditions: Value, opened: Option<i64>) -> Value {
     let phase = if opened.is_some() { "Open" } else { "Waiting" };
     let verdict = if opened.is_some() { "Met" } else { "Pending" };
     let statuses = conditions.as_array().unwrap().iter();
@@ -119,29 +119,34 @@ fn gate(name: &str, mode: &str, conditions: Value, opened: Option<i64>) -> Value
            "status": status})
 }
 
-fn condition(kind: &str, name: &str, state: &str) -> Value {
+pub(crate) fn condition(kind: &str, name: &str, state: &str) -> Value {
     json!({"type": kind, "name": name, "state": state})
 }
 
-fn behind(gate: &str) -> Value {
+pub(crate) fn behind(gate: &str) -> Value {
     json!({ "konductor.io/gate": gate })
 }
 
 #[derive(Default)]
-struct Objects {
-    jobs: Vec<Value>,
-    gates: Vec<Value>,
-    barriers: Vec<Value>,
-    semaphores: Vec<Value>,
-    pods: Vec<Value>,
+pub(crate) struct Objects {
+    pub(crate) jobs: Vec<Value>,
+    pub(crate) gates: Vec<Value>,
+    pub(crate) barriers: Vec<Value>,
+    pub(crate) semaphores: Vec<Value>,
+    pub(crate) pods: Vec<Value>,
 }
 
 impl Objects {
-    fn timeline(self, run: &Run, now: i64) -> Timeline {
+    pub(crate) fn timeline(self, run: &Run, now: i64) -> Timeline {
+        timeline(run, &self.around(run), at(now))
+    }
+
+    /// The same, as they are listed.
+    pub(crate) fn around(self, run: &Run) -> RunObjects {
         fn all<T: DeserializeOwned>(objects: Vec<Value>) -> Vec<T> {
             objects.into_iter().map(read).collect()
         }
-        let objects = RunObjects::from(Listed {
+        RunObjects::from(Listed {
             run: Some(run.clone()),
             jobs: all::<Participant>(self.jobs),
             gates: all(self.gates),
@@ -149,8 +154,7 @@ impl Objects {
             semaphores: all(self.semaphores),
             pods: all(self.pods),
             ..Listed::default()
-        });
-        timeline(run, &objects, at(now))
+        })
     }
 }
 

@@ -1,0 +1,416 @@
+//! Exports Runs that have ended as traces of OpenTelemetry, where that is asked for.
+//!
+//! What enters: the names of Runs that have ended, and what their objects say, read live. What leaves: OTLP requests,
+//! and `status.traceId` of the Run, by which no operator exports it again. What must never happen here: a decision or a
+//! reconcile that waits for a collector; a Run that is kept in memory.
+
+mod otlp;
+mod queue;
+mod settings;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use jiff::{SignedDuration, Timestamp};
+use konductor_api::{Lenient, Run};
+use konductor_core::{ObjectName, run_end, trace};
+use kube::api::PostParams;
+use kube::client::Body;
+use kube::config::{
+    AuthInfo, Cluster, Context as ConfigContext, KubeConfigOptions, Kubeconfig, NamedAuthInfo,
+    NamedCluster, NamedContext,
+};
+use kube::runtime::reflector::Store;
+use kube::{Api, Client, Config};
+use tokio::time::{sleep, timeout};
+
+use crate::FIELD_MANAGER;
+use crate::index::Watched;
+use crate::live::Live;
+use crate::needed::Read;
+use crate::options::Clock;
+use crate::telemetry::Telemetry;
+use queue::Queue;
+pub use settings::TraceSettings;
+
+/// A Run that ended longer ago is not exported any more: its collector was away for long, or traces were switched on
+/// later.
+const EXPORT_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+/// How many Runs wait at most; those that come then are looked for in the cache later.
+const WAITING_MAX: usize = 1000;
+/// How long an export that failed rests at first, and at most.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often the mark is tried where another write comes first.
+const MARKS: usize = 5;
+/// How much of a refusal is logged.
+const ANSWER_MAX: usize = 300;
+
+/// Where Runs go as traces. Clones share the connection.
+#[derive(Clone)]
+pub struct Traces {
+    client: Client,
+    settings: Arc<TraceSettings>,
+}
+
+impl fmt::Debug for Traces {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers may have a password.
+        let endpoint = &self.settings.endpoint;
+        write!(formatter, "Traces({endpoint})")
+    }
+}
+
+/// Why a trace was not exported.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the collector did not answer in time")]
+    NoAnswer,
+    #[error("the collector can't be reached: {0}")]
+    Unreachable(kube::Error),
+    #[error("the collector answered {0}: {1}")]
+    Refused(StatusCode, String),
+    #[error("the request can't be made: {0}")]
+    Request(#[from] http::Error),
+    #[error("its objects can't be read: {0}")]
+    Read(kube::Error),
+    #[error("its status can't be written: {0}")]
+    Mark(kube::Error),
+}
+
+impl Failure {
+    /// Whether the same may succeed later: what OTLP says of each status, and Kubernetes of its own.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Refused(code, _) => matches!(code.as_u16(), 429 | 502 | 503 | 504),
+            Self::Read(kube::Error::Api(status)) | Self::Mark(kube::Error::Api(status)) => {
+                matches!(status.code, 429 | 500..)
+            }
+            Self::Request(_) => false,
+            Self::NoAnswer | Self::Unreachable(_) | Self::Read(_) | Self::Mark(_) => true,
+        }
+    }
+}
+
+impl Traces {
+    /// Prepares a connection to a collector; it is made with the first export.
+    ///
+    /// # Errors
+    /// If a certificate can't be read.
+    pub async fn new(settings: TraceSettings) -> Result<Self, kube::Error> {
+        let mut config =
+            Config::from_custom_kubeconfig(server(&settings), &KubeConfigOptions::default())
+                .await
+                .map_err(|error| kube::Error::Service(error.into()))?;
+        if settings.endpoint.scheme_str() == Some("http") {
+            // The image has no certificates of authorities, and needs none.
+            config.root_cert = Some(Vec::new());
+        }
+        config.connect_timeout = Some(settings.timeout);
+        config.read_timeout = Some(settings.timeout);
+        let agent = concat!("konductor/", env!("CARGO_PKG_VERSION"));
+        let agent = (header::USER_AGENT, http::HeaderValue::from_static(agent));
+        config.headers.push(agent);
+        config.headers.extend(settings.headers.iter().cloned());
+        Ok(Self {
+            client: Client::try_from(config)?,
+            settings: Arc::new(settings),
+        })
+    }
+
+    async fn send(&self, body: String) -> Result<(), Failure> {
+        let path = self.settings.endpoint.path_and_query();
+        let request = Request::post(path.map_or("/", |path| path.as_str()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.into_bytes()))?;
+        let answer = async {
+            let answer = self.client.send(request).await;
+            let answer = answer.map_err(Failure::Unreachable)?;
+            let code = answer.status();
+            let text = text(answer.into_body()).await;
+            Ok::<_, Failure>((code, text))
+        };
+        let answer = timeout(self.settings.timeout, answer).await;
+        let (code, text) = answer.map_err(|_| Failure::NoAnswer)??;
+        match code.is_success() {
+            true => Ok(()),
+            false => Err(Failure::Refused(code, text)),
+        }
+    }
+}
+
+/// A collector, as kube connects to a server: with the certificates that are named.
+fn server(settings: &TraceSettings) -> Kubeconfig {
+    let endpoint = &settings.endpoint;
+    let scheme = endpoint.scheme_str().unwrap_or("http");
+    let authority = endpoint.authority().map_or("", |one| one.as_str());
+    let name = || "otlp".to_owned();
+    let cluster = Cluster {
+        server: Some(format!("{scheme}://{authority}")),
+        certificate_authority: settings.authority.clone(),
+        ..Cluster::default()
+    };
+    let user = AuthInfo {
+        client_certificate: settings.certificate.clone(),
+        client_key: settings.key.clone(),
+        ..AuthInfo::default()
+    };
+    Kubeconfig {
+        clusters: vec![NamedCluster {
+            name: name(),
+            cluster: Some(cluster),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: name(),
+            auth_info: Some(user),
+            ..NamedAuthInfo::default()
+        }],
+        contexts: vec![NamedContext {
+            name: name(),
+            context: Some(ConfigContext {
+                cluster: name(),
+                user: Some(name()),
+                ..ConfigContext::default()
+            }),
+            ..NamedContext::default()
+        }],
+        current_context: Some(name()),
+        ..Kubeconfig::default()
+    }
+}
+
+/// The begin of an answer: it says why.
+async fn text(body: Body) -> String {
+    let mut bytes = Vec::new();
+    let mut data = std::pin::pin!(body.into_data_stream());
+    while let Ok(Some(part)) = data.try_next().await {
+        bytes.extend_from_slice(&part);
+        if bytes.len() >= ANSWER_MAX {
+            break;
+        }
+    }
+    bytes.truncate(ANSWER_MAX);
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+/// Where an export reads, and what it is counted by.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) live: &'a Live,
+    pub(crate) runs: &'a Store<Run>,
+    pub(crate) clock: &'a Clock,
+    pub(crate) telemetry: &'a Telemetry,
+}
+
+/// The Runs of one operator that are to be exported.
+pub(crate) struct Exports {
+    traces: Traces,
+    queue: Queue,
+}
+
+impl Exports {
+    pub(crate) fn new(traces: Traces) -> Self {
+        Self {
+            traces,
+            queue: Queue::new(WAITING_MAX),
+        }
+    }
+
+    /// A Run has ended.
+    pub(crate) fn ended(&self, run: ObjectName) {
+        self.queue.push(run);
+    }
+
+    /// Exports forever: first what ended before this operator led.
+    pub(crate) async fn run(&self, sources: Sources<'_>) {
+        sources.telemetry.exports_traces();
+        if sources.runs.wait_until_ready().await.is_err() {
+            // The operator stops.
+            return std::future::pending().await;
+        }
+        self.look_around(sources);
+        loop {
+            let run = self.queue.next().await;
+            self.export(sources, &run).await;
+            if self.queue.takes_overflow() {
+                self.look_around(sources);
+            }
+        }
+    }
+
+    /// Queues the Runs in the cache that have ended and are not exported.
+    fn look_around(&self, sources: Sources<'_>) {
+        let now = sources.clock.now();
+        let runs = sources.runs.state().into_iter();
+        for run in runs.filter(|run| is_owed(run, now)) {
+            self.queue.push(ObjectName::of(&run.metadata));
+        }
+    }
+
+    /// Exports a Run, however often that takes, until it succeeds, can't, or is too late.
+    async fn export(&self, sources: Sources<'_>, name: &ObjectName) {
+        let (mut rest, longest) = REST;
+        loop {
+            let error = match self.try_export(sources, name).await {
+                Ok(done) => {
+                    return done
+                        .into_iter()
+                        .for_each(|()| sources.telemetry.exported(true));
+                }
+                Err(error) => error,
+            };
+            let ObjectName { namespace, name } = name;
+            if !error.passes() {
+                tracing::warn!(namespace, name, %error, "a trace was not exported");
+                return sources.telemetry.exported(false);
+            }
+            tracing::warn!(namespace, name, %error, wait = ?rest, "a trace can't be exported; retrying");
+            sleep(rest).await;
+            rest = longest.min(rest * 2);
+        }
+    }
+
+    /// Exports a Run if that is owed; `None` if nothing is to be done.
+    async fn try_export(
+        &self,
+        sources: Sources<'_>,
+        name: &ObjectName,
+    ) -> Result<Option<()>, Failure> {
+        let api: Api<Read<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
+        let read = || async {
+            let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
+            Ok::<_, Failure>(found.and_then(|found| found.decoded().ok()))
+        };
+        let Some(run) = read().await? else {
+            return Ok(None);
+        };
+        let now = sources.clock.now();
+        if !is_owed(&run, now) {
+            let is_late = run
+                .status
+                .as_ref()
+                .is_some_and(|status| status.trace_id.is_none())
+                && run_end(&run).is_some();
+            if is_late {
+                let (namespace, name) = (&name.namespace, &name.name);
+                let error = "it ended more than an hour ago";
+                tracing::warn!(namespace, name, %error, "a trace was not exported");
+                sources.telemetry.exported(false);
+            }
+            return Ok(None);
+        }
+        let objects = sources.live.around(&run).await.map_err(Failure::Read)?;
+        let trace = trace::trace(&run, &objects, now);
+        drop(objects);
+        for request in otlp::requests(&trace, &self.traces.settings) {
+            self.traces.send(request).await?;
+        }
+        let id = trace.id.to_string();
+        for _ in 0..MARKS {
+            match mark(sources, name, &id, read().await?).await {
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(kube::Error::Api(status)) if status.is_not_found() => break,
+                Err(error) => return Err(Failure::Mark(error)),
+                Ok(()) => break,
+            }
+        }
+        Ok(Some(()))
+    }
+}
+
+/// Writes the mark, unless the Run is gone, or retried.
+async fn mark(
+    sources: Sources<'_>,
+    name: &ObjectName,
+    id: &str,
+    run: Option<Run>,
+) -> Result<(), kube::Error> {
+    let Some(mut run) = run.filter(|run| run_end(run).is_some()) else {
+        return Ok(());
+    };
+    let status = run.status.get_or_insert_default();
+    status.trace_id = Some(id.to_owned());
+    let api: Api<Lenient<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let run = run.into();
+    api.replace_status(&name.name, &params, &run).await?;
+    sources.telemetry.wrote(Watched::Run);
+    Ok(())
+}
+
+/// Whether a Run has ended not too long ago, and nobody has exported it.
+fn is_owed(run: &Run, now: Timestamp) -> bool {
+    let Some(status) = run.status.as_ref().filter(|_| run_end(run).is_some()) else {
+        return false;
+    };
+    let finished = status.finished_at.as_ref();
+    let is_recent = finished.is_some_and(|time| now.duration_since(time.0) <= EXPORT_WITHIN);
+    status.trace_id.is_none() && is_recent
+}
+
+#[cfg(test)]
+mod tests {
+    use konductor_api::RunStatus;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn run_is_exported_once_after_its_end_and_not_after_an_hour() {
+        let finished: Timestamp = "2026-01-31T03:00:00Z".parse().expect("a time");
+        let run = |status: serde_json::Value, attempt: u32| -> Run {
+            let run = json!({
+                "metadata": {"name": "r", "namespace": "n"},
+                "spec": {"pipeline": "p", "jobs": 1, "attempt": attempt}, "status": status,
+            });
+            serde_json::from_value(run).expect("a Run")
+        };
+        let ended =
+            json!({"phase": "Failed", "attempt": 1, "finishedAt": finished, "conditions": []});
+        let mut marked = ended.clone();
+        marked["traceId"] = "0".repeat(32).into();
+        let running = json!(RunStatus::default());
+        let second = SignedDuration::from_secs(1);
+        for (status, attempt, after, expected) in [
+            (&ended, 1, second, true),
+            (&ended, 1, EXPORT_WITHIN, true),
+            (&ended, 1, EXPORT_WITHIN + second, false),
+            // A retry has begun.
+            (&ended, 2, second, false),
+            (&marked, 1, second, false),
+            (&running, 1, second, false),
+        ] {
+            let run = run(status.clone(), attempt);
+            assert_eq!(is_owed(&run, finished + after), expected, "{run:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_collector_refuses_for_good_is_not_tried_again() {
+        for (code, expected) in [
+            (400, false),
+            (401, false),
+            (404, false),
+            (429, true),
+            (503, true),
+        ] {
+            let code = StatusCode::from_u16(code).expect("a code");
+            assert_eq!(Failure::Refused(code, String::new()).passes(), expected);
+        }
+        assert!(Failure::NoAnswer.passes());
+        // What may not be read in one namespace keeps no other waiting.
+        for (code, expected) in [(403, false), (503, true)] {
+            let status = kube::core::Status::failure("no", "").with_code(code);
+            let read = Failure::Read(kube::Error::Api(status.boxed()));
+            assert_eq!(read.passes(), expected);
+        }
+    }
+}
