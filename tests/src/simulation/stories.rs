@@ -133,7 +133,8 @@ fn an_item(pod: &Pod) -> Script {
         (_, Some(index)) => Script::with_outputs(&format!("n={index}\n")),
         _ => Script::succeed(),
     };
-    script.lasting(Duration::from_secs(20))
+    // So long that what the first have written is kept before the last have ended.
+    script.lasting(Duration::from_secs(40))
 }
 
 fn an_item_or_its_failure(pod: &Pod) -> Script {
