@@ -207,6 +207,14 @@ pub(crate) struct Sources<'a> {
     pub(crate) telemetry: &'a Telemetry,
 }
 
+impl Sources<'_> {
+    /// A Run is not exported any more.
+    fn gives_up(self, namespace: &str, name: &str, error: &dyn fmt::Display) {
+        tracing::warn!(namespace, name, %error, "a trace was not exported");
+        self.telemetry.exported(false);
+    }
+}
+
 /// The Runs of one operator that are to be exported.
 pub(crate) struct Exports {
     traces: Traces,
@@ -266,8 +274,7 @@ impl Exports {
             };
             let ObjectName { namespace, name } = name;
             if !error.passes() {
-                tracing::warn!(namespace, name, %error, "a trace was not exported");
-                return sources.telemetry.exported(false);
+                return sources.gives_up(namespace, name, &error);
             }
             tracing::warn!(namespace, name, %error, wait = ?rest, "a trace can't be exported; retrying");
             sleep(rest).await;
@@ -298,9 +305,7 @@ impl Exports {
                 && run_end(&run).is_some();
             if is_late {
                 let (namespace, name) = (&name.namespace, &name.name);
-                let error = "it ended more than an hour ago";
-                tracing::warn!(namespace, name, %error, "a trace was not exported");
-                sources.telemetry.exported(false);
+                sources.gives_up(namespace, name, &"it ended more than an hour ago");
             }
             return Ok(None);
         }

@@ -47,23 +47,32 @@ fn all(pattern: &str, text: &str) -> BTreeSet<String> {
 fn each_metric_is_listed_and_each_listed_one_is_there() {
     // By the code that registers them: what has no sample yet is not printed.
     let code = read("operator/src/telemetry/metrics.rs");
-    let plain = all(r#"registry\.register\(\s*"(\w+)""#, &code);
-    let timed = all(r#"registry\.register_with_unit\(\s*"(\w+)""#, &code);
-    let timed = timed.iter().map(|name| format!("{name}_seconds"));
-    let there: BTreeSet<String> = plain.into_iter().chain(timed).collect();
+    let registered = |code: &str, prefix: &str| -> BTreeSet<String> {
+        let plain = all(r#"registry\.register\(\s*"(\w+)""#, code);
+        let timed = all(r#"registry\.register_with_unit\(\s*"(\w+)""#, code);
+        let timed = timed.iter().map(|name| format!("{name}_seconds"));
+        let names = plain.into_iter().chain(timed);
+        names.map(|name| format!("{prefix}{name}")).collect()
+    };
+    // What every operator has keeps its name.
+    let (common, own) = code.split_once("fn register_own").expect("both parts");
+    let mut there = registered(common, "");
+    there.extend(registered(own, "konductor_"));
     let section = section("Probes and metrics");
     let rows: String = section
         .lines()
         .filter(|line| line.starts_with('|'))
         .collect();
-    let listed = all(r"`(konductor_\w+)`", &rows);
-    // The format adds this to the name of each counter's samples.
+    let listed = all(
+        r"`((?:konductor|controller_runtime|workqueue|rest_client)_\w+)`",
+        &rows,
+    );
+    // The format adds these to the names of the samples of each counter, and of what always is 1.
     let listed: BTreeSet<String> = listed
         .iter()
         .map(|name| {
-            name.trim_start_matches("konductor_")
-                .trim_end_matches("_total")
-                .to_owned()
+            let name = name.trim_end_matches("_total");
+            name.trim_end_matches("_info").to_owned()
         })
         .collect();
     assert_eq!(listed, there);
