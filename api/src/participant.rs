@@ -15,9 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::input::parse_inputs;
 use crate::{
-    DeclaredOutput, Duration, Hold, HoldError, Input, Items, ItemsError, JobKey, JobPhase, LedgerKind,
-    NotInputs, ObjectName, OutputError, Role, Times, annotation, item_name, job_ended, job_phase,
-    label, parse_declared_outputs, parse_holds,
+    DeclaredOutput, Duration, Hold, HoldError, Input, Items, ItemsError, JobKey, JobPhase,
+    LedgerKind, NotInputs, ObjectName, OutputError, Role, Times, annotation, item_name, job_ended,
+    job_phase, label, parse_declared_outputs, parse_holds,
 };
 
 /// A Job, and what it says about itself.

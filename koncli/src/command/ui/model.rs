@@ -69,11 +69,13 @@ impl Look {
             let Some(job) = name.and_then(|name| jobs.get(name.as_str())) else {
                 continue;
             };
+            let names = job.item_names();
+            let title = view::of_pod(&title(job), &names, pod);
             let index = explain::index(pod).map(|index| index.to_string());
-            if is_one(job) && index.as_deref() != meant.item {
+            let is_meant = title == meant.to_string() || index.as_deref() == meant.item;
+            if is_one(job) && !is_meant {
                 continue;
             }
-            let title = view::of_pod(&title(job), pod);
             pods.push((title, Arc::clone(pod)));
         }
         let rank = |pod: &Pod| match phase(pod) {
