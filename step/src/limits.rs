@@ -7,9 +7,9 @@ pub const PART_BYTES_MIN: usize = 8 * 1024 * 1024;
 /// Parts of one upload. S3 takes 10,000; a folder may be a little larger than it was when it was looked at.
 pub const PARTS_MAX: u64 = 9_000;
 /// Parts that are on their way at once, so that a file of any size passes through 64 MB.
-pub const PARTS_AT_ONCE: usize = 4;
+pub const PARTS_AT_ONCE: usize = 3;
 /// Bytes of parts on their way at once: of larger parts there are fewer.
-pub const UPLOAD_BYTES_MAX: usize = 48 * 1024 * 1024;
+pub const UPLOAD_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes that are read or written at once.
 pub const BUFFER_BYTES: usize = 1024 * 1024;
 /// Blocks of an archive that wait for the other side.
