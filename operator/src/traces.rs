@@ -265,11 +265,8 @@ impl Exports {
         let (mut rest, longest) = REST;
         loop {
             let error = match self.try_export(sources, name).await {
-                Ok(done) => {
-                    return done
-                        .into_iter()
-                        .for_each(|()| sources.telemetry.exported(true));
-                }
+                Ok(Some(())) => return sources.telemetry.exported(true),
+                Ok(None) => return,
                 Err(error) => error,
             };
             let ObjectName { namespace, name } = name;

@@ -248,26 +248,25 @@ fn real_prometheus(binaries: &Path) {
         prometheus
             .until(&up, |answer| value(answer) == Some(2.0))
             .await;
-        let load = load(&cluster);
-        let look = every_panel_has_data(&prometheus);
-        tokio::select! {
-            () = load => panic!("it never ends"),
-            () = look => {}
-        }
+        let failing = query(r#"ALERTS{alertname="KonductorRunsFailing", alertstate="firing"}"#);
+        let look = async {
+            every_panel_has_data(&prometheus).await;
+            let of_pipeline = |answer: &str| answer.contains(r#""pipeline":"fails""#);
+            prometheus.until(&failing, of_pipeline).await
+        };
+        let alerts = tokio::select! {
+            () = load(&cluster) => panic!("it never ends"),
+            alerts = look => alerts,
+        };
+        assert!(!alerts.contains(r#""pipeline":"works""#), "{alerts}");
         let firing = query(r#"ALERTS{alertname="KonductorNoLeader", alertstate="firing"}"#);
         assert_eq!(
             value(&prometheus.get(&firing).await.expect("an answer")),
             None
         );
-        // A failed start or a failed run is not the operators'; without them nobody leads.
         operators.clear();
-        prometheus
-            .until(&firing, |answer| value(answer).is_some())
-            .await;
-        let failing = query(r#"ALERTS{alertname="KonductorRunsFailing", alertstate="firing"}"#);
-        prometheus
-            .until(&failing, |answer| answer.contains(r#""pipeline":"fails""#))
-            .await;
+        let is_firing = |answer: &str| value(answer).is_some();
+        prometheus.until(&firing, is_firing).await;
     });
 }
 

@@ -435,8 +435,8 @@ impl<'a> Environment<'a> {
 /// Whether the kubelet would put one of these variables into a text, if it knew it.
 fn refers(text: &str, names: &HashSet<String>) -> bool {
     let mut rest = text;
-    while let Some(dollar) = rest.find('$') {
-        rest = &rest[dollar + 1..];
+    while let Some((_, behind)) = rest.split_once('$') {
+        rest = behind;
         if let Some(escaped) = rest.strip_prefix('$') {
             rest = escaped;
         } else if let Some((name, behind)) = rest.strip_prefix('(').and_then(|s| s.split_once(')'))

@@ -59,7 +59,6 @@ fn metrics_have_the_names_and_types_that_the_docs_list() {
     let takes_time = [
         "time_seconds_sum",
         "work_duration_seconds_sum",
-        "turn",
         "_age_",
         "process_",
     ];

@@ -1203,6 +1203,9 @@ type RunStatus struct {
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// Jobs that completed.
 	Succeeded int32 `json:"succeeded,omitempty"`
+	// The ID of the OpenTelemetry trace as which the attempt was exported after its end; absent if
+	// it was not exported.
+	TraceId string `json:"traceId,omitempty"`
 	// Jobs that can't run, because something before them ended badly.
 	Unreached int32 `json:"unreached,omitempty"`
 	// Jobs that wait for something.
