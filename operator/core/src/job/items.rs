@@ -122,11 +122,15 @@ fn list(
     items: &Items,
     facts: &Facts,
 ) -> Result<Result<Vec<Value>, NoList>, Needs> {
-    let (source, text, item) = match &items.of {
+    let written = match &items.of {
         Input::Gathered(of) => {
             facts.require(gathered::facts(job, of))?;
             match inputs::list(job, of, facts)? {
-                Ok(list) => (of.words(), list.json, None),
+                Ok(list) => Written {
+                    words: of.words(),
+                    text: list.json,
+                    element: None,
+                },
                 Err(why) => return Ok(Err(NoList::Missing(why))),
             }
         }
@@ -134,29 +138,39 @@ fn list(
             job: source,
             output,
         } => match output_of(job, source, output, facts)? {
-            Ok(output) => output,
+            Ok(written) => written,
             Err(why) => return Ok(Err(NoList::Missing(why))),
         },
         // The door lets nothing else in.
         Input::RunOutcome | Input::Unknown(_) => return Ok(Ok(Vec::new())),
     };
-    let text = match (text.is_empty(), &items.default) {
+    let words = written.words;
+    let text = match (written.text.is_empty(), &items.default) {
         (true, Some(default)) => default.clone(),
-        (true, None) => return Ok(Err(NoList::Missing(format!("{source} was not written")))),
-        (false, _) => text,
+        (true, None) => return Ok(Err(NoList::Missing(format!("{words} was not written")))),
+        (false, _) => written.text,
     };
-    let read = read_items(&text, item.as_ref(), items.max);
-    Ok(read.map_err(|problem| NoList::Wrong(format!("{source} {problem}"))))
+    let read = read_items(&text, written.element.as_ref(), items.max);
+    Ok(read.map_err(|problem| NoList::Wrong(format!("{words} {problem}"))))
 }
 
-/// An output of another Job: what it is called, its text, which is empty if it was not written, and the type of its
-/// elements. The inner error says why it can't be read.
+/// A list as it was written.
+struct Written {
+    /// What it is called, for people.
+    words: String,
+    /// JSON; empty if it was not written.
+    text: String,
+    /// The type of its elements, if it is declared.
+    element: Option<OutputType>,
+}
+
+/// Reads an output of another Job. The inner error says why it can't be read.
 fn output_of(
     job: &Participant,
     source: &str,
     output: &str,
     facts: &Facts,
-) -> Result<Result<(String, String, Option<OutputType>), String>, Needs> {
+) -> Result<Result<Written, String>, Needs> {
     let name = job.beside(source);
     let mut needed = gone::facts(&job.metadata, &name, Freshness::Cached);
     needed.push((Fact::Job(name.clone()), Freshness::Live));
@@ -179,11 +193,15 @@ fn output_of(
     let declared = writer.and_then(|writer| writer.declared_outputs.as_ref()?.as_ref().ok());
     let mut declared = declared.into_iter().flatten();
     let ty = declared.find(|declared| declared.name == output);
-    let item = match ty.and_then(|declared| declared.ty.clone()) {
+    let element = match ty.and_then(|declared| declared.ty.clone()) {
         Some(OutputType::List(item)) => Some(*item),
         _ => None,
     };
-    Ok(Ok((words, text, item)))
+    Ok(Ok(Written {
+        words,
+        text,
+        element,
+    }))
 }
 
 /// Returns whether a Job waits for its items.
