@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Where the crates are.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "api",
     "compiler",
     "dsl",
@@ -21,6 +21,7 @@ const CRATES: [&str; 11] = [
     "operator",
     "operator/core",
     "sdk/rust",
+    "step",
     "tests",
 ];
 
