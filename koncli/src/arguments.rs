@@ -237,7 +237,7 @@ pub(crate) enum Command {
     },
     /// Print the logs of a run's pods
     Logs(LogSelection),
-    /// List the files of a run, or fetch them
+    /// List or fetch the files of a run
     ///
     /// They are fetched with credentials of your own, such as AWS_ACCESS_KEY_ID.
     Files(FileSelection),

@@ -21,6 +21,7 @@ const CRATES: [&str; 12] = [
     "operator",
     "operator/core",
     "sdk/rust",
+    "step",
     "tests",
     "web",
 ];

@@ -30,9 +30,6 @@ use crate::plan::skip::LeftOut;
 
 /// Where a container leaves its outputs; kubelet stores what is there as its last words.
 const OUTPUT_PATH: &str = "/dev/termination-log";
-/// A container that fails and writes no message leaves the end of its log instead, so that its Job, its Run and
-/// koncli can say why it failed.
-pub(super) const MESSAGE_POLICY: &str = "FallbackToLogsOnError";
 /// The variable that holds its path.
 const OUTPUT_VARIABLE: &str = "KON_OUTPUT";
 
@@ -327,7 +324,7 @@ fn container(
         env: (!variables.is_empty()).then_some(variables),
         resources: resources(body, values),
         termination_message_path: has_outputs.then(|| OUTPUT_PATH.to_owned()),
-        termination_message_policy: Some(MESSAGE_POLICY.to_owned()),
+        termination_message_policy: Some(step::MESSAGE_POLICY.to_owned()),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         security_context: match values.security(&body.security) {
             Security::Baseline => None,

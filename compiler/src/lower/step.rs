@@ -22,6 +22,9 @@ use konductor_api::{StepSpec, annotation};
 
 use super::environment::escape;
 
+/// A container that fails and writes no message leaves the end of its log instead, so that its Job, its Run and
+/// koncli can say why it failed.
+pub(super) const MESSAGE_POLICY: &str = "FallbackToLogsOnError";
 /// The container of a stage.
 const MAIN: &str = "main";
 /// The initContainer, and its volume.
@@ -137,7 +140,7 @@ fn installer(image: &str) -> Container {
             }),
             ..SecurityContext::default()
         }),
-        termination_message_policy: Some(super::job::MESSAGE_POLICY.to_owned()),
+        termination_message_policy: Some(MESSAGE_POLICY.to_owned()),
         volume_mounts: Some(vec![mount(PROGRAM, PROGRAM_FOLDER, false)]),
         ..Container::default()
     }

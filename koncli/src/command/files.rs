@@ -1,6 +1,6 @@
 //! `koncli files`: what the stages of a run have stored, fetched on demand.
 //!
-//! The store is asked by whoever calls koncli, with credentials of their own: those of the run are in a Secret.
+//! The store is asked with the credentials of the caller: those of the run are in a Secret.
 
 use std::path::Path;
 
@@ -162,7 +162,7 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
     Ok(())
 }
 
-/// Opens the store of a run with the credentials of whoever asks, or the one that they name.
+/// Opens the store of a run with the credentials of the caller, or the store that `url` names.
 fn opened(store: Option<&StoreSpec>, url: Option<&str>) -> Result<Store, Failure> {
     let spec = match (url, store) {
         (Some(url), Some(store)) if url == store.url => store.clone(),

@@ -1,6 +1,6 @@
 #![cfg(unix)]
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 
 use super::*;
 
