@@ -1,9 +1,5 @@
 //! `koncli step` around real commands: exit codes, signals, files by way of a folder and of a real S3 server.
 #![expect(clippy::unwrap_used, reason = "a test")]
-#![expect(
-    clippy::print_stderr,
-    reason = "whoever reads what was skipped wants to know why"
-)]
 #![cfg(unix)]
 
 mod support;
@@ -200,7 +196,7 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
     let reader = with(Step::new(root, "reader", store))
         .input("lines", FileKind::File, std::slice::from_ref(&lines), false)
         .input("chunks", FileKind::Dir, &[chunks], false)
-        .input("all", FileKind::File, &[lines.clone()], true)
+        .input("all", FileKind::File, std::slice::from_ref(&lines), true)
         .input("none", FileKind::File, &[], false);
     let read = reader.run(
         "cat \"$lines\"; \"$chunks/link\"; ls \"$chunks\"; cat \"$all\"/*; ls \"$all\"; test ! -e \"$none\"",

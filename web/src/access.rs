@@ -231,7 +231,8 @@ mod tests {
         let host = ("host", "127.0.0.1:7000");
         let cookie = ("cookie", "other=1; ui=session");
         let origin = ("origin", "http://127.0.0.1:7000");
-        let table: &[(&str, &str, &[(&str, &str)], u16)] = &[
+        type Header = (&'static str, &'static str);
+        let table: &[(&str, &str, &[Header], u16)] = &[
             ("GET", "/", &[host], 401),
             ("GET", "/", &[host, cookie], 200),
             ("GET", "/", &[host, ("cookie", "ui=sessioN")], 401),

@@ -35,7 +35,7 @@ pub(crate) async fn retry(
     from: Option<&str>,
 ) -> Result<konductor::Client, Failure> {
     let client = cluster::connect(global).await?;
-    retried(&client, name, from, |line| output::talk(line)).await?;
+    retried(&client, name, from, output::talk).await?;
     Ok(client)
 }
 

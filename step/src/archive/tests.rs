@@ -141,7 +141,8 @@ fn crafted(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
 #[test]
 fn an_archive_that_leads_out_of_its_folder_is_refused_when_it_is_unpacked() {
     use EntryType::{Block, Directory, Fifo, Link, Regular, Symlink};
-    let cases: [(&[(&str, EntryType, &str)], &str); 10] = [
+    type Entry = (&'static str, EntryType, &'static str);
+    let cases: [(&[Entry], &str); 10] = [
         (
             &[("/etc/x", Regular, "1")],
             "an entry \"/etc/x\", which would not be",
