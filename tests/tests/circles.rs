@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Where the crates are.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "api",
     "compiler",
     "dsl",
