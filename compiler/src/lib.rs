@@ -48,6 +48,7 @@ mod zone;
 pub use compile::{Compiled, Merged, check, compile};
 pub use fix::{Repair, Repaired, repair};
 pub use graph::Graph;
+pub use konductor_api::step::WORKSPACE_SCHEME;
 pub use manifest::{Manifests, Schedule};
 pub use object::Object;
 pub use options::{KONCLI_IMAGE, LOCAL_STORE, Options};

@@ -41,6 +41,12 @@ impl Manifests {
         lower::run(&self.0)
     }
 
+    /// The names of the stages in the order of the file.
+    pub fn stages(&self) -> Vec<String> {
+        let stages = self.0.pipeline.stages.iter();
+        stages.map(|stage| stage.name.text.clone()).collect()
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         lower::len(&self.0)

@@ -143,7 +143,7 @@ pipeline p {
          --label konductor.io/runner=1 --label konductor.io/pod=default/p-a \
          --mount type=bind,source=/FOLDER/pods/claims/default/p-data,target=/data \
          --mount type=bind,source=/FOLDER/pods/pods/default_p-a/messages/main,target=/dev/termination-log \
-         --env HOSTNAME=p-a --env MODE=fast and good \
+         --env HOSTNAME=p-a --env MODE=fast and good --env TRACEPARENT= \
          --user 1000:2000 --entrypoint /bin/sh busybox:1.36 -eu -c echo in a container; exit 3;\n";
     assert_eq!(engine.asked(), expected);
 }

@@ -147,6 +147,8 @@ fn ty(ty: &ast::Type) -> Type {
             ("duration", None) => Type::duration(),
             ("number", None) => Type::number(),
             ("quantity", None) => Type::quantity(),
+            ("file", None) => Type::file(),
+            ("dir", None) => Type::dir(),
             (other, _) => panic!("`{other}` is no type"),
         },
         ast::TypeKind::Choice(words) => Type::one_of(words.iter().map(text)),

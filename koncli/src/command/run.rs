@@ -211,7 +211,7 @@ impl Following<'_> {
 
     /// Creates the run and follows it to its end.
     async fn follow(&self, manifests: &Manifests) -> Result<(), Failure> {
-        let order = stages(manifests);
+        let order = manifests.stages();
         let name = manifests.run_name();
         let mut logs = Followed::default();
         let client = &self.local.client;
@@ -286,22 +286,6 @@ impl Following<'_> {
             followed.insert(uid, task);
         }
     }
-}
-
-/// The stages in the order of the file.
-pub(super) fn stages(manifests: &Manifests) -> Vec<String> {
-    let mut stages: Vec<String> = Vec::new();
-    for object in manifests.objects() {
-        let stage = object
-            .metadata()
-            .labels
-            .as_ref()
-            .and_then(|all| all.get(label::STAGE));
-        if let Some(stage) = stage.filter(|stage| stages.last() != Some(stage)) {
-            stages.push(stage.clone());
-        }
-    }
-    stages
 }
 
 /// Prints a log line by line.

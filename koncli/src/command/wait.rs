@@ -335,7 +335,7 @@ pub(crate) async fn shown_until_run_ends(
     if !progress.is_live() {
         return until_run_ends(client, run, timeout).await;
     }
-    let order = super::run::stages(manifests);
+    let order = manifests.stages();
     let showing = follow::until_ended(client, run, &order, &progress);
     let waiting = one_run(client, run, State::Succeeded, timeout);
     tokio::pin!(showing, waiting);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use konductor_compiler::WORKSPACE_SCHEME;
 use konductor_dsl::{Sources, Span, ast};
 
 use super::{Kind, Names, Occurrence, Symbol};
@@ -250,8 +251,40 @@ impl<'a> Walk<'a> {
                     self.map(schedule.attributes.as_ref(), scope);
                 }
                 ast::Item::Defaults(defaults) => self.body(&defaults.body, scope, visible),
-                ast::Item::Attribute(attribute) => self.attribute(attribute, scope),
+                ast::Item::Attribute(attribute) => {
+                    self.attribute(attribute, scope);
+                    if attribute.key.text == "store" {
+                        self.store(&attribute.value, scope);
+                    }
+                }
             }
+        }
+    }
+
+    /// A store in a workspace names it in its URL.
+    fn store(&mut self, store: &ast::Value, scope: Scope<'_>) {
+        let ast::Value::Map(map) = store else { return };
+        for entry in map.entries.iter().filter(|entry| entry.key.text == "url") {
+            let ast::Value::String(url) = &entry.value else {
+                continue;
+            };
+            let Some(ast::Part::Text { text, span }) = url.parts.first() else {
+                continue;
+            };
+            let Some(below) = text.strip_prefix(WORKSPACE_SCHEME) else {
+                continue;
+            };
+            let name = below.split('/').next().unwrap_or(below);
+            let start = span.start + WORKSPACE_SCHEME.len() as u32;
+            let name = ast::Name {
+                text: name.to_owned(),
+                span: Span {
+                    start,
+                    end: start + name.len() as u32,
+                    ..*span
+                },
+            };
+            self.uses(&name, declared(scope, &name));
         }
     }
 

@@ -92,6 +92,18 @@ fn index(text: &str) -> Option<i32> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
+/// Returns what an index of the Job is called, for people.
+pub(super) fn of_index(job: &Participant, names: &[String], index: usize) -> String {
+    let stage = match job.run() {
+        Some(_) => format!("stage {}", job.stage()),
+        None => format!("job/{}", job.name()),
+    };
+    match names.get(index) {
+        Some(name) => format!("{stage}[{}]", crate::explain::cut(name)),
+        None => format!("{stage}[{index}]"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use konductor_api::{
 };
 use serde_json::{Map, Value, json};
 
-use super::items::of_index;
+use super::indexes::of_index;
 use super::{NoStatus, indexes, patch};
 use crate::explain;
 use crate::facts::{Facts, Freshness};

@@ -208,15 +208,3 @@ fn output_of(
 pub(super) fn lacks_items(job: &Participant) -> bool {
     job.items.is_some() && given(job).is_none()
 }
-
-/// Returns what an index of the Job is called, for people.
-pub(crate) fn of_index(job: &Participant, names: &[String], index: usize) -> String {
-    let stage = match job.run() {
-        Some(_) => format!("stage {}", job.stage()),
-        None => format!("job/{}", job.name()),
-    };
-    match names.get(index) {
-        Some(name) => format!("{stage}[{}]", crate::explain::cut(name)),
-        None => format!("{stage}[{index}]"),
-    }
-}
