@@ -11,7 +11,7 @@ pub const KEY_ALPHABET: &[u8; 64] =
 
 /// The hash of a Job's name.
 pub type NameKey = [u8; 8];
-/// The hash of a Job's uid: it tells a Job from others of its name.
+/// The hash of a Job's uid: another Job of the same name has another one.
 pub type UidKey = [u8; 3];
 /// The hash of a stage's name. Two stages with one key would count for each other. With 36 bits that is so in one of
 /// 140,000 pipelines of 1,000 stages.
