@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::limits::{ITEMS_BYTES_MAX, ITEMS_MAX, ITEMS_MAX_DEFAULT};
@@ -91,7 +92,7 @@ impl Items {
 const SHOWN_MAX: usize = 40;
 
 /// Reads a list of items: JSON, of which each element is a scalar or a record of scalars, and called otherwise than
-/// the others. `item` is the type of an element, if that is known: the fields of records are put in its order.
+/// the others. Numbers must be written as they are read: one of more digits than are kept is refused. `item` is the type of an element, if that is known: the fields of records are put in its order.
 ///
 /// # Errors
 /// What is wrong with the list, in words that follow "output x of stage y".
@@ -100,6 +101,8 @@ pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec
         Ok(Value::Array(elements)) => elements,
         Ok(_) | Err(_) => return Err("is not a JSON list".to_owned()),
     };
+    // The same text once more, with its numbers as they are written.
+    let written: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
     let count = elements.len();
     if count > max as usize {
         return Err(format!("has {count} elements; at most {max} may be items"));
@@ -117,6 +120,16 @@ pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec
                 index + 1
             ));
         };
+        if let Some(number) = written
+            .get(index)
+            .and_then(|element| changed_number(element))
+        {
+            let number: String = number.chars().take(SHOWN_MAX).collect();
+            return Err(format!(
+                "has an element {} with the number {number}, which would be changed: write it as a text",
+                index + 1
+            ));
+        }
         if let Some(first) = places.insert(name.clone(), index) {
             let name: String = name.chars().take(SHOWN_MAX).collect();
             return Err(format!(
@@ -133,6 +146,20 @@ pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec
         ));
     }
     Ok(items)
+}
+
+/// A number of an element that would be written otherwise than it was read, because it has too many digits, say.
+fn changed_number(element: &RawValue) -> Option<String> {
+    let text = element.get();
+    if text.starts_with('{') {
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+        let mut scalars = fields
+            .into_values()
+            .filter(|field| !field.get().starts_with('{'));
+        return scalars.find_map(changed_number);
+    }
+    let number: serde_json::Number = serde_json::from_str(text).ok()?;
+    (number.to_string() != text).then(|| text.to_owned())
 }
 
 /// An element with its fields in the order of its type; `None` if it is a record of another kind.
@@ -279,6 +306,26 @@ mod tests {
         ] {
             assert_eq!(names(text, None), expected, "{text}");
         }
+        for (number, is_kept) in [
+            ("18446744073709551615", true),
+            ("-9223372036854775808", true),
+            ("1.5", true),
+            ("18446744073709551616", false),
+            ("-9223372036854775809", false),
+            ("0.12345678901234567890123", false),
+            ("1e400", false),
+            ("1.50", false),
+        ] {
+            for text in [format!("[{number}]"), format!("[{{\"n\": {number}}}]")] {
+                assert_eq!(read_items(&text, None, 3).is_ok(), is_kept, "{text}");
+            }
+        }
+        assert_eq!(
+            names("[1, 18446744073709551616]", None),
+            wrong(
+                "has an element 2 with the number 18446744073709551616, which would be changed: write it as a text"
+            )
+        );
         // The key is the field that is declared first, wherever it is written.
         let items = r#"[{"n": 1, "id": "x"}, {"n": 1, "id": "y"}]"#;
         assert_eq!(names(items, Some(record)), ok("x y"));

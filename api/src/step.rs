@@ -192,11 +192,7 @@ impl FileValue {
         let value: Self = serde_json::from_str(text).ok()?;
         let is_digest =
             value.sha256.len() == 64 && value.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_key = value.key.split('/').count() >= 6
-            && value
-                .key
-                .split('/')
-                .all(|part| !matches!(part, "" | "." | ".."));
+        let is_key = value.key.split('/').count() >= 6 && value.key.split('/').all(is_key_part);
         (is_digest && is_key).then_some(value)
     }
 
@@ -204,6 +200,12 @@ impl FileValue {
     pub fn item(&self) -> &str {
         self.key.rsplit('/').nth(2).unwrap_or(NO_ITEM)
     }
+}
+
+/// Whether a text may be a part of a file's name in a store, between two slashes: it means the same to each system.
+pub fn is_key_part(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !matches!(text, "" | "." | "..") && text.bytes().all(is_plain)
 }
 
 /// As the termination message has it: JSON on one line.
@@ -263,6 +265,10 @@ mod tests {
             ("stage/-/uid/lines", digest.as_str()),
             ("ns/run/stage/../uid/lines", &digest),
             ("/run/stage/-/uid/lines", &digest),
+            ("ns/run/stage/a\\\\..\\\\b/uid/lines", &digest),
+            ("ns/run/stage/C:/uid/lines", &digest),
+            ("ns/run/stage/a b/uid/lines", &digest),
+            ("ns/run/stage/\\u001b/uid/lines", &digest),
             ("ns/run/stage/-/uid/lines", "00"),
         ];
         for (key, digest) in wrong {

@@ -150,6 +150,37 @@ fn a_command_keeps_its_exit_code_its_output_and_its_words() {
     );
 }
 
+/// Whether this process may trace every other one, to which nothing is hidden.
+#[cfg(target_os = "linux")]
+fn traces_all() -> bool {
+    /// The bit of `CAP_SYS_PTRACE`.
+    const SYS_PTRACE: u64 = 1 << 19;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let mut effective = status
+        .lines()
+        .filter_map(|line| line.strip_prefix("CapEff:"));
+    let effective = u64::from_str_radix(effective.next().unwrap().trim(), 16).unwrap();
+    effective & SYS_PTRACE != 0
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_command_does_not_read_the_credentials_of_the_process_around_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = folder_store(root.path());
+    let read = "tr '\\0' '\\n' < /proc/$PPID/environ | grep -c SECRET_ACCESS || true";
+    let step = Step::new(root.path(), "open", &store).variable("NO_SECRET_ACCESS", "1");
+    assert_eq!(step.run(read).log, "1\n");
+    if traces_all() {
+        eprintln!("skipped: whoever has CAP_SYS_PTRACE reads all variables");
+        return;
+    }
+    let step = Step::new(root.path(), "hidden", &store)
+        .variable("KONDUCTOR_STORE_AWS_SECRET_ACCESS_KEY", "secret");
+    let log = step.run(read).log;
+    assert!(log.starts_with("0\n") && log.contains("denied"), "{log}");
+}
+
 #[test]
 fn signals_reach_the_command_which_decides_what_they_mean() {
     let root = tempfile::tempdir().unwrap();
@@ -253,6 +284,19 @@ fn a_step_fails_with_a_reason_if_files_do_not_arrive() {
         "{}",
         ended.message
     );
+
+    for (name, kind, target) in [
+        ("link", FileKind::File, "/proc/self/environ"),
+        ("link-dir", FileKind::Dir, "/proc/self"),
+        ("link-gone", FileKind::File, "gone"),
+    ] {
+        let step = Step::new(root.path(), name, &store).output("out", kind);
+        let ended = step.run(&format!("rm -rf \"$out\"; ln -s {target} \"$out\""));
+        assert_eq!(ended.code, 125, "{}", ended.log);
+        let expected =
+            format!("content is a symbolic link: the command must write the {kind} itself");
+        assert!(ended.message.contains(&expected), "{}", ended.message);
+    }
 
     let step = Step::new(root.path(), "escape", &store).output("chunks", FileKind::Dir);
     let ended = step.run("ln -s /etc/passwd \"$chunks/out\"");

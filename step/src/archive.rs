@@ -10,7 +10,8 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{Archive, Builder, EntryType, Header};
 
-use crate::limits::ENTRIES_MAX;
+use crate::file;
+use crate::limits::{ENTRIES_MAX, NAME_BYTES_MAX};
 
 /// The mode of what is written by a system that has none.
 #[cfg(not(unix))]
@@ -58,6 +59,9 @@ pub enum ArchiveError {
         /// The name.
         path: String,
     },
+    /// A name of which no file system has one.
+    #[error("the archive has a name of more than {NAME_BYTES_MAX} bytes")]
+    Name,
     /// More entries than a folder may have.
     #[error("more than {ENTRIES_MAX} files and folders can't be handed on in a `dir`")]
     Many,
@@ -157,7 +161,7 @@ pub fn pack(folder: &Path, to: impl Write) -> Result<(), ArchiveError> {
         } else if kind.is_file() {
             header.set_entry_type(EntryType::Regular);
             header.set_size(metadata.len());
-            let file = File::open(&place).map_err(failed)?;
+            let file = file::open(&place).map_err(failed)?;
             // A file that still grows is stored as it was when the command ended.
             let mut content = Counted {
                 inner: file.take(metadata.len()),
@@ -207,12 +211,30 @@ pub fn unpack(from: impl Read, folder: &Path) -> Result<(), ArchiveError> {
     let mut archive = Archive::new(from);
     let mut folders: Vec<(PathBuf, u32)> = Vec::new();
     let entries = archive.entries().map_err(ArchiveError::Broken)?;
-    for (number, entry) in entries.enumerate() {
-        if number >= ENTRIES_MAX {
+    let (mut long_path, mut long_target) = (None, None);
+    let mut number = 0;
+    // Raw, because otherwise names of any length would be read into memory.
+    for entry in entries.raw(true) {
+        let mut entry = entry.map_err(ArchiveError::Broken)?;
+        match entry.header().entry_type() {
+            EntryType::GNULongName if long_path.is_none() => {
+                long_path = Some(long_name(&mut entry)?);
+                continue;
+            }
+            EntryType::GNULongLink if long_target.is_none() => {
+                long_target = Some(long_name(&mut entry)?);
+                continue;
+            }
+            _ => number += 1,
+        }
+        if number > ENTRIES_MAX {
             return Err(ArchiveError::Many);
         }
-        let mut entry = entry.map_err(ArchiveError::Broken)?;
-        let path = entry.path().map_err(ArchiveError::Broken)?.into_owned();
+        let path = match long_path.take() {
+            Some(path) => path,
+            None => entry.path().map_err(ArchiveError::Broken)?.into_owned(),
+        };
+        let long_target = long_target.take();
         let place = place(folder, &path)?;
         let failed = |error: io::Error| ArchiveError::of_file(&place, &error);
         let mode = entry.header().mode().map_err(ArchiveError::Broken)? & MODE_BITS;
@@ -222,8 +244,9 @@ pub fn unpack(from: impl Read, folder: &Path) -> Result<(), ArchiveError> {
                 folders.push((place, mode));
             }
             EntryType::Symlink => {
-                let target = entry.link_name().map_err(ArchiveError::Broken)?;
-                let target = target.map(|target| target.into_owned()).unwrap_or_default();
+                let short = entry.link_name().map_err(ArchiveError::Broken)?;
+                let short = short.map(|target| target.into_owned());
+                let target = long_target.or(short).unwrap_or_default();
                 if !stays_inside(&path, &target) {
                     return Err(ArchiveError::Link { path, target });
                 }
@@ -250,6 +273,19 @@ pub fn unpack(from: impl Read, folder: &Path) -> Result<(), ArchiveError> {
         set_mode(&place, mode).map_err(|error| ArchiveError::of_file(&place, &error))?;
     }
     Ok(())
+}
+
+/// The name that an entry has for the next one, in GNU's way.
+fn long_name(entry: &mut impl Read) -> Result<PathBuf, ArchiveError> {
+    let mut name = Vec::new();
+    let read = entry.take(NAME_BYTES_MAX + 1).read_to_end(&mut name);
+    if read.map_err(ArchiveError::Broken)? as u64 > NAME_BYTES_MAX {
+        return Err(ArchiveError::Name);
+    }
+    if name.last() == Some(&0) {
+        name.pop();
+    }
+    file::path(name).map_err(ArchiveError::Broken)
 }
 
 /// Where an entry is to be put: below the folder, and in none that is a link.

@@ -13,11 +13,21 @@ use crate::plan::Plan;
 #[cfg(unix)]
 pub(crate) use unix::Signals;
 #[cfg(unix)]
-use unix::{exit_code, forward};
+use unix::{asks_to_end, exit_code, forward};
 #[cfg(windows)]
 pub(crate) use windows::Signals;
 #[cfg(windows)]
-use windows::{exit_code, forward};
+use windows::{asks_to_end, exit_code, forward};
+
+/// Waits for a signal that asks to end, and returns its number. Others are for the command, and it does not run.
+pub(crate) async fn end_asked(signals: &mut Signals) -> i32 {
+    loop {
+        let signal = signals.next().await;
+        if asks_to_end(signal) {
+            return signal;
+        }
+    }
+}
 
 /// Runs the command, and returns its exit code: 128 and the signal's number if one ended it.
 pub(crate) async fn execute(plan: &Plan, signals: &mut Signals) -> Result<u8, StepError> {

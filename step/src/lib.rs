@@ -2,17 +2,19 @@
 //!
 //! What enters: the variables of the container, one of which is the [`StepSpec`], and the command. What leaves: an
 //! exit code, and values of outputs in the termination message. What must never happen here: a shell, a file
-//! outside the paths that the spec names, and credentials of the store in the command's environment.
+//! outside the paths that the spec names, and credentials of the store where the command sees them.
 
 mod archive;
 mod command;
 mod digest;
 mod expansion;
+mod file;
 mod install;
 mod item;
 pub mod limits;
 mod message;
 mod plan;
+mod secrecy;
 mod store;
 mod transfer;
 
@@ -131,6 +133,13 @@ async fn run_plan(
 ) -> Result<u8, StepError> {
     let message_file = message::file(&variables);
     let plan = Plan::read(variables, command, |path| std::fs::read_to_string(path))?;
+    if plan.has_credentials() {
+        secrecy::hide().map_err(|error| {
+            StepError::Spec(format!(
+                "the store's credentials can't be hidden from the command: {error}"
+            ))
+        })?;
+    }
     let mut signals = Signals::listen().map_err(|error| StepError::Spec(error.to_string()))?;
     let has_files = !plan.spec.inputs.is_empty() || !plan.spec.outputs.is_empty();
     let store = match has_files {
@@ -141,7 +150,7 @@ async fn run_plan(
         let fetching = fetch_inputs(&plan, store, say);
         tokio::select! {
             fetched = fetching => fetched?,
-            signal = signals.next() => {
+            signal = command::end_asked(&mut signals) => {
                 let what = "inputs were being fetched".to_owned();
                 return Err(StepError::Interrupted { signal, what });
             }
@@ -154,13 +163,16 @@ async fn run_plan(
     };
     let storing = store_outputs(&plan, &store, say);
     let values = tokio::select! {
-        stored = storing => stored?,
-        signal = signals.next() => {
-            store.settled().await;
+        stored = storing => stored,
+        signal = command::end_asked(&mut signals) => {
             let what = "outputs were being stored".to_owned();
-            return Err(StepError::Interrupted { signal, what });
+            Err(StepError::Interrupted { signal, what })
         }
     };
+    if values.is_err() {
+        store.settled().await;
+    }
+    let values = values?;
     let file = message_file.ok_or_else(|| {
         StepError::Spec("KON_OUTPUT is not set, so outputs can't be reported".to_owned())
     })?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 pub const PART_BYTES_MIN: usize = 8 * 1024 * 1024;
 /// Parts of one upload. S3 takes 10,000; a folder may be a little larger than it was when it was looked at.
 pub const PARTS_MAX: u64 = 9_000;
-/// Parts that are on their way at once, so that a file of any size passes through 64 MB.
+/// Bytes of a file or a folder's archive: parts of a larger one would not pass through 64 MB.
+pub const FILE_BYTES_MAX: u64 = 200_000_000_000;
+/// Parts that are on their way at once, so that a file passes through 64 MB.
 pub const PARTS_AT_ONCE: usize = 3;
 /// Bytes of parts on their way at once: of larger parts there are fewer.
 pub const UPLOAD_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -26,8 +28,10 @@ pub const RETRIES_MAX: usize = 8;
 pub const RETRY_TIME: Duration = Duration::from_secs(120);
 /// How long a connection may take.
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// How long a store may send nothing.
-pub const SILENCE_TIME: Duration = Duration::from_secs(60);
+/// How long a store may send nothing. It sends nothing while it gets a part, which a slow network may take long for.
+pub const SILENCE_TIME: Duration = Duration::from_secs(600);
+/// Bytes of a name in an archive: longer ones are in no file system.
+pub const NAME_BYTES_MAX: u64 = 64 * 1024;
 /// How often a file is fetched from the beginning.
 pub const FETCHES_MAX: usize = 3;
 /// Bytes of the termination message: kubelet keeps no more.

@@ -96,6 +96,12 @@ impl Plan {
         Ok(Store::open(store, &self.variables)?)
     }
 
+    /// Whether this process has credentials that the command does not get.
+    pub(crate) fn has_credentials(&self) -> bool {
+        let mut names = self.variables.keys().map(|name| name.to_string_lossy());
+        names.any(|name| name.starts_with(STORE_SECRET_PREFIX))
+    }
+
     /// The path that a variable says.
     pub(crate) fn path(&self, variable: &str) -> Result<PathBuf, StepError> {
         let path = self.variables.get(OsStr::new(variable));

@@ -2,20 +2,21 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use konductor_api::StoreSpec;
-use konductor_api::step::{STORE_FOLDER_VARIABLE, STORE_SECRET_PREFIX, WORKSPACE_SCHEME};
+use konductor_api::step::{
+    STORE_FOLDER_VARIABLE, STORE_SECRET_PREFIX, WORKSPACE_SCHEME, is_key_part,
+};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{
-    BackoffConfig, Certificate, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig,
-};
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use tokio::task::JoinHandle;
 
 use crate::Variables;
@@ -50,6 +51,8 @@ pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     /// What keys begin with, without a slash at the end.
     prefix: String,
+    /// The folder that it is, if it is one.
+    folder: Option<PathBuf>,
     /// As the pipeline says it.
     url: String,
     /// What deletes the parts of uploads that were interrupted.
@@ -68,27 +71,40 @@ impl Store {
             reason,
         };
         let url = spec.url.trim_end_matches('/');
-        let (objects, prefix): (Arc<dyn ObjectStore>, &str) =
-            if let Some(below) = url.strip_prefix("s3://") {
-                let (bucket, prefix) = below.split_once('/').unwrap_or((below, ""));
-                let bucket = s3(spec, bucket, variables).map_err(unusable)?;
-                (Arc::new(bucket), prefix)
-            } else if let Some(folder) = url.strip_prefix("file://") {
-                (Arc::new(folder_store(folder.into()).map_err(unusable)?), "")
-            } else if url.starts_with(WORKSPACE_SCHEME) {
-                let folder = variables.get(OsStr::new(STORE_FOLDER_VARIABLE));
-                let folder = folder.ok_or_else(|| {
-                    unusable(format!("only a stage has it, by {STORE_FOLDER_VARIABLE}"))
-                })?;
-                (Arc::new(folder_store(folder.into()).map_err(unusable)?), "")
-            } else {
+        if let Some(below) = url.strip_prefix("s3://") {
+            let (bucket, prefix) = below.split_once('/').unwrap_or((below, ""));
+            if !prefix.is_empty() && !prefix.split('/').all(is_key_part) {
                 return Err(unusable(
-                    "it is neither s3://, workspace: nor file://".to_owned(),
+                    "its prefix may have letters, digits, `.`, `_` and `-` between the slashes"
+                        .to_owned(),
                 ));
-            };
+            }
+            let bucket = s3(spec, bucket, variables).map_err(unusable)?;
+            return Ok(Self {
+                objects: Arc::new(bucket),
+                prefix: prefix.to_owned(),
+                folder: None,
+                url: spec.url.clone(),
+                aborts: Mutex::default(),
+            });
+        }
+        let folder: PathBuf = if let Some(folder) = url.strip_prefix("file://") {
+            folder.into()
+        } else if url.starts_with(WORKSPACE_SCHEME) {
+            let folder = variables.get(OsStr::new(STORE_FOLDER_VARIABLE));
+            let folder = folder.ok_or_else(|| {
+                unusable(format!("only a stage has it, by {STORE_FOLDER_VARIABLE}"))
+            })?;
+            folder.into()
+        } else {
+            return Err(unusable(
+                "it is neither s3://, workspace: nor file://".to_owned(),
+            ));
+        };
         Ok(Self {
-            objects,
-            prefix: prefix.to_owned(),
+            objects: Arc::new(folder_store(&folder).map_err(unusable)?),
+            prefix: String::new(),
+            folder: Some(folder),
             url: spec.url.clone(),
             aborts: Mutex::default(),
         })
@@ -102,26 +118,29 @@ impl Store {
         }
     }
 
-    /// Deletes all files of a run, and returns how many there were.
+    /// Deletes all files of a run, and returns how many there were. Of a folder, nothing is deleted that is only linked
+    /// to from there.
     ///
     /// # Errors
-    /// If they can't be listed, or one of them can't be deleted.
+    /// If they can't be listed, or one of them can't be deleted; if a folder on the way to them is a link.
     pub async fn delete_run(&self, namespace: &str, run: &str) -> Result<usize, StoreError> {
+        if let Some(folder) = &self.folder {
+            return delete_below(folder, [namespace, run]).map_err(StoreError::Request);
+        }
         let folder = Key::from(self.key(&format!("{namespace}/{run}")));
         let listed = self.objects.list(Some(&folder));
-        let listed: Vec<_> = listed
-            .try_collect()
-            .await
-            .map_err(|error| self.failed(&error))?;
-        for object in &listed {
-            let deleted = self.objects.delete(&object.location).await;
-            match deleted {
+        let locations = listed.map_ok(|object| object.location).boxed();
+        let mut deleted = self.objects.delete_stream(locations);
+        let mut files = 0;
+        while let Some(one) = deleted.next().await {
+            match one {
+                Ok(_) => files += 1,
                 // Somebody else was faster.
                 Err(object_store::Error::NotFound { .. }) => {}
-                deleted => deleted.map_err(|error| self.failed(&error))?,
+                Err(error) => return Err(self.failed(&error)),
             }
         }
-        Ok(listed.len())
+        Ok(files)
     }
 
     fn failed(&self, error: &object_store::Error) -> StoreError {
@@ -193,10 +212,53 @@ fn shortened(text: &str) -> String {
     }
 }
 
-fn folder_store(folder: PathBuf) -> Result<LocalFileSystem, String> {
+/// Deletes the folder that is called `parts` below another one, and returns how many files it had.
+fn delete_below(folder: &Path, parts: [&str; 2]) -> Result<usize, String> {
+    let mut place = folder.to_owned();
+    for part in parts {
+        if !is_key_part(part) {
+            return Err(format!("{part:?} is no name of a folder"));
+        }
+        place.push(part);
+        match fs::symlink_metadata(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(format!("{}: {error}", place.display())),
+            Ok(found) if !found.is_dir() => {
+                return Err(format!(
+                    "{} is no folder, or a link to one: nothing was deleted",
+                    place.display()
+                ));
+            }
+            Ok(_) => {}
+        }
+    }
+    let failed = |error: io::Error| format!("{}: {error}", place.display());
+    let files = count(&place).map_err(failed)?;
+    // Links are deleted, but not followed.
+    fs::remove_dir_all(&place).map_err(failed)?;
+    Ok(files)
+}
+
+/// How many files are below a folder. Links are not followed.
+fn count(folder: &Path) -> io::Result<usize> {
+    let mut files = 0;
+    let mut pending = vec![folder.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => pending.push(entry.path()),
+                false => files += 1,
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn folder_store(folder: &Path) -> Result<LocalFileSystem, String> {
     let failed = |error: &dyn std::error::Error| format!("{}: {}", folder.display(), chain(error));
-    fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
-    LocalFileSystem::new_with_prefix(&folder).map_err(|error| failed(&error))
+    fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(&error))
 }
 
 fn s3(
@@ -249,7 +311,10 @@ fn s3(
     });
     if let Some(endpoint) = &spec.endpoint {
         client = client.with_allow_http(endpoint.starts_with("http://"));
-        builder = builder.with_endpoint(endpoint);
+        // Not every server can delete many files with one request.
+        builder = builder
+            .with_endpoint(endpoint)
+            .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
     }
     if let Some(region) = &spec.region {
         builder = builder.with_region(region);
@@ -260,4 +325,61 @@ fn s3(
         .with_client_options(client)
         .build()
         .map_err(|error| chain(&error))
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_deleted_outside_of_a_store() {
+        let root = tempfile::tempdir().unwrap();
+        let beside = root.path().join("beside");
+        let below = root.path().join("store/ns/r/s/-/u");
+        fs::create_dir_all(&below).unwrap();
+        fs::create_dir_all(beside.join("r2")).unwrap();
+        for kept in [beside.join("kept"), beside.join("r2/kept")] {
+            fs::write(kept, "1").unwrap();
+        }
+        fs::write(below.join("lines"), "1").unwrap();
+        symlink(&beside, below.join("link")).unwrap();
+        symlink(&beside, root.path().join("store/other")).unwrap();
+        symlink(&beside, root.path().join("store/ns/linked")).unwrap();
+        let spec = StoreSpec::of(&format!("file://{}/store", root.path().display()));
+        let store = Store::open(&spec, &Variables::new()).unwrap();
+        for (namespace, run, expected) in [
+            ("ns", "r", Ok(2)),
+            ("ns", "r", Ok(0)),
+            ("ns", "gone", Ok(0)),
+            ("ns", "linked", Err("ns/linked is no folder")),
+            ("other", "r2", Err("store/other is no folder")),
+            ("ns", "..", Err("\"..\" is no name of a folder")),
+        ] {
+            match (store.delete_run(namespace, run).await, expected) {
+                (Ok(files), Ok(expected)) => assert_eq!(files, expected, "{namespace}/{run}"),
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{error}");
+                }
+                (deleted, expected) => panic!("{namespace}/{run}: {deleted:?}, not {expected:?}"),
+            }
+        }
+        assert!(beside.join("kept").is_file() && beside.join("r2/kept").is_file());
+    }
+
+    #[test]
+    fn a_prefix_has_parts_of_keys() {
+        for (url, is_one) in [
+            ("s3://b", true),
+            ("s3://b/a.b/c_d-e/", true),
+            ("s3://b/a b", false),
+            ("s3://b/a//b", false),
+            ("s3://b/../b", false),
+        ] {
+            let opened = Store::open(&StoreSpec::of(url), &Variables::new());
+            assert_eq!(opened.is_ok(), is_one, "{url}: {opened:?}");
+        }
+    }
 }

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 
 use crate::archive::{self, ArchiveError};
 use crate::digest::Digest;
-use crate::exists;
+use crate::file;
 use crate::limits::{
-    BLOCKS_MAX, BUFFER_BYTES, FETCHES_MAX, PART_BYTES_MIN, PARTS_AT_ONCE, PARTS_MAX,
-    PROGRESS_BYTES_MIN, PROGRESS_STEPS, UPLOAD_BYTES_MAX,
+    BLOCKS_MAX, BUFFER_BYTES, FETCHES_MAX, FILE_BYTES_MAX, PART_BYTES_MIN, PARTS_AT_ONCE,
+    PARTS_MAX, PROGRESS_BYTES_MIN, PROGRESS_STEPS, UPLOAD_BYTES_MAX,
 };
 use crate::store::{Store, is_transient};
 
@@ -32,6 +32,28 @@ pub enum TransferError {
     /// The command did not write it.
     #[error("{} does not exist: the command must write it", .0.display())]
     Missing(PathBuf),
+    /// A link, which may lead anywhere.
+    #[error(
+        "{} is a symbolic link: the command must write the {kind} itself there, for example by `cp` or `mv`",
+        .path.display()
+    )]
+    Linked {
+        /// Where it is.
+        path: PathBuf,
+        /// What it should be.
+        kind: FileKind,
+    },
+    /// More than passes through the memory that there is.
+    #[error(
+        "{} has {bytes} bytes: a file or folder may have {FILE_BYTES_MAX}; write it as several ones",
+        .path.display()
+    )]
+    Large {
+        /// Where it is.
+        path: PathBuf,
+        /// What it has.
+        bytes: u64,
+    },
     /// A folder for a file, or the other way round.
     #[error("{} is no {kind}: it is declared as one", .path.display())]
     WrongKind {
@@ -131,7 +153,7 @@ impl Transfer<'_> {
         let reading = tokio::task::spawn_blocking(move || {
             let mut writer = io::BufWriter::with_capacity(BUFFER_BYTES, Sending { sender });
             match kind {
-                FileKind::File => copy(&path, &mut writer)?,
+                FileKind::File => copy(&path, bytes, &mut writer)?,
                 FileKind::Dir => archive::pack(&path, &mut writer)?,
             }
             writer
@@ -160,18 +182,24 @@ impl Transfer<'_> {
 
     /// How many bytes there will be, about.
     fn look(&self) -> Result<u64, TransferError> {
-        if !exists(self.path) {
-            return Err(TransferError::Missing(self.path.to_owned()));
+        let (path, kind) = (self.path.to_owned(), self.kind);
+        let found = match fs::symlink_metadata(self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(TransferError::Missing(path));
+            }
+            found => found.map_err(|error| TransferError::of_file(self.path, &error))?,
+        };
+        if found.is_symlink() {
+            return Err(TransferError::Linked { path, kind });
         }
-        let failed = |error: io::Error| TransferError::of_file(self.path, &error);
-        let found = fs::metadata(self.path).map_err(failed)?;
-        match self.kind {
-            FileKind::File if found.is_file() => Ok(found.len()),
-            FileKind::Dir if found.is_dir() => Ok(archive::size(self.path)?),
-            kind => Err(TransferError::WrongKind {
-                path: self.path.to_owned(),
-                kind,
-            }),
+        let bytes = match kind {
+            FileKind::File if found.is_file() => found.len(),
+            FileKind::Dir if found.is_dir() => archive::size(self.path)?,
+            _ => return Err(TransferError::WrongKind { path, kind }),
+        };
+        match bytes > FILE_BYTES_MAX {
+            true => Err(TransferError::Large { path, bytes }),
+            false => Ok(bytes),
         }
     }
 
@@ -309,16 +337,23 @@ fn check(value: &FileValue, digest: Digest) -> Result<(), TransferError> {
     }
 }
 
-fn copy(path: &Path, to: &mut impl Write) -> Result<(), TransferError> {
+/// Copies a file as it was when the command ended: with so many bytes, even if something still writes to it.
+fn copy(path: &Path, bytes: u64, to: &mut impl Write) -> Result<(), TransferError> {
     let failed = |error: io::Error| TransferError::of_file(path, &error);
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = file::open(path).map_err(failed)?.take(bytes);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let read = file.read(&mut buffer).map_err(failed)?;
         if read == 0 {
-            return Ok(());
+            break;
         }
         to.write_all(&buffer[..read]).map_err(failed)?;
+    }
+    match file.limit() {
+        0 => Ok(()),
+        _ => Err(failed(io::Error::other(
+            "it became shorter while it was read",
+        ))),
     }
 }
 
@@ -499,6 +534,46 @@ impl Read for Receiving {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_grows_is_read_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x");
+        fs::write(&path, "12345").unwrap();
+        let copied = |bytes| {
+            let mut to = Vec::new();
+            let done = copy(&path, bytes, &mut to);
+            done.map(|()| to).map_err(|error| error.to_string())
+        };
+        assert_eq!(copied(3).unwrap(), b"123");
+        assert!(
+            copied(6)
+                .unwrap_err()
+                .ends_with("it became shorter while it was read")
+        );
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x");
+        let store = konductor_api::StoreSpec::of(&format!("file://{}", root.path().display()));
+        let store = Store::open(&store, &Default::default()).unwrap();
+        let transfer = Transfer {
+            store: &store,
+            name: "x",
+            kind: FileKind::File,
+            path: &path,
+            say: &|_| {},
+        };
+        for (bytes, expected) in [(FILE_BYTES_MAX, true), (FILE_BYTES_MAX + 1, false)] {
+            File::create(&path).unwrap().set_len(bytes).unwrap();
+            assert_eq!(transfer.look().is_ok(), expected, "{bytes}");
+        }
+        // What is on its way of the largest file, with the part that is being filled.
+        let part = part_bytes(FILE_BYTES_MAX);
+        assert!(part <= UPLOAD_BYTES_MAX && 2 * part < 48_000_000, "{part}");
+    }
 
     #[test]
     fn parts_are_as_small_as_their_number_allows() {

@@ -7,6 +7,7 @@ use std::path::Path;
 use konductor_api::step::{STEP_VARIABLE, WORKSPACE_SCHEME};
 use konductor_api::{FileKind, FileValue, OutputType, Participant, Run, StepSpec, StoreSpec};
 use konductor_step::{Store, Transfer};
+use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::get;
@@ -14,6 +15,11 @@ use super::objects::{Meant, expect, objects_of};
 use crate::arguments::{FileSelection, Format, Global};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::{cluster, output};
+
+/// The variable with the store that is meant instead of a pipeline's own.
+const STORE_VARIABLE: &str = "KONCLI_STORE";
+/// What the URL of a folder begins with.
+const FOLDER_SCHEME: &str = "file://";
 
 /// One stored file or folder.
 #[derive(Clone, Debug, Serialize)]
@@ -44,7 +50,7 @@ pub(crate) async fn files(global: &Global, selection: &FileSelection) -> Result<
     }
     let jobs = objects.jobs().iter();
     let jobs = jobs.filter(|job| meant.is_none_or(|meant| meant.is_of(job)));
-    let all: Vec<Stored> = jobs.flat_map(|job| stored(job)).collect();
+    let all: Vec<Stored> = jobs.flat_map(|job| stored(job, &run)).collect();
     match &selection.get {
         Some(folder) => fetch(&all, folder, selection.store.as_deref()).await,
         None => list(global, &all),
@@ -87,13 +93,13 @@ fn list(global: &Global, all: &[Stored]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a Job has stored.
-fn stored(job: &Participant) -> Vec<Stored> {
+/// What a Job of a run has stored.
+fn stored(job: &Participant, run: &Run) -> Vec<Stored> {
     let Some(Ok(declared)) = &job.declared_outputs else {
         return Vec::new();
     };
     let values = job.outputs().unwrap_or_default();
-    let store = step(job).and_then(|step| step.store);
+    let store = store_of(job, run);
     let files = declared.iter().filter_map(|output| {
         let kind = match output.ty.as_ref()? {
             OutputType::File => FileKind::File,
@@ -121,6 +127,13 @@ fn stored(job: &Participant) -> Vec<Stored> {
     files.collect()
 }
 
+/// The store of a Job that a run owns. Anybody may label another Job with the run's name.
+fn store_of(job: &Participant, run: &Run) -> Option<StoreSpec> {
+    let uid = run.metadata.uid.as_deref()?;
+    let is_owned = job.owner_references().iter().any(|owner| owner.uid == uid);
+    is_owned.then(|| step(job)?.store).flatten()
+}
+
 /// What the wrapper of a Job's command does.
 fn step(job: &Participant) -> Option<StepSpec> {
     let pod = job.spec.as_ref()?.template.spec.as_ref()?;
@@ -136,8 +149,9 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
     if all.is_empty() {
         return Err(Failure::new(NOT_FOUND, "no files were stored"));
     }
+    let named = named_store();
     for file in all {
-        let store = opened(file.store.as_ref(), url)?;
+        let store = opened(file.store.as_ref(), url, named.as_deref())?;
         let path = folder.join(&file.path);
         if path.symlink_metadata().is_ok() {
             let message = format!("{} already exists", path.display());
@@ -162,8 +176,24 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
     Ok(())
 }
 
-/// Opens the store of a run with the credentials of the caller, or the store that `url` names.
-fn opened(store: Option<&StoreSpec>, url: Option<&str>) -> Result<Store, Failure> {
+/// The store that the caller's environment names.
+fn named_store() -> Option<String> {
+    std::env::var(STORE_VARIABLE).ok()
+}
+
+/// Whether two URLs name the same store.
+fn is_same(left: &str, right: &str) -> bool {
+    left.trim_end_matches('/') == right.trim_end_matches('/')
+}
+
+/// Opens the store of a run with the credentials of the caller, or the store that `url` names. A folder of this machine
+/// is only opened if the caller names it, by `url` or as the store `named` by the environment: whoever writes a Job
+/// could name any.
+fn opened(
+    store: Option<&StoreSpec>,
+    url: Option<&str>,
+    named: Option<&str>,
+) -> Result<Store, Failure> {
     let spec = match (url, store) {
         (Some(url), Some(store)) if url == store.url => store.clone(),
         (Some(url), _) => StoreSpec::of(url),
@@ -179,6 +209,21 @@ fn opened(store: Option<&StoreSpec>, url: Option<&str>) -> Result<Store, Failure
         );
         return Err(Failure::failed(message).help("name its folder with --store file:///FOLDER"));
     }
+    let is_named = [url, named]
+        .into_iter()
+        .flatten()
+        .any(|one| is_same(one, &spec.url));
+    if spec.url.starts_with(FOLDER_SCHEME) && !is_named {
+        let message = format!(
+            "{} is a folder, which is only opened if you name it yourself",
+            spec.url
+        );
+        let help = format!(
+            "if it is on this machine and yours, set {STORE_VARIABLE}={}",
+            spec.url
+        );
+        return Err(Failure::failed(message).help(help));
+    }
     let own = StoreSpec {
         secret: None,
         ..spec
@@ -187,27 +232,90 @@ fn opened(store: Option<&StoreSpec>, url: Option<&str>) -> Result<Store, Failure
     Store::open(&own, &variables).map_err(|error| Failure::failed(error.to_string()))
 }
 
-/// Deletes all files of a run, of each store that it has used.
+/// Deletes all files of a run, of each store that its own Jobs have used, and says before where.
 pub(super) async fn delete(
     jobs: &[Participant],
     namespace: &str,
-    run: &str,
+    run: &Run,
 ) -> Result<usize, Failure> {
-    let mut urls: Vec<StoreSpec> = Vec::new();
-    for store in jobs.iter().filter_map(|job| step(job)?.store) {
-        if !urls.contains(&store) {
-            urls.push(store);
+    let mut specs: Vec<StoreSpec> = Vec::new();
+    for store in jobs.iter().filter_map(|job| store_of(job, run)) {
+        // A volume is deleted with its run.
+        if !specs.contains(&store) && !store.url.starts_with(WORKSPACE_SCHEME) {
+            specs.push(store);
         }
     }
-    let mut deleted = 0;
-    // A volume is deleted with its run.
-    for spec in urls
+    let named = named_store();
+    // All are opened before anything is deleted.
+    let stores: Vec<Store> = specs
         .iter()
-        .filter(|one| !one.url.starts_with(WORKSPACE_SCHEME))
-    {
-        let store = opened(Some(spec), None)?;
+        .map(|spec| opened(Some(spec), None, named.as_deref()))
+        .collect::<Result<_, _>>()?;
+    let run = &run.name_any();
+    let mut deleted = 0;
+    for (store, spec) in stores.iter().zip(&specs) {
+        let below = spec.url.trim_end_matches('/');
+        output::talk(&format!("deleting {below}/{namespace}/{run}"));
         let files = store.delete_run(namespace, run).await;
         deleted += files.map_err(|error| Failure::failed(error.to_string()))?;
     }
     Ok(deleted)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(owner: &str) -> Participant {
+        let spec = json!({"run": "r", "stage": "s", "store": {"url": "file:///"}}).to_string();
+        let variables = [json!({"name": STEP_VARIABLE, "value": spec})];
+        serde_json::from_value(json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": "r-s",
+                "ownerReferences": [
+                    {"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": owner}
+                ]
+            },
+            "spec": {"template": {"spec": {"containers": [{"name": "main", "env": variables}]}}}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_store_is_that_of_a_job_that_the_run_owns() {
+        let mut run: Run = serde_json::from_value(json!({
+            "apiVersion": "konductor.io/v1",
+            "kind": "Run",
+            "metadata": {"name": "r"},
+            "spec": {"pipeline": "r", "jobs": 1}
+        }))
+        .unwrap();
+        assert_eq!(store_of(&job(""), &run), None);
+        run.metadata.uid = Some("u-1".to_owned());
+        assert!(store_of(&job("u-1"), &run).is_some());
+        assert_eq!(store_of(&job("u-2"), &run), None);
+    }
+
+    #[test]
+    fn a_folder_is_only_opened_for_whoever_names_it() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = format!("file://{}/store", root.path().display());
+        let spec = StoreSpec::of(&folder);
+        let slash = format!("{folder}/");
+        for (url, named, is_opened) in [
+            (None, None, false),
+            (None, Some("file:///other"), false),
+            (None, Some("s3://bucket"), false),
+            (None, Some(slash.as_str()), true),
+            (Some(folder.as_str()), None, true),
+        ] {
+            let opened = opened(Some(&spec), url, named);
+            assert_eq!(opened.is_ok(), is_opened, "{url:?} {named:?}");
+            assert_eq!(root.path().join("store").exists(), is_opened);
+        }
+    }
 }

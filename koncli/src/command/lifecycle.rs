@@ -165,7 +165,7 @@ pub(crate) async fn delete(global: &Global, name: &str, removal: &Removal) -> Re
         // Where they are is known by the Jobs, which are deleted with the run.
         let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
         let jobs = read::list(&api::<Participant>(&client), &of_run).await?;
-        let deleted = files::delete(&jobs, client.namespace(), name).await?;
+        let deleted = files::delete(&jobs, client.namespace(), &run).await?;
         output::talk(&format!("run/{name}: {deleted} files deleted"));
     }
     let uid = run.metadata.uid.unwrap_or_default();

@@ -46,12 +46,14 @@ fn a_folder_comes_back_with_its_modes_and_links_and_nothing_else() {
     symlink("../plain", from.join("sub/up")).unwrap();
     symlink("sub", from.join("into")).unwrap();
     symlink("gone", from.join("dangling")).unwrap();
+    symlink(&long, from.join("far")).unwrap();
     set_mode(&from.join("sub"), 0o555).unwrap();
     let bytes = packed(&from).unwrap();
     let to = root.path().join("to");
     unpack(bytes.as_slice(), &to).unwrap();
     let expected = [
         "dangling -> gone".to_owned(),
+        format!("far -> {long}"),
         "into -> sub".to_owned(),
         format!("{long} 644 long"),
         "plain 640 1\\n".to_owned(),
@@ -185,6 +187,39 @@ fn an_archive_that_leads_out_of_its_folder_is_refused_when_it_is_unpacked() {
         assert!(error.contains(expected), "{error}, not {expected}");
         let beside = fs::read_dir(root.path()).unwrap().count();
         assert_eq!(beside, 1, "{entries:?}");
+    }
+}
+
+#[test]
+fn names_of_an_archive_have_a_length() {
+    use EntryType::{GNULongLink, GNULongName, Regular, Symlink, XGlobalHeader, XHeader};
+    type Entry<'a> = (&'static str, EntryType, &'a str);
+    let huge = "n".repeat(70_000);
+    let cases: [(&[Entry<'_>], &str); 6] = [
+        (
+            &[("l", GNULongName, &huge), ("x", Regular, "1")],
+            "a name of more than 65536 bytes",
+        ),
+        (
+            &[("l", GNULongLink, &huge), ("x", Symlink, "y")],
+            "a name of more than 65536 bytes",
+        ),
+        (
+            &[("l", GNULongName, "a"), ("l", GNULongName, "b")],
+            "l: neither a file",
+        ),
+        (
+            &[("l", GNULongLink, "../y"), ("x", Symlink, "y")],
+            "x is a link to ../y",
+        ),
+        (&[("p", XHeader, "6 a=b\n")], "p: neither a file"),
+        (&[("p", XGlobalHeader, "6 a=b\n")], "p: neither a file"),
+    ];
+    for (entries, expected) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let error = unpack(crafted(entries).as_slice(), &root.path().join("folder"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}, not {expected}");
     }
 }
 

@@ -49,6 +49,17 @@ impl Signals {
     }
 }
 
+/// Whether a signal asks a process to end, and says nothing that only the command understands.
+pub(crate) fn asks_to_end(number: i32) -> bool {
+    let ends = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+        SignalKind::quit(),
+    ];
+    ends.iter().any(|end| end.as_raw_value() == number)
+}
+
 /// Sends a signal on.
 pub(crate) fn forward(child: &Child, number: i32) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok());
@@ -65,4 +76,23 @@ pub(crate) fn exit_code(ended: ExitStatus) -> u8 {
         .code()
         .or_else(|| ended.signal().map(|signal| 128 + signal));
     u8::try_from(code.unwrap_or(1)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_signals_that_ask_to_end_interrupt_a_transfer() {
+        let mut signals = Signals::listen().unwrap();
+        let itself = rustix::process::getpid();
+        for signal in [Signal::WINCH, Signal::USR1, Signal::USR2] {
+            kill_process(itself, signal).unwrap();
+            assert_eq!(signals.next().await, signal.as_raw());
+            assert!(!asks_to_end(signal.as_raw()), "{signal:?}");
+        }
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+            assert!(asks_to_end(signal.as_raw()), "{signal:?}");
+        }
+    }
 }

@@ -34,6 +34,11 @@ impl Signals {
     }
 }
 
+/// Each of them does.
+pub(crate) fn asks_to_end(_number: i32) -> bool {
+    true
+}
+
 /// The console has sent it to the command already.
 pub(crate) fn forward(_child: &Child, _number: i32) {}
 

@@ -1,0 +1,58 @@
+//! What operating systems do differently with files.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Opens a regular file to read it, and no other by way of a link: whoever wrote it may have put a link in its place.
+///
+/// # Errors
+/// If it can't be opened; if it is a link, a folder, a device or a pipe.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let file = open_itself(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file")),
+    }
+}
+
+#[cfg(unix)]
+fn open_itself(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::Errno;
+    // A pipe would wait for somebody who writes into it.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(opened) => Ok(File::from(opened)),
+        Err(Errno::LOOP) => Err(io::Error::other("it is a symbolic link")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(unix))]
+fn open_itself(path: &Path) -> io::Result<File> {
+    match path.symlink_metadata()?.is_symlink() {
+        true => Err(io::Error::other("it is a symbolic link")),
+        false => File::open(path),
+    }
+}
+
+/// The path that bytes of an archive name.
+///
+/// # Errors
+/// If this system has no such path.
+#[cfg(unix)]
+pub(crate) fn path(bytes: Vec<u8>) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::OsStringExt as _;
+    Ok(std::ffi::OsString::from_vec(bytes).into())
+}
+
+/// The path that bytes of an archive name.
+///
+/// # Errors
+/// If this system has no such path.
+#[cfg(not(unix))]
+pub(crate) fn path(bytes: Vec<u8>) -> io::Result<PathBuf> {
+    let text = String::from_utf8(bytes);
+    text.map(PathBuf::from).map_err(io::Error::other)
+}
