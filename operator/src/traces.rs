@@ -255,7 +255,11 @@ impl Exports {
             let looked = Instant::now();
             loop {
                 let [soon, late] = LOOKS;
-                let wait = if self.queue.has_overflowed() { soon } else { late };
+                let wait = if self.queue.has_overflowed() {
+                    soon
+                } else {
+                    late
+                };
                 tokio::select! {
                     biased;
                     () = sleep_until(looked + wait) => break,
@@ -283,7 +287,10 @@ impl Exports {
             Ok(None) => return,
             Ok(Some(run)) => {
                 let trace = TraceId::of(&run);
-                (Some(trace), self.try_export(sources, &waiting.run, run).await)
+                (
+                    Some(trace),
+                    self.try_export(sources, &waiting.run, run).await,
+                )
             }
             Err(error) => (None, Err(error)),
         };

@@ -148,11 +148,17 @@ mod tests {
             assert_eq!(service, "konductor");
             let spans = of["scopeSpans"][0]["spans"].as_array().expect("spans");
             names.extend(spans.iter().map(|span| span["name"].clone()));
-            assert!(body.len() <= BYTES_MAX || spans.len() == 1, "{}", body.len());
+            assert!(
+                body.len() <= BYTES_MAX || spans.len() == 1,
+                "{}",
+                body.len()
+            );
             spans.len()
         });
         let counts = requests.collect();
-        let expected: Vec<Value> = (0..sizes.len()).map(|name| name.to_string().into()).collect();
+        let expected: Vec<Value> = (0..sizes.len())
+            .map(|name| name.to_string().into())
+            .collect();
         assert_eq!(names, expected, "each once, in their order");
         counts
     }

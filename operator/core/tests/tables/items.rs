@@ -497,7 +497,10 @@ fn an_item_with_wrong_outputs_keeps_no_other_from_being_kept_and_fails_the_job_a
     let annotations = json!({"konductor.io/outputs-kept":
         r#"0,2 {"n":"[1,null,3]","tag":"[null,null,\"z\"]"}"#});
     let mut rest = ended("Complete");
-    merge(&mut rest, &json!({"metadata": {"annotations": annotations}}));
+    merge(
+        &mut rest,
+        &json!({"metadata": {"annotations": annotations}}),
+    );
     let job = counted("0-2", rest);
     let (writes, _) = decide(&job, &with_pods(&job, [wrong()]));
     let annotations = &body(&writes)["metadata"]["annotations"];
