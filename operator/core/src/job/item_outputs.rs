@@ -95,15 +95,13 @@ fn by_index<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> BTreeMap<usize, &'a 
     pods.collect()
 }
 
-/// The outputs of the indexes that have succeeded, as far as something knows them.
-///
-/// # Errors
-/// What is wrong with what they wrote.
+/// The outputs of the indexes that have succeeded, as far as something knows them, and what is wrong with what the
+/// others of these wrote, which is not in the table.
 fn table<'a>(
     job: &Participant,
     declared: &[DeclaredOutput],
     pods: impl IntoIterator<Item = &'a Pod>,
-) -> Result<Table, String> {
+) -> (Table, Vec<String>) {
     let completions = completions(job);
     let size = usize::try_from(completions).unwrap_or_default();
     let mut table = Table::kept(job, completions);
@@ -121,10 +119,7 @@ fn table<'a>(
             Err(problem) => problems.push(format!("{}: {problem}", of_index(job, &names, index))),
         }
     }
-    match problems.is_empty() {
-        true => Ok(table),
-        false => Err(shortened(problems, "more items wrote wrong outputs")),
-    }
+    (table, problems)
 }
 
 fn shortened(mut problems: Vec<String>, more: &str) -> String {
@@ -145,7 +140,10 @@ pub(super) fn read<'a>(
     declared: &[DeclaredOutput],
     pods: impl IntoIterator<Item = &'a Pod>,
 ) -> Result<BTreeMap<String, String>, String> {
-    let mut table = table(job, declared, pods)?;
+    let (mut table, problems) = table(job, declared, pods);
+    if !problems.is_empty() {
+        return Err(shortened(problems, "more items wrote wrong outputs"));
+    }
     let completions = usize::try_from(completions(job)).unwrap_or_default();
     let names = job.item_names();
     // Bare names promise nothing, so nothing is lost for sure.
@@ -207,6 +205,11 @@ pub(super) fn keep(
     let pods = facts.pods(of_job.clone(), Freshness::Cached)?;
     let pods = by_index(pods.iter().map(AsRef::as_ref)).into_iter();
     let new = pods.filter(|(index, _)| succeeded.contains(index) && !known.contains(index));
+    // What is wrong is said when the Job ends, and keeps no other from being kept.
+    let new = new.filter(|(_, pod)| {
+        let message = termination_message([*pod]);
+        message.is_some_and(|message| read_outputs(message, declared).is_ok())
+    });
     let first = new.filter_map(|(_, pod)| ended_at(pod)).min();
     let due = first.and_then(|first| first.checked_add(ITEM_OUTPUTS_KEPT_AFTER).ok());
     let Some(due) = due else { return Ok(()) };
@@ -215,10 +218,7 @@ pub(super) fn keep(
         return Ok(());
     }
     let pods = facts.pods(of_job, Freshness::Live)?;
-    // What is wrong is said when the Job ends.
-    let Ok(table) = table(job, declared, pods.iter().map(AsRef::as_ref)) else {
-        return Ok(());
-    };
+    let (table, _) = table(job, declared, pods.iter().map(AsRef::as_ref));
     let text = json!(table.text()).to_string();
     if table.indexes == known || text.len() > ITEM_OUTPUTS_BYTES_MAX {
         return Ok(());

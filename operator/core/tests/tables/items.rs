@@ -457,6 +457,58 @@ fn outputs_of_items_are_kept_while_the_others_run() {
     assert_eq!(decide(&after(&job, &writes), &world).0, []);
 }
 
+#[test]
+fn an_item_with_wrong_outputs_keeps_no_other_from_being_kept_and_fails_the_job_at_its_end() {
+    let seconds = SignedDuration::from_secs;
+    let wrong = || pod(1, "Succeeded", "n=two\n", seconds(60));
+    let kept = |writes: &[Write]| -> Option<String> {
+        let writes = (!writes.is_empty()).then(|| body(writes))?;
+        let kept = writes["metadata"]["annotations"]["konductor.io/outputs-kept"].as_str();
+        kept.map(str::to_owned)
+    };
+    for (completed, others, expected) in [
+        // It alone costs no write, and no live read.
+        ("1", vec![], None),
+        ("0,1", vec![pod(0, "Succeeded", "n=1", seconds(29))], None),
+        (
+            "0,1",
+            vec![pod(0, "Succeeded", "n=1", seconds(30))],
+            Some(r#"0 {"n":"[1,null,null]","tag":"[null,null,null]"}"#),
+        ),
+        (
+            "0-2",
+            vec![
+                pod(0, "Succeeded", "n=1", seconds(30)),
+                pod(2, "Succeeded", "n=3\ntag=z", seconds(5)),
+            ],
+            Some(r#"0,2 {"n":"[1,null,3]","tag":"[null,null,\"z\"]"}"#),
+        ),
+    ] {
+        let job = counted(completed, json!({}));
+        let world = with_pods(&job, others.into_iter().chain([wrong()]));
+        let (writes, live) = decide(&job, &world);
+        assert_eq!(kept(&writes).as_deref(), expected, "{completed}");
+        assert_eq!(live.is_empty(), expected.is_none(), "{completed}");
+        if expected.is_some() {
+            assert_eq!(decide(&after(&job, &writes), &world).0, []);
+        }
+    }
+    // The verdict at the end says what is wrong.
+    let annotations = json!({"konductor.io/outputs-kept":
+        r#"0,2 {"n":"[1,null,3]","tag":"[null,null,\"z\"]"}"#});
+    let mut rest = ended("Complete");
+    merge(
+        &mut rest,
+        &json!({"metadata": {"annotations": annotations}}),
+    );
+    let job = counted("0-2", rest);
+    let (writes, _) = decide(&job, &with_pods(&job, [wrong()]));
+    let annotations = &body(&writes)["metadata"]["annotations"];
+    assert_eq!(annotations["konductor.io/phase"], "Failed");
+    let expected = "InvalidOutputs: stage count[b]: n=\"two\" is not of type int";
+    assert_eq!(annotations["konductor.io/reason"], expected);
+}
+
 /// What a reader of the items' outputs starts with, or why it does not start.
 fn gathered(count: &Value, reads: &str) -> Result<String, String> {
     let inputs = json!({"in-0": reads}).to_string();
