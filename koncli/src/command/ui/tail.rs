@@ -90,7 +90,7 @@ impl Tail {
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
             self.pause = Some((pause * 2).min(longest));
-            match self.state().await {
+            match Printing::at(&self.watched, &self.pod).await {
                 Printing::Ended => return None,
                 Printing::Paused => return Some(()),
                 Printing::Going => {}
@@ -108,12 +108,6 @@ impl Tail {
         }
         Some(())
     }
-
-    async fn state(&self) -> Printing {
-        let pods = all(&self.watched.pods).await.unwrap_or_default();
-        let pod = pods.iter().find(|pod| pod.name_any() == self.pod);
-        pod.map_or(Printing::Ended, |pod| Printing::of(pod))
-    }
 }
 
 /// Whether a pod prints something.
@@ -126,6 +120,12 @@ enum Printing {
 }
 
 impl Printing {
+    async fn at(watched: &Watched, pod: &str) -> Self {
+        let pods = all(&watched.pods).await.unwrap_or_default();
+        let pod = pods.iter().find(|known| known.name_any() == pod);
+        pod.map_or(Self::Ended, |pod| Self::of(pod))
+    }
+
     fn of(pod: &Pod) -> Self {
         let Some(status) = &pod.status else {
             return Self::Ended;
