@@ -4,7 +4,8 @@
 (() => {
   const status = document.getElementById("live");
   const of = document.body.dataset.live;
-  const LINES = 5000;
+  // The most characters that are kept of a log.
+  const KEPT = 500_000;
 
   const length = (seconds) => {
     if (seconds < 120) return `${seconds}s`;
@@ -26,17 +27,22 @@
     for (const span of document.querySelectorAll("[data-since]")) write(span, length(since(span.dataset.since)));
   };
 
+  const isAtEnd = (box) => box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+  const toEnd = (box) => { box.scrollTop = box.scrollHeight; };
+
   const swap = ({ id, version, html }) => {
     const old = document.getElementById(id);
     if (!old || old.dataset.v === version) return;
     // What the viewer has focused, opened and scrolled stays so.
     const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
     const open = [...old.querySelectorAll("details[open][id]")].map((details) => details.id);
-    const scrolled = [...old.querySelectorAll("[tabindex][id]")].map((box) => [box.id, box.scrollLeft, box.scrollTop]);
+    const boxes = [...old.querySelectorAll("[tabindex][id]")].filter((box) => !box.matches("pre.log") || !isAtEnd(box));
+    const scrolled = boxes.map((box) => [box.id, box.scrollLeft, box.scrollTop]);
     const template = document.createElement("template");
     template.innerHTML = html;
     old.replaceWith(template.content);
     for (const name of open) document.getElementById(name)?.setAttribute("open", "");
+    for (const box of document.querySelectorAll(`#${id} pre.log`)) toEnd(box);
     for (const [name, left, top] of scrolled) document.getElementById(name)?.scrollTo(left, top);
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   };
@@ -44,11 +50,16 @@
   const log = ({ place, text, isStart }) => {
     const box = document.getElementById(`log-${place}`);
     if (!box) return;
-    const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
-    if (isStart) box.textContent = text;
-    else box.append(text);
-    if (box.childNodes.length > LINES) box.firstChild.remove();
-    if (isAtEnd) box.scrollTop = box.scrollHeight;
+    const follows = isAtEnd(box);
+    if (isStart || !box.firstChild) box.textContent = text;
+    else box.firstChild.appendData(text);
+    const printed = box.firstChild;
+    if (printed?.length > KEPT) {
+      const start = printed.length - KEPT;
+      const line = printed.data.indexOf("\n", start) + 1;
+      printed.deleteData(0, line || start);
+    }
+    if (follows) toEnd(box);
   };
 
   let source;
@@ -78,7 +89,7 @@
 
   tick();
   setInterval(tick, 1000);
-  for (const box of document.querySelectorAll("pre.log")) box.scrollTop = box.scrollHeight;
+  document.querySelectorAll("pre.log").forEach(toEnd);
   if (of) {
     document.addEventListener("visibilitychange", show);
     show();

@@ -156,8 +156,8 @@ impl Access {
         if !self.token.is(token) {
             return None;
         }
-        // One slash: two would be another host.
-        let path = format!("/{}", request.uri.path().trim_start_matches('/'));
+        // One slash: two would be another host, and browsers read a backslash as a slash.
+        let path = format!("/{}", request.uri.path().trim_start_matches(['/', '\\']));
         match serde_urlencoded::to_string(rest) {
             Ok(rest) if !rest.is_empty() => Some(format!("{path}?{rest}")),
             _ => Some(path),
@@ -313,11 +313,13 @@ mod tests {
             target: "/runs/a?page=2".to_owned(),
         };
         assert_eq!(exchanged, expected);
-        let Entry::Exchanged { target, .. } = entry("GET", "//evil.example?token=token", &[host])
-        else {
-            panic!("it has the token");
-        };
-        assert_eq!(target, "/evil.example");
+        for start in ["//", "/\\", "/\\/", "\\\\/", "///"] {
+            let uri = format!("http://localhost:7000/{start}evil.example?token=token");
+            let Entry::Exchanged { target, .. } = entry("GET", &uri, &[host]) else {
+                panic!("{uri} has the token");
+            };
+            assert_eq!(target, "/evil.example", "{uri}");
+        }
     }
 
     #[test]

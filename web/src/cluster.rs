@@ -27,7 +27,7 @@ pub trait Cluster: Send + Sync + 'static {
     /// Returns an item whenever something on a page may have changed. Items that nobody has taken yet count as one.
     fn changes(&self, address: &Address) -> BoxStream<'static, ()>;
 
-    /// Returns the ends of the logs of a stage.
+    /// Returns the ends of the logs of a stage: one of each of its pods, in their order.
     fn logs(&self, stage: &Stage) -> impl Future<Output = Vec<Log>> + Send;
 
     /// Returns the ends of the logs of a stage, and then what its pods print.

@@ -6,6 +6,7 @@
 
 mod access;
 mod address;
+mod bounded;
 mod cluster;
 mod live;
 pub mod model;
@@ -17,7 +18,7 @@ pub use access::Access;
 pub use address::{Address, RunFilter, StageFilter};
 pub use cluster::{Cluster, LogChunk};
 pub use model::{Action, Page, Problem};
-pub use report::{LogEnd, Report, report};
+pub use report::{Report, report};
 pub use server::serve;
 
 /// The style of a timeline as a picture: colours by class, light and dark. Contrasts of text are at least 4.5, and no two

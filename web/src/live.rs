@@ -101,16 +101,13 @@ impl Following {
             Err(problem) => return event_of("problem", &json!({"message": problem.message})),
         };
         let mut logs = Vec::new();
-        let mut has_other_logs = false;
         if let Page::Stage(stage) = &page
             && self.pods.as_ref() != Some(&stage.pods)
         {
-            let known = self.pods.replace(stage.pods.clone());
-            // The document has the logs of the first pods already.
-            has_other_logs = known.is_some();
-            if has_other_logs {
-                logs = cluster.logs(stage).await;
-            }
+            self.pods = Some(stage.pods.clone());
+            // Also at first: the document may be older than these pods. The version of the section is that of its pods, so
+            // that a browser that shows them already keeps its own.
+            logs = cluster.logs(stage).await;
             self.chunks = cluster.follow(stage).chain(stream::pending()).boxed();
         }
         let context = Context {
@@ -119,10 +116,8 @@ impl Following {
             form,
         };
         let sections = page::shown(&page, &logs, context).into_iter();
-        let sections =
-            sections.filter(|section| section.is_live || (section.id == "log" && has_other_logs));
         let mut changed = Vec::new();
-        for section in sections {
+        for section in sections.filter(|section| section.is_live) {
             let known = self.versions.insert(section.id, section.version.clone());
             if known.as_ref() != Some(&section.version) {
                 changed.push(json!({

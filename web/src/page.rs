@@ -45,31 +45,41 @@ pub(crate) struct Section {
     pub(crate) is_live: bool,
     /// What it shows.
     pub(crate) body: Markup,
+    /// What it shows, in short: another text if it shows something else.
+    version: String,
 }
 
 impl Section {
     fn live(id: &'static str, body: Markup) -> Self {
+        let version = hashed(&body.0);
         Self {
             id,
             is_live: true,
             body,
+            version,
+        }
+    }
+
+    /// A section that is replaced only when what it is about changes.
+    fn about(id: &'static str, what: impl Hash, body: Markup) -> Self {
+        Self {
+            version: hashed(what),
+            ..Self::live(id, body)
         }
     }
 
     fn fixed(id: &'static str, body: Markup) -> Self {
         Self {
-            id,
             is_live: false,
-            body,
+            ..Self::live(id, body)
         }
     }
+}
 
-    /// What the section shows, in short: another number if it shows something else.
-    fn version(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.body.0.hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    }
+fn hashed(what: impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// A section as a browser gets it.
@@ -90,8 +100,10 @@ pub(crate) fn shown(page: &Page, logs: &[Log], context: Context<'_>) -> Vec<Show
     let sections = sections(page, logs, context).into_iter();
     let still = self::sections(page, logs, still);
     let sections = sections.zip(still).map(|(section, still)| {
-        let version = still.version();
-        let Section { id, is_live, body } = section;
+        let version = still.version;
+        let Section {
+            id, is_live, body, ..
+        } = section;
         let html = html! { section id=(id) data-v=(version) { (body) } };
         Shown {
             id,

@@ -19,7 +19,7 @@ pub struct Report {
     /// The run.
     pub run: Run,
     /// The ends of logs, failed stages first.
-    pub logs: Vec<LogEnd>,
+    pub logs: Vec<Log>,
     /// How many pods have a log that is left out.
     pub logs_left_out: usize,
     /// When it was made.
@@ -27,9 +27,6 @@ pub struct Report {
     /// What made it.
     pub version: String,
 }
-
-/// The end of what a pod printed.
-pub type LogEnd = Log;
 
 /// Returns a run as one HTML file, without a script, and without anything to be fetched.
 pub fn report(report: &Report) -> String {

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::access::{Access, Entry};
 use crate::address::Address;
+use crate::bounded::Bounded;
 use crate::cluster::Cluster;
 use crate::live;
 use crate::model::{Action, Page, Problem, ProblemKind};
@@ -64,7 +65,7 @@ pub async fn serve<C: Cluster>(
 ) -> io::Result<()> {
     let router = router(cluster, access);
     tokio::select! {
-        served = async { axum::serve(listener, router).await } => served,
+        served = async { axum::serve(Bounded::new(listener), router).await } => served,
         () = stop => Ok(()),
     }
 }

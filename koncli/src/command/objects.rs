@@ -52,11 +52,22 @@ pub(crate) async fn objects_of(
         events: Vec::new(),
         workloads: Vec::new(),
     };
-    Ok(completed(client, listed).await)
+    Ok(completed(client, listed, &mut Reasons::default()).await)
 }
 
-/// Adds to what was listed of a run what others have that explains it.
-pub(crate) async fn completed(client: &konductor::Client, listed: Listed) -> RunObjects {
+/// Reasons that no watch reports, as they were read last. Those that nothing has needed yet are not known.
+#[derive(Debug, Default)]
+pub(crate) struct Reasons {
+    events: Option<Vec<Event>>,
+    workloads: Option<Vec<serde_json::Value>>,
+}
+
+/// Adds to what was listed of a run what others have that explains it. Reasons that are known are not read again.
+pub(crate) async fn completed(
+    client: &konductor::Client,
+    listed: Listed,
+    reasons: &mut Reasons,
+) -> RunObjects {
     let Listed {
         jobs,
         gates,
@@ -66,7 +77,11 @@ pub(crate) async fn completed(client: &konductor::Client, listed: Listed) -> Run
     } = &listed;
     let (gates, barriers) = (by_name(gates.clone()), by_name(barriers.clone()));
     let (gates, barriers) = outside(client, jobs, gates, barriers).await;
-    let (events, workloads) = tokio::join!(events(client, jobs, pods), workloads(client, jobs));
+    let Reasons { events, workloads } = reasons;
+    let (events, workloads) = tokio::join!(
+        known_or(events, needs_events(jobs, pods), self::events(client)),
+        known_or(workloads, needs_workloads(jobs), self::workloads(client)),
+    );
     RunObjects::from(Listed {
         gates: gates.into_values().collect(),
         barriers: barriers.into_values().collect(),
@@ -126,23 +141,40 @@ fn readable<K>(found: Result<Vec<K>, kube::Error>) -> Vec<K> {
     found.unwrap_or_default()
 }
 
-/// Warnings, where something was started and does not run.
-async fn events(client: &konductor::Client, jobs: &[Participant], pods: &[Pod]) -> Vec<Event> {
+/// Returns what is known; otherwise it is read, if it is needed.
+async fn known_or<K: Clone>(
+    known: &mut Option<Vec<K>>,
+    is_needed: bool,
+    read: impl Future<Output = Vec<K>>,
+) -> Vec<K> {
+    match known {
+        _ if !is_needed => Vec::new(),
+        Some(known) => known.clone(),
+        None => known.insert(read.await).clone(),
+    }
+}
+
+/// Warnings explain what was started and does not run.
+fn needs_events(jobs: &[Participant], pods: &[Pod]) -> bool {
     let started = |job: &&Participant| State::of(job) == State::Running;
     let runs = |pod: &&Pod| !explain::is_pending(&[pod]);
-    if jobs.iter().filter(started).count() <= pods.iter().filter(runs).count() {
-        return Vec::new();
-    }
+    jobs.iter().filter(started).count() > pods.iter().filter(runs).count()
+}
+
+/// Kueue's Workloads explain a Job in one of its queues.
+fn needs_workloads(jobs: &[Participant]) -> bool {
+    let queued = |job: &Participant| job.queue().is_some() && !State::of(job).has_ended();
+    jobs.iter().any(queued)
+}
+
+/// Warnings of the namespace.
+async fn events(client: &konductor::Client) -> Vec<Event> {
     let warnings = ListParams::default().fields("type=Warning");
     readable(read::list(&api::<Event>(client), &warnings).await)
 }
 
-/// Kueue's Workloads, where a Job is in one of its queues.
-async fn workloads(client: &konductor::Client, jobs: &[Participant]) -> Vec<serde_json::Value> {
-    let queued = |job: &Participant| job.queue().is_some() && !State::of(job).has_ended();
-    if !jobs.iter().any(queued) {
-        return Vec::new();
-    }
+/// Kueue's Workloads of the namespace.
+async fn workloads(client: &konductor::Client) -> Vec<serde_json::Value> {
     let mut found = Vec::new();
     // Kueue serves one of them, or both.
     for version in ["v1beta2", "v1beta1"] {
@@ -209,7 +241,7 @@ fn has_index(job: &Participant, item: &str) -> bool {
 
 /// Makes sure that a run has a stage or an item; while its Jobs are still being created, nobody knows.
 pub(super) fn expect(run: &Run, objects: &RunObjects, meant: Meant<'_>) -> Result<(), Failure> {
-    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
+    let jobs = run.spec.jobs.saturating_add(run.spec.finally_jobs) as usize;
     let known: Vec<&Participant> = objects.jobs_and_gone().collect();
     match objects.jobs().len() < jobs || known.iter().any(|job| meant.is_of(job)) {
         true => Ok(()),
@@ -261,6 +293,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn reasons_are_read_once_and_only_when_they_are_needed() {
+        let mut known = None;
+        for (is_needed, expected) in [(false, vec![]), (true, vec![1]), (true, vec![1])] {
+            let next = known.as_ref().map_or(1, |_| 2);
+            let read = known_or(&mut known, is_needed, async { vec![next] }).await;
+            assert_eq!(read, expected);
+        }
+        assert_eq!(known, Some(vec![1]));
+    }
 
     #[test]
     fn a_stage_or_an_item_is_meant_as_it_is_printed() {

@@ -104,7 +104,10 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
                 run.name_any(),
                 run.spec.pipeline.clone(),
                 format!("{:?}", status.phase),
-                format!("{done}/{}", run.spec.jobs + run.spec.finally_jobs),
+                format!(
+                    "{done}/{}",
+                    run.spec.jobs.saturating_add(run.spec.finally_jobs)
+                ),
                 status.failed.to_string(),
                 output::age(run.creation_timestamp().map(|time| time.0)),
             ];

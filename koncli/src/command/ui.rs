@@ -4,6 +4,7 @@ mod browsed;
 mod model;
 mod primitives;
 mod rights;
+mod tail;
 mod watched;
 
 use std::net::{Ipv4Addr, SocketAddr};

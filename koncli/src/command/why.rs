@@ -135,7 +135,7 @@ fn approval<'a>(run: &Run, objects: &'a RunObjects, name: &str) -> Option<&'a Ba
 /// A run may have this stage, but some of its Jobs do not exist.
 fn not_created(run: &Run, objects: &RunObjects, stage: &str) -> Failure {
     let name = run.name_any();
-    let jobs = (run.spec.jobs + run.spec.finally_jobs) as usize;
+    let jobs = run.spec.jobs.saturating_add(run.spec.finally_jobs) as usize;
     let missing = jobs.saturating_sub(objects.jobs().len());
     if run.status.as_ref().is_some_and(|status| status.complete) {
         let message = format!(

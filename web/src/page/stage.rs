@@ -19,7 +19,7 @@ pub(super) fn sections(stage: &Stage, logs: &[Log], context: Context<'_>) -> Vec
         Section::live("spans", spans(&stage.spans, context)),
         Section::live("outputs", outputs(stage)),
         // Its lines come by themselves: it is replaced only when there are other pods.
-        Section::fixed("log", logs_of(stage, logs)),
+        Section::about("log", &stage.pods, logs_of(stage, logs)),
         Section::live("yaml", yaml(stage)),
     ]
 }

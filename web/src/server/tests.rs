@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::cluster::LogChunk;
-use crate::model::{Badge, Log, Place, RunRow, Runs, Stage};
+use crate::model::{Badge, Log, Place, RunRow, Runs, Stage, StageRow};
 use konductor_core::standing::State as Standing;
 
 const HOST: &str = "127.0.0.1:7000";
@@ -59,6 +59,31 @@ impl Cluster for Fake {
                     why: String::new(),
                 }],
             })),
+            // Its first change brings its first pod, and every second one another.
+            Address::Stage(run, stage, _) if run == "nightly" => {
+                let change = *self.changes.borrow();
+                Ok(Page::Stage(Box::new(Stage {
+                    run: run.clone(),
+                    row: StageRow {
+                        name: stage.clone(),
+                        state: Standing::Running,
+                        ended: 0,
+                        items: 1,
+                        took: None,
+                        since: None,
+                        why: String::new(),
+                    },
+                    why: vec![(0, format!("change-{change}"))],
+                    items: Vec::new(),
+                    spans: Vec::new(),
+                    pods: (change > 0)
+                        .then(|| format!("pod-{}", change.div_ceil(2)))
+                        .into_iter()
+                        .collect(),
+                    outputs: Vec::new(),
+                    yaml: Vec::new(),
+                })))
+            }
             _ => Err(Problem {
                 kind: ProblemKind::NotFound,
                 message: "run/gone does not exist".to_owned(),
@@ -76,8 +101,12 @@ impl Cluster for Fake {
         changes.boxed()
     }
 
-    async fn logs(&self, _: &Stage) -> Vec<Log> {
-        Vec::new()
+    async fn logs(&self, stage: &Stage) -> Vec<Log> {
+        let logs = stage.pods.iter().map(|pod| Log {
+            title: format!("title of {pod}"),
+            text: format!("printed when change {}\n", *self.changes.borrow()),
+        });
+        logs.collect()
     }
 
     fn follow(&self, _: &Stage) -> BoxStream<'static, LogChunk> {
@@ -295,4 +324,47 @@ async fn a_change_reaches_an_open_page_with_the_sections_that_differ() {
         !second.contains("\"pipelines\""),
         "it has not changed: {second}"
     );
+}
+
+/// The version of a section in a document or in an event.
+fn version_of(text: &str, id: &str) -> Option<String> {
+    let text = text.replace("\\\"", "\"");
+    let (_, rest) = text.split_once(&format!("<section id=\"{id}\" data-v=\""))?;
+    Some(rest.split('"').next()?.to_owned())
+}
+
+#[tokio::test]
+async fn a_log_is_always_under_its_pod() {
+    let fake = Fake::new();
+    let browser = Browser::open(&fake).await;
+    let stage = "/runs/nightly/load";
+    let opened = text(browser.get(stage).await).await;
+    assert!(opened.contains("No pod of this stage is left"), "{opened}");
+    // A pod starts between the page and its stream, or while the tab is hidden.
+    fake.changes.send_modify(|count| *count += 1);
+    let live = format!(
+        "/live?{}",
+        serde_urlencoded::to_string([("of", stage)]).unwrap()
+    );
+    let mut frames = browser.get(&live).await.into_body();
+    let mut next = async || {
+        let frame = frames.frame().await.unwrap().unwrap();
+        String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+    };
+    let first = next().await;
+    assert!(first.contains("title of pod-1"), "{first}");
+    let version = version_of(&first, "log").unwrap();
+    assert_ne!(Some(&version), version_of(&opened, "log").as_ref());
+    // A browser that has this pod keeps what it shows, whatever was printed meanwhile.
+    fake.changes.send_modify(|count| *count += 1);
+    let second = next().await;
+    assert!(second.contains("change-2"), "{second}");
+    assert_eq!(version_of(&second, "log"), None, "{second}");
+    let reopened = text(browser.get(stage).await).await;
+    assert_eq!(version_of(&reopened, "log"), Some(version.clone()));
+    // After a retry there is another pod.
+    fake.changes.send_modify(|count| *count += 1);
+    let third = next().await;
+    assert!(third.contains("title of pod-2") && !third.contains("title of pod-1"));
+    assert_ne!(version_of(&third, "log"), Some(version));
 }

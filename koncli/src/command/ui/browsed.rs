@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{AsyncBufReadExt, FutureExt, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Run, label};
@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use super::model::{self, Look, problem};
 use super::primitives::{self, Found};
 use super::rights::Rights;
+use super::tail::Tail;
 use super::watched::{Subject, Watched, all, owned};
-use crate::command::objects::{Meant, completed};
+use crate::command::objects::{Meant, Reasons, completed};
 use crate::command::{api, lifecycle, retry, why};
 use crate::exit::Failure;
 use crate::output;
@@ -32,10 +33,10 @@ use crate::view::run_ended;
 pub(in crate::command) const LOG_LINES: i64 = 300;
 /// The most that is read of a log at first, in bytes.
 const LOG_BYTES: i64 = 256 * 1024;
-/// How many lines of a log are sent at once, at most.
-const LINES_AT_ONCE: usize = 500;
+/// How many pieces of a log are sent at once, at most.
+const PIECES_AT_ONCE: usize = 8;
 /// The container that a stage's step runs in.
-const CONTAINER: &str = "main";
+pub(super) const CONTAINER: &str = "main";
 /// How long what nobody looks at is kept up to date: a click away, and back.
 const IDLE: Duration = Duration::from_secs(60);
 /// How many subjects are kept up to date at once.
@@ -45,8 +46,16 @@ const STALE: Duration = Duration::from_secs(5);
 /// How long the viewer's rights are believed.
 const RIGHTS: Duration = Duration::from_secs(60);
 
-/// A run as it was looked at last, at which version and when.
-type LastLook = Arc<tokio::sync::Mutex<Option<(u64, Instant, Arc<Look>)>>>;
+/// A run as it was looked at last.
+struct Looked {
+    version: u64,
+    look: Arc<Look>,
+    /// Reasons that no watch reports, and since when they may be behind.
+    reasons: Reasons,
+    asked: Instant,
+}
+
+type LastLook = Arc<tokio::sync::Mutex<Option<Looked>>>;
 
 /// What is watched for one subject.
 struct Entry {
@@ -127,10 +136,10 @@ impl Browsed {
         let (watched, known) = self.entry(&Subject::Run(run.to_owned()));
         // One at a time: whoever comes meanwhile gets the same.
         let mut known = known.lock().await;
-        if let Some((version, at, look)) = &*known {
-            let is_over = run_ended(&look.run).is_some();
-            if *version == watched.version() && (is_over || at.elapsed() < STALE) {
-                return Ok(Arc::clone(look));
+        if let Some(known) = &*known {
+            let is_over = run_ended(&known.look.run).is_some();
+            if known.version == watched.version() && (is_over || known.asked.elapsed() < STALE) {
+                return Ok(Arc::clone(&known.look));
             }
         }
         let runs = all(&watched.runs).await?;
@@ -159,9 +168,19 @@ impl Browsed {
             events: Vec::new(),
             workloads: Vec::new(),
         };
-        let objects = completed(&self.client, listed).await;
+        // Each change of a busy run would list them again.
+        let (mut reasons, asked) = match known.take() {
+            Some(known) if known.asked.elapsed() < STALE => (known.reasons, known.asked),
+            _ => (Reasons::default(), Instant::now()),
+        };
+        let objects = completed(&self.client, listed, &mut reasons).await;
         let look = Arc::new(Look::new(Run::clone(itself), objects, pods));
-        *known = Some((version, Instant::now(), Arc::clone(&look)));
+        *known = Some(Looked {
+            version,
+            look: Arc::clone(&look),
+            reasons,
+            asked,
+        });
         Ok(look)
     }
 
@@ -234,7 +253,7 @@ pub(in crate::command) async fn log_end(
 }
 
 /// A log without colours, and without what a reader could be deceived by.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let mut plain = String::with_capacity(line.len() + 1);
         let mut rest = line;
@@ -306,10 +325,11 @@ impl Cluster for Browsed {
     }
 
     async fn logs(&self, stage: &Stage) -> Vec<Log> {
-        let Ok(look) = self.look(&stage.run).await else {
-            return Vec::new();
+        // Each pod of the page has its log, also if it has no title any more.
+        let titles = match self.look(&stage.run).await {
+            Ok(look) => self.titles(&look, stage),
+            Err(_) => Vec::new(),
         };
-        let titles = self.titles(&look, stage);
         let logs = stage.pods.iter().map(|pod| {
             let title = titles.iter().find(|(name, _)| name == pod);
             let title = title.map_or(stage.row.name.as_str(), |(_, title)| title);
@@ -323,23 +343,19 @@ impl Cluster for Browsed {
     }
 
     fn follow(&self, stage: &Stage) -> BoxStream<'static, LogChunk> {
+        let (watched, _) = self.entry(&Subject::Run(stage.run.clone()));
         let logs = stage.pods.iter().enumerate().map(|(place, pod)| {
-            let (pods, pod) = (api::<Pod>(&self.client), pod.clone());
-            let params = LogParams {
-                container: Some(CONTAINER.to_owned()),
-                follow: true,
-                tail_lines: Some(LOG_LINES),
-                ..LogParams::default()
-            };
-            let opening = async move { pods.log_stream(&pod, &params).await.ok() };
-            let lines = opening.into_stream().filter_map(std::future::ready);
-            let lines = lines.flat_map(|reader| reader.lines());
-            let lines = lines.filter_map(async |line| line.ok());
-            let chunks = lines.ready_chunks(LINES_AT_ONCE).enumerate();
-            chunks.map(move |(count, lines)| LogChunk {
-                place,
-                text: plain(&lines.join("\n")),
-                is_start: count == 0,
+            let tail = Tail::new(api::<Pod>(&self.client), pod, Arc::clone(&watched));
+            let pieces = tail.pieces().ready_chunks(PIECES_AT_ONCE);
+            pieces.map(move |pieces| {
+                let start = pieces.iter().rposition(|piece| piece.is_start);
+                let shown = pieces.iter().skip(start.unwrap_or(0));
+                let text: String = shown.map(|piece| piece.text.as_str()).collect();
+                LogChunk {
+                    place,
+                    text: plain(&text),
+                    is_start: start.is_some(),
+                }
             })
         });
         stream::select_all(logs.map(StreamExt::boxed)).boxed()

@@ -138,8 +138,15 @@ pub(super) fn runs(runs: &[Arc<Run>]) -> Runs {
 
 fn run_row(run: &Run) -> RunRow {
     let status = run_status(run).cloned().unwrap_or_default();
-    let done =
-        status.succeeded + status.failed + status.skipped + status.unreached + status.cancelled;
+    let ended = [
+        status.succeeded,
+        status.failed,
+        status.skipped,
+        status.unreached,
+        status.cancelled,
+    ];
+    // A status is whatever somebody wrote into it.
+    let done = ended.into_iter().fold(0, u32::saturating_add);
     let created = run.creation_timestamp().map(|time| time.0);
     let began = status.started_at.map(|time| time.0).or(created);
     let ended = status.finished_at.filter(|_| run_ended(run).is_some());
@@ -152,7 +159,7 @@ fn run_row(run: &Run) -> RunRow {
         pipeline: run.spec.pipeline.clone(),
         badge: badge(status.phase),
         done,
-        jobs: run.spec.jobs + run.spec.finally_jobs,
+        jobs: run.spec.jobs.saturating_add(run.spec.finally_jobs),
         failed: status.failed,
         created,
         took,
@@ -487,6 +494,15 @@ mod tests {
             let words: Vec<_> = actions.iter().map(Action::word).collect();
             assert_eq!(words, expected, "{phase}");
         }
+    }
+
+    #[test]
+    fn counts_beyond_all_bounds_are_shown() {
+        let mut many = run(json!({"jobs": u32::MAX, "finallyJobs": 1}), "Running");
+        let status = many.status.as_mut().expect("a status");
+        (status.succeeded, status.failed) = (u32::MAX, 1);
+        let row = run_row(&many);
+        assert_eq!((row.done, row.jobs), (u32::MAX, u32::MAX));
     }
 
     #[test]
