@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use konductor_api::condition::{FAILING, SUCCEEDED};
-use konductor_api::{Run, annotation};
+use konductor_api::{Run, annotation, shown_item};
 use konductor_operator::run_status;
-use konductor_operator::standing::State;
+use konductor_operator::standing::{ItemStanding, State};
 use kube::ResourceExt;
 
 use super::objects::objects_of;
@@ -150,12 +150,14 @@ fn table(view: &View, no_headers: bool) -> String {
     let mut rows = Vec::new();
     for stage in &view.stages {
         rows.push(row(stage));
+        let listed = stage.items.iter().flat_map(|item| &item.listed);
+        rows.extend(listed.map(listed_row));
         if stage.items.len() > 1 {
             for item in &stage.items {
                 rows.push(vec![
                     format!(
                         "  [{}]",
-                        item.item.clone().unwrap_or_else(|| item.job.clone())
+                        shown_item(item.item.as_deref().unwrap_or(&item.job))
                     ),
                     format!("{} {}", item.state.mark(), item.state.word()),
                     String::new(),
@@ -194,10 +196,13 @@ fn row(stage: &Stage) -> Vec<String> {
     vec![
         stage.name.clone(),
         format!("{} {}", state.mark(), state.word()),
-        if one {
-            String::new()
-        } else {
-            format!("{}/{}", stage.ended(), stage.items.len())
+        match stage.items.as_slice() {
+            [item] if !item.listed.is_empty() => {
+                let ended = item.listed.iter().filter(|item| item.state.has_ended());
+                format!("{}/{}", ended.count(), item.listed.len())
+            }
+            [_] => String::new(),
+            items => format!("{}/{}", stage.ended(), items.len()),
         },
         output::duration(stage.duration(Timestamp::now())),
         output::age(first.and_then(|item| item.since)),
@@ -205,5 +210,17 @@ fn row(stage: &Stage) -> Vec<String> {
             .filter(|_| one)
             .map(|item| item.why.clone())
             .unwrap_or_default(),
+    ]
+}
+
+/// An item whose list another stage has written. Its Job has the times.
+fn listed_row(item: &ItemStanding) -> Vec<String> {
+    vec![
+        format!("  [{}]", item.name),
+        format!("{} {}", item.state.mark(), item.state.word()),
+        String::new(),
+        output::duration(None),
+        output::age(None),
+        item.why.clone(),
     ]
 }
