@@ -224,3 +224,60 @@ fn listed_row(item: &ItemStanding) -> Vec<String> {
         item.why.clone(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Item;
+
+    #[test]
+    fn items_of_a_list_that_a_stage_wrote_have_rows_of_their_own() {
+        let listed = |name: &str, state, why: &str| ItemStanding {
+            name: name.to_owned(),
+            state,
+            why: why.to_owned(),
+        };
+        let item = Item {
+            job: "r-count".to_owned(),
+            item: None,
+            indexes: None,
+            listed: vec![
+                listed("eu", State::Succeeded, ""),
+                listed("us", State::Failed, "exit code 2"),
+                listed("ap", State::Waiting, "waits for its turn"),
+            ],
+            state: State::Running,
+            started: None,
+            since: None,
+            why: String::new(),
+            waits: None,
+            holders: Vec::new(),
+        };
+        let view = View {
+            run: "r".to_owned(),
+            pipeline: "p".to_owned(),
+            phase: "Running".to_owned(),
+            message: String::new(),
+            stages: vec![Stage {
+                name: "count".to_owned(),
+                items: vec![item],
+                quorum: None,
+            }],
+        };
+        let table = table(&view, true);
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .skip(2)
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            rows.iter().map(|row| row.join(" ")).collect::<Vec<_>>(),
+            [
+                "count ● running 2/3 - -",
+                "[eu] ✓ succeeded - -",
+                "[us] ✗ failed - - exit code 2",
+                "[ap] ○ waiting - - waits for its turn",
+            ]
+        );
+    }
+}
