@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+<<<<<<< HEAD
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+=======
+use serde_json::{Map, Number, Value};
+>>>>>>> FDATA
 
 use crate::limits::{ITEMS_BYTES_MAX, ITEMS_MAX, ITEMS_MAX_DEFAULT};
 use crate::{Input, OutputField, OutputType};
@@ -88,6 +92,11 @@ impl Items {
     }
 }
 
+/// Characters of an item's name that people see.
+const NAME_CHARS_MAX: usize = 60;
+/// From here on, not each whole number is a float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// Characters of an element that a message repeats.
 const SHOWN_MAX: usize = 40;
 
@@ -107,19 +116,20 @@ pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec
     if count > max as usize {
         return Err(format!("has {count} elements; at most {max} may be items"));
     }
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut places: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let mut items = Vec::with_capacity(count);
     for (index, element) in elements.into_iter().enumerate() {
-        let Some(name) = ordered(element, item).and_then(|element| {
-            let name = item_name(&element)?;
+        let Some((key, name)) = ordered(element, item).and_then(|element| {
+            let names = (key(&element)?, item_name(&element)?);
             items.push(element);
-            Some(name)
+            Some(names)
         }) else {
             return Err(format!(
                 "has an element {} that is neither a scalar nor a record of scalars",
                 index + 1
             ));
         };
+<<<<<<< HEAD
         if let Some(number) = written
             .get(index)
             .and_then(|element| changed_number(element))
@@ -132,8 +142,21 @@ pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec
         }
         if let Some(first) = places.insert(name.clone(), index) {
             let name: String = name.chars().take(SHOWN_MAX).collect();
+=======
+        if items.last().is_some_and(has_nul) {
+>>>>>>> FDATA
             return Err(format!(
-                "has the item {name:?} twice, as the elements {} and {}",
+                "has an element {}, \"{name}\", with a NUL character, which no variable can hold",
+                index + 1
+            ));
+        }
+        if let Some((first, other)) = places.insert(key, (index, name.clone())) {
+            let also = match other == name {
+                true => String::new(),
+                false => format!(" (also written \"{other}\")"),
+            };
+            return Err(format!(
+                "has the item \"{name}\"{also} twice, as the elements {} and {}",
                 first + 1,
                 index + 1
             ));
@@ -178,15 +201,72 @@ fn ordered(element: Value, item: Option<&OutputType>) -> Option<Value> {
     fields.map(Value::Object)
 }
 
-/// Returns what an item is called: itself if it is a scalar, the first field of a record. `None` for anything else.
+/// Returns what people call an item, as [`shown_item`] writes it: itself if it is a scalar, the first field of a record.
+/// `None` for anything else.
 pub fn item_name(item: &Value) -> Option<String> {
     match item {
         Value::Object(members) => {
             let mut names = members.values().map(scalar);
             let first = names.next()??;
-            names.all(|name| name.is_some()).then_some(first)
+            names.all(|name| name.is_some()).then(|| shown_item(&first))
         }
+        other => scalar(other).map(|name| shown_item(&name)),
+    }
+}
+
+/// Returns the name of an item in one line of at most 60 characters: control characters are escaped, the end of a long
+/// one is `…`. What was returned once stays as it is.
+pub fn shown_item(name: &str) -> String {
+    let mut shown = String::new();
+    for c in name.chars() {
+        match c {
+            c if c.is_control() || turns_text(c) => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    match shown.char_indices().nth(NAME_CHARS_MAX) {
+        None => shown,
+        Some(_) => {
+            let mut cut: String = shown.chars().take(NAME_CHARS_MAX - 1).collect();
+            cut.push('…');
+            cut
+        }
+    }
+}
+
+/// Separators of lines, and what changes the direction of the text around it.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What no other item may have: its name, in which numbers that are equal are written in one way.
+fn key(item: &Value) -> Option<String> {
+    let first = match item {
+        Value::Object(members) => members.values().next()?,
+        other => other,
+    };
+    match first {
+        Value::Number(number) => Some(number_key(number)),
         other => scalar(other),
+    }
+}
+
+/// `1.0` and `1e0` are 1, and -0 is 0.
+fn number_key(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < WHOLE_MAX => {
+            format!("{}", float + 0.0)
+        }
+        _ => number.to_string(),
+    }
+}
+
+/// Whether a text of an item can be no value of a variable.
+fn has_nul(item: &Value) -> bool {
+    match item {
+        Value::Object(members) => members.values().any(has_nul),
+        Value::String(text) => text.contains('\0'),
+        _ => false,
     }
 }
 
@@ -258,6 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn names_are_one_line_that_is_not_long_and_stay_as_they_are() {
+        let long = "x".repeat(61);
+        let cut = format!("{}…", "x".repeat(59));
+        for (name, expected) in [
+            ("eu west", "eu west"),
+            ("日本 \\ \"", "日本 \\ \""),
+            ("a\r\n\tb", "a\\r\\n\\tb"),
+            ("\u{202e}x", "\\u{202e}x"),
+            (&long[1..], &long[1..]),
+            (long.as_str(), cut.as_str()),
+        ] {
+            let shown = shown_item(name);
+            assert_eq!(shown, expected, "{name:?}");
+            assert_eq!(shown_item(&shown), shown);
+        }
+    }
+
+    #[test]
     fn lists_of_items_are_scalars_or_records_and_each_is_called_otherwise() {
         let of = "p: list<{id: string, n: int}>";
         let declared = parse_declared_outputs(of).unwrap_or_default();
@@ -303,6 +401,20 @@ mod tests {
                 r#"["1", 1]"#,
                 wrong("has the item \"1\" twice, as the elements 1 and 2"),
             ),
+            (
+                "[1, 1.0]",
+                wrong("has the item \"1.0\" (also written \"1\") twice, as the elements 1 and 2"),
+            ),
+            (
+                "[0, -0.0]",
+                wrong("has the item \"-0.0\" (also written \"0\") twice, as the elements 1 and 2"),
+            ),
+            ("[1, 1.5]", ok("1 1.5")),
+            (
+                r#"["a", {"id": "b", "x": "c\u0000"}]"#,
+                wrong("has an element 2, \"b\", with a NUL character, which no variable can hold"),
+            ),
+            (r#"["a\nb", "c\u001b[1m"]"#, ok("a\\nb c\\u{1b}[1m")),
         ] {
             assert_eq!(names(text, None), expected, "{text}");
         }

@@ -53,7 +53,7 @@ pub use gate::{
 pub use gathered::Gathered;
 pub use hold::{Hold, HoldError, LedgerKind, format_holds, parse_holds};
 pub use input::{Input, NotInputs};
-pub use items::{Items, ItemsError, item_name, read_items};
+pub use items::{Items, ItemsError, item_name, read_items, shown_item};
 pub use job::{JobPhase, Role, job_ended, job_phase};
 pub use job_key::{JobKey, KEY_ALPHABET, NameKey, StageKey, UidKey, key_of};
 pub use lease::{Lease, LeasePhase, LeaseSpec, LeaseStatus};

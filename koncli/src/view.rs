@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::condition::{self, Condition, SUCCEEDED};
-use konductor_api::{Barrier, BarrierPhase, Holder, Participant, Run};
+use konductor_api::{Barrier, BarrierPhase, Holder, Participant, Run, shown_item};
 use konductor_operator::run_graph::{Place, natural};
-use konductor_operator::standing::{Standing, State};
+use konductor_operator::standing::{ItemStanding, Standing, State};
 use konductor_operator::{End, RunObjects, Waits, explain, run_end, run_status};
 use serde::{Serialize, Serializer};
 
@@ -41,6 +41,9 @@ pub(crate) struct Item {
     /// The items of a stage that is one Indexed Job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) indexes: Option<Indexes>,
+    /// Where its items stand, if another stage has written their list; `indexes` says it to programs.
+    #[serde(skip)]
+    pub(crate) listed: Vec<ItemStanding>,
     pub(crate) state: State,
     /// When its pods were started first, if they were.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,6 +157,7 @@ pub(crate) fn item(job: &Participant, objects: &RunObjects) -> Item {
         job: job.name().to_owned(),
         item: job.item().map(str::to_owned),
         indexes: indexes(job),
+        listed: ItemStanding::all(job, objects),
         state: standing.state,
         started: standing.started,
         since: standing.since,
@@ -167,7 +171,7 @@ pub(crate) fn item(job: &Participant, objects: &RunObjects) -> Item {
 pub(crate) fn title(job: &Participant) -> String {
     let stage = job.stage();
     match job.item() {
-        Some(item) => format!("{stage}[{item}]"),
+        Some(item) => format!("{stage}[{}]", shown_item(item)),
         None => stage.to_owned(),
     }
 }
@@ -237,6 +241,7 @@ mod tests {
             since,
             why: String::new(),
             holders: Vec::new(),
+            listed: Vec::new(),
             waits: None,
         };
         let stage = |items| Stage {

@@ -49,6 +49,39 @@ fn hello_runs_to_its_end_and_hands_on_a_value() {
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
 }
 
+#[test]
+fn readers_that_start_after_a_failure_find_nothing_where_its_files_would_be() {
+    let pipeline = r#"
+pipeline p {
+  param go: bool = false
+  defaults { image = "busybox:1.36" }
+  stage a {
+    run = "exit 1"
+    output d: dir
+    output f: file
+  }
+  stage s when go {
+    run = "true"
+    output f: file
+  }
+  stage b after a.failed, s.skipped {
+    run = "test -e \"${a.f}\" || test -e \"${s.f}\" || echo none >> lines"
+  }
+  finally stage z { run = "test -e \"${a.d}\" || echo cleanup >> lines" }
+}
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let output = koncli()
+        .arg("run")
+        .arg(written(folder.path(), pipeline))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 1, "{}", text(&output.stderr));
+    let lines = std::fs::read_to_string(folder.path().join("lines")).unwrap_or_default();
+    assert_eq!(lines, "none\ncleanup\n", "{}", text(&output.stderr));
+}
+
 /// The figures of the report, computed from the source in another way.
 fn expected_report(csv: &str) -> Vec<String> {
     let mut orders: BTreeMap<&str, &str> = BTreeMap::new();

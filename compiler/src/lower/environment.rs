@@ -326,8 +326,10 @@ impl<'a> Environment<'a> {
             }
         };
         match from {
-            // If it wrote none, nothing is fetched.
-            Some(from) => value.value_from = Some(self.input(from, None)),
+            // The operator gives a list in any case.
+            Some(from) if is_gathered => value.value_from = Some(self.input(from, None)),
+            // If it wrote none, nothing is fetched, and the reader starts as with a default.
+            Some(from) => value.value_from = Some(self.input(from, Some(String::new()))),
             // All items are left out, and write nothing.
             None => value.value = Some(String::new()),
         }

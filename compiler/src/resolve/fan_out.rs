@@ -123,7 +123,8 @@ impl<'a> Resolver<'a> {
         match ty {
             Type::List(item) if !is_gathered => Some(*item),
             ty if !is_gathered => {
-                self.report(rules::wrong_type::no_list(reference.span, &ty));
+                let problem = rules::wrong_type::no_list_of(reference, &field.text, &ty);
+                self.report(problem);
                 None
             }
             Type::List(_) | Type::Record(_) | Type::File | Type::Dir => {
@@ -195,7 +196,10 @@ impl<'a> Resolver<'a> {
                 Some((ty, false, self.elements(&term)))
             }
             ast::Over::Ref(reference) => {
-                let found = self.reference(reference, Scope::PIPELINE, Time::Compile)?;
+                let before = self.diagnostics.len();
+                let found = self.reference(reference, Scope::PIPELINE, Time::Compile);
+                rules::unknown_name::in_loop(&mut self.diagnostics[before..], reference);
+                let found = found?;
                 let Type::List(item) = found.ty.clone() else {
                     self.report(rules::wrong_type::no_list(reference.span, &found.ty));
                     return None;

@@ -226,7 +226,17 @@ impl<'a> Resolver<'a> {
             match entry.key.text.as_str() {
                 "url" => url = Some((known, entry.value.span())),
                 "secret" => spec.secret = known,
-                "endpoint" => spec.endpoint = known,
+                "endpoint" => {
+                    if let Some(endpoint) = known.as_deref()
+                        && !rules::missing_store::is_endpoint(endpoint)
+                    {
+                        let span = entry.value.span();
+                        let problem = rules::missing_store::no_endpoint(span, endpoint);
+                        self.report(problem);
+                        return None;
+                    }
+                    spec.endpoint = known;
+                }
                 _ => spec.region = known,
             }
         }

@@ -1,9 +1,13 @@
 //! K0314: a name that Kubernetes does not take.
 
 use konductor_api::GROUP;
+use konductor_api::step::{INDEX_VARIABLE, STEP_VARIABLE, STORE_SECRET_PREFIX};
 use konductor_dsl::{Code, Diagnostic, Edit, ast};
 
 use crate::name::{is_qualified, is_subdomain};
+
+/// How the variables begin that konductor sets in containers.
+const OWN_PREFIXES: [&str; 3] = ["kon_", STEP_VARIABLE, STORE_SECRET_PREFIX];
 
 /// An environment variable as Kubernetes' YAML writes it, in two entries: `name = "X", value = "y"`.
 pub(crate) fn env_of_kubernetes(entries: &[&ast::Attribute]) -> Option<Diagnostic> {
@@ -48,15 +52,21 @@ pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
             false => diagnostic,
         });
     }
-    let ours = text == "KON_OUTPUT" || text.starts_with("kon_");
-    ours.then(|| {
-        Diagnostic::error(
-            Code::K0314,
-            key.span,
-            format!("`{text}` is set by konductor"),
-        )
-        .help("choose another name: `KON_OUTPUT` and names that begin with `kon_` are taken")
-    })
+    let by = match text.as_str() {
+        INDEX_VARIABLE => "Kubernetes",
+        "KON_OUTPUT" => "konductor",
+        _ if OWN_PREFIXES.iter().any(|own| text.starts_with(own)) => "konductor",
+        _ => return None,
+    };
+    let message = format!("`{text}` is set by {by}");
+    let help = match by {
+        "Kubernetes" => "choose another name: in a fan-out, it is the index of the item",
+        _ => {
+            "choose another name: `KON_OUTPUT` and names that begin with `kon_`, `KONDUCTOR_STEP` or \
+             `KONDUCTOR_STORE_` are taken"
+        }
+    };
+    Some(Diagnostic::error(Code::K0314, key.span, message).help(help))
 }
 
 /// The name of a label or annotation.

@@ -1,5 +1,7 @@
 //! K0321: files without a store, or a store that can't be used.
 
+use std::net::Ipv6Addr;
+
 use konductor_api::step::WORKSPACE_SCHEME;
 use konductor_dsl::{Code, Diagnostic, Span, did_you_mean};
 
@@ -45,6 +47,55 @@ pub(crate) fn problem(url: &str) -> Option<&'static str> {
     (!below.chars().all(is_plain)).then_some("use letters, digits, `.`, `_`, `-` and `/`")
 }
 
+/// Whether this is the URL of a server: `http://minio:9000`.
+pub(crate) fn is_endpoint(endpoint: &str) -> bool {
+    let schemes = ["http://", "https://"];
+    let mut below = schemes
+        .iter()
+        .filter_map(|scheme| endpoint.strip_prefix(scheme));
+    let Some(below) = below.next() else {
+        return false;
+    };
+    let server = below.split('/').next().unwrap_or(below);
+    let (host, port) = match server.rsplit_once(':') {
+        // The colons of an IPv6 address are in brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (server, None),
+    };
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let host_is_right = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            !host.is_empty() && host.chars().all(is_plain)
+        }
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._~%-".contains(c);
+    host_is_right
+        && port.is_none_or(|port| {
+            !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0)
+        })
+        && below[server.len()..].chars().all(is_plain)
+}
+
+/// An endpoint that is the URL of no server.
+pub(crate) fn no_endpoint(span: Span, endpoint: &str) -> Diagnostic {
+    let with_scheme = format!("http://{endpoint}");
+    let help = match is_endpoint(&with_scheme) {
+        true => format!("write `{with_scheme}`, or `https://{endpoint}`"),
+        false => "write the address of the server, such as `http://minio:9000`".to_owned(),
+    };
+    Diagnostic::error(
+        Code::K0321,
+        span,
+        format!("`{endpoint}` is the address of no server"),
+    )
+    .here("not `http://` or `https://` and a host")
+    .help(help)
+}
+
 /// A URL that names no store.
 pub(crate) fn unusable(span: Span, url: &str, help: &str) -> Diagnostic {
     Diagnostic::error(Code::K0321, span, format!("`{url}` names no store"))
@@ -65,5 +116,41 @@ pub(crate) fn workspace<'a>(
         None => diagnostic.help(format!(
             "declare it: `workspace {name} {{ size = 10Gi, access = many }}`"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_url_of_http_with_a_host() {
+        for (endpoint, expected) in [
+            ("http://minio:9000", true),
+            ("https://s3.eu-west-1.amazonaws.com", true),
+            ("https://s3.example.com/prefix/", true),
+            ("http://[::1]:9000", true),
+            ("http://[::1]", true),
+            ("minio:9000", false),
+            ("minio", false),
+            ("", false),
+            ("http://", false),
+            ("http:///minio", false),
+            ("http://:9000", false),
+            ("http://minio:", false),
+            ("http://minio:0", false),
+            ("http://minio:x", false),
+            ("http://minio:+9", false),
+            ("http://minio:99999", false),
+            ("http://[::1", false),
+            ("http://[x]:9000", false),
+            ("http://user@minio", false),
+            ("http://minio:9000?x=1", false),
+            ("http://min io", false),
+            ("ftp://minio", false),
+            ("HTTP//minio", false),
+        ] {
+            assert_eq!(is_endpoint(endpoint), expected, "{endpoint}");
+        }
     }
 }

@@ -208,6 +208,24 @@ pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &
     }
 }
 
+/// Says of an unknown name that a loop goes over how a list is declared.
+pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
+    let name = &over.head.text;
+    for diagnostic in reported {
+        let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == over.head.span;
+        let is_declared = |help: &String| help.starts_with("declare it: ");
+        if is_it && diagnostic.help.as_ref().is_some_and(is_declared) {
+            diagnostic.help = Some(match over.fields.first() {
+                None => format!("declare it: `param {name}: list<string>`"),
+                Some(output) => format!(
+                    "declare it: a stage `{name}` with `output {}: list<string>`",
+                    output.text
+                ),
+            });
+        }
+    }
+}
+
 /// Says what to write for a word that is no name, where a value of a type is wanted.
 pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
     let word = &reference.head.text;

@@ -160,6 +160,19 @@ pub(crate) fn no_list(span: Span, found: &Type) -> Diagnostic {
         .help("use a parameter of type `list<…>`, a list `[\"a\", \"b\"]` or a range `0..<n`")
 }
 
+/// A loop over an output that is no list.
+pub(crate) fn no_list_of(reference: &ast::Ref, output: &str, found: &Type) -> Diagnostic {
+    let stage = &reference.head.text;
+    let item = match found {
+        Type::File | Type::Dir => "string".to_owned(),
+        other => other.to_string(),
+    };
+    let diagnostic = no_list(reference.span, found);
+    diagnostic.help(format!(
+        "let `{stage}` write a list: declare `output {output}: list<{item}>`"
+    ))
+}
+
 /// A script that is no text.
 pub(crate) fn script(span: Span) -> Diagnostic {
     Diagnostic::error(Code::K0301, span, "`run` takes the text of a script")

@@ -90,7 +90,7 @@ impl Logs<'_> {
     /// Whether the logs of a pod were asked for, by its stage and its title.
     fn is_meant(&self, stage: &str, title: &str) -> bool {
         let meant = self.selection.stage.as_deref();
-        meant.is_none_or(|meant| meant == stage || meant == title)
+        meant.is_none_or(|meant| meant == stage || Meant::of(meant).to_string() == title)
     }
 
     /// Stages are in the order of `koncli status`, and the attempts of a Job one after the other.

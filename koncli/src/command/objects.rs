@@ -6,7 +6,7 @@ use std::fmt;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use konductor_api::{Barrier, Gate, Participant, Run, Target, label};
+use konductor_api::{Barrier, Gate, Participant, Run, Target, label, shown_item};
 use konductor_operator::standing::State;
 use konductor_operator::{Listed, RunObjects, explain};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -216,27 +216,34 @@ impl<'a> Meant<'a> {
         job.label(label::STAGE) == Some(self.stage)
             && self
                 .item
-                .is_none_or(|item| job.item() == Some(item) || has_index(job, item))
+                .is_none_or(|item| is_item(job, item) || self.index_in(job).is_some())
+    }
+
+    /// Which item of an Indexed Job is meant, by what it is called or by its index.
+    pub(super) fn index_in(self, job: &Participant) -> Option<usize> {
+        let name = shown_item(self.item?);
+        let named = job.item_names().iter().position(|item| *item == name);
+        named.or_else(|| {
+            let total = usize::try_from(indexes(job)?.total).ok()?;
+            let index = self.item?.parse::<usize>().ok()?;
+            (index < total).then_some(index)
+        })
     }
 }
 
 impl fmt::Display for Meant<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.item {
-            Some(item) => write!(formatter, "{}[{item}]", self.stage),
+            Some(item) => write!(formatter, "{}[{}]", self.stage, shown_item(item)),
             None => formatter.write_str(self.stage),
         }
     }
 }
 
-/// Whether an item is one index of an Indexed Job, or what that is called.
-fn has_index(job: &Participant, item: &str) -> bool {
-    if job.item_names().iter().any(|name| name == item) {
-        return true;
-    }
-    let indexes = indexes(job).and_then(|indexes| u32::try_from(indexes.total).ok());
-    let index = item.parse::<u32>().ok();
-    index.zip(indexes).is_some_and(|(index, all)| index < all)
+/// Whether a Job is of this item, written in full or as it is shown.
+fn is_item(job: &Participant, item: &str) -> bool {
+    let own = job.item();
+    own.is_some_and(|own| own == item || shown_item(own) == item)
 }
 
 /// Makes sure that a run has a stage or an item; while its Jobs are still being created, nobody knows.
@@ -335,6 +342,39 @@ mod tests {
                 "{text}"
             );
             assert_eq!(meant.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_item_is_meant_by_its_name_in_full_as_it_is_shown_and_by_its_index() {
+        let long = "x".repeat(70);
+        let cut = shown_item(&long);
+        let list = json!(["a", "b\nc", long]).to_string();
+        let job: Participant = serde_json::from_value(json!({
+            "metadata": {
+                "name": "r", "labels": {label::STAGE: "read"},
+                "annotations": {annotation::ITEMS: "{\"of\": \"r-split/parts\"}"},
+            },
+            "spec": {
+                "completions": 3, "completionMode": "Indexed",
+                "template": {"metadata": {"annotations": {annotation::ITEMS: list}}},
+            },
+        }))
+        .expect("a Job");
+        for (item, expected) in [
+            ("a", Some(0)),
+            ("b\nc", Some(1)),
+            ("b\\nc", Some(1)),
+            (long.as_str(), Some(2)),
+            (cut.as_str(), Some(2)),
+            ("2", Some(2)),
+            ("3", None),
+            ("c", None),
+        ] {
+            let text = format!("read[{item}]");
+            let meant = Meant::of(&text);
+            assert_eq!(meant.index_in(&job), expected, "{item}");
+            assert_eq!(meant.is_of(&job), expected.is_some(), "{item}");
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use konductor_api::condition::{FAILING, SUCCEEDED};
-use konductor_api::{Run, annotation};
+use konductor_api::{Run, annotation, shown_item};
 use konductor_operator::run_status;
-use konductor_operator::standing::State;
+use konductor_operator::standing::{ItemStanding, State};
 use kube::ResourceExt;
 
 use super::objects::objects_of;
@@ -153,12 +153,14 @@ fn table(view: &View, no_headers: bool) -> String {
     let mut rows = Vec::new();
     for stage in &view.stages {
         rows.push(row(stage));
+        let listed = stage.items.iter().flat_map(|item| &item.listed);
+        rows.extend(listed.map(listed_row));
         if stage.items.len() > 1 {
             for item in &stage.items {
                 rows.push(vec![
                     format!(
                         "  [{}]",
-                        item.item.clone().unwrap_or_else(|| item.job.clone())
+                        shown_item(item.item.as_deref().unwrap_or(&item.job))
                     ),
                     format!("{} {}", item.state.mark(), item.state.word()),
                     String::new(),
@@ -197,10 +199,13 @@ fn row(stage: &Stage) -> Vec<String> {
     vec![
         stage.name.clone(),
         format!("{} {}", state.mark(), state.word()),
-        if one {
-            String::new()
-        } else {
-            format!("{}/{}", stage.ended(), stage.items.len())
+        match stage.items.as_slice() {
+            [item] if !item.listed.is_empty() => {
+                let ended = item.listed.iter().filter(|item| item.state.has_ended());
+                format!("{}/{}", ended.count(), item.listed.len())
+            }
+            [_] => String::new(),
+            items => format!("{}/{}", stage.ended(), items.len()),
         },
         output::duration(stage.duration(Timestamp::now())),
         output::age(first.and_then(|item| item.since)),
@@ -209,4 +214,73 @@ fn row(stage: &Stage) -> Vec<String> {
             .map(|item| item.why.clone())
             .unwrap_or_default(),
     ]
+}
+
+/// An item whose list another stage has written. Its Job has the times.
+fn listed_row(item: &ItemStanding) -> Vec<String> {
+    vec![
+        format!("  [{}]", item.name),
+        format!("{} {}", item.state.mark(), item.state.word()),
+        String::new(),
+        output::duration(None),
+        output::age(None),
+        item.why.clone(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Item;
+
+    #[test]
+    fn items_of_a_list_that_a_stage_wrote_have_rows_of_their_own() {
+        let listed = |name: &str, state, why: &str| ItemStanding {
+            name: name.to_owned(),
+            state,
+            why: why.to_owned(),
+        };
+        let item = Item {
+            job: "r-count".to_owned(),
+            item: None,
+            indexes: None,
+            listed: vec![
+                listed("eu", State::Succeeded, ""),
+                listed("us", State::Failed, "exit code 2"),
+                listed("ap", State::Waiting, "waits for its turn"),
+            ],
+            state: State::Running,
+            started: None,
+            since: None,
+            why: String::new(),
+            waits: None,
+            holders: Vec::new(),
+        };
+        let view = View {
+            run: "r".to_owned(),
+            pipeline: "p".to_owned(),
+            phase: "Running".to_owned(),
+            message: String::new(),
+            stages: vec![Stage {
+                name: "count".to_owned(),
+                items: vec![item],
+                quorum: None,
+            }],
+        };
+        let table = table(&view, true);
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .skip(2)
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            rows.iter().map(|row| row.join(" ")).collect::<Vec<_>>(),
+            [
+                "count ● running 2/3 - -",
+                "[eu] ✓ succeeded - -",
+                "[us] ✗ failed - - exit code 2",
+                "[ap] ○ waiting - - waits for its turn",
+            ]
+        );
+    }
 }

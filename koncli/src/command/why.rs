@@ -6,7 +6,7 @@ use std::fmt;
 use konductor_api::condition::OPEN;
 use konductor_api::{Arrival, ArrivalOutcome, Arrivals, Barrier, Holder, Participant, Run, label};
 use konductor_operator::run_graph::{How, Link, Node, RunGraph};
-use konductor_operator::standing::{State, gate_message, hold_message};
+use konductor_operator::standing::{ItemStanding, State, gate_message, hold_message};
 use konductor_operator::words::{Named, apply_again};
 use konductor_operator::{HeldBack, RunObjects, Waits};
 use kube::ResourceExt;
@@ -76,7 +76,10 @@ async fn lines(
         if stage.is_some() {
             chain.reported.clear();
         }
-        chain.job(job, 0);
+        match stage.map(Meant::of) {
+            Some(meant) if meant.item.is_some() => chain.item(job, meant),
+            _ => chain.job(job, 0),
+        }
     }
     if let Some(barrier) = approval {
         chain.approval(barrier);
@@ -183,6 +186,24 @@ struct Chain<'a> {
 impl Chain<'_> {
     fn line(&mut self, depth: usize, text: &str) {
         self.lines.push(line(depth, text));
+    }
+
+    /// What one item of a Job does; below it the Job, if the item has not begun.
+    fn item(&mut self, job: &Participant, meant: Meant<'_>) {
+        let standings = ItemStanding::all(job, self.objects);
+        let item = meant.index_in(job).and_then(|index| standings.get(index));
+        let Some(ItemStanding { name, state, why }) = item else {
+            return self.job(job, 0);
+        };
+        let why = match why.is_empty() {
+            true => String::new(),
+            false => format!(": {why}"),
+        };
+        let (mark, word, title) = (state.mark(), state.word(), title(job));
+        self.line(0, &format!("{mark} {title}[{name}] {word}{why}"));
+        if !matches!(state, State::Succeeded | State::Failed | State::Running) {
+            self.job(job, 1);
+        }
     }
 
     /// A Job, and below it what it waits for.

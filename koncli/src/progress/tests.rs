@@ -13,6 +13,7 @@ fn stage(name: &str, state: State) -> Stage {
         why: String::new(),
         waits: None,
         holders: Vec::new(),
+        listed: Vec::new(),
     };
     Stage {
         name: name.into(),

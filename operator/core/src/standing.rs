@@ -3,6 +3,8 @@
 //! What enters: a Job, and the [`RunObjects`] around it. What leaves: one [`Standing`]. It waits for what the
 //! decision about it waits for. What must never happen here: a second opinion about when a Job starts.
 
+mod items;
+
 use jiff::Timestamp;
 use konductor_api::condition::{self, AVAILABLE, Condition, OPEN};
 use konductor_api::{Barrier, Gate, Hold, Holder, JobPhase, LedgerKind, Participant, job_ended};
@@ -13,6 +15,8 @@ use crate::outcome::{End, barrier_end, gate_end, job_end};
 use crate::run_objects::RunObjects;
 use crate::words::apply_again;
 use crate::{Waits, explain};
+
+pub use items::ItemStanding;
 
 /// Where a Job stands. What is first says most about a stage of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -41,7 +41,7 @@ fn count(text: &str, completions: i32) -> Option<i32> {
 }
 
 /// These indexes, such as `0-2,5`, if they rise and are below so many.
-pub(super) fn parse(text: &str, completions: i32) -> Option<BTreeSet<usize>> {
+pub(crate) fn parse(text: &str, completions: i32) -> Option<BTreeSet<usize>> {
     if text.is_empty() {
         return Some(BTreeSet::new());
     }

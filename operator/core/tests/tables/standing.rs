@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use konductor_api::Participant;
 use konductor_core::job::waits_for;
 use konductor_core::run_graph::Place;
-use konductor_core::standing::{Standing, State};
+use konductor_core::standing::{ItemStanding, Standing, State};
 use konductor_core::{HeldBack, Listed, RunObjects, Waits};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -399,4 +399,87 @@ fn deleted_jobs_of_a_run_are_shown_as_the_record_knows_them() {
     let name = konductor_core::ObjectName::new("ns", "r-load");
     let answer = objects.answer(&konductor_core::Fact::Job(name));
     assert!(matches!(answer, konductor_core::Objects::Jobs(jobs) if jobs.is_empty()));
+}
+
+/// A Job with the items `a` to `f`, and its pods by index, each with its phase and perhaps an exit code.
+fn listed(status: Value, phase: &str, pods: &[(u32, &str, Option<i32>)]) -> Vec<String> {
+    let mut metadata = metadata("r-count", Some("count"));
+    metadata["annotations"] = json!({
+        "konductor.io/phase": phase, "konductor.io/items": "{\"of\": \"r-split/parts\"}",
+    });
+    let list = json!(["a", "b", {"id": "c", "n": 1}, "d", "e", "f"]).to_string();
+    let job: Participant = read(json!({
+        "metadata": metadata,
+        "spec": {
+            "completionMode": "Indexed", "completions": 6, "backoffLimitPerIndex": 1,
+            "template": {"metadata": {"annotations": {"konductor.io/items": list}}},
+        },
+        "status": status,
+    }));
+    let pod = |(place, (index, phase, code)): (usize, &(u32, &str, Option<i32>))| {
+        let ended = code.map(|code| {
+            json!([{"name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": code}}}])
+        });
+        read(json!({
+            "metadata": {
+                "name": format!("pod-{place}"), "namespace": "ns", "uid": format!("uid-pod-{place}"),
+                "creationTimestamp": format!("2026-01-01T00:00:{place:02}Z"),
+                "labels": {"batch.kubernetes.io/job-completion-index": index.to_string()},
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "r-count",
+                                     "uid": "uid-r-count", "controller": true}],
+            },
+            "status": {"phase": phase, "containerStatuses": ended},
+        }))
+    };
+    let objects = RunObjects::from(Listed {
+        jobs: vec![job],
+        pods: pods.iter().enumerate().map(pod).collect(),
+        ..Listed::default()
+    });
+    let items = ItemStanding::all(&objects.jobs()[0], &objects).into_iter();
+    items
+        .map(|item| format!("{} {} {}", item.name, item.state.word(), item.why))
+        .map(|line| line.trim_end().to_owned())
+        .collect()
+}
+
+#[test]
+fn items_of_a_list_stand_where_their_indexes_do() {
+    let status = json!({"completedIndexes": "0", "failedIndexes": "1"});
+    let pods = [
+        (0, "Succeeded", Some(0)),
+        (1, "Failed", Some(1)),
+        (1, "Failed", Some(2)),
+        (2, "Running", None),
+        (3, "Pending", None),
+        (4, "Failed", Some(3)),
+    ];
+    assert_eq!(
+        listed(status.clone(), "Running", &pods),
+        [
+            "a succeeded",
+            "b failed exit code 2",
+            "c running",
+            "d pending",
+            "e pending its last pod failed, and another one follows: exit code 3",
+            "f waiting waits for its turn",
+        ]
+    );
+    // It ran longer than its timeout.
+    let mut failed = status;
+    failed["conditions"] =
+        json!([{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]);
+    let before = "cancelled its stage failed before";
+    assert_eq!(
+        listed(failed, "Failed", &[]),
+        [
+            "a succeeded".to_owned(),
+            "b failed".to_owned(),
+            format!("c {before}"),
+            format!("d {before}"),
+            format!("e {before}"),
+            format!("f {before}"),
+        ]
+    );
 }
