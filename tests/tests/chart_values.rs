@@ -319,6 +319,7 @@ fn take(helm: &Helm, leaves: &[Leaf], text: &str) -> BTreeSet<usize> {
         // Booleans and numbers of the chart's own.
         let own = [
             "automount",
+            "honorLabels",
             "hostNetwork",
             "allowPrivilegeEscalation",
             "readOnlyRootFilesystem",
