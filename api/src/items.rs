@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-<<<<<<< HEAD
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
-=======
 use serde_json::{Map, Number, Value};
->>>>>>> FDATA
 
 use crate::limits::{ITEMS_BYTES_MAX, ITEMS_MAX, ITEMS_MAX_DEFAULT};
 use crate::{Input, OutputField, OutputType};
@@ -129,7 +125,6 @@ pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec
                 index + 1
             ));
         };
-<<<<<<< HEAD
         if let Some(number) = written
             .get(index)
             .and_then(|element| changed_number(element))
@@ -140,11 +135,7 @@ pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec
                 index + 1
             ));
         }
-        if let Some(first) = places.insert(name.clone(), index) {
-            let name: String = name.chars().take(SHOWN_MAX).collect();
-=======
         if items.last().is_some_and(has_nul) {
->>>>>>> FDATA
             return Err(format!(
                 "has an element {}, \"{name}\", with a NUL character, which no variable can hold",
                 index + 1
