@@ -21,8 +21,9 @@ use crate::exit::Failure;
 use crate::platform::{Signal, Signals};
 use crate::{cluster, output, read};
 
-pub(super) use browsed::{LOG_LINES, log_end};
+pub(super) use browsed::log_end;
 pub(super) use model::{Look, run_of_report};
+pub(super) use tail::LOG_LINES;
 
 use browsed::Browsed;
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::model::{self, Look, problem};
 use super::primitives::{self, Found};
 use super::rights::Rights;
-use super::tail::Tail;
+use super::tail::{CONTAINER, LOG_LINES, Tail};
 use super::watched::{Subject, Watched, all, owned};
 use crate::command::objects::{Meant, Reasons, completed};
 use crate::command::{api, lifecycle, retry, why};
@@ -29,14 +29,10 @@ use crate::output;
 use crate::read;
 use crate::view::run_ended;
 
-/// How many lines of a log are shown at first.
-pub(in crate::command) const LOG_LINES: i64 = 300;
 /// The most that is read of a log at first, in bytes.
 const LOG_BYTES: i64 = 256 * 1024;
 /// How many pieces of a log are sent at once, at most.
 const PIECES_AT_ONCE: usize = 8;
-/// The container that a stage's step runs in.
-pub(super) const CONTAINER: &str = "main";
 /// How long what nobody looks at is kept up to date: a click away, and back.
 const IDLE: Duration = Duration::from_secs(60);
 /// How many subjects are kept up to date at once.

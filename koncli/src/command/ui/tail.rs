@@ -10,9 +10,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
-use super::browsed::{CONTAINER, LOG_LINES};
 use super::watched::{Watched, all};
 
+/// How many lines of a log are shown at first.
+pub(in crate::command) const LOG_LINES: i64 = 300;
+/// The container that a stage's step runs in.
+pub(super) const CONTAINER: &str = "main";
 /// How much is read at once, in bytes.
 const PIECE: usize = 16 * 1024;
 /// The longest line, in bytes: the rest of a longer line is left out.
