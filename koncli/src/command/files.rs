@@ -9,6 +9,7 @@ use konductor_api::{FileKind, FileValue, OutputType, Participant, Run, StepSpec,
 use konductor_step::{Store, Transfer};
 use kube::ResourceExt as _;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::get;
 use super::objects::{Meant, expect, objects_of};
@@ -50,7 +51,10 @@ pub(crate) async fn files(global: &Global, selection: &FileSelection) -> Result<
     }
     let jobs = objects.jobs().iter();
     let jobs = jobs.filter(|job| meant.is_none_or(|meant| meant.is_of(job)));
-    let all: Vec<Stored> = jobs.flat_map(|job| stored(job, &run)).collect();
+    let item = meant.and_then(|meant| meant.item);
+    let all = jobs.flat_map(|job| stored(job, &run));
+    let all = all.filter(|file| item.is_none() || file.item.as_deref() == item);
+    let all: Vec<Stored> = all.collect();
     match &selection.get {
         Some(folder) => fetch(&all, folder, selection.store.as_deref()).await,
         None => list(global, &all),
@@ -100,31 +104,52 @@ fn stored(job: &Participant, run: &Run) -> Vec<Stored> {
     };
     let values = job.outputs().unwrap_or_default();
     let store = store_of(job, run);
-    let files = declared.iter().filter_map(|output| {
-        let kind = match output.ty.as_ref()? {
-            OutputType::File => FileKind::File,
-            OutputType::Dir => FileKind::Dir,
-            _ => return None,
+    let mut files = Vec::new();
+    for output in declared {
+        let kind = match &output.ty {
+            Some(OutputType::File) => FileKind::File,
+            Some(OutputType::Dir) => FileKind::Dir,
+            _ => continue,
         };
-        let value = FileValue::parse(values.get(&output.name)?)?;
-        let stage = job.stage().to_owned();
-        let path = match job.item() {
-            Some(_) => format!("{stage}/{}/{}", value.item(), output.name),
-            None => format!("{stage}/{}", output.name),
-        };
-        Some(Stored {
-            stage,
-            item: job.item().map(str::to_owned),
-            output: output.name.clone(),
-            kind,
-            size: value.size,
-            sha256: value.sha256,
-            key: value.key,
-            path,
-            store: store.clone(),
-        })
+        let text = values.get(&output.name).map(String::as_str);
+        for (item, value) in file_values(job, text.unwrap_or_default()) {
+            let stage = job.stage().to_owned();
+            let path = match item {
+                Some(_) => format!("{stage}/{}/{}", value.item(), output.name),
+                None => format!("{stage}/{}", output.name),
+            };
+            files.push(Stored {
+                stage,
+                item,
+                output: output.name.clone(),
+                kind,
+                size: value.size,
+                sha256: value.sha256,
+                key: value.key,
+                path,
+                store: store.clone(),
+            });
+        }
+    }
+    files
+}
+
+/// The values of an output that is a file, each with its item. Those of a stage over a list that is found at run time
+/// are in one list.
+fn file_values(job: &Participant, text: &str) -> Vec<(Option<String>, FileValue)> {
+    if job.items.is_none() {
+        let value = FileValue::parse(text);
+        let item = job.item().map(str::to_owned);
+        return value.map(|value| (item, value)).into_iter().collect();
+    }
+    let names = job.item_names();
+    let values: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
+    let values = values.iter().enumerate().filter_map(|(index, value)| {
+        let value = FileValue::parse(&value.to_string())?;
+        let name = names.get(index).cloned();
+        Some((Some(name.unwrap_or_else(|| index.to_string())), value))
     });
-    files.collect()
+    values.collect()
 }
 
 /// The store of a Job that a run owns. Anybody may label another Job with the run's name.
@@ -240,10 +265,19 @@ pub(super) async fn delete(
 ) -> Result<usize, Failure> {
     let mut specs: Vec<StoreSpec> = Vec::new();
     for store in jobs.iter().filter_map(|job| store_of(job, run)) {
-        // A volume is deleted with its run.
-        if !specs.contains(&store) && !store.url.starts_with(WORKSPACE_SCHEME) {
+        if !specs.contains(&store) {
             specs.push(store);
         }
+    }
+    let (volumes, specs): (Vec<_>, Vec<_>) = specs
+        .into_iter()
+        .partition(|store| store.url.starts_with(WORKSPACE_SCHEME));
+    for store in volumes {
+        output::talk(&format!(
+            "the files in {} are in a volume: one that the run has created is deleted with it, and one that is external \
+             keeps them",
+            store.url
+        ));
     }
     let named = named_store();
     // All are opened before anything is deleted.
@@ -298,6 +332,43 @@ mod tests {
         run.metadata.uid = Some("u-1".to_owned());
         assert!(store_of(&job("u-1"), &run).is_some());
         assert_eq!(store_of(&job("u-2"), &run), None);
+    }
+
+    #[test]
+    fn files_of_items_that_are_found_at_run_time_are_in_one_list() {
+        let value = |item: &str| json!({"key": format!("ns/r/c/{item}/u/f"), "size": 1, "sha256": "0".repeat(64)});
+        let outputs = json!({"f": json!([value("00000-a"), null, value("00002-c")]).to_string()});
+        let job: Participant = serde_json::from_value(json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": "r-c",
+                "labels": {"konductor.io/stage": "c"},
+                "annotations": {
+                    "konductor.io/items": r#"{"of":"r-s/l"}"#,
+                    "konductor.io/outputs": outputs.to_string(),
+                    "konductor.io/outputs-declared": "f: file"
+                }
+            },
+            "spec": {"template": {"metadata": {"annotations": {
+                "konductor.io/items": r#"["a","b","c"]"#
+            }}}}
+        }))
+        .unwrap();
+        let run: Run = serde_json::from_value(json!({
+            "apiVersion": "konductor.io/v1",
+            "kind": "Run",
+            "metadata": {"name": "r"},
+            "spec": {"pipeline": "r", "jobs": 1}
+        }))
+        .unwrap();
+        let files = stored(&job, &run);
+        let shown: Vec<_> = files
+            .iter()
+            .map(|file| (file.item.as_deref(), file.path.as_str()))
+            .collect();
+        let expected = [(Some("a"), "c/00000-a/f"), (Some("c"), "c/00002-c/f")];
+        assert_eq!(shown, expected);
     }
 
     #[test]
