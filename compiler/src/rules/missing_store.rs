@@ -77,7 +77,9 @@ pub(crate) fn is_endpoint(endpoint: &str) -> bool {
         && port.is_none_or(|port| {
             !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0)
         })
-        && below[server.len()..].chars().all(is_plain)
+        && below
+            .strip_prefix(server)
+            .is_some_and(|path| path.chars().all(is_plain))
 }
 
 /// An endpoint that is the URL of no server.
