@@ -206,7 +206,7 @@ fn names_of_an_archive_have_a_length() {
         ),
         (
             &[("l", GNULongName, "a"), ("l", GNULongName, "b")],
-            "l: neither a file",
+            "a: neither a file",
         ),
         (
             &[("l", GNULongLink, "../y"), ("x", Symlink, "y")],

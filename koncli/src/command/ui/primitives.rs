@@ -170,10 +170,12 @@ fn queues(
     granted: &BTreeSet<(LedgerKind, String, String)>,
 ) -> BTreeMap<(LedgerKind, String), Vec<Party>> {
     let mut queues: BTreeMap<(LedgerKind, String), Vec<Party>> = BTreeMap::new();
-    for job in jobs
-        .iter()
-        .filter(|job| job.phase == Some(JobPhase::Queued))
-    {
+    // One without a Gate asks from the first, and has no phase.
+    let asks = |job: &&Participant| {
+        let gate_passed = job.gate().is_none() || job.phase == Some(JobPhase::Queued);
+        job.may_start() && gate_passed && job.metadata.deletion_timestamp.is_none()
+    };
+    for job in jobs.iter().filter(asks) {
         let has =
             |hold: &Hold| granted.contains(&(hold.kind, hold.name.clone(), job.uid().to_owned()));
         for hold in job.holds().iter().filter(|hold| !has(hold)) {
@@ -287,10 +289,17 @@ mod tests {
                 "name": format!("r-{name}"), "namespace": "n", "uid": name,
                 "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
                 "labels": {label::RUN: "r", label::STAGE: name},
-                "annotations": {annotation::PHASE: phase, annotation::HOLD: "semaphore/db"},
+                "annotations": {
+                    annotation::PHASE: phase, annotation::HOLD: "semaphore/db", annotation::GATE: "go",
+                },
             }))
             .expect("metadata")
         };
+        let mut without_gate = job("e", "", 7);
+        without_gate.annotations = Some(BTreeMap::from([(
+            annotation::HOLD.to_owned(),
+            "semaphore/db".to_owned(),
+        )]));
         let found = Found {
             semaphores: vec![Arc::new(
                 serde_json::from_value(semaphore).expect("a Semaphore"),
@@ -301,6 +310,7 @@ mod tests {
                 job("b", "Queued", 9),
                 job("c", "Queued", 5),
                 job("d", "Waiting", 2),
+                without_gate,
             ],
             ..Found::default()
         };
@@ -314,7 +324,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(names(&semaphore.holders), ["job/r-a"]);
-        assert_eq!(names(&semaphore.queue), ["job/r-c", "job/r-b"]);
+        assert_eq!(names(&semaphore.queue), ["job/r-c", "job/r-e", "job/r-b"]);
         assert_eq!(semaphore.queue[0].link.as_deref(), Some("/runs/r/c"));
     }
 }
