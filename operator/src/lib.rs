@@ -49,13 +49,11 @@ pub use options::{Clock, Error, Options, WatchesLast};
 pub use telemetry::Telemetry;
 pub use traces::{TraceSettings, Traces};
 
-use std::panic;
 use std::sync::Arc;
 
 use konductor_core::ObjectName;
 use kube::Client;
 use tokio::sync::watch as signal;
-use tokio::task::JoinSet;
 
 use crate::context::Context;
 use crate::memory::Memory;
@@ -146,22 +144,12 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
         senders.send(kind, name);
         context.cache.has(kind, name)
     };
-    // A trace of many Jobs takes time to read: on a task of its own that keeps no event waiting. It ends with this
-    // function.
-    let mut exports = JoinSet::new();
-    let exporting = Arc::clone(&context);
-    exports.spawn(async move { export(&exporting).await });
     tokio::select! {
         // They finish what they are doing before they stop.
         () = reconcile::controllers(&context, queues.receivers, stopped) => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
         () = reports.write(&context.recorder) => {}
         () = asked.scan(&scans, &context.live, queue) => {}
-        Some(Err(error)) = exports.join_next() => {
-            // Nobody else ends it, so it has panicked.
-            if let Ok(panic) = error.try_into_panic() {
-                panic::resume_unwind(panic);
-            }
-        }
+        () = export(&context) => {}
     }
 }

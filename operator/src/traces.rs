@@ -5,7 +5,6 @@
 //! reconcile that waits for a collector; a Run that is kept in memory.
 
 mod otlp;
-mod past;
 mod queue;
 mod settings;
 
@@ -18,7 +17,6 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use konductor_api::{Lenient, Run};
-use konductor_core::trace::TraceId;
 use konductor_core::{ObjectName, run_end, trace};
 use kube::api::PostParams;
 use kube::client::Body;
@@ -28,8 +26,7 @@ use kube::config::{
 };
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Config};
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::FIELD_MANAGER;
 use crate::index::Watched;
@@ -37,9 +34,7 @@ use crate::live::Live;
 use crate::needed::Read;
 use crate::options::Clock;
 use crate::telemetry::Telemetry;
-use otlp::Requests;
-use past::Past;
-use queue::{Queue, Waiting};
+use queue::Queue;
 pub use settings::TraceSettings;
 
 /// A Run that ended longer ago is not exported any more: its collector was away for long, or traces were switched on
@@ -47,9 +42,8 @@ pub use settings::TraceSettings;
 const EXPORT_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 /// How many Runs wait at most; those that come then are looked for in the cache later.
 const WAITING_MAX: usize = 1000;
-/// How long after a look around comes the next one: if some had no room to wait, and if nothing is known to be missing.
-/// A Run may have ended without an answer to the write that says so.
-const LOOKS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
+/// How long an export that failed rests at first, and at most.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How often the mark is tried where another write comes first.
 const MARKS: usize = 5;
 /// How much of a refusal is logged.
@@ -85,8 +79,6 @@ enum Failure {
     Read(kube::Error),
     #[error("its status can't be written: {0}")]
     Mark(kube::Error),
-    #[error("its trace can't be made: {0}")]
-    Make(#[from] JoinError),
 }
 
 impl Failure {
@@ -97,7 +89,7 @@ impl Failure {
             Self::Read(kube::Error::Api(status)) | Self::Mark(kube::Error::Api(status)) => {
                 matches!(status.code, 429 | 500..)
             }
-            Self::Request(_) | Self::Make(_) => false,
+            Self::Request(_) => false,
             Self::NoAnswer | Self::Unreachable(_) | Self::Read(_) | Self::Mark(_) => true,
         }
     }
@@ -249,145 +241,102 @@ impl Exports {
             // The operator stops.
             return std::future::pending().await;
         }
-        let mut past = Past::new();
+        self.look_around(sources);
         loop {
-            self.look_around(sources, &past);
-            let looked = Instant::now();
-            loop {
-                let [soon, late] = LOOKS;
-                let wait = if self.queue.has_overflowed() {
-                    soon
-                } else {
-                    late
-                };
-                tokio::select! {
-                    biased;
-                    () = sleep_until(looked + wait) => break,
-                    waiting = self.queue.next() => self.export(sources, waiting, &mut past).await,
-                }
+            let run = self.queue.next().await;
+            self.export(sources, &run).await;
+            if self.queue.takes_overflow() {
+                self.look_around(sources);
             }
         }
     }
 
-    /// Queues the Runs in the cache that have ended, are not exported and not given up.
-    fn look_around(&self, sources: Sources<'_>, past: &Past) {
-        self.queue.clear_overflow();
+    /// Queues the Runs in the cache that have ended and are not exported.
+    fn look_around(&self, sources: Sources<'_>) {
         let now = sources.clock.now();
         let runs = sources.runs.state().into_iter();
-        let runs = runs.filter(|run| is_owed(run, now) && !past.is_done(TraceId::of(run)));
-        for run in runs {
+        for run in runs.filter(|run| is_owed(run, now)) {
             self.queue.push(ObjectName::of(&run.metadata));
         }
     }
 
-    /// Tries to export a Run. One that fails for a reason that may pass goes behind the others, and all rest: what
-    /// failed is mostly the collector.
-    async fn export(&self, sources: Sources<'_>, mut waiting: Waiting, past: &mut Past) {
-        let (trace, result) = match owed(sources, &waiting.run, past).await {
-            Ok(None) => return,
-            Ok(Some(run)) => {
-                let trace = TraceId::of(&run);
-                (
-                    Some(trace),
-                    self.try_export(sources, &waiting.run, run).await,
-                )
+    /// Exports a Run, however often that takes, until it succeeds, can't, or is too late.
+    async fn export(&self, sources: Sources<'_>, name: &ObjectName) {
+        let (mut rest, longest) = REST;
+        loop {
+            let error = match self.try_export(sources, name).await {
+                Ok(Some(())) => return sources.telemetry.exported(true),
+                Ok(None) => return,
+                Err(error) => error,
+            };
+            let ObjectName { namespace, name } = name;
+            if !error.passes() {
+                return sources.gives_up(namespace, name, &error);
             }
-            Err(error) => (None, Err(error)),
-        };
-        let ObjectName { namespace, name } = &waiting.run.clone();
-        match result {
-            Ok(()) => {
-                past.succeeded();
-                sources.telemetry.exported(true);
-            }
-            Err(error) => {
-                let rest = error.passes().then(|| past.failed(&mut waiting)).flatten();
-                if let Some(rest) = rest {
-                    tracing::warn!(namespace, name, %error, wait = ?rest, "a trace can't be exported; retrying");
-                    self.queue.push_again(waiting);
-                    return sleep(rest).await;
-                }
-                sources.gives_up(namespace, name, &error);
-            }
-        }
-        if let Some(trace) = trace {
-            past.is_done_with(trace);
+            tracing::warn!(namespace, name, %error, wait = ?rest, "a trace can't be exported; retrying");
+            sleep(rest).await;
+            rest = longest.min(rest * 2);
         }
     }
 
-    /// Reads what is around a Run, sends its trace and marks it. The trace is made beside the operator's work, request
-    /// by request.
+    /// Exports a Run if that is owed; `None` if nothing is to be done.
     async fn try_export(
         &self,
         sources: Sources<'_>,
         name: &ObjectName,
-        run: Run,
-    ) -> Result<(), Failure> {
-        let id = TraceId::of(&run);
-        let objects = sources.live.around(&run).await.map_err(Failure::Read)?;
+    ) -> Result<Option<()>, Failure> {
+        let api: Api<Read<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
+        let read = || async {
+            let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
+            Ok::<_, Failure>(found.and_then(|found| found.decoded().ok()))
+        };
+        let Some(run) = read().await? else {
+            return Ok(None);
+        };
         let now = sources.clock.now();
-        let settings = Arc::clone(&self.traces.settings);
-        let make = move || Requests::new(trace::trace(&run, &objects, now), settings);
-        let mut requests = spawn_blocking(make).await?;
-        loop {
-            let next = spawn_blocking(move || (requests.next(), requests));
-            let (body, rest) = next.await?;
-            let Some(body) = body else { break };
-            self.traces.send(body).await?;
-            requests = rest;
+        if !is_owed(&run, now) {
+            let is_late = run
+                .status
+                .as_ref()
+                .is_some_and(|status| status.trace_id.is_none())
+                && run_end(&run).is_some();
+            if is_late {
+                let (namespace, name) = (&name.namespace, &name.name);
+                sources.gives_up(namespace, name, &"it ended more than an hour ago");
+            }
+            return Ok(None);
         }
+        let objects = sources.live.around(&run).await.map_err(Failure::Read)?;
+        let trace = trace::trace(&run, &objects, now);
+        drop(objects);
+        for request in otlp::requests(&trace, &self.traces.settings) {
+            self.traces.send(request).await?;
+        }
+        let id = trace.id.to_string();
         for _ in 0..MARKS {
-            let run = read(sources, name).await?;
-            match mark(sources, name, id, run).await {
+            match mark(sources, name, &id, read().await?).await {
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
                 Err(kube::Error::Api(status)) if status.is_not_found() => break,
                 Err(error) => return Err(Failure::Mark(error)),
                 Ok(()) => break,
             }
         }
-        Ok(())
+        Ok(Some(()))
     }
 }
 
-/// Reads a Run; `None` if it is gone, or can't be understood.
-async fn read(sources: Sources<'_>, name: &ObjectName) -> Result<Option<Run>, Failure> {
-    let api: Api<Read<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
-    let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
-    Ok(found.and_then(|found| found.decoded().ok()))
-}
-
-/// Reads a Run whose export is owed; `None` if nothing is to be done.
-async fn owed(
-    sources: Sources<'_>,
-    name: &ObjectName,
-    past: &Past,
-) -> Result<Option<Run>, Failure> {
-    let found = read(sources, name).await?;
-    let Some(run) = found.filter(|run| !past.is_done(TraceId::of(run))) else {
-        return Ok(None);
-    };
-    if is_owed(&run, sources.clock.now()) {
-        return Ok(Some(run));
-    }
-    let status = run.status.as_ref();
-    let is_late = status.is_some_and(|status| status.trace_id.is_none()) && run_end(&run).is_some();
-    if is_late {
-        let (namespace, name) = (&name.namespace, &name.name);
-        sources.gives_up(namespace, name, &"it ended more than an hour ago");
-    }
-    Ok(None)
-}
-
-/// Writes the mark, unless the Run is gone, or another attempt than the one that was exported.
+/// Writes the mark, unless the Run is gone, or retried.
 async fn mark(
     sources: Sources<'_>,
     name: &ObjectName,
-    id: TraceId,
+    id: &str,
     run: Option<Run>,
 ) -> Result<(), kube::Error> {
-    let Some(run) = run.and_then(|run| marked(run, id)) else {
+    let Some(mut run) = run.filter(|run| run_end(run).is_some()) else {
         return Ok(());
     };
+    let status = run.status.get_or_insert_default();
+    status.trace_id = Some(id.to_owned());
     let api: Api<Lenient<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -397,17 +346,6 @@ async fn mark(
     api.replace_status(&name.name, &params, &run).await?;
     sources.telemetry.wrote(Watched::Run);
     Ok(())
-}
-
-/// A Run with the mark of its export. Nothing if it is not what was exported: a retry, or another Run of this name. The
-/// id is of the uid and the attempt.
-fn marked(mut run: Run, exported: TraceId) -> Option<Run> {
-    if run_end(&run).is_none() || TraceId::of(&run) != exported {
-        return None;
-    }
-    let status = run.status.get_or_insert_default();
-    status.trace_id = Some(exported.to_string());
-    Some(run)
 }
 
 /// Whether a Run has ended not too long ago, and nobody has exported it.
@@ -454,32 +392,6 @@ mod tests {
         ] {
             let run = run(status.clone(), attempt);
             assert_eq!(is_owed(&run, finished + after), expected, "{run:?}");
-        }
-    }
-
-    #[test]
-    fn only_the_attempt_that_was_exported_is_marked() {
-        let run = |uid: &str, attempt: u32, phase: &str| -> Run {
-            let run = json!({
-                "metadata": {"name": "r", "namespace": "n", "uid": uid},
-                "spec": {"pipeline": "p", "jobs": 1, "attempt": attempt},
-                "status": {"phase": phase, "attempt": attempt, "conditions": []},
-            });
-            serde_json::from_value(run).expect("a Run")
-        };
-        let exported = TraceId::of(&run("a", 1, "Failed"));
-        for (now, expected) in [
-            (run("a", 1, "Failed"), true),
-            // A retry has begun, or has ended, too.
-            (run("a", 2, "Running"), false),
-            (run("a", 2, "Failed"), false),
-            // It was deleted and created again.
-            (run("b", 1, "Failed"), false),
-        ] {
-            let marked = marked(now.clone(), exported);
-            let id = marked.and_then(|run| run.status?.trace_id);
-            let expected = expected.then(|| exported.to_string());
-            assert_eq!(id, expected, "{now:?}");
         }
     }
 
