@@ -97,7 +97,8 @@ const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 const SHOWN_MAX: usize = 40;
 
 /// Reads a list of items: JSON, of which each element is a scalar or a record of scalars, and called otherwise than
-/// the others. Numbers must be written as they are read: one of more digits than are kept is refused. `item` is the type of an element, if that is known: the fields of records are put in its order.
+/// the others. Numbers must be written as they are read: one of more digits than are kept is refused. `item` is the
+/// type of an element, if that is known: the fields of records are put in its order.
 ///
 /// # Errors
 /// What is wrong with the list, in words that follow "output x of stage y".

@@ -6,6 +6,7 @@
 mod environment;
 pub(crate) mod job;
 pub(crate) mod names;
+mod own;
 pub(crate) mod passthrough;
 pub(crate) mod schedule;
 mod step;

@@ -17,6 +17,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use konductor_api::{Lenient, Run};
+use konductor_core::trace::TraceId;
 use konductor_core::{ObjectName, run_end, trace};
 use kube::api::PostParams;
 use kube::client::Body;
@@ -325,14 +326,15 @@ impl Exports {
     }
 }
 
-/// Writes the mark, unless the Run is gone, or retried.
+/// Writes the mark, unless the Run is gone, or retried: the id is of the uid and the attempt.
 async fn mark(
     sources: Sources<'_>,
     name: &ObjectName,
     id: &str,
     run: Option<Run>,
 ) -> Result<(), kube::Error> {
-    let Some(mut run) = run.filter(|run| run_end(run).is_some()) else {
+    let is_exported = |run: &Run| run_end(run).is_some() && TraceId::of(run).to_string() == id;
+    let Some(mut run) = run.filter(is_exported) else {
         return Ok(());
     };
     let status = run.status.get_or_insert_default();

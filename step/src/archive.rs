@@ -72,15 +72,9 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     fn of_file(path: &Path, error: &io::Error) -> Self {
-        let reason = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                format!("the disk is full ({error})")
-            }
-            _ => error.to_string(),
-        };
         Self::File {
             path: path.to_owned(),
-            reason,
+            reason: file::reason(error),
         }
     }
 }

@@ -16,6 +16,16 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Why a file can't be read or written, for people.
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("the disk is full ({error})")
+        }
+        _ => error.to_string(),
+    }
+}
+
 #[cfg(unix)]
 fn open_itself(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};

@@ -95,15 +95,9 @@ pub enum TransferError {
 
 impl TransferError {
     pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
-        let reason = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                format!("the disk is full ({error})")
-            }
-            _ => error.to_string(),
-        };
         Self::File {
             path: path.to_owned(),
-            reason,
+            reason: file::reason(error),
         }
     }
 

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource,
-    EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, PersistentVolumeClaimVolumeSource,
-    PodSpec, ResourceRequirements, SecretEnvSource, SecurityContext, Volume, VolumeMount,
+    Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvFromSource,
+    EnvVar, EnvVarSource, ObjectFieldSelector, PersistentVolumeClaimVolumeSource, PodSpec,
+    ResourceRequirements, SecretEnvSource, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use konductor_api::step::{
@@ -21,6 +21,7 @@ use konductor_api::step::{
 use konductor_api::{StepSpec, annotation};
 
 use super::environment::escape;
+use super::own;
 
 /// A container that fails and writes no message leaves the end of its log instead, so that its Job, its Run and
 /// koncli can say why it failed.
@@ -131,15 +132,7 @@ fn installer(image: &str) -> Container {
             ])),
             ..ResourceRequirements::default()
         }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(own::confined()),
         termination_message_policy: Some(MESSAGE_POLICY.to_owned()),
         volume_mounts: Some(vec![mount(PROGRAM, PROGRAM_FOLDER, false)]),
         ..Container::default()
