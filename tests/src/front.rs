@@ -1,7 +1,7 @@
 //! An API server's front on loopback: programs reach the API server through it, and what a test wants
 //! to go wrong goes wrong there.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use axum::body::Body;
@@ -9,6 +9,7 @@ use axum::{Router, extract::State};
 use futures::stream;
 use http::{Request, Response};
 use kube::Client;
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
 use crate::cluster::write_kubeconfig;
@@ -20,6 +21,8 @@ pub struct Front {
     pub faults: Faults,
     to: Client,
     address: SocketAddr,
+    /// It never listens: it keeps the port from others while the front is down.
+    _port: TcpSocket,
     /// Everything it serves lives on a runtime of its own, and ends with it: as a process that is
     /// killed.
     serving: Option<Runtime>,
@@ -31,15 +34,18 @@ impl Front {
     /// # Panics
     /// If it can't listen.
     pub fn start(to: &Client) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let port = TcpSocket::new_v4().expect("a socket");
+        port.set_reuseaddr(true).expect("a socket");
+        port.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let address = port.local_addr().expect("an address");
         let mut one = Self {
             faults: Faults::default(),
             to: to.clone(),
             address,
+            _port: port,
             serving: None,
         };
-        one.serve(listener);
+        one.serve(listen(address));
         one
     }
 
@@ -64,9 +70,6 @@ impl Front {
     }
 
     /// Starts it again on the same port.
-    ///
-    /// # Panics
-    /// If somebody else has taken the port.
     pub fn restart(&mut self) {
         self.kill();
         self.serve(listen(self.address));

@@ -63,19 +63,21 @@ class Proxy:
         self._watches: set[socket.socket] = set()
         #: How many connections were open at most.
         self.most = 0
-        self._port = 0
+        # It never listens: it keeps the port from others while the proxy is down.
+        self._port = socket.socket()
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._port.bind(("127.0.0.1", 0))
         self._server: _Server | None = None
         self.up()
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._port.getsockname()[1]}"
 
     def up(self) -> None:
         """Accepts connections, at the same address as before."""
-        server = _Server(("127.0.0.1", self._port), _Handler)
+        server = _Server(self._port.getsockname(), _Handler)
         server.proxy = self
-        self._port = server.server_address[1]
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -88,6 +90,10 @@ class Proxy:
         with self._changed:
             for one in self._open:
                 _break(one)
+
+    def close(self) -> None:
+        self.down()
+        self._port.close()
 
     def cut_watches(self) -> None:
         with self._changed:

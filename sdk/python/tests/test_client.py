@@ -29,7 +29,7 @@ RECOVERY = 15.0
 def proxy(cluster: Cluster) -> Iterator[Proxy]:
     made = Proxy(cluster)
     yield made
-    made.down()
+    made.close()
 
 
 @pytest.fixture

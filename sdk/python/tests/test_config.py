@@ -197,7 +197,7 @@ def test_a_rejected_credential_is_replaced_once_and_the_request_repeated(
             with pytest.raises(konductor.Unauthorized, match="does not accept the credentials"):
                 client.gate("ready").wait(timeout=5)
     finally:
-        proxy.down()
+        proxy.close()
 
 
 def test_a_proxy_of_the_environment_is_used_unless_the_host_is_excluded(

@@ -295,7 +295,7 @@ def play(clusters: Clusters, face: Any, scenario: Scenario) -> None:
     cluster = clusters.bare() if absent else clusters.cluster
     with contextlib.ExitStack() as stack:
         proxy = Proxy(cluster)
-        stack.callback(proxy.down)
+        stack.callback(proxy.close)
         play_on(Stage(cluster, face, cluster.namespace(), proxy, stack), scenario)
 
 

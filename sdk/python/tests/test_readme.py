@@ -170,7 +170,7 @@ def test_the_leader_stands_by_through_an_outage_and_releases_at_sigterm(
         assert running.end()[0] == 128 + signal.SIGTERM
     # The claim of a lead that was lost in a long outage has ended with its TTL.
     cluster.observe(namespace, "claims", "none is held", is_released)
-    proxy.down()
+    proxy.close()
 
 
 def is_released(claims: list[dict[str, Any]]) -> bool:

@@ -103,4 +103,4 @@ def test_of_many_workers_never_more_are_inside_than_there_are_permits(
     print(f"\n{WORKERS} {client}: {took:.1f} s, {after.ru_utime - before.ru_utime:.1f} s of CPU")
     print(f"{sum(requests.values()) / WORKERS:.2f} requests for each worker: {dict(requests)}")
     print(f"{after.ru_maxrss // 1024} MB, {proxy.most} connections at most")
-    proxy.down()
+    proxy.close()

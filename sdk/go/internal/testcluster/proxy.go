@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"k8s.io/client-go/rest"
@@ -85,11 +86,33 @@ func NewProxy(t testing.TB, to *rest.Config) *Proxy {
 			},
 		},
 	}
-	made.address = "127.0.0.1:0"
+	made.address = reserve(t)
 	made.Up(t)
 	t.Cleanup(made.Down)
 	made.Config = &rest.Config{Host: "http://" + made.address}
 	return made
+}
+
+// reserve returns an address on loopback that nobody else is given, while the proxy is down, too. Its
+// socket never listens.
+func reserve(t testing.TB) string {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	if err := syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", bound.(*syscall.SockaddrInet4).Port)
 }
 
 // Up accepts connections, at the same address as before.
@@ -99,7 +122,6 @@ func (p *Proxy) Up(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.address = listener.Addr().String()
 	server := &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
 	p.mu.Lock()
 	p.server = server
