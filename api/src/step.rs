@@ -184,6 +184,9 @@ pub struct FileValue {
     pub size: u64,
     /// The SHA-256 of these bytes, in hexadecimal digits.
     pub sha256: String,
+    /// Whether it is a file that may be executed; the archive of a folder says so of each of its files.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub executable: bool,
 }
 
 impl FileValue {
@@ -256,7 +259,13 @@ mod tests {
         };
         let read = value("a/b/ns/run/stage/eu/uid/lines", &digest).unwrap();
         assert_eq!(read.item(), "eu");
-        assert_eq!(FileValue::parse(&read.to_string()), Some(read));
+        assert_eq!(FileValue::parse(&read.to_string()), Some(read.clone()));
+        let program = FileValue {
+            executable: true,
+            ..read
+        };
+        assert!(program.to_string().ends_with(",\"executable\":true}"));
+        assert_eq!(FileValue::parse(&program.to_string()), Some(program));
         assert_eq!(
             value("ns/run/stage/-/uid/lines", &digest).unwrap().item(),
             "-"

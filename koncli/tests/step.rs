@@ -192,9 +192,10 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
     };
     let writer = with(Step::new(root, "writer", store))
         .output("lines", FileKind::File)
+        .output("program", FileKind::File)
         .output("chunks", FileKind::Dir);
     let written = writer.run(
-        "printf '1\\n2\\n' > \"$lines\"; printf '#!/bin/sh\\necho ran\\n' > \"$chunks/run.sh\"; \
+        "printf '1\\n2\\n' > \"$lines\"; printf '#!/bin/sh\\necho built\\n' > \"$program\"; chmod 750 \"$program\"; printf '#!/bin/sh\\necho ran\\n' > \"$chunks/run.sh\"; \
          chmod 755 \"$chunks/run.sh\"; ln -s run.sh \"$chunks/link\"; mkdir \"$chunks/sub\"; \
          printf n=2 >> \"$KON_OUTPUT\"",
     );
@@ -205,6 +206,8 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
         written.message
     );
     let (lines, chunks) = (written.value("lines"), written.value("chunks"));
+    let program = written.value("program");
+    assert!(program.executable && !lines.executable && !chunks.executable);
     assert!(
         lines.key.ends_with("ns/r/writer/-/uid-1/lines"),
         "{}",
@@ -215,12 +218,13 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
         .input("lines", FileKind::File, std::slice::from_ref(&lines), false)
         .input("chunks", FileKind::Dir, &[chunks], false)
         .input("all", FileKind::File, std::slice::from_ref(&lines), true)
-        .input("none", FileKind::File, &[], false);
+        .input("none", FileKind::File, &[], false)
+        .input("program", FileKind::File, &[program], false);
     let read = reader.run(
-        "cat \"$lines\"; \"$chunks/link\"; ls \"$chunks\"; cat \"$all\"/*; ls \"$all\"; test ! -e \"$none\"",
+        "\"$program\"; test ! -x \"$lines\"; cat \"$lines\"; \"$chunks/link\"; ls \"$chunks\"; cat \"$all\"/*; ls \"$all\"; test ! -e \"$none\"",
     );
     assert_eq!(read.code, 0, "{}", read.log);
-    let expected = "1\n2\nran\nlink\nrun.sh\nsub\n1\n2\n-\n";
+    let expected = "built\n1\n2\nran\nlink\nrun.sh\nsub\n1\n2\n-\n";
     assert!(
         read.log.starts_with(expected) || read.log.contains(expected),
         "{}",

@@ -119,6 +119,14 @@ impl TransferError {
     }
 }
 
+/// What is known of a file or folder before it is read.
+struct Look {
+    /// How many bytes there will be, about.
+    bytes: u64,
+    /// Whether it is a file that may be executed.
+    executable: bool,
+}
+
 /// A file or folder, and the store that it comes from or goes to.
 pub struct Transfer<'a> {
     /// The store.
@@ -139,7 +147,7 @@ impl Transfer<'_> {
     /// # Errors
     /// If it does not exist or is of another kind; if the store does not take it within its retries.
     pub async fn store(&self, name: &str) -> Result<FileValue, TransferError> {
-        let bytes = self.look()?;
+        let Look { bytes, executable } = self.look()?;
         let key = self.store.key(name);
         let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
         let path = self.path.to_owned();
@@ -171,11 +179,12 @@ impl Transfer<'_> {
             key,
             size,
             sha256: digest.hex(),
+            executable,
         })
     }
 
-    /// How many bytes there will be, about.
-    fn look(&self) -> Result<u64, TransferError> {
+    /// What is to be stored.
+    fn look(&self) -> Result<Look, TransferError> {
         let (path, kind) = (self.path.to_owned(), self.kind);
         let found = match fs::symlink_metadata(self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -193,7 +202,10 @@ impl Transfer<'_> {
         };
         match bytes > FILE_BYTES_MAX {
             true => Err(TransferError::Large { path, bytes }),
-            false => Ok(bytes),
+            false => Ok(Look {
+                bytes,
+                executable: found.is_file() && file::is_executable(&found),
+            }),
         }
     }
 
@@ -256,6 +268,7 @@ impl Transfer<'_> {
         let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
         let path = self.path.to_owned();
         let kind = self.kind;
+        let executable = value.executable;
         let writing = tokio::task::spawn_blocking(move || {
             let mut reader = Receiving::new(blocks);
             if let Some(folder) = path.parent() {
@@ -263,7 +276,7 @@ impl Transfer<'_> {
                     .map_err(|error| TransferError::of_file(folder, &error))?;
             }
             match kind {
-                FileKind::File => write_file(&path, &mut reader),
+                FileKind::File => write_file(&path, &mut reader, executable),
                 FileKind::Dir => archive::unpack(&mut reader, &path).map_err(TransferError::from),
             }?;
             // An archive ends before its last block does.
@@ -351,10 +364,13 @@ fn copy(path: &Path, bytes: u64, to: &mut impl Write) -> Result<(), TransferErro
     }
 }
 
-fn write_file(path: &Path, from: &mut impl Read) -> Result<(), TransferError> {
+fn write_file(path: &Path, from: &mut impl Read, executable: bool) -> Result<(), TransferError> {
     let failed = |error: io::Error| TransferError::of_file(path, &error);
     let mut file = File::create(path).map_err(failed)?;
     io::copy(from, &mut file).map_err(failed)?;
+    if executable {
+        file::make_executable(&file).map_err(failed)?;
+    }
     file.flush().map_err(failed)
 }
 

@@ -33,6 +33,8 @@ struct Stored {
     size: u64,
     sha256: String,
     key: String,
+    #[serde(skip)]
+    executable: bool,
     /// Where it is put below the folder of `--get`.
     #[serde(skip)]
     path: String,
@@ -126,6 +128,7 @@ fn stored(job: &Participant, run: &Run) -> Vec<Stored> {
                 size: value.size,
                 sha256: value.sha256,
                 key: value.key,
+                executable: value.executable,
                 path,
                 store: store.clone(),
             });
@@ -193,6 +196,7 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
             key: file.key.clone(),
             size: file.size,
             sha256: file.sha256.clone(),
+            executable: file.executable,
         };
         let fetched = transfer.fetch(&value).await;
         fetched.map_err(|error| Failure::failed(error.to_string()))?;
