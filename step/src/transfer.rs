@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use konductor_api::{FileKind, FileValue};
@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::file;
 use crate::limits::{
     BLOCKS_MAX, BUFFER_BYTES, FETCHES_MAX, FILE_BYTES_MAX, PART_BYTES_MIN, PARTS_AT_ONCE,
-    PARTS_MAX, PROGRESS_BYTES_MIN, PROGRESS_STEPS, UPLOAD_BYTES_MAX,
+    PARTS_MAX, PROGRESS_BYTES_MIN, PROGRESS_STEPS, RETRY_TIME, UPLOAD_BYTES_MAX,
 };
 use crate::store::{Store, is_transient};
 
@@ -239,9 +239,13 @@ impl Transfer<'_> {
     /// If the store does not have it, or something else; if it can't be written.
     pub async fn fetch(&self, value: &FileValue) -> Result<(), TransferError> {
         let mut wait = FETCH_WAIT;
+        let begun = Instant::now();
         for remaining in (0..FETCHES_MAX).rev() {
             match self.fetch_once(value).await {
-                Err(error) if error.is_transient() && remaining > 0 => {
+                // A store that is away was asked again for long enough.
+                Err(error)
+                    if error.is_transient() && remaining > 0 && begun.elapsed() < RETRY_TIME =>
+                {
                     (self.say)(&format!("konductor: {}: {error}; trying again", self.name));
                     tokio::time::sleep(wait).await;
                     wait *= 2;
