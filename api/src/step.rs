@@ -38,6 +38,8 @@ pub const ITEMS_FILE: &str = "/kon/items/list";
 pub const STORE_FOLDER: &str = "/kon/store";
 /// What a store's URL begins with if it is a workspace: `workspace:NAME` or `workspace:NAME/PREFIX`.
 pub const WORKSPACE_SCHEME: &str = "workspace:";
+/// What a store's URL begins with if it is a bucket.
+const BUCKET_SCHEME: &str = "s3://";
 /// The item in a key of a stage that has no items.
 pub const NO_ITEM: &str = "-";
 
@@ -172,6 +174,19 @@ impl StoreSpec {
             secret: None,
         }
     }
+
+    /// Returns the store that a URL names. If it is a bucket as this one is, it has the same server, region and Secret:
+    /// only the URL is another one.
+    pub fn at(&self, url: &str) -> Self {
+        let is_bucket = |url: &str| url.starts_with(BUCKET_SCHEME);
+        match is_bucket(url) && is_bucket(&self.url) {
+            true => Self {
+                url: url.to_owned(),
+                ..self.clone()
+            },
+            false => Self::of(url),
+        }
+    }
 }
 
 /// The value of an output that is a file or a folder: what travels between stages.
@@ -247,6 +262,24 @@ mod tests {
         assert_eq!(serde_json::from_str::<StepSpec>(&text).unwrap(), spec);
         let newer = text.replacen("\"run\"", "\"new\":1,\"run\"", 1);
         assert!(serde_json::from_str::<StepSpec>(&newer).is_err());
+    }
+
+    #[test]
+    fn another_bucket_is_one_of_the_same_server() {
+        let store = StoreSpec {
+            endpoint: Some("http://minio:9000".to_owned()),
+            region: Some("eu".to_owned()),
+            secret: Some("keys".to_owned()),
+            ..StoreSpec::of("s3://a/runs")
+        };
+        let other = store.at("s3://b");
+        assert_eq!(other.url, "s3://b");
+        assert_eq!(other.at(&store.url), store);
+        for url in ["file:///b", "workspace:b"] {
+            assert_eq!(store.at(url), StoreSpec::of(url));
+            let bucket = StoreSpec::of(url).at("s3://b");
+            assert_eq!(bucket, StoreSpec::of("s3://b"));
+        }
     }
 
     #[test]

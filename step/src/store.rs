@@ -21,8 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::Variables;
 use crate::limits::{
-    CONNECT_TIME, RETRIES_MAX, RETRY_GROWTH, RETRY_TIME, RETRY_WAIT_MAX, RETRY_WAIT_MIN,
-    SILENCE_TIME,
+    CONNECT_TIME, RETRIES_MAX, RETRY_GROWTH, RETRY_WAIT_MAX, RETRY_WAIT_MIN, SILENCE_TIME,
 };
 
 /// The key of the Secret with certificates of the store's own authority, as PEM.
@@ -64,18 +63,15 @@ pub struct Store {
 
 impl Store {
     /// Opens a store. Its credentials are in `variables`: those of its Secret, with the prefix
-    /// [`STORE_SECRET_PREFIX`], or without a Secret what the cloud's own tools use.
+    /// [`STORE_SECRET_PREFIX`], or without a Secret what the cloud's own tools use. For as long as `retry_time`, a request
+    /// is repeated that it does not answer or refuses for the moment.
     ///
     /// # Errors
     /// If the URL names no store; if its folder can't be made. No request is sent.
-    pub fn open(spec: &StoreSpec, variables: &Variables) -> Result<Self, StoreError> {
-        Self::open_with_retries(spec, variables, retries_within(RETRY_TIME))
-    }
-
-    fn open_with_retries(
+    pub fn open(
         spec: &StoreSpec,
         variables: &Variables,
-        retries: RetryConfig,
+        retry_time: Duration,
     ) -> Result<Self, StoreError> {
         let unusable = |reason: String| StoreError::Unusable {
             url: spec.url.clone(),
@@ -90,7 +86,7 @@ impl Store {
                         .to_owned(),
                 ));
             }
-            let bucket = s3(spec, bucket, variables, retries).map_err(unusable)?;
+            let bucket = s3(spec, bucket, variables, retry_time).map_err(unusable)?;
             return Ok(Self {
                 objects: Arc::new(bucket),
                 prefix: prefix.to_owned(),
@@ -289,7 +285,7 @@ fn s3(
     spec: &StoreSpec,
     bucket: &str,
     variables: &Variables,
-    retries: RetryConfig,
+    retry_time: Duration,
 ) -> Result<object_store::aws::AmazonS3, String> {
     // reqwest asks the process for one; koncli may have chosen it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -329,7 +325,9 @@ fn s3(
         let certificate = Certificate::from_der(root).map_err(|error| chain(&error))?;
         client = client.with_root_certificate(certificate);
     }
-    builder = builder.with_bucket_name(bucket).with_retry(retries);
+    builder = builder
+        .with_bucket_name(bucket)
+        .with_retry(retries_within(retry_time));
     if let Some(endpoint) = &spec.endpoint {
         client = client.with_allow_http(endpoint.starts_with("http://"));
         // Not every server can delete many files with one request.
@@ -359,6 +357,7 @@ mod tests {
     use object_store::ObjectStoreExt as _;
 
     use super::*;
+    use crate::limits::RETRY_TIME;
 
     #[tokio::test]
     async fn nothing_is_deleted_outside_of_a_store() {
@@ -375,7 +374,7 @@ mod tests {
         symlink(&beside, root.path().join("store/other")).unwrap();
         symlink(&beside, root.path().join("store/ns/linked")).unwrap();
         let spec = StoreSpec::of(&format!("file://{}/store", root.path().display()));
-        let store = Store::open(&spec, &Variables::new()).unwrap();
+        let store = Store::open(&spec, &Variables::new(), RETRY_TIME).unwrap();
         for (namespace, run, expected) in [
             ("ns", "r", Ok(2)),
             ("ns", "r", Ok(0)),
@@ -428,21 +427,14 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", "key"),
         ];
         let keys = keys.map(|(name, value)| (name.into(), value.into()));
-        let retries = RetryConfig {
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(1),
-                max_backoff: Duration::from_millis(20),
-                base: RETRY_GROWTH,
-            },
-            ..retries_within(Duration::from_millis(200))
-        };
-        let store = Store::open_with_retries(&spec, &Variables::from(keys), retries).unwrap();
+        let time = Duration::from_millis(500);
+        let store = Store::open(&spec, &Variables::from(keys), time).unwrap();
         let key = Key::from("runs/ns/r/s/-/u/lines");
         let error = store.objects.get(&key).await.unwrap_err();
         let words = store.words(&error);
         assert!(words.starts_with("s3://bucket/runs: "), "{words}");
         assert!(words.contains("503"), "{words}");
-        assert!(requests.load(Ordering::SeqCst) > 5, "{requests:?}");
+        assert!(requests.load(Ordering::SeqCst) > 1, "{requests:?}");
     }
 
     #[test]
@@ -468,7 +460,7 @@ mod tests {
             ("s3://b/a//b", false),
             ("s3://b/../b", false),
         ] {
-            let opened = Store::open(&StoreSpec::of(url), &Variables::new());
+            let opened = Store::open(&StoreSpec::of(url), &Variables::new(), RETRY_TIME);
             assert_eq!(opened.is_ok(), is_one, "{url}: {opened:?}");
         }
     }

@@ -572,7 +572,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x");
         let store = konductor_api::StoreSpec::of(&format!("file://{}", root.path().display()));
-        let store = Store::open(&store, &Default::default()).unwrap();
+        let store = Store::open(&store, &Default::default(), RETRY_TIME).unwrap();
         let transfer = Transfer {
             store: &store,
             name: "x",
