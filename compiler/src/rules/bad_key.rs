@@ -2,7 +2,7 @@
 
 use konductor_api::GROUP;
 use konductor_api::step::{INDEX_VARIABLE, STEP_VARIABLE, STORE_SECRET_PREFIX};
-use konductor_dsl::{Code, Diagnostic, Edit, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast};
 
 use crate::name::{is_qualified, is_subdomain};
 
@@ -52,7 +52,12 @@ pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
             false => diagnostic,
         });
     }
-    let by = match text.as_str() {
+    taken(text, key.span)
+}
+
+/// An environment variable that somebody else sets, in `env` or in YAML.
+pub(crate) fn taken(text: &str, span: Span) -> Option<Diagnostic> {
+    let by = match text {
         INDEX_VARIABLE => "Kubernetes",
         "KON_OUTPUT" => "konductor",
         _ if OWN_PREFIXES.iter().any(|own| text.starts_with(own)) => "konductor",
@@ -66,7 +71,7 @@ pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
              `KONDUCTOR_STORE_` are taken"
         }
     };
-    Some(Diagnostic::error(Code::K0314, key.span, message).help(help))
+    Some(Diagnostic::error(Code::K0314, span, message).help(help))
 }
 
 /// The name of a label or annotation.
