@@ -159,7 +159,7 @@ impl Decide for Run {
     fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {
         context.telemetry.run(self, next);
         if let (Some(exports), Some(_)) = (&context.exports, &next.finished_at) {
-            exports.ended(ObjectName::of(&self.metadata));
+            exports.ended(self);
         }
     }
 }

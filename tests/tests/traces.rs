@@ -63,6 +63,11 @@ fn main() -> ExitCode {
             false,
         ),
         test(
+            "run_whose_export_fails_keeps_no_other_waiting",
+            || export_fails().boxed(),
+            false,
+        ),
+        test(
             "operator_without_traces_gives_containers_no_place_in_one",
             || without_traces().boxed(),
             false,
@@ -258,6 +263,44 @@ async fn collector_is_away() {
         until_exported(&cluster.client, &namespace, run).await;
         assert_eq!(named(&collector.spans(), &format!("RUN {run}")).len(), 1);
     }
+    operator.stop().await;
+}
+
+async fn export_fails() {
+    let cluster = Cluster::embedded().await;
+    let namespace = cluster.namespace("fails").await;
+    let collector = Collector::start(Some(StatusCode::OK)).await;
+    let [busy, large] = ["busy", "large"].map(|run| format!("RUN {run}"));
+    collector.answers_to(&busy, StatusCode::SERVICE_UNAVAILABLE);
+    collector.answers_to(&large, StatusCode::PAYLOAD_TOO_LARGE);
+    let operator = Exporting::start(&cluster, &namespace, Some(&collector)).await;
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    let starts = async |run: &str| {
+        let pipeline = PIPELINE.replace("pipeline traced", &format!("pipeline {run}"));
+        create(&cluster, &namespace, &compiled(&pipeline)).await;
+        until_ended(&cluster, &namespace, run).await;
+    };
+    starts("busy").await;
+    starts("large").await;
+    collector.asked(2).await;
+    for run in ["one", "two"] {
+        starts(run).await;
+        until_exported(&cluster.client, &namespace, run).await;
+    }
+    let runs: Api<Run> = Api::namespaced(cluster.client.clone(), &namespace);
+    for run in ["busy", "large"] {
+        let run = runs.get(run).await.expect("a run");
+        assert_eq!(trace_of(&run), None, "{}", run.name_any());
+    }
+    // The collector takes both now. What it was busy for is tried again, and what it refused is not.
+    collector.answers_to(&busy, StatusCode::OK);
+    collector.answers_to(&large, StatusCode::OK);
+    until_exported(&cluster.client, &namespace, "busy").await;
+    starts("three").await;
+    until_exported(&cluster.client, &namespace, "three").await;
+    let spans = collector.spans();
+    assert_eq!(named(&spans, &busy).len(), 1);
+    assert_eq!(named(&spans, &large), [] as [&Received; 0]);
     operator.stop().await;
 }
 
