@@ -266,6 +266,13 @@ async fn collector_is_away() {
     operator.stop().await;
 }
 
+/// Runs the pipeline under this name.
+async fn runs_until_ended(cluster: &Cluster, namespace: &str, run: &str) {
+    let pipeline = PIPELINE.replace("pipeline traced", &format!("pipeline {run}"));
+    create(cluster, namespace, &compiled(&pipeline)).await;
+    until_ended(cluster, namespace, run).await;
+}
+
 async fn export_fails() {
     let cluster = Cluster::embedded().await;
     let namespace = cluster.namespace("fails").await;
@@ -275,16 +282,11 @@ async fn export_fails() {
     collector.answers_to(&large, StatusCode::PAYLOAD_TOO_LARGE);
     let operator = Exporting::start(&cluster, &namespace, Some(&collector)).await;
     let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
-    let starts = async |run: &str| {
-        let pipeline = PIPELINE.replace("pipeline traced", &format!("pipeline {run}"));
-        create(&cluster, &namespace, &compiled(&pipeline)).await;
-        until_ended(&cluster, &namespace, run).await;
-    };
-    starts("busy").await;
-    starts("large").await;
+    runs_until_ended(&cluster, &namespace, "busy").await;
+    runs_until_ended(&cluster, &namespace, "large").await;
     collector.asked(2).await;
     for run in ["one", "two"] {
-        starts(run).await;
+        runs_until_ended(&cluster, &namespace, run).await;
         until_exported(&cluster.client, &namespace, run).await;
     }
     let runs: Api<Run> = Api::namespaced(cluster.client.clone(), &namespace);
@@ -296,7 +298,7 @@ async fn export_fails() {
     collector.answers_to(&busy, StatusCode::OK);
     collector.answers_to(&large, StatusCode::OK);
     until_exported(&cluster.client, &namespace, "busy").await;
-    starts("three").await;
+    runs_until_ended(&cluster, &namespace, "three").await;
     until_exported(&cluster.client, &namespace, "three").await;
     let spans = collector.spans();
     assert_eq!(named(&spans, &busy).len(), 1);
