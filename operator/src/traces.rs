@@ -231,35 +231,25 @@ impl Exports {
         }
     }
 
-    /// A Run has ended.
-    pub(crate) fn ended(&self, run: &Run) {
-        let name = ObjectName::of(&run.metadata);
-        self.queue.push(name, TraceId::of(run));
+    /// Queues a Run if it has ended and is not exported.
+    pub(crate) fn saw(&self, run: &Run, now: Timestamp) {
+        if is_owed(run, now) {
+            let name = ObjectName::of(&run.metadata);
+            self.queue.push(name, TraceId::of(run));
+        }
     }
 
-    /// Exports forever: first what ended before this operator led.
+    /// Exports forever what is queued: first what ended before this operator led.
     pub(crate) async fn run(&self, sources: Sources<'_>) {
         sources.telemetry.exports_traces();
-        if sources.runs.wait_until_ready().await.is_err() {
-            // The operator stops.
-            return std::future::pending().await;
-        }
-        self.look_around(sources);
         loop {
             let waiting = self.queue.next().await;
             self.export(sources, waiting).await;
             if self.queue.takes_overflow() {
-                self.look_around(sources);
+                let now = sources.clock.now();
+                let runs = sources.runs.state();
+                runs.iter().for_each(|run| self.saw(run, now));
             }
-        }
-    }
-
-    /// Queues the Runs in the cache that have ended and are not exported.
-    fn look_around(&self, sources: Sources<'_>) {
-        let now = sources.clock.now();
-        let runs = sources.runs.state().into_iter();
-        for run in runs.filter(|run| is_owed(run, now)) {
-            self.ended(&run);
         }
     }
 

@@ -63,6 +63,11 @@ fn main() -> ExitCode {
             false,
         ),
         test(
+            "run_that_ended_while_nobody_exported_is_exported_by_the_next_operator",
+            || ended_before().boxed(),
+            false,
+        ),
+        test(
             "run_whose_export_fails_keeps_no_other_waiting",
             || export_fails().boxed(),
             false,
@@ -260,6 +265,24 @@ async fn collector_is_away() {
     assert_eq!(collector.spans(), []);
     collector.answers(Some(StatusCode::OK));
     for run in ["traced", "next"] {
+        until_exported(&cluster.client, &namespace, run).await;
+        assert_eq!(named(&collector.spans(), &format!("RUN {run}")).len(), 1);
+    }
+    operator.stop().await;
+}
+
+async fn ended_before() {
+    let cluster = Cluster::embedded().await;
+    let namespace = cluster.namespace("before").await;
+    let operator = Exporting::start(&cluster, &namespace, None).await;
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    for run in ["one", "two"] {
+        runs_until_ended(&cluster, &namespace, run).await;
+    }
+    operator.stop().await;
+    let collector = Collector::start(Some(StatusCode::OK)).await;
+    let operator = Exporting::start(&cluster, &namespace, Some(&collector)).await;
+    for run in ["one", "two"] {
         until_exported(&cluster.client, &namespace, run).await;
         assert_eq!(named(&collector.spans(), &format!("RUN {run}")).len(), 1);
     }
