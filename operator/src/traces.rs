@@ -10,7 +10,6 @@ mod settings;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use http::{Request, StatusCode, header};
