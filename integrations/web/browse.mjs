@@ -462,7 +462,7 @@ test(`${STAGES} stages are shown at once and stay quick`, LIMIT, async () => {
   }
   console.log(`interactions: ${times.join(', ')} ms`);
   // The address is that of what is shown, and the browser's own buttons lead there.
-  assert.equal(new URL(page.url()).search, '?page=1');
+  assert.equal(new URL(page.url()).search, '?page=2');
   await page.goBack();
   await page.locator('#stages-previous').waitFor({ state: 'detached' });
   await page.goForward();
