@@ -98,6 +98,8 @@
       location.assign(href);
       return false;
     }
+    // What it reports is of the list that was shown.
+    source?.close();
     const page = new DOMParser().parseFromString(text, "text/html");
     document.title = page.title;
     document.body.dataset.live = page.body.dataset.live;
@@ -106,7 +108,8 @@
     }
     document.querySelector("main > .notice")?.remove();
     tick();
-    show();
+    // After the frame that shows it.
+    requestAnimationFrame(() => setTimeout(show));
     return true;
   };
   const isPlain = (event) => event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
