@@ -386,7 +386,8 @@ fn sockets(process: u32) -> Vec<Socket> {
     let lines = tables.iter().flatten().flat_map(|table| table.lines());
     // sl, local address, remote address, state, and the inode as the tenth.
     let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let of_process = fields.filter(|fields| fields.get(9).is_some_and(|inode| own.contains(*inode)));
+    let of_process =
+        fields.filter(|fields| fields.get(9).is_some_and(|inode| own.contains(*inode)));
     let sockets = of_process.map(|fields| {
         let (_, port) = fields[2].rsplit_once(':').expect("a port");
         Socket {

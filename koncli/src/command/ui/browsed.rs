@@ -186,7 +186,10 @@ impl Browsed {
             workloads: Vec::new(),
         };
         // Each change of a busy run would list them again.
-        let known = last.known().as_ref().map(|known| (known.reasons.clone(), known.asked));
+        let known = last
+            .known()
+            .as_ref()
+            .map(|known| (known.reasons.clone(), known.asked));
         let known = known.filter(|(_, asked)| asked.elapsed() < STALE);
         let (mut reasons, asked) = known.unwrap_or_else(|| (Reasons::default(), Instant::now()));
         let objects = completed(&self.client, listed, &mut reasons).await;

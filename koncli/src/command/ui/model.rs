@@ -196,8 +196,7 @@ fn made(look: &Look, rights: Rights, has_links: bool) -> web::Run {
         (has_links && is_stage).then(|| Address::stage(&name, &node.name).link())
     };
     // Each stage is a node.
-    let drawn =
-        (view.stages.len() <= NODES_MAX).then(|| graph::of_run(run, objects, view));
+    let drawn = (view.stages.len() <= NODES_MAX).then(|| graph::of_run(run, objects, view));
     let drawn = drawn.filter(|drawn| drawn.graph.nodes.len() <= NODES_MAX);
     let graph = drawn.map(|drawn| Picture(graph::section(&drawn, &link)));
     web::Run {
