@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         ),
         test(
             "run_whose_export_fails_keeps_no_other_waiting",
-            || export_fails().boxed(),
+            || run_whose_export_fails_keeps_no_other_waiting().boxed(),
             false,
         ),
         test(
@@ -302,7 +302,7 @@ async fn runs_until_ended(cluster: &Cluster, namespace: &str, run: &str) {
     until_ended(cluster, namespace, run).await;
 }
 
-async fn export_fails() {
+async fn run_whose_export_fails_keeps_no_other_waiting() {
     let cluster = Cluster::embedded().await;
     let namespace = cluster.namespace("fails").await;
     let collector = Collector::start(Some(StatusCode::OK)).await;
