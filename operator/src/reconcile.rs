@@ -125,6 +125,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
     };
     let mut measured = context.telemetry.reconciling(K::KIND);
     let now = context.clock.now();
+    object.seen(&context, now);
     let mut facts = Facts::default();
     facts.start_refused = context.memory.refused(&uid);
     facts.pending_timeout = context.pending_timeout;
