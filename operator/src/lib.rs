@@ -30,6 +30,7 @@ mod reconcile;
 mod reference;
 mod route;
 mod scans;
+mod schedule;
 mod telemetry;
 mod traces;
 mod undecodable;
