@@ -17,6 +17,9 @@ use tokio_util::time::delay_queue::{DelayQueue, Key};
 /// A longer wait ends after this: timers have an end, and a reconcile that comes early waits again.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// For so many objects room is kept.
+const ROOM: usize = 1024;
+
 /// Says that a reconcile looks at its object only from now on, so that events up to here need no other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Begun(Arc<AtomicBool>);
@@ -59,6 +62,10 @@ pub(crate) async fn schedule<T, R>(
     let mut under_way = FuturesUnordered::new();
     let mut later: DelayQueue<T> = DelayQueue::new();
     loop {
+        // What was needed for thousands of objects is not kept for a few.
+        if places.capacity() > ROOM && places.len() < places.capacity() / 8 {
+            places.shrink_to(ROOM);
+        }
         let object = tokio::select! {
             // What has happened is taken in first: one reconcile answers all of it.
             biased;
