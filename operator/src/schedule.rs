@@ -77,6 +77,7 @@ pub(crate) async fn schedule<T, R>(
                 }
             },
             Some((object, wait)) = under_way.next() => {
+                let wait: Option<Duration> = wait;
                 match (places.remove(&object), wait) {
                     (Some(Place::UnderWay { again: true, .. }), _) if !is_over => object,
                     (_, Some(wait)) if !is_over => {
