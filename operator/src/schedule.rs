@@ -194,7 +194,7 @@ mod tests {
             ask.unbounded_send("a").expect("open");
             // Others don't wait for it, and it is not reconciled twice at the same time.
             ask.unbounded_send("b").expect("open");
-            let (other, ..) = began.only().await;
+            let (other, _, _under_way) = began.only().await;
             assert_eq!(other, "b");
             end.send(Some(Duration::from_secs(60))).expect("it waits");
             let (again, begun, end) = began.only().await;
