@@ -539,10 +539,18 @@ mod tests {
 
     #[test]
     fn a_renewal_is_timed_from_the_moment_in_which_the_watch_has_shown_it() {
-        let (shown, decided) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(5).expect("it is"));
+        let (shown, decided) = (
+            Timestamp::UNIX_EPOCH,
+            Timestamp::from_second(5).expect("it is"),
+        );
         let sinks = sinks(shown);
         let (store, _) = reflector::store();
-        take_in(Event::Apply(granted_claim()), &store, &mut Vec::new(), &sinks);
+        take_in(
+            Event::Apply(granted_claim()),
+            &store,
+            &mut Vec::new(),
+            &sinks,
+        );
         let seen = sinks.memory.renewal_seen(&granted_claim(), decided);
         assert_eq!(seen.expect("it is granted").1, shown);
     }

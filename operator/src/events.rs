@@ -56,7 +56,12 @@ impl Events {
 impl Written {
     /// Writes them beside this work, and after its end those that are left, as far as there is time. A failure is logged
     /// and stops nothing.
-    pub(crate) async fn beside(self, work: impl Future<Output = ()>, events: &Events, client: &Client) {
+    pub(crate) async fn beside(
+        self,
+        work: impl Future<Output = ()>,
+        events: &Events,
+        client: &Client,
+    ) {
         let recorders = Recorders::new(client);
         let write = |(event, object): Waiting| {
             let recorder = recorders.next();

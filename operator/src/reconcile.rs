@@ -59,7 +59,10 @@ async fn controller<K: Decide>(
         _ = stopped.wait_for(|stop| *stop) => return,
     }
     let asked = Box::pin(until(queue, stopped));
-    schedule(asked, |object, begun| in_turn(context, &store, object, begun)).await;
+    schedule(asked, |object, begun| {
+        in_turn(context, &store, object, begun)
+    })
+    .await;
 }
 
 fn until<T>(

@@ -105,7 +105,10 @@ pub(crate) async fn schedule<T, R>(
                 let reconciled = reconcile(object.clone(), begun.clone());
                 let its = object.clone();
                 under_way.push(reconciled.map(|wait| (its, wait)));
-                let place = Place::UnderWay { begun, again: false };
+                let place = Place::UnderWay {
+                    begun,
+                    again: false,
+                };
                 places.insert(object, place);
             }
         }

@@ -14,9 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::measure::{Row, median, ms, quantile, rate, times};
-use crate::raw::{
-    api, create, names, object, patch, patch_status, patch_status_and_delete, watch,
-};
+use crate::raw::{api, create, names, object, patch, patch_status, patch_status_and_delete, watch};
 use crate::scale::writes_of;
 
 const ROUNDS: usize = 3;
