@@ -58,9 +58,10 @@ async fn controller<K: Decide>(
         listed = store.wait_until_ready() => if listed.is_err() { return },
         _ = stopped.wait_for(|stop| *stop) => return,
     }
+    let stop = stopped.clone();
     let asked = Box::pin(until(queue, stopped));
     schedule(asked, |object, begun| {
-        in_turn(context, &store, object, begun)
+        in_turn(context, &store, &stop, object, begun)
     })
     .await;
 }
@@ -79,6 +80,7 @@ fn until<T>(
 async fn in_turn<K: Decide>(
     context: &Arc<Context>,
     store: &Store<K>,
+    stop: &watch::Receiver<bool>,
     object: ObjectRef<K>,
     begun: Begun,
 ) -> Option<Duration>
@@ -95,6 +97,10 @@ where
         }
         None => None,
     };
+    if *stop.borrow() {
+        // What waits for its turn is left to the next start.
+        return None;
+    }
     begun.mark();
     // It has waited: the cache may show a newer one.
     let object = store.get(&object)?;
