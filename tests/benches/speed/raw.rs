@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,8 +85,26 @@ pub(crate) async fn patch_status<K: Object>(
     begun.elapsed()
 }
 
+/// Merges a patch into the status of each of them, and deletes it; how long that took.
+pub(crate) async fn patch_status_and_delete<K: Object>(
+    api: &Api<K>,
+    names: &[String],
+    body: &Value,
+) -> Duration {
+    let begun = Instant::now();
+    let done = stream::iter(names).map(async |name: &String| {
+        let body = Patch::Merge(body);
+        let patched = api.patch_status(name, &PatchParams::default(), &body).await;
+        patched.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let deleted = api.delete(name, &DeleteParams::default()).await;
+        deleted.unwrap_or_else(|error| panic!("{name}: {error}"));
+    });
+    done.buffer_unordered(AT_ONCE).collect::<()>().await;
+    begun.elapsed()
+}
+
 /// Calls `seen` with each version from now on, until it says that it has seen enough. The watch is
-/// open when this returns.
+/// open when this returns, and is continued if the server ends it.
 pub(crate) async fn watch<K: Object>(
     api: &Api<K>,
     mut seen: impl FnMut(K) -> bool + Send + 'static,
@@ -93,20 +113,31 @@ pub(crate) async fn watch<K: Object>(
         .list(&ListParams::default().limit(1))
         .await
         .expect("a list");
-    let version = list.metadata.resource_version.expect("a version");
+    let mut version = list.metadata.resource_version.expect("a version");
     let api = api.clone();
     let params = WatchParams::default().timeout(290);
     let events = api.watch(&params, &version).await.expect("a watch");
     let mut events = events.boxed();
     tokio::spawn(async move {
-        while let Some(event) = events.try_next().await.expect("an event") {
-            if let WatchEvent::Added(one) | WatchEvent::Modified(one) = event
-                && seen(one)
-            {
-                return;
+        loop {
+            while let Some(event) = events.try_next().await.expect("an event") {
+                let (one, is_shown) = match event {
+                    WatchEvent::Added(one) | WatchEvent::Modified(one) => (one, true),
+                    WatchEvent::Deleted(one) => (one, false),
+                    WatchEvent::Bookmark(mark) => {
+                        version = mark.metadata.resource_version;
+                        continue;
+                    }
+                    WatchEvent::Error(status) => panic!("{status:?}"),
+                };
+                version = one.resource_version().expect("a version");
+                if is_shown && seen(one) {
+                    return;
+                }
             }
+            let again = api.watch(&params, &version).await.expect("a watch");
+            events = again.boxed();
         }
-        panic!("the watch ended early");
     })
 }
 
