@@ -27,8 +27,8 @@ impl Extent {
     }
 }
 
-/// The middle of several values of a unit, and between which nine of ten lie; with fewer than six values, between which
-/// all do.
+/// The middle of several values of a unit, and between which eight of ten lie; with fewer than six values, between
+/// which all do.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
