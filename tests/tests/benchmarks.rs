@@ -44,7 +44,8 @@ fn figures_of_a_smaller_scale_are_not_published() {
     let printed = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{printed}");
     assert!(
-        printed.contains("P1 is of the scale 0.01, which is for trying only; measure without --scale"),
+        printed
+            .contains("P1 is of the scale 0.01, which is for trying only; measure without --scale"),
         "{printed}"
     );
 }

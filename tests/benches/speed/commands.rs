@@ -42,14 +42,23 @@ pub(crate) fn starts(extent: Extent) -> Vec<Row> {
 /// # Panics
 /// If it lists none.
 fn subcommands() -> Vec<String> {
-    let help = Command::new(koncli()).arg("help").output().expect("koncli starts");
+    let help = Command::new(koncli())
+        .arg("help")
+        .output()
+        .expect("koncli starts");
     let help = String::from_utf8(help.stdout).expect("text");
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let listed = lines.take_while(|line| !line.is_empty());
     let names = listed.filter_map(|line| line.split_whitespace().next());
     // `help` has no help of its own.
-    let names: Vec<String> = names.filter(|name| *name != "help").map(str::to_owned).collect();
-    assert!(!names.is_empty(), "koncli help lists no subcommand:\n{help}");
+    let names: Vec<String> = names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect();
+    assert!(
+        !names.is_empty(),
+        "koncli help lists no subcommand:\n{help}"
+    );
     names
 }
 
@@ -94,11 +103,21 @@ fn objects(text: &str, stages: usize) -> [Row; 2] {
     let after = stages.saturating_sub(LAYER) as f64;
     let expected = stages as f64 + after;
     [
-        Row::new("P11", format!("objects of {stages} stages"), "objects", &[objects])
-            .beside("stages, Gates and primitives", &[expected], &[objects])
-            .at_most(Of::Ratio, 1.0),
-        Row::new("P11", format!("the largest object of {stages} stages"), "KiB", &[largest])
-            .at_most(Of::Konductor, 64.0),
+        Row::new(
+            "P11",
+            format!("objects of {stages} stages"),
+            "objects",
+            &[objects],
+        )
+        .beside("stages, Gates and primitives", &[expected], &[objects])
+        .at_most(Of::Ratio, 1.0),
+        Row::new(
+            "P11",
+            format!("the largest object of {stages} stages"),
+            "KiB",
+            &[largest],
+        )
+        .at_most(Of::Konductor, 64.0),
     ]
 }
 

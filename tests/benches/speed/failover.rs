@@ -30,8 +30,13 @@ pub(crate) async fn leaders(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             let what = format!("the leader is ended by {what} → next decision");
             [
                 Row::new("P14", what.clone(), "s", took),
-                Row::new("P14", format!("{what}, longest"), "s", &[quantile(took, 1.0)])
-                    .at_most(Of::Konductor, most),
+                Row::new(
+                    "P14",
+                    format!("{what}, longest"),
+                    "s",
+                    &[quantile(took, 1.0)],
+                )
+                .at_most(Of::Konductor, most),
             ]
         })
         .collect()

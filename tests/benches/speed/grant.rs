@@ -310,14 +310,22 @@ pub(crate) async fn queue(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             Row::new("S4", what, unit, figures).sized(count, "Claims queued")
         };
         rows.extend([
-            row("release → the next of a long queue has it", "ms", &passed_on),
+            row(
+                "release → the next of a long queue has it",
+                "ms",
+                &passed_on,
+            ),
             row("a queue is created", "s", &[created.as_secs_f64()]),
             row(
                 "the operator's processor time for each Claim that is queued",
                 "ms",
                 &[worked * each],
             ),
-            row("the operator's memory beside a long queue", "MiB", &[resident]),
+            row(
+                "the operator's memory beside a long queue",
+                "MiB",
+                &[resident],
+            ),
         ]);
     }
     rows

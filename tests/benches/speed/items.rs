@@ -38,7 +38,12 @@ pub(crate) async fn lists(cluster: &Cluster, extent: Extent) -> Vec<Row> {
         Row::new("P15", what.clone(), "s", &ours)
             .beside("as many items of a range", &floors, &ours)
             .at_most(Of::Ratio, 1.15),
-        Row::new("P15", format!("{what}: patches of Jobs for each item"), "writes", &writes),
+        Row::new(
+            "P15",
+            format!("{what}: patches of Jobs for each item"),
+            "writes",
+            &writes,
+        ),
     ]
 }
 
@@ -68,7 +73,9 @@ pub(crate) async fn fan_out(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             .await;
             took.push(begun.elapsed().as_secs_f64());
             let requests = cluster.requests_since(place);
-            let by_operator = requests.iter().filter(|((caller, ..), _)| caller == "koncli");
+            let by_operator = requests
+                .iter()
+                .filter(|((caller, ..), _)| caller == "koncli");
             let by_operator: u64 = by_operator.map(|(_, count)| count).sum();
             asked.push(by_operator as f64 / items as f64);
             worked.push(processor(operator.id()) * 1000.0 / items as f64);
@@ -81,19 +88,18 @@ pub(crate) async fn fan_out(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             row("a run of one stage for each item", "s", &took),
             row("the operator's requests for each item", "requests", &asked),
             row("the operator's processor time for each item", "ms", &worked),
-            row("the operator's memory after a run with items", "MiB", &resident),
+            row(
+                "the operator's memory after a run with items",
+                "MiB",
+                &resident,
+            ),
         ]);
     }
     rows
 }
 
 /// How long it takes from the end of `split` to the last pod of `work`, and how many patches of Jobs there were in all.
-async fn once(
-    cluster: &Cluster,
-    namespace: &str,
-    items: usize,
-    header: &str,
-) -> (Duration, f64) {
+async fn once(cluster: &Cluster, namespace: &str, items: usize, header: &str) -> (Duration, f64) {
     let namespace = cluster.namespace(namespace).await;
     let list: Vec<usize> = (0..items).collect();
     let written = format!("parts={}\n", serde_json::json!(list));

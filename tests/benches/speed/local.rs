@@ -46,18 +46,28 @@ pub(crate) fn three_stages(extent: Extent) -> Vec<Row> {
     let what = "`koncli run` of three stages of `true`";
     vec![
         Row::new("P13", what, "ms", &took).at_most(Of::Konductor, 150.0),
-        Row::new("P13", format!("{what}, longest"), "ms", &[quantile(&took, 1.0)]),
+        Row::new(
+            "P13",
+            format!("{what}, longest"),
+            "ms",
+            &[quantile(&took, 1.0)],
+        ),
     ]
 }
 
 /// K2: a thousand stages of `true`, as many at once as there are processors, by koncli, `xargs -P` and `make -j`.
 pub(crate) fn thousand_trues(extent: Extent) -> Vec<Row> {
     let count = extent.of(1000);
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let at_once = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .to_string();
     let folder = tempfile::tempdir().expect("a folder");
     let pipeline = folder.path().join("many.kon");
     let mut text = String::from("pipeline many {\n  defaults { image = \"busybox:1.36\" }\n");
-    let mut makefile = format!(".PHONY: all\nall: {}\n", (0..count).map(|n| format!("s{n} ")).collect::<String>());
+    let mut makefile = format!(
+        ".PHONY: all\nall: {}\n",
+        (0..count).map(|n| format!("s{n} ")).collect::<String>()
+    );
     let mut lines = String::new();
     for index in 0..count {
         let _ = writeln!(text, "  stage s{index} {{ run = \"true\" }}");
@@ -74,12 +84,17 @@ pub(crate) fn thousand_trues(extent: Extent) -> Vec<Row> {
     let (makefile, lines) = (write("Makefile", &makefile), write("lines", &lines));
     let with_xargs = |lines: &Path| {
         let mut command = Command::new("xargs");
-        command.args(["-P", &at_once, "-n", "1", "-a"]).arg(lines).arg("true");
+        command
+            .args(["-P", &at_once, "-n", "1", "-a"])
+            .arg(lines)
+            .arg("true");
         lasts(&mut command)
     };
     let with_make = |makefile: &Path| {
         let mut command = Command::new("make");
-        command.args(["--silent", "-j", &at_once, "-f"]).arg(makefile);
+        command
+            .args(["--silent", "-j", &at_once, "-f"])
+            .arg(makefile);
         lasts(&mut command)
     };
     let has_make = is_installed("make");
@@ -98,7 +113,8 @@ pub(crate) fn thousand_trues(extent: Extent) -> Vec<Row> {
         ours.push(lasts(&mut run).as_secs_f64());
     }
     let what = format!("`koncli run` of {count} stages of `true`, {at_once} at once");
-    let mut rows = vec![Row::new("K2", what.clone(), "s", &ours).beside("`xargs -P`", &xargs, &ours)];
+    let mut rows =
+        vec![Row::new("K2", what.clone(), "s", &ours).beside("`xargs -P`", &xargs, &ours)];
     if has_make {
         rows.push(Row::new("K2", what, "s", &ours).beside("`make -j`", &make, &ours));
     }

@@ -124,7 +124,10 @@ impl Asked {
                 id if every_id().any(|known| known == id) => asked.ids.push(id.to_owned()),
                 other => {
                     let known: Vec<&str> = every_id().collect();
-                    return Err(format!("there is no row {other}; the rows are {}", known.join(" ")));
+                    return Err(format!(
+                        "there is no row {other}; the rows are {}",
+                        known.join(" ")
+                    ));
                 }
             }
         }
@@ -132,7 +135,10 @@ impl Asked {
     }
 
     fn wants(&self, ids: &[&str]) -> bool {
-        self.ids.is_empty() || ids.iter().any(|id| self.ids.iter().any(|asked| asked == id))
+        self.ids.is_empty()
+            || ids
+                .iter()
+                .any(|id| self.ids.iter().any(|asked| asked == id))
     }
 }
 
@@ -185,7 +191,10 @@ async fn all(asked: &Asked) {
             Ok(Err(error)) => println!("{}", failed(error.to_string())),
             Err(_) => {
                 task.abort();
-                println!("{}", failed(format!("it took more than {} s", WITHIN.as_secs())));
+                println!(
+                    "{}",
+                    failed(format!("it took more than {} s", WITHIN.as_secs()))
+                );
             }
         }
     }

@@ -128,8 +128,16 @@ impl Row {
 
     /// The values of the least that could be done, in the same unit and measured by turns. The ratio is that of the
     /// medians; its spread is that of the pairs, if each of konductor's values has one.
-    pub(crate) fn beside(mut self, floor_is: &'static str, floor: &[f64], konductor: &[f64]) -> Self {
-        let pairs = konductor.iter().zip(floor).map(|(ours, floor)| ours / floor);
+    pub(crate) fn beside(
+        mut self,
+        floor_is: &'static str,
+        floor: &[f64],
+        konductor: &[f64],
+    ) -> Self {
+        let pairs = konductor
+            .iter()
+            .zip(floor)
+            .map(|(ours, floor)| ours / floor);
         let mut ratio = Spread::of(&pairs.collect::<Vec<_>>());
         let floor = Spread::of(floor);
         ratio.median = self.konductor.median / floor.median;

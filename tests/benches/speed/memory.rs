@@ -26,7 +26,10 @@ pub(crate) async fn objects(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let mut rows = Vec::new();
     let (mut jobs_line, mut primitives_line) = (Vec::new(), Vec::new());
     for point in 0..=POINTS {
-        progress(&format!("M1: {} Jobs, and as many primitives", point * step));
+        progress(&format!(
+            "M1: {} Jobs, and as many primitives",
+            point * step
+        ));
         if point > 0 {
             // They wait for a Gate that does not exist.
             let more = jobs((point - 1) * step..point * step, |_| "none".to_owned());
@@ -35,7 +38,12 @@ pub(crate) async fn objects(cluster: &Cluster, extent: Extent) -> Vec<Row> {
         }
         for (namespace, count, of, line) in [
             (&of_jobs, point * step, "Jobs", &mut jobs_line),
-            (&of_primitives, point * 4 * each, "primitives", &mut primitives_line),
+            (
+                &of_primitives,
+                point * 4 * each,
+                "primitives",
+                &mut primitives_line,
+            ),
         ] {
             let mut figures = Vec::new();
             for _ in 0..extent.rounds(3) {
@@ -43,8 +51,16 @@ pub(crate) async fn objects(cluster: &Cluster, extent: Extent) -> Vec<Row> {
                 settled(cluster).await;
                 figures.push(memory(operator.id()).0);
             }
-            let row = Row::new("M1", format!("the operator's memory beside {of}"), "MiB", &figures);
-            line.push((count as f64, figures.iter().sum::<f64>() / figures.len() as f64));
+            let row = Row::new(
+                "M1",
+                format!("the operator's memory beside {of}"),
+                "MiB",
+                &figures,
+            );
+            line.push((
+                count as f64,
+                figures.iter().sum::<f64>() / figures.len() as f64,
+            ));
             rows.push(row.sized(count, of));
         }
     }
@@ -65,7 +81,10 @@ async fn deleted(cluster: &Cluster, extent: Extent) -> Row {
     let gates = api::<Gate>(&cluster.client, &namespace);
     let mut more = Vec::new();
     for round in 0..extent.rounds(3) {
-        progress(&format!("M1: {count} Gates open and are deleted, round {}", round + 1));
+        progress(&format!(
+            "M1: {count} Gates open and are deleted, round {}",
+            round + 1
+        ));
         settled(cluster).await;
         let (before, _) = memory(operator.id());
         let mut open = std::collections::BTreeSet::new();
@@ -78,7 +97,9 @@ async fn deleted(cluster: &Cluster, extent: Extent) -> Row {
         })
         .await;
         let made = names(&format!("g-{round}"), count);
-        let made = made.iter().map(|name| object(name, json!({"decision": "Open"})));
+        let made = made
+            .iter()
+            .map(|name| object(name, json!({"decision": "Open"})));
         create(&gates, made.collect()).await;
         watching.await.expect("all are open");
         let deleted = gates

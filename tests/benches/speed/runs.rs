@@ -38,10 +38,7 @@ pub(crate) async fn thousand_stages(cluster: &Cluster, extent: Extent) -> Vec<Ro
         LAYERS * width
     );
     let row = Row::new("P12", what, "s", &ours);
-    vec![
-        row.beside(FLOOR, &floors, &ours)
-            .at_most(Of::Ratio, 1.15),
-    ]
+    vec![row.beside(FLOOR, &floors, &ours).at_most(Of::Ratio, 1.15)]
 }
 
 /// S1: 100, 1,000 and 10,000 stages, ten in a row, each after three of the layer before.
@@ -76,19 +73,31 @@ pub(crate) async fn stages(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             for ((caller, verb, resource), requests) in &run.requests {
                 let share = *requests as f64 / count as f64 / runs.len() as f64;
                 if share >= 0.005 {
-                    *made_of.entry(format!("{caller}: {verb} {resource}")).or_default() += share;
+                    *made_of
+                        .entry(format!("{caller}: {verb} {resource}"))
+                        .or_default() += share;
                 }
             }
         }
         rows.extend([
-            row("a run, ten stages in a row", "s", |run| run.took.as_secs_f64())
-                .beside(FLOOR, &floors, &ours),
-            per_stage("requests of all to the API server for each stage", "requests", total)
-                .with_detail(made_of),
-            per_stage("the operator's processor time for each stage", "ms", |run| {
-                run.worked * 1000.0
+            row("a run, ten stages in a row", "s", |run| {
+                run.took.as_secs_f64()
+            })
+            .beside(FLOOR, &floors, &ours),
+            per_stage(
+                "requests of all to the API server for each stage",
+                "requests",
+                total,
+            )
+            .with_detail(made_of),
+            per_stage(
+                "the operator's processor time for each stage",
+                "ms",
+                |run| run.worked * 1000.0,
+            ),
+            row("the operator's memory after a run", "MiB", |run| {
+                run.resident
             }),
-            row("the operator's memory after a run", "MiB", |run| run.resident),
             per_stage("what etcd stores of a run for each stage", "KiB", |run| {
                 run.stored / 1024.0
             }),
@@ -138,9 +147,21 @@ pub(crate) async fn at_once(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             Row::new("S3", what, unit, figures).sized(count, "runs")
         };
         rows.extend([
-            row("runs of three stages at once, created → all have succeeded", "s", &took),
-            row("the operator's processor time for each of the runs at once", "ms", &worked),
-            row("the operator's memory after the runs at once", "MiB", &resident),
+            row(
+                "runs of three stages at once, created → all have succeeded",
+                "s",
+                &took,
+            ),
+            row(
+                "the operator's processor time for each of the runs at once",
+                "ms",
+                &worked,
+            ),
+            row(
+                "the operator's memory after the runs at once",
+                "MiB",
+                &resident,
+            ),
         ]);
     }
     rows

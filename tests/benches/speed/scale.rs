@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore};
 use konductor_tests::cluster::Cluster;
@@ -24,7 +23,10 @@ pub(crate) async fn ten_thousand(cluster: &Cluster, extent: Extent) -> Vec<Row> 
     let each = extent.of(EACH);
     let namespace = cluster.namespace("p8").await;
     let gates = api::<Gate>(&cluster.client, &namespace);
-    progress(&format!("P7: {} primitives and as many Jobs are created", 4 * each));
+    progress(&format!(
+        "P7: {} primitives and as many Jobs are created",
+        4 * each
+    ));
     primitives(cluster, &namespace, 0..each).await;
     let jobs = jobs(0..4 * each, |index| format!("g-{}", index % each));
     create(&api::<Job>(&cluster.client, &namespace), jobs).await;
@@ -67,14 +69,29 @@ pub(crate) async fn ten_thousand(cluster: &Cluster, extent: Extent) -> Vec<Row> 
         )
         .at_most(Of::Konductor, 0.0),
         // 60 MB.
-        Row::new("P8", format!("{what}: the operator's memory"), "MiB", &[now])
-            .at_most(Of::Konductor, 57.2),
-        Row::new("P8", format!("{what}: the most memory it had"), "MiB", &[peak])
-            .beside("the memory that it keeps", &[now], &[peak])
-            .at_most(Of::Ratio, 1.5),
-        Row::new("P9", format!("{what}: started → first right decision"), "ms", &starts)
-            .beside("a paged list of the same objects", &floors, &starts)
-            .at_most(Of::Ratio, 2.0),
+        Row::new(
+            "P8",
+            format!("{what}: the operator's memory"),
+            "MiB",
+            &[now],
+        )
+        .at_most(Of::Konductor, 57.2),
+        Row::new(
+            "P8",
+            format!("{what}: the most memory it had"),
+            "MiB",
+            &[peak],
+        )
+        .beside("the memory that it keeps", &[now], &[peak])
+        .at_most(Of::Ratio, 1.5),
+        Row::new(
+            "P9",
+            format!("{what}: started → first right decision"),
+            "ms",
+            &starts,
+        )
+        .beside("a paged list of the same objects", &floors, &starts)
+        .at_most(Of::Ratio, 2.0),
     ]
 }
 
@@ -90,7 +107,14 @@ pub(crate) async fn primitives(cluster: &Cluster, namespace: &str, each: std::op
         let objects = each.map(|index| object::<K>(&format!("{prefix}-{index}"), spec.clone()));
         create(&api::<K>(&cluster.client, namespace), objects.collect()).await;
     }
-    made::<Barrier>(cluster, namespace, "b", each.clone(), json!({"expected": 3})).await;
+    made::<Barrier>(
+        cluster,
+        namespace,
+        "b",
+        each.clone(),
+        json!({"expected": 3}),
+    )
+    .await;
     let conditions = json!({"conditions": [{"type": "Job", "name": "none", "state": "Complete"}]});
     made::<Gate>(cluster, namespace, "g", each.clone(), conditions).await;
     made::<Semaphore>(cluster, namespace, "s", each.clone(), json!({"permits": 3})).await;
@@ -120,16 +144,15 @@ async fn list_all(cluster: &Cluster, namespace: &str) -> Duration {
         }
     }
     let begun = Instant::now();
-    join_all([
-        Box::pin(list::<Job>(cluster, namespace)) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
-        Box::pin(list::<Arrival>(cluster, namespace)),
-        Box::pin(list::<Barrier>(cluster, namespace)),
-        Box::pin(list::<Claim>(cluster, namespace)),
-        Box::pin(list::<Gate>(cluster, namespace)),
-        Box::pin(list::<Lease>(cluster, namespace)),
-        Box::pin(list::<Run>(cluster, namespace)),
-        Box::pin(list::<Semaphore>(cluster, namespace)),
-    ])
-    .await;
+    tokio::join!(
+        list::<Job>(cluster, namespace),
+        list::<Arrival>(cluster, namespace),
+        list::<Barrier>(cluster, namespace),
+        list::<Claim>(cluster, namespace),
+        list::<Gate>(cluster, namespace),
+        list::<Lease>(cluster, namespace),
+        list::<Run>(cluster, namespace),
+        list::<Semaphore>(cluster, namespace),
+    );
     begun.elapsed()
 }

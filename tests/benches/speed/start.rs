@@ -37,8 +37,13 @@ pub(crate) async fn gates(cluster: &Cluster, extent: Extent) -> Vec<Row> {
         Row::new("P2", what.clone(), "Jobs/s", &ours)
             .beside("patches of as many Jobs", &floors, &ours)
             .at_least(Of::Ratio, 0.85),
-        Row::new("P2", format!("{what}: most writes of one Job"), "writes", &versions)
-            .at_most(Of::Konductor, 1.0),
+        Row::new(
+            "P2",
+            format!("{what}: most writes of one Job"),
+            "writes",
+            &versions,
+        )
+        .at_most(Of::Konductor, 1.0),
     ]
 }
 
@@ -83,4 +88,3 @@ async fn open_once(cluster: &Cluster, count: usize) -> (Duration, usize) {
     }
     (took, counts.values().copied().max().unwrap_or_default())
 }
-

@@ -77,7 +77,11 @@ pub(crate) async fn requests(cluster: &Cluster) -> Requests {
         let (Some(group), Some(resource), Some(verb)) = labels else {
             continue;
         };
-        let verb = if verb == "APPLY" { "PATCH".into() } else { verb };
+        let verb = if verb == "APPLY" {
+            "PATCH".into()
+        } else {
+            verb
+        };
         *counts.entry((group, resource, verb)).or_insert(0.0) += value(&line);
     }
     Requests(counts)
@@ -93,7 +97,10 @@ pub(crate) async fn settled(cluster: &Cluster) {
         if written == 0.0 {
             return;
         }
-        progress(&format!("{written} writes in the last {} s", QUIET.as_secs()));
+        progress(&format!(
+            "{written} writes in the last {} s",
+            QUIET.as_secs()
+        ));
         before = now;
     }
 }

@@ -29,7 +29,14 @@ pub(crate) async fn barriers(cluster: &Cluster, extent: Extent) -> Vec<Row> {
         for round in 0..extent.rounds(11) {
             let name = format!("b-{waiters}-{round}");
             floors.push(ms(floor(cluster, &format!("raw-{name}"), waiters).await));
-            ours.push(ms(ours_once(cluster, &namespace, &name, waiters, Waiters::Apart).await));
+            ours.push(ms(ours_once(
+                cluster,
+                &namespace,
+                &name,
+                waiters,
+                Waiters::Apart,
+            )
+            .await));
         }
         let what = "last arrival → all that wait have returned";
         let [floor99, ours99] = [quantile(&floors, 0.99), quantile(&ours, 0.99)];
@@ -63,13 +70,24 @@ pub(crate) async fn tasks(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             ours.push(ms(took));
         }
         let used = BTreeMap::from([
-            ("the program's memory, MiB".to_owned(), memory(std::process::id()).0),
-            ("the operator's memory, MiB".to_owned(), memory(operator.id()).0),
+            (
+                "the program's memory, MiB".to_owned(),
+                memory(std::process::id()).0,
+            ),
+            (
+                "the operator's memory, MiB".to_owned(),
+                memory(operator.id()).0,
+            ),
         ]);
         rows.push(
-            Row::new("S5", "last arrival → all tasks of one program have returned", "ms", &ours)
-                .sized(waiters, "tasks")
-                .with_detail(used),
+            Row::new(
+                "S5",
+                "last arrival → all tasks of one program have returned",
+                "ms",
+                &ours,
+            )
+            .sized(waiters, "tasks")
+            .with_detail(used),
         );
     }
     rows
@@ -84,7 +102,9 @@ async fn floor(cluster: &Cluster, name: &str, waiters: usize) -> Duration {
     let version = version.metadata.resource_version.expect("a version");
     let params = WatchParams::default().fields(&format!("metadata.name={name}"));
     let opened = (0..waiters).map(|_| {
-        watch_those(&barriers, params.clone(), version.clone(), |_: Barrier| true)
+        watch_those(&barriers, params.clone(), version.clone(), |_: Barrier| {
+            true
+        })
     });
     let watching = join_all(opened).await;
     let begun = Instant::now();
