@@ -89,6 +89,11 @@ bench:
     cargo bench --package konductor-compiler
     cargo bench --package konductor-lsp
 
+# Instructions of compiling and deciding, against tests/benches/instructions.json (needs valgrind); `just instructions
+# --update` writes what is counted.
+instructions *options:
+    tests/benches/instructions.py {{options}}
+
 # Fuzz a target (parse, format or compile) from what is known on; needs nightly and cargo-fuzz. What ends in a
 # crash is mended and kept in fuzz/seeds, which `cargo test` plays.
 fuzz target *options:

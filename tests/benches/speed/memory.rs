@@ -1,5 +1,8 @@
 //! M1: what each Job and each primitive takes of the operator's memory, and what stays when they are deleted.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::Gate;
 use konductor_tests::cluster::Cluster;
@@ -8,12 +11,13 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
 use crate::measure::{Extent, Row, progress, slope};
-use crate::raw::{api, create, names, object, watch};
+use crate::raw::{api, create, names, object, reached, watch};
 use crate::scale::{jobs, primitives};
 use crate::usage::{memory, settled};
 
 /// So many points are on each line, besides the one without any object.
 const POINTS: usize = 4;
+const WITHIN: Duration = Duration::from_secs(300);
 
 /// M1: 10,000 Jobs, 10,000 primitives, and 5,000 Gates that open and are deleted.
 pub(crate) async fn objects(cluster: &Cluster, extent: Extent) -> Vec<Row> {
@@ -46,8 +50,13 @@ pub(crate) async fn objects(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             ),
         ] {
             let mut figures = Vec::new();
-            for _ in 0..extent.rounds(3) {
+            for round in 0..extent.rounds(3) {
                 let operator = OperatorProcess::start(cluster, namespace);
+                // When it decides on this one, it has read all others.
+                let name = format!("last-{point}-{round}");
+                let gates = api::<Gate>(&cluster.client, namespace);
+                create(&gates, vec![object(&name, json!({"decision": "Open"}))]).await;
+                reached(&gates, &name, WITHIN, is_open).await;
                 settled(cluster).await;
                 figures.push(memory(operator.id()).0);
             }
@@ -73,6 +82,11 @@ pub(crate) async fn objects(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     rows
 }
 
+fn is_open(gate: &Gate) -> bool {
+    let status = gate.status.as_ref();
+    status.is_some_and(|status| status.opened_at.is_some())
+}
+
 /// What the operator has more than before, when Gates have opened and are gone.
 async fn deleted(cluster: &Cluster, extent: Extent) -> Row {
     let count = extent.of(5000);
@@ -87,10 +101,9 @@ async fn deleted(cluster: &Cluster, extent: Extent) -> Row {
         ));
         settled(cluster).await;
         let (before, _) = memory(operator.id());
-        let mut open = std::collections::BTreeSet::new();
+        let mut open = BTreeSet::new();
         let watching = watch(&gates, move |gate: Gate| {
-            let status = gate.status.as_ref();
-            if status.is_some_and(|status| status.opened_at.is_some()) {
+            if is_open(&gate) {
                 open.extend(gate.metadata.name);
             }
             open.len() == count
