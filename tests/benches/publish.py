@@ -72,7 +72,10 @@ def target(row):
 
 
 def size(row):
-    return f", {row['size']['count']:,} {row['size']['of']}" if "size" in row else ""
+    if "size" not in row:
+        return ""
+    count, of = row["size"]["count"], row["size"]["of"]
+    return f", {count:,} {of.removesuffix('s') if count == 1 else of}"
 
 
 def table(head, rows):
