@@ -70,8 +70,10 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 77] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 85] = [
         text::end_of_file,
+        declaration::no_brace,
+        declaration::name_of_other_letters,
         word::template_of_text,
         word::word_in_upper_case,
         word::resource_without_braces,
@@ -84,6 +86,7 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         file::template_without_parentheses,
         file::import,
         file::import_of_a_name,
+        file::template_in_a_pipeline,
         file::document,
         word::group_of_stages,
         word::word_of_the_pipeline_in_a_body,
@@ -97,6 +100,10 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         condition::comparison,
         declaration::other_equals_sign,
         declaration::flag,
+        declaration::map_with_a_name,
+        declaration::key_with_a_path,
+        word::who_approves,
+        header::clause_with_a_sign,
         word::clause_of_another_shape,
         types::type_of_another_language,
         types::range_without_dots,
@@ -134,7 +141,6 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         header::clause_outside_of_a_header,
         declaration::name_in_quotes,
         declaration::name_with_a_digit,
-        declaration::name_of_other_letters,
         declaration::no_name,
         declaration::no_type,
         declaration::use_with_parentheses,
@@ -148,6 +154,8 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         header::not_in_a_word,
         header::sign_of_another_language,
         misspelt,
+        declaration::word_without_a_value,
+        declaration::text_of_no_attribute,
     ];
     HABITS.iter().find_map(|habit| habit(place))
 }
