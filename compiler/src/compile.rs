@@ -95,7 +95,8 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
         let mut unknown = diagnostics.iter().filter(|one| one.code == Code::K0203);
-        let is_elsewhere = unknown.any(|one| written(&sources, one) == "image");
+        let of_image = ["image", "use", "uses", "extends", "include", "template", "templateRef"];
+        let is_elsewhere = unknown.any(|one| of_image.contains(&written(&sources, one)));
         if is_broken || is_elsewhere {
             // What is missing may stand in what could not be read, or where it does not belong.
             diagnostics.retain(|diagnostic| diagnostic.code != Code::K0311);
@@ -161,14 +162,7 @@ fn remove_follow_ups(sources: &Sources, diagnostics: &mut Vec<Diagnostic>) {
     let is_no_name = |one: &&Diagnostic| matches!(one.code, Code::K0104 | Code::K0108);
     let words = diagnostics.iter().filter(is_no_name);
     let words: Vec<&str> = words.map(|one| written(sources, one)).collect();
-    // Its image is most likely the template's.
-    let is_use = |one: &&Diagnostic| {
-        let is_foreign = ["use", "uses", "extends", "include", "template", "templateRef"];
-        one.code == Code::K0203 && is_foreign.contains(&written(sources, one))
-    };
-    let has_use = diagnostics.iter().any(|one| is_use(&one));
     diagnostics.retain(|one| match one.code {
-        Code::K0311 => !(has_use && one.message.ends_with("has no image")),
         Code::K0106 => one.is_error() || !places.contains(&one.span()),
         Code::K0201 | Code::K0206 => !words.contains(&written(sources, one)),
         _ => true,
