@@ -601,6 +601,11 @@ impl<'a> Resolver<'a> {
             self.report(rules::mount_path::root(path, &workspace.text));
             return None;
         }
+        let is_own = |path: &String| path.split('/').find(|part| !part.is_empty()) == Some("kon");
+        if known.as_ref().is_some_and(is_own) {
+            self.report(rules::mount_path::reserved(path, &workspace.text));
+            return None;
+        }
         Some(Mount {
             workspace: index,
             path: known.unwrap_or_default(),

@@ -36,6 +36,9 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                     "remove `{scheme}://`: an image is written `registry/name:tag`"
                 ));
             }
+            if text.plain().is_some_and(|text| text.contains(['$', '{'])) {
+                diagnostic = diagnostic.help("write the value of a parameter as `${NAME}`");
+            }
             diagnostics.push(diagnostic);
         }
     };

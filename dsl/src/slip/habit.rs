@@ -15,9 +15,14 @@ mod word;
 
 use std::ops::Range;
 
+use konductor_grammar::Rule;
+
 use super::place::Place;
 use super::{CLAUSE_WORDS, ITEM_WORDS, NAMED_WORDS};
 use crate::did_you_mean;
+
+/// The words that begin something in a body that is no attribute.
+const BODY_WORDS: [&str; 3] = ["mount", "output", "use"];
 
 /// What was meant.
 pub(super) struct Habit {
@@ -70,7 +75,7 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 85] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 87] = [
         text::end_of_file,
         declaration::no_brace,
         declaration::name_of_other_letters,
@@ -104,6 +109,8 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         declaration::key_with_a_path,
         word::who_approves,
         header::clause_with_a_sign,
+        header::item_of_another_shape,
+        header::bracket_of_nothing,
         word::clause_of_another_shape,
         types::type_of_another_language,
         types::range_without_dots,
@@ -165,8 +172,11 @@ fn misspelt(place: &Place<'_>) -> Option<Habit> {
     let near = |word: &str, words: &[&'static str]| {
         did_you_mean(word, words.iter().copied()).filter(|near| *near != word)
     };
+    let is_in_a_body = place.wants(Rule::open) && !place.wants_clause();
     let item = place.before.last().and_then(|token| {
-        let meant = near(token.text(place.text), &ITEM_WORDS)?;
+        let word = token.text(place.text);
+        let of_body = || near(word, &BODY_WORDS).filter(|_| is_in_a_body);
+        let meant = near(word, &ITEM_WORDS).or_else(of_body)?;
         Some((token.start..token.end, meant))
     });
     let clause = || Some((place.here(), near(place.found, &CLAUSE_WORDS)?));

@@ -196,6 +196,49 @@ pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
     }
 }
 
+/// `after a(1)`, `after a{1}`, `after a.1`, `after a[1..2]`, `after a[i=1]`
+pub(super) fn item_of_another_shape(place: &Place<'_>) -> Option<Habit> {
+    if !place.has("after") {
+        return None;
+    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let name = |back: usize| place.last(back).filter(|name| is_identifier(name));
+    let (item, name) = match (place.last(0)?, place.found) {
+        (last, "(") if is_identifier(last) && !matches!(last, "all" | "any" | "approval" | "after") => {
+            let item = place.next().next().filter(|item| is_number(item) || item.starts_with('"'))?;
+            (item, last)
+        }
+        ("{" | ".", item) if is_number(item) => (item, name(1)?),
+        (first, ".") if place.last(1) == Some("[") && place.rest().starts_with("..") => {
+            let name = name(2)?;
+            return Habit::help(format!(
+                "name each item, as in `{name}[{first}], {name}[…]`, or all: `{name}[*]`"
+            ));
+        }
+        (_, "=" | ":") if place.last(1) == Some("[") => (place.next().next()?, name(2)?),
+        _ => return None,
+    };
+    Habit::help(format!("write `{name}[{item}]`"))
+}
+
+/// `any(a))`, `stage a [ … ]`, `stage stage a`
+pub(super) fn bracket_of_nothing(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants_clause() {
+        return None;
+    }
+    if matches!(place.found, ")" | "]") {
+        return Habit::replace(place.here(), "", "remove it: nothing opens it");
+    }
+    if place.found == "[" && place.follows_declared_name() {
+        return Habit::help(format!("write the body in braces: `stage {} {{ … }}`", place.last(0)?));
+    }
+    let first = place.before.first()?;
+    if place.last(0) == Some("stage") && place.last(1) == Some("stage") && is_identifier(place.found) {
+        return Habit::replace(first.start..first.end, "", "remove one `stage`");
+    }
+    None
+}
+
 /// `quorum = 2`, `parallel = 3`
 pub(super) fn clause_with_a_sign(place: &Place<'_>) -> Option<Habit> {
     let clause = place.last(0).filter(|word| {

@@ -248,6 +248,10 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
         let value = value.trim();
         return Habit::help(format!("write `{key} {{ {name} = \"{value}\" }}`"));
     }
+    // `shedule "0 2 * * *"`
+    if crate::did_you_mean(key, ITEM_WORDS).is_some() {
+        return None;
+    }
     let is_value = place
         .found
         .starts_with(|c: char| c == '"' || c == '[' || c.is_ascii_digit());
@@ -283,6 +287,7 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
             Habit::help("name what it waits for: `any(a, b)`")
         }
         (",", "{") => Habit::help("remove the comma, or name another stage"),
+        ("after", ",") => Habit::replace(place.here(), "", "remove the comma"),
         (kind @ ("gate" | "barrier" | "pipeline"), name) if name.starts_with('"') => {
             Habit::help(format!("write `{kind}({name})`"))
         }
