@@ -207,7 +207,7 @@ impl<'a> Resolver<'a> {
         self.check_script(&body);
         let mut paths: HashMap<&str, Span> = HashMap::default();
         for mount in &body.mounts {
-            if let Some(first) = paths.insert(&mount.path, mount.span) {
+            if let Some(first) = paths.insert(mount.path.trim_end_matches('/'), mount.span) {
                 let reported = rules::mounted_twice::report(mount.span, first);
                 self.diagnostics.push(reported);
             }
