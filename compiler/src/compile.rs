@@ -95,7 +95,15 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
         let mut unknown = diagnostics.iter().filter(|one| one.code == Code::K0203);
-        let of_image = ["image", "use", "uses", "extends", "include", "template", "templateRef"];
+        let of_image = [
+            "image",
+            "use",
+            "uses",
+            "extends",
+            "include",
+            "template",
+            "templateRef",
+        ];
         let is_elsewhere = unknown.any(|one| of_image.contains(&written(&sources, one)));
         if is_broken || is_elsewhere {
             // What is missing may stand in what could not be read, or where it does not belong.

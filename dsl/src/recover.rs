@@ -440,9 +440,9 @@ impl Recovery<'_> {
             tokens.first().map(|first| self.text(first)),
             Some("params" | "parameters" | "inputs" | "variables")
         );
-        let group = tokens.windows(2).filter(move |pair| {
-            is_group && matches!(self.text(&pair[1]), ":" | "=")
-        });
+        let group = tokens
+            .windows(2)
+            .filter(move |pair| is_group && matches!(self.text(&pair[1]), ":" | "="));
         let group = group.map(|pair| &pair[0]);
         let near = near.take(if is_longer { 2 } else { 1 });
         let is_foreign = |token: &Token| {

@@ -197,12 +197,10 @@ impl Reader<'_> {
             self.text(escaped, self.span(at, at + length));
             return length;
         }
-        self.diagnostics.push(
-            diagnostic.fixed(
-                "write `\\\\` for a backslash, or use a block `\"\"\"…\"\"\"`, which has no escapes",
-                [Edit::before(span, "\\")],
-            ),
-        );
+        self.diagnostics.push(diagnostic.fixed(
+            "write `\\\\` for a backslash, or use a block `\"\"\"…\"\"\"`, which has no escapes",
+            [Edit::before(span, "\\")],
+        ));
         length
     }
 

@@ -67,7 +67,8 @@ fn diagnostics(
     }
     for (at, message) in causes {
         let message = format!("Kubernetes does not take this: {message}");
-        let is_without_image = message.contains("containers[") && message.ends_with(".image: Required value");
+        let is_without_image =
+            message.contains("containers[") && message.ends_with(".image: Required value");
         let diagnostic = Diagnostic::error(Code::K0508, at, message).help(match is_without_image {
             true => "call it `main`, as the stage's own container, or add `image: …`",
             false => "compare it with `kubectl explain job.spec`",

@@ -21,10 +21,14 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
             Some(Action::Exec(words)) => of_words(words),
             Some(Action::Run(_)) | None => None,
         };
-        let of_env = stage.body.env.iter().filter_map(|(name, value)| match value {
-            EnvValue::Text(text) => of_variable(name, text),
-            EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
-        });
+        let of_env = stage
+            .body
+            .env
+            .iter()
+            .filter_map(|(name, value)| match value {
+                EnvValue::Text(text) => of_variable(name, text),
+                EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
+            });
         let all = of_exec.into_iter().chain(of_env);
         diagnostics.extend(all.filter(|one| reported.insert(one.span())));
     }
@@ -36,8 +40,14 @@ fn of_words(words: &[Text]) -> Option<Diagnostic> {
     let (program, arguments) = words.split_first()?;
     if let Some(line) = program.plain().filter(|program| program.contains(' ')) {
         let message = "a program's name with a blank in it";
-        let pieces: Vec<String> = line.split_whitespace().map(|word| format!("\"{word}\"")).collect();
-        let help = format!("write `run = \"{line}\"`, or each word by itself: `exec = [{}]`", pieces.join(", "));
+        let pieces: Vec<String> = line
+            .split_whitespace()
+            .map(|word| format!("\"{word}\""))
+            .collect();
+        let help = format!(
+            "write `run = \"{line}\"`, or each word by itself: `exec = [{}]`",
+            pieces.join(", ")
+        );
         let is_short = line.len() <= SHOWN_MAX && !line.contains(['"', '\\', '\n']);
         let help = match is_short {
             true => help,
@@ -46,12 +56,18 @@ fn of_words(words: &[Text]) -> Option<Diagnostic> {
         let diagnostic = Diagnostic::warning(Code::K0335, program.span, message);
         return Some(diagnostic.here("no shell cuts this into words").help(help));
     }
-    let is_computing = program.plain().is_some_and(|program| COMPUTING.contains(&base(program)));
+    let is_computing = program
+        .plain()
+        .is_some_and(|program| COMPUTING.contains(&base(program)));
     let is_operator = |text: &&Text| text.plain().is_some_and(|word| OPERATORS.contains(&word));
-    let operator = arguments.iter().find(is_operator).filter(|_| !is_computing)?;
+    let operator = arguments
+        .iter()
+        .find(is_operator)
+        .filter(|_| !is_computing)?;
     let sign = operator.plain().unwrap_or_default();
     let line = plain.map(|words| words.join(" "));
-    let line = line.filter(|line| line.len() <= SHOWN_MAX && !line.contains(['"', '\\', '\n', '$']));
+    let line =
+        line.filter(|line| line.len() <= SHOWN_MAX && !line.contains(['"', '\\', '\n', '$']));
     let message = format!("`{sign}` is an argument of the program here");
     let diagnostic = Diagnostic::warning(Code::K0335, operator.span, message);
     Some(diagnostic.here("no shell reads this").help(match line {
@@ -65,9 +81,8 @@ fn of_variable(name: &str, text: &Text) -> Option<Diagnostic> {
     let value = text.plain()?;
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let own = format!("${name}");
-    let is_own = value
-        .match_indices(&own)
-        .any(|(at, _)| !value[at + own.len()..].starts_with(is_of_name) && !value[..at].ends_with('$'));
+    let mut parts = value.split(&own).skip(1);
+    let is_own = parts.any(|after| !after.starts_with(is_of_name));
     let (written, help) = match substitution(value) {
         Some(inner) if !inner.is_empty() && inner.chars().all(is_of_name) => (
             format!("$({inner})"),

@@ -25,7 +25,7 @@ pub(crate) fn check(script: &Script, open: Option<&OpenQuote>) -> Option<Diagnos
     let other = if quote == '"' { "single" } else { "double" };
     let diagnostic = Diagnostic::warning(
         Code::K0336,
-        script.text.span,
+        script.head,
         format!("the shell finds no end of the quote at `{rest}`"),
     );
     Some(diagnostic.help(format!(

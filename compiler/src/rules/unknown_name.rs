@@ -168,7 +168,11 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
     let name = &reference.head.text;
     let is_plain =
         reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
-    if let Some(address) = reference.address.as_ref().filter(|_| reference.fields.is_empty()) {
+    if let Some(address) = reference
+        .address
+        .as_ref()
+        .filter(|_| reference.fields.is_empty())
+    {
         let open = Span {
             start: reference.span.start.saturating_sub(2),
             ..reference.span
@@ -230,7 +234,11 @@ pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &
 pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
     let name = &over.head.text;
     for diagnostic in reported {
-        if let Some(help) = diagnostic.help.as_mut().filter(|help| help.starts_with("add `output ")) {
+        if let Some(help) = diagnostic
+            .help
+            .as_mut()
+            .filter(|help| help.starts_with("add `output "))
+        {
             *help = help.replacen(": string`", ": list<string>`", 1);
         }
         let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == over.head.span;
@@ -253,7 +261,8 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
     let is_word = reference.fields.is_empty() && reference.address.is_none();
     if let Some(call) = secret_of_a_path(reference).filter(|_| *wished == Type::String) {
         let reported = reported.iter_mut();
-        let reported = reported.filter(|one| one.code == Code::K0201 && one.span() == reference.span);
+        let reported =
+            reported.filter(|one| one.code == Code::K0201 && one.span() == reference.span);
         for diagnostic in reported {
             diagnostic.help = Some(format!("write `{call}`"));
         }
@@ -280,7 +289,9 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
         ),
         (Type::Int(_), word) if word.ends_with("-1") => {
             let last = word.trim_end_matches("-1");
-            format!("there is no arithmetic: write `..<{last}`, which excludes `{last}`, or declare a parameter")
+            format!(
+                "there is no arithmetic: write `..<{last}`, which excludes `{last}`, or declare a parameter"
+            )
         }
         (Type::Int(_), word) if word.contains('-') => {
             "there is no arithmetic: declare a parameter for the number".to_owned()

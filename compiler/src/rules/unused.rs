@@ -33,7 +33,11 @@ pub(crate) fn paths(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     }
     let mut reported: Vec<Span> = Vec::new();
     for stage in &pipeline.stages {
-        let files = stage.body.outputs.iter().filter(|output| output.ty.is_file());
+        let files = stage
+            .body
+            .outputs
+            .iter()
+            .filter(|output| output.ty.is_file());
         for file in files {
             let name = &file.name;
             let mut references = stage.body.texts().flat_map(|(_, text)| text.references());

@@ -149,7 +149,11 @@ pub(super) fn function(place: &Place<'_>) -> Option<Habit> {
         _ => "there are no functions: write the value, or compute it in a script",
     };
     let last = place.before.last()?;
-    Habit::at(last.start..last.end, format!("`{word}` is no function"), help)
+    Habit::at(
+        last.start..last.end,
+        format!("`{word}` is no function"),
+        help,
+    )
 }
 
 /// `run = x == "a" ? "b" : "c"`

@@ -38,18 +38,20 @@ pub(super) fn no_brace(place: &Place<'_>) -> Option<Habit> {
     )
 }
 
+/// Attributes that are maps.
+const MAPS: [&str; 8] = [
+    "annotations",
+    "defaults",
+    "env",
+    "labels",
+    "node",
+    "resources",
+    "selector",
+    "store",
+];
+
 /// `env foo { A = "b" }`, `store main { … }`
 pub(super) fn map_with_a_name(place: &Place<'_>) -> Option<Habit> {
-    const MAPS: [&str; 8] = [
-        "annotations",
-        "defaults",
-        "env",
-        "labels",
-        "node",
-        "resources",
-        "selector",
-        "store",
-    ];
     let map = place.last(0).filter(|word| MAPS.contains(word))?;
     if !place.wants(Rule::open) || !is_identifier(place.found.trim_matches('"')) {
         return None;
@@ -65,7 +67,7 @@ pub(super) fn map_with_a_name(place: &Place<'_>) -> Option<Habit> {
     }
 }
 
-/// `labels { app.kubernetes.io/name = "a" }`
+/// `labels { app.kubernetes.io/name = "a" }`, `resources.cpu = 1`
 pub(super) fn key_with_a_path(place: &Place<'_>) -> Option<Habit> {
     if !matches!(place.found, "." | "/") || !place.wants(Rule::open) || place.wants_clause() {
         return None;
@@ -75,7 +77,15 @@ pub(super) fn key_with_a_path(place: &Place<'_>) -> Option<Habit> {
     let rest = place.text.cut(first.start..);
     let key = rest.split(|c| !of_key(c)).next()?;
     let is_set = rest.cut(key.len()..).trim_start().starts_with(['=', '{']);
-    if !is_set || !is_identifier(first.text(place.text)) {
+    let word = first.text(place.text);
+    if !is_set || !is_identifier(word) {
+        return None;
+    }
+    if MAPS.contains(&word) {
+        let rest = key.cut(word.len()..).trim_start_matches('.');
+        return Habit::help(format!("write `{word} {{ {rest} = … }}`"));
+    }
+    if !matches!(place.owner(), Some("labels" | "annotations" | "selector")) {
         return None;
     }
     let at = first.start..first.start + key.len();
@@ -111,7 +121,8 @@ pub(super) fn text_of_no_attribute(place: &Place<'_>) -> Option<Habit> {
         _ if place.last(2) == Some("workspace") => "size",
         _ => "NAME",
     };
-    let is_value = place.found.starts_with('"') || place.found.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_value =
+        place.found.starts_with('"') || place.found.bytes().all(|b| b.is_ascii_alphanumeric());
     is_value.then(|| Habit::help(format!("write `{key} = {}`", place.found)))?
 }
 
@@ -157,7 +168,10 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
         return Habit::help("write `stage NAME { … }` for each, in the pipeline itself");
     }
     let owner = place.owner();
-    if matches!(owner, Some("params" | "parameters" | "param" | "inputs" | "variables")) {
+    if matches!(
+        owner,
+        Some("params" | "parameters" | "param" | "inputs" | "variables")
+    ) {
         let ty = place.next().find(|next| is_identifier(next));
         return Habit::help(format!(
             "write `param {word}: {}` for each, in the pipeline itself",
@@ -323,7 +337,9 @@ pub(super) fn name_of_other_letters(place: &Place<'_>) -> Option<Habit> {
     );
     // What is before it on the line may be the beginning of the same name.
     let beginning = place.before.last().filter(|last| {
-        last.end == place.at && last.kind == Kind::Word && place.found.starts_with(char::is_alphabetic)
+        last.end == place.at
+            && last.kind == Kind::Word
+            && place.found.starts_with(char::is_alphabetic)
     });
     if let Some(beginning) = beginning {
         let at = beginning.start..place.at + place.found.len();

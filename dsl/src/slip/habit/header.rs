@@ -101,8 +101,13 @@ pub(super) fn loop_of_another_language(place: &Place<'_>) -> Option<Habit> {
             )
         }
         ("in", text) if text.starts_with('"') => {
-            let more = place.next().take_while(|next| *next == "," || next.starts_with('"'));
-            let all: Vec<&str> = std::iter::once(text).chain(more).filter(|text| *text != ",").collect();
+            let more = place
+                .next()
+                .take_while(|next| *next == "," || next.starts_with('"'));
+            let all: Vec<&str> = std::iter::once(text)
+                .chain(more)
+                .filter(|text| *text != ",")
+                .collect();
             if let [_, _, ..] = all.as_slice() {
                 return Habit::help(format!("write a list: `[{}]`", all.join(", ")));
             }
@@ -204,8 +209,13 @@ pub(super) fn item_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let name = |back: usize| place.last(back).filter(|name| is_identifier(name));
     let (item, name) = match (place.last(0)?, place.found) {
-        (last, "(") if is_identifier(last) && !matches!(last, "all" | "any" | "approval" | "after") => {
-            let item = place.next().next().filter(|item| is_number(item) || item.starts_with('"'))?;
+        (last, "(")
+            if is_identifier(last) && !matches!(last, "all" | "any" | "approval" | "after") =>
+        {
+            let item = place
+                .next()
+                .next()
+                .filter(|item| is_number(item) || item.starts_with('"'))?;
             (item, last)
         }
         ("{" | ".", item) if is_number(item) => (item, name(1)?),
@@ -230,10 +240,16 @@ pub(super) fn bracket_of_nothing(place: &Place<'_>) -> Option<Habit> {
         return Habit::replace(place.here(), "", "remove it: nothing opens it");
     }
     if place.found == "[" && place.follows_declared_name() {
-        return Habit::help(format!("write the body in braces: `stage {} {{ … }}`", place.last(0)?));
+        return Habit::help(format!(
+            "write the body in braces: `stage {} {{ … }}`",
+            place.last(0)?
+        ));
     }
     let first = place.before.first()?;
-    if place.last(0) == Some("stage") && place.last(1) == Some("stage") && is_identifier(place.found) {
+    if place.last(0) == Some("stage")
+        && place.last(1) == Some("stage")
+        && is_identifier(place.found)
+    {
         return Habit::replace(first.start..first.end, "", "remove one `stage`");
     }
     None
@@ -241,9 +257,9 @@ pub(super) fn bracket_of_nothing(place: &Place<'_>) -> Option<Habit> {
 
 /// `quorum = 2`, `parallel = 3`
 pub(super) fn clause_with_a_sign(place: &Place<'_>) -> Option<Habit> {
-    let clause = place.last(0).filter(|word| {
-        place.found == "=" && matches!(*word, "max" | "parallel" | "quorum")
-    })?;
+    let clause = place
+        .last(0)
+        .filter(|word| place.found == "=" && matches!(*word, "max" | "parallel" | "quorum"))?;
     let count = place.next_number().unwrap_or("2");
     let help = format!("write `{clause} {count}`, without `=`");
     Habit::replace(place.here(), "", help)
@@ -253,7 +269,10 @@ pub(super) fn clause_with_a_sign(place: &Place<'_>) -> Option<Habit> {
 pub(super) fn body_without_a_brace(place: &Place<'_>) -> Option<Habit> {
     let is_of_a_body = match place.next().next() {
         Some("=") => true,
-        Some("{") => matches!(place.found, "env" | "resources" | "labels" | "annotations" | "node"),
+        Some("{") => matches!(
+            place.found,
+            "env" | "resources" | "labels" | "annotations" | "node"
+        ),
         Some(_) => matches!(place.found, "output" | "mount" | "use" | "pod" | "job"),
         None => false,
     };

@@ -141,7 +141,9 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
 fn cron(place: &Place<'_>) -> String {
     let mut words = std::iter::once(place.found).chain(place.next());
     let minutes = |word: &str| -> Option<u32> {
-        let minutes = word.strip_suffix("min").or_else(|| word.strip_suffix('m'))?;
+        let minutes = word
+            .strip_suffix("min")
+            .or_else(|| word.strip_suffix('m'))?;
         minutes.parse().ok().filter(|count| (1..60).contains(count))
     };
     match place.found {
@@ -235,8 +237,13 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
     if key == "mount" && place.found.starts_with('"') {
         let name = Some(place.found.trim_matches('"')).filter(|name| is_identifier(name));
         let mut rest = place.next();
-        let path = rest.find(|next| next.starts_with('"')).unwrap_or("\"/data\"");
-        return Habit::help(format!("write `mount {} at {path}`", name.unwrap_or("WORKSPACE")));
+        let path = rest
+            .find(|next| next.starts_with('"'))
+            .unwrap_or("\"/data\"");
+        return Habit::help(format!(
+            "write `mount {} at {path}`",
+            name.unwrap_or("WORKSPACE")
+        ));
     }
     if is_key && place.found == "(" && (ATTRIBUTES.contains(&key) || key == "mount") {
         let value = place.next().next().filter(|value| value.len() <= 40);
@@ -292,8 +299,9 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
             Habit::help(format!("write `{kind}({name})`"))
         }
         ("any", "[") => Habit::help("write `any(a, b)`, in parentheses"),
-        (word, number) if number.bytes().all(|b| b.is_ascii_digit())
-            && (word == "any" || word == "(" && place.last(1) == Some("any")) =>
+        (word, number)
+            if number.bytes().all(|b| b.is_ascii_digit())
+                && (word == "any" || word == "(" && place.last(1) == Some("any")) =>
         {
             Habit::help(
                 "write `any(a, b)`, which waits for one of them; to wait for some items of one stage, write `quorum 2` behind its `for`",
@@ -327,7 +335,9 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
                 Some("failed") => {
                     format!("write `after {name}` to wait for its success")
                 }
-                Some("finished") => "remove it: nothing starts before what it waits for has ended".to_owned(),
+                Some("finished") => {
+                    "remove it: nothing starts before what it waits for has ended".to_owned()
+                }
                 Some("skipped") => format!("write `after any({name}, {name}.failed)`"),
                 _ => format!("write `after {name}.failed` to wait for its failure"),
             })
