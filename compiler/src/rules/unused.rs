@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic, Edit, Source, Sources, Span, ast};
 
-use crate::pipeline::{Name, Pipeline, Source, Term};
+use crate::pipeline::{self, Name, Pipeline, Term};
 
 /// A declaration that has no effect.
 pub(crate) fn report(name: &Name, what: &str, declaration: Option<Span>) -> Diagnostic {
@@ -57,10 +57,10 @@ pub(crate) fn paths(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// Whether a value is the path of this file of the stage itself.
-fn names_own(source: &Source, name: &str) -> bool {
+fn names_own(source: &pipeline::Source, name: &str) -> bool {
     match source {
-        Source::OwnOutput { output } => output == name,
-        Source::Argument { value, .. } => term_names_own(value, name),
+        pipeline::Source::OwnOutput { output } => output == name,
+        pipeline::Source::Argument { value, .. } => term_names_own(value, name),
         _ => false,
     }
 }
