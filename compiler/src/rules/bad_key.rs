@@ -86,6 +86,15 @@ pub(crate) fn metadata(key: &ast::Key, what: &str) -> Option<Diagnostic> {
             Diagnostic::error(Code::K0314, key.span, message).help("choose another prefix"),
         );
     }
+    let is_of_job = matches!(name, "job-name" | "controller-uid")
+        && prefix.is_none_or(|prefix| prefix == "batch.kubernetes.io");
+    if what == "label" && is_of_job {
+        let message = format!("`{}` is set by Kubernetes", key.text);
+        return Some(
+            Diagnostic::error(Code::K0314, key.span, message)
+                .help("choose another name: this one says which Job a pod is of"),
+        );
+    }
     let prefix_is_right = prefix.is_none_or(is_subdomain);
     if prefix_is_right && is_qualified(name) {
         return None;
