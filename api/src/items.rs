@@ -43,8 +43,10 @@ struct Written {
 impl Items {
     pub(crate) fn parse(text: &str) -> Result<Self, ItemsError> {
         let wrong = |problem: String| ItemsError { problem };
-        let written: Written =
-            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let object: Map<String, Value> =
+            serde_json::from_str(text).map_err(|_| wrong("it is not a JSON object".to_owned()))?;
+        let written = Written::deserialize(Value::Object(object));
+        let written = written.map_err(|error| wrong(error.to_string()))?;
         let of = match Input::parse(&written.of) {
             of @ (Input::Output { .. } | Input::Gathered(_)) => of,
             Input::RunOutcome | Input::Unknown(_) => {
