@@ -34,7 +34,8 @@ fn is_copy(job: &Participant) -> bool {
         job.phase,
         Some(JobPhase::Running | JobPhase::Paused | JobPhase::Complete)
     );
-    let is_early = job_ended(job).is_none() && (job.has_outputs() || job.phase == Some(JobPhase::Complete));
+    let is_early =
+        job_ended(job).is_none() && (job.has_outputs() || job.phase == Some(JobPhase::Complete));
     was_started || job.is_suspended() && has_phase_of_a_start || is_early
 }
 

@@ -142,8 +142,9 @@ fn granted(
 fn kept_waiting(job: &Participant, why: HeldBack, now: Timestamp) -> Decision<NoStatus> {
     let since = match why {
         HeldBack::Paused | HeldBack::Replaced => Some(now),
-        HeldBack::NoRun | HeldBack::Foreign => waiting::says_why_at(job),
-        HeldBack::Cancelled | HeldBack::Ended | HeldBack::Unrecorded => None,
+        HeldBack::NoRun => waiting::says_why_at(job),
+        // What does not belong to a Run is left alone.
+        HeldBack::Cancelled | HeldBack::Ended | HeldBack::Unrecorded | HeldBack::Foreign => None,
     };
     let decision = match since.filter(|_| job.phase.is_none()) {
         Some(since) if now < since => {

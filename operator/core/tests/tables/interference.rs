@@ -616,7 +616,11 @@ fn a_job_that_was_created_from_a_stored_copy_is_a_new_job() {
     });
     let runs = json!({"suspend": false});
     let table: [(Value, Value, &[&str]); 9] = [
-        (running.clone(), json!({}), &["held", "phase", "reason", "times"]),
+        (
+            running.clone(),
+            json!({}),
+            &["held", "phase", "reason", "times"],
+        ),
         (running, runs.clone(), &["held", "phase", "reason", "times"]),
         (phase("Running"), json!({}), &["phase"]),
         (phase("Paused"), json!({}), &["phase"]),
@@ -638,16 +642,24 @@ fn a_job_that_was_created_from_a_stored_copy_is_a_new_job() {
             let annotations = body["metadata"]["annotations"].as_object().unwrap();
             assert!(body["spec"].is_null(), "{body}");
             let nulls = annotations.iter().filter(|(_, value)| value.is_null());
-            nulls.map(|(key, _)| key["konductor.io/".len()..].to_owned()).collect()
+            nulls
+                .map(|(key, _)| key["konductor.io/".len()..].to_owned())
+                .collect()
         };
         assert_eq!(removed(&copy), expected, "{copy}");
         // One whose spec was changed may have been started.
         let mut started = copy.clone();
         started["metadata"]["generation"] = 2.into();
-        assert!(!removed(&started).contains(&"phase".to_owned()), "{started}");
+        assert!(
+            !removed(&started).contains(&"phase".to_owned()),
+            "{started}"
+        );
         let mut in_kueue = copy;
         in_kueue["metadata"]["labels"] = json!({"kueue.x-k8s.io/queue-name": "batch"});
-        assert!(!removed(&in_kueue).contains(&"phase".to_owned()), "{in_kueue}");
+        assert!(
+            !removed(&in_kueue).contains(&"phase".to_owned()),
+            "{in_kueue}"
+        );
     }
 }
 
@@ -668,12 +680,27 @@ fn a_deleted_job_that_a_finalizer_keeps_counts_as_deleted() {
     });
     let runs = json!({"spec": {"suspend": false}});
     let table: [(Value, Value, Value, &[&str]); 6] = [
-        (others.clone(), hold.clone(), json!({}), &["Job/work Cancelled"]),
-        (others.clone(), running.clone(), runs.clone(), &["Job/work Cancelled"]),
+        (
+            others.clone(),
+            hold.clone(),
+            json!({}),
+            &["Job/work Cancelled"],
+        ),
+        (
+            others.clone(),
+            running.clone(),
+            runs.clone(),
+            &["Job/work Cancelled"],
+        ),
         (own, running.clone(), runs.clone(), &[]),
         (json!([]), hold, json!({}), &[]),
         (others.clone(), running.clone(), ended("Complete"), &[]),
-        (others.clone(), json!({"konductor.io/phase": "Cancelled"}), json!({}), &[]),
+        (
+            others.clone(),
+            json!({"konductor.io/phase": "Cancelled"}),
+            json!({}),
+            &[],
+        ),
     ];
     for (finalizers, annotations, rest, expected) in table {
         let work = deleted(finalizers, annotations, rest);
@@ -682,7 +709,10 @@ fn a_deleted_job_that_a_finalizer_keeps_counts_as_deleted() {
         assert_eq!(short(&decision.before), expected, "{work}");
         if let [Write::Patch { body, .. }, ..] = &decision.before[..] {
             let reason = "Deleted: its Job is being deleted; the finalizer example.com/keep keeps the object";
-            assert_eq!(body["metadata"]["annotations"]["konductor.io/reason"], reason);
+            assert_eq!(
+                body["metadata"]["annotations"]["konductor.io/reason"],
+                reason
+            );
         }
     }
     // Its permit is free with its last pod.
