@@ -756,3 +756,33 @@ fn a_job_gets_the_labels_back_by_which_its_run_finds_it() {
         assert_eq!(written(&work, &replaced), Value::Null);
     }
 }
+
+#[test]
+fn a_job_that_starts_before_what_it_reads_has_ended_says_that_it_needs_a_gate() {
+    let running = json!({"spec": {"suspend": false}});
+    let extract = job(
+        "extract",
+        json!({"konductor.io/outputs-declared": "rows: int"}),
+        running,
+    );
+    let inputs = json!({
+        "konductor.io/hold": "semaphore/batch",
+        "konductor.io/inputs": "{\"in-0\": \"extract/rows\"}",
+    });
+    let items = json!({"konductor.io/items": "{\"of\": \"extract/rows\"}"});
+    let indexed = json!({"spec": {"completionMode": "Indexed", "completions": 1}});
+    let why = "a Job that reads its outputs needs a Gate with the condition that it is Complete";
+    for (work, expected) in [
+        (job("work", inputs, json!({})), "job/extract has not ended"),
+        (
+            job("work", items, indexed),
+            "output rows of job/extract is not written, as the Job has not ended",
+        ),
+    ] {
+        let held = semaphore(1, &[("work", 1)]);
+        let decision = decide(&work, &World::of([work.clone(), extract.clone(), held]));
+        assert_eq!(short(&decision.before), ["Job/work Unreached"]);
+        let reason = &body(&decision)["metadata"]["annotations"]["konductor.io/reason"];
+        assert_eq!(*reason, format!("{expected}: {why}"));
+    }
+}
