@@ -21,11 +21,14 @@ use crate::{
 };
 
 mod arrive;
+mod copied;
 mod gathered;
 mod indexes;
 mod inputs;
 mod item_outputs;
 mod items;
+mod kept;
+mod labels;
 mod outputs;
 mod pending;
 pub(crate) mod release;
@@ -55,7 +58,16 @@ pub type NoStatus = std::convert::Infallible;
 /// What must be observed first.
 pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     if job.metadata.deletion_timestamp.is_some() {
-        return Ok(Decision::waiting_for(Waits::Deletion));
+        let Some(finalizer) = kept::finalizer(job) else {
+            return Ok(Decision::waiting_for(Waits::Deletion));
+        };
+        if let Some(ended) = kept::end(job, finalizer, now) {
+            return Ok(ended.waits_for(Waits::Deletion));
+        }
+    } else if let Some(new) = copied::forget(job) {
+        return Ok(new);
+    } else if let Some(labelled) = labels::restore(job, facts)? {
+        return Ok(labelled);
     }
     if started_too_early(job) {
         return Ok(refuse_start(job));

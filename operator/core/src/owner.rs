@@ -48,7 +48,7 @@ pub(crate) fn run_name(metadata: &ObjectMeta) -> Option<ObjectName> {
 }
 
 /// The Runs that own an object.
-fn owning_runs(metadata: &ObjectMeta) -> impl Iterator<Item = &OwnerReference> {
+pub(crate) fn owning_runs(metadata: &ObjectMeta) -> impl Iterator<Item = &OwnerReference> {
     let owners = metadata.owner_references.iter().flatten();
     owners.filter(|owner| owner.kind == "Run" && owner.api_version == API_VERSION)
 }

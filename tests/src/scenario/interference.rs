@@ -3,7 +3,9 @@
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Claim, JobPhase, Semaphore, annotation, job_ended, job_phase};
+use konductor_api::{
+    Claim, Gate, JobPhase, Run, RunPhase, Semaphore, annotation, job_ended, job_phase,
+};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde::Serialize;
@@ -313,4 +315,110 @@ pub async fn a_job_and_a_claim_that_wait_for_nothing_real_say_so(cluster: &Clust
         .expect("scaled");
     completed(cluster, &namespace, "holding").await;
     until(&cluster.client, &namespace, "ask", message_is("granted")).await;
+}
+
+/// As `kubectl get -o yaml` or a backup has stored it, with what the operator wrote on the first.
+pub async fn a_job_that_is_created_from_a_stored_copy_waits_for_its_gate(cluster: &Cluster) {
+    let namespace = cluster.namespace("copied").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    let go = json!({
+        "metadata": {"name": "go"},
+        "spec": {"conditions": [{"type": "Job", "name": "before", "state": "Complete"}]},
+    });
+    create::<Gate>(cluster, &namespace, go).await;
+    let copied = json!({
+        "konductor.io/gate": "go", "konductor.io/phase": "Running", "konductor.io/reason": "of the first",
+    });
+    create::<Job>(cluster, &namespace, work("after", copied)).await;
+    until(&cluster.client, &namespace, "after", |job: &Job| {
+        job_phase(job) == Some(JobPhase::Waiting) && said(job) == "waits for gate/go"
+    })
+    .await;
+    let mut before = work("before", json!({}));
+    before["spec"]["suspend"] = false.into();
+    create::<Job>(cluster, &namespace, before).await;
+    completed(cluster, &namespace, "after").await;
+}
+
+/// Nobody knows when the finalizer goes, and nothing waits for that.
+pub async fn a_deleted_job_that_a_finalizer_keeps_gives_its_permit_back_and_ends_its_run(
+    cluster: &Cluster,
+) {
+    let namespace = cluster.namespace("finalizer").await;
+    let _operator = Operator::start(cluster, &namespace);
+    semaphore(cluster, &namespace, "batch", 1).await;
+    let (release, released) = watch::channel(false);
+    let _kubelet = play(&cluster.client, &namespace, move |_| {
+        Script::until(&released)
+    });
+    let run = json!({"metadata": {"name": "r"}, "spec": {"pipeline": "p", "jobs": 2}});
+    let run = create::<Run>(cluster, &namespace, run).await;
+    let hold = json!({"konductor.io/hold": "semaphore/batch"});
+    let jobs = ["first", "second"];
+    for name in jobs {
+        let mut job = work(name, hold.clone());
+        job["metadata"]["finalizers"] = json!(["example.com/keep"]);
+        job["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/stage": name});
+        job["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": run.metadata.uid,
+        }]);
+        create::<Job>(cluster, &namespace, job).await;
+    }
+    running(cluster, &namespace, "first").await;
+    for name in jobs {
+        let deleted = api::<Job>(cluster, &namespace).delete(name, &DeleteParams::background());
+        deleted.await.expect("deleted");
+        until(&cluster.client, &namespace, name, |job: &Job| {
+            job_phase(job) == Some(JobPhase::Cancelled) && said(job).starts_with("Deleted: ")
+        })
+        .await;
+    }
+    release.send(true).expect("it is waited for");
+    holders_are(cluster, &namespace, "batch", &[]).await;
+    until(&cluster.client, &namespace, "r", |run: &Run| {
+        let status = run.status.as_ref();
+        status.is_some_and(|status| status.phase == RunPhase::Failed && status.deleted == 2)
+    })
+    .await;
+    for name in jobs {
+        let keep = json!({"metadata": {"finalizers": null}});
+        patch(cluster, &namespace, name, "a-tool", keep).await;
+    }
+}
+
+/// A Run lists its Jobs by them.
+pub async fn a_run_whose_jobs_lose_their_labels_still_ends_right(cluster: &Cluster) {
+    let namespace = cluster.namespace("unlabelled").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let (release, released) = watch::channel(false);
+    let _kubelet = play(&cluster.client, &namespace, move |_| {
+        Script::until(&released)
+    });
+    let run = json!({"metadata": {"name": "r"}, "spec": {"pipeline": "p", "jobs": 1}});
+    let run = create::<Run>(cluster, &namespace, run).await;
+    let mut job = work("only", json!({}));
+    job["metadata"]["labels"] = json!({
+        "konductor.io/run": "r", "konductor.io/stage": "only", "konductor.io/role": "main",
+    });
+    job["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": run.metadata.uid,
+    }]);
+    create::<Job>(cluster, &namespace, job).await;
+    running(cluster, &namespace, "only").await;
+    let none = json!({"metadata": {"labels": {
+        "konductor.io/run": "other", "konductor.io/stage": null, "konductor.io/role": null,
+    }}});
+    patch(cluster, &namespace, "only", "a-tool", none).await;
+    until(&cluster.client, &namespace, "only", |job: &Job| {
+        let label = |key| job.labels().get(key).map(String::as_str);
+        label("konductor.io/run") == Some("r") && label("konductor.io/stage") == Some("only")
+    })
+    .await;
+    release.send(true).expect("it is waited for");
+    until(&cluster.client, &namespace, "r", |run: &Run| {
+        let status = run.status.as_ref();
+        status.is_some_and(|status| status.phase == RunPhase::Succeeded)
+    })
+    .await;
 }

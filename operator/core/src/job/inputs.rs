@@ -7,10 +7,11 @@ use konductor_api::{Gathered, Input, JobPhase, Participant, Role, annotation};
 
 use super::gathered::{self, List};
 use crate::facts::{Facts, Freshness};
-use crate::outcome::outcome_word;
+use crate::gone::{self, Known};
+use crate::outcome::{job_end, outcome_word};
 use crate::outputs::shown;
 use crate::words::Named;
-use crate::{Fact, Needs, gone};
+use crate::{Fact, Needs};
 
 /// What a Job reads.
 #[derive(Clone, Debug, Default)]
@@ -123,7 +124,10 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
             None => {
                 let named = known.named(&job.metadata, &name.name);
                 let named = named.unwrap_or_else(|| Named::Object(format!("job/{}", name.name)));
-                return Ok(Err(format!("{named} wrote no output {output}")));
+                return Ok(Err(match has_not_ended(&known) {
+                    true => format!("{named} has not ended: {BEHIND_A_GATE}"),
+                    false => format!("{named} wrote no output {output}"),
+                }));
             }
         }
     }
@@ -135,6 +139,15 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
         )));
     }
     Ok(Ok(inputs))
+}
+
+/// What to do about a Job that starts before those whose outputs it reads have ended. Compiled Jobs have such a Gate.
+pub(super) const BEHIND_A_GATE: &str =
+    "a Job that reads its outputs needs a Gate with the condition that it is Complete";
+
+/// Whether a Job is still to write its outputs.
+pub(super) fn has_not_ended(known: &Known<'_>) -> bool {
+    matches!(known, Known::Job(source) if job_end(source).is_none())
 }
 
 /// The list of outputs of several Jobs. The inner error says why there is none.

@@ -130,6 +130,7 @@ fn list(
                     words: of.words(),
                     text: list.json,
                     element: None,
+                    missing: None,
                 },
                 Err(why) => return Ok(Err(NoList::Missing(why))),
             }
@@ -147,7 +148,10 @@ fn list(
     let words = written.words;
     let text = match (written.text.is_empty(), &items.default) {
         (true, Some(default)) => default.clone(),
-        (true, None) => return Ok(Err(NoList::Missing(format!("{words} was not written")))),
+        (true, None) => {
+            let why = written.missing.as_deref().unwrap_or("was not written");
+            return Ok(Err(NoList::Missing(format!("{words} {why}"))));
+        }
         (false, _) => written.text,
     };
     let read = read_items(&text, written.element.as_ref(), items.max);
@@ -162,6 +166,8 @@ struct Written {
     text: String,
     /// The type of its elements, if it is declared.
     element: Option<OutputType>,
+    /// Why it is empty, if that is known.
+    missing: Option<String>,
 }
 
 /// Reads an output of another Job. The inner error says why it can't be read.
@@ -197,10 +203,17 @@ fn output_of(
         Some(OutputType::List(item)) => Some(*item),
         _ => None,
     };
+    let missing = inputs::has_not_ended(&known).then(|| {
+        format!(
+            "is not written, as the Job has not ended: {}",
+            inputs::BEHIND_A_GATE
+        )
+    });
     Ok(Ok(Written {
         words,
         text,
         element,
+        missing,
     }))
 }
 

@@ -58,7 +58,7 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
         }
     }
     if let Some(why) = held_back(job, facts, Freshness::Cached)? {
-        return Ok(kept_waiting(job, why));
+        return Ok(kept_waiting(job, why, now));
     }
     let holds = job.holds();
     facts.require(
@@ -137,13 +137,23 @@ fn granted(
     Ok(granted)
 }
 
-/// The Run does not let the Job start. A Job that says nothing yet says so, if it is the Run's, and that is not about to
-/// record or to end it.
-fn kept_waiting(job: &Participant, why: HeldBack) -> Decision<NoStatus> {
-    let stays = matches!(why, HeldBack::Paused | HeldBack::Replaced);
-    let decision = match job.phase {
-        None if stays => phase_patch(job, JobPhase::Waiting, Some(&why.to_string())),
-        _ => Decision::default(),
+/// The Run does not let the Job start. A Job that says nothing yet says so, if the Run is not about to record or to end
+/// it. A Run that does not exist may be created after its Jobs.
+fn kept_waiting(job: &Participant, why: HeldBack, now: Timestamp) -> Decision<NoStatus> {
+    let since = match why {
+        HeldBack::Paused | HeldBack::Replaced => Some(now),
+        HeldBack::NoRun => waiting::says_why_at(job),
+        // What does not belong to a Run is left alone.
+        HeldBack::Cancelled | HeldBack::Ended | HeldBack::Unrecorded | HeldBack::Foreign => None,
+    };
+    let decision = match since.filter(|_| job.phase.is_none()) {
+        Some(since) if now < since => {
+            let mut decision = Decision::default();
+            decision.wake_at(since);
+            decision
+        }
+        Some(_) => phase_patch(job, JobPhase::Waiting, Some(&why.to_string())),
+        None => Decision::default(),
     };
     decision.waits_for(Waits::Run(why))
 }

@@ -1,7 +1,7 @@
 //! Why a Job waits, in words that its author can act on.
 //!
 //! A reason costs a write, so it says what is true for long: never a position in a queue. A Job of a Run
-//! says only what somebody has to correct, because the Run shows the rest.
+//! says only what somebody has to correct, because the Run shows the rest, if there is one.
 
 use jiff::Timestamp;
 use konductor_api::{
@@ -13,7 +13,7 @@ use crate::explain::cut;
 use crate::facts::{Facts, Freshness};
 use crate::limits::REASON_AFTER;
 use crate::outputs::shown;
-use crate::{Decided, Decision, Needs, Waits, words};
+use crate::{Decided, Decision, Needs, Waits, owner, words};
 
 /// The annotations that people write by hand, and the words that they take for them.
 const WRITTEN_BY_HAND: [(&str, &[&str]); 5] = [
@@ -171,7 +171,8 @@ fn reason(
     now: Timestamp,
 ) -> Decided<NoStatus> {
     let (text, to_correct) = describe(job, blocker, facts)?;
-    let reason = (to_correct || job.run().is_none()).then_some(text.as_str());
+    let shows_it = owner::run_of(&job.metadata, facts, Freshness::Cached)?.is_some();
+    let reason = (to_correct || !shows_it).then_some(text.as_str());
     let phase = match blocker {
         Blocker::Gate(_) => JobPhase::Waiting,
         Blocker::Hold(_) => JobPhase::Queued,
@@ -183,17 +184,21 @@ fn reason(
     if is_written && !asks_now {
         return Ok(Decision::default());
     }
-    let created = job.metadata.creation_timestamp.as_ref();
-    let due = created.and_then(|created| created.0.checked_add(REASON_AFTER).ok());
     if !asks_now
         && reason.is_some()
-        && let Some(due) = due.filter(|due| now < *due)
+        && let Some(due) = says_why_at(job).filter(|due| now < *due)
     {
         let mut decision = Decision::default();
         decision.wake_at(due);
         return Ok(decision);
     }
     Ok(phase_patch(job, phase, reason))
+}
+
+/// When a Job says why it waits.
+pub(super) fn says_why_at(job: &Participant) -> Option<Timestamp> {
+    let created = job.metadata.creation_timestamp.as_ref()?;
+    created.0.checked_add(REASON_AFTER).ok()
 }
 
 /// What a Job waits for, and whether somebody has to correct something first.

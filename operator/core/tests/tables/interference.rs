@@ -1,6 +1,6 @@
 //! Tables of what becomes of Jobs and ledgers that somebody else has touched.
 
-use crate::world::{World, job, now, object, recorded, says_why, short};
+use crate::world::{World, ended, job, now, object, recorded, says_why, short};
 use jiff::SignedDuration;
 use konductor_api::{Lease, Participant, Semaphore};
 use konductor_core::{Decision, Write, job, ledger};
@@ -593,4 +593,196 @@ fn a_job_that_failed_says_why_once() {
     let mut stranger = work;
     stranger["metadata"]["annotations"] = json!({});
     assert_eq!(decide(&stranger, &World::default()).before, []);
+}
+
+#[test]
+fn a_job_that_was_created_from_a_stored_copy_is_a_new_job() {
+    let copied = |annotations: Value, rest: Value| {
+        let mut copy = job("work", annotations, json!({"metadata": {"generation": 1}}));
+        for (key, value) in rest.as_object().unwrap() {
+            copy["spec"][key] = value.clone();
+        }
+        copy
+    };
+    let running = json!({
+        "konductor.io/gate": "closed", "konductor.io/hold": "semaphore/batch",
+        "konductor.io/held": "semaphore/batch", "konductor.io/phase": "Running",
+        "konductor.io/reason": "suspended", "konductor.io/times": "ended 2026-03-01T11:00:00Z",
+    });
+    let phase = |phase: &str| json!({"konductor.io/gate": "closed", "konductor.io/phase": phase});
+    let written = json!({
+        "konductor.io/outputs-declared": "rows", "konductor.io/outputs": "{\"rows\":\"1\"}",
+        "konductor.io/phase": "Complete",
+    });
+    let runs = json!({"suspend": false});
+    let table: [(Value, Value, &[&str]); 9] = [
+        (
+            running.clone(),
+            json!({}),
+            &["held", "phase", "reason", "times"],
+        ),
+        (running, runs.clone(), &["held", "phase", "reason", "times"]),
+        (phase("Running"), json!({}), &["phase"]),
+        (phase("Paused"), json!({}), &["phase"]),
+        (written, runs.clone(), &["outputs", "phase"]),
+        // What the operator writes on a Job that it has not started.
+        (phase("Waiting"), json!({}), &[]),
+        (phase("Cancelled"), json!({}), &[]),
+        (phase("Skipped"), json!({}), &[]),
+        // It was created without `suspend: true`, and that is said already.
+        (phase("Running"), runs, &[]),
+    ];
+    for (annotations, spec, expected) in table {
+        let copy = copied(annotations, spec);
+        let removed = |copy: &Value| {
+            let decision = decide(copy, &World::of([copy.clone(), semaphore(1, &[])]));
+            let Some(Write::Patch { body, .. }) = decision.before.first() else {
+                return Vec::new();
+            };
+            let annotations = body["metadata"]["annotations"].as_object().unwrap();
+            assert!(body["spec"].is_null(), "{body}");
+            let nulls = annotations.iter().filter(|(_, value)| value.is_null());
+            nulls
+                .map(|(key, _)| key["konductor.io/".len()..].to_owned())
+                .collect()
+        };
+        assert_eq!(removed(&copy), expected, "{copy}");
+        // One whose spec was changed may have been started.
+        let mut started = copy.clone();
+        started["metadata"]["generation"] = 2.into();
+        assert!(
+            !removed(&started).contains(&"phase".to_owned()),
+            "{started}"
+        );
+        let mut in_kueue = copy;
+        in_kueue["metadata"]["labels"] = json!({"kueue.x-k8s.io/queue-name": "batch"});
+        assert!(
+            !removed(&in_kueue).contains(&"phase".to_owned()),
+            "{in_kueue}"
+        );
+    }
+}
+
+#[test]
+fn a_deleted_job_that_a_finalizer_keeps_counts_as_deleted() {
+    let deleted = |finalizers: Value, annotations: Value, rest: Value| {
+        let mut work = job("work", annotations, rest);
+        work["metadata"]["deletionTimestamp"] = "2026-03-01T11:59:00Z".into();
+        work["metadata"]["finalizers"] = finalizers;
+        work
+    };
+    let others = json!(["foregroundDeletion", "example.com/keep"]);
+    let own = json!(["foregroundDeletion", "orphan"]);
+    let hold = json!({"konductor.io/hold": "semaphore/batch"});
+    let running = json!({
+        "konductor.io/hold": "semaphore/batch", "konductor.io/held": "semaphore/batch",
+        "konductor.io/phase": "Running",
+    });
+    let runs = json!({"spec": {"suspend": false}});
+    let table: [(Value, Value, Value, &[&str]); 6] = [
+        (
+            others.clone(),
+            hold.clone(),
+            json!({}),
+            &["Job/work Cancelled"],
+        ),
+        (
+            others.clone(),
+            running.clone(),
+            runs.clone(),
+            &["Job/work Cancelled"],
+        ),
+        (own, running.clone(), runs.clone(), &[]),
+        (json!([]), hold, json!({}), &[]),
+        (others.clone(), running.clone(), ended("Complete"), &[]),
+        (
+            others.clone(),
+            json!({"konductor.io/phase": "Cancelled"}),
+            json!({}),
+            &[],
+        ),
+    ];
+    for (finalizers, annotations, rest, expected) in table {
+        let work = deleted(finalizers, annotations, rest);
+        let world = World::of([work.clone(), semaphore(1, &[("work", 1)])]);
+        let decision = decide(&work, &world);
+        assert_eq!(short(&decision.before), expected, "{work}");
+        if let [Write::Patch { body, .. }, ..] = &decision.before[..] {
+            let reason = "Deleted: its Job is being deleted; the finalizer example.com/keep keeps the object";
+            assert_eq!(
+                body["metadata"]["annotations"]["konductor.io/reason"],
+                reason
+            );
+        }
+    }
+    // Its permit is free with its last pod.
+    let mut work = deleted(others, running, runs);
+    work["metadata"]["annotations"]["konductor.io/phase"] = "Cancelled".into();
+    let world = World::of([work]);
+    assert_eq!(holders(&semaphore(1, &[("work", 1)]), &world).0, [""; 0]);
+}
+
+#[test]
+fn a_job_gets_the_labels_back_by_which_its_run_finds_it() {
+    let labels = json!({
+        "konductor.io/run": "r", "konductor.io/stage": "load", "konductor.io/role": "finally",
+    });
+    let mut work = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
+    work["metadata"]["labels"] = labels.clone();
+    work["metadata"]["ownerReferences"] = owned();
+    let spec = json!({"spec": {"pipeline": "p", "jobs": 0, "finallyJobs": 1}});
+    let run = recorded(object("Run", "r", spec), [&work]);
+    let written = |work: &Value, run: &Value| {
+        let decision = decide(work, &World::of([work.clone(), run.clone()]));
+        match decision.before.first() {
+            Some(Write::Patch { body, .. }) => body["metadata"]["labels"].clone(),
+            _ => Value::Null,
+        }
+    };
+    assert_eq!(written(&work, &run), Value::Null);
+    for known in [
+        json!({}),
+        json!({"konductor.io/run": "other", "konductor.io/stage": "x"}),
+        json!({"konductor.io/stage": "load"}),
+    ] {
+        work["metadata"]["labels"] = known;
+        assert_eq!(written(&work, &run), labels);
+        // A Run owns what is no part of it, too, and another Run may have its name.
+        let mut unrecorded = run.clone();
+        unrecorded["status"]["record"] = "".into();
+        assert_eq!(written(&work, &unrecorded), Value::Null);
+        let mut replaced = run.clone();
+        replaced["metadata"]["uid"] = "uid-other".into();
+        assert_eq!(written(&work, &replaced), Value::Null);
+    }
+}
+
+#[test]
+fn a_job_that_starts_before_what_it_reads_has_ended_says_that_it_needs_a_gate() {
+    let running = json!({"spec": {"suspend": false}});
+    let extract = job(
+        "extract",
+        json!({"konductor.io/outputs-declared": "rows: int"}),
+        running,
+    );
+    let inputs = json!({
+        "konductor.io/hold": "semaphore/batch",
+        "konductor.io/inputs": "{\"in-0\": \"extract/rows\"}",
+    });
+    let items = json!({"konductor.io/items": "{\"of\": \"extract/rows\"}"});
+    let indexed = json!({"spec": {"completionMode": "Indexed", "completions": 1}});
+    let why = "a Job that reads its outputs needs a Gate with the condition that it is Complete";
+    for (work, expected) in [
+        (job("work", inputs, json!({})), "job/extract has not ended"),
+        (
+            job("work", items, indexed),
+            "output rows of job/extract is not written, as the Job has not ended",
+        ),
+    ] {
+        let held = semaphore(1, &[("work", 1)]);
+        let decision = decide(&work, &World::of([work.clone(), extract.clone(), held]));
+        assert_eq!(short(&decision.before), ["Job/work Unreached"]);
+        let reason = &body(&decision)["metadata"]["annotations"]["konductor.io/reason"];
+        assert_eq!(*reason, format!("{expected}: {why}"));
+    }
 }

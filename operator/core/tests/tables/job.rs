@@ -364,7 +364,9 @@ fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
     over["status"]["outcome"] = "Failed".into();
     let held_back = |why: HeldBack| {
         let writes = match why {
-            HeldBack::Paused | HeldBack::Replaced => vec!["Job/work Waiting".to_owned()],
+            HeldBack::Paused | HeldBack::Replaced | HeldBack::NoRun => {
+                vec!["Job/work Waiting".to_owned()]
+            }
             _ => vec![],
         };
         (writes, Some(Waits::Run(why)))

@@ -1,6 +1,6 @@
 //! Tables of what a Job or a Claim that waits says about it.
 
-use crate::world::{World, ended, job, now, object, says_why, short};
+use crate::world::{World, ended, job, now, object, recorded, says_why, short};
 use konductor_api::{Claim, Participant};
 use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
@@ -104,32 +104,61 @@ fn waiting_jobs() -> Vec<(Value, Vec<Value>, &'static str, &'static str, bool)> 
 
 #[test]
 fn a_job_that_waits_says_why_once_and_without_its_position() {
-    for (annotations, objects, phase, reason, to_correct) in waiting_jobs() {
-        let world = World::of(objects);
+    for (annotations, mut objects, phase, reason, to_correct) in waiting_jobs() {
+        let world = World::of(objects.clone());
         let mut work = job("work", annotations, json!({}));
         let expected = Some((phase.to_owned(), Some(reason.to_owned())));
         assert_eq!(said(&decide(&work, &world)), expected);
+        let mut of_run = work.clone();
+        of_run["metadata"]["labels"] = json!({"konductor.io/run": "r"});
+        of_run["metadata"]["ownerReferences"] = json!([
+            {"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"},
+        ]);
+        // A Run that does not exist says nothing.
+        assert_eq!(said(&decide(&of_run, &world)), expected, "{reason}");
+        let run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
+        objects.push(recorded(run, [&of_run]));
+        let world_of_run = World::of(objects);
         // Of a Run, only what somebody has to correct.
-        work["metadata"]["labels"] = json!({"konductor.io/run": "r"});
         assert_eq!(
-            said(&decide(&work, &world)),
+            said(&decide(&of_run, &world_of_run)),
             expected.filter(|_| to_correct),
             "{reason}"
         );
-        work["metadata"]["annotations"]["konductor.io/phase"] = phase.into();
-        work["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+        for work in [&mut work, &mut of_run] {
+            work["metadata"]["annotations"]["konductor.io/phase"] = phase.into();
+            work["metadata"]["annotations"]["konductor.io/reason"] = reason.into();
+        }
         match to_correct {
-            true => assert_eq!(said(&decide(&work, &world)), None, "{reason}"),
+            true => assert_eq!(said(&decide(&of_run, &world_of_run)), None, "{reason}"),
             // What was corrected is no reason any more.
             false => assert_eq!(
-                said(&decide(&work, &world)),
+                said(&decide(&of_run, &world_of_run)),
                 Some((phase.to_owned(), None)),
                 "{reason}"
             ),
         }
-        work["metadata"]["labels"] = json!({});
         assert_eq!(said(&decide(&work, &world)), None, "{reason}");
     }
+}
+
+#[test]
+fn a_job_that_only_its_run_would_start_says_that_there_is_none() {
+    let mut work = job("work", json!({}), json!({}));
+    work["metadata"]["labels"] = json!({"konductor.io/run": "r"});
+    let expected = (
+        "Waiting".to_owned(),
+        Some("its run does not exist".to_owned()),
+    );
+    assert_eq!(said(&decide(&work, &World::default())), Some(expected));
+    // What does not belong to a Run is left alone.
+    let run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
+    assert_eq!(said(&decide(&work, &World::of([run]))), None);
+    // It may be created after its Jobs.
+    work["metadata"]["creationTimestamp"] = "2026-03-01T11:59:56Z".into();
+    let decision = decide(&work, &World::default());
+    assert_eq!(said(&decision), None);
+    assert_eq!(decision.wake, Some("2026-03-01T12:00:01Z".parse().unwrap()));
 }
 
 #[test]
