@@ -331,7 +331,10 @@ mod tests {
         ] {
             let error = Items::parse(text).expect_err(text).to_string();
             // No words of a program that reads it.
-            assert!(!error.contains("struct") && !error.contains("line"), "{error}");
+            assert!(
+                !error.contains("struct") && !error.contains("line"),
+                "{error}"
+            );
         }
     }
 
