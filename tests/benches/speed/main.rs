@@ -30,6 +30,7 @@ use std::time::Duration;
 use konductor_tests::cluster::Cluster;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::measure::{Extent, Row, progress};
 
@@ -84,7 +85,7 @@ fn main() {
         }
     };
     let runtime = Runtime::new().expect("threads");
-    runtime.block_on(all(&asked));
+    runtime.block_on(LocalSet::new().run_until(all(&asked)));
 }
 
 /// What the command line asks for.
@@ -180,7 +181,7 @@ async fn all(asked: &Asked) {
             },
         };
         // As a task, so that its panic is an error.
-        let mut task = tokio::spawn(measured(ids[0], cluster, asked.extent));
+        let mut task = spawn_local(measured(ids[0], cluster, asked.extent));
         let failed = |error: String| json!({"id": ids.join(", "), "error": error});
         match tokio::time::timeout(WITHIN, &mut task).await {
             Ok(Ok(rows)) => {
