@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         eprintln!("no node here: {missing}");
         skipped = true;
     }
-    let has_s3 = match s3::missing().filter(|_| !skipped) {
+    let has_s3 = match (!skipped).then(s3::missing).flatten() {
         Some(missing) => {
             eprintln!("no S3 here: {missing}");
             false
