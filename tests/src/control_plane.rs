@@ -28,7 +28,7 @@ const AUDIT_POLICY: &str = r#"{
   ]
 }"#;
 
-/// Every request is logged once, when it has been answered: who asks how often for what.
+/// Every request is logged once, when it has been answered.
 const AUDIT_ALL: &str = r#"{
   "apiVersion": "audit.k8s.io/v1",
   "kind": "Policy",

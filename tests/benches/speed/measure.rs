@@ -208,7 +208,7 @@ pub(crate) fn slope(points: &[(f64, f64)]) -> f64 {
 }
 
 /// Reports on stderr how far a measurement is, with the seconds since the first report.
-#[expect(clippy::print_stderr, reason = "whoever waits sees what for")]
+#[expect(clippy::print_stderr, reason = "stdout is the data")]
 pub(crate) fn progress(what: &str) {
     static BEGUN: OnceLock<Instant> = OnceLock::new();
     let begun = BEGUN.get_or_init(Instant::now);
