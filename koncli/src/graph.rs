@@ -266,3 +266,57 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
     text.push_str("}\n");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use konductor_compiler::{Options, check};
+    use konductor_dsl::Sources;
+
+    use super::*;
+
+    const PIPELINE: &str = r#"
+pipeline p {
+  defaults { image = "busybox:1.36" }
+  param target: "dev" | "prod" = "dev"
+  stage a for i in 1..3 quorum 2 { run = "echo ${i}" }
+  stage b after any(a, ok.skipped) when target == "prod" { run = "true" }
+  approval ok
+}
+"#;
+
+    fn drawn() -> Drawn {
+        let mut sources = Sources::default();
+        sources.add("p.kon", PIPELINE);
+        let compiled = check(sources, &Options::at(jiff::Timestamp::UNIX_EPOCH));
+        Drawn::of_file(compiled.graph.unwrap())
+    }
+
+    #[test]
+    fn every_format_has_conditions_quorums_and_the_ends_within_any() {
+        let drawn = drawn();
+        let table = text(&drawn);
+        let rows = table.lines().map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.join(" ")
+        });
+        let expected = [
+            "STAGE AFTER WHEN HOLDING",
+            "a [3, quorum 2]",
+            "ok (approval)",
+            "b any(a, ok.skipped) target == \"prod\"",
+        ];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
+        let mermaid = mermaid(&drawn);
+        for written in [
+            "n0[\"a [3, quorum 2]\"]",
+            "n1[\"b<br/>when target == #quot;prod#quot;\"]",
+            "n2 -->|any skipped| n1",
+        ] {
+            assert!(mermaid.contains(written), "{written}: {mermaid}");
+        }
+        let dot = dot(&drawn);
+        assert!(dot.contains("when target == \\\"prod\\\""), "{dot}");
+        let svg = svg(&drawn);
+        assert!(svg.contains("quorum q: what waits"), "{svg}");
+    }
+}

@@ -71,7 +71,7 @@ impl<'a> Resolver<'a> {
             };
             let source = name.span.source;
             let Some(id) = self.library.template(source, &name.text) else {
-                if self.library.may_have(source, &name.text) {
+                if self.library.may_have(source, &name.text) || self.is_reported(&name.text) {
                     continue;
                 }
                 let known = self.library.template_names(source);
