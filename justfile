@@ -89,13 +89,25 @@ bench:
     cargo bench --package konductor-compiler
     cargo bench --package konductor-lsp
 
+# Instructions of compiling and deciding, against tests/benches/instructions.json (needs valgrind); `just instructions
+# --update` writes what is counted.
+instructions *options:
+    tests/benches/instructions.py {{options}}
+
 # Fuzz a target (parse, format or compile) from what is known on; needs nightly and cargo-fuzz. What ends in a
 # crash is mended and kept in fuzz/seeds, which `cargo test` plays.
 fuzz target *options:
     mkdir -p fuzz/corpus/{{target}}
     cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} fuzz/seeds dsl/tests/fixtures dsl/tests/format compiler/tests/fixtures -- -dict=fuzz/konductor.dict {{options}}
 
-# How fast it is, beside a raw client on the same real API server; takes a quarter of an hour.
+# How fast it is, beside a raw client on the same real API server, as lines of JSON; progress goes to stderr. All of it
+# takes two hours; `just speed P5 P13` takes these rows, and `just speed --scale 1/100` shows in minutes whether all work.
 speed *what:
     cargo build --release --package koncli
     KONCLI=target/release/koncli cargo bench --package konductor-tests --bench speed -- {{what}}
+
+# The tables and charts of docs/benchmarks.md, from files with what `just speed` has printed.
+publish +lines:
+    python3 -m venv target/benchmarks
+    target/benchmarks/bin/pip install --quiet pygal==3.1.3
+    target/benchmarks/bin/python tests/benches/publish.py {{lines}}

@@ -17,7 +17,7 @@ use crate::input::parse_inputs;
 use crate::{
     DeclaredOutput, Duration, Hold, HoldError, Input, Items, ItemsError, JobKey, JobPhase,
     LedgerKind, NotInputs, ObjectName, OutputError, Role, Times, annotation, item_name, job_ended,
-    job_phase, label, parse_declared_outputs, parse_holds,
+    label, parse_declared_outputs, parse_holds,
 };
 
 /// A Job, and what it says about itself.
@@ -57,32 +57,53 @@ pub struct Participant {
 
 impl Participant {
     /// Reads what a Job says about itself.
-    pub fn of(job: Job) -> Self {
-        let annotations = job.metadata.annotations.as_ref();
-        let text = |key| annotations?.get(key).map(String::as_str);
-        let number = |key| text(key)?.parse().ok();
-        let holds = |key| Some(parse_holds(text(key)?).unwrap_or_default());
-        let labels = job.metadata.labels.as_ref();
-        let role = labels.and_then(|labels| labels.get(label::ROLE));
-        let pending_timeout = text(annotation::PENDING_TIMEOUT);
-        Self {
-            phase: job_phase(&job),
-            role: match role.is_some_and(|role| role == Role::Finally.word()) {
-                true => Role::Finally,
-                false => Role::Main,
-            },
-            asked: text(annotation::HOLD).map(parse_holds),
-            held: holds(annotation::HELD),
-            releases: holds(annotation::RELEASES),
-            declared_outputs: text(annotation::OUTPUTS_DECLARED).map(parse_declared_outputs),
-            inputs: text(annotation::INPUTS).map(parse_inputs),
-            items: text(annotation::ITEMS).map(Items::parse),
-            pending_timeout: pending_timeout.and_then(|text| Duration::new(text).ok()),
-            attempt: number(annotation::ATTEMPT).unwrap_or(1),
-            ordinal: number(annotation::ORDINAL),
+    pub fn of(mut job: Job) -> Self {
+        let role = job.metadata.labels.as_ref();
+        let role = role.and_then(|labels| labels.get(label::ROLE));
+        let role = match role.is_some_and(|role| role == Role::Finally.word()) {
+            true => Role::Finally,
+            false => Role::Main,
+        };
+        let annotations = job.metadata.annotations.take();
+        let mut read = Self {
+            phase: None,
+            role,
+            asked: None,
+            held: None,
+            releases: None,
+            declared_outputs: None,
+            inputs: None,
+            items: None,
+            pending_timeout: None,
+            attempt: 1,
+            ordinal: None,
             key: JobKey::of(&job.metadata, stage_of(&job)),
             is_abridged: false,
             job,
+        };
+        for (key, text) in annotations.iter().flatten() {
+            read.say(key, text);
+        }
+        read.job.metadata.annotations = annotations;
+        read
+    }
+
+    /// Reads one annotation.
+    fn say(&mut self, key: &str, text: &str) {
+        match key {
+            annotation::PHASE => self.phase = text.parse().ok(),
+            annotation::HOLD => self.asked = Some(parse_holds(text)),
+            annotation::HELD => self.held = Some(parse_holds(text).unwrap_or_default()),
+            annotation::RELEASES => self.releases = Some(parse_holds(text).unwrap_or_default()),
+            annotation::OUTPUTS_DECLARED => {
+                self.declared_outputs = Some(parse_declared_outputs(text));
+            }
+            annotation::INPUTS => self.inputs = Some(parse_inputs(text)),
+            annotation::ITEMS => self.items = Some(Items::parse(text)),
+            annotation::PENDING_TIMEOUT => self.pending_timeout = Duration::new(text).ok(),
+            annotation::ATTEMPT => self.attempt = text.parse().unwrap_or(1),
+            annotation::ORDINAL => self.ordinal = text.parse().ok(),
+            _ => {}
         }
     }
 

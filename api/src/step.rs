@@ -38,6 +38,8 @@ pub const ITEMS_FILE: &str = "/kon/items/list";
 pub const STORE_FOLDER: &str = "/kon/store";
 /// What a store's URL begins with if it is a workspace: `workspace:NAME` or `workspace:NAME/PREFIX`.
 pub const WORKSPACE_SCHEME: &str = "workspace:";
+/// What a store's URL begins with if it is a bucket.
+const BUCKET_SCHEME: &str = "s3://";
 /// The item in a key of a stage that has no items.
 pub const NO_ITEM: &str = "-";
 
@@ -172,6 +174,19 @@ impl StoreSpec {
             secret: None,
         }
     }
+
+    /// Returns the store that a URL names. If it is a bucket as this one is, it has the same server, region and Secret:
+    /// only the URL is another one.
+    pub fn at(&self, url: &str) -> Self {
+        let is_bucket = |url: &str| url.starts_with(BUCKET_SCHEME);
+        match is_bucket(url) && is_bucket(&self.url) {
+            true => Self {
+                url: url.to_owned(),
+                ..self.clone()
+            },
+            false => Self::of(url),
+        }
+    }
 }
 
 /// The value of an output that is a file or a folder: what travels between stages.
@@ -184,6 +199,9 @@ pub struct FileValue {
     pub size: u64,
     /// The SHA-256 of these bytes, in hexadecimal digits.
     pub sha256: String,
+    /// Whether it is a file that may be executed; the archive of a folder says so of each of its files.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub executable: bool,
 }
 
 impl FileValue {
@@ -247,6 +265,24 @@ mod tests {
     }
 
     #[test]
+    fn another_bucket_is_one_of_the_same_server() {
+        let store = StoreSpec {
+            endpoint: Some("http://minio:9000".to_owned()),
+            region: Some("eu".to_owned()),
+            secret: Some("keys".to_owned()),
+            ..StoreSpec::of("s3://a/runs")
+        };
+        let other = store.at("s3://b");
+        assert_eq!(other.url, "s3://b");
+        assert_eq!(other.at(&store.url), store);
+        for url in ["file:///b", "workspace:b"] {
+            assert_eq!(store.at(url), StoreSpec::of(url));
+            let bucket = StoreSpec::of(url).at("s3://b");
+            assert_eq!(bucket, StoreSpec::of("s3://b"));
+        }
+    }
+
+    #[test]
     fn a_file_value_names_its_item_and_nothing_else_is_one() {
         let digest = "0".repeat(64);
         let value = |key: &str, digest: &str| {
@@ -256,7 +292,13 @@ mod tests {
         };
         let read = value("a/b/ns/run/stage/eu/uid/lines", &digest).unwrap();
         assert_eq!(read.item(), "eu");
-        assert_eq!(FileValue::parse(&read.to_string()), Some(read));
+        assert_eq!(FileValue::parse(&read.to_string()), Some(read.clone()));
+        let program = FileValue {
+            executable: true,
+            ..read
+        };
+        assert!(program.to_string().ends_with(",\"executable\":true}"));
+        assert_eq!(FileValue::parse(&program.to_string()), Some(program));
         assert_eq!(
             value("ns/run/stage/-/uid/lines", &digest).unwrap().item(),
             "-"

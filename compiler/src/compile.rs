@@ -95,7 +95,16 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
         let mut unknown = diagnostics.iter().filter(|one| one.code == Code::K0203);
-        let is_elsewhere = unknown.any(|one| written(&sources, one) == "image");
+        let of_image = [
+            "image",
+            "use",
+            "uses",
+            "extends",
+            "include",
+            "template",
+            "templateRef",
+        ];
+        let is_elsewhere = unknown.any(|one| of_image.contains(&written(&sources, one)));
         if is_broken || is_elsewhere {
             // What is missing may stand in what could not be read, or where it does not belong.
             diagnostics.retain(|diagnostic| diagnostic.code != Code::K0311);
@@ -161,9 +170,16 @@ fn remove_follow_ups(sources: &Sources, diagnostics: &mut Vec<Diagnostic>) {
     let is_no_name = |one: &&Diagnostic| matches!(one.code, Code::K0104 | Code::K0108);
     let words = diagnostics.iter().filter(is_no_name);
     let words: Vec<&str> = words.map(|one| written(sources, one)).collect();
+    let refused = diagnostics.iter().filter(|one| one.code == Code::K0334);
+    let refused: Vec<Span> = refused.map(Diagnostic::span).collect();
+    let is_refused = |at: Span| {
+        let mut refused = refused.iter();
+        refused.any(|one| one.source == at.source && one.start <= at.start && at.end <= one.end)
+    };
     diagnostics.retain(|one| match one.code {
+        Code::K0601 => !one.labels.iter().any(|label| is_refused(label.span)),
         Code::K0106 => one.is_error() || !places.contains(&one.span()),
-        Code::K0201 => !words.contains(&written(sources, one)),
+        Code::K0201 | Code::K0206 => !words.contains(&written(sources, one)),
         _ => true,
     });
 }

@@ -1,5 +1,6 @@
 //! The dependency graph for people: what `koncli graph` draws.
 
+use crate::eval::Values;
 use crate::pipeline::{Outside, Pipeline, State, Target};
 use crate::plan::job::Jobs;
 use foldhash::{HashMap, HashSet};
@@ -30,6 +31,11 @@ pub struct Node {
     pub is_listed: bool,
     /// What it holds while it runs.
     pub holding: Vec<String>,
+    /// After how many successes of its items what waits for it can start; `None` if it needs all, or where a parameter
+    /// has no value.
+    pub quorum: Option<i64>,
+    /// Its condition, as it is written on one line.
+    pub when: Option<String>,
 }
 
 /// What a node is.
@@ -52,8 +58,8 @@ pub struct Edge {
     pub from: usize,
     /// What waits.
     pub to: usize,
-    /// The end that is waited for: empty for success, else `failed`, `skipped`, `finished`, or
-    /// `any` for one of several.
+    /// The end that is waited for: empty for success, else `failed`, `skipped` or `finished`. Of one of several, the
+    /// same behind `any`, such as `any` and `any failed`.
     pub label: &'static str,
 }
 
@@ -89,6 +95,8 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
             .iter()
             .map(|hold| pipeline.ledgers[hold.ledger].name.text.clone())
             .collect(),
+        quorum: Values::of(pipeline).int(&stage.quorum),
+        when: stage.when.as_ref().map(|when| when.text.to_string()),
     });
     let approvals = pipeline.approvals.iter().map(|approval| Node {
         name: approval.name.text.clone(),
@@ -96,6 +104,8 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
         items: None,
         is_listed: false,
         holding: Vec::new(),
+        quorum: None,
+        when: approval.when.as_ref().map(|when| when.text.to_string()),
     });
     let mut builder = Builder {
         stages: pipeline.stages.len(),
@@ -129,6 +139,16 @@ fn label(state: State) -> &'static str {
     }
 }
 
+/// The same, where one of several is enough.
+fn label_of_any(state: State) -> &'static str {
+    match state {
+        State::Succeeded => "any",
+        State::Failed => "any failed",
+        State::Skipped => "any skipped",
+        State::Finished => "any finished",
+    }
+}
+
 struct Builder {
     /// How many nodes are stages.
     stages: usize,
@@ -145,9 +165,9 @@ impl Builder {
             Target::Stage { stage, .. } => *stage,
             Target::Approval(approval) => self.stages + approval,
             Target::Any(parts) => {
-                parts
-                    .iter()
-                    .for_each(|part| self.add(&part.target, to, "any"));
+                for part in parts {
+                    self.add(&part.target, to, label_of_any(part.state));
+                }
                 return;
             }
             Target::Outside(Outside::Pipeline {
@@ -178,6 +198,8 @@ impl Builder {
                 items: None,
                 is_listed: false,
                 holding: Vec::new(),
+                quorum: None,
+                when: None,
             });
             nodes.len() - 1
         })

@@ -42,8 +42,10 @@ pub(crate) mod mount_path;
 pub(crate) mod mounted_twice;
 pub(crate) mod never_fires;
 pub(crate) mod never_true;
+pub(crate) mod no_shell;
 pub(crate) mod not_here;
 pub(crate) mod one_pipeline;
+pub(crate) mod open_quote;
 pub(crate) mod out_of_range;
 pub(crate) mod output_default;
 pub(crate) mod owned_field;
@@ -96,6 +98,8 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
     shared_workspace::check(pipeline, dag, diagnostics);
     value_as_code::check(pipeline, diagnostics);
     kube_text::check(pipeline, diagnostics);
+    no_shell::check(pipeline, diagnostics);
+    unused::paths(pipeline, diagnostics);
 }
 
 /// The rules about the items and names of one run.

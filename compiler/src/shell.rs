@@ -43,8 +43,8 @@ enum Frame {
         /// Which list of commands they are in.
         list: usize,
     },
-    /// Double quotes.
-    Double,
+    /// Double quotes, and where they are opened.
+    Double(usize),
     /// `${…}`.
     Braces,
     /// `$((…))`, with the depth of parentheses.
@@ -80,6 +80,17 @@ pub(crate) struct Holes {
     pub places: Vec<Place>,
     /// Those that something executes as code, and what does.
     pub code: Vec<(usize, Language)>,
+    /// The quote that is open at the end.
+    pub open_quote: Option<OpenQuote>,
+}
+
+/// A quote without its other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenQuote {
+    /// Which one it is.
+    pub quote: char,
+    /// It and what follows on its line, as far as it is shown.
+    pub rest: String,
 }
 
 /// Looks at every hole. `script` is the text between the holes, one piece more than there are
@@ -103,11 +114,13 @@ pub(crate) fn holes(script: &[&str]) -> Holes {
         heredocs: Vec::new(),
         places: Vec::new(),
         commands: Commands::new(),
+        open_single: None,
     };
     while scanner.at < scanner.units.len() {
         scanner.step();
     }
     Holes {
+        open_quote: scanner.open_quote(),
         code: scanner.commands.code(),
         places: scanner.places,
     }
@@ -120,6 +133,8 @@ struct Scanner {
     heredocs: Vec<Heredoc>,
     places: Vec<Place>,
     commands: Commands,
+    /// Where single quotes are opened that nothing closes.
+    open_single: Option<usize>,
 }
 
 /// Stands for what the shell puts into a word: nobody knows it here.
@@ -134,6 +149,31 @@ impl Scanner {
             Some(Unit::Char(c)) => Some(*c),
             _ => None,
         }
+    }
+
+    /// The quote that is open at the end, the first one if there are several. What bash alone reads, `$'it\'s'`, is
+    /// not known here: such a script has none.
+    fn open_quote(&self) -> Option<OpenQuote> {
+        const SHOWN_MAX: usize = 40;
+        let doubles = self.frames.iter().filter_map(|frame| match frame {
+            Frame::Double(at) => Some(*at),
+            _ => None,
+        });
+        let at = doubles.chain(self.open_single).min()?;
+        let is_of_bash = self
+            .units
+            .windows(2)
+            .any(|two| two == [Unit::Char('$'), Unit::Char('\'')]);
+        if is_of_bash {
+            return None;
+        }
+        let chars = self.units[at..].iter().map(|unit| match unit {
+            Unit::Char(c) => *c,
+            Unit::Hole => '…',
+        });
+        let rest: String = chars.take_while(|c| *c != '\n').take(SHOWN_MAX).collect();
+        let quote = rest.chars().next()?;
+        Some(OpenQuote { quote, rest })
     }
 
     fn push(&mut self, frame: Frame) {
@@ -170,7 +210,7 @@ impl Scanner {
     /// Whether what comes next is an expression that the shell computes.
     fn in_arithmetic(&self) -> bool {
         let frames = self.frames.iter().rev();
-        let mut outer = frames.skip_while(|f| matches!(f, Frame::Double | Frame::Braces));
+        let mut outer = frames.skip_while(|f| matches!(f, Frame::Double(_) | Frame::Braces));
         matches!(outer.next(), Some(Frame::Arithmetic(_)))
     }
 
@@ -182,7 +222,7 @@ impl Scanner {
 
     fn step(&mut self) {
         match self.frames.last() {
-            Some(Frame::Double) => self.step_double(),
+            Some(Frame::Double(_)) => self.step_double(),
             Some(Frame::Braces) => self.step_braces(),
             Some(Frame::Arithmetic(_)) => self.step_arithmetic(),
             Some(Frame::Commands { .. }) | None => self.step_commands(),
@@ -215,7 +255,7 @@ impl Scanner {
                 self.at += 1;
                 self.text(None);
                 self.continue_word();
-                self.push(Frame::Double);
+                self.push(Frame::Double(self.at - 1));
             }
             '$' | '`' if self.substitution() => {}
             '#' if matches!(self.word(), Word::CommandStart | Word::Between) => self.comment(),
@@ -307,7 +347,7 @@ impl Scanner {
                 let quoted = self
                     .frames
                     .iter()
-                    .any(|frame| matches!(frame, Frame::Double));
+                    .any(|frame| matches!(frame, Frame::Double(_)));
                 self.hole(if quoted { Place::Whole } else { Place::Split });
                 self.at += 1;
             }
@@ -318,7 +358,7 @@ impl Scanner {
             Some(Unit::Char('\\')) => self.literal_after_backslash(),
             Some(Unit::Char('"')) => {
                 self.at += 1;
-                self.push(Frame::Double);
+                self.push(Frame::Double(self.at - 1));
             }
             Some(Unit::Char('$' | '`')) if self.substitution() => {}
             Some(Unit::Char(_)) => self.at += 1,
@@ -406,6 +446,7 @@ impl Scanner {
     }
 
     fn single_quotes(&mut self) {
+        let start = self.at;
         self.at += 1;
         self.text(None);
         while let Some(unit) = self.units.get(self.at).copied() {
@@ -416,6 +457,7 @@ impl Scanner {
                 Unit::Char(c) => self.text(Some(c)),
             }
         }
+        self.open_single = Some(start);
     }
 
     fn literal_after_backslash(&mut self) {

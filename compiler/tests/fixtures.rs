@@ -1,6 +1,6 @@
 //! Every fixture: `ok_*.kon` compiles to its `.yaml`, `err_*.kon` reports exactly what its `.txt`
-//! says, and `BLESS=1` rewrites the expected files; read the diff. Lines `# --set NAME=TEXT` and
-//! `# --run NAME` at the top of a fixture are its command line.
+//! says, and `BLESS=1` rewrites the expected files; read the diff. Lines `# --set NAME=TEXT`, `# --run NAME` and
+//! `# --store URL` at the top of a fixture are its command line.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 #[path = "../../tests/bless.rs"]
@@ -34,6 +34,8 @@ fn options(text: &str) -> Options<'_> {
             options.set.push((name.to_owned(), text.to_owned()));
         } else if let Some(run) = line.strip_prefix("# --run ") {
             options.run = Some(run.to_owned());
+        } else if let Some(store) = line.strip_prefix("# --store ") {
+            options.store = Some(store.to_owned());
         }
     }
     options

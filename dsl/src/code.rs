@@ -100,6 +100,8 @@ codes! {
     K0332 "an interpreter that can't be given a script",
     K0333 "an interpolation in a key of YAML",
     K0334 "a text that Kubernetes does not take here",
+    K0335 "words of a shell where there is no shell",
+    K0336 "a quote that a script does not close",
     K0401 "stages that wait for each other",
     K0402 "a stage that waits for itself",
     K0403 "a stage that waits for a finally stage",

@@ -296,11 +296,15 @@ impl Recovery<'_> {
         let mut depth = 0usize;
         let mut piece_start = 0;
         let mut closed = false;
+        // Whether the piece has a brace: what follows a header without a brace is most likely its body.
+        let mut has_brace = false;
         for (index, token) in inner.iter().enumerate() {
-            if index > piece_start && self.starts_piece(inner, index, depth, column) {
+            let is_header = !has_brace && self.is_header(&inner[piece_start]);
+            if index > piece_start && self.starts_piece(inner, index, depth, column, is_header) {
                 self.piece(&inner[piece_start..index], builder, &mut pipeline);
-                (piece_start, depth) = (index, 0);
+                (piece_start, depth, has_brace) = (index, 0, false);
             }
+            has_brace |= self.text(token) == "{";
             let closes = self.text(token) == "}";
             match token.kind {
                 Kind::Open => depth += 1,
@@ -349,7 +353,14 @@ impl Recovery<'_> {
 
     /// Whether something new begins here: the first of its line, in the column of what is in the
     /// pipeline. A word such as `stage` does so even where a bracket before it is still open.
-    fn starts_piece(&self, tokens: &[Token], index: usize, depth: usize, column: usize) -> bool {
+    fn starts_piece(
+        &self,
+        tokens: &[Token],
+        index: usize,
+        depth: usize,
+        column: usize,
+        is_header: bool,
+    ) -> bool {
         let token = &tokens[index];
         let word = self.text(token);
         let next_is_name = tokens.get(index + 1).is_some_and(|next| {
@@ -366,6 +377,7 @@ impl Recovery<'_> {
         let continues =
             tokens[index - 1].kind == Kind::Other && self.text(&tokens[index - 1]) == ",";
         depth == 0
+            && !is_header
             && token.kind == Kind::Word
             && at <= column
             && !continues
@@ -381,6 +393,11 @@ impl Recovery<'_> {
                     | "in"
                     | "within"
             )
+    }
+
+    /// Whether a word begins what must have a body.
+    fn is_header(&self, first: &Token) -> bool {
+        matches!(self.text(first), "stage" | "finally" | "defaults")
     }
 
     fn piece(&self, tokens: &[Token], builder: &mut Builder, pipeline: &mut Pipeline) {
@@ -401,7 +418,7 @@ impl Recovery<'_> {
                     .extend(inner.filter_map(|pair| builder.item(pair)));
             }
             Err(error) => {
-                let diagnostic = match unbalanced(tokens) {
+                let diagnostic = match unbalanced(tokens, &self.source.text) {
                     Some(open) => open_bracket(self.source, open),
                     None => diagnose(self.source, &error, first.start),
                 };
@@ -419,6 +436,14 @@ impl Recovery<'_> {
             Some("finally" | "param")
         );
         let near = tokens.get(1..).unwrap_or_default().iter();
+        let is_group = matches!(
+            tokens.first().map(|first| self.text(first)),
+            Some("params" | "parameters" | "inputs" | "variables")
+        );
+        let group = tokens
+            .windows(2)
+            .filter(move |pair| is_group && matches!(self.text(&pair[1]), ":" | "="));
+        let group = group.map(|pair| &pair[0]);
         let near = near.take(if is_longer { 2 } else { 1 });
         let is_foreign = |token: &Token| {
             let first = self.text(token).chars().next();
@@ -427,7 +452,7 @@ impl Recovery<'_> {
         let near = near.take_while(move |token| {
             matches!(token.kind, Kind::Word | Kind::String) || is_foreign(token)
         });
-        near.filter_map(|token| {
+        near.chain(group).filter_map(|token| {
             let text = in_latin(self.text(token).trim_matches('"'));
             is_identifier(&text).then(|| Name {
                 text,
@@ -463,13 +488,17 @@ fn in_latin(text: &str) -> String {
 }
 
 /// The last bracket that was opened and is closed nowhere in these tokens.
-fn unbalanced(tokens: &[Token]) -> Option<&Token> {
+fn unbalanced<'t>(tokens: &'t [Token], text: &str) -> Option<&'t Token> {
     let mut open: Vec<&Token> = Vec::new();
     for token in tokens {
         match token.kind {
             Kind::Open => open.push(token),
             Kind::Close => {
-                open.pop();
+                let last = open.pop();
+                // `["a" }`: the bracket before it is the one that is not closed.
+                if last.is_some_and(|last| closing(last.text(text)) != token.text(text)) {
+                    return last;
+                }
             }
             _ => {}
         }
@@ -477,13 +506,17 @@ fn unbalanced(tokens: &[Token]) -> Option<&Token> {
     open.pop()
 }
 
-fn open_bracket(source: &Source, token: &Token) -> Diagnostic {
-    let bracket = token.text(&source.text);
-    let close = match bracket {
+fn closing(open: &str) -> &'static str {
+    match open {
         "{" => "}",
         "[" => "]",
         _ => ")",
-    };
+    }
+}
+
+fn open_bracket(source: &Source, token: &Token) -> Diagnostic {
+    let bracket = token.text(&source.text);
+    let close = closing(bracket);
     let at = span(source, token.start, token.end);
     Diagnostic::error(Code::K0109, at, format!("`{bracket}` is not closed"))
         .here("it is opened here")

@@ -175,17 +175,32 @@ impl Reader<'_> {
             return length;
         }
         let length = 1 + escaped.len_utf8();
-        self.diagnostics.push(
-            Diagnostic::error(
-                Code::K0105,
-                self.span(at, at + length),
-                format!("`\\{escaped}` means nothing in a string"),
-            )
-            .fixed(
-                "write `\\\\` for a backslash, or use a block `\"\"\"…\"\"\"`, which has no escapes",
-                [Edit::before(self.span(at, at + length), "\\")],
-            ),
-        );
+        let span = self.span(at, at + length);
+        let message = format!("`\\{escaped}` means nothing in a string");
+        let diagnostic = Diagnostic::error(Code::K0105, span, message);
+        if escaped == '$' {
+            let is_hole = tail.cut(2..).starts_with('{');
+            let reported = match is_hole {
+                true => diagnostic
+                    .help("write `$${` for the characters `${`, or `\\\\$${` with a backslash for the shell")
+                    .offer("write `$${`", [Edit::replace(span, "$$")])
+                    .offer("write `\\\\$${`", [Edit::replace(span, "\\\\$$")]),
+                false => diagnostic
+                    .help("write `$` alone: only `${` begins an interpolation; or `\\\\$` with a backslash for the shell")
+                    .offer("write `$`", [Edit::replace(span, "$")])
+                    .offer("write `\\\\$`", [Edit::replace(span, "\\\\$")]),
+            };
+            self.diagnostics.push(reported);
+            // What follows is as it would be with the fix.
+            let escaped = if is_hole { "${" } else { "$" };
+            let length = 1 + escaped.len();
+            self.text(escaped, self.span(at, at + length));
+            return length;
+        }
+        self.diagnostics.push(diagnostic.fixed(
+            "write `\\\\` for a backslash, or use a block `\"\"\"…\"\"\"`, which has no escapes",
+            [Edit::before(span, "\\")],
+        ));
         length
     }
 
@@ -215,6 +230,17 @@ impl Reader<'_> {
         if let Some(found) = (self.reference)(tail.cut(2..end), inner, self.diagnostics) {
             self.parts.push(Part::Hole(found, whole));
         } else {
+            if let Some(length) = nested(tail) {
+                let text = tail.cut(..length);
+                let span = self.span(at, at + length);
+                let message = format!("`{text}` is not a reference");
+                let shell = escaped(text);
+                let help = format!("for variables of the shell write `{shell}`");
+                let diagnostic = Diagnostic::error(Code::K0106, span, message);
+                let fix = [Edit::replace(span, shell)];
+                self.diagnostics.push(diagnostic.fixed(help, fix));
+                return length;
+            }
             let text = tail.cut(2..end);
             let message = format!("`{text}` is not a reference");
             let diagnostic = Diagnostic::error(Code::K0106, inner, message);
@@ -317,7 +343,11 @@ fn help_of_hole(inner: &str) -> String {
     if let Some((stage, output)) = inner.split_once(".*.") {
         return format!("write `${{{stage}[*].{output}}}` for a list of the outputs of all items");
     }
-    if inner.contains(['+', '*', '/']) || inner.contains(" - ") {
+    if let Some(stage) = inner.split_once("[].") {
+        let (stage, output) = stage;
+        return format!("write `${{{stage}[*].{output}}}` for a list of the outputs of all items");
+    }
+    if is_arithmetic(inner) {
         return format!("let the shell compute it: `$(( {} ))`", computed(inner));
     }
     match is_of_the_shell(inner) {
@@ -347,9 +377,55 @@ fn computed(inner: &str) -> String {
 fn is_of_the_shell(inner: &str) -> bool {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let rest = inner.trim_start_matches(is_of_name);
-    rest.starts_with(|c: char| ":+=?#%/^,@".contains(c))
-        && !inner.contains(['+', '*', '/'])
-        && !inner.contains(" - ")
+    let is_element = rest.starts_with("[@]") || rest.starts_with("[*]");
+    !is_arithmetic(inner) && (is_element || rest.starts_with(|c: char| ":+=?#%/^,@".contains(c)))
+}
+
+/// Whether it computes, as in `i + 1` and `n/2`. A replacement of the shell, `x/a/b` and `x//a`, has a second `/`.
+fn is_arithmetic(inner: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let rest = inner.trim_start_matches(is_of_name);
+    let replaces = rest.starts_with('/') && rest.matches('/').count() > 1;
+    let expands = rest.starts_with([':', '#', '%', '^', ',']) || replaces;
+    !expands && (inner.contains(['+', '*', '/']) && !rest.starts_with('[') || inner.contains(" - "))
+}
+
+/// How long an expansion of the shell is that has another one in it, such as `${a:-${b:-c}}`.
+fn nested(tail: &str) -> Option<usize> {
+    let (mut depth, mut at, mut has_inner) = (0_usize, 0, false);
+    let line = tail.split('\n').next()?;
+    while at < line.len() {
+        let rest = line.cut(at..);
+        if rest.starts_with("${") {
+            depth += 1;
+            has_inner |= depth > 1;
+            at += 2;
+            continue;
+        }
+        let c = rest.chars().next()?;
+        at += c.len_utf8();
+        if c == '}' {
+            depth -= 1;
+            if depth == 0 {
+                let is_of_the_shell = is_of_the_shell(line.cut(2..at - 1));
+                return (has_inner && is_of_the_shell).then_some(at);
+            }
+        }
+    }
+    None
+}
+
+/// A text of the shell with each `${` that would be an interpolation written as `$${`.
+fn escaped(text: &str) -> String {
+    let mut written = String::with_capacity(text.len() + 4);
+    let mut pieces = text.split("${");
+    written.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let is_hole = piece.starts_with(|c: char| c.is_ascii_lowercase());
+        written.push_str(if is_hole { "$${" } else { "${" });
+        written.push_str(piece);
+    }
+    written
 }
 
 /// Where the `}` of a `${` is; a string inside may contain one.

@@ -13,6 +13,10 @@ use crate::platform;
 
 const PREFIX: &str = "konductor-";
 const LOCK: &str = "lock";
+/// Threads that remove a folder: they wait for the disk.
+const REMOVERS: usize = 8;
+/// How many levels below it the folder of each pod is: the runner's folder, the kubelet's, and that of its pods.
+const PODS_DEPTH: usize = 3;
 /// How the kubeconfig in it is called.
 pub(crate) const KUBECONFIG: &str = "kubeconfig";
 
@@ -52,6 +56,23 @@ impl Folder {
         self.path().join(KUBECONFIG)
     }
 
+    /// Removes it. Of many pods there are thousands of files, and a slow disk takes a millisecond for each: so several
+    /// threads remove the pods, and this one what is left.
+    pub(crate) fn remove(self) {
+        let pods = below(self.path(), PODS_DEPTH);
+        let each = pods.len().div_ceil(REMOVERS).max(1);
+        std::thread::scope(|threads| {
+            for some in pods.chunks(each) {
+                threads.spawn(move || {
+                    for folder in some {
+                        // It is tried again with all the rest.
+                        let _ = std::fs::remove_dir_all(folder);
+                    }
+                });
+            }
+        });
+    }
+
     /// Leaves it there, without what leads nowhere any more.
     pub(crate) fn keep(self) -> PathBuf {
         for name in [KUBECONFIG, LOCK] {
@@ -60,6 +81,19 @@ impl Folder {
         }
         self.folder.keep()
     }
+}
+
+/// The folders that are so many levels below another one. Links are not followed.
+fn below(folder: &Path, levels: usize) -> Vec<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    for _ in 0..levels {
+        let entries = folders
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+        let inner = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders = inner.map(|entry| entry.path()).collect();
+    }
+    folders
 }
 
 /// Removes the folders of this user whose process is gone. What can't be removed is left alone.
@@ -113,5 +147,25 @@ mod tests {
         let path = alive.path().to_owned();
         drop(alive);
         assert!(!path.exists());
+    }
+    #[test]
+    fn a_folder_with_many_pods_is_removed_and_nothing_that_it_links_to() {
+        let parent = tempfile::tempdir().unwrap();
+        let beside = parent.path().join("beside");
+        std::fs::create_dir(&beside).unwrap();
+        std::fs::write(beside.join("kept"), "").unwrap();
+        let folder = Folder::create_in(parent.path()).unwrap();
+        let pods = folder.path().join("pods/pods");
+        for pod in 0..20 {
+            let volumes = pods.join(format!("pod-{pod}/volumes/files"));
+            std::fs::create_dir_all(&volumes).unwrap();
+            std::fs::write(volumes.join("file"), "").unwrap();
+            std::os::unix::fs::symlink(&beside, pods.join(format!("link-{pod}"))).unwrap();
+        }
+        let path = folder.path().to_owned();
+        assert_eq!(below(&path, PODS_DEPTH).len(), 20);
+        folder.remove();
+        assert!(!path.exists());
+        assert!(beside.join("kept").exists());
     }
 }

@@ -73,6 +73,7 @@ fn colors(state: Option<State>) -> (&'static str, &'static str) {
 pub(crate) fn text(drawn: &Drawn) -> String {
     let graph = &drawn.graph;
     let mut waits = waits(graph);
+    let has_when = graph.nodes.iter().any(|node| node.when.is_some());
     let rows = in_order(graph).into_iter().map(|index| {
         let node = &graph.nodes[index];
         let after = std::mem::take(&mut waits[index]);
@@ -80,14 +81,23 @@ pub(crate) fn text(drawn: &Drawn) -> String {
         if drawn.is_of_run() {
             row.push(drawn.state(index).unwrap_or_default());
         }
-        row.extend([after.join(", "), node.holding.join(", ")]);
+        row.push(after.join(", "));
+        if has_when {
+            row.push(node.when.clone().unwrap_or_default());
+        }
+        row.push(node.holding.join(", "));
         row
     });
-    let headers: &[&str] = match drawn.is_of_run() {
-        true => &["STAGE", "STATE", "AFTER", "HOLDING"],
-        false => &["STAGE", "AFTER", "HOLDING"],
-    };
-    output::table(headers, &rows.collect::<Vec<_>>(), false)
+    let headers = [
+        ("STAGE", true),
+        ("STATE", drawn.is_of_run()),
+        ("AFTER", true),
+        ("WHEN", has_when),
+        ("HOLDING", true),
+    ];
+    let headers = headers.iter().filter(|(_, is_shown)| *is_shown);
+    let headers: Vec<&str> = headers.map(|(header, _)| *header).collect();
+    output::table(&headers, &rows.collect::<Vec<_>>(), false)
 }
 
 /// What each node waits for, as the language writes it.
@@ -95,27 +105,32 @@ fn waits(graph: &Graph) -> Vec<Vec<String>> {
     let mut waits = vec![Vec::new(); graph.nodes.len()];
     let mut any = vec![Vec::new(); graph.nodes.len()];
     for edge in &graph.edges {
+        let (list, end) = match edge.label.strip_prefix("any") {
+            Some(end) => (&mut any, end.trim_start()),
+            None => (&mut waits, edge.label),
+        };
         let name = &graph.nodes[edge.from].name;
-        match edge.label {
-            "" => waits[edge.to].push(name.clone()),
-            "any" => any[edge.to].push(name.as_str()),
-            label => waits[edge.to].push(format!("{name}.{label}")),
-        }
+        list[edge.to].push(match end {
+            "" => name.clone(),
+            end => format!("{name}.{end}"),
+        });
     }
     for (waits, any) in waits.iter_mut().zip(any) {
         match any.as_slice() {
             [] => {}
-            [one] => waits.push((*one).to_owned()),
+            [one] => waits.push(one.clone()),
             any => waits.push(format!("any({})", any.join(", "))),
         }
     }
     waits
 }
 
-/// What a node holds, as a line of its own in a picture.
-fn holds(node: &Node) -> Option<String> {
+/// Under what condition a node runs, and what it holds: lines of their own in a picture.
+fn details(node: &Node) -> impl Iterator<Item = String> + use<> {
+    let when = node.when.as_ref().map(|when| format!("when {when}"));
     let is_empty = node.holding.is_empty();
-    (!is_empty).then(|| format!("holds {}", node.holding.join(", ")))
+    let holds = (!is_empty).then(|| format!("holds {}", node.holding.join(", ")));
+    when.into_iter().chain(holds)
 }
 
 /// Every node after what it waits for, else as in the file; finally stages last. There are no
@@ -147,7 +162,10 @@ fn in_order(graph: &Graph) -> Vec<usize> {
 
 fn title(node: &Node) -> String {
     let items = match (node.items, node.is_listed) {
-        (Some(items), _) => format!(" [{items}]"),
+        (Some(items), _) => match node.quorum {
+            Some(quorum) => format!(" [{items}, quorum {quorum}]"),
+            None => format!(" [{items}]"),
+        },
         (None, true) => " [n at run time]".to_owned(),
         (None, false) => String::new(),
     };
@@ -168,9 +186,13 @@ pub(crate) fn mermaid(drawn: &Drawn) -> String {
         let _ = writeln!(text, "  schedule([\"schedule {schedule}\"])");
     }
     for (index, node) in graph.nodes.iter().enumerate() {
-        let mut title = title(node).replace('"', "#quot;");
-        for line in holds(node).into_iter().chain(drawn.state(index)) {
-            title = format!("{title}<br/>{line}");
+        let escaped = |text: &str| {
+            let text = text.replace('&', "#amp;").replace('"', "#quot;");
+            text.replace('<', "#lt;").replace('>', "#gt;")
+        };
+        let mut title = escaped(&title(node));
+        for line in details(node).chain(drawn.state(index)) {
+            title = format!("{title}<br/>{}", escaped(&line));
         }
         let shape = match node.kind {
             NodeKind::Stage => format!("[\"{title}\"]"),
@@ -217,8 +239,8 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
             NodeKind::External => "ellipse",
         };
         let mut title = quoted(&title(node));
-        if let Some(holds) = holds(node) {
-            title = format!("{title}\\n{}", quoted(&holds));
+        for line in details(node) {
+            title = format!("{title}\\n{}", quoted(&line));
         }
         let (title, style) = match drawn.state(index) {
             None => (title, String::new()),

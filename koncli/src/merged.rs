@@ -67,8 +67,12 @@ fn diagnostics(
     }
     for (at, message) in causes {
         let message = format!("Kubernetes does not take this: {message}");
-        let diagnostic = Diagnostic::error(Code::K0508, at, message)
-            .help("compare it with `kubectl explain job.spec`");
+        let is_without_image =
+            message.contains("containers[") && message.ends_with(".image: Required value");
+        let diagnostic = Diagnostic::error(Code::K0508, at, message).help(match is_without_image {
+            true => "call it `main`, as the stage's own container, or add `image: …`",
+            false => "compare it with `kubectl explain job.spec`",
+        });
         // Every item of a stage, and every stage that uses a template, says the same.
         if !reported.contains(&diagnostic) {
             reported.push(diagnostic);
@@ -76,10 +80,48 @@ fn diagnostics(
     }
 }
 
-/// The line that sets a field, where only one does, else the beginning of the last block.
+/// The line that sets a field, or the nearest thing around it where only one line does; else the beginning of the last
+/// block.
 fn place(sources: &Sources, merged: &Merged, field: &str) -> Span {
-    let name = field.rsplit('.').next().unwrap_or(field);
-    let name = name.split('[').next().unwrap_or(name);
+    let parts: Vec<&str> = field.split('.').collect();
+    let keys = (0..parts.len()).rev().flat_map(|index| {
+        let name = parts[index].split('[').next().unwrap_or_default();
+        // Within a list, what is known of the element is its name.
+        let element = element_name(&merged.job, &parts[..=index]);
+        std::iter::once(element.map(|element| ("name", Some(element))))
+            .flatten()
+            .chain(std::iter::once((name, None)))
+    });
+    // A `spec` is everything.
+    let mut keys = keys.filter(|(key, _)| !matches!(*key, "spec" | "template" | "<nil>" | ""));
+    let line = keys.find_map(|(key, value)| line(sources, merged, key, value.as_deref()));
+    line.unwrap_or_else(|| {
+        let quotes = u32::try_from("\"\"\"".len()).unwrap_or_default();
+        let last = merged.blocks.last().copied().unwrap_or_default();
+        let end = last.end.min(last.start + quotes);
+        Span { end, ..last }
+    })
+}
+
+/// The `name` of the element of a list that a path such as `spec.template.spec.containers[1]` ends with.
+fn element_name(job: &impl serde::Serialize, path: &[&str]) -> Option<String> {
+    path.last().filter(|last| last.ends_with(']'))?;
+    let mut node = serde_json::to_value(job).ok()?;
+    for part in path {
+        let (key, index) = match part.split_once('[') {
+            Some((key, index)) => (key, index.strip_suffix(']')?.parse::<usize>().ok()),
+            None => (*part, None),
+        };
+        node = node.get_mut(key)?.take();
+        if let Some(index) = index {
+            node = node.get_mut(index)?.take();
+        }
+    }
+    Some(node.get("name")?.as_str()?.to_owned())
+}
+
+/// The line that sets a key, perhaps to a value, where only one does.
+fn line(sources: &Sources, merged: &Merged, name: &str, value: Option<&str>) -> Option<Span> {
     let mut lines = merged.blocks.iter().flat_map(|block| {
         let text = sources.get(block.source).map(|source| source.slice(*block));
         let mut at = block.start;
@@ -89,7 +131,9 @@ fn place(sources: &Sources, merged: &Merged, field: &str) -> Span {
                 let start = at;
                 at += u32::try_from(line.len()).unwrap_or_default();
                 let written = line.trim_start_matches([' ', '-']);
-                let sets = written.strip_prefix(name)?.trim_start().starts_with(':');
+                let set = written.strip_prefix(name)?.trim_start().strip_prefix(':')?;
+                let set = set.trim().trim_matches(['"', '\'']);
+                let sets = value.is_none_or(|value| value == set);
                 let indent = u32::try_from(line.len() - written.len()).unwrap_or_default();
                 let length = u32::try_from(written.trim_end().len()).unwrap_or_default();
                 (sets && !name.is_empty()).then_some(Span {
@@ -100,13 +144,8 @@ fn place(sources: &Sources, merged: &Merged, field: &str) -> Span {
             })
     });
     match (lines.next(), lines.next()) {
-        (Some(only), None) => only,
-        _ => {
-            let quotes = u32::try_from("\"\"\"".len()).unwrap_or_default();
-            let last = merged.blocks.last().copied().unwrap_or_default();
-            let end = last.end.min(last.start + quotes);
-            Span { end, ..last }
-        }
+        (Some(only), None) => Some(only),
+        _ => None,
     }
 }
 
@@ -149,7 +188,7 @@ mod tests {
             (
                 "pod",
                 "initContainers:\n  - name: sidecar\n    restartPolicy: Always",
-                "\"\"\"",
+                "name: sidecar",
                 "spec.template.spec.initContainers[0].image",
             ),
             (
@@ -157,6 +196,24 @@ mod tests {
                 "initContainers:\n  - name: Main_X\n    image: busybox:1.36",
                 "name: Main_X",
                 "spec.template.spec.initContainers[0].name",
+            ),
+            (
+                "pod",
+                "containers:\n  - name: main\n    resources: {requests: {cpu: 2}, limits: {cpu: 500m}}",
+                "resources: {requests: {cpu: 2}, limits: {cpu: 500m}}",
+                "must be less than or equal to cpu limit of 500m",
+            ),
+            (
+                "pod",
+                "containers:\n  - name: main\n    resources: {limits: {gpu: 1}}",
+                "resources: {limits: {gpu: 1}}",
+                "must be a standard resource for containers",
+            ),
+            (
+                "pod",
+                "containers:\n  - name: side\n    image: b:1\n    ports: [{containerPort: 99999}]",
+                "ports: [{containerPort: 99999}]",
+                "must be between 1 and 65535",
             ),
             (
                 "job",

@@ -44,6 +44,13 @@ fn every_example_ends_with_the_exit_code_of_its_readme() {
         ("14-files", &[], 0),
         ("15-listing", &[], 0),
         ("15-listing", &["sentence=a a a"], 0),
+        ("16-samples", &[], 0),
+        ("17-training", &[], 0),
+        ("17-training", &["noise=50"], 0),
+        ("18-release", &[], 0),
+        ("18-release", &["systems=linux"], 0),
+        ("19-requests", &[], 0),
+        ("19-requests", &["days=0"], 0),
     ];
     for (example, set, code) in table {
         let (output, _) = run(example, set, "");
@@ -120,6 +127,63 @@ fn a_list_that_is_found_at_run_time_is_gone_over() {
     let (output, report) = run("15-listing", &["sentence="], "out/report.txt");
     assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
     assert_eq!(report, "");
+}
+
+#[test]
+fn samples_of_a_table_become_items_with_their_names() {
+    let (output, report) = run("16-samples", &[], "out/report.txt");
+    let printed = transcript(&output);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    let expected = "sample condition reads bases gc\n\
+                    liver-1 control 200 8000 50.4%\n\
+                    liver-2 treated 200 8000 50.3%\n\
+                    brain-1 control 200 8000 49.5%\n\
+                    brain-2 treated 200 8000 50.1%\n\
+                    blank control 1 40 52.5% (too few reads)\n\
+                    control: 2 samples, 50.0%\n\
+                    treated: 2 samples, 50.2%\n\
+                    reads: [200,200,200,200,1]\n";
+    assert_eq!(report, expected);
+    assert!(printed.contains("measure[brain-2]"), "{printed}");
+}
+
+#[test]
+fn a_model_is_published_only_above_the_threshold() {
+    let (output, card) = run("17-training", &[], "out/model/card.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(card, "trained for 20 epochs in training\naccuracy 0.960\n");
+    let (output, card) = run("17-training", &["noise=50"], "out/model/card.txt");
+    let printed = transcript(&output);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(
+        printed.contains("not published: accuracy 0.490 is below 0.9"),
+        "{printed}"
+    );
+    assert_eq!(card, "");
+}
+
+#[test]
+fn programs_of_a_matrix_become_one_release_and_stay_executable() {
+    let (output, index) = run("18-release", &[], "out/1.4.0/index.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    let expected = "hello-1.4.0-linux-amd64: 40 bytes\n\
+                    hello-1.4.0-linux-arm64: 40 bytes\n\
+                    hello-1.4.0-macos-amd64: 40 bytes\n\
+                    hello-1.4.0-macos-arm64: 40 bytes\n\
+                    hello-1.4.0-windows-amd64: 42 bytes\n";
+    assert_eq!(index, expected);
+}
+
+#[test]
+fn the_files_of_a_folder_that_is_listed_at_run_time_are_counted() {
+    let (output, table) = run("19-requests", &[], "out/table.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    let expected = "335 2 /search\n305 4 /\n297 6 /login\n283 2 /about\n280 1 /cart\n\
+                    of [300,300,300,300,300] requests\n";
+    assert_eq!(table, expected);
+    let (output, table) = run("19-requests", &["days=0"], "out/table.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    assert_eq!(table, "");
 }
 
 #[test]

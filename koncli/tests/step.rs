@@ -8,11 +8,18 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
+use axum::http::{Method, StatusCode, Uri};
 use konductor_api::step::{NAMESPACE_VARIABLE, POD_UID_VARIABLE, STEP_VARIABLE};
 use konductor_api::{FileKind, FileValue, InputSpec, OutputSpec, StepSpec, StoreSpec};
 use serde_json::json;
 use support::koncli;
+
+/// How long something may take that does not wait for anything.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// A pod's part of a run: its folder, its store, and the paths of its files.
 struct Step {
@@ -192,9 +199,10 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
     };
     let writer = with(Step::new(root, "writer", store))
         .output("lines", FileKind::File)
+        .output("program", FileKind::File)
         .output("chunks", FileKind::Dir);
     let written = writer.run(
-        "printf '1\\n2\\n' > \"$lines\"; printf '#!/bin/sh\\necho ran\\n' > \"$chunks/run.sh\"; \
+        "printf '1\\n2\\n' > \"$lines\"; printf '#!/bin/sh\\necho built\\n' > \"$program\"; chmod 750 \"$program\"; printf '#!/bin/sh\\necho ran\\n' > \"$chunks/run.sh\"; \
          chmod 755 \"$chunks/run.sh\"; ln -s run.sh \"$chunks/link\"; mkdir \"$chunks/sub\"; \
          printf n=2 >> \"$KON_OUTPUT\"",
     );
@@ -205,6 +213,8 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
         written.message
     );
     let (lines, chunks) = (written.value("lines"), written.value("chunks"));
+    let program = written.value("program");
+    assert!(program.executable && !lines.executable && !chunks.executable);
     assert!(
         lines.key.ends_with("ns/r/writer/-/uid-1/lines"),
         "{}",
@@ -215,12 +225,13 @@ fn files_pass(root: &Path, store: &StoreSpec, variables: &[(&str, &str)]) {
         .input("lines", FileKind::File, std::slice::from_ref(&lines), false)
         .input("chunks", FileKind::Dir, &[chunks], false)
         .input("all", FileKind::File, std::slice::from_ref(&lines), true)
-        .input("none", FileKind::File, &[], false);
+        .input("none", FileKind::File, &[], false)
+        .input("program", FileKind::File, &[program], false);
     let read = reader.run(
-        "cat \"$lines\"; \"$chunks/link\"; ls \"$chunks\"; cat \"$all\"/*; ls \"$all\"; test ! -e \"$none\"",
+        "\"$program\"; test ! -x \"$lines\"; cat \"$lines\"; \"$chunks/link\"; ls \"$chunks\"; cat \"$all\"/*; ls \"$all\"; test ! -e \"$none\"",
     );
     assert_eq!(read.code, 0, "{}", read.log);
-    let expected = "1\n2\nran\nlink\nrun.sh\nsub\n1\n2\n-\n";
+    let expected = "built\n1\n2\nran\nlink\nrun.sh\nsub\n1\n2\n-\n";
     assert!(
         read.log.starts_with(expected) || read.log.contains(expected),
         "{}",
@@ -329,28 +340,75 @@ fn a_step_fails_with_a_reason_if_files_do_not_arrive() {
     assert!(!ended.log.contains("ran"), "{}", ended.log);
 }
 
-/// A server that answers every request in the same way, and counts them.
-struct Answers {
+/// A server of loopback.
+struct Server {
     url: String,
     _runtime: tokio::runtime::Runtime,
 }
 
-impl Answers {
-    fn with(code: u16) -> Self {
+impl Server {
+    fn of(answers: axum::Router) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let code = axum::http::StatusCode::from_u16(code).unwrap();
-            let answer = axum::Router::new().fallback(move || async move { code });
-            axum::serve(listener, answer).await.unwrap();
+            axum::serve(listener, answers).await.unwrap();
         });
         Self {
             url,
             _runtime: runtime,
         }
+    }
+
+    /// One that answers with these codes, one after the other, and then with the last one.
+    fn with(codes: &[u16]) -> Self {
+        let codes = codes.to_vec();
+        let requests = Arc::new(AtomicUsize::new(0));
+        Self::of(axum::Router::new().fallback(move || {
+            let request = requests.fetch_add(1, Ordering::SeqCst);
+            let code = codes[request.min(codes.len() - 1)];
+            let code = StatusCode::from_u16(code).unwrap();
+            async move { (code, [("etag", "\"1\"")]) }
+        }))
+    }
+
+    /// One that takes uploads and never finishes them. What it is asked for is sent to `seen`.
+    fn that_stalls(seen: mpsc::Sender<String>) -> Self {
+        Self::of(
+            axum::Router::new().fallback(move |method: Method, uri: Uri| {
+                let query = uri.query().unwrap_or_default().to_owned();
+                let word = match (&method, query.as_str()) {
+                    (&Method::POST, query) if query.starts_with("uploads") => "begin",
+                    (&Method::POST, _) => "complete",
+                    (&Method::PUT, _) => "put",
+                    (&Method::DELETE, _) => "abort",
+                    _ => "other",
+                };
+                let _ = seen.send(word.to_owned());
+                async move {
+                    if word == "put" {
+                        std::future::pending::<()>().await;
+                    }
+                    let upload = "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>k</Key>\
+                                  <UploadId>u-1</UploadId></InitiateMultipartUploadResult>";
+                    (StatusCode::OK, upload)
+                }
+            }),
+        )
+    }
+
+    /// A step that stores `lines` there.
+    fn step(&self, root: &Path, stage: &str) -> Step {
+        let store = StoreSpec {
+            endpoint: Some(self.url.clone()),
+            ..StoreSpec::of("s3://bucket/runs")
+        };
+        Step::new(root, stage, &store)
+            .variable("AWS_ACCESS_KEY_ID", "id")
+            .variable("AWS_SECRET_ACCESS_KEY", "key")
+            .output("lines", FileKind::File)
     }
 }
 
@@ -364,15 +422,8 @@ fn what_a_store_answers_is_explained() {
     ];
     let root = tempfile::tempdir().unwrap();
     for (code, expected) in table {
-        let server = Answers::with(code);
-        let store = StoreSpec {
-            endpoint: Some(server.url.clone()),
-            ..StoreSpec::of("s3://bucket/runs")
-        };
-        let step = Step::new(root.path(), &format!("c{code}"), &store)
-            .variable("AWS_ACCESS_KEY_ID", "id")
-            .variable("AWS_SECRET_ACCESS_KEY", "key")
-            .output("lines", FileKind::File);
+        let server = Server::with(&[code]);
+        let step = server.step(root.path(), &format!("c{code}"));
         let ended = step.run("echo 1 > \"$lines\"");
         assert_eq!(ended.code, 125, "{code}: {}", ended.log);
         assert!(
@@ -381,6 +432,120 @@ fn what_a_store_answers_is_explained() {
             ended.message
         );
     }
+}
+
+#[test]
+fn a_store_that_is_busy_for_a_moment_is_asked_again() {
+    let server = Server::with(&[503, 500, 200]);
+    let root = tempfile::tempdir().unwrap();
+    let ended = server.step(root.path(), "busy").run("echo 1 > \"$lines\"");
+    assert_eq!(ended.code, 0, "{}", ended.log);
+    assert_eq!(ended.value("lines").size, 2);
+}
+
+#[test]
+fn an_upload_that_a_signal_interrupts_leaves_nothing_and_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    for (stage, bytes, expected) in [
+        ("small", 1_000_000, &["put"] as &[&str]),
+        // More than one part.
+        ("large", 30_000_000, &["begin", "put", "abort"]),
+    ] {
+        let (sender, seen) = mpsc::channel();
+        let server = Server::that_stalls(sender);
+        let step = server.step(root.path(), stage);
+        let script = format!("head -c {bytes} /dev/zero > \"$lines\"");
+        let mut child = step
+            .command(&script)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut asked: Vec<String> = Vec::new();
+        while asked.last().is_none_or(|word| word != "put") {
+            asked.push(seen.recv_timeout(WITHIN).unwrap());
+        }
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said: Vec<String> = said.map_while(Result::ok).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{said:?}");
+        let reason = "konductor: signal 15 while outputs were being stored";
+        assert_eq!(said, [reason]);
+        // No value of an output: nobody takes a part of it for the whole.
+        let message = fs::read_to_string(step.folder.join("message")).unwrap();
+        assert_eq!(message, reason);
+        asked.extend(seen.try_iter());
+        // Parts are on their way at the same time.
+        asked.dedup();
+        assert_eq!(asked, expected, "{stage}");
+    }
+}
+
+/// A disk of 1 MB; it is gone with the test.
+#[cfg(target_os = "linux")]
+struct Disk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    /// `None` if this user may not mount one.
+    fn mount(folder: PathBuf) -> Option<Self> {
+        fs::create_dir_all(&folder).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]);
+        let mounted = mount.arg(&folder).output().ok()?;
+        mounted.status.success().then_some(Self(folder))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_fails_the_step_with_that_reason_and_keeps_no_part() {
+    let root = tempfile::tempdir().unwrap();
+    let store = folder_store(root.path());
+    let writer = Step::new(root.path(), "writer", &store)
+        .output("blob", FileKind::File)
+        .output("tree", FileKind::Dir);
+    let fill = "head -c 3000000 /dev/zero";
+    let written = writer.run(&format!("{fill} > \"$blob\"; {fill} > \"$tree/blob\""));
+    assert_eq!(written.code, 0, "{}", written.log);
+    for (name, kind) in [("blob", FileKind::File), ("tree", FileKind::Dir)] {
+        let reader = Step::new(root.path(), &format!("reader-{name}"), &store).input(
+            name,
+            kind,
+            &[written.value(name)],
+            false,
+        );
+        let Some(disk) = Disk::mount(reader.folder.join("in")) else {
+            eprintln!("skipped: this user may not mount a disk");
+            return;
+        };
+        let ended = reader.run("echo ran");
+        assert_eq!(ended.code, 125, "{}", ended.log);
+        let expected = format!("konductor: input before.{name} can't be fetched: ");
+        assert!(ended.message.starts_with(&expected), "{}", ended.message);
+        let full = "the disk is full (No space left on device (os error 28))";
+        assert!(ended.message.ends_with(full), "{}", ended.message);
+        assert!(!ended.log.contains("ran"), "{}", ended.log);
+        assert!(!disk.0.join(name).exists());
+    }
+    // A store that is full.
+    let Some(disk) = Disk::mount(root.path().join("full")) else {
+        eprintln!("skipped: this user may not mount a disk");
+        return;
+    };
+    let store = StoreSpec::of(&format!("file://{}", disk.0.display()));
+    let step = Step::new(root.path(), "full-store", &store).output("blob", FileKind::File);
+    let ended = step.run(&format!("{fill} > \"$blob\""));
+    assert_eq!(ended.code, 125, "{}", ended.log);
+    assert!(ended.message.contains("No space left"), "{}", ended.message);
+    assert!(!disk.0.join("ns/r/full-store/-/uid-1/blob").exists());
 }
 
 /// `moto_server`, a real server that speaks S3, on loopback. It ends with the test.

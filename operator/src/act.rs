@@ -21,7 +21,7 @@ use crate::index::{Refers, Watched};
 use crate::reference::reference;
 
 /// How many writes of one decision are under way at once.
-const WRITES_AT_ONCE: usize = 16;
+const WRITES_AT_ONCE: usize = 32;
 
 /// Carries out a decision. What can be written is written; the first thing that could not be is the
 /// error, and the object is then observed again.
@@ -50,7 +50,7 @@ pub(crate) async fn act<K: Decide>(
     }
     result.and(written)?;
     for event in events {
-        record(context, object, event).await;
+        publish(context, object, event);
     }
     Ok(())
 }
@@ -317,9 +317,9 @@ fn patched() -> PatchParams {
     }
 }
 
-/// Writes the Event. A failure is logged and stops nothing.
-async fn record<K: Decide>(context: &Context, object: &K, event: Event) {
-    let recorded = events::Event {
+/// Has the Event written, which nobody waits for.
+fn publish<K: Decide>(context: &Context, object: &K, event: Event) {
+    let published = events::Event {
         type_: match event.type_ {
             EventType::Normal => events::EventType::Normal,
             EventType::Warning => events::EventType::Warning,
@@ -329,12 +329,6 @@ async fn record<K: Decide>(context: &Context, object: &K, event: Event) {
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = context
-        .recorder
-        .publish(&recorded, &object.object_ref(&()))
-        .await
-    {
-        let name = ObjectName::of(object.meta());
-        tracing::debug!(namespace = name.namespace, name = name.name, %error, "an event was lost");
-    }
+    let object = object.object_ref(&());
+    context.events.publish(published, object);
 }

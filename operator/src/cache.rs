@@ -30,7 +30,7 @@ use crate::gone::Gone;
 use crate::index::{Index, Refers, Watched};
 use crate::memory::Memory;
 use crate::needed::{Needed, Read};
-use crate::options::Options;
+use crate::options::{Clock, Options};
 use crate::reference::reference;
 use crate::telemetry::{Gauged, Telemetry, asked_since};
 use crate::undecodable::Undecodables;
@@ -308,6 +308,7 @@ impl Watching<'_> {
             index: Arc::clone(self.index),
             gone: Arc::clone(self.gone),
             memory: Arc::clone(self.memory),
+            clock: self.options.clock.clone(),
         };
         let mut before = Vec::new();
         let mut decoder = Decoder {
@@ -412,6 +413,7 @@ struct Sinks {
     index: Arc<Mutex<Index>>,
     gone: Arc<Gone>,
     memory: Arc<Memory>,
+    clock: Clock,
 }
 
 /// Brings the index and what is gone up to date. The outer `None` is an event that shows nothing yet;
@@ -443,16 +445,22 @@ where
             for known in std::mem::take(before) {
                 let now = store.get(&reference(&ObjectName::of(known.meta())));
                 if now.is_none_or(|now| now.meta().uid != known.meta().uid) {
+                    sinks
+                        .memory
+                        .forget(known.meta().uid.as_deref().unwrap_or_default());
                     known.was_deleted(&sinks.gone, &index);
                 }
             }
             index.retain(K::KIND, &alive);
+            let now = sinks.clock.now();
             for object in all {
+                object.was_shown(&sinks.memory, now);
                 index.set((K::KIND, ObjectName::of(object.meta())), object.keys());
             }
             Some(None)
         }
         Event::Apply(object) => {
+            object.was_shown(&sinks.memory, sinks.clock.now());
             lock(&sinks.index).set((K::KIND, ObjectName::of(object.meta())), object.keys());
             Some(Some(object))
         }
@@ -504,5 +512,65 @@ mod tests {
             keep_what_matters(&mut pod);
             assert_eq!(with_outputs(job, &[Arc::new(pod)]), live, "{bytes}");
         }
+    }
+
+    fn sinks(now: Timestamp) -> Sinks {
+        Sinks {
+            index: Arc::default(),
+            gone: Arc::default(),
+            memory: Arc::default(),
+            clock: Clock::new(move || now),
+        }
+    }
+
+    fn granted_claim() -> Claim {
+        let claim = json!({
+            "apiVersion": "konductor.io/v1", "kind": "Claim",
+            "metadata": {"name": "c", "namespace": "n", "uid": "u", "resourceVersion": "7"},
+            "spec": {
+                "target": {"kind": "Lease", "name": "l"},
+                "holder": "h",
+                "renewTime": "2026-01-01T00:00:00.000000Z",
+            },
+            "status": {"phase": "Granted"},
+        });
+        serde_json::from_value(claim).expect("a Claim")
+    }
+
+    #[test]
+    fn a_renewal_is_timed_from_the_moment_in_which_the_watch_has_shown_it() {
+        let (shown, decided) = (
+            Timestamp::UNIX_EPOCH,
+            Timestamp::from_second(5).expect("it is"),
+        );
+        let sinks = sinks(shown);
+        let (store, _) = reflector::store();
+        take_in(
+            Event::Apply(granted_claim()),
+            &store,
+            &mut Vec::new(),
+            &sinks,
+        );
+        let seen = sinks.memory.renewal_seen(&granted_claim(), decided);
+        assert_eq!(seen.expect("it is granted").1, shown);
+    }
+
+    #[test]
+    fn what_a_list_does_not_show_any_more_is_forgotten() {
+        let sinks = sinks(Timestamp::UNIX_EPOCH);
+        let (store, mut writer) = reflector::store();
+        let mut before = Vec::new();
+        let mut show = |event: Event<Claim>| {
+            writer.apply_watcher_event(&event);
+            take_in(event, &store, &mut before, &sinks);
+        };
+        show(Event::Init);
+        show(Event::InitApply(granted_claim()));
+        show(Event::InitDone);
+        sinks.memory.remember_written("u", Some("9"));
+        assert!(sinks.memory.is_stale("u", Some("7")));
+        show(Event::Init);
+        show(Event::InitDone);
+        assert!(!sinks.memory.is_stale("u", Some("7")));
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
 
 use crate::cache::Cache;
-use crate::fair::{Fair, RECONCILES_AT_ONCE};
+use crate::events::Events;
+use crate::fair::Fair;
 use crate::index::Watched;
 use crate::live::Live;
 use crate::memory::Memory;
@@ -26,7 +26,7 @@ pub(crate) struct Context {
     pub(crate) memory: Arc<Memory>,
     pub(crate) clock: Clock,
     pub(crate) pending_timeout: Option<SignedDuration>,
-    pub(crate) recorder: Recorder,
+    pub(crate) events: Arc<Events>,
     /// Where Runs go when they have ended, if anywhere.
     pub(crate) exports: Option<Exports>,
     pub(crate) telemetry: Telemetry,
@@ -39,14 +39,11 @@ impl Context {
         cache: Cache,
         memory: Arc<Memory>,
         scans: Arc<Scans>,
+        events: Arc<Events>,
         options: &Options,
     ) -> Self {
-        let reporter = Reporter {
-            controller: "konductor".into(),
-            instance: None,
-        };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            events,
             live: Live::new(client.clone()),
             scans,
             client,
@@ -56,8 +53,8 @@ impl Context {
             pending_timeout: options.pending_timeout,
             exports: options.traces.clone().map(Exports::new),
             telemetry: options.telemetry.clone(),
-            turns: Watched::TAKING_TURNS
-                .map(|kind| (kind, Fair::new(RECONCILES_AT_ONCE)))
+            turns: Watched::DECIDED
+                .map(|kind| (kind, Fair::new(kind.at_once())))
                 .into(),
         }
     }

@@ -57,6 +57,10 @@ pub(crate) trait Decide:
     /// Counts that a status was written: the one before, and the new one.
     fn measure(&self, _next: &Self::Status, _context: &Context, _now: Timestamp) {}
 
+    /// Takes notice of an object that is about to be decided about: of each when the operator starts, and of one that an
+    /// event concerns.
+    fn seen(&self, _context: &Context, _now: Timestamp) {}
+
     /// What writing this status did, for the log.
     fn done(&self, _next: &Self::Status) -> Vec<Done> {
         Vec::new()
@@ -158,8 +162,13 @@ impl Decide for Run {
 
     fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {
         context.telemetry.run(self, next);
-        if let (Some(exports), Some(_)) = (&context.exports, &next.finished_at) {
-            exports.ended(ObjectName::of(&self.metadata));
+    }
+
+    /// Its end is noticed here and not where it is written: another operator may have written it, or the answer to the
+    /// write may be lost.
+    fn seen(&self, context: &Context, now: Timestamp) {
+        if let Some(exports) = &context.exports {
+            exports.saw(self, now);
         }
     }
 }

@@ -8,6 +8,9 @@ use futures::channel::oneshot;
 /// How many objects of one kind are reconciled at once: enough to keep an API server busy, few
 /// enough to leave it some air. Namespaces share them fairly.
 pub(crate) const RECONCILES_AT_ONCE: usize = 32;
+/// How many Claims say at once what they wait for. Thousands may have to in the same second, and those that are granted
+/// meanwhile need not: grants come first.
+pub(crate) const CLAIMS_AT_ONCE: usize = 4;
 
 /// A limited number of turns.
 ///

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
     Arrival, Barrier, Claim, Gate, Holder, HolderKind, Lease, LedgerKind, Participant, Run,
@@ -10,7 +11,9 @@ use konductor_api::{
 };
 use konductor_core::{ObjectName, job_uid};
 
+use crate::fair::{CLAIMS_AT_ONCE, RECONCILES_AT_ONCE};
 use crate::gone::Gone;
+use crate::memory::Memory;
 
 /// The kinds that the operator watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,15 +54,13 @@ impl Watched {
         Self::Semaphore,
     ];
 
-    /// The kinds of which only so many are reconciled at once. Of a Claim only what it says itself is decided about.
-    pub(crate) const TAKING_TURNS: [Self; 6] = [
-        Self::Job,
-        Self::Barrier,
-        Self::Gate,
-        Self::Lease,
-        Self::Run,
-        Self::Semaphore,
-    ];
+    /// How many of this kind are reconciled at once.
+    pub(crate) fn at_once(self) -> usize {
+        match self {
+            Self::Claim => CLAIMS_AT_ONCE,
+            _ => RECONCILES_AT_ONCE,
+        }
+    }
 
     /// The kind, as Kubernetes writes it.
     pub(crate) fn word(self) -> &'static str {
@@ -175,6 +176,8 @@ pub(crate) trait Refers {
     const KIND: Watched;
     /// What it refers to.
     fn keys(&self) -> Vec<Key>;
+    /// The watch has shown it at this time, by the operator's clock.
+    fn was_shown(&self, _memory: &Memory, _now: Timestamp) {}
     /// It was deleted: what it was may still count.
     fn was_deleted(&self, _gone: &Gone, _index: &Index) {}
 }
@@ -336,6 +339,11 @@ impl Refers for Claim {
             &self.spec.target.name,
         )])
         .collect()
+    }
+
+    /// Its time runs from the moment in which its renewal was shown, however long its ledger waits for a turn.
+    fn was_shown(&self, memory: &Memory, now: Timestamp) {
+        memory.renewal_seen(self, now);
     }
 }
 

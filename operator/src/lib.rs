@@ -14,6 +14,7 @@ mod cache;
 mod context;
 mod decide;
 mod done;
+mod events;
 mod fair;
 mod gone;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod reconcile;
 mod reference;
 mod route;
 mod scans;
+mod schedule;
 mod telemetry;
 mod traces;
 mod undecodable;
@@ -56,6 +58,7 @@ use kube::Client;
 use tokio::sync::watch as signal;
 
 use crate::context::Context;
+use crate::events::Events;
 use crate::memory::Memory;
 use crate::route::Queues;
 use crate::scans::Scans;
@@ -127,12 +130,14 @@ async fn export(context: &Context) {
 /// Watches and decides until asked to stop. It starts with an empty memory each time.
 async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bool>) {
     let memory = Arc::new(Memory::default());
-    let (undecodables, reports) = Undecodables::new(&options.telemetry);
-    let undecodables = Arc::new(undecodables);
+    let (events, written) = Events::new();
+    let events = Arc::new(events);
+    let undecodables = Arc::new(Undecodables::new(&options.telemetry, &events));
     let (cache, watches) = cache::watch(&client, options, &memory, &undecodables);
     let (scans, asked) = Scans::new();
     let scans = Arc::new(scans);
-    let context = Context::new(client, cache, memory, Arc::clone(&scans), options);
+    let scanned = Arc::clone(&scans);
+    let context = Context::new(client, cache, memory, scanned, events, options);
     let context = Arc::new(context);
     let telemetry = &context.telemetry;
     let cache = Arc::downgrade(&context.cache);
@@ -144,11 +149,11 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
         senders.send(kind, name);
         context.cache.has(kind, name)
     };
+    let controllers = reconcile::controllers(&context, queues.receivers, stopped);
     tokio::select! {
         // They finish what they are doing before they stop.
-        () = reconcile::controllers(&context, queues.receivers, stopped) => {}
+        () = written.beside(controllers, &context.events, &context.client) => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
-        () = reports.write(&context.recorder) => {}
         () = asked.scan(&scans, &context.live, queue) => {}
         () = export(&context) => {}
     }

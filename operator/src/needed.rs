@@ -64,7 +64,19 @@ macro_rules! needed {
 }
 
 needed! {
-    Participant: [TEMPLATE[0], TEMPLATE[1], TEMPLATE[2], TEMPLATE[3], TEMPLATE[4]];
+    // Of its template and status, not what only the Job controller reads.
+    Participant: [
+        TEMPLATE[0],
+        TEMPLATE[1],
+        TEMPLATE[2],
+        TEMPLATE[3],
+        TEMPLATE[4],
+        &["spec", "podFailurePolicy"],
+        &["spec", "selector"],
+        &["spec", "successPolicy"],
+        &["spec", "template", "metadata", "labels"],
+        &["status", "uncountedTerminatedPods"]
+    ];
     // Of its spec, which of the init containers are sidecars.
     Pod: [
         &["metadata", "annotations"],

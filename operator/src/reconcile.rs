@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::LedgerKind;
 use konductor_core::{Decision, Facts, Freshness, ObjectName};
-use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
@@ -24,6 +23,7 @@ use crate::index::{Key, Watched};
 use crate::observe::observe;
 use crate::reference::reference;
 use crate::route::Receivers;
+use crate::schedule::{Begun, schedule};
 
 /// Runs the controllers of every kind until they are stopped.
 pub(crate) async fn controllers(
@@ -58,20 +58,11 @@ async fn controller<K: Decide>(
         listed = store.wait_until_ready() => if listed.is_err() { return },
         _ = stopped.wait_for(|stop| *stop) => return,
     }
-    let newest = store.clone();
-    let queue = until(queue, stopped).map(Ok::<_, std::convert::Infallible>);
-    applier(
-        move |object, context| Box::pin(in_turn(newest.clone(), object, context)),
-        |object, error, context| try_again(&*object, error, &context),
-        Arc::clone(context),
-        store,
-        queue,
-        // Waiting for a turn costs little, and must not block other namespaces.
-        Config::default().concurrency(0),
-    )
-    // A queued object that is gone by now is nothing to reconcile; errors were reported where they
-    // happened.
-    .for_each(|_| std::future::ready(()))
+    let stop = stopped.clone();
+    let asked = Box::pin(until(queue, stopped));
+    schedule(asked, |object, begun| {
+        in_turn(context, &store, &stop, object, begun)
+    })
     .await;
 }
 
@@ -84,15 +75,21 @@ fn until<T>(
     })
 }
 
+/// Reconciles an object when it is its namespace's turn. Returns after how long to look at it again, if no event comes
+/// first.
 async fn in_turn<K: Decide>(
-    store: Store<K>,
-    object: Arc<K>,
-    context: Arc<Context>,
-) -> Result<Action, Retry>
+    context: &Arc<Context>,
+    store: &Store<K>,
+    stop: &watch::Receiver<bool>,
+    object: ObjectRef<K>,
+    begun: Begun,
+) -> Option<Duration>
 where
     K::DynamicType: Eq + Hash + Clone,
 {
-    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    // One that is gone is nothing to reconcile: what it concerns has been queued.
+    store.get(&object)?;
+    let namespace = object.namespace.as_deref().unwrap_or_default();
     let _turn = match context.turns.get(&K::KIND) {
         Some(turns) => {
             let _queued = context.telemetry.awaits_turn(K::KIND);
@@ -100,31 +97,40 @@ where
         }
         None => None,
     };
-    // It has waited: the cache may show a newer one. One that is gone has an event of its own.
-    let Some(object) = store.get(&ObjectRef::from_obj(&*object)) else {
-        return Ok(Action::await_change());
-    };
-    // Boxed, so that waiting tasks don't reserve memory for it.
-    Box::pin(reconcile(object, Arc::clone(&context))).await
+    if *stop.borrow() {
+        // What waits for its turn is left to the next start.
+        return None;
+    }
+    begun.mark();
+    // It has waited: the cache may show a newer one.
+    let object = store.get(&object)?;
+    // Boxed, so that waiting objects don't reserve memory for it.
+    let reconciled = Box::pin(reconcile(Arc::clone(&object), Arc::clone(context))).await;
+    reconciled.unwrap_or_else(|error| Some(try_again(&*object, &error, context)))
 }
 
-async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<Action, Retry> {
+/// Returns after how long to decide about the object again, if no event comes first.
+async fn reconcile<K: Decide>(
+    object: Arc<K>,
+    context: Arc<Context>,
+) -> Result<Option<Duration>, Retry> {
     let uid = object.meta().uid.clone().unwrap_or_default();
     if context
         .memory
         .is_stale(&uid, object.meta().resource_version.as_deref())
     {
         // The event of what was written last is on its way, and brings it here again.
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     if let Some(rest) = context.memory.rest(&uid) {
-        return Ok(Action::requeue(rest));
+        return Ok(Some(rest));
     }
     let Some(object) = object.whole(&context.live).await? else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let mut measured = context.telemetry.reconciling(K::KIND);
     let now = context.clock.now();
+    object.seen(&context, now);
     let mut facts = Facts::default();
     facts.start_refused = context.memory.refused(&uid);
     facts.pending_timeout = context.pending_timeout;
@@ -145,7 +151,7 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
                     let Some(answer) = context.scans.ask(fact, K::KIND, name) else {
                         // The answer queues it again: thousands that waited here would delay everybody else.
                         measured.ends("success");
-                        return Ok(Action::await_change());
+                        return Ok(None);
                     };
                     facts.record(fact.clone(), Freshness::Live, answer?);
                     continue;
@@ -178,9 +184,9 @@ async fn reconcile<K: Decide>(object: Arc<K>, context: Arc<Context>) -> Result<A
                     None => "success",
                 });
                 context.memory.forget_failures(&uid);
-                return Ok(wake.map_or_else(Action::await_change, |wake| {
+                return Ok(wake.map(|wake| {
                     let wait = wake.duration_since(context.clock.now());
-                    Action::requeue(Duration::try_from(wait).unwrap_or_default())
+                    Duration::try_from(wait).unwrap_or_default()
                 }));
             }
         }
@@ -212,7 +218,8 @@ fn renewals(
         .collect()
 }
 
-fn try_again<K: Decide>(object: &K, error: &Retry, context: &Context) -> Action {
+/// Counts a failure; returns how long to wait before the next attempt.
+fn try_again<K: Decide>(object: &K, error: &Retry, context: &Context) -> Duration {
     let name = ObjectName::of(object.meta());
     let uid = object.meta().uid.as_deref().unwrap_or_default();
     let failures = context.memory.count_failure(uid);
@@ -228,5 +235,5 @@ fn try_again<K: Decide>(object: &K, error: &Retry, context: &Context) -> Action 
             tracing::warn!(%kind, namespace, name, %error, ?wait, "reconcile failed; retrying");
         }
     }
-    Action::requeue(wait)
+    wait
 }

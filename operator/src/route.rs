@@ -1,6 +1,6 @@
 //! One event concerns a few objects: it finds them, and queues them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
@@ -122,6 +122,7 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
         queues,
         cache,
         said: Mutex::default(),
+        full: Mutex::default(),
     };
     let kinds = watches.len();
     let mut events = select_all(watches);
@@ -173,6 +174,8 @@ struct Router<'a> {
     cache: &'a Cache,
     /// What each Run's status said last about its Jobs, by uid.
     said: Mutex<HashMap<String, Said>>,
+    /// The ledgers that list as many holders as they can.
+    full: Mutex<HashSet<Key>>,
 }
 
 /// What a Run's status says about its Jobs, as far as others wait for it.
@@ -197,6 +200,11 @@ impl Router<'_> {
             }
         }
         self.queues.scans.forget_all();
+        for semaphore in self.cache.semaphores.state() {
+            let holders = semaphore.status.as_ref().map(|status| status.holders.len());
+            let key = Key::Named(Watched::Semaphore, ObjectName::of(&semaphore.metadata));
+            self.becomes_full(&key, holders.unwrap_or_default() >= HOLDERS_MAX);
+        }
         all(&self.queues, &self.cache.jobs, &self.queues.jobs);
         all(&self.queues, &self.cache.barriers, &self.queues.barriers);
         all(&self.queues, &self.cache.claims, &self.queues.claims);
@@ -440,10 +448,12 @@ impl Router<'_> {
         };
         let own = Key::Named(K::KIND, name.clone());
         let is_gone = !self.cache.has(K::KIND, &name);
+        let is_full = !is_gone && holders.len() >= HOLDERS_MAX;
+        let was_full = self.becomes_full(&own, is_full);
         if is_gone || observed != ledger.meta().generation {
             self.referring(&own, &[Watched::Job, Watched::Claim]);
-        } else {
-            self.claims_beside_a_full_ledger(&own, holders.len() >= HOLDERS_MAX);
+        } else if is_full || was_full {
+            self.claims_beside_a_full_ledger(&own, is_full);
         }
         self.referring(&released(kind, &name), &[Watched::Job]);
         for held in holders.iter().filter(|held| held.kind == HolderKind::Job) {
@@ -461,6 +471,15 @@ impl Router<'_> {
 }
 
 impl Router<'_> {
+    /// Takes note of whether a ledger lists as many holders as it can; returns whether it did before.
+    fn becomes_full(&self, ledger: &Key, is_full: bool) -> bool {
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_full {
+            true => !full.insert(ledger.clone()),
+            false => full.remove(ledger),
+        }
+    }
+
     /// Claims that say that the ledger is full, or have to.
     fn claims_beside_a_full_ledger(&self, ledger: &Key, is_full: bool) {
         for name in self.cache.index().referring(ledger, Watched::Claim) {

@@ -10,7 +10,6 @@ mod settings;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use http::{Request, StatusCode, header};
@@ -27,7 +26,7 @@ use kube::config::{
 };
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Config};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::FIELD_MANAGER;
 use crate::index::Watched;
@@ -35,16 +34,17 @@ use crate::live::Live;
 use crate::needed::Read;
 use crate::options::Clock;
 use crate::telemetry::Telemetry;
-use queue::Queue;
+use queue::{Limits, Queue, Waiting};
 pub use settings::TraceSettings;
 
 /// A Run that ended longer ago is not exported any more: its collector was away for long, or traces were switched on
 /// later.
 const EXPORT_WITHIN: SignedDuration = SignedDuration::from_hours(1);
-/// How many Runs wait at most; those that come then are looked for in the cache later.
-const WAITING_MAX: usize = 1000;
-/// How long an export that failed rests at first, and at most.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How many Runs are kept in memory by name, and by trace.
+const LIMITS: Limits = Limits {
+    waiting: 1000,
+    given_up: 10_000,
+};
 /// How often the mark is tried where another write comes first.
 const MARKS: usize = 5;
 /// How much of a refusal is logged.
@@ -226,57 +226,49 @@ impl Exports {
     pub(crate) fn new(traces: Traces) -> Self {
         Self {
             traces,
-            queue: Queue::new(WAITING_MAX),
+            queue: Queue::new(LIMITS),
         }
     }
 
-    /// A Run has ended.
-    pub(crate) fn ended(&self, run: ObjectName) {
-        self.queue.push(run);
+    /// Queues a Run if it has ended and is not exported.
+    pub(crate) fn saw(&self, run: &Run, now: Timestamp) {
+        if is_owed(run, now) {
+            let name = ObjectName::of(&run.metadata);
+            self.queue.push(name, TraceId::of(run));
+        }
     }
 
-    /// Exports forever: first what ended before this operator led.
+    /// Exports forever what is queued: first what ended before this operator led.
     pub(crate) async fn run(&self, sources: Sources<'_>) {
         sources.telemetry.exports_traces();
-        if sources.runs.wait_until_ready().await.is_err() {
-            // The operator stops.
-            return std::future::pending().await;
-        }
-        self.look_around(sources);
         loop {
-            let run = self.queue.next().await;
-            self.export(sources, &run).await;
+            let waiting = self.queue.next().await;
+            self.export(sources, waiting).await;
             if self.queue.takes_overflow() {
-                self.look_around(sources);
+                let now = sources.clock.now();
+                let runs = sources.runs.state();
+                runs.iter().for_each(|run| self.saw(run, now));
             }
         }
     }
 
-    /// Queues the Runs in the cache that have ended and are not exported.
-    fn look_around(&self, sources: Sources<'_>) {
-        let now = sources.clock.now();
-        let runs = sources.runs.state().into_iter();
-        for run in runs.filter(|run| is_owed(run, now)) {
-            self.queue.push(ObjectName::of(&run.metadata));
-        }
-    }
-
-    /// Exports a Run, however often that takes, until it succeeds, can't, or is too late.
-    async fn export(&self, sources: Sources<'_>, name: &ObjectName) {
-        let (mut rest, longest) = REST;
-        loop {
-            let error = match self.try_export(sources, name).await {
-                Ok(Some(())) => return sources.telemetry.exported(true),
-                Ok(None) => return,
-                Err(error) => error,
-            };
-            let ObjectName { namespace, name } = name;
-            if !error.passes() {
-                return sources.gives_up(namespace, name, &error);
+    /// Tries once to export a Run.
+    async fn export(&self, sources: Sources<'_>, waiting: Waiting) {
+        let ObjectName { namespace, name } = waiting.run.clone();
+        match self.try_export(sources, &waiting).await {
+            Ok(Some(())) => {
+                self.queue.succeeded();
+                sources.telemetry.exported(true);
             }
-            tracing::warn!(namespace, name, %error, wait = ?rest, "a trace can't be exported; retrying");
-            sleep(rest).await;
-            rest = longest.min(rest * 2);
+            Ok(None) => self.queue.settled(),
+            Err(error) if error.passes() => {
+                let rest = self.queue.failed(waiting);
+                tracing::warn!(namespace, name, %error, wait = ?rest, "a trace can't be exported; retrying");
+            }
+            Err(error) => {
+                self.queue.gave_up(waiting.trace);
+                sources.gives_up(&namespace, &name, &error);
+            }
         }
     }
 
@@ -284,38 +276,21 @@ impl Exports {
     async fn try_export(
         &self,
         sources: Sources<'_>,
-        name: &ObjectName,
+        waiting: &Waiting,
     ) -> Result<Option<()>, Failure> {
-        let api: Api<Read<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
-        let read = || async {
-            let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
-            Ok::<_, Failure>(found.and_then(|found| found.decoded().ok()))
-        };
-        let Some(run) = read().await? else {
+        let name = &waiting.run;
+        let Some(run) = owed(sources, waiting).await? else {
             return Ok(None);
         };
-        let now = sources.clock.now();
-        if !is_owed(&run, now) {
-            let is_late = run
-                .status
-                .as_ref()
-                .is_some_and(|status| status.trace_id.is_none())
-                && run_end(&run).is_some();
-            if is_late {
-                let (namespace, name) = (&name.namespace, &name.name);
-                sources.gives_up(namespace, name, &"it ended more than an hour ago");
-            }
-            return Ok(None);
-        }
         let objects = sources.live.around(&run).await.map_err(Failure::Read)?;
-        let trace = trace::trace(&run, &objects, now);
+        let trace = trace::trace(&run, &objects, sources.clock.now());
         drop(objects);
         for request in otlp::requests(&trace, &self.traces.settings) {
             self.traces.send(request).await?;
         }
-        let id = trace.id.to_string();
         for _ in 0..MARKS {
-            match mark(sources, name, &id, read().await?).await {
+            let run = read(sources, name).await?;
+            match mark(sources, name, trace.id, run).await {
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
                 Err(kube::Error::Api(status)) if status.is_not_found() => break,
                 Err(error) => return Err(Failure::Mark(error)),
@@ -326,19 +301,41 @@ impl Exports {
     }
 }
 
-/// Writes the mark, unless the Run is gone, or retried: the id is of the uid and the attempt.
+/// Reads a Run; `None` if it is gone, or can't be understood.
+async fn read(sources: Sources<'_>, name: &ObjectName) -> Result<Option<Run>, Failure> {
+    let api: Api<Read<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
+    let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
+    Ok(found.and_then(|found| found.decoded().ok()))
+}
+
+/// Reads a Run whose export is owed; `None` if nothing is to be done. Another attempt is queued by its own end.
+async fn owed(sources: Sources<'_>, waiting: &Waiting) -> Result<Option<Run>, Failure> {
+    let found = read(sources, &waiting.run).await?;
+    let Some(run) = found.filter(|run| TraceId::of(run) == waiting.trace) else {
+        return Ok(None);
+    };
+    if is_owed(&run, sources.clock.now()) {
+        return Ok(Some(run));
+    }
+    let status = run.status.as_ref();
+    let is_late = status.is_some_and(|status| status.trace_id.is_none()) && run_end(&run).is_some();
+    if is_late {
+        let ObjectName { namespace, name } = &waiting.run;
+        sources.gives_up(namespace, name, &"it ended more than an hour ago");
+    }
+    Ok(None)
+}
+
+/// Writes the mark, unless the Run is gone, or another attempt than the one that was exported.
 async fn mark(
     sources: Sources<'_>,
     name: &ObjectName,
-    id: &str,
+    exported: TraceId,
     run: Option<Run>,
 ) -> Result<(), kube::Error> {
-    let is_exported = |run: &Run| run_end(run).is_some() && TraceId::of(run).to_string() == id;
-    let Some(mut run) = run.filter(is_exported) else {
+    let Some(run) = run.and_then(|run| marked(run, exported)) else {
         return Ok(());
     };
-    let status = run.status.get_or_insert_default();
-    status.trace_id = Some(id.to_owned());
     let api: Api<Lenient<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -348,6 +345,17 @@ async fn mark(
     api.replace_status(&name.name, &params, &run).await?;
     sources.telemetry.wrote(Watched::Run);
     Ok(())
+}
+
+/// A Run with the mark of its export; `None` if it is not what was exported: a retry, or another Run of this name. The
+/// id is of the uid and the attempt.
+fn marked(mut run: Run, exported: TraceId) -> Option<Run> {
+    if run_end(&run).is_none() || TraceId::of(&run) != exported {
+        return None;
+    }
+    let status = run.status.get_or_insert_default();
+    status.trace_id = Some(exported.to_string());
+    Some(run)
 }
 
 /// Whether a Run has ended not too long ago, and nobody has exported it.
@@ -398,11 +406,37 @@ mod tests {
     }
 
     #[test]
+    fn only_the_attempt_that_was_exported_is_marked() {
+        let run = |uid: &str, attempt: u32, ended: u32| -> Run {
+            let run = json!({
+                "metadata": {"name": "r", "namespace": "n", "uid": uid},
+                "spec": {"pipeline": "p", "jobs": 1, "attempt": attempt},
+                "status": {"phase": "Failed", "attempt": ended, "finishedAt": "2026-01-31T03:00:00Z"},
+            });
+            serde_json::from_value(run).expect("a Run")
+        };
+        let exported = TraceId::of(&run("a", 1, 1));
+        for (found, expected) in [
+            (run("a", 1, 1), true),
+            // A retry has begun, or has ended, too.
+            (run("a", 2, 1), false),
+            (run("a", 2, 2), false),
+            // Another one of this name.
+            (run("b", 1, 1), false),
+        ] {
+            let marked = marked(found, exported);
+            let mark = marked.and_then(|run| run.status?.trace_id);
+            assert_eq!(mark, expected.then(|| exported.to_string()));
+        }
+    }
+
+    #[test]
     fn what_a_collector_refuses_for_good_is_not_tried_again() {
         for (code, expected) in [
             (400, false),
             (401, false),
             (404, false),
+            (413, false),
             (429, true),
             (503, true),
         ] {

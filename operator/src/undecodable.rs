@@ -1,22 +1,18 @@
 //! The objects that can't be decoded: each is reported once, by name, and never by content.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt;
-use futures::channel::mpsc::{Receiver, Sender, channel};
 use k8s_openapi::api::core::v1::ObjectReference;
 use konductor_api::Undecodable;
 use konductor_api::condition::reason;
 use kube::Resource;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType};
 
+use crate::events::Events;
 use crate::index::Watched;
 use crate::telemetry::Telemetry;
 
-/// How many reports wait to be written. Whoever stores thousands of such objects is reported by the
-/// metric.
-const REPORTS_MAX: usize = 64;
 /// How many are remembered, so that each is reported once.
 const REMEMBERED_MAX: usize = 4096;
 const NOTE: &str = "konductor can't decode this object and leaves it out: a field has a type or a value \
@@ -26,22 +22,17 @@ const NOTE: &str = "konductor can't decode this object and leaves it out: a fiel
 /// Those that are known.
 pub(crate) struct Undecodables {
     known: Mutex<BTreeMap<(Watched, String), ()>>,
-    reports: Mutex<Sender<(Event, ObjectReference)>>,
+    events: Arc<Events>,
     telemetry: Telemetry,
 }
 
-/// The reports that are to be written.
-pub(crate) struct Reports(Receiver<(Event, ObjectReference)>);
-
 impl Undecodables {
-    pub(crate) fn new(telemetry: &Telemetry) -> (Self, Reports) {
-        let (sender, receiver) = channel(REPORTS_MAX);
-        let known = Self {
+    pub(crate) fn new(telemetry: &Telemetry, events: &Arc<Events>) -> Self {
+        Self {
             known: Mutex::default(),
-            reports: Mutex::new(sender),
+            events: Arc::clone(events),
             telemetry: telemetry.clone(),
-        };
-        (known, Reports(receiver))
+        }
     }
 
     /// Takes note of one; the first time, it is reported.
@@ -78,7 +69,7 @@ impl Undecodables {
             ..ObjectReference::default()
         };
         // One that has no room is in the log and in the metric.
-        let _ = lock(&self.reports).try_send((event, reference));
+        self.events.publish(event, reference);
     }
 
     /// It can be decoded by now, or is gone.
@@ -105,19 +96,6 @@ impl Undecodables {
     fn count(&self, kind: Watched, known: &BTreeMap<(Watched, String), ()>) {
         let count = known.keys().filter(|(other, _)| *other == kind).count();
         self.telemetry.undecodable(kind, count);
-    }
-}
-
-impl Reports {
-    /// Writes an Event for each, forever. A lost Event is no reason to stop.
-    pub(crate) async fn write(mut self, recorder: &Recorder) {
-        while let Some((event, object)) = self.0.next().await {
-            if let Err(error) = recorder.publish(&event, &object).await {
-                let (namespace, name) = (object.namespace, object.name);
-                tracing::debug!(namespace, name, %error, "a report was lost");
-            }
-        }
-        std::future::pending().await
     }
 }
 

@@ -1,6 +1,8 @@
 //! What operating systems do differently with files.
 
-use std::fs::File;
+#[cfg(unix)]
+use std::fs::Permissions;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,36 @@ pub(crate) fn reason(error: &io::Error) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// Whether a file may be executed by anybody.
+#[cfg(unix)]
+pub(crate) fn is_executable(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+/// Whether a file may be executed by anybody: other systems decide it by its name.
+#[cfg(not(unix))]
+pub(crate) fn is_executable(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// Lets whoever may read a file execute it.
+///
+/// # Errors
+/// If its mode can't be read or changed.
+#[cfg(unix)]
+pub(crate) fn make_executable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata()?.permissions().mode();
+    file.set_permissions(Permissions::from_mode(mode | ((mode & 0o444) >> 2)))
+}
+
+/// Lets whoever may read a file execute it: other systems decide it by its name.
+#[cfg(not(unix))]
+pub(crate) fn make_executable(_file: &File) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

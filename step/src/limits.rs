@@ -22,10 +22,18 @@ pub const PROGRESS_BYTES_MIN: u64 = 100 * 1024 * 1024;
 pub const PROGRESS_STEPS: u64 = 10;
 /// Entries of one folder: with more, listing it is no longer what takes the time.
 pub const ENTRIES_MAX: usize = 1_000_000;
-/// Repeats of a request that a store refused for the moment.
-pub const RETRIES_MAX: usize = 8;
-/// How long one request is repeated: credentials live for longer.
+/// How long a store that is away is asked again: long enough for one that restarts, and shorter than its credentials
+/// live.
 pub const RETRY_TIME: Duration = Duration::from_secs(120);
+/// The first wait before a request is repeated.
+pub const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
+/// The longest such wait, so that a store that is back is noticed.
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(15);
+/// How much longer than the one before such a wait may be; it is chosen at random up to there, so that the pods of a stage
+/// don't ask at the same time.
+pub const RETRY_GROWTH: f64 = 4.0;
+/// Repeats of a request: more than there can be in [`RETRY_TIME`], which is what bounds them.
+pub const RETRIES_MAX: usize = 1_000;
 /// How long a connection may take.
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long a store may send nothing. It sends nothing while it gets a part, which a slow network may take long for.

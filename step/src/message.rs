@@ -112,6 +112,7 @@ mod tests {
             key: "n/r/s/-/u/a".to_owned(),
             size: 3,
             sha256: "0".repeat(64),
+            executable: false,
         }
     }
 

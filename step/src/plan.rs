@@ -12,6 +12,7 @@ use konductor_api::{FileKind, FileValue, InputSpec, StepSpec};
 
 use crate::expansion::expand;
 use crate::item::{self, Item};
+use crate::limits::RETRY_TIME;
 use crate::store::Store;
 use crate::{StepError, TransferError, Variables, exists, key};
 
@@ -93,7 +94,7 @@ impl Plan {
             let message = "the stage has files, and the pipeline no store";
             return Err(StepError::Spec(message.to_owned()));
         };
-        Ok(Store::open(store, &self.variables)?)
+        Ok(Store::open(store, &self.variables, RETRY_TIME)?)
     }
 
     /// Whether this process has credentials that the command does not get.

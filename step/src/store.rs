@@ -20,7 +20,9 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, Retry
 use tokio::task::JoinHandle;
 
 use crate::Variables;
-use crate::limits::{CONNECT_TIME, RETRIES_MAX, RETRY_TIME, SILENCE_TIME};
+use crate::limits::{
+    CONNECT_TIME, RETRIES_MAX, RETRY_GROWTH, RETRY_WAIT_MAX, RETRY_WAIT_MIN, SILENCE_TIME,
+};
 
 /// The key of the Secret with certificates of the store's own authority, as PEM.
 const AUTHORITY: &str = "CA_CERTIFICATE";
@@ -61,11 +63,16 @@ pub struct Store {
 
 impl Store {
     /// Opens a store. Its credentials are in `variables`: those of its Secret, with the prefix
-    /// [`STORE_SECRET_PREFIX`], or without a Secret what the cloud's own tools use.
+    /// [`STORE_SECRET_PREFIX`], or without a Secret what the cloud's own tools use. For as long as `retry_time`, a request
+    /// is repeated that it does not answer or refuses for the moment.
     ///
     /// # Errors
     /// If the URL names no store; if its folder can't be made. No request is sent.
-    pub fn open(spec: &StoreSpec, variables: &Variables) -> Result<Self, StoreError> {
+    pub fn open(
+        spec: &StoreSpec,
+        variables: &Variables,
+        retry_time: Duration,
+    ) -> Result<Self, StoreError> {
         let unusable = |reason: String| StoreError::Unusable {
             url: spec.url.clone(),
             reason,
@@ -79,7 +86,7 @@ impl Store {
                         .to_owned(),
                 ));
             }
-            let bucket = s3(spec, bucket, variables).map_err(unusable)?;
+            let bucket = s3(spec, bucket, variables, retry_time).map_err(unusable)?;
             return Ok(Self {
                 objects: Arc::new(bucket),
                 prefix: prefix.to_owned(),
@@ -261,10 +268,24 @@ fn folder_store(folder: &Path) -> Result<LocalFileSystem, String> {
     LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(&error))
 }
 
+/// How a request is repeated that a store did not answer, or refused for the moment.
+fn retries_within(time: Duration) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: RETRY_WAIT_MIN,
+            max_backoff: RETRY_WAIT_MAX,
+            base: RETRY_GROWTH,
+        },
+        max_retries: RETRIES_MAX,
+        retry_timeout: time,
+    }
+}
+
 fn s3(
     spec: &StoreSpec,
     bucket: &str,
     variables: &Variables,
+    retry_time: Duration,
 ) -> Result<object_store::aws::AmazonS3, String> {
     // reqwest asks the process for one; koncli may have chosen it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -304,11 +325,9 @@ fn s3(
         let certificate = Certificate::from_der(root).map_err(|error| chain(&error))?;
         client = client.with_root_certificate(certificate);
     }
-    builder = builder.with_bucket_name(bucket).with_retry(RetryConfig {
-        backoff: BackoffConfig::default(),
-        max_retries: RETRIES_MAX,
-        retry_timeout: RETRY_TIME,
-    });
+    builder = builder
+        .with_bucket_name(bucket)
+        .with_retry(retries_within(retry_time));
     if let Some(endpoint) = &spec.endpoint {
         client = client.with_allow_http(endpoint.starts_with("http://"));
         // Not every server can delete many files with one request.
@@ -330,9 +349,15 @@ fn s3(
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use object_store::ObjectStoreExt as _;
 
     use super::*;
+    use crate::limits::RETRY_TIME;
 
     #[tokio::test]
     async fn nothing_is_deleted_outside_of_a_store() {
@@ -349,7 +374,7 @@ mod tests {
         symlink(&beside, root.path().join("store/other")).unwrap();
         symlink(&beside, root.path().join("store/ns/linked")).unwrap();
         let spec = StoreSpec::of(&format!("file://{}/store", root.path().display()));
-        let store = Store::open(&spec, &Variables::new()).unwrap();
+        let store = Store::open(&spec, &Variables::new(), RETRY_TIME).unwrap();
         for (namespace, run, expected) in [
             ("ns", "r", Ok(2)),
             ("ns", "r", Ok(0)),
@@ -369,6 +394,63 @@ mod tests {
         assert!(beside.join("kept").is_file() && beside.join("r2/kept").is_file());
     }
 
+    /// A server that answers every request with 503, and counts them.
+    fn busy() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                // The request has no body: it ends with an empty line.
+                let lines = BufReader::new(&connection).lines().map_while(Result::ok);
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                counted.fetch_add(1, Ordering::SeqCst);
+                let answer =
+                    "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                connection.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        (url, requests)
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_busy_is_asked_again_until_its_time_is_over() {
+        let (url, requests) = busy();
+        let spec = StoreSpec {
+            endpoint: Some(url),
+            ..StoreSpec::of("s3://bucket/runs")
+        };
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "key"),
+        ];
+        let keys = keys.map(|(name, value)| (name.into(), value.into()));
+        let time = Duration::from_millis(500);
+        let store = Store::open(&spec, &Variables::from(keys), time).unwrap();
+        let key = Key::from("runs/ns/r/s/-/u/lines");
+        let error = store.objects.get(&key).await.unwrap_err();
+        let words = store.words(&error);
+        assert!(words.starts_with("s3://bucket/runs: "), "{words}");
+        assert!(words.contains("503"), "{words}");
+        assert!(requests.load(Ordering::SeqCst) > 1, "{requests:?}");
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_asked_for_two_minutes_and_not_all_the_time() {
+        let RetryConfig {
+            backoff,
+            max_retries,
+            retry_timeout,
+        } = retries_within(RETRY_TIME);
+        assert_eq!(retry_timeout, Duration::from_secs(120));
+        let fewest = retry_timeout.div_duration_f64(backoff.max_backoff);
+        let most = retry_timeout.div_duration_f64(backoff.init_backoff);
+        assert!((5.0..20.0).contains(&fewest), "{fewest}");
+        assert!(most < max_retries as f64, "{most}");
+    }
+
     #[test]
     fn a_prefix_has_parts_of_keys() {
         for (url, is_one) in [
@@ -378,7 +460,7 @@ mod tests {
             ("s3://b/a//b", false),
             ("s3://b/../b", false),
         ] {
-            let opened = Store::open(&StoreSpec::of(url), &Variables::new());
+            let opened = Store::open(&StoreSpec::of(url), &Variables::new(), RETRY_TIME);
             assert_eq!(opened.is_ok(), is_one, "{url}: {opened:?}");
         }
     }

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use konductor_api::{FileKind, FileValue};
@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::file;
 use crate::limits::{
     BLOCKS_MAX, BUFFER_BYTES, FETCHES_MAX, FILE_BYTES_MAX, PART_BYTES_MIN, PARTS_AT_ONCE,
-    PARTS_MAX, PROGRESS_BYTES_MIN, PROGRESS_STEPS, UPLOAD_BYTES_MAX,
+    PARTS_MAX, PROGRESS_BYTES_MIN, PROGRESS_STEPS, RETRY_TIME, UPLOAD_BYTES_MAX,
 };
 use crate::store::{Store, is_transient};
 
@@ -119,6 +119,14 @@ impl TransferError {
     }
 }
 
+/// What is known of a file or folder before it is read.
+struct Look {
+    /// How many bytes there will be, about.
+    bytes: u64,
+    /// Whether it is a file that may be executed.
+    executable: bool,
+}
+
 /// A file or folder, and the store that it comes from or goes to.
 pub struct Transfer<'a> {
     /// The store.
@@ -139,7 +147,7 @@ impl Transfer<'_> {
     /// # Errors
     /// If it does not exist or is of another kind; if the store does not take it within its retries.
     pub async fn store(&self, name: &str) -> Result<FileValue, TransferError> {
-        let bytes = self.look()?;
+        let Look { bytes, executable } = self.look()?;
         let key = self.store.key(name);
         let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
         let path = self.path.to_owned();
@@ -171,11 +179,12 @@ impl Transfer<'_> {
             key,
             size,
             sha256: digest.hex(),
+            executable,
         })
     }
 
-    /// How many bytes there will be, about.
-    fn look(&self) -> Result<u64, TransferError> {
+    /// What is to be stored.
+    fn look(&self) -> Result<Look, TransferError> {
         let (path, kind) = (self.path.to_owned(), self.kind);
         let found = match fs::symlink_metadata(self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -193,7 +202,10 @@ impl Transfer<'_> {
         };
         match bytes > FILE_BYTES_MAX {
             true => Err(TransferError::Large { path, bytes }),
-            false => Ok(bytes),
+            false => Ok(Look {
+                bytes,
+                executable: found.is_file() && file::is_executable(&found),
+            }),
         }
     }
 
@@ -227,9 +239,13 @@ impl Transfer<'_> {
     /// If the store does not have it, or something else; if it can't be written.
     pub async fn fetch(&self, value: &FileValue) -> Result<(), TransferError> {
         let mut wait = FETCH_WAIT;
+        let begun = Instant::now();
         for remaining in (0..FETCHES_MAX).rev() {
             match self.fetch_once(value).await {
-                Err(error) if error.is_transient() && remaining > 0 => {
+                // A store that is away was asked again for long enough.
+                Err(error)
+                    if error.is_transient() && remaining > 0 && begun.elapsed() < RETRY_TIME =>
+                {
                     (self.say)(&format!("konductor: {}: {error}; trying again", self.name));
                     tokio::time::sleep(wait).await;
                     wait *= 2;
@@ -256,6 +272,7 @@ impl Transfer<'_> {
         let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
         let path = self.path.to_owned();
         let kind = self.kind;
+        let executable = value.executable;
         let writing = tokio::task::spawn_blocking(move || {
             let mut reader = Receiving::new(blocks);
             if let Some(folder) = path.parent() {
@@ -263,7 +280,7 @@ impl Transfer<'_> {
                     .map_err(|error| TransferError::of_file(folder, &error))?;
             }
             match kind {
-                FileKind::File => write_file(&path, &mut reader),
+                FileKind::File => write_file(&path, &mut reader, executable),
                 FileKind::Dir => archive::unpack(&mut reader, &path).map_err(TransferError::from),
             }?;
             // An archive ends before its last block does.
@@ -351,10 +368,13 @@ fn copy(path: &Path, bytes: u64, to: &mut impl Write) -> Result<(), TransferErro
     }
 }
 
-fn write_file(path: &Path, from: &mut impl Read) -> Result<(), TransferError> {
+fn write_file(path: &Path, from: &mut impl Read, executable: bool) -> Result<(), TransferError> {
     let failed = |error: io::Error| TransferError::of_file(path, &error);
     let mut file = File::create(path).map_err(failed)?;
     io::copy(from, &mut file).map_err(failed)?;
+    if executable {
+        file::make_executable(&file).map_err(failed)?;
+    }
     file.flush().map_err(failed)
 }
 
@@ -552,7 +572,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x");
         let store = konductor_api::StoreSpec::of(&format!("file://{}", root.path().display()));
-        let store = Store::open(&store, &Default::default()).unwrap();
+        let store = Store::open(&store, &Default::default(), RETRY_TIME).unwrap();
         let transfer = Transfer {
             store: &store,
             name: "x",

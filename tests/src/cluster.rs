@@ -1,6 +1,8 @@
 //! Clusters: the embedded one, a real control plane that is started here, or one that is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -18,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::control_plane::{ControlPlane, binaries};
+use crate::control_plane::{ControlPlane, PlaneOptions, binaries};
 use crate::node::{Node, SERVICES};
 
 /// How long a component may take to answer.
@@ -122,7 +124,7 @@ impl Cluster {
     /// # Panics
     /// If it does not come up, with the end of what its components logged.
     pub async fn real() -> Self {
-        Self::real_one(false, &[]).await
+        Self::real_one(PlaneOptions::default()).await
     }
 
     /// The same, started here, with the admission plugin that lets only those who may delete an object give it an
@@ -131,7 +133,11 @@ impl Cluster {
     /// # Panics
     /// As [`Cluster::real`].
     pub async fn with_enforced_owner_references() -> Self {
-        Self::real_one(false, &["OwnerReferencesPermissionEnforcement"]).await
+        Self::real_one(PlaneOptions {
+            plugins: &["OwnerReferencesPermissionEnforcement"],
+            ..PlaneOptions::default()
+        })
+        .await
     }
 
     /// The same, but etcd waits until the disk has what it stores: for measuring.
@@ -139,10 +145,27 @@ impl Cluster {
     /// # Panics
     /// As [`Cluster::real`].
     pub async fn durable() -> Self {
-        Self::real_one(true, &[]).await
+        Self::real_one(PlaneOptions {
+            durable: true,
+            ..PlaneOptions::default()
+        })
+        .await
     }
 
-    async fn real_one(durable: bool, plugins: &[&str]) -> Self {
+    /// The same, and [`Cluster::requests_since`] knows every request.
+    ///
+    /// # Panics
+    /// As [`Cluster::real`].
+    pub async fn audited() -> Self {
+        Self::real_one(PlaneOptions {
+            durable: true,
+            audits_all: true,
+            ..PlaneOptions::default()
+        })
+        .await
+    }
+
+    async fn real_one(options: PlaneOptions<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (kubeconfig, made_of) = match wanted() {
             Wanted::External => {
@@ -150,7 +173,7 @@ impl Cluster {
                 (PathBuf::from(path), MadeOf::External)
             }
             Wanted::Real | Wanted::None => {
-                let plane = ControlPlane::start(folder.path(), durable, None, plugins).await;
+                let plane = ControlPlane::start(folder.path(), options).await;
                 (
                     folder.path().join("kubeconfig"),
                     MadeOf::Real(Box::new(Mutex::new(plane))),
@@ -174,7 +197,11 @@ impl Cluster {
     /// If it does not come up, with the end of what its components logged.
     pub async fn with_node() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let plane = ControlPlane::start(folder.path(), false, Some(SERVICES), &[]).await;
+        let options = PlaneOptions {
+            services: Some(SERVICES),
+            ..PlaneOptions::default()
+        };
+        let plane = ControlPlane::start(folder.path(), options).await;
         let kubeconfig = folder.path().join("kubeconfig");
         let client = client(&kubeconfig).await;
         let node = Node::start(&client, &kubeconfig, plane.port()).await;
@@ -269,6 +296,56 @@ impl Cluster {
             plane.restart_etcd();
         }
         ready(&self.client).await;
+    }
+
+    /// The length of the audit log in bytes: where what is asked from now on begins. Zero where the control plane was
+    /// not started here.
+    pub fn audited_until(&self) -> u64 {
+        let log = std::fs::metadata(self.folder.path().join("audit.log"));
+        log.map_or(0, |log| log.len())
+    }
+
+    /// How often each caller has asked for what since a place in the audit log of [`Cluster::audited`]: by the first
+    /// word of its user agent, the verb and the resource, with its subresource behind a slash. A watch counts when it
+    /// ends. On other clusters nothing is known.
+    ///
+    /// # Panics
+    /// If the log can't be read.
+    pub fn requests_since(&self, place: u64) -> BTreeMap<(String, String, String), u64> {
+        let mut requests = BTreeMap::new();
+        let Ok(mut log) = File::open(self.folder.path().join("audit.log")) else {
+            return requests;
+        };
+        log.seek(SeekFrom::Start(place)).expect("a place in it");
+        for line in BufReader::new(log).lines() {
+            // The last line may not be complete yet.
+            let line = line.expect("text");
+            let Ok(event) = serde_json::from_str::<Value>(&line) else {
+                continue;
+            };
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let agent = text(&event["userAgent"]);
+            let caller = agent.split('/').next().unwrap_or_default().to_owned();
+            let object = &event["objectRef"];
+            let resource = match object["subresource"].as_str() {
+                Some(subresource) => format!("{}/{subresource}", text(&object["resource"])),
+                None => text(&object["resource"]),
+            };
+            *requests
+                .entry((caller, text(&event["verb"]), resource))
+                .or_insert(0) += 1;
+        }
+        requests
+    }
+
+    /// How many bytes etcd uses, with everything that was ever stored: nothing is compacted. Zero where the control
+    /// plane was not started here.
+    pub async fn stored_bytes(&self) -> u64 {
+        let etcd = self.control_plane().map(|plane| plane.etcd());
+        match etcd {
+            Some(etcd) => etcd.bytes_in_use().await,
+            None => 0,
+        }
     }
 
     /// All requests of a service account, as the audit log has them; none is known where the control plane was not

@@ -28,6 +28,27 @@ const AUDIT_POLICY: &str = r#"{
   ]
 }"#;
 
+/// Every request is logged once, when it has been answered: who asks how often for what.
+const AUDIT_ALL: &str = r#"{
+  "apiVersion": "audit.k8s.io/v1",
+  "kind": "Policy",
+  "omitStages": ["RequestReceived", "ResponseStarted"],
+  "rules": [{"level": "Metadata"}]
+}"#;
+
+/// What a control plane is started for.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PlaneOptions<'a> {
+    /// etcd waits until the disk has what it stores.
+    pub(crate) durable: bool,
+    /// The audit log has every request, not only those of service accounts.
+    pub(crate) audits_all: bool,
+    /// The addresses of services, if there will be a node: then also what a node needs is started.
+    pub(crate) services: Option<&'a str>,
+    /// Admission plugins besides those that are on by default.
+    pub(crate) plugins: &'a [&'a str],
+}
+
 /// What every control plane controls: enough for Jobs without nodes.
 const CONTROLLERS: &str = "clusterrole-aggregation-controller,job-controller,cronjob-controller,\
     garbage-collector-controller,namespace-controller,pod-garbage-collector-controller,\
@@ -51,14 +72,14 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     /// Starts those that Jobs need; the API server answers, and `kubeconfig` in the folder has every
-    /// right. Unless `durable`, etcd does not wait for the disk. With the addresses of services, also
-    /// those that a node needs are started. Admission plugins are those that are on by default, and these.
-    pub(crate) async fn start(
-        folder: &Path,
-        durable: bool,
-        services: Option<&str>,
-        plugins: &[&str],
-    ) -> Self {
+    /// right.
+    pub(crate) async fn start(folder: &Path, options: PlaneOptions<'_>) -> Self {
+        let PlaneOptions {
+            durable,
+            audits_all,
+            services,
+            plugins,
+        } = options;
         let binaries = binaries();
         let [etcd_port, peer_port, port] = free_ports();
         let etcd_url = format!("http://127.0.0.1:{etcd_port}");
@@ -75,6 +96,8 @@ impl ControlPlane {
                 format!("--initial-advertise-peer-urls={peer_url}"),
                 format!("--initial-cluster=default={peer_url}"),
                 format!("--unsafe-no-fsync={}", !durable),
+                // Nothing is compacted, so ten thousand stages take more than the 2 GiB that it has by default.
+                "--quota-backend-bytes=8589934592".into(),
             ],
         );
         let key = folder.join("service-account.key");
@@ -85,7 +108,8 @@ impl ControlPlane {
         let tokens = folder.join("tokens.csv");
         std::fs::write(&tokens, "admin-token,admin,admin,system:masters\n").expect("a file");
         let audit = folder.join("audit-policy.json");
-        std::fs::write(&audit, AUDIT_POLICY).expect("a file");
+        let policy = if audits_all { AUDIT_ALL } else { AUDIT_POLICY };
+        std::fs::write(&audit, policy).expect("a file");
         let mut arguments = vec![
             format!("--etcd-servers={etcd_url}"),
             "--bind-address=127.0.0.1".into(),
@@ -103,6 +127,8 @@ impl ControlPlane {
             "--allow-privileged=true".into(),
             format!("--audit-policy-file={}", audit.display()),
             format!("--audit-log-path={}", folder.join("audit.log").display()),
+            // In MiB: it stays one file.
+            "--audit-log-maxsize=100000".into(),
             // What was stored is read afterwards, however long a scenario takes.
             "--etcd-compaction-interval=0".into(),
             "--kubelet-preferred-address-types=InternalIP".into(),
@@ -212,6 +238,18 @@ impl Etcd {
         let answers: Vec<Value> = revisions.buffered(16).collect().await;
         let changes = answers.iter().flat_map(|answer| answer["kvs"].as_array());
         changes.flatten().map(stored).collect()
+    }
+
+    /// How much of its file is in use.
+    pub(crate) async fn bytes_in_use(&self) -> u64 {
+        let request = http::Request::get("/metrics").body(Vec::new());
+        let answer = self.0.request_text(request.expect("a request")).await;
+        let text = answer.expect("metrics of etcd");
+        let mut lines = text.lines();
+        let bytes =
+            lines.find_map(|line| line.strip_prefix("etcd_mvcc_db_total_size_in_use_in_bytes "));
+        let bytes = bytes.and_then(|bytes| bytes.parse::<f64>().ok());
+        bytes.expect("a number of bytes") as u64
     }
 
     async fn range(&self, prefix: &str, options: Value) -> Value {

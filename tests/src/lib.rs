@@ -14,6 +14,7 @@ pub mod model;
 pub mod node;
 pub mod observed;
 pub mod operator;
+pub mod s3;
 pub mod scenario;
 pub mod simulation;
 pub mod transcript;

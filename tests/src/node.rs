@@ -21,8 +21,9 @@ use crate::control_plane::{Component, binaries};
 /// The addresses of services; the API server has the first one, and its certificate says so.
 pub(crate) const SERVICES: &str = "10.217.1.0/24";
 const API_SERVER: &str = "10.217.1.1";
-/// The node's own address, on the bridge that pods are on.
-const ADDRESS: &str = "10.217.0.1";
+/// The node's own address, on the bridge that pods are on: what listens there is reached from pods, and not from another
+/// machine.
+pub(crate) const ADDRESS: &str = "10.217.0.1";
 /// Its name.
 pub const NAME: &str = "node-1";
 

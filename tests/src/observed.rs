@@ -202,6 +202,8 @@ pub struct Collector {
 struct Shared {
     /// How it answers.
     answer: watch::Sender<Option<StatusCode>>,
+    /// What it answers to requests with these texts.
+    refused: Mutex<BTreeMap<String, StatusCode>>,
     requests: watch::Sender<usize>,
     spans: Mutex<Vec<Received>>,
 }
@@ -217,6 +219,7 @@ impl Collector {
     pub async fn start(answer: Option<StatusCode>) -> Self {
         let shared = Arc::new(Shared {
             answer: watch::Sender::new(answer),
+            refused: Mutex::default(),
             requests: watch::Sender::new(0),
             spans: Mutex::default(),
         });
@@ -238,6 +241,13 @@ impl Collector {
     /// Answers like this from now on.
     pub fn answers(&self, answer: Option<StatusCode>) {
         self.shared.answer.send_replace(answer);
+    }
+
+    /// Answers like this from now on to requests with this text.
+    pub fn answers_to(&self, text: &str, code: StatusCode) {
+        let refused = self.shared.refused.lock();
+        let mut refused = refused.unwrap_or_else(PoisonError::into_inner);
+        refused.insert(text.to_owned(), code);
     }
 
     /// Waits until it was asked so often.
@@ -264,7 +274,10 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
     let Ok(code) = answer.wait_for(Option::is_some).await.map(|code| *code) else {
         return StatusCode::SERVICE_UNAVAILABLE;
     };
-    let code = code.unwrap_or(StatusCode::OK);
+    let refused = shared.refused.lock();
+    let refused = refused.unwrap_or_else(PoisonError::into_inner).clone();
+    let refused = refused.iter().find(|(text, _)| body.contains(*text));
+    let code = refused.map_or(code.unwrap_or(StatusCode::OK), |(_, code)| *code);
     if code.is_success() {
         assert_eq!(headers["content-type"], "application/json");
         let received = spans(&serde_json::from_str(&body).expect("JSON"));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use konductor_tests::cluster::{Cluster, Wanted, wanted};
-use konductor_tests::{node, scenario};
+use konductor_tests::{node, s3, scenario};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -22,6 +22,13 @@ fn main() -> ExitCode {
         eprintln!("no node here: {missing}");
         skipped = true;
     }
+    let has_s3 = match s3::missing().filter(|_| !skipped) {
+        Some(missing) => {
+            eprintln!("no S3 here: {missing}");
+            false
+        }
+        None => true,
+    };
     let runtime = Runtime::new().expect("threads");
     let cluster: Arc<OnceCell<Cluster>> = Arc::default();
     let trials = scenario::on_a_node().into_iter().map(|scenario| {
@@ -37,7 +44,8 @@ fn main() -> ExitCode {
             });
             Ok(())
         });
-        trial.with_ignored_flag(skipped)
+        let needs_s3 = scenario.name.ends_with("_by_way_of_s3");
+        trial.with_ignored_flag(skipped || (needs_s3 && !has_s3))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     // The node and its control plane end before this process does.

@@ -24,7 +24,8 @@ use konductor_tests::operator::OperatorProcess;
 use konductor_tests::scenario::pipeline::{compiled, create, until_ended};
 use konductor_tests::watching::until;
 use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, ResourceExt};
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -63,9 +64,24 @@ fn main() -> ExitCode {
             false,
         ),
         test(
+            "run_that_ended_while_nobody_exported_is_exported_by_the_next_operator",
+            || ended_before().boxed(),
+            false,
+        ),
+        test(
+            "run_whose_export_fails_keeps_no_other_waiting",
+            || run_whose_export_fails_keeps_no_other_waiting().boxed(),
+            false,
+        ),
+        test(
             "operator_without_traces_gives_containers_no_place_in_one",
             || without_traces().boxed(),
             false,
+        ),
+        test(
+            "operator_that_is_asked_for_nothing_has_no_connection_but_to_the_api_server",
+            || asked_for_nothing().boxed(),
+            !cfg!(target_os = "linux"),
         ),
         test(
             "fifty_stages_are_in_jaeger_once_although_the_operator_was_killed_at_their_end",
@@ -261,6 +277,64 @@ async fn collector_is_away() {
     operator.stop().await;
 }
 
+async fn ended_before() {
+    let cluster = Cluster::embedded().await;
+    let namespace = cluster.namespace("before").await;
+    let operator = Exporting::start(&cluster, &namespace, None).await;
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    for run in ["one", "two"] {
+        runs_until_ended(&cluster, &namespace, run).await;
+    }
+    operator.stop().await;
+    let collector = Collector::start(Some(StatusCode::OK)).await;
+    let operator = Exporting::start(&cluster, &namespace, Some(&collector)).await;
+    for run in ["one", "two"] {
+        until_exported(&cluster.client, &namespace, run).await;
+        assert_eq!(named(&collector.spans(), &format!("RUN {run}")).len(), 1);
+    }
+    operator.stop().await;
+}
+
+/// Runs the pipeline under this name.
+async fn runs_until_ended(cluster: &Cluster, namespace: &str, run: &str) {
+    let pipeline = PIPELINE.replace("pipeline traced", &format!("pipeline {run}"));
+    create(cluster, namespace, &compiled(&pipeline)).await;
+    until_ended(cluster, namespace, run).await;
+}
+
+async fn run_whose_export_fails_keeps_no_other_waiting() {
+    let cluster = Cluster::embedded().await;
+    let namespace = cluster.namespace("fails").await;
+    let collector = Collector::start(Some(StatusCode::OK)).await;
+    let [busy, large] = ["busy", "large"].map(|run| format!("RUN {run}"));
+    collector.answers_to(&busy, StatusCode::SERVICE_UNAVAILABLE);
+    collector.answers_to(&large, StatusCode::PAYLOAD_TOO_LARGE);
+    let operator = Exporting::start(&cluster, &namespace, Some(&collector)).await;
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    runs_until_ended(&cluster, &namespace, "busy").await;
+    runs_until_ended(&cluster, &namespace, "large").await;
+    collector.asked(2).await;
+    for run in ["one", "two"] {
+        runs_until_ended(&cluster, &namespace, run).await;
+        until_exported(&cluster.client, &namespace, run).await;
+    }
+    let runs: Api<Run> = Api::namespaced(cluster.client.clone(), &namespace);
+    for run in ["busy", "large"] {
+        let run = runs.get(run).await.expect("a run");
+        assert_eq!(trace_of(&run), None, "{}", run.name_any());
+    }
+    // The collector takes both now. What it was busy for is tried again, and what it refused is not.
+    collector.answers_to(&busy, StatusCode::OK);
+    collector.answers_to(&large, StatusCode::OK);
+    until_exported(&cluster.client, &namespace, "busy").await;
+    runs_until_ended(&cluster, &namespace, "three").await;
+    until_exported(&cluster.client, &namespace, "three").await;
+    let spans = collector.spans();
+    assert_eq!(named(&spans, &busy).len(), 1);
+    assert_eq!(named(&spans, &large), [] as [&Received; 0]);
+    operator.stop().await;
+}
+
 async fn without_traces() {
     let cluster = Cluster::embedded().await;
     let namespace = cluster.namespace("untraced").await;
@@ -271,6 +345,57 @@ async fn without_traces() {
     assert_eq!(trace_of(&ended), None);
     assert_eq!(parents(&cluster.client, &namespace).await, BTreeMap::new());
     operator.stop().await;
+}
+
+/// Neither a web view nor metrics nor an exporter: each would have a socket.
+async fn asked_for_nothing() {
+    let cluster = Cluster::embedded().await;
+    let namespace = cluster.namespace("nothing").await;
+    let operator = OperatorProcess::start(&cluster, &namespace);
+    let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+    runs_until_ended(&cluster, &namespace, "asked").await;
+    let kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).expect("a kubeconfig");
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let server = config.expect("a config").cluster_url.port_u16();
+    let sockets = sockets(operator.id());
+    assert!(!sockets.is_empty(), "it asks the API server");
+    for socket in sockets {
+        assert_eq!((socket.remote_port, socket.listens), (server, false));
+    }
+}
+
+/// A TCP socket of a process.
+struct Socket {
+    remote_port: Option<u16>,
+    listens: bool,
+}
+
+/// The TCP sockets of a process, as Linux lists them.
+fn sockets(process: u32) -> Vec<Socket> {
+    let folder = PathBuf::from(format!("/proc/{process}"));
+    let files = std::fs::read_dir(folder.join("fd")).expect("its files");
+    let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let own: BTreeSet<String> = links
+        .filter_map(|link| {
+            let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            Some(inode.to_owned())
+        })
+        .collect();
+    let tables = ["net/tcp", "net/tcp6"].map(|table| std::fs::read_to_string(folder.join(table)));
+    let lines = tables.iter().flatten().flat_map(|table| table.lines());
+    // sl, local address, remote address, state, and the inode as the tenth.
+    let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let of_process =
+        fields.filter(|fields| fields.get(9).is_some_and(|inode| own.contains(*inode)));
+    let sockets = of_process.map(|fields| {
+        let (_, port) = fields[2].rsplit_once(':').expect("a port");
+        Socket {
+            remote_port: u16::from_str_radix(port, 16).ok(),
+            listens: fields[3] == "0A",
+        }
+    });
+    sockets.collect()
 }
 
 /// Starts a run of a file against `koncli dev`.

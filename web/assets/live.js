@@ -1,9 +1,8 @@
-// Replaces the sections of a page that have changed, and shows times as ages. Without it the page is the same, and stays as
-// it was when it was opened.
+// Replaces the sections of a page that have changed, also when another part of a long list is asked for, and shows times as
+// ages. Without it the page is the same, stays as it was when it was opened, and its links open pages.
 "use strict";
 (() => {
   const status = document.getElementById("live");
-  const of = document.body.dataset.live;
   // The most characters that are kept of a log.
   const KEPT = 500_000;
 
@@ -69,7 +68,7 @@
     status.dataset.state = state;
   };
   const connect = () => {
-    source = new EventSource(of);
+    source = new EventSource(document.body.dataset.live);
     source.addEventListener("page", (event) => {
       const { title, sections } = JSON.parse(event.data);
       document.title = title;
@@ -87,10 +86,45 @@
     if (!document.hidden) connect();
   };
 
+  // Another part of the same list: only what differs is replaced, so that it is there at once.
+  let asked = 0;
+  const turn = async (href) => {
+    asked += 1;
+    const turned = asked;
+    const answer = await fetch(href).catch(() => undefined);
+    const text = answer?.ok ? await answer.text().catch(() => undefined) : undefined;
+    if (turned !== asked) return false;
+    if (text === undefined) {
+      location.assign(href);
+      return false;
+    }
+    // What it reports is of the list that was shown.
+    source?.close();
+    const page = new DOMParser().parseFromString(text, "text/html");
+    document.title = page.title;
+    document.body.dataset.live = page.body.dataset.live;
+    for (const section of page.querySelectorAll("main section[data-v]")) {
+      swap({ id: section.id, version: section.dataset.v, html: section.outerHTML });
+    }
+    document.querySelector("main > .notice")?.remove();
+    tick();
+    // After the frame that shows it.
+    requestAnimationFrame(() => setTimeout(show));
+    return true;
+  };
+  const isPlain = (event) => event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("nav.pager a, nav.chips a");
+    if (!link || link.pathname !== location.pathname || !isPlain(event)) return;
+    event.preventDefault();
+    if (await turn(link.href)) history.pushState(null, "", link.href);
+  });
+  addEventListener("popstate", () => turn(location.href));
+
   tick();
   setInterval(tick, 1000);
   document.querySelectorAll("pre.log").forEach(toEnd);
-  if (of) {
+  if (document.body.dataset.live) {
     document.addEventListener("visibilitychange", show);
     show();
   }

@@ -1,5 +1,7 @@
 //! What the pages are of: whoever reads a cluster implements it.
 
+use std::time::Duration;
+
 use futures::stream::BoxStream;
 
 use crate::address::Address;
@@ -21,8 +23,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// Returns which cluster it is.
     fn place(&self) -> Place;
 
-    /// Returns what a page shows now.
-    fn page(&self, address: &Address) -> impl Future<Output = Result<Page, Problem>> + Send;
+    /// Returns what a page shows now. What no watch reports, such as how long something has taken, may be this far behind.
+    fn page(
+        &self,
+        address: &Address,
+        behind: Duration,
+    ) -> impl Future<Output = Result<Page, Problem>> + Send;
 
     /// Returns an item whenever something on a page may have changed. Items that nobody has taken yet count as one.
     fn changes(&self, address: &Address) -> BoxStream<'static, ()>;

@@ -25,6 +25,8 @@ use crate::page::{self, Context};
 /// How long it takes at least from one update to the next: quicker than people notice, and slow enough for much to happen
 /// in one.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How far a page that is followed may be behind in what no watch reports.
+const FOLLOWED: Duration = Duration::from_secs(5);
 /// Events that a browser may be behind, before the page waits for it.
 const BEHIND: usize = 16;
 
@@ -96,7 +98,7 @@ fn event_of(name: &str, data: &serde_json::Value) -> Event {
 impl Following {
     /// What differs from what the browser shows.
     async fn update<C: Cluster>(&mut self, cluster: &C, form: &str, address: &Address) -> Event {
-        let page = match cluster.page(address).await {
+        let page = match cluster.page(address, FOLLOWED).await {
             Ok(page) => page,
             Err(problem) => return event_of("problem", &json!({"message": problem.message})),
         };

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -42,6 +43,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// The largest body of a form, in bytes.
 const FORM_MAX: usize = 16 * 1024;
+/// How far a page that is opened may be behind in what no watch reports: it is followed from then on.
+const OPENED: Duration = Duration::from_secs(60);
 /// How many notices wait to be shown.
 const NOTICES: usize = 16;
 
@@ -157,7 +160,7 @@ impl<C: Cluster> Site<C> {
     }
 
     async fn page(&self, address: &Address, notice: Option<&Notice>) -> Response {
-        let page = match self.cluster.page(address).await {
+        let page = match self.cluster.page(address, OPENED).await {
             Ok(page) => page,
             Err(problem) => return self.problem(&problem),
         };

@@ -207,7 +207,7 @@ impl<'a> Resolver<'a> {
         self.check_script(&body);
         let mut paths: HashMap<&str, Span> = HashMap::default();
         for mount in &body.mounts {
-            if let Some(first) = paths.insert(&mount.path, mount.span) {
+            if let Some(first) = paths.insert(mount.path.trim_end_matches('/'), mount.span) {
                 let reported = rules::mounted_twice::report(mount.span, first);
                 self.diagnostics.push(reported);
             }
@@ -599,6 +599,11 @@ impl<'a> Resolver<'a> {
         let is_root = |path: &String| path.split('/').all(str::is_empty);
         if known.as_ref().is_some_and(is_root) {
             self.report(rules::mount_path::root(path, &workspace.text));
+            return None;
+        }
+        let is_own = |path: &String| path.split('/').find(|part| !part.is_empty()) == Some("kon");
+        if known.as_ref().is_some_and(is_own) {
+            self.report(rules::mount_path::reserved(path, &workspace.text));
             return None;
         }
         Some(Mount {

@@ -309,6 +309,9 @@ impl Walk<'_, '_, '_> {
     ) -> Node {
         let properties = schema.get("properties").and_then(Json::as_object);
         let others = schema.get("additionalProperties");
+        if is_container(name) {
+            self.variables(members);
+        }
         let mut node = Vec::with_capacity(members.len());
         for (key, value) in members {
             let span = self.marked.place(key.referenced);
@@ -356,6 +359,24 @@ impl Walk<'_, '_, '_> {
             }
         }
         Node::Map(node)
+    }
+
+    /// Refuses variables of the stage's container that somebody else sets. What other containers call theirs is their own
+    /// affair.
+    fn variables(&mut self, container: &[(Spanned<String>, Placed)]) {
+        let is_main = text(container, "name").is_some_and(|(name, _)| name == "main");
+        let Some(Kind::List(variables)) = member(container, "env").map(|env| &env.value) else {
+            return;
+        };
+        for variable in variables.iter().filter(|_| is_main) {
+            let Kind::Map(members) = &variable.value else {
+                continue;
+            };
+            if let Some((name, place)) = text(members, "name") {
+                let taken = rules::bad_key::taken(name, self.marked.place(place));
+                self.resolver.diagnostics.extend(taken);
+            }
+        }
     }
 
     fn scalar(&mut self, value: &Kind, wanted: Option<&str>, quantity: bool, span: Span) -> Node {
@@ -413,11 +434,7 @@ fn resolved(schema: &'static Json) -> (&'static Json, &'static str) {
 
 /// Why a field can't be set: the compiler sets it.
 fn owned(path: &str, key: &str, siblings: &[(Spanned<String>, Placed)]) -> Option<&'static str> {
-    let is_main = || {
-        siblings.iter().any(|(key, value)| {
-            key.value == "name" && matches!(&value.value, Kind::Text(name) if name == "main")
-        })
-    };
+    let is_main = || text(siblings, "name").is_some_and(|(name, _)| name == "main");
     match path {
         "spec.suspend" => Some("it says whether the stage has started"),
         "spec.ttlSecondsAfterFinished" => Some("use `keep` of the pipeline"),
@@ -429,6 +446,27 @@ fn owned(path: &str, key: &str, siblings: &[(Spanned<String>, Placed)]) -> Optio
         _ if is_ours(key) => Some("it carries what the operator needs"),
         _ => None,
     }
+}
+
+/// What a key of a map has.
+fn member<'m>(members: &'m [(Spanned<String>, Placed)], key: &str) -> Option<&'m Placed> {
+    let mut members = members.iter();
+    let (_, value) = members.find(|(name, _)| name.value == key)?;
+    Some(value)
+}
+
+/// The text that a key of a map has, and where it is.
+fn text<'m>(members: &'m [(Spanned<String>, Placed)], key: &str) -> Option<(&'m str, Location)> {
+    let found = member(members, key)?;
+    match &found.value {
+        Kind::Text(text) => Some((text, found.place)),
+        _ => None,
+    }
+}
+
+/// Whether a type of Kubernetes is a container.
+fn is_container(type_name: &str) -> bool {
+    type_name.rsplit('.').next() == Some("Container")
 }
 
 /// Whether a field of a type of Kubernetes names an image.

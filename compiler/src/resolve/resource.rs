@@ -200,8 +200,11 @@ impl<'a> Resolver<'a> {
                 has_files.then(|| self.local_store())
             }
             Some(url) => {
-                let (spec, span) = (StoreSpec::of(url), self.ast.name.span);
-                self.usable_store(spec, span)
+                let spec = match declared {
+                    Some(declared) => declared.spec.at(url),
+                    None => StoreSpec::of(url),
+                };
+                self.usable_store(spec, self.ast.name.span)
             }
         }
     }

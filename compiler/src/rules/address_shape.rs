@@ -81,7 +81,8 @@ pub(crate) fn wrong_count(
     written: &Written,
 ) -> Diagnostic {
     let found = address.indices.len();
-    let message = format!("`{}` takes {wished} indices, not {found}", name.text);
+    let noun = if wished == 1 { "index" } else { "indices" };
+    let message = format!("`{}` takes {wished} {noun}, not {found}", name.text);
     let diagnostic = Diagnostic::error(Code::K0405, address.span, message)
         .here("one for each variable of its `for`");
     let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));

@@ -2,7 +2,7 @@
 
 use konductor_api::GROUP;
 use konductor_api::step::{INDEX_VARIABLE, STEP_VARIABLE, STORE_SECRET_PREFIX};
-use konductor_dsl::{Code, Diagnostic, Edit, ast};
+use konductor_dsl::{Code, Diagnostic, Edit, Span, ast};
 
 use crate::name::{is_qualified, is_subdomain};
 
@@ -52,7 +52,12 @@ pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
             false => diagnostic,
         });
     }
-    let by = match text.as_str() {
+    taken(text, key.span)
+}
+
+/// An environment variable that somebody else sets, in `env` or in YAML.
+pub(crate) fn taken(text: &str, span: Span) -> Option<Diagnostic> {
+    let by = match text {
         INDEX_VARIABLE => "Kubernetes",
         "KON_OUTPUT" => "konductor",
         _ if OWN_PREFIXES.iter().any(|own| text.starts_with(own)) => "konductor",
@@ -66,7 +71,7 @@ pub(crate) fn env(key: &ast::Key) -> Option<Diagnostic> {
              `KONDUCTOR_STORE_` are taken"
         }
     };
-    Some(Diagnostic::error(Code::K0314, key.span, message).help(help))
+    Some(Diagnostic::error(Code::K0314, span, message).help(help))
 }
 
 /// The name of a label or annotation.
@@ -79,6 +84,15 @@ pub(crate) fn metadata(key: &ast::Key, what: &str) -> Option<Diagnostic> {
         let message = format!("`{}` is set by konductor", key.text);
         return Some(
             Diagnostic::error(Code::K0314, key.span, message).help("choose another prefix"),
+        );
+    }
+    let is_of_job = matches!(name, "job-name" | "controller-uid")
+        && prefix.is_none_or(|prefix| prefix == "batch.kubernetes.io");
+    if what == "label" && is_of_job {
+        let message = format!("`{}` is set by Kubernetes", key.text);
+        return Some(
+            Diagnostic::error(Code::K0314, key.span, message)
+                .help("choose another name: this one says which Job a pod is of"),
         );
     }
     let prefix_is_right = prefix.is_none_or(is_subdomain);

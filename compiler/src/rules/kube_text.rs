@@ -30,7 +30,16 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
         };
         if !kind.takes(&value) && reported.insert((text.span, value.clone())) {
             let is_written = text.plain().is_some();
-            diagnostics.push(report(text.span, kind, (!is_written).then_some(&value)));
+            let mut diagnostic = report(text.span, kind, (!is_written).then_some(&value));
+            if let Some((scheme, _)) = value.split_once("://").filter(|_| kind == Kind::Image) {
+                diagnostic = diagnostic.help(format!(
+                    "remove `{scheme}://`: an image is written `registry/name:tag`"
+                ));
+            }
+            if text.plain().is_some_and(|text| text.contains(['$', '{'])) {
+                diagnostic = diagnostic.help("write the value of a parameter as `${NAME}`");
+            }
+            diagnostics.push(diagnostic);
         }
     };
     for workspace in &pipeline.workspaces {

@@ -9,6 +9,13 @@ pub(crate) fn root(path: &ast::Str, workspace: &str) -> Diagnostic {
         .help(format!("write a folder, such as `\"/{workspace}\"`"))
 }
 
+/// A path where pods have what konductor puts beside the command.
+pub(crate) fn reserved(path: &ast::Str, workspace: &str) -> Diagnostic {
+    let message = "konductor keeps files of its own below `/kon`";
+    Diagnostic::error(Code::K0319, path.span, message)
+        .help(format!("choose another folder, such as `\"/{workspace}\"`"))
+}
+
 /// A path that does not begin with `/`.
 pub(crate) fn report(path: &ast::Str) -> Diagnostic {
     let span = path.span;

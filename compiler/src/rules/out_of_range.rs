@@ -16,5 +16,5 @@ pub(crate) fn report(span: Span, problem: &str, wished: &Type) -> Diagnostic {
 pub(crate) fn short_duration(span: Span) -> Diagnostic {
     Diagnostic::error(Code::K0302, span, "this is shorter than a second")
         .here("Kubernetes counts whole seconds")
-        .help("write `1s` or more")
+        .help("write `1s` or more, or remove it")
 }

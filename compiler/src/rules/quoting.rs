@@ -2,15 +2,16 @@
 
 use konductor_dsl::{Code, Diagnostic, Edit, Span};
 
-use super::{unquoted, value_as_code};
+use super::{open_quote, unquoted, value_as_code};
 use crate::pipeline::script::{Hole, Script};
 use crate::pipeline::{Body, Piece};
 use crate::shell::{self, Place};
+use crate::value::Type;
 
 /// Reports interpolations of a shell's script that stand in single quotes, those that stand bare, and
 /// those that a command would execute.
 pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
-    if script.holes.is_empty() {
+    if script.holes.is_empty() && !open_quote::is_possible(script) {
         return Vec::new();
     }
     let mut pieces = vec![String::new()];
@@ -27,6 +28,7 @@ pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
     let found = shell::holes(&pieces);
     let mut reported: Vec<Diagnostic> =
         value_as_code::of_script(script, body, &found.code).collect();
+    reported.extend(open_quote::check(script, found.open_quote.as_ref()));
     let is_code: Vec<Span> = reported.iter().map(Diagnostic::span).collect();
     let places = script.text.references().zip(found.places);
     let places = script.holes.iter().zip(places);
@@ -40,6 +42,7 @@ pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
         Place::LiteralHeredoc => Some(literal(hole).help(NO_QUOTES_AT_THE_END)),
         Place::Escaped => Some(literal(hole).help("remove the backslash before it")),
         Place::Split if value_as_code::is_one_word(resolved, &body.mounts) => None,
+        Place::Split if matches!(resolved.ty, Type::List(_)) => Some(unquoted::list(hole)),
         Place::Split => Some(unquoted::report(hole)),
     }));
     reported

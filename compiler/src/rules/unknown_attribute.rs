@@ -63,6 +63,26 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
                 format!("write `defaults {{ {word} = … }}` for all stages, or set it in each");
             return Some(("of stages", help));
         }
+        "store" if in_body => (
+            "of the pipeline",
+            "write `store { url = \"s3://BUCKET/PREFIX\" }` in it",
+        ),
+        "params" | "parameters" | "arguments" | "inputs" if known.contains(&"overlap") => (
+            "unknown",
+            "give the parameter a default, or `koncli apply --set NAME=VALUE`",
+        ),
+        "use" if in_body => (
+            "no attribute",
+            "write `use TEMPLATE { NAME = … }`, without `=`",
+        ),
+        "backoff" | "delay" | "retry-delay" | "retry_delay" | "retryDelay" | "interval"
+            if in_body =>
+        {
+            (
+                "unknown",
+                "remove it: Kubernetes waits 10 s before the second try, and longer before each further one",
+            )
+        }
         "pod" | "job" if in_body => {
             let help = format!("write `{word} \"\"\"…\"\"\"`, without `=`");
             return Some(("a block of YAML", help));

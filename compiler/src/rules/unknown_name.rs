@@ -33,6 +33,10 @@ pub(crate) fn report(name: &ast::Name, what: &str, known: &[&str], near: &[&str]
         None if known.is_empty() && what.starts_with("parameter") => {
             diagnostic.help(format!("declare it: `param {}: string`", name.text))
         }
+        None if what.starts_with("stage") && matches!(&*name.text, "all" | "everything") => diagnostic
+            .help(
+                "list what it waits for: `after a, b`; a `finally stage` waits for all stages without `after`",
+            ),
         None if known.is_empty() => diagnostic.help(format!("declare the {what} `{}`", name.text)),
         None => diagnostic.help(format!("declare it, or use {}", listed(known, "or"))),
     }
@@ -164,6 +168,24 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
     let name = &reference.head.text;
     let is_plain =
         reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
+    if let Some(address) = reference
+        .address
+        .as_ref()
+        .filter(|_| reference.fields.is_empty())
+    {
+        let open = Span {
+            start: reference.span.start.saturating_sub(2),
+            ..reference.span
+        };
+        for diagnostic in reported {
+            if diagnostic.code == Code::K0201 && diagnostic.span() == reference.head.span {
+                let help = format!("for an array of the shell write `$${{{name}{address}}}`");
+                diagnostic.fixes.clear();
+                *diagnostic = diagnostic.clone().fixed(help, [Edit::before(open, "$")]);
+            }
+        }
+        return;
+    }
     for diagnostic in reported {
         if !is_plain || diagnostic.code != Code::K0201 || diagnostic.span() != reference.head.span {
             continue;
@@ -212,6 +234,13 @@ pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &
 pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
     let name = &over.head.text;
     for diagnostic in reported {
+        if let Some(help) = diagnostic
+            .help
+            .as_mut()
+            .filter(|help| help.starts_with("add `output "))
+        {
+            *help = help.replacen(": string`", ": list<string>`", 1);
+        }
         let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == over.head.span;
         let is_declared = |help: &String| help.starts_with("declare it: ");
         if is_it && diagnostic.help.as_ref().is_some_and(is_declared) {
@@ -230,6 +259,15 @@ pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
 pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
     let word = &reference.head.text;
     let is_word = reference.fields.is_empty() && reference.address.is_none();
+    if let Some(call) = secret_of_a_path(reference).filter(|_| *wished == Type::String) {
+        let reported = reported.iter_mut();
+        let reported =
+            reported.filter(|one| one.code == Code::K0201 && one.span() == reference.span);
+        for diagnostic in reported {
+            diagnostic.help = Some(format!("write `{call}`"));
+        }
+        return;
+    }
     let mut written = None;
     let mut write = |text: String, help: String| {
         written = Some(text);
@@ -249,6 +287,12 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
             format!("\"{word}\""),
             format!("put it in quotes: \"{word}\""),
         ),
+        (Type::Int(_), word) if word.ends_with("-1") => {
+            let last = word.trim_end_matches("-1");
+            format!(
+                "there is no arithmetic: write `..<{last}`, which excludes `{last}`, or declare a parameter"
+            )
+        }
         (Type::Int(_), word) if word.contains('-') => {
             "there is no arithmetic: declare a parameter for the number".to_owned()
         }
@@ -276,6 +320,20 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
                 .collect();
         }
     }
+}
+
+/// `secret.db.password` as it is written here.
+fn secret_of_a_path(reference: &ast::Ref) -> Option<String> {
+    let kind = match reference.head.text.as_str() {
+        "secret" | "secrets" => "secret",
+        "config" | "configmap" => "config",
+        _ => return None,
+    };
+    Some(match reference.fields.as_slice() {
+        [key] => format!("{kind}(\"NAME\", \"{}\")", key.text),
+        [name, key] => format!("{kind}(\"{}\", \"{}\")", name.text, key.text),
+        _ => return None,
+    })
 }
 
 /// `PT1H30M` as it is written here.

@@ -2,7 +2,7 @@
 
 use konductor_dsl::{Code, Diagnostic, Edit, Source, Sources, Span, ast};
 
-use crate::pipeline::Name;
+use crate::pipeline::{self, Name, Pipeline, Term};
 
 /// A declaration that has no effect.
 pub(crate) fn report(name: &Name, what: &str, declaration: Option<Span>) -> Diagnostic {
@@ -22,6 +22,55 @@ pub(crate) fn report(name: &Name, what: &str, declaration: Option<Span>) -> Diag
         // The use may be what is missing.
         Some(declaration) => diagnostic.offer("remove it", [Edit::remove(declaration)]),
         None => diagnostic,
+    }
+}
+
+/// Reports files that their stage can't write, because it does not name their path.
+pub(crate) fn paths(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
+    // A text with a mistake names nothing.
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return;
+    }
+    let mut reported: Vec<Span> = Vec::new();
+    for stage in &pipeline.stages {
+        let files = stage
+            .body
+            .outputs
+            .iter()
+            .filter(|output| output.ty.is_file());
+        for file in files {
+            let name = &file.name;
+            let mut references = stage.body.texts().flat_map(|(_, text)| text.references());
+            let is_named = references.any(|reference| names_own(&reference.source, &name.text));
+            if is_named || stage.body.action.is_none() || reported.contains(&name.span) {
+                continue;
+            }
+            reported.push(name.span);
+            let message = format!("the path of the {} `{}` is never used", file.ty, name.text);
+            let diagnostic = Diagnostic::warning(Code::K0601, name.span, message);
+            diagnostics.push(diagnostic.here("so nothing writes it").help(format!(
+                "let the script write it to `\"${{output.{}}}\"`",
+                name.text
+            )));
+        }
+    }
+}
+
+/// Whether a value is the path of this file of the stage itself.
+fn names_own(source: &pipeline::Source, name: &str) -> bool {
+    match source {
+        pipeline::Source::OwnOutput { output } => output == name,
+        pipeline::Source::Argument { value, .. } => term_names_own(value, name),
+        _ => false,
+    }
+}
+
+fn term_names_own(term: &Term, name: &str) -> bool {
+    match term {
+        Term::Reference(reference) => names_own(&reference.source, name),
+        Term::Text(text) => text.references().any(|one| names_own(&one.source, name)),
+        Term::List(terms) => terms.iter().any(|one| term_names_own(one, name)),
+        Term::Value(_) | Term::Every | Term::Unknown => false,
     }
 }
 

@@ -82,6 +82,9 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
         Type::Int(None) if Type::Number.read_text(text).is_ok() => {
             "write a whole number, or declare the type as `number`".to_owned()
         }
+        Type::Duration if text.parse::<u64>() == Ok(0) => {
+            "write a number with a unit, such as `30s`, or remove it".to_owned()
+        }
         Type::Duration if text.parse::<u64>().is_ok() => {
             let help = format!("add a unit: `{text}s`, `{text}m` or `{text}h`");
             let units = ["s", "m", "h"].map(|unit| format!("{text}{unit}"));

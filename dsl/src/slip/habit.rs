@@ -15,9 +15,14 @@ mod word;
 
 use std::ops::Range;
 
+use konductor_grammar::Rule;
+
 use super::place::Place;
 use super::{CLAUSE_WORDS, ITEM_WORDS, NAMED_WORDS};
 use crate::did_you_mean;
+
+/// The words that begin something in a body that is no attribute.
+const BODY_WORDS: [&str; 3] = ["mount", "output", "use"];
 
 /// What was meant.
 pub(super) struct Habit {
@@ -70,8 +75,10 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 77] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 87] = [
         text::end_of_file,
+        declaration::no_brace,
+        declaration::name_of_other_letters,
         word::template_of_text,
         word::word_in_upper_case,
         word::resource_without_braces,
@@ -84,6 +91,7 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         file::template_without_parentheses,
         file::import,
         file::import_of_a_name,
+        file::template_in_a_pipeline,
         file::document,
         word::group_of_stages,
         word::word_of_the_pipeline_in_a_body,
@@ -97,6 +105,12 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         condition::comparison,
         declaration::other_equals_sign,
         declaration::flag,
+        declaration::map_with_a_name,
+        declaration::key_with_a_path,
+        word::who_approves,
+        header::clause_with_a_sign,
+        header::item_of_another_shape,
+        header::bracket_of_nothing,
         word::clause_of_another_shape,
         types::type_of_another_language,
         types::range_without_dots,
@@ -134,7 +148,6 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         header::clause_outside_of_a_header,
         declaration::name_in_quotes,
         declaration::name_with_a_digit,
-        declaration::name_of_other_letters,
         declaration::no_name,
         declaration::no_type,
         declaration::use_with_parentheses,
@@ -148,6 +161,8 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         header::not_in_a_word,
         header::sign_of_another_language,
         misspelt,
+        declaration::word_without_a_value,
+        declaration::text_of_no_attribute,
     ];
     HABITS.iter().find_map(|habit| habit(place))
 }
@@ -157,8 +172,11 @@ fn misspelt(place: &Place<'_>) -> Option<Habit> {
     let near = |word: &str, words: &[&'static str]| {
         did_you_mean(word, words.iter().copied()).filter(|near| *near != word)
     };
+    let is_in_a_body = place.wants(Rule::open) && !place.wants_clause();
     let item = place.before.last().and_then(|token| {
-        let meant = near(token.text(place.text), &ITEM_WORDS)?;
+        let word = token.text(place.text);
+        let of_body = || near(word, &BODY_WORDS).filter(|_| is_in_a_body);
+        let meant = near(word, &ITEM_WORDS).or_else(of_body)?;
         Some((token.start..token.end, meant))
     });
     let clause = || Some((place.here(), near(place.found, &CLAUSE_WORDS)?));

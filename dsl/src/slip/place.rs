@@ -8,6 +8,8 @@ use crate::token::{Kind, Token, tokens};
 
 /// How many bytes of its line are looked at before a place.
 const BEFORE_MAX: usize = 400;
+/// How many bytes are looked at for the brace that a place stands in.
+const OWNER_MAX: usize = 2_000;
 
 /// Where reading stopped.
 pub(super) struct Place<'t> {
@@ -120,6 +122,36 @@ impl<'t> Place<'t> {
     pub(super) fn next_number(&self) -> Option<&'t str> {
         let next = self.next().next();
         next.filter(|next| next.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    /// The two words before it, on whatever line: the one farther away first.
+    pub(super) fn words_before(&self) -> (&'t str, &'t str) {
+        let start = self
+            .text
+            .floor_char_boundary(self.at.saturating_sub(BEFORE_MAX));
+        let mut words = self.text.cut(start..self.at).split_whitespace().rev();
+        let last = words.next().unwrap_or_default();
+        (words.next().unwrap_or_default(), last)
+    }
+
+    /// The word in front of the brace that it stands in, such as `params` of `params { x: string }`.
+    pub(super) fn owner(&self) -> Option<&'t str> {
+        let start = self
+            .text
+            .floor_char_boundary(self.at.saturating_sub(OWNER_MAX));
+        let before = self.text.cut(start..self.at);
+        let mut open = Vec::new();
+        let mut last = "";
+        for token in tokens(before) {
+            match token.kind {
+                Kind::Open => open.push(last),
+                Kind::Close => {
+                    open.pop();
+                }
+                _ => last = token.text(before),
+            }
+        }
+        open.pop()
     }
 
     /// Whether a list was begun on the line, and continues.

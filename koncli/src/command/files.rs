@@ -3,6 +3,7 @@
 //! The store is asked with the credentials of the caller: those of the run are in a Secret.
 
 use std::path::Path;
+use std::time::Duration;
 
 use konductor_api::step::{STEP_VARIABLE, WORKSPACE_SCHEME};
 use konductor_api::{FileKind, FileValue, OutputType, Participant, Run, StepSpec, StoreSpec};
@@ -19,6 +20,8 @@ use crate::{cluster, output};
 
 /// The variable with the store that is meant instead of a pipeline's own.
 const STORE_VARIABLE: &str = "KONCLI_STORE";
+/// How long a store that is away is asked again: somebody waits.
+const RETRY_TIME: Duration = Duration::from_secs(10);
 /// What the URL of a folder begins with.
 const FOLDER_SCHEME: &str = "file://";
 
@@ -33,6 +36,8 @@ struct Stored {
     size: u64,
     sha256: String,
     key: String,
+    #[serde(skip)]
+    executable: bool,
     /// Where it is put below the folder of `--get`.
     #[serde(skip)]
     path: String,
@@ -126,6 +131,7 @@ fn stored(job: &Participant, run: &Run) -> Vec<Stored> {
                 size: value.size,
                 sha256: value.sha256,
                 key: value.key,
+                executable: value.executable,
                 path,
                 store: store.clone(),
             });
@@ -193,6 +199,7 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
             key: file.key.clone(),
             size: file.size,
             sha256: file.sha256.clone(),
+            executable: file.executable,
         };
         let fetched = transfer.fetch(&value).await;
         fetched.map_err(|error| Failure::failed(error.to_string()))?;
@@ -220,8 +227,8 @@ fn opened(
     named: Option<&str>,
 ) -> Result<Store, Failure> {
     let spec = match (url, store) {
-        (Some(url), Some(store)) if url == store.url => store.clone(),
-        (Some(url), _) => StoreSpec::of(url),
+        (Some(url), Some(store)) => store.at(url),
+        (Some(url), None) => StoreSpec::of(url),
         (None, Some(store)) => store.clone(),
         (None, None) => {
             return Err(Failure::usage("the run has no store").help("name one with --store"));
@@ -254,7 +261,8 @@ fn opened(
         ..spec
     };
     let variables = std::env::vars_os().collect();
-    Store::open(&own, &variables).map_err(|error| Failure::failed(error.to_string()))
+    let store = Store::open(&own, &variables, RETRY_TIME);
+    store.map_err(|error| Failure::failed(error.to_string()))
 }
 
 /// Deletes all files of a run, of each store that its own Jobs have used, and says before where.

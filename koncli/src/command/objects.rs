@@ -56,7 +56,7 @@ pub(crate) async fn objects_of(
 }
 
 /// Reasons that no watch reports, as they were read last. Those that nothing has needed yet are not known.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reasons {
     events: Option<Vec<Event>>,
     workloads: Option<Vec<serde_json::Value>>,

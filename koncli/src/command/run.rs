@@ -99,11 +99,12 @@ pub(crate) async fn run(
         signals.next().await;
     }
     following.local.stop().await;
-    if keep {
-        output::talk(&format!(
+    match keep {
+        true => output::talk(&format!(
             "logs and volumes are kept in {}",
             folder.keep().display()
-        ));
+        )),
+        false => folder.remove(),
     }
     outcome
 }

@@ -92,5 +92,8 @@ fn node(run: &str, place: &Place<'_>) -> Node {
         items: is_fan_out.then_some(jobs.len()).or(listed),
         is_listed: jobs.iter().any(|job| job.items.is_some()),
         holding: holds.iter().map(|hold| hold.name.clone()).collect(),
+        // Its objects have conditions by item, and a Barrier in place of a quorum.
+        quorum: None,
+        when: None,
     }
 }

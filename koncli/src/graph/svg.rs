@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use konductor_compiler::graph::{Node, NodeKind};
 
 use super::layout::{Layout, Place, Size, layout};
-use super::{Drawn, colors, holds, title};
+use super::{Drawn, colors, details, title};
 use crate::output::width::{cut, width};
 
 /// Around everything.
@@ -120,7 +120,10 @@ fn picture(drawn: &Drawn, link: Option<Link<'_>>) -> String {
 fn legend(drawn: &Drawn) -> Vec<String> {
     let graph = &drawn.graph;
     let has = |kind: NodeKind| graph.nodes.iter().any(|node| node.kind == kind);
-    let label = |label: &str| graph.edges.iter().any(|edge| edge.label == label);
+    let label = |word: &str| {
+        let mut labels = graph.edges.iter().map(|edge| edge.label.split(' '));
+        labels.any(|mut words| words.any(|known| known == word))
+    };
     let signs = [
         (has(NodeKind::Approval), "round: an approval"),
         (has(NodeKind::Finally), "dashed: runs in any case, last"),
@@ -128,6 +131,10 @@ fn legend(drawn: &Drawn) -> Vec<String> {
         (
             graph.nodes.iter().any(|node| node.items.is_some()),
             "[n]: n items",
+        ),
+        (
+            graph.nodes.iter().any(|node| node.quorum.is_some()),
+            "quorum q: what waits for it starts after q successes",
         ),
         (
             graph.nodes.iter().any(|node| !node.holding.is_empty()),
@@ -157,8 +164,8 @@ struct Line {
 fn lines(drawn: &Drawn, index: usize) -> Vec<Line> {
     let line = |class, text| Line { class, text };
     let first = cut(&title(&drawn.graph.nodes[index]), TITLE_CHARACTERS_MAX);
-    let holds = holds(&drawn.graph.nodes[index]);
-    let holds = holds.map(|holds| line("holds", cut(&holds, TITLE_CHARACTERS_MAX)));
+    let details = details(&drawn.graph.nodes[index]);
+    let details = details.map(|text| line("holds", cut(&text, TITLE_CHARACTERS_MAX)));
     let state = drawn
         .state(index)
         .map(|state| match &drawn.durations[index] {
@@ -166,9 +173,9 @@ fn lines(drawn: &Drawn, index: usize) -> Vec<Line> {
             None => state,
         });
     let state = state.map(|state| line("state", state));
-    [Some(line("name", first)), state, holds]
-        .into_iter()
-        .flatten()
+    std::iter::once(line("name", first))
+        .chain(state)
+        .chain(details)
         .collect()
 }
 

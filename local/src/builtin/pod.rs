@@ -1,8 +1,10 @@
 //! The rules of pods and of pod templates.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use konductor_api::number::parse_quantity;
+use serde_json::{Map, Value, json};
 
 use super::pod_defaults;
 use crate::definition::{NO_RULES, Rules};
@@ -225,6 +227,7 @@ fn validate_container(
     );
     let policies = ["Always", "IfNotPresent", "Never"];
     one_of(container, "imagePullPolicy", &policies, path, causes);
+    validate_resources(&container["resources"], &path.child("resources"), causes);
     for (index, port) in items(&container["ports"]).iter().enumerate() {
         let path = path.child("ports").index(index).child("containerPort");
         match port["containerPort"].as_i64() {
@@ -234,6 +237,56 @@ fn validate_container(
                 causes.push(path.invalid(other, "must be between 1 and 65535, inclusive"));
             }
         }
+    }
+}
+
+/// What a container requests and may use: known resources, and no request above its limit. Resources of devices, such
+/// as `nvidia.com/gpu`, can't be overcommitted.
+fn validate_resources(resources: &Value, path: &Path, causes: &mut Vec<Cause>) {
+    let none = Map::new();
+    let [limits, requests] =
+        ["limits", "requests"].map(|field| resources[field].as_object().unwrap_or(&none));
+    for (field, amounts) in [("limits", limits), ("requests", requests)] {
+        for name in amounts.keys() {
+            let path = path.child(field).key(name);
+            let is_standard = matches!(&**name, "cpu" | "memory" | "ephemeral-storage")
+                || name.starts_with("hugepages-");
+            if !name.contains('/') && !is_standard {
+                let why = "must be a standard resource for containers";
+                causes.push(path.invalid(name.as_str(), why));
+            }
+        }
+    }
+    let amount = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    for (name, request) in requests {
+        let is_device = name.contains('/') && !name.contains("kubernetes.io/")
+            || name.starts_with("hugepages-");
+        let Some(limit) = limits.get(name) else {
+            if is_device {
+                let why = "Limit must be set for non overcommitable resources";
+                causes.push(path.child("limits").required(why));
+            }
+            continue;
+        };
+        let (Some(request), Some(limit)) = (amount(request), amount(limit)) else {
+            continue;
+        };
+        let (Some(requested), Some(limited)) = (parse_quantity(&request), parse_quantity(&limit))
+        else {
+            continue;
+        };
+        let relation = match requested.cmp(&limited) {
+            Ordering::Equal => continue,
+            _ if is_device => "equal to",
+            Ordering::Greater => "less than or equal to",
+            Ordering::Less => continue,
+        };
+        let why = format!("must be {relation} {name} limit of {limit}");
+        causes.push(path.child("requests").invalid(request, why));
     }
 }
 

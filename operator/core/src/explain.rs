@@ -16,6 +16,8 @@ const MESSAGE_CUT_FROM: usize = 1024;
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// The kubelet restarts such a container, and how it ended last is the cause.
 const CRASH_LOOP: &str = "CrashLoopBackOff";
+/// What runc, shells, koncli and languages write about a program that the node's processor does not understand.
+const FOREIGN_PROGRAM: &str = "exec format error";
 /// A pod that is on its way says so for a moment, and that is no reason to show.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
@@ -244,6 +246,9 @@ fn exit(place: &str, ended: &ContainerStateTerminated, outputs: &Outputs) -> Str
     let message = ended.message.as_deref();
     let line = message.and_then(|message| last_line(message, outputs));
     match line.filter(|line| !line.is_empty()) {
+        Some(line) if line.to_ascii_lowercase().contains(FOREIGN_PROGRAM) => format!(
+            "{how}{place}: {line}: the image may be for another kind of processor than the node has"
+        ),
         Some(line) => format!("{how}{place}: {line}"),
         None => format!("{how}{place}"),
     }

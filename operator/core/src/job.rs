@@ -9,7 +9,7 @@ use konductor_api::condition::reason;
 use konductor_api::{
     Hold, Holder, JobPhase, LedgerKind, ObjectName, Participant, Role, annotation, job_ended,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::decision::EventType;
 use crate::deletion::kept_by;
@@ -407,15 +407,16 @@ fn phase_patch(job: &Participant, phase: JobPhase, reason: Option<&str>) -> Deci
 }
 
 fn patch(job: &Participant, annotations: Map<String, Value>) -> Write {
-    let body = json!({"metadata": {
-        "uid": job.metadata.uid,
-        "resourceVersion": job.metadata.resource_version,
-        "annotations": annotations,
-    }});
+    // Not by `json!`: it would copy the annotations, in each decision about a Job.
+    let mut metadata = Map::with_capacity(3);
+    metadata.insert("uid".into(), job.metadata.uid.as_deref().into());
+    let version = job.metadata.resource_version.as_deref();
+    metadata.insert("resourceVersion".into(), version.into());
+    metadata.insert("annotations".into(), annotations.into());
     Write::Patch {
         kind: Kind::Job,
-        name: ObjectName::of(&job.metadata),
+        name: job.place(),
         status: false,
-        body,
+        body: Value::Object(Map::from_iter([("metadata".to_owned(), metadata.into())])),
     }
 }

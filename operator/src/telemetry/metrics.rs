@@ -14,7 +14,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
-use crate::fair::RECONCILES_AT_ONCE;
 use crate::index::Watched;
 
 /// From a millisecond to a minute: how long a reconcile takes, or waits for its turn.
@@ -446,11 +445,12 @@ impl Metrics {
             drop(self.queue_seconds.get_or_create(&queue));
             drop(self.work_seconds.get_or_create(&queue));
         }
-        for controller in Watched::TAKING_TURNS.map(controller) {
+        for kind in Watched::DECIDED {
+            let controller = controller(kind);
             let most = self
                 .reconciling_max
                 .get_or_create(&OfController { controller });
-            most.set(i64::try_from(RECONCILES_AT_ONCE).unwrap_or(i64::MAX));
+            most.set(i64::try_from(kind.at_once()).unwrap_or(i64::MAX));
         }
         let wait = [
             Watched::Barrier,

@@ -104,6 +104,14 @@ fn endpoint(base: Option<&str>, set: &impl Fn(&str) -> Option<String>) -> Option
 }
 
 fn address(text: &str) -> Result<Uri, String> {
+    if text.contains('@') {
+        // What stands before it may be a password, so nothing of the address is printed.
+        return Err(
+            "the collector's address has an @: pass a user and a password as \
+             OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic%20BASE64, and write an @ of a path as %40"
+                .to_owned(),
+        );
+    }
     let uri: Option<Uri> = text.parse().ok();
     let is_http = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
     uri.filter(is_http).ok_or_else(|| {
@@ -207,6 +215,18 @@ mod tests {
         ] {
             let error = read(Some("http://a"), &variables).expect_err("no settings");
             assert_eq!(error, expected);
+        }
+        let variable = |value| [("OTEL_EXPORTER_OTLP_ENDPOINT", value)];
+        for error in [
+            read(Some("http://me:hidden@a:4318"), &[]),
+            read(Some("me:hidden@a:4318"), &[]),
+            read(Some("http://me:hid/den@a"), &[]),
+            read(None, &variable("https://me:hid den@a")),
+        ] {
+            let expected = "the collector's address has an @: pass a user and a password as \
+                            OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic%20BASE64, and write an @ \
+                            of a path as %40";
+            assert_eq!(error, Err(expected.to_owned()));
         }
         let error = read(Some("collector:4318"), &[]).expect_err("no settings");
         let expected = "collector:4318/v1/traces is no address of a collector: write one such as \

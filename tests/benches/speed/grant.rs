@@ -1,4 +1,4 @@
-//! P3 to P6: permits and leases, from one holder to the next.
+//! P3 to P6: permits and leases, from one holder to the next. S4: a queue of fifty thousand.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,17 +7,19 @@ use jiff::Timestamp;
 use konductor_api::{Claim, ClaimPhase, Lease, Semaphore};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::operator::OperatorProcess;
-use konductor_tests::watching::until;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::measure::{Row, median, ms, quantile, rate, times};
-use crate::raw::{api, create, names, object, patch, patch_status, watch};
-use crate::scale::writes_of;
+use crate::measure::{Extent, Of, Row, ms, progress, quantile, rate};
+use crate::raw::{
+    api, create, names, object, patch, patch_status, patch_status_and_delete, reached, watch,
+};
+use crate::usage::{memory, processor, requests, settled};
 
 const ROUNDS: usize = 3;
+const WITHIN: Duration = Duration::from_secs(300);
 
 fn claim(name: &str, kind: &str, on: &str, more: Value) -> Claim {
     let mut spec = json!({"target": {"kind": kind, "name": on}, "holder": name});
@@ -34,8 +36,15 @@ fn granted(claim: &Claim) -> bool {
         .is_some_and(|status| status.phase == ClaimPhase::Granted)
 }
 
-/// Status patches of distinct Claims, as many as there will be grants.
-async fn floor(cluster: &Cluster, count: usize) -> f64 {
+/// What a raw client does in a second, of as many distinct Claims as there will be grants.
+struct Floor {
+    /// Patches of their status.
+    patched: f64,
+    /// The same, each with a deletion: what a grant and its release take at least.
+    released: f64,
+}
+
+async fn floor(cluster: &Cluster, count: usize) -> Floor {
     let namespace = cluster.namespace("raw").await;
     let claims = api::<Claim>(&cluster.client, &namespace);
     let all = names("c", count);
@@ -44,7 +53,13 @@ async fn floor(cluster: &Cluster, count: usize) -> f64 {
         .map(|name| claim(name, "Semaphore", "none", json!({})));
     create(&claims, made.collect()).await;
     let status = json!({"status": {"phase": "Granted", "message": "granted"}});
-    rate(count, patch_status(&claims, &all, &status).await)
+    let patched = rate(count, patch_status(&claims, &all, &status).await);
+    let again = json!({"status": {"phase": "Granted", "message": "granted again"}});
+    let released = patch_status_and_delete(&claims, &all, &again).await;
+    Floor {
+        patched,
+        released: rate(count, released),
+    }
 }
 
 struct Grants {
@@ -68,10 +83,7 @@ async fn grants(cluster: &Cluster, semaphores: usize, permits: u32, count: usize
         asking.map(|(index, name)| claim(name, "Semaphore", &all[index % semaphores], json!({})));
     create(&claims, asking.collect()).await;
     for name in &all {
-        until(&cluster.client, &namespace, name, |one: &Semaphore| {
-            one.status.is_some()
-        })
-        .await;
+        reached(&ledgers, name, WITHIN, |one| one.status.is_some()).await;
     }
     let (releases, mut release) = mpsc::unbounded_channel();
     let mut seen = BTreeSet::new();
@@ -95,13 +107,13 @@ async fn grants(cluster: &Cluster, semaphores: usize, permits: u32, count: usize
             while under_way.join_next().await.is_some() {}
         }
     });
-    let before = writes_of(cluster).await;
+    let before = requests(cluster).await;
     let begun = Instant::now();
     patch(&ledgers, &all, &json!({"spec": {"permits": permits}})).await;
     watching.await.expect("all granted");
     let took = begun.elapsed();
     deleting.await.expect("all released");
-    let written = writes_of(cluster).await.since(&before);
+    let written = requests(cluster).await.since(&before);
     let writes = written.of(&["semaphores", "claims"], &["PUT", "PATCH"]) - all.len() as f64;
     Grants {
         took,
@@ -109,47 +121,75 @@ async fn grants(cluster: &Cluster, semaphores: usize, permits: u32, count: usize
     }
 }
 
-async fn compared(
-    cluster: &Cluster,
+struct Comparison {
     id: &'static str,
-    target: &'static str,
+    /// Of konductor's rate to the floor's.
+    ratio_at_least: f64,
+    writes_at_most: Option<f64>,
     semaphores: usize,
     permits: u32,
-    count: usize,
-) -> Vec<Row> {
-    let (mut floors, mut ours, mut writes) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        floors.push(floor(cluster, count).await);
+    claims: usize,
+}
+
+async fn compared(cluster: &Cluster, extent: Extent, comparison: Comparison) -> Vec<Row> {
+    let (semaphores, permits) = (extent.of(comparison.semaphores), comparison.permits);
+    let (id, count) = (comparison.id, extent.of(comparison.claims));
+    let (mut patched, mut released) = (Vec::new(), Vec::new());
+    let (mut ours, mut writes) = (Vec::new(), Vec::new());
+    for round in 1..=extent.rounds(ROUNDS) {
+        progress(&format!("{id}: round {round}, the floor"));
+        let floor = floor(cluster, count).await;
+        patched.push(floor.patched);
+        released.push(floor.released);
+        progress(&format!("{id}: round {round}, {count} Claims"));
         let measured = grants(cluster, semaphores, permits, count).await;
         ours.push(rate(count, measured.took));
         writes.push(measured.writes_a_grant);
     }
-    let (floor, ours, writes) = (median(floors), median(ours), median(writes));
-    vec![Row {
-        id,
-        what: format!(
-            "{count} Claims on {semaphores} Semaphores of {permits}, each released when granted"
-        ),
-        floor: format!("{floor:.0} status patches/s"),
-        ours: format!("{ours:.0} grants/s, {writes:.2} writes a grant"),
-        ratio: format!("{:.2}×", ours / floor),
-        target,
-    }]
+    let what = format!(
+        "{count} Claims on {semaphores} Semaphores of {permits}, each released when granted"
+    );
+    let mut written = Row::new(id, format!("{what}: writes of a grant"), "writes", &writes);
+    if let Some(most) = comparison.writes_at_most {
+        written = written.at_most(Of::Konductor, most);
+    }
+    let granted = Row::new(id, &what, "grants/s", &ours)
+        .beside("patches of the status of as many Claims", &patched, &ours)
+        .at_least(Of::Ratio, comparison.ratio_at_least);
+    let both = "patches of the status and deletions of as many Claims";
+    let with_releases = Row::new(id, what, "grants/s", &ours).beside(both, &released, &ours);
+    vec![granted, with_releases, written]
 }
 
 /// P3: many Semaphores.
-pub(crate) async fn many_semaphores(cluster: &Cluster) -> Vec<Row> {
-    compared(cluster, "P3", "≥ 0.7×, ≤ 2.15 writes", 100, 10, 5000).await
+pub(crate) async fn many_semaphores(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let comparison = Comparison {
+        id: "P3",
+        ratio_at_least: 0.7,
+        writes_at_most: Some(2.15),
+        semaphores: 100,
+        permits: 10,
+        claims: 5000,
+    };
+    compared(cluster, extent, comparison).await
 }
 
 /// P4: one hot Semaphore.
-pub(crate) async fn one_semaphore(cluster: &Cluster) -> Vec<Row> {
-    compared(cluster, "P4", "≥ 0.6×", 1, 100, 1000).await
+pub(crate) async fn one_semaphore(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let comparison = Comparison {
+        id: "P4",
+        ratio_at_least: 0.6,
+        writes_at_most: None,
+        semaphores: 1,
+        permits: 100,
+        claims: 1000,
+    };
+    compared(cluster, extent, comparison).await
 }
 
 /// P5: a release, until the next has it.
-pub(crate) async fn releases(cluster: &Cluster) -> Vec<Row> {
-    const SAMPLES: usize = 100;
+pub(crate) async fn releases(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let samples = extent.rounds(100);
     let namespace = cluster.namespace("p5").await;
     let _operator = OperatorProcess::start(cluster, &namespace);
     let ledgers = api::<Semaphore>(&cluster.client, &namespace);
@@ -157,15 +197,15 @@ pub(crate) async fn releases(cluster: &Cluster) -> Vec<Row> {
     let claims = api::<Claim>(&cluster.client, &namespace);
     let mine = |name: &str| claim(name, "Semaphore", "s", json!({}));
     create(&claims, vec![mine("c-0")]).await;
-    until(&cluster.client, &namespace, "c-0", granted).await;
+    reached(&claims, "c-0", WITHIN, granted).await;
     let (mut floors, mut ours) = (Vec::new(), Vec::new());
-    for sample in 0..SAMPLES {
+    for sample in 0..samples {
         let (name, next) = (format!("c-{sample}"), format!("c-{}", sample + 1));
         let label = Patch::Merge(json!({"metadata": {"labels": {"sample": "1"}}}));
         let begun = Instant::now();
         let patched = claims.patch(&name, &PatchParams::default(), &label).await;
         patched.expect("patched");
-        floors.push(begun.elapsed());
+        floors.push(ms(begun.elapsed()));
         create(&claims, vec![mine(&next)]).await;
         let watching = {
             let next = next.clone();
@@ -178,27 +218,23 @@ pub(crate) async fn releases(cluster: &Cluster) -> Vec<Row> {
         let deleted = claims.delete(&name, &DeleteParams::default()).await;
         deleted.expect("deleted");
         watching.await.expect("granted");
-        ours.push(begun.elapsed());
+        ours.push(ms(begun.elapsed()));
     }
-    let (floor, ours) = (quantile(&floors, 0.5), quantile(&ours, 0.5));
-    vec![Row {
-        id: "P5",
-        what: "release → the next has it, p50".into(),
-        floor: ms(floor),
-        ours: ms(ours),
-        ratio: times(ours, floor),
-        target: "≤ 2.5×",
-    }]
+    let row = Row::new("P5", "release → the next has it", "ms", &ours);
+    vec![
+        row.beside("one patch", &floors, &ours)
+            .at_most(Of::Ratio, 2.5),
+    ]
 }
 
 /// P6: a Lease that nobody renews passes on.
-pub(crate) async fn expiries(cluster: &Cluster) -> Vec<Row> {
-    const SAMPLES: usize = 100;
+pub(crate) async fn expiries(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     const TTL: Duration = Duration::from_secs(5);
+    let samples = extent.of(100);
     let namespace = cluster.namespace("p6").await;
     let _operator = OperatorProcess::start(cluster, &namespace);
     let leases = api::<Lease>(&cluster.client, &namespace);
-    let all = names("l", SAMPLES);
+    let all = names("l", samples);
     let ttl = json!({"ttl": format!("{}s", TTL.as_secs())});
     create(
         &leases,
@@ -212,7 +248,7 @@ pub(crate) async fn expiries(cluster: &Cluster) -> Vec<Row> {
         if granted(&claim) && known.insert(claim.name_any()) {
             let _ = times_seen.send((claim.spec.target.name.clone(), Timestamp::now()));
         }
-        known.len() == 2 * SAMPLES
+        known.len() == 2 * samples
     })
     .await;
     for turn in ["first", "second"] {
@@ -231,19 +267,86 @@ pub(crate) async fn expiries(cluster: &Cluster) -> Vec<Row> {
             }
             Some(first) => {
                 let passed = Duration::try_from(at.duration_since(*first)).unwrap_or_default();
-                late.push(passed.saturating_sub(TTL));
+                late.push(ms(passed.saturating_sub(TTL)));
             }
         }
     }
-    vec![Row {
-        id: "P6",
-        what: format!(
-            "a Lease of {} s is not renewed → the next has it, p99",
-            TTL.as_secs()
-        ),
-        floor: "TTL".into(),
-        ours: format!("TTL + {}", ms(quantile(&late, 0.99))),
-        ratio: String::new(),
-        target: "≤ TTL + 100 ms",
-    }]
+    let what = format!(
+        "a Lease of {} s is not renewed → after the TTL, the next has it",
+        TTL.as_secs()
+    );
+    vec![
+        Row::new("P6", format!("{what}, p50"), "ms", &late),
+        Row::new("P6", format!("{what}, p99"), "ms", &[quantile(&late, 0.99)])
+            .at_most(Of::Konductor, 100.0),
+    ]
+}
+
+/// S4: 500, 5,000 and 50,000 Claims that wait for the one permit of a Semaphore, and releases of it.
+pub(crate) async fn queue(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    const RELEASES: usize = 21;
+    let mut rows = Vec::new();
+    for count in [500, 5000, 50_000].map(|count| extent.of(count)) {
+        progress(&format!("S4: {count} Claims"));
+        let namespace = cluster.namespace("s4").await;
+        let operator = OperatorProcess::start(cluster, &namespace);
+        let ledgers = api::<Semaphore>(&cluster.client, &namespace);
+        create(&ledgers, vec![object("s", json!({"permits": 1}))]).await;
+        let claims = api::<Claim>(&cluster.client, &namespace);
+        let mine = |name: &str| claim(name, "Semaphore", "s", json!({}));
+        create(&claims, vec![mine("first")]).await;
+        reached(&claims, "first", WITHIN, granted).await;
+        let before = processor(operator.id());
+        let begun = Instant::now();
+        let queued = names("c", count);
+        create(&claims, queued.iter().map(|name| mine(name)).collect()).await;
+        let created = begun.elapsed();
+        settled(cluster).await;
+        let worked = processor(operator.id()) - before;
+        let (resident, _) = memory(operator.id());
+        progress(&format!("S4: {RELEASES} releases"));
+        let mut holder = "first".to_owned();
+        let mut passed_on = Vec::new();
+        for _ in 0..RELEASES.min(count) {
+            let (next, mut has_it) = mpsc::unbounded_channel();
+            let last = holder.clone();
+            let watching = watch(&claims, move |claim: Claim| {
+                let is_next = granted(&claim) && claim.name_any() != last;
+                if is_next {
+                    let _ = next.send(claim.name_any());
+                }
+                is_next
+            })
+            .await;
+            let begun = Instant::now();
+            let deleted = claims.delete(&holder, &DeleteParams::default()).await;
+            deleted.expect("deleted");
+            watching.await.expect("granted");
+            passed_on.push(ms(begun.elapsed()));
+            holder = has_it.try_recv().expect("a name");
+        }
+        let each = 1000.0 / count as f64;
+        let row = |what: &str, unit, figures: &[f64]| {
+            Row::new("S4", what, unit, figures).sized(count, "Claims queued")
+        };
+        rows.extend([
+            row(
+                "release → the next of a long queue has it",
+                "ms",
+                &passed_on,
+            ),
+            row("a queue is created", "s", &[created.as_secs_f64()]),
+            row(
+                "the operator's processor time for each Claim that is queued",
+                "ms",
+                &[worked * each],
+            ),
+            row(
+                "the operator's memory beside a long queue",
+                "MiB",
+                &[resident],
+            ),
+        ]);
+    }
+    rows
 }

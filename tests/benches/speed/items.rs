@@ -1,54 +1,107 @@
-//! P15: from a list that is found at run time to the start of its last item.
+//! P15: from a list that is found at run time to the start of its last item. S2: up to ten thousand items.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::label;
+use konductor_api::{Run, RunPhase, label};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::kubelet::{Script, play};
 use konductor_tests::operator::OperatorProcess;
 use konductor_tests::scenario::pipeline::{compiled, create as create_run};
 use kube::ResourceExt;
 
-use crate::measure::{Row, median};
-use crate::raw::{api, watch};
-use crate::scale::writes_of;
+use crate::measure::{Extent, Of, Row, progress};
+use crate::raw::{api, reached, watch};
+use crate::usage::{memory, processor, requests};
 
-const ROUNDS: usize = 3;
-const ITEMS: usize = 1000;
+const WITHIN: Duration = Duration::from_secs(1800);
 
 /// P15: as many items as the list has, against as many of a range, which one Indexed Job is, too.
-pub(crate) async fn lists(cluster: &Cluster) -> Vec<Row> {
-    let listed = format!("for x in split.parts max {ITEMS}");
-    let range = format!("for x in 0..<{ITEMS} after split");
+pub(crate) async fn lists(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let items = extent.of(1000);
+    let listed = format!("for x in split.parts max {items}");
+    let range = format!("for x in 0..<{items} after split");
     let (mut floors, mut ours) = (Vec::new(), Vec::new());
     let mut writes = Vec::new();
-    for _ in 0..ROUNDS {
-        floors.push(once(cluster, "p15-raw", &range).await.0.as_secs_f64());
-        let (took, patches) = once(cluster, "p15", &listed).await;
+    for round in 1..=extent.rounds(3) {
+        progress(&format!("P15: {items} items, round {round}"));
+        let (took, _) = once(cluster, "p15-raw", items, &range).await;
+        floors.push(took.as_secs_f64());
+        let (took, patches) = once(cluster, "p15", items, &listed).await;
         ours.push(took.as_secs_f64());
-        writes.push(patches);
+        writes.push(patches / items as f64);
     }
-    let (floor, ours) = (median(floors), median(ours));
-    let patches = median(writes) / ITEMS as f64;
-    vec![Row {
-        id: "P15",
-        what: format!(
-            "a list is written → {ITEMS} items have pods, {patches:.3} patches of Jobs an item"
+    let what = format!("a list is written → {items} items have pods");
+    vec![
+        Row::new("P15", what.clone(), "s", &ours)
+            .beside("as many items of a range", &floors, &ours)
+            .at_most(Of::Ratio, 1.15),
+        Row::new(
+            "P15",
+            format!("{what}: patches of Jobs for each item"),
+            "writes",
+            &writes,
         ),
-        floor: format!("{floor:.1} s"),
-        ours: format!("{ours:.1} s"),
-        ratio: format!("{:.2}×", ours / floor),
-        target: "≤ 1.15×",
-    }]
+    ]
+}
+
+/// S2: a stage for each of 100, 1,000 and 10,000 items, from its start to the end of its run.
+pub(crate) async fn fan_out(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for items in [100, 1000, 10_000].map(|items| extent.of(items)) {
+        let (mut took, mut asked, mut worked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut resident = Vec::new();
+        for round in 1..=extent.rounds(if items > 1000 { 1 } else { 3 }) {
+            progress(&format!("S2: {items} items, round {round}"));
+            let namespace = cluster.namespace("s2").await;
+            let _kubelet = play(&cluster.client, &namespace, |_| Script::succeed());
+            let operator = OperatorProcess::start(cluster, &namespace);
+            let runs = api::<Run>(&cluster.client, &namespace);
+            let place = cluster.audited_until();
+            let begun = Instant::now();
+            let text = format!(
+                "pipeline p {{\n  defaults {{ image = \"busybox:1.36\" }}\n  \
+                 stage work for x in 0..<{items} {{ run = \"echo ${{x}}\" }}\n}}\n"
+            );
+            create_run(cluster, &namespace, &compiled(&text)).await;
+            reached(&runs, "p", WITHIN, |run| {
+                let status = run.status.as_ref();
+                status.is_some_and(|status| status.phase == RunPhase::Succeeded)
+            })
+            .await;
+            took.push(begun.elapsed().as_secs_f64());
+            let requests = cluster.requests_since(place);
+            let by_operator = requests
+                .iter()
+                .filter(|((caller, ..), _)| caller == "koncli");
+            let by_operator: u64 = by_operator.map(|(_, count)| count).sum();
+            asked.push(by_operator as f64 / items as f64);
+            worked.push(processor(operator.id()) * 1000.0 / items as f64);
+            resident.push(memory(operator.id()).0);
+        }
+        let row = |what: &str, unit, figures: &[f64]| {
+            Row::new("S2", what, unit, figures).sized(items, "items")
+        };
+        rows.extend([
+            row("a run of one stage for each item", "s", &took),
+            row("the operator's requests for each item", "requests", &asked),
+            row("the operator's processor time for each item", "ms", &worked),
+            row(
+                "the operator's memory after a run with items",
+                "MiB",
+                &resident,
+            ),
+        ]);
+    }
+    rows
 }
 
 /// How long it takes from the end of `split` to the last pod of `work`, and how many patches of Jobs there were in all.
-async fn once(cluster: &Cluster, namespace: &str, header: &str) -> (Duration, f64) {
+async fn once(cluster: &Cluster, namespace: &str, items: usize, header: &str) -> (Duration, f64) {
     let namespace = cluster.namespace(namespace).await;
-    let list: Vec<usize> = (0..ITEMS).collect();
+    let list: Vec<usize> = (0..items).collect();
     let written = format!("parts={}\n", serde_json::json!(list));
     let _kubelet = play(&cluster.client, &namespace, move |pod| {
         match pod.labels().get(label::STAGE).map(String::as_str) {
@@ -68,10 +121,10 @@ async fn once(cluster: &Cluster, namespace: &str, header: &str) -> (Duration, f6
         if pod.labels().get(label::STAGE).map(String::as_str) == Some("work") {
             seen.insert(pod.name_any());
         }
-        seen.len() == ITEMS
+        seen.len() == items
     })
     .await;
-    let before = writes_of(cluster).await;
+    let before = requests(cluster).await;
     let text = format!(
         "pipeline p {{\n  defaults {{ image = \"busybox:1.36\" }}\n  stage split {{ run = \"true\", output parts: list<int> }}\n  \
          stage work {header} {{ run = \"echo ${{x}}\" }}\n}}\n"
@@ -81,6 +134,6 @@ async fn once(cluster: &Cluster, namespace: &str, header: &str) -> (Duration, f6
     let begun = Instant::now();
     all.await.expect("all have pods");
     let took = begun.elapsed();
-    let patches = writes_of(cluster).await.since(&before);
+    let patches = requests(cluster).await.since(&before);
     (took, patches.of(&["jobs"], &["PATCH"]))
 }

@@ -3,17 +3,24 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// Writes that are under way at once.
 pub(crate) const AT_ONCE: usize = 32;
+
+/// The status of an answer about a version that the API server has forgotten.
+const GONE: u16 = 410;
 
 /// An object of a namespace.
 pub(crate) trait Object:
@@ -83,31 +90,111 @@ pub(crate) async fn patch_status<K: Object>(
     begun.elapsed()
 }
 
+/// Merges a patch into the status of each of them, and deletes it; how long that took.
+pub(crate) async fn patch_status_and_delete<K: Object>(
+    api: &Api<K>,
+    names: &[String],
+    body: &Value,
+) -> Duration {
+    let begun = Instant::now();
+    let done = stream::iter(names).map(async |name: &String| {
+        let body = Patch::Merge(body);
+        let patched = api.patch_status(name, &PatchParams::default(), &body).await;
+        patched.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let deleted = api.delete(name, &DeleteParams::default()).await;
+        deleted.unwrap_or_else(|error| panic!("{name}: {error}"));
+    });
+    done.buffer_unordered(AT_ONCE).collect::<()>().await;
+    begun.elapsed()
+}
+
 /// Calls `seen` with each version from now on, until it says that it has seen enough. The watch is
 /// open when this returns.
 pub(crate) async fn watch<K: Object>(
     api: &Api<K>,
+    seen: impl FnMut(K) -> bool + Send + 'static,
+) -> JoinHandle<()> {
+    watch_those(api, WatchParams::default(), newest(api).await, seen).await
+}
+
+/// The version that a watch begins at, to show all that happens from now on.
+pub(crate) async fn newest<K: Object>(api: &Api<K>) -> String {
+    let list = api.list(&ListParams::default().limit(1)).await;
+    let version = list.expect("a list").metadata.resource_version;
+    version.expect("a version")
+}
+
+/// The same for some objects, from a version on. The API server ends watches, and the client asks for short ones: each
+/// is continued where it ended. If the version has been forgotten, `seen` is called with each object as it is.
+pub(crate) async fn watch_those<K: Object>(
+    api: &Api<K>,
+    params: WatchParams,
+    mut version: String,
     mut seen: impl FnMut(K) -> bool + Send + 'static,
-) -> tokio::task::JoinHandle<()> {
-    let list = api
-        .list(&ListParams::default().limit(1))
-        .await
-        .expect("a list");
-    let version = list.metadata.resource_version.expect("a version");
+) -> JoinHandle<()> {
     let api = api.clone();
-    let params = WatchParams::default().timeout(290);
     let events = api.watch(&params, &version).await.expect("a watch");
-    let mut events = events.boxed();
+    let mut opened = Some(events.boxed());
     tokio::spawn(async move {
-        while let Some(event) = events.try_next().await.expect("an event") {
-            if let WatchEvent::Added(one) | WatchEvent::Modified(one) = event
-                && seen(one)
-            {
-                return;
+        loop {
+            let mut is_forgotten = opened.is_none();
+            let mut events = stream::iter(opened).flatten();
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(WatchEvent::Added(one) | WatchEvent::Modified(one)) => {
+                        version = one.resource_version().expect("a version");
+                        if seen(one) {
+                            return;
+                        }
+                    }
+                    Ok(WatchEvent::Deleted(one)) => {
+                        version = one.resource_version().expect("a version");
+                    }
+                    Ok(WatchEvent::Bookmark(mark)) => version = mark.metadata.resource_version,
+                    Ok(WatchEvent::Error(status)) => {
+                        is_forgotten = status.code == GONE;
+                        break;
+                    }
+                    // A connection that broke off.
+                    Err(_) => break,
+                }
             }
+            if is_forgotten {
+                let selected = ListParams {
+                    field_selector: params.field_selector.clone(),
+                    ..ListParams::default()
+                };
+                let list = api.list(&selected).await.expect("a list");
+                version = list.metadata.resource_version.expect("a version");
+                if list.items.into_iter().any(&mut seen) {
+                    return;
+                }
+            }
+            opened = match api.watch(&params, &version).await {
+                Ok(events) => Some(events.boxed()),
+                Err(kube::Error::Api(status)) if status.code == GONE => None,
+                Err(error) => panic!("a watch: {error}"),
+            };
         }
-        panic!("the watch ended early");
     })
+}
+
+/// Waits until an object is as expected; returns it.
+///
+/// # Panics
+/// If it is not within this time.
+pub(crate) async fn reached<K: Object>(
+    api: &Api<K>,
+    name: &str,
+    within: Duration,
+    expected: impl Fn(&K) -> bool + Send,
+) -> K {
+    let condition = |object: Option<&K>| object.is_some_and(&expected);
+    let waiting = await_condition(api.clone(), name, condition);
+    let Ok(found) = tokio::time::timeout(within, waiting).await else {
+        panic!("{name} is not as expected within {} s", within.as_secs());
+    };
+    found.expect("a watch").expect("an object")
 }
 
 /// A Job that waits, with these annotations.

@@ -1,205 +1,133 @@
 //! P7 to P9: ten thousand primitives and ten thousand Jobs, with nothing to do.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::{Arrival, Barrier, Claim, Gate, Lease, Run, Semaphore};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::operator::OperatorProcess;
-use konductor_tests::watching::until;
 use kube::api::ListParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::measure::{Row, ms, quantile, times};
-use crate::raw::{Object, api, create, job, names, object};
+use crate::measure::{Extent, Of, Row, ms, progress};
+use crate::raw::{Object, api, create, job, object, reached};
+use crate::usage::{memory, requests, settled};
 
+/// Of each of four kinds.
 const EACH: usize = 2500;
 const IDLE: Duration = Duration::from_secs(60);
-const STARTS: usize = 5;
-
-/// Writes that the API server has counted, by resource and verb.
-pub(crate) struct Writes(BTreeMap<(String, String), f64>);
-
-impl Writes {
-    pub(crate) fn since(&self, before: &Self) -> Self {
-        let counts = self.0.iter().map(|(key, count)| {
-            let known = before.0.get(key).copied().unwrap_or_default();
-            (key.clone(), count - known)
-        });
-        Self(counts.filter(|(_, count)| *count > 0.0).collect())
-    }
-
-    pub(crate) fn of(&self, resources: &[&str], verbs: &[&str]) -> f64 {
-        let wanted = self.0.iter().filter(|((resource, verb), _)| {
-            resources.contains(&resource.as_str()) && verbs.contains(&verb.as_str())
-        });
-        wanted.map(|(_, count)| count).sum()
-    }
-}
-
-/// What the API server has counted so far.
-pub(crate) async fn writes_of(cluster: &Cluster) -> Writes {
-    let request = http::Request::get("/metrics")
-        .body(Vec::new())
-        .expect("a request");
-    let text = cluster.client.request_text(request).await.expect("metrics");
-    let mut writes = BTreeMap::new();
-    for line in text
-        .lines()
-        .filter(|line| line.starts_with("apiserver_request_total{"))
-    {
-        let label = |name: &str| {
-            let (_, rest) = line.split_once(&format!("{name}=\""))?;
-            rest.split('"').next()
-        };
-        let (Some(resource), Some(verb)) = (label("resource"), label("verb")) else {
-            continue;
-        };
-        let verb = if verb == "APPLY" { "PATCH" } else { verb };
-        if matches!(verb, "PUT" | "PATCH" | "POST" | "DELETE") {
-            let count = line
-                .rsplit(' ')
-                .next()
-                .and_then(|count| count.parse::<f64>().ok());
-            *writes
-                .entry((resource.to_owned(), verb.to_owned()))
-                .or_insert(0.0) += count.unwrap_or_default();
-        }
-    }
-    Writes(writes)
-}
+const WITHIN: Duration = Duration::from_secs(300);
 
 /// Idle, in memory, and started again.
-pub(crate) async fn ten_thousand(cluster: &Cluster) -> Vec<Row> {
+pub(crate) async fn ten_thousand(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let each = extent.of(EACH);
     let namespace = cluster.namespace("p8").await;
-    fill(cluster, &namespace).await;
+    let gates = api::<Gate>(&cluster.client, &namespace);
+    progress(&format!(
+        "P7: {} primitives and as many Jobs are created",
+        4 * each
+    ));
+    primitives(cluster, &namespace, 0..each).await;
+    let jobs = jobs(0..4 * each, |index| format!("g-{}", index % each));
+    create(&api::<Job>(&cluster.client, &namespace), jobs).await;
+    progress("P7: the operator starts, and decides on each");
     let operator = OperatorProcess::start(cluster, &namespace);
-    until(&cluster.client, &namespace, "g-0", |gate: &Gate| {
-        gate.status.is_some()
-    })
-    .await;
-    settled(cluster, &operator).await;
-    let before = writes_of(cluster).await;
+    reached(&gates, "g-0", WITHIN, |gate| gate.status.is_some()).await;
+    settled(cluster).await;
+    progress(&format!("P7: nothing to do for {} s", IDLE.as_secs()));
+    let before = requests(cluster).await;
     tokio::time::sleep(IDLE).await;
-    let idle = writes_of(cluster).await.since(&before);
-    let ours = [
-        "jobs",
-        "barriers",
-        "gates",
-        "semaphores",
-        "leases",
-        "claims",
-        "runs",
-        "events",
-    ];
-    let written = idle.of(&ours, &["PUT", "PATCH", "POST", "DELETE"]);
-    let (now, peak) = memory(operator.id());
+    let written = requests(cluster).await.since(&before).writes();
+    let (now, mut peak) = memory(operator.id());
     operator.kill();
     // Again, with everything written: what a restart costs.
-    let (mut floors, mut starts, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..STARTS {
-        floors.push(list_all(cluster, &namespace).await);
+    let (mut floors, mut starts) = (Vec::new(), Vec::new());
+    for round in 0..extent.rounds(5) {
+        progress(&format!("P9: start {}", round + 1));
+        floors.push(ms(list_all(cluster, &namespace).await));
         let name = format!("late-{round}");
-        let gates = api::<Gate>(&cluster.client, &namespace);
         create(&gates, vec![object(&name, json!({"decision": "Open"}))]).await;
         let begun = Instant::now();
         let operator = OperatorProcess::start(cluster, &namespace);
-        until(&cluster.client, &namespace, &name, |gate: &Gate| {
-            gate.status
-                .as_ref()
-                .is_some_and(|status| status.opened_at.is_some())
+        reached(&gates, &name, WITHIN, |gate| {
+            let status = gate.status.as_ref();
+            status.is_some_and(|status| status.opened_at.is_some())
         })
         .await;
-        starts.push(begun.elapsed());
-        peaks.push(memory(operator.id()).1);
+        starts.push(ms(begun.elapsed()));
+        settled(cluster).await;
+        peak = peak.max(memory(operator.id()).1);
         operator.kill();
     }
-    let (floor, start) = (quantile(&floors, 0.5), quantile(&starts, 0.5));
-    let what = "10,000 primitives, 10,000 Jobs";
+    let what = format!("{} primitives and as many Jobs", 4 * each);
     vec![
-        Row {
-            id: "P7",
-            what: format!("{what}: writes in {} s with nothing to do", IDLE.as_secs()),
-            floor: "0".into(),
-            ours: format!("{written}"),
-            ratio: String::new(),
-            target: "0",
-        },
-        Row {
-            id: "P8",
-            what: format!("{what}: memory, and its peak"),
-            floor: String::new(),
-            ours: format!(
-                "{now:.0} MiB, {:.0} MiB",
-                peaks.iter().fold(peak, |a, b| a.max(*b))
-            ),
-            ratio: format!(
-                "peak {:.2}×",
-                peaks.iter().fold(peak, |a, b| a.max(*b)) / now
-            ),
-            target: "≤ 60 MB, peak ≤ 1.5×",
-        },
-        Row {
-            id: "P9",
-            what: format!("{what}: started → first right decision, p50"),
-            floor: ms(floor),
-            ours: ms(start),
-            ratio: times(start, floor),
-            target: "≤ 2×",
-        },
+        Row::new(
+            "P7",
+            format!("{what}: writes in {} s with nothing to do", IDLE.as_secs()),
+            "writes",
+            &[written],
+        )
+        .at_most(Of::Konductor, 0.0),
+        // 60 MB.
+        Row::new(
+            "P8",
+            format!("{what}: the operator's memory"),
+            "MiB",
+            &[now],
+        )
+        .at_most(Of::Konductor, 57.2),
+        Row::new(
+            "P8",
+            format!("{what}: the most memory it had"),
+            "MiB",
+            &[peak],
+        )
+        .beside("the memory that it keeps", &[now], &[peak])
+        .at_most(Of::Ratio, 1.5),
+        Row::new(
+            "P9",
+            format!("{what}: started → first right decision"),
+            "ms",
+            &starts,
+        )
+        .beside("a paged list of the same objects", &floors, &starts)
+        .at_most(Of::Ratio, 2.0),
     ]
 }
 
-/// 2,500 each of Barriers, Gates, Semaphores and Leases; 10,000 Jobs that wait for the Gates.
-async fn fill(cluster: &Cluster, namespace: &str) {
+/// Barriers, Gates, Semaphores and Leases with these numbers.
+pub(crate) async fn primitives(cluster: &Cluster, namespace: &str, each: std::ops::Range<usize>) {
     async fn made<K: Object>(
         cluster: &Cluster,
         namespace: &str,
         prefix: &str,
-        spec: serde_json::Value,
+        each: std::ops::Range<usize>,
+        spec: Value,
     ) {
-        let all = names(prefix, EACH);
-        let objects = all.iter().map(|name| object::<K>(name, spec.clone()));
+        let objects = each.map(|index| object::<K>(&format!("{prefix}-{index}"), spec.clone()));
         create(&api::<K>(&cluster.client, namespace), objects.collect()).await;
     }
-    made::<Barrier>(cluster, namespace, "b", json!({"expected": 3})).await;
-    made::<Gate>(
+    made::<Barrier>(
         cluster,
         namespace,
-        "g",
-        json!({"conditions": [{"type": "Job", "name": "none", "state": "Complete"}]}),
+        "b",
+        each.clone(),
+        json!({"expected": 3}),
     )
     .await;
-    made::<Semaphore>(cluster, namespace, "s", json!({"permits": 3})).await;
-    made::<Lease>(cluster, namespace, "l", json!({"ttl": "30s"})).await;
-    let jobs = names("j", 4 * EACH);
-    let jobs = jobs.iter().enumerate().map(|(index, name)| {
-        job(
-            name,
-            json!({"konductor.io/gate": format!("g-{}", index % EACH)}),
-        )
-    });
-    create(&api::<Job>(&cluster.client, namespace), jobs.collect()).await;
+    let conditions = json!({"conditions": [{"type": "Job", "name": "none", "state": "Complete"}]});
+    made::<Gate>(cluster, namespace, "g", each.clone(), conditions).await;
+    made::<Semaphore>(cluster, namespace, "s", each.clone(), json!({"permits": 3})).await;
+    made::<Lease>(cluster, namespace, "l", each, json!({"ttl": "30s"})).await;
 }
 
-/// Waits until the operator has nothing left to write.
-async fn settled(cluster: &Cluster, operator: &OperatorProcess) {
-    let mut before = writes_of(cluster).await;
-    loop {
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let now = writes_of(cluster).await;
-        if now.since(&before).of(
-            &["barriers", "gates", "semaphores", "leases", "jobs"],
-            &["PUT", "PATCH"],
-        ) == 0.0
-        {
-            return;
-        }
-        assert!(operator.id() > 0);
-        before = now;
-    }
+/// Jobs with these numbers, each of which waits for a Gate.
+pub(crate) fn jobs(numbers: std::ops::Range<usize>, gate: impl Fn(usize) -> String) -> Vec<Job> {
+    let one = |index| {
+        let annotations = json!({"konductor.io/gate": gate(index)});
+        job(&format!("j-{index}"), annotations)
+    };
+    numbers.map(one).collect()
 }
 
 /// Reads everything that the operator reads, page by page, all kinds at once.
@@ -216,33 +144,15 @@ async fn list_all(cluster: &Cluster, namespace: &str) -> Duration {
         }
     }
     let begun = Instant::now();
-    join_all([
-        Box::pin(list::<Job>(cluster, namespace)) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
-        Box::pin(list::<Arrival>(cluster, namespace)),
-        Box::pin(list::<Barrier>(cluster, namespace)),
-        Box::pin(list::<Claim>(cluster, namespace)),
-        Box::pin(list::<Gate>(cluster, namespace)),
-        Box::pin(list::<Lease>(cluster, namespace)),
-        Box::pin(list::<Run>(cluster, namespace)),
-        Box::pin(list::<Semaphore>(cluster, namespace)),
-    ])
-    .await;
+    tokio::join!(
+        list::<Job>(cluster, namespace),
+        list::<Arrival>(cluster, namespace),
+        list::<Barrier>(cluster, namespace),
+        list::<Claim>(cluster, namespace),
+        list::<Gate>(cluster, namespace),
+        list::<Lease>(cluster, namespace),
+        list::<Run>(cluster, namespace),
+        list::<Semaphore>(cluster, namespace),
+    );
     begun.elapsed()
-}
-
-/// What a process has in memory, and the most it had, in MiB, as Linux counts it.
-fn memory(process: u32) -> (f64, f64) {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
-    let kib = |name: &str| {
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(name))
-            .expect("a line");
-        let number = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|number| number.parse::<f64>().ok());
-        number.expect("a number") / 1024.0
-    };
-    (kib("VmRSS:"), kib("VmHWM:"))
 }

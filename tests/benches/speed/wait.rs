@@ -1,42 +1,94 @@
-//! P1: the last arrival, until all that wait have returned.
+//! P1: the last arrival, until all that wait have returned. S5: the same with ten thousand tasks of one program.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use konductor_api::{ArrivalOutcome, Barrier, BarrierPhase};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::operator::OperatorProcess;
-use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
+use kube::api::{Patch, PatchParams, WatchParams};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::measure::{Row, ms, quantile, times};
-use crate::raw::{api, create, object};
+use crate::measure::{Extent, Of, Row, ms, progress, quantile};
+use crate::raw::{api, create, object, reached, watch_those};
+use crate::usage::{Requests, memory, metrics, requests, value};
 
-const ROUNDS: usize = 11;
+const WITHIN: Duration = Duration::from_secs(120);
+const FLOOR: &str = "one write of a status, and its way to as many watches";
 
-/// With 1, 100 and 1,000 that wait.
-pub(crate) async fn barriers(cluster: &Cluster) -> Vec<Row> {
+/// P1: with 1, 100 and 1,000 that wait, each with a watch of its own, as programs have.
+pub(crate) async fn barriers(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let namespace = cluster.namespace("p1").await;
     let _operator = OperatorProcess::start(cluster, &namespace);
     let mut rows = Vec::new();
-    for waiters in [1, 100, 1000] {
+    for waiters in [1, 100, 1000].map(|waiters| extent.of(waiters)) {
+        progress(&format!("P1: {waiters} that wait"));
         let (mut floors, mut ours) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
+        for round in 0..extent.rounds(11) {
             let name = format!("b-{waiters}-{round}");
-            floors.push(floor(cluster, &format!("raw-{name}"), waiters).await);
-            ours.push(ours_once(cluster, &namespace, &name, waiters).await);
+            floors.push(ms(floor(cluster, &format!("raw-{name}"), waiters).await));
+            ours.push(ms(ours_once(
+                cluster,
+                &namespace,
+                &name,
+                waiters,
+                Waiters::Apart,
+            )
+            .await));
         }
-        let [floor50, ours50] = [quantile(&floors, 0.5), quantile(&ours, 0.5)];
+        let what = "last arrival → all that wait have returned";
         let [floor99, ours99] = [quantile(&floors, 0.99), quantile(&ours, 0.99)];
-        rows.push(Row {
-            id: "P1",
-            what: format!("last arrival → {waiters} that wait have returned, p50 (p99)"),
-            floor: format!("{} ({})", ms(floor50), ms(floor99)),
-            ours: format!("{} ({})", ms(ours50), ms(ours99)),
-            ratio: format!("{} ({})", times(ours50, floor50), times(ours99, floor99)),
-            target: "≤ 2× (≤ 3×)",
-        });
+        rows.push(
+            Row::new("P1", format!("{what}, p50"), "ms", &ours)
+                .beside(FLOOR, &floors, &ours)
+                .sized(waiters, "waiters")
+                .at_most(Of::Ratio, 2.0),
+        );
+        rows.push(
+            Row::new("P1", format!("{what}, p99"), "ms", &[ours99])
+                .beside(FLOOR, &[floor99], &[ours99])
+                .sized(waiters, "waiters")
+                .at_most(Of::Ratio, 3.0),
+        );
+    }
+    rows
+}
+
+/// S5: 100, 1,000 and 10,000 tasks of one program, which share a watch.
+pub(crate) async fn tasks(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let namespace = cluster.namespace("s5").await;
+    let operator = OperatorProcess::start(cluster, &namespace);
+    let mut rows = Vec::new();
+    for waiters in [100, 1000, 10_000].map(|waiters| extent.of(waiters)) {
+        progress(&format!("S5: {waiters} tasks that wait"));
+        let mut ours = Vec::new();
+        for round in 0..extent.rounds(5) {
+            let name = format!("b-{waiters}-{round}");
+            let took = ours_once(cluster, &namespace, &name, waiters, Waiters::Together).await;
+            ours.push(ms(took));
+        }
+        let used = BTreeMap::from([
+            (
+                "the program's memory, MiB".to_owned(),
+                memory(std::process::id()).0,
+            ),
+            (
+                "the operator's memory, MiB".to_owned(),
+                memory(operator.id()).0,
+            ),
+        ]);
+        rows.push(
+            Row::new(
+                "S5",
+                "last arrival → all tasks of one program have returned",
+                "ms",
+                &ours,
+            )
+            .sized(waiters, "tasks")
+            .with_detail(used),
+        );
     }
     rows
 }
@@ -49,48 +101,71 @@ async fn floor(cluster: &Cluster, name: &str, waiters: usize) -> Duration {
     let version = barriers.get(name).await.expect("a barrier");
     let version = version.metadata.resource_version.expect("a version");
     let params = WatchParams::default().fields(&format!("metadata.name={name}"));
-    let open = (0..waiters).map(|_| barriers.watch(&params, &version));
-    let mut watching = JoinSet::new();
-    for events in join_all(open).await {
-        let events = events.expect("a watch");
-        watching.spawn(async move {
-            use futures::{StreamExt, TryStreamExt};
-            let mut events = events.boxed();
-            while let Some(event) = events.try_next().await.expect("an event") {
-                if let WatchEvent::Modified(_) = event {
-                    return;
-                }
-            }
-        });
-    }
+    let opened = (0..waiters).map(|_| {
+        watch_those(&barriers, params.clone(), version.clone(), |_: Barrier| {
+            true
+        })
+    });
+    let watching = join_all(opened).await;
     let begun = Instant::now();
     let body = Patch::Merge(json!({"status": {"phase": "Waiting", "arrived": 1}}));
     let patched = barriers
         .patch_status(name, &PatchParams::default(), &body)
         .await;
     patched.expect("patched");
-    while watching.join_next().await.is_some() {}
+    for watched in join_all(watching).await {
+        watched.expect("it has seen the write");
+    }
     begun.elapsed()
 }
 
-async fn ours_once(cluster: &Cluster, namespace: &str, name: &str, waiters: usize) -> Duration {
+/// Whether those that wait share a client, and so a watch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiters {
+    Apart,
+    Together,
+}
+
+async fn ours_once(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    waiters: usize,
+    how: Waiters,
+) -> Duration {
     let client = cluster.konductor(namespace);
     let barriers = api::<Barrier>(&cluster.client, namespace);
     create(&barriers, vec![object(name, json!({"expected": 2}))]).await;
     let first = client.arrive_barrier(name, "first", ArrivalOutcome::Succeeded);
     first.await.expect("arrived");
-    konductor_tests::watching::until(&cluster.client, namespace, name, |barrier: &Barrier| {
+    reached(&barriers, name, WITHIN, |barrier| {
         let status = barrier.status.as_ref();
         status.is_some_and(|status| status.arrived == 1 && status.phase == BarrierPhase::Waiting)
     })
     .await;
+    // Those of the last round are closed.
+    while watched(cluster).await > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let before = requests(cluster).await;
     let mut waiting = JoinSet::new();
     for _ in 0..waiters {
-        let (client, name) = (client.clone(), name.to_owned());
+        let client = match how {
+            Waiters::Apart => cluster.konductor(namespace),
+            Waiters::Together => client.clone(),
+        };
+        let name = name.to_owned();
         waiting.spawn(async move { client.wait_barrier(&name, None).await });
     }
-    // Their watches are open when the server counts them; nothing else watches Barriers that long.
-    watches(cluster, waiters).await;
+    // Each has read the Barrier, and its watch, or the one that they share, is open.
+    let watches = match how {
+        Waiters::Apart => waiters,
+        Waiters::Together => 1,
+    };
+    let reads = |now: &Requests| now.since(&before).of(&["barriers"], &["GET"]);
+    while reads(&requests(cluster).await) < waiters as f64 || watched(cluster).await < watches {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let begun = Instant::now();
     let last = client.arrive_barrier(name, "last", ArrivalOutcome::Succeeded);
     last.await.expect("arrived");
@@ -100,25 +175,13 @@ async fn ours_once(cluster: &Cluster, namespace: &str, name: &str, waiters: usiz
     begun.elapsed()
 }
 
-/// Waits until the API server serves at least so many watches of Barriers.
-async fn watches(cluster: &Cluster, at_least: usize) {
-    loop {
-        let request = http::Request::get("/metrics")
-            .body(Vec::new())
-            .expect("a request");
-        let text = cluster.client.request_text(request).await.expect("metrics");
-        let count: f64 = text
-            .lines()
-            .filter(|line| {
-                line.starts_with("apiserver_longrunning_requests{")
-                    && line.contains("resource=\"barriers\"")
-                    && line.contains("verb=\"WATCH\"")
-            })
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum();
-        if count as usize >= at_least {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// How many watches of Barriers of one name the API server serves; the operator's are of all.
+async fn watched(cluster: &Cluster) -> usize {
+    let lines = metrics(cluster, "apiserver_longrunning_requests{").await;
+    let of_barriers = lines.iter().filter(|line| {
+        line.contains("resource=\"barriers\"")
+            && line.contains("scope=\"resource\"")
+            && line.contains("verb=\"WATCH\"")
+    });
+    of_barriers.map(|line| value(line)).sum::<f64>() as usize
 }

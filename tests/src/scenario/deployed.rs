@@ -79,20 +79,37 @@ pub(crate) async fn namespace(cluster: &Cluster, purpose: &str) -> String {
 
 /// Runs kubectl in a namespace; what it printed.
 pub(crate) fn kubectl(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> String {
-    run(cluster, &cluster.kubectl(), namespace, arguments)
+    run(cluster, &cluster.kubectl(), namespace, arguments, &[])
 }
 
 /// Runs koncli in a namespace, as it is in the image; what it printed.
 pub(crate) fn koncli(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> String {
-    let program = cluster.folder().join("images/konductor/usr/bin/koncli");
-    run(cluster, &program, namespace, arguments)
+    koncli_with(cluster, namespace, arguments, &[])
 }
 
-fn run(cluster: &Cluster, program: &Path, namespace: &str, arguments: &[&str]) -> String {
+/// Does the same, with variables.
+pub(crate) fn koncli_with(
+    cluster: &Cluster,
+    namespace: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> String {
+    let program = cluster.folder().join("images/konductor/usr/bin/koncli");
+    run(cluster, &program, namespace, arguments, variables)
+}
+
+fn run(
+    cluster: &Cluster,
+    program: &Path,
+    namespace: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> String {
     let ran: Output = Command::new(program)
         .args(arguments)
         .args(["--namespace", namespace])
         .env("KUBECONFIG", &cluster.kubeconfig)
+        .envs(variables.iter().copied())
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     let (printed, errors) = (

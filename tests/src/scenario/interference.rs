@@ -367,8 +367,10 @@ pub async fn a_deleted_job_that_a_finalizer_keeps_releases_its_permit_and_ends_i
     }
     running(cluster, &namespace, "first").await;
     for name in jobs {
-        let deleted = api::<Job>(cluster, &namespace).delete(name, &DeleteParams::background());
-        deleted.await.expect("deleted");
+        api::<Job>(cluster, &namespace)
+            .delete(name, &DeleteParams::background())
+            .await
+            .expect("deleted");
         until(&cluster.client, &namespace, name, |job: &Job| {
             job_phase(job) == Some(JobPhase::Cancelled) && said(job).starts_with("Deleted: ")
         })

@@ -12,6 +12,7 @@ pub mod coordination;
 pub mod deletion;
 pub mod deployed;
 pub mod field;
+pub mod files;
 mod history;
 pub mod interference;
 pub mod items;
@@ -176,6 +177,8 @@ scenarios! {
     breakdown::a_job_whose_container_is_killed_releases_its_permit,
     breakdown::the_lease_of_a_killed_pod_passes_on_after_its_ttl,
     causes::each_cause_is_said_of_real_containers,
+    files::files_of_the_examples_pass_by_way_of_s3,
+    files::files_of_restricted_containers_pass_by_way_of_s3,
     breakdown::a_silent_node_keeps_the_permits_of_what_may_still_run,
     deployed::the_chart_s_own_test_passes,
     availability::the_leader_is_ended_again_and_again_and_nothing_is_lost,

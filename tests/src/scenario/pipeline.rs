@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
+use futures::{StreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::condition::SUCCEEDED;
@@ -48,6 +49,27 @@ pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
         }
         create_object(cluster, namespace, object).await;
     }
+}
+
+/// The same, but so many requests are under way at once: for pipelines of thousands of stages.
+pub async fn create_at_once(
+    cluster: &Cluster,
+    namespace: &str,
+    manifests: &Manifests,
+    requests: usize,
+) {
+    let runs: Api<Run> = api(cluster, namespace);
+    let run = runs
+        .create(&PostParams::default(), &manifests.run())
+        .await
+        .expect("a run");
+    let created = stream::iter(manifests.objects().skip(1)).map(|mut object| {
+        if !object.is_shared() {
+            object.metadata_mut().owner_references = Some(vec![run_owner(&run)]);
+        }
+        create_object(cluster, namespace, object)
+    });
+    created.buffer_unordered(requests).collect::<()>().await;
 }
 
 /// Creates the objects of a run as `kubectl create` does: nothing owns them.

@@ -43,7 +43,7 @@ impl Cluster for Fake {
         Place::default()
     }
 
-    async fn page(&self, address: &Address) -> Result<Page, Problem> {
+    async fn page(&self, address: &Address, _behind: Duration) -> Result<Page, Problem> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match address {
             Address::Runs(_) => Ok(Page::Runs(Runs {

@@ -10,8 +10,9 @@ use crate::name::is_identifier;
 /// means: nothing for `success`, `.failed` for `error`.
 pub fn end(word: &str) -> Option<&'static str> {
     Some(match word.to_ascii_lowercase().as_str() {
-        "success" | "succeeded" | "successful" | "ok" | "passed" | "complete" | "completed" => "",
-        "failure" | "failed" | "fail" | "error" | "errored" => ".failed",
+        "success" | "succeeded" | "successful" | "ok" | "passed" | "complete" | "completed"
+        | "approved" => "",
+        "failure" | "failed" | "fail" | "error" | "errored" | "denied" | "rejected" => ".failed",
         "skip" | "skipped" => ".skipped",
         "done" | "always" | "finish" | "finished" | "ended" | "end" | "exited" => ".finished",
         _ => return None,
@@ -96,6 +97,8 @@ pub(super) fn comparison(place: &Place<'_>) -> Option<Habit> {
     Habit::help(help)
 }
 
+const NO_ARITHMETIC: &str = "there is no arithmetic: write the result, or compute it in a script";
+
 /// `n + 1 > 2`, `"a" + "b"`
 pub(super) fn arithmetic(place: &Place<'_>) -> Option<Habit> {
     if !matches!(place.found, "+" | "-" | "*" | "/" | "%" | "~") {
@@ -109,7 +112,14 @@ pub(super) fn arithmetic(place: &Place<'_>) -> Option<Habit> {
     let is_value = place.has("=") && !place.before.is_empty();
     if is_value && matches!(place.last(0), Some(last) if last.ends_with('"') || is_identifier(last))
     {
-        return Habit::help("join texts by interpolation: `\"${a}b\"`; there is no arithmetic");
+        return Habit::help(match place.found {
+            "+" => "join texts by interpolation: `\"${a}b\"`; there is no arithmetic",
+            _ => NO_ARITHMETIC,
+        });
+    }
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    if is_value && place.last(0).is_some_and(is_number) {
+        return Habit::help(NO_ARITHMETIC);
     }
     None
 }
@@ -132,10 +142,18 @@ pub(super) fn function(place: &Place<'_>) -> Option<Habit> {
     if word.to_ascii_lowercase().contains("config") {
         return Habit::help("write `config(\"NAME\", \"KEY\")`");
     }
-    Habit::help(match word {
+    let is_param = matches!(place.before.first(), Some(first) if first.text(place.text) == "param");
+    let help = match word {
+        "env" | "getenv" if is_param => "remove it, and give the value: `--set NAME=\"$VARIABLE\"`",
         "env" | "getenv" => "a script reads its environment itself: write `$NAME` in `run`",
         _ => "there are no functions: write the value, or compute it in a script",
-    })
+    };
+    let last = place.before.last()?;
+    Habit::at(
+        last.start..last.end,
+        format!("`{word}` is no function"),
+        help,
+    )
 }
 
 /// `run = x == "a" ? "b" : "c"`

@@ -6,6 +6,7 @@ use super::header::WAITS;
 use super::{CLAUSE_WORDS, Habit, ITEM_WORDS, Place};
 use crate::cut::Cut;
 use crate::name::is_identifier;
+use crate::token::Kind;
 
 /// `run => "x"`, `run == "x"`
 pub(super) fn other_equals_sign(place: &Place<'_>) -> Option<Habit> {
@@ -16,6 +17,113 @@ pub(super) fn other_equals_sign(place: &Place<'_>) -> Option<Habit> {
         return Habit::replace(place.here(), "", format!("write `{key} = …`"));
     }
     None
+}
+
+/// `pipeline order`, and its stages below it
+pub(super) fn no_brace(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants(Rule::open) || place.wants_clause() || place.found == ":" {
+        return None;
+    }
+    let (kind, name) = place.words_before();
+    // On the same line something else is wrong.
+    if kind != "pipeline" || !is_identifier(name) || !place.before.is_empty() {
+        return None;
+    }
+    let end = place.text.cut(..place.at).trim_end().len();
+    let message = format!("`pipeline {name}` has no `{{`");
+    Habit::at(
+        end - name.len()..end,
+        message,
+        format!("write `pipeline {name} {{`, and `}}` behind its last stage"),
+    )
+}
+
+/// Attributes that are maps.
+const MAPS: [&str; 8] = [
+    "annotations",
+    "defaults",
+    "env",
+    "labels",
+    "node",
+    "resources",
+    "selector",
+    "store",
+];
+
+/// `env foo { A = "b" }`, `store main { … }`
+pub(super) fn map_with_a_name(place: &Place<'_>) -> Option<Habit> {
+    let map = place.last(0).filter(|word| MAPS.contains(word))?;
+    if !place.wants(Rule::open) || !is_identifier(place.found.trim_matches('"')) {
+        return None;
+    }
+    match place.next().next() {
+        Some("{") => Habit::replace(
+            place.here(),
+            "",
+            format!("write `{map} {{ … }}`: it has no name"),
+        ),
+        Some("=") => Habit::help(format!("write `{map} {{ {} = … }}`", place.found)),
+        _ => None,
+    }
+}
+
+/// `labels { app.kubernetes.io/name = "a" }`, `resources.cpu = 1`
+pub(super) fn key_with_a_path(place: &Place<'_>) -> Option<Habit> {
+    if !matches!(place.found, "." | "/") || !place.wants(Rule::open) || place.wants_clause() {
+        return None;
+    }
+    let first = place.before.last()?;
+    let of_key = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let rest = place.text.cut(first.start..);
+    let key = rest.split(|c| !of_key(c)).next()?;
+    let is_set = rest.cut(key.len()..).trim_start().starts_with(['=', '{']);
+    let word = first.text(place.text);
+    if !is_set || !is_identifier(word) {
+        return None;
+    }
+    if MAPS.contains(&word) {
+        let rest = key.cut(word.len()..).trim_start_matches('.');
+        return Habit::help(format!("write `{word} {{ {rest} = … }}`"));
+    }
+    if !matches!(place.owner(), Some("labels" | "annotations" | "selector")) {
+        return None;
+    }
+    let at = first.start..first.start + key.len();
+    let quoted = format!("\"{key}\"");
+    Habit::at(
+        at.clone(),
+        format!("`{key}` is no name"),
+        format!("put it in quotes: `{quoted} = …`"),
+    )?
+    .writing(at, quoted)
+}
+
+/// `stage a { readonly  run = "x" }`
+pub(super) fn word_without_a_value(place: &Place<'_>) -> Option<Habit> {
+    let word = place.last(0).filter(|word| is_identifier(word))?;
+    let is_next = is_identifier(place.found) || place.found == "}";
+    if !place.wants(Rule::open) || place.wants_clause() || !is_next || place.last(1) == Some("=") {
+        return None;
+    }
+    Habit::help(format!(
+        "give it a value, as in `{word} = …`, or remove `{word}`"
+    ))
+}
+
+/// `semaphore s { 3 }`, `env { "A=b" }`
+pub(super) fn text_of_no_attribute(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants(Rule::attribute) || place.found.is_empty() {
+        return None;
+    }
+    let key = match place.owner()? {
+        _ if place.last(2) == Some("semaphore") => "permits",
+        _ if place.last(2) == Some("lease") => "ttl",
+        _ if place.last(2) == Some("workspace") => "size",
+        _ => "NAME",
+    };
+    let is_value =
+        place.found.starts_with('"') || place.found.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_value.then(|| Habit::help(format!("write `{key} = {}`", place.found)))?
 }
 
 /// `image: "…"`, `stage load:`, `holding db:2`
@@ -59,7 +167,18 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
     if matches!(word, "stages" | "jobs" | "tasks" | "steps" | "templates") {
         return Habit::help("write `stage NAME { … }` for each, in the pipeline itself");
     }
-    if place.has("outputs") || place.has("output") {
+    let owner = place.owner();
+    if matches!(
+        owner,
+        Some("params" | "parameters" | "param" | "inputs" | "variables")
+    ) {
+        let ty = place.next().find(|next| is_identifier(next));
+        return Habit::help(format!(
+            "write `param {word}: {}` for each, in the pipeline itself",
+            ty.unwrap_or("string")
+        ));
+    }
+    if place.has("outputs") || place.has("output") || matches!(owner, Some("outputs" | "output")) {
         let ty = place.next().find(|next| is_identifier(next));
         return Habit::help(format!(
             "write `output {word}: {}` for each",
@@ -146,6 +265,10 @@ pub(super) fn name_in_quotes(place: &Place<'_>) -> Option<Habit> {
         let help = format!("write `{inner}`: names stand without quotes");
         return Habit::replace(place.here(), inner, help);
     }
+    if place.wants(Rule::number) && !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_digit()) {
+        let help = format!("write `{inner}`: numbers stand without quotes");
+        return Habit::replace(place.here(), inner, help);
+    }
     Habit::help("write a name of letters, digits and `-`, without quotes")
 }
 
@@ -204,15 +327,29 @@ pub(super) fn word_behind_a_type(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage größe`, `stage 🚀`, and letters of other alphabets that look like the usual ones
 pub(super) fn name_of_other_letters(place: &Place<'_>) -> Option<Habit> {
-    let letter = place.rest().chars().find(|c| !c.is_ascii())?;
-    let is_name = place.wants_name() || place.follows_word_of_a_name();
-    if !is_name || place.found.is_ascii() {
+    if place.found.is_ascii() {
         return None;
     }
-    Habit::help(format!(
+    let letter = place.rest().chars().find(|c| !c.is_ascii())?;
+    let help = format!(
         "write a name of the letters a to z, digits and `-`; `{letter}` is U+{:04X}",
         u32::from(letter)
-    ))
+    );
+    // What is before it on the line may be the beginning of the same name.
+    let beginning = place.before.last().filter(|last| {
+        last.end == place.at
+            && last.kind == Kind::Word
+            && place.found.starts_with(char::is_alphabetic)
+    });
+    if let Some(beginning) = beginning {
+        let at = beginning.start..place.at + place.found.len();
+        let message = format!("`{}` can't be a name", place.text.cut(at.clone()));
+        return Habit::at(at, message, help);
+    }
+    if place.wants_name() || place.follows_word_of_a_name() {
+        return Habit::help(help);
+    }
+    None
 }
 
 /// `pipeline { … }`

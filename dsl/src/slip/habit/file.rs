@@ -116,6 +116,18 @@ pub(super) fn document(place: &Place<'_>) -> Option<Habit> {
     }
 }
 
+/// `pipeline p { template t() { … } }`
+pub(super) fn template_in_a_pipeline(place: &Place<'_>) -> Option<Habit> {
+    if place.last(0) != Some("template") || !place.wants(Rule::open) {
+        return None;
+    }
+    Habit::at(
+        place.with_last()?,
+        "templates stand above the pipeline",
+        format!("move `template {} …` above it", place.found),
+    )
+}
+
 /// `pipeline p { import "x.kon" }`, `import { x } from "x.kon"`
 pub(super) fn import(place: &Place<'_>) -> Option<Habit> {
     if place.last(0) != Some("import") {

@@ -22,7 +22,7 @@ pub(super) const WAITS: [&str; 11] = [
     "waits",
 ];
 /// Words of others for the other clauses.
-const WORDS: [(&[&str], &str); 4] = [
+const WORDS: [(&[&str], &str); 5] = [
     (&["if", "unless", "where"], "write `when CONDITION`"),
     (
         &[
@@ -42,6 +42,10 @@ const WORDS: [(&[&str], &str); 4] = [
             "with",
         ],
         "write `holding NAME`, of a semaphore or lease",
+    ),
+    (
+        &["extends", "from", "implements", "inherits"],
+        "write `use TEMPLATE` in the body",
     ),
     (
         &["approve", "approved", "manual", "approval"],
@@ -81,7 +85,32 @@ pub(super) fn loop_of_another_language(place: &Place<'_>) -> Option<Habit> {
             let second = second.unwrap_or("b");
             Habit::help(format!("write `for {first} in …, {second} in …`"))
         }
+        ("in", "{") => {
+            let inner = place.rest().cut(1..).split('}').next()?.trim();
+            Habit::help(match inner.contains("..") {
+                true => format!("write `{inner}`, without braces"),
+                false => "write a list in brackets: [\"a\", \"b\"]".to_owned(),
+            })
+        }
+        ("in", text) if text.starts_with("\"${") && text.ends_with("}\"") => {
+            let name = text.cut(3..text.len() - 2);
+            Habit::replace(
+                place.here(),
+                name,
+                format!("write `{name}`: a list stands without quotes"),
+            )
+        }
         ("in", text) if text.starts_with('"') => {
+            let more = place
+                .next()
+                .take_while(|next| *next == "," || next.starts_with('"'));
+            let all: Vec<&str> = std::iter::once(text)
+                .chain(more)
+                .filter(|text| *text != ",")
+                .collect();
+            if let [_, _, ..] = all.as_slice() {
+                return Habit::help(format!("write a list: `[{}]`", all.join(", ")));
+            }
             let words = text.trim_matches('"').split([' ', ',']);
             let words = words.filter(|word| !word.is_empty()).take(4);
             let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
@@ -172,9 +201,82 @@ pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
     }
 }
 
+/// `after a(1)`, `after a{1}`, `after a.1`, `after a[1..2]`, `after a[i=1]`
+pub(super) fn item_of_another_shape(place: &Place<'_>) -> Option<Habit> {
+    if !place.has("after") {
+        return None;
+    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let name = |back: usize| place.last(back).filter(|name| is_identifier(name));
+    let (item, name) = match (place.last(0)?, place.found) {
+        (last, "(")
+            if is_identifier(last) && !matches!(last, "all" | "any" | "approval" | "after") =>
+        {
+            let item = place
+                .next()
+                .next()
+                .filter(|item| is_number(item) || item.starts_with('"'))?;
+            (item, last)
+        }
+        ("{" | ".", item) if is_number(item) => (item, name(1)?),
+        (first, ".") if place.last(1) == Some("[") && place.rest().starts_with("..") => {
+            let name = name(2)?;
+            return Habit::help(format!(
+                "name each item, as in `{name}[{first}], {name}[…]`, or all: `{name}[*]`"
+            ));
+        }
+        (_, "=" | ":") if place.last(1) == Some("[") => (place.next().next()?, name(2)?),
+        _ => return None,
+    };
+    Habit::help(format!("write `{name}[{item}]`"))
+}
+
+/// `any(a))`, `stage a [ … ]`, `stage stage a`
+pub(super) fn bracket_of_nothing(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants_clause() {
+        return None;
+    }
+    if matches!(place.found, ")" | "]") {
+        return Habit::replace(place.here(), "", "remove it: nothing opens it");
+    }
+    if place.found == "[" && place.follows_declared_name() {
+        return Habit::help(format!(
+            "write the body in braces: `stage {} {{ … }}`",
+            place.last(0)?
+        ));
+    }
+    let first = place.before.first()?;
+    if place.last(0) == Some("stage")
+        && place.last(1) == Some("stage")
+        && is_identifier(place.found)
+    {
+        return Habit::replace(first.start..first.end, "", "remove one `stage`");
+    }
+    None
+}
+
+/// `quorum = 2`, `parallel = 3`
+pub(super) fn clause_with_a_sign(place: &Place<'_>) -> Option<Habit> {
+    let clause = place
+        .last(0)
+        .filter(|word| place.found == "=" && matches!(*word, "max" | "parallel" | "quorum"))?;
+    let count = place.next_number().unwrap_or("2");
+    let help = format!("write `{clause} {count}`, without `=`");
+    Habit::replace(place.here(), "", help)
+}
+
 /// A header that continues with what is in the body
 pub(super) fn body_without_a_brace(place: &Place<'_>) -> Option<Habit> {
-    if place.before.is_empty() && place.wants_clause() && matches!(place.next().next(), Some("=")) {
+    let is_of_a_body = match place.next().next() {
+        Some("=") => true,
+        Some("{") => matches!(
+            place.found,
+            "env" | "resources" | "labels" | "annotations" | "node"
+        ),
+        Some(_) => matches!(place.found, "output" | "mount" | "use" | "pod" | "job"),
+        None => false,
+    };
+    if place.before.is_empty() && place.wants_clause() && is_of_a_body {
         return Habit::help("end the header with `{`: the body begins here");
     }
     None

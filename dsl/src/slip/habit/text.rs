@@ -27,6 +27,13 @@ pub(super) fn quote_in_a_string(place: &Place<'_>) -> Option<Habit> {
     let touches = place.before.windows(2).any(|pair| {
         pair[0].kind == Kind::String && pair[1].kind == Kind::Word && pair[0].end == pair[1].start
     });
+    let before = place.text.cut(..place.at);
+    let word = before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if word.len() < before.len() && word.ends_with("\"\"\"") {
+        return Habit::help(
+            "a block ends at the next `\"\"\"`: write other quotes within it, or put the text into a file of the image",
+        );
+    }
     if touches {
         return Habit::help("write `\\\"` for a quote in a string, or a block: `\"\"\"…\"\"\"`");
     }

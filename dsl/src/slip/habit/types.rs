@@ -40,6 +40,9 @@ pub(super) fn type_of_another_language(place: &Place<'_>) -> Option<Habit> {
             };
             format!("write `int in {range}`")
         }
+        "(" if LISTS.contains(&name.to_ascii_lowercase().as_str()) => {
+            format!("write `list<{}>`", scalar(next.unwrap_or("string")))
+        }
         "(" => "list the words: `\"a\" | \"b\"`".to_owned(),
         _ => return None,
     };

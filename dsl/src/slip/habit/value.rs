@@ -95,6 +95,19 @@ pub(super) fn unit_after_a_blank(place: &Place<'_>) -> Option<Habit> {
         let message = "a unit stands right behind its number";
         return Habit::at(at, message, format!("write `{number}{word}`"));
     }
+    let unit = match word.to_ascii_lowercase().as_str() {
+        "second" | "seconds" | "sec" | "secs" => "s",
+        "minute" | "minutes" | "min" | "mins" => "m",
+        "hour" | "hours" | "hr" | "hrs" => "h",
+        "day" | "days" => "d",
+        _ => "",
+    };
+    if !unit.is_empty() {
+        let message = "a unit is one letter, right behind its number";
+        let whole = place.before.get(place.before.len().checked_sub(2)?)?.start..at.end;
+        let help = format!("write `{number}{unit}`");
+        return Habit::at(at, message, help)?.writing(whole, format!("{number}{unit}"));
+    }
     let message = format!("`{word}` is not expected behind a number");
     Habit::at(at, message, format!("write `{number}` alone"))
 }

@@ -127,11 +127,46 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
         return None;
     }
     let stands_alone = place.last(1) != Some("=") && !place.follows_declared_name();
+    if word == "schedule" && stands_alone && is_identifier(place.found) {
+        return Habit::help(format!("write `schedule {}`", cron(place)));
+    }
     let is_schedule = word == "schedule" && place.found.starts_with('"');
     if ITEM_WORDS.contains(&word) && stands_alone && (is_identifier(place.found) || is_schedule) {
         return Habit::help(format!("move the {word} into the pipeline itself"));
     }
     None
+}
+
+/// The text that `schedule daily` and `schedule every 5m` are meant for, quotes included.
+fn cron(place: &Place<'_>) -> String {
+    let mut words = std::iter::once(place.found).chain(place.next());
+    let minutes = |word: &str| -> Option<u32> {
+        let minutes = word
+            .strip_suffix("min")
+            .or_else(|| word.strip_suffix('m'))?;
+        minutes.parse().ok().filter(|count| (1..60).contains(count))
+    };
+    match place.found {
+        "hourly" | "daily" | "weekly" | "monthly" | "yearly" | "annually" | "midnight" => {
+            format!("\"@{}\"", place.found)
+        }
+        "every" => match words.find_map(minutes) {
+            Some(count) => format!("\"*/{count} * * * *\""),
+            None => "\"0 * * * *\"".to_owned(),
+        },
+        _ => "\"0 2 * * *\"".to_owned(),
+    }
+}
+
+/// `approval ok by "anna"`
+pub(super) fn who_approves(place: &Place<'_>) -> Option<Habit> {
+    let is_word = matches!(place.found, "by" | "from" | "for" | "of" | "to");
+    if !is_word || place.last(1) != Some("approval") || !place.wants_clause() {
+        return None;
+    }
+    Habit::help(
+        "remove it: `approvers = 2` says how many people approve, and the cluster's roles say who may",
+    )
 }
 
 /// `semaphore w 3`
@@ -199,6 +234,17 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
             name.unwrap_or("TEMPLATE")
         ));
     }
+    if key == "mount" && place.found.starts_with('"') {
+        let name = Some(place.found.trim_matches('"')).filter(|name| is_identifier(name));
+        let mut rest = place.next();
+        let path = rest
+            .find(|next| next.starts_with('"'))
+            .unwrap_or("\"/data\"");
+        return Habit::help(format!(
+            "write `mount {} at {path}`",
+            name.unwrap_or("WORKSPACE")
+        ));
+    }
     if is_key && place.found == "(" && (ATTRIBUTES.contains(&key) || key == "mount") {
         let value = place.next().next().filter(|value| value.len() <= 40);
         return Habit::help(format!("write `{key} = {}`", value.unwrap_or("…")));
@@ -208,6 +254,10 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
         let (name, value) = entry.split_once(['=', ':']).unwrap_or(("NAME", "value"));
         let value = value.trim();
         return Habit::help(format!("write `{key} {{ {name} = \"{value}\" }}`"));
+    }
+    // `shedule "0 2 * * *"`
+    if crate::did_you_mean(key, ITEM_WORDS).is_some() {
+        return None;
     }
     let is_value = place
         .found
@@ -244,10 +294,19 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
             Habit::help("name what it waits for: `any(a, b)`")
         }
         (",", "{") => Habit::help("remove the comma, or name another stage"),
+        ("after", ",") => Habit::replace(place.here(), "", "remove the comma"),
         (kind @ ("gate" | "barrier" | "pipeline"), name) if name.starts_with('"') => {
             Habit::help(format!("write `{kind}({name})`"))
         }
         ("any", "[") => Habit::help("write `any(a, b)`, in parentheses"),
+        (word, number)
+            if number.bytes().all(|b| b.is_ascii_digit())
+                && (word == "any" || word == "(" && place.last(1) == Some("any")) =>
+        {
+            Habit::help(
+                "write `any(a, b)`, which waits for one of them; to wait for some items of one stage, write `quorum 2` behind its `for`",
+            )
+        }
         ("any", first) if is_identifier(first) => {
             Habit::help(format!("write `any({first}, {})`", next().unwrap_or("…")))
         }
@@ -269,10 +328,19 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
         }
         ("all", "(") => Habit::help("write `after a, b`, which waits for all of them"),
         ("after" | ",", "!") => {
-            let name = next().unwrap_or("a");
-            Habit::help(format!(
-                "write `after {name}.failed` to wait for its failure"
-            ))
+            let mut rest = place.next();
+            let name = rest.next().unwrap_or("a");
+            let end = rest.next().filter(|sign| *sign == ".").and(rest.next());
+            Habit::help(match end {
+                Some("failed") => {
+                    format!("write `after {name}` to wait for its success")
+                }
+                Some("finished") => {
+                    "remove it: nothing starts before what it waits for has ended".to_owned()
+                }
+                Some("skipped") => format!("write `after any({name}, {name}.failed)`"),
+                _ => format!("write `after {name}.failed` to wait for its failure"),
+            })
         }
         _ => None,
     }

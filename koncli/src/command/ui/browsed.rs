@@ -1,7 +1,7 @@
 //! The cluster behind the web view: what pages show is kept by watches while somebody looks, and is read with the viewer's
 //! own rights.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -42,7 +42,15 @@ const STALE: Duration = Duration::from_secs(5);
 /// How long the viewer's rights are believed.
 const RIGHTS: Duration = Duration::from_secs(60);
 
-/// A run as it was looked at last.
+/// What is known of a run, and the turn of whoever looks again: meanwhile others get what is known, if it is new
+/// enough for them.
+#[derive(Default)]
+struct LastLook {
+    known: Mutex<Option<Looked>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A run as it was looked at.
 struct Looked {
     version: u64,
     look: Arc<Look>,
@@ -51,13 +59,26 @@ struct Looked {
     asked: Instant,
 }
 
-type LastLook = Arc<tokio::sync::Mutex<Option<Looked>>>;
+impl LastLook {
+    fn known(&self) -> MutexGuard<'_, Option<Looked>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run as it is known, if nothing has changed since, and what no watch reports is new enough.
+    fn current(&self, version: u64, behind: Duration) -> Option<Arc<Look>> {
+        let known = self.known();
+        let known = known.as_ref()?;
+        let is_over = run_ended(&known.look.run).is_some();
+        let is_new = is_over || known.asked.elapsed() < behind;
+        (known.version == version && is_new).then(|| Arc::clone(&known.look))
+    }
+}
 
 /// What is watched for one subject.
 struct Entry {
     subject: Subject,
     watched: Arc<Watched>,
-    look: LastLook,
+    look: Arc<LastLook>,
     used: Instant,
 }
 
@@ -86,7 +107,7 @@ impl Browsed {
     }
 
     /// What is watched for a subject, from now on if it was not.
-    fn entry(&self, subject: &Subject) -> (Arc<Watched>, LastLook) {
+    fn entry(&self, subject: &Subject) -> (Arc<Watched>, Arc<LastLook>) {
         let now = Instant::now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.iter_mut().find(|entry| entry.subject == *subject) {
@@ -106,7 +127,7 @@ impl Browsed {
             }
         }
         let watched = Arc::new(Watched::start(&self.client, subject));
-        let look = Arc::default();
+        let look = Arc::<LastLook>::default();
         entries.push(Entry {
             subject: subject.clone(),
             watched: Arc::clone(&watched),
@@ -127,16 +148,16 @@ impl Browsed {
         *asked.get_or_init(|| Rights::of(&self.client)).await
     }
 
-    /// A run and everything around it: as it was, if nothing has changed.
-    async fn look(&self, run: &str) -> Result<Arc<Look>, Problem> {
-        let (watched, known) = self.entry(&Subject::Run(run.to_owned()));
+    /// A run and everything around it: as it was, if nothing has changed and that is new enough.
+    async fn look(&self, run: &str, behind: Duration) -> Result<Arc<Look>, Problem> {
+        let (watched, last) = self.entry(&Subject::Run(run.to_owned()));
+        if let Some(look) = last.current(watched.version(), behind) {
+            return Ok(look);
+        }
         // One at a time: whoever comes meanwhile gets the same.
-        let mut known = known.lock().await;
-        if let Some(known) = &*known {
-            let is_over = run_ended(&known.look.run).is_some();
-            if known.version == watched.version() && (is_over || known.asked.elapsed() < STALE) {
-                return Ok(Arc::clone(&known.look));
-            }
+        let _turn = last.turn.lock().await;
+        if let Some(look) = last.current(watched.version(), behind) {
+            return Ok(look);
         }
         let runs = all(&watched.runs).await?;
         let Some(itself) = runs.first() else {
@@ -165,13 +186,15 @@ impl Browsed {
             workloads: Vec::new(),
         };
         // Each change of a busy run would list them again.
-        let (mut reasons, asked) = match known.take() {
-            Some(known) if known.asked.elapsed() < STALE => (known.reasons, known.asked),
-            _ => (Reasons::default(), Instant::now()),
-        };
+        let known = last
+            .known()
+            .as_ref()
+            .map(|known| (known.reasons.clone(), known.asked));
+        let known = known.filter(|(_, asked)| asked.elapsed() < STALE);
+        let (mut reasons, asked) = known.unwrap_or_else(|| (Reasons::default(), Instant::now()));
         let objects = completed(&self.client, listed, &mut reasons).await;
         let look = Arc::new(Look::new(Run::clone(itself), objects, pods));
-        *known = Some(Looked {
+        *last.known() = Some(Looked {
             version,
             look: Arc::clone(&look),
             reasons,
@@ -180,8 +203,8 @@ impl Browsed {
         Ok(look)
     }
 
-    async fn stage(&self, run: &str, name: &str) -> Result<Stage, Problem> {
-        let look = self.look(run).await?;
+    async fn stage(&self, run: &str, name: &str, behind: Duration) -> Result<Stage, Problem> {
+        let look = self.look(run, behind).await?;
         let why = why::explained(&self.client, &look.run, &look.objects, name).await;
         let why = why.map_err(problem)?;
         model::stage_page(&look, name, why).ok_or_else(|| Problem {
@@ -275,7 +298,7 @@ impl Cluster for Browsed {
         self.place.clone()
     }
 
-    async fn page(&self, address: &Address) -> Result<Page, Problem> {
+    async fn page(&self, address: &Address, behind: Duration) -> Result<Page, Problem> {
         match address {
             Address::Runs(_) => {
                 let (watched, _) = self.entry(&Subject::Runs);
@@ -283,11 +306,11 @@ impl Cluster for Browsed {
                 Ok(Page::Runs(model::runs(&runs)))
             }
             Address::Run(run, _) => {
-                let (look, rights) = (self.look(run).await?, self.rights().await);
+                let (look, rights) = (self.look(run, behind).await?, self.rights().await);
                 Ok(Page::Run(Box::new(model::run_page(&look, rights))))
             }
             Address::Stage(run, stage, _) => {
-                let stage = self.stage(run, stage).await?;
+                let stage = self.stage(run, stage, behind).await?;
                 Ok(Page::Stage(Box::new(stage)))
             }
             Address::Primitives => Ok(Page::Primitives(self.primitives().await?)),
@@ -322,7 +345,7 @@ impl Cluster for Browsed {
 
     async fn logs(&self, stage: &Stage) -> Vec<Log> {
         // Each pod of the page has its log, also if it has no title any more.
-        let titles = match self.look(&stage.run).await {
+        let titles = match self.look(&stage.run, STALE).await {
             Ok(look) => self.titles(&look, stage),
             Err(_) => Vec::new(),
         };

@@ -191,13 +191,14 @@ fn made(look: &Look, rights: Rights, has_links: bool) -> web::Run {
     } = look;
     let status = run_status(run).cloned().unwrap_or_default();
     let name = run.name_any();
-    let drawn = graph::of_run(run, objects, view);
     let link = |node: &konductor_compiler::graph::Node| {
         let is_stage = view.stages.iter().any(|stage| stage.name == node.name);
         (has_links && is_stage).then(|| Address::stage(&name, &node.name).link())
     };
-    let graph =
-        (drawn.graph.nodes.len() <= NODES_MAX).then(|| Picture(graph::section(&drawn, &link)));
+    // Each stage is a node.
+    let drawn = (view.stages.len() <= NODES_MAX).then(|| graph::of_run(run, objects, view));
+    let drawn = drawn.filter(|drawn| drawn.graph.nodes.len() <= NODES_MAX);
+    let graph = drawn.map(|drawn| Picture(graph::section(&drawn, &link)));
     web::Run {
         pipeline: run.spec.pipeline.clone(),
         badge: badge(status.phase),

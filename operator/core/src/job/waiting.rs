@@ -109,21 +109,24 @@ fn pending_mistake(job: &Participant) -> Option<String> {
 
 /// The annotation that somebody meant who wrote this one: a Job that has it is not started.
 pub fn meant(key: &str) -> Option<&'static str> {
-    let (domain, name) = key.split_once('/')?;
+    // Every annotation of every Job comes here, and nearly all are known, or of others.
     let mut known = WRITTEN_BY_HAND.iter().map(|(known, _)| known);
-    let is_known = known.any(|known| *known == key) || ALSO_KNOWN.contains(&key);
-    if is_known || !domain.eq_ignore_ascii_case(konductor_api::GROUP) {
+    if known.any(|known| *known == key) || ALSO_KNOWN.contains(&key) {
+        return None;
+    }
+    let (domain, name) = key.split_at_checked(konductor_api::GROUP.len())?;
+    let name = name.strip_prefix('/')?;
+    if !domain.eq_ignore_ascii_case(konductor_api::GROUP) {
         return None;
     }
     WRITTEN_BY_HAND
-        .into_iter()
+        .iter()
         .find(|(_, words)| words.iter().any(|word| is_slip(name, word)))
-        .map(|(known, _)| known)
+        .map(|(known, _)| *known)
 }
 
 /// Whether two words differ by at most one letter, in any case: missing, added, another, or two of them swapped.
 fn is_slip(written: &str, word: &str) -> bool {
-    // Every annotation of every Job is compared with every word.
     if written.len().abs_diff(word.len()) > 1 {
         return false;
     }

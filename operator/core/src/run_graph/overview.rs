@@ -150,6 +150,9 @@ impl<'a> Builder<'_, 'a> {
             return;
         };
         let label = match state {
+            ConditionState::Failed if any => "any failed",
+            ConditionState::Skipped if any => "any skipped",
+            ConditionState::Finished if any => "any finished",
             _ if any => "any",
             ConditionState::Failed => "failed",
             ConditionState::Skipped => "skipped",

@@ -120,6 +120,21 @@ fn a_failure_names_its_cause_with_the_last_line_that_was_written() {
             vec![main(128, "StartError", "exec: \"/nope\": no such file")],
             "StartError (exit code 128): exec: \"/nope\": no such file",
         ),
+        // As runc writes it into the container's log: an image for arm64 on a node with amd64.
+        (
+            vec![main(1, "Error", "exec /bin/sh: exec format error\n")],
+            "exit code 1: exec /bin/sh: exec format error: the image may be for another kind of processor than the node has",
+        ),
+        // In a stage with files, koncli starts the command.
+        (
+            vec![main(
+                125,
+                "Error",
+                "konductor: /bin/app can't be started: Exec format error (os error 8)",
+            )],
+            "exit code 125: konductor: /bin/app can't be started: Exec format error (os error 8): the image may be for \
+             another kind of processor than the node has",
+        ),
         (
             vec![main(1, "Error", "\u{1b}[31mred\u{7}")],
             "exit code 1: red\\u{7}",
@@ -341,6 +356,16 @@ fn a_job_whose_pods_can_t_start_says_why() {
                 "Back-off pulling image \"nope:1\"",
             )],
             Some("ImagePullBackOff: Back-off pulling image \"nope:1\""),
+        ),
+        // An image that has no variant for the node's processor.
+        (
+            vec![waits(
+                "ErrImagePull",
+                "failed to pull and unpack image \"acme/etl:4\": no match for platform in manifest: not found",
+            )],
+            Some(
+                "ErrImagePull: failed to pull and unpack image \"acme/etl:4\": no match for platform in manifest: not found",
+            ),
         ),
         (
             vec![waits(

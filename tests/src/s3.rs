@@ -1,0 +1,75 @@
+//! A server that speaks S3, on an address of this machine: `moto_server`.
+//!
+//! What enters: the address. What leaves: its URL, with an empty bucket. What must never happen: that it outlives its
+//! test.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+/// The bucket that it has.
+pub const BUCKET: &str = "bucket";
+const PROGRAM: &str = "moto_server";
+
+/// Why there is no server on this machine, where there is none.
+pub fn missing() -> Option<String> {
+    let asked = Command::new(PROGRAM).arg("--help").output();
+    let is_there = asked.is_ok_and(|output| output.status.success());
+    (!is_there).then(|| format!("{PROGRAM} is not installed: pip install 'moto[server]'"))
+}
+
+/// A server. Dropping it ends it.
+#[derive(Debug)]
+pub struct S3 {
+    server: Child,
+    /// Its URL.
+    pub url: String,
+}
+
+impl S3 {
+    /// Starts one on a free port of an address, and creates [`BUCKET`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start(address: &str) -> Self {
+        let port = {
+            let free = TcpListener::bind((address, 0)).expect("a port");
+            free.local_addr().expect("an address").port()
+        };
+        let mut server = Command::new(PROGRAM)
+            .args(["-H", address, "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("moto_server starts");
+        let said = BufReader::new(server.stderr.take().expect("its words"));
+        let server = Self {
+            server,
+            url: format!("http://{address}:{port}"),
+        };
+        let mut lines = said.lines();
+        let is_up = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .any(|line| line.contains("Running on"));
+        assert!(is_up, "moto_server ended");
+        // Somebody must read what it says about each request.
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut connection = TcpStream::connect((address, port)).expect("a connection");
+        let request = format!(
+            "PUT /{BUCKET} HTTP/1.1\r\nHost: {address}:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        server
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}

@@ -1,0 +1,179 @@
+//! Files between containers of a real node, by way of a server that speaks S3.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::deployed::{file, koncli, koncli_with, kubectl, namespace};
+use crate::cluster::Cluster;
+use crate::node;
+use crate::s3::{BUCKET, S3};
+
+/// What the server takes for credentials.
+const KEYS: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "id"),
+    ("AWS_SECRET_ACCESS_KEY", "key"),
+];
+
+/// An example, its pipeline, what it is given, and a file that it leaves in the store, with what is in it.
+struct Example {
+    folder: &'static str,
+    run: &'static str,
+    given: &'static [&'static str],
+    file: &'static str,
+    content: &'static str,
+}
+
+const EXAMPLES: [Example; 5] = [
+    Example {
+        folder: "14-files",
+        run: "files",
+        given: &["parts=2"],
+        file: "count/1/lines",
+        content: "part 50 2500\n",
+    },
+    Example {
+        folder: "16-samples",
+        run: "samples",
+        given: &[],
+        file: "report/report",
+        content: "sample condition reads bases gc\n\
+                  liver-1 control 200 8000 50.4%\n\
+                  liver-2 treated 200 8000 50.3%\n\
+                  brain-1 control 200 8000 49.5%\n\
+                  brain-2 treated 200 8000 50.1%\n\
+                  blank control 1 40 52.5% (too few reads)\n\
+                  control: 2 samples, 50.0%\n\
+                  treated: 2 samples, 50.2%\n\
+                  reads: [200,200,200,200,1]\n",
+    },
+    Example {
+        folder: "17-training",
+        run: "training",
+        given: &[],
+        file: "publish/published/card.txt",
+        content: "trained for 20 epochs in training\naccuracy 0.960\n",
+    },
+    Example {
+        folder: "18-release",
+        run: "release",
+        given: &["systems=linux"],
+        file: "pack/release/index.txt",
+        content: "hello-1.4.0-linux-amd64: 40 bytes\nhello-1.4.0-linux-arm64: 40 bytes\n",
+    },
+    Example {
+        folder: "19-requests",
+        run: "requests",
+        given: &["days=2"],
+        file: "total/table",
+        content: "127 3 /login\n126 4 /\n119 0 /cart\n117 2 /search\n111 0 /about\n\
+                  of [300,300] requests\n",
+    },
+];
+
+/// What a pod of an example is in containers: its image has a user who may write nowhere but there.
+const DEFAULTS: &str = r#"  defaults {
+    image   = "busybox:1.36"
+    timeout = 4m
+    pod """
+      containers: [{name: main, workingDir: /tmp}]
+    """
+  }"#;
+
+/// The pipeline of an example, which keeps its files in a server of this machine.
+fn pipeline(example: &Example, server: &S3) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples")
+        .join(example.folder)
+        .join("pipeline.kon");
+    let text = fs::read_to_string(&file).expect("an example");
+    let line = |word: &str| {
+        let mut lines = text.lines();
+        let found = lines.find(|line| line.trim_start().starts_with(word));
+        found.unwrap_or_else(|| panic!("{}: no {word}", file.display()))
+    };
+    let store = format!(
+        "  store {{ url = \"s3://{BUCKET}/{}\", secret = \"s3\", endpoint = \"{}\" }}",
+        example.folder, server.url
+    );
+    text.replace(line("store {"), &store)
+        .replace(line("defaults {"), DEFAULTS)
+}
+
+/// A Secret with credentials, which are any.
+fn secret(cluster: &Cluster, namespace: &str) {
+    let mut create = vec!["create", "secret", "generic", "s3"];
+    let keys = KEYS.map(|(name, value)| format!("--from-literal={name}={value}"));
+    create.extend(keys.iter().map(String::as_str));
+    kubectl(cluster, namespace, &create);
+}
+
+/// Each example with files runs in containers, which reach the server by their own network; what they have stored is read
+/// back with `koncli files`.
+pub async fn files_of_the_examples_pass_by_way_of_s3(cluster: &Cluster) {
+    let server = S3::start(node::ADDRESS);
+    let namespace = namespace(cluster, "files").await;
+    secret(cluster, &namespace);
+    let folder = tempfile::tempdir().expect("a folder");
+    for example in &EXAMPLES {
+        let own = folder.path().join(format!("{}.kon", example.folder));
+        fs::write(&own, pipeline(example, &server)).expect("written");
+        let own = own.display().to_string();
+        let mut apply = vec!["apply", own.as_str(), "--wait", "--timeout", "6m"];
+        apply.extend(example.given.iter().flat_map(|given| ["--set", *given]));
+        koncli(cluster, &namespace, &apply);
+        let to = folder.path().join(example.run);
+        fetch(cluster, &namespace, example.run, &to);
+        let content = fs::read_to_string(to.join(example.file)).expect(example.file);
+        assert_eq!(content, example.content, "{}", example.folder);
+    }
+    // A program is executable wherever it arrives, and what is none is not.
+    let is_executable = |path: &str| {
+        let found = fs::metadata(folder.path().join(path)).expect(path);
+        found.permissions().mode() & 0o111 != 0
+    };
+    assert!(is_executable("release/build/linux-amd64/program"));
+    assert!(!is_executable("files/count/1/lines"));
+}
+
+/// Fetches what a run has stored into a folder, with credentials of the caller's.
+fn fetch(cluster: &Cluster, namespace: &str, run: &str, to: &Path) {
+    let to = to.display().to_string();
+    koncli_with(cluster, namespace, &["files", run, "--get", &to], &KEYS);
+}
+
+/// Files need no shell in the image, no root and no root file system that can be written to.
+pub async fn files_of_restricted_containers_pass_by_way_of_s3(cluster: &Cluster) {
+    let server = S3::start(node::ADDRESS);
+    let namespace = namespace(cluster, "restricted-files").await;
+    let restricted = "pod-security.kubernetes.io/enforce=restricted";
+    kubectl(
+        cluster,
+        &namespace,
+        &["label", "namespace", &namespace, restricted],
+    );
+    secret(cluster, &namespace);
+    let endpoint = format!("endpoint={}", server.url);
+    let image = format!(
+        "koncli=ghcr.io/logiciq/konductor:{}",
+        env!("CARGO_PKG_VERSION")
+    );
+    let pipeline = file("restricted.kon");
+    let apply = [
+        "apply",
+        &pipeline,
+        "--set",
+        &endpoint,
+        "--set",
+        &image,
+        "--wait",
+        "--timeout",
+        "5m",
+    ];
+    koncli(cluster, &namespace, &apply);
+    let folder = tempfile::tempdir().expect("a folder");
+    let to = folder.path().join("files");
+    fetch(cluster, &namespace, "restricted", &to);
+    let found = fs::read_to_string(to.join("read/found")).expect("a file");
+    assert_eq!(found, "user 1000 found stages: 1\n");
+}
