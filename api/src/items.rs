@@ -43,10 +43,14 @@ struct Written {
 impl Items {
     pub(crate) fn parse(text: &str) -> Result<Self, ItemsError> {
         let wrong = |problem: String| ItemsError { problem };
-        let object: Map<String, Value> =
+        let _: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| wrong("it is not a JSON object".to_owned()))?;
-        let written = Written::deserialize(Value::Object(object));
-        let written = written.map_err(|error| wrong(error.to_string()))?;
+        let written: Written = serde_json::from_str(text).map_err(|error| {
+            let problem = error.to_string();
+            // The annotation is one line.
+            let words = problem.split(" at line ").next();
+            wrong(words.unwrap_or_default().to_owned())
+        })?;
         let of = match Input::parse(&written.of) {
             of @ (Input::Output { .. } | Input::Gathered(_)) => of,
             Input::RunOutcome | Input::Unknown(_) => {
@@ -326,6 +330,7 @@ mod tests {
             r#"{"of": "split/parts", "max": "5"}"#,
             r#"{"of": "split/parts", "parallel": 0}"#,
             r#"{"of": "split/parts", "paralel": 2}"#,
+            r#"{"of": "split/parts", "of": "split/parts"}"#,
             r#"["split/parts"]"#,
             "null",
         ] {

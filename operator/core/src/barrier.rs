@@ -12,6 +12,7 @@ use konductor_api::{
 };
 
 use crate::decision::EventType;
+use crate::deletion::is_leaving;
 use crate::facts::{Facts, Freshness};
 use crate::gone::{self, was_there_after};
 use crate::job::arrival_of;
@@ -29,7 +30,7 @@ use crate::{Decided, Decision, Event, Fact, Needs, Write, deadline, owner, run, 
 /// # Errors
 /// What must be observed first.
 pub fn decide(barrier: &Barrier, facts: &Facts, now: Timestamp) -> Decided<BarrierStatus> {
-    if barrier.metadata.deletion_timestamp.is_some() {
+    if is_leaving(&barrier.metadata) {
         return Ok(Decision::default());
     }
     let adoption = owner::adoption_by_its_run(Kind::Barrier, &barrier.metadata, facts)?;

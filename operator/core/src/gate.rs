@@ -9,6 +9,7 @@ use konductor_api::condition::{self, reason};
 use konductor_api::{ConditionStatus, Gate, GatePhase, GateStatus, Verdict};
 
 use crate::decision::EventType;
+use crate::deletion::is_leaving;
 use crate::facts::Facts;
 use crate::kind::Kind;
 use crate::outcome::gate_end;
@@ -31,7 +32,7 @@ use judged::{Condition, Judged, conditions, judge_all};
 /// # Errors
 /// What must be observed first.
 pub fn decide(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus> {
-    if gate.metadata.deletion_timestamp.is_some() {
+    if is_leaving(&gate.metadata) {
         return Ok(Decision::default());
     }
     let adoption = owner::adoption_by_its_run(Kind::Gate, &gate.metadata, facts)?;

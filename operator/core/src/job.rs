@@ -12,6 +12,7 @@ use konductor_api::{
 use serde_json::{Map, Value};
 
 use crate::decision::EventType;
+use crate::deletion::kept_by;
 use crate::facts::{Facts, Freshness};
 use crate::kind::Kind;
 use crate::outcome::{End, gate_end, job_end, run_end, started_too_early};
@@ -27,7 +28,6 @@ mod indexes;
 mod inputs;
 mod item_outputs;
 mod items;
-mod kept;
 mod labels;
 mod outputs;
 mod pending;
@@ -58,11 +58,11 @@ pub type NoStatus = std::convert::Infallible;
 /// What must be observed first.
 pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
     if job.metadata.deletion_timestamp.is_some() {
-        let Some(finalizer) = kept::finalizer(job) else {
+        let Some(finalizer) = kept_by(&job.metadata) else {
             return Ok(Decision::waiting_for(Waits::Deletion));
         };
-        if let Some(ended) = kept::end(job, finalizer, now) {
-            return Ok(ended.waits_for(Waits::Deletion));
+        if job_end(job).is_none() && job_ended(job).is_none() {
+            return Ok(deleted(job, finalizer, now).waits_for(Waits::Deletion));
         }
     } else if let Some(new) = copied::forget(job) {
         return Ok(new);
@@ -382,6 +382,16 @@ fn ended(job: &Participant, phase: JobPhase, why: &str, now: Timestamp) -> Decis
     let mut decision = phase_patch(job, phase, Some(why));
     stamp::ended_by(job, now, &mut decision.before);
     decision
+}
+
+/// Ends a Job that is being deleted and that somebody's finalizer keeps. Kubernetes creates no pods for it any more, so it
+/// counts as every Job that is deleted, and what it holds ends with its last pod.
+fn deleted(job: &Participant, finalizer: &str, now: Timestamp) -> Decision<NoStatus> {
+    let why = format!(
+        "{}: its Job is being deleted; the finalizer {finalizer} keeps the object",
+        reason::DELETED
+    );
+    ended(job, JobPhase::Cancelled, &why, now)
 }
 
 /// One patch of the Job's phase, under the version that was decided on.

@@ -12,6 +12,7 @@ use konductor_api::{
     ObjectName, Order, Participant, Semaphore, SemaphorePhase, SemaphoreStatus,
 };
 
+use crate::deletion::is_leaving;
 use crate::facts::{Facts, Freshness};
 use crate::{Decided, Decision, Event, EventType, Fact, Needs, Write};
 
@@ -204,7 +205,7 @@ impl Step {
 }
 
 fn step(ledger: &Ledger<'_>, facts: &Facts, now: Timestamp) -> Result<Option<Step>, Needs> {
-    if ledger.metadata.deletion_timestamp.is_some() {
+    if is_leaving(ledger.metadata) {
         return Ok(None);
     }
     facts.require([

@@ -16,6 +16,7 @@
 pub mod barrier;
 mod deadline;
 mod decision;
+mod deletion;
 pub mod explain;
 mod facts;
 pub mod gate;

@@ -12,6 +12,7 @@ use konductor_api::{
 };
 
 use crate::decision::EventType;
+use crate::deletion::is_leaving;
 use crate::facts::{Facts, Freshness};
 use crate::kind::Kind;
 use crate::limits::{CREATION_GRACE, NAMED_STAGES_MAX};
@@ -47,7 +48,7 @@ use view::{Member, Sources, View, is_first_look, is_running};
 /// # Errors
 /// What must be observed first.
 pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
-    if run.metadata.deletion_timestamp.is_some() {
+    if is_leaving(&run.metadata) {
         return Ok(Decision::default());
     }
     if run_end(run).is_some() {

@@ -28,6 +28,9 @@ pub(crate) fn expire<S>(finished: Finished<'_>, facts: &Facts, now: Timestamp) -
     let (Some(at), Some(ttl)) = (finished.at, ttl) else {
         return Ok(decision);
     };
+    if finished.metadata.deletion_timestamp.is_some() {
+        return Ok(decision);
+    }
     let Some(due) = deadline::passes(at, ttl) else {
         return Ok(decision);
     };

@@ -342,7 +342,7 @@ pub async fn a_job_that_is_created_from_a_stored_copy_waits_for_its_gate(cluster
 }
 
 /// Nobody knows when the finalizer goes, and nothing waits for that.
-pub async fn a_deleted_job_that_a_finalizer_keeps_gives_its_permit_back_and_ends_its_run(
+pub async fn a_deleted_job_that_a_finalizer_keeps_releases_its_permit_and_ends_its_run(
     cluster: &Cluster,
 ) {
     let namespace = cluster.namespace("finalizer").await;

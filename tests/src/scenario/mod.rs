@@ -119,7 +119,7 @@ scenarios! {
     interference::items_that_share_one_permit_run_in_the_order_of_their_ordinals,
     interference::a_job_and_a_claim_that_wait_for_nothing_real_say_so,
     interference::a_job_that_is_created_from_a_stored_copy_waits_for_its_gate,
-    interference::a_deleted_job_that_a_finalizer_keeps_gives_its_permit_back_and_ends_its_run,
+    interference::a_deleted_job_that_a_finalizer_keeps_releases_its_permit_and_ends_its_run,
     interference::a_run_whose_jobs_lose_their_labels_still_ends_right,
     rules::the_api_server_refuses_a_ledger_beyond_its_permits,
     rules::the_api_server_refuses_to_reopen_and_to_lower_tokens,

@@ -30,13 +30,12 @@ fn is_copy(job: &Participant) -> bool {
         return false;
     }
     let was_started = job.held.is_some() || job.presets().is_some() || job.resumed().is_some();
-    let has_phase_of_a_start = matches!(
-        job.phase,
-        Some(JobPhase::Running | JobPhase::Paused | JobPhase::Complete)
-    );
-    let is_early =
-        job_ended(job).is_none() && (job.has_outputs() || job.phase == Some(JobPhase::Complete));
-    was_started || job.is_suspended() && has_phase_of_a_start || is_early
+    let has_phase_of_another = match job.phase {
+        Some(JobPhase::Running | JobPhase::Paused) => job.is_suspended(),
+        Some(JobPhase::Complete) => job_ended(job).is_none(),
+        Some(_) | None => false,
+    };
+    was_started || has_phase_of_another
 }
 
 /// Removes what the operator wrote on another Job; `None` if it has written it on this one.
