@@ -619,12 +619,12 @@ fn a_job_that_was_created_from_a_stored_copy_is_a_new_job() {
         (
             running.clone(),
             json!({}),
-            &["held", "phase", "reason", "times"],
+            &["phase", "reason", "held", "times"],
         ),
-        (running, runs.clone(), &["held", "phase", "reason", "times"]),
+        (running, runs.clone(), &["phase", "reason", "held", "times"]),
         (phase("Running"), json!({}), &["phase"]),
         (phase("Paused"), json!({}), &["phase"]),
-        (written, runs.clone(), &["outputs", "phase"]),
+        (written, runs.clone(), &["phase", "outputs"]),
         // What the operator writes on a Job that it has not started.
         (phase("Waiting"), json!({}), &[]),
         (phase("Cancelled"), json!({}), &[]),
