@@ -169,7 +169,7 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             Objects::Jobs(reader.list(namespace, params).await?)
         }
         // What only the operator's memory knows is not asked for here.
-        Fact::JobsShown { .. }
+        Fact::JobsShown(_)
         | Fact::JobsGone { .. }
         | Fact::JobGone(_)
         | Fact::ArrivingGone(_) => Objects::Jobs(Vec::new()),
