@@ -411,7 +411,8 @@ mod tests {
     /// An event of a Job queues the Runs that it refers to.
     #[test]
     fn a_job_refers_to_the_run_of_its_label_and_to_the_one_that_owns_it() {
-        let owned = json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "u"}]);
+        let owned =
+            json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "u"}]);
         let table = [
             (json!({"konductor.io/run": "r"}), owned.clone(), vec!["r"]),
             (json!({"konductor.io/run": "r"}), json!([]), vec!["r"]),

@@ -431,15 +431,21 @@ mod tests {
         let own = "127.0.0.1:1".parse().unwrap();
         access.write_kubeconfig(&path, alive, "default").unwrap();
         for (own, stays) in [(own, true), (alive, false)] {
-            Access::remove_abandoned_kubeconfig(&path, own).await.unwrap();
+            Access::remove_abandoned_kubeconfig(&path, own)
+                .await
+                .unwrap();
             assert_eq!(path.exists(), stays);
         }
         access.write_kubeconfig(&path, alive, "default").unwrap();
         drop(listener);
-        Access::remove_abandoned_kubeconfig(&path, own).await.unwrap();
+        Access::remove_abandoned_kubeconfig(&path, own)
+            .await
+            .unwrap();
         assert!(!path.exists());
         std::fs::write(&path, "apiVersion: v1").unwrap();
-        Access::remove_abandoned_kubeconfig(&path, own).await.unwrap();
+        Access::remove_abandoned_kubeconfig(&path, own)
+            .await
+            .unwrap();
         assert!(path.exists());
     }
 }

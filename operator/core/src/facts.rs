@@ -130,10 +130,7 @@ impl Fact {
     pub fn is_remembered(&self) -> bool {
         matches!(
             self,
-            Self::JobsShown(_)
-                | Self::JobsGone { .. }
-                | Self::JobGone(_)
-                | Self::ArrivingGone(_)
+            Self::JobsShown(_) | Self::JobsGone { .. } | Self::JobGone(_) | Self::ArrivingGone(_)
         )
     }
 }

@@ -211,15 +211,28 @@ mod tests {
         let table = [
             (json!({}), json!([]), vec![]),
             (json!({"konductor.io/run": "r"}), json!([]), vec!["r"]),
-            (json!({"konductor.io/run": "r"}), json!([owner("Run", "r")]), vec!["r"]),
+            (
+                json!({"konductor.io/run": "r"}),
+                json!([owner("Run", "r")]),
+                vec!["r"],
+            ),
             (json!({}), json!([owner("Run", "r")]), vec!["r"]),
-            (json!({"konductor.io/run": "s"}), json!([owner("Run", "r")]), vec!["r", "s"]),
+            (
+                json!({"konductor.io/run": "s"}),
+                json!([owner("Run", "r")]),
+                vec!["r", "s"],
+            ),
             (json!({}), json!([owner("Gate", "r")]), vec![]),
         ];
         for (labels, owners, expected) in table {
             let metadata: ObjectMeta =
-                serde_json::from_value(json!({"labels": labels, "ownerReferences": owners})).expect("metadata");
-            assert_eq!(Vec::from_iter(named_runs(&metadata)), expected, "{metadata:?}");
+                serde_json::from_value(json!({"labels": labels, "ownerReferences": owners}))
+                    .expect("metadata");
+            assert_eq!(
+                Vec::from_iter(named_runs(&metadata)),
+                expected,
+                "{metadata:?}"
+            );
         }
     }
 

@@ -488,7 +488,12 @@ mod tests {
                 vec!["resume", "cancel"],
             ),
             (json!({"cancel": true}), "Running", all, vec![]),
-            (json!({"cancel": true, "pause": true}), "Running", all, vec![]),
+            (
+                json!({"cancel": true, "pause": true}),
+                "Running",
+                all,
+                vec![],
+            ),
             (json!({}), "Failed", all, vec!["retry"]),
             (json!({}), "Failed", decides, vec![]),
             (json!({}), "Succeeded", all, vec![]),

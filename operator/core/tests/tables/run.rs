@@ -818,14 +818,35 @@ fn cancel_ends_a_run_that_is_paused() {
     let mut settled = going.clone();
     settled["outcome"] = "Cancelled".into();
     let stopped = "cancelled Cancelled: its run was cancelled";
-    let both = ["Job/a Cancelled suspend=true", "Job/b Cancelled suspend=true"];
+    let both = [
+        "Job/a Cancelled suspend=true",
+        "Job/b Cancelled suspend=true",
+    ];
     let table = [
         // Whether it is cancelled, how its Jobs stand, what is written, its phase.
         (false, &going, ["Paused", "open", "open"], vec![], Paused),
-        (true, &going, ["Paused", "open", "open"], both.to_vec(), RunPhase::Running),
+        (
+            true,
+            &going,
+            ["Paused", "open", "open"],
+            both.to_vec(),
+            RunPhase::Running,
+        ),
         (true, &going, [stopped, stopped, "open"], vec![], Finalizing),
-        (true, &settled, [stopped, stopped, "running"], vec![], Finalizing),
-        (true, &settled, [stopped, stopped, "succeeded"], vec![], Cancelled),
+        (
+            true,
+            &settled,
+            [stopped, stopped, "running"],
+            vec![],
+            Finalizing,
+        ),
+        (
+            true,
+            &settled,
+            [stopped, stopped, "succeeded"],
+            vec![],
+            Cancelled,
+        ),
     ];
     for (cancel, known, [a, b, page], expected, phase) in table {
         let spec = json!({"finallyJobs": 1, "pause": true, "cancel": cancel, "timeout": "1h"});

@@ -107,7 +107,8 @@ impl Side {
             Fact::Lease(name) => Objects::Leases(at(&self.leases, name)),
             Fact::Pod(name) => Objects::Pods(at(&self.pods, name)),
             Fact::JobsShown(run) => {
-                let names = |job: &&Arc<Participant>| named_runs(&job.metadata).contains(run.name.as_str());
+                let names =
+                    |job: &&Arc<Participant>| named_runs(&job.metadata).contains(run.name.as_str());
                 Objects::Jobs(self.jobs.iter().filter(names).cloned().collect())
             }
             Fact::JobsLabelled { labels, .. } => {
