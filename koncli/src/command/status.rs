@@ -257,7 +257,7 @@ mod tests {
                 "labels": {"konductor.io/run": "r", "konductor.io/stage": stage},
                 "annotations": annotations,
             },
-            "spec": {"suspend": suspend},
+            "spec": {"suspend": suspend, "template": {}},
         });
         serde_json::from_value(job).expect("a Job")
     }
