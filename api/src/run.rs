@@ -95,7 +95,7 @@ pub struct RunSpec {
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancel_finally: bool,
     /// `true` pauses it: nothing more starts, and what runs is suspended: its pods are deleted, and start
-    /// from the beginning when the Run resumes.
+    /// from the beginning when the Run resumes. A Run that is cancelled is not paused.
     #[serde(default)]
     pub pause: bool,
     /// With `pause`: what runs may finish, and only what has not started waits.
@@ -203,6 +203,14 @@ pub struct RunStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl RunSpec {
+    /// Returns whether the Run is held back. One that is cancelled is to end, so its finally stages don't wait for
+    /// somebody to resume it.
+    pub fn is_paused(&self) -> bool {
+        self.pause && !self.cancel
+    }
+}
+
 fn is_zero(value: &u32) -> bool {
     *value == 0
 }
@@ -213,7 +221,7 @@ pub enum RunPhase {
     /// Main Jobs are waiting or running.
     #[default]
     Running,
-    /// It is paused: nothing starts before it resumes.
+    /// It is paused: nothing starts before it resumes or is cancelled.
     Paused,
     /// Every main Job has ended; finally stages are running.
     Finalizing,

@@ -1,6 +1,8 @@
 //! A cluster in this process: an API server in memory, the operator as it is, and a runner that makes
 //! processes of pods.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,11 +93,7 @@ impl Local {
         })?;
         let address = listener.local_addr()?;
         let access = Access::generate()?;
-        let written = access.write_kubeconfig(options.kubeconfig, address, NAMESPACE);
-        written.map_err(|error| {
-            let path = options.kubeconfig.display();
-            Failure::failed(format!("can't create {path}: {error}"))
-        })?;
+        write_kubeconfig(&access, options.kubeconfig, address).await?;
         let serving = api.clone();
         let server = tokio::spawn(async move {
             // It ends with this process; a step that calls it then gets no answer.
@@ -178,6 +176,28 @@ impl Local {
         self.controllers.shutdown().await;
         self.server.abort();
     }
+}
+
+/// Writes the kubeconfig, in the place of one whose cluster was killed.
+async fn write_kubeconfig(
+    access: &Access,
+    path: &Path,
+    address: SocketAddr,
+) -> Result<(), Failure> {
+    let shown = path.display();
+    Access::remove_abandoned_kubeconfig(path, address)
+        .await
+        .map_err(|error| Failure::failed(format!("can't remove {shown}: {error}")))?;
+    let written = access.write_kubeconfig(path, address, NAMESPACE);
+    written.map_err(|error| {
+        let failure = Failure::failed(format!("can't create {shown}: {error}"));
+        match error.kind() {
+            ErrorKind::AlreadyExists => {
+                failure.help("name another file, or remove this one if nobody needs it")
+            }
+            _ => failure,
+        }
+    })
 }
 
 /// Pods that wait for a place start in the order of the file.

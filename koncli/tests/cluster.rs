@@ -543,7 +543,8 @@ fn dev_does_not_write_over_a_kubeconfig() {
     assert_eq!(
         transcript(&output),
         format!(
-            "error: can't create {}: File exists (os error 17)\nexit code 1\n",
+            "error: can't create {}: File exists (os error 17)\n  help: name another file, or remove this one if nobody \
+             needs it\nexit code 1\n",
             mine.display()
         )
     );

@@ -9,7 +9,7 @@ use konductor_api::{
     Arrival, Barrier, Claim, Gate, Holder, HolderKind, Lease, LedgerKind, Participant, Run,
     Semaphore, Subject, Target, annotation, label,
 };
-use konductor_core::{ObjectName, job_uid};
+use konductor_core::{ObjectName, job_uid, named_runs};
 
 use crate::fair::{CLAIMS_AT_ONCE, RECONCILES_AT_ONCE};
 use crate::gone::Gone;
@@ -228,8 +228,11 @@ impl Refers for Participant {
         for mark in self.releases.iter().flatten() {
             keys.push(released(mark.kind, &ObjectName::new(ns, &mark.name)));
         }
-        if let Some(run) = self.run() {
+        // Also one that owns it while its label is gone or names another: it still counts this Job.
+        for run in named_runs(&self.metadata) {
             keys.push(named(Watched::Run, ns, run));
+        }
+        if let Some(run) = self.run() {
             keys.push(Key::Labelled(
                 ns.to_owned(),
                 label::RUN.to_owned(),
@@ -401,7 +404,38 @@ impl Refers for Run {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// An event of a Job queues the Runs that it refers to.
+    #[test]
+    fn a_job_refers_to_the_run_of_its_label_and_to_the_one_that_owns_it() {
+        let owned =
+            json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "u"}]);
+        let table = [
+            (json!({"konductor.io/run": "r"}), owned.clone(), vec!["r"]),
+            (json!({"konductor.io/run": "r"}), json!([]), vec!["r"]),
+            (json!({}), owned.clone(), vec!["r"]),
+            (json!({"konductor.io/run": "s"}), owned, vec!["r", "s"]),
+            (json!({}), json!([]), vec![]),
+        ];
+        for (labels, owners, expected) in table {
+            let metadata = json!({"name": "j", "namespace": "ns", "labels": labels, "ownerReferences": owners});
+            let job: Participant =
+                serde_json::from_value(json!({ "metadata": metadata })).expect("a Job");
+            let runs: Vec<Key> = job
+                .keys()
+                .into_iter()
+                .filter(|key| matches!(key, Key::Named(Watched::Run, _)))
+                .collect();
+            let expected: Vec<Key> = expected
+                .into_iter()
+                .map(|run| named(Watched::Run, "ns", run))
+                .collect();
+            assert_eq!(runs, expected, "{metadata}");
+        }
+    }
 
     #[test]
     fn index_follows_an_object_that_refers_to_something_else() {

@@ -169,10 +169,9 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             Objects::Jobs(reader.list(namespace, params).await?)
         }
         // What only the operator's memory knows is not asked for here.
-        Fact::JobsShown { .. }
-        | Fact::JobsGone { .. }
-        | Fact::JobGone(_)
-        | Fact::ArrivingGone(_) => Objects::Jobs(Vec::new()),
+        Fact::JobsShown(_) | Fact::JobsGone { .. } | Fact::JobGone(_) | Fact::ArrivingGone(_) => {
+            Objects::Jobs(Vec::new())
+        }
         Fact::JobsHolding { kind, name } => {
             let asks = |job: &Participant| asks_for(job, *kind, &name.name);
             let all = ListParams::default();

@@ -84,7 +84,11 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
         Fact::Semaphore(name) => Objects::Semaphores(one(&cache.semaphores, name)),
         Fact::Lease(name) => Objects::Leases(one(&cache.leases, name)),
         Fact::Pod(name) => Objects::Pods(one(&cache.pods, name)),
-        Fact::JobsLabelled { namespace, labels } | Fact::JobsShown { namespace, labels } => {
+        Fact::JobsShown(run) => {
+            let key = Key::Named(Watched::Run, run.clone());
+            Objects::Jobs(referring(cache, &cache.jobs, &key, Watched::Job))
+        }
+        Fact::JobsLabelled { namespace, labels } => {
             let candidates = match labels.get(label::RUN) {
                 Some(run) => {
                     let key = Key::Labelled(namespace.clone(), label::RUN.to_owned(), run.clone());

@@ -13,7 +13,7 @@ use konductor_api::{
     Run, RunOutcome, Semaphore, condition,
 };
 use konductor_core::run::newly_recorded;
-use konductor_core::{ObjectName, barrier_end, gate_end, job_end, job_uid, run_end};
+use konductor_core::{ObjectName, barrier_end, gate_end, job_end, job_uid, named_runs, run_end};
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -345,7 +345,7 @@ impl Router<'_> {
             let Some(job) = self.cache.jobs.get(&reference(&job)) else {
                 continue;
             };
-            if let Some(run) = job.run() {
+            for run in named_runs(&job.metadata) {
                 self.queues.send(Watched::Run, &job.beside(run));
             }
             self.queues

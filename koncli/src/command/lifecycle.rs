@@ -94,6 +94,12 @@ pub(super) async fn paused(
 ) -> Result<String, Failure> {
     let spec = json!({"pause": true, "letRunningFinish": let_running_finish});
     let known: Run = get(client, "run", name).await?;
+    if known.spec.cancel && run_ended(&known).is_none() {
+        let message = format!("run/{name} is being cancelled, and can't be paused");
+        return Err(Failure::failed(message).help(format!(
+            "end its finally stages, too, with `koncli cancel {name} --finally`"
+        )));
+    }
     let is_paused = known.spec.pause && known.spec.let_running_finish == let_running_finish;
     decide(client, known, spec).await?;
     let already = if is_paused { "already " } else { "" };
@@ -121,7 +127,7 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
 /// Resumes a run; returns what was done.
 pub(super) async fn resumed(client: &konductor::Client, name: &str) -> Result<String, Failure> {
     let known: Run = get(client, "run", name).await?;
-    let was_paused = known.spec.pause;
+    let was_paused = known.spec.is_paused();
     decide(client, known, json!({"pause": false})).await?;
     Ok(match was_paused {
         true => format!("run/{name} resumed"),

@@ -7,8 +7,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 use konductor_api::condition::{FAILING, SUCCEEDED};
 use konductor_api::{Run, annotation, shown_item};
-use konductor_operator::run_status;
-use konductor_operator::standing::{ItemStanding, State};
+use konductor_operator::standing::{ItemStanding, State, waits_for_missing};
+use konductor_operator::{RunObjects, Waits, run_status};
 use kube::ResourceExt;
 
 use super::objects::objects_of;
@@ -16,7 +16,7 @@ use super::{follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
 use crate::progress::{Progress, terminal};
-use crate::view::{self, Stage, View, view};
+use crate::view::{self, Item, Stage, View, view};
 use crate::{cluster, output};
 
 /// How many unfinished runs are asked what they wait for.
@@ -82,7 +82,7 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
     let mut runs: Vec<Run> = list(&client, global).await?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
     let wide = global.output == Some(Format::Wide);
-    let pending = pending(&client, &runs).await;
+    let held_up = held_up(&client, &runs).await;
     let mut headers = vec!["NAME", "PIPELINE", "PHASE", "DONE", "FAILED", "AGE"];
     headers.extend(wide.then_some("SLOT"));
     headers.push("WHY");
@@ -113,8 +113,8 @@ pub(crate) async fn runs(global: &Global) -> Result<(), Failure> {
             ];
             let slot = run.annotations().get(annotation::SLOT).cloned();
             row.extend(wide.then(|| slot.unwrap_or_else(|| "-".to_owned())));
-            let pending = pending.get(&run.name_any()).cloned();
-            row.push(why(run).or(pending).unwrap_or_default());
+            let held_up = held_up.get(&run.name_any()).cloned();
+            row.push(why(run).or(held_up).unwrap_or_default());
             row
         },
     )
@@ -133,20 +133,32 @@ pub(super) fn why(run: &Run) -> Option<String> {
     }
 }
 
-/// What is pending in the newest of the unfinished runs: one stage of each.
-async fn pending(client: &konductor::Client, runs: &[Run]) -> BTreeMap<String, String> {
+/// What holds up the newest of the unfinished runs: one stage of each.
+async fn held_up(client: &konductor::Client, runs: &[Run]) -> BTreeMap<String, String> {
     let going = runs.iter().filter(|run| view::run_ended(run).is_none());
     let names = going.take(RUNS_LOOKED_AT).map(ResourceExt::name_any);
     let looked = futures::future::join_all(names.map(|name| async move {
         let objects = objects_of(client, &name).await.ok()?;
-        let jobs = objects.jobs().iter();
-        let pending = jobs.map(|job| (view::title(job), view::item(job, &objects)));
-        let mut pending = pending
-            .filter(|(_, item)| matches!(item.state, State::Pending) && !item.why.is_empty());
-        let (title, item) = pending.next()?;
-        Some((name, format!("stage {title} is pending: {}", item.why)))
+        Some((name, holds_up(&objects)?))
     }));
     looked.await.into_iter().flatten().collect()
+}
+
+/// What holds up a run, in the words of `status` and `why`: a stage whose pods can't start; otherwise one that waits for what
+/// does not exist, or until somebody has corrected it.
+fn holds_up(objects: &RunObjects) -> Option<String> {
+    let jobs = objects.jobs().iter();
+    let items = jobs.map(|job| (view::title(job), view::item(job, objects)));
+    let items: Vec<_> = items.filter(|(_, item)| !item.why.is_empty()).collect();
+    let pending = items.iter().find_map(|(title, Item { state, why, .. })| {
+        matches!(state, State::Pending).then(|| format!("stage {title} is pending: {why}"))
+    });
+    let waits = |(title, Item { waits, why, .. }): &(String, Item)| match waits.as_ref()? {
+        Waits::Correction(_) => Some(format!("stage {title} can't start: {why}")),
+        waits if waits_for_missing(waits, objects) => Some(format!("stage {title} {why}")),
+        _ => None,
+    };
+    pending.or_else(|| items.iter().find_map(waits))
 }
 
 fn table(view: &View, no_headers: bool) -> String {
@@ -230,8 +242,88 @@ fn listed_row(item: &ItemStanding) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use konductor_api::{Gate, Participant};
+    use konductor_operator::Listed;
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::view::Item;
+
+    /// A Job of the run `r` that waits, and is suspended or has been started.
+    fn job(stage: &str, annotations: Value, suspend: bool) -> Participant {
+        let job = json!({
+            "metadata": {
+                "name": format!("r-{stage}"), "namespace": "default", "uid": format!("uid-{stage}"),
+                "labels": {"konductor.io/run": "r", "konductor.io/stage": stage},
+                "annotations": annotations,
+            },
+            "spec": {"suspend": suspend, "template": {}},
+        });
+        serde_json::from_value(job).expect("a Job")
+    }
+
+    #[test]
+    fn a_run_is_held_up_by_what_is_missing_and_first_by_pods_that_cannot_start() {
+        let gated = || job("load", json!({"konductor.io/gate": "r-load"}), true);
+        let holds = || job("train", json!({"konductor.io/hold": "lease/other"}), true);
+        let wrong = || job("send", json!({"konductor.io/hold": "batch"}), true);
+        let started = || job("fetch", json!({"konductor.io/phase": "Running"}), false);
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "default", "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "Job", "name": "r-fetch", "uid": "uid-fetch",
+                "controller": true,
+            }]},
+            "status": {"phase": "Pending", "containerStatuses": [{
+                "name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": "ImagePullBackOff"}},
+            }]},
+        }))
+        .expect("a Pod");
+        let gate: Gate = serde_json::from_value(json!({
+            "metadata": {"name": "r-load", "namespace": "default"},
+            "spec": {"mode": "All", "conditions": []},
+        }))
+        .expect("a Gate");
+        let missing = "stage load waits for gate/r-load, which does not exist; apply the pipeline \
+                       again with `--run r`";
+        let table = [
+            (vec![gated()], vec![], vec![], Some(missing)),
+            (vec![gated()], vec![gate], vec![], None),
+            (
+                vec![holds()],
+                vec![],
+                vec![],
+                Some("stage train waits for lease/other, which does not exist"),
+            ),
+            (
+                vec![wrong()],
+                vec![],
+                vec![],
+                Some("stage send can't start: konductor.io/hold: \"batch\" is not a hold"),
+            ),
+            (
+                vec![gated(), started()],
+                vec![],
+                vec![pod],
+                Some("stage fetch is pending: "),
+            ),
+            (vec![], vec![], vec![], None),
+        ];
+        for (jobs, gates, pods, expected) in table {
+            let objects = RunObjects::from(Listed {
+                jobs,
+                gates,
+                pods,
+                ..Listed::default()
+            });
+            let said = holds_up(&objects);
+            let is_so = match (&said, expected) {
+                (Some(said), Some(expected)) => said.starts_with(expected),
+                (said, expected) => said.is_none() && expected.is_none(),
+            };
+            assert!(is_so, "{said:?}, not {expected:?}");
+        }
+    }
 
     #[test]
     fn items_of_a_list_that_a_stage_wrote_have_rows_of_their_own() {

@@ -17,7 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::media::Media;
@@ -94,28 +95,35 @@ impl Access {
         address: SocketAddr,
         namespace: &str,
     ) -> io::Result<()> {
-        let kubeconfig = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{
-                "name": "local",
-                "cluster": {
-                    "server": format!("https://{address}"),
-                    "certificate-authority-data": STANDARD.encode(pem(&self.certificate)),
-                },
-            }],
-            "contexts": [{
-                "name": "local",
-                "context": {"cluster": "local", "user": "local", "namespace": namespace},
-            }],
-            "users": [{"name": "local", "user": {"token": &*self.token.0}}],
-            "current-context": "local",
-        });
+        let certificate = STANDARD.encode(pem(&self.certificate));
+        let server = format!("https://{address}");
+        let kubeconfig = kubeconfig(&server, &certificate, namespace, &self.token.0);
         // Never over an existing file: it may be the only kubeconfig somebody has.
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         let mut file = platform::private(&mut options).open(path)?;
         file.write_all(kubeconfig.to_string().as_bytes())
+    }
+
+    /// Removes the kubeconfig that a server of before has left at this path, because it was killed: it is exactly what
+    /// [`Access::write_kubeconfig`] writes, and its server is gone. The server of this process is at `own`. Everything else
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// If the file is such a kubeconfig and can't be removed.
+    pub async fn remove_abandoned_kubeconfig(path: &Path, own: SocketAddr) -> io::Result<()> {
+        let written = std::fs::read_to_string(path).ok();
+        let Some(address) = written.and_then(|written| server_of(&written)) else {
+            return Ok(());
+        };
+        let is_gone = address == own
+            || TcpStream::connect(address)
+                .await
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        match is_gone {
+            true => std::fs::remove_file(path),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
@@ -128,6 +136,40 @@ impl Access {
             port: address.port(),
         }
     }
+}
+
+/// The kubeconfig of a server; `certificate` is in base64.
+fn kubeconfig(server: &str, certificate: &str, namespace: &str, token: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "local",
+            "cluster": {"server": server, "certificate-authority-data": certificate},
+        }],
+        "contexts": [{
+            "name": "local",
+            "context": {"cluster": "local", "user": "local", "namespace": namespace},
+        }],
+        "users": [{"name": "local", "user": {"token": token}}],
+        "current-context": "local",
+    })
+}
+
+/// The address of the server whose kubeconfig this is; `None` of a kubeconfig with anything else in it, or for a server of
+/// another machine.
+fn server_of(written: &str) -> Option<SocketAddr> {
+    let written: Value = serde_json::from_str(written).ok()?;
+    let text = |pointer: &str| written.pointer(pointer).and_then(Value::as_str);
+    let server = text("/clusters/0/cluster/server")?;
+    let same = kubeconfig(
+        server,
+        text("/clusters/0/cluster/certificate-authority-data")?,
+        text("/contexts/0/context/namespace")?,
+        text("/users/0/user/token")?,
+    );
+    let address: SocketAddr = server.strip_prefix("https://")?.parse().ok()?;
+    (written == same && address.ip().is_loopback()).then_some(address)
 }
 
 /// A certificate as text.
@@ -355,5 +397,55 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let again = access.write_kubeconfig(&path, address, "default");
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn only_what_a_server_of_this_machine_wrote_is_its_kubeconfig() {
+        let own = |server: &str| kubeconfig(server, "Y2VydA==", "default", "secret");
+        let mut merged = own("https://127.0.0.1:7443");
+        let theirs = json!({"name": "somebody", "user": {"token": "theirs"}});
+        merged["users"].as_array_mut().unwrap().push(theirs);
+        let mut renamed = own("https://127.0.0.1:7443");
+        renamed["current-context"] = "mine".into();
+        let table = [
+            (own("https://127.0.0.1:7443"), Some("127.0.0.1:7443")),
+            (own("https://192.0.2.1:7443"), None),
+            (own("https://localhost:7443"), None),
+            (merged, None),
+            (renamed, None),
+            (json!({}), None),
+        ];
+        for (written, expected) in table {
+            let address = server_of(&written.to_string()).map(|address| address.to_string());
+            assert_eq!(address.as_deref(), expected, "{written}");
+        }
+        assert_eq!(server_of("apiVersion: v1"), None);
+    }
+
+    #[tokio::test]
+    async fn the_kubeconfig_of_a_server_that_was_killed_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (alive, access) = (listener.local_addr().unwrap(), Access::generate().unwrap());
+        let own = "127.0.0.1:1".parse().unwrap();
+        access.write_kubeconfig(&path, alive, "default").unwrap();
+        for (own, stays) in [(own, true), (alive, false)] {
+            Access::remove_abandoned_kubeconfig(&path, own)
+                .await
+                .unwrap();
+            assert_eq!(path.exists(), stays);
+        }
+        access.write_kubeconfig(&path, alive, "default").unwrap();
+        drop(listener);
+        Access::remove_abandoned_kubeconfig(&path, own)
+            .await
+            .unwrap();
+        assert!(!path.exists());
+        std::fs::write(&path, "apiVersion: v1").unwrap();
+        Access::remove_abandoned_kubeconfig(&path, own)
+            .await
+            .unwrap();
+        assert!(path.exists());
     }
 }

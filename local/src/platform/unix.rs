@@ -1,13 +1,13 @@
 //! Unix: modes of files, process groups, signals.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncRead;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -49,15 +49,6 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 /// Returns where a path leads to, without links.
 pub(crate) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize()
-}
-
-/// Returns the process that has noted itself in a locked file, if it runs.
-pub(crate) fn living_owner(lock: &Path) -> Option<String> {
-    let mut text = String::new();
-    File::open(lock).ok()?.read_to_string(&mut text).ok()?;
-    let owner = Pid::from_raw(text.trim().parse().ok()?)?;
-    let is_alive = test_kill_process(owner).is_ok();
-    is_alive.then(|| format!("process {}", owner.as_raw_nonzero()))
 }
 
 /// Returns the program that a container's command names.

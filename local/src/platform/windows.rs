@@ -72,11 +72,6 @@ pub(crate) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
     Ok(plain.map(PathBuf::from).unwrap_or(path))
 }
 
-/// Returns that somebody holds a lock: it ends with its process, and nobody else can read the file until then.
-pub(crate) fn living_owner(_lock: &Path) -> Option<String> {
-    Some("another process".to_owned())
-}
-
 /// Returns the program that a container's command names: those of `/bin` are looked up in PATH.
 pub(crate) fn program(name: &str) -> &str {
     let inside = name.strip_prefix("/usr").unwrap_or(name);

@@ -42,14 +42,9 @@ pub enum Fact {
         /// All of them.
         labels: BTreeMap<String, String>,
     },
-    /// Every Job with these labels that the watch has shown and not shown to be deleted. Always from
-    /// the cache: a live read does not say whether a deletion is on its way.
-    JobsShown {
-        /// Where.
-        namespace: String,
-        /// All of them.
-        labels: BTreeMap<String, String>,
-    },
+    /// Every Job that names the Run of this name, by its label or as an owner, and that the watch has shown and not shown
+    /// to be deleted. Always from the cache: a live read does not say whether a deletion is on its way.
+    JobsShown(ObjectName),
     /// Every Job with these labels that the watch has shown to be deleted, as it was then; remembered
     /// for as long as something may need it. Always from memory.
     JobsGone {
@@ -117,9 +112,9 @@ impl Fact {
             | Self::ArrivalsAt(name)
             | Self::RunsOf(name)
             | Self::JobGone(name)
+            | Self::JobsShown(name)
             | Self::ArrivingGone(name) => &name.namespace,
             Self::JobsLabelled { namespace, .. }
-            | Self::JobsShown { namespace, .. }
             | Self::JobsGone { namespace, .. }
             | Self::WaitedFor(namespace)
             | Self::PodsOf { namespace, .. } => namespace,
@@ -135,10 +130,7 @@ impl Fact {
     pub fn is_remembered(&self) -> bool {
         matches!(
             self,
-            Self::JobsShown { .. }
-                | Self::JobsGone { .. }
-                | Self::JobGone(_)
-                | Self::ArrivingGone(_)
+            Self::JobsShown(_) | Self::JobsGone { .. } | Self::JobGone(_) | Self::ArrivingGone(_)
         )
     }
 }

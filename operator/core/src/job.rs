@@ -261,7 +261,7 @@ fn held_back(
         Role::Main => run.spec.cancel,
         Role::Finally => run.spec.cancel_finally,
     };
-    Ok(if run.spec.pause && !may_finish {
+    Ok(if run.spec.is_paused() && !may_finish {
         Some(HeldBack::Paused)
     } else if is_cancelled {
         Some(HeldBack::Cancelled)

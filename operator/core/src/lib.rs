@@ -49,7 +49,7 @@ pub use facts::{Fact, Facts, Freshness, Needs, Objects};
 pub use kind::Kind;
 pub use konductor_api::ObjectName;
 pub use outcome::{End, barrier_end, gate_end, job_end, run_end, run_status, verdict};
-pub use owner::belongs;
+pub use owner::{belongs, named_runs};
 pub use pod::{held_by_pod, job_uid};
 pub use run_objects::{Listed, RunObjects};
 pub use waited_for::WaitedFor;

@@ -4,6 +4,8 @@
 //! it, by uid; or, as kubectl can't know a uid, to the Run that carries the same nonce, if it was not
 //! created before the Run, and nothing else owns or controls it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use konductor_api::{API_VERSION, ObjectName, Run, annotation, label, run_owner};
 use serde_json::json;
@@ -51,6 +53,14 @@ pub(crate) fn run_name(metadata: &ObjectMeta) -> Option<ObjectName> {
 pub(crate) fn owning_runs(metadata: &ObjectMeta) -> impl Iterator<Item = &OwnerReference> {
     let owners = metadata.owner_references.iter().flatten();
     owners.filter(|owner| owner.kind == "Run" && owner.api_version == API_VERSION)
+}
+
+/// The names of the Runs that an object names: those that own it, and that of its label, which somebody may have removed or
+/// changed. Whether it belongs to one of them, [`belongs`] says.
+pub fn named_runs(metadata: &ObjectMeta) -> BTreeSet<&str> {
+    let owners = owning_runs(metadata).map(|owner| owner.name.as_str());
+    let labelled = metadata.labels.as_ref().and_then(|all| all.get(label::RUN));
+    owners.chain(labelled.map(String::as_str)).collect()
 }
 
 /// Whether an object belongs to a Run: a label alone does not make it so.
@@ -192,6 +202,37 @@ mod tests {
             });
             let metadata = serde_json::from_value(metadata.clone()).expect("metadata");
             assert_eq!(belongs(&metadata, &run()), expected, "{metadata:?}");
+        }
+    }
+
+    #[test]
+    fn an_object_names_the_runs_that_own_it_and_that_of_its_label() {
+        let owner = |kind: &str, name: &str| json!({"kind": kind, "apiVersion": API_VERSION, "name": name, "uid": "u"});
+        let table = [
+            (json!({}), json!([]), vec![]),
+            (json!({"konductor.io/run": "r"}), json!([]), vec!["r"]),
+            (
+                json!({"konductor.io/run": "r"}),
+                json!([owner("Run", "r")]),
+                vec!["r"],
+            ),
+            (json!({}), json!([owner("Run", "r")]), vec!["r"]),
+            (
+                json!({"konductor.io/run": "s"}),
+                json!([owner("Run", "r")]),
+                vec!["r", "s"],
+            ),
+            (json!({}), json!([owner("Gate", "r")]), vec![]),
+        ];
+        for (labels, owners, expected) in table {
+            let metadata: ObjectMeta =
+                serde_json::from_value(json!({"labels": labels, "ownerReferences": owners}))
+                    .expect("metadata");
+            assert_eq!(
+                Vec::from_iter(named_runs(&metadata)),
+                expected,
+                "{metadata:?}"
+            );
         }
     }
 

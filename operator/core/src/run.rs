@@ -169,12 +169,8 @@ fn look_at<'a>(
     freshness: Freshness,
 ) -> Result<View<'a>, Needs> {
     let (namespace, labels) = selector(run);
-    let (ns, of) = (namespace.clone(), labels.clone());
     let gone = Fact::JobsGone { namespace, labels };
-    let shown = Fact::JobsShown {
-        namespace: ns,
-        labels: of,
-    };
+    let shown = Fact::JobsShown(ObjectName::of(&run.metadata));
     facts.require([
         (jobs_of(run), freshness),
         (gone.clone(), Freshness::Cached),

@@ -242,7 +242,7 @@ impl RunObjects {
             Fact::RunsOf(_) => Objects::Runs(Vec::new()),
             Fact::WaitedFor(_) => Objects::WaitedFor(Arc::default()),
             Fact::JobsLabelled { .. }
-            | Fact::JobsShown { .. }
+            | Fact::JobsShown(_)
             | Fact::JobsGone { .. }
             | Fact::JobGone(_)
             | Fact::ArrivingGone(_)

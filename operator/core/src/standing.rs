@@ -218,12 +218,8 @@ impl Standing {
         let reason = job.reason().map(str::to_owned);
         let reason = reason.filter(|_| !is_explained && restarting.is_none());
         // What is missing is said in one way, from the first second on.
-        let is_missing = match &waits {
-            Some(Waits::Gate(gate)) => objects.gate(gate).is_none(),
-            Some(Waits::Hold(hold)) => ledger(hold, objects).is_none(),
-            _ => false,
-        };
-        let reason = reason.filter(|_| !is_missing);
+        let is_missing = |waits: &Waits| waits_for_missing(waits, objects);
+        let reason = reason.filter(|_| !waits.as_ref().is_some_and(is_missing));
         let why = match state {
             State::Waiting | State::Queued => Some(message(job, waits.as_ref(), objects)),
             State::Failed => explain::failure(job, &pods),
@@ -249,6 +245,15 @@ impl Standing {
             },
             waits,
         }
+    }
+}
+
+/// Returns whether what a Job waits for is a Gate or a ledger that is not among these objects.
+pub fn waits_for_missing(waits: &Waits, objects: &RunObjects) -> bool {
+    match waits {
+        Waits::Gate(gate) => objects.gate(gate).is_none(),
+        Waits::Hold(hold) => ledger(hold, objects).is_none(),
+        _ => false,
     }
 }
 

@@ -227,12 +227,13 @@ fn actions(run: &Run, rights: Rights) -> Vec<Action> {
     let run_of = || name.clone();
     match run_ended(run) {
         None if rights.decide => {
-            let turn = match run.spec.pause {
+            // One that is cancelled can be neither paused nor resumed.
+            let turn = match run.spec.is_paused() {
                 true => Action::Resume { run: run_of() },
                 false => Action::Pause { run: run_of() },
             };
-            let cancel = (!run.spec.cancel).then(|| Action::Cancel { run: run_of() });
-            [turn].into_iter().chain(cancel).collect()
+            let both = [turn, Action::Cancel { run: run_of() }];
+            both.into_iter().filter(|_| !run.spec.cancel).collect()
         }
         Some(false) if rights.retry => vec![Action::Retry { run: run_of() }],
         _ => Vec::new(),
@@ -486,7 +487,13 @@ mod tests {
                 decides,
                 vec!["resume", "cancel"],
             ),
-            (json!({"cancel": true}), "Running", all, vec!["pause"]),
+            (json!({"cancel": true}), "Running", all, vec![]),
+            (
+                json!({"cancel": true, "pause": true}),
+                "Running",
+                all,
+                vec![],
+            ),
             (json!({}), "Failed", all, vec!["retry"]),
             (json!({}), "Failed", decides, vec![]),
             (json!({}), "Succeeded", all, vec![]),

@@ -25,22 +25,13 @@ pub(super) struct Inputs {
 /// What a later stage reads, from the outputs that are stored on the Jobs before it. The inner
 /// error says which value is missing: a Job without one of its inputs is not started.
 pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, String>, Needs> {
-    let wanted = match &job.inputs {
-        None => return Ok(Ok(Inputs::default())),
-        Some(Err(_)) => {
-            let text = format!("{} is not a JSON object of strings", annotation::INPUTS);
-            return Ok(Err(text));
-        }
-        Some(Ok(wanted)) => wanted,
-    };
     // Before anything is read: each entry is a read of a Job.
-    if wanted.len() > INPUTS_MAX {
-        return Ok(Err(format!(
-            "{} has {} entries; a Job reads at most {INPUTS_MAX}",
-            annotation::INPUTS,
-            wanted.len()
-        )));
+    if let Some(mistake) = mistake(job) {
+        return Ok(Err(mistake));
     }
+    let Some(Ok(wanted)) = &job.inputs else {
+        return Ok(Ok(Inputs::default()));
+    };
     let is_running = job.phase == Some(JobPhase::Running);
     let sources = wanted.values().flat_map(|input| match input {
         Input::Output { job: source, .. } => {
@@ -90,12 +81,8 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
                 inputs.values.insert(key, list.json);
                 continue;
             }
-            Input::Unknown(from) => {
-                let (key, from) = (shown(key), shown(from));
-                return Ok(Err(format!(
-                    "input {key}: {from} is neither JOB/OUTPUT nor STAGE[*]/OUTPUT"
-                )));
-            }
+            // A mistake, which was looked for before.
+            Input::Unknown(_) => continue,
         };
         let name = job.beside(source);
         let source = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
@@ -139,6 +126,32 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
         )));
     }
     Ok(Ok(inputs))
+}
+
+/// What is wrong with the annotation itself.
+pub(super) fn mistake(job: &Participant) -> Option<String> {
+    let Ok(wanted) = job.inputs.as_ref()? else {
+        return Some(format!(
+            "{} is not a JSON object of strings",
+            annotation::INPUTS
+        ));
+    };
+    if wanted.len() > INPUTS_MAX {
+        return Some(format!(
+            "{} has {} entries; a Job reads at most {INPUTS_MAX}",
+            annotation::INPUTS,
+            wanted.len()
+        ));
+    }
+    wanted.iter().find_map(|(key, input)| {
+        let Input::Unknown(from) = input else {
+            return None;
+        };
+        let (key, from) = (shown(key), shown(from));
+        Some(format!(
+            "input {key}: {from} is neither JOB/OUTPUT nor STAGE[*]/OUTPUT"
+        ))
+    })
 }
 
 /// What to do about a Job that starts before those whose outputs it reads have ended. Compiled Jobs have such a Gate.

@@ -8,7 +8,7 @@ use konductor_api::{
     Hold, JobPhase, LedgerKind, ObjectName, Participant, annotation, is_object_name,
 };
 
-use super::{NoStatus, phase_patch};
+use super::{NoStatus, inputs, phase_patch};
 use crate::explain::cut;
 use crate::facts::{Facts, Freshness};
 use crate::limits::REASON_AFTER;
@@ -56,6 +56,13 @@ pub(super) fn mistake(job: &Participant) -> Option<String> {
             )),
             Ok(_) => None,
         })
+        .or_else(|| inputs_mistake(job))
+}
+
+/// What is wrong with the inputs of a Job that asks for nothing. One that konductor starts ends as unreached by them when
+/// its turn comes; this one would stay suspended without a word.
+fn inputs_mistake(job: &Participant) -> Option<String> {
+    inputs::mistake(job).filter(|_| !job.is_coordinated())
 }
 
 fn name_mistake(key: &str, kind: &str, written: &str) -> Option<String> {

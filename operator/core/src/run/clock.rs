@@ -26,7 +26,7 @@ impl Clock {
         let started = started.unwrap_or_else(|| second.clone());
         let paused_since = known.and_then(|status| status.paused_at.clone());
         let mut paused_for = known.and_then(|status| status.paused_for.clone());
-        if let (false, Some(Time(since))) = (run.spec.pause, &paused_since) {
+        if let (false, Some(Time(since))) = (run.spec.is_paused(), &paused_since) {
             let before = paused_for.as_ref().and_then(|paused| paused.parse().ok());
             let paused =
                 before.unwrap_or_default() + now.duration_since(*since).max(SignedDuration::ZERO);
@@ -34,7 +34,7 @@ impl Clock {
             let millis = u64::try_from(paused.as_millis()).unwrap_or_default();
             paused_for = Some(Duration::from_millis(millis.div_ceil(1000) * 1000));
         }
-        let paused_at = run.spec.pause.then(|| paused_since.unwrap_or(second));
+        let paused_at = run.spec.is_paused().then(|| paused_since.unwrap_or(second));
         let mut clock = Self {
             started,
             paused_at,
@@ -43,7 +43,7 @@ impl Clock {
             timed_out: false,
             cancelled: run.spec.cancel,
         };
-        clock.deadline = clock.deadline(run).filter(|_| !run.spec.pause);
+        clock.deadline = clock.deadline(run).filter(|_| !run.spec.is_paused());
         clock.timed_out = clock.deadline.is_some_and(|deadline| deadline <= now);
         clock
     }

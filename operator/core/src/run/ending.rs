@@ -40,7 +40,7 @@ impl Ending {
             }
             Some(RunOutcome::Succeeded) => succeeded(view, causes),
         };
-        let paused = view.run.spec.pause;
+        let paused = view.run.spec.is_paused();
         let phase = match (outcome, finished) {
             (None | Some(_), false) if paused => RunPhase::Paused,
             (None, _) => RunPhase::Running,

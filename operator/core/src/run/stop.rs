@@ -136,7 +136,7 @@ fn end(
 }
 
 fn pause(run: &Run, open: &[&Participant], now: Timestamp, decision: &mut Decision<RunStatus>) {
-    let suspends = run.spec.pause && !run.spec.let_running_finish;
+    let suspends = run.spec.is_paused() && !run.spec.let_running_finish;
     for job in open {
         let suspended = job.is_suspended();
         match job.phase {
@@ -148,7 +148,7 @@ fn pause(run: &Run, open: &[&Participant], now: Timestamp, decision: &mut Decisi
                     .before
                     .push(patch(job, JobPhase::Paused, why, Some(now)));
             }
-            Some(JobPhase::Paused) if !run.spec.pause => {
+            Some(JobPhase::Paused) if !run.spec.is_paused() => {
                 decision
                     .before
                     .push(patch(job, JobPhase::Running, None, None));

@@ -22,8 +22,8 @@ use crate::owner;
 pub(super) struct Sources<'a> {
     /// Those that exist.
     pub(super) present: &'a [Arc<Participant>],
-    /// Those that the watch has shown last: one that is not present any more, and not among those that
-    /// are gone, has a deletion on its way that says how it ended.
+    /// Those that the watch has shown last. One that is not present any more, and not among those that are gone, has a
+    /// deletion on its way that says how it ended, or has lost its label for a while.
     pub(super) shown: &'a [Arc<Participant>],
     /// Those that the watch has shown to be deleted, as they were.
     pub(super) gone: &'a [Arc<Participant>],
@@ -106,7 +106,7 @@ impl<'a> View<'a> {
             let shown = shown.get(name).filter(|job| entry.is_of(job));
             entry.ended = match (jobs.get(name), shown) {
                 (Some((job, true)), _) => Ended::of(job),
-                // Its deletion is on its way, and says how it ended.
+                // Its deletion is on its way, and says how it ended; or it gets its label back.
                 (None, Some(job)) => Ended::of(job).or(entry.ended),
                 (Some((job, false)), _) => {
                     let known = Ended::of(job).or(entry.ended);

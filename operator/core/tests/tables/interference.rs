@@ -759,6 +759,76 @@ fn a_job_gets_the_labels_back_by_which_its_run_finds_it() {
     }
 }
 
+/// Between the removal of the label and its return, the Run finds the Job by its owner reference alone.
+#[test]
+fn a_job_without_the_label_of_its_run_does_not_count_as_deleted() {
+    let mut work = job(
+        "work",
+        json!({"konductor.io/phase": "Running"}),
+        json!({"spec": {"suspend": false}}),
+    );
+    work["metadata"]["labels"] = json!({"konductor.io/run": "r"});
+    work["metadata"]["ownerReferences"] = owned();
+    let run = recorded(
+        object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}})),
+        [&work],
+    );
+    let labelled = |labels: Value| {
+        let mut work = work.clone();
+        work["metadata"]["labels"] = labels;
+        work
+    };
+    let mut other = labelled(json!({}));
+    other["metadata"]["uid"] = "uid-other".into();
+    let mut ended = labelled(json!({}));
+    ended["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}]);
+    let with = json!({"konductor.io/run": "r"});
+    let table = [
+        // What the watch has shown last, what is so, and how many count as deleted.
+        (
+            Some(labelled(json!({}))),
+            Some(labelled(json!({}))),
+            0,
+            "Running",
+        ),
+        (
+            Some(labelled(json!({"konductor.io/run": "s"}))),
+            Some(labelled(json!({}))),
+            0,
+            "Running",
+        ),
+        (
+            Some(labelled(with.clone())),
+            Some(labelled(json!({}))),
+            0,
+            "Running",
+        ),
+        (
+            Some(labelled(json!({}))),
+            Some(labelled(with)),
+            0,
+            "Running",
+        ),
+        (Some(ended.clone()), Some(ended), 0, "Succeeded"),
+        // Another Job of its name is another Job.
+        (Some(other.clone()), Some(other), 1, "Failed"),
+        (None, None, 1, "Failed"),
+    ];
+    for (cached, live, deleted, phase) in table {
+        let mut world = World::of([run.clone()]);
+        for (side, job) in [(&mut world.cached, cached.clone()), (&mut world.live, live)] {
+            if let Some(job) = job {
+                side.add(job);
+            }
+        }
+        let typed = serde_json::from_value(run.clone()).unwrap();
+        let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
+        let status = decision.status.or(typed.status).unwrap();
+        let found = (status.deleted, format!("{:?}", status.phase));
+        assert_eq!(found, (deleted, phase.to_owned()), "{cached:?}");
+    }
+}
+
 #[test]
 fn a_job_that_starts_before_what_it_reads_has_ended_says_that_it_needs_a_gate() {
     let running = json!({"spec": {"suspend": false}});

@@ -32,7 +32,7 @@ fn a_decision_says_what_the_job_waits_for() {
         recorded(run, [&work])
     };
     let (running, paused) = (run(json!({})), run(json!({"pause": true})));
-    let cancelled = run(json!({"cancel": true}));
+    let cancelled = run(json!({"cancel": true, "pause": true}));
     let open = || gate("Open");
     let table = [
         (vec![], Some(Waits::Gate("ready".to_owned()))),
@@ -291,6 +291,7 @@ fn nothing_starts_in_a_run_that_is_paused_or_cancelled() {
         (json!({}), vec!["Job/work Running suspend=false"]),
         (json!({"pause": true}), vec!["Job/work Waiting"]),
         (json!({"cancel": true}), vec![]),
+        (json!({"cancel": true, "pause": true}), vec![]),
     ];
     for (more, expected) in table {
         let mut spec = json!({"pipeline": "p", "jobs": 1});

@@ -252,6 +252,14 @@ fn a_mistake_in_annotations_is_named_with_what_to_write_and_keeps_the_job_from_s
             "konductor.io/hold: \"batch\" is not a hold: write semaphore/NAME, \
              semaphore/NAME=PERMITS or lease/NAME",
         ),
+        (
+            json!({"konductor.io/inputs": "[]"}),
+            "konductor.io/inputs is not a JSON object of strings",
+        ),
+        (
+            json!({"konductor.io/inputs": "{\"in-0\": \"rows\"}"}),
+            "input \"in-0\": \"rows\" is neither JOB/OUTPUT nor STAGE[*]/OUTPUT",
+        ),
     ];
     for (annotations, reason) in table {
         let mut work = job("work", annotations, json!({}));

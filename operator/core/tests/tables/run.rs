@@ -806,6 +806,67 @@ fn timeout_stands_still_while_the_run_is_paused() {
 }
 
 #[test]
+fn cancel_ends_a_run_that_is_paused() {
+    use RunPhase::{Cancelled, Finalizing, Paused};
+    let finally = |end: &str| {
+        let mut job = of_run("page", "page", end);
+        job["metadata"]["labels"]["konductor.io/role"] = "finally".into();
+        job
+    };
+    let paused_at = (now() - SignedDuration::from_mins(7)).to_string();
+    let going = json!({"phase": "Paused", "attempt": 1, "pausedAt": paused_at});
+    let mut settled = going.clone();
+    settled["outcome"] = "Cancelled".into();
+    let stopped = "cancelled Cancelled: its run was cancelled";
+    let both = [
+        "Job/a Cancelled suspend=true",
+        "Job/b Cancelled suspend=true",
+    ];
+    let table = [
+        // Whether it is cancelled, how its Jobs stand, what is written, its phase.
+        (false, &going, ["Paused", "open", "open"], vec![], Paused),
+        (
+            true,
+            &going,
+            ["Paused", "open", "open"],
+            both.to_vec(),
+            RunPhase::Running,
+        ),
+        (true, &going, [stopped, stopped, "open"], vec![], Finalizing),
+        (
+            true,
+            &settled,
+            [stopped, stopped, "running"],
+            vec![],
+            Finalizing,
+        ),
+        (
+            true,
+            &settled,
+            [stopped, stopped, "succeeded"],
+            vec![],
+            Cancelled,
+        ),
+    ];
+    for (cancel, known, [a, b, page], expected, phase) in table {
+        let spec = json!({"finallyJobs": 1, "pause": true, "cancel": cancel, "timeout": "1h"});
+        let paused = |name: &str, end: &str| {
+            let mut job = of_run(name, name, end);
+            job["spec"]["suspend"] = true.into();
+            job
+        };
+        let world = World::of([paused("a", a), paused("b", b), finally(page)]);
+        let decision = decide(&with(spec, known.clone()), &world);
+        assert_eq!(short(&decision.before), expected, "{a}, {b}, {page}");
+        let status = decision.status.unwrap();
+        assert_eq!(status.phase, phase, "{a}, {b}, {page}");
+        // The pause ends with the cancel, and its time is kept.
+        assert_eq!(status.paused_at.is_some(), !cancel, "{a}, {b}, {page}");
+        assert_eq!(status.paused_for.is_some(), cancel, "{a}, {b}, {page}");
+    }
+}
+
+#[test]
 fn pause_that_lets_what_runs_finish_suspends_nothing() {
     let started = json!({"phase": "Running", "attempt": 1});
     let run = with(json!({"pause": true, "letRunningFinish": true}), started);

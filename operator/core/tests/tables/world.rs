@@ -12,7 +12,7 @@ use konductor_api::{
 };
 use konductor_core::job::NoStatus;
 use konductor_core::{
-    Decided, Decision, Fact, Facts, Freshness, ObjectName, Objects, WaitedFor, Write,
+    Decided, Decision, Fact, Facts, Freshness, ObjectName, Objects, WaitedFor, Write, named_runs,
 };
 use kube::Resource;
 use serde::de::DeserializeOwned;
@@ -106,7 +106,12 @@ impl Side {
             Fact::Semaphore(name) => Objects::Semaphores(at(&self.semaphores, name)),
             Fact::Lease(name) => Objects::Leases(at(&self.leases, name)),
             Fact::Pod(name) => Objects::Pods(at(&self.pods, name)),
-            Fact::JobsLabelled { labels, .. } | Fact::JobsShown { labels, .. } => {
+            Fact::JobsShown(run) => {
+                let names =
+                    |job: &&Arc<Participant>| named_runs(&job.metadata).contains(run.name.as_str());
+                Objects::Jobs(self.jobs.iter().filter(names).cloned().collect())
+            }
+            Fact::JobsLabelled { labels, .. } => {
                 let jobs = self
                     .jobs
                     .iter()

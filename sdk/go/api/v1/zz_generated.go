@@ -1124,7 +1124,7 @@ type RunSpec struct {
 	// With `pause`: what runs may finish, and only what has not started waits.
 	LetRunningFinish *bool `json:"letRunningFinish,omitempty"`
 	// `true` pauses it: nothing more starts, and what runs is suspended: its pods are deleted, and
-	// start from the beginning when the Run resumes.
+	// start from the beginning when the Run resumes. A Run that is cancelled is not paused.
 	Pause bool `json:"pause,omitempty"`
 	// The pipeline's name.
 	Pipeline string `json:"pipeline"`
