@@ -39,6 +39,7 @@ mod watch;
 
 pub use konductor_core::explain;
 pub use konductor_core::job::meant_annotation;
+pub use konductor_core::ledger::Turn;
 pub use konductor_core::retry;
 pub use konductor_core::run_graph;
 pub use konductor_core::slot;

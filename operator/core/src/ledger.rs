@@ -24,6 +24,7 @@ mod holding;
 mod queue;
 mod waiting;
 
+pub use queue::Turn;
 pub use waiting::decide_claim;
 
 use adoption::adopt;

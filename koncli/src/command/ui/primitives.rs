@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::condition::OPEN;
 use konductor_api::{
     Arrivals, Barrier, Claim, ClaimPhase, Gate, Hold, Holder, HolderKind, JobPhase, Lease,
-    LedgerKind, Participant, Semaphore, Verdict, label,
+    LedgerKind, Order, Participant, Semaphore, Verdict, label,
 };
+use konductor_operator::Turn;
 use konductor_operator::standing::State;
 use konductor_web::Address;
 use konductor_web::model::{self as web, Badge, Party, Primitives, Tone};
@@ -57,7 +58,7 @@ pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
     });
     let jobs: Vec<Participant> = jobs.collect();
     let by_name: BTreeMap<&str, &Participant> = jobs.iter().map(|job| (job.name(), job)).collect();
-    let queues = queues(&jobs, &found.claims, &granted(found));
+    let queues = queues(&jobs, found, &granted(found));
     let queue = |kind, name: String| queues.get(&(kind, name)).cloned().unwrap_or_default();
     let semaphores = found.semaphores.iter().map(|one| {
         let status = one.status.clone().unwrap_or_default();
@@ -163,13 +164,13 @@ fn expiry(held: &Holder, lease: &Lease, claims: &[Arc<Claim>]) -> Option<Timesta
         .ok()
 }
 
-/// The waiters of each ledger, the oldest first.
+/// The waiters of each ledger, in the order of their turns.
 fn queues(
     jobs: &[Participant],
-    claims: &[Arc<Claim>],
+    found: &Found,
     granted: &BTreeSet<(LedgerKind, String, String)>,
 ) -> BTreeMap<(LedgerKind, String), Vec<Party>> {
-    let mut queues: BTreeMap<(LedgerKind, String), Vec<Party>> = BTreeMap::new();
+    let mut queues: BTreeMap<(LedgerKind, String), Vec<(Turn<'_>, Party)>> = BTreeMap::new();
     // One without a Gate asks from the first, and has no phase.
     let asks = |job: &&Participant| {
         let gate_passed = job.gate().is_none() || job.phase == Some(JobPhase::Queued);
@@ -180,36 +181,49 @@ fn queues(
             |hold: &Hold| granted.contains(&(hold.kind, hold.name.clone(), job.uid().to_owned()));
         for hold in job.holds().iter().filter(|hold| !has(hold)) {
             let queue = queues.entry((hold.kind, hold.name.clone())).or_default();
-            queue.push(Party {
+            let party = Party {
                 name: format!("job/{}", job.name()),
                 holder: String::new(),
                 link: link(job),
                 permits: hold.permits,
                 since: job.creation_timestamp().map(|time| time.0),
-            });
+            };
+            queue.push((Turn::of(&job.metadata, 0), party));
         }
     }
+    let by_priority = found.semaphores.iter();
+    let by_priority: BTreeSet<String> = by_priority
+        .filter(|one| one.spec.order == Order::Priority)
+        .map(|one| one.name_any())
+        .collect();
     let waits = |claim: &&Arc<Claim>| {
         let status = claim.status.as_ref();
         claim.spec.wait && status.is_none_or(|status| status.phase == ClaimPhase::Queued)
     };
-    for claim in claims.iter().filter(waits) {
+    for claim in found.claims.iter().filter(waits) {
         let target = &claim.spec.target;
+        let counts = target.kind == LedgerKind::Semaphore && by_priority.contains(&target.name);
+        let priority = if counts { claim.spec.priority } else { 0 };
         let queue = queues
             .entry((target.kind, target.name.clone()))
             .or_default();
-        queue.push(Party {
+        let party = Party {
             name: format!("claim/{}", claim.name_any()),
             holder: claim.spec.holder.clone(),
             link: None,
             permits: claim.spec.permits,
             since: claim.creation_timestamp().map(|time| time.0),
-        });
+        };
+        queue.push((Turn::of(&claim.metadata, priority), party));
     }
-    for queue in queues.values_mut() {
-        queue.sort_by(|one, other| (one.since, &one.name).cmp(&(other.since, &other.name)));
-    }
+    let in_order = |mut queue: Vec<(Turn<'_>, Party)>| {
+        queue.sort_by(|(one, _), (other, _)| one.cmp(other));
+        queue.into_iter().map(|(_, party)| party).collect()
+    };
     queues
+        .into_iter()
+        .map(|(ledger, queue)| (ledger, in_order(queue)))
+        .collect()
 }
 
 fn barrier(barrier: &Barrier, rights: Rights) -> web::Barrier {
@@ -279,7 +293,7 @@ mod tests {
         let semaphore = json!({
             "apiVersion": "konductor.io/v1", "kind": "Semaphore",
             "metadata": {"name": "db", "namespace": "n"},
-            "spec": {"permits": 1},
+            "spec": {"permits": 1, "order": "Priority"},
             "status": {"inUse": 1, "holders": [
                 {"kind": "Job", "name": "r-a", "uid": "a", "holder": "r-a", "permits": 1},
             ]},
@@ -294,6 +308,19 @@ mod tests {
                 },
             }))
             .expect("metadata")
+        };
+        let mut first_by_ordinal = job("f", "Queued", 9);
+        let annotations = first_by_ordinal.annotations.get_or_insert_default();
+        annotations.insert(annotation::ORDINAL.to_owned(), "0".to_owned());
+        let claim = |name: &str, priority: i32| {
+            let claim = json!({
+                "apiVersion": "konductor.io/v1", "kind": "Claim",
+                "metadata": {"name": name, "namespace": "n", "creationTimestamp": "2026-01-01T00:00:20Z"},
+                "spec": {
+                    "target": {"kind": "Semaphore", "name": "db"}, "holder": name, "priority": priority, "wait": true,
+                },
+            });
+            Arc::new(serde_json::from_value(claim).expect("a Claim"))
         };
         let mut without_gate = job("e", "", 7);
         without_gate.annotations = Some(BTreeMap::from([(
@@ -311,7 +338,9 @@ mod tests {
                 job("c", "Queued", 5),
                 job("d", "Waiting", 2),
                 without_gate,
+                first_by_ordinal,
             ],
+            claims: vec![claim("late", -1), claim("early", 1)],
             ..Found::default()
         };
         assert!(found.may_have_waiters());
@@ -324,7 +353,17 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(names(&semaphore.holders), ["job/r-a"]);
-        assert_eq!(names(&semaphore.queue), ["job/r-c", "job/r-e", "job/r-b"]);
-        assert_eq!(semaphore.queue[0].link.as_deref(), Some("/runs/r/c"));
+        assert_eq!(
+            names(&semaphore.queue),
+            [
+                "claim/early",
+                "job/r-c",
+                "job/r-e",
+                "job/r-f",
+                "job/r-b",
+                "claim/late",
+            ]
+        );
+        assert_eq!(semaphore.queue[1].link.as_deref(), Some("/runs/r/c"));
     }
 }

@@ -20,8 +20,8 @@ pub(super) struct Candidate<'a> {
 
 /// What decides whose turn comes first: the priority, the second of creation, the ordinal, where those
 /// without one come after those with one, and the name. No two are the same, as a kind's names are not.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Turn<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn<'a> {
     priority: Reverse<i32>,
     created: i64,
     ordinal: u32,
@@ -30,7 +30,8 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn of(metadata: &'a ObjectMeta, priority: i32) -> Self {
+    /// Returns the turn of a waiter. Its priority is 0 where the ledger does not order by priority.
+    pub fn of(metadata: &'a ObjectMeta, priority: i32) -> Self {
         let created = metadata.creation_timestamp.as_ref();
         let ordinal = metadata.annotations.as_ref();
         let ordinal = ordinal.and_then(|all| all.get(annotation::ORDINAL)?.parse().ok());
