@@ -189,9 +189,9 @@ impl StoreSpec {
     }
 }
 
-/// The value of an output that is a file or a folder: what travels between stages.
+/// The value of an output that is a file or a folder: what travels between stages. Fields that it does not have are passed over:
+/// a later version may write more than an earlier one reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FileValue {
     /// Its name in the store: `PREFIX/NAMESPACE/RUN/STAGE/ITEM/POD-UID/NAME`.
     pub key: String,
@@ -298,6 +298,8 @@ mod tests {
             ..read
         };
         assert!(program.to_string().ends_with(",\"executable\":true}"));
+        let newer = program.to_string().replacen('{', "{\"new\":[1],", 1);
+        assert_eq!(FileValue::parse(&newer), Some(program.clone()));
         assert_eq!(FileValue::parse(&program.to_string()), Some(program));
         assert_eq!(
             value("ns/run/stage/-/uid/lines", &digest).unwrap().item(),

@@ -63,7 +63,8 @@ impl Folder {
         let each = pods.len().div_ceil(REMOVERS).max(1);
         std::thread::scope(|threads| {
             for some in pods.chunks(each) {
-                threads.spawn(move || {
+                // A system that has no thread to give leaves them to this one.
+                let _ = std::thread::Builder::new().spawn_scoped(threads, move || {
                     for folder in some {
                         // It is tried again with all the rest.
                         let _ = std::fs::remove_dir_all(folder);

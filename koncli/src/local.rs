@@ -72,6 +72,8 @@ pub(crate) struct Local {
     operator: tokio::task::JoinHandle<()>,
     operator_ended: watch::Receiver<Option<String>>,
     server: tokio::task::JoinHandle<()>,
+    /// Where its kubeconfig is, and what is in it.
+    kubeconfig: (PathBuf, String),
 }
 
 impl Local {
@@ -93,7 +95,7 @@ impl Local {
         })?;
         let address = listener.local_addr()?;
         let access = Access::generate()?;
-        write_kubeconfig(&access, options.kubeconfig, address).await?;
+        let written = write_kubeconfig(&access, options.kubeconfig, address).await?;
         let serving = api.clone();
         let server = tokio::spawn(async move {
             // It ends with this process; a step that calls it then gets no answer.
@@ -154,6 +156,7 @@ impl Local {
             operator,
             operator_ended,
             server,
+            kubeconfig: (options.kubeconfig.to_owned(), written),
         })
     }
 
@@ -167,7 +170,7 @@ impl Local {
         Failure::failed(format!("the operator has ended: {why}"))
     }
 
-    /// Ends what runs, then the rest.
+    /// Ends what runs, then the rest. Its kubeconfig, which leads nowhere any more, is removed, if it is still there.
     pub(crate) async fn stop(self) {
         let _ = self.stop_operator.send(());
         // What runs is ended whatever the operator does.
@@ -175,15 +178,17 @@ impl Local {
         self.runner.shutdown(GRACE).await;
         self.controllers.shutdown().await;
         self.server.abort();
+        let (path, written) = &self.kubeconfig;
+        let _ = Access::remove_kubeconfig(path, written);
     }
 }
 
-/// Writes the kubeconfig, in the place of one whose cluster was killed.
+/// Writes the kubeconfig, in the place of one whose cluster was killed, and returns what is in it.
 async fn write_kubeconfig(
     access: &Access,
     path: &Path,
     address: SocketAddr,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let shown = path.display();
     Access::remove_abandoned_kubeconfig(path, address)
         .await

@@ -129,13 +129,14 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether somebody else has locked a file.
+/// Whether somebody else has locked a file
+/// for itself. Others that look at the same time are not in each other's way.
 fn is_locked(file: &File) -> io::Result<bool> {
-    let is_free = try_lock(file)?;
-    if is_free {
-        file.unlock()?;
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
     }
-    Ok(!is_free)
 }
 
 /// Who uses a folder that is locked; `None` if that is expected to end by itself: the process that had the folder has ended,
@@ -151,7 +152,10 @@ fn user(is_alive: bool, is_late: bool, lock: &Path) -> Option<String> {
                 |number| format!("process {number}"),
             ))
         }
-        (false, true) => Some("processes that a killed cluster has left".to_owned()),
+        // Or one of a version that had no lock of its own.
+        (false, true) => {
+            Some("another process, perhaps one that a killed cluster has left".to_owned())
+        }
         (false, false) => None,
     }
 }
@@ -175,7 +179,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_locked_folder_is_in_use_by_the_process_that_holds_the_owners_lock() {
         let own = format!("process {}", std::process::id());
-        let left = "processes that a killed cluster has left".to_owned();
+        let left = "another process, perhaps one that a killed cluster has left".to_owned();
         for (is_locked, is_alive, expected) in [
             (false, false, None),
             (true, true, Some(own)),
@@ -199,6 +203,18 @@ mod tests {
             assert_eq!(user, expected, "{is_locked}, {is_alive}");
             drop(locks);
         }
+    }
+
+    #[test]
+    fn looks_at_a_lock_do_not_see_each_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(OWNER);
+        let [one, other] = [(); 2].map(|()| open(&path).expect("it opens"));
+        one.lock_shared().expect("it is free");
+        assert!(!is_locked(&other).expect("a look"));
+        one.unlock().expect("it was held");
+        one.lock().expect("it is free");
+        assert!(is_locked(&other).expect("a look"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -238,13 +238,22 @@ impl Transfer<'_> {
     /// # Errors
     /// If the store does not have it, or something else; if it can't be written.
     pub async fn fetch(&self, value: &FileValue) -> Result<(), TransferError> {
+        self.fetch_within(value, RETRY_TIME).await
+    }
+
+    /// Fetches it, and again if it breaks off: unless for `retry_time` nothing has arrived, for then a store that is away
+    /// was asked again for long enough. How long a transfer takes that goes on does not count.
+    async fn fetch_within(
+        &self,
+        value: &FileValue,
+        retry_time: Duration,
+    ) -> Result<(), TransferError> {
         let mut wait = FETCH_WAIT;
-        let begun = Instant::now();
+        let mut arrived = Instant::now();
         for remaining in (0..FETCHES_MAX).rev() {
-            match self.fetch_once(value).await {
-                // A store that is away was asked again for long enough.
+            match self.fetch_once(value, &mut arrived).await {
                 Err(error)
-                    if error.is_transient() && remaining > 0 && begun.elapsed() < RETRY_TIME =>
+                    if error.is_transient() && remaining > 0 && arrived.elapsed() < retry_time =>
                 {
                     (self.say)(&format!("konductor: {}: {error}; trying again", self.name));
                     tokio::time::sleep(wait).await;
@@ -256,15 +265,20 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    async fn fetch_once(&self, value: &FileValue) -> Result<(), TransferError> {
-        let fetched = self.receive(value).await;
+    /// `arrived` becomes the time of the last bytes.
+    async fn fetch_once(
+        &self,
+        value: &FileValue,
+        arrived: &mut Instant,
+    ) -> Result<(), TransferError> {
+        let fetched = self.receive(value, arrived).await;
         if fetched.is_err() {
             remove(self.path);
         }
         fetched
     }
 
-    async fn receive(&self, value: &FileValue) -> Result<(), TransferError> {
+    async fn receive(&self, value: &FileValue, arrived: &mut Instant) -> Result<(), TransferError> {
         let failed = |error: object_store::Error| TransferError::of_store(self.store, &error);
         let key = Key::from(value.key.as_str());
         let found = self.store.objects.get(&key).await.map_err(failed)?;
@@ -298,6 +312,7 @@ impl Transfer<'_> {
                     break;
                 }
                 Ok(block) => {
+                    *arrived = Instant::now();
                     digest.update(&block);
                     progress.at(digest.bytes());
                     // The writer says why it has ended.
@@ -547,7 +562,89 @@ impl Read for Receiving {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    use konductor_api::StoreSpec;
+
     use super::*;
+    use crate::Variables;
+
+    const CONTENT: &str = "123456";
+
+    /// A bucket with one file. Its first answer breaks off in the middle, after it has said nothing for `silence`; the
+    /// second one is whole.
+    fn breaking(silence: Duration, answers: usize) -> (String, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            for answer in 0..answers {
+                let (mut connection, _) = listener.accept().unwrap();
+                // The request has no body: it ends with an empty line.
+                let lines = BufReader::new(&connection).lines().map_while(Result::ok);
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let bytes = CONTENT.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nETag: \"1\"\r\n\
+                     Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nConnection: close\r\n\r\n"
+                );
+                connection.write_all(head.as_bytes()).unwrap();
+                let mut body = CONTENT;
+                if answer == 0 {
+                    body = &CONTENT[..bytes / 2];
+                    // The client has nothing more to say.
+                    connection.set_read_timeout(Some(silence)).unwrap();
+                    connection.read_exact(&mut [0]).unwrap_err();
+                }
+                connection.write_all(body.as_bytes()).unwrap();
+            }
+        });
+        (url, serving)
+    }
+
+    #[tokio::test]
+    async fn a_download_that_breaks_is_repeated_however_long_it_has_taken() {
+        let time = Duration::from_secs(2);
+        // Without any time nothing is repeated.
+        for (retry_time, silence, is_fetched) in
+            [(time, time, true), (Duration::ZERO, FETCH_WAIT / 10, false)]
+        {
+            let (url, serving) = breaking(silence, if is_fetched { 2 } else { 1 });
+            let spec = StoreSpec {
+                endpoint: Some(url),
+                ..StoreSpec::of("s3://bucket/runs")
+            };
+            let keys = [
+                ("AWS_ACCESS_KEY_ID", "id"),
+                ("AWS_SECRET_ACCESS_KEY", "key"),
+            ];
+            let keys = keys.map(|(name, value)| (name.into(), value.into()));
+            let store = Store::open(&spec, &Variables::from(keys), retry_time).unwrap();
+            let root = tempfile::tempdir().unwrap();
+            let path = root.path().join("x");
+            let transfer = Transfer {
+                store: &store,
+                name: "x",
+                kind: FileKind::File,
+                path: &path,
+                say: &|_| {},
+            };
+            let mut digest = Digest::default();
+            digest.update(CONTENT.as_bytes());
+            let value = FileValue {
+                key: "runs/ns/r/s/-/u/x".to_owned(),
+                size: digest.bytes(),
+                sha256: digest.hex(),
+                executable: false,
+            };
+            let fetched = transfer.fetch_within(&value, retry_time).await;
+            assert_eq!(fetched.is_ok(), is_fetched, "{fetched:?}");
+            let written = fs::read_to_string(&path).ok();
+            assert_eq!(written.as_deref(), is_fetched.then_some(CONTENT));
+            serving.join().unwrap();
+        }
+    }
 
     #[test]
     fn a_file_that_grows_is_read_as_it_was() {

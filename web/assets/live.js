@@ -98,11 +98,17 @@
       location.assign(href);
       return false;
     }
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const live = page.body.dataset.live;
+    // It is no page of a list, such as one that asks who is there.
+    if (!live) {
+      location.assign(href);
+      return false;
+    }
     // What it reports is of the list that was shown.
     source?.close();
-    const page = new DOMParser().parseFromString(text, "text/html");
     document.title = page.title;
-    document.body.dataset.live = page.body.dataset.live;
+    document.body.dataset.live = live;
     for (const section of page.querySelectorAll("main section[data-v]")) {
       swap({ id: section.id, version: section.dataset.v, html: section.outerHTML });
     }
@@ -115,7 +121,7 @@
   const isPlain = (event) => event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
   document.addEventListener("click", async (event) => {
     const link = event.target.closest("nav.pager a, nav.chips a");
-    if (!link || link.pathname !== location.pathname || !isPlain(event)) return;
+    if (!link || link.origin !== location.origin || link.pathname !== location.pathname || !isPlain(event)) return;
     event.preventDefault();
     if (await turn(link.href)) history.pushState(null, "", link.href);
   });

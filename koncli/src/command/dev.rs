@@ -101,8 +101,6 @@ pub(crate) async fn dev(
         },
     };
     local.stop().await;
-    // It leads nowhere any more.
-    let _ = std::fs::remove_file(&kubeconfig);
     outcome
 }
 

@@ -20,6 +20,9 @@ use crate::{cluster, output};
 
 /// The variable with the store that is meant instead of a pipeline's own.
 const STORE_VARIABLE: &str = "KONCLI_STORE";
+/// The variables with the server of the caller's buckets, as the tools of AWS read them: the first one counts.
+const ENDPOINT_VARIABLES: [&str; 3] = ["AWS_ENDPOINT_URL_S3", ENDPOINT_VARIABLE, "AWS_ENDPOINT"];
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
 /// How long a store that is away is asked again: somebody waits.
 const RETRY_TIME: Duration = Duration::from_secs(10);
 /// What the URL of a folder begins with.
@@ -180,9 +183,9 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
     if all.is_empty() {
         return Err(Failure::new(NOT_FOUND, "no files were stored"));
     }
-    let named = named_store();
+    let named = Named::read();
     for file in all {
-        let store = opened(file.store.as_ref(), url, named.as_deref())?;
+        let store = opened(file.store.as_ref(), url, &named)?;
         let path = folder.join(&file.path);
         if path.symlink_metadata().is_ok() {
             let message = format!("{} already exists", path.display());
@@ -208,9 +211,21 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
     Ok(())
 }
 
-/// The store that the caller's environment names.
-fn named_store() -> Option<String> {
-    std::env::var(STORE_VARIABLE).ok()
+/// What the caller's environment names.
+#[derive(Debug, Default)]
+struct Named {
+    store: Option<String>,
+    endpoint: Option<String>,
+}
+
+impl Named {
+    fn read() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            store: variable(STORE_VARIABLE),
+            endpoint: ENDPOINT_VARIABLES.into_iter().find_map(variable),
+        }
+    }
 }
 
 /// Whether two URLs name the same store.
@@ -218,18 +233,26 @@ fn is_same(left: &str, right: &str) -> bool {
     left.trim_end_matches('/') == right.trim_end_matches('/')
 }
 
-/// Opens the store of a run with the credentials of the caller, or the store that `url` names. A folder of this machine
-/// is only opened if the caller names it, by `url` or as the store `named` by the environment: whoever writes a Job
-/// could name any.
-fn opened(
+/// Opens the store of a run with the credentials of the caller, or the store that `url` names.
+fn opened(store: Option<&StoreSpec>, url: Option<&str>, named: &Named) -> Result<Store, Failure> {
+    let spec = chosen(store, url, named)?;
+    let variables = std::env::vars_os().collect();
+    let store = Store::open(&spec, &variables, RETRY_TIME);
+    store.map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// The store of a run, or the one that `url` names, as it is opened with the credentials of the caller. A folder of this
+/// machine and the server of a bucket are only taken if the caller names them: a folder by `url` or the environment, a
+/// server by the environment. Whoever writes a Job could name any. Of the run's own store another one has nothing.
+fn chosen(
     store: Option<&StoreSpec>,
     url: Option<&str>,
-    named: Option<&str>,
-) -> Result<Store, Failure> {
-    let spec = match (url, store) {
-        (Some(url), Some(store)) => store.at(url),
-        (Some(url), None) => StoreSpec::of(url),
-        (None, Some(store)) => store.clone(),
+    named: &Named,
+) -> Result<StoreSpec, Failure> {
+    let own = store.filter(|store| url.is_none_or(|url| is_same(url, &store.url)));
+    let spec = match (own, url) {
+        (Some(own), _) => own.clone(),
+        (None, Some(url)) => StoreSpec::of(url),
         (None, None) => {
             return Err(Failure::usage("the run has no store").help("name one with --store"));
         }
@@ -241,7 +264,7 @@ fn opened(
         );
         return Err(Failure::failed(message).help("name its folder with --store file:///FOLDER"));
     }
-    let is_named = [url, named]
+    let is_named = [url, named.store.as_deref()]
         .into_iter()
         .flatten()
         .any(|one| is_same(one, &spec.url));
@@ -256,13 +279,25 @@ fn opened(
         );
         return Err(Failure::failed(message).help(help));
     }
-    let own = StoreSpec {
+    if let Some(endpoint) = &spec.endpoint
+        && !named
+            .endpoint
+            .as_ref()
+            .is_some_and(|one| is_same(one, endpoint))
+    {
+        let message = format!(
+            "{} is at the server {endpoint}, which is only asked with your credentials if you name it yourself",
+            spec.url
+        );
+        let help =
+            format!("if you trust it with your credentials, set {ENDPOINT_VARIABLE}={endpoint}");
+        return Err(Failure::failed(message).help(help));
+    }
+    Ok(StoreSpec {
+        endpoint: named.endpoint.clone(),
         secret: None,
         ..spec
-    };
-    let variables = std::env::vars_os().collect();
-    let store = Store::open(&own, &variables, RETRY_TIME);
-    store.map_err(|error| Failure::failed(error.to_string()))
+    })
 }
 
 /// Deletes all files of a run, of each store that its own Jobs have used, and says before where.
@@ -287,11 +322,11 @@ pub(super) async fn delete(
             store.url
         ));
     }
-    let named = named_store();
+    let named = Named::read();
     // All are opened before anything is deleted.
     let stores: Vec<Store> = specs
         .iter()
-        .map(|spec| opened(Some(spec), None, named.as_deref()))
+        .map(|spec| opened(Some(spec), None, &named))
         .collect::<Result<_, _>>()?;
     let run = &run.name_any();
     let mut deleted = 0;
@@ -392,9 +427,71 @@ mod tests {
             (None, Some(slash.as_str()), true),
             (Some(folder.as_str()), None, true),
         ] {
-            let opened = opened(Some(&spec), url, named);
+            let named = Named {
+                store: named.map(str::to_owned),
+                endpoint: None,
+            };
+            let opened = opened(Some(&spec), url, &named);
             assert_eq!(opened.is_ok(), is_opened, "{url:?} {named:?}");
             assert_eq!(root.path().join("store").exists(), is_opened);
+        }
+    }
+
+    #[test]
+    fn a_server_is_only_asked_for_whoever_names_it() {
+        const OWN: &str = "http://minio:9000";
+        const OTHER: &str = "http://other:9000";
+        // The server and the region that are asked.
+        type Asked = (Option<&'static str>, Option<&'static str>);
+        let of_run = StoreSpec {
+            endpoint: Some(OWN.to_owned()),
+            region: Some("eu".to_owned()),
+            secret: Some("keys".to_owned()),
+            ..StoreSpec::of("s3://a/runs")
+        };
+        let of_aws = StoreSpec {
+            endpoint: None,
+            ..of_run.clone()
+        };
+        // The run's store, --store, AWS_ENDPOINT_URL.
+        let table: [(&StoreSpec, Option<&str>, Option<&str>, Option<Asked>); 10] = [
+            (&of_run, None, None, None),
+            (&of_run, None, Some(OTHER), None),
+            (&of_run, None, Some(OWN), Some((Some(OWN), Some("eu")))),
+            (
+                &of_run,
+                None,
+                Some("http://minio:9000/"),
+                Some((Some("http://minio:9000/"), Some("eu"))),
+            ),
+            (&of_run, Some("s3://a/runs/"), None, None),
+            (
+                &of_run,
+                Some("s3://a/runs/"),
+                Some(OWN),
+                Some((Some(OWN), Some("eu"))),
+            ),
+            (&of_run, Some("s3://mine"), None, Some((None, None))),
+            (
+                &of_run,
+                Some("s3://mine"),
+                Some(OTHER),
+                Some((Some(OTHER), None)),
+            ),
+            (&of_aws, None, None, Some((None, Some("eu")))),
+            (&of_aws, None, Some(OTHER), Some((Some(OTHER), Some("eu")))),
+        ];
+        for (store, url, endpoint, expected) in table {
+            let named = Named {
+                store: None,
+                endpoint: endpoint.map(str::to_owned),
+            };
+            let chosen = chosen(Some(store), url, &named).ok();
+            let asked = chosen
+                .as_ref()
+                .map(|spec| (spec.endpoint.as_deref(), spec.region.as_deref()));
+            assert_eq!(asked, expected, "{store:?} {url:?} {named:?}");
+            assert!(chosen.is_none_or(|spec| spec.secret.is_none()));
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -27,6 +28,9 @@ use crate::status::{Reason, Status};
 
 /// The names of this machine that a client may ask for.
 const HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// How long a server of this machine may take to accept a connection, before it counts as one that lives.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
 
 /// The media types of bodies that clients of Kubernetes send. A web page can send none of them
 /// without asking first.
@@ -85,7 +89,7 @@ impl Access {
         })
     }
 
-    /// Writes the kubeconfig of a server at `address`: a new file that only its owner may read.
+    /// Writes the kubeconfig of a server at `address`, a new file that only its owner may read, and returns what is in it.
     ///
     /// # Errors
     /// If the file exists, or can't be written.
@@ -94,15 +98,27 @@ impl Access {
         path: &Path,
         address: SocketAddr,
         namespace: &str,
-    ) -> io::Result<()> {
+    ) -> io::Result<String> {
         let certificate = STANDARD.encode(pem(&self.certificate));
         let server = format!("https://{address}");
-        let kubeconfig = kubeconfig(&server, &certificate, namespace, &self.token.0);
+        let kubeconfig = kubeconfig(&server, &certificate, namespace, &self.token.0).to_string();
         // Never over an existing file: it may be the only kubeconfig somebody has.
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         let mut file = platform::private(&mut options).open(path)?;
-        file.write_all(kubeconfig.to_string().as_bytes())
+        file.write_all(kubeconfig.as_bytes())?;
+        Ok(kubeconfig)
+    }
+
+    /// Removes a kubeconfig if it is still what was `written` there. Everything else stays as it is.
+    ///
+    /// # Errors
+    /// If the file can't be removed; if another one that came into its place meanwhile can't be put back, with where it is.
+    pub fn remove_kubeconfig(path: &Path, written: &str) -> io::Result<()> {
+        match read(path).as_deref() == Some(written) {
+            true => remove_if_same(path, written),
+            false => Ok(()),
+        }
     }
 
     /// Removes the kubeconfig that a server of before has left at this path, because it was killed: it is exactly what
@@ -110,18 +126,17 @@ impl Access {
     /// stays as it is.
     ///
     /// # Errors
-    /// If the file is such a kubeconfig and can't be removed.
+    /// If the file is such a kubeconfig and can't be removed; if another one that came into its place meanwhile can't be put
+    /// back, with where it is.
     pub async fn remove_abandoned_kubeconfig(path: &Path, own: SocketAddr) -> io::Result<()> {
-        let written = std::fs::read_to_string(path).ok();
-        let Some(address) = written.and_then(|written| server_of(&written)) else {
+        let Some(written) = read(path) else {
             return Ok(());
         };
-        let is_gone = address == own
-            || TcpStream::connect(address)
-                .await
-                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        match is_gone {
-            true => std::fs::remove_file(path),
+        let Some(address) = server_of(&written) else {
+            return Ok(());
+        };
+        match address == own || is_refused(address).await {
+            true => remove_if_same(path, &written),
             false => Ok(()),
         }
     }
@@ -136,6 +151,40 @@ impl Access {
             port: address.port(),
         }
     }
+}
+
+/// What is in a file; `None` of anything else, such as a pipe, which could be read forever.
+fn read(path: &Path) -> Option<String> {
+    let is_file = std::fs::symlink_metadata(path).ok()?.is_file();
+    is_file.then(|| std::fs::read_to_string(path).ok())?
+}
+
+/// Removes a file that has been read. Somebody else may have removed it meanwhile and written their own: so it is moved to
+/// a name that nobody else knows, read there, and put back if it is another one.
+fn remove_if_same(path: &Path, written: &str) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}", Uuid::new_v4().simple()));
+    let aside = Path::new(&aside);
+    match std::fs::rename(path, aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        moved => moved?,
+    }
+    if read(aside).as_deref() != Some(written) {
+        // Never over one that is there again.
+        std::fs::hard_link(aside, path).map_err(|error| {
+            let kept = aside.display();
+            io::Error::new(error.kind(), format!("{error}; what was there is {kept}"))
+        })?;
+    }
+    std::fs::remove_file(aside)
+}
+
+/// Whether nobody listens there.
+async fn is_refused(address: SocketAddr) -> bool {
+    let connected = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await;
+    connected.is_ok_and(|connected| {
+        connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    })
 }
 
 /// The kubeconfig of a server; `certificate` is in base64.
@@ -420,6 +469,44 @@ mod tests {
             assert_eq!(address.as_deref(), expected, "{written}");
         }
         assert_eq!(server_of("apiVersion: v1"), None);
+    }
+
+    #[test]
+    fn only_the_kubeconfig_that_was_read_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let address = "127.0.0.1:7443".parse().unwrap();
+        let written = || {
+            let access = Access::generate().unwrap();
+            access.write_kubeconfig(&path, address, "default").unwrap()
+        };
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        let old = written();
+        std::fs::remove_file(&path).unwrap();
+        // Another starter was faster: its kubeconfig is in the place of the one that was read.
+        let new = written();
+        remove_if_same(&path, &old).unwrap();
+        assert_eq!((read(&path), names()), (Some(new.clone()), 1));
+        Access::remove_kubeconfig(&path, &old).unwrap();
+        assert_eq!((read(&path), names()), (Some(new.clone()), 1));
+        Access::remove_kubeconfig(&path, &new).unwrap();
+        assert_eq!(names(), 0);
+        remove_if_same(&path, &new).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_pipe_in_the_place_of_a_kubeconfig_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let own = "127.0.0.1:1".parse().unwrap();
+        Access::remove_abandoned_kubeconfig(&path, own)
+            .await
+            .unwrap();
+        Access::remove_kubeconfig(&path, "").unwrap();
+        assert!(path.exists());
     }
 
     #[tokio::test]

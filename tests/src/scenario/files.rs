@@ -123,7 +123,7 @@ pub async fn files_of_the_examples_pass_by_way_of_s3(cluster: &Cluster) {
         apply.extend(example.given.iter().flat_map(|given| ["--set", *given]));
         koncli(cluster, &namespace, &apply);
         let to = folder.path().join(example.run);
-        fetch(cluster, &namespace, example.run, &to);
+        fetch(cluster, &namespace, &server, example.run, &to);
         let content = fs::read_to_string(to.join(example.file)).expect(example.file);
         assert_eq!(content, example.content, "{}", example.folder);
     }
@@ -136,10 +136,17 @@ pub async fn files_of_the_examples_pass_by_way_of_s3(cluster: &Cluster) {
     assert!(!is_executable("files/count/1/lines"));
 }
 
-/// Fetches what a run has stored into a folder, with credentials of the caller's.
-fn fetch(cluster: &Cluster, namespace: &str, run: &str, to: &Path) {
+/// Fetches what a run has stored into a folder, with credentials of the caller's, who names the server.
+fn fetch(cluster: &Cluster, namespace: &str, server: &S3, run: &str, to: &Path) {
     let to = to.display().to_string();
-    koncli_with(cluster, namespace, &["files", run, "--get", &to], &KEYS);
+    let mut variables = vec![("AWS_ENDPOINT_URL", server.url.as_str())];
+    variables.extend(KEYS);
+    koncli_with(
+        cluster,
+        namespace,
+        &["files", run, "--get", &to],
+        &variables,
+    );
 }
 
 /// Files need no shell in the image, no root and no root file system that can be written to.
@@ -173,7 +180,7 @@ pub async fn files_of_restricted_containers_pass_by_way_of_s3(cluster: &Cluster)
     koncli(cluster, &namespace, &apply);
     let folder = tempfile::tempdir().expect("a folder");
     let to = folder.path().join("files");
-    fetch(cluster, &namespace, "restricted", &to);
+    fetch(cluster, &namespace, &server, "restricted", &to);
     let found = fs::read_to_string(to.join("read/found")).expect("a file");
     assert_eq!(found, "user 1000 found stages: 1\n");
 }
