@@ -468,10 +468,12 @@ impl Scanner {
             Some(Frame::Braces(InBraces::Text)) => {}
             Some(Frame::Braces(_) | Frame::Arithmetic(_)) => return InBraces::Unknown,
         }
-        let mut rest = self.units[self.at + 2..].iter().map_while(|unit| match unit {
-            Unit::Char(c) => Some(*c),
-            Unit::Hole => None,
-        });
+        let mut rest = self.units[self.at + 2..]
+            .iter()
+            .map_while(|unit| match unit {
+                Unit::Char(c) => Some(*c),
+                Unit::Hole => None,
+            });
         let is_of_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
         // `${x#…}` and `${#}`: the first character belongs to the name, whatever it is.
         let operator = rest.by_ref().skip(1).find(|c| !is_of_name(*c));
@@ -667,7 +669,12 @@ impl Scanner {
 
     fn heredoc_bodies(&mut self) {
         for heredoc in std::mem::take(&mut self.heredocs) {
-            while self.at < self.units.len() && !self.heredoc_line(&heredoc) {}
+            // In backquotes its end may be followed by one.
+            let mut is_ended = false;
+            while self.at < self.units.len() && !is_ended {
+                is_ended = self.heredoc_line(&heredoc);
+            }
+            self.is_unsure |= !is_ended || self.in_backquotes();
         }
     }
 

@@ -193,6 +193,7 @@ fn a_quote_is_open_only_where_every_shell_says_so() {
         "m=\"`echo \\\"it's\\\"`\"",
         "cat <<'it is'\n\"\nit is\necho \"it's\"",
         "cat <<\"it's\"\nx\nit's",
+        "m=\"$(x=`cat <<E\nit's\nE`)\"",
         "echo $'it\\'s'",
         "a=(x y); echo \"it's ${a[0]}\"",
     ];
