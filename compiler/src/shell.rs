@@ -429,11 +429,12 @@ impl Scanner {
         match self.units.get(self.at).copied() {
             None => {}
             Some(Unit::Hole) => {
-                let quoted = self
-                    .frames
-                    .iter()
-                    .any(|frame| matches!(frame, Frame::Double(_)));
-                self.hole(if quoted { Place::Whole } else { Place::Split });
+                let words = self.frames.iter().rev().find_map(|frame| match frame {
+                    Frame::Commands { word, .. } => Some(*word),
+                    _ => None,
+                });
+                let whole = quotes != InBraces::Bare || words == Some(Word::Assignment);
+                self.hole(if whole { Place::Whole } else { Place::Split });
                 self.at += 1;
             }
             Some(Unit::Char('}')) => {
@@ -461,11 +462,10 @@ impl Scanner {
     /// What quotes mean behind the `${` that comes next.
     fn in_braces(&self) -> InBraces {
         match self.frames.last() {
-            Some(Frame::Double(_)) => {}
-            Some(Frame::Braces(InBraces::Bare)) | Some(Frame::Commands { .. }) | None => {
+            Some(Frame::Double(_) | Frame::Braces(InBraces::Text)) => {}
+            Some(Frame::Braces(InBraces::Bare) | Frame::Commands { .. }) | None => {
                 return InBraces::Bare;
             }
-            Some(Frame::Braces(InBraces::Text)) => {}
             Some(Frame::Braces(_) | Frame::Arithmetic(_)) => return InBraces::Unknown,
         }
         let mut rest = self.units[self.at + 2..]

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn place_of_a_hole_follows_the_shells_quoting() {
     use Place::{Comment, Escaped, Literal, LiteralHeredoc, Split, Whole};
-    let table: [(&str, &[Place]); 28] = [
+    let table: [(&str, &[Place]); 30] = [
         ("echo @", &[Split]),
         ("echo \"@\"", &[Whole]),
         ("echo '@'", &[Literal]),
@@ -41,6 +41,8 @@ fn place_of_a_hole_follows_the_shells_quoting() {
         ),
         ("echo \"$( (ls; cd @) | sort @) @\"", &[Split, Split, Whole]),
         ("echo \"${x#'@'} @\"", &[Literal, Whole]),
+        ("x=${y:-@} ls ${y:-@}", &[Whole, Split]),
+        ("echo \"$(ls ${y:-@})\"", &[Split]),
         ("echo \\\n# it's @", &[Comment]),
         ("echo \"unclosed @", &[Whole]),
     ];
