@@ -42,13 +42,37 @@ enum Frame {
         word: Word,
         /// Which list of commands they are in.
         list: usize,
+        /// What is open in them.
+        open: Vec<Open>,
     },
     /// Double quotes, and where they are opened.
     Double(usize),
-    /// `${…}`.
-    Braces,
+    /// `${…}`, and what quotes mean in it.
+    Braces(InBraces),
     /// `$((…))`, with the depth of parentheses.
     Arithmetic(usize),
+}
+
+/// What a `)` in commands may belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    /// A `(`.
+    Parenthesis,
+    /// `case … esac`, whose patterns end with `)`.
+    Case,
+}
+
+/// What `'` means in `${…}`, and whether what comes out is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InBraces {
+    /// It quotes; outside of double quotes.
+    Bare,
+    /// It quotes; in double quotes, behind `#` or `%`.
+    Pattern,
+    /// It is a character like any other: in double quotes, behind `:-` and the like.
+    Text,
+    /// In double quotes, behind what shells read differently.
+    Unknown,
 }
 
 /// The word being read in a command.
@@ -110,11 +134,13 @@ pub(crate) fn holes(script: &[&str]) -> Holes {
             closer: None,
             word: Word::CommandStart,
             list: 0,
+            open: Vec::new(),
         }],
         heredocs: Vec::new(),
         places: Vec::new(),
         commands: Commands::new(),
         open_single: None,
+        is_unsure: false,
     };
     while scanner.at < scanner.units.len() {
         scanner.step();
@@ -135,7 +161,14 @@ struct Scanner {
     commands: Commands,
     /// Where single quotes are opened that nothing closes.
     open_single: Option<usize>,
+    /// Whether shells may read something differently from what is done here.
+    is_unsure: bool,
 }
+
+/// Words behind which a command may begin, or another such word stand.
+const RESERVED: [&str; 13] = [
+    "!", "do", "done", "elif", "else", "fi", "if", "then", "time", "until", "while", "{", "}",
+];
 
 /// Stands for what the shell puts into a word: nobody knows it here.
 const UNKNOWN: char = '\u{fffd}';
@@ -164,7 +197,7 @@ impl Scanner {
             .units
             .windows(2)
             .any(|two| two == [Unit::Char('$'), Unit::Char('\'')]);
-        if is_of_bash {
+        if is_of_bash || self.is_unsure {
             return None;
         }
         let chars = self.units[at..].iter().map(|unit| match unit {
@@ -179,6 +212,8 @@ impl Scanner {
     fn push(&mut self, frame: Frame) {
         if self.frames.len() < FRAMES_MAX {
             self.frames.push(frame);
+        } else {
+            self.is_unsure = true;
         }
     }
 
@@ -210,7 +245,7 @@ impl Scanner {
     /// Whether what comes next is an expression that the shell computes.
     fn in_arithmetic(&self) -> bool {
         let frames = self.frames.iter().rev();
-        let mut outer = frames.skip_while(|f| matches!(f, Frame::Double(_) | Frame::Braces));
+        let mut outer = frames.skip_while(|f| matches!(f, Frame::Double(_) | Frame::Braces(_)));
         matches!(outer.next(), Some(Frame::Arithmetic(_)))
     }
 
@@ -223,7 +258,7 @@ impl Scanner {
     fn step(&mut self) {
         match self.frames.last() {
             Some(Frame::Double(_)) => self.step_double(),
-            Some(Frame::Braces) => self.step_braces(),
+            Some(Frame::Braces(quotes)) => self.step_braces(*quotes),
             Some(Frame::Arithmetic(_)) => self.step_arithmetic(),
             Some(Frame::Commands { .. }) | None => self.step_commands(),
         }
@@ -243,6 +278,8 @@ impl Scanner {
             return;
         };
         match c {
+            // It and the newline are as good as not there.
+            '\\' if self.peek(1) == Some('\n') => self.at += 2,
             '\\' => {
                 self.literal_after_backslash();
                 self.continue_word();
@@ -277,26 +314,74 @@ impl Scanner {
             }
             ';' | '&' | '|' | '(' => {
                 self.at += 1;
+                if c == '(' {
+                    self.opens(Open::Parenthesis);
+                }
                 self.commands.end(self.list(), c);
                 self.set_word(Word::CommandStart);
             }
             ')' => {
                 self.at += 1;
                 self.commands.end(self.list(), ')');
-                if matches!(
-                    self.frames.last(),
+                match self.frames.last_mut() {
+                    Some(Frame::Commands { open, .. }) if !open.is_empty() => {
+                        // That of a pattern leaves the `case` open.
+                        open.pop_if(|last| *last == Open::Parenthesis);
+                        self.set_word(Word::CommandStart);
+                    }
                     Some(Frame::Commands {
-                        closer: Some(')'),
-                        ..
-                    })
-                ) {
-                    self.pop();
-                } else {
-                    self.set_word(Word::CommandStart);
+                        closer: Some(')'), ..
+                    }) => self.pop(),
+                    _ => self.set_word(Word::CommandStart),
                 }
             }
+            _ if self.word() == Word::CommandStart && self.reserved_word() => {}
             _ => self.word_char(c),
         }
+    }
+
+    /// Notes that something is open in the commands at hand.
+    fn opens(&mut self, what: Open) {
+        if let Some(Frame::Commands { open, .. }) = self.frames.last_mut() {
+            open.push(what);
+        }
+    }
+
+    /// Reads a word of the shell's grammar where a command begins. `false` for any other.
+    fn reserved_word(&mut self) -> bool {
+        const LENGTH_MAX: usize = 6;
+        let ends = |c: &char| c.is_whitespace() || ";&|<>()`".contains(*c);
+        let ahead = (0..LENGTH_MAX).map_while(|ahead| self.peek(ahead));
+        let word: String = ahead.take_while(|c| !ends(c)).collect();
+        let length = word.chars().count();
+        let next = self.units.get(self.at + length);
+        let is_whole = match next {
+            None => true,
+            Some(Unit::Char(c)) => ends(c),
+            Some(Unit::Hole) => false,
+        };
+        let is_before_blank = matches!(next, Some(Unit::Char(c)) if c.is_whitespace());
+        match &*word {
+            // Without a blank it is a pattern.
+            "case" if is_before_blank => self.opens(Open::Case),
+            "esac" if is_whole => {
+                if let Some(Frame::Commands { open, .. }) = self.frames.last_mut() {
+                    open.pop_if(|last| *last == Open::Case);
+                }
+            }
+            word if is_whole && RESERVED.contains(&word) => {}
+            _ => return false,
+        }
+        for c in word.chars() {
+            self.text(Some(c));
+        }
+        self.at += length;
+        self.set_word(if word == "case" {
+            Word::Between
+        } else {
+            Word::CommandStart
+        });
+        true
     }
 
     fn word_char(&mut self, c: char) {
@@ -340,15 +425,16 @@ impl Scanner {
         }
     }
 
-    fn step_braces(&mut self) {
+    fn step_braces(&mut self, quotes: InBraces) {
         match self.units.get(self.at).copied() {
             None => {}
             Some(Unit::Hole) => {
-                let quoted = self
-                    .frames
-                    .iter()
-                    .any(|frame| matches!(frame, Frame::Double(_)));
-                self.hole(if quoted { Place::Whole } else { Place::Split });
+                let words = self.frames.iter().rev().find_map(|frame| match frame {
+                    Frame::Commands { word, .. } => Some(*word),
+                    _ => None,
+                });
+                let whole = quotes != InBraces::Bare || words == Some(Word::Assignment);
+                self.hole(if whole { Place::Whole } else { Place::Split });
                 self.at += 1;
             }
             Some(Unit::Char('}')) => {
@@ -360,8 +446,42 @@ impl Scanner {
                 self.at += 1;
                 self.push(Frame::Double(self.at - 1));
             }
+            Some(Unit::Char('\'')) => match quotes {
+                InBraces::Bare | InBraces::Pattern => self.single_quotes(),
+                InBraces::Text => self.at += 1,
+                InBraces::Unknown => {
+                    self.is_unsure = true;
+                    self.at += 1;
+                }
+            },
             Some(Unit::Char('$' | '`')) if self.substitution() => {}
             Some(Unit::Char(_)) => self.at += 1,
+        }
+    }
+
+    /// What quotes mean behind the `${` that comes next.
+    fn in_braces(&self) -> InBraces {
+        match self.frames.last() {
+            Some(Frame::Double(_) | Frame::Braces(InBraces::Text)) => {}
+            Some(Frame::Braces(InBraces::Bare) | Frame::Commands { .. }) | None => {
+                return InBraces::Bare;
+            }
+            Some(Frame::Braces(_) | Frame::Arithmetic(_)) => return InBraces::Unknown,
+        }
+        let mut rest = self.units[self.at + 2..]
+            .iter()
+            .map_while(|unit| match unit {
+                Unit::Char(c) => Some(*c),
+                Unit::Hole => None,
+            });
+        let is_of_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        // `${x#…}` and `${#}`: the first character belongs to the name, whatever it is.
+        let operator = rest.by_ref().skip(1).find(|c| !is_of_name(*c));
+        match operator {
+            Some('#' | '%') => InBraces::Pattern,
+            Some('-' | '=' | '+' | '?') => InBraces::Text,
+            Some(':') if matches!(rest.next(), Some('-' | '=' | '+' | '?')) => InBraces::Text,
+            _ => InBraces::Unknown,
         }
     }
 
@@ -381,6 +501,9 @@ impl Scanner {
             Some(Unit::Char(')')) => {
                 if self.peek(0) == Some(')') {
                     self.at += 1;
+                } else {
+                    // `$((a) | b)` are commands.
+                    self.is_unsure = true;
                 }
                 self.pop();
             }
@@ -412,7 +535,7 @@ impl Scanner {
                 self.commands_in_word(')');
                 return true;
             }
-            (Some('{'), _) => (2, Frame::Braces),
+            (Some('{'), _) => (2, Frame::Braces(self.in_braces())),
             _ => return false,
         };
         self.at += length;
@@ -431,6 +554,7 @@ impl Scanner {
             closer: Some(closer),
             word: Word::CommandStart,
             list: inner,
+            open: Vec::new(),
         });
         inner
     }
@@ -454,14 +578,33 @@ impl Scanner {
             match unit {
                 Unit::Hole => self.hole(Place::Literal),
                 Unit::Char('\'') => return,
-                Unit::Char(c) => self.text(Some(c)),
+                Unit::Char(c) => {
+                    self.is_unsure |= c == '`' && self.in_backquotes();
+                    self.text(Some(c));
+                }
             }
         }
         self.open_single = Some(start);
     }
 
+    /// Whether backquotes are open, which end at the next one whatever it stands in, and in which a backslash means
+    /// something twice.
+    fn in_backquotes(&self) -> bool {
+        let mut frames = self.frames.iter();
+        frames.any(|frame| {
+            matches!(
+                frame,
+                Frame::Commands {
+                    closer: Some('`'),
+                    ..
+                }
+            )
+        })
+    }
+
     fn literal_after_backslash(&mut self) {
         self.at += 1;
+        self.is_unsure |= self.peek(0) != Some('\n') && self.in_backquotes();
         match self.units.get(self.at).copied() {
             Some(Unit::Hole) => self.hole(Place::Escaped),
             Some(Unit::Char('\n')) | None => {}
@@ -471,9 +614,11 @@ impl Scanner {
     }
 
     fn comment(&mut self) {
+        let in_backquotes = self.in_backquotes();
         while let Some(unit) = self.units.get(self.at).copied() {
             match unit {
                 Unit::Char('\n') => return,
+                Unit::Char('`') if in_backquotes => return,
                 Unit::Char(_) => {}
                 Unit::Hole => self.places.push(Place::Comment),
             }
@@ -498,9 +643,13 @@ impl Scanner {
         }
         let mut end = String::new();
         let mut literal = false;
+        let mut quote = None;
         while let Some(c) = self.peek(0) {
             match c {
-                '\'' | '"' | '\\' => literal = true,
+                c if quote == Some(c) => quote = None,
+                c if quote.is_some() => end.push(c),
+                '\'' | '"' => (literal, quote) = (true, Some(c)),
+                '\\' => literal = true,
                 c if c.is_whitespace() || ";&|<>()".contains(c) => break,
                 c => end.push(c),
             }
@@ -520,7 +669,12 @@ impl Scanner {
 
     fn heredoc_bodies(&mut self) {
         for heredoc in std::mem::take(&mut self.heredocs) {
-            while self.at < self.units.len() && !self.heredoc_line(&heredoc) {}
+            // In backquotes its end may be followed by one.
+            let mut is_ended = false;
+            while self.at < self.units.len() && !is_ended {
+                is_ended = self.heredoc_line(&heredoc);
+            }
+            self.is_unsure |= !is_ended || self.in_backquotes();
         }
     }
 

@@ -296,7 +296,7 @@ impl Recovery<'_> {
         let mut depth = 0usize;
         let mut piece_start = 0;
         let mut closed = false;
-        // Whether the piece has a brace: what follows a header without a brace is most likely its body.
+        // Whether the piece has a brace, be it the last one of its body: what follows a header without a brace is most likely its body.
         let mut has_brace = false;
         for (index, token) in inner.iter().enumerate() {
             let is_header = !has_brace && self.is_header(&inner[piece_start]);
@@ -308,8 +308,11 @@ impl Recovery<'_> {
             let closes = self.text(token) == "}";
             match token.kind {
                 Kind::Open => depth += 1,
-                // Indented like what is in the pipeline, it closes something that was never opened.
-                Kind::Close if closes && depth == 0 && token.first_at >= Some(column.max(1)) => {}
+                // Indented like what is in the pipeline, it closes something that was never opened: the body of a
+                // header without a brace ends here.
+                Kind::Close if closes && depth == 0 && token.first_at >= Some(column.max(1)) => {
+                    has_brace = true;
+                }
                 Kind::Close if closes && depth == 0 => {
                     self.piece(&inner[piece_start..index], builder, &mut pipeline);
                     piece_start = index + 1;

@@ -596,12 +596,17 @@ impl<'a> Resolver<'a> {
             self.report(rules::mount_path::report(path));
             return None;
         }
-        let is_root = |path: &String| path.split('/').all(str::is_empty);
+        let climbs = |path: &String| path.split('/').any(|part| part == "..");
+        if known.as_ref().is_some_and(climbs) {
+            self.report(rules::mount_path::climbs(path));
+            return None;
+        }
+        let is_root = |path: &String| named_parts(path).next().is_none();
         if known.as_ref().is_some_and(is_root) {
             self.report(rules::mount_path::root(path, &workspace.text));
             return None;
         }
-        let is_own = |path: &String| path.split('/').find(|part| !part.is_empty()) == Some("kon");
+        let is_own = |path: &String| named_parts(path).next() == Some("kon");
         if known.as_ref().is_some_and(is_own) {
             self.report(rules::mount_path::reserved(path, &workspace.text));
             return None;
@@ -612,4 +617,10 @@ impl<'a> Resolver<'a> {
             span,
         })
     }
+}
+
+/// The parts of a path that lead into a folder: neither empty nor `.`.
+fn named_parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
 }

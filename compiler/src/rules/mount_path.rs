@@ -9,6 +9,12 @@ pub(crate) fn root(path: &ast::Str, workspace: &str) -> Diagnostic {
         .help(format!("write a folder, such as `\"/{workspace}\"`"))
 }
 
+/// A path that leads out of a folder again: where it ends depends on the links of the image.
+pub(crate) fn climbs(path: &ast::Str) -> Diagnostic {
+    let message = "the path of a workspace has a `..` in it";
+    Diagnostic::error(Code::K0319, path.span, message).help("write the path without `..`")
+}
+
 /// A path where pods have what konductor puts beside the command.
 pub(crate) fn reserved(path: &ast::Str, workspace: &str) -> Diagnostic {
     let message = "konductor keeps files of its own below `/kon`";

@@ -9,7 +9,14 @@ use crate::pipeline::{Action, EnvValue, Pipeline, Text};
 /// What joins commands and redirects files. A `;` ends what `find -exec` runs.
 const OPERATORS: [&str; 7] = ["&&", "||", "|", ">", ">>", "<", "2>&1"];
 /// Programs that compute with such signs.
-const COMPUTING: [&str; 3] = ["[", "expr", "test"];
+const COMPUTING: [&str; 5] = ["[", "[[", "dpkg", "expr", "test"];
+/// Programs whose first argument is what they look for, or replace.
+const SEEKING: [&str; 8] = ["ack", "ag", "awk", "egrep", "fgrep", "grep", "rg", "tr"];
+/// What stands behind a `|` of a shell most often. Elsewhere `|` is more likely a separator.
+const PIPED: [&str; 24] = [
+    "awk", "base64", "bash", "cat", "column", "cut", "egrep", "grep", "gzip", "head", "jq", "less",
+    "more", "python3", "sed", "sh", "sort", "tail", "tar", "tee", "tr", "uniq", "wc", "xargs",
+];
 /// How much is repeated to say what to type.
 const SHOWN_MAX: usize = 60;
 
@@ -36,44 +43,79 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
 
 /// A command line with signs that only a shell reads, or one in a single word.
 fn of_words(words: &[Text]) -> Option<Diagnostic> {
-    let plain: Option<Vec<&str>> = words.iter().map(Text::plain).collect();
     let (program, arguments) = words.split_first()?;
-    if let Some(line) = program.plain().filter(|program| program.contains(' ')) {
+    let is_path = |program: &str| program.starts_with(['/', '.']);
+    let line = program.plain();
+    if let Some(line) = line.filter(|line| line.contains(' ') && !is_path(line)) {
         let message = "a program's name with a blank in it";
-        let pieces: Vec<String> = line
-            .split_whitespace()
-            .map(|word| format!("\"{word}\""))
-            .collect();
-        let help = format!(
-            "write `run = \"{line}\"`, or each word by itself: `exec = [{}]`",
-            pieces.join(", ")
-        );
         let is_short = line.len() <= SHOWN_MAX && !line.contains(['"', '\\', '\n']);
-        let help = match is_short {
-            true => help,
-            false => "write the line as `run`, or each word by itself".to_owned(),
+        let pieces: Vec<&str> = line.split_whitespace().collect();
+        let help = if !is_short || !arguments.is_empty() {
+            "write the line as `run`, or each word by itself".to_owned()
+        } else if pieces.iter().all(|piece| is_bare(piece)) {
+            let pieces = pieces.join("\", \"");
+            format!("write `run = \"{line}\"`, or each word by itself: `exec = [\"{pieces}\"]`")
+        } else {
+            format!("write `run = \"{line}\"`")
         };
         let diagnostic = Diagnostic::warning(Code::K0335, program.span, message);
         return Some(diagnostic.here("no shell cuts this into words").help(help));
     }
-    let is_computing = program
-        .plain()
-        .is_some_and(|program| COMPUTING.contains(&base(program)));
-    let is_operator = |text: &&Text| text.plain().is_some_and(|word| OPERATORS.contains(&word));
-    let operator = arguments
-        .iter()
-        .find(is_operator)
-        .filter(|_| !is_computing)?;
-    let sign = operator.plain().unwrap_or_default();
-    let line = plain.map(|words| words.join(" "));
-    let line =
-        line.filter(|line| line.len() <= SHOWN_MAX && !line.contains(['"', '\\', '\n', '$']));
+    let plain: Vec<Option<&str>> = words.iter().map(Text::plain).collect();
+    let operator = (1..words.len()).find(|at| is_operator(&plain, *at))?;
+    let sign = plain[operator].unwrap_or_default();
+    let written: Option<Vec<String>> = (0..words.len())
+        .map(|at| match plain[at]? {
+            word if is_bare(word) || is_operator(&plain, at) => Some(word.to_owned()),
+            word if word.contains(['\'', '"', '\\', '\n', '$']) => None,
+            word => Some(format!("'{word}'")),
+        })
+        .collect();
+    let line = written.map(|words| words.join(" "));
     let message = format!("`{sign}` is an argument of the program here");
-    let diagnostic = Diagnostic::warning(Code::K0335, operator.span, message);
+    let diagnostic = Diagnostic::warning(Code::K0335, words[operator].span, message);
+    let line = line.filter(|line| line.len() <= SHOWN_MAX);
     Some(diagnostic.here("no shell reads this").help(match line {
         Some(line) => format!("write `run = \"{line}\"`"),
         None => "write the line as `run`, which a shell reads".to_owned(),
     }))
+}
+
+/// Whether a word of a command line is most likely meant for a shell: what stands behind an option is its value, and
+/// many a program takes `|`, `<` and `>` as a separator, or looks for them.
+fn is_operator(words: &[Option<&str>], at: usize) -> bool {
+    let word = |at: usize| words.get(at).copied().flatten();
+    let (Some(sign), Some(program)) = (word(at), word(0).map(base)) else {
+        return false;
+    };
+    if at == 0 || !OPERATORS.contains(&sign) || COMPUTING.contains(&program) {
+        return false;
+    }
+    if sign == "2>&1" {
+        return true;
+    }
+    let is_option = |word: &Option<&str>| word.is_some_and(|word| word.starts_with('-'));
+    let is_first = words[1..at].iter().all(is_option);
+    if is_option(&words[at - 1]) || is_first && SEEKING.contains(&program) {
+        return false;
+    }
+    let Some(next) = word(at + 1) else {
+        return false;
+    };
+    match sign {
+        "&&" | "||" => true,
+        "|" => PIPED.contains(&next),
+        _ => {
+            let has_letter = next.contains(|c: char| c.is_ascii_alphabetic());
+            is_bare(next) && has_letter && next.contains(['.', '/']) && !next.starts_with('-')
+        }
+    }
+}
+
+/// Whether a shell takes a word as it is.
+fn is_bare(word: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-+=:,./@%".contains(c);
+    !word.is_empty() && word.chars().all(is_plain)
 }
 
 /// `D = "$(date +%F)"`, `PATH = "$PATH:/opt/bin"`: the container gets these characters.
@@ -113,4 +155,42 @@ fn substitution(value: &str) -> Option<&str> {
     let is_foreign = FOREIGN.iter().any(|head| inner.starts_with(head));
     let is_plain = !inner.contains(['(', '"', '\n']) && inner.len() <= SHOWN_MAX;
     (is_word && is_plain && !is_foreign && !before.ends_with('$')).then_some(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_and_comparisons_are_no_words_of_a_shell() {
+        let table: [(&[&str], Option<usize>); 22] = [
+            (&["cut", "-d", "|", "-f1"], None),
+            (&["awk", "-F", "|", "{ print }"], None),
+            (&["sort", "-t", "|"], None),
+            (&["psql", "-F", "|", "-c", "select 1"], None),
+            (&["expr", "1", "<", "2"], None),
+            (&["test", "a", ">", "b"], None),
+            (&["dpkg", "--compare-versions", "1.0a", "<", "2.0b"], None),
+            (&["find", ".", "-exec", "ls", ";"], None),
+            (&["grep", ">", "a.fasta"], None),
+            (&["grep", "-c", ">", "a.fasta"], None),
+            (&["tr", "|", "tee"], None),
+            (&["paste", "-d", "||", "a", "b"], None),
+            (&["compare", "a", "<", "b"], None),
+            (&["split", "a.txt", "|"], None),
+            (&["echo", "a", "||"], None),
+            (&["ls", "|", "wc"], Some(1)),
+            (&["ls", "-l", "a", "|", "wc", "-l"], Some(3)),
+            (&["ls", ">", "out.txt"], Some(1)),
+            (&["jq", ".a", "<", "/in/x"], Some(2)),
+            (&["make", "&&", "make", "test"], Some(1)),
+            (&["make", "-k", "2>&1"], Some(2)),
+            (&["cut", "-d", "|", "a", "|", "sort"], Some(4)),
+        ];
+        for (words, expected) in table {
+            let plain: Vec<Option<&str>> = words.iter().copied().map(Some).collect();
+            let found = (0..words.len()).find(|at| is_operator(&plain, *at));
+            assert_eq!(found, expected, "{words:?}");
+        }
+    }
 }

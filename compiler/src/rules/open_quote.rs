@@ -18,7 +18,7 @@ pub(crate) fn is_possible(script: &Script) -> bool {
     count('\'') % 2 == 1 || count('"') % 2 == 1
 }
 
-/// Reports the quote that is open where the script ends; the shell would refuse the whole script.
+/// Reports the quote that is open where the script ends; the shell fails there.
 pub(crate) fn check(script: &Script, open: Option<&OpenQuote>) -> Option<Diagnostic> {
     let open = open.filter(|_| is_possible(script))?;
     let (quote, rest) = (open.quote, &open.rest);

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn place_of_a_hole_follows_the_shells_quoting() {
     use Place::{Comment, Escaped, Literal, LiteralHeredoc, Split, Whole};
-    let table: [(&str, &[Place]); 24] = [
+    let table: [(&str, &[Place]); 30] = [
         ("echo @", &[Split]),
         ("echo \"@\"", &[Whole]),
         ("echo '@'", &[Literal]),
@@ -15,7 +15,7 @@ fn place_of_a_hole_follows_the_shells_quoting() {
         ("echo \\\" @", &[Split]),
         ("x=@", &[Whole]),
         ("A=1 x=@/y\"z\"@ cmd x=@", &[Whole, Whole, Split]),
-        ("if true; then x=@; fi", &[Split]),
+        ("if true; then x=@; fi", &[Whole]),
         ("echo \"$(cat @)\"", &[Split]),
         ("echo \"$(cat \"@\")\" @", &[Whole, Split]),
         ("x=$(cat @)@", &[Split, Whole]),
@@ -35,6 +35,15 @@ fn place_of_a_hole_follows_the_shells_quoting() {
             "(cd \"@\" && ls) ; case @ in a) ls @;; esac",
             &[Whole, Split, Split],
         ),
+        (
+            "echo \"$(case x in a) ls @;; (b) ls \"@\";; esac) @\"",
+            &[Split, Whole, Whole],
+        ),
+        ("echo \"$( (ls; cd @) | sort @) @\"", &[Split, Split, Whole]),
+        ("echo \"${x#'@'} @\"", &[Literal, Whole]),
+        ("x=${y:-@} ls ${y:-@}", &[Whole, Split]),
+        ("echo \"$(ls ${y:-@})\"", &[Split]),
+        ("echo \\\n# it's @", &[Comment]),
         ("echo \"unclosed @", &[Whole]),
     ];
     for (script, expected) in table {
@@ -164,5 +173,45 @@ fn holes_that_become_code_are_found_in_scripts() {
         let pieces: Vec<&str> = script.split('@').collect();
         let found: Vec<usize> = holes(&pieces).code.iter().map(|(hole, _)| *hole).collect();
         assert_eq!(found, expected, "{script}");
+    }
+}
+
+#[test]
+fn a_quote_is_open_only_where_every_shell_says_so() {
+    let closed = [
+        "w=${v#*'\"'}",
+        "w=\"${v#*'\"'}\"",
+        "w=\"${v%%'\"'*}\"",
+        "echo \"${v:-it's}\" \"${v-it's}\" \"${#v}\"",
+        "echo \"${v/'/x}\"",
+        "m=\"$(case \"$1\" in a) echo \"it's a\";; esac)\"",
+        "m=\"$(if x; then case $1 in (a) y;; b|c) echo \"it's\"; esac; fi)\"",
+        "m=\"$(case $1 in\nif) (x; y) ;;\n*) ;; esac; echo \"it's\")\"",
+        "m=\"$( (cd x; ls) | grep \"it's\" )\"",
+        "m=\"$(f() { echo \"it's\"; }; f)\"",
+        "m=\"$((cd x; ls) | grep \"it's\")\"",
+        "echo a \\\n# it's a comment",
+        "m=`ls # it's` && echo",
+        "m=\"`echo \\\"it's\\\"`\"",
+        "cat <<'it is'\n\"\nit is\necho \"it's\"",
+        "cat <<\"it's\"\nx\nit's",
+        "m=\"$(x=`cat <<E\nit's\nE`)\"",
+        "echo $'it\\'s'",
+        "a=(x y); echo \"it's ${a[0]}\"",
+    ];
+    for script in closed {
+        assert_eq!(holes(&[script]).open_quote, None, "{script}");
+    }
+    let open = [
+        ("echo it's done", "'s done"),
+        ("echo \"a\necho b", "\"a"),
+        ("case x in a) echo it's;; esac", "'s;; esac"),
+        ("echo a\\\n#it's", ""),
+        ("w=\"${v:-'\"'}\"", "\""),
+    ];
+    for (script, rest) in open {
+        let found = holes(&[script]).open_quote;
+        let found = found.map(|open| open.rest).unwrap_or_default();
+        assert!(found.starts_with(rest), "{script}: {found}");
     }
 }
