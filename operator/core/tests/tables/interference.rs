@@ -875,6 +875,9 @@ fn a_job_without_the_label_of_its_run_does_not_count_as_deleted() {
 fn a_job_that_is_deleted_without_the_label_of_its_run_has_ended_as_it_had() {
     let mut work = job("work", json!({}), ended("Complete"));
     work["metadata"]["ownerReferences"] = owned();
+    let mut labelled = work.clone();
+    labelled["metadata"]["labels"] = json!({"konductor.io/run": "r"});
+    labelled.as_object_mut().unwrap().remove("status");
     let mut stranger = work.clone();
     stranger["metadata"]["name"] = "stranger".into();
     stranger["metadata"]["uid"] = "uid-stranger".into();
@@ -891,7 +894,7 @@ fn a_job_that_is_deleted_without_the_label_of_its_run_has_ended_as_it_had() {
         let status = decision.status.or(typed.status).unwrap();
         (status.deleted, format!("{:?}", status.phase))
     };
-    assert_eq!(phase(&[&work], &work), (0, "Succeeded".to_owned()));
+    assert_eq!(phase(&[&labelled], &work), (0, "Succeeded".to_owned()));
     // What a Run only owns is no part of it.
     let (deleted, phase) = phase(&[], &stranger);
     assert_eq!(deleted, 0);

@@ -414,7 +414,7 @@ fn a_ledger_that_was_never_written_takes_in_those_that_hold() {
         claim("a", 1, json!({"status": {"phase": "Granted"}})),
         claim("b", 2, json!({})),
     ]);
-    let mut fresh = semaphore(4, json!([]));
+    let mut fresh = semaphore(3, json!([]));
     fresh.as_object_mut().unwrap().remove("status");
     let (decision, _) = decide(fresh, &world);
     let mut names = holders(&decision);
