@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_that_wait_are_looked_at_again_although_memory_is_given_back() {
+    async fn those_that_wait_are_looked_at_again_although_memory_is_freed() {
         const ALL: usize = 8 * ROOM;
         let (ask, asked) = unbounded();
         let begun = RefCell::new(vec![0; ALL]);
