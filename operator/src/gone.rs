@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Participant, Run};
-use konductor_core::{End, ObjectName, job, job_uid, run, run_end};
+use konductor_core::{End, ObjectName, job, job_uid, named_runs, run, run_end};
 use kube::runtime::reflector::Store;
 
 use crate::reference::reference;
@@ -34,7 +34,7 @@ struct Inner {
     /// Uids, the oldest first; of some the Job is forgotten already.
     order: VecDeque<String>,
     by_name: HashMap<ObjectName, Vec<String>>,
-    /// By the Run that the Job's label names.
+    /// By each Run that the Job names, by its label or as an owner.
     by_run: HashMap<ObjectName, HashSet<String>>,
     /// The uids of those whose end their Run has recorded.
     recorded: HashSet<String>,
@@ -45,8 +45,9 @@ struct Inner {
     deleted_runs: VecDeque<String>,
 }
 
-fn run_name(job: &Participant) -> Option<ObjectName> {
-    Some(job.beside(job.run()?))
+fn run_names(job: &Participant) -> Vec<ObjectName> {
+    let names = named_runs(&job.metadata).into_iter();
+    names.map(|name| job.beside(name)).collect()
 }
 
 fn uid(job: &Participant) -> String {
@@ -81,17 +82,19 @@ impl Gone {
 
     /// Remembers a Job that was deleted, if something may wait for it.
     pub(crate) fn remember(&self, job: &Participant, is_named: bool) {
-        let run = run_name(job);
-        let known = run.as_ref().and_then(|name| self.run(name));
-        let over = known.as_ref().is_some_and(|run| run_end(run).is_some());
+        let runs = run_names(job);
+        let known: Vec<Arc<Run>> = runs.iter().filter_map(|name| self.run(name)).collect();
+        let over = !known.is_empty() && known.iter().all(|run| run_end(run).is_some());
         // One that could not be decoded for a while is not gone.
-        let alive = known.and_then(|run| run.metadata.uid.clone());
+        let is_alive = |uid: &String| {
+            let mut known = known.iter();
+            known.any(|run| run.metadata.uid.as_ref() == Some(uid))
+        };
         let mut inner = self.inner();
         let mut owners = job.metadata.owner_references.iter().flatten();
-        let orphaned = owners.any(|owner| {
-            Some(&owner.uid) != alive.as_ref() && inner.deleted_runs.contains(&owner.uid)
-        });
-        if over || orphaned || (run.is_none() && !is_named) {
+        let orphaned =
+            owners.any(|owner| !is_alive(&owner.uid) && inner.deleted_runs.contains(&owner.uid));
+        if over || orphaned || (runs.is_empty() && !is_named) {
             return;
         }
         let uid = uid(job);
@@ -99,8 +102,8 @@ impl Gone {
         inner.order.push_back(uid.clone());
         let name = ObjectName::of(&job.metadata);
         inner.by_name.entry(name).or_default().push(uid.clone());
-        if let Some(run) = run {
-            inner.by_run.entry(run).or_default().insert(uid);
+        for run in runs {
+            inner.by_run.entry(run).or_default().insert(uid.clone());
         }
         while inner.order.len() > JOBS_MAX {
             let Some(oldest) = inner.order.pop_front() else {
@@ -142,12 +145,19 @@ impl Gone {
         }
     }
 
-    /// A Run was deleted.
+    /// A Run was deleted, or has ended. What another Run has, too, is kept for that.
     pub(crate) fn forget_run(&self, run: &Run) {
         let name = ObjectName::of(&run.metadata);
         let mut inner = self.inner();
         for uid in inner.by_run.remove(&name).unwrap_or_default() {
-            inner.forget(&uid);
+            let others = inner.jobs.get(&uid).map(|job| run_names(job));
+            let is_anothers = others.into_iter().flatten().any(|run| {
+                let uids = inner.by_run.get(&run);
+                uids.is_some_and(|uids| uids.contains(&uid))
+            });
+            if !is_anothers {
+                inner.forget(&uid);
+            }
         }
     }
 
@@ -209,7 +219,8 @@ impl Gone {
         self.with_outputs(jobs, pods)
     }
 
-    /// The Jobs of a namespace that are like this; of one Run, if it is named.
+    /// The Jobs of a namespace that are like this; those that name one Run, if it is given. Whether they belong to it,
+    /// their owner's uid says.
     pub(crate) fn matching(
         &self,
         namespace: &str,
@@ -279,13 +290,61 @@ impl Inner {
                 self.by_name.remove(&name);
             }
         }
-        if let Some(run) = run_name(&job)
-            && let Some(uids) = self.by_run.get_mut(&run)
-        {
-            uids.remove(uid);
-            if uids.is_empty() {
-                self.by_run.remove(&run);
+        for run in run_names(&job) {
+            if let Some(uids) = self.by_run.get_mut(&run) {
+                uids.remove(uid);
+                if uids.is_empty() {
+                    self.by_run.remove(&run);
+                }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn job(name: &str, labels: Value, owner: Option<&str>) -> Participant {
+        let owners = owner.map(|run| {
+            json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": run, "uid": run}])
+        });
+        let metadata = json!({
+            "name": name, "namespace": "ns", "uid": name, "labels": labels, "ownerReferences": owners,
+        });
+        serde_json::from_value(json!({ "metadata": metadata })).expect("a Job")
+    }
+
+    fn run(name: &str) -> Run {
+        let metadata = json!({"name": name, "namespace": "ns", "uid": name});
+        let run = json!({"metadata": metadata, "spec": {"pipeline": "p", "jobs": 1}});
+        serde_json::from_value(run).expect("a Run")
+    }
+
+    #[test]
+    fn a_job_that_is_gone_is_found_by_every_run_that_it_names() {
+        let gone = Gone::default();
+        for job in [
+            job("labelled", json!({"konductor.io/run": "r"}), None),
+            job("owned", json!({}), Some("r")),
+            job("both", json!({"konductor.io/run": "s"}), Some("r")),
+            job("neither", json!({}), None),
+        ] {
+            gone.remember(&job, false);
+        }
+        let of = |run: &str| {
+            let jobs = gone.matching("ns", Some(&run.to_owned()), |_| true, |_| Vec::new());
+            let names = jobs.iter().map(|job| job.name().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(of("r"), ["both", "labelled", "owned"]);
+        assert_eq!(of("s"), ["both"]);
+        // One that another Run has, too, is kept for that.
+        gone.forget_run(&run("s"));
+        assert_eq!(of("r"), ["both", "labelled", "owned"]);
+        gone.forget_run(&run("r"));
+        assert!(gone.inner().jobs.is_empty() && gone.inner().by_run.is_empty());
     }
 }

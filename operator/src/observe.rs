@@ -101,7 +101,10 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
         }
         Fact::JobsGone { namespace, labels } => {
             let run = labels.get(label::RUN);
-            let is_meant = |job: &Participant| carries(job, labels);
+            // The Run is known by more than the label, which somebody may have removed.
+            let mut others = labels.clone();
+            others.remove(label::RUN);
+            let is_meant = |job: &Participant| carries(job, &others);
             Objects::Jobs(cache.gone.matching(namespace, run, is_meant, pods(cache)))
         }
         Fact::JobGone(name) => Objects::Jobs(cache.gone.named(name, pods(cache))),

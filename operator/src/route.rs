@@ -200,6 +200,10 @@ impl Router<'_> {
             }
         }
         self.queues.scans.forget_all();
+        // A ledger that has vanished between two lists has no event of its own.
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full.clear();
+        drop(full);
         for semaphore in self.cache.semaphores.state() {
             let holders = semaphore.status.as_ref().map(|status| status.holders.len());
             let key = Key::Named(Watched::Semaphore, ObjectName::of(&semaphore.metadata));

@@ -66,6 +66,10 @@ pub(crate) async fn schedule<T, R>(
         if places.capacity() > ROOM && places.len() < places.capacity() / 8 {
             places.shrink_to(ROOM);
         }
+        if later.capacity() > ROOM && later.len() < later.capacity() / 8 {
+            // The keys that were given out stay valid.
+            later.compact();
+        }
         let object = tokio::select! {
             // What has happened is taken in first: one reconcile answers all of it.
             biased;
@@ -76,6 +80,12 @@ pub(crate) async fn schedule<T, R>(
                     continue;
                 }
             },
+            // Before what has ended: a time limit is kept although there is always something that has.
+            Some(due) = later.next(), if !is_over => {
+                let object = due.into_inner();
+                places.remove(&object);
+                object
+            }
             Some((object, wait)) = under_way.next() => {
                 let wait: Option<Duration> = wait;
                 match (places.remove(&object), wait) {
@@ -87,11 +97,6 @@ pub(crate) async fn schedule<T, R>(
                     }
                     _ => continue,
                 }
-            }
-            Some(due) = later.next(), if !is_over => {
-                let object = due.into_inner();
-                places.remove(&object);
-                object
             }
             else => return,
         };
@@ -283,5 +288,57 @@ mod tests {
             assert!(poll!(&mut running).is_pending());
         }
         assert_eq!(*polls.borrow(), 1000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_that_is_up_is_taken_in_before_what_has_ended() {
+        let script = |ask: UnboundedSender<_>, began: Began| async move {
+            ask.unbounded_send("limit").expect("open");
+            let (_, _, limit) = began.only().await;
+            ask.unbounded_send("busy").expect("open");
+            let (_, begun, busy) = began.only().await;
+            begun.mark();
+            ask.unbounded_send("busy").expect("open");
+            assert!(began.since().await.is_empty());
+            limit.send(Some(Duration::ZERO)).expect("it waits");
+            busy.send(None).expect("it waits");
+            assert_eq!(names(&began.since().await), ["limit", "busy"]);
+        };
+        beside(script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_are_looked_at_again_although_memory_is_freed() {
+        const ALL: usize = 8 * ROOM;
+        let (ask, asked) = unbounded();
+        let begun = RefCell::new(vec![0; ALL]);
+        let reconcile = |object: usize, _| {
+            let times = &mut begun.borrow_mut()[object];
+            *times += 1;
+            // Few wait for long, and all others only once.
+            let wait = match (object < 3, *times) {
+                (true, 1) => Some(100),
+                (false, 1) => Some(1),
+                _ => None,
+            };
+            std::future::ready(wait.map(Duration::from_secs))
+        };
+        let script = async {
+            for object in 0..ALL {
+                ask.unbounded_send(object).expect("open");
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(begun.borrow()[..4], [1, 1, 1, 2]);
+            // An event comes before its time.
+            ask.unbounded_send(0).expect("open");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(begun.borrow()[..4], [2, 1, 1, 2]);
+            tokio::time::sleep(Duration::from_secs(100)).await;
+        };
+        tokio::select! {
+            () = script => {}
+            () = schedule(asked, reconcile) => panic!("it ends before the script"),
+        }
+        assert_eq!(*begun.borrow(), vec![2; ALL]);
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{NameKey, ObjectName, Participant, Run, key_of, label};
 
 use crate::facts::{Facts, Freshness};
-use crate::outcome::{End, is_settled};
+use crate::outcome::{End, is_settled, job_end};
 use crate::outputs::{OUTPUTS_LOST, outputs_are_lost};
 use crate::run::{Ended, Entry, Stop, recorded};
 use crate::words::Named;
@@ -188,6 +188,8 @@ pub(crate) fn outputs(
         Known::Gone(_) | Known::Unknown => return None,
     };
     Some(match job {
+        // What stands on it before its end is of another Job, from which it was copied.
+        Some(job) if job_end(job).is_none() => Ok(BTreeMap::new()),
         Some(job) if outputs_are_lost(job) => Err(format!("{}: {OUTPUTS_LOST}", named())),
         Some(job) => Ok(job.outputs().unwrap_or_default()),
         None if end == Some(End::Succeeded) => Err(format!(

@@ -37,6 +37,7 @@ mod start;
 mod waiting;
 
 pub(crate) use arrive::arrival_of;
+pub(crate) use copied::is_copy;
 pub(crate) use indexes::parse as parse_indexes;
 pub use outputs::with_outputs;
 pub use waiting::meant as meant_annotation;

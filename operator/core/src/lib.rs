@@ -40,6 +40,7 @@ pub mod timeline;
 pub mod trace;
 mod trace_ids;
 mod ttl;
+mod unstarted;
 mod waited_for;
 mod when;
 pub mod words;

@@ -18,6 +18,7 @@ use crate::outcome::{End, job_end, run_end};
 use crate::owner::belongs;
 use crate::run::{bad_stages, gone_but_needed};
 use crate::run_graph::{How, Link, Node, RunGraph};
+use crate::unstarted;
 
 pub use crate::run::kept;
 
@@ -363,21 +364,13 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         labels.remove(label::HELD);
     }
     if let Some(known) = &mut template.annotations {
-        if gets_items {
-            known.remove(annotation::ITEMS);
-        }
-        known.retain(|key, _| !key.starts_with(annotation::TOKEN_PREFIX));
-        known.remove(annotation::HELD);
-        known.remove(annotation::TRACEPARENT);
-        if let Some(guard) = known.get_mut(annotation::GUARD) {
-            *guard = annotation::GUARD_WAITING.to_owned();
-        }
-        // A start has put values where defaults were, and has kept those.
-        if let Some(presets) = old.presets() {
-            for key in old.inputs.iter().flatten().flat_map(BTreeMap::keys) {
-                known.remove(&format!("{}{key}", annotation::INPUT_PREFIX));
-            }
-            known.extend(presets);
+        for (key, before) in unstarted::annotations(old) {
+            match before {
+                Some(value) => known.insert(key, value),
+                // It goes over the same list again.
+                None if key == annotation::ITEMS && !gets_items => continue,
+                None => known.remove(&key),
+            };
         }
     }
     Job {

@@ -2,14 +2,14 @@
 //! wrote on that one.
 //!
 //! Every start changes the spec, so a Job whose spec was never changed was never started by the operator. What says that
-//! it was is removed, and then it is a new Job. What must not happen: a start past its Gate, or an old output that counts
-//! as its own.
+//! it was is removed, and then it is a new Job. What must not happen: a start past its Gate, or an old output, input or list
+//! of items that counts as its own.
 
-use konductor_api::{JobPhase, Participant, annotation, job_ended};
-use serde_json::{Map, Value};
+use konductor_api::{JobPhase, Participant, annotation, job_ended, label};
+use serde_json::{Map, Value, json};
 
 use super::{NoStatus, patch};
-use crate::Decision;
+use crate::{Decision, Write, unstarted};
 
 /// What the operator writes at a start or after it. It writes [`annotation::OUTPUTS_KEPT`], too, but a retry creates Jobs
 /// with that.
@@ -24,8 +24,9 @@ const AFTER_A_START: [&str; 7] = [
 ];
 
 /// Returns whether a Job says of itself what can't have happened to it. A start of a Job in one of Kueue's queues need not
-/// change its spec, so of such a Job nothing is known.
-fn is_copy(job: &Participant) -> bool {
+/// change its spec, so of such a Job nothing is known. One that had ended before its copy was stored, and that held and read
+/// nothing, looks like a Job that the operator ended before its start, and counts as that.
+pub(crate) fn is_copy(job: &Participant) -> bool {
     if job.metadata.generation != Some(1) || job.queue().is_some() {
         return false;
     }
@@ -38,7 +39,8 @@ fn is_copy(job: &Participant) -> bool {
     was_started || has_phase_of_another
 }
 
-/// Removes what the operator wrote on another Job; `None` if it has written it on this one.
+/// Removes what the operator wrote on another Job; `None` if it has written it on this one. The pod template can be changed
+/// only while the Job is suspended.
 pub(super) fn forget(job: &Participant) -> Option<Decision<NoStatus>> {
     if !is_copy(job) {
         return None;
@@ -47,8 +49,34 @@ pub(super) fn forget(job: &Participant) -> Option<Decision<NoStatus>> {
     let copied = AFTER_A_START.iter().filter(|key| known.contains_key(**key));
     let annotations: Map<String, Value> =
         copied.map(|key| ((*key).to_owned(), Value::Null)).collect();
+    let mut write = patch(job, annotations);
+    if job.is_suspended()
+        && let Write::Patch { body, .. } = &mut write
+    {
+        restore_template(job, body);
+    }
     Some(Decision {
-        before: vec![patch(job, annotations)],
+        before: vec![write],
         ..Decision::default()
     })
+}
+
+/// Adds to a patch what makes the pod template as it was before the start of the other Job.
+fn restore_template(job: &Participant, body: &mut Value) {
+    let mut annotations = unstarted::annotations(job);
+    if job.completed_indexes().is_some() {
+        // One that a retry has created goes over the list that those are the indexes of.
+        annotations.remove(annotation::ITEMS);
+    }
+    if !annotations.is_empty() {
+        body["spec"]["template"]["metadata"]["annotations"] = json!(annotations);
+    }
+    let template = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.metadata.as_ref());
+    let labels = template.and_then(|template| template.labels.as_ref());
+    if labels.is_some_and(|labels| labels.contains_key(label::HELD)) {
+        body["spec"]["template"]["metadata"]["labels"][label::HELD] = Value::Null;
+    }
 }

@@ -138,15 +138,18 @@ fn granted(
 }
 
 /// The Run does not let the Job start. A Job that says nothing yet says so, if the Run is not about to record or to end
-/// it. A Run that does not exist may be created after its Jobs.
+/// it. A Run that does not exist may be created after its Jobs: one that says that it does not exist says then what is so.
 fn kept_waiting(job: &Participant, why: HeldBack, now: Timestamp) -> Decision<NoStatus> {
+    let no_run = HeldBack::NoRun.to_string();
+    let is_outdated = why != HeldBack::NoRun && job.reason() == Some(no_run.as_str());
     let since = match why {
         HeldBack::Paused | HeldBack::Replaced => Some(now),
         HeldBack::NoRun => waiting::says_why_at(job),
+        HeldBack::Unrecorded | HeldBack::Foreign if is_outdated => Some(now),
         // What does not belong to a Run is left alone.
         HeldBack::Cancelled | HeldBack::Ended | HeldBack::Unrecorded | HeldBack::Foreign => None,
     };
-    let decision = match since.filter(|_| job.phase.is_none()) {
+    let decision = match since.filter(|_| job.phase.is_none() || is_outdated) {
         Some(since) if now < since => {
             let mut decision = Decision::default();
             decision.wake_at(since);

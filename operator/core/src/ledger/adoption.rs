@@ -9,6 +9,7 @@ use konductor_api::{ClaimPhase, Hold, Holder, HolderKind, JobPhase, LedgerKind, 
 
 use super::{Ledger, claim_holder, job_holder, phase};
 use crate::facts::{Facts, Freshness};
+use crate::job::is_copy;
 use crate::pod::{held_by_pod, job_uid, pod_ended};
 use crate::{Fact, Needs};
 
@@ -42,6 +43,7 @@ pub(super) fn adopt(
         if let Some(hold) = on(ledger, job.holding())
             && started
             && !job.is_over()
+            && !is_copy(job)
         {
             let template = job
                 .spec

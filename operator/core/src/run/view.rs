@@ -82,6 +82,10 @@ impl<'a> View<'a> {
             jobs.sort_by_key(|job| (job.metadata.creation_timestamp.as_ref(), job.name()));
         }
         let mut record = Record::of(run);
+        // What a Run only owns is no member, unless it is recorded.
+        gone.retain(|job| {
+            job.run() == run.metadata.name.as_deref() || record.entries.contains_key(&job.key.name)
+        });
         // First those that are gone: one that was created in the place of another is a stray.
         let mut strays = Vec::new();
         let mut jobs: BTreeMap<NameKey, (&Participant, bool)> = BTreeMap::new();

@@ -665,6 +665,48 @@ fn a_job_that_was_created_from_a_stored_copy_is_a_new_job() {
     }
 }
 
+/// What a start of the first one has written into the pod template would count as defaults.
+#[test]
+fn a_copy_has_the_pod_template_from_before_the_start_of_the_first() {
+    let stored = json!({
+        "konductor.io/gate": "closed", "konductor.io/phase": "Running",
+        "konductor.io/inputs": r#"{"in-0": "gone/rows", "in-1": "gone/size"}"#,
+        "konductor.io/presets": r#"{"konductor.io/in-1": "7"}"#,
+    });
+    let template = json!({
+        "annotations": {
+            "konductor.io/in-0": "42", "konductor.io/in-1": "8", "konductor.io/held": "lease/db",
+            "konductor.io/guard": "started", "konductor.io/traceparent": "00-1-2-01",
+            "token.konductor.io/db": "3", "example.com/own": "x",
+        },
+        "labels": {"konductor.io/held": "true", "example.com/own": "x"},
+    });
+    let restored = json!({
+        "annotations": {
+            "konductor.io/in-0": null, "konductor.io/in-1": "7", "konductor.io/held": null,
+            "konductor.io/guard": "waiting", "konductor.io/traceparent": null,
+            "token.konductor.io/db": null,
+        },
+        "labels": {"konductor.io/held": null},
+    });
+    // The pod template of a Job that runs can't be changed.
+    for (suspend, expected) in [(true, restored), (false, Value::Null)] {
+        let rest = json!({
+            "metadata": {"generation": 1},
+            "spec": {"suspend": suspend, "template": {"metadata": template}},
+        });
+        let copy = job("work", stored.clone(), rest);
+        let decision = decide(&copy, &World::of([copy.clone()]));
+        let body = body(&decision);
+        let annotations = &body["metadata"]["annotations"];
+        assert_eq!(annotations.get("konductor.io/presets"), Some(&Value::Null));
+        let template = body
+            .pointer("/spec/template/metadata")
+            .unwrap_or(&Value::Null);
+        assert_eq!(*template, expected, "suspend: {suspend}");
+    }
+}
+
 #[test]
 fn a_deleted_job_that_a_finalizer_keeps_counts_as_deleted() {
     let deleted = |finalizers: Value, annotations: Value, rest: Value| {
@@ -827,6 +869,36 @@ fn a_job_without_the_label_of_its_run_does_not_count_as_deleted() {
         let found = (status.deleted, format!("{:?}", status.phase));
         assert_eq!(found, (deleted, phase.to_owned()), "{cached:?}");
     }
+}
+
+#[test]
+fn a_job_that_is_deleted_without_the_label_of_its_run_has_ended_as_it_had() {
+    let mut work = job("work", json!({}), ended("Complete"));
+    work["metadata"]["ownerReferences"] = owned();
+    let mut labelled = work.clone();
+    labelled["metadata"]["labels"] = json!({"konductor.io/run": "r"});
+    labelled.as_object_mut().unwrap().remove("status");
+    let mut stranger = work.clone();
+    stranger["metadata"]["name"] = "stranger".into();
+    stranger["metadata"]["uid"] = "uid-stranger".into();
+    let spec = json!({"spec": {"pipeline": "p", "jobs": 1}});
+    let phase = |of_record: &[&Value], gone: &Value| {
+        let run = recorded(object("Run", "r", spec.clone()), of_record.iter().copied());
+        let mut world = World::of([run.clone()]);
+        let name = gone["metadata"]["name"].as_str().unwrap();
+        world.cached.add(gone.clone());
+        world.live.add(gone.clone());
+        let world = world.without(name);
+        let typed = serde_json::from_value(run).unwrap();
+        let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
+        let status = decision.status.or(typed.status).unwrap();
+        (status.deleted, format!("{:?}", status.phase))
+    };
+    assert_eq!(phase(&[&labelled], &work), (0, "Succeeded".to_owned()));
+    // What a Run only owns is no part of it.
+    let (deleted, phase) = phase(&[], &stranger);
+    assert_eq!(deleted, 0);
+    assert_ne!(phase, "Succeeded");
 }
 
 #[test]

@@ -150,6 +150,29 @@ fn a_list_that_a_job_was_given_once_stays() {
     }
 }
 
+/// Its list was that of another run.
+#[test]
+fn a_copy_of_a_job_with_items_goes_over_its_own_list() {
+    let mut copy = count(parts());
+    copy["metadata"]["generation"] = 1.into();
+    copy["metadata"]["annotations"]["konductor.io/phase"] = "Running".into();
+    copy["spec"]["completions"] = 2.into();
+    copy["spec"]["template"] =
+        json!({"metadata": {"annotations": {"konductor.io/items": r#"["x","y"]"#}}});
+    let split = split(r#"["a","b","c"]"#);
+    let world = world([&split, &copy]);
+    let mut resumed = copy.clone();
+    resumed["metadata"]["annotations"]["konductor.io/completed-indexes"] = "0".into();
+    let resumed = after(&resumed, &decide(&resumed, &world).0);
+    assert_eq!(list_of(&resumed), r#"["x","y"]"#);
+    let new = after(&copy, &decide(&copy, &world).0);
+    assert!(list_of(&new).is_null(), "{new}");
+    assert!(new["metadata"]["annotations"]["konductor.io/phase"].is_null());
+    let sized = after(&new, &decide(&new, &world).0);
+    assert_eq!(list_of(&sized), r#"["a","b","c"]"#);
+    assert_eq!(sized["spec"]["completions"], 3);
+}
+
 #[test]
 fn a_job_without_items_is_skipped_and_one_with_a_wrong_list_fails() {
     let of = "output parts of stage split";

@@ -413,6 +413,39 @@ fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
 
 /// In a queue of Kueue it is Kueue that starts such a Job.
 #[test]
+fn job_whose_run_was_created_after_it_does_not_say_that_there_is_none() {
+    let mut work = of_run("work", json!({}), json!({}));
+    work["metadata"]["annotations"] = json!({
+        "konductor.io/phase": "Waiting", "konductor.io/reason": HeldBack::NoRun.to_string(),
+    });
+    let spec = json!({"pipeline": "p", "jobs": 1});
+    let paused = json!({"pipeline": "p", "jobs": 1, "pause": true});
+    let mut foreign = run_r(spec.clone());
+    foreign["metadata"]["uid"] = "uid-foreign".into();
+    for (run, expected) in [
+        (None, None),
+        (Some(foreign), Some(HeldBack::Foreign)),
+        (Some(run_r(spec)), Some(HeldBack::Unrecorded)),
+        (
+            Some(recorded(run_r(paused), [&work])),
+            Some(HeldBack::Paused),
+        ),
+    ] {
+        let (writes, _) = decide(&work, &World::of(run.clone()));
+        let said = writes.iter().map(|write| match write {
+            Write::Patch { body, .. } => &body["metadata"]["annotations"]["konductor.io/reason"],
+            other => panic!("{other:?}"),
+        });
+        let expected = expected.map(|why| Value::from(why.to_string()));
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            expected.iter().collect::<Vec<_>>(),
+            "{run:?}"
+        );
+    }
+}
+
+#[test]
 fn job_without_gate_that_was_created_again_is_ended_and_its_runs_own_is_not() {
     let mut work = of_run("work", json!({}), json!({}));
     work["spec"]["suspend"] = false.into();
@@ -624,8 +657,26 @@ fn inputs_come_from_stored_outputs_and_a_missing_one_fails_closed() {
         ),
         ("{}", json!({}), "Job/work Unreached", None),
         ("not json", json!({}), "Job/work Unreached", None),
-        ("{}", preset, "Job/work Running suspend=false", None),
+        ("{}", preset.clone(), "Job/work Running suspend=false", None),
     ];
+    // What stands on a Job before it has ended is of another one.
+    let copied = job(
+        "extract",
+        json!({"konductor.io/outputs": "{\"rows\":\"42\"}"}),
+        json!({}),
+    );
+    for (rest, expected) in [
+        (json!({}), "Job/work Unreached"),
+        (preset, "Job/work Running suspend=false"),
+    ] {
+        let work = job("work", annotations.clone(), rest);
+        let (writes, _) = decide(&work, &World::of([gate("Open"), copied.clone()]));
+        assert_eq!(short(&writes), [expected]);
+        let Write::Patch { body, .. } = &writes[0] else {
+            panic!("{writes:?}")
+        };
+        assert_eq!(body.pointer("/spec/template/metadata/annotations"), None);
+    }
     for (outputs, rest, expected, value) in table {
         let work = job("work", annotations.clone(), rest);
         let (writes, _) = decide(&work, &World::of([gate("Open"), extract(outputs)]));

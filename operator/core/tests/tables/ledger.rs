@@ -398,8 +398,19 @@ fn a_ledger_that_was_never_written_takes_in_those_that_hold() {
         json!({"spec": {"suspend": false}}),
     );
     running["metadata"]["creationTimestamp"] = "2026-03-01T10:00:00Z".into();
+    // Created from what is stored of one that held.
+    let copy = job(
+        "copy",
+        json!({
+            "konductor.io/hold": "semaphore/batch",
+            "konductor.io/held": "semaphore/batch",
+            "konductor.io/phase": "Running",
+        }),
+        json!({"metadata": {"generation": 1}}),
+    );
     let world = World::of([
         running,
+        copy,
         claim("a", 1, json!({"status": {"phase": "Granted"}})),
         claim("b", 2, json!({})),
     ]);

@@ -119,8 +119,14 @@ impl Side {
                 Objects::Jobs(jobs.cloned().collect())
             }
             Fact::JobsGone { labels, .. } => {
-                let gone = self.gone.iter();
-                let gone = gone.filter(|job| labelled(&job.metadata, labels));
+                let mut others = labels.clone();
+                let run = others.remove("konductor.io/run");
+                let names_it = |job: &&Arc<Participant>| match &run {
+                    Some(run) => named_runs(&job.metadata).contains(run.as_str()),
+                    None => true,
+                };
+                let gone = self.gone.iter().filter(names_it);
+                let gone = gone.filter(|job| labelled(&job.metadata, &others));
                 Objects::Jobs(gone.cloned().collect())
             }
             Fact::JobGone(name) => Objects::Jobs(at(&self.gone, name)),
