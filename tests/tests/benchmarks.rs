@@ -1,5 +1,7 @@
 //! `tests/benches/publish.py` makes the tables of `docs/benchmarks.md` from lines of JSON: here, from an example.
 
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+
 #[path = "../bless.rs"]
 mod bless;
 
