@@ -454,7 +454,12 @@ mod tests {
             ..of_run.clone()
         };
         // The run's store, --store, AWS_ENDPOINT_URL.
-        type Row<'a> = (&'a StoreSpec, Option<&'a str>, Option<&'a str>, Option<Asked>);
+        type Row<'a> = (
+            &'a StoreSpec,
+            Option<&'a str>,
+            Option<&'a str>,
+            Option<Asked>,
+        );
         let table: [Row<'_>; 10] = [
             (&of_run, None, None, None),
             (&of_run, None, Some(OTHER), None),
