@@ -215,7 +215,8 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
 #[derive(Debug, Default)]
 struct Named {
     store: Option<String>,
-    endpoint: Option<String>,
+    /// The server of buckets, with the variable that names it.
+    endpoint: Option<(&'static str, String)>,
 }
 
 impl Named {
@@ -223,7 +224,9 @@ impl Named {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self {
             store: variable(STORE_VARIABLE),
-            endpoint: ENDPOINT_VARIABLES.into_iter().find_map(variable),
+            endpoint: ENDPOINT_VARIABLES
+                .into_iter()
+                .find_map(|name| Some((name, variable(name)?))),
         }
     }
 }
@@ -283,18 +286,22 @@ fn chosen(
         && !named
             .endpoint
             .as_ref()
-            .is_some_and(|one| is_same(one, endpoint))
+            .is_some_and(|(_, server)| is_same(server, endpoint))
     {
         let message = format!(
             "{} is at the server {endpoint}, which is only asked with your credentials if you name it yourself",
             spec.url
         );
-        let help =
-            format!("if you trust it with your credentials, set {ENDPOINT_VARIABLE}={endpoint}");
+        // Another variable would not count beside the one that is set.
+        let variable = named
+            .endpoint
+            .as_ref()
+            .map_or(ENDPOINT_VARIABLE, |(name, _)| *name);
+        let help = format!("if you trust it with your credentials, set {variable}={endpoint}");
         return Err(Failure::failed(message).help(help));
     }
     Ok(StoreSpec {
-        endpoint: named.endpoint.clone(),
+        endpoint: named.endpoint.as_ref().map(|(_, server)| server.clone()),
         secret: None,
         ..spec
     })
@@ -453,7 +460,7 @@ mod tests {
             endpoint: None,
             ..of_run.clone()
         };
-        // The run's store, --store, AWS_ENDPOINT_URL.
+        // The run's store, --store, the caller's server.
         type Row<'a> = (
             &'a StoreSpec,
             Option<&'a str>,
@@ -490,7 +497,7 @@ mod tests {
         for (store, url, endpoint, expected) in table {
             let named = Named {
                 store: None,
-                endpoint: endpoint.map(str::to_owned),
+                endpoint: endpoint.map(|server| (ENDPOINT_VARIABLE, server.to_owned())),
             };
             let chosen = chosen(Some(store), url, &named).ok();
             let asked = chosen
@@ -498,6 +505,19 @@ mod tests {
                 .map(|spec| (spec.endpoint.as_deref(), spec.region.as_deref()));
             assert_eq!(asked, expected, "{store:?} {url:?} {named:?}");
             assert!(chosen.is_none_or(|spec| spec.secret.is_none()));
+        }
+        for (set, variable) in [
+            (None, "AWS_ENDPOINT_URL"),
+            (Some("AWS_ENDPOINT_URL_S3"), "AWS_ENDPOINT_URL_S3"),
+            (Some("AWS_ENDPOINT_URL"), "AWS_ENDPOINT_URL"),
+        ] {
+            let named = Named {
+                store: None,
+                endpoint: set.map(|name| (name, OTHER.to_owned())),
+            };
+            let refused = chosen(Some(&of_run), None, &named).unwrap_err();
+            let help = format!("if you trust it with your credentials, set {variable}={OWN}");
+            assert_eq!(refused.help, Some(help), "{set:?}");
         }
     }
 }
