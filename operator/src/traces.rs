@@ -107,7 +107,7 @@ impl Traces {
                 .await
                 .map_err(|error| kube::Error::Service(error.into()))?;
         if settings.endpoint.scheme_str() == Some("http") {
-            // The image has no certificates of authorities, and needs none.
+            // The image has no CA certificates, and needs none.
             config.root_cert = Some(Vec::new());
         }
         config.connect_timeout = Some(settings.timeout);

@@ -116,7 +116,7 @@ impl OperatorProcess {
             .arg(format!("127.0.0.1:{port}"))
             .arg("--kubeconfig")
             .arg(kubeconfig)
-            // As in the image: it has no certificates of authorities.
+            // As in the image: it has no CA certificates.
             .env("SSL_CERT_FILE", "/dev/null")
             .env("SSL_CERT_DIR", "/nonexistent")
             .stdin(Stdio::null())
