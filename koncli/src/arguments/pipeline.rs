@@ -26,7 +26,7 @@ pub(crate) struct Pipeline {
 /// The values of parameters.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Params {
-    /// A parameter's value; may be repeated for other parameters, and the last one for each counts
+    /// A parameter's value; repeatable; the last value of each wins
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
     /// A YAML or JSON file with parameters; --set overrides it
