@@ -137,7 +137,8 @@ impl Participant {
 
     /// Returns the place of a name in the Job's namespace.
     pub fn beside(&self, name: &str) -> ObjectName {
-        ObjectName::new(self.place().namespace, name)
+        let namespace = self.job.metadata.namespace.as_deref();
+        ObjectName::new(namespace.unwrap_or_default(), name)
     }
 
     /// Returns the Job's uid.

@@ -398,7 +398,7 @@ fn deleted(job: &Participant, finalizer: &str, now: Timestamp) -> Decision<NoSta
 /// One patch of the Job's phase, under the version that was decided on.
 fn phase_patch(job: &Participant, phase: JobPhase, reason: Option<&str>) -> Decision<NoStatus> {
     let mut decision = Decision::default();
-    let mut annotations = Map::new();
+    let mut annotations = Map::with_capacity(2);
     annotations.insert(annotation::PHASE.into(), phase.word().into());
     if reason.is_some() || job.reason().is_some() {
         annotations.insert(annotation::REASON.into(), reason.into());
@@ -414,10 +414,12 @@ fn patch(job: &Participant, annotations: Map<String, Value>) -> Write {
     let version = job.metadata.resource_version.as_deref();
     metadata.insert("resourceVersion".into(), version.into());
     metadata.insert("annotations".into(), annotations.into());
+    let mut body = Map::with_capacity(1);
+    body.insert("metadata".into(), metadata.into());
     Write::Patch {
         kind: Kind::Job,
         name: job.place(),
         status: false,
-        body: Value::Object(Map::from_iter([("metadata".to_owned(), metadata.into())])),
+        body: body.into(),
     }
 }

@@ -46,7 +46,8 @@ pub(crate) fn no_run(
 /// The name of the Run that an object's label names.
 pub(crate) fn run_name(metadata: &ObjectMeta) -> Option<ObjectName> {
     let name = metadata.labels.as_ref()?.get(label::RUN)?;
-    Some(ObjectName::new(ObjectName::of(metadata).namespace, name))
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    Some(ObjectName::new(namespace, name))
 }
 
 /// The Runs that own an object.

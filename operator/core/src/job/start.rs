@@ -29,7 +29,7 @@ use crate::{
 
 /// Gate, then holds, then items, then the start.
 pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoStatus> {
-    let namespace = ObjectName::of(&job.metadata).namespace;
+    let namespace = job.metadata.namespace.clone().unwrap_or_default();
     if let Some((since, words)) = &facts.start_refused
         && now.duration_since(*since) >= START_REFUSED_AFTER
     {
@@ -61,11 +61,6 @@ pub(super) fn start(job: &Participant, facts: &Facts, now: Timestamp) -> Decided
         return Ok(kept_waiting(job, why, now));
     }
     let holds = job.holds();
-    facts.require(
-        holds
-            .iter()
-            .map(|hold| (ledger_fact(&namespace, hold), Freshness::Cached)),
-    )?;
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
     for freshness in [Freshness::Cached, Freshness::Live] {
         facts.require(
