@@ -7,7 +7,7 @@ use konductor_api::Semaphore;
 use konductor_tests::cluster::Cluster;
 use konductor_tests::operator::Operator;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 
@@ -60,6 +60,10 @@ async fn a_job_with_long_annotations_starts_with_its_inputs_and_keeps_its_defaul
     for job in [&source, &sink] {
         jobs.create(&posted, job).await.expect("created");
     }
+    let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
+    let complete = Patch::Merge(&complete);
+    let ended = jobs.patch_status("source", &PatchParams::default(), &complete);
+    ended.await.expect("ended");
     let operator = Operator::start_everywhere(&cluster);
     let started = await_condition(jobs.clone(), "sink", |job: Option<&Job>| {
         let spec = job.and_then(|job| job.spec.as_ref());
