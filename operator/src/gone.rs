@@ -205,16 +205,18 @@ impl Gone {
         self.inner().jobs.get(job_uid(pod)?).cloned()
     }
 
-    /// The Jobs of a name, the newest last.
+    /// The Jobs of a name, the newest last: those that are gone, and the one that is still shown although a read may not
+    /// have found it any more.
     pub(crate) fn named(
         &self,
         name: &ObjectName,
+        shown: Vec<Arc<Participant>>,
         pods: impl Fn(&Participant) -> Vec<Arc<Pod>>,
     ) -> Vec<Arc<Participant>> {
         let inner = self.inner();
         let uids = inner.by_name.get(name).into_iter().flatten();
         let jobs = uids.filter_map(|uid| inner.jobs.get(uid).cloned());
-        let jobs: Vec<Arc<Participant>> = jobs.collect();
+        let jobs: Vec<Arc<Participant>> = jobs.chain(shown).collect();
         drop(inner);
         self.with_outputs(jobs, pods)
     }

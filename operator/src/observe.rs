@@ -107,7 +107,10 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
             let is_meant = |job: &Participant| carries(job, &others);
             Objects::Jobs(cache.gone.matching(namespace, run, is_meant, pods(cache)))
         }
-        Fact::JobGone(name) => Objects::Jobs(cache.gone.named(name, pods(cache))),
+        Fact::JobGone(name) => {
+            let shown = one(&cache.jobs, name);
+            Objects::Jobs(cache.gone.named(name, shown, pods(cache)))
+        }
         Fact::ArrivingGone(name) => {
             let arrives = |job: &Participant| job.arrives_at() == Some(&name.name);
             let namespace = &name.namespace;

@@ -241,8 +241,8 @@ impl Transfer<'_> {
         self.fetch_within(value, RETRY_TIME).await
     }
 
-    /// Fetches it, and again if it breaks off: unless for `retry_time` nothing has arrived, for then a store that is away
-    /// was asked again for long enough. How long a transfer takes that goes on does not count.
+    /// Fetches it, and again if it breaks off, unless nothing has arrived for `retry_time`: then the store has been retried
+    /// for long enough. Only the time since the last byte matters.
     async fn fetch_within(
         &self,
         value: &FileValue,

@@ -1,5 +1,6 @@
 //! Reading every stored version of objects, and waiting for what a test expects.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub const WITHIN: Duration = Duration::from_secs(60);
 
 /// Every version of every object of a kind, from now on, in the order of the API server.
 pub struct Versions<K> {
+    api: Api<K>,
     seen: Arc<Mutex<Vec<K>>>,
     task: JoinHandle<()>,
 }
@@ -43,6 +45,7 @@ where
         let mut version = list.metadata.resource_version.unwrap_or_default();
         let seen = Arc::new(Mutex::new(list.items));
         let found = Arc::clone(&seen);
+        let listed = api.clone();
         let task = tokio::spawn(async move {
             loop {
                 let Ok(events) = api.watch(&WatchParams::default(), &version).await else {
@@ -58,7 +61,32 @@ where
                 }
             }
         });
-        Self { seen, task }
+        Self {
+            api: listed,
+            seen,
+            task,
+        }
+    }
+
+    /// What has happened until now: all that still exists is among what was seen.
+    ///
+    /// # Panics
+    /// If the watch does not show it within [`WITHIN`].
+    pub async fn until_now(&self) -> Vec<K> {
+        let list = self.api.list(&ListParams::default()).await.expect("a list");
+        let version = |one: &K| (one.meta().uid.clone(), one.meta().resource_version.clone());
+        let caught_up = async {
+            loop {
+                let seen = self.seen();
+                let known: HashSet<_> = seen.iter().map(version).collect();
+                if list.items.iter().all(|one| known.contains(&version(one))) {
+                    return seen;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let caught_up = tokio::time::timeout(WITHIN, caught_up).await;
+        caught_up.expect("the watch shows what there is")
     }
 
     /// What was seen so far.

@@ -53,7 +53,8 @@ pub enum Fact {
         /// All of them.
         labels: BTreeMap<String, String>,
     },
-    /// The Jobs of this name that the watch has shown to be deleted, as in `JobsGone`.
+    /// The Jobs of this name that the watch has shown to be deleted, as in `JobsGone`, and the one that it still shows: a
+    /// read may find that it is gone before the watch says so.
     JobGone(ObjectName),
     /// Every Job that arrives at this Barrier and that the watch has shown to be deleted.
     ArrivingGone(ObjectName),

@@ -189,13 +189,14 @@ pub(crate) fn outputs(
     };
     Some(match job {
         // What stands on it before its end is of another Job, from which it was copied.
-        Some(job) if job_end(job).is_none() => Ok(BTreeMap::new()),
+        Some(job) if job_end(job).is_none() && end != Some(End::Succeeded) => Ok(BTreeMap::new()),
         Some(job) if outputs_are_lost(job) => Err(format!("{}: {OUTPUTS_LOST}", named())),
-        Some(job) => Ok(job.outputs().unwrap_or_default()),
-        None if end == Some(End::Succeeded) => Err(format!(
+        Some(job) if job_end(job).is_some() => Ok(job.outputs().unwrap_or_default()),
+        // The last that is known of it is from before its end, if anything is.
+        Some(_) | None if end == Some(End::Succeeded) => Err(format!(
             "{} was deleted before its outputs were read",
             named()
         )),
-        None => Ok(BTreeMap::new()),
+        Some(_) | None => Ok(BTreeMap::new()),
     })
 }

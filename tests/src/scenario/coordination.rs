@@ -103,7 +103,7 @@ async fn fifty_claims(cluster: &Cluster, namespace: &str) {
         },
     )
     .await;
-    let (mut most, seen) = (0, versions.seen());
+    let (mut most, seen) = (0, versions.until_now().await);
     for version in &seen {
         let holders = version.status.iter().flat_map(|status| &status.holders);
         most = most.max(holders.map(|held| held.permits).sum::<u32>());
@@ -165,7 +165,7 @@ pub async fn a_barrier_opens_for_its_waiters_when_the_last_party_arrives(cluster
     for waiter in waiters {
         waiter.await.expect("it did not panic").expect("it is open");
     }
-    for version in versions.seen() {
+    for version in versions.until_now().await {
         let status = version.status.expect("a status");
         assert!(
             status.phase != BarrierPhase::Open || status.arrived == 3,
@@ -341,7 +341,7 @@ pub async fn jobs_that_hold_by_annotation_run_one_at_a_time(cluster: &Cluster) {
     }
     // By the versions of all pods, in the order of the API server: never two that work.
     let mut working = std::collections::BTreeSet::new();
-    for pod in versions.seen() {
+    for pod in versions.until_now().await {
         let name = pod.metadata.name.clone().unwrap_or_default();
         let phase = pod
             .status

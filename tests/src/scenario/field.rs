@@ -208,7 +208,7 @@ pub async fn a_restarted_operator_grants_nothing_beyond_the_ledger(cluster: &Clu
             .await
             .expect("deleted");
     }
-    for version in versions.seen() {
+    for version in versions.until_now().await {
         let holders = version
             .status
             .map(|status| status.holders)
@@ -243,7 +243,7 @@ pub async fn nobody_enters_between_two_tries_of_a_job(cluster: &Cluster) {
         .await;
     }
     let mut order: Vec<String> = Vec::new();
-    for pod in versions.seen() {
+    for pod in versions.until_now().await {
         let name = pod.name_any();
         if !order.contains(&name) {
             order.push(name);

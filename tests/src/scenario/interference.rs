@@ -239,7 +239,7 @@ pub async fn items_that_share_one_permit_run_in_the_order_of_their_ordinals(clus
         completed(cluster, &namespace, name).await;
     }
     let mut order: Vec<String> = Vec::new();
-    for version in versions.seen() {
+    for version in versions.until_now().await {
         for held in version.status.into_iter().flat_map(|status| status.holders) {
             if order.last() != Some(&held.name) {
                 order.push(held.name);

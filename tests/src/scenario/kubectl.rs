@@ -92,7 +92,12 @@ pub async fn a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_rig
     let ended = applied_meanwhile(cluster, &namespace, &manifests.to_yaml(), ended).await;
     let status = ended.status.expect("a status");
     assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
-    let pods: BTreeSet<String> = versions.seen().iter().map(ResourceExt::name_any).collect();
+    let pods: BTreeSet<String> = versions
+        .until_now()
+        .await
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
     assert_eq!(
         pods.len(),
         3,
@@ -134,7 +139,12 @@ pub async fn jobs_that_a_ttl_deletes_and_kubectl_creates_again_run_once(cluster:
     let ended = applied_meanwhile(cluster, &namespace, &yaml, refused).await;
     let status = ended.status.expect("a status");
     assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
-    let pods: BTreeSet<String> = versions.seen().iter().map(ResourceExt::name_any).collect();
+    let pods: BTreeSet<String> = versions
+        .until_now()
+        .await
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
     assert_eq!(pods.len(), 5, "each stage ran once: {pods:?}");
 }
 

@@ -181,7 +181,7 @@ pub async fn a_pipeline_runs_to_its_end_and_hands_on_values(cluster: &Cluster) {
         (RunPhase::Succeeded, 10),
         "{status:#?}"
     );
-    for version in versions.seen() {
+    for version in versions.until_now().await {
         let in_use = version.status.map_or(0, |status| status.in_use);
         assert!(in_use <= 2, "{in_use} held of 2");
     }
@@ -366,7 +366,7 @@ pub async fn an_operator_killed_in_the_middle_changes_nothing_in_the_outcome(clu
     assert_eq!(without_run::<Gate>(cluster, &namespace).await, [""; 0]);
     // No Job was started twice: once it has run, it is never suspended again.
     let mut started: BTreeMap<String, bool> = BTreeMap::new();
-    for job in jobs.seen() {
+    for job in jobs.until_now().await {
         let runs = job.spec.as_ref().and_then(|spec| spec.suspend) != Some(true);
         let known = started.entry(job.name_any()).or_default();
         assert!(

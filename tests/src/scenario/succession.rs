@@ -61,7 +61,7 @@ pub async fn the_leader_is_replaced_when_it_ends(cluster: &Cluster) {
             "the leader ended by {how}: the next decision came {took:.2?} later"
         );
     }
-    let mut holders: Vec<String> = versions.seen().iter().map(process).collect();
+    let mut holders: Vec<String> = versions.until_now().await.iter().map(process).collect();
     holders.dedup();
     assert_eq!(holders, expected);
 }
