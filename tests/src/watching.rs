@@ -86,7 +86,7 @@ where
             }
         };
         let caught_up = tokio::time::timeout(WITHIN, caught_up).await;
-        caught_up.expect("the watch shows what there is")
+        caught_up.expect("the watch shows every object")
     }
 
     /// What was seen so far.
