@@ -62,8 +62,9 @@ async fn a_job_with_long_annotations_starts_with_its_inputs_and_keeps_its_defaul
     }
     let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
     let complete = Patch::Merge(&complete);
-    let ended = jobs.patch_status("source", &PatchParams::default(), &complete);
-    ended.await.expect("ended");
+    let merged = PatchParams::default();
+    let ended = jobs.patch_status("source", &merged, &complete).await;
+    ended.expect("ended");
     let operator = Operator::start_everywhere(&cluster);
     let started = await_condition(jobs.clone(), "sink", |job: Option<&Job>| {
         let spec = job.and_then(|job| job.spec.as_ref());
