@@ -256,7 +256,8 @@ fn a_pod_that_waits_for_its_turn_is_not_printed_as_running() {
     for line in printed.lines() {
         running += usize::from(line.contains("● a["));
         succeeded += usize::from(line.contains("✓ a["));
-        assert!(running <= succeeded + 1, "{printed}");
+        // The watch of pods may be ahead of the one of Jobs: the next pod runs when the process before it has ended.
+        assert!(running <= succeeded + 2, "{printed}");
     }
     assert_eq!((running, succeeded), (4, 4), "{printed}");
 }
