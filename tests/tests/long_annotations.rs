@@ -5,9 +5,10 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use konductor_api::Semaphore;
 use konductor_tests::cluster::Cluster;
+use konductor_tests::kubelet::{Script, play};
 use konductor_tests::operator::Operator;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 
@@ -44,11 +45,14 @@ async fn a_job_with_long_annotations_starts_with_its_inputs_and_keeps_its_defaul
     let posted = PostParams::default();
     let created = semaphores.create(&posted, &semaphore).await;
     created.expect("created");
-    let source = job(
+    let mut source = job(
         "source",
-        json!({"konductor.io/outputs": "{\"rows\":\"7\"}"}),
+        json!({"konductor.io/outputs-declared": "rows: int"}),
         json!({}),
     );
+    if let Some(spec) = &mut source.spec {
+        spec.suspend = Some(false);
+    }
     let sink = job(
         "sink",
         json!({
@@ -57,15 +61,18 @@ async fn a_job_with_long_annotations_starts_with_its_inputs_and_keeps_its_defaul
         }),
         json!({"konductor.io/in-0": "x".repeat(LONG), "example.com/mine": "kept"}),
     );
-    for job in [&source, &sink] {
-        jobs.create(&posted, job).await.expect("created");
-    }
-    let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
-    let complete = Patch::Merge(&complete);
-    let merged = PatchParams::default();
-    let ended = jobs.patch_status("source", &merged, &complete).await;
-    ended.expect("ended");
     let operator = Operator::start_everywhere(&cluster);
+    let _kubelet = play(&cluster.client, &namespace, |_| {
+        Script::with_outputs("rows=7\n")
+    });
+    jobs.create(&posted, &source).await.expect("created");
+    let written = await_condition(jobs.clone(), "source", |job: Option<&Job>| {
+        let annotations = job.and_then(|job| job.metadata.annotations.as_ref());
+        annotations.is_some_and(|all| all.contains_key("konductor.io/outputs"))
+    });
+    let written = tokio::time::timeout(WITHIN, written).await;
+    written.expect("in time").expect("a watch");
+    jobs.create(&posted, &sink).await.expect("created");
     let started = await_condition(jobs.clone(), "sink", |job: Option<&Job>| {
         let spec = job.and_then(|job| job.spec.as_ref());
         spec.is_some_and(|spec| spec.suspend == Some(false))
