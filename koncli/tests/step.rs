@@ -2,12 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 #![cfg(unix)]
 
+#[path = "../../tests/src/s3.rs"]
+#[expect(unreachable_pub, reason = "in its own crate it is part of a library")]
+mod s3;
 mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -15,6 +18,7 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode, Uri};
 use konductor_api::step::{NAMESPACE_VARIABLE, POD_UID_VARIABLE, STEP_VARIABLE};
 use konductor_api::{FileKind, FileValue, InputSpec, OutputSpec, StepSpec, StoreSpec};
+use s3::{BUCKET, S3};
 use serde_json::json;
 use support::koncli;
 
@@ -548,60 +552,17 @@ fn a_full_disk_fails_the_step_with_that_reason_and_keeps_no_part() {
     assert!(!disk.0.join("ns/r/full-store/-/uid-1/blob").exists());
 }
 
-/// `moto_server`, a real server that speaks S3, on loopback. It ends with the test.
-struct S3 {
-    server: Child,
-    url: String,
-}
-
-impl S3 {
-    /// `None` if it is not installed: `pip install 'moto[server]'`.
-    fn start() -> Option<Self> {
-        let port = {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap().port()
-        };
-        let mut command = Command::new("moto_server");
-        command
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut server = command.spawn().ok()?;
-        let said = BufReader::new(server.stderr.take().unwrap());
-        let mut lines = said.lines();
-        let up = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|line| line.contains("Running on"));
-        assert!(up, "moto_server ended");
-        // Somebody must read what it says about each request.
-        std::thread::spawn(move || lines.for_each(drop));
-        let url = format!("http://127.0.0.1:{port}");
-        Some(Self { server, url })
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
 #[test]
 fn files_pass_by_way_of_s3() {
-    let Some(server) = S3::start() else {
-        eprintln!("skipped: moto_server is not installed: pip install 'moto[server]'");
+    if let Some(missing) = s3::missing() {
+        eprintln!("skipped: {missing}");
         return;
-    };
-    let created = Command::new("curl")
-        .args(["-sf", "-X", "PUT", &format!("{}/bucket", server.url)])
-        .status();
-    assert!(created.unwrap().success());
+    }
+    let server = S3::start("127.0.0.1");
     let store = StoreSpec {
         endpoint: Some(server.url.clone()),
         secret: Some("etl-s3".to_owned()),
-        ..StoreSpec::of("s3://bucket/runs")
+        ..StoreSpec::of(&format!("s3://{BUCKET}/runs"))
     };
     let root = tempfile::tempdir().unwrap();
     let variables = [

@@ -2,6 +2,8 @@
 //!
 //! What enters: the address. What leaves: its URL, with an empty bucket. What must never happen: that it outlives its
 //! test.
+//!
+//! koncli's tests include it by its path, because koncli may not use this crate.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 pub const BUCKET: &str = "bucket";
 const PROGRAM: &str = "moto_server";
 
-/// Why there is no server on this machine, where there is none.
+/// Returns why no server can be started on this machine, if none can.
 pub fn missing() -> Option<String> {
     let asked = Command::new(PROGRAM).arg("--help").output();
     let is_there = asked.is_ok_and(|output| output.status.success());
@@ -42,7 +44,7 @@ impl S3 {
             .stderr(Stdio::piped())
             .spawn()
             .expect("moto_server starts");
-        let said = BufReader::new(server.stderr.take().expect("its words"));
+        let said = BufReader::new(server.stderr.take().expect("its stderr"));
         let server = Self {
             server,
             url: format!("http://{address}:{port}"),
