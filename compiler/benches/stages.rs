@@ -6,7 +6,9 @@
 //! machine is.
 #![expect(clippy::print_stdout, reason = "what it prints is its result")]
 
-use std::fmt::Write as _;
+#[path = "../../tests/generated.rs"]
+mod generated;
+
 use std::io::{self, Write as _};
 use std::process::Command;
 use std::time::Duration;
@@ -15,35 +17,14 @@ use konductor_compiler::{Options, check, compile};
 use konductor_dsl::{Sources, parse};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::generated::pipeline;
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// How many stages the pipelines of the table have.
 const SIZES: [usize; 4] = [1_000, 10_000, 30_000, 100_000];
 /// Processes for each size; the quickest counts, because others use the machine, too.
 const REPEATS: usize = 7;
-
-/// A pipeline in layers of a hundred stages, each after three of the layer before.
-fn pipeline(stages: usize) -> String {
-    const LAYER: usize = 100;
-    let mut text = String::from(
-        "pipeline generated {\n  defaults { image = \"busybox:1.36\", retries = 2, timeout = 30m }\n",
-    );
-    for stage in 0..stages {
-        let (layer, place) = (stage / LAYER, stage % LAYER);
-        let _ = write!(text, "  stage step-{layer}-{place}");
-        for (index, skip) in [0, 1, 7].into_iter().enumerate().filter(|_| layer > 0) {
-            let separator = if index == 0 { " after " } else { ", " };
-            let before = (place + skip) % LAYER;
-            let _ = write!(text, "{separator}step-{}-{before}", layer - 1);
-        }
-        let _ = writeln!(
-            text,
-            " {{\n    run = \"process --layer {layer} --part {place} --input /data/in --output /data/out\"\n  }}"
-        );
-    }
-    text.push_str("}\n");
-    text
-}
 
 fn sources(text: &str) -> Sources {
     let mut sources = Sources::default();

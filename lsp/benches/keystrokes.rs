@@ -2,12 +2,16 @@
 //! `cargo bench --package konductor-lsp`. Nothing here fails by being slow.
 #![expect(clippy::print_stdout, reason = "what it prints is its result")]
 
-use std::fmt::Write as _;
+#[path = "../../tests/generated.rs"]
+mod generated;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use konductor_lsp::{Disk, Session};
 use serde_json::{Value, json};
+
+use crate::generated::pipeline;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -29,27 +33,6 @@ impl Disk for Nothing {
     fn pipelines(&self, _: &Path) -> Vec<PathBuf> {
         Vec::new()
     }
-}
-
-/// A pipeline in layers of a hundred stages, each after three of the layer before.
-fn pipeline(stages: usize) -> String {
-    const LAYER: usize = 100;
-    let mut text = String::from("pipeline generated {\n  defaults { image = \"busybox:1.36\" }\n");
-    for stage in 0..stages {
-        let (layer, place) = (stage / LAYER, stage % LAYER);
-        let _ = write!(text, "  stage step-{layer}-{place}");
-        for (index, skip) in [0, 1, 7].into_iter().enumerate().filter(|_| layer > 0) {
-            let separator = if index == 0 { " after " } else { ", " };
-            let before = (place + skip) % LAYER;
-            let _ = write!(text, "{separator}step-{}-{before}", layer - 1);
-        }
-        let _ = writeln!(
-            text,
-            " {{\n    run = \"process --layer {layer} --part {place} --input /data/in --output /data/out\"\n  }}"
-        );
-    }
-    text.push_str("}\n");
-    text
 }
 
 /// The memory of this process, in MiB.

@@ -1,7 +1,6 @@
 //! What koncli's commands take by themselves. K1: the start of each. P10, P11, K3: pipelines of up to 100,000 stages.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -9,6 +8,7 @@ use konductor_tests::built::koncli;
 use konductor_tests::scenario::pipeline::compiled;
 use serde::Serialize;
 
+use crate::generated::{LAYER, pipeline};
 use crate::local::lasts;
 use crate::measure::{Extent, Of, Row, ms, progress, quantile};
 
@@ -124,29 +124,4 @@ fn objects(text: &str, stages: usize) -> [Row; 2] {
 /// Bytes as JSON.
 fn size(object: &impl Serialize) -> usize {
     serde_json::to_vec(object).map_or(0, |bytes| bytes.len())
-}
-
-/// How many stages are beside each other.
-const LAYER: usize = 100;
-
-/// A pipeline in layers of a hundred stages, each after three of the layer before.
-fn pipeline(stages: usize) -> String {
-    let mut text = String::from(
-        "pipeline generated {\n  defaults { image = \"busybox:1.36\", retries = 2, timeout = 30m }\n",
-    );
-    for stage in 0..stages {
-        let (layer, place) = (stage / LAYER, stage % LAYER);
-        let _ = write!(text, "  stage step-{layer}-{place}");
-        for (index, skip) in [0, 1, 7].into_iter().enumerate().filter(|_| layer > 0) {
-            let separator = if index == 0 { " after " } else { ", " };
-            let before = (place + skip) % LAYER;
-            let _ = write!(text, "{separator}step-{}-{before}", layer - 1);
-        }
-        let _ = writeln!(
-            text,
-            " {{\n    run = \"process --layer {layer} --part {place} --input /data/in --output /data/out\"\n  }}"
-        );
-    }
-    text.push_str("}\n");
-    text
 }

@@ -11,6 +11,8 @@
 
 mod commands;
 mod failover;
+#[path = "../../generated.rs"]
+mod generated;
 mod grant;
 mod items;
 mod local;
