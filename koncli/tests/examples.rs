@@ -134,16 +134,7 @@ fn samples_of_a_table_become_items_with_their_names() {
     let (output, report) = run("16-samples", &[], "out/report.txt");
     let printed = transcript(&output);
     assert_eq!(output.status.code(), Some(0), "{printed}");
-    let expected = "sample condition reads bases gc\n\
-                    liver-1 control 200 8000 50.4%\n\
-                    liver-2 treated 200 8000 50.3%\n\
-                    brain-1 control 200 8000 49.5%\n\
-                    brain-2 treated 200 8000 50.1%\n\
-                    blank control 1 40 52.5% (too few reads)\n\
-                    control: 2 samples, 50.0%\n\
-                    treated: 2 samples, 50.2%\n\
-                    reads: [200,200,200,200,1]\n";
-    assert_eq!(report, expected);
+    assert_eq!(report, include_str!("examples/16-samples.txt"));
     assert!(printed.contains("measure[brain-2]"), "{printed}");
 }
 

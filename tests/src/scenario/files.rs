@@ -37,15 +37,8 @@ const EXAMPLES: [Example; 5] = [
         run: "samples",
         given: &[],
         file: "report/report",
-        content: "sample condition reads bases gc\n\
-                  liver-1 control 200 8000 50.4%\n\
-                  liver-2 treated 200 8000 50.3%\n\
-                  brain-1 control 200 8000 49.5%\n\
-                  brain-2 treated 200 8000 50.1%\n\
-                  blank control 1 40 52.5% (too few reads)\n\
-                  control: 2 samples, 50.0%\n\
-                  treated: 2 samples, 50.2%\n\
-                  reads: [200,200,200,200,1]\n",
+        // As `koncli run` of it writes it.
+        content: include_str!("../../../koncli/tests/examples/16-samples.txt"),
     },
     Example {
         folder: "17-training",
