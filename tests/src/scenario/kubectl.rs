@@ -92,12 +92,7 @@ pub async fn a_pipeline_that_kubectl_applies_every_second_while_it_runs_ends_rig
     let ended = applied_meanwhile(cluster, &namespace, &manifests.to_yaml(), ended).await;
     let status = ended.status.expect("a status");
     assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
-    let pods: BTreeSet<String> = versions
-        .until_now()
-        .await
-        .iter()
-        .map(ResourceExt::name_any)
-        .collect();
+    let pods = pod_names(&versions).await;
     assert_eq!(
         pods.len(),
         3,
@@ -139,13 +134,14 @@ pub async fn jobs_that_a_ttl_deletes_and_kubectl_creates_again_run_once(cluster:
     let ended = applied_meanwhile(cluster, &namespace, &yaml, refused).await;
     let status = ended.status.expect("a status");
     assert_eq!(status.phase, RunPhase::Succeeded, "{status:?}");
-    let pods: BTreeSet<String> = versions
-        .until_now()
-        .await
-        .iter()
-        .map(ResourceExt::name_any)
-        .collect();
+    let pods = pod_names(&versions).await;
     assert_eq!(pods.len(), 5, "each stage ran once: {pods:?}");
+}
+
+/// The names of all pods that there have been.
+async fn pod_names(versions: &Versions<Pod>) -> BTreeSet<String> {
+    let versions = versions.until_now().await;
+    versions.iter().map(ResourceExt::name_any).collect()
 }
 
 /// Applies a file with kubectl every second until something has happened.
