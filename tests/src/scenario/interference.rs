@@ -48,6 +48,17 @@ fn work(name: &str, annotations: Value) -> Value {
     })
 }
 
+/// The same for a stage of a Run, which owns it.
+fn work_of(run: &Run, stage: &str, annotations: Value) -> Value {
+    let mut job = work(stage, annotations);
+    let name = run.name_any();
+    job["metadata"]["labels"] = json!({"konductor.io/run": name, "konductor.io/stage": stage});
+    job["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "konductor.io/v1", "kind": "Run", "name": name, "uid": run.metadata.uid,
+    }]);
+    job
+}
+
 async fn semaphore(cluster: &Cluster, namespace: &str, name: &str, permits: u32) {
     let semaphore = json!({"metadata": {"name": name}, "spec": {"permits": permits}});
     create::<Semaphore>(cluster, namespace, semaphore).await;
@@ -357,12 +368,8 @@ pub async fn a_deleted_job_that_a_finalizer_keeps_releases_its_permit_and_ends_i
     let hold = json!({"konductor.io/hold": "semaphore/batch"});
     let jobs = ["first", "second"];
     for name in jobs {
-        let mut job = work(name, hold.clone());
+        let mut job = work_of(&run, name, hold.clone());
         job["metadata"]["finalizers"] = json!(["example.com/keep"]);
-        job["metadata"]["labels"] = json!({"konductor.io/run": "r", "konductor.io/stage": name});
-        job["metadata"]["ownerReferences"] = json!([{
-            "apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": run.metadata.uid,
-        }]);
         create::<Job>(cluster, &namespace, job).await;
     }
     running(cluster, &namespace, "first").await;
@@ -399,13 +406,8 @@ pub async fn a_run_whose_jobs_lose_their_labels_still_ends_right(cluster: &Clust
     });
     let run = json!({"metadata": {"name": "r"}, "spec": {"pipeline": "p", "jobs": 1}});
     let run = create::<Run>(cluster, &namespace, run).await;
-    let mut job = work("only", json!({}));
-    job["metadata"]["labels"] = json!({
-        "konductor.io/run": "r", "konductor.io/stage": "only", "konductor.io/role": "main",
-    });
-    job["metadata"]["ownerReferences"] = json!([{
-        "apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": run.metadata.uid,
-    }]);
+    let mut job = work_of(&run, "only", json!({}));
+    job["metadata"]["labels"]["konductor.io/role"] = "main".into();
     create::<Job>(cluster, &namespace, job).await;
     running(cluster, &namespace, "only").await;
     let none = json!({"metadata": {"labels": {
