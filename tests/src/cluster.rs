@@ -326,14 +326,8 @@ impl Cluster {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let agent = text(&event["userAgent"]);
             let caller = agent.split('/').next().unwrap_or_default().to_owned();
-            let object = &event["objectRef"];
-            let resource = match object["subresource"].as_str() {
-                Some(subresource) => format!("{}/{subresource}", text(&object["resource"])),
-                None => text(&object["resource"]),
-            };
-            *requests
-                .entry((caller, text(&event["verb"]), resource))
-                .or_insert(0) += 1;
+            let asked = (caller, text(&event["verb"]), resource(&event["objectRef"]));
+            *requests.entry(asked).or_insert(0) += 1;
         }
         requests
     }
@@ -371,14 +365,10 @@ impl Cluster {
         let rights = its.iter().filter_map(|event| {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let object = event.get("objectRef")?;
-            let resource = match object["subresource"].as_str() {
-                Some(subresource) => format!("{}/{subresource}", text(&object["resource"])),
-                None => text(&object["resource"]),
-            };
             Some(right(
                 &text(&event["verb"]),
                 &text(&object["apiGroup"]),
-                &resource,
+                &resource(object),
             ))
         });
         Some(rights.collect())
@@ -406,6 +396,15 @@ impl Cluster {
             .await;
         let stored = stored.into_iter().map(serde_json::from_value);
         stored.collect::<Result<_, _>>().expect("of this kind")
+    }
+}
+
+/// The resource of an `objectRef` of the audit log, with its subresource behind a slash.
+fn resource(object: &Value) -> String {
+    let name = object["resource"].as_str().unwrap_or_default();
+    match object["subresource"].as_str() {
+        Some(subresource) => format!("{name}/{subresource}"),
+        None => name.to_owned(),
     }
 }
 
