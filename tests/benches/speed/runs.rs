@@ -10,7 +10,7 @@ use konductor_api::{Run, RunPhase, job_ended};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::kubelet::{Script, play};
 use konductor_tests::operator::OperatorProcess;
-use konductor_tests::scenario::pipeline::{compiled, create_at_once};
+use konductor_tests::scenario::pipeline::{compiled, create as create_run, create_at_once};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -136,7 +136,7 @@ pub(crate) async fn at_once(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             .await;
             let begun = Instant::now();
             let created = stream::iter(&pipelines)
-                .map(|pipeline| create_at_once(cluster, &namespace, pipeline, 1));
+                .map(|pipeline| create_run(cluster, &namespace, pipeline));
             created.buffer_unordered(AT_ONCE).collect::<()>().await;
             watching.await.expect("all have succeeded");
             took.push(begun.elapsed().as_secs_f64());

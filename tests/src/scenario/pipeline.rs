@@ -38,15 +38,7 @@ pub fn compiled(text: &str) -> Manifests {
 
 /// Creates the objects of a run as koncli does: the Run first, and it owns the rest.
 pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
-    let runs: Api<Run> = api(cluster, namespace);
-    let run = runs
-        .create(&PostParams::default(), &manifests.run())
-        .await
-        .expect("a run");
-    for mut object in manifests.objects().skip(1) {
-        if !object.is_shared() {
-            object.metadata_mut().owner_references = Some(vec![run_owner(&run)]);
-        }
+    for object in create_run(cluster, namespace, manifests).await {
         create_object(cluster, namespace, object).await;
     }
 }
@@ -58,18 +50,28 @@ pub async fn create_at_once(
     manifests: &Manifests,
     requests: usize,
 ) {
+    let objects = create_run(cluster, namespace, manifests).await;
+    let created = stream::iter(objects).map(|object| create_object(cluster, namespace, object));
+    created.buffer_unordered(requests).collect::<()>().await;
+}
+
+/// Creates the Run; returns the rest, which it owns.
+async fn create_run(
+    cluster: &Cluster,
+    namespace: &str,
+    manifests: &Manifests,
+) -> impl Iterator<Item = Object> {
     let runs: Api<Run> = api(cluster, namespace);
     let run = runs
         .create(&PostParams::default(), &manifests.run())
         .await
         .expect("a run");
-    let created = stream::iter(manifests.objects().skip(1)).map(|mut object| {
+    manifests.objects().skip(1).map(move |mut object| {
         if !object.is_shared() {
             object.metadata_mut().owner_references = Some(vec![run_owner(&run)]);
         }
-        create_object(cluster, namespace, object)
-    });
-    created.buffer_unordered(requests).collect::<()>().await;
+        object
+    })
 }
 
 /// Creates the objects of a run as `kubectl create` does: nothing owns them.
