@@ -61,17 +61,22 @@ pub(crate) async fn create<K: Object>(api: &Api<K>, objects: Vec<K>) {
     created.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
+/// Does the same with each of them; how long that took.
+async fn with_each(names: &[String], act: impl AsyncFn(&str)) -> Duration {
+    let begun = Instant::now();
+    let done = stream::iter(names).map(|name| act(name));
+    done.buffer_unordered(AT_ONCE).collect::<()>().await;
+    begun.elapsed()
+}
+
 /// Merges a patch into each of them; how long that took.
 pub(crate) async fn patch<K: Object>(api: &Api<K>, names: &[String], body: &Value) -> Duration {
-    let begun = Instant::now();
-    let patched = stream::iter(names).map(async |name: &String| {
-        let patched = api
-            .patch(name, &PatchParams::default(), &Patch::Merge(body))
-            .await;
+    let body = Patch::Merge(body);
+    with_each(names, async |name| {
+        let patched = api.patch(name, &PatchParams::default(), &body).await;
         patched.unwrap_or_else(|error| panic!("{name}: {error}"));
-    });
-    patched.buffer_unordered(AT_ONCE).collect::<()>().await;
-    begun.elapsed()
+    })
+    .await
 }
 
 /// The same for their status.
@@ -80,14 +85,12 @@ pub(crate) async fn patch_status<K: Object>(
     names: &[String],
     body: &Value,
 ) -> Duration {
-    let begun = Instant::now();
-    let patched = stream::iter(names).map(async |name: &String| {
-        let body = Patch::Merge(body);
+    let body = Patch::Merge(body);
+    with_each(names, async |name| {
         let patched = api.patch_status(name, &PatchParams::default(), &body).await;
         patched.unwrap_or_else(|error| panic!("{name}: {error}"));
-    });
-    patched.buffer_unordered(AT_ONCE).collect::<()>().await;
-    begun.elapsed()
+    })
+    .await
 }
 
 /// Merges a patch into the status of each of them, and deletes it; how long that took.
@@ -96,16 +99,14 @@ pub(crate) async fn patch_status_and_delete<K: Object>(
     names: &[String],
     body: &Value,
 ) -> Duration {
-    let begun = Instant::now();
-    let done = stream::iter(names).map(async |name: &String| {
-        let body = Patch::Merge(body);
+    let body = Patch::Merge(body);
+    with_each(names, async |name| {
         let patched = api.patch_status(name, &PatchParams::default(), &body).await;
         patched.unwrap_or_else(|error| panic!("{name}: {error}"));
         let deleted = api.delete(name, &DeleteParams::default()).await;
         deleted.unwrap_or_else(|error| panic!("{name}: {error}"));
-    });
-    done.buffer_unordered(AT_ONCE).collect::<()>().await;
-    begun.elapsed()
+    })
+    .await
 }
 
 /// Calls `seen` with each version from now on, until it says that it has seen enough. The watch is
