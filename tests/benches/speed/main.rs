@@ -45,6 +45,8 @@ enum Ground {
     /// A control plane that others share, whose controllers stand still: nothing but the operator and the raw client
     /// asks anything of it.
     Still,
+    /// The same, but shared with nobody, for what leaves many objects behind.
+    OwnStill,
     /// A control plane of its own.
     Own,
     /// The same, and every request is logged, which takes a little time of its own.
@@ -54,7 +56,7 @@ enum Ground {
 }
 
 /// The ids of the rows of each measurement, and what it runs on.
-const MEASUREMENTS: [(&[&str], Ground); 18] = [
+const MEASUREMENTS: [(&[&str], Ground); 20] = [
     (&["P1"], Ground::Still),
     (&["P2"], Ground::Still),
     (&["P3"], Ground::Still),
@@ -73,10 +75,9 @@ const MEASUREMENTS: [(&[&str], Ground); 18] = [
     (&["S3"], Ground::Own),
     (&["K1"], Ground::Alone),
     (&["K2"], Ground::Alone),
+    (&["S4"], Ground::OwnStill),
+    (&["M1"], Ground::OwnStill),
 ];
-
-/// The same, for what leaves so many objects behind that it has a control plane of its own.
-const LARGE: [(&[&str], Ground); 2] = [(&["S4"], Ground::Still), (&["M1"], Ground::Still)];
 
 fn main() {
     let asked = match Asked::parse(std::env::args().skip(1)) {
@@ -146,8 +147,7 @@ impl Asked {
 }
 
 fn every_id() -> impl Iterator<Item = &'static str> {
-    let all = MEASUREMENTS.iter().chain(&LARGE);
-    all.flat_map(|(ids, _)| ids.iter().copied())
+    MEASUREMENTS.iter().flat_map(|(ids, _)| ids.iter().copied())
 }
 
 /// `1/100` or `0.01`.
@@ -161,9 +161,8 @@ fn share(word: &str) -> Option<f64> {
 
 async fn all(asked: &Asked) {
     println!("{}", json!({"machine": machine::machine(&asked.words)}));
-    let mut still: Option<Arc<Cluster>> = None;
-    let shared = MEASUREMENTS.iter().map(|one| (one, true));
-    for ((ids, ground), is_shared) in shared.chain(LARGE.iter().map(|one| (one, false))) {
+    let mut shared: Option<Arc<Cluster>> = None;
+    for (ids, ground) in MEASUREMENTS {
         if !asked.wants(ids) {
             continue;
         }
@@ -172,15 +171,17 @@ async fn all(asked: &Asked) {
             Ground::Alone => None,
             Ground::Own => Some(Arc::new(Cluster::durable().await)),
             Ground::Audited => Some(Arc::new(Cluster::audited().await)),
-            Ground::Still => match (&still, is_shared) {
-                (Some(cluster), true) => Some(Arc::clone(cluster)),
-                _ => {
-                    let cluster = Arc::new(Cluster::durable().await);
-                    cluster.stop_controllers();
-                    still = Some(Arc::clone(&cluster));
-                    Some(cluster)
+            Ground::Still => {
+                if shared.is_none() {
+                    shared = Some(still().await);
                 }
-            },
+                shared.clone()
+            }
+            Ground::OwnStill => {
+                // The shared one would only take memory.
+                shared = None;
+                Some(still().await)
+            }
         };
         // As a task, so that its panic is an error.
         let mut task = spawn_local(measured(ids[0], cluster, asked.extent));
@@ -201,6 +202,13 @@ async fn all(asked: &Asked) {
             }
         }
     }
+}
+
+/// A control plane whose controllers stand still.
+async fn still() -> Arc<Cluster> {
+    let cluster = Cluster::durable().await;
+    cluster.stop_controllers();
+    Arc::new(cluster)
 }
 
 /// A row as it is printed.
