@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use konductor_api::{Claim, ClaimPhase, Lease, Semaphore};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::operator::OperatorProcess;
-use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -187,38 +187,58 @@ pub(crate) async fn one_semaphore(cluster: &Cluster, extent: Extent) -> Vec<Row>
     compared(cluster, extent, comparison).await
 }
 
-/// P5: a release, until the next has it.
-pub(crate) async fn releases(cluster: &Cluster, extent: Extent) -> Vec<Row> {
-    let samples = extent.rounds(100);
-    let namespace = cluster.namespace("p5").await;
-    let _operator = OperatorProcess::start(cluster, &namespace);
+/// A Claim on the Semaphore of [`one_permit`].
+fn on_one_permit(name: &str) -> Claim {
+    claim(name, "Semaphore", "s", json!({}))
+}
+
+/// An operator, and the Claims of a namespace with a Semaphore of one permit, which the Claim `first` holds.
+async fn one_permit(cluster: &Cluster, namespace: &str) -> (OperatorProcess, Api<Claim>) {
+    let namespace = cluster.namespace(namespace).await;
+    let operator = OperatorProcess::start(cluster, &namespace);
     let ledgers = api::<Semaphore>(&cluster.client, &namespace);
     create(&ledgers, vec![object("s", json!({"permits": 1}))]).await;
     let claims = api::<Claim>(&cluster.client, &namespace);
-    let mine = |name: &str| claim(name, "Semaphore", "s", json!({}));
-    create(&claims, vec![mine("c-0")]).await;
-    reached(&claims, "c-0", WITHIN, granted).await;
+    create(&claims, vec![on_one_permit("first")]).await;
+    reached(&claims, "first", WITHIN, granted).await;
+    (operator, claims)
+}
+
+/// Deletes the Claim that holds the permit; how long it takes until the next has it, and which that is.
+async fn passed_on(claims: &Api<Claim>, holder: &str) -> (Duration, String) {
+    let (next, mut has_it) = mpsc::unbounded_channel();
+    let last = holder.to_owned();
+    let watching = watch(claims, move |claim: Claim| {
+        let is_next = granted(&claim) && claim.name_any() != last;
+        if is_next {
+            let _ = next.send(claim.name_any());
+        }
+        is_next
+    })
+    .await;
+    let begun = Instant::now();
+    let deleted = claims.delete(holder, &DeleteParams::default()).await;
+    deleted.expect("deleted");
+    watching.await.expect("granted");
+    (begun.elapsed(), has_it.try_recv().expect("a name"))
+}
+
+/// P5: a release, until the next has it.
+pub(crate) async fn releases(cluster: &Cluster, extent: Extent) -> Vec<Row> {
+    let samples = extent.rounds(100);
+    let (_operator, claims) = one_permit(cluster, "p5").await;
+    let mut holder = "first".to_owned();
     let (mut floors, mut ours) = (Vec::new(), Vec::new());
     for sample in 0..samples {
-        let (name, next) = (format!("c-{sample}"), format!("c-{}", sample + 1));
         let label = Patch::Merge(json!({"metadata": {"labels": {"sample": "1"}}}));
         let begun = Instant::now();
-        let patched = claims.patch(&name, &PatchParams::default(), &label).await;
+        let patched = claims.patch(&holder, &PatchParams::default(), &label).await;
         patched.expect("patched");
         floors.push(ms(begun.elapsed()));
-        create(&claims, vec![mine(&next)]).await;
-        let watching = {
-            let next = next.clone();
-            watch(&claims, move |claim: Claim| {
-                claim.name_any() == next && granted(&claim)
-            })
-            .await
-        };
-        let begun = Instant::now();
-        let deleted = claims.delete(&name, &DeleteParams::default()).await;
-        deleted.expect("deleted");
-        watching.await.expect("granted");
-        ours.push(ms(begun.elapsed()));
+        create(&claims, vec![on_one_permit(&format!("c-{sample}"))]).await;
+        let (took, next) = passed_on(&claims, &holder).await;
+        ours.push(ms(took));
+        holder = next;
     }
     let row = Row::new("P5", "release → the next has it", "ms", &ours);
     vec![
@@ -288,53 +308,30 @@ pub(crate) async fn queue(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let mut rows = Vec::new();
     for count in [500, 5000, 50_000].map(|count| extent.of(count)) {
         progress(&format!("S4: {count} Claims"));
-        let namespace = cluster.namespace("s4").await;
-        let operator = OperatorProcess::start(cluster, &namespace);
-        let ledgers = api::<Semaphore>(&cluster.client, &namespace);
-        create(&ledgers, vec![object("s", json!({"permits": 1}))]).await;
-        let claims = api::<Claim>(&cluster.client, &namespace);
-        let mine = |name: &str| claim(name, "Semaphore", "s", json!({}));
-        create(&claims, vec![mine("first")]).await;
-        reached(&claims, "first", WITHIN, granted).await;
+        let (operator, claims) = one_permit(cluster, "s4").await;
         let before = processor(operator.id());
         let begun = Instant::now();
         let queued = names("c", count);
-        create(&claims, queued.iter().map(|name| mine(name)).collect()).await;
+        let waiting = queued.iter().map(|name| on_one_permit(name));
+        create(&claims, waiting.collect()).await;
         let created = begun.elapsed();
         settled(cluster).await;
         let worked = processor(operator.id()) - before;
         let (resident, _) = memory(operator.id());
         progress(&format!("S4: {RELEASES} releases"));
         let mut holder = "first".to_owned();
-        let mut passed_on = Vec::new();
+        let mut passed = Vec::new();
         for _ in 0..RELEASES.min(count) {
-            let (next, mut has_it) = mpsc::unbounded_channel();
-            let last = holder.clone();
-            let watching = watch(&claims, move |claim: Claim| {
-                let is_next = granted(&claim) && claim.name_any() != last;
-                if is_next {
-                    let _ = next.send(claim.name_any());
-                }
-                is_next
-            })
-            .await;
-            let begun = Instant::now();
-            let deleted = claims.delete(&holder, &DeleteParams::default()).await;
-            deleted.expect("deleted");
-            watching.await.expect("granted");
-            passed_on.push(ms(begun.elapsed()));
-            holder = has_it.try_recv().expect("a name");
+            let (took, next) = passed_on(&claims, &holder).await;
+            passed.push(ms(took));
+            holder = next;
         }
         let each = 1000.0 / count as f64;
         let row = |what: &str, unit, figures: &[f64]| {
             Row::new("S4", what, unit, figures).sized(count, "Claims queued")
         };
         rows.extend([
-            row(
-                "release → the next of a long queue has it",
-                "ms",
-                &passed_on,
-            ),
+            row("release → the next of a long queue has it", "ms", &passed),
             row("a queue is created", "s", &[created.as_secs_f64()]),
             row(
                 "the operator's processor time for each Claim that is queued",
