@@ -9,7 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use crate::measure::{Extent, Of, Row, progress, quantile};
-use crate::raw::{api, create, object, reached};
+use crate::raw::{api, create, is_open, object, reached};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -68,9 +68,5 @@ async fn open(gates: &Api<Gate>, name: &str) {
         .patch(name, &PatchParams::default(), &decision)
         .await
         .expect("opened");
-    reached(gates, name, WITHIN, |gate| {
-        let status = gate.status.as_ref();
-        status.is_some_and(|status| status.opened_at.is_some())
-    })
-    .await;
+    reached(gates, name, WITHIN, is_open).await;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Run, RunPhase, label};
+use konductor_api::{Run, label};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::kubelet::{Script, play};
 use konductor_tests::operator::OperatorProcess;
@@ -13,7 +13,7 @@ use konductor_tests::scenario::pipeline::{compiled, create as create_run};
 use kube::ResourceExt;
 
 use crate::measure::{Extent, Of, Row, progress};
-use crate::raw::{api, reached, watch};
+use crate::raw::{api, has_succeeded, reached, watch};
 use crate::usage::{memory, processor, requests};
 
 const WITHIN: Duration = Duration::from_secs(1800);
@@ -66,11 +66,7 @@ pub(crate) async fn fan_out(cluster: &Cluster, extent: Extent) -> Vec<Row> {
                  stage work for x in 0..<{items} {{ run = \"echo ${{x}}\" }}\n}}\n"
             );
             create_run(cluster, &namespace, &compiled(&text)).await;
-            reached(&runs, "p", WITHIN, |run| {
-                let status = run.status.as_ref();
-                status.is_some_and(|status| status.phase == RunPhase::Succeeded)
-            })
-            .await;
+            reached(&runs, "p", WITHIN, has_succeeded).await;
             took.push(begun.elapsed().as_secs_f64());
             let requests = cluster.requests_since(place);
             let by_operator = requests

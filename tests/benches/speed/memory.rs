@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
 use crate::measure::{Extent, Row, progress, slope};
-use crate::raw::{api, create, names, object, reached, watch};
+use crate::raw::{api, create, is_open, names, object, reached, watch};
 use crate::scale::{jobs, primitives};
 use crate::usage::{memory, settled};
 
@@ -80,11 +80,6 @@ pub(crate) async fn objects(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     }
     rows.push(deleted(cluster, extent).await);
     rows
-}
-
-fn is_open(gate: &Gate) -> bool {
-    let status = gate.status.as_ref();
-    status.is_some_and(|status| status.opened_at.is_some())
 }
 
 /// What the operator has more than before, when Gates have opened and are gone.

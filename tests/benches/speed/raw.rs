@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Gate, Run, RunPhase};
 use kube::api::{
     DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
@@ -196,6 +197,18 @@ pub(crate) async fn reached<K: Object>(
         panic!("{name} is not as expected within {} s", within.as_secs());
     };
     found.expect("a watch").expect("an object")
+}
+
+/// Whether a Gate is open.
+pub(crate) fn is_open(gate: &Gate) -> bool {
+    let status = gate.status.as_ref();
+    status.is_some_and(|status| status.opened_at.is_some())
+}
+
+/// Whether a Run has succeeded.
+pub(crate) fn has_succeeded(run: &Run) -> bool {
+    let status = run.status.as_ref();
+    status.is_some_and(|status| status.phase == RunPhase::Succeeded)
 }
 
 /// A Job that waits, with these annotations.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
-use konductor_api::{Run, RunPhase, job_ended};
+use konductor_api::{Run, job_ended};
 use konductor_tests::cluster::Cluster;
 use konductor_tests::kubelet::{Script, play};
 use konductor_tests::operator::OperatorProcess;
@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use crate::measure::{Extent, Of, Row, progress};
-use crate::raw::{AT_ONCE, api, create, job, names, patch, reached, watch};
+use crate::raw::{AT_ONCE, api, create, has_succeeded, job, names, patch, reached, watch};
 use crate::usage::{memory, processor};
 
 /// How many stages are in a row.
@@ -135,8 +135,8 @@ pub(crate) async fn at_once(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             })
             .await;
             let begun = Instant::now();
-            let created = stream::iter(&pipelines)
-                .map(|pipeline| create_run(cluster, &namespace, pipeline));
+            let created =
+                stream::iter(&pipelines).map(|pipeline| create_run(cluster, &namespace, pipeline));
             created.buffer_unordered(AT_ONCE).collect::<()>().await;
             watching.await.expect("all have succeeded");
             took.push(begun.elapsed().as_secs_f64());
@@ -165,11 +165,6 @@ pub(crate) async fn at_once(cluster: &Cluster, extent: Extent) -> Vec<Row> {
         ]);
     }
     rows
-}
-
-fn has_succeeded(run: &Run) -> bool {
-    let status = run.status.as_ref();
-    status.is_some_and(|status| status.phase == RunPhase::Succeeded)
 }
 
 /// Layers of so many stages, each after so many of the layer before; the first after an approval.

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::measure::{Extent, Of, Row, ms, progress};
-use crate::raw::{Object, api, create, job, object, reached};
+use crate::raw::{Object, api, create, is_open, job, object, reached};
 use crate::usage::{memory, requests, settled};
 
 /// Of each of four kinds.
@@ -49,11 +49,7 @@ pub(crate) async fn ten_thousand(cluster: &Cluster, extent: Extent) -> Vec<Row> 
         create(&gates, vec![object(&name, json!({"decision": "Open"}))]).await;
         let begun = Instant::now();
         let operator = OperatorProcess::start(cluster, &namespace);
-        reached(&gates, &name, WITHIN, |gate| {
-            let status = gate.status.as_ref();
-            status.is_some_and(|status| status.opened_at.is_some())
-        })
-        .await;
+        reached(&gates, &name, WITHIN, is_open).await;
         starts.push(ms(begun.elapsed()));
         settled(cluster).await;
         peak = peak.max(memory(operator.id()).1);
