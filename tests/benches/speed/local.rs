@@ -62,7 +62,6 @@ pub(crate) fn thousand_trues(extent: Extent) -> Vec<Row> {
         .map_or(1, usize::from)
         .to_string();
     let folder = tempfile::tempdir().expect("a folder");
-    let pipeline = folder.path().join("many.kon");
     let mut text = String::from("pipeline many {\n  defaults { image = \"busybox:1.36\" }\n");
     let mut makefile = format!(
         ".PHONY: all\nall: {}\n",
@@ -80,7 +79,7 @@ pub(crate) fn thousand_trues(extent: Extent) -> Vec<Row> {
         std::fs::write(&path, text).expect("a file");
         path
     };
-    std::fs::write(&pipeline, text).expect("a file");
+    let pipeline = write("many.kon", &text);
     let (makefile, lines) = (write("Makefile", &makefile), write("lines", &lines));
     let with_xargs = |lines: &Path| {
         let mut command = Command::new("xargs");

@@ -61,11 +61,9 @@ pub(crate) async fn stages(cluster: &Cluster, extent: Extent) -> Vec<Row> {
             let figures: Vec<f64> = runs.iter().map(of).collect();
             Row::new("S1", what, unit, &figures).sized(count, "stages")
         };
-        let each = |of: fn(&Used) -> f64| -> Vec<f64> {
-            runs.iter().map(|run| of(run) / count as f64).collect()
-        };
         let per_stage = |what: &str, unit, of: fn(&Used) -> f64| {
-            Row::new("S1", what, unit, &each(of)).sized(count, "stages")
+            let figures: Vec<f64> = runs.iter().map(|run| of(run) / count as f64).collect();
+            Row::new("S1", what, unit, &figures).sized(count, "stages")
         };
         let total = |run: &Used| run.requests.values().sum::<u64>() as f64;
         let mut made_of: BTreeMap<String, f64> = BTreeMap::new();
