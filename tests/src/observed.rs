@@ -202,8 +202,8 @@ pub struct Collector {
 struct Shared {
     /// How it answers.
     answer: watch::Sender<Option<StatusCode>>,
-    /// What it answers to requests with these texts.
-    refused: Mutex<BTreeMap<String, StatusCode>>,
+    /// How it answers requests with these texts instead.
+    by_text: Mutex<BTreeMap<String, StatusCode>>,
     requests: watch::Sender<usize>,
     spans: Mutex<Vec<Received>>,
 }
@@ -219,7 +219,7 @@ impl Collector {
     pub async fn start(answer: Option<StatusCode>) -> Self {
         let shared = Arc::new(Shared {
             answer: watch::Sender::new(answer),
-            refused: Mutex::default(),
+            by_text: Mutex::default(),
             requests: watch::Sender::new(0),
             spans: Mutex::default(),
         });
@@ -245,9 +245,9 @@ impl Collector {
 
     /// Answers like this from now on to requests with this text.
     pub fn answers_to(&self, text: &str, code: StatusCode) {
-        let refused = self.shared.refused.lock();
-        let mut refused = refused.unwrap_or_else(PoisonError::into_inner);
-        refused.insert(text.to_owned(), code);
+        let by_text = self.shared.by_text.lock();
+        let mut by_text = by_text.unwrap_or_else(PoisonError::into_inner);
+        by_text.insert(text.to_owned(), code);
     }
 
     /// Waits until it was asked so often.
@@ -274,10 +274,10 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
     let Ok(code) = answer.wait_for(Option::is_some).await.map(|code| *code) else {
         return StatusCode::SERVICE_UNAVAILABLE;
     };
-    let refused = shared.refused.lock();
-    let refused = refused.unwrap_or_else(PoisonError::into_inner).clone();
-    let refused = refused.iter().find(|(text, _)| body.contains(*text));
-    let code = refused.map_or(code.unwrap_or(StatusCode::OK), |(_, code)| *code);
+    let by_text = shared.by_text.lock();
+    let by_text = by_text.unwrap_or_else(PoisonError::into_inner).clone();
+    let by_text = by_text.iter().find(|(text, _)| body.contains(*text));
+    let code = by_text.map_or(code.unwrap_or(StatusCode::OK), |(_, code)| *code);
     if code.is_success() {
         assert_eq!(headers["content-type"], "application/json");
         let received = spans(&serde_json::from_str(&body).expect("JSON"));
