@@ -101,7 +101,9 @@ before(async () => {
   koncli('barrier', 'create', 'workers', '--expected', '3');
   koncli('gate', 'create', 'maintenance-over');
   ({ line: address } = await start(['ui']));
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--enable-unsafe-swiftshader'] });
+  // speedscope draws with WebGL, which needs the latter where there is no GPU.
+  const args = ['--no-sandbox', '--enable-unsafe-swiftshader'];
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args });
   context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
   page = await watched(context);
   await page.goto(address);
