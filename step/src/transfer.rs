@@ -437,18 +437,25 @@ impl<'a> Progress<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
-    use konductor_api::StoreSpec;
-
     use super::upload::part_bytes;
     use super::*;
-    use crate::Variables;
     use crate::limits::UPLOAD_BYTES_MAX;
+    use crate::store::testing::{bucket, read_request};
 
     const CONTENT: &str = "123456";
+
+    fn of_file<'a>(store: &'a Store, path: &'a Path) -> Transfer<'a> {
+        Transfer {
+            store,
+            name: "x",
+            kind: FileKind::File,
+            path,
+            say: &|_| {},
+        }
+    }
 
     /// A bucket with one file. Its first answer breaks off in the middle, after it has said nothing for `silence`; the
     /// second one is whole.
@@ -458,9 +465,7 @@ mod tests {
         let serving = std::thread::spawn(move || {
             for answer in 0..answers {
                 let (mut connection, _) = listener.accept().unwrap();
-                // The request has no body: it ends with an empty line.
-                let lines = BufReader::new(&connection).lines().map_while(Result::ok);
-                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                read_request(&connection);
                 let bytes = CONTENT.len();
                 let head = format!(
                     "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nETag: \"1\"\r\n\
@@ -488,25 +493,10 @@ mod tests {
             [(time, time, true), (Duration::ZERO, FETCH_WAIT / 10, false)]
         {
             let (url, serving) = breaking(silence, if is_fetched { 2 } else { 1 });
-            let spec = StoreSpec {
-                endpoint: Some(url),
-                ..StoreSpec::of("s3://bucket/runs")
-            };
-            let keys = [
-                ("AWS_ACCESS_KEY_ID", "id"),
-                ("AWS_SECRET_ACCESS_KEY", "key"),
-            ];
-            let keys = keys.map(|(name, value)| (name.into(), value.into()));
-            let store = Store::open(&spec, &Variables::from(keys), retry_time).unwrap();
+            let store = bucket(url, retry_time);
             let root = tempfile::tempdir().unwrap();
             let path = root.path().join("x");
-            let transfer = Transfer {
-                store: &store,
-                name: "x",
-                kind: FileKind::File,
-                path: &path,
-                say: &|_| {},
-            };
+            let transfer = of_file(&store, &path);
             let mut digest = Digest::default();
             digest.update(CONTENT.as_bytes());
             let value = FileValue {
@@ -547,13 +537,7 @@ mod tests {
         let path = root.path().join("x");
         let store = konductor_api::StoreSpec::of(&format!("file://{}", root.path().display()));
         let store = Store::open(&store, &Default::default(), RETRY_TIME).unwrap();
-        let transfer = Transfer {
-            store: &store,
-            name: "x",
-            kind: FileKind::File,
-            path: &path,
-            say: &|_| {},
-        };
+        let transfer = of_file(&store, &path);
         for (bytes, expected) in [(FILE_BYTES_MAX, true), (FILE_BYTES_MAX + 1, false)] {
             File::create(&path).unwrap().set_len(bytes).unwrap();
             assert_eq!(transfer.look().is_ok(), expected, "{bytes}");
