@@ -254,6 +254,8 @@ test('an approval is given with the keyboard alone', LIMIT, async () => {
   await open('/');
   await page.keyboard.press('Tab');
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to content');
+  const fetched = [];
+  page.on('request', asked => asked.resourceType() === 'fetch' && fetched.push(asked.url()));
   await page.keyboard.press('Enter');
   const tabTo = async id => {
     for (let presses = 0; presses < 60; presses += 1) {
@@ -263,6 +265,8 @@ test('an approval is given with the keyboard alone', LIMIT, async () => {
     assert.fail(`${id} is not reached`);
   };
   await tabTo('run-sales-may');
+  // A link to a place in the page asks for no page.
+  assert.deepEqual(fetched, []);
   await page.keyboard.press('Enter');
   await page.waitForURL('**/runs/sales-may');
   await tabTo('approve-sales-may-sign-off');

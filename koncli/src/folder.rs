@@ -149,6 +149,7 @@ mod tests {
         drop(alive);
         assert!(!path.exists());
     }
+
     #[test]
     fn a_folder_with_many_pods_is_removed_and_nothing_that_it_links_to() {
         let parent = tempfile::tempdir().unwrap();

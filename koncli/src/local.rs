@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::arguments::{Pods, Runtime};
 use crate::exit::{Failure, UNREACHABLE};
+use crate::output;
 use crate::platform::{self, Signals};
 
 /// The namespace of what has no other.
@@ -179,7 +180,10 @@ impl Local {
         self.controllers.shutdown().await;
         self.server.abort();
         let (path, written) = &self.kubeconfig;
-        let _ = Access::remove_kubeconfig(path, written);
+        if let Err(error) = Access::remove_kubeconfig(path, written) {
+            let shown = path.display();
+            output::talk(&format!("warning: can't remove {shown}: {error}"));
+        }
     }
 }
 

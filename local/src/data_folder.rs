@@ -129,8 +129,7 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether somebody else has locked a file
-/// for itself. Others that look at the same time are not in each other's way.
+/// Whether somebody else has locked a file for itself. Others that look at the same time are not in each other's way.
 fn is_locked(file: &File) -> io::Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => file.unlock().map(|()| false),
@@ -152,7 +151,7 @@ fn user(is_alive: bool, is_late: bool, lock: &Path) -> Option<String> {
                 |number| format!("process {number}"),
             ))
         }
-        // Or one of a version that had no lock of its own.
+        // Or a process of a version of konductor that did not lock `owner`.
         (false, true) => {
             Some("another process, perhaps one that a killed cluster has left".to_owned())
         }

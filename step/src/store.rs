@@ -346,16 +346,46 @@ fn s3(
         .map_err(|error| chain(&error))
 }
 
+/// What tests need of a server that speaks S3.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::io::{BufRead as _, BufReader};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    /// A bucket of the server at `url`.
+    pub(crate) fn bucket(url: String, retry_time: Duration) -> Store {
+        let spec = StoreSpec {
+            endpoint: Some(url),
+            ..StoreSpec::of("s3://bucket/runs")
+        };
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "key"),
+        ];
+        let keys = keys.map(|(name, value)| (name.into(), value.into()));
+        Store::open(&spec, &Variables::from(keys), retry_time).unwrap()
+    }
+
+    /// Reads a request that has no body: it ends with an empty line.
+    pub(crate) fn read_request(connection: &TcpStream) {
+        let lines = BufReader::new(connection).lines().map_while(Result::ok);
+        lines.take_while(|line| !line.is_empty()).for_each(drop);
+    }
+}
+
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::io::Write as _;
     use std::net::TcpListener;
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use object_store::ObjectStoreExt as _;
 
+    use super::testing::{bucket, read_request};
     use super::*;
     use crate::limits::RETRY_TIME;
 
@@ -403,9 +433,7 @@ mod tests {
         std::thread::spawn(move || {
             for connection in listener.incoming() {
                 let mut connection = connection.unwrap();
-                // The request has no body: it ends with an empty line.
-                let lines = BufReader::new(&connection).lines().map_while(Result::ok);
-                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                read_request(&connection);
                 counted.fetch_add(1, Ordering::SeqCst);
                 let answer =
                     "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -418,17 +446,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_is_busy_is_asked_again_until_its_time_is_over() {
         let (url, requests) = busy();
-        let spec = StoreSpec {
-            endpoint: Some(url),
-            ..StoreSpec::of("s3://bucket/runs")
-        };
-        let keys = [
-            ("AWS_ACCESS_KEY_ID", "id"),
-            ("AWS_SECRET_ACCESS_KEY", "key"),
-        ];
-        let keys = keys.map(|(name, value)| (name.into(), value.into()));
-        let time = Duration::from_millis(500);
-        let store = Store::open(&spec, &Variables::from(keys), time).unwrap();
+        let store = bucket(url, Duration::from_millis(500));
         let key = Key::from("runs/ns/r/s/-/u/lines");
         let error = store.objects.get(&key).await.unwrap_err();
         let words = store.words(&error);

@@ -3,6 +3,9 @@
 //! Files are read and written by a thread of their own, which is connected by a short queue of blocks with what
 //! sends and receives.
 
+mod queue;
+mod upload;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,18 +13,20 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use konductor_api::{FileKind, FileValue};
+use object_store::ObjectStoreExt as _;
 use object_store::path::Path as Key;
-use object_store::{ObjectStoreExt as _, WriteMultipart};
 use tokio::sync::mpsc;
 
 use crate::archive::{self, ArchiveError};
 use crate::digest::Digest;
 use crate::file;
 use crate::limits::{
-    BLOCKS_MAX, BUFFER_BYTES, FETCHES_MAX, FILE_BYTES_MAX, PART_BYTES_MIN, PARTS_AT_ONCE,
-    PARTS_MAX, PROGRESS_BYTES_MIN, PROGRESS_STEPS, RETRY_TIME, UPLOAD_BYTES_MAX,
+    BLOCKS_MAX, BUFFER_BYTES, FETCHES_MAX, FILE_BYTES_MAX, PROGRESS_BYTES_MIN, PROGRESS_STEPS,
+    RETRY_TIME,
 };
 use crate::store::{Store, is_transient};
+use queue::{Receiving, Sending};
+use upload::Upload;
 
 /// The wait before a file is fetched again; it doubles.
 const FETCH_WAIT: Duration = Duration::from_secs(1);
@@ -153,7 +158,7 @@ impl Transfer<'_> {
         let path = self.path.to_owned();
         let kind = self.kind;
         let reading = tokio::task::spawn_blocking(move || {
-            let mut writer = io::BufWriter::with_capacity(BUFFER_BYTES, Sending { sender });
+            let mut writer = io::BufWriter::with_capacity(BUFFER_BYTES, Sending::new(sender));
             match kind {
                 FileKind::File => copy(&path, bytes, &mut writer)?,
                 FileKind::Dir => archive::pack(&path, &mut writer)?,
@@ -216,13 +221,7 @@ impl Transfer<'_> {
         bytes: u64,
         mut blocks: mpsc::Receiver<Vec<u8>>,
     ) -> Result<(Upload<'s>, Digest), TransferError> {
-        let mut upload = Upload {
-            store: self.store,
-            key: Key::from(key),
-            part: part_bytes(bytes),
-            first: Vec::new(),
-            parts: None,
-        };
+        let mut upload = Upload::new(self.store, key, bytes);
         let mut digest = Digest::default();
         let mut progress = Progress::of(self, "stored", bytes);
         while let Some(block) = blocks.recv().await {
@@ -401,80 +400,6 @@ fn remove(path: &Path) {
     };
 }
 
-/// Bytes of one part, so that there are not too many.
-fn part_bytes(bytes: u64) -> usize {
-    let least = bytes.div_ceil(PARTS_MAX);
-    let least = usize::try_from(least).unwrap_or(usize::MAX);
-    least.max(PART_BYTES_MIN)
-}
-
-/// Content on its way: in one request, or if it is larger than a part, in several.
-struct Upload<'s> {
-    store: &'s Store,
-    key: Key,
-    part: usize,
-    /// The first part, while it may be the only one.
-    first: Vec<u8>,
-    parts: Option<WriteMultipart>,
-}
-
-impl Upload<'_> {
-    async fn put(&mut self, block: Vec<u8>) -> Result<(), TransferError> {
-        let failed = |error: object_store::Error| TransferError::of_store(self.store, &error);
-        let at_once = (UPLOAD_BYTES_MAX / self.part).clamp(1, PARTS_AT_ONCE);
-        if let Some(parts) = &mut self.parts {
-            parts.wait_for_capacity(at_once).await.map_err(failed)?;
-            parts.put(block.into());
-            return Ok(());
-        }
-        self.first.extend(block);
-        if self.first.len() > self.part {
-            let upload = self.store.objects.put_multipart(&self.key).await;
-            let upload = upload.map_err(failed)?;
-            let mut parts = WriteMultipart::new_with_chunk_size(upload, self.part);
-            parts.put(std::mem::take(&mut self.first).into());
-            self.parts = Some(parts);
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self) -> Result<(), TransferError> {
-        let failed = |error: object_store::Error| TransferError::of_store(self.store, &error);
-        match self.parts.take() {
-            Some(parts) => parts.finish().await.map(drop),
-            None => {
-                let whole = std::mem::take(&mut self.first);
-                self.store
-                    .objects
-                    .put(&self.key, whole.into())
-                    .await
-                    .map(drop)
-            }
-        }
-        .map_err(failed)
-    }
-
-    async fn abort(mut self) {
-        if let Some(parts) = self.parts.take() {
-            // Parts that stay are deleted by the bucket's own rules.
-            let _ = parts.abort().await;
-        }
-    }
-}
-
-/// What was interrupted leaves nothing in the store.
-impl Drop for Upload<'_> {
-    fn drop(&mut self) {
-        if let (Some(parts), Ok(runtime)) =
-            (self.parts.take(), tokio::runtime::Handle::try_current())
-        {
-            self.store.abort_later(runtime.spawn(async move {
-                let _ = parts.abort().await;
-            }));
-        }
-    }
-}
-
 /// Lines for the log about a large file.
 struct Progress<'a> {
     transfer: &'a Transfer<'a>,
@@ -510,68 +435,27 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// The end of a queue that a thread writes into.
-struct Sending {
-    sender: mpsc::Sender<Vec<u8>>,
-}
-
-impl Write for Sending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.sender.blocking_send(bytes.to_vec());
-        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The end of a queue that a thread reads from.
-struct Receiving {
-    blocks: mpsc::Receiver<Vec<u8>>,
-    block: Vec<u8>,
-    read: usize,
-}
-
-impl Receiving {
-    fn new(blocks: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self {
-            blocks,
-            block: Vec::new(),
-            read: 0,
-        }
-    }
-}
-
-impl Read for Receiving {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.read == self.block.len() {
-            match self.blocks.blocking_recv() {
-                Some(block) => (self.block, self.read) = (block, 0),
-                None => return Ok(0),
-            }
-        }
-        let rest = &self.block[self.read..];
-        let length = rest.len().min(into.len());
-        into[..length].copy_from_slice(&rest[..length]);
-        self.read += length;
-        Ok(length)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
-    use konductor_api::StoreSpec;
-
+    use super::upload::part_bytes;
     use super::*;
-    use crate::Variables;
+    use crate::limits::UPLOAD_BYTES_MAX;
+    use crate::store::testing::{bucket, read_request};
 
     const CONTENT: &str = "123456";
+
+    fn of_file<'a>(store: &'a Store, path: &'a Path) -> Transfer<'a> {
+        Transfer {
+            store,
+            name: "x",
+            kind: FileKind::File,
+            path,
+            say: &|_| {},
+        }
+    }
 
     /// A bucket with one file. Its first answer breaks off in the middle, after it has said nothing for `silence`; the
     /// second one is whole.
@@ -581,9 +465,7 @@ mod tests {
         let serving = std::thread::spawn(move || {
             for answer in 0..answers {
                 let (mut connection, _) = listener.accept().unwrap();
-                // The request has no body: it ends with an empty line.
-                let lines = BufReader::new(&connection).lines().map_while(Result::ok);
-                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                read_request(&connection);
                 let bytes = CONTENT.len();
                 let head = format!(
                     "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nETag: \"1\"\r\n\
@@ -611,25 +493,10 @@ mod tests {
             [(time, time, true), (Duration::ZERO, FETCH_WAIT / 10, false)]
         {
             let (url, serving) = breaking(silence, if is_fetched { 2 } else { 1 });
-            let spec = StoreSpec {
-                endpoint: Some(url),
-                ..StoreSpec::of("s3://bucket/runs")
-            };
-            let keys = [
-                ("AWS_ACCESS_KEY_ID", "id"),
-                ("AWS_SECRET_ACCESS_KEY", "key"),
-            ];
-            let keys = keys.map(|(name, value)| (name.into(), value.into()));
-            let store = Store::open(&spec, &Variables::from(keys), retry_time).unwrap();
+            let store = bucket(url, retry_time);
             let root = tempfile::tempdir().unwrap();
             let path = root.path().join("x");
-            let transfer = Transfer {
-                store: &store,
-                name: "x",
-                kind: FileKind::File,
-                path: &path,
-                say: &|_| {},
-            };
+            let transfer = of_file(&store, &path);
             let mut digest = Digest::default();
             digest.update(CONTENT.as_bytes());
             let value = FileValue {
@@ -670,13 +537,7 @@ mod tests {
         let path = root.path().join("x");
         let store = konductor_api::StoreSpec::of(&format!("file://{}", root.path().display()));
         let store = Store::open(&store, &Default::default(), RETRY_TIME).unwrap();
-        let transfer = Transfer {
-            store: &store,
-            name: "x",
-            kind: FileKind::File,
-            path: &path,
-            say: &|_| {},
-        };
+        let transfer = of_file(&store, &path);
         for (bytes, expected) in [(FILE_BYTES_MAX, true), (FILE_BYTES_MAX + 1, false)] {
             File::create(&path).unwrap().set_len(bytes).unwrap();
             assert_eq!(transfer.look().is_ok(), expected, "{bytes}");
@@ -684,17 +545,5 @@ mod tests {
         // What is on its way of the largest file, with the part that is being filled.
         let part = part_bytes(FILE_BYTES_MAX);
         assert!(part <= UPLOAD_BYTES_MAX && 2 * part < 48_000_000, "{part}");
-    }
-
-    #[test]
-    fn parts_are_as_small_as_their_number_allows() {
-        let table = [
-            (0, PART_BYTES_MIN),
-            (5_000_000_000, PART_BYTES_MIN),
-            (90_000_000_000, 10_000_000),
-        ];
-        for (bytes, expected) in table {
-            assert_eq!(part_bytes(bytes), expected, "{bytes}");
-        }
     }
 }

@@ -86,6 +86,8 @@
     if (!document.hidden) connect();
   };
 
+  const list = () => location.pathname + location.search;
+  let shown = list();
   // Another part of the same list: only what differs is replaced, so that it is there at once.
   let asked = 0;
   const turn = async (href) => {
@@ -123,9 +125,16 @@
     const link = event.target.closest("nav.pager a, nav.chips a");
     if (!link || link.origin !== location.origin || link.pathname !== location.pathname || !isPlain(event)) return;
     event.preventDefault();
-    if (await turn(link.href)) history.pushState(null, "", link.href);
+    if (!(await turn(link.href))) return;
+    history.pushState(null, "", link.href);
+    shown = list();
   });
-  addEventListener("popstate", () => turn(location.href));
+  // A link to a place in this page is no other list: it is not asked for again.
+  addEventListener("popstate", () => {
+    if (list() === shown) return;
+    shown = list();
+    turn(location.href);
+  });
 
   tick();
   setInterval(tick, 1000);

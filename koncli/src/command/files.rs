@@ -20,8 +20,9 @@ use crate::{cluster, output};
 
 /// The variable with the store that is meant instead of a pipeline's own.
 const STORE_VARIABLE: &str = "KONCLI_STORE";
-/// The variables with the server of the caller's buckets, as the tools of AWS read them: the first one counts.
+/// The variables with the server of the caller's buckets, as the tools of AWS read them: the first that is set counts.
 const ENDPOINT_VARIABLES: [&str; 3] = ["AWS_ENDPOINT_URL_S3", ENDPOINT_VARIABLE, "AWS_ENDPOINT"];
+/// The one to set if none is.
 const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
 /// How long a store that is away is asked again: somebody waits.
 const RETRY_TIME: Duration = Duration::from_secs(10);
@@ -246,7 +247,8 @@ fn opened(store: Option<&StoreSpec>, url: Option<&str>, named: &Named) -> Result
 
 /// The store of a run, or the one that `url` names, as it is opened with the credentials of the caller. A folder of this
 /// machine and the server of a bucket are only taken if the caller names them: a folder by `url` or the environment, a
-/// server by the environment. Whoever writes a Job could name any. Of the run's own store another one has nothing.
+/// server by the environment. Whoever writes a Job could name any. A store that `url` names instead gets nothing from the
+/// run's: neither its server nor its region.
 fn chosen(
     store: Option<&StoreSpec>,
     url: Option<&str>,

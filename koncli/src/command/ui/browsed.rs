@@ -37,7 +37,7 @@ const PIECES_AT_ONCE: usize = 8;
 const IDLE: Duration = Duration::from_secs(60);
 /// How many subjects are kept up to date at once.
 const SUBJECTS: usize = 16;
-/// How long the pictures of a run, and the reasons that no watch reports, may be behind while nothing else changes.
+/// How long the reasons that no watch reports are used again, and how far behind the titles of logs may be.
 const STALE: Duration = Duration::from_secs(5);
 /// How long the viewer's rights are believed.
 const RIGHTS: Duration = Duration::from_secs(60);

@@ -226,14 +226,13 @@ fn actions(run: &Run, rights: Rights) -> Vec<Action> {
     let name = run.name_any();
     let run_of = || name.clone();
     match run_ended(run) {
-        None if rights.decide => {
-            // One that is cancelled can be neither paused nor resumed.
+        // One that is cancelled can be neither paused nor resumed.
+        None if rights.decide && !run.spec.cancel => {
             let turn = match run.spec.is_paused() {
                 true => Action::Resume { run: run_of() },
                 false => Action::Pause { run: run_of() },
             };
-            let both = [turn, Action::Cancel { run: run_of() }];
-            both.into_iter().filter(|_| !run.spec.cancel).collect()
+            vec![turn, Action::Cancel { run: run_of() }]
         }
         Some(false) if rights.retry => vec![Action::Retry { run: run_of() }],
         _ => Vec::new(),

@@ -171,7 +171,7 @@ fn queues(
     granted: &BTreeSet<(LedgerKind, String, String)>,
 ) -> BTreeMap<(LedgerKind, String), Vec<Party>> {
     let mut queues: BTreeMap<(LedgerKind, String), Vec<(Turn<'_>, Party)>> = BTreeMap::new();
-    // One without a Gate asks from the first, and has no phase.
+    // As `Participant::asks_for_permits`, but for what only the spec and the status say: here are only metadata.
     let asks = |job: &&Participant| {
         let gate_passed = job.gate().is_none() || job.phase == Some(JobPhase::Queued);
         job.may_start() && gate_passed && job.metadata.deletion_timestamp.is_none()
