@@ -1,5 +1,6 @@
 //! Mounts: which workspaces a stage has, and at which paths.
 
+use konductor_api::step::PROGRAM_FOLDER;
 use konductor_dsl::{Span, ast};
 
 use super::term::Use;
@@ -77,7 +78,8 @@ impl<'a> Resolver<'a> {
             self.report(rules::mount_path::root(path, &workspace.text));
             return None;
         }
-        let is_own = |path: &String| named_parts(path).next() == Some("kon");
+        let own = named_parts(PROGRAM_FOLDER).next();
+        let is_own = |path: &String| named_parts(path).next() == own;
         if known.as_ref().is_some_and(is_own) {
             self.report(rules::mount_path::reserved(path, &workspace.text));
             return None;
