@@ -166,17 +166,16 @@ pub(crate) fn in_template<'a>(
 /// Adds to what is reported about a `${name}` of a script that it may be meant for the shell.
 pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
     let name = &reference.head.text;
-    let is_plain =
-        reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
+    // With the `${` before it.
+    let open = Span {
+        start: reference.span.start.saturating_sub(2),
+        ..reference.span
+    };
     if let Some(address) = reference
         .address
         .as_ref()
         .filter(|_| reference.fields.is_empty())
     {
-        let open = Span {
-            start: reference.span.start.saturating_sub(2),
-            ..reference.span
-        };
         for diagnostic in reported {
             if diagnostic.code == Code::K0201 && diagnostic.span() == reference.head.span {
                 let help = format!("for an array of the shell write `$${{{name}{address}}}`");
@@ -186,6 +185,8 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
         }
         return;
     }
+    let is_plain =
+        reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
     for diagnostic in reported {
         if !is_plain || diagnostic.code != Code::K0201 || diagnostic.span() != reference.head.span {
             continue;
@@ -199,10 +200,6 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
         });
         if !diagnostic.fixes.is_empty() {
             // Either may have been meant: a person chooses.
-            let open = Span {
-                start: reference.span.start.saturating_sub(2),
-                ..reference.span
-            };
             let escaped = Edit::before(open, "$");
             diagnostic.fixes.push(Fix {
                 message: format!("write `$${{{name}}}`"),
