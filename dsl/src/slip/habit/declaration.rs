@@ -115,10 +115,12 @@ pub(super) fn text_of_no_attribute(place: &Place<'_>) -> Option<Habit> {
     if !place.wants(Rule::attribute) || place.found.is_empty() {
         return None;
     }
-    let key = match place.owner()? {
-        _ if place.last(2) == Some("semaphore") => "permits",
-        _ if place.last(2) == Some("lease") => "ttl",
-        _ if place.last(2) == Some("workspace") => "size",
+    // Outside of braces there are no attributes.
+    place.owner()?;
+    let key = match place.last(2) {
+        Some("semaphore") => "permits",
+        Some("lease") => "ttl",
+        Some("workspace") => "size",
         _ => "NAME",
     };
     let is_value =
