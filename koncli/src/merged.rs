@@ -88,12 +88,11 @@ fn place(sources: &Sources, merged: &Merged, field: &str) -> Span {
         let name = parts[index].split('[').next().unwrap_or_default();
         // Within a list, what is known of the element is its name.
         let element = element_name(&merged.job, &parts[..=index]);
-        std::iter::once(element.map(|element| ("name", Some(element))))
-            .flatten()
-            .chain(std::iter::once((name, None)))
+        let element = element.map(|element| ("name", Some(element)));
+        element.into_iter().chain([(name, None)])
     });
     // A `spec` is everything.
-    let mut keys = keys.filter(|(key, _)| !matches!(*key, "spec" | "template" | "<nil>" | ""));
+    let mut keys = keys.filter(|(key, _)| !matches!(*key, "spec" | "template" | ""));
     let line = keys.find_map(|(key, value)| line(sources, merged, key, value.as_deref()));
     line.unwrap_or_else(|| {
         let quotes = u32::try_from("\"\"\"".len()).unwrap_or_default();
@@ -136,7 +135,7 @@ fn line(sources: &Sources, merged: &Merged, name: &str, value: Option<&str>) -> 
                 let sets = value.is_none_or(|value| value == set);
                 let indent = u32::try_from(line.len() - written.len()).unwrap_or_default();
                 let length = u32::try_from(written.trim_end().len()).unwrap_or_default();
-                (sets && !name.is_empty()).then_some(Span {
+                sets.then_some(Span {
                     source: block.source,
                     start: start + indent,
                     end: start + indent + length,
