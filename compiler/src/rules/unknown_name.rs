@@ -227,14 +227,18 @@ pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &
     }
 }
 
-/// Says of an unknown name that a loop goes over how a list is declared.
+/// Says of an unknown name, or output, that a loop goes over how a list is declared.
 pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
     let name = &over.head.text;
+    let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
+    let address = over.address.as_ref();
+    // The outputs of all items are a list as they are.
+    let is_gathered = address.is_some_and(|address| address.indices.iter().any(is_every));
     for diagnostic in reported {
         if let Some(help) = diagnostic
             .help
             .as_mut()
-            .filter(|help| help.starts_with("add `output "))
+            .filter(|help| !is_gathered && help.starts_with("add `output "))
         {
             *help = help.replacen(": string`", ": list<string>`", 1);
         }
