@@ -170,6 +170,7 @@ fn remove_follow_ups(sources: &Sources, diagnostics: &mut Vec<Diagnostic>) {
     let is_no_name = |one: &&Diagnostic| matches!(one.code, Code::K0104 | Code::K0108);
     let words = diagnostics.iter().filter(is_no_name);
     let words: Vec<&str> = words.map(|one| written(sources, one)).collect();
+    // A parameter that a refused text names in a wrong way is used once that text is mended.
     let refused = diagnostics.iter().filter(|one| one.code == Code::K0334);
     let refused: Vec<Span> = refused.map(Diagnostic::span).collect();
     let is_refused = |at: Span| {

@@ -9,6 +9,7 @@ mod declare;
 mod expr;
 mod fan_out;
 mod header;
+mod mount;
 mod param;
 pub(crate) mod passthrough;
 mod read;

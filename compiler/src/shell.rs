@@ -1,13 +1,17 @@
 //! Where an interpolation stands in a shell script: POSIX quoting, as far as it decides whether
 //! `sh` expands `${x}`, whether it splits what comes out, and which word of which command it is.
 //!
-//! What enters: a script as characters and holes. What leaves: one [`Place`] for each hole, and the
-//! holes that something executes as code.
+//! What enters: a script as characters and holes. What leaves: one [`Place`] for each hole, the
+//! holes that something executes as code, and the quote that is open at the end.
 
 mod command;
+mod expansion;
+mod heredoc;
 
 use crate::interpreter::Language;
 use command::Commands;
+use expansion::InBraces;
+use heredoc::Heredoc;
 
 /// A piece of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,19 +66,6 @@ enum Open {
     Case,
 }
 
-/// What `'` means in `${…}`, and whether what comes out is split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InBraces {
-    /// It quotes; outside of double quotes.
-    Bare,
-    /// It quotes; in double quotes, behind `#` or `%`.
-    Pattern,
-    /// It is a character like any other: in double quotes, behind `:-` and the like.
-    Text,
-    /// In double quotes, behind what shells read differently.
-    Unknown,
-}
-
 /// The word being read in a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
@@ -88,14 +79,6 @@ enum Word {
     Assignment,
     /// Any other.
     Other,
-}
-
-struct Heredoc {
-    end: String,
-    strip_tabs: bool,
-    literal: bool,
-    /// The command that reads it.
-    command: usize,
 }
 
 /// What is known of the holes of a script.
@@ -169,9 +152,6 @@ struct Scanner {
 const RESERVED: [&str; 13] = [
     "!", "do", "done", "elif", "else", "fi", "if", "then", "time", "until", "while", "{", "}",
 ];
-
-/// Stands for what the shell puts into a word: nobody knows it here.
-const UNKNOWN: char = '\u{fffd}';
 
 /// Frames inside each other; a script that nests deeper is read as if it did not.
 const FRAMES_MAX: usize = 256;
@@ -425,150 +405,6 @@ impl Scanner {
         }
     }
 
-    fn step_braces(&mut self, quotes: InBraces) {
-        match self.units.get(self.at).copied() {
-            None => {}
-            Some(Unit::Hole) => {
-                let words = self.frames.iter().rev().find_map(|frame| match frame {
-                    Frame::Commands { word, .. } => Some(*word),
-                    _ => None,
-                });
-                let whole = quotes != InBraces::Bare || words == Some(Word::Assignment);
-                self.hole(if whole { Place::Whole } else { Place::Split });
-                self.at += 1;
-            }
-            Some(Unit::Char('}')) => {
-                self.at += 1;
-                self.pop();
-            }
-            Some(Unit::Char('\\')) => self.literal_after_backslash(),
-            Some(Unit::Char('"')) => {
-                self.at += 1;
-                self.push(Frame::Double(self.at - 1));
-            }
-            Some(Unit::Char('\'')) => match quotes {
-                InBraces::Bare | InBraces::Pattern => self.single_quotes(),
-                InBraces::Text => self.at += 1,
-                InBraces::Unknown => {
-                    self.is_unsure = true;
-                    self.at += 1;
-                }
-            },
-            Some(Unit::Char('$' | '`')) if self.substitution() => {}
-            Some(Unit::Char(_)) => self.at += 1,
-        }
-    }
-
-    /// What quotes mean behind the `${` that comes next.
-    fn in_braces(&self) -> InBraces {
-        match self.frames.last() {
-            Some(Frame::Double(_) | Frame::Braces(InBraces::Text)) => {}
-            Some(Frame::Braces(InBraces::Bare) | Frame::Commands { .. }) | None => {
-                return InBraces::Bare;
-            }
-            Some(Frame::Braces(_) | Frame::Arithmetic(_)) => return InBraces::Unknown,
-        }
-        let mut rest = self.units[self.at + 2..]
-            .iter()
-            .map_while(|unit| match unit {
-                Unit::Char(c) => Some(*c),
-                Unit::Hole => None,
-            });
-        let is_of_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
-        // `${x#…}` and `${#}`: the first character belongs to the name, whatever it is.
-        let operator = rest.by_ref().skip(1).find(|c| !is_of_name(*c));
-        match operator {
-            Some('#' | '%') => InBraces::Pattern,
-            Some('-' | '=' | '+' | '?') => InBraces::Text,
-            Some(':') if matches!(rest.next(), Some('-' | '=' | '+' | '?')) => InBraces::Text,
-            _ => InBraces::Unknown,
-        }
-    }
-
-    fn step_arithmetic(&mut self) {
-        let unit = self.units.get(self.at).copied();
-        if matches!(unit, Some(Unit::Char('$' | '`'))) && self.substitution() {
-            return;
-        }
-        self.at += 1;
-        let Some(Frame::Arithmetic(depth)) = self.frames.last_mut() else {
-            return;
-        };
-        match unit {
-            Some(Unit::Hole) => self.hole(Place::Whole),
-            Some(Unit::Char('(')) => *depth += 1,
-            Some(Unit::Char(')')) if *depth > 0 => *depth -= 1,
-            Some(Unit::Char(')')) => {
-                if self.peek(0) == Some(')') {
-                    self.at += 1;
-                } else {
-                    // `$((a) | b)` are commands.
-                    self.is_unsure = true;
-                }
-                self.pop();
-            }
-            _ => {}
-        }
-    }
-
-    /// Enters `$(`, `$((`, `${` or a backquote; leaves a backquote. `false` for anything else.
-    fn substitution(&mut self) -> bool {
-        if self.peek(0) == Some('`') {
-            self.at += 1;
-            if matches!(
-                self.frames.last(),
-                Some(Frame::Commands {
-                    closer: Some('`'),
-                    ..
-                })
-            ) {
-                self.pop();
-            } else {
-                self.commands_in_word('`');
-            }
-            return true;
-        }
-        let (length, frame) = match (self.peek(1), self.peek(2)) {
-            (Some('('), Some('(')) => (3, Frame::Arithmetic(0)),
-            (Some('('), _) => {
-                self.at += 2;
-                self.commands_in_word(')');
-                return true;
-            }
-            (Some('{'), _) => (2, Frame::Braces(self.in_braces())),
-            _ => return false,
-        };
-        self.at += length;
-        self.text(Some(UNKNOWN));
-        self.continue_word();
-        self.push(frame);
-        true
-    }
-
-    /// Enters the commands whose output becomes a part of the word at hand.
-    fn commands_in_word(&mut self, closer: char) -> usize {
-        self.text(Some(UNKNOWN));
-        let inner = self.commands.substitution(self.list());
-        self.continue_word();
-        self.push(Frame::Commands {
-            closer: Some(closer),
-            word: Word::CommandStart,
-            list: inner,
-            open: Vec::new(),
-        });
-        inner
-    }
-
-    /// `<(…)`, a file with what its commands write, and `>(…)`, one that they read.
-    fn process_substitution(&mut self, sign: char) {
-        self.at += 2;
-        let reader = self.commands.at_hand(self.list());
-        let inner = self.commands_in_word(')');
-        if sign == '>' {
-            self.commands.reads_from(inner, reader);
-        }
-    }
-
     fn single_quotes(&mut self) {
         let start = self.at;
         self.at += 1;
@@ -624,88 +460,6 @@ impl Scanner {
             }
             self.at += 1;
         }
-    }
-
-    /// `<<`, and not `<<<`.
-    fn is_heredoc(&self) -> bool {
-        let follows = self.at > 0 && self.units[self.at - 1] == Unit::Char('<');
-        self.peek(1) == Some('<') && self.peek(2) != Some('<') && !follows
-    }
-
-    fn heredoc_start(&mut self) {
-        self.at += 2;
-        let strip_tabs = self.peek(0) == Some('-');
-        if strip_tabs {
-            self.at += 1;
-        }
-        while matches!(self.peek(0), Some(' ' | '\t')) {
-            self.at += 1;
-        }
-        let mut end = String::new();
-        let mut literal = false;
-        let mut quote = None;
-        while let Some(c) = self.peek(0) {
-            match c {
-                c if quote == Some(c) => quote = None,
-                c if quote.is_some() => end.push(c),
-                '\'' | '"' => (literal, quote) = (true, Some(c)),
-                '\\' => literal = true,
-                c if c.is_whitespace() || ";&|<>()".contains(c) => break,
-                c => end.push(c),
-            }
-            self.at += 1;
-        }
-        self.set_word(Word::Between);
-        if !end.is_empty() {
-            let command = self.commands.at_hand(self.list());
-            self.heredocs.push(Heredoc {
-                end,
-                strip_tabs,
-                literal,
-                command,
-            });
-        }
-    }
-
-    fn heredoc_bodies(&mut self) {
-        for heredoc in std::mem::take(&mut self.heredocs) {
-            // In backquotes its end may be followed by one.
-            let mut is_ended = false;
-            while self.at < self.units.len() && !is_ended {
-                is_ended = self.heredoc_line(&heredoc);
-            }
-            self.is_unsure |= !is_ended || self.in_backquotes();
-        }
-    }
-
-    /// Reads one line of a here-document; `true` where it is the last.
-    fn heredoc_line(&mut self, heredoc: &Heredoc) -> bool {
-        let mut line = String::new();
-        let mut holes = 0;
-        while let Some(unit) = self.units.get(self.at).copied() {
-            self.at += 1;
-            match unit {
-                Unit::Char('\n') => break,
-                Unit::Char(c) => line.push(c),
-                Unit::Hole => {
-                    holes += 1;
-                    let number = self.places.len();
-                    self.commands.input(heredoc.command, number);
-                    let place = if heredoc.literal {
-                        Place::LiteralHeredoc
-                    } else {
-                        Place::Whole
-                    };
-                    self.places.push(place);
-                }
-            }
-        }
-        let line = if heredoc.strip_tabs {
-            line.trim_start_matches('\t')
-        } else {
-            &line
-        };
-        holes == 0 && line == heredoc.end
     }
 
     fn word(&self) -> Word {

@@ -296,7 +296,8 @@ impl Recovery<'_> {
         let mut depth = 0usize;
         let mut piece_start = 0;
         let mut closed = false;
-        // Whether the piece has a brace, be it the last one of its body: what follows a header without a brace is most likely its body.
+        // Whether the piece has a brace, be it the last one of its body: what follows a header without a brace is most
+        // likely its body.
         let mut has_brace = false;
         for (index, token) in inner.iter().enumerate() {
             let is_header = !has_brace && self.is_header(&inner[piece_start]);
@@ -431,26 +432,26 @@ impl Recovery<'_> {
         }
     }
 
-    /// The names that a piece may declare: `mutex db` and `param string day` declare something, too.
+    /// The names that a piece may declare: `mutex db`, `param string day` and `params { day: string }` declare something,
+    /// too.
     fn perhaps_declared<'s>(&'s self, tokens: &'s [Token]) -> impl Iterator<Item = Name> + 's {
+        let first = tokens.first().map(|first| self.text(first));
         // `finally stage a`, `param string a`
-        let is_longer = matches!(
-            tokens.first().map(|first| self.text(first)),
-            Some("finally" | "param")
-        );
-        let near = tokens.get(1..).unwrap_or_default().iter();
+        let is_longer = matches!(first, Some("finally" | "param"));
+        // `params { a: string }`
         let is_group = matches!(
-            tokens.first().map(|first| self.text(first)),
+            first,
             Some("params" | "parameters" | "inputs" | "variables")
         );
         let group = tokens
             .windows(2)
             .filter(move |pair| is_group && matches!(self.text(&pair[1]), ":" | "="));
         let group = group.map(|pair| &pair[0]);
+        let near = tokens.get(1..).unwrap_or_default().iter();
         let near = near.take(if is_longer { 2 } else { 1 });
         let is_foreign = |token: &Token| {
-            let first = self.text(token).chars().next();
-            first.is_some_and(|c| !c.is_ascii() && c.is_alphabetic())
+            let letter = self.text(token).chars().next();
+            letter.is_some_and(|c| !c.is_ascii() && c.is_alphabetic())
         };
         let near = near.take_while(move |token| {
             matches!(token.kind, Kind::Word | Kind::String) || is_foreign(token)

@@ -340,11 +340,8 @@ fn help_of_hole(inner: &str) -> String {
         let call = inner.replace("\\\"", "\"");
         return format!("write `env {{ NAME = {call} }}` in the body, and `$NAME` here");
     }
-    if let Some((stage, output)) = inner.split_once(".*.") {
-        return format!("write `${{{stage}[*].{output}}}` for a list of the outputs of all items");
-    }
-    if let Some(stage) = inner.split_once("[].") {
-        let (stage, output) = stage;
+    let every = [".*.", "[]."];
+    if let Some((stage, output)) = every.iter().find_map(|every| inner.split_once(every)) {
         return format!("write `${{{stage}[*].{output}}}` for a list of the outputs of all items");
     }
     if is_arithmetic(inner) {
@@ -390,7 +387,7 @@ fn is_arithmetic(inner: &str) -> bool {
     !expands && (inner.contains(['+', '*', '/']) && !rest.starts_with('[') || inner.contains(" - "))
 }
 
-/// How long an expansion of the shell is that has another one in it, such as `${a:-${b:-c}}`.
+/// How long an expansion of the shell is that a text begins with, if it has another one in it: `${a:-${b:-c}}`.
 fn nested(tail: &str) -> Option<usize> {
     let (mut depth, mut at, mut has_inner) = (0_usize, 0, false);
     let line = tail.split('\n').next()?;

@@ -185,11 +185,11 @@ pub(crate) fn mermaid(drawn: &Drawn) -> String {
     if let Some(schedule) = &graph.schedule {
         let _ = writeln!(text, "  schedule([\"schedule {schedule}\"])");
     }
+    let escaped = |text: &str| {
+        let text = text.replace('&', "#amp;").replace('"', "#quot;");
+        text.replace('<', "#lt;").replace('>', "#gt;")
+    };
     for (index, node) in graph.nodes.iter().enumerate() {
-        let escaped = |text: &str| {
-            let text = text.replace('&', "#amp;").replace('"', "#quot;");
-            text.replace('<', "#lt;").replace('>', "#gt;")
-        };
         let mut title = escaped(&title(node));
         for line in details(node).chain(drawn.state(index)) {
             title = format!("{title}<br/>{}", escaped(&line));

@@ -6,11 +6,10 @@ use konductor_dsl::{Span, ast};
 use super::declare::Once;
 use super::template::uses_any;
 use super::term::Use;
-use super::unknown::Wanted;
 use super::{Resolver, Scope, Time};
 use crate::limits::{ENTRIES_MAX, FILE_NAME_MAX, RETRIES_MAX, WORK_BYTES_MAX};
 use crate::pipeline::script::{Interpreter, Script};
-use crate::pipeline::{Action, Body, Entries, EnvValue, Mount, Output, Security, Text, Toleration};
+use crate::pipeline::{Action, Body, Entries, EnvValue, Output, Security, Text, Toleration};
 use crate::rules::{self, kube_text};
 use crate::value::Type;
 
@@ -158,7 +157,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The bodies that a stage is made of: the defaults', its own, and what they use.
-    fn all_bodies(&mut self, stage: &'a ast::Stage) -> Vec<&'a ast::Body> {
+    pub(super) fn all_bodies(&mut self, stage: &'a ast::Stage) -> Vec<&'a ast::Body> {
         let mut bodies = Vec::with_capacity(2);
         for body in self.defaults.clone().into_iter().chain([&stage.body]) {
             if uses_any(body) {
@@ -168,25 +167,6 @@ impl<'a> Resolver<'a> {
             }
         }
         bodies
-    }
-
-    /// The workspaces that a stage mounts, before its texts are looked at.
-    pub(super) fn mounted(&mut self, stage: &'a ast::Stage) -> Vec<usize> {
-        if self.workspaces.is_empty() {
-            return Vec::new();
-        }
-        let bodies = self.all_bodies(stage);
-        let items = bodies.into_iter().flat_map(|body| &body.items);
-        items
-            .filter_map(|item| match item {
-                ast::BodyItem::Mount { workspace, .. } => self
-                    .names
-                    .workspace_index
-                    .get(workspace.text.as_str())
-                    .copied(),
-                _ => None,
-            })
-            .collect()
     }
 
     /// Resolves a stage's body, merged with what comes before it.
@@ -557,70 +537,4 @@ impl<'a> Resolver<'a> {
         }
         Some(toleration)
     }
-
-    fn mount(
-        &mut self,
-        workspace: &ast::Name,
-        path: &ast::Str,
-        span: Span,
-        scope: Scope<'_>,
-    ) -> Option<Mount> {
-        let Some(index) = self
-            .names
-            .workspace_index
-            .get(workspace.text.as_str())
-            .copied()
-        else {
-            self.unknown(workspace, Wanted::Workspace, scope);
-            return None;
-        };
-        self.used.workspaces.insert(index);
-        let text = self.text(
-            path,
-            Scope {
-                loops: &[],
-                ..scope
-            },
-            Time::Compile,
-            Use::Other,
-        )?;
-        let known = crate::eval::Values {
-            params: &self.params,
-            item: &[],
-        }
-        .text(&text);
-        let absolute = known
-            .as_ref()
-            .is_none_or(|path| path.starts_with('/') && !path.contains(':'));
-        if !absolute {
-            self.report(rules::mount_path::report(path));
-            return None;
-        }
-        let climbs = |path: &String| path.split('/').any(|part| part == "..");
-        if known.as_ref().is_some_and(climbs) {
-            self.report(rules::mount_path::climbs(path));
-            return None;
-        }
-        let is_root = |path: &String| named_parts(path).next().is_none();
-        if known.as_ref().is_some_and(is_root) {
-            self.report(rules::mount_path::root(path, &workspace.text));
-            return None;
-        }
-        let is_own = |path: &String| named_parts(path).next() == Some("kon");
-        if known.as_ref().is_some_and(is_own) {
-            self.report(rules::mount_path::reserved(path, &workspace.text));
-            return None;
-        }
-        Some(Mount {
-            workspace: index,
-            path: known.unwrap_or_default(),
-            span,
-        })
-    }
-}
-
-/// The parts of a path that lead into a folder: neither empty nor `.`.
-fn named_parts(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
 }

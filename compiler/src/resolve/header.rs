@@ -189,9 +189,11 @@ impl<'a> Resolver<'a> {
         };
         let range = 1..=i64::from(konductor_api::limits::ITEMS_MAX);
         let max = max.and_then(|max| self.bound(max, &Type::Int(Some(range)), scope));
-        let reference = self.reference(reference, scope, Time::Run)?;
+        let before = self.diagnostics.len();
+        let found = self.reference(reference, scope, Time::Run);
+        rules::unknown_name::in_loop(&mut self.diagnostics[before..], reference);
+        let reference = *found?;
         self.note_reads(&reference);
-        let reference = *reference;
         Some(Box::new(List { reference, max }))
     }
 

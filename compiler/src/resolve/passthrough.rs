@@ -361,14 +361,16 @@ impl Walk<'_, '_, '_> {
         Node::Map(node)
     }
 
-    /// Refuses variables of the stage's container that somebody else sets. What other containers call theirs is their own
-    /// affair.
+    /// Refuses variables of the stage's container that somebody else sets. How other containers use these names is their
+    /// own affair.
     fn variables(&mut self, container: &[(Spanned<String>, Placed)]) {
-        let is_main = text(container, "name").is_some_and(|(name, _)| name == "main");
+        if !is_main(container) {
+            return;
+        }
         let Some(Kind::List(variables)) = member(container, "env").map(|env| &env.value) else {
             return;
         };
-        for variable in variables.iter().filter(|_| is_main) {
+        for variable in variables {
             let Kind::Map(members) = &variable.value else {
                 continue;
             };
@@ -434,13 +436,12 @@ fn resolved(schema: &'static Json) -> (&'static Json, &'static str) {
 
 /// Why a field can't be set: the compiler sets it.
 fn owned(path: &str, key: &str, siblings: &[(Spanned<String>, Placed)]) -> Option<&'static str> {
-    let is_main = || text(siblings, "name").is_some_and(|(name, _)| name == "main");
     match path {
         "spec.suspend" => Some("it says whether the stage has started"),
         "spec.ttlSecondsAfterFinished" => Some("use `keep` of the pipeline"),
         "spec.selector" | "spec.manualSelector" => Some("the Job controller chooses its own"),
         "spec.podReplacementPolicy" => Some("it keeps permits from being free too early"),
-        "spec.template.spec.containers.terminationMessagePath" if is_main() => {
+        "spec.template.spec.containers.terminationMessagePath" if is_main(siblings) => {
             Some("outputs are read from there")
         }
         _ if is_ours(key) => Some("it carries what the operator needs"),
@@ -462,6 +463,11 @@ fn text<'m>(members: &'m [(Spanned<String>, Placed)], key: &str) -> Option<(&'m 
         Kind::Text(text) => Some((text, found.place)),
         _ => None,
     }
+}
+
+/// Whether a container is called as the stage's own.
+fn is_main(container: &[(Spanned<String>, Placed)]) -> bool {
+    text(container, "name").is_some_and(|(name, _)| name == "main")
 }
 
 /// Whether a type of Kubernetes is a container.

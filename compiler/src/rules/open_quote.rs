@@ -20,6 +20,7 @@ pub(crate) fn is_possible(script: &Script) -> bool {
 
 /// Reports the quote that is open where the script ends; the shell fails there.
 pub(crate) fn check(script: &Script, open: Option<&OpenQuote>) -> Option<Diagnostic> {
+    // A script with interpolations is looked at in any case: it has no more reports than one without.
     let open = open.filter(|_| is_possible(script))?;
     let (quote, rest) = (open.quote, &open.rest);
     let other = if quote == '"' { "single" } else { "double" };

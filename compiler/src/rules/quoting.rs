@@ -9,7 +9,7 @@ use crate::shell::{self, Place};
 use crate::value::Type;
 
 /// Reports interpolations of a shell's script that stand in single quotes, those that stand bare, and
-/// those that a command would execute.
+/// those that a command would execute; and a quote that the script does not close.
 pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
     if script.holes.is_empty() && !open_quote::is_possible(script) {
         return Vec::new();

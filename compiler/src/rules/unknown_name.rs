@@ -166,17 +166,16 @@ pub(crate) fn in_template<'a>(
 /// Adds to what is reported about a `${name}` of a script that it may be meant for the shell.
 pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
     let name = &reference.head.text;
-    let is_plain =
-        reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
+    // With the `${` before it.
+    let open = Span {
+        start: reference.span.start.saturating_sub(2),
+        ..reference.span
+    };
     if let Some(address) = reference
         .address
         .as_ref()
         .filter(|_| reference.fields.is_empty())
     {
-        let open = Span {
-            start: reference.span.start.saturating_sub(2),
-            ..reference.span
-        };
         for diagnostic in reported {
             if diagnostic.code == Code::K0201 && diagnostic.span() == reference.head.span {
                 let help = format!("for an array of the shell write `$${{{name}{address}}}`");
@@ -186,6 +185,8 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
         }
         return;
     }
+    let is_plain =
+        reference.fields.is_empty() && reference.address.is_none() && !name.contains('-');
     for diagnostic in reported {
         if !is_plain || diagnostic.code != Code::K0201 || diagnostic.span() != reference.head.span {
             continue;
@@ -199,10 +200,6 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
         });
         if !diagnostic.fixes.is_empty() {
             // Either may have been meant: a person chooses.
-            let open = Span {
-                start: reference.span.start.saturating_sub(2),
-                ..reference.span
-            };
             let escaped = Edit::before(open, "$");
             diagnostic.fixes.push(Fix {
                 message: format!("write `$${{{name}}}`"),
@@ -230,14 +227,18 @@ pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &
     }
 }
 
-/// Says of an unknown name that a loop goes over how a list is declared.
+/// Says of an unknown name, or output, that a loop goes over how a list is declared.
 pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
     let name = &over.head.text;
+    let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
+    let address = over.address.as_ref();
+    // The outputs of all items are a list as they are.
+    let is_gathered = address.is_some_and(|address| address.indices.iter().any(is_every));
     for diagnostic in reported {
         if let Some(help) = diagnostic
             .help
             .as_mut()
-            .filter(|help| help.starts_with("add `output "))
+            .filter(|help| !is_gathered && help.starts_with("add `output "))
         {
             *help = help.replacen(": string`", ": list<string>`", 1);
         }

@@ -162,7 +162,7 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         header::sign_of_another_language,
         misspelt,
         declaration::word_without_a_value,
-        declaration::text_of_no_attribute,
+        declaration::value_without_a_key,
     ];
     HABITS.iter().find_map(|habit| habit(place))
 }

@@ -110,19 +110,21 @@ pub(super) fn word_without_a_value(place: &Place<'_>) -> Option<Habit> {
     ))
 }
 
-/// `semaphore s { 3 }`, `env { "A=b" }`
-pub(super) fn text_of_no_attribute(place: &Place<'_>) -> Option<Habit> {
+/// `semaphore s { 3 }`, `lease l { 30s }`
+pub(super) fn value_without_a_key(place: &Place<'_>) -> Option<Habit> {
     if !place.wants(Rule::attribute) || place.found.is_empty() {
         return None;
     }
-    let key = match place.owner()? {
-        _ if place.last(2) == Some("semaphore") => "permits",
-        _ if place.last(2) == Some("lease") => "ttl",
-        _ if place.last(2) == Some("workspace") => "size",
+    // Outside of braces there are no attributes.
+    place.owner()?;
+    let key = match place.last(2) {
+        Some("semaphore") => "permits",
+        Some("lease") => "ttl",
+        Some("workspace") => "size",
         _ => "NAME",
     };
-    let is_value =
-        place.found.starts_with('"') || place.found.bytes().all(|b| b.is_ascii_alphanumeric());
+    // A text is read as a key.
+    let is_value = place.found.bytes().all(|b| b.is_ascii_alphanumeric());
     is_value.then(|| Habit::help(format!("write `{key} = {}`", place.found)))?
 }
 

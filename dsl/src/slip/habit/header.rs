@@ -219,13 +219,25 @@ pub(super) fn item_of_another_shape(place: &Place<'_>) -> Option<Habit> {
             (item, last)
         }
         ("{" | ".", item) if is_number(item) => (item, name(1)?),
-        (first, ".") if place.last(1) == Some("[") && place.rest().starts_with("..") => {
-            let name = name(2)?;
-            return Habit::help(format!(
-                "name each item, as in `{name}[{first}], {name}[…]`, or all: `{name}[*]`"
-            ));
+        ("[", first) => {
+            // `for i in [1..3]` is a list.
+            let name = name(1).filter(|name| *name != "in")?;
+            let mut next = place.next();
+            match (next.next()?, next.next()?) {
+                (".", ".") => {
+                    let range = place.rest().split(']').next()?.trim_end();
+                    return Habit::at(
+                        place.at..place.at + range.len(),
+                        format!("`{range}` is not one item"),
+                        format!(
+                            "name each item, as in `{name}[{first}], {name}[…]`, or all: `{name}[*]`"
+                        ),
+                    );
+                }
+                ("=" | ":", item) if item != "]" => (item, name),
+                _ => return None,
+            }
         }
-        (_, "=" | ":") if place.last(1) == Some("[") => (place.next().next()?, name(2)?),
         _ => return None,
     };
     Habit::help(format!("write `{name}[{item}]`"))

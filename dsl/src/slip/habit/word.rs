@@ -139,22 +139,34 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
 
 /// The text that `schedule daily` and `schedule every 5m` are meant for, quotes included.
 fn cron(place: &Place<'_>) -> String {
-    let mut words = std::iter::once(place.found).chain(place.next());
-    let minutes = |word: &str| -> Option<u32> {
-        let minutes = word
-            .strip_suffix("min")
-            .or_else(|| word.strip_suffix('m'))?;
-        minutes.parse().ok().filter(|count| (1..60).contains(count))
-    };
     match place.found {
         "hourly" | "daily" | "weekly" | "monthly" | "yearly" | "annually" | "midnight" => {
             format!("\"@{}\"", place.found)
         }
-        "every" => match words.find_map(minutes) {
-            Some(count) => format!("\"*/{count} * * * *\""),
-            None => "\"0 * * * *\"".to_owned(),
-        },
+        "every" => {
+            let interval = place.next().find_map(interval);
+            interval.unwrap_or_else(|| "\"0 * * * *\"".to_owned())
+        }
         _ => "\"0 2 * * *\"".to_owned(),
+    }
+}
+
+/// The text that `5m`, `2h` and `day` behind `every` are meant for, quotes included.
+fn interval(word: &str) -> Option<String> {
+    let count = |unit: &str, end: u32| -> Option<u32> {
+        let count = word.strip_suffix(unit)?.parse().ok()?;
+        (1..end).contains(&count).then_some(count)
+    };
+    if let Some(minutes) = count("min", 60).or_else(|| count("m", 60)) {
+        return Some(format!("\"*/{minutes} * * * *\""));
+    }
+    if let Some(hours) = count("h", 24) {
+        return Some(format!("\"0 */{hours} * * *\""));
+    }
+    match word {
+        "day" | "night" => Some("\"@daily\"".to_owned()),
+        "hour" | "week" | "month" | "year" => Some(format!("\"@{word}ly\"")),
+        _ => None,
     }
 }
 
