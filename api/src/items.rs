@@ -43,6 +43,7 @@ struct Written {
 impl Items {
     pub(crate) fn parse(text: &str) -> Result<Self, ItemsError> {
         let wrong = |problem: String| ItemsError { problem };
+        // serde reads a struct from an array, too, and takes a key twice in a map: so the text is read as both.
         let _: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| wrong("it is not a JSON object".to_owned()))?;
         let written: Written = serde_json::from_str(text).map_err(|error| {

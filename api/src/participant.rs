@@ -82,14 +82,14 @@ impl Participant {
             job,
         };
         for (key, text) in annotations.iter().flatten() {
-            read.say(key, text);
+            read.read_annotation(key, text);
         }
         read.job.metadata.annotations = annotations;
         read
     }
 
     /// Reads one annotation.
-    fn say(&mut self, key: &str, text: &str) {
+    fn read_annotation(&mut self, key: &str, text: &str) {
         match key {
             annotation::PHASE => self.phase = text.parse().ok(),
             annotation::HOLD => self.asked = Some(parse_holds(text)),

@@ -189,8 +189,8 @@ impl StoreSpec {
     }
 }
 
-/// The value of an output that is a file or a folder: what travels between stages. Fields that it does not have are passed over:
-/// a later version may write more than an earlier one reads.
+/// The value of an output that is a file or a folder: what travels between stages. Unknown fields are ignored: a later
+/// version may write more than an earlier one reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileValue {
     /// Its name in the store: `PREFIX/NAMESPACE/RUN/STAGE/ITEM/POD-UID/NAME`.

@@ -1,6 +1,5 @@
 //! What every reconcile shares, and why one is tried again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -8,8 +7,6 @@ use kube::Client;
 
 use crate::cache::Cache;
 use crate::events::Events;
-use crate::fair::Fair;
-use crate::index::Watched;
 use crate::live::Live;
 use crate::memory::Memory;
 use crate::options::{Clock, Options};
@@ -30,7 +27,6 @@ pub(crate) struct Context {
     /// Where Runs go when they have ended, if anywhere.
     pub(crate) exports: Option<Exports>,
     pub(crate) telemetry: Telemetry,
-    pub(crate) turns: BTreeMap<Watched, Fair>,
 }
 
 impl Context {
@@ -53,9 +49,6 @@ impl Context {
             pending_timeout: options.pending_timeout,
             exports: options.traces.clone().map(Exports::new),
             telemetry: options.telemetry.clone(),
-            turns: Watched::DECIDED
-                .map(|kind| (kind, Fair::new(kind.at_once())))
-                .into(),
         }
     }
 }

@@ -29,13 +29,13 @@ type Waiting = (Event, ObjectReference);
 /// Takes Events that are to be written.
 pub(crate) struct Events(Mutex<Sender<Waiting>>);
 
-/// The Events that wait to be written.
-pub(crate) struct Written(Receiver<Waiting>);
+/// Writes the Events that wait.
+pub(crate) struct Writer(Receiver<Waiting>);
 
 impl Events {
-    pub(crate) fn new() -> (Self, Written) {
+    pub(crate) fn new() -> (Self, Writer) {
         let (sender, receiver) = channel(WAITING_MAX);
-        (Self(Mutex::new(sender)), Written(receiver))
+        (Self(Mutex::new(sender)), Writer(receiver))
     }
 
     /// Has an Event written soon.
@@ -53,7 +53,7 @@ impl Events {
     }
 }
 
-impl Written {
+impl Writer {
     /// Writes them beside this work, and after its end those that are left, as far as there is time. A failure is logged
     /// and stops nothing.
     pub(crate) async fn beside(
@@ -62,7 +62,7 @@ impl Written {
         events: &Events,
         client: &Client,
     ) {
-        let recorders = Recorders::new(client);
+        let mut recorders = Recorders::new(client);
         let write = |(event, object): Waiting| {
             let recorder = recorders.next();
             async move {
@@ -86,25 +86,27 @@ impl Written {
 /// The recorder of the last Events. kube's remembers each for six minutes, however many there are.
 struct Recorders<'a> {
     client: &'a Client,
-    last: Mutex<(Recorder, u32)>,
+    last: Recorder,
+    /// How many Events the last one has had.
+    count: u32,
 }
 
 impl<'a> Recorders<'a> {
     fn new(client: &'a Client) -> Self {
         Self {
             client,
-            last: Mutex::new((recorder(client), 0)),
+            last: recorder(client),
+            count: 0,
         }
     }
 
     /// The recorder of the next Event: one that remembers nothing after every [`REMEMBERED_MAX`].
-    fn next(&self) -> Recorder {
-        let mut last = lock(&self.last);
-        if last.1 == REMEMBERED_MAX {
-            *last = (recorder(self.client), 0);
+    fn next(&mut self) -> Recorder {
+        if self.count == REMEMBERED_MAX {
+            (self.last, self.count) = (recorder(self.client), 0);
         }
-        last.1 += 1;
-        last.0.clone()
+        self.count += 1;
+        self.last.clone()
     }
 }
 
@@ -187,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn few_events_are_written_at_once_and_those_left_at_the_end_are_written_too() {
         let (client, answers, requests) = server(0);
-        let (events, written) = Events::new();
+        let (events, writer) = Events::new();
         let work = async {
             for index in 0..20 {
                 publish(&events, &format!("g-{index}"));
@@ -199,25 +201,25 @@ mod tests {
             assert_eq!(lock(&requests).len(), AT_ONCE);
             answers.add_permits(20);
         };
-        written.beside(work, &events, &client).await;
+        writer.beside(work, &events, &client).await;
         assert_eq!(lock(&requests).len(), 20);
     }
 
     #[tokio::test(start_paused = true)]
     async fn events_that_nobody_takes_do_not_keep_the_operator_from_stopping() {
         let (client, _, requests) = server(0);
-        let (events, written) = Events::new();
+        let (events, writer) = Events::new();
         let work = async {
             publish(&events, "g");
             until(&requests, 1).await;
         };
-        written.beside(work, &events, &client).await;
+        writer.beside(work, &events, &client).await;
     }
 
     #[tokio::test]
     async fn an_event_that_happens_again_counts_on_the_first_while_that_is_remembered() {
         let (client, _, requests) = server(usize::from(u16::MAX));
-        let (events, written) = Events::new();
+        let (events, writer) = Events::new();
         let last = || lock(&requests).last().cloned();
         let work = async {
             publish(&events, "g");
@@ -235,6 +237,6 @@ mod tests {
             until(&requests, 3 + remembered).await;
             assert_eq!(last(), Some(Method::POST), "it was forgotten");
         };
-        written.beside(work, &events, &client).await;
+        writer.beside(work, &events, &client).await;
     }
 }

@@ -131,7 +131,7 @@ async fn export(context: &Context) {
 /// Watches and decides until asked to stop. It starts with an empty memory each time.
 async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bool>) {
     let memory = Arc::new(Memory::default());
-    let (events, written) = Events::new();
+    let (events, writer) = Events::new();
     let events = Arc::new(events);
     let undecodables = Arc::new(Undecodables::new(&options.telemetry, &events));
     let (cache, watches) = cache::watch(&client, options, &memory, &undecodables);
@@ -153,7 +153,7 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
     let controllers = reconcile::controllers(&context, queues.receivers, stopped);
     tokio::select! {
         // They finish what they are doing before they stop.
-        () = written.beside(controllers, &context.events, &context.client) => {}
+        () = writer.beside(controllers, &context.events, &context.client) => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
         () = asked.scan(&scans, &context.live, queue) => {}
         () = export(&context) => {}

@@ -19,6 +19,7 @@ use crate::act;
 use crate::backoff;
 use crate::context::{Context, Retry};
 use crate::decide::Decide;
+use crate::fair::Fair;
 use crate::index::{Key, Watched};
 use crate::observe::observe;
 use crate::reference::reference;
@@ -58,10 +59,11 @@ async fn controller<K: Decide>(
         listed = store.wait_until_ready() => if listed.is_err() { return },
         _ = stopped.wait_for(|stop| *stop) => return,
     }
+    let turns = Fair::new(K::KIND.at_once());
     let stop = stopped.clone();
     let asked = Box::pin(until(queue, stopped));
     schedule(asked, |object, begun| {
-        in_turn(context, &store, &stop, object, begun)
+        in_turn(context, &store, &turns, &stop, object, begun)
     })
     .await;
 }
@@ -80,6 +82,7 @@ fn until<T>(
 async fn in_turn<K: Decide>(
     context: &Arc<Context>,
     store: &Store<K>,
+    turns: &Fair,
     stop: &watch::Receiver<bool>,
     object: ObjectRef<K>,
     begun: Begun,
@@ -90,13 +93,9 @@ where
     // One that is gone is nothing to reconcile: what it concerns has been queued.
     store.get(&object)?;
     let namespace = object.namespace.as_deref().unwrap_or_default();
-    let _turn = match context.turns.get(&K::KIND) {
-        Some(turns) => {
-            let _queued = context.telemetry.awaits_turn(K::KIND);
-            Some(turns.turn(namespace).await)
-        }
-        None => None,
-    };
+    let queued = context.telemetry.awaits_turn(K::KIND);
+    let _turn = turns.turn(namespace).await;
+    drop(queued);
     if *stop.borrow() {
         // What waits for its turn is left to the next start.
         return None;

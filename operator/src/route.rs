@@ -207,7 +207,7 @@ impl Router<'_> {
         for semaphore in self.cache.semaphores.state() {
             let holders = semaphore.status.as_ref().map(|status| status.holders.len());
             let key = Key::Named(Watched::Semaphore, ObjectName::of(&semaphore.metadata));
-            self.becomes_full(&key, holders.unwrap_or_default() >= HOLDERS_MAX);
+            self.note_full(&key, holders.unwrap_or_default() >= HOLDERS_MAX);
         }
         all(&self.queues, &self.cache.jobs, &self.queues.jobs);
         all(&self.queues, &self.cache.barriers, &self.queues.barriers);
@@ -453,7 +453,7 @@ impl Router<'_> {
         let own = Key::Named(K::KIND, name.clone());
         let is_gone = !self.cache.has(K::KIND, &name);
         let is_full = !is_gone && holders.len() >= HOLDERS_MAX;
-        let was_full = self.becomes_full(&own, is_full);
+        let was_full = self.note_full(&own, is_full);
         if is_gone || observed != ledger.meta().generation {
             self.referring(&own, &[Watched::Job, Watched::Claim]);
         } else if is_full || was_full {
@@ -476,7 +476,7 @@ impl Router<'_> {
 
 impl Router<'_> {
     /// Takes note of whether a ledger lists as many holders as it can; returns whether it did before.
-    fn becomes_full(&self, ledger: &Key, is_full: bool) -> bool {
+    fn note_full(&self, ledger: &Key, is_full: bool) -> bool {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         match is_full {
             true => !full.insert(ledger.clone()),

@@ -1,9 +1,9 @@
 //! A Job that was created from what `kubectl get` or a backup had stored of another one: it carries what the operator
 //! wrote on that one.
 //!
-//! Every start changes the spec, so a Job whose spec was never changed was never started by the operator. What says that
-//! it was is removed, and then it is a new Job. What must not happen: a start past its Gate, or an old output, input or list
-//! of items that counts as its own.
+//! Every start changes the spec, so a Job whose spec was never changed was never started by the operator. Annotations that
+//! say that it was started are removed, and then it is a new Job. What must not happen: a start past its Gate, or an old
+//! output, input or list of items that counts as its own.
 
 use konductor_api::{JobPhase, Participant, annotation, job_ended, label};
 use serde_json::{Map, Value, json};

@@ -133,7 +133,7 @@ fn granted(
 }
 
 /// The Run does not let the Job start. A Job that says nothing yet says so, if the Run is not about to record or to end
-/// it. A Run that does not exist may be created after its Jobs: one that says that it does not exist says then what is so.
+/// it. A Run may be created after its Jobs, so one that says that its Run does not exist is corrected once that does.
 fn kept_waiting(job: &Participant, why: HeldBack, now: Timestamp) -> Decision<NoStatus> {
     let no_run = HeldBack::NoRun.to_string();
     let is_outdated = why != HeldBack::NoRun && job.reason() == Some(no_run.as_str());

@@ -1,26 +1,26 @@
 //! Tables of what becomes of Jobs and ledgers that somebody else has touched.
 
-use crate::world::{World, ended, job, now, object, recorded, says_why, short};
+use crate::world::{World, job, now, object, recorded, says_why, short};
 use jiff::SignedDuration;
-use konductor_api::{Barrier, Gate, Lease, Participant, Run, Semaphore};
-use konductor_core::{Decision, Write, barrier, gate, job, ledger, run};
+use konductor_api::{Lease, Participant, Semaphore};
+use konductor_core::{Decision, Write, job, ledger};
 use serde_json::{Value, json};
 
-fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
+pub(crate) fn decide(job: &Value, world: &World) -> Decision<job::NoStatus> {
     let job: Participant = serde_json::from_value(job.clone()).unwrap();
     let decision = world.decide(|facts| job::decide(&job, facts, now())).0;
     says_why(&job, &decision);
     decision
 }
 
-fn body(decision: &Decision<job::NoStatus>) -> &Value {
+pub(crate) fn body(decision: &Decision<job::NoStatus>) -> &Value {
     let Write::Patch { body, .. } = &decision.before[0] else {
         panic!("{decision:?}")
     };
     body
 }
 
-fn semaphore(permits: u32, holders: &[(&str, u32)]) -> Value {
+pub(crate) fn semaphore(permits: u32, holders: &[(&str, u32)]) -> Value {
     let holders: Vec<Value> = holders
         .iter()
         .map(|(name, permits)| {
@@ -35,7 +35,7 @@ fn semaphore(permits: u32, holders: &[(&str, u32)]) -> Value {
     )
 }
 
-fn holders(semaphore: &Value, world: &World) -> (Vec<String>, Vec<Write>) {
+pub(crate) fn holders(semaphore: &Value, world: &World) -> (Vec<String>, Vec<Write>) {
     let semaphore: Semaphore = serde_json::from_value(semaphore.clone()).unwrap();
     let (decision, _) = world.decide(|facts| ledger::decide_semaphore(&semaphore, facts, now()));
     let status = decision.status.or(semaphore.status).unwrap();
@@ -68,7 +68,7 @@ fn suspended(rest: Value) -> Value {
 }
 
 /// The owner of what belongs to the Run `r`.
-fn owned() -> Value {
+pub(crate) fn owned() -> Value {
     json!([{"apiVersion": "konductor.io/v1", "kind": "Run", "name": "r", "uid": "uid-r"}])
 }
 
@@ -596,312 +596,6 @@ fn a_job_that_failed_says_why_once() {
 }
 
 #[test]
-fn a_job_that_was_created_from_a_stored_copy_is_a_new_job() {
-    let copied = |annotations: Value, rest: Value| {
-        let mut copy = job("work", annotations, json!({"metadata": {"generation": 1}}));
-        for (key, value) in rest.as_object().unwrap() {
-            copy["spec"][key] = value.clone();
-        }
-        copy
-    };
-    let running = json!({
-        "konductor.io/gate": "closed", "konductor.io/hold": "semaphore/batch",
-        "konductor.io/held": "semaphore/batch", "konductor.io/phase": "Running",
-        "konductor.io/reason": "suspended", "konductor.io/times": "ended 2026-03-01T11:00:00Z",
-    });
-    let phase = |phase: &str| json!({"konductor.io/gate": "closed", "konductor.io/phase": phase});
-    let written = json!({
-        "konductor.io/outputs-declared": "rows", "konductor.io/outputs": "{\"rows\":\"1\"}",
-        "konductor.io/phase": "Complete",
-    });
-    let runs = json!({"suspend": false});
-    let table: [(Value, Value, &[&str]); 9] = [
-        (
-            running.clone(),
-            json!({}),
-            &["phase", "reason", "held", "times"],
-        ),
-        (running, runs.clone(), &["phase", "reason", "held", "times"]),
-        (phase("Running"), json!({}), &["phase"]),
-        (phase("Paused"), json!({}), &["phase"]),
-        (written, runs.clone(), &["phase", "outputs"]),
-        // What the operator writes on a Job that it has not started.
-        (phase("Waiting"), json!({}), &[]),
-        (phase("Cancelled"), json!({}), &[]),
-        (phase("Skipped"), json!({}), &[]),
-        // It was created without `suspend: true`, and that is said already.
-        (phase("Running"), runs, &[]),
-    ];
-    for (annotations, spec, expected) in table {
-        let copy = copied(annotations, spec);
-        let removed = |copy: &Value| {
-            let decision = decide(copy, &World::of([copy.clone(), semaphore(1, &[])]));
-            let Some(Write::Patch { body, .. }) = decision.before.first() else {
-                return Vec::new();
-            };
-            let annotations = body["metadata"]["annotations"].as_object().unwrap();
-            let phase = annotations.get("konductor.io/phase");
-            let is_forgotten = phase.is_some_and(Value::is_null);
-            assert!(!is_forgotten || body["spec"].is_null(), "{body}");
-            let nulls = annotations.iter().filter(|(_, value)| value.is_null());
-            nulls
-                .map(|(key, _)| key["konductor.io/".len()..].to_owned())
-                .collect()
-        };
-        assert_eq!(removed(&copy), expected, "{copy}");
-        // One whose spec was changed may have been started.
-        let mut started = copy.clone();
-        started["metadata"]["generation"] = 2.into();
-        assert!(
-            !removed(&started).contains(&"phase".to_owned()),
-            "{started}"
-        );
-        let mut in_kueue = copy;
-        in_kueue["metadata"]["labels"] = json!({"kueue.x-k8s.io/queue-name": "batch"});
-        assert!(
-            !removed(&in_kueue).contains(&"phase".to_owned()),
-            "{in_kueue}"
-        );
-    }
-}
-
-/// What a start of the first one has written into the pod template would count as defaults.
-#[test]
-fn a_copy_has_the_pod_template_from_before_the_start_of_the_first() {
-    let stored = json!({
-        "konductor.io/gate": "closed", "konductor.io/phase": "Running",
-        "konductor.io/inputs": r#"{"in-0": "gone/rows", "in-1": "gone/size"}"#,
-        "konductor.io/presets": r#"{"konductor.io/in-1": "7"}"#,
-    });
-    let template = json!({
-        "annotations": {
-            "konductor.io/in-0": "42", "konductor.io/in-1": "8", "konductor.io/held": "lease/db",
-            "konductor.io/guard": "started", "konductor.io/traceparent": "00-1-2-01",
-            "token.konductor.io/db": "3", "example.com/own": "x",
-        },
-        "labels": {"konductor.io/held": "true", "example.com/own": "x"},
-    });
-    let restored = json!({
-        "annotations": {
-            "konductor.io/in-0": null, "konductor.io/in-1": "7", "konductor.io/held": null,
-            "konductor.io/guard": "waiting", "konductor.io/traceparent": null,
-            "token.konductor.io/db": null,
-        },
-        "labels": {"konductor.io/held": null},
-    });
-    // The pod template of a Job that runs can't be changed.
-    for (suspend, expected) in [(true, restored), (false, Value::Null)] {
-        let rest = json!({
-            "metadata": {"generation": 1},
-            "spec": {"suspend": suspend, "template": {"metadata": template}},
-        });
-        let copy = job("work", stored.clone(), rest);
-        let decision = decide(&copy, &World::of([copy.clone()]));
-        let body = body(&decision);
-        let annotations = &body["metadata"]["annotations"];
-        assert_eq!(annotations.get("konductor.io/presets"), Some(&Value::Null));
-        let template = body
-            .pointer("/spec/template/metadata")
-            .unwrap_or(&Value::Null);
-        assert_eq!(*template, expected, "suspend: {suspend}");
-    }
-}
-
-#[test]
-fn a_deleted_job_that_a_finalizer_keeps_counts_as_deleted() {
-    let deleted = |finalizers: Value, annotations: Value, rest: Value| {
-        let mut work = job("work", annotations, rest);
-        work["metadata"]["deletionTimestamp"] = "2026-03-01T11:59:00Z".into();
-        work["metadata"]["finalizers"] = finalizers;
-        work
-    };
-    let others = json!(["foregroundDeletion", "example.com/keep"]);
-    let own = json!(["foregroundDeletion", "orphan"]);
-    let hold = json!({"konductor.io/hold": "semaphore/batch"});
-    let running = json!({
-        "konductor.io/hold": "semaphore/batch", "konductor.io/held": "semaphore/batch",
-        "konductor.io/phase": "Running",
-    });
-    let runs = json!({"spec": {"suspend": false}});
-    let table: [(Value, Value, Value, &[&str]); 6] = [
-        (
-            others.clone(),
-            hold.clone(),
-            json!({}),
-            &["Job/work Cancelled"],
-        ),
-        (
-            others.clone(),
-            running.clone(),
-            runs.clone(),
-            &["Job/work Cancelled"],
-        ),
-        (own, running.clone(), runs.clone(), &[]),
-        (json!([]), hold, json!({}), &[]),
-        (others.clone(), running.clone(), ended("Complete"), &[]),
-        (
-            others.clone(),
-            json!({"konductor.io/phase": "Cancelled"}),
-            json!({}),
-            &[],
-        ),
-    ];
-    for (finalizers, annotations, rest, expected) in table {
-        let work = deleted(finalizers, annotations, rest);
-        let world = World::of([work.clone(), semaphore(1, &[("work", 1)])]);
-        let decision = decide(&work, &world);
-        assert_eq!(short(&decision.before), expected, "{work}");
-        if let [Write::Patch { body, .. }, ..] = &decision.before[..] {
-            let reason = "Deleted: its Job is being deleted; the finalizer example.com/keep keeps the object";
-            assert_eq!(
-                body["metadata"]["annotations"]["konductor.io/reason"],
-                reason
-            );
-        }
-    }
-    // Its permit is free with its last pod.
-    let mut work = deleted(others, running, runs);
-    work["metadata"]["annotations"]["konductor.io/phase"] = "Cancelled".into();
-    let world = World::of([work]);
-    assert_eq!(holders(&semaphore(1, &[("work", 1)]), &world).0, [""; 0]);
-}
-
-#[test]
-fn a_job_gets_the_labels_back_by_which_its_run_finds_it() {
-    let labels = json!({
-        "konductor.io/run": "r", "konductor.io/stage": "load", "konductor.io/role": "finally",
-    });
-    let mut work = job("work", json!({"konductor.io/gate": "ready"}), json!({}));
-    work["metadata"]["labels"] = labels.clone();
-    work["metadata"]["ownerReferences"] = owned();
-    let spec = json!({"spec": {"pipeline": "p", "jobs": 0, "finallyJobs": 1}});
-    let run = recorded(object("Run", "r", spec), [&work]);
-    let written = |work: &Value, run: &Value| {
-        let decision = decide(work, &World::of([work.clone(), run.clone()]));
-        match decision.before.first() {
-            Some(Write::Patch { body, .. }) => body["metadata"]["labels"].clone(),
-            _ => Value::Null,
-        }
-    };
-    assert_eq!(written(&work, &run), Value::Null);
-    for known in [
-        json!({}),
-        json!({"konductor.io/run": "other", "konductor.io/stage": "x"}),
-        json!({"konductor.io/stage": "load"}),
-    ] {
-        work["metadata"]["labels"] = known;
-        assert_eq!(written(&work, &run), labels);
-        // A Run owns what is no part of it, too, and another Run may have its name.
-        let mut unrecorded = run.clone();
-        unrecorded["status"]["record"] = "".into();
-        assert_eq!(written(&work, &unrecorded), Value::Null);
-        let mut replaced = run.clone();
-        replaced["metadata"]["uid"] = "uid-other".into();
-        assert_eq!(written(&work, &replaced), Value::Null);
-    }
-}
-
-/// Between the removal of the label and its return, the Run finds the Job by its owner reference alone.
-#[test]
-fn a_job_without_the_label_of_its_run_does_not_count_as_deleted() {
-    let mut work = job(
-        "work",
-        json!({"konductor.io/phase": "Running"}),
-        json!({"spec": {"suspend": false}}),
-    );
-    work["metadata"]["labels"] = json!({"konductor.io/run": "r"});
-    work["metadata"]["ownerReferences"] = owned();
-    let run = recorded(
-        object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}})),
-        [&work],
-    );
-    let labelled = |labels: Value| {
-        let mut work = work.clone();
-        work["metadata"]["labels"] = labels;
-        work
-    };
-    let mut other = labelled(json!({}));
-    other["metadata"]["uid"] = "uid-other".into();
-    let mut ended = labelled(json!({}));
-    ended["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}]);
-    let with = json!({"konductor.io/run": "r"});
-    let table = [
-        // What the watch has shown last, what is so, and how many count as deleted.
-        (
-            Some(labelled(json!({}))),
-            Some(labelled(json!({}))),
-            0,
-            "Running",
-        ),
-        (
-            Some(labelled(json!({"konductor.io/run": "s"}))),
-            Some(labelled(json!({}))),
-            0,
-            "Running",
-        ),
-        (
-            Some(labelled(with.clone())),
-            Some(labelled(json!({}))),
-            0,
-            "Running",
-        ),
-        (
-            Some(labelled(json!({}))),
-            Some(labelled(with)),
-            0,
-            "Running",
-        ),
-        (Some(ended.clone()), Some(ended), 0, "Succeeded"),
-        // Another Job of its name is another Job.
-        (Some(other.clone()), Some(other), 1, "Failed"),
-        (None, None, 1, "Failed"),
-    ];
-    for (cached, live, deleted, phase) in table {
-        let mut world = World::of([run.clone()]);
-        for (side, job) in [(&mut world.cached, cached.clone()), (&mut world.live, live)] {
-            if let Some(job) = job {
-                side.add(job);
-            }
-        }
-        let typed = serde_json::from_value(run.clone()).unwrap();
-        let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
-        let status = decision.status.or(typed.status).unwrap();
-        let found = (status.deleted, format!("{:?}", status.phase));
-        assert_eq!(found, (deleted, phase.to_owned()), "{cached:?}");
-    }
-}
-
-#[test]
-fn a_job_that_is_deleted_without_the_label_of_its_run_has_ended_as_it_had() {
-    let mut work = job("work", json!({}), ended("Complete"));
-    work["metadata"]["ownerReferences"] = owned();
-    let mut labelled = work.clone();
-    labelled["metadata"]["labels"] = json!({"konductor.io/run": "r"});
-    labelled.as_object_mut().unwrap().remove("status");
-    let mut stranger = work.clone();
-    stranger["metadata"]["name"] = "stranger".into();
-    stranger["metadata"]["uid"] = "uid-stranger".into();
-    let spec = json!({"spec": {"pipeline": "p", "jobs": 1}});
-    let phase = |of_record: &[&Value], gone: &Value| {
-        let run = recorded(object("Run", "r", spec.clone()), of_record.iter().copied());
-        let mut world = World::of([run.clone()]);
-        let name = gone["metadata"]["name"].as_str().unwrap();
-        world.cached.add(gone.clone());
-        world.live.add(gone.clone());
-        let world = world.without(name);
-        let typed = serde_json::from_value(run).unwrap();
-        let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
-        let status = decision.status.or(typed.status).unwrap();
-        (status.deleted, format!("{:?}", status.phase))
-    };
-    assert_eq!(phase(&[&labelled], &work), (0, "Succeeded".to_owned()));
-    // What a Run only owns is no part of it.
-    let (deleted, phase) = phase(&[], &stranger);
-    assert_eq!(deleted, 0);
-    assert_ne!(phase, "Succeeded");
-}
-
-#[test]
 fn a_job_that_starts_before_what_it_reads_has_ended_says_that_it_needs_a_gate() {
     let running = json!({"spec": {"suspend": false}});
     let extract = job(
@@ -929,77 +623,4 @@ fn a_job_that_starts_before_what_it_reads_has_ended_says_that_it_needs_a_gate() 
         let reason = &body(&decision)["metadata"]["annotations"]["konductor.io/reason"];
         assert_eq!(*reason, format!("{expected}: {why}"));
     }
-}
-
-#[test]
-fn what_a_finalizer_keeps_is_decided_about_until_it_is_gone() {
-    let deleted = |object: &Value, finalizers: Value| {
-        let mut object = object.clone();
-        object["metadata"]["deletionTimestamp"] = "2026-03-01T11:59:00Z".into();
-        object["metadata"]["finalizers"] = finalizers;
-        object
-    };
-    let done = job("done", json!({}), ended("Complete"));
-    let work = job(
-        "work",
-        json!({"konductor.io/hold": "semaphore/batch"}),
-        json!({}),
-    );
-    let condition = json!({"type": "Job", "name": "done", "state": "Complete"});
-    let gate = object("Gate", "go", json!({"spec": {"conditions": [condition]}}));
-    let barrier = object("Barrier", "b", json!({"spec": {"expected": 1}}));
-    let run = object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
-    let world = World::of([done, work]);
-    let is_decided = |object: &Value| {
-        let object = object.clone();
-        match object["kind"].as_str().unwrap() {
-            "Gate" => {
-                let gate: Gate = serde_json::from_value(object).unwrap();
-                let decision = world.decide(|facts| gate::decide(&gate, facts, now())).0;
-                decision.status.is_some()
-            }
-            "Barrier" => {
-                let barrier: Barrier = serde_json::from_value(object).unwrap();
-                let decision = world
-                    .decide(|facts| barrier::decide(&barrier, facts, now()))
-                    .0;
-                decision.status.is_some()
-            }
-            "Run" => {
-                let run: Run = serde_json::from_value(object).unwrap();
-                let decision = world.decide(|facts| run::decide(&run, facts, now())).0;
-                decision.status.is_some()
-            }
-            _ => holders(&object, &world).0 == ["work=1"],
-        }
-    };
-    for object in [gate, barrier, run, semaphore(1, &[])] {
-        assert!(is_decided(&object), "{object}");
-        let kept = deleted(&object, json!(["foregroundDeletion", "example.com/keep"]));
-        assert!(is_decided(&kept), "{kept}");
-        for finalizers in [json!([]), json!(["foregroundDeletion"]), json!(["orphan"])] {
-            let leaving = deleted(&object, finalizers);
-            assert!(!is_decided(&leaving), "{leaving}");
-        }
-    }
-}
-
-#[test]
-fn what_a_finalizer_keeps_is_not_deleted_again_by_its_ttl() {
-    let ended = json!({
-        "spec": {"conditions": [], "ttlAfterFinished": "1s"},
-        "status": {"phase": "Open", "finishedAt": "2026-03-01T11:00:00Z"},
-    });
-    let mut gate = object("Gate", "go", ended);
-    let written = |gate: &Value| {
-        let gate: Gate = serde_json::from_value(gate.clone()).unwrap();
-        let decision = World::default()
-            .decide(|facts| gate::decide(&gate, facts, now()))
-            .0;
-        short(&decision.before)
-    };
-    assert_eq!(written(&gate), ["delete Gate/go"]);
-    gate["metadata"]["deletionTimestamp"] = "2026-03-01T11:59:00Z".into();
-    gate["metadata"]["finalizers"] = json!(["example.com/keep"]);
-    assert_eq!(written(&gate), [""; 0]);
 }

@@ -411,7 +411,6 @@ fn job_that_asks_for_nothing_starts_once_its_run_has_recorded_it() {
     }
 }
 
-/// In a queue of Kueue it is Kueue that starts such a Job.
 #[test]
 fn job_whose_run_was_created_after_it_does_not_say_that_there_is_none() {
     let mut work = of_run("work", json!({}), json!({}));
@@ -445,6 +444,7 @@ fn job_whose_run_was_created_after_it_does_not_say_that_there_is_none() {
     }
 }
 
+/// In a queue of Kueue it is Kueue that starts such a Job.
 #[test]
 fn job_without_gate_that_was_created_again_is_ended_and_its_runs_own_is_not() {
     let mut work = of_run("work", json!({}), json!({}));

@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod barrier;
+mod copied;
+mod deletion;
 mod explain;
 mod gate;
 mod interference;
 mod items;
 mod job;
+mod labels;
 mod ledger;
 mod reasons;
 mod retry;
