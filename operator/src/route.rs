@@ -224,10 +224,21 @@ impl Router<'_> {
 
     fn referring(&self, key: &Key, kinds: &[Watched]) {
         for kind in kinds {
-            for name in self.cache.index().referring(key, *kind) {
+            let names = match kind {
+                Watched::Job => self.jobs_in_order(key),
+                _ => self.cache.index().referring(key, *kind),
+            };
+            for name in names {
                 self.queues.send(*kind, &name);
             }
         }
+    }
+
+    /// The Jobs that refer to it, as their pipeline has them: items that wait for the same begin in this order.
+    fn jobs_in_order(&self, key: &Key) -> Vec<ObjectName> {
+        let mut names = self.cache.index().referring(key, Watched::Job);
+        by_ordinal(&mut names, &self.cache.jobs);
+        names
     }
 
     /// What this object names: an Arrival's Barrier, a Claim's ledger.
@@ -414,7 +425,7 @@ impl Router<'_> {
     /// The Jobs that a Run has recorded now: they may start, or queue at their ledgers.
     fn recorded(&self, run: &Run, name: &ObjectName, earlier: &str) {
         let key = Key::Named(Watched::Run, name.clone());
-        for name in self.cache.index().referring(&key, Watched::Job) {
+        for name in self.jobs_in_order(&key) {
             let Some(job) = self.cache.jobs.get(&reference(&name)) else {
                 continue;
             };
@@ -503,4 +514,36 @@ impl Router<'_> {
 
 fn pipeline(run: &Run) -> ObjectName {
     ObjectName::new(ObjectName::of(&run.metadata).namespace, &run.spec.pipeline)
+}
+
+fn by_ordinal(names: &mut [ObjectName], jobs: &Store<Participant>) {
+    names.sort_by_cached_key(|name| {
+        let job = jobs.get(&reference(name));
+        job.and_then(|job| job.ordinal).unwrap_or(u32::MAX)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn jobs_that_wait_for_the_same_are_queued_in_the_order_of_their_pipeline() {
+        let (jobs, mut writer) = reflector::store();
+        for (name, ordinal) in [("hash-1", "1"), ("hash-10", "10"), ("hash-2", "2")] {
+            let job = json!({"metadata": {
+                "namespace": "n", "name": name, "annotations": {"konductor.io/ordinal": ordinal},
+            }});
+            let job: Participant = serde_json::from_value(job).expect("a Job");
+            writer.apply_watcher_event(&watcher::Event::Apply(job));
+        }
+        let name = |name| ObjectName::new("n", name);
+        // The one that is unknown came from elsewhere.
+        let mut names = ["else", "hash-1", "hash-10", "hash-2"].map(name);
+        by_ordinal(&mut names, &jobs);
+        assert_eq!(names, ["hash-1", "hash-2", "hash-10", "else"].map(name));
+    }
 }
