@@ -98,7 +98,7 @@ instructions *options:
 # crash is mended and kept in fuzz/seeds, which `cargo test` plays.
 fuzz target *options:
     mkdir -p fuzz/corpus/{{target}}
-    cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} fuzz/seeds dsl/tests/fixtures dsl/tests/format compiler/tests/fixtures -- -dict=fuzz/konductor.dict {{options}}
+    RUSTC_WRAPPER=$PWD/fuzz/own-coverage cargo +nightly fuzz run --sanitizer none --no-trace-compares {{target}} fuzz/corpus/{{target}} fuzz/seeds dsl/tests/fixtures dsl/tests/format compiler/tests/fixtures -- -dict=fuzz/konductor.dict {{options}}
 
 # How fast it is, beside a raw client on the same real API server, as lines of JSON; progress goes to stderr. All of it
 # takes two hours; `just speed P5 P13` takes these rows, and `just speed --scale 1/100` shows in minutes whether all work.
