@@ -15,7 +15,7 @@ use konductor_tests::simulation::{
 };
 
 /// Random plans of each story, where nobody asks for more.
-const PLANS: u64 = 240;
+const PLANS: u64 = 100;
 /// One of so many single faults is tried, where nobody asks for all.
 const ONE_OF: usize = 61;
 
