@@ -230,18 +230,9 @@ pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &
 /// Says of an unknown name, or output, that a loop goes over how a list is declared.
 pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
     let name = &over.head.text;
-    let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
-    let address = over.address.as_ref();
-    // The outputs of all items are a list as they are.
-    let is_gathered = address.is_some_and(|address| address.indices.iter().any(is_every));
+    let texts = Type::List(Box::new(Type::String));
+    super::undeclared_output::of_type(reported, over, &texts);
     for diagnostic in reported {
-        if let Some(help) = diagnostic
-            .help
-            .as_mut()
-            .filter(|help| !is_gathered && help.starts_with("add `output "))
-        {
-            *help = help.replacen(": string`", ": list<string>`", 1);
-        }
         let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == over.head.span;
         let is_declared = |help: &String| help.starts_with("declare it: ");
         if is_it && diagnostic.help.as_ref().is_some_and(is_declared) {
