@@ -180,11 +180,11 @@ fn of_dollars(words: &[Text]) -> Option<Diagnostic> {
 
 /// The variable in a word that is a name or a path but for it: `$HOME`, `--home=$HOME/x`.
 fn variable(text: &Text) -> Option<&str> {
-    let literals = text.pieces.iter().filter_map(|piece| match piece {
+    let mut literals = text.pieces.iter().filter_map(|piece| match piece {
         Piece::Literal(literal) => Some(literal.as_str()),
         Piece::Reference(_) => None,
     });
-    literals.into_iter().find_map(|literal| {
+    literals.find_map(|literal| {
         let mut parts = literal.split('$');
         let before = parts.next()?;
         let first = parts.next()?;
