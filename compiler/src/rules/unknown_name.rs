@@ -181,7 +181,7 @@ pub(crate) fn in_template<'a>(
         (Some(ty), None) => format!(
             "add the parameter `{parameter}: {ty}` to the template, write `{parameter}` here, and {given}"
         ),
-        (None, Some(_)) => format!("write `{parameter}` here, and give it where the template is used"),
+        (None, Some(_)) => format!("write `{parameter}`"),
         (None, None) if name.text == head => {
             format!("add the parameter `{}: string` to the template", name.text)
         }
