@@ -46,7 +46,7 @@ fn defaulted_field(ty: &ast::Type) -> Option<&ast::Param> {
 }
 
 /// The type of a file or folder, if it is one.
-fn file_type(ty: &ast::Type) -> Option<Type> {
+pub(super) fn file_type(ty: &ast::Type) -> Option<Type> {
     match &ty.kind {
         ast::TypeKind::Scalar { name, range: None } if name.text == "file" => Some(Type::File),
         ast::TypeKind::Scalar { name, range: None } if name.text == "dir" => Some(Type::Dir),

@@ -82,7 +82,16 @@ impl Resolver<'_> {
             (Some(Type::Int(_)), Some(Type::Number)) => (Type::Number, true),
             (Some(ty), _) => (ty, true),
             (None, Some(ty)) => (ty, false),
-            (None, None) => (self.type_of(left, scope)?, true),
+            (None, None) => {
+                let before = self.diagnostics.len();
+                let ty = self.type_of(left, scope);
+                if let (None, ast::Value::Ref(reference)) = (&ty, left) {
+                    let other = self.compared_type(operator, right, scope);
+                    let reported = &mut self.diagnostics[before..];
+                    rules::undeclared_output::of_type(reported, reference, &other);
+                }
+                (ty?, true)
+            }
         };
         let ordered = !matches!(
             operator,
@@ -180,8 +189,25 @@ impl Resolver<'_> {
         }
     }
 
+    /// The type that can be compared with a value.
+    fn compared_type(
+        &mut self,
+        operator: ast::Operator,
+        value: &ast::Value,
+        scope: Scope<'_>,
+    ) -> Type {
+        match (operator, self.quietly(|this| this.type_of(value, scope))) {
+            (ast::Operator::In, Some(Type::List(item))) => *item,
+            (ast::Operator::In | ast::Operator::Equal | ast::Operator::NotEqual, None)
+            | (ast::Operator::In, Some(_)) => Type::String,
+            (_, Some(ty)) => ty,
+            // What has an order.
+            (_, None) => Type::Number,
+        }
+    }
+
     /// Resolves something without reporting errors: it will be resolved again.
-    fn quietly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn quietly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
         let reported = self.diagnostics.len();
         let found = look(self);
         self.diagnostics.truncate(reported);

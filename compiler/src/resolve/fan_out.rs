@@ -220,10 +220,18 @@ impl<'a> Resolver<'a> {
         Some((values.int(&Some(start?)), values.int(&Some(end?))))
     }
 
-    /// The type of a list's elements is that of the first.
+    /// The type of a list's elements is that of the first. A word that means nothing is most likely a text without
+    /// quotes, as those behind it are.
     fn element_type(&mut self, list: &ast::List) -> Option<Type> {
         match list.items.first() {
             None => Some(Type::String),
+            Some(ast::Value::Ref(word))
+                if word.fields.is_empty()
+                    && word.address.is_none()
+                    && self.names.declared(&word.head.text).is_none() =>
+            {
+                Some(Type::String)
+            }
             Some(first) => self.type_of(first, Scope::PIPELINE),
         }
     }

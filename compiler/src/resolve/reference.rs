@@ -3,6 +3,7 @@
 use konductor_api::LedgerKind;
 use konductor_dsl::ast;
 
+use super::body::file_type;
 use super::term::Argument;
 use super::unknown::Wanted;
 use super::{Read, Resolver, Scope, Time};
@@ -49,7 +50,8 @@ impl Resolver<'_> {
         let text = ast.head.text.as_str();
         let Some(argument) = arguments.iter().find(|argument| argument.name == text) else {
             let known = arguments.iter().map(|argument| argument.name.as_str());
-            let diagnostic = rules::unknown_name::in_template(&ast.head, known);
+            let ty = self.type_outside(ast);
+            let diagnostic = rules::unknown_name::in_template(ast, known, ty.as_ref());
             self.report(diagnostic);
             return None;
         };
@@ -71,6 +73,56 @@ impl Resolver<'_> {
             use_id: argument.use_id,
         };
         Some((source, ty))
+    }
+
+    /// The type of what a reference in a template would be outside of it. Templates are checked before what else there
+    /// is, so it is read from the declaration.
+    fn type_outside(&mut self, ast: &ast::Ref) -> Option<Type> {
+        let head = ast.head.text.as_str();
+        let declared = match (head, ast.fields.as_slice(), &ast.address) {
+            (_, [], None) => {
+                let mut params = self.names.params.iter();
+                &params.find(|param| param.name.text == head)?.ty
+            }
+            ("run", [field], None)
+                if matches!(&*field.text, "name" | "date" | "time" | "outcome") =>
+            {
+                return Some(Type::String);
+            }
+            ("workspace", [_], None) => return Some(Type::String),
+            ("token", [_], None) => return Some(Type::Int(None)),
+            (_, [field], _) => {
+                let stage = self.names.stages[*self.names.stage_index.get(head)?];
+                let outputs = stage.body.items.iter().filter_map(|item| match item {
+                    ast::BodyItem::Output(output) => Some(output),
+                    _ => None,
+                });
+                let mut outputs = outputs.filter(|output| output.name.text == field.text);
+                &outputs.next()?.ty
+            }
+            _ => return None,
+        };
+        let ty = match (file_type(declared), &declared.kind) {
+            (Some(file), _) => return Some(file),
+            // Its bounds may be parameters.
+            (None, ast::TypeKind::Scalar { name, .. }) => {
+                let (kind, span) = (name.clone(), declared.span);
+                let kind = ast::TypeKind::Scalar {
+                    name: kind,
+                    range: None,
+                };
+                self.quietly(|this| this.ty(&ast::Type { kind, span }))?
+            }
+            (None, _) => self.quietly(|this| this.ty(declared))?,
+        };
+        let is_gathered = ast
+            .address
+            .as_ref()
+            .is_some_and(|address| address.indices.iter().any(is_every));
+        Some(match is_gathered {
+            true => Type::List(Box::new(ty)),
+            false => ty,
+        })
     }
 
     fn run_value(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
@@ -362,7 +414,6 @@ impl Resolver<'_> {
             self.report(diagnostic);
             return None;
         }
-        let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
         if self.signatures[stage].is_listed && !address.indices.iter().all(is_every) {
             let diagnostic = rules::run_time_items::address(name, address.span);
             self.report(diagnostic);
@@ -504,6 +555,11 @@ fn with_field(reference: &Reference, field: String, ty: Type) -> Reference {
         ty,
         span: reference.span,
     }
+}
+
+/// Whether it is the `*` of an address.
+fn is_every(index: &ast::Index) -> bool {
+    matches!(index, ast::Index::Every(_))
 }
 
 /// How a run can end, as its finally stages see it.

@@ -44,6 +44,7 @@ impl Resolver<'_> {
                 let Some(found) = self.reference(reference, scope, time) else {
                     let reported = &mut self.diagnostics[before..];
                     rules::unknown_name::of_type(reported, reference, wished);
+                    rules::undeclared_output::of_type(reported, reference, wished);
                     return None;
                 };
                 if !found.ty.fits(wished) {

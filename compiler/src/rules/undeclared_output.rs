@@ -2,6 +2,8 @@
 
 use konductor_dsl::{Code, Diagnostic, Edit, Span, ast, did_you_mean, meant_end};
 
+use crate::value::Type;
+
 /// A use of an output that the stage does not declare.
 pub(crate) fn report<'a>(
     output: &ast::Name,
@@ -38,6 +40,32 @@ pub(crate) fn report<'a>(
             "add `output {}: string` to `{}`, and let it append `{}=…` to \"$KON_OUTPUT\"",
             output.text, stage.text, output.text
         )),
+    }
+}
+
+/// Says of an undeclared output what type its place wants: that of what it is compared with, and `bool` of a condition.
+pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
+    let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
+    let address = reference.address.as_ref();
+    let is_gathered = address.is_some_and(|address| address.indices.iter().any(is_every));
+    let ty = match wished {
+        // The outputs of all items are a list as they are.
+        Type::List(item) if is_gathered => item,
+        _ if is_gathered => return,
+        other => other,
+    };
+    let ty = match ty {
+        Type::Int(_) => Type::Int(None),
+        // CEL compares these only as numbers.
+        Type::Duration | Type::Quantity => Type::Number,
+        Type::Record(_) | Type::File | Type::Dir => return,
+        other => other.clone(),
+    };
+    for diagnostic in reported {
+        let help = diagnostic.help.as_mut();
+        if let Some(help) = help.filter(|help| help.starts_with("add `output ")) {
+            *help = help.replacen(": string`", &format!(": {ty}`"), 1);
+        }
     }
 }
 

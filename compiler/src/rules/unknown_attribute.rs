@@ -3,6 +3,8 @@
 use konductor_dsl::{Code, Diagnostic, Edit, ast, did_you_mean};
 
 use super::listed;
+use crate::resolve::body::ATTRIBUTES;
+use crate::resolve::passthrough::kube_fields;
 
 /// A key that is not a known attribute; `given` says which names stand beside it.
 pub(crate) fn report(key: &ast::Key, known: &[&str], given: impl Fn(&str) -> bool) -> Diagnostic {
@@ -30,6 +32,9 @@ pub(crate) fn report(key: &ast::Key, known: &[&str], given: impl Fn(&str) -> boo
     }
     let kebab = kebab(&key.text);
     let near = known.iter().find(|known| **known == kebab).copied();
+    if let Some(help) = of_kubernetes(&key.text, known).filter(|_| near.is_none()) {
+        return diagnostic.here("a field of Kubernetes").help(help);
+    }
     let near = near.or_else(|| did_you_mean(&key.text, known.iter().copied()));
     match near {
         Some(near) => renamed(diagnostic.here("unknown"), near),
@@ -45,6 +50,44 @@ pub(crate) fn report(key: &ast::Key, known: &[&str], given: impl Fn(&str) -> boo
     }
 }
 
+/// Where a field of a pod, of its container or of a Job goes that is no attribute. The schema of Kubernetes is the table.
+fn of_kubernetes(word: &str, known: &[&str]) -> Option<String> {
+    use ast::YamlKind::{Job, Pod};
+    let in_pipeline = known.contains(&"fail-fast");
+    if !in_pipeline && !["run", "tolerations"].iter().any(|key| known.contains(key)) {
+        return None;
+    }
+    let field = |kind, path: &[&str]| {
+        let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        let mut fields = kube_fields(kind, &path).into_iter();
+        let value = match fields.find(|field| field.name == word)?.shape {
+            "array" => "[…]",
+            "object" => "{…}",
+            "boolean" => "true",
+            _ => "…",
+        };
+        Some(format!("{word}: {value}"))
+    };
+    let of_pod = || Some(format!("pod \"\"\"{}\"\"\"", field(Pod, &[])?));
+    let of_container = || {
+        let field = field(Pod, &["containers"])?;
+        Some(format!(
+            "pod \"\"\"containers: [{{name: main, {field}}}]\"\"\""
+        ))
+    };
+    let of_job = || {
+        Some(format!(
+            "job \"\"\"spec: {{{}}}\"\"\"",
+            field(Job, &["spec"])?
+        ))
+    };
+    let block = of_pod().or_else(of_container).or_else(of_job)?;
+    Some(match in_pipeline {
+        true => format!("write it as YAML for all stages: `defaults {{ {block} }}`"),
+        false => format!("write it as YAML in the stage's body: `{block}`"),
+    })
+}
+
 /// What is usually meant by a word that is an attribute elsewhere, or a word of the language that is
 /// none: what to call it here, and what to type.
 fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
@@ -56,13 +99,56 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
         }
         "finally" if in_pipeline => ("a declaration", "write `finally stage NAME { … }`"),
         "schedule" | "cron" if in_pipeline => ("a declaration", "write `schedule \"0 2 * * *\"`"),
-        "image" | "run" | "exec" | "env" | "retries" | "resources" | "may-fail" | "queue"
-            if in_pipeline =>
-        {
+        _ if in_pipeline && ATTRIBUTES.contains(&word) => {
             let help =
                 format!("write `defaults {{ {word} = … }}` for all stages, or set it in each");
             return Some(("of stages", help));
         }
+        // Words of GitHub Actions and GitLab.
+        "runs-on" | "runs_on" | "runsOn" | "container" if in_body => (
+            "of other languages",
+            "write `image = \"NAME:TAG\"`, and `node { selector { KEY = \"VALUE\" } }` to choose nodes",
+        ),
+        "runs-on" | "runs_on" | "runsOn" | "container" if in_pipeline => (
+            "of other languages",
+            "write `defaults { image = \"NAME:TAG\" }` for all stages",
+        ),
+        "services" | "service" | "sidecars" if in_body || in_pipeline => (
+            "of other languages",
+            "write a sidecar as YAML in a stage's body: `pod \"\"\"initContainers: [{name: db, image: \"postgres:17\", \
+             restartPolicy: Always}]\"\"\"`",
+        ),
+        "with" if in_body || in_pipeline => (
+            "of other languages",
+            "write arguments behind the template in a stage's body: `use TEMPLATE { NAME = … }`",
+        ),
+        "uses" | "use" if in_pipeline => (
+            "of other languages",
+            "write `use TEMPLATE { NAME = … }` in the body of a stage, or in `defaults { … }`",
+        ),
+        "permissions" | "id_tokens" | "id-token" if in_body || in_pipeline => (
+            "of other languages",
+            "write `service-account = \"NAME\"` in the body of a stage: Kubernetes gives it its rights",
+        ),
+        "needs" | "depends-on" | "depends_on" | "dependsOn" if in_pipeline => {
+            ("of the header", "write `stage NAME after OTHER { … }`")
+        }
+        "strategy" | "matrix" if in_pipeline => (
+            "of the header",
+            "write `stage NAME for x in [\"a\", \"b\"] { … }`",
+        ),
+        "if" | "when" if in_pipeline => {
+            ("of the header", "write `stage NAME when CONDITION { … }`")
+        }
+        "stages" | "jobs" | "tasks" if in_body => (
+            "of the pipeline",
+            "write `stage NAME { … }` for each in the pipeline itself",
+        ),
+        "priorityClassName" | "priority" if in_body => ("unknown", "write `priority-class`"),
+        "tolerations" if in_body => (
+            "of `node`",
+            "write `node { tolerations = [{key = \"gpu\", operator = Exists, effect = NoSchedule}] }`",
+        ),
         "store" if in_body => (
             "of the pipeline",
             "write `store { url = \"s3://BUCKET/PREFIX\" }` in it",
@@ -334,4 +420,39 @@ pub(super) fn kebab(word: &str) -> String {
         }
     }
     kebab
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_of_kubernetes_has_a_help_of_its_own() {
+        use ast::YamlKind::{Job, Pod};
+        let places: [(ast::YamlKind, &[&str]); 3] =
+            [(Pod, &[]), (Pod, &["containers"]), (Job, &["spec"])];
+        let of_pipeline = ["description", "timeout", "keep", "fail-fast", "store"];
+        for (kind, path) in places {
+            let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+            let fields = kube_fields(kind, &path);
+            assert!(fields.len() > 10, "{path:?}");
+            for (field, known) in fields
+                .iter()
+                .flat_map(|field| [(field, &ATTRIBUTES[..]), (field, &of_pipeline[..])])
+                .filter(|(field, known)| !known.contains(&field.name))
+            {
+                let key = ast::Key {
+                    text: field.name.to_owned(),
+                    quoted: false,
+                    span: konductor_dsl::Span::default(),
+                };
+                let help = report(&key, known, |_| false).help.unwrap_or_default();
+                assert!(
+                    !help.is_empty() && !help.starts_with("use "),
+                    "{}: {help}",
+                    field.name
+                );
+            }
+        }
+    }
 }

@@ -142,25 +142,53 @@ pub(crate) fn of_another_kind(
         .help(help)
 }
 
-/// A name in a template, which sees nothing but its own parameters.
+/// A name in a template, which sees nothing but its own parameters; `ty` is that of the value which it has in a stage.
 pub(crate) fn in_template<'a>(
-    name: &ast::Name,
+    reference: &ast::Ref,
     known: impl IntoIterator<Item = &'a str>,
+    ty: Option<&Type>,
 ) -> Diagnostic {
     let known: Vec<&str> = known.into_iter().collect();
+    let name = reference.fields.last().unwrap_or(&reference.head);
+    let parameter = kebab(&name.text);
+    let meant_here = Some(&*parameter).filter(|name| known.contains(name));
+    let head = reference.head.text.as_str();
+    if matches!(head, "env" | "environ" | "secret" | "secrets" | "vault")
+        && let Some(diagnostic) = of_another_language(reference, meant_here)
+    {
+        return diagnostic;
+    }
     let diagnostic = Diagnostic::error(
         Code::K0201,
-        name.span,
-        format!("`{}` is not declared", name.text),
+        reference.head.span,
+        format!("`{head}` is not declared"),
     )
     .here("a template sees only its own parameters");
-    match did_you_mean(&name.text, known.iter().copied()) {
-        Some(near) => meant(diagnostic, near),
-        None => diagnostic.help(format!(
-            "add the parameter `{}: string` to the template",
-            name.text
-        )),
+    if reference.fields.is_empty()
+        && let Some(near) = did_you_mean(head, known.iter().copied())
+    {
+        return meant(diagnostic, near);
     }
+    let given = format!("`use TEMPLATE {{ {parameter} = {reference} }}`");
+    diagnostic.help(match (ty, meant_here) {
+        (Some(ty), _) if ty.is_file() => {
+            "write this in the stage itself: a template takes no file".to_owned()
+        }
+        (Some(_), Some(_)) => format!("write `{parameter}` here, and {given}"),
+        (Some(ty), None) if name.text == head => {
+            format!("add the parameter `{parameter}: {ty}` to the template, and write {given}")
+        }
+        (Some(ty), None) => format!(
+            "add the parameter `{parameter}: {ty}` to the template, write `{parameter}` here, and {given}"
+        ),
+        (None, Some(_)) => format!("write `{parameter}`"),
+        (None, None) if name.text == head => {
+            format!("add the parameter `{}: string` to the template", name.text)
+        }
+        (None, None) => format!(
+            "add the parameter `{parameter}: string` to the template, and write `{parameter}` here"
+        ),
+    })
 }
 
 /// Adds to what is reported about a `${name}` of a script that it may be meant for the shell.
@@ -230,18 +258,9 @@ pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &
 /// Says of an unknown name, or output, that a loop goes over how a list is declared.
 pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
     let name = &over.head.text;
-    let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
-    let address = over.address.as_ref();
-    // The outputs of all items are a list as they are.
-    let is_gathered = address.is_some_and(|address| address.indices.iter().any(is_every));
+    let texts = Type::List(Box::new(Type::String));
+    super::undeclared_output::of_type(reported, over, &texts);
     for diagnostic in reported {
-        if let Some(help) = diagnostic
-            .help
-            .as_mut()
-            .filter(|help| !is_gathered && help.starts_with("add `output "))
-        {
-            *help = help.replacen(": string`", ": list<string>`", 1);
-        }
         let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == over.head.span;
         let is_declared = |help: &String| help.starts_with("declare it: ");
         if is_it && diagnostic.help.as_ref().is_some_and(is_declared) {
@@ -307,7 +326,7 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
         let is_near = diagnostic
             .help
             .as_ref()
-            .is_some_and(|help| help.starts_with("write"));
+            .is_some_and(|help| help.starts_with("write") || help.contains("`use TEMPLATE"));
         let is_it = diagnostic.code == Code::K0201 && diagnostic.span() == reference.head.span;
         if is_word && is_it && !is_near {
             diagnostic.help = Some(help.clone());

@@ -227,7 +227,8 @@ pub(super) fn string_without_quotes(place: &Place<'_>) -> Option<Habit> {
         let help = format!("write `{number}`");
         return Habit::at(at.clone(), message, help)?.writing(at, number);
     }
-    let quoted = quoted(raw).filter(|_| raw.len() > 1)?;
+    let is_word = raw.len() > 1 || raw.starts_with(char::is_alphanumeric);
+    let quoted = quoted(raw).filter(|_| is_word)?;
     let at = start..start + raw.len();
     let help = format!("write `{quoted}`");
     Habit::at(at.clone(), format!("`{raw}` has no quotes"), help)?.writing(at, quoted)

@@ -176,8 +176,19 @@ pub(super) fn type_in_brackets(place: &Place<'_>) -> Option<Habit> {
     Habit::help(format!("write `list<{}>`", inner.unwrap_or("string")))
 }
 
-/// `secret("db/password")`
+/// `secret("db/password")`, `secret(db, password)`
 pub(super) fn secret_of_one_text(place: &Place<'_>) -> Option<Habit> {
+    if let (Some("("), Some(kind @ ("secret" | "config"))) = (place.last(0), place.last(1))
+        && is_identifier_like(place.found)
+    {
+        let mut next = place.next();
+        let key = match (next.next(), next.next()) {
+            (Some(","), Some(key)) => key.trim_matches('"'),
+            (Some(")"), _) => "KEY",
+            _ => return None,
+        };
+        return Habit::help(format!("write `{kind}(\"{}\", \"{key}\")`", place.found));
+    }
     let kind = place
         .last(0)
         .filter(|kind| matches!(*kind, "secret" | "config"))?;
