@@ -421,3 +421,29 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_int_and_a_number_are_compared_to_the_last_digit() {
+        use Operator::*;
+        let int = Value::Int(9_007_199_254_740_993);
+        let number = |text: &str| Value::Number(text.to_owned());
+        let below = number("9007199254740992.5");
+        for (operator, expected) in [
+            (Equal, false),
+            (NotEqual, true),
+            (Less, false),
+            (LessOrEqual, false),
+            (Greater, true),
+            (GreaterOrEqual, true),
+        ] {
+            assert_eq!(compare(operator, &int, &below), expected, "{operator:?}");
+        }
+        let list = |last: Value| Value::List(vec![number("0.5"), last]);
+        assert!(!compare(In, &int, &list(below)));
+        assert!(compare(In, &int, &list(number("9007199254740993.0"))));
+    }
+}
