@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Duration, JobSelector};
 
+/// The function of [`GateSpec::when`] that compares two numbers, which are strings, to the last digit: the result is
+/// below 0, 0 or above 0.
+pub const COMPARE_NUMBERS: &str = "compareNumbers";
+
 /// Waits until its conditions are met. One with no conditions is manual: a person decides.
 ///
 /// # Guarantees

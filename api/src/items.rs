@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 use crate::limits::{ITEMS_BYTES_MAX, ITEMS_MAX, ITEMS_MAX_DEFAULT};
+use crate::number::is_too_large;
 use crate::{Input, OutputField, OutputType};
 
 /// What the annotation [`crate::annotation::ITEMS`] of a Job says.
@@ -112,6 +113,9 @@ const SHOWN_MAX: usize = 40;
 pub fn read_items(text: &str, item: Option<&OutputType>, max: u32) -> Result<Vec<Value>, String> {
     let elements = match serde_json::from_str(text) {
         Ok(Value::Array(elements)) => elements,
+        Err(error) if is_too_large(&error) => {
+            return Err("has a number that is larger than a number can be".to_owned());
+        }
         Ok(_) | Err(_) => return Err("is not a JSON list".to_owned()),
     };
     // The same text once more, with its numbers as they are written.
@@ -383,6 +387,10 @@ mod tests {
             (r#"[{"n": 1, "id": "x"}]"#, ok("1")),
             ("{}", wrong("is not a JSON list")),
             ("[1", wrong("is not a JSON list")),
+            (
+                "[1e400]",
+                wrong("has a number that is larger than a number can be"),
+            ),
             ("[1,2,3,4]", wrong("has 4 elements; at most 3 may be items")),
             (
                 "[1,null]",

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use self::list::list_problem;
-use crate::number::{parse_int, parse_number, parse_quantity};
+use crate::number::{number_as_json, parse_int, parse_number, parse_quantity};
 use crate::{Duration, FileValue};
 
 /// One entry of the annotation [`crate::annotation::OUTPUTS_DECLARED`].
@@ -28,7 +28,7 @@ pub struct DeclaredOutput {
 /// The type of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputType {
-    /// Any text.
+    /// Any text that a variable can hold: one without a NUL character.
     String,
     /// A whole number, perhaps within bounds.
     Int(Option<RangeInclusive<i64>>),
@@ -77,12 +77,14 @@ const TYPE_WORDS: [&str; 8] = [
 ];
 /// Characters of a text that a message repeats.
 const SHOWN_MAX: usize = 40;
+/// What is wrong with a text that has one.
+pub const NUL_PROBLEM: &str = "it has a NUL character, which no variable can hold";
 
 impl OutputType {
     /// Whether a value is of this type, to the letter: a blank or a capital more is another value.
     pub fn admits(&self, value: &str) -> bool {
         match self {
-            Self::String => true,
+            Self::String => !value.contains('\0'),
             Self::Int(range) => parse_int(value)
                 .is_some_and(|int| range.as_ref().is_none_or(|range| range.contains(&int))),
             Self::Number => parse_number(value).is_ok(),
@@ -100,6 +102,7 @@ impl OutputType {
     /// plain from the type.
     pub fn instead_of(&self, value: &str) -> Option<String> {
         match self {
+            Self::String => value.contains('\0').then(|| NUL_PROBLEM.to_owned()),
             Self::Number => parse_number(value).err().map(|error| error.to_string()),
             Self::List(item) => list_problem(item, value),
             Self::File | Self::Dir => {
@@ -110,25 +113,35 @@ impl OutputType {
         }
     }
 
-    /// Returns a value as an element of a JSON list: numbers, bools and lists as such, all else as a string.
-    /// `None` if it is not of this type.
-    pub fn json(&self, value: &str) -> Option<Value> {
+    /// Returns a value as an element of a JSON list: numbers, bools and lists as such, all else as a string. Numbers keep
+    /// their digits, but for zeros in front. `None` if it is not of this type.
+    pub fn json(&self, value: &str) -> Option<String> {
         if !self.admits(value) {
             return None;
         }
         match self {
-            Self::String | Self::Words(_) | Self::Duration | Self::Quantity => Some(value.into()),
-            Self::Int(_) => parse_int(value).map(Value::from),
-            // As it was written, where JSON would write it so too.
-            Self::Number => serde_json::from_str(value)
-                .ok()
-                .or_else(|| parse_number(value).ok().map(Value::from)),
-            Self::Bool => Some((value == "true").into()),
-            Self::List(_) | Self::Record(_) | Self::File | Self::Dir => {
-                serde_json::from_str(value).ok()
+            Self::String | Self::Words(_) | Self::Duration | Self::Quantity => {
+                Some(Value::from(value).to_string())
             }
+            Self::Int(_) => parse_int(value).map(|int| int.to_string()),
+            Self::Number => number_as_json(value).ok(),
+            Self::Bool => Some(value.to_owned()),
+            Self::List(_) | Self::Record(_) | Self::File | Self::Dir => Some(compact(value)),
         }
     }
+}
+
+/// JSON without the blanks between its parts.
+fn compact(json: &str) -> String {
+    let (mut in_text, mut is_escaped) = (false, false);
+    json.chars()
+        .filter(|c| {
+            let is_quote = *c == '"' && !is_escaped;
+            is_escaped = in_text && *c == '\\' && !is_escaped;
+            in_text ^= is_quote;
+            in_text || is_quote || !c.is_ascii_whitespace()
+        })
+        .collect()
 }
 
 impl fmt::Display for OutputType {

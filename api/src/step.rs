@@ -4,6 +4,7 @@
 //! Everything that depends on where the pod runs is in variables of the container: paths, because processes
 //! see other folders than containers, and values that only the run knows. The spec names these variables.
 
+use std::ffi::OsStr;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -224,6 +225,28 @@ impl FileValue {
 pub fn is_key_part(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !matches!(text, "" | "." | "..") && text.bytes().all(is_plain)
+}
+
+/// Says which of the arguments and variables of a command is the longest, for a system that takes none as long.
+pub fn longest<'t>(
+    arguments: impl IntoIterator<Item = &'t OsStr>,
+    variables: impl IntoIterator<Item = (&'t OsStr, &'t OsStr)>,
+) -> String {
+    let arguments = arguments.into_iter().enumerate();
+    let arguments = arguments.map(|(index, text)| (text.len(), format!("argument {index}")));
+    let variables = variables.into_iter();
+    let variables = variables.map(|(name, value)| {
+        let name = name.to_string_lossy();
+        (value.len(), format!("the variable {name}"))
+    });
+    let all: Vec<(usize, String)> = arguments.chain(variables).collect();
+    let bytes: usize = all.iter().map(|(bytes, _)| bytes).sum();
+    let longest = all.into_iter().max_by_key(|(bytes, _)| *bytes);
+    let (most, what) = longest.unwrap_or_default();
+    format!(
+        "its arguments and variables are too long for this system: {bytes} bytes together, of which {what} has {most}; \
+         hand on what is long as a file"
+    )
 }
 
 /// As the termination message has it: JSON on one line.

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use konductor_api::number::{parse_number, parse_quantity};
+use konductor_api::gate::COMPARE_NUMBERS;
+use konductor_api::number::{compare_numbers, parse_quantity};
 
 use crate::pipeline::{
     Expr, Operator, Param, Piece, Pipeline, Security, Setting, Source, Term, Text,
@@ -230,21 +231,24 @@ impl Condition<'_> {
         if let (Some(left), Some(right)) = (self.value(left), self.value(right)) {
             return Truth::Known(compare(operator, &left, &right));
         }
-        let as_number = is_decimal(left) || is_decimal(right);
-        let sides = (self.cel(left, as_number), self.cel(right, as_number));
-        let (Some(left), Some(right)) = sides else {
+        if is_decimal(left) || is_decimal(right) {
+            let compared = self.compared_numbers(operator, left, right);
+            return compared.map_or(Truth::Unknown, Truth::RunTime);
+        }
+        let (Some(left), Some(right)) = (self.cel(left, false), self.cel(right, false)) else {
             return Truth::Unknown;
         };
-        let sign = match operator {
-            Operator::Equal => "==",
-            Operator::NotEqual => "!=",
-            Operator::Less => "<",
-            Operator::LessOrEqual => "<=",
-            Operator::Greater => ">",
-            Operator::GreaterOrEqual => ">=",
-            Operator::In => "in",
-        };
+        let sign = sign(operator);
         Truth::RunTime(format!("{left} {sign} {right}"))
+    }
+
+    /// A comparison of numbers in CEL, whose own would round them.
+    fn compared_numbers(&self, operator: Operator, left: &Term, right: &Term) -> Option<String> {
+        let (left, right) = (self.cel(left, true)?, self.cel(right, true)?);
+        Some(match operator {
+            Operator::In => format!("{right}.exists(n, {COMPARE_NUMBERS}({left}, n) == 0)"),
+            _ => format!("{COMPARE_NUMBERS}({left}, {right}) {} 0", sign(operator)),
+        })
     }
 
     /// The value of a term, where it is known. An item that is left out writes nothing, so its output is
@@ -264,7 +268,7 @@ impl Condition<'_> {
         self.values.term(term)
     }
 
-    /// A side of a comparison in CEL; `as_number` where the other side is a decimal number.
+    /// A side of a comparison in CEL; `as_number` if one of them is a decimal number: then its text.
     fn cel(&self, term: &Term, as_number: bool) -> Option<String> {
         let literal = |value: &Value| cel_literal(value, as_number);
         if let Some(value) = self.value(term) {
@@ -291,7 +295,7 @@ impl Condition<'_> {
                 let name = cel_string(&output.name.text);
                 let value = format!("outputs[{job}][{name}]");
                 let value = match as_number {
-                    true => format!("double({value})"),
+                    true => value,
                     false => converted(&value, &output.ty),
                 };
                 Some(match &output.default {
@@ -304,6 +308,18 @@ impl Condition<'_> {
             }
             _ => None,
         }
+    }
+}
+
+fn sign(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Equal => "==",
+        Operator::NotEqual => "!=",
+        Operator::Less => "<",
+        Operator::LessOrEqual => "<=",
+        Operator::Greater => ">",
+        Operator::GreaterOrEqual => ">=",
+        Operator::In => "in",
     }
 }
 
@@ -332,9 +348,7 @@ fn is_decimal(term: &Term) -> bool {
 
 fn cel_literal(value: &Value, as_number: bool) -> String {
     match value {
-        Value::Int(_) | Value::Number(_) if as_number => {
-            format!("{:?}", decimal(value).unwrap_or_default())
-        }
+        Value::Int(_) | Value::Number(_) if as_number => cel_string(&value.text()),
         Value::Int(number) => number.to_string(),
         Value::Bool(value) => value.to_string(),
         Value::List(values) => {
@@ -400,7 +414,7 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
         (Value::Duration(left), Value::Duration(right)) => Some(left.cmp(right)),
         (Value::Number(_), Value::Number(_) | Value::Int(_))
-        | (Value::Int(_), Value::Number(_)) => decimal(left)?.partial_cmp(&decimal(right)?),
+        | (Value::Int(_), Value::Number(_)) => compare_numbers(&left.text(), &right.text()).ok(),
         (Value::Quantity(left), Value::Quantity(right)) => {
             Some(parse_quantity(left)?.cmp(&parse_quantity(right)?))
         }
@@ -408,12 +422,28 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
     }
 }
 
-/// The size of a number.
-fn decimal(value: &Value) -> Option<f64> {
-    match value {
-        // As the operator converts it.
-        Value::Int(number) => number.to_string().parse().ok(),
-        Value::Number(text) => parse_number(text).ok(),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_int_and_a_number_are_compared_to_the_last_digit() {
+        use Operator::*;
+        let int = Value::Int(9_007_199_254_740_993);
+        let number = |text: &str| Value::Number(text.to_owned());
+        let below = number("9007199254740992.5");
+        for (operator, expected) in [
+            (Equal, false),
+            (NotEqual, true),
+            (Less, false),
+            (LessOrEqual, false),
+            (Greater, true),
+            (GreaterOrEqual, true),
+        ] {
+            assert_eq!(compare(operator, &int, &below), expected, "{operator:?}");
+        }
+        let list = |last: Value| Value::List(vec![number("0.5"), last]);
+        assert!(!compare(In, &int, &list(below)));
+        assert!(compare(In, &int, &list(number("9007199254740993.0"))));
     }
 }

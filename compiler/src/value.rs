@@ -6,8 +6,11 @@
 use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 
-use konductor_api::number::{parse_int, parse_number, parse_quantity};
-use konductor_api::{Duration, OutputField, OutputType};
+use konductor_api::number::{
+    is_too_large, number_as_json, parse_int, parse_number, parse_quantity,
+};
+use konductor_api::output::NUL_PROBLEM;
+use konductor_api::{Duration, OutputField, OutputType, write_json_list};
 
 use crate::limits::VALUE_BYTES_MAX;
 
@@ -131,6 +134,10 @@ impl Type {
                     };
                     let problem = match error.is_eof() {
                         true => "the JSON ends too early".to_owned(),
+                        false if is_too_large(&error) => format!(
+                            "its number at character {} is larger than a number can be",
+                            error.column()
+                        ),
                         false => format!("it is not JSON at character {}", error.column()),
                     };
                     Err(format!("{problem}: write it as in {example}"))
@@ -164,6 +171,7 @@ impl Type {
     fn read_scalar(&self, text: &str) -> Result<Value, String> {
         let wrong = || format!("{text:?} is not a value of type {self}");
         match self {
+            Self::String if text.contains('\0') => Err(format!("{text:?}: {NUL_PROBLEM}")),
             Self::String => Ok(Value::String(text.to_owned())),
             Self::Bool => match text {
                 "true" => Ok(Value::Bool(true)),
@@ -333,24 +341,28 @@ impl Value {
             Self::Int(number) => number.to_string(),
             Self::Bool(value) => value.to_string(),
             Self::Duration(millis) => Duration::from_millis(*millis).as_str().to_owned(),
-            Self::List(_) | Self::Record(_) => self.json().to_string(),
+            Self::List(_) | Self::Record(_) => self.json(),
         }
     }
 
-    /// The value as JSON.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    /// The value as JSON, with the digits of its numbers.
+    fn json(&self) -> String {
+        let text = |text: &str| serde_json::Value::from(text).to_string();
         match self {
-            Self::Int(number) => (*number).into(),
-            // As it was written, where JSON would write it so too.
-            Self::Number(text) => serde_json::from_str(text)
-                .unwrap_or_else(|_| parse_number(text).unwrap_or_default().into()),
-            Self::Bool(value) => (*value).into(),
-            Self::String(_) | Self::Quantity(_) | Self::Duration(_) => self.text().into(),
-            Self::List(values) => values.iter().map(Self::json).collect(),
-            Self::Record(members) => members
-                .iter()
-                .map(|(name, value)| (name.clone(), value.json()))
-                .collect(),
+            Self::Int(_) | Self::Bool(_) => self.text(),
+            Self::Number(number) => number_as_json(number).unwrap_or_default(),
+            Self::String(_) | Self::Quantity(_) | Self::Duration(_) => text(&self.text()),
+            Self::List(values) => {
+                let values: Vec<String> = values.iter().map(Self::json).collect();
+                write_json_list(&values)
+            }
+            Self::Record(members) => {
+                let members = members.iter();
+                let members: Vec<String> = members
+                    .map(|(name, value)| format!("{}:{}", text(name), value.json()))
+                    .collect();
+                format!("{{{}}}", members.join(","))
+            }
         }
     }
 

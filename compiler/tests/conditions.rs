@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use cel::{Context, Program, Value};
+use cel::{Context, ExecutionError, Program, Value};
+use konductor_api::gate::COMPARE_NUMBERS;
+use konductor_api::number::compare_numbers;
 use konductor_compiler::{Object, Options, compile};
 use konductor_dsl::Sources;
 
@@ -58,6 +61,13 @@ fn evaluate(cel: &str, outputs: &[(&str, &str, &str)]) -> Option<bool> {
     }
     let mut context = Context::default();
     context.add_variable_from_value("outputs", jobs);
+    let compare = |left: Arc<String>, right: Arc<String>| {
+        let order = compare_numbers(&left, &right);
+        order
+            .map(|order| i64::from(order as i8))
+            .map_err(|error| ExecutionError::function_error(COMPARE_NUMBERS, error))
+    };
+    context.add_function(COMPARE_NUMBERS, compare).unwrap();
     match Program::compile(cel).unwrap().execute(&context).ok()? {
         Value::Bool(answer) => Some(answer),
         other => panic!("{cel} gives {other:?}"),
@@ -144,6 +154,39 @@ fn cel_means_what_the_condition_says() {
         let cel = when(condition).unwrap().unwrap();
         assert_eq!(evaluate(&cel, &outputs), expected, "{condition}: {cel}");
     }
+}
+
+#[test]
+fn an_int_and_a_number_are_compared_to_the_last_digit() {
+    // Next to each other, and one float.
+    let outputs = [
+        ("p-a", "rows", "9007199254740993"),
+        ("p-a", "loss", "9007199254740992"),
+        ("p-b", "acc", "9007199254740993.0"),
+    ];
+    let table = [
+        ("a.rows == a.loss", false),
+        ("a.rows != a.loss", true),
+        ("a.rows < a.loss", false),
+        ("a.rows <= a.loss", false),
+        ("a.rows > a.loss", true),
+        ("a.rows >= a.loss", true),
+        ("a.loss < a.rows", true),
+        ("a.rows == b.acc", true),
+        ("a.loss in [0.5, 9007199254740993]", false),
+        ("b.acc in [0.5, 9007199254740993]", true),
+        ("!(b.acc in [0.5])", true),
+    ];
+    for (condition, expected) in table {
+        let cel = when(condition).unwrap().unwrap();
+        assert_eq!(
+            evaluate(&cel, &outputs),
+            Some(expected),
+            "{condition}: {cel}"
+        );
+    }
+    let cel = when("a.loss > 0.5").unwrap().unwrap();
+    assert_eq!(cel, "compareNumbers(outputs['p-a']['loss'], '0.5') > 0");
 }
 
 #[test]

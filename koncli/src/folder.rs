@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use konductor_local::{Left, SECRETS_FOLDER, remove_all_but, remove_folder};
 
-use crate::platform;
+use crate::{output, platform};
 
 const PREFIX: &str = "konductor-";
 const LOCK: &str = "lock";
@@ -20,9 +20,11 @@ const PODS_DEPTH: usize = 3;
 /// How the kubeconfig in it is called.
 pub(crate) const KUBECONFIG: &str = "kubeconfig";
 
-/// A folder of this process.
+/// A folder of this process. It is removed when it is dropped.
 pub(crate) struct Folder {
-    folder: TempDir,
+    path: PathBuf,
+    /// Whether it stays.
+    is_kept: bool,
     _lock: File,
 }
 
@@ -42,13 +44,14 @@ impl Folder {
         lock.try_lock()?;
         std::fs::rename(unnamed, folder.path().join(LOCK))?;
         Ok(Self {
-            folder,
+            path: folder.keep(),
+            is_kept: false,
             _lock: lock,
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
 
     /// Where the kubeconfig goes that has no other place.
@@ -56,31 +59,56 @@ impl Folder {
         self.path().join(KUBECONFIG)
     }
 
-    /// Removes it. Of many pods there are thousands of files, and a slow disk takes a millisecond for each: so several
-    /// threads remove the pods, and this one what is left.
-    pub(crate) fn remove(self) {
-        let pods = below(self.path(), PODS_DEPTH);
-        let each = pods.len().div_ceil(REMOVERS).max(1);
-        std::thread::scope(|threads| {
-            for some in pods.chunks(each) {
-                // A system that has no thread to give leaves them to this one.
-                let _ = std::thread::Builder::new().spawn_scoped(threads, move || {
-                    for folder in some {
-                        // It is tried again with all the rest.
-                        let _ = std::fs::remove_dir_all(folder);
-                    }
-                });
-            }
-        });
-    }
-
     /// Leaves it there, without what leads nowhere any more.
-    pub(crate) fn keep(self) -> PathBuf {
+    pub(crate) fn keep(mut self) -> PathBuf {
         for name in [KUBECONFIG, LOCK] {
             // What is not there need not be removed.
-            let _ = std::fs::remove_file(self.path().join(name));
+            let _ = std::fs::remove_file(self.path.join(name));
         }
-        self.folder.keep()
+        self.is_kept = true;
+        self.path.clone()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            report(&self.path, remove(&self.path));
+        }
+    }
+}
+
+/// Removes a folder, its lock last: so if something is left, the next koncli tries again. What pods have of Secrets goes
+/// first. Of many pods there are thousands of files, and a slow disk takes a millisecond for each: so several threads
+/// remove the pods, and this one what is left.
+fn remove(folder: &Path) -> Result<(), Left> {
+    let pods = below(folder, PODS_DEPTH);
+    for pod in &pods {
+        // It is tried again with all the rest, and so are the pods.
+        let _ = remove_folder(&pod.join(SECRETS_FOLDER));
+    }
+    let each = pods.len().div_ceil(REMOVERS).max(1);
+    std::thread::scope(|threads| {
+        for some in pods.chunks(each) {
+            // A system that has no thread to give leaves them to this one.
+            let _ = std::thread::Builder::new().spawn_scoped(threads, move || {
+                for folder in some {
+                    let _ = remove_folder(folder);
+                }
+            });
+        }
+    });
+    remove_all_but(folder, LOCK)?;
+    remove_folder(folder)
+}
+
+fn report(folder: &Path, removed: Result<(), Left>) {
+    if let Err(left) = removed {
+        output::talk(&format!("warning: {left}"));
+        output::talk(&format!(
+            "  help: a run has left it, perhaps with Secrets: remove {} yourself",
+            folder.display()
+        ));
     }
 }
 
@@ -97,7 +125,7 @@ fn below(folder: &Path, levels: usize) -> Vec<PathBuf> {
     folders
 }
 
-/// Removes the folders of this user whose process is gone. What can't be removed is left alone.
+/// Removes the folders of this user whose process is gone.
 fn remove_abandoned(parent: &Path) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries {
@@ -109,13 +137,14 @@ fn remove_abandoned(parent: &Path) {
             && let Ok(lock) = File::open(entry.path().join(LOCK))
             && lock.try_lock().is_ok()
         {
-            let _ = std::fs::remove_dir_all(entry.path());
+            report(&entry.path(), remove(&entry.path()));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -124,14 +153,15 @@ mod tests {
     fn only_folders_whose_process_is_gone_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let alive = Folder::create_in(parent.path()).unwrap();
-        let killed = Folder::create_in(parent.path()).unwrap();
+        let mut killed = Folder::create_in(parent.path()).unwrap();
         let kept = Folder::create_in(parent.path()).unwrap();
         std::fs::write(kept.kubeconfig(), "").unwrap();
         let kept = kept.keep();
         std::fs::write(killed.path().join("data"), "").unwrap();
         // What the operating system does with a lock when its process is killed.
-        let abandoned = killed.folder.keep();
-        drop(killed._lock);
+        let abandoned = killed.path().to_owned();
+        killed.is_kept = true;
+        drop(killed);
         let foreign = parent.path().join("konductor-unlike");
         std::fs::create_dir(&foreign).unwrap();
         let next = Folder::create_in(parent.path()).unwrap();
@@ -162,11 +192,15 @@ mod tests {
             let volumes = pods.join(format!("pod-{pod}/volumes/files"));
             std::fs::create_dir_all(&volumes).unwrap();
             std::fs::write(volumes.join("file"), "").unwrap();
+            // As Go does it in its cache.
+            std::fs::set_permissions(&volumes, Permissions::from_mode(0o555)).unwrap();
+            let secret = pods.join(format!("pod-{pod}/{SECRETS_FOLDER}/sec"));
+            std::fs::create_dir_all(&secret).unwrap();
             std::os::unix::fs::symlink(&beside, pods.join(format!("link-{pod}"))).unwrap();
         }
         let path = folder.path().to_owned();
         assert_eq!(below(&path, PODS_DEPTH).len(), 20);
-        folder.remove();
+        drop(folder);
         assert!(!path.exists());
         assert!(beside.join("kept").exists());
     }

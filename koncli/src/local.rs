@@ -120,6 +120,7 @@ impl Local {
             .unwrap_or(NonZeroUsize::MIN);
         kubelet.pods_max_option = Some("--jobs");
         kubelet.rank = source_order;
+        kubelet.report = output::talk;
         let controllers = Controllers::start(&api);
         let back_off = BackOff {
             base: RETRY_WAIT,

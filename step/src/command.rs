@@ -5,6 +5,10 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+use std::ffi::OsString;
+use std::io;
+
+use konductor_api::step::longest;
 use tokio::process::Command;
 
 use crate::StepError;
@@ -34,9 +38,19 @@ pub(crate) async fn execute(plan: &Plan, signals: &mut Signals) -> Result<u8, St
     let Some((program, arguments)) = plan.command.split_first() else {
         return Err(StepError::Spec("there is no command to run".to_owned()));
     };
-    let failed = |error| StepError::Start {
-        program: program.to_string_lossy().into_owned(),
-        error,
+    let failed = |error: io::Error| {
+        let program = program.to_string_lossy().into_owned();
+        match error.kind() {
+            io::ErrorKind::ArgumentListTooLong => {
+                let words = plan.command.iter().map(OsString::as_os_str);
+                let variables = plan.environment.iter();
+                let variables =
+                    variables.map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+                let what = longest(words, variables);
+                StepError::Long { program, what }
+            }
+            _ => StepError::Start { program, error },
+        }
     };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(&plan.environment);

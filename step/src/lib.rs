@@ -90,6 +90,14 @@ pub enum StepError {
         /// Why.
         error: std::io::Error,
     },
+    /// The system takes no command of this length.
+    #[error("{program} can't be started: {what}")]
+    Long {
+        /// Its first word.
+        program: String,
+        /// What is long.
+        what: String,
+    },
 }
 
 impl StepError {

@@ -117,6 +117,11 @@ impl Store {
         })
     }
 
+    /// The folder that it is, if it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Returns the whole key of what is called `name` here.
     pub(crate) fn key(&self, name: &str) -> String {
         match self.prefix.is_empty() {

@@ -11,10 +11,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use konductor_api::{FileKind, FileValue};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path as Key;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use crate::archive::{self, ArchiveError};
@@ -123,6 +125,9 @@ impl TransferError {
         )
     }
 }
+
+/// A part of a file, or why it did not come.
+type Block = object_store::Result<Vec<u8>>;
 
 /// What is known of a file or folder before it is read.
 struct Look {
@@ -277,11 +282,44 @@ impl Transfer<'_> {
         fetched
     }
 
+    /// The blocks of a file of a store that is a folder. Another stage may have put something else there: a pipe would be
+    /// waited for, and a link may lead anywhere.
+    async fn blocks(&self, path: PathBuf) -> Result<BoxStream<'static, Block>, TransferError> {
+        let opening = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || file::open(&path)
+        });
+        let opened = opening.await.map_err(io::Error::other).flatten();
+        let file = opened.map_err(|error| match error.kind() {
+            // It is no regular file, and stays none.
+            io::ErrorKind::Other => TransferError::of_file(&path, &error),
+            _ => TransferError::of_store(self.store, &of_folder(&path, error)),
+        })?;
+        let file = tokio::fs::File::from_std(file);
+        let blocks = stream::try_unfold(file, move |mut file| {
+            let path = path.clone();
+            async move {
+                let mut block = vec![0; BUFFER_BYTES];
+                let read = file.read(&mut block).await;
+                let read = read.map_err(|error| of_folder(&path, error))?;
+                block.truncate(read);
+                Ok((read > 0).then_some((block, file)))
+            }
+        });
+        Ok(blocks.boxed())
+    }
+
     async fn receive(&self, value: &FileValue, arrived: &mut Instant) -> Result<(), TransferError> {
         let failed = |error: object_store::Error| TransferError::of_store(self.store, &error);
         let key = Key::from(value.key.as_str());
-        let found = self.store.objects.get(&key).await.map_err(failed)?;
-        let mut arriving = found.into_stream();
+        let mut arriving = match self.store.folder() {
+            Some(folder) => self.blocks(folder.join(key.as_ref())).await?,
+            None => {
+                let found = self.store.objects.get(&key).await.map_err(failed)?;
+                let blocks = found.into_stream();
+                blocks.map_ok(|block| block.to_vec()).boxed()
+            }
+        };
         let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
         let path = self.path.to_owned();
         let kind = self.kind;
@@ -315,7 +353,7 @@ impl Transfer<'_> {
                     digest.update(&block);
                     progress.at(digest.bytes());
                     // The writer says why it has ended.
-                    if digest.bytes() > value.size || sender.send(block.to_vec()).await.is_err() {
+                    if digest.bytes() > value.size || sender.send(block).await.is_err() {
                         break;
                     }
                 }
@@ -335,6 +373,20 @@ impl Transfer<'_> {
             check(value, digest)?;
         }
         written
+    }
+}
+
+/// The error of a file in a folder that is a store, as that of another store.
+fn of_folder(path: &Path, error: io::Error) -> object_store::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => object_store::Error::NotFound {
+            path: path.display().to_string(),
+            source: error.into(),
+        },
+        _ => object_store::Error::Generic {
+            store: "folder",
+            source: format!("{}: {}", path.display(), file::reason(&error)).into(),
+        },
     }
 }
 
@@ -511,6 +563,46 @@ mod tests {
             assert_eq!(written.as_deref(), is_fetched.then_some(CONTENT));
             serving.join().unwrap();
         }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn only_a_regular_file_of_a_folder_is_fetched() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let key = "ns/r/s/-/u/x";
+        let stored = root.path().join("store").join(key);
+        fs::create_dir_all(stored.parent().unwrap()).unwrap();
+        let url = format!("file://{}/store", root.path().display());
+        let spec = konductor_api::StoreSpec::of(&url);
+        let store = Store::open(&spec, &Default::default(), RETRY_TIME).unwrap();
+        let path = root.path().join("x");
+        let transfer = of_file(&store, &path);
+        let mut digest = Digest::default();
+        digest.update(CONTENT.as_bytes());
+        let value = FileValue {
+            key: key.to_owned(),
+            size: digest.bytes(),
+            sha256: digest.hex(),
+            executable: false,
+        };
+        let error = async || transfer.fetch(&value).await.unwrap_err().to_string();
+        let missing = error().await;
+        assert!(missing.contains("does not exist"), "{missing}");
+        let beside = root.path().join("beside");
+        fs::write(&beside, CONTENT).unwrap();
+        symlink(&beside, &stored).unwrap();
+        let linked = error().await;
+        assert!(linked.ends_with("it is a symbolic link"), "{linked}");
+        fs::remove_file(&stored).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&stored).status();
+        assert!(made.unwrap().success());
+        let pipe = error().await;
+        assert!(pipe.ends_with("it is no regular file"), "{pipe}");
+        fs::remove_file(&stored).unwrap();
+        fs::write(&stored, CONTENT).unwrap();
+        transfer.fetch(&value).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), CONTENT);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{OutputType, SHOWN_MAX};
+use crate::number::is_too_large;
 
 impl OutputType {
     /// Whether an element of a list is of this scalar type.
@@ -58,6 +59,12 @@ pub(super) fn list_problem(item: &OutputType, value: &str) -> Option<String> {
         Ok(_) => return Some("it is not a JSON list: write it as in [1,2]".to_owned()),
         Err(error) if error.is_eof() => {
             return Some("its JSON ends too early: write all of it on one line".to_owned());
+        }
+        Err(error) if is_too_large(&error) => {
+            let column = error.column();
+            return Some(format!(
+                "its number at character {column} is larger than a number can be"
+            ));
         }
         Err(error) => return Some(format!("it is not JSON at character {}", error.column())),
     };

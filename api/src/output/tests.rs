@@ -128,7 +128,7 @@ fn malformed_declarations_are_refused() {
 fn values_are_of_a_type_to_the_letter() {
     let int = OutputType::Int(Some(0..=9));
     let table = [
-        (&OutputType::String, vec!["", " x", "é"], vec![]),
+        (&OutputType::String, vec!["", " x", "é"], vec!["a\0b"]),
         (
             &int,
             vec!["0", "9", "007"],
@@ -261,6 +261,11 @@ fn lists_are_json_whose_wrong_element_is_named() {
             Some("it is not JSON at character 2"),
         ),
         (
+            list(OutputType::Number),
+            "[1,1e400]",
+            Some("its number at character 8 is larger than a number can be"),
+        ),
+        (
             list(OutputType::String),
             r#"["a","#,
             Some("its JSON ends too early: write all of it on one line"),
@@ -303,7 +308,13 @@ fn values_become_elements_of_a_list() {
         (OutputType::String, "1", r#""1""#),
         (OutputType::String, "a\"b", r#""a\"b""#),
         (OutputType::Int(None), "007", "7"),
-        (OutputType::Number, "9.1e-05", "0.000091"),
+        (OutputType::Number, "9.1e-05", "9.1e-05"),
+        (
+            OutputType::Number,
+            "12345678901234567890123",
+            "12345678901234567890123",
+        ),
+        (OutputType::Number, "007", "7"),
         (OutputType::Number, "00.5", "0.5"),
         (OutputType::Bool, "true", "true"),
         (OutputType::Duration, "5m", r#""5m""#),
@@ -314,9 +325,19 @@ fn values_become_elements_of_a_list() {
             r#"[ {"reads":1,"name":"a","mode":"full"} ]"#,
             r#"[{"reads":1,"name":"a","mode":"full"}]"#,
         ),
+        (
+            list(OutputType::String),
+            r#"[ "a b", "\" c", "\\" , " " ]"#,
+            r#"["a b","\" c","\\"," "]"#,
+        ),
+        (
+            list(OutputType::Number),
+            "[ 0.12345678901234567890, 1e3 ]",
+            "[0.12345678901234567890,1e3]",
+        ),
     ];
     for (ty, value, expected) in table {
-        let json = ty.json(value).map(|json| json.to_string());
+        let json = ty.json(value);
         assert_eq!(json.as_deref(), Some(expected), "{ty}: {value}");
     }
     assert_eq!(OutputType::Int(None).json("x"), None);

@@ -104,7 +104,7 @@ pub(crate) async fn run(
             "logs and volumes are kept in {}",
             folder.keep().display()
         )),
-        false => folder.remove(),
+        false => drop(folder),
     }
     outcome
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::limits::{OUTPUT_BYTES_MAX, POD_OUTPUT_BYTES_MAX};
+use konductor_api::output::NUL_PROBLEM;
 use konductor_api::{DeclaredOutput, Participant};
 
 /// Characters of a value that a reason repeats.
@@ -74,6 +75,10 @@ fn problem(output: &DeclaredOutput, value: Option<&String>) -> Option<String> {
             let instead = ty.instead_of(value);
             let instead = instead.map_or_else(String::new, |instead| format!(": {instead}"));
             Some(format!("{name}={} {is} {ty}{instead}", shown(value)))
+        }
+        // Of a bare name, any other text is right.
+        (Some(value), None) if value.contains('\0') => {
+            Some(format!("{name}={}: {NUL_PROBLEM}", shown(value)))
         }
         (Some(_), _) => None,
     }
@@ -178,6 +183,22 @@ mod tests {
             missing.ends_with("o7 was not written; 2 more are wrong"),
             "{missing}"
         );
+    }
+
+    #[test]
+    fn a_text_that_no_variable_can_hold_is_no_output() {
+        let problem = "it has a NUL character, which no variable can hold";
+        for (declared, expected) in [
+            (
+                "s: string",
+                format!("s=\"a\\0b\" is not of type string: {problem}"),
+            ),
+            ("s", format!("s=\"a\\0b\": {problem}")),
+        ] {
+            assert_eq!(read("s=a\0b\n", declared), Err(expected), "{declared}");
+        }
+        // Of a list it is written as six characters.
+        assert!(read("l=[\"a\\u0000b\"]\n", "l: list<string>").is_ok());
     }
 
     #[test]

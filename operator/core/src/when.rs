@@ -1,9 +1,12 @@
 //! A Gate's `when`: a CEL expression over the outputs of the Jobs that it waits for.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Program, Value};
+use konductor_api::gate::COMPARE_NUMBERS;
+use konductor_api::number::compare_numbers;
 
 /// Evaluates `when`. `outputs` has one entry for each Job that the Gate waits for by name; `outcome` is
 /// that of the Run it waits for, as `run.outcome`.
@@ -18,6 +21,15 @@ pub(crate) fn evaluate(
 ) -> Result<bool, String> {
     let program = Program::compile(when).map_err(|error| error.to_string())?;
     let mut context = Context::default();
+    let compare = |left: Arc<String>, right: Arc<String>| {
+        let order = compare_numbers(&left, &right);
+        order
+            .map(|order| i64::from(order as i8))
+            .map_err(|error| ExecutionError::function_error(COMPARE_NUMBERS, error))
+    };
+    context
+        .add_function(COMPARE_NUMBERS, compare)
+        .map_err(|error| error.to_string())?;
     let value: HashMap<String, HashMap<String, String>> = outputs
         .iter()
         .map(|(job, values)| (job.clone(), values.clone().into_iter().collect()))
@@ -115,7 +127,7 @@ fn in_words(error: &ExecutionError) -> String {
         }
         ExecutionError::FunctionError { function, .. } => match function.as_str() {
             "int" => "a value that it reads is not a whole number".to_owned(),
-            "double" => "a value that it reads is not a number".to_owned(),
+            "double" | COMPARE_NUMBERS => "a value that it reads is not a number".to_owned(),
             "duration" => "a value that it reads is not a duration".to_owned(),
             "timestamp" => "a value that it reads is not a time".to_owned(),
             other => format!("`{other}` has no result for a value that it reads"),
@@ -155,6 +167,10 @@ mod tests {
             ),
             ("has(outputs['a'].n)", vec![output("a", "n")]),
             ("['x'].exists(x, x == outputs.a.n)", vec![output("a", "n")]),
+            (
+                "['1', '2'].exists(n, compareNumbers(outputs.a.n, n) == 0)",
+                vec![output("a", "n")],
+            ),
             ("false", vec![]),
             ("outputs[", vec![]),
         ];
@@ -191,6 +207,43 @@ mod tests {
                 Err(expected.to_owned()),
                 "{when}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_exactly() {
+        let values = [
+            ("n", "9007199254740993"),
+            ("m", "9007199254740992"),
+            ("m2", "9007199254740992.0"),
+            ("x", "many"),
+        ];
+        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let outputs = BTreeMap::from([("a".to_owned(), BTreeMap::from(values))]);
+        let table = [
+            ("compareNumbers(outputs.a.n, outputs.a.m) == 0", Some(false)),
+            ("compareNumbers(outputs.a.n, outputs.a.m) != 0", Some(true)),
+            ("compareNumbers(outputs.a.n, outputs.a.m) > 0", Some(true)),
+            ("compareNumbers(outputs.a.n, outputs.a.m) <= 0", Some(false)),
+            ("compareNumbers(outputs.a.m, outputs.a.n) < 0", Some(true)),
+            ("compareNumbers(outputs.a.m, outputs.a.m2) == 0", Some(true)),
+            (
+                "['1.5', '9007199254740993'].exists(n, compareNumbers(outputs.a.m, n) == 0)",
+                Some(false),
+            ),
+            (
+                "['1.5', '9007199254740993'].exists(n, compareNumbers(outputs.a.n, n) == 0)",
+                Some(true),
+            ),
+            ("compareNumbers(outputs.a.x, '1') == 0", None),
+        ];
+        for (when, expected) in table {
+            let answer = evaluate(when, &outputs, None);
+            if expected.is_none() {
+                let problem = "a value that it reads is not a number".to_owned();
+                assert_eq!(answer, Err(problem), "{when}");
+            }
+            assert_eq!(answer.ok(), expected, "{when}");
         }
     }
 

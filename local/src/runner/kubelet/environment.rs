@@ -39,7 +39,8 @@ impl Scope<'_> {
             name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
         }) {
             Some((name, _)) => Err(ConfigError::Invalid(format!(
-                "environment variable {name:?} can't be passed to a process"
+                "environment variable {name:?} can't be passed to a process: its name is empty or has a `=`, or there is \
+                 a NUL character in it"
             ))),
             None => Ok(variables),
         }

@@ -108,6 +108,8 @@ pub struct KubeletOptions {
     pub node_name: String,
     /// The wait before a container is restarted the second time; doubles every time.
     pub restart_wait: Duration,
+    /// Gets a line for people, such as what is left of a pod that was deleted.
+    pub report: fn(&str),
     /// How containers are run.
     pub runtime: Runtime,
     /// The folder that stays locked until no process of a pod is left, even if this process is killed.
@@ -128,6 +130,7 @@ impl KubeletOptions {
             rank: |_| 0,
             node_name: "local".into(),
             restart_wait: Duration::from_secs(10),
+            report: |line| tracing::warn!("{line}"),
             runtime: Runtime::default(),
             data: None,
         }

@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::Node;
 use super::pod::{PodLife, Stop};
 use super::status;
+use crate::removal::{SECRETS_FOLDER, remove_folder};
 use crate::runner::cluster::{Change, uid, version};
 
 /// How far a pod has come.
@@ -314,7 +315,11 @@ impl Pods {
         if let Some(resident) = self.residents.remove(uid) {
             self.node.logs.forget(uid);
             // A pod that never ran has no folder.
-            let _ = std::fs::remove_dir_all(resident.folder);
+            // It is tried again with all the rest.
+            let _ = remove_folder(&resident.folder.join(SECRETS_FOLDER));
+            if let Err(left) = remove_folder(&resident.folder) {
+                (self.node.options.report)(&format!("warning: {left}"));
+            }
         }
     }
 

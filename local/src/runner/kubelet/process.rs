@@ -1,11 +1,13 @@
 //! One container as a group of processes of this machine.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use konductor_api::step::longest;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -76,7 +78,19 @@ impl Process {
                 message,
             });
         }
-        let failed = |error: io::Error| start_error(program, &error);
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::ArgumentListTooLong => {
+                let words = command.words.iter().map(AsRef::as_ref);
+                let variables = command.variables.iter();
+                let variables =
+                    variables.map(|(name, value)| (OsStr::new(name), OsStr::new(value)));
+                StartError {
+                    exit_code: 128,
+                    message: format!("exec: {program:?}: {}", longest(words, variables)),
+                }
+            }
+            _ => start_error(program, &error),
+        };
         // One pipe for both, so that their lines stay in order.
         let (output, stdout) = platform::output_pipe().map_err(failed)?;
         let stderr = stdout.try_clone().map_err(failed)?;

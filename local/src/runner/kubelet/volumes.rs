@@ -18,6 +18,7 @@ use super::expansion::expand;
 use super::mounts::{Mounts, stays_inside};
 use super::references::{ConfigError, References, Referent, file_name};
 use crate::platform;
+use crate::removal::SECRETS_FOLDER;
 
 /// The mode of a projected file that says nothing else.
 const DEFAULT_MODE: i32 = 0o644;
@@ -56,10 +57,11 @@ impl Volumes<'_> {
     }
 
     fn folder(&self, volume: &Volume) -> Result<PathBuf, ConfigError> {
-        let own = self
-            .pod_folder
-            .join("volumes")
-            .join(file_name(&volume.name)?);
+        let kind = match has_secret(volume) {
+            true => SECRETS_FOLDER,
+            false => "volumes",
+        };
+        let own = self.pod_folder.join(kind).join(file_name(&volume.name)?);
         if let Some(source) = &volume.persistent_volume_claim {
             return self.claim(&source.claim_name);
         }
@@ -188,6 +190,15 @@ impl Volumes<'_> {
         });
         files.collect()
     }
+}
+
+/// Whether a volume has files of a Secret, which are the first to be removed.
+fn has_secret(volume: &Volume) -> bool {
+    let projected = volume.projected.as_ref();
+    let mut sources = projected
+        .iter()
+        .flat_map(|one| one.sources.iter().flatten());
+    volume.secret.is_some() || sources.any(|source| source.secret.is_some())
 }
 
 /// The mounts of `container`. `variables` serve `subPathExpr`.
@@ -396,13 +407,14 @@ mod tests {
             "claims/n/",
             "claims/n/shared/",
             "pod/",
+            "pod/secrets/",
+            "pod/secrets/all/",
+            "pod/secrets/all/one 600 1",
+            "pod/secrets/all/password 600 sesame",
+            "pod/secrets/login/",
+            "pod/secrets/login/db/",
+            "pod/secrets/login/db/pass 440 sesame",
             "pod/volumes/",
-            "pod/volumes/all/",
-            "pod/volumes/all/one 600 1",
-            "pod/volumes/all/password 600 sesame",
-            "pod/volumes/login/",
-            "pod/volumes/login/db/",
-            "pod/volumes/login/db/pass 440 sesame",
             "pod/volumes/scratch/",
             "pod/volumes/self/",
             "pod/volumes/self/labels 644 app=\\\"x\\\"\\n",

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use konductor_api::{Gathered, OutputType, Participant};
+use konductor_api::{Gathered, OutputType, Participant, write_json_list};
 
 use super::item_outputs;
 use crate::facts::{Facts, Freshness};
@@ -137,12 +137,12 @@ pub(super) fn list(
             }
         }
     }
-    let json = serde_json::Value::from(values).to_string();
+    let json = write_json_list(&values);
     Ok(Ok(List { json, lost }))
 }
 
-/// What an item that succeeded has written, or what counts instead, as it declares the output's type.
-fn value(item: &Participant, gathered: &Gathered) -> Option<serde_json::Value> {
+/// What an item that succeeded has written, or what counts instead, as JSON of the type that it declares.
+fn value(item: &Participant, gathered: &Gathered) -> Option<String> {
     let mut outputs = item.outputs().unwrap_or_default();
     let written = outputs.remove(&gathered.output);
     let text = written.or_else(|| gathered.default.clone())?;

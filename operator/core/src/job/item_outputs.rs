@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use konductor_api::json_list::NULL;
 use konductor_api::limits::ITEM_OUTPUTS_BYTES_MAX;
 use konductor_api::{
     DeclaredOutput, Gathered, JobPhase, OutputType, Participant, annotation, job_ended,
+    read_json_list, write_json_list,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::indexes::of_index;
 use super::{NoStatus, indexes, patch};
@@ -23,12 +25,12 @@ use crate::outputs::{PROBLEMS_SHOWN_MAX, read_outputs, termination_message};
 use crate::pod::ended_at;
 use crate::{Decision, Fact, Needs, Write};
 
-/// For each output, its value at each index, and `null` if that is not known.
+/// For each output, its value at each index as JSON, and `null` if that is not known.
 #[derive(Debug, Default)]
 struct Table {
     /// The indexes whose outputs are in it.
     indexes: BTreeSet<usize>,
-    columns: BTreeMap<String, Vec<Value>>,
+    columns: BTreeMap<String, Vec<String>>,
 }
 
 impl Table {
@@ -36,10 +38,9 @@ impl Table {
     fn kept(job: &Participant, completions: i32) -> Self {
         let kept = job.outputs_kept().and_then(|(text, outputs)| {
             let indexes = indexes::parse(text, completions)?;
-            let columns = outputs.into_iter().map(|(name, text)| {
-                let values: Vec<Value> = serde_json::from_str(&text).ok()?;
-                Some((name, values))
-            });
+            let columns = outputs
+                .into_iter()
+                .map(|(name, text)| Some((name, read_json_list(&text)?)));
             let columns = columns.collect::<Option<_>>()?;
             Some(Self { indexes, columns })
         });
@@ -57,7 +58,7 @@ impl Table {
         self.indexes.insert(index);
         for output in declared {
             let column = self.columns.entry(output.name.clone()).or_default();
-            column.resize(size.max(column.len()), Value::Null);
+            column.resize(size.max(column.len()), NULL.to_owned());
             let ty = output.ty.as_ref().unwrap_or(&OutputType::String);
             let value = written.get(&output.name).and_then(|text| ty.json(text));
             if let (Some(place), Some(value)) = (column.get_mut(index), value) {
@@ -69,7 +70,7 @@ impl Table {
     /// As the annotation has it.
     fn text(&self) -> BTreeMap<&str, String> {
         let columns = self.columns.iter();
-        let text = columns.map(|(name, values)| (name.as_str(), json!(values).to_string()));
+        let text = columns.map(|(name, values)| (name.as_str(), write_json_list(values)));
         text.collect()
     }
 }
@@ -232,15 +233,18 @@ pub(super) fn keep(
 
 /// The values of an output over the items of a Job that succeeded, or what counts for those that did not write it. The
 /// inner error says which one lacks it; `None` if what they wrote is lost.
-pub(super) fn values(job: &Participant, gathered: &Gathered) -> Option<Result<Vec<Value>, String>> {
+pub(super) fn values(
+    job: &Participant,
+    gathered: &Gathered,
+) -> Option<Result<Vec<String>, String>> {
     let succeeded = succeeded(job);
     if succeeded.is_empty() {
         return Some(Ok(Vec::new()));
     }
     let outputs = job.outputs()?;
     let column = outputs.get(&gathered.output);
-    let column: Vec<Value> = match column {
-        Some(text) => serde_json::from_str(text).ok()?,
+    let column = match column {
+        Some(text) => read_json_list(text)?,
         None => Vec::new(),
     };
     let declared = job.declared_outputs.as_ref()?.as_ref().ok()?;
@@ -251,7 +255,7 @@ pub(super) fn values(job: &Participant, gathered: &Gathered) -> Option<Result<Ve
     let default = default.and_then(|text| ty.unwrap_or(&OutputType::String).json(text));
     let names = job.item_names();
     let values = succeeded.into_iter().map(|index| {
-        let written = column.get(index).filter(|value| !value.is_null());
+        let written = column.get(index).filter(|value| *value != NULL);
         let value = written.or(default.as_ref()).cloned();
         value.ok_or_else(|| {
             let item = of_index(job, &names, index);
