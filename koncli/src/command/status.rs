@@ -220,7 +220,7 @@ fn row(stage: &Stage) -> Vec<String> {
             items => format!("{}/{}", stage.ended(), items.len()),
         },
         output::duration(stage.duration(Timestamp::now())),
-        output::age(first.and_then(|item| item.since)),
+        output::age(stage.since()),
         first
             .filter(|_| one)
             .map(|item| item.why.clone())
