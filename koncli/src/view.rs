@@ -41,7 +41,7 @@ pub(crate) struct Item {
     /// The items of a stage that is one Indexed Job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) indexes: Option<Indexes>,
-    /// Where its items stand, if another stage has written their list; `indexes` says it to programs.
+    /// Where the items of an Indexed Job stand; `indexes` says it to programs.
     #[serde(skip)]
     pub(crate) listed: Vec<ItemStanding>,
     pub(crate) state: State,

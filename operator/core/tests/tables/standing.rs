@@ -574,3 +574,37 @@ fn a_state_lasts_since_a_time_that_is_stored() {
         assert_eq!(since, expected.map(at), "{said}");
     }
 }
+
+/// The items of `for i in 0..<4` have no names, but each has its own state.
+#[test]
+fn items_of_a_range_stand_where_their_indexes_do() {
+    let ranged = |mode: &str, annotations: Value| {
+        let mut metadata = metadata("r-d", Some("d"));
+        metadata["annotations"] = annotations;
+        let job: Participant = read(json!({
+            "metadata": metadata,
+            "spec": {
+                "completionMode": mode, "completions": 4, "backoffLimitPerIndex": 0, "template": {},
+            },
+            "status": {
+                "completedIndexes": "0,2", "failedIndexes": "1", "startTime": crate::world::NOW,
+            },
+        }));
+        let objects = RunObjects::from(Listed {
+            jobs: vec![job],
+            ..Listed::default()
+        });
+        let items = ItemStanding::all(&objects.jobs()[0], &objects).into_iter();
+        let words = items.map(|item| format!("{} {}", item.name, item.state.word()));
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let phase = json!({"konductor.io/phase": "Running"});
+    assert_eq!(
+        ranged("Indexed", phase.clone()),
+        "0 succeeded, 1 failed, 2 succeeded, 3 waiting"
+    );
+    assert_eq!(ranged("NonIndexed", phase), "");
+    // It does not have its list yet.
+    let listed = json!({"konductor.io/items": "{\"of\": \"r-split/parts\"}"});
+    assert_eq!(ranged("Indexed", listed), "");
+}
