@@ -15,6 +15,7 @@ use kube::{Resource, ResourceExt};
 use super::api;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::read;
+use crate::suggestion::suggested;
 use crate::view::{indexes, title};
 
 /// How many steps of Gates and Barriers of others are followed.
@@ -284,7 +285,10 @@ pub(super) fn none_such<J: Borrow<Participant>>(
     let help = match (ranged, near) {
         (Some(last), _) => format!("its items are {0}[0] to {0}[{last}]", meant.stage),
         (None, Some(near)) => format!("did you mean {near}?"),
-        (None, None) => format!("`koncli status {run}` lists its {kind}s"),
+        (None, None) => {
+            let status = suggested(format!("koncli status {run}"));
+            format!("{status} lists its {kind}s")
+        }
     };
     Failure::new(NOT_FOUND, format!("run/{run} has no {kind} {name}")).help(help)
 }

@@ -18,6 +18,7 @@ use super::objects::{Meant, expect, objects_of};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
+use crate::suggestion::suggested;
 use crate::view::{Item, item, message, title, waits_for_gate};
 use crate::{cluster, output, read};
 
@@ -144,7 +145,8 @@ fn not_created(run: &Run, objects: &RunObjects, stage: &str) -> Failure {
         let message = format!(
             "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs were deleted"
         );
-        return Failure::new(NOT_FOUND, message).help(format!("look at `koncli status {name}`"));
+        let status = suggested(format!("koncli status {name}"));
+        return Failure::new(NOT_FOUND, message).help(format!("look at {status}"));
     }
     let message = format!(
         "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs do not exist yet"
@@ -251,7 +253,8 @@ impl Chain<'_> {
             }
             Some(Waits::Run(HeldBack::Paused)) => {
                 let run = job.run().unwrap_or_default();
-                self.line(depth + 1, &format!("`koncli resume {run}` resumes it"));
+                let resume = suggested(format!("koncli resume {run}"));
+                self.line(depth + 1, &format!("{resume} resumes it"));
             }
             // The line of the Job says it.
             Some(
@@ -277,7 +280,8 @@ impl Chain<'_> {
             return self.line(depth, &format!("gate/{name} does not exist"));
         };
         if gate.spec.conditions.is_empty() {
-            let text = format!("gate/{name} is opened by hand: `koncli gate open {name}`");
+            let open = suggested(format!("koncli gate open {name}"));
+            let text = format!("gate/{name} is opened by hand: {open}");
             self.line(depth, &text);
         }
         // Several conditions may be about one object: `any(load, load.skipped)`.
@@ -355,8 +359,8 @@ impl Chain<'_> {
             self.line(depth + 1, &format!("gate/{gate} does not exist{instead}"));
         }
         if barrier.spec.arrivals == Arrivals::Verified && arrived < needed && denied.is_none() {
-            let text = format!("`koncli approve {name}` gives an approval");
-            self.line(depth + 1, &text);
+            let approve = suggested(format!("koncli approve {name}"));
+            self.line(depth + 1, &format!("{approve} gives an approval"));
         }
         if let Some(gate) = barrier.spec.gate.as_deref()
             && let Some(found) = self.objects.gate(gate)
