@@ -21,6 +21,7 @@ use crate::exit::{FORBIDDEN, Failure};
 use crate::output;
 use crate::progress::Counter;
 use crate::read::Stored;
+use crate::suggestion::suggested;
 use crate::view::run_ended;
 
 /// How many requests are under way at once.
@@ -108,10 +109,14 @@ pub(crate) async fn refusal(
     );
     let retry = match is_well {
         true => String::new(),
-        false => format!("repeat what failed with `koncli retry {name}`, "),
+        false => format!(
+            "repeat what failed with {}, ",
+            suggested(format!("koncli retry {name}"))
+        ),
     };
     Ok(Some(Failure::failed(message).help(format!(
-        "start another run with --run NAME, {retry}or remove this one with `koncli delete {name}`"
+        "start another run with --run NAME, {retry}or remove this one with {}",
+        suggested(format!("koncli delete {name}"))
     ))))
 }
 

@@ -15,6 +15,7 @@ use crate::arguments::Global;
 use crate::exit::{Failure, UNREACHABLE};
 use crate::output;
 use crate::platform;
+use crate::suggestion::suggested;
 
 /// Who writes, in the objects' managed fields.
 pub(crate) const FIELD_MANAGER: &str = "koncli";
@@ -70,8 +71,10 @@ fn client(mut config: Config, global: &Global) -> Result<konductor::Client, Fail
 /// Says what keeps a command waiting.
 fn print_notice(notice: &Notice) {
     let help = match notice {
-        Notice::NoOperator { .. } => " (start one with `koncli operator`)",
-        _ => "",
+        Notice::NoOperator { .. } => {
+            format!(" (start one with {})", suggested("koncli operator"))
+        }
+        _ => String::new(),
     };
     output::talk(&format!("{notice}{help}"));
 }
@@ -115,8 +118,10 @@ fn named_by_environment() -> Option<String> {
 fn no_cluster(why: &str, error: &(dyn Error + 'static)) -> Failure {
     Failure {
         cause: Some(error.to_string()),
-        ..Failure::new(UNREACHABLE, format!("no cluster is configured: {why}"))
-            .help("name one with --kubeconfig or $KUBECONFIG; `koncli run FILE` needs none")
+        ..Failure::new(UNREACHABLE, format!("no cluster is configured: {why}")).help(format!(
+            "name one with --kubeconfig or $KUBECONFIG; {} needs none",
+            suggested("koncli run FILE")
+        ))
     }
 }
 

@@ -50,6 +50,7 @@ use crate::exit::Failure;
 use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
 use crate::read::Stored;
+use crate::suggestion::suggested;
 use crate::{apply, cluster, load, output, platform, read, schedule};
 
 /// Executes a command. Ctrl-C, as SIGTERM, drops what it was waiting for, which releases what it
@@ -295,7 +296,8 @@ async fn apply(
     }
     let is_document = output::document(global, &tally.report(run))?;
     if dry_run.is_none() && !is_document {
-        output::talk(&format!("look at it with `koncli status {run}`"));
+        let look = suggested(format!("koncli status {run}"));
+        output::talk(&format!("look at it with {look}"));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use window::{Mark, Window};
 
 use crate::output;
+use crate::suggestion::{quoted, suggested};
 
 /// How wide diagnostics are where nobody says.
 const WIDTH: usize = 100;
@@ -39,9 +40,12 @@ pub(crate) fn print_in_short(compiled: &Compiled, file: &Path) {
         _ => "them",
     };
     output::talk(&format!(
-        "{}; `koncli check {}` shows {them}",
+        "{}; {} shows {them}",
         summary(&compiled.diagnostics),
-        file.display()
+        suggested(format!(
+            "koncli check {}",
+            quoted(&file.display().to_string())
+        ))
     ));
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use konductor::LastSeen;
 
+use crate::suggestion::suggested;
+
 /// A gate or run failed, a claim was denied, or files or objects differ.
 pub(crate) const FAILED: u8 = 1;
 /// The arguments or the pipeline are not valid.
@@ -83,24 +85,23 @@ impl From<konductor::Error> for Failure {
     fn from(error: konductor::Error) -> Self {
         use konductor::Error as E;
         let (code, help) = match &error {
-            E::NotFound { object } => (
-                NOT_FOUND,
-                Some(format!("look at `{}`", listing(object.kind))),
-            ),
-            E::Unauthorized { .. } => (FORBIDDEN, Some(UNAUTHORIZED_HELP.to_owned())),
-            E::Forbidden { .. } => (FORBIDDEN, Some(FORBIDDEN_HELP.to_owned())),
+            E::NotFound { object } => {
+                (NOT_FOUND, Some(format!("look at {}", listing(object.kind))))
+            }
+            E::Unauthorized { .. } => (FORBIDDEN, Some(unauthorized_help())),
+            E::Forbidden { .. } => (FORBIDDEN, Some(forbidden_help())),
             E::TimedOut {
                 object,
                 after,
                 last_seen,
             } => timed_out(object, *after, last_seen),
-            E::Unreachable { .. } => (UNREACHABLE, Some(UNREACHABLE_HELP.to_owned())),
+            E::Unreachable { .. } => (UNREACHABLE, Some(unreachable_help())),
             E::Failed { object, .. } => {
-                let what = format!("look at `{}`", showing(object));
+                let what = format!("look at {}", showing(object));
                 (FAILED, Some(what))
             }
             E::Denied { object } => {
-                let what = format!("look at `{}`; --timeout 10m waits for it", showing(object));
+                let what = format!("look at {}; --timeout 10m waits for it", showing(object));
                 (FAILED, Some(what))
             }
             E::Invalid { .. } => (USAGE, None),
@@ -120,48 +121,69 @@ impl From<konductor::Error> for Failure {
 fn timed_out(object: &konductor::Object, after: Duration, seen: &LastSeen) -> (u8, Option<String>) {
     match seen {
         // A single look comes too early for that.
-        LastSeen::NoOperator if !after.is_zero() => {
-            (UNREACHABLE, Some(NO_OPERATOR_HELP.to_owned()))
-        }
+        LastSeen::NoOperator if !after.is_zero() => (UNREACHABLE, Some(no_operator_help())),
         LastSeen::Missing => {
-            let what = format!("look at `{}`", listing(object.kind));
+            let what = format!("look at {}", listing(object.kind));
             (TIMED_OUT, Some(what))
         }
-        LastSeen::Unreachable(_) => (TIMED_OUT, Some(UNREACHABLE_HELP.to_owned())),
+        LastSeen::Unreachable(_) => (TIMED_OUT, Some(unreachable_help())),
         _ => {
-            let what = format!("look at `{}`", showing(object));
+            let what = format!("look at {}", showing(object));
             (TIMED_OUT, Some(what))
         }
     }
 }
 
-/// The command that lists a kind.
+/// The command that lists a kind, as it is suggested.
 fn listing(kind: &str) -> String {
     match kind {
-        "run" => "koncli runs".to_owned(),
-        "barrier" | "gate" | "semaphore" | "lease" => format!("koncli {kind} list"),
-        other => format!("kubectl get {other}s"),
+        "run" => suggested("koncli runs"),
+        "barrier" | "gate" | "semaphore" | "lease" => suggested(format!("koncli {kind} list")),
+        other => suggested(format!("kubectl get {other}s")),
     }
 }
 
-/// The command that shows an object.
+/// The command that shows an object, as it is suggested.
 fn showing(object: &konductor::Object) -> String {
     let name = &object.name;
     match object.kind {
-        "run" => format!("koncli status {name}"),
+        "run" => suggested(format!("koncli status {name}")),
         // With the reason why it waits, or its holders.
-        kind @ ("barrier" | "gate" | "semaphore") => format!("koncli {kind} get {name} -o wide"),
-        "lease" => format!("koncli lease get {name}"),
-        kind => format!("kubectl describe {kind} {name}"),
+        kind @ ("barrier" | "gate" | "semaphore") => {
+            suggested(format!("koncli {kind} get {name} -o wide"))
+        }
+        "lease" => suggested(format!("koncli lease get {name}")),
+        kind => suggested(format!("kubectl describe {kind} {name}")),
     }
 }
 
-const FORBIDDEN_HELP: &str =
-    "ask for a role that allows it; `kubectl auth can-i --list` shows what you may do";
-const UNAUTHORIZED_HELP: &str = "log in again, or name another kubeconfig with --kubeconfig; `kubectl auth whoami` shows who you are";
-const NO_OPERATOR_HELP: &str = "install the chart, or run `koncli operator`";
-const UNREACHABLE_HELP: &str = "check --kubeconfig and --context, or that the API server runs; without a cluster, \
-     `koncli run FILE` needs none";
+fn forbidden_help() -> String {
+    let shows = suggested("kubectl auth can-i --list");
+    format!("ask for a role that allows it; {shows} shows what you may do")
+}
+
+fn unauthorized_help() -> String {
+    let shows = suggested("kubectl auth whoami");
+    format!("log in again, or name another kubeconfig with --kubeconfig; {shows} shows who you are")
+}
+
+/// What to do if nobody moves anything forward.
+pub(crate) fn no_operator_help() -> String {
+    format!("install the chart, or run {}", suggested("koncli operator"))
+}
+
+fn unreachable_help() -> String {
+    let local = suggested("koncli run FILE");
+    format!(
+        "check --kubeconfig and --context, or that the API server runs; without a cluster, {local} needs none"
+    )
+}
+
+/// What to do if the namespace itself is missing.
+pub(crate) fn no_namespace_help() -> String {
+    let create = suggested("kubectl create namespace");
+    format!("name another with --namespace, or {create} this one")
+}
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
@@ -175,16 +197,19 @@ impl From<kube::Error> for Failure {
             .help("check --kubeconfig and --context; a proxy or another server may answer in its place"),
             kube::Error::Api(status) if status.code == 404 => {
                 let help = match is_namespace_missing(status) {
-                    true => "name another with --namespace, or `kubectl create namespace` this one",
-                    false => "are the CRDs installed? `koncli crds | kubectl apply -f -`",
+                    true => no_namespace_help(),
+                    false => format!(
+                        "are the CRDs installed? {}",
+                        suggested("koncli crds | kubectl apply -f -")
+                    ),
                 };
                 Self::new(NOT_FOUND, status.message.clone()).help(help)
             }
             kube::Error::Api(status) if status.code == 401 => {
-                Self::new(FORBIDDEN, status.message.clone()).help(UNAUTHORIZED_HELP)
+                Self::new(FORBIDDEN, status.message.clone()).help(unauthorized_help())
             }
             kube::Error::Api(status) if status.code == 403 => {
-                Self::new(FORBIDDEN, status.message.clone()).help(FORBIDDEN_HELP)
+                Self::new(FORBIDDEN, status.message.clone()).help(forbidden_help())
             }
             // Such as an invalid selector.
             kube::Error::Api(status) if status.code == 400 => Self::usage(status.message.clone()),

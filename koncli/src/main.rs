@@ -25,6 +25,7 @@ mod progress;
 mod read;
 mod replace;
 mod schedule;
+mod suggestion;
 mod timeline;
 mod view;
 
@@ -36,6 +37,7 @@ use crate::exit::Failure;
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     let verbose = arguments.global.verbose;
+    suggestion::remember(&arguments);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -41,7 +41,7 @@ pub(crate) struct Item {
     /// The items of a stage that is one Indexed Job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) indexes: Option<Indexes>,
-    /// Where its items stand, if another stage has written their list; `indexes` says it to programs.
+    /// Where the items of an Indexed Job stand; `indexes` says it to programs.
     #[serde(skip)]
     pub(crate) listed: Vec<ItemStanding>,
     pub(crate) state: State,
@@ -105,6 +105,25 @@ impl Stage {
             false => self.items.iter().filter_map(Item::ended).max()?,
         };
         Some(end.duration_since(started))
+    }
+
+    /// Since when it is in its state: since the last of its items has ended, or since the first has come into this state;
+    /// `None` if that is not known of one of them.
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        let state = self.state();
+        let in_state = self.items.iter().filter(|item| item.state == state);
+        let sinces: Option<Vec<Timestamp>> = in_state.map(|item| item.since).collect();
+        let have_ended = self.items.iter().all(|item| item.state.has_ended());
+        match state {
+            // One failure is enough, without a quorum.
+            State::Failed if self.quorum.is_none() => sinces?.into_iter().min(),
+            _ if have_ended => {
+                let all: Option<Vec<Timestamp>> =
+                    self.items.iter().map(|item| item.since).collect();
+                all?.into_iter().max()
+            }
+            _ => sinces?.into_iter().min(),
+        }
     }
 
     /// How many items have ended.
@@ -261,5 +280,47 @@ mod tests {
         );
         assert_eq!(seconds(stage(vec![ended, running])), Some(90));
         assert_eq!(seconds(stage(vec![waiting])), None);
+    }
+
+    #[test]
+    fn a_stage_has_its_state_since_its_first_item_has_it_or_its_last_has_ended() {
+        use State::{Cancelled, Failed, Queued, Running, Skipped, Succeeded, Waiting};
+        let item = |(state, since): &(State, i64)| Item {
+            job: "j".into(),
+            item: None,
+            indexes: None,
+            state: *state,
+            started: None,
+            since: Timestamp::from_second(*since).ok().filter(|_| *since > 0),
+            why: String::new(),
+            holders: Vec::new(),
+            listed: Vec::new(),
+            waits: None,
+        };
+        for (items, quorum, expected) in [
+            (vec![(Queued, 9), (Queued, 4), (Waiting, 1)], None, Some(4)),
+            (vec![(Queued, 9), (Queued, 0)], None, None),
+            (vec![(Running, 5), (Succeeded, 3)], None, Some(5)),
+            (
+                vec![(Succeeded, 5), (Succeeded, 8), (Skipped, 2)],
+                None,
+                Some(8),
+            ),
+            (
+                vec![(Failed, 7), (Cancelled, 9), (Failed, 6)],
+                None,
+                Some(6),
+            ),
+            (vec![(Failed, 7), (Succeeded, 9)], Some(2), Some(9)),
+            (vec![(Cancelled, 7), (Cancelled, 0)], None, None),
+        ] {
+            let stage = Stage {
+                name: "s".into(),
+                items: items.iter().map(item).collect(),
+                quorum,
+            };
+            let since = stage.since().map(|time| time.as_second());
+            assert_eq!(since, expected, "{items:?}");
+        }
     }
 }

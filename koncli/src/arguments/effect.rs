@@ -157,7 +157,8 @@ impl Command {
 }
 
 impl Effect {
-    fn has(self, option: &str) -> bool {
+    /// Whether a global option, by its id, has an effect.
+    pub(crate) fn has(self, option: &str) -> bool {
         match option {
             "namespace" => self.namespace,
             "all_namespaces" | "selector" => self.list,
@@ -287,6 +288,11 @@ impl Typed {
             .map(|(id, _)| *id)
             .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
         Self(typed.collect())
+    }
+
+    /// Whether a global option was typed, by its id.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.0.contains(option)
     }
 }
 

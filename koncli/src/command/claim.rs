@@ -10,6 +10,7 @@ use kube::api::{ListParams, Patch};
 use super::{api, object};
 use crate::arguments::{Acquisition, Holder};
 use crate::exit::{Failure, NOT_FOUND};
+use crate::suggestion::suggested;
 use crate::{cluster, output, read};
 
 /// What the arguments say about an acquisition.
@@ -69,7 +70,10 @@ pub(crate) async fn release(
             NOT_FOUND,
             format!("{holder} holds nothing of {kind}/{name}"),
         )
-        .help("name another holder with --holder, or look at `kubectl get claims`")),
+        .help(format!(
+            "name another holder with --holder, or look at {}",
+            suggested("kubectl get claims")
+        ))),
         count => {
             output::talk(&match count {
                 1 => format!("{kind}/{name} released by {holder}"),

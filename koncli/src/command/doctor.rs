@@ -13,7 +13,11 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use crate::arguments::{Format, Global};
-use crate::exit::{FAILED, Failure, NOT_FOUND, UNREACHABLE, is_namespace_missing};
+use crate::exit::{
+    FAILED, Failure, NOT_FOUND, UNREACHABLE, is_namespace_missing, no_namespace_help,
+    no_operator_help,
+};
+use crate::suggestion::suggested;
 use crate::{cluster, output, read};
 
 /// The first minor version of Kubernetes 1 whose Jobs and admission policies do what is needed.
@@ -176,7 +180,10 @@ async fn crds(client: &Client) -> Finding {
 
 /// Compares what is installed with what this koncli is built with.
 fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition]) -> Finding {
-    const HELP: &str = "`koncli crds | kubectl apply --server-side -f -`, or upgrade the chart";
+    let help = || {
+        let apply = suggested("koncli crds | kubectl apply --server-side -f -");
+        format!("{apply}, or upgrade the chart")
+    };
     let mut missing = Vec::new();
     let mut other = Vec::new();
     for own in own {
@@ -189,11 +196,11 @@ fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition])
     }
     if !missing.is_empty() {
         let message = format!("not installed: {}", missing.join(", "));
-        return Finding::new("CRDs", Level::Fail, message).help(HELP);
+        return Finding::new("CRDs", Level::Fail, message).help(help());
     }
     if !other.is_empty() {
         let message = format!("of another version than this koncli: {}", other.join(", "));
-        return Finding::new("CRDs", Level::Warn, message).help(HELP);
+        return Finding::new("CRDs", Level::Warn, message).help(help());
     }
     let message = format!("{} installed, as this koncli has them", own.len());
     Finding::new("CRDs", Level::Ok, message)
@@ -216,7 +223,7 @@ async fn operator(client: &konductor::Client) -> Finding {
                 code: NOT_FOUND,
                 ..Finding::new("operator", Level::Fail, message)
             }
-            .help("name another with --namespace, or `kubectl create namespace` this one");
+            .help(no_namespace_help());
         }
         Err(error) => return Finding::unseen("operator", error),
         Ok(created) => created.name_any(),
@@ -240,9 +247,10 @@ async fn operator(client: &konductor::Client) -> Finding {
                 code: UNREACHABLE,
                 ..Finding::new("operator", Level::Fail, message)
             }
-            .help(
-                "install the chart, or run `koncli operator`; one may watch other namespaces only",
-            )
+            .help(format!(
+                "{}; one may watch other namespaces only",
+                no_operator_help()
+            ))
         }
         Err(error) => Finding::new("operator", Level::Warn, error.to_string()),
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
+use crate::suggestion::suggested;
 use crate::{cluster, output};
 
 /// The chart, rendered for this version.
@@ -44,7 +45,10 @@ pub(crate) async fn install(
         applied.map_err(|error| about(object, error))?;
         output::talk(&format!("{} applied", title(object)));
     }
-    output::talk("look with `koncli doctor` whether the operator leads");
+    output::talk(&format!(
+        "look with {} whether the operator leads",
+        suggested("koncli doctor")
+    ));
     Ok(())
 }
 
@@ -83,9 +87,10 @@ pub(crate) async fn uninstall(global: &Global, crds: bool) -> Result<(), Failure
         let place = namespace(global);
         output::talk(&format!("nothing is installed in namespace {place}"));
     } else if !crds {
-        output::talk(
-            "the CRDs and their objects stay; `koncli uninstall --crds` deletes them, too",
-        );
+        output::talk(&format!(
+            "the CRDs and their objects stay; {} deletes them, too",
+            suggested("koncli uninstall --crds")
+        ));
     }
     Ok(())
 }
@@ -189,8 +194,10 @@ fn about(object: &Value, error: kube::Error) -> Failure {
     if unknown {
         let version = object["apiVersion"].as_str().unwrap_or_default();
         failure.message = format!("this API server has no such kind in {version}");
-        failure = failure
-            .help("konductor needs Kubernetes 1.30 or newer; `koncli dev` brings its own operator");
+        failure = failure.help(format!(
+            "konductor needs Kubernetes 1.30 or newer; {} brings its own operator",
+            suggested("koncli dev")
+        ));
     }
     failure.message = format!("{}: {}", title(object), failure.message);
     failure

@@ -24,6 +24,7 @@ use super::{api, files, get, object, wait};
 use crate::arguments::{Global, Removal};
 use crate::exit::{Failure, NOT_FOUND, TIMED_OUT};
 use crate::read::Stored;
+use crate::suggestion::suggested;
 use crate::view::{run_ended, title, waits_for_gate};
 use crate::{cluster, output, read};
 
@@ -65,8 +66,8 @@ pub(super) async fn cancelled(
     let is_settled = run_status(&run).is_some_and(|status| status.outcome.is_some());
     let done = match (is_settled && !finally, was_cancelled) {
         (true, _) => format!(
-            "the main stages of run/{name} have ended, and its finally stages run on; end them with \
-             `koncli cancel {name} --finally`"
+            "the main stages of run/{name} have ended, and its finally stages run on; end them with {}",
+            suggested(format!("koncli cancel {name} --finally"))
         ),
         (false, true) => format!("run/{name} is already being cancelled"),
         (false, false) => format!("run/{name} is being cancelled"),
@@ -82,7 +83,8 @@ pub(crate) async fn pause(
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let done = paused(&client, name, let_running_finish).await?;
-    output::talk(&format!("{done}; resume it with `koncli resume {name}`"));
+    let resume = suggested(format!("koncli resume {name}"));
+    output::talk(&format!("{done}; resume it with {resume}"));
     Ok(())
 }
 
@@ -97,7 +99,8 @@ pub(super) async fn paused(
     if known.spec.cancel && run_ended(&known).is_none() {
         let message = format!("run/{name} is being cancelled, and can't be paused");
         return Err(Failure::failed(message).help(format!(
-            "end its finally stages, too, with `koncli cancel {name} --finally`"
+            "end its finally stages, too, with {}",
+            suggested(format!("koncli cancel {name} --finally"))
         )));
     }
     let is_paused = known.spec.pause && known.spec.let_running_finish == let_running_finish;
@@ -161,8 +164,8 @@ pub(crate) async fn delete(global: &Global, name: &str, removal: &Removal) -> Re
     let run: Run = match get(&client, "run", name).await {
         Err(failure) if failure.code == NOT_FOUND && is_schedule(&client, name).await => {
             return Err(failure.help(format!(
-                "{name} is a schedule: `kubectl delete cronjob {name}` deletes it with all it \
-                 needs, and its runs stay"
+                "{name} is a schedule: {} deletes it with all it needs, and its runs stay",
+                suggested(format!("kubectl delete cronjob {name}"))
             )));
         }
         found => found?,
@@ -198,8 +201,8 @@ pub(crate) async fn delete(global: &Global, name: &str, removal: &Removal) -> Re
                 Err(_) => {
                     let message = format!("run/{name} is still being deleted");
                     return Err(Failure::new(TIMED_OUT, message).help(format!(
-                        "its pods end first: `kubectl get pods -l {}={name}`",
-                        label::RUN
+                        "its pods end first: {}",
+                        suggested(format!("kubectl get pods -l {}={name}", label::RUN))
                     )));
                 }
             },
@@ -266,9 +269,8 @@ pub(super) async fn approved(
     let name = &barrier.name_any();
     if barrier.spec.arrivals != Arrivals::Verified {
         let message = format!("barrier/{name} is not an approval: anyone may arrive at it");
-        return Err(
-            Failure::failed(message).help(format!("arrive with `koncli barrier arrive {name}`"))
-        );
+        let arrive = suggested(format!("koncli barrier arrive {name}"));
+        return Err(Failure::failed(message).help(format!("arrive with {arrive}")));
     }
     let outcome = match deny {
         true => ArrivalOutcome::Failed,
@@ -290,8 +292,8 @@ pub(super) async fn approved(
         }
         (phase, _) => {
             let message = format!("barrier/{name} has already ended: it is {phase:?}");
-            return Err(Failure::failed(message)
-                .help(format!("look at `koncli barrier get {name} -o wide`")));
+            let look = suggested(format!("koncli barrier get {name} -o wide"));
+            return Err(Failure::failed(message).help(format!("look at {look}")));
         }
     }
     let client = client.clone().timeout(APPROVES_WITHIN);

@@ -17,6 +17,7 @@ use super::objects::{Meant, expect, objects_of};
 use super::{api, get, wait};
 use crate::arguments::{Format, Global, LogSelection};
 use crate::exit::{Failure, NOT_FOUND};
+use crate::suggestion::suggested;
 use crate::view::{of_pod, title, view};
 use crate::{cluster, output, read};
 
@@ -32,7 +33,8 @@ fn expect_a_job(run: &Run, objects: &RunObjects, meant: Meant<'_>) -> Result<(),
     let name = run.name_any();
     let message =
         format!("the Job of stage {meant} of run/{name} was deleted, and its logs with it");
-    Err(Failure::new(NOT_FOUND, message).help(format!("look at `koncli status {name}`")))
+    let status = suggested(format!("koncli status {name}"));
+    Err(Failure::new(NOT_FOUND, message).help(format!("look at {status}")))
 }
 
 /// Prints what was printed so far; with `follow`, continues until the run has ended.

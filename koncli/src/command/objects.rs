@@ -15,6 +15,7 @@ use kube::{Resource, ResourceExt};
 use super::api;
 use crate::exit::{Failure, NOT_FOUND};
 use crate::read;
+use crate::suggestion::suggested;
 use crate::view::{indexes, title};
 
 /// How many steps of Gates and Barriers of others are followed.
@@ -268,7 +269,7 @@ pub(super) fn none_such<J: Borrow<Participant>>(
         true => (
             "item",
             meant.to_string(),
-            jobs().filter(of_stage).map(title).collect(),
+            jobs().filter(of_stage).flat_map(item_titles).collect(),
         ),
         false => {
             let stages = jobs().filter_map(|job: &Participant| job.label(label::STAGE));
@@ -279,12 +280,34 @@ pub(super) fn none_such<J: Borrow<Participant>>(
             )
         }
     };
+    let ranged = jobs().filter(of_stage).find_map(last_index);
     let near = konductor_dsl::did_you_mean(&name, known.iter().map(String::as_str));
-    let help = match near {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("`koncli status {run}` lists its {kind}s"),
+    let help = match (ranged, near) {
+        (Some(last), _) => format!("its items are {0}[0] to {0}[{last}]", meant.stage),
+        (None, Some(near)) => format!("did you mean {near}?"),
+        (None, None) => {
+            let status = suggested(format!("koncli status {run}"));
+            format!("{status} lists its {kind}s")
+        }
     };
     Failure::new(NOT_FOUND, format!("run/{run} has no {kind} {name}")).help(help)
+}
+
+/// How the items of a Job are called: one, or those of the list of an Indexed Job.
+fn item_titles(job: &Participant) -> Vec<String> {
+    let title = title(job);
+    let names = job.item_names();
+    if names.is_empty() {
+        return vec![title];
+    }
+    let names = names.iter().map(|name| format!("{title}[{name}]"));
+    names.collect()
+}
+
+/// The last index of an Indexed Job whose items are a range: they have no other names.
+fn last_index(job: &Participant) -> Option<i32> {
+    let indexes = indexes(job).filter(|_| job.items.is_none())?;
+    indexes.total.checked_sub(1).filter(|last| *last >= 0)
 }
 
 fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
@@ -342,6 +365,39 @@ mod tests {
                 "{text}"
             );
             assert_eq!(meant.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_item_that_does_not_exist_is_answered_with_those_that_do() {
+        let job = |annotations: serde_json::Value, list: &str| -> Participant {
+            serde_json::from_value(json!({
+                "metadata": {
+                    "name": "r", "labels": {label::STAGE: "read"}, "annotations": annotations,
+                },
+                "spec": {
+                    "completions": 3, "completionMode": "Indexed",
+                    "template": {"metadata": {"annotations": {annotation::ITEMS: list}}},
+                },
+            }))
+            .expect("a Job")
+        };
+        let range = job(json!({}), "");
+        let list = job(
+            json!({annotation::ITEMS: "{\"of\": \"r-split/parts\"}"}),
+            "[\"north\", \"south\", \"west\"]",
+        );
+        for (job, asked, expected) in [
+            (&range, "read[9]", "its items are read[0] to read[2]"),
+            (&list, "read[nort]", "did you mean read[north]?"),
+            (
+                &list,
+                "read[antarctica]",
+                "`koncli status r` lists its items",
+            ),
+        ] {
+            let failure = none_such("r", Meant::of(asked), &[job]);
+            assert_eq!(failure.help.as_deref(), Some(expected), "{asked}");
         }
     }
 

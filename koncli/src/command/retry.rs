@@ -22,6 +22,7 @@ use crate::arguments::Global;
 use crate::exit::Failure;
 use crate::journal::{Journal, Recreated, journal};
 use crate::read::Stored;
+use crate::suggestion::suggested;
 use crate::view::run_ended;
 use crate::{cluster, output, read};
 
@@ -77,7 +78,8 @@ pub(super) async fn retried(
         if !still_bad.is_empty() {
             let stages = still_bad.join(", ");
             say(&format!(
-                "it will fail again because of {stages}; `koncli retry {name}` begins there, too"
+                "it will fail again because of {stages}; {} begins there, too",
+                suggested(format!("koncli retry {name}"))
             ));
         }
         return Ok(());
@@ -130,10 +132,12 @@ fn refusal(
 ) -> Failure {
     match refused {
         Refused::NotEnded => Failure::failed(format!("run/{run} has not ended yet")).help(format!(
-            "`koncli wait run/{run}`, or `koncli cancel {run} --wait`, first"
+            "{}, or {}, first",
+            suggested(format!("koncli wait run/{run}")),
+            suggested(format!("koncli cancel {run} --wait"))
         )),
         Refused::BeingDeleted => Failure::failed(format!("run/{run} is being deleted"))
-            .help("create another run: `koncli apply FILE --run NAME`"),
+            .help(another()),
         Refused::NothingFailed => Failure::failed(format!("run/{run} has succeeded"))
             .help("--from STAGE runs a stage again, and everything after it"),
         Refused::NoSuchStage => {
@@ -155,12 +159,18 @@ fn refusal(
              them"
         ))
         .help(format!(
-            "run the whole pipeline again: `koncli delete {run} --wait`, then `koncli apply FILE \
-             --run {run}`"
+            "run the whole pipeline again: {}, then {}",
+            suggested(format!("koncli delete {run} --wait")),
+            suggested(format!("koncli apply FILE --run {run}"))
         )),
         Refused::TooManyAttempts => Failure::failed(format!("run/{run} has been tried too often"))
-            .help("create another run: `koncli apply FILE --run NAME`"),
+            .help(another()),
     }
+}
+
+fn another() -> String {
+    let apply = suggested("koncli apply FILE --run NAME");
+    format!("create another run: {apply}")
 }
 
 /// Does what is stored, or what is left of it.

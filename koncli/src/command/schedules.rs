@@ -16,6 +16,7 @@ use serde_json::json;
 use super::{api, get, list, object, slot};
 use crate::arguments::{Global, Overlap, ScheduleSelection};
 use crate::exit::{Failure, NOT_FOUND};
+use crate::suggestion::suggested;
 use crate::{cluster, output, read};
 
 /// How many slots are shown of one schedule, before now and after it.
@@ -48,16 +49,19 @@ pub(crate) async fn schedules(
 async fn installed(client: &konductor::Client, name: &str) -> Result<CronJob, Failure> {
     let found: Result<CronJob, Failure> = get(client, "cronjob", name).await;
     let found = found.map_err(|failure| match failure.code {
-        NOT_FOUND => {
-            failure.help("`koncli schedules` lists them; `koncli apply FILE` installs one")
-        }
+        NOT_FOUND => failure.help(format!(
+            "{} lists them; {} installs one",
+            suggested("koncli schedules"),
+            suggested("koncli apply FILE")
+        )),
         _ => failure,
     })?;
     if found.labels().contains_key(label::PIPELINE) {
         return Ok(found);
     }
     let message = format!("cronjob/{name} is not the schedule of a pipeline");
-    Err(Failure::failed(message).help(format!("look at it with `kubectl describe cronjob {name}`")))
+    let describe = suggested(format!("kubectl describe cronjob {name}"));
+    Err(Failure::failed(message).help(format!("look at it with {describe}")))
 }
 
 async fn all(global: &Global, client: &konductor::Client) -> Result<(), Failure> {
@@ -285,15 +289,17 @@ async fn outlook(
         overlap: overlap(schedule).into(),
     };
     let runs = slot::runs(client, &slot).await?;
-    let look = format!("look at it with `koncli status {run}`");
+    let look = suggested(format!("koncli status {run}"));
+    let look = format!("look at it with {look}");
     match slot::decide(client, &slot, &runs, slot.time).await? {
         SlotDecision::Skip(other) | SlotDecision::Superseded(other) => {
             let message = format!(
                 "run/{other} is still running, and cronjob/{name} skips a run then, so nothing was started"
             );
             Err(Failure::failed(message).help(format!(
-                "wait for its end with `koncli wait run/{other} --for Finished`, or start a run beside it with \
-                 `koncli apply FILE --run NAME`"
+                "wait for its end with {}, or start a run beside it with {}",
+                suggested(format!("koncli wait run/{other} --for Finished")),
+                suggested("koncli apply FILE --run NAME")
             )))
         }
         SlotDecision::Blocked {

@@ -22,6 +22,7 @@ use super::{api, get, nothing, object};
 use crate::arguments::{Global, Overlap, Pipeline};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::load::Aim;
+use crate::suggestion::suggested;
 use crate::view::run_ended;
 use crate::{apply, cluster, load, output, read};
 
@@ -204,7 +205,10 @@ pub(super) fn blocked(shown: &str, run: &str, jobs: u32, declared: u32) -> Failu
         "{shown} can't start: run/{run} has {jobs} of its {declared} Jobs and never ends, because nobody creates \
          the others any more"
     ))
-    .help(format!("delete it: `koncli delete {run}`"))
+    .help(format!(
+        "delete it: {}",
+        suggested(format!("koncli delete {run}"))
+    ))
 }
 
 /// The runs that the decision is about, read live.

@@ -19,6 +19,8 @@ use crate::progress::{Progress, terminal};
 use crate::view::{self, Item, Stage, View, view};
 use crate::{cluster, output};
 
+/// Each item of a range has a row if there are no more than these.
+const INDEXES_SHOWN: usize = 100;
 /// How many unfinished runs are asked what they wait for.
 const RUNS_LOOKED_AT: usize = 10;
 
@@ -165,8 +167,15 @@ fn table(view: &View, no_headers: bool) -> String {
     let mut rows = Vec::new();
     for stage in &view.stages {
         rows.push(row(stage));
-        let listed = stage.items.iter().flat_map(|item| &item.listed);
-        rows.extend(listed.map(listed_row));
+        for item in &stage.items {
+            let is_named = item
+                .indexes
+                .as_ref()
+                .is_some_and(|all| !all.names.is_empty());
+            let is_short = is_named || item.listed.len() <= INDEXES_SHOWN;
+            let listed = item.listed.iter().filter(|one| is_short || has_news(one));
+            rows.extend(listed.map(listed_row));
+        }
         if stage.items.len() > 1 {
             for item in &stage.items {
                 rows.push(vec![
@@ -220,7 +229,7 @@ fn row(stage: &Stage) -> Vec<String> {
             items => format!("{}/{}", stage.ended(), items.len()),
         },
         output::duration(stage.duration(Timestamp::now())),
-        output::age(first.and_then(|item| item.since)),
+        output::age(stage.since()),
         first
             .filter(|_| one)
             .map(|item| item.why.clone())
@@ -228,7 +237,12 @@ fn row(stage: &Stage) -> Vec<String> {
     ]
 }
 
-/// An item whose list another stage has written. Its Job has the times.
+/// Whether an item of a long range has a row: `ITEMS` counts the others.
+fn has_news(item: &ItemStanding) -> bool {
+    matches!(item.state, State::Failed | State::Running | State::Pending)
+}
+
+/// An item of an Indexed Job. Its Job has the times.
 fn listed_row(item: &ItemStanding) -> Vec<String> {
     vec![
         format!("  [{}]", item.name),
@@ -374,5 +388,49 @@ mod tests {
                 "[ap] ○ waiting - - waits for its turn",
             ]
         );
+    }
+
+    #[test]
+    fn items_of_a_range_have_rows_too_and_of_a_long_one_those_with_news() {
+        for (completions, expected) in [
+            (
+                3,
+                "d ● running 2/3 - - [0] ✓ succeeded - - [1] ✗ failed - - [2] ○ waiting - - waits for its turn",
+            ),
+            (200, "d ● running 2/200 - - [1] ✗ failed - -"),
+        ] {
+            let mut job = job("d", json!({"konductor.io/phase": "Running"}), false);
+            job.edit(|job| {
+                let spec = job.spec.get_or_insert_default();
+                spec.completion_mode = Some("Indexed".to_owned());
+                spec.completions = Some(completions);
+                let status = job.status.get_or_insert_default();
+                status.completed_indexes = Some("0".to_owned());
+                status.failed_indexes = Some("1".to_owned());
+                status.ready = Some(1);
+            });
+            let objects = RunObjects::from(Listed {
+                jobs: vec![job],
+                ..Listed::default()
+            });
+            let view = View {
+                run: "r".to_owned(),
+                pipeline: "p".to_owned(),
+                phase: "Running".to_owned(),
+                message: String::new(),
+                stages: vec![Stage {
+                    name: "d".to_owned(),
+                    items: vec![view::item(&objects.jobs()[0], &objects)],
+                    quorum: None,
+                }],
+            };
+            let table = table(&view, true);
+            let words: Vec<&str> = table
+                .lines()
+                .skip(2)
+                .flat_map(str::split_whitespace)
+                .collect();
+            assert_eq!(words.join(" "), expected);
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::objects::{Meant, expect, objects_of};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
+use crate::suggestion::suggested;
 use crate::view::{Item, item, message, title, waits_for_gate};
 use crate::{cluster, output, read};
 
@@ -144,7 +145,8 @@ fn not_created(run: &Run, objects: &RunObjects, stage: &str) -> Failure {
         let message = format!(
             "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs were deleted"
         );
-        return Failure::new(NOT_FOUND, message).help(format!("look at `koncli status {name}`"));
+        let status = suggested(format!("koncli status {name}"));
+        return Failure::new(NOT_FOUND, message).help(format!("look at {status}"));
     }
     let message = format!(
         "run/{name} has no Job of stage {stage}, and {missing} of its {jobs} Jobs do not exist yet"
@@ -173,7 +175,8 @@ fn line(depth: usize, text: &str) -> Line {
     }
 }
 
-/// What keeps a stage, with what keeps that below it. What was reported once is not reported again.
+/// What keeps a stage, with what keeps that below it. What was reported once is named again, without
+/// what is below it.
 struct Chain<'a> {
     /// What people have answered before it counts.
     answers: &'a Answers,
@@ -226,9 +229,14 @@ impl Chain<'_> {
             _ if why.is_empty() => why,
             _ => format!(": {why}"),
         };
-        let (mark, word) = (state.mark(), state.word());
-        self.line(depth, &format!("{mark} {} {word}{age}{why}", title(job)));
-        if !self.reported.insert(Node::Job(job.name().to_owned())) {
+        let is_repeated = !self.reported.insert(Node::Job(job.name().to_owned()));
+        let above = match waits {
+            Some(Waits::Gate(_)) if is_repeated => ", as above",
+            _ => "",
+        };
+        let (mark, word, title) = (state.mark(), state.word(), title(job));
+        self.line(depth, &format!("{mark} {title} {word}{age}{why}{above}"));
+        if is_repeated {
             return;
         }
         match waits {
@@ -245,7 +253,8 @@ impl Chain<'_> {
             }
             Some(Waits::Run(HeldBack::Paused)) => {
                 let run = job.run().unwrap_or_default();
-                self.line(depth + 1, &format!("`koncli resume {run}` resumes it"));
+                let resume = suggested(format!("koncli resume {run}"));
+                self.line(depth + 1, &format!("{resume} resumes it"));
             }
             // The line of the Job says it.
             Some(
@@ -265,17 +274,28 @@ impl Chain<'_> {
     fn gate(&mut self, name: &str, depth: usize) {
         let node = Node::Gate(name.to_owned());
         if !self.reported.insert(node.clone()) {
-            return;
+            return self.line(depth, &format!("gate/{name} waits, as above"));
         }
         let Some(gate) = self.objects.gate(name) else {
             return self.line(depth, &format!("gate/{name} does not exist"));
         };
         if gate.spec.conditions.is_empty() {
-            let text = format!("gate/{name} is opened by hand: `koncli gate open {name}`");
+            let open = suggested(format!("koncli gate open {name}"));
+            let text = format!("gate/{name} is opened by hand: {open}");
             self.line(depth, &text);
         }
+        // Several conditions may be about one object: `any(load, load.skipped)`.
+        let mut about = BTreeSet::new();
         for link in self.graph.pending(&node) {
-            self.condition(&link, depth);
+            let is_shown = match &link.before {
+                Node::Job(name) => self.objects.job(name).is_some(),
+                Node::Gate(name) => self.objects.gate(name).is_some(),
+                Node::Barrier(name) => self.objects.barrier(name).is_some(),
+                Node::Jobs(_) | Node::Run | Node::Elsewhere(_) => false,
+            };
+            if !is_shown || about.insert(link.before.clone()) {
+                self.condition(&link, depth);
+            }
         }
     }
 
@@ -306,9 +326,7 @@ impl Chain<'_> {
 
     fn barrier(&mut self, name: &str, barrier: &Barrier, depth: usize) {
         let node = Node::Barrier(name.to_owned());
-        if !self.reported.insert(node.clone()) {
-            return;
-        }
+        let is_repeated = !self.reported.insert(node.clone());
         let early = self.answers.get(name);
         let early = early.map(Vec::as_slice).unwrap_or_default();
         let succeeded = |outcome: ArrivalOutcome| outcome == ArrivalOutcome::Succeeded;
@@ -330,6 +348,9 @@ impl Chain<'_> {
             }
             None => format!("barrier/{name} waits: {arrived} of {needed} have arrived"),
         };
+        if is_repeated {
+            return self.line(depth, &format!("{text}, as above"));
+        }
         self.line(depth, &text);
         if let Some(gate) = barrier.spec.gate.as_deref()
             && self.objects.gate(gate).is_none()
@@ -338,8 +359,8 @@ impl Chain<'_> {
             self.line(depth + 1, &format!("gate/{gate} does not exist{instead}"));
         }
         if barrier.spec.arrivals == Arrivals::Verified && arrived < needed && denied.is_none() {
-            let text = format!("`koncli approve {name}` gives an approval");
-            self.line(depth + 1, &text);
+            let approve = suggested(format!("koncli approve {name}"));
+            self.line(depth + 1, &format!("{approve} gives an approval"));
         }
         if let Some(gate) = barrier.spec.gate.as_deref()
             && let Some(found) = self.objects.gate(gate)
@@ -410,4 +431,83 @@ fn holding(holders: &[Holder], depth: usize) -> Vec<Line> {
         ));
     }
     reported
+}
+
+#[cfg(test)]
+mod tests {
+    use konductor_api::Gate;
+    use konductor_operator::Listed;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn metadata(name: &str) -> Value {
+        json!({
+            "name": name, "namespace": "default", "uid": format!("uid-{name}"),
+            "labels": {"konductor.io/run": "r"},
+        })
+    }
+
+    /// A stage of the run `r`, and its Gate, which waits for the approval to end in these ways.
+    fn stage(name: &str, states: &[&str]) -> (Participant, Gate) {
+        let object = format!("r-{name}");
+        let mut job = json!({
+            "metadata": metadata(&object), "spec": {"suspend": true, "template": {}},
+        });
+        job["metadata"]["labels"]["konductor.io/stage"] = name.into();
+        job["metadata"]["annotations"] = json!({"konductor.io/gate": object});
+        let conditions = states
+            .iter()
+            .map(|state| json!({"type": "Barrier", "name": "r-ok", "state": state}));
+        let conditions: Vec<Value> = conditions.collect();
+        let statuses = states
+            .iter()
+            .map(|_| json!({"target": "barrier/r-ok", "message": "waits", "verdict": "Pending"}));
+        let statuses: Vec<Value> = statuses.collect();
+        let gate = json!({
+            "metadata": metadata(&object), "spec": {"mode": "Any", "conditions": conditions},
+            "status": {"phase": "Waiting", "met": 0, "total": states.len(),
+                       "conditionStatuses": statuses},
+        });
+        let job = serde_json::from_value(job).expect("a Job");
+        (job, serde_json::from_value(gate).expect("a Gate"))
+    }
+
+    #[test]
+    fn each_stage_that_waits_for_one_approval_says_so() {
+        let stages = [stage("c", &["Open"]), stage("e", &["Failed", "Skipped"])];
+        let (jobs, gates) = stages.into_iter().unzip();
+        let approval = json!({
+            "metadata": metadata("r-ok"), "spec": {"expected": 1, "arrivals": "Verified"},
+        });
+        let objects = RunObjects::from(Listed {
+            jobs,
+            gates,
+            barriers: vec![serde_json::from_value(approval).expect("a Barrier")],
+            ..Listed::default()
+        });
+        let answers = Answers::default();
+        let mut chain = Chain {
+            answers: &answers,
+            objects: &objects,
+            graph: objects.graph(),
+            reported: BTreeSet::new(),
+            lines: Vec::new(),
+        };
+        for job in objects.jobs() {
+            chain.job(job, 0);
+        }
+        // A stage that is asked about again.
+        chain.job(&objects.jobs()[0], 0);
+        let lines: String = chain.lines.iter().map(Line::to_string).collect();
+        let expected = "\
+○ c waiting
+  approval ok waits: 0 of 1 given (barrier/r-ok)
+    `koncli approve r-ok` gives an approval
+○ e waiting
+  approval ok waits: 0 of 1 given (barrier/r-ok), as above
+○ c waiting, as above
+";
+        assert_eq!(lines, expected);
+    }
 }

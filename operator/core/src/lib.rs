@@ -17,6 +17,7 @@ pub mod barrier;
 mod deadline;
 mod decision;
 mod deletion;
+mod ended;
 pub mod explain;
 mod facts;
 pub mod gate;

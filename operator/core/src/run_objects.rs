@@ -131,6 +131,11 @@ fn by<K>(objects: Vec<K>, metadata: impl Fn(&K) -> &ObjectMeta) -> BTreeMap<Stri
 }
 
 impl RunObjects {
+    /// Returns the Run itself.
+    pub(crate) fn run(&self) -> Option<&Run> {
+        self.run.as_deref()
+    }
+
     /// Returns the Jobs of the Run, in the order in which they were listed.
     pub fn jobs(&self) -> &[Arc<Participant>] {
         &self.jobs

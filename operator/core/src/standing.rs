@@ -4,6 +4,7 @@
 //! decision about it waits for. What must never happen here: a second opinion about when a Job starts.
 
 mod items;
+mod since;
 
 use jiff::Timestamp;
 use konductor_api::condition::{self, AVAILABLE, Condition, OPEN};
@@ -176,7 +177,7 @@ pub struct Standing {
     /// When its pods were started first. What was never started, or was stopped, has no time that says how long it
     /// took.
     pub started: Option<Timestamp>,
-    /// Since when it is in its state.
+    /// Since when it is in its state; `None` if nobody has stored that.
     pub since: Option<Timestamp>,
     /// What it waits for, or why it ended as it did; may be empty.
     pub why: String,
@@ -237,7 +238,7 @@ impl Standing {
         Self {
             state,
             started: started(job, state),
-            since: since(job, state),
+            since: since::since(job, state, objects),
             why: without_word(reason.or(why).unwrap_or_default(), state),
             holders: match &waits {
                 Some(Waits::Hold(hold)) => holders(hold, objects),
@@ -291,25 +292,6 @@ fn started(job: &Participant, state: State) -> Option<Timestamp> {
     );
     let time = job.status.as_ref()?.start_time.as_ref()?;
     at_work.then_some(time.0)
-}
-
-fn since(job: &Participant, state: State) -> Option<Timestamp> {
-    let status = job.status.as_ref();
-    let created = job.metadata.creation_timestamp.as_ref();
-    let time = match state {
-        State::Succeeded => status.and_then(|status| status.completion_time.as_ref()),
-        // One whose outputs are wrong is complete, and one whose pods could not start is suspended.
-        State::Failed => ["Failed", "Complete", "Suspended"]
-            .into_iter()
-            .find_map(|type_| {
-                let conditions = status?.conditions.as_ref()?;
-                let found = conditions.iter().find(|one| one.type_ == type_)?;
-                found.last_transition_time.as_ref()
-            }),
-        State::Running | State::Pending => status.and_then(|status| status.start_time.as_ref()),
-        _ => created,
-    };
-    time.map(|time| time.0)
 }
 
 /// What a Job waits for, in words.

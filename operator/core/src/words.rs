@@ -246,15 +246,22 @@ pub fn apply_again(asker: &ObjectMeta, missing: &str) -> String {
     }
 }
 
-/// Several reasons as one sentence, where all of them together decide.
+/// Several reasons as one sentence, where all of them together decide. Conditions on the same object, as in
+/// `any(load, load.skipped)`, may have the same reason, which is said once.
 pub(crate) fn joined(messages: &[&str]) -> String {
-    let parts: Option<Vec<&str>> = messages
+    let mut distinct: Vec<&str> = Vec::with_capacity(messages.len());
+    for message in messages {
+        if !distinct.contains(message) {
+            distinct.push(message);
+        }
+    }
+    let parts: Option<Vec<&str>> = distinct
         .iter()
         .map(|message| message.strip_prefix("waits for "))
         .collect();
     match parts {
         Some(parts) if !parts.is_empty() => format!("waits for {}", some(&parts, " or ")),
-        _ => some(messages, ", "),
+        _ => some(&distinct, ", "),
     }
 }
 
@@ -264,5 +271,36 @@ fn some(parts: &[&str], separator: &str) -> String {
     match parts.len() - shown {
         0 => list,
         more => format!("{list} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn a_reason_that_several_conditions_have_is_said_once() {
+        for (messages, expected) in [
+            (
+                vec!["approval go was denied", "approval go was denied"],
+                "approval go was denied",
+            ),
+            (
+                vec![
+                    "stage t failed",
+                    "stage t failed",
+                    "stage u failed",
+                    "stage u failed",
+                ],
+                "stage t failed, stage u failed",
+            ),
+            (
+                vec!["waits for stage t", "waits for stage t to be skipped"],
+                "waits for stage t or stage t to be skipped",
+            ),
+            (vec!["a", "b", "a", "c", "d"], "a, b, c and 1 more"),
+        ] {
+            assert_eq!(joined(&messages), expected);
+        }
     }
 }

@@ -258,7 +258,7 @@ fn stage_row(stage: &Stage) -> StageRow {
         ended: stage.ended(),
         items: stage.items.len(),
         took,
-        since: first.and_then(|item| item.since),
+        since: stage.since(),
         why: first.map(|item| item.why.clone()).unwrap_or_default(),
     }
 }

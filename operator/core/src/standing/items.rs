@@ -1,4 +1,4 @@
-//! Where each item of an Indexed Job stands whose items have names.
+//! Where each item of an Indexed Job stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::run_objects::RunObjects;
 /// Where an item stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemStanding {
-    /// What it is called.
+    /// What it is called: its index, if no list gives it a name.
     pub name: String,
     /// Its state. One that waits for its turn while others run is [`State::Waiting`].
     pub state: State,
@@ -22,9 +22,10 @@ pub struct ItemStanding {
 }
 
 impl ItemStanding {
-    /// Returns where the items of a Job stand, in the order of its list; none if it has no list, or not yet.
+    /// Returns where the items of an Indexed Job stand, in the order of their indexes; none of another Job, or while
+    /// their list is not known.
     pub fn all(job: &Participant, objects: &RunObjects) -> Vec<Self> {
-        let names = job.item_names();
+        let names = names(job);
         if names.is_empty() {
             return Vec::new();
         }
@@ -72,6 +73,20 @@ impl ItemStanding {
         });
         items.collect()
     }
+}
+
+/// What the items of an Indexed Job are called.
+fn names(job: &Participant) -> Vec<String> {
+    if job.items.is_some() {
+        // Until it has its list, nobody knows how many there are.
+        return job.item_names();
+    }
+    let spec = job.spec.as_ref();
+    let indexed = spec.filter(|spec| spec.completion_mode.as_deref() == Some("Indexed"));
+    let total = indexed
+        .and_then(|spec| spec.completions)
+        .unwrap_or_default();
+    (0..total).map(|index| index.to_string()).collect()
 }
 
 /// An item of a Job that runs, by the pods that were created for it, the last one last.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use konductor_api::{Barrier, Gate, GateMode, JobPhase, Participant, Role};
+use konductor_api::{Barrier, Gate, GateMode, Participant, Role};
 
-use crate::outcome::{End, job_end};
+use crate::ended;
+use crate::outcome::job_end;
 use crate::run_graph::{How, Link, Node, RunGraph};
 use crate::run_objects::RunObjects;
 use crate::words::Named;
@@ -334,49 +335,23 @@ fn latest(causes: impl Iterator<Item = Cause>) -> Option<Cause> {
 
 /// When a Gate ended.
 pub(super) fn gate_end(gate: &Gate) -> When {
-    match (crate::outcome::gate_end(gate), &gate.status) {
-        (Some(_), Some(status)) => When::of(status.finished_at.as_ref().map(|time| time.0)),
-        _ => When::Open,
+    match crate::outcome::gate_end(gate) {
+        Some(_) => When::of(ended::gate_ended(gate)),
+        None => When::Open,
     }
 }
 
 fn barrier_end(barrier: &Barrier) -> When {
-    match (crate::outcome::barrier_end(barrier), &barrier.status) {
-        (Some(_), Some(status)) => When::of(status.finished_at.as_ref().map(|time| time.0)),
-        _ => When::Open,
+    match crate::outcome::barrier_end(barrier) {
+        Some(_) => When::of(ended::barrier_ended(barrier)),
+        None => When::Open,
     }
 }
 
 /// When a Job ended.
 fn end(job: &Participant, objects: &RunObjects) -> When {
-    let Some(end) = job_end(job) else {
-        return When::Open;
-    };
-    let times = job.times();
-    let stopped = || times.ended.or_else(|| times.ran.last().map(|(_, to)| *to));
-    let ruled_out = || {
-        let gate = job.gate().and_then(|gate| objects.gate(gate))?;
-        matches!(end, End::Skipped | End::Unreached).then(|| gate_end(gate).at())?
-    };
-    // What the operator ended may still have been completed by the Job controller, later.
-    let by_operator = matches!(job.phase, Some(JobPhase::Cancelled));
-    let time = match by_operator {
-        true => stopped().or_else(|| controller_end(job)),
-        false => controller_end(job).or_else(stopped).or_else(ruled_out),
-    };
-    When::of(time)
-}
-
-/// When the Job controller says that a Job ended.
-fn controller_end(job: &Participant) -> Option<Timestamp> {
-    let status = job.status.as_ref()?;
-    let condition = |type_| {
-        let mut conditions = status.conditions.iter().flatten();
-        let found = conditions.find(|one| one.type_ == type_ && one.status == "True")?;
-        found.last_transition_time.as_ref().map(|time| time.0)
-    };
-    let completed = status.completion_time.as_ref().map(|time| time.0);
-    completed
-        .or_else(|| condition("Complete"))
-        .or_else(|| condition("Failed"))
+    match job_end(job) {
+        Some(_) => When::of(ended::job_ended(job, objects)),
+        None => When::Open,
+    }
 }

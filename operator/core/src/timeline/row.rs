@@ -5,6 +5,7 @@ use konductor_api::{Hold, JobPhase, LedgerKind, Participant, Times};
 
 use super::cause::{Cause, Causes, When, gate_end};
 use super::{Frame, Span, SpanKind, pods};
+use crate::ended::condition_since;
 use crate::run_objects::RunObjects;
 use crate::standing::{Standing, State};
 use crate::words;
@@ -166,19 +167,10 @@ impl Known<'_> {
     }
 
     fn stopped_by_others(&self, writer: &mut Writer) {
-        let conditions = self
-            .job
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_ref());
-        let suspended = conditions.into_iter().flatten();
-        let suspended = suspended.filter(|one| one.type_ == "Suspended" && one.status == "True");
-        let since = suspended
-            .filter_map(|one| one.last_transition_time.as_ref())
-            .next();
+        let since = condition_since(self.job, "Suspended");
         writer.note("somebody suspended it while it ran; when it had started is not stored");
         if let Some(since) = since {
-            writer.push(SpanKind::Started, None, since.0);
+            writer.push(SpanKind::Started, None, since);
         }
         writer.close(SpanKind::Paused, None, self.end);
     }

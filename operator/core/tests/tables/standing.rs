@@ -483,3 +483,128 @@ fn items_of_a_list_stand_where_their_indexes_do() {
         ]
     );
 }
+
+/// A state lasts since what the objects have stored of it, which is seldom the Job's creation; and nobody guesses.
+#[test]
+fn a_state_lasts_since_a_time_that_is_stored() {
+    let at = |second: u32| format!("2026-01-01T00:00:{second:02}Z");
+    let gate = |phase: &str, finished: Option<u32>| {
+        read(json!({
+            "metadata": metadata("r-go", None), "spec": {"mode": "All", "conditions": []},
+            "status": {"phase": phase, "met": 0, "total": 1, "finishedAt": finished.map(at)},
+        }))
+    };
+    let job = |annotations: Value, status: Value| -> Participant {
+        let mut metadata = metadata("r-work", Some("work"));
+        metadata["creationTimestamp"] = at(0).into();
+        metadata["annotations"] = annotations;
+        read(json!({
+            "metadata": metadata, "spec": {"suspend": true, "template": {}}, "status": status,
+        }))
+    };
+    let phase = |phase: &str| json!({ "konductor.io/phase": phase });
+    let suspended = |second: u32| {
+        json!({"conditions": [
+            {"type": "Suspended", "status": "True", "lastTransitionTime": at(second)},
+        ]})
+    };
+    let behind = |state: &str| json!({"konductor.io/phase": state, "konductor.io/gate": "r-go"});
+    let timed = |state: &str, times: String| {
+        json!({
+            "konductor.io/phase": state, "konductor.io/gate": "r-go", "konductor.io/times": times,
+        })
+    };
+    let ran = format!("ran {} {}", at(4), at(9));
+    let ended = format!("{ran}, ended {}", at(12));
+    let open = || Some(gate("Open", Some(3)));
+    let table = [
+        (
+            behind("Waiting"),
+            json!({}),
+            Some(gate("Waiting", None)),
+            Some(0),
+        ),
+        (behind("Queued"), json!({}), open(), Some(3)),
+        (phase("Queued"), json!({}), None, Some(0)),
+        // Its Gate is gone, or an older operator opened it.
+        (behind("Queued"), json!({}), None, None),
+        (behind("Queued"), json!({}), Some(gate("Open", None)), None),
+        // Somebody suspended it after its start.
+        (timed("Queued", ran.clone()), suspended(9), open(), Some(9)),
+        (timed("Queued", ran.clone()), json!({}), open(), None),
+        (phase("Running"), suspended(7), None, Some(7)),
+        (phase("Running"), json!({}), None, None),
+        // Its Run has been paused since 8.
+        (phase("Paused"), json!({}), None, Some(8)),
+        (timed("Paused", ran), json!({}), open(), Some(9)),
+        (
+            timed("Cancelled", ended.clone()),
+            json!({}),
+            open(),
+            Some(12),
+        ),
+        (phase("Cancelled"), json!({}), None, None),
+        (
+            behind("Unreached"),
+            json!({}),
+            Some(gate("Unreached", Some(5))),
+            Some(5),
+        ),
+        (
+            behind("Skipped"),
+            json!({}),
+            Some(gate("Skipped", Some(6))),
+            Some(6),
+        ),
+        (timed("Unreached", ended), json!({}), None, Some(12)),
+        (behind("Skipped"), json!({}), None, None),
+    ];
+    let mut run = crate::world::object("Run", "r", json!({"spec": {"pipeline": "p", "jobs": 1}}));
+    run["status"] = json!({"phase": "Paused", "attempt": 1, "pausedAt": at(8)});
+    for (annotations, status, gate, expected) in table {
+        let said = format!("{annotations} {status}");
+        let objects = RunObjects::from(Listed {
+            run: read(run.clone()),
+            jobs: vec![job(annotations, status)],
+            gates: gate.into_iter().collect(),
+            ..Listed::default()
+        });
+        let standing = Standing::of(&objects.jobs()[0], &objects, now());
+        let since = standing.since.map(|time| time.to_string());
+        assert_eq!(since, expected.map(at), "{said}");
+    }
+}
+
+/// The items of `for i in 0..<4` have no names, but each has its own state.
+#[test]
+fn items_of_a_range_stand_where_their_indexes_do() {
+    let ranged = |mode: &str, annotations: Value| {
+        let mut metadata = metadata("r-d", Some("d"));
+        metadata["annotations"] = annotations;
+        let job: Participant = read(json!({
+            "metadata": metadata,
+            "spec": {
+                "completionMode": mode, "completions": 4, "backoffLimitPerIndex": 0, "template": {},
+            },
+            "status": {
+                "completedIndexes": "0,2", "failedIndexes": "1", "startTime": crate::world::NOW,
+            },
+        }));
+        let objects = RunObjects::from(Listed {
+            jobs: vec![job],
+            ..Listed::default()
+        });
+        let items = ItemStanding::all(&objects.jobs()[0], &objects).into_iter();
+        let words = items.map(|item| format!("{} {}", item.name, item.state.word()));
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let phase = json!({"konductor.io/phase": "Running"});
+    assert_eq!(
+        ranged("Indexed", phase.clone()),
+        "0 succeeded, 1 failed, 2 succeeded, 3 waiting"
+    );
+    assert_eq!(ranged("NonIndexed", phase), "");
+    // It does not have its list yet.
+    let listed = json!({"konductor.io/items": "{\"of\": \"r-split/parts\"}"});
+    assert_eq!(ranged("Indexed", listed), "");
+}
