@@ -1,5 +1,6 @@
 //! What can be said on the command line. The names of flags are kubectl's where it has them.
 
+mod conduct;
 mod effect;
 mod foreign;
 mod given;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::conduct::Conduct;
 pub(crate) use self::effect::Typed;
 pub(crate) use self::given::Given;
 pub(crate) use self::global::{Format, Global};

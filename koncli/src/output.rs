@@ -8,13 +8,15 @@ pub(crate) mod width;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use konductor_operator::explain;
 use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 
 pub(crate) use self::clean::{clean, clean_in_place};
-use crate::arguments::{Format, Global};
+use crate::arguments::{Conduct, Format, Global};
 use crate::exit::Failure;
 use crate::platform::{self, echo};
 use width::{cut, padded, width};
@@ -36,24 +38,71 @@ pub(crate) fn exact(text: &str) {
 /// have an effect.
 pub(crate) fn log(title: &str, line: &str) {
     let title = clean(title);
-    match io::stdout().is_terminal() {
-        true => write(format!("{title} | {}\n", clean::clean_log(line)).as_bytes()),
-        false => write(format!("{title} | {line}\n").as_bytes()),
+    let line = match io::stdout().is_terminal() {
+        true => format!("{title} | {}\n", clean::clean_log(line)),
+        false => format!("{title} | {line}\n"),
+    };
+    // The command continues without its logs, and ends as it would.
+    let _ = try_write(line.as_bytes());
+}
+
+/// Whether this command ends when nobody reads its stdout.
+static ENDS_UNREAD: AtomicBool = AtomicBool::new(false);
+/// Whether something else than logs could not be written.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Says what becomes of the command that is executed if stdout takes nothing any more.
+pub(crate) fn set_conduct(conduct: Conduct) {
+    ENDS_UNREAD.store(conduct == Conduct::Prints, Ordering::Relaxed);
+}
+
+/// Whether a result could not be written, although somebody wants it: then a command has not done all that it was asked.
+pub(crate) fn is_lost() -> bool {
+    IS_LOST.load(Ordering::Relaxed)
+}
+
+/// Writes a result.
+fn write(bytes: &[u8]) {
+    let written = try_write(bytes);
+    if written.is_err_and(|kind| kind != io::ErrorKind::BrokenPipe) {
+        IS_LOST.store(true, Ordering::Relaxed);
     }
 }
 
-/// A reader that has gone away ends the program without a word, as `head` expects.
-fn write(bytes: &[u8]) {
-    let mut out = io::stdout().lock();
-    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
-        let code = if error.kind() == io::ErrorKind::BrokenPipe {
+/// Writes to stdout until that fails. A command that only prints ends then, and without a word if its reader has gone
+/// away, as `head` expects. Any other continues without stdout.
+fn try_write(bytes: &[u8]) -> Result<(), io::ErrorKind> {
+    static FAILED: OnceLock<io::ErrorKind> = OnceLock::new();
+    if let Some(kind) = FAILED.get() {
+        return Err(*kind);
+    }
+    let written = {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    };
+    let Err(error) = written else { return Ok(()) };
+    let kind = error.kind();
+    let is_unread = kind == io::ErrorKind::BrokenPipe;
+    let what = match is_unread {
+        true => "nobody reads stdout any more".to_owned(),
+        false => format!("stdout can't be written: {error}"),
+    };
+    if ENDS_UNREAD.load(Ordering::Relaxed) {
+        echo::restore();
+        let failure = Failure::failed(what);
+        if !is_unread {
+            report(&failure, 0);
+        }
+        std::process::exit(if is_unread {
             0
         } else {
-            1
-        };
-        echo::restore();
-        std::process::exit(code);
+            i32::from(failure.code)
+        });
     }
+    if FAILED.set(kind).is_ok() {
+        talk(&format!("warning: {what}; continuing without it"));
+    }
+    Err(kind)
 }
 
 /// Writes a line of a container's log to stderr, where stdout is for something else.
