@@ -15,7 +15,7 @@ use konductor_operator::standing::State;
 
 use crate::output;
 use crate::output::width::{cut, padded, width};
-use crate::platform::echo;
+use crate::platform::{self, echo};
 use crate::view::{Item, Stage, View, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
@@ -80,8 +80,16 @@ pub(crate) struct Progress {
     /// What was printed of each Job.
     printed: Mutex<BTreeMap<String, Printed>>,
     live: Option<Live>,
-    /// Whether stdout is for something else than logs.
-    logs_aside: bool,
+    logs: LogsTo,
+}
+
+/// Where the logs of a run that is shown are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogsTo {
+    Nowhere,
+    Stdout,
+    /// Because stdout is for something else.
+    Stderr,
 }
 
 /// What was printed of a Job.
@@ -105,27 +113,26 @@ struct Live {
 }
 
 impl Progress {
-    /// Of a run that began at this time.
-    pub(crate) fn since(started: Instant) -> Self {
-        let live = std::io::stderr().is_terminal().then(Live::new);
+    /// Of a run that began at this time. There is no live view beside logs in a pipe: what its reader prints on the same
+    /// terminal, as `tee` does, would be overwritten.
+    pub(crate) fn since(started: Instant, logs: LogsTo) -> Self {
+        let is_live = std::io::stderr().is_terminal();
+        let is_live = is_live && (logs != LogsTo::Stdout || !platform::is_stdout_a_pipe());
+        let live = is_live.then(Live::new);
         Self {
             started,
             printed: Mutex::new(BTreeMap::new()),
             live,
-            logs_aside: false,
+            logs,
         }
-    }
-
-    /// Of a run whose logs go to stderr, because stdout is for something else.
-    pub(crate) fn with_logs_aside(self, logs_aside: bool) -> Self {
-        Self { logs_aside, ..self }
     }
 
     /// Shows a line of a Job's log. It is data: on a terminal it goes above the view.
     pub(crate) fn log(&self, title: &str, line: &str) {
-        let log = match self.logs_aside {
-            true => output::log_aside,
-            false => output::log,
+        let log = match self.logs {
+            LogsTo::Nowhere => return,
+            LogsTo::Stdout => output::log,
+            LogsTo::Stderr => output::log_aside,
         };
         match &self.live {
             None => log(title, line),

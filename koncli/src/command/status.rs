@@ -15,7 +15,7 @@ use super::objects::objects_of;
 use super::{follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
-use crate::progress::{Progress, terminal};
+use crate::progress::{LogsTo, Progress, terminal};
 use crate::view::{self, Item, Stage, View, view};
 use crate::{cluster, output};
 
@@ -27,7 +27,7 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
     let client = cluster::connect(global).await?;
     let mut run: Run = get(&client, "run", name).await?;
     let objects = if watch {
-        let progress = Progress::since(begun(&run));
+        let progress = Progress::since(begun(&run), LogsTo::Nowhere);
         let ended = follow::until_ended(&client, name, &[], &progress).await?;
         run = ended.0;
         ended.1

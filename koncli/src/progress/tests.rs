@@ -54,7 +54,7 @@ fn each_cause_of_a_pending_job_is_printed_once_and_that_it_runs_then() {
         started: Instant::now(),
         printed: Mutex::default(),
         live: None,
-        logs_aside: false,
+        logs: LogsTo::Nowhere,
     };
     let state_of = || progress.printed.lock().unwrap()["a"].state;
     let job = |ready: i32| -> Participant {
