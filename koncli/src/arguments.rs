@@ -2,6 +2,7 @@
 
 mod conduct;
 mod effect;
+mod flags;
 mod foreign;
 mod given;
 mod global;
@@ -84,11 +85,12 @@ fn explained(command: clap::Command, error: clap::Error) -> clap::Error {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let path = path(&command, &words);
-    let tailored = effect::tailored(command).try_get_matches();
+    let own = effect::tailored(command);
+    let tailored = own.clone().try_get_matches();
     let tailored = tailored
         .err()
         .filter(|tailored| tailored.kind() == error.kind());
-    let error = tailored.unwrap_or(error);
+    let error = hint::without_refused(tailored.unwrap_or(error), &own, &path);
     foreign::explain(hint::explain(error, &words, &path))
 }
 

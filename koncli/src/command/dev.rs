@@ -80,7 +80,10 @@ pub(crate) async fn dev(
         signal = signals.next() => return Err(Failure::silent(signal.exit_code())),
     };
     let path = std::path::absolute(&kubeconfig)?;
-    output::data(&format!("export KUBECONFIG={}\n", quoted(&path)));
+    output::data(&format!(
+        "export KUBECONFIG={}\n",
+        output::shell_word(&path.display().to_string())
+    ));
     let with = match operator {
         WithOperator::None => "without an operator",
         _ => "with the operator",
@@ -102,14 +105,4 @@ pub(crate) async fn dev(
     };
     local.stop().await;
     outcome
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if path.chars().all(plain) {
-        return path;
-    }
-    format!("'{}'", path.replace('\'', "'\\''"))
 }
