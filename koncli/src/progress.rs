@@ -14,12 +14,15 @@ use konductor_operator::explain;
 use konductor_operator::standing::State;
 
 use crate::output;
-use crate::output::width::{cut, padded, width};
+use crate::output::width::{cut, padded, shortened, width};
 use crate::platform::{self, echo};
 use crate::view::{Item, Stage, View, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
 const STATE_WIDTH: usize = 22;
+
+/// What is left of a run's name, however narrow the terminal.
+const NAME_MIN: usize = 8;
 
 /// How many objects are so many that it takes a while.
 const MANY: usize = 200;
@@ -350,8 +353,7 @@ impl Live {
             .filter(|stage| stage.state().has_ended())
             .count();
         let head = format!(
-            "{} {}  {:.1}s  {ended}/{} stages{}",
-            view.run,
+            " {}  {:.1}s  {ended}/{} stages{}",
             view.phase.to_lowercase(),
             started.elapsed().as_secs_f64(),
             view.stages.len(),
@@ -369,10 +371,14 @@ impl Live {
             .min(columns.saturating_sub(STATE_WIDTH));
         let line = |text: &str| cut(&output::clean(text).replace('\n', " "), columns - 1);
         let is_colored = output::color();
-        let mut lines = vec![line(&head)];
+        let room = columns.saturating_sub(1 + width(&head)).max(NAME_MIN);
+        let run = shortened(&[&view.run], room).concat();
+        let mut lines = vec![line(&(run + &head))];
         let now = Timestamp::now();
-        lines.extend(shown.iter().map(|stage| {
-            let text = line(&describe(stage, name_width, now));
+        let names: Vec<&str> = shown.iter().map(|stage| &*stage.name).collect();
+        let names = shortened(&names, name_width);
+        lines.extend(shown.iter().zip(names).map(|(stage, name)| {
+            let text = line(&describe(stage, &padded(&name, name_width), now));
             if is_colored {
                 painted(&text, stage.state())
             } else {
@@ -440,7 +446,8 @@ fn waits(item: &Item) -> String {
     }
 }
 
-fn describe(stage: &Stage, columns: usize, now: Timestamp) -> String {
+/// A stage in a line, which begins with its name as it is shown.
+fn describe(stage: &Stage, name: &str, now: Timestamp) -> String {
     let state = stage.state();
     let count = match stage.items.len() {
         1 => String::new(),
@@ -458,7 +465,6 @@ fn describe(stage: &Stage, columns: usize, now: Timestamp) -> String {
         Some(length) => format!("  {}", output::duration(Some(length))),
         None => String::new(),
     };
-    let name = padded(&cut(&stage.name, columns), columns);
     format!(
         "{} {name}  {}{count}{duration}{why}",
         state.mark(),

@@ -43,7 +43,7 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
         Format::Yaml => serde_saphyr::to_string(&view).map_err(|error| unwritable(&error))?,
         Format::Name => format!("run/{name}\n"),
         Format::Table | Format::Wide | Format::Sarif | Format::Github => {
-            output::fitted(&table(&view, global.no_headers))
+            table(&view, global.no_headers)
         }
     };
     output::data(&text);
@@ -184,8 +184,8 @@ fn table(view: &View, no_headers: bool) -> String {
         }
     }
     let headers = ["STAGE", "STATE", "ITEMS", "DURATION", "SINCE", "WHY"];
-    let table = output::table(&headers, &rows, no_headers);
-    format!("{}\n\n{table}", head(view))
+    let table = output::fitted(&headers, &rows, no_headers);
+    format!("{}\n\n{table}", output::paragraph(&head(view)))
 }
 
 /// How a run stands, in a line.
