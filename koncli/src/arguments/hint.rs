@@ -94,7 +94,6 @@ pub(super) fn without_refused(
     });
     if is_refused {
         error.remove(ContextKind::SuggestedArg);
-        error.remove(ContextKind::Usage);
     }
     error
 }
