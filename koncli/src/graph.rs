@@ -15,7 +15,7 @@ use konductor_compiler::graph::{Node, NodeKind};
 use konductor_operator::standing::State;
 
 use crate::output;
-use crate::output::width::{narrowed, shortened, width, wrapped};
+use crate::output::width::{NAME_MIN, narrowed, shortened, width, wrapped};
 
 pub(crate) use of_run::of_run;
 pub(crate) use svg::{section, svg};
@@ -121,7 +121,7 @@ fn folded(headers: &[&str], rows: &[Vec<String>], columns: usize) -> Vec<Vec<Str
         all.map(|(column, header)| match *header {
             "STATE" => own(column, header),
             "STAGE" if keeps_names => own(column, header),
-            "STAGE" => own(column, header).min(share),
+            "STAGE" => own(column, header).min(NAME_MIN),
             _ if is_last => longest(column).max(width(header)).min(share),
             _ => longest(column).max(width(header)),
         })

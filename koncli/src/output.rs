@@ -19,7 +19,7 @@ pub(crate) use self::clean::{clean, clean_in_place};
 use crate::arguments::{Conduct, Format, Global};
 use crate::exit::Failure;
 use crate::platform::{self, echo};
-use width::{cut, narrowed, padded, shortened, width, wrapped};
+use width::{NAME_MIN, cut, narrowed, padded, shortened, width, wrapped};
 
 /// Writes to stdout what people read.
 pub(crate) fn data(text: &str) {
@@ -222,8 +222,6 @@ pub(crate) fn paragraph(text: &str) -> String {
 const REASON_MIN: usize = 40;
 /// Where a reason begins that is below its row.
 const INDENTATION: &str = "    ";
-/// States and numbers are no wider, so they are not shortened.
-const NAME_MIN: usize = 12;
 
 /// A table for so many columns. Reasons, which are last, are cut if much of them is left, and else are below their rows;
 /// then names are shortened.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+/// Names are not shortened to less in tables. States and numbers are no wider, so they are never shortened.
+pub(crate) const NAME_MIN: usize = 12;
+
 /// The columns that a text takes.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
