@@ -56,7 +56,7 @@ pub(crate) fn set_conduct(conduct: Conduct) {
     ENDS_UNREAD.store(conduct == Conduct::Prints, Ordering::Relaxed);
 }
 
-/// Whether a result could not be written, although somebody wants it: then a command has not done all that it was asked.
+/// Whether a result that somebody wants could not be written: then a command has not done all that it was asked.
 pub(crate) fn is_lost() -> bool {
     IS_LOST.load(Ordering::Relaxed)
 }
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_tables_keep_states_and_reasons_and_tell_names_apart() {
+    fn narrow_tables_keep_states_reasons_and_different_names() {
         let row = |name: &str, state: &str, why: &str| -> Vec<String> {
             [name, state, "2/3", "1m05s", "12s", why]
                 .map(str::to_owned)

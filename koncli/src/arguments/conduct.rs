@@ -7,7 +7,8 @@ use super::{Barrier, Command, Gate, Lease, Semaphore};
 pub(crate) enum Conduct {
     /// Nothing: it only prints, and ends without a word when nobody reads it, as `cat` does.
     Prints,
-    /// A change, or an exit code that somebody asks for: it continues when nobody reads it, and a signal ends it at once.
+    /// A change, or an exit code that somebody asks for: it continues when nobody reads it, and a signal ends it at
+    /// once.
     Acts,
     /// The same, and what it has started: it ends that before it ends by a signal.
     Owns,

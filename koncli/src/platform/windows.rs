@@ -178,7 +178,7 @@ pub(crate) async fn keep_watch() -> Result<(), Failure> {
     Err(Failure::new(FAILED, message))
 }
 
-/// Whether another program may read stdout: a file is not told from a pipe here.
+/// Whether another program may read stdout: a file counts as a pipe here.
 pub(crate) fn is_stdout_a_pipe() -> bool {
     !io::stdout().is_terminal()
 }
