@@ -1,6 +1,8 @@
 //! What can be said on the command line. The names of flags are kubectl's where it has them.
 
+mod conduct;
 mod effect;
+mod flags;
 mod foreign;
 mod given;
 mod global;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::conduct::Conduct;
 pub(crate) use self::effect::Typed;
 pub(crate) use self::given::Given;
 pub(crate) use self::global::{Format, Global};
@@ -82,11 +85,12 @@ fn explained(command: clap::Command, error: clap::Error) -> clap::Error {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let path = path(&command, &words);
-    let tailored = effect::tailored(command).try_get_matches();
+    let own = effect::tailored(command);
+    let tailored = own.clone().try_get_matches();
     let tailored = tailored
         .err()
         .filter(|tailored| tailored.kind() == error.kind());
-    let error = tailored.unwrap_or(error);
+    let error = hint::without_refused(tailored.unwrap_or(error), &own, &path);
     foreign::explain(hint::explain(error, &words, &path))
 }
 

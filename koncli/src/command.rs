@@ -45,7 +45,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Command, DryRun, Format, Global, Pipeline};
+use crate::arguments::{Arguments, Command, Conduct, DryRun, Format, Global, Pipeline};
 use crate::exit::Failure;
 use crate::load::Aim;
 use crate::local::{WithOperator, interrupted};
@@ -65,19 +65,10 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<(), Failure> {
     if global.verbose > 1 && !matches!(command, Command::Operator(_)) {
         operator::log(global.verbose);
     }
-    let managed = matches!(
-        command,
-        Command::Run { .. }
-            | Command::Dev { .. }
-            | Command::Ui { .. }
-            | Command::Operator(_)
-            | Command::Warden
-            | Command::Step { .. }
-            | Command::Semaphore(crate::arguments::Semaphore::Hold { .. })
-            | Command::Lease(crate::arguments::Lease::Hold { .. })
-    );
+    let conduct = command.conduct();
+    output::set_conduct(conduct);
     let work = dispatch(global, command);
-    if managed {
+    if conduct == Conduct::Owns {
         // These end what they have started first.
         return work.await;
     }

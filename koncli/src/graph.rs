@@ -15,6 +15,7 @@ use konductor_compiler::graph::{Node, NodeKind};
 use konductor_operator::standing::State;
 
 use crate::output;
+use crate::output::width::{NAME_MIN, narrowed, shortened, width, wrapped};
 
 pub(crate) use of_run::of_run;
 pub(crate) use svg::{section, svg};
@@ -69,8 +70,8 @@ fn colors(state: Option<State>) -> (&'static str, &'static str) {
     }
 }
 
-/// A table in an order in which they could run.
-pub(crate) fn text(drawn: &Drawn) -> String {
+/// A table in an order in which they could run, for so many columns if there is a limit.
+pub(crate) fn text(drawn: &Drawn, columns: Option<usize>) -> String {
     let graph = &drawn.graph;
     let mut waits = waits(graph);
     let has_when = graph.nodes.iter().any(|node| node.when.is_some());
@@ -97,7 +98,56 @@ pub(crate) fn text(drawn: &Drawn) -> String {
     ];
     let headers = headers.iter().filter(|(_, is_shown)| *is_shown);
     let headers: Vec<&str> = headers.map(|(header, _)| *header).collect();
-    output::table(&headers, &rows.collect::<Vec<_>>(), false)
+    let rows: Vec<Vec<String>> = rows.collect();
+    match columns {
+        Some(columns) => output::table(&headers, &folded(&headers, &rows, columns), false),
+        None => output::table(&headers, &rows, false),
+    }
+}
+
+/// The rows of a table for so many columns: names are shortened, and what a cell lists continues in the next line.
+fn folded(headers: &[&str], rows: &[Vec<String>], columns: usize) -> Vec<Vec<String>> {
+    let cells = |column: usize| rows.iter().map(move |row| row[column].as_str());
+    let widest = |column: usize| cells(column).map(width).max().unwrap_or(0);
+    let longest = |column: usize| {
+        let words = cells(column).flat_map(|cell| cell.split(' ').map(width));
+        words.max().unwrap_or(0)
+    };
+    let own = |column: usize, header: &str| widest(column).max(width(header));
+    let share = (columns / headers.len().max(1)).saturating_sub(2).max(8);
+    // First lists are broken, then names are shortened; last, words of lists are broken.
+    let least = |is_last: bool, keeps_names: bool| -> Vec<usize> {
+        let all = headers.iter().enumerate();
+        all.map(|(column, header)| match *header {
+            "STATE" => own(column, header),
+            "STAGE" if keeps_names => own(column, header),
+            "STAGE" => own(column, header).min(NAME_MIN),
+            _ if is_last => longest(column).max(width(header)).min(share),
+            _ => longest(column).max(width(header)),
+        })
+        .collect()
+    };
+    let all = headers.iter().enumerate();
+    let mut widths: Vec<usize> = all.map(|(column, header)| own(column, header)).collect();
+    for (is_last, keeps_names) in [(false, true), (false, false), (true, false)] {
+        widths = narrowed(&widths, &least(is_last, keeps_names), columns);
+    }
+    let titles: Vec<&str> = cells(0).collect();
+    let titles = shortened(&titles, widths.first().copied().unwrap_or(0));
+    let mut all = Vec::new();
+    for (row, title) in rows.iter().zip(titles) {
+        let others = row.iter().zip(&widths).skip(1);
+        let others = others.map(|(cell, columns)| wrapped(cell, *columns));
+        let cells: Vec<Vec<String>> = std::iter::once(vec![title]).chain(others).collect();
+        let lines = cells.iter().map(Vec::len).max().unwrap_or(0);
+        all.extend((0..lines).map(|line| -> Vec<String> {
+            let cells = cells.iter();
+            cells
+                .map(|cell| cell.get(line).cloned().unwrap_or_default())
+                .collect()
+        }));
+    }
+    all
 }
 
 /// What each node waits for, as the language writes it.
@@ -294,7 +344,7 @@ pipeline p {
     #[test]
     fn every_format_has_conditions_quorums_and_the_ends_within_any() {
         let drawn = drawn();
-        let table = text(&drawn);
+        let table = text(&drawn, None);
         let rows = table.lines().map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             words.join(" ")
@@ -318,5 +368,34 @@ pipeline p {
         assert!(dot.contains("when target == \\\"prod\\\""), "{dot}");
         let svg = svg(&drawn);
         assert!(svg.contains("quorum q: what waits"), "{svg}");
+    }
+
+    #[test]
+    fn narrow_table_breaks_lists_at_their_words() {
+        let headers = ["STAGE", "AFTER", "HOLDING"];
+        let rows = [
+            ["build-all-the-things-linux", "", ""],
+            ["build-all-the-things-mac", "", ""],
+            [
+                "release",
+                "build-all-the-things-linux, build-all-the-things-mac",
+                "lease/deploy, semaphore/db",
+            ],
+        ];
+        let rows: Vec<Vec<String>> = rows.map(|row| row.map(str::to_owned).into()).into();
+        let table = output::table(&headers, &folded(&headers, &rows, 60), false);
+        let expected = "\
+STAGE             AFTER                        HOLDING
+build-al…s-linux
+build-al…ngs-mac
+release           build-all-the-things-linux,  lease/deploy,
+                  build-all-the-things-mac     semaphore/db
+";
+        assert_eq!(table, expected);
+        for columns in 40..100 {
+            let table = output::table(&headers, &folded(&headers, &rows, columns), false);
+            assert!(table.lines().all(|line| width(line) <= columns), "{table}");
+        }
+        assert_eq!(folded(&headers, &rows, 200), rows);
     }
 }

@@ -52,6 +52,8 @@ fn main() -> ExitCode {
     // What is being released in the background has a moment to reach the API server.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match code {
+        // A warning says what was not printed.
+        Ok(()) if output::is_lost() => ExitCode::from(exit::FAILED),
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output::report(&failure, verbose),
     }

@@ -8,16 +8,18 @@ pub(crate) mod width;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use konductor_operator::explain;
 use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 
 pub(crate) use self::clean::{clean, clean_in_place};
-use crate::arguments::{Format, Global};
+use crate::arguments::{Conduct, Format, Global};
 use crate::exit::Failure;
 use crate::platform::{self, echo};
-use width::{cut, padded, width};
+use width::{NAME_MIN, cut, narrowed, padded, shortened, width, wrapped};
 
 /// Writes to stdout what people read.
 pub(crate) fn data(text: &str) {
@@ -36,24 +38,71 @@ pub(crate) fn exact(text: &str) {
 /// have an effect.
 pub(crate) fn log(title: &str, line: &str) {
     let title = clean(title);
-    match io::stdout().is_terminal() {
-        true => write(format!("{title} | {}\n", clean::clean_log(line)).as_bytes()),
-        false => write(format!("{title} | {line}\n").as_bytes()),
+    let line = match io::stdout().is_terminal() {
+        true => format!("{title} | {}\n", clean::clean_log(line)),
+        false => format!("{title} | {line}\n"),
+    };
+    // The command continues without its logs, and ends as it would.
+    let _ = try_write(line.as_bytes());
+}
+
+/// Whether this command ends when nobody reads its stdout.
+static ENDS_UNREAD: AtomicBool = AtomicBool::new(false);
+/// Whether something else than logs could not be written.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Says what becomes of the command that is executed if stdout takes nothing any more.
+pub(crate) fn set_conduct(conduct: Conduct) {
+    ENDS_UNREAD.store(conduct == Conduct::Prints, Ordering::Relaxed);
+}
+
+/// Whether a result that somebody wants could not be written: then a command has not done all that it was asked.
+pub(crate) fn is_lost() -> bool {
+    IS_LOST.load(Ordering::Relaxed)
+}
+
+/// Writes a result.
+fn write(bytes: &[u8]) {
+    let written = try_write(bytes);
+    if written.is_err_and(|kind| kind != io::ErrorKind::BrokenPipe) {
+        IS_LOST.store(true, Ordering::Relaxed);
     }
 }
 
-/// A reader that has gone away ends the program without a word, as `head` expects.
-fn write(bytes: &[u8]) {
-    let mut out = io::stdout().lock();
-    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
-        let code = if error.kind() == io::ErrorKind::BrokenPipe {
+/// Writes to stdout until that fails. A command that only prints ends then, and without a word if its reader has gone
+/// away, as `head` expects. Any other continues without stdout.
+fn try_write(bytes: &[u8]) -> Result<(), io::ErrorKind> {
+    static FAILED: OnceLock<io::ErrorKind> = OnceLock::new();
+    if let Some(kind) = FAILED.get() {
+        return Err(*kind);
+    }
+    let written = {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    };
+    let Err(error) = written else { return Ok(()) };
+    let kind = error.kind();
+    let is_unread = kind == io::ErrorKind::BrokenPipe;
+    let what = match is_unread {
+        true => "nobody reads stdout any more".to_owned(),
+        false => format!("stdout can't be written: {error}"),
+    };
+    if ENDS_UNREAD.load(Ordering::Relaxed) {
+        echo::restore();
+        let failure = Failure::failed(what);
+        if !is_unread {
+            report(&failure, 0);
+        }
+        std::process::exit(if is_unread {
             0
         } else {
-            1
-        };
-        echo::restore();
-        std::process::exit(code);
+            i32::from(failure.code)
+        });
     }
+    if FAILED.set(kind).is_ok() {
+        talk(&format!("warning: {what}; continuing without it"));
+    }
+    Err(kind)
 }
 
 /// Writes a line of a container's log to stderr, where stdout is for something else.
@@ -139,12 +188,89 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) ->
     text
 }
 
-/// A table as it is shown: on a terminal each line is cut to its width, in a pipe nothing is.
-pub(crate) fn fitted(table: &str) -> String {
-    match terminal_size_of(io::stdout()) {
-        Some((Width(columns), _)) => cut_lines(table, usize::from(columns)),
-        None => table.to_owned(),
+/// A table as it is shown: on a terminal no line is longer than that is wide, in a pipe all is as it is.
+pub(crate) fn fitted(headers: &[&str], rows: &[Vec<String>], no_headers: bool) -> String {
+    match columns() {
+        Some(columns) => table_in(headers, rows, no_headers, columns),
+        None => table(headers, rows, no_headers),
     }
+}
+
+/// How wide the terminal on stdout is, if it is one.
+pub(crate) fn columns() -> Option<usize> {
+    terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns))
+}
+
+/// A text that begins a report: on a terminal its lines end at blanks.
+pub(crate) fn paragraph(text: &str) -> String {
+    match columns() {
+        Some(columns) => wrapped(text, columns).join("\n"),
+        None => text.to_owned(),
+    }
+}
+
+/// A reason has at least so many columns beside the rest of its row; else it is below the row.
+const REASON_MIN: usize = 40;
+/// Where a reason begins that is below its row.
+const INDENTATION: &str = "    ";
+
+/// A table for so many columns. Reasons, which are last, are cut if much of them is left, and else are below their rows;
+/// then names are shortened.
+fn table_in(headers: &[&str], rows: &[Vec<String>], no_headers: bool, columns: usize) -> String {
+    let whole = table(headers, rows, no_headers);
+    if whole.lines().all(|line| width(line) <= columns) {
+        return whole;
+    }
+    let one_line = |cell: &String| clean(cell).replace(['\n', '\t'], " ");
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(one_line).collect())
+        .collect();
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let widest = |column: usize| {
+        let header = headers.get(column).map_or(0, |header| width(header));
+        cells(column)
+            .map(|cell| width(cell))
+            .fold(header, usize::max)
+    };
+    let last = headers.len().saturating_sub(1);
+    let has_reasons = cells(last).any(|cell| cell.contains(' '));
+    let names = headers.len() - usize::from(has_reasons);
+    let widths: Vec<usize> = (0..names).map(widest).collect();
+    let beside: usize = widths.iter().map(|width| width + 2).sum();
+    if has_reasons && beside + widest(last).min(REASON_MIN) <= columns {
+        return cut_lines(&whole, columns);
+    }
+    let least: Vec<usize> = widths.iter().map(|width| *width.min(&NAME_MIN)).collect();
+    let widths = narrowed(&widths, &least, columns);
+    let mut short = vec![Vec::with_capacity(names); rows.len()];
+    for (column, width) in widths.iter().enumerate() {
+        let of_column: Vec<&str> = rows
+            .iter()
+            .map(|row| row.get(column).map_or("", String::as_str))
+            .collect();
+        for (row, name) in short.iter_mut().zip(shortened(&of_column, *width)) {
+            row.push(name);
+        }
+    }
+    let table = cut_lines(&table(&headers[..names], &short, no_headers), columns);
+    let mut lines = table.lines();
+    let mut text = String::new();
+    if !no_headers {
+        text.extend(lines.next().map(|line| format!("{line}\n")));
+    }
+    for (line, row) in lines.zip(&rows) {
+        text.push_str(line);
+        text.push('\n');
+        let reason = row.get(last).filter(|one| has_reasons && !one.is_empty());
+        for part in reason
+            .iter()
+            .flat_map(|reason| wrapped(reason, columns.saturating_sub(INDENTATION.len())))
+        {
+            text.extend([INDENTATION, &part, "\n"]);
+        }
+    }
+    text
 }
 
 fn cut_lines(text: &str, width: usize) -> String {
@@ -197,7 +323,7 @@ pub(crate) fn objects<T: Serialize>(
         }
         Format::Table | Format::Wide | Format::Sarif | Format::Github => {
             let rows: Vec<Vec<String>> = objects.iter().map(rows).collect();
-            data(&fitted(&table(headers, &rows, global.no_headers)));
+            data(&fitted(headers, &rows, global.no_headers));
         }
     }
     Ok(())
@@ -294,5 +420,48 @@ mod tests {
             "a          1\nlong-name\n"
         );
         assert_eq!(cut_lines(&written, 8), "NAME   …\na      …\nlong-na…\n");
+    }
+
+    #[test]
+    fn narrow_tables_keep_states_reasons_and_different_names() {
+        let row = |name: &str, state: &str, why: &str| -> Vec<String> {
+            [name, state, "2/3", "1m05s", "12s", why]
+                .map(str::to_owned)
+                .into()
+        };
+        let rows = [
+            row("build-all-the-things-linux", "✗ failed", "exit code 1"),
+            row(
+                "build-all-the-things-mac",
+                "○ unreached",
+                "stage build-all-the-things-linux failed",
+            ),
+            row("done", "✓ succeeded", ""),
+        ];
+        let headers = ["STAGE", "STATE", "ITEMS", "DURATION", "SINCE", "WHY"];
+        let written = table_in(&headers, &rows, false, 60);
+        let expected = "\
+STAGE                    STATE        ITEMS  DURATION  SINCE
+build-all-t…hings-linux  ✗ failed     2/3    1m05s     12s
+    exit code 1
+build-all-t…-things-mac  ○ unreached  2/3    1m05s     12s
+    stage build-all-the-things-linux failed
+done                     ✓ succeeded  2/3    1m05s     12s
+";
+        assert_eq!(written, expected);
+        for columns in 40..140 {
+            let written = table_in(&headers, &rows, true, columns);
+            assert!(
+                written.lines().all(|line| width(line) <= columns),
+                "{written}"
+            );
+            assert!(written.contains("✗ failed"), "{written}");
+            assert!(written.contains("exit code 1"), "{written}");
+        }
+        // What fits is as it is in a pipe.
+        assert_eq!(
+            table_in(&headers, &rows, false, 200),
+            table(&headers, &rows, false)
+        );
     }
 }

@@ -14,12 +14,15 @@ use konductor_operator::explain;
 use konductor_operator::standing::State;
 
 use crate::output;
-use crate::output::width::{cut, padded, width};
-use crate::platform::echo;
+use crate::output::width::{cut, padded, shortened, width};
+use crate::platform::{self, echo};
 use crate::view::{Item, Stage, View, title};
 
 /// What is left beside a stage's name, however narrow the terminal: its state and how many have ended.
 const STATE_WIDTH: usize = 22;
+
+/// What is left of a run's name, however narrow the terminal.
+const NAME_MIN: usize = 8;
 
 /// How many objects are so many that it takes a while.
 const MANY: usize = 200;
@@ -80,8 +83,16 @@ pub(crate) struct Progress {
     /// What was printed of each Job.
     printed: Mutex<BTreeMap<String, Printed>>,
     live: Option<Live>,
-    /// Whether stdout is for something else than logs.
-    logs_aside: bool,
+    logs: LogsTo,
+}
+
+/// Where the logs of a run that is shown are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogsTo {
+    Nowhere,
+    Stdout,
+    /// Because stdout is for something else.
+    Stderr,
 }
 
 /// What was printed of a Job.
@@ -105,27 +116,26 @@ struct Live {
 }
 
 impl Progress {
-    /// Of a run that began at this time.
-    pub(crate) fn since(started: Instant) -> Self {
-        let live = std::io::stderr().is_terminal().then(Live::new);
+    /// Of a run that began at this time. There is no live view beside logs in a pipe: what its reader prints on the same
+    /// terminal, as `tee` does, would be overwritten.
+    pub(crate) fn since(started: Instant, logs: LogsTo) -> Self {
+        let is_live = std::io::stderr().is_terminal();
+        let is_live = is_live && (logs != LogsTo::Stdout || !platform::is_stdout_a_pipe());
+        let live = is_live.then(Live::new);
         Self {
             started,
             printed: Mutex::new(BTreeMap::new()),
             live,
-            logs_aside: false,
+            logs,
         }
-    }
-
-    /// Of a run whose logs go to stderr, because stdout is for something else.
-    pub(crate) fn with_logs_aside(self, logs_aside: bool) -> Self {
-        Self { logs_aside, ..self }
     }
 
     /// Shows a line of a Job's log. It is data: on a terminal it goes above the view.
     pub(crate) fn log(&self, title: &str, line: &str) {
-        let log = match self.logs_aside {
-            true => output::log_aside,
-            false => output::log,
+        let log = match self.logs {
+            LogsTo::Nowhere => return,
+            LogsTo::Stdout => output::log,
+            LogsTo::Stderr => output::log_aside,
         };
         match &self.live {
             None => log(title, line),
@@ -343,8 +353,7 @@ impl Live {
             .filter(|stage| stage.state().has_ended())
             .count();
         let head = format!(
-            "{} {}  {:.1}s  {ended}/{} stages{}",
-            view.run,
+            " {}  {:.1}s  {ended}/{} stages{}",
             view.phase.to_lowercase(),
             started.elapsed().as_secs_f64(),
             view.stages.len(),
@@ -362,10 +371,14 @@ impl Live {
             .min(columns.saturating_sub(STATE_WIDTH));
         let line = |text: &str| cut(&output::clean(text).replace('\n', " "), columns - 1);
         let is_colored = output::color();
-        let mut lines = vec![line(&head)];
+        let room = columns.saturating_sub(1 + width(&head)).max(NAME_MIN);
+        let run = shortened(&[&view.run], room).concat();
+        let mut lines = vec![line(&(run + &head))];
         let now = Timestamp::now();
-        lines.extend(shown.iter().map(|stage| {
-            let text = line(&describe(stage, name_width, now));
+        let names: Vec<&str> = shown.iter().map(|stage| &*stage.name).collect();
+        let names = shortened(&names, name_width);
+        lines.extend(shown.iter().zip(names).map(|(stage, name)| {
+            let text = line(&describe(stage, &padded(&name, name_width), now));
             if is_colored {
                 painted(&text, stage.state())
             } else {
@@ -433,7 +446,8 @@ fn waits(item: &Item) -> String {
     }
 }
 
-fn describe(stage: &Stage, columns: usize, now: Timestamp) -> String {
+/// A stage in a line, which begins with its name as it is shown.
+fn describe(stage: &Stage, name: &str, now: Timestamp) -> String {
     let state = stage.state();
     let count = match stage.items.len() {
         1 => String::new(),
@@ -451,7 +465,6 @@ fn describe(stage: &Stage, columns: usize, now: Timestamp) -> String {
         Some(length) => format!("  {}", output::duration(Some(length))),
         None => String::new(),
     };
-    let name = padded(&cut(&stage.name, columns), columns);
     format!(
         "{} {name}  {}{count}{duration}{why}",
         state.mark(),

@@ -77,7 +77,7 @@ fn takes(command: &str, id: &str) -> bool {
 
 /// Returns a word as a shell reads it.
 pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }

@@ -429,6 +429,106 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(crds.wait().unwrap().code(), Some(0));
 }
 
+/// A run that fails, whose finally stage leaves a file.
+const FAILS: &str = r#"
+pipeline side {
+  defaults { image = "busybox:1.36" }
+  stage a { run = "for n in 1 2 3; do echo tick $n; done" }
+  stage b after a { run = "echo now; exit 1" }
+  finally stage f { run = "touch cleaned-up" }
+}
+"#;
+
+/// Runs it with this stdout, of which nothing is read; returns its exit code and stderr.
+fn unread(options: &[&str], stdout: impl Into<Stdio>) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = koncli()
+        .arg("run")
+        .arg(written(folder.path(), FAILS))
+        .args(options)
+        .current_dir(folder.path())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(run.stdout.take());
+    let output = run.wait_with_output().unwrap();
+    assert!(folder.path().join("cleaned-up").exists(), "{options:?}");
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_continues_to_its_end_and_reports_it() {
+    for options in [&[][..], &["-o", "json"]] {
+        let (code, stderr) = unread(options, Stdio::piped());
+        assert_eq!(code, Some(1), "{options:?}: {stderr}");
+        let warning = "warning: nobody reads stdout any more; continuing without it\n";
+        assert_eq!(stderr.matches(warning).count(), 1, "{options:?}: {stderr}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_whose_output_fits_on_no_disk_continues_to_its_end_and_reports_it() {
+    for options in [&[][..], &["-o", "json"]] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let (code, stderr) = unread(options, full);
+        assert_eq!(code, Some(1), "{options:?}: {stderr}");
+        let warning = "warning: stdout can't be written: No space left on device";
+        assert_eq!(stderr.matches(warning).count(), 1, "{options:?}: {stderr}");
+    }
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline p { stage a { image = "busybox:1.36", run = "echo a" } }"#;
+    let file = written(folder.path(), pipeline);
+    // Logs are beside the point of a run; a document that was asked for is not.
+    for (options, expected) in [(&[][..], 0), (&["-o", "json"], 1)] {
+        let mut run = koncli();
+        let output = run
+            .arg("run")
+            .arg(&file)
+            .args(options)
+            .stdout(full())
+            .output();
+        let output = output.unwrap();
+        assert_eq!(
+            code(&output),
+            expected,
+            "{options:?}: {}",
+            text(&output.stderr)
+        );
+    }
+    let output = koncli().arg("crds").stdout(full()).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(text(&output.stderr).starts_with("error: stdout can't be written: "));
+}
+
+#[test]
+fn a_verdict_that_nobody_reads_is_still_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(
+        folder.path(),
+        "pipeline p { stage a after b { image = \"x:1\", run = \"true\" } }\n",
+    );
+    let mut check = koncli()
+        .args(["check", "-o", "json"])
+        .arg(file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(check.stdout.take());
+    assert_eq!(check.wait().unwrap().code(), Some(2));
+}
+
 #[test]
 fn steps_reach_the_cluster_they_run_in() {
     let folder = tempfile::tempdir().unwrap();

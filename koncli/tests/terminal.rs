@@ -145,6 +145,56 @@ async fn no_field_of_an_object_is_obeyed_by_a_terminal() {
     assert!(shown >= 3, "{shown}");
 }
 
+/// A terminal of 24 rows and 80 columns, and the name of the side that programs write to.
+#[cfg(target_os = "linux")]
+fn pseudo_terminal() -> (std::os::fd::OwnedFd, String) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{Winsize, tcsetwinsize};
+
+    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&own).unwrap();
+    unlockpt(&own).unwrap();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&own, size).unwrap();
+    let name = ptsname(&own, Vec::new()).unwrap().into_string().unwrap();
+    (own, name)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_logs_are_piped_shows_lines_on_its_terminal_and_no_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.kon");
+    std::fs::write(
+        &file,
+        "pipeline p {\n  stage a { image = \"busybox:1.36\" run = \"echo tick\" }\n}\n",
+    )
+    .unwrap();
+    let (own, name) = pseudo_terminal();
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let stderr = rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap();
+    let mut run = koncli();
+    run.arg("run").arg(&file);
+    let output = run
+        .stderr(stderr)
+        .stdout(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    // The terminal ends when nobody has its other side any more.
+    drop(run);
+    let (mut terminal, mut shown) = (std::fs::File::from(own), Vec::new());
+    let _ = std::io::Read::read_to_end(&mut terminal, &mut shown);
+    let shown = String::from_utf8_lossy(&shown);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a | tick\n");
+    assert!(shown.contains("a succeeded"), "{shown:?}");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+}
+
 /// Reads what is written to a terminal until a text has come; without it, the caller's assertion fails after a while.
 #[cfg(target_os = "linux")]
 fn read_until(written: &std::sync::mpsc::Receiver<Vec<u8>>, text: &str, shown: &mut String) {
@@ -159,8 +209,7 @@ fn read_until(written: &std::sync::mpsc::Receiver<Vec<u8>>, text: &str, shown: &
 #[cfg(target_os = "linux")]
 #[test]
 fn control_keys_leave_nothing_on_a_terminal_with_a_live_view() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+    use rustix::termios::{LocalModes, tcgetattr};
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("p.kon");
@@ -169,17 +218,7 @@ fn control_keys_leave_nothing_on_a_terminal_with_a_live_view() {
         "pipeline p {\n  stage a { image = \"busybox:1.36\" run = \"echo started; sleep 600\" }\n}\n",
     )
     .unwrap();
-    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&own).unwrap();
-    unlockpt(&own).unwrap();
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: 80,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&own, size).unwrap();
-    let name = ptsname(&own, Vec::new()).unwrap().into_string().unwrap();
+    let (own, name) = pseudo_terminal();
     let open = || {
         let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
         rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap()

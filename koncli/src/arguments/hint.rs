@@ -5,7 +5,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use konductor_dsl::did_you_mean;
 
-use super::{Chart, Drawing, duration};
+use super::{Chart, Drawing, duration, flags};
 
 /// Adds to an error what to type instead. `words` are those of the command line after the program's name, and `path`
 /// is the command that they begin with.
@@ -14,7 +14,7 @@ pub(super) fn explain(mut error: clap::Error, words: &[String], path: &[String])
     let tip = match error.kind() {
         ErrorKind::InvalidSubcommand => subcommand(&mut error, words),
         ErrorKind::InvalidValue => drawing(&error, &path),
-        ErrorKind::UnknownArgument => argument(&error, words, &path),
+        ErrorKind::UnknownArgument => flag(&mut error, words, &path),
         _ => None,
     };
     if let Some(tip) = tip {
@@ -77,6 +77,55 @@ fn drawing(error: &clap::Error, path: &[&str]) -> Option<String> {
     is_meant.then(|| format!("write `--as {}`", value.to_lowercase()))
 }
 
+/// Takes a tip away that names an option of other commands, as `own` has them hidden.
+pub(super) fn without_refused(
+    mut error: clap::Error,
+    own: &clap::Command,
+    path: &[String],
+) -> clap::Error {
+    let suggested = text(&error, ContextKind::SuggestedArg).and_then(|arg| arg.strip_prefix("--"));
+    let mut command = Some(own);
+    for name in path {
+        command = command.and_then(|command| command.find_subcommand(name));
+    }
+    let is_refused = command.into_iter().any(|command| {
+        let mut arguments = command.get_arguments();
+        arguments.any(|one| suggested.is_some() && one.get_long() == suggested && one.is_hide_set())
+    });
+    if is_refused {
+        error.remove(ContextKind::SuggestedArg);
+    }
+    error
+}
+
+/// A flag that is not the command's, or a word too many.
+fn flag(error: &mut clap::Error, words: &[String], path: &[&str]) -> Option<String> {
+    let flag = text(error, ContextKind::InvalidArg)?.to_owned();
+    let tip = match flag.starts_with('-') {
+        true => flags::tip(&flag, words, path),
+        false => None,
+    };
+    if tip.is_some() && error.remove(ContextKind::SuggestedArg).is_some() {
+        // It is that of the other flag.
+        error.remove(ContextKind::Usage);
+    }
+    // No file and no object is called so, and what follows `--` would be too much.
+    if let Some(ContextValue::StyledStrs(tips)) = error.get(ContextKind::Suggested) {
+        let tips = tips
+            .iter()
+            .filter(|tip| !tip.to_string().starts_with(AS_A_VALUE));
+        let tips: Vec<StyledStr> = tips.cloned().collect();
+        match tips.is_empty() {
+            true => drop(error.remove(ContextKind::Suggested)),
+            false => drop(error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips))),
+        }
+    }
+    tip.or_else(|| argument(error, words, path))
+}
+
+/// How clap says to write `--` before an unknown flag.
+const AS_A_VALUE: &str = "to pass '";
+
 /// A word too many: a time after `--wait`, or a command without `--`.
 fn argument(error: &clap::Error, words: &[String], path: &[&str]) -> Option<String> {
     let word = text(error, ContextKind::InvalidArg)?;
@@ -99,7 +148,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::arguments::{Arguments, path};
+    use crate::arguments::{Arguments, effect, path};
 
     #[test]
     fn error_says_what_to_type_instead() {
@@ -121,6 +170,9 @@ mod tests {
                 "`koncli semaphore hold NAME -- make`",
             ),
             ("chek f", "a similar subcommand exists: 'check'"),
+            ("apply -f w.kon", "`koncli apply w.kon`"),
+            ("apply w.kon --name w1", "`koncli apply w.kon --run w1`"),
+            ("apply w.kon --timeuot 5m", "'--timeout'"),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let command = Arguments::command();
@@ -137,5 +189,16 @@ mod tests {
         let error = error.expect_err("no format");
         let shown = explain(error, &words, &["check".to_owned()]).to_string();
         assert!(!shown.contains("--as"), "{shown}");
+        // What would be refused is no tip.
+        for line in ["status --everything", "crds --all", "version --all"] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let path = path(&Arguments::command(), &words);
+            let all = std::iter::once("koncli".to_owned()).chain(words.clone());
+            let error = Arguments::command().try_get_matches_from(all);
+            let own = effect::tailored(Arguments::command());
+            let error = without_refused(error.expect_err(line), &own, &path);
+            let shown = explain(error, &words, &path).to_string();
+            assert!(!shown.contains("tip:"), "{line}: {shown}");
+        }
     }
 }

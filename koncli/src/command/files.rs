@@ -98,11 +98,7 @@ fn list(global: &Global, all: &[Stored]) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = rows.collect();
     let headers = ["STAGE", "OUTPUT", "TYPE", "BYTES", "KEY"];
     let headers = &headers[..if is_wide { 5 } else { 4 }];
-    output::data(&output::fitted(&output::table(
-        headers,
-        &rows,
-        global.no_headers,
-    )));
+    output::data(&output::fitted(headers, &rows, global.no_headers));
     Ok(())
 }
 

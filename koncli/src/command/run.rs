@@ -31,7 +31,7 @@ use crate::folder::Folder;
 use crate::load::Aim;
 use crate::local::{self, Local, NAMESPACE};
 use crate::platform::{self, Signals};
-use crate::progress::Progress;
+use crate::progress::{LogsTo, Progress};
 use crate::view::{of_pod, title, view};
 use crate::{apply, load, output, read};
 
@@ -79,11 +79,14 @@ pub(crate) async fn run(
         true => Some(Viewed::start(&local).await?),
         false => None,
     };
-    let is_report = matches!(global.output, Some(Format::Json | Format::Yaml));
+    let logs = match global.output {
+        Some(Format::Json | Format::Yaml) => LogsTo::Stderr,
+        _ => LogsTo::Stdout,
+    };
     let following = Following {
         local,
         global,
-        progress: Arc::new(Progress::since(Instant::now()).with_logs_aside(is_report)),
+        progress: Arc::new(Progress::since(Instant::now(), logs)),
         needs,
         prepared,
         given,

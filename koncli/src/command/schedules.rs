@@ -224,8 +224,8 @@ async fn one(
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
     if !rows.is_empty() {
-        let table = output::table(&["SLOT", "RUN", "STATE"], &rows, global.no_headers);
-        output::data(&output::fitted(&table));
+        let headers = ["SLOT", "RUN", "STATE"];
+        output::data(&output::fitted(&headers, &rows, global.no_headers));
     }
     if spec.suspend == Some(true) {
         output::talk(&format!(

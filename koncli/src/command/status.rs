@@ -15,7 +15,7 @@ use super::objects::objects_of;
 use super::{follow, get, list};
 use crate::arguments::{Format, Global};
 use crate::exit::Failure;
-use crate::progress::{Progress, terminal};
+use crate::progress::{LogsTo, Progress, terminal};
 use crate::view::{self, Item, Stage, View, view};
 use crate::{cluster, output};
 
@@ -29,7 +29,7 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
     let client = cluster::connect(global).await?;
     let mut run: Run = get(&client, "run", name).await?;
     let objects = if watch {
-        let progress = Progress::since(begun(&run));
+        let progress = Progress::since(begun(&run), LogsTo::Nowhere);
         let ended = follow::until_ended(&client, name, &[], &progress).await?;
         run = ended.0;
         ended.1
@@ -45,7 +45,7 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
         Format::Yaml => serde_saphyr::to_string(&view).map_err(|error| unwritable(&error))?,
         Format::Name => format!("run/{name}\n"),
         Format::Table | Format::Wide | Format::Sarif | Format::Github => {
-            output::fitted(&table(&view, global.no_headers))
+            table(&view, global.no_headers)
         }
     };
     output::data(&text);
@@ -193,8 +193,8 @@ fn table(view: &View, no_headers: bool) -> String {
         }
     }
     let headers = ["STAGE", "STATE", "ITEMS", "DURATION", "SINCE", "WHY"];
-    let table = output::table(&headers, &rows, no_headers);
-    format!("{}\n\n{table}", head(view))
+    let table = output::fitted(&headers, &rows, no_headers);
+    format!("{}\n\n{table}", output::paragraph(&head(view)))
 }
 
 /// How a run stands, in a line.

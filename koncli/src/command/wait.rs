@@ -14,7 +14,7 @@ use konductor_operator::{RunObjects, run_status};
 use super::{follow, get, object};
 use crate::arguments::{Global, Patience};
 use crate::exit::Failure;
-use crate::progress::Progress;
+use crate::progress::{LogsTo, Progress};
 use crate::read::Stored;
 use crate::view::{item, message};
 use crate::{cluster, output};
@@ -331,7 +331,7 @@ pub(crate) async fn shown_until_run_ends(
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     let run = manifests.run_name();
-    let progress = Progress::since(Instant::now());
+    let progress = Progress::since(Instant::now(), LogsTo::Nowhere);
     if !progress.is_live() {
         return until_run_ends(client, run, timeout).await;
     }

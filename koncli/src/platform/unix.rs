@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use rustix::process::Pid;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
@@ -197,6 +197,15 @@ fn number(signal: Signal) -> rustix::process::Signal {
         Signal::Terminate => rustix::process::Signal::TERM,
         Signal::HangUp => rustix::process::Signal::HUP,
     }
+}
+
+/// Whether another program reads stdout.
+pub(crate) fn is_stdout_a_pipe() -> bool {
+    let found = rustix::fs::fstat(io::stdout());
+    found.is_ok_and(|found| {
+        let kind = FileType::from_raw_mode(found.st_mode);
+        kind.is_fifo() || kind.is_socket()
+    })
 }
 
 /// Whether the terminal shows colours: it does.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -176,6 +176,11 @@ fn unsupervised(program: &str, error: win32job::JobError) -> Failure {
 pub(crate) async fn keep_watch() -> Result<(), Failure> {
     let message = "the watchdog of a command needs Unix; on Windows a command ends with koncli";
     Err(Failure::new(FAILED, message))
+}
+
+/// Whether another program may read stdout: a file counts as a pipe here.
+pub(crate) fn is_stdout_a_pipe() -> bool {
+    !io::stdout().is_terminal()
 }
 
 /// Switches on the colours of the console; returns whether it has any.

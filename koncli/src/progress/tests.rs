@@ -54,7 +54,7 @@ fn each_cause_of_a_pending_job_is_printed_once_and_that_it_runs_then() {
         started: Instant::now(),
         printed: Mutex::default(),
         live: None,
-        logs_aside: false,
+        logs: LogsTo::Nowhere,
     };
     let state_of = || progress.printed.lock().unwrap()["a"].state;
     let job = |ready: i32| -> Participant {
@@ -112,11 +112,12 @@ fn stages_for_which_there_is_no_room_are_counted() {
 fn a_long_name_does_not_push_the_state_away() {
     let stage = stage("a-stage-with-a-long-name", State::Running);
     let now = Timestamp::UNIX_EPOCH;
-    assert_eq!(describe(&stage, 10, now), "● a-stage-w…  running");
-    assert_eq!(
-        describe(&stage, 26, now),
-        "● a-stage-with-a-long-name    running"
-    );
+    let shown = |columns: usize| {
+        let name = shortened(&[&stage.name], columns).concat();
+        describe(&stage, &padded(&name, columns), now)
+    };
+    assert_eq!(shown(10), "● a-sta…name  running");
+    assert_eq!(shown(26), "● a-stage-with-a-long-name    running");
 }
 
 fn holder(kind: &str, name: &str) -> konductor_api::Holder {
@@ -129,16 +130,16 @@ fn a_line_says_how_long_a_stage_runs_and_who_has_what_it_waits_for() {
     let mut running = stage("a", State::Running);
     running.items[0].started = Timestamp::from_second(10).ok();
     let now = Timestamp::from_second(13).expect("a time");
-    assert_eq!(describe(&running, 1, now), "● a  running  3s");
+    assert_eq!(describe(&running, "a", now), "● a  running  3s");
     let mut queued = stage("b", State::Queued);
     queued.items[0].why = "waits for lease/db".into();
     queued.items[0].holders = vec![holder("Job", "x-a")];
-    let line = describe(&queued, 1, now);
+    let line = describe(&queued, "b", now);
     assert_eq!(line, "◔ b  queued  waits for lease/db, held by job/x-a");
     queued.items[0].holders.push(holder("Claim", "y"));
-    assert!(describe(&queued, 1, now).ends_with("held by job/x-a and 1 more"));
+    assert!(describe(&queued, "b", now).ends_with("held by job/x-a and 1 more"));
     running.items.extend(queued.items);
-    let line = describe(&running, 1, now);
+    let line = describe(&running, "a", now);
     assert!(
         line.starts_with("● a  running 0/2  3s  1 queued: waits for lease/db"),
         "{line}"

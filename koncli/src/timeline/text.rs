@@ -8,7 +8,7 @@ use konductor_operator::timeline::{Span, SpanKind, Timeline};
 
 use super::shown::{Drawn, rank, shown};
 use super::{head, length, tick, ticks};
-use crate::output::width::{cut, padded, width};
+use crate::output::width::{cut, padded, shortened, width};
 
 /// The narrowest chart that says something.
 const CHART_MIN: usize = 12;
@@ -52,7 +52,7 @@ pub(crate) fn text(timeline: &Timeline, columns: usize, most: Option<usize>) -> 
     // The state's mark, the name, the mark of the critical path, and the length.
     let chart = columns.saturating_sub(names + 5 + LENGTH).max(CHART_MIN);
     let scale = Scale::of(timeline, chart);
-    let mut text = cut(&head(timeline), columns) + "\n";
+    let mut text = wrapped(head(timeline).split(' '), " ", columns);
     if !timeline.summary.is_empty() {
         text.push_str(&wrapped(timeline.summary.split(' '), " ", columns));
     }
@@ -67,14 +67,16 @@ pub(crate) fn text(timeline: &Timeline, columns: usize, most: Option<usize>) -> 
         padded(&scale.axis(), chart)
     );
     let _ = writeln!(text, "{heading}{:>LENGTH$}", "TIME");
-    for row in &shown.rows {
+    let titles: Vec<&str> = shown.rows.iter().map(|row| &*row.title).collect();
+    let titles = shortened(&titles, names);
+    for (row, title) in shown.rows.iter().zip(titles) {
         let star = if row.critical { '*' } else { ' ' };
         let bar = scale.bar(&row.spans);
         let took = row.took(timeline).map(length).unwrap_or_default();
         let line = format!(
             "{} {} {star} {}{took:>LENGTH$}",
             row.state.mark(),
-            padded(&cut(&row.title, names), names),
+            padded(&title, names),
             padded(&bar, chart),
         );
         text.push_str(line.trim_end());
