@@ -1,9 +1,9 @@
 //! Templates of other languages in texts, where they are nothing but text (K0106).
 //!
-//! What enters: a literal part of a text. What leaves: a warning about the first template in it. What must never happen
+//! What enters: a literal part of a text. What leaves: a warning about each template in it. What must never happen
 //! here: a report about the templates of Go, Jinja or jq, which scripts do use.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Span, nearest_name};
 
 /// What begins a template of Argo or Tekton, with what ends it. Go templates, Jinja and jq have others.
 const PREFIXES: [(&str, &str); 13] = [
@@ -22,39 +22,36 @@ const PREFIXES: [(&str, &str); 13] = [
     ("$(results.", ")"),
 ];
 
-/// Reports the first `{{inputs.…}}` of a literal part of a text, where `span` is.
-pub(crate) fn check(literal: &str, span: Span) -> Option<Diagnostic> {
-    let (start, written) = first(literal)?;
-    let is_as_written = u32::try_from(literal.len()).ok()? == span.end - span.start;
-    let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    let place = match is_as_written {
-        true => Span {
-            start: span.start + at(start),
-            end: span.start + at(start + written.len()),
+/// Reports each `{{inputs.…}}` of a literal part of a text, as it is `written` where `span` is; `is_value` says which names
+/// have a value there.
+pub(crate) fn check(written: &str, span: Span, is_value: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
+    let at = |offset: usize| span.start + u32::try_from(offset).unwrap_or(u32::MAX);
+    let report = |(start, written): (usize, &str)| {
+        let place = Span {
+            start: at(start),
+            end: at(start + written.len()),
             ..span
-        },
-        // Escapes stand before it.
-        false => span,
-    };
-    let message = format!("`{written}` is a template of another language");
-    Some(
+        };
+        let message = format!("`{written}` is a template of another language");
         Diagnostic::warning(Code::K0106, place, message)
             .here("this is text, and no value")
-            .help(help(written)),
-    )
+            .help(help(written, &is_value))
+    };
+    all(written).into_iter().map(report).collect()
 }
 
-fn first(literal: &str) -> Option<(usize, &str)> {
-    let starts = literal
-        .match_indices("{{")
-        .chain(literal.match_indices("$("));
+/// The templates of a text, in its order.
+fn all(text: &str) -> Vec<(usize, &str)> {
+    let starts = text.match_indices("{{").chain(text.match_indices("$("));
     let found = starts.filter_map(|(start, _)| {
-        let rest = literal.get(start..)?;
+        let rest = text.get(start..)?;
         let line = rest.split('\n').next()?;
         let end = end(line)?;
         Some((start, line.get(..end)?))
     });
-    found.min_by_key(|(start, _)| *start)
+    let mut found: Vec<_> = found.collect();
+    found.sort_unstable_by_key(|(start, _)| *start);
+    found
 }
 
 /// Where the template ends that a line begins with.
@@ -73,7 +70,7 @@ fn end(line: &str) -> Option<usize> {
     Some(line.find(close)? + close.len())
 }
 
-fn help(written: &str) -> String {
+fn help(written: &str, is_value: impl Fn(&str) -> bool) -> String {
     let inner = written.trim_matches(['{', '}', '$', '(', ')', ' ']);
     let parts: Vec<&str> = inner.split('.').collect();
     let last = parts.last().copied().unwrap_or_default();
@@ -91,7 +88,11 @@ fn help(written: &str) -> String {
         ["outputs" | "results", ..] => {
             format!("declare `output {last}: string`, and write `{last}=…` into `$KON_OUTPUT`")
         }
-        _ => format!("write `${{{last}}}`, and declare `param {last}: string`"),
+        _ if is_value(last) => format!("write `${{{last}}}`"),
+        _ => {
+            let name = nearest_name(last);
+            format!("write `${{{name}}}`, and declare `param {name}: string`")
+        }
     }
 }
 
@@ -116,8 +117,23 @@ mod tests {
             ("echo {{inputs.x", None),
         ];
         for (text, expected) in table {
-            let found = first(text).map(|(_, written)| written);
+            let found = all(text).first().map(|(_, written)| *written);
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_template_is_found_where_it_is_written() {
+        let text = "echo \\\"$(params.a)\\\" {{workflow.name}} {{inputs.parameters.b}}";
+        let found: Vec<&str> = all(text).into_iter().map(|(_, written)| written).collect();
+        let expected = [
+            "$(params.a)",
+            "{{workflow.name}}",
+            "{{inputs.parameters.b}}",
+        ];
+        assert_eq!(found, expected);
+        for (start, written) in all(text) {
+            assert!(text[start..].starts_with(written), "{written}");
         }
     }
 }

@@ -4,8 +4,10 @@
 //! file the templates that it sees. What must never happen here: a path that leaves the root file's
 //! folder, and a file that is read twice.
 
+use std::sync::Arc;
+
 use foldhash::HashMap;
-use konductor_dsl::{Diagnostic, SourceId, Sources, ast, parse};
+use konductor_dsl::{Diagnostic, SourceId, Sources, Span, ast, parse};
 
 use crate::limits::FILES_MAX;
 use crate::options::Options;
@@ -19,6 +21,8 @@ pub(crate) struct Library {
     imports: Vec<Vec<Option<usize>>>,
     /// For each file, the templates that it sees by name: file and place in it.
     visible: Vec<HashMap<String, (usize, usize)>>,
+    /// The text of each source.
+    texts: Vec<Arc<str>>,
 }
 
 impl Library {
@@ -60,9 +64,17 @@ impl Library {
             files,
             imports,
             visible: Vec::new(),
+            texts: sources.iter().map(|source| source.text.clone()).collect(),
         };
         library.index(diagnostics);
         library
+    }
+
+    /// What is written at a place.
+    pub(crate) fn written(&self, at: Span) -> &str {
+        let text = self.texts.get(at.source.0 as usize);
+        let written = text.and_then(|text| text.get(at.start as usize..at.end as usize));
+        written.unwrap_or_default()
     }
 
     /// The template of this name that a file sees.

@@ -1,5 +1,7 @@
 //! Any YAML, with the place of each node.
 
+use std::ops::Range;
+
 use konductor_dsl::{Diagnostic, Span};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -38,6 +40,33 @@ impl From<Error> for NotYaml {
                 .to_owned(),
         }
     }
+}
+
+/// Where something is in a text, as far as its first line goes; `None` if the parser does not know.
+pub fn range(text: &str, at: Location) -> Option<Range<usize>> {
+    let found = at.span();
+    let to_usize = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    let (start, end) = match (found.byte_offset(), found.byte_len()) {
+        (Some(start), Some(length)) => {
+            let start = to_usize(start);
+            (start, start.saturating_add(to_usize(length)))
+        }
+        _ => {
+            let mut lines = text.split_inclusive('\n');
+            let before = to_usize(at.line().checked_sub(1)?);
+            let start: usize = lines.by_ref().take(before).map(str::len).sum();
+            let line = lines.next().unwrap_or_default();
+            let column = to_usize(at.column().saturating_sub(1));
+            let mut characters = line.char_indices().skip(column);
+            let (column, length) = characters
+                .next()
+                .map_or((line.len(), 1), |(column, c)| (column, c.len_utf8()));
+            (start + column, start + column + length)
+        }
+    };
+    let line = text.get(start..end).unwrap_or_default().lines().next();
+    let length = line.unwrap_or_default().trim_end().len().max(1);
+    Some(start..start + length)
 }
 
 fn options() -> Options {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use builder::Builder;
 
 use crate::ast::File;
+use crate::cut::Cut;
 use crate::limits::{ERRORS_MAX, FILE_BYTES_MAX};
 use crate::recover;
 use crate::{Code, Diagnostic, Source, Span};
@@ -49,10 +50,13 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
             source: source.id,
             ..File::default()
         };
-        match slip {
-            _ if is_readable => recover::declarations(source, slips, &mut builder, &mut file),
-            Some(slip) => builder.diagnostics.push(slip),
-            None => builder.diagnostics.extend(slips),
+        match is_readable {
+            true => recover::declarations(source, slips, &mut builder, &mut file),
+            false => builder.diagnostics.extend(slips),
+        }
+        // What the grammar refuses is refused, even if every piece of it can be read.
+        if !builder.diagnostics.iter().any(Diagnostic::is_error) {
+            builder.diagnostics.extend(slip);
         }
         file
     });
@@ -78,5 +82,36 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
     }
     let mut diagnostics = once;
     diagnostics.truncate(ERRORS_MAX);
+    for diagnostic in &mut diagnostics {
+        leave_to_people(diagnostic, &source.text);
+    }
     (file, diagnostics)
+}
+
+/// A script may have meant a name by `${DAY}`, which is the shell's: renamed alone, the rest would look right.
+fn leave_to_people(diagnostic: &mut Diagnostic, text: &str) {
+    let at = diagnostic.span();
+    if diagnostic.code != Code::K0104 || diagnostic.fixes.is_empty() {
+        return;
+    }
+    let name = text.cut(at.start as usize..at.end as usize);
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_written = |variable: &str| {
+        let mut places = text.match_indices(variable);
+        places.any(|(at, _)| !text.cut(at + variable.len()..).starts_with(is_of_name))
+    };
+    let (in_braces, plain) = (format!("${{{name}"), format!("${name}"));
+    // What begins in lower case in `${…}` is a name, and not the shell's.
+    let is_shells = !name.starts_with(|c: char| c.is_ascii_lowercase());
+    let variable = match (is_shells && is_written(&in_braces), is_written(&plain)) {
+        (true, _) => format!("{in_braces}}}"),
+        (false, true) => plain,
+        (false, false) => return,
+    };
+    if let Some(help) = &mut diagnostic.help {
+        help.push_str(&format!("; `{variable}` stays a variable of the shell"));
+    }
+    for fix in &mut diagnostic.fixes {
+        fix.certain = false;
+    }
 }

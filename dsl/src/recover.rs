@@ -275,18 +275,8 @@ impl Recovery<'_> {
     /// `pipeline NAME {` and what is in it, piece by piece.
     fn pipeline(&self, tokens: &[Token], builder: &mut Builder) -> Pipeline {
         let whole = span(self.source, tokens[0].start, tokens[tokens.len() - 1].end);
-        let name = &tokens[1];
-        let (name, at) = (self.text(name), span(self.source, name.start, name.end));
-        let text = name.trim_matches('"').to_owned();
-        if name.starts_with('"') {
-            let message = format!("expected a name, found `{name}`");
-            let diagnostic = Diagnostic::error(Code::K0101, at, message);
-            builder
-                .diagnostics
-                .push(diagnostic.help(format!("write `{text}`: names stand without quotes")));
-        }
         let mut pipeline = Pipeline {
-            name: Name { text, span: at },
+            name: self.head(&tokens[..3], builder),
             items: Vec::new(),
             unread: Vec::new(),
             span: whole,
@@ -347,6 +337,29 @@ impl Recovery<'_> {
                 .push(Diagnostic::error(Code::K0101, at, message).help(help));
         }
         pipeline
+    }
+
+    /// The name in `pipeline NAME {`.
+    fn head(&self, tokens: &[Token], builder: &mut Builder) -> Name {
+        let (start, end) = (tokens[0].start, tokens[tokens.len() - 1].end);
+        builder.set_offset(start);
+        match KonductorParser::parse(Rule::head, self.source.text.cut(start..end)) {
+            Ok(pairs) => {
+                let mut parts = pairs.flat_map(|head| head.into_inner());
+                if let Some(name) = parts.find(|part| part.as_rule() == Rule::ident) {
+                    return builder.declared(&name);
+                }
+            }
+            Err(error) => {
+                let diagnostic = diagnose(self.source, &error, start);
+                builder.diagnostics.push(diagnostic);
+            }
+        }
+        let name = &tokens[1];
+        Name {
+            text: self.text(name).trim_matches('"').to_owned(),
+            span: span(self.source, name.start, name.end),
+        }
     }
 
     /// Whether a character is reported that looks like another: a bracket of another script opens nothing.

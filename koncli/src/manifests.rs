@@ -370,28 +370,14 @@ enum Part {
 
 /// A place, as far as its first line goes.
 fn first_line(text: &str, at: Location) -> Span {
-    let found = at.span();
-    let (start, length) = match (found.byte_offset(), found.byte_len()) {
-        (Some(start), Some(length)) => (to_u32(start), to_u32(length)),
-        _ => {
-            let lines = text.split_inclusive('\n');
-            let before = lines.take((at.line() as usize).saturating_sub(1));
-            let start =
-                before.map(str::len).sum::<usize>() + (at.column() as usize).saturating_sub(1);
-            (to_u32(start as u64), 1)
-        }
-    };
-    let rest = text
-        .get(start as usize..(start.saturating_add(length)) as usize)
-        .unwrap_or_default();
-    let line = rest.lines().next().unwrap_or_default().trim_end();
+    let found = placed::range(text, at).unwrap_or_default();
     Span {
-        start,
-        end: start + to_u32(line.len().max(1) as u64),
+        start: to_u32(found.start),
+        end: to_u32(found.end),
         ..Span::default()
     }
 }
 
-fn to_u32(offset: u64) -> u32 {
+fn to_u32(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX / 2)
 }

@@ -444,7 +444,7 @@ impl<'a> Resolver<'a> {
     /// The entries of a map with keys of the author's choice, each once.
     fn map_entries<'m>(&mut self, value: &'m ast::Value) -> Vec<&'m ast::Attribute> {
         let ast::Value::Map(map) = value else {
-            self.report(rules::wrong_type::no_map(value.span()));
+            self.report(rules::wrong_type::no_map(value.span(), "NAME = \"value\""));
             return Vec::new();
         };
         if map.entries.len() > ENTRIES_MAX {
@@ -467,7 +467,10 @@ impl<'a> Resolver<'a> {
 
     fn resources(&mut self, value: &ast::Value, body: &mut Body, scope: Scope<'_>) {
         let ast::Value::Map(map) = value else {
-            self.report(rules::wrong_type::no_map(value.span()));
+            self.report(rules::wrong_type::no_map(
+                value.span(),
+                "cpu = 500m, memory = 1Gi",
+            ));
             return;
         };
         for entry in self.entries(map, &["cpu", "memory"]) {
@@ -498,7 +501,10 @@ impl<'a> Resolver<'a> {
     /// Where a stage's pods may run.
     fn node(&mut self, value: &'a ast::Value, body: &mut Body, scope: Scope<'_>) {
         let ast::Value::Map(map) = value else {
-            self.report(rules::wrong_type::no_map(value.span()));
+            self.report(rules::wrong_type::no_map(
+                value.span(),
+                "selector { KEY = \"VALUE\" }",
+            ));
             return;
         };
         for entry in self.entries(map, &["selector", "tolerations"]) {

@@ -191,26 +191,13 @@ struct Marked {
 impl Marked {
     /// The place in the source.
     fn place(&self, at: Location) -> Span {
-        let found = at.span();
-        let (Some(start), Some(length)) = (found.byte_offset(), found.byte_len()) else {
-            return self
-                .places
-                .first()
-                .map(|(_, span)| *span)
-                .unwrap_or_default();
+        let Some(found) = placed::range(&self.yaml, at) else {
+            let first = self.places.first().map(|(_, span)| *span);
+            return first.unwrap_or_default();
         };
-        let (start, length) = (to_usize(start), to_usize(length));
-        let text = self.yaml.get(start..start + length).unwrap_or_default();
-        let length = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_end()
-            .len()
-            .max(1);
-        let from = self.source(start);
+        let from = self.source(found.start);
         Span {
-            end: self.source(start + length).end.max(from.start + 1),
+            end: self.source(found.end).end.max(from.start + 1),
             ..from
         }
     }
@@ -256,10 +243,6 @@ impl Marked {
         }
         Text { pieces, span }
     }
-}
-
-fn to_usize(offset: u64) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX / 2)
 }
 
 /// A walk through YAML and its schema at once.

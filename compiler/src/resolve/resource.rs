@@ -211,7 +211,13 @@ impl<'a> Resolver<'a> {
 
     fn declared_store(&mut self, attribute: &ast::Attribute) -> Option<Store> {
         let ast::Value::Map(map) = &attribute.value else {
-            self.report(rules::wrong_type::no_map(attribute.value.span()));
+            let url = match &attribute.value {
+                ast::Value::String(text) => text.plain(),
+                _ => None,
+            };
+            let url = url.unwrap_or_else(|| "s3://BUCKET/PREFIX".to_owned());
+            let entries = format!("url = \"{url}\"");
+            self.report(rules::wrong_type::no_map(attribute.value.span(), &entries));
             return None;
         };
         let mut spec = StoreSpec::of("");

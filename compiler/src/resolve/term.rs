@@ -257,7 +257,15 @@ impl Resolver<'_> {
                     text: literal,
                     span,
                 } => {
-                    let foreign = foreign_template::check(literal, *span);
+                    let is_value = |name: &str| match scope.arguments {
+                        Some(arguments) => arguments.iter().any(|known| known.name == name),
+                        None => {
+                            scope.loops.iter().any(|known| known.name.text == name)
+                                || self.param_index.contains_key(name)
+                        }
+                    };
+                    let written = self.library.written(*span);
+                    let foreign = foreign_template::check(written, *span, is_value);
                     self.diagnostics.extend(foreign);
                     text.push(literal);
                 }

@@ -180,6 +180,10 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             ("of the header", "write `stage NAME after OTHER { … }`")
         }
         "when" | "if" if in_body => ("of the header", "write `stage NAME when CONDITION { … }`"),
+        "unless" if in_body => (
+            "of the header",
+            "write `stage NAME when !(CONDITION) { … }`",
+        ),
         "holding" | "semaphore" | "lease" | "synchronization" | "mutex" | "lock" | "locks"
         | "resource_group" | "pool"
             if in_body =>
@@ -320,7 +324,11 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             "no attribute",
             "write `mount NAME at \"/PATH\"`, of a workspace",
         ),
-        "artifacts" | "artifact" | "cache" | "caches" if in_body => (
+        "artifacts" | "artifact" if in_body => (
+            "unknown",
+            "write `output NAME: file = \"PATH\"` for each file that other stages read, or share files through a `workspace`: `mount NAME at \"/PATH\"`",
+        ),
+        "cache" | "caches" if in_body => (
             "unknown",
             "share files through a `workspace`: `mount NAME at \"/PATH\"`",
         ),

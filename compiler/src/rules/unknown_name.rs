@@ -64,6 +64,18 @@ pub(crate) fn of_another_language(reference: &ast::Ref, meant: Option<&str>) -> 
         "secret" | "secrets" | "vault" => format!(
             "write `env {{ {last} = secret(\"NAME\", \"{last}\") }}`, and `${last}` in `run`"
         ),
+        "lease" | "leases" | "lock" | "mutex" => {
+            format!("write `token.{last}` for the token of a lease that the stage is `holding`")
+        }
+        "semaphore" | "semaphores" => {
+            format!("a semaphore has no value: write `holding {last}` in the header to hold it")
+        }
+        "approval" | "approvals" => {
+            format!("an approval has no value: write `after {last}` in the header to wait for it")
+        }
+        "template" | "templates" => {
+            "a template has no value: write `use TEMPLATE { … }` in the body".to_owned()
+        }
         "matrix" | "item" | "each" | "loop" => {
             "write the variable of `for`, as in `for os in [\"linux\", \"mac\"]`".to_owned()
         }
@@ -71,9 +83,8 @@ pub(crate) fn of_another_language(reference: &ast::Ref, meant: Option<&str>) -> 
             let name = kebab(last);
             format!("declare `param {name}: string`, and give it: `--set {name}=…`")
         }
-        "step" | "steps" | "task" | "tasks" | "job" | "jobs" | "needs" | "stages" | "outputs" => {
-            "write `STAGE.OUTPUT`, of an output that the stage declares".to_owned()
-        }
+        "stage" | "step" | "steps" | "task" | "tasks" | "job" | "jobs" | "needs" | "stages"
+        | "outputs" => "write `STAGE.OUTPUT`, of an output that the stage declares".to_owned(),
         _ => return None,
     };
     let message = format!("`{head}` is not declared");

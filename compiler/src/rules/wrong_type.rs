@@ -150,10 +150,10 @@ pub(crate) fn map(span: Span, wished: &Type) -> Diagnostic {
     .help(format!("write {}", example(wished)))
 }
 
-/// A value where `{…}` is wanted.
-pub(crate) fn no_map(span: Span) -> Diagnostic {
+/// A value where `{…}` is wanted, with these entries.
+pub(crate) fn no_map(span: Span, entries: &str) -> Diagnostic {
     Diagnostic::error(Code::K0301, span, "expected `{…}`")
-        .help("write the entries in braces: `{ NAME = \"value\" }`")
+        .help(format!("write the entries in braces: `{{ {entries} }}`"))
 }
 
 /// A single value where a list is wanted.

@@ -1,6 +1,8 @@
-//! Any text is read, and every place that is reported is in it.
+//! Any text is read, every place that is reported is in it, and what the grammar refuses has an error.
 
-use konductor_dsl::{Source, SourceId, parse};
+use konductor_dsl::{Diagnostic, Source, SourceId, parse};
+use konductor_grammar::{KonductorParser, Rule};
+use pest::Parser as _;
 
 /// Fails where the law does not hold for this text.
 pub(crate) fn holds(text: &str) {
@@ -10,6 +12,11 @@ pub(crate) fn holds(text: &str) {
         text: text.into(),
     };
     let (_, reported) = parse(&source);
+    // Whether the grammar takes it, as a whole and without recovery.
+    if !reported.iter().any(Diagnostic::is_error) {
+        let parsed = KonductorParser::parse(Rule::file, text);
+        assert!(parsed.is_ok(), "no error is reported: {parsed:?}");
+    }
     let mut last = 0;
     for one in &reported {
         assert!(

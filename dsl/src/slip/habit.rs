@@ -75,7 +75,7 @@ impl Habit {
 
 /// The first habit of the table that this is.
 pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
-    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 87] = [
+    const HABITS: [fn(&Place<'_>) -> Option<Habit>; 88] = [
         text::end_of_file,
         declaration::no_brace,
         declaration::name_of_other_letters,
@@ -86,7 +86,7 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         declaration::name_with_a_dash,
         declaration::template_with_a_path,
         types::bounds_in_brackets,
-        value::decimal_comma,
+        value::number_of_another_language,
         file::yaml,
         file::template_without_parentheses,
         file::import,
@@ -161,6 +161,7 @@ pub(super) fn find(place: &Place<'_>) -> Option<Habit> {
         header::not_in_a_word,
         header::sign_of_another_language,
         misspelt,
+        declaration::name_of_two_words,
         declaration::word_without_a_value,
         declaration::value_without_a_key,
     ];

@@ -19,11 +19,19 @@ pub fn end(word: &str) -> Option<&'static str> {
     })
 }
 
-/// `succeeded(a)`, `after failure(a)`, `always`, `on failure`
+/// `succeeded(a)`, `after failure(a)`, `after a.failed()`, `always`, `on failure`
 pub(super) fn end_of_a_stage(place: &Place<'_>) -> Option<Habit> {
     if place.found == "(" {
         let end = end(place.last(0)?)?;
         let clause = place.clause()?;
+        if place.last(1) == Some(".") {
+            let name = place.last(2).filter(|name| is_identifier(name));
+            return Habit::help(match (clause, name) {
+                ("after", Some(name)) => format!("write `{name}{end}`, without parentheses"),
+                ("when", Some(name)) => format!("write `after {name}{end}`"),
+                _ => return None,
+            });
+        }
         let mut inner = place.next().take_while(|next| *next != ")");
         let Some(name) = inner.find(|next| is_identifier(next)) else {
             return Habit::help(match end {

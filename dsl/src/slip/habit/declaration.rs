@@ -5,7 +5,7 @@ use konductor_grammar::Rule;
 use super::header::WAITS;
 use super::{CLAUSE_WORDS, Habit, ITEM_WORDS, Place};
 use crate::cut::Cut;
-use crate::name::is_identifier;
+use crate::name::{is_identifier, is_name, nearest_name};
 use crate::token::Kind;
 
 /// `run => "x"`, `run == "x"`
@@ -96,6 +96,21 @@ pub(super) fn key_with_a_path(place: &Place<'_>) -> Option<Habit> {
         format!("put it in quotes: `{quoted} = …`"),
     )?
     .writing(at, quoted)
+}
+
+/// `pipeline nightly v2 { … }`, `stage load all { … }`, `pipeline p stage a { … }`
+pub(super) fn name_of_two_words(place: &Place<'_>) -> Option<Habit> {
+    if !place.wants(Rule::open) || !place.follows_declared_name() || !is_identifier(place.found) {
+        return None;
+    }
+    let (kind, first) = (place.last(1)?, place.last(0)?);
+    let name = format!("{first}-{}", place.found);
+    let is_last = place.next().next().is_none_or(|next| next == "{");
+    if is_last && is_name(&name) && !ITEM_WORDS.contains(&place.found) {
+        return Habit::help(format!("write `{kind} {name} {{ … }}`: a name is one word"));
+    }
+    let help = format!("write `{kind} {first} {{ … }}`: what belongs to it stands in braces");
+    (!place.wants_clause()).then(|| Habit::help(help))?
 }
 
 /// `stage a { readonly  run = "x" }`
@@ -263,15 +278,16 @@ pub(super) fn name_in_quotes(place: &Place<'_>) -> Option<Habit> {
     if !place.wants_name() && !place.follows_word_of_a_name() {
         return None;
     }
-    if is_identifier(inner) {
-        let help = format!("write `{inner}`: names stand without quotes");
-        return Habit::replace(place.here(), inner, help);
+    let name = nearest_name(inner);
+    if is_identifier(inner) && is_name(&name) {
+        let help = format!("write `{name}`: names stand without quotes");
+        return Habit::replace(place.here(), name, help);
     }
     if place.wants(Rule::number) && !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_digit()) {
         let help = format!("write `{inner}`: numbers stand without quotes");
         return Habit::replace(place.here(), inner, help);
     }
-    Habit::help("write a name of letters, digits and `-`, without quotes")
+    Habit::help("write a name of letters, digits and `-`, beginning with a letter, without quotes")
 }
 
 /// `stage -a`
@@ -354,12 +370,18 @@ pub(super) fn name_of_other_letters(place: &Place<'_>) -> Option<Habit> {
     None
 }
 
-/// `pipeline { … }`
+/// `pipeline { … }`, `stage , { … }`
 pub(super) fn no_name(place: &Place<'_>) -> Option<Habit> {
-    if place.found == "{" && place.follows_word_of_a_name() {
-        return Habit::help(format!("give it a name: `{} NAME {{ … }}`", place.last(0)?));
+    let is_sign = place.found.bytes().all(|b| b.is_ascii_punctuation());
+    let is_value = matches!(place.last(1), Some("=" | "in" | "after" | "holding"));
+    if !is_sign || is_value || !place.follows_word_of_a_name() {
+        return None;
     }
-    None
+    Habit::help(match place.last(0)? {
+        "param" => "give it a name: `param NAME: string`".to_owned(),
+        "template" => "give it a name: `template NAME() { … }`".to_owned(),
+        kind => format!("give it a name: `{kind} NAME {{ … }}`"),
+    })
 }
 
 /// `param n = 3`, `template t(x)`

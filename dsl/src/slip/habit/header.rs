@@ -22,8 +22,9 @@ pub(super) const WAITS: [&str; 11] = [
     "waits",
 ];
 /// Words of others for the other clauses.
-const WORDS: [(&[&str], &str); 5] = [
-    (&["if", "unless", "where"], "write `when CONDITION`"),
+const WORDS: [(&[&str], &str); 6] = [
+    (&["if", "where"], "write `when CONDITION`"),
+    (&["unless"], "write `when !(CONDITION)`"),
     (
         &[
             "each",
@@ -201,6 +202,13 @@ pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
     }
 }
 
+/// Whether a word of another language says that a stage's name follows: `stage("a")`, and not an item of a stage that
+/// has this name.
+pub(super) fn is_kind(place: &Place<'_>, word: &str) -> bool {
+    let is_kind = matches!(word, "job" | "node" | "stage" | "step" | "task");
+    is_kind && !place.text.contains(&format!("stage {word} "))
+}
+
 /// `after a(1)`, `after a{1}`, `after a.1`, `after a[1..2]`, `after a[i=1]`
 pub(super) fn item_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     if !place.has("after") {
@@ -210,7 +218,9 @@ pub(super) fn item_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     let name = |back: usize| place.last(back).filter(|name| is_identifier(name));
     let (item, name) = match (place.last(0)?, place.found) {
         (last, "(")
-            if is_identifier(last) && !matches!(last, "all" | "any" | "approval" | "after") =>
+            if is_identifier(last)
+                && !matches!(last, "all" | "any" | "approval" | "after")
+                && !is_kind(place, last) =>
         {
             let item = place
                 .next()
@@ -426,6 +436,19 @@ pub(super) fn clause_outside_of_a_header(place: &Place<'_>) -> Option<Habit> {
     ))
 }
 
+/// What stands on the line before, if it is a header that needs a body.
+fn header<'p>(place: &Place<'p>) -> Option<&'p str> {
+    const SHOWN_MAX: usize = 60;
+    let first = place.before.first()?;
+    let needs_body = matches!(
+        first.text(place.text),
+        "defaults" | "finally" | "pipeline" | "stage" | "template"
+    );
+    let header = place.text.cut(first.start..place.at).trim_end();
+    let is_header = place.wants(Rule::open) && !place.has("{") && header.len() <= SHOWN_MAX;
+    (needs_body && is_header).then_some(header)
+}
+
 /// `a and b`, `x & y`, `- item`, `;`
 pub(super) fn sign_of_another_language(place: &Place<'_>) -> Option<Habit> {
     Habit::help(match place.found {
@@ -434,7 +457,10 @@ pub(super) fn sign_of_another_language(place: &Place<'_>) -> Option<Habit> {
         "or" | "OR" => "write `||`".to_owned(),
         "not" | "NOT" => "write `!`".to_owned(),
         "-" => "list elements are written in brackets: [\"a\", \"b\"]".to_owned(),
-        ";" => "remove it: a newline or a comma is enough".to_owned(),
+        ";" => match header(place) {
+            Some(header) => format!("write the body in its place: `{header} {{ … }}`"),
+            None => "remove it: a newline or a comma is enough".to_owned(),
+        },
         _ => return None,
     })
 }

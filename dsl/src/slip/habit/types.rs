@@ -7,6 +7,10 @@ use crate::name::is_identifier;
 
 /// Words of other languages for a list.
 const LISTS: [&str; 6] = ["array", "list", "seq", "sequence", "set", "tuple"];
+/// The names of types.
+const TYPES: [&str; 8] = [
+    "string", "int", "number", "bool", "duration", "quantity", "file", "dir",
+];
 const MESSAGE: &str = "this is not how a type is written";
 
 /// `string[]`, `map<string>`, `string?`, `dev | prod`, `enum("a")`
@@ -17,6 +21,8 @@ pub(super) fn type_of_another_language(place: &Place<'_>) -> Option<Habit> {
     let name = place.last(0)?;
     let next = place.next().find(|next| is_identifier(next));
     let start = place.before.last()?.start;
+    let mut inner = place.next().take_while(|next| *next != ")");
+    let has_bounds = inner.any(|next| matches!(next, "," | "."));
     let help = match place.found {
         "[" if LISTS.contains(&name.to_ascii_lowercase().as_str()) => {
             format!("write `list<{}>`", next.unwrap_or("string"))
@@ -30,18 +36,22 @@ pub(super) fn type_of_another_language(place: &Place<'_>) -> Option<Habit> {
         }
         "?" => format!("write `{name}` with a default, as in `{name} = …`"),
         "|" => format!("write `\"{name}\" | \"{}\"`", next.unwrap_or("…")),
-        "(" if matches!(name, "int" | "number") => {
+        "(" if matches!(name, "int" | "number") && has_bounds => {
             let inner = place.rest().trim_start_matches('(').split(')').next();
             let inner = inner.unwrap_or_default().trim();
             let range = match inner.split_once(',') {
                 Some((first, last)) => format!("{}..{}", first.trim(), last.trim()),
-                None if inner.contains("..") => inner.to_owned(),
-                None => "1..10".to_owned(),
+                None => inner.to_owned(),
             };
             format!("write `int in {range}`")
         }
         "(" if LISTS.contains(&name.to_ascii_lowercase().as_str()) => {
             format!("write `list<{}>`", scalar(next.unwrap_or("string")))
+        }
+        "(" if TYPES.contains(&name) => {
+            let inner = place.rest().trim_start_matches('(').split(')').next();
+            let inner = inner.map(str::trim).filter(|inner| !inner.is_empty());
+            format!("write `{name} = {}`", inner.unwrap_or("…"))
         }
         "(" => "list the words: `\"a\" | \"b\"`".to_owned(),
         _ => return None,
@@ -102,10 +112,8 @@ pub(super) fn range_without_dots(place: &Place<'_>) -> Option<Habit> {
 
 /// `param string x = "1"`
 pub(super) fn type_before_the_name(place: &Place<'_>) -> Option<Habit> {
-    const TYPES: [&str; 9] = [
-        "string", "int", "number", "bool", "duration", "quantity", "file", "dir", "str",
-    ];
-    if !place.wants(Rule::param_decl) || !TYPES.contains(&place.found) {
+    let is_type = TYPES.contains(&place.found) || place.found == "str";
+    if !place.wants(Rule::param_decl) || !is_type {
         return None;
     }
     let name = place.next().next().filter(|next| is_identifier(next))?;

@@ -66,20 +66,64 @@ pub(super) fn pieces_of_a_value(place: &Place<'_>) -> Option<Habit> {
     None
 }
 
-/// `param m: number = 1,5`
-pub(super) fn decimal_comma(place: &Place<'_>) -> Option<Habit> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let before = place.text.cut(..place.at);
-    let whole = before
-        .strip_suffix(',')?
-        .rsplit(|c: char| !c.is_ascii_digit())
-        .next()?;
-    if !is_number(whole) || !is_number(place.found) || place.is_in_a_list() {
+/// `param m: number = 1,5`, `10,000`, `1 000`, `1'000`, `1.000,5`
+pub(super) fn number_of_another_language(place: &Place<'_>) -> Option<Habit> {
+    if place.is_in_a_list() {
         return None;
     }
-    let at = place.at - whole.len() - 1..place.at + place.found.len();
-    let message = format!("`{whole},{}` is no number here", place.found);
-    Habit::at(at, message, format!("write `{whole}.{}`", place.found))
+    let before = place.text.cut(..place.at);
+    let separator = match place.found {
+        "'" => '\'',
+        _ => before
+            .chars()
+            .next_back()
+            .filter(|c| matches!(c, ',' | ' '))?,
+    };
+    let is_part = |c: char| c.is_ascii_digit() || c == '.' || c == separator;
+    let is_digit = |c: char| c.is_ascii_digit();
+    let head = before.cut(before.trim_end_matches(is_part).len()..);
+    let head = head.rsplit("..").next()?;
+    let head = head.trim_start_matches(|c: char| !is_digit(c));
+    let rest = place.rest();
+    let tail = rest.cut(..rest.len() - rest.trim_start_matches(is_part).len());
+    let tail = tail.trim_end_matches(|c: char| !is_digit(c));
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let behind = rest.cut(tail.len()..);
+    let unit = behind.cut(..behind.len() - behind.trim_start_matches(word).len());
+    // Others have no fractions.
+    let is_unit = unit.is_empty() || unit.starts_with(char::is_uppercase) && UNITS.contains(&unit);
+    if head.is_empty() || tail.is_empty() || !is_unit {
+        return None;
+    }
+    let written = format!("{head}{tail}");
+    let number = in_digits(&written, separator)?;
+    let at = place.at - head.len()..place.at + tail.len() + unit.len();
+    let message = format!("`{written}{unit}` is no number here");
+    Habit::at(at, message, format!("write `{number}{unit}`"))
+}
+
+/// A number with groups of three digits, or with a comma for its point, as it is written here.
+fn in_digits(written: &str, separator: char) -> Option<String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // In `0,500` it is no group.
+    let is_grouped = |text: &str, separator: char| {
+        let mut groups = text.split(separator);
+        let first = groups.next().unwrap_or_default();
+        let starts = is_number(first) && first.len() <= 3 && !first.starts_with('0');
+        starts && groups.all(|group| is_number(group) && group.len() == 3)
+    };
+    if is_grouped(written, separator) {
+        return Some(written.replace(separator, ""));
+    }
+    if let Some((whole, fraction)) = written.split_once('.')
+        && is_grouped(whole, separator)
+        && is_number(fraction)
+    {
+        return Some(format!("{}.{fraction}", whole.replace(separator, "")));
+    }
+    let (whole, fraction) = written.split_once(separator).filter(|_| separator == ',')?;
+    let is_whole = is_number(whole) || is_grouped(whole, '.');
+    (is_whole && is_number(fraction)).then(|| format!("{}.{fraction}", whole.replace('.', "")))
 }
 
 /// `timeout = 30 m`, `retries = 3 attempts`

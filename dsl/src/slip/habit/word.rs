@@ -116,6 +116,15 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
     if !place.wants(Rule::open) || place.wants_clause() {
         return None;
     }
+    if matches!(word, "if" | "unless") && place.last(1) != Some("=") && is_identifier(place.found) {
+        let condition = match word {
+            "if" => place.found.to_owned(),
+            _ => format!("!({})", place.found),
+        };
+        return Habit::help(format!(
+            "write it in the header: `stage NAME when {condition} {{ … }}`"
+        ));
+    }
     if CLAUSE_WORDS.contains(&word) {
         let more = if word == "for" { " in …" } else { "" };
         return Habit::help(format!(
@@ -279,7 +288,13 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
     }
     let is_whole = !place.found.contains('\n') && place.found != "[" && place.found.len() <= 40;
     let value = if is_whole { place.found } else { "…" };
-    Habit::help(format!("write `{key} = {value}`"))
+    Habit::help(match key {
+        "store" => format!("write `store {{ url = {value} }}`"),
+        "resources" => "write `resources { cpu = 500m, memory = 1Gi }`".to_owned(),
+        "node" => "write `node { selector { KEY = \"VALUE\" } }`".to_owned(),
+        "annotations" | "env" | "labels" => format!("write `{key} {{ NAME = \"value\" }}`"),
+        _ => format!("write `{key} = {value}`"),
+    })
 }
 
 /// `for x of list`, `after any a, b`, `after all(a, b)`, `after !a`, `a -> b`
@@ -300,8 +315,15 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     if place.clause() != Some("after") {
         return None;
     }
-    let next = || place.next().find(|next| is_identifier(next));
+    let next = || {
+        let mut next = place.next().map(|next| next.trim_matches('"'));
+        next.find(|next| is_identifier(next))
+    };
     match (place.last(0)?, place.found) {
+        (kind, "(") if super::header::is_kind(place, kind) => Habit::help(format!(
+            "write `{}`: a stage is named without a word before it",
+            next().unwrap_or("NAME")
+        )),
         ("(", ")") if place.last(1) == Some("any") => {
             Habit::help("name what it waits for: `any(a, b)`")
         }
