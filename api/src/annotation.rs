@@ -51,7 +51,8 @@ pub const REASON: &str = "konductor.io/reason";
 pub const OUTPUTS: &str = "konductor.io/outputs";
 /// Written by the operator on a Job with [`ITEMS`] that runs: the outputs of the indexes that have succeeded so far,
 /// because their pods may be gone before the Job ends: the indexes, a blank, and the words of [`OUTPUTS`]. A retry
-/// leaves it to the Job in which only the other indexes run.
+/// leaves it to the Job in which only the other indexes run. Once the Job has ended: the indexes that [`OUTPUTS`] is of, a
+/// blank and `{}`, if these are not all that succeeded.
 pub const OUTPUTS_KEPT: &str = "konductor.io/outputs-kept";
 /// Written by the operator with a start: the defaults of the pod template that it put inputs in place
 /// of, a JSON object of strings. A retry puts them back.

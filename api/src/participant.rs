@@ -239,7 +239,16 @@ impl Participant {
         names.unwrap_or_default()
     }
 
-    /// Returns the indexes whose outputs are kept on the Job, and the outputs, while it runs.
+    /// Returns the indexes that have succeeded, as the Job controller counts them; before it does, those of an earlier
+    /// attempt.
+    pub fn indexes_done(&self) -> Option<&str> {
+        let status = self.job.status.as_ref();
+        let counted = status.and_then(|status| status.completed_indexes.as_deref());
+        counted.or(self.completed_indexes())
+    }
+
+    /// Returns the indexes whose outputs are kept on the Job, and the outputs, while it runs. Afterwards the indexes alone,
+    /// unless the outputs that are stored are those of all that have succeeded.
     pub fn outputs_kept(&self) -> Option<(&str, BTreeMap<String, String>)> {
         let (indexes, outputs) = self.text(annotation::OUTPUTS_KEPT)?.split_once(' ')?;
         Some((indexes, serde_json::from_str(outputs).ok()?))
@@ -307,6 +316,12 @@ impl Participant {
             self.phase,
             None | Some(JobPhase::Waiting | JobPhase::Queued)
         )
+    }
+
+    /// Returns whether items of the Job have succeeded whose outputs are not stored on it yet.
+    pub fn owes_outputs_of_items(&self) -> bool {
+        let is_done = self.indexes_done().is_some_and(|done| !done.is_empty());
+        self.items.is_some() && self.owes_outputs() && is_done
     }
 
     /// Returns whether the Job has ended for good, so that what it holds ends with its last pod. It does not wait

@@ -8,7 +8,7 @@ use konductor_api::condition::{self, Condition, SUCCEEDED};
 use konductor_api::{Barrier, BarrierPhase, Holder, Participant, Run, shown_item};
 use konductor_operator::run_graph::{Place, natural};
 use konductor_operator::standing::{ItemStanding, Standing, State};
-use konductor_operator::{End, RunObjects, Waits, explain, run_end, run_status};
+use konductor_operator::{End, RunObjects, Waits, explain, run_end, run_status, succeeded_indexes};
 use serde::{Serialize, Serializer};
 
 /// A run.
@@ -215,7 +215,7 @@ pub(crate) fn indexes(job: &Participant) -> Option<Indexes> {
     let status = job.status.clone().unwrap_or_default();
     Some(Indexes {
         total: spec.completions.filter(|_| is_indexed)?,
-        succeeded: status.completed_indexes.unwrap_or_default(),
+        succeeded: succeeded_indexes(job),
         failed: status.failed_indexes.unwrap_or_default(),
         names: job.item_names(),
     })

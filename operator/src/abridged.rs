@@ -29,10 +29,11 @@ const OUTPUTS_MAX: usize = ITEM_OUTPUTS_BYTES_MAX + LIST_MAX;
 const CUT: char = '…';
 
 /// The annotations that decisions about other objects read, and how many bytes are kept of each.
-const SHARED: [(&str, usize); 19] = [
+const SHARED: [(&str, usize); 20] = [
     (annotation::ALLOW_FROM, LIST_MAX),
     (annotation::ARRIVE, TEXT_MAX),
     (annotation::ATTEMPT, TEXT_MAX),
+    (annotation::COMPLETED_INDEXES, LIST_MAX),
     (annotation::GATE, TEXT_MAX),
     (annotation::HELD, TEXT_MAX),
     (annotation::HOLD, TEXT_MAX),

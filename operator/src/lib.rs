@@ -38,7 +38,7 @@ mod undecodable;
 mod watch;
 
 pub use konductor_core::explain;
-pub use konductor_core::job::meant_annotation;
+pub use konductor_core::job::{meant_annotation, succeeded_indexes};
 pub use konductor_core::ledger::Turn;
 pub use konductor_core::retry;
 pub use konductor_core::run_graph;

@@ -130,6 +130,11 @@ fn refusal(
     meant: Option<Meant<'_>>,
     jobs: &[Arc<Participant>],
 ) -> Failure {
+    let again = format!(
+        "run the whole pipeline again: {}, then {}",
+        suggested(format!("koncli delete {run} --wait")),
+        suggested(format!("koncli apply FILE --run {run}"))
+    );
     match refused {
         Refused::NotEnded => Failure::failed(format!("run/{run} has not ended yet")).help(format!(
             "{}, or {}, first",
@@ -158,11 +163,19 @@ fn refusal(
             "{gone} of the Jobs of run/{run} that must run again were deleted, and their manifests with \
              them"
         ))
-        .help(format!(
-            "run the whole pipeline again: {}, then {}",
-            suggested(format!("koncli delete {run} --wait")),
-            suggested(format!("koncli apply FILE --run {run}"))
-        )),
+        .help(again),
+        Refused::OutputsGone { stages, from } => {
+            let stages: Vec<String> = stages.into_iter().collect();
+            let help = from.map_or(again, |from| {
+                let retry = suggested(format!("koncli retry {run} --from {from}"));
+                format!("{retry} runs it again, too")
+            });
+            Failure::failed(format!(
+                "what must run again reads outputs of {} of run/{run}, and the Jobs that wrote them were deleted",
+                stages.join(", ")
+            ))
+            .help(help)
+        }
         Refused::TooManyAttempts => Failure::failed(format!("run/{run} has been tried too often"))
             .help(another()),
     }

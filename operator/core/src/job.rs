@@ -38,9 +38,18 @@ mod waiting;
 
 pub(crate) use arrive::arrival_of;
 pub(crate) use copied::is_copy;
+use indexes::format as format_indexes;
 pub(crate) use indexes::parse as parse_indexes;
+pub(crate) use item_outputs::{
+    done as items_done, succeeded as items_succeeded, wrong as wrong_outputs,
+};
 pub use outputs::with_outputs;
 pub use waiting::meant as meant_annotation;
+
+/// Returns the indexes of an Indexed Job that have succeeded, such as `0-2,5`: not those whose outputs do not count.
+pub fn succeeded_indexes(job: &Participant) -> String {
+    format_indexes(&items_succeeded(job))
+}
 
 /// How often a decision may ask for more: each time it learns something new.
 const ROUNDS_MAX: usize = 16;
@@ -62,7 +71,7 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
         let Some(finalizer) = kept_by(&job.metadata) else {
             return Ok(Decision::waiting_for(Waits::Deletion));
         };
-        if job_end(job).is_none() && job_ended(job).is_none() {
+        if !job.is_over() {
             return Ok(deleted(job, finalizer, now).waits_for(Waits::Deletion));
         }
     } else if let Some(new) = copied::forget(job) {
@@ -73,7 +82,7 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
     if started_too_early(job) {
         return Ok(refuse_start(job));
     }
-    if job_ended(job).is_some() && job.owes_outputs() && job_end(job).is_none() {
+    if job.is_over() && job.owes_outputs() && job_end(job).is_none() {
         return Ok(outputs::store(job, facts)?.waits_for(Waits::Outputs));
     }
     if let Some(end) = job_end(job) {
@@ -84,11 +93,12 @@ pub fn decide(job: &Participant, facts: &Facts, now: Timestamp) -> Decided<NoSta
         return Ok(decision);
     }
     // What is left has not ended: see `job_that_has_ended_and_has_no_end_owes_outputs`.
-    if resumed::is_suspended_by_others(job) {
-        return resumed::decide(job, facts, now);
-    }
-    if !job.may_start() {
-        let mut decision = pending::decide(job, facts, now)?;
+    let by_others = resumed::is_suspended_by_others(job);
+    if by_others || !job.may_start() {
+        let mut decision = match by_others {
+            true => resumed::decide(job, facts, now)?,
+            false => pending::decide(job, facts, now)?,
+        };
         if decision.before.is_empty() {
             item_outputs::keep(job, facts, now, &mut decision)?;
         }

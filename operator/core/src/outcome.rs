@@ -42,9 +42,14 @@ pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
 /// What the operator wrote comes first: a Job that was cancelled stays so although its last pod
 /// succeeded a moment later. A Job that declares outputs has succeeded once they are stored; one whose
 /// outputs are wrong has the phase Failed, while its own conditions say Complete. Of a Job with items, the outputs of
-/// those that succeeded are stored although it failed, before it counts as ended.
+/// those that succeeded are stored however it ended, before it counts as ended.
 pub fn job_end(job: &Participant) -> Option<End> {
     match job.phase {
+        Some(JobPhase::Skipped | JobPhase::Unreached | JobPhase::Cancelled | JobPhase::Failed)
+            if job.owes_outputs_of_items() =>
+        {
+            return None;
+        }
         Some(JobPhase::Skipped) => return Some(End::Skipped),
         Some(JobPhase::Unreached) => return Some(End::Unreached),
         Some(JobPhase::Cancelled) => return Some(End::Cancelled),

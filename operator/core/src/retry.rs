@@ -10,15 +10,19 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use konductor_api::{
-    Barrier, Gate, JobPhase, Participant, Role, Run, RunPhase, Verdict, annotation, label,
+    Barrier, Gate, Input, JobPhase, NameKey, Participant, Role, Run, RunPhase, Verdict, annotation,
+    key_of, label,
 };
 
+use crate::job::succeeded_indexes;
 use crate::limits::ATTEMPTS_MAX;
 use crate::outcome::{End, job_end, run_end};
 use crate::owner::belongs;
-use crate::run::{bad_stages, gone_but_needed};
+use crate::run::{bad_stages, gone_but_needed, may_have_written, recorded, recorded_of_stage};
 use crate::run_graph::{How, Link, Node, RunGraph};
+use crate::run_objects::as_recorded;
 use crate::unstarted;
+use crate::words::Named;
 
 pub use crate::run::kept;
 
@@ -91,6 +95,13 @@ pub enum Refused {
         /// How many.
         gone: usize,
     },
+    /// Jobs are gone whose outputs would be read by what must run again, and with them what they wrote.
+    OutputsGone {
+        /// Their stages.
+        stages: BTreeSet<String>,
+        /// The stage at which a retry can begin, so that they are written again.
+        from: Option<String>,
+    },
     /// It was tried too often.
     TooManyAttempts,
 }
@@ -107,8 +118,33 @@ pub fn retry(
     barriers: &[Barrier],
     begin: Begin<'_>,
 ) -> Result<Retry, Refused> {
+    let recreated = recreated(run, jobs, gates, barriers, begin);
+    let Err(Refused::OutputsGone { stages, .. }) = &recreated else {
+        return recreated;
+    };
+    let from = stages.first().filter(|_| stages.len() == 1);
+    let from = from.filter(|stage| {
+        let begin = Begin::Stage(stage);
+        self::recreated(run, jobs, gates, barriers, begin).is_ok()
+    });
+    Err(Refused::OutputsGone {
+        from: from.cloned(),
+        stages: stages.clone(),
+    })
+}
+
+/// What a retry that begins there recreates.
+fn recreated(
+    run: &Run,
+    jobs: &[Arc<Participant>],
+    gates: &[Gate],
+    barriers: &[Barrier],
+    begin: Begin<'_>,
+) -> Result<Retry, Refused> {
     let own = jobs.iter().filter(|job| belongs(&job.metadata, run));
-    let own: Vec<Arc<Participant>> = own.cloned().collect();
+    // One in the place of another has the manifest, and the other the end.
+    let own = own.map(|job| as_recorded(run, job).map_or_else(|| Arc::clone(job), Arc::new));
+    let own: Vec<Arc<Participant>> = own.collect();
     let bad = bad_stages(run, &own);
     let seeds = seeds(run, &own, &bad, begin)?;
     let jobs: Vec<&Participant> = own.iter().map(AsRef::as_ref).collect();
@@ -118,10 +154,17 @@ pub fn retry(
     // One that is itself where the retry begins, or that comes after what runs again, runs as a whole.
     let completed = |job: &Participant| {
         let whole = begin.is_at(job) || job.role == Role::Finally || after.contains(&job_node(job));
-        completed_indexes(job).filter(|_| !whole).map(str::to_owned)
+        completed_indexes(job).filter(|_| !whole)
     };
     let of_dirty = |job: &&Participant| dirty.contains(&job_node(job));
     let again = jobs.iter().copied().filter(of_dirty);
+    let again: Vec<Job> = again
+        .map(|job| fresh_job(job, run.spec.attempt + 1, completed(job)))
+        .collect();
+    let stages = outputs_gone(run, &jobs, &again);
+    if !stages.is_empty() {
+        return Err(Refused::OutputsGone { stages, from: None });
+    }
     let still_bad = bad
         .into_iter()
         .map(|(stage, _)| stage)
@@ -142,11 +185,74 @@ pub fn retry(
             .filter(|barrier| dirty.contains(&Node::Barrier(name(&barrier.metadata))))
             .map(fresh_barrier)
             .collect(),
-        jobs: again
-            .map(|job| fresh_job(job, run.spec.attempt + 1, completed(job)))
-            .collect(),
+        jobs: again,
         still_bad,
     })
+}
+
+/// The stages whose Jobs are gone with what they wrote, and whose outputs these Jobs would read. A default that a finally
+/// stage has is there for that.
+fn outputs_gone(run: &Run, present: &[&Participant], again: &[Job]) -> BTreeSet<String> {
+    let name = |job: &Job| -> NameKey { key_of(job.metadata.name.as_deref().unwrap_or_default()) };
+    // The operator has forgotten all others with the end of the Run.
+    let own = present.iter().filter(|job| {
+        let entry = recorded(run, &job.key.name);
+        entry.is_none_or(|entry| entry.is_of(job))
+    });
+    let own = own.map(|job| job.key.name);
+    let there: BTreeSet<NameKey> = own.chain(again.iter().map(name)).collect();
+    let mut stages = BTreeSet::new();
+    for job in again {
+        let job = Participant::of(job.clone());
+        let inputs = job.inputs.iter().flatten().flatten();
+        let inputs = inputs.map(|(key, input)| (Some(key), input));
+        // One that was given its list goes over that.
+        let items = job.items.iter().flatten();
+        let items = items.filter(|_| job.item_list().is_none());
+        for (key, input) in inputs.chain(items.map(|items| (None, &items.of))) {
+            match input {
+                Input::Output { job: source, .. } => {
+                    let source_key = key_of(source);
+                    let has_default = key.is_some_and(|key| has_preset(&job, key));
+                    let entry = recorded(run, &source_key).filter(|entry| {
+                        let succeeded = entry.ended.map(|ended| ended.end) == Some(End::Succeeded);
+                        succeeded && !there.contains(&source_key)
+                    });
+                    if let Some(entry) = entry
+                        && !(job.role == Role::Finally && has_default)
+                    {
+                        stages.insert(match Named::recorded(&job.metadata, source, &entry) {
+                            Some(Named::Stage { stage, .. }) => stage,
+                            _ => source.clone(),
+                        });
+                    }
+                }
+                Input::Gathered(gathered) => {
+                    let mut items = recorded_of_stage(run, &gathered.stage);
+                    let is_lost = items.any(|(key, entry)| {
+                        !there.contains(&key)
+                            && may_have_written(run, &gathered.stage, &key, &entry)
+                    });
+                    if is_lost {
+                        stages.insert(gathered.stage.clone());
+                    }
+                }
+                Input::RunOutcome | Input::Unknown(_) => {}
+            }
+        }
+    }
+    stages
+}
+
+/// Whether the pod template of a Job that has not started has a default for an input.
+fn has_preset(job: &Participant, input: &str) -> bool {
+    let template = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.metadata.as_ref());
+    let annotations = template.and_then(|template| template.annotations.as_ref());
+    let key = format!("{}{input}", annotation::INPUT_PREFIX);
+    annotations.is_some_and(|annotations| annotations.contains_key(&key))
 }
 
 /// The Jobs that a retry begins with: those that it is for, and all of the finally stages.
@@ -302,13 +408,9 @@ fn fresh_barrier(barrier: &Barrier) -> Barrier {
 }
 
 /// The indexes of an Indexed Job that need not run again: none of one with items whose outputs nobody knows.
-fn completed_indexes(job: &Participant) -> Option<&str> {
-    if job.items.is_some() && job.owes_outputs() {
-        return None;
-    }
-    let status = job.status.as_ref()?;
-    let completed = status.completed_indexes.as_deref()?;
-    (!completed.is_empty()).then_some(completed)
+fn completed_indexes(job: &Participant) -> Option<String> {
+    let succeeded = succeeded_indexes(job);
+    (!succeeded.is_empty()).then_some(succeeded)
 }
 
 /// The Job as it was before the operator and the Job controller wrote anything into it; but for these indexes,
@@ -382,7 +484,9 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
 
 /// What the items of a Job wrote that need not run again.
 fn outputs_to_keep(job: &Participant) -> Option<String> {
-    let outputs = job.outputs().filter(|_| job.items.is_some())?;
+    let kept = || job.outputs_kept().map(|(_, outputs)| outputs);
+    let outputs = job.outputs().or_else(kept);
+    let outputs = outputs.filter(|_| job.items.is_some())?;
     Some(serde_json::json!(outputs).to_string())
 }
 

@@ -33,7 +33,9 @@ use cause::Causes;
 use clock::Clock;
 use ending::Ending;
 use record::current;
-pub(crate) use record::{Ended, Entry, Record, Stop, recorded, recorded_of_stage};
+pub(crate) use record::{
+    Ended, Entry, Record, Stop, may_have_written, recorded, recorded_of_stage,
+};
 pub use record::{kept, newly_recorded};
 pub(crate) use stop::end_stray;
 use view::{Member, Sources, View, is_first_look, is_running};

@@ -17,6 +17,8 @@ use serde_json::Value;
 use crate::run_graph::RunGraph;
 use crate::{Fact, Objects};
 
+pub(crate) use gone::as_recorded;
+
 /// What was listed. What may not be read is missing, and explains less.
 #[derive(Debug, Default)]
 pub struct Listed {
@@ -62,7 +64,12 @@ pub struct RunObjects {
 
 impl From<Listed> for RunObjects {
     fn from(listed: Listed) -> Self {
-        let jobs: Vec<_> = listed.jobs.into_iter().map(Arc::new).collect();
+        let jobs = listed.jobs.into_iter();
+        let jobs = jobs.map(|job| match &listed.run {
+            Some(run) => as_recorded(run, &job).unwrap_or(job),
+            None => job,
+        });
+        let jobs: Vec<_> = jobs.map(Arc::new).collect();
         let gone = gone(listed.run.as_ref(), &jobs, &listed.gates);
         let by_name = jobs.iter().enumerate();
         let by_name = by_name.map(|(index, job)| (job.name().to_owned(), index));

@@ -53,7 +53,7 @@ impl State {
         match job_end(job) {
             Some(end) => return end.into(),
             // The operator still reads its outputs, which may be wrong.
-            None if job_ended(job).is_some() => return Self::Running,
+            None if job.is_over() => return Self::Running,
             None => {}
         }
         let suspended = job.is_suspended();
@@ -197,7 +197,7 @@ impl Standing {
             _ => None,
         };
         let pods = objects.pods_of(job);
-        let reads_outputs = job_ended(job).is_some();
+        let reads_outputs = job.is_over();
         let pending = match state {
             State::Running if reads_outputs => None,
             State::Running | State::Suspended => pending(job, state, objects),
@@ -224,9 +224,10 @@ impl Standing {
         let why = match state {
             State::Waiting | State::Queued => Some(message(job, waits.as_ref(), objects)),
             State::Failed => explain::failure(job, &pods),
-            State::Running if reads_outputs => {
-                Some("complete; its outputs are being read".to_owned())
-            }
+            State::Running if reads_outputs => Some(match job_ended(job) {
+                Some(true) => "complete; its outputs are being read".to_owned(),
+                Some(false) | None => "its outputs are being read".to_owned(),
+            }),
             State::Running => restarting.or_else(|| explain::retry(job)),
             State::Pending => pending
                 .filter(|why| !why.is_empty())

@@ -108,7 +108,7 @@ pipeline again {
 }
 "#;
 
-/// Only the item that failed runs again, and what the others wrote is still there.
+/// Only the items that failed, by their pods or their outputs, run again, and what the others wrote is still there.
 pub async fn a_retry_of_a_list_runs_only_the_items_that_failed(cluster: &Cluster) {
     let namespace = cluster.namespace("again").await;
     let _operator = Operator::start(cluster, &namespace);
@@ -122,6 +122,7 @@ pub async fn a_retry_of_a_list_runs_only_the_items_that_failed(cluster: &Cluster
         match (stage.as_str(), index) {
             ("split", _) => Script::with_outputs("parts=[\"a\",\"b\",\"c\"]\n"),
             ("count", Some(1)) if is_first => Script::fail(),
+            ("count", Some(2)) if is_first => Script::with_outputs("n=two\n"),
             ("count", Some(index)) => Script::with_outputs(&format!("n={index}\n")),
             _ => Script::succeed(),
         }
@@ -141,6 +142,7 @@ pub async fn a_retry_of_a_list_runs_only_the_items_that_failed(cluster: &Cluster
         of("count", Some(0)),
         of("count", Some(1)),
         of("count", Some(1)),
+        of("count", Some(2)),
         of("count", Some(2)),
         of("split", None),
         of("total", None),

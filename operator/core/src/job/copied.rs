@@ -12,7 +12,7 @@ use super::{NoStatus, patch};
 use crate::{Decision, Write, unstarted};
 
 /// What the operator writes at a start or after it. It writes [`annotation::OUTPUTS_KEPT`], too, but a retry creates Jobs
-/// with that.
+/// with that, and with the indexes that it is of.
 const AFTER_A_START: [&str; 7] = [
     annotation::PHASE,
     annotation::REASON,
@@ -46,7 +46,10 @@ pub(super) fn forget(job: &Participant) -> Option<Decision<NoStatus>> {
         return None;
     }
     let known = job.metadata.annotations.as_ref()?;
-    let copied = AFTER_A_START.iter().filter(|key| known.contains_key(**key));
+    let kept = job.completed_indexes().is_none();
+    let kept = kept.then_some(&annotation::OUTPUTS_KEPT);
+    let copied = AFTER_A_START.iter().chain(kept);
+    let copied = copied.filter(|key| known.contains_key(**key));
     let annotations: Map<String, Value> =
         copied.map(|key| ((*key).to_owned(), Value::Null)).collect();
     let mut write = patch(job, annotations);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use konductor_api::{Gathered, OutputType, Participant, write_json_list};
+use konductor_api::{Gathered, OutputType, Participant, job_ended, write_json_list};
 
 use super::item_outputs;
 use crate::facts::{Facts, Freshness};
@@ -62,6 +62,7 @@ pub(super) fn list(
     let (present, gone) = (next()?, next()?);
     let recorded: BTreeMap<_, _> = run::recorded_of_stage(run, &gathered.stage).collect();
     let mut items = BTreeMap::new();
+    let mut ends = BTreeMap::new();
     // One that exists counts, and not what the watch has shown of it before.
     for (jobs, are_present) in [(gone, false), (present, true)] {
         for item in jobs
@@ -75,6 +76,15 @@ pub(super) fn list(
                 None => are_present || recorded.is_empty(),
             };
             if counts {
+                let known = recorded.get(&key).and_then(|entry| entry.ended);
+                let end = match known.filter(|_| !are_present) {
+                    Some(ended) => Some(ended.end),
+                    None => job_end(item),
+                };
+                // Its Run may not have recorded yet that it counts as cancelled.
+                let is_cut_off = !are_present && job_ended(item).is_none();
+                let end = end.or(is_cut_off.then_some(End::Cancelled));
+                ends.insert(key, end);
                 items.insert(key, item.as_ref());
             }
         }
@@ -89,15 +99,14 @@ pub(super) fn list(
         if items.contains_key(key) || elsewhere.contains(key) {
             continue;
         }
-        match entry.ended.map(|ended| ended.end) {
-            Some(End::Succeeded) => {
-                let stage = &gathered.stage;
-                lost.insert(format!(
-                    "an item of {stage} was deleted before its outputs were read"
-                ));
-            }
-            Some(End::Failed | End::Skipped | End::Unreached | End::Cancelled) => {}
-            None => return Ok(Err(format!("{words} lacks an item that has not ended"))),
+        if entry.ended.is_none() {
+            return Ok(Err(format!("{words} lacks an item that has not ended")));
+        }
+        if run::may_have_written(run, &gathered.stage, key, entry) {
+            let stage = &gathered.stage;
+            lost.insert(format!(
+                "an item of {stage} was deleted before its outputs were read"
+            ));
         }
     }
     let mut items: Vec<&Participant> = items.into_values().collect();
@@ -108,22 +117,33 @@ pub(super) fn list(
             let named = Named::job(&job.metadata, item);
             named.unwrap_or_else(|| Named::Object(format!("job/{}", item.name())))
         };
+        let end = ends.get(&item.key.name).copied().flatten();
+        // What is known of it is from before its end, which may have brought more.
+        let is_outdated = job_end(item).is_none();
         // One Job can be all the items.
-        if item.items.is_some() && job_end(item).is_some() {
+        if item.items.is_some() && end.is_some() {
             match item_outputs::values(item, gathered) {
-                Some(Ok(more)) => values.extend(more),
-                Some(Err(missing)) => return Ok(Err(missing)),
-                None => {
-                    let why = "what its items wrote was not read";
-                    lost.insert(format!("{}: {why}", named()));
+                Ok(more) => {
+                    values.extend(more.known);
+                    let ended_unseen = is_outdated && end != Some(End::Cancelled);
+                    if more.some_are_lost || ended_unseen {
+                        let why = "what its items wrote was not read";
+                        lost.insert(format!("{}: {why}", named()));
+                    }
                 }
+                Err(missing) => return Ok(Err(missing)),
             }
             continue;
         }
-        match job_end(item) {
+        match end {
             Some(End::Succeeded) => {}
             Some(End::Failed | End::Skipped | End::Unreached | End::Cancelled) => continue,
             None => return Ok(Err(format!("{} has not ended", named()))),
+        }
+        if is_outdated {
+            let why = "was deleted before its outputs were read";
+            lost.insert(format!("{} {why}", named()));
+            continue;
         }
         if outputs_are_lost(item) {
             lost.insert(format!("{}: {OUTPUTS_LOST}", named()));

@@ -205,16 +205,40 @@ pub(super) fn is_full(run: &Run, role: Role) -> bool {
             >= declared
 }
 
+/// Whether a Job of a stage whose end a Run has recorded may have written outputs that are read with those of the whole
+/// stage. If it is all the items of its stage, some of them may have succeeded although it did not.
+pub(crate) fn may_have_written(run: &Run, stage: &str, job: &NameKey, entry: &Entry) -> bool {
+    let is_whole = || {
+        let run = run.metadata.name.as_deref().unwrap_or_default();
+        *job == key_of(&format!("{run}-{stage}"))
+    };
+    match entry.ended.map(|ended| ended.end) {
+        Some(End::Succeeded) => true,
+        Some(End::Failed | End::Cancelled) => is_whole(),
+        Some(End::Skipped | End::Unreached) | None => false,
+    }
+}
+
 /// What a retry keeps of a Run's record, as the next `spec.kept`: the ends of the Jobs that are gone and
-/// are not run again.
+/// are not run again. One that was created in the place of another says nothing about that.
 pub fn kept<'a>(
     run: &Run,
     present: impl IntoIterator<Item = &'a Job>,
     again: impl IntoIterator<Item = &'a Job>,
 ) -> String {
-    let jobs = present.into_iter().chain(again);
     let mut record = Record::of(run);
-    for job in jobs {
+    for job in present {
+        let key = key_of(job.metadata.name.as_deref().unwrap_or_default());
+        let uid: UidKey = key_of(job.metadata.uid.as_deref().unwrap_or_default());
+        if record
+            .entries
+            .get(&key)
+            .is_some_and(|entry| entry.uid == uid)
+        {
+            record.entries.remove(&key);
+        }
+    }
+    for job in again {
         let name = job.metadata.name.as_deref().unwrap_or_default();
         record.entries.remove(&key_of(name));
     }

@@ -1,7 +1,8 @@
 //! The Jobs of a Run that are gone, for people: what the record still says of them.
 //!
 //! What enters: a Run, the Jobs that exist, and names that other objects mention. What leaves: the missing Jobs, as
-//! far as they are known. What must never happen here: a decision is made by them; they are shown, and no more.
+//! far as they are known. What must never happen here: a decision is made by them; they are shown, and a retry is made of
+//! what is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use konductor_api::{
 };
 
 use crate::outcome::End;
-use crate::run::{Entry, Record, Stop};
+use crate::run::{Ended, Entry, Record, Stop, recorded};
 use crate::words::Named;
 
 /// What stands for the name of a stage that nobody knows any more.
@@ -49,6 +50,41 @@ pub(super) fn gone<'a>(
         shown(run, stage, name, entry, (unnamed, gates))
     });
     jobs.collect()
+}
+
+/// A Job that was created in the place of one that the Run has had, as the record knows that one; `None` if it is the Run's
+/// own, or has ended in the same way.
+pub(crate) fn as_recorded(run: &Run, job: &Participant) -> Option<Participant> {
+    let entry = recorded(run, &job.key.name).filter(|entry| !entry.is_of(job))?;
+    if entry.ended.is_none() || entry.ended == Ended::of(job) {
+        return None;
+    }
+    let (phase, reason) = words(&entry);
+    let mut known = job.clone();
+    known.edit(|job| {
+        let annotations = job.metadata.annotations.get_or_insert_default();
+        annotations.insert(annotation::PHASE.to_owned(), phase.word().to_owned());
+        annotations.insert(annotation::REASON.to_owned(), reason.to_owned());
+        if annotations.contains_key(annotation::OUTPUTS_DECLARED) {
+            // They were on the other one.
+            annotations.insert(annotation::OUTPUTS.to_owned(), "{}".to_owned());
+        }
+        job.status = status(phase);
+    });
+    Some(known)
+}
+
+/// The status of a Job that has ended so.
+fn status(phase: JobPhase) -> Option<JobStatus> {
+    let complete = JobCondition {
+        type_: "Complete".to_owned(),
+        status: "True".to_owned(),
+        ..JobCondition::default()
+    };
+    (phase == JobPhase::Complete).then(|| JobStatus {
+        conditions: Some(vec![complete]),
+        ..JobStatus::default()
+    })
 }
 
 /// The name of the Job that is a whole stage.
@@ -100,12 +136,6 @@ fn shown(
     if gates.contains(name.as_str()) {
         annotations.insert(annotation::GATE.to_owned(), name.clone());
     }
-    let complete = JobCondition {
-        type_: "Complete".to_owned(),
-        status: "True".to_owned(),
-        ..JobCondition::default()
-    };
-    let conditions = (phase == JobPhase::Complete).then(|| vec![complete]);
     Participant::of(Job {
         metadata: ObjectMeta {
             name: Some(name),
@@ -118,10 +148,7 @@ fn shown(
             suspend: Some(true),
             ..JobSpec::default()
         }),
-        status: conditions.map(|conditions| JobStatus {
-            conditions: Some(conditions),
-            ..JobStatus::default()
-        }),
+        status: status(phase),
     })
 }
 

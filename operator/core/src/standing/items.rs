@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::Participant;
+use konductor_api::condition::reason;
 
 use super::State;
 use crate::explain;
-use crate::job::parse_indexes;
+use crate::job::{items_done, items_succeeded, parse_indexes, wrong_outputs};
 use crate::run_objects::RunObjects;
+
+/// Why an item has failed whose pod succeeded, where nothing else says it.
+const UNREAD: &str = "its outputs are lost, or there was no room for them";
 
 /// Where an item stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +34,7 @@ impl ItemStanding {
             return Vec::new();
         }
         let status = job.status.as_ref();
-        let completed = status.and_then(|status| status.completed_indexes.as_deref());
-        // Of an earlier attempt, until the Job controller counts them.
-        let succeeded = indexes(job, completed.or(job.completed_indexes()));
+        let (done, succeeded) = (items_done(job), items_succeeded(job));
         let failed = status.and_then(|status| status.failed_indexes.as_deref());
         let failed = indexes(job, failed);
         let mut pods: BTreeMap<usize, Vec<&Pod>> = BTreeMap::new();
@@ -50,8 +52,22 @@ impl ItemStanding {
             let tries = pods.get(&index).map(Vec::as_slice).unwrap_or_default();
             let last = tries.last();
             let failure = || last.and_then(|pod| explain::pod_failure(job, pod));
+            let wrong = || wrong_outputs(job, tries.iter().copied());
+            let wrong = || wrong().map(|why| format!("{}: {why}", reason::INVALID_OUTPUTS));
             let (state, why) = if succeeded.contains(&index) {
-                (State::Succeeded, None)
+                match wrong().filter(|_| !job.has_outputs()) {
+                    Some(why) => (State::Failed, Some(why)),
+                    None => (State::Succeeded, None),
+                }
+            } else if done.contains(&index) {
+                // Its pod succeeded, and what it wrote does not count.
+                match (wrong(), whole) {
+                    (Some(why), _) => (State::Failed, Some(why)),
+                    (None, State::Failed) => (State::Failed, Some(UNREAD.to_owned())),
+                    (None, _) if tries.is_empty() => (State::Failed, Some(UNREAD.to_owned())),
+                    // It was counted after its stage had been ended.
+                    (None, other) => (other, None),
+                }
             } else if failed.contains(&index) {
                 (State::Failed, failure())
             } else {

@@ -15,7 +15,7 @@ fn split(parts: &str) -> Value {
     of_run("split", annotations, ended("Complete"))
 }
 
-fn of_run(stage: &str, annotations: Value, rest: Value) -> Value {
+pub(crate) fn of_run(stage: &str, annotations: Value, rest: Value) -> Value {
     let mut job = job(&format!("r-{stage}"), annotations, rest);
     job["metadata"]["labels"] = json!({
         "konductor.io/run": "r", "konductor.io/stage": stage, "konductor.io/role": "main",
@@ -71,7 +71,7 @@ fn body(writes: &[Write]) -> &Value {
     }
 }
 
-fn merge(into: &mut Value, from: &Value) {
+pub(crate) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
@@ -86,7 +86,7 @@ fn merge(into: &mut Value, from: &Value) {
 }
 
 /// The Job after a patch.
-fn after(job: &Value, writes: &[Write]) -> Value {
+pub(crate) fn after(job: &Value, writes: &[Write]) -> Value {
     let mut after = job.clone();
     merge(&mut after, body(writes));
     after
@@ -379,13 +379,17 @@ fn outputs_of_items_are_stored_in_the_order_of_their_indexes_before_the_job_coun
             (
                 "Failed",
                 Some("InvalidOutputs: stage count[b]: n=\"two\" is not of type int"),
-                None,
+                Some(r#"{"n":"[1,null,3]","tag":"[null,null,null]"}"#),
             ),
         ),
         (
             counted("0-2", ended("Complete")),
             vec![succeeded(2, "n=3"), succeeded(0, "n=1")],
-            ("Failed", Some(lost), None),
+            (
+                "Failed",
+                Some(lost),
+                Some(r#"{"n":"[1,null,3]","tag":"[null,null,null]"}"#),
+            ),
         ),
         // What was kept counts, whatever became of the pod.
         (
@@ -427,7 +431,10 @@ fn outputs_of_items_are_stored_in_the_order_of_their_indexes_before_the_job_coun
         assert_eq!(annotations["konductor.io/outputs"].as_str(), outputs);
         let stored = after(&job, &writes);
         let kept = &stored["metadata"]["annotations"]["konductor.io/outputs-kept"];
-        assert_eq!(kept, &Value::Null, "it is not needed any more");
+        match reason.filter(|reason| reason.starts_with("InvalidOutputs")) {
+            Some(_) => assert_eq!(kept, "0,2 {}", "the items that they are of"),
+            None => assert_eq!(kept, &Value::Null, "it is not needed any more"),
+        }
         let end = match phase {
             "Complete" => End::Succeeded,
             _ => End::Failed,
@@ -452,9 +459,18 @@ fn outputs_of_items_have_a_limit_in_all() {
     merge(&mut rest, &many(22_000));
     let job = counted("0-2", rest);
     let (writes, _) = decide(&job, &with_pods(&job, pods));
-    let expected = "InvalidOutputs: those of all items are 66040 bytes, of which tag is 66010; at most 65536 fit";
-    let reason = &body(&writes)["metadata"]["annotations"]["konductor.io/reason"];
-    assert_eq!(reason, expected);
+    let expected = "InvalidOutputs: those of all items are 66040 bytes, of which tag is 66010; at most 65536 fit, \
+                    without those of stage count[c]";
+    let annotations = &body(&writes)["metadata"]["annotations"];
+    assert_eq!(annotations["konductor.io/reason"], expected);
+    let tags = json!(["y".repeat(22_000), "y".repeat(22_000), null]).to_string();
+    let outputs = json!({"n": "[1,1,null]", "tag": tags}).to_string();
+    assert_eq!(annotations["konductor.io/outputs"], outputs);
+    assert_eq!(annotations["konductor.io/outputs-kept"], "0,1 {}");
+    assert_eq!(
+        gathered(&after(&job, &writes), "count[*]/n"),
+        Ok("[1,1]".to_owned())
+    );
 }
 
 #[test]
@@ -478,6 +494,13 @@ fn outputs_of_items_are_kept_while_the_others_run() {
     assert_eq!(kept, r#"0,2 {"n":"[1,null,3]","tag":"[null,null,\"z\"]"}"#);
     assert!(live.iter().any(|fact| matches!(fact, Fact::PodsOf { .. })));
     assert_eq!(decide(&after(&job, &writes), &world).0, []);
+    let paused = json!({
+        "metadata": {"annotations": {"konductor.io/phase": "Paused"}}, "spec": {"suspend": true},
+    });
+    let job = counted("0,2", paused);
+    let (writes, _) = decide(&job, &with_pods(&job, pods([30, 5])));
+    let kept_while_paused = &body(&writes)["metadata"]["annotations"];
+    assert_eq!(&kept_while_paused["konductor.io/outputs-kept"], kept);
 }
 
 #[test]
@@ -585,6 +608,16 @@ fn outputs_of_items_are_gathered_from_their_job() {
         (stored("", "Cancelled", "", None), "count[*]/n", ok("[]")),
         (
             stored("0", "Cancelled", "", None),
+            "count[*]/n",
+            wrong("stage count has not ended"),
+        ),
+        (
+            stored("0", "Cancelled", "", Some("not JSON")),
+            "count[*]/n",
+            wrong("stage count[a] wrote no output n"),
+        ),
+        (
+            stored("0", "Cancelled", "", Some(r#"{"n":"not JSON"}"#)),
             "count[*]/n",
             wrong("stage count: what its items wrote was not read"),
         ),

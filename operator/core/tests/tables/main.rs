@@ -15,6 +15,7 @@ mod ledger;
 mod reasons;
 mod retry;
 mod run;
+mod shapes;
 mod slot;
 mod standing;
 mod timeline;

@@ -374,8 +374,10 @@ fn only_the_items_that_failed_run_again_over_the_same_list() {
             "konductor.io/items": r#"{"of": "side/parts", "parallel": 2}"#,
             "konductor.io/outputs-declared": "n: int",
         });
-        if let Some(outputs) = outputs {
-            annotations["konductor.io/outputs"] = outputs.into();
+        annotations["konductor.io/outputs"] = outputs.unwrap_or("{}").into();
+        if outputs.is_none() {
+            // Their pods were gone.
+            annotations["konductor.io/outputs-kept"] = " {}".into();
         }
         let mut rest = ended("Failed");
         rest["status"]["completedIndexes"] = "0,2".into();
@@ -414,5 +416,96 @@ fn only_the_items_that_failed_run_again_over_the_same_list() {
             .map(String::as_str);
         assert_eq!(text, kept);
         assert_eq!(annotations.get("konductor.io/outputs"), None);
+    }
+}
+
+/// `w` has succeeded and is gone; `m`, of which an item failed, and `z`, a finally stage, read what it wrote.
+#[test]
+fn a_retry_is_refused_if_what_it_would_read_is_gone() {
+    let source = of_run("w", job("r-w", json!({}), ended("Complete")));
+    let reader = |stage: &str, inputs: Value, condition: &str| {
+        let annotations = json!({"konductor.io/inputs": inputs.to_string()});
+        of_run(
+            stage,
+            job(&format!("r-{stage}"), annotations, ended(condition)),
+        )
+    };
+    let failed = |inputs| reader("m", inputs, "Failed");
+    let tidy = |inputs| reader("tidy", inputs, "Complete");
+    let mut with_default = (*tidy(json!({"in-0": "r-w/n"}))).clone();
+    with_default.edit(|job| {
+        let presets = json!({"konductor.io/in-0": "0"}).to_string();
+        job.annotations_mut()
+            .insert("konductor.io/presets".into(), presets);
+    });
+    for (readers, expected) in [
+        (vec![failed(json!({"in-0": "r-w/n"}))], false),
+        (vec![failed(json!({"in-0": "w[*]/n"}))], false),
+        (vec![failed(json!({"in-0": "w[*]/n = 0"}))], false),
+        (
+            vec![failed(json!({})), tidy(json!({"in-0": "w[*]/n"}))],
+            false,
+        ),
+        (
+            vec![failed(json!({})), tidy(json!({"in-0": "r-w/n"}))],
+            false,
+        ),
+        (vec![failed(json!({})), Arc::new(with_default)], true),
+        (vec![failed(json!({}))], true),
+    ] {
+        let all: Vec<Value> = [&source]
+            .into_iter()
+            .chain(&readers)
+            .map(|job| {
+                let mut value = serde_json::to_value(&***job).unwrap();
+                value["kind"] = "Job".into();
+                value
+            })
+            .collect();
+        let finally = readers.iter().filter(|job| job.stage() == "tidy").count();
+        let spec = json!({"spec": {
+            "pipeline": "p", "jobs": all.len() - finally, "finallyJobs": finally,
+        }});
+        let mut run = crate::world::recorded(object("Run", "r", spec), &all);
+        run["status"]["phase"] = "Failed".into();
+        run["status"]["outcome"] = "Failed".into();
+        let run: Run = read(run);
+        let made = |jobs: &[Arc<Participant>], begin| retry(&run, jobs, &[], &[], begin);
+        let refused = made(&readers, Begin::Failed);
+        let gone = Refused::OutputsGone {
+            stages: ["w".to_owned()].into(),
+            from: None,
+        };
+        match expected {
+            true => assert!(refused.is_ok(), "{refused:?}"),
+            false => assert_eq!(refused, Err(gone), "{readers:?}"),
+        }
+        // Beside it, everything is there.
+        let mut all = readers.clone();
+        all.push(Arc::clone(&source));
+        assert!(made(&all, Begin::Failed).is_ok());
+        // It was created again: a retry can begin with it.
+        let mut again = (*source).clone();
+        again.edit(|job| job.metadata.uid = Some("another".to_owned()));
+        let mut replaced = readers.clone();
+        replaced.push(Arc::new(again));
+        match made(&replaced, Begin::Failed) {
+            Err(Refused::OutputsGone { from, .. }) if !expected => {
+                assert_eq!(from.as_deref(), Some("w"));
+                let from = made(&replaced, Begin::Stage("w")).unwrap();
+                let names: Vec<String> = from.jobs.iter().map(ResourceExt::name_any).collect();
+                assert!(names.contains(&"r-w".to_owned()), "{names:?}");
+            }
+            other => {
+                // It counts as it had ended, and stays.
+                let names: Vec<String> = other
+                    .unwrap()
+                    .jobs
+                    .iter()
+                    .map(ResourceExt::name_any)
+                    .collect();
+                assert!(expected && !names.contains(&"r-w".to_owned()), "{names:?}");
+            }
+        }
     }
 }
