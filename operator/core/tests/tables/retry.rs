@@ -437,6 +437,10 @@ fn a_retry_is_refused_if_what_it_would_read_is_gone() {
         let presets = json!({"konductor.io/in-0": "0"}).to_string();
         job.annotations_mut()
             .insert("konductor.io/presets".into(), presets);
+        let template = &mut job.spec.as_mut().unwrap().template;
+        let metadata = template.metadata.get_or_insert_default();
+        let value = ("konductor.io/in-0".to_owned(), "5".to_owned());
+        metadata.annotations = Some([value].into());
     });
     for (readers, expected) in [
         (vec![failed(json!({"in-0": "r-w/n"}))], false),
