@@ -235,8 +235,10 @@ fn is_deleted(stop: Stop) -> bool {
 
 /// The Run, as it has recorded the stage and these others.
 fn run_of(stage: &Stage, others: &[&Value], stop: Stop) -> Value {
-    let main = stage.len() + others.len();
-    let run = json!({"spec": {"pipeline": "p", "jobs": main, "finallyJobs": 0}});
+    let is_finally = |job: &Value| job["metadata"]["labels"]["konductor.io/role"] == "finally";
+    let finally = others.iter().filter(|job| is_finally(job)).count();
+    let main = stage.len() + others.len() - finally;
+    let run = json!({"spec": {"pipeline": "p", "jobs": main, "finallyJobs": finally}});
     let jobs = stage.iter().map(|(job, _)| job);
     let mut run = recorded(object("Run", "r", run), jobs.chain(others.iter().copied()));
     if stop == Stop::Deleted {
@@ -254,11 +256,7 @@ fn gathered(stage: &Stage, role: &str, stop: Stop) -> Option<String> {
     let annotations = json!({"konductor.io/gate": "ready", "konductor.io/inputs": inputs});
     let mut reader = of_run("total", annotations, json!({}));
     reader["metadata"]["labels"]["konductor.io/role"] = role.into();
-    let mut run = run_of(stage, &[&reader], stop);
-    if role == "finally" {
-        run["spec"]["jobs"] = stage.len().into();
-        run["spec"]["finallyJobs"] = 1.into();
-    }
+    let run = run_of(stage, &[&reader], stop);
     let gate = json!({"spec": {}, "status": {"phase": "Open"}});
     let others = [reader.clone(), run, object("Gate", "ready", gate)];
     let mut world = World::of(others);
@@ -280,6 +278,11 @@ fn gathered(stage: &Stage, role: &str, stop: Stop) -> Option<String> {
     }
     let typed: Participant = serde_json::from_value(reader.clone()).unwrap();
     let (decision, _) = world.decide(|facts| job::decide(&typed, facts, now()));
+    assert!(
+        !decision.before.is_empty(),
+        "{stop:?} {role} {stage:?}: {:?}",
+        decision.waits
+    );
     let reader = after(&reader, &decision.before);
     let annotations = &reader["metadata"]["annotations"];
     match annotations["konductor.io/phase"].as_str() {
