@@ -52,8 +52,8 @@ pub use konductor_api::step::WORKSPACE_SCHEME;
 pub use manifest::{Manifests, Schedule};
 pub use object::Object;
 pub use options::{KONCLI_IMAGE, LOCAL_STORE, Options};
+pub use pipeline::ATTRIBUTES as BODY_ATTRIBUTES;
 pub use pipeline::Overlap;
-pub use resolve::body::ATTRIBUTES as BODY_ATTRIBUTES;
 pub use resolve::passthrough::{KubeField, kube_fields};
 pub use zone::slot as slot_time;
 

@@ -7,6 +7,7 @@
 mod body;
 pub(crate) mod script;
 
+pub use body::ATTRIBUTES;
 pub(crate) use body::{
     Action, Body, Entries, EnvValue, Leaf, Mount, Node, Output, Part, Passthrough, Place, Security,
     Toleration,

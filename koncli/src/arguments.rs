@@ -8,6 +8,7 @@ mod given;
 mod global;
 mod hint;
 mod pipeline;
+mod place;
 mod primitive;
 #[cfg(test)]
 mod reference;
@@ -25,6 +26,7 @@ pub(crate) use self::effect::Typed;
 pub(crate) use self::given::Given;
 pub(crate) use self::global::{Format, Global};
 pub(crate) use self::pipeline::{DryRun, Overlap, Params, Pipeline};
+pub(crate) use self::place::takes;
 pub(crate) use self::primitive::{
     Acquisition, Barrier, Gate, Holder, Lease, Outcome, Patience, Semaphore,
 };

@@ -37,7 +37,7 @@ use crate::exit::Failure;
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     let verbose = arguments.global.verbose;
-    suggestion::remember(&arguments);
+    suggestion::remember(arguments.places(), arguments::takes);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -6,73 +6,55 @@
 
 use std::sync::OnceLock;
 
-use clap::{CommandFactory, FromArgMatches};
-
-use crate::arguments::Arguments;
-
 /// An option that says which cluster and namespace are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+pub(crate) struct Place {
     /// As clap calls it.
-    id: &'static str,
+    pub(crate) id: &'static str,
     /// As it is typed, with its value.
-    text: String,
+    pub(crate) text: String,
 }
+
+/// Whether a command, in words, takes an option of this id.
+pub(crate) type Takes = fn(&[&str], &str) -> bool;
 
 /// What was typed of them. Errors of the SDK become help where no arguments are known, so it is known everywhere.
-static TYPED: OnceLock<Vec<Place>> = OnceLock::new();
+static TYPED: OnceLock<(Vec<Place>, Takes)> = OnceLock::new();
 
-/// Remembers which cluster and namespace a command line names. What the environment says need not be typed again.
-pub(crate) fn remember(arguments: &Arguments) {
+/// Remembers which cluster and namespace a command line names, and how to ask what koncli's commands take.
+pub(crate) fn remember(places: Vec<Place>, takes: Takes) {
     // It is called once; a second command line would not change what was typed.
-    let _ = TYPED.set(options(arguments));
-}
-
-fn options(arguments: &Arguments) -> Vec<Place> {
-    let global = &arguments.global;
-    let kubeconfig = global.kubeconfig.as_ref();
-    let kubeconfig = kubeconfig.map(|path| path.display().to_string());
-    let all = [
-        ("namespace", "-n", global.namespace.clone()),
-        ("context", "--context", global.context.clone()),
-        ("kubeconfig", "--kubeconfig", kubeconfig),
-    ];
-    let typed = all.into_iter().filter_map(|(id, flag, value)| {
-        let value = value.filter(|_| arguments.typed.has(id))?;
-        let text = format!("{flag} {}", quoted(&value));
-        Some(Place { id, text })
-    });
-    typed.collect()
+    let _ = TYPED.set((places, takes));
 }
 
 /// Returns a command as it is suggested: `koncli status r1` becomes `` `koncli status r1 -n x` `` if `-n x` was typed.
 pub(crate) fn suggested(command: impl AsRef<str>) -> String {
-    let typed = TYPED.get().map_or(&[][..], Vec::as_slice);
-    format!("`{}`", completed(command.as_ref(), typed))
+    let command = command.as_ref();
+    let typed = TYPED.get();
+    let completed = typed.map(|(places, takes)| completed(command, places, *takes));
+    format!("`{}`", completed.as_deref().unwrap_or(command))
 }
 
-fn completed(command: &str, typed: &[Place]) -> String {
+fn completed(command: &str, typed: &[Place], takes: Takes) -> String {
     let parts = command.split(" | ").map(|part| {
-        let taken = typed.iter().filter(|option| takes(part, option.id));
+        let words: Vec<&str> = part.split_whitespace().collect();
+        let takes = |option: &&Place| match words.first() {
+            Some(&"kubectl") => kubectl_takes(&words, option.id),
+            _ => takes(&words, option.id),
+        };
+        let taken = typed.iter().filter(takes);
         let options: Vec<String> = taken.map(|option| format!(" {}", option.text)).collect();
         format!("{part}{}", options.concat())
     });
     parts.collect::<Vec<_>>().join(" | ")
 }
 
-/// Whether a command takes an option.
-fn takes(command: &str, id: &str) -> bool {
-    let words: Vec<&str> = command.split_whitespace().collect();
-    if words.first() == Some(&"kubectl") {
-        // These are about what is in no namespace.
-        let is_of_cluster = ["apply", "namespace", "whoami"]
-            .iter()
-            .any(|word| words.contains(word));
-        return id != "namespace" || !is_of_cluster;
-    }
-    let matches = Arguments::command().try_get_matches_from(words).ok();
-    let read = matches.and_then(|matches| Arguments::from_arg_matches(&matches).ok());
-    read.is_some_and(|read| read.command.effect().has(id))
+fn kubectl_takes(words: &[&str], id: &str) -> bool {
+    // These are about what is in no namespace.
+    let is_of_cluster = ["apply", "namespace", "whoami"]
+        .iter()
+        .any(|word| words.contains(word));
+    id != "namespace" || !is_of_cluster
 }
 
 /// Returns a word as a shell reads it.
@@ -88,18 +70,20 @@ pub(crate) fn quoted(word: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use clap::Parser;
+    use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
+    use crate::arguments::{Arguments, Typed, takes};
 
     fn typed(line: &str) -> Vec<Place> {
         let matches = Arguments::command().try_get_matches_from(line.split_whitespace());
         let matches = matches.unwrap_or_else(|error| panic!("{line}: {error}"));
         let read = Arguments::from_arg_matches(&matches).expect("arguments");
-        options(&Arguments {
-            typed: crate::arguments::Typed::of(&matches),
+        let read = Arguments {
+            typed: Typed::of(&matches),
             ..read
-        })
+        };
+        read.places()
     }
 
     #[test]
@@ -129,7 +113,11 @@ mod tests {
                 "kubectl describe cronjob c -n x --context y",
             ),
         ] {
-            assert_eq!(completed(suggestion, &typed(line)), expected, "{line}");
+            assert_eq!(
+                completed(suggestion, &typed(line), takes),
+                expected,
+                "{line}"
+            );
         }
     }
 

@@ -8,6 +8,27 @@ use super::script::{Interpreter, Script};
 use super::{Name, Setting, Text};
 use crate::value::{Type, Value};
 
+/// What a body may set.
+pub const ATTRIBUTES: [&str; 17] = [
+    "image",
+    "run",
+    "exec",
+    "shell",
+    "env",
+    "retries",
+    "timeout",
+    "pending",
+    "may-fail",
+    "resources",
+    "security",
+    "service-account",
+    "priority-class",
+    "queue",
+    "labels",
+    "annotations",
+    "node",
+];
+
 /// What a stage does.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Body {

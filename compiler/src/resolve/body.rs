@@ -9,30 +9,11 @@ use super::term::Use;
 use super::{Resolver, Scope, Time};
 use crate::limits::{ENTRIES_MAX, FILE_NAME_MAX, RETRIES_MAX, WORK_BYTES_MAX};
 use crate::pipeline::script::{Interpreter, Script};
-use crate::pipeline::{Action, Body, Entries, EnvValue, Output, Security, Text, Toleration};
+use crate::pipeline::{
+    ATTRIBUTES, Action, Body, Entries, EnvValue, Output, Security, Text, Toleration,
+};
 use crate::rules::{self, kube_text};
 use crate::value::Type;
-
-/// What a body may set.
-pub const ATTRIBUTES: [&str; 17] = [
-    "image",
-    "run",
-    "exec",
-    "shell",
-    "env",
-    "retries",
-    "timeout",
-    "pending",
-    "may-fail",
-    "resources",
-    "security",
-    "service-account",
-    "priority-class",
-    "queue",
-    "labels",
-    "annotations",
-    "node",
-];
 
 /// The first field with a default of the records of a list.
 fn defaulted_field(ty: &ast::Type) -> Option<&ast::Param> {

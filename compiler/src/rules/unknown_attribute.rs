@@ -3,7 +3,7 @@
 use konductor_dsl::{Code, Diagnostic, Edit, ast, did_you_mean};
 
 use super::listed;
-use crate::resolve::body::ATTRIBUTES;
+use crate::pipeline::ATTRIBUTES;
 use crate::resolve::passthrough::kube_fields;
 
 /// A key that is not a known attribute; `given` says which names stand beside it.

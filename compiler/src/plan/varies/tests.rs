@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use konductor_dsl::{Sources, ast, parse};
 use serde_json::{Value as Json, json};
 
-use crate::resolve::body::ATTRIBUTES;
+use crate::pipeline::ATTRIBUTES;
 use crate::{Object, Options, compile};
 
 /// What becomes of a mention of the item.

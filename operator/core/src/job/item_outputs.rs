@@ -287,7 +287,7 @@ pub(super) fn read<'a>(
     }
 }
 
-/// What is kept on a Job that has not ended, of what these pods wrote; `None` if that is there already.
+/// What to keep on a Job that has not ended, of what these pods wrote; `None` if it is kept already.
 pub(super) fn kept<'a>(
     job: &Participant,
     declared: &[DeclaredOutput],

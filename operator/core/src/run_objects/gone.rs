@@ -60,12 +60,13 @@ pub(crate) fn as_recorded(run: &Run, job: &Participant) -> Option<Participant> {
         return None;
     }
     let (phase, reason) = words(&entry);
+    let declares_outputs = job.declared_outputs.is_some();
     let mut known = job.clone();
     known.edit(|job| {
         let annotations = job.metadata.annotations.get_or_insert_default();
         annotations.insert(annotation::PHASE.to_owned(), phase.word().to_owned());
         annotations.insert(annotation::REASON.to_owned(), reason.to_owned());
-        if annotations.contains_key(annotation::OUTPUTS_DECLARED) {
+        if declares_outputs {
             // They were on the other one.
             annotations.insert(annotation::OUTPUTS.to_owned(), "{}".to_owned());
         }
