@@ -161,8 +161,7 @@ mod tests {
     use super::*;
 
     /// Those that only decisions about the object itself read, and those that only koncli reads.
-    const OWN: [&str; 9] = [
-        annotation::COMPLETED_INDEXES,
+    const OWN: [&str; 8] = [
         annotation::CONTENT_HASH,
         annotation::INPUTS,
         annotation::LAST_APPLIED,
@@ -214,7 +213,6 @@ mod tests {
         for (annotations, template) in [
             (json!({"konductor.io/inputs": long}), json!({})),
             (json!({"konductor.io/presets": long}), json!({})),
-            (json!({"konductor.io/completed-indexes": long}), json!({})),
             (json!({"konductor.io/not-known": long}), json!({})),
             (json!({}), json!({"konductor.io/in-0": long})),
             (json!({}), json!({"token.konductor.io/lease": long})),
