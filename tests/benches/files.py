@@ -21,34 +21,18 @@ from pathlib import Path
 BLOCK = 16 << 20
 SECRETS = ["--secret", "s3.AWS_ACCESS_KEY_ID=id", "--secret", "s3.AWS_SECRET_ACCESS_KEY=keykeykey"]
 
-BIG = """\
-pipeline big {
+PASSED = """\
+pipeline passed {
   store { url = "s3://bench/runs", secret = "s3", endpoint = "ENDPOINT", region = "us-east-1" }
   stage make {
     image = "none:1"
-    run = "ln BLOB \\"${output.blob}\\"; date +%s.%N > DONE/made"
-    output blob: file
+    run = "WRITE \\"${output.it}\\"; date +%s.%N > DONE/made"
+    output it: KIND
   }
   stage begun after make { image = "none:1", run = "date +%s.%N > DONE/begun" }
   stage use after begun {
     image = "none:1"
-    run = "date +%s.%N > DONE/fetched; cmp \\"${make.blob}\\" BLOB"
-  }
-}
-"""
-
-SMALL = """\
-pipeline small {
-  store { url = "s3://bench/runs", secret = "s3", endpoint = "ENDPOINT", region = "us-east-1" }
-  stage make {
-    image = "none:1"
-    run = "cp -r FILES/. \\"${output.all}\\"; date +%s.%N > DONE/made"
-    output all: dir
-  }
-  stage begun after make { image = "none:1", run = "date +%s.%N > DONE/begun" }
-  stage use after begun {
-    image = "none:1"
-    run = "date +%s.%N > DONE/fetched; test $(ls \\"${make.all}\\" | wc -l) = COUNT"
+    run = "date +%s.%N > DONE/fetched; READ"
   }
 }
 """
@@ -83,7 +67,7 @@ def big(asked, folder):
     size = blob.stat().st_size
     ours, theirs = [], []
     for _ in range(asked.rounds):
-        ours.append(passed(asked, folder, BIG.replace("BLOB", str(blob))))
+        ours.append(passed(asked, folder, "file", f"ln {blob}", f'cmp {blob} \\"${{make.it}}\\"'))
         theirs.append(plain(asked, folder, blob))
     for way in ("upload", "download"):
         konductor = [one[way] for one in ours]
@@ -98,8 +82,8 @@ def small(asked, folder):
     files.mkdir()
     for n in range(asked.files):
         (files / f"{n}.txt").write_text(f"file {n}\n")
-    text = SMALL.replace("FILES", str(files)).replace("COUNT", str(asked.files))
-    one = passed(asked, folder, text)
+    counted = f'test $(ls \\"${{make.it}}\\" | wc -l) = {asked.files}'
+    one = passed(asked, folder, "dir", f"cp -r {files}/.", counted)
     say(what="small files", files=asked.files, upload_s=one["upload"], download_s=one["download"], highest_rss=one["memory"])
 
 
@@ -117,8 +101,8 @@ def overhead(asked, folder):
     say(what="binary that a pod copies", bytes=asked.koncli.stat().st_size)
 
 
-def passed(asked, folder, text):
-    """Runs a pipeline that passes something; seconds of its upload and download, and the wrapper's memory.
+def passed(asked, folder, kind, write, read):
+    """Runs a pipeline that passes a file or a folder; seconds of its upload and download, and the wrapper's memory.
 
     The upload lasts from the end of the command to the start of what comes after its Job, the download from there to
     the start of the command that reads: a little of both is the operator's.
@@ -126,7 +110,8 @@ def passed(asked, folder, text):
     done = folder / "done"
     done.mkdir(exist_ok=True)
     file = folder / "passed.kon"
-    file.write_text(text.replace("ENDPOINT", asked.endpoint).replace("DONE", str(done)))
+    text = PASSED.replace("ENDPOINT", asked.endpoint).replace("DONE", str(done))
+    file.write_text(text.replace("KIND", kind).replace("WRITE", write).replace("READ", read))
     command = [asked.koncli, "run", file, "--store", "s3://bench/runs", *SECRETS]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     highest = {"rss": 0}
