@@ -89,15 +89,12 @@ fn try_write(bytes: &[u8]) -> Result<(), io::ErrorKind> {
     };
     if ENDS_UNREAD.load(Ordering::Relaxed) {
         echo::restore();
-        let failure = Failure::failed(what);
-        if !is_unread {
-            report(&failure, 0);
+        if is_unread {
+            std::process::exit(0);
         }
-        std::process::exit(if is_unread {
-            0
-        } else {
-            i32::from(failure.code)
-        });
+        let failure = Failure::failed(what);
+        report(&failure, 0);
+        std::process::exit(i32::from(failure.code));
     }
     if FAILED.set(kind).is_ok() {
         talk(&format!("warning: {what}; continuing without it"));

@@ -63,6 +63,10 @@ fn remove(folder: &Path, left: &mut Option<Left>) {
         // One that is not writable, perhaps: it, or one in it.
         Err(_) => {}
     }
+    // A link, whatever it points to, is no folder.
+    if !fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) {
+        return note(folder, fs::remove_file(folder), left);
+    }
     let before = left.as_ref().map(|left| left.others);
     remove_entries(folder, left, |_| false);
     // What is left in it says why it stays.
@@ -139,6 +143,22 @@ mod tests {
         assert!(beside.join("kept").exists());
         // It is gone already.
         remove_folder(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_not_followed_either() {
+        let root = tempfile::tempdir().unwrap();
+        let (target, pod) = (root.path().join("target"), root.path().join("pod"));
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("kept"), "").unwrap();
+        fs::create_dir(&pod).unwrap();
+        symlink(&target, pod.join("secrets")).unwrap();
+        // Where the user is not root, the link can't be removed at first.
+        set_mode(&pod, 0o555);
+        let _ = remove_folder(&pod.join("secrets"));
+        assert!(target.join("kept").exists());
+        remove_folder(&pod).unwrap();
+        assert!(target.join("kept").exists());
     }
 
     #[test]

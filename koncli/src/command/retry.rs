@@ -170,8 +170,12 @@ fn refusal(
                 let retry = suggested(format!("koncli retry {run} --from {from}"));
                 format!("{retry} runs it again, too")
             });
+            let word = match &stages[..] {
+                [_] => "stage",
+                _ => "stages",
+            };
             Failure::failed(format!(
-                "what must run again reads outputs of {} of run/{run}, and the Jobs that wrote them were deleted",
+                "what must run again of run/{run} reads outputs of {word} {}, whose Jobs were deleted with them",
                 stages.join(", ")
             ))
             .help(help)

@@ -32,11 +32,10 @@ pub(crate) fn job_ended(job: &Participant, objects: &RunObjects) -> Option<Times
         let gate = job.gate().and_then(|gate| objects.gate(gate))?;
         matches!(end, End::Skipped | End::Unreached).then(|| gate_ended(gate))?
     };
-    // What the operator ended may still have been completed by the Job controller, later.
-    let by_operator = matches!(job.phase, Some(JobPhase::Cancelled));
-    match by_operator {
-        true => stopped().or_else(|| controller_end(job)),
-        false => controller_end(job).or_else(stopped).or_else(ruled_out),
+    match job.phase {
+        // What the operator ended may still have been completed by the Job controller, later.
+        Some(JobPhase::Cancelled) => stopped().or_else(|| controller_end(job)),
+        _ => controller_end(job).or_else(stopped).or_else(ruled_out),
     }
 }
 

@@ -21,11 +21,7 @@ pub(super) fn since(job: &Participant, state: State, objects: &RunObjects) -> Op
         // One whose outputs are wrong is complete, and one whose pods could not start is suspended.
         State::Failed => ["Failed", "Complete", "Suspended"]
             .into_iter()
-            .find_map(|type_| {
-                let conditions = status?.conditions.as_ref()?;
-                let found = conditions.iter().find(|one| one.type_ == type_)?;
-                found.last_transition_time.as_ref().map(|time| time.0)
-            }),
+            .find_map(|type_| condition_since(job, type_)),
         State::Cancelled | State::Unreached | State::Skipped => job_ended(job, objects),
         State::Running | State::Pending => {
             let started = status?.start_time.as_ref()?;
