@@ -20,8 +20,9 @@ use konductor_dsl::build::{
 use konductor_dsl::{Sources, text};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (options, tables): (Vec<String>, Vec<String>) =
-        std::env::args().skip(1).partition(|one| one == "--objects");
+    let (options, tables): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument == "--objects");
     let built = sales(tables).build("sales.kon")?;
     let mut out = std::io::stdout();
     if options.is_empty() {

@@ -94,7 +94,9 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
     if let Some(pipeline) = resolved {
         let dag = Dag::of(&pipeline);
         rules::check(&pipeline, &dag, &mut diagnostics);
-        let mut unknown = diagnostics.iter().filter(|one| one.code == Code::K0203);
+        let mut unknown = diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.code == Code::K0203);
         let of_image = [
             "image",
             "use",
@@ -104,7 +106,8 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
             "template",
             "templateRef",
         ];
-        let is_elsewhere = unknown.any(|one| of_image.contains(&written(&sources, one)));
+        let is_elsewhere =
+            unknown.any(|diagnostic| of_image.contains(&written(&sources, diagnostic)));
         if is_broken || is_elsewhere {
             // What is missing may stand in what could not be read, or where it does not belong.
             diagnostics.retain(|diagnostic| diagnostic.code != Code::K0311);
@@ -163,24 +166,31 @@ fn written<'s>(sources: &'s Sources, diagnostic: &Diagnostic) -> &'s str {
 /// Removes what only follows from something that is reported, too.
 fn remove_follow_ups(sources: &Sources, diagnostics: &mut Vec<Diagnostic>) {
     // An unused parameter names the place where its value was meant.
-    let unused = diagnostics.iter().filter(|one| one.code == Code::K0601);
-    let places = unused.flat_map(|one| one.labels.iter().map(|label| label.span));
+    let unused = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.code == Code::K0601);
+    let places = unused.flat_map(|diagnostic| diagnostic.labels.iter().map(|label| label.span));
     let places: Vec<Span> = places.collect();
     // What can't be a name is not declared either.
-    let is_no_name = |one: &&Diagnostic| matches!(one.code, Code::K0104 | Code::K0108);
+    let is_no_name =
+        |diagnostic: &&Diagnostic| matches!(diagnostic.code, Code::K0104 | Code::K0108);
     let words = diagnostics.iter().filter(is_no_name);
-    let words: Vec<&str> = words.map(|one| written(sources, one)).collect();
+    let words: Vec<&str> = words
+        .map(|diagnostic| written(sources, diagnostic))
+        .collect();
     // A parameter that a refused text names in a wrong way is used once that text is mended.
-    let refused = diagnostics.iter().filter(|one| one.code == Code::K0334);
+    let refused = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.code == Code::K0334);
     let refused: Vec<Span> = refused.map(Diagnostic::span).collect();
     let is_refused = |at: Span| {
         let mut refused = refused.iter();
-        refused.any(|one| one.source == at.source && one.start <= at.start && at.end <= one.end)
+        refused.any(|span| span.source == at.source && span.start <= at.start && at.end <= span.end)
     };
-    diagnostics.retain(|one| match one.code {
-        Code::K0601 => !one.labels.iter().any(|label| is_refused(label.span)),
-        Code::K0106 => one.is_error() || !places.contains(&one.span()),
-        Code::K0201 | Code::K0206 => !words.contains(&written(sources, one)),
+    diagnostics.retain(|diagnostic| match diagnostic.code {
+        Code::K0601 => !diagnostic.labels.iter().any(|label| is_refused(label.span)),
+        Code::K0106 => diagnostic.is_error() || !places.contains(&diagnostic.span()),
+        Code::K0201 | Code::K0206 => !words.contains(&written(sources, diagnostic)),
         _ => true,
     });
 }

@@ -39,8 +39,8 @@ fn words(text: &str, error: cron::CronError) -> String {
     match error {
         cron::CronError::Fields(count) => format!("it has {count} fields, not five"),
         cron::CronError::Descriptor => {
-            let known = DESCRIPTORS.map(|(name, _)| name).join(", ");
-            format!("{text} is not one of {known}")
+            let names = DESCRIPTORS.map(|(name, _)| name).join(", ");
+            format!("{text} is not one of {names}")
         }
         cron::CronError::Part {
             field,

@@ -31,7 +31,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The value of a source; `None` where only the run knows it, or a parameter has none.
+    /// The value of a source; `None` if it is known only at run time, or a parameter has none.
     pub(crate) fn source<'b>(&self, source: &'b Source) -> Option<Cow<'b, Value>>
     where
         'a: 'b,

@@ -43,15 +43,15 @@ pub(crate) fn check(written: &str, span: Span, is_value: impl Fn(&str) -> bool) 
 /// The templates of a text, in its order.
 fn all(text: &str) -> Vec<(usize, &str)> {
     let starts = text.match_indices("{{").chain(text.match_indices("$("));
-    let found = starts.filter_map(|(start, _)| {
+    let templates = starts.filter_map(|(start, _)| {
         let rest = text.get(start..)?;
         let line = rest.split('\n').next()?;
         let end = end(line)?;
         Some((start, line.get(..end)?))
     });
-    let mut found: Vec<_> = found.collect();
-    found.sort_unstable_by_key(|(start, _)| *start);
-    found
+    let mut templates: Vec<_> = templates.collect();
+    templates.sort_unstable_by_key(|(start, _)| *start);
+    templates
 }
 
 /// Where the template ends that a line begins with.
@@ -117,21 +117,21 @@ mod tests {
             ("echo {{inputs.x", None),
         ];
         for (text, expected) in table {
-            let found = all(text).first().map(|(_, written)| *written);
-            assert_eq!(found, expected, "{text}");
+            let template = all(text).first().map(|(_, written)| *written);
+            assert_eq!(template, expected, "{text}");
         }
     }
 
     #[test]
     fn every_template_is_found_where_it_is_written() {
         let text = "echo \\\"$(params.a)\\\" {{workflow.name}} {{inputs.parameters.b}}";
-        let found: Vec<&str> = all(text).into_iter().map(|(_, written)| written).collect();
+        let templates: Vec<&str> = all(text).into_iter().map(|(_, written)| written).collect();
         let expected = [
             "$(params.a)",
             "{{workflow.name}}",
             "{{inputs.parameters.b}}",
         ];
-        assert_eq!(found, expected);
+        assert_eq!(templates, expected);
         for (start, written) in all(text) {
             let rest = text.get(start..).unwrap_or_default();
             assert!(rest.starts_with(written), "{written}");

@@ -27,7 +27,7 @@ pub struct Node {
     pub kind: NodeKind,
     /// How many items it has; `None` without `for`, or where a parameter has no value.
     pub items: Option<usize>,
-    /// Whether only the run knows how many.
+    /// Whether their number is known only at run time.
     pub is_listed: bool,
     /// What it holds while it runs.
     pub holding: Vec<String>,
@@ -118,13 +118,13 @@ pub(crate) fn of(pipeline: &Pipeline) -> Graph {
             nodes: stages.chain(approvals).collect(),
             edges: Vec::new(),
         },
-        known: HashSet::default(),
+        edges: HashSet::default(),
         external: HashMap::default(),
     };
     let waits = pipeline.stages.iter().map(|stage| &stage.after);
     let waits = waits.chain(pipeline.approvals.iter().map(|approval| &approval.after));
     for (to, after) in waits.enumerate() {
-        builder.known.clear();
+        builder.edges.clear();
         for dependency in after {
             builder.add(&dependency.target, to, label(dependency.state));
         }
@@ -154,7 +154,7 @@ struct Builder {
     stages: usize,
     graph: Graph,
     /// The edges of the node at hand: what is waited for, and how.
-    known: HashSet<(usize, &'static str)>,
+    edges: HashSet<(usize, &'static str)>,
     /// The nodes of what is in the cluster.
     external: HashMap<String, usize>,
 }
@@ -180,7 +180,7 @@ impl Builder {
                 self.external("barrier", namespace, name)
             }
         };
-        if self.known.insert((from, label)) {
+        if self.edges.insert((from, label)) {
             self.graph.edges.push(Edge { from, to, label });
         }
     }

@@ -57,8 +57,8 @@ pub(crate) fn code_words(words: &[String]) -> Vec<(usize, Language)> {
     let mut code: Vec<(usize, Language)> = Vec::new();
     for (at, program) in programs(words) {
         let rest = &words[at + 1..];
-        let found = Rest::of(program, rest).code.into_iter();
-        code.extend(found.map(|word| (at + 1 + word, program.language)));
+        let places = Rest::of(program, rest).code.into_iter();
+        code.extend(places.map(|word| (at + 1 + word, program.language)));
         let settings = (program.settings)(rest).into_iter();
         code.extend(settings.map(|word| (at + 1 + word, Language::Command)));
     }

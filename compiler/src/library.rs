@@ -89,7 +89,9 @@ impl Library {
         let files = imports.copied().chain([Some(from)]);
         let mut files = files.map(|file| file.and_then(|file| self.files.get(file)));
         // Nobody knows what is in an import that can't be read.
-        files.any(|file| file.is_none_or(|file| file.unread.iter().any(|known| known.text == name)))
+        files.any(|file| {
+            file.is_none_or(|file| file.unread.iter().any(|unread| unread.text == name))
+        })
     }
 
     /// The names of all templates that a file sees, in order.
@@ -141,8 +143,8 @@ impl Library {
             });
             for (file, place, template) in own.chain(imported) {
                 match visible.get(&template.name.text) {
-                    Some((known, at)) if (*known, *at) != (file, place) => {
-                        let first = self.files[*known].templates[*at].name.span;
+                    Some((first_file, at)) if (*first_file, *at) != (file, place) => {
+                        let first = self.files[*first_file].templates[*at].name.span;
                         let reported =
                             rules::duplicate_name::report(&template.name, "template", first);
                         diagnostics.push(reported);
@@ -199,8 +201,8 @@ impl Loader<'_, '_> {
         while let Some(file) = self.files.get(next) {
             let (path, imports) = (file.path.clone(), file.ast.imports.clone());
             for import in imports {
-                let found = self.import(&path, &import);
-                self.files[next].imports.push(found);
+                let imported = self.import(&path, &import);
+                self.files[next].imports.push(imported);
             }
             next += 1;
         }
@@ -212,8 +214,8 @@ impl Loader<'_, '_> {
             self.diagnostics.push(rules::bad_import::path(span));
             return None;
         };
-        if let Some(known) = self.by_path.get(&path) {
-            return Some(*known);
+        if let Some(index) = self.by_path.get(&path) {
+            return Some(*index);
         }
         if self.files.len() >= FILES_MAX {
             self.diagnostics.push(rules::bad_import::too_many(span));
@@ -271,11 +273,11 @@ impl Loader<'_, '_> {
         }
     }
 
-    fn reaches(&self, from: usize, wanted: usize) -> bool {
+    fn reaches(&self, from: usize, to: usize) -> bool {
         let mut seen = vec![false; self.files.len()];
         let mut open = vec![from];
         while let Some(at) = open.pop() {
-            if at == wanted {
+            if at == to {
                 return true;
             }
             if !std::mem::replace(&mut seen[at], true) {
@@ -328,7 +330,10 @@ mod tests {
         sources.add("jobs/main.kon", format!("import \"other.kon\"\n{pipeline}"));
         let mut diagnostics = Vec::new();
         Library::load(&mut sources, &options, &mut diagnostics);
-        let codes: Vec<Code> = diagnostics.iter().map(|one| one.code).collect();
+        let codes: Vec<Code> = diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.code)
+            .collect();
         assert_eq!(codes, [Code::K0213]);
         assert_eq!(sources.iter().count(), 2);
     }

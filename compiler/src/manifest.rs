@@ -33,7 +33,11 @@ impl Manifests {
 
     /// What the schedule does with a slot while another run is running; `None` if the pipeline has no schedule.
     pub fn overlap(&self) -> Option<Overlap> {
-        self.0.pipeline.schedule.as_ref().map(|one| one.overlap)
+        self.0
+            .pipeline
+            .schedule
+            .as_ref()
+            .map(|schedule| schedule.overlap)
     }
 
     /// The Run, which is also the first of the [objects](Self::objects).
@@ -45,6 +49,18 @@ impl Manifests {
     pub fn stages(&self) -> Vec<String> {
         let stages = self.0.pipeline.stages.iter();
         stages.map(|stage| stage.name.text.clone()).collect()
+    }
+
+    /// The same run for a place without Kueue: no Job is in a queue. Also returns the names of the stages that were.
+    #[must_use]
+    pub fn without_queues(mut self) -> (Self, Vec<String>) {
+        let stages = self.0.pipeline.stages.iter_mut();
+        let queued = stages.filter_map(|stage| {
+            let _queue = stage.body.queue.take()?;
+            Some(stage.name.text.clone())
+        });
+        let queued = queued.collect();
+        (self, queued)
     }
 
     /// How many objects there are.

@@ -177,7 +177,7 @@ impl Reference {
     }
 }
 
-/// A list of items that only the run knows.
+/// A list of items known only at run time.
 #[derive(Debug)]
 pub(crate) struct List {
     /// The output, or the gathered outputs.
@@ -463,7 +463,7 @@ impl Source {
         }
     }
 
-    /// Whether it is known only during the run.
+    /// Whether it is known only at run time.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {
             Self::Output { .. }
@@ -493,7 +493,7 @@ pub(crate) enum Term {
 }
 
 impl Term {
-    /// Whether it is known only during the run.
+    /// Whether it is known only at run time.
     pub(crate) fn is_run_time(&self) -> bool {
         match self {
             Self::Value(_) | Self::Every | Self::Unknown => false,

@@ -44,9 +44,9 @@ impl From<Error> for NotYaml {
 
 /// Where something is in a text, as far as its first line goes; `None` if the parser does not know.
 pub fn range(text: &str, at: Location) -> Option<Range<usize>> {
-    let found = at.span();
+    let span = at.span();
     let to_usize = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-    let (start, end) = match (found.byte_offset(), found.byte_len()) {
+    let (start, end) = match (span.byte_offset(), span.byte_len()) {
         (Some(start), Some(length)) => {
             let start = to_usize(start);
             (start, start.saturating_add(to_usize(length)))
@@ -201,7 +201,7 @@ impl Placed {
             return None;
         };
         let mut members = members.iter();
-        let (key, value) = members.find(|(known, _)| known.value == key)?;
+        let (key, value) = members.find(|(name, _)| name.value == key)?;
         Some((key.referenced, value))
     }
 

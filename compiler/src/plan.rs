@@ -183,9 +183,9 @@ impl Dag {
             starts.sort_unstable();
             let mut shortest: Option<Vec<Edge>> = None;
             for start in starts {
-                let known = shortest.as_ref().map_or(usize::MAX, Vec::len);
-                let found = self.cycle_through(start, group, &member, known, &mut visits);
-                shortest = found.or(shortest);
+                let bound = shortest.as_ref().map_or(usize::MAX, Vec::len);
+                let cycle = self.cycle_through(start, group, &member, bound, &mut visits);
+                shortest = cycle.or(shortest);
                 if visits == 0 && shortest.is_some() {
                     break;
                 }
@@ -195,20 +195,20 @@ impl Dag {
         cycles
     }
 
-    /// The shortest cycle through a node, where it is shorter than `known` edges. Breadth first;
+    /// The shortest cycle through a node, where it is shorter than `bound` edges. Breadth first;
     /// takes from `visits` what it needs, but the first search of a group always ends.
     fn cycle_through(
         &self,
         start: Node,
         group: usize,
         member: &[usize],
-        known: usize,
+        bound: usize,
         visits: &mut usize,
     ) -> Option<Vec<Edge>> {
         let mut reached: HashMap<Node, Edge> = HashMap::default();
         let mut frontier = vec![start];
         let mut length = 0;
-        while !frontier.is_empty() && length + 1 < known {
+        while !frontier.is_empty() && length + 1 < bound {
             length += 1;
             let mut next = Vec::new();
             for node in frontier {

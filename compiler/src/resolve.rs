@@ -246,7 +246,10 @@ impl<'a> Resolver<'a> {
         let store = self.store(settings.store);
         // Whoever runs a file that is only checked may name a store.
         if is_storeless && !self.options.check {
-            let outputs = self.signatures.iter().flat_map(|one| &one.outputs);
+            let outputs = self
+                .signatures
+                .iter()
+                .flat_map(|signature| &signature.outputs);
             let reported = rules::missing_store::check(outputs);
             self.diagnostics.extend(reported);
         }
@@ -364,7 +367,9 @@ fn name(ast: &ast::Name) -> crate::pipeline::Name {
 fn name_whole_stages(stages: &mut [Stage], approvals: &mut [Approval]) {
     let has_quorum: Vec<bool> = stages.iter().map(|stage| stage.quorum.is_some()).collect();
     let of_stages = stages.iter_mut().flat_map(|stage| &mut stage.after);
-    let of_approvals = approvals.iter_mut().flat_map(|one| &mut one.after);
+    let of_approvals = approvals
+        .iter_mut()
+        .flat_map(|approval| &mut approval.after);
     let mut pending: Vec<&mut Dependency> = of_stages.chain(of_approvals).collect();
     while let Some(dependency) = pending.pop() {
         match &mut dependency.target {

@@ -1,7 +1,7 @@
 //! Values and their types: what a parameter, an output or an attribute can be.
 //!
 //! What enters: text from the command line, JSON from a file, literals from the source.
-//! What leaves: a [`Value`] of the wished [`Type`], or a sentence that says what is wrong with it.
+//! What leaves: a [`Value`] of the expected [`Type`], or a sentence that says what is wrong with it.
 
 use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
@@ -219,9 +219,9 @@ impl Type {
         }
     }
 
-    /// Whether a value of this type can be used where `wished` is: bounds and words aside.
-    pub(crate) fn fits(&self, wished: &Self) -> bool {
-        match (self, wished) {
+    /// Whether a value of this type can be used where `expected` is: bounds and words aside.
+    pub(crate) fn fits(&self, expected: &Self) -> bool {
+        match (self, expected) {
             (Self::String | Self::Words(_), Self::String | Self::Words(_)) => true,
             (Self::Int(_), Self::Int(_) | Self::Number) => true,
             (Self::List(item), Self::List(other)) => item.fits(other),
@@ -232,7 +232,7 @@ impl Type {
                         .zip(others)
                         .all(|(field, other)| field.name == other.name && field.ty.fits(&other.ty))
             }
-            _ => self == wished,
+            _ => self == expected,
         }
     }
 

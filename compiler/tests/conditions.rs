@@ -40,15 +40,15 @@ fn when(condition: &str) -> Result<Option<String>, &'static str> {
         "{condition}: {:?}",
         compiled.diagnostics
     );
-    let mut found = Err("skipped");
+    let mut when = Err("skipped");
     for object in compiled.manifests.unwrap().objects() {
         if let Object::Gate(gate) = object
             && gate.metadata.name.as_deref() == Some("p-last")
         {
-            found = Ok(gate.spec.when);
+            when = Ok(gate.spec.when);
         }
     }
-    found
+    when
 }
 
 /// As the operator evaluates it.

@@ -83,8 +83,10 @@ type Count = BTreeMap<(Code, String), usize>;
 /// How often each is reported.
 fn count<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) -> Count {
     let mut count = Count::new();
-    for one in diagnostics {
-        *count.entry((one.code, one.message.clone())).or_default() += 1;
+    for diagnostic in diagnostics {
+        *count
+            .entry((diagnostic.code, diagnostic.message.clone()))
+            .or_default() += 1;
     }
     count
 }
@@ -121,8 +123,14 @@ fn each_fix_alone_makes_its_diagnostic_go_away_and_adds_no_error() {
     for (name, text) in texts() {
         let options = options(&text);
         let before = checked(&text, &options);
-        let errors =
-            |compiled: &Compiled| count(compiled.diagnostics.iter().filter(|one| one.is_error()));
+        let errors = |compiled: &Compiled| {
+            count(
+                compiled
+                    .diagnostics
+                    .iter()
+                    .filter(|diagnostic| diagnostic.is_error()),
+            )
+        };
         for diagnostic in &before.diagnostics {
             for fix in &diagnostic.fixes {
                 applied += 1;
@@ -136,24 +144,26 @@ fn each_fix_alone_makes_its_diagnostic_go_away_and_adds_no_error() {
                 let mut problem = String::new();
                 let mut same = after.diagnostics.iter();
                 let at = diagnostic.span().start;
-                let is_here = same.any(|one| one.code == key.0 && one.span().start == at);
+                let is_here = same.any(|other| other.code == key.0 && other.span().start == at);
                 // Of several mistakes in what can't be read, the first is reported.
                 let moves = diagnostic.code < Code::K0201 && !is_here;
                 if left >= count(&before.diagnostics)[&key] && !moves {
                     problem = "is still reported".to_owned();
                 }
-                let known = errors(&before);
+                let errors_before = errors(&before);
                 let new = errors(&after)
                     .into_keys()
-                    .find(|key| !known.contains_key(key));
-                let is_there = |one: &&Diagnostic| {
-                    one.is_error() && wrote(fix, &before.sources).any(|place| touches(one, place))
+                    .find(|key| !errors_before.contains_key(key));
+                let is_there = |other: &&Diagnostic| {
+                    other.is_error()
+                        && wrote(fix, &before.sources).any(|place| touches(other, place))
                 };
                 let there = after.diagnostics.iter().find(is_there);
-                let there = there.map(|one| (one.code, one.message.clone()));
+                let there = there.map(|other| (other.code, other.message.clone()));
                 // What is read for the first time is checked by the later phases for the first time.
                 let phase = diagnostic.code.phase();
-                let there = there.filter(|key| !known.contains_key(key) && key.0.phase() == phase);
+                let there =
+                    there.filter(|key| !errors_before.contains_key(key) && key.0.phase() == phase);
                 let new = new.filter(|_| !hides_others(diagnostic.code)).or(there);
                 if let Some((code, message)) = new {
                     write!(problem, " and now {code} {message}").unwrap();
@@ -191,7 +201,7 @@ fn fixing_a_file_ends_and_twice_changes_nothing() {
         );
         let errors = |compiled: &Compiled| {
             let all = compiled.diagnostics.iter();
-            all.filter(|one| one.is_error()).count()
+            all.filter(|diagnostic| diagnostic.is_error()).count()
         };
         let (before, after) = (errors(&checked(&text, &options)), errors(&once.compiled));
         let reveals = once.repairs.iter().any(|repair| hides_others(repair.code));
@@ -360,14 +370,14 @@ fn most_codes_that_an_edit_can_fix_have_a_fix() {
                 None if diagnostic.fixes.is_empty() => continue,
                 None => "choice",
             };
-            let known = most.entry(diagnostic.code).or_insert(kind);
-            *known = (*known).max(kind);
+            let best = most.entry(diagnostic.code).or_insert(kind);
+            *best = (*best).max(kind);
         }
     }
     let impossible = |code: Code| {
         let mut all = NONE_IS_POSSIBLE.iter();
-        let found = all.find(|(codes, _)| codes.contains(&code));
-        found.map(|(_, reason)| *reason)
+        let row = all.find(|(codes, _)| codes.contains(&code));
+        row.map(|(_, reason)| *reason)
     };
     let mut table = String::new();
     let (mut fixed, mut choices, mut possible) = (0, 0, 0);
@@ -404,6 +414,11 @@ fn no_unused_declaration_is_removed() {
     let text = "pipeline p {\n  param day: string\n  lease schema { ttl = 30s }\n  stage a { image = \"b:1\", run = \"true\" }\n}\n";
     let repaired = repair("test.kon", text.to_owned(), &options(text));
     assert_eq!((&*repaired.text, repaired.repairs.len()), (text, 0));
-    let offered = |one: &Diagnostic| one.fixes.iter().any(|fix| fix.message == "remove it");
+    let offered = |diagnostic: &Diagnostic| {
+        diagnostic
+            .fixes
+            .iter()
+            .any(|fix| fix.message == "remove it")
+    };
     assert!(repaired.compiled.diagnostics.iter().all(offered));
 }

@@ -195,12 +195,16 @@ fn a_script_or_argument_that_linux_does_not_take_is_an_error() {
             "stage s {{ image = \"a:1\" {} }}",
             body.replace('@', &(long.clone() + "x"))
         );
-        let found = codes(&pipeline(&format!("{params}{stage}")));
-        assert_eq!(found.contains(&Code::K0505), expected, "{body}: {found:?}");
+        let reported = codes(&pipeline(&format!("{params}{stage}")));
+        assert_eq!(
+            reported.contains(&Code::K0505),
+            expected,
+            "{body}: {reported:?}"
+        );
         let stage = format!("stage s {{ image = \"a:1\" {} }}", body.replace('@', &long));
         if !body.contains("${") {
-            let found = codes(&pipeline(&stage));
-            assert!(!found.contains(&Code::K0505), "{body}: {found:?}");
+            let reported = codes(&pipeline(&stage));
+            assert!(!reported.contains(&Code::K0505), "{body}: {reported:?}");
         }
     }
 }
@@ -219,11 +223,11 @@ fn gathered_outputs_that_never_fit_are_refused() {
             "stage a for x in 1..50, y in 1..100 {{ output o: {ty} }}\n\
              stage b {{ exec = [\"${{a{address}.o}}\"] }}"
         );
-        let found = codes(&pipeline(&text));
+        let reported = codes(&pipeline(&text));
         assert_eq!(
-            found.contains(&Code::K0505),
+            reported.contains(&Code::K0505),
             expected,
-            "{address} {ty}: {found:?}"
+            "{address} {ty}: {reported:?}"
         );
     }
 }

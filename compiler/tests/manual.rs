@@ -41,7 +41,7 @@ fn reports(info: &str) -> (&str, Option<(Severity, Code)>) {
 
 fn snippets() -> Vec<Snippet> {
     let text = page();
-    let mut found: Vec<Snippet> = Vec::new();
+    let mut snippets: Vec<Snippet> = Vec::new();
     let (mut is_inside, mut is_reported) = (false, false);
     for (index, line) in text.lines().enumerate() {
         match (is_inside, line.strip_prefix("```")) {
@@ -50,7 +50,7 @@ fn snippets() -> Vec<Snippet> {
                 let info = info
                     .strip_prefix("kon")
                     .unwrap_or_else(|| panic!("line {}: a snippet of another language", index + 1));
-                found.push(Snippet {
+                snippets.push(Snippet {
                     line: index + 1,
                     info: info.trim().to_owned(),
                     text: String::new(),
@@ -60,15 +60,15 @@ fn snippets() -> Vec<Snippet> {
             (true, Some(_)) => is_inside = false,
             (false, Some(_)) => is_reported = false,
             (true, None) => {
-                let snippet = found.last_mut().unwrap();
+                let snippet = snippets.last_mut().unwrap();
                 snippet.text.push_str(line);
                 snippet.text.push('\n');
             }
             (false, None) => {}
         }
     }
-    assert!(found.len() >= 20, "only {} snippets", found.len());
-    found
+    assert!(snippets.len() >= 20, "only {} snippets", snippets.len());
+    snippets
 }
 
 fn checked(name: &str, text: &str, read: &dyn Fn(&str) -> Result<String, String>) -> Compiled {
@@ -110,13 +110,23 @@ fn a_wrong_snippet_is_followed_by_what_is_reported() {
             continue;
         };
         let compiled = checked("manual.kon", &whole(kind, &text), &read);
-        let found = compiled.diagnostics.iter().find(|one| one.code == code);
-        let found = found.unwrap_or_else(|| panic!("line {line}: no {code}"));
-        assert_eq!(found.severity, severity, "line {line}");
-        let word = if found.is_error() { "error" } else { "warning" };
-        let help = found.help.iter().map(|help| format!("  help: {help}\n"));
+        let diagnostic = compiled
+            .diagnostics
+            .iter()
+            .find(|diagnostic| diagnostic.code == code);
+        let diagnostic = diagnostic.unwrap_or_else(|| panic!("line {line}: no {code}"));
+        assert_eq!(diagnostic.severity, severity, "line {line}");
+        let word = if diagnostic.is_error() {
+            "error"
+        } else {
+            "warning"
+        };
+        let help = diagnostic
+            .help
+            .iter()
+            .map(|help| format!("  help: {help}\n"));
         let help: String = help.collect();
-        let shown = format!("{word}[{code}]: {}\n{help}", found.message);
+        let shown = format!("{word}[{code}]: {}\n{help}", diagnostic.message);
         expected.insert(line, format!("\n```text\n{shown}```\n"));
     }
     assert!(

@@ -100,12 +100,12 @@ fn rendered(mistake: &Mistake, compiled: &Compiled) -> String {
 fn every_mistake_is_reported_as_expected() {
     for file in files() {
         let all = mistakes(&file);
-        let found: Vec<String> = all
+        let reports: Vec<String> = all
             .iter()
-            .map(|one| rendered(one, &one.checked()))
+            .map(|mistake| rendered(mistake, &mistake.checked()))
             .collect();
-        let found = found.join("\n");
-        bless::compare(&file.with_extension("txt"), &found);
+        let reports = reports.join("\n");
+        bless::compare(&file.with_extension("txt"), &reports);
     }
 }
 

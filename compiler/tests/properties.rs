@@ -233,7 +233,7 @@ fn reduction_keeps_every_order() {
                 gates.insert(object.name().to_owned(), stages.collect());
             }
         }
-        let mut found: Vec<BTreeSet<usize>> = Vec::new();
+        let mut reached: Vec<BTreeSet<usize>> = Vec::new();
         for object in manifests.objects().filter(|object| object.kind() == "Job") {
             let annotations = object.metadata().annotations.clone().unwrap_or_default();
             let direct = annotations
@@ -241,14 +241,14 @@ fn reduction_keeps_every_order() {
                 .map(|gate| gates[gate].clone());
             let direct = direct.unwrap_or_default();
             let mut all: BTreeSet<usize> = direct.iter().copied().collect();
-            direct.iter().for_each(|dep| all.extend(&found[*dep]));
+            direct.iter().for_each(|dep| all.extend(&reached[*dep]));
             for dep in &direct {
-                let implied = direct.iter().any(|other| found[*other].contains(dep));
+                let implied = direct.iter().any(|other| reached[*other].contains(dep));
                 assert!(!implied, "{seed}: {object} waits for s-{dep} twice\n{text}");
             }
-            found.push(all);
+            reached.push(all);
         }
-        assert_eq!(found, before, "{seed}\n{text}");
+        assert_eq!(reached, before, "{seed}\n{text}");
     }
 }
 

@@ -83,8 +83,8 @@ fn pipeline(chance: &mut fastrand::Rng) -> String {
 fn after(chance: &mut fastrand::Rng, stages: &[Stage], fan_out: bool) -> Vec<String> {
     let clause = |chance: &mut fastrand::Rng| {
         let stage = chance.usize(..stages.len().max(1));
-        let known = stages.get(stage)?;
-        let item = match (known.fan_out, chance.u8(..4)) {
+        let target = stages.get(stage)?;
+        let item = match (target.fan_out, chance.u8(..4)) {
             (true, 0) => format!("[\"{}\"]", ITEMS[chance.usize(..3)]),
             (true, 1) if fan_out => "[x]".to_owned(),
             _ => String::new(),
@@ -96,8 +96,8 @@ fn after(chance: &mut fastrand::Rng, stages: &[Stage], fan_out: bool) -> Vec<Str
     for _ in 0..chance.usize(..3) {
         if chance.u8(..3) > 0 {
             clauses.extend(clause(chance));
-        } else if let (Some(one), Some(two)) = (clause(chance), clause(chance)) {
-            clauses.push(format!("any({one}, {two})"));
+        } else if let (Some(first), Some(second)) = (clause(chance), clause(chance)) {
+            clauses.push(format!("any({first}, {second})"));
         }
     }
     clauses
@@ -105,12 +105,12 @@ fn after(chance: &mut fastrand::Rng, stages: &[Stage], fan_out: bool) -> Vec<Str
 
 fn read(chance: &mut fastrand::Rng, stages: &[Stage], fan_out: bool) -> Option<String> {
     let stage = chance.usize(..stages.len().max(1));
-    let known = stages.get(stage)?;
+    let target = stages.get(stage)?;
     // If the compiler would refuse most of them, nothing is learned.
-    if !known.default && chance.u8(..3) > 0 {
+    if !target.default && chance.u8(..3) > 0 {
         return None;
     }
-    Some(match (known.fan_out, fan_out && chance.bool()) {
+    Some(match (target.fan_out, fan_out && chance.bool()) {
         (false, _) => format!("s{stage}.n"),
         (true, true) => format!("s{stage}[x].n"),
         (true, false) => format!("s{stage}[\"{}\"].n", ITEMS[chance.usize(..3)]),
@@ -157,7 +157,11 @@ impl World {
 
     /// The Jobs that have surely ended when a Gate is open.
     fn ended_at_gate(&self, gate: &Gate) -> BTreeSet<String> {
-        let mut sets = gate.spec.conditions.iter().map(|one| self.ended_by(one));
+        let mut sets = gate
+            .spec
+            .conditions
+            .iter()
+            .map(|condition| self.ended_by(condition));
         match gate.spec.mode {
             GateMode::All => sets.flatten().collect(),
             GateMode::Any => {

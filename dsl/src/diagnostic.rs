@@ -158,11 +158,11 @@ impl Diagnostic {
 /// Returns the known name that was probably meant: with at most one typo for every three characters.
 pub fn did_you_mean<'a>(
     written: &str,
-    known: impl IntoIterator<Item = &'a str>,
+    names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let length = written.chars().count();
     let allowed = (length / 3).clamp(1, 3);
-    known
+    names
         .into_iter()
         .filter(|name| name.chars().count().abs_diff(length) <= allowed)
         .map(|name| (distance(written, name), name))
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_meant_where_one_is_near() {
-        let known = ["extract", "clean", "load", "x"];
+        let names = ["extract", "clean", "load", "x"];
         let table = [
             ("extrct", Some("extract")),
             ("etxract", Some("extract")),
@@ -210,7 +210,7 @@ mod tests {
             ("claen", Some("clean")),
         ];
         for (written, expected) in table {
-            assert_eq!(did_you_mean(written, known), expected, "{written}");
+            assert_eq!(did_you_mean(written, names), expected, "{written}");
         }
     }
 }

@@ -177,8 +177,10 @@ impl Fixed {
 /// Returns the earliest phase with an error: the text is read, then names are resolved, then values, then the graph. An
 /// error of a phase may be the fault of an error of an earlier phase, and so may its fix.
 fn first_phase(diagnostics: &[Diagnostic]) -> usize {
-    let errors = diagnostics.iter().filter(|one| one.is_error());
-    let phases = errors.map(|one| one.code.phase());
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error());
+    let phases = errors.map(|diagnostic| diagnostic.code.phase());
     phases.min().unwrap_or(usize::MAX)
 }
 
@@ -269,7 +271,7 @@ fn is_blank(character: char) -> bool {
 /// The line break that a text begins with.
 fn line_break(text: &str) -> Option<&'static str> {
     let mut breaks = ["\r\n", "\n"].into_iter();
-    breaks.find(|one| text.starts_with(one))
+    breaks.find(|ending| text.starts_with(ending))
 }
 
 /// An entry with its comma, or a declaration with its line. A comment between an entry and its comma stays: these are

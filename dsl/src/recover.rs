@@ -94,15 +94,15 @@ pub(crate) fn scan(source: &Source) -> Scan {
 /// it, or a control character.
 fn hidden(source: &Source, token: Token) -> Option<Diagnostic> {
     let text = token.text(&source.text);
-    let (at, found) = text.char_indices().find(|(_, c)| is_hidden(*c))?;
-    let (at, number) = (token.start + at, u32::from(found));
-    let what = match found {
+    let (at, character) = text.char_indices().find(|(_, c)| is_hidden(*c))?;
+    let (at, number) = (token.start + at, u32::from(character));
+    let what = match character {
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => "reorders the text around it",
         '\u{1b}' => "is ESC, which terminals obey",
         _ => "is a control character",
     };
     let message = format!("an invisible character stands here: U+{number:04X} {what}");
-    let at = span(source, at, at + found.len_utf8());
+    let at = span(source, at, at + character.len_utf8());
     let diagnostic = Diagnostic::error(Code::K0110, at, message);
     let is_line = token.kind == Kind::String && !text.starts_with("\"\"\"");
     Some(match is_line {

@@ -70,12 +70,12 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
         }
         return diagnostic.fixed(help, edits);
     }
-    let (found, length) = token_at(text, at);
-    let wanted = match &error.variant {
+    let (token, length) = token_at(text, at);
+    let rules = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives.as_slice(),
         ErrorVariant::CustomError { .. } => &[],
     };
-    let place = Place::new(text, at, found.as_deref().unwrap_or_default(), wanted);
+    let place = Place::new(text, at, token.as_deref().unwrap_or_default(), rules);
     let habit = habit::find(&place);
     let written = habit.as_ref().and_then(|habit| habit.written.clone());
     let message = habit.as_ref().and_then(|habit| habit.message.clone());
@@ -87,11 +87,11 @@ pub(crate) fn diagnose(source: &Source, error: &Error<Rule>, offset: usize) -> D
     };
     let message = message.unwrap_or_else(|| {
         let expected = expected(&place);
-        match (&*expected, found.as_deref()) {
+        match (&*expected, token.as_deref()) {
             ("", None) => "the file ends too early".to_owned(),
-            ("", Some(found)) => format!("`{found}` is not expected here"),
+            ("", Some(token)) => format!("`{token}` is not expected here"),
             (expected, None) => format!("expected {expected}, and the file ends"),
-            (expected, Some(found)) => format!("expected {expected}, found `{found}`"),
+            (expected, Some(token)) => format!("expected {expected}, found `{token}`"),
         }
     });
     let diagnostic = Diagnostic::error(Code::K0101, span, message);
@@ -151,14 +151,10 @@ fn token_at(text: &str, at: usize) -> (Option<String>, usize) {
 
 /// What would have been accepted, in words.
 fn expected(place: &Place<'_>) -> String {
-    let mut all: Vec<&str> = place
-        .wanted
-        .iter()
-        .filter_map(|rule| words(*rule))
-        .collect();
+    let mut all: Vec<&str> = place.rules.iter().filter_map(|rule| words(*rule)).collect();
     all.sort_unstable();
     all.dedup();
-    let has = |word: &str| all.iter().any(|known| known.starts_with(word));
+    let has = |word: &str| all.iter().any(|words| words.starts_with(word));
     if has("a list") && has("a number") {
         return "a value".to_owned();
     }
@@ -181,7 +177,7 @@ fn expected(place: &Place<'_>) -> String {
     all.sort_by_key(|word| *word != "`{`");
     match all.as_slice() {
         [] => String::new(),
-        [one] => (*one).to_owned(),
+        [only] => (*only).to_owned(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
 }

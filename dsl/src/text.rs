@@ -105,10 +105,10 @@ impl Reader<'_> {
         match self.parts.last_mut() {
             // A newline belongs to its line.
             Some(Part::Text {
-                text: known,
+                text: last,
                 span: at,
-            }) if !known.ends_with('\n') => {
-                known.push_str(text);
+            }) if !last.ends_with('\n') => {
+                last.push_str(text);
                 *at = at.to(span);
             }
             _ => self.parts.push(Part::Text {
@@ -227,8 +227,8 @@ impl Reader<'_> {
         };
         let inner = self.span(at + 2, at + end);
         let whole = self.span(at, at + end + 1);
-        if let Some(found) = (self.reference)(tail.cut(2..end), inner, self.diagnostics) {
-            self.parts.push(Part::Hole(found, whole));
+        if let Some(reference) = (self.reference)(tail.cut(2..end), inner, self.diagnostics) {
+            self.parts.push(Part::Hole(reference, whole));
         } else {
             if let Some(length) = nested(tail) {
                 let text = tail.cut(..length);

@@ -140,16 +140,16 @@ fn programs_build_the_trees_of_all_examples() {
 }
 
 fn kon_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(kon_files(&path));
+            files.extend(kon_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "kon") {
-            found.push(path);
+            files.push(path);
         }
     }
-    found
+    files
 }
 
 /// Texts that would end a string, begin another thing, or be another text.
@@ -185,7 +185,7 @@ fn said(text: &ast::Str) -> String {
     let parts = text.parts.iter().map(|part| match part {
         ast::Part::Text { text, .. } => text.clone(),
         ast::Part::Shell(_) => "${".to_owned(),
-        ast::Part::Hole(found, _) => format!("<{}>", found.head.text),
+        ast::Part::Hole(reference, _) => format!("<{}>", reference.head.text),
     });
     parts.collect()
 }
@@ -194,13 +194,13 @@ fn said(text: &ast::Str) -> String {
 fn texts_are_read_as_they_were_given_whatever_is_in_them() {
     for first in HOSTILE {
         for second in HOSTILE {
-            let given = text![first, Ref::to("x"), second];
-            for (given, layout) in [
-                (given.clone(), "usual"),
-                (given.clone().block(), "block"),
-                (given.clone().line(), "line"),
+            let text = text![first, Ref::to("x"), second];
+            for (text, layout) in [
+                (text.clone(), "usual"),
+                (text.clone().block(), "block"),
+                (text.clone().line(), "line"),
             ] {
-                let stage = Stage::new("a").run(given.clone()).env("X", given);
+                let stage = Stage::new("a").run(text.clone()).env("X", text);
                 let built = Pipeline::new("p").stage(stage).build("p.kon").unwrap();
                 let expected = format!("{first}<x>{second}");
                 let read = strings_of(&built.file);
@@ -381,13 +381,13 @@ fn what_cannot_be_written_is_reported() {
 #[test]
 fn brackets_nested_too_deeply_end_in_an_error_and_not_in_a_crash() {
     let deep = (0..5_000).fold(Value::from(1), |inner, _| Value::from([inner]));
-    let asked = (0..5_000).fold(Condition::from(Ref::to("x")), |inner, _| {
+    let condition = (0..5_000).fold(Condition::from(Ref::to("x")), |inner, _| {
         !inner.and(Ref::to("y")).or(Ref::to("z"))
     });
     let ty = (0..5_000).fold(Type::int(), |inner, _| Type::list(inner));
     let stages = [
         Stage::new("a").attribute("args", deep),
-        Stage::new("a").when(asked),
+        Stage::new("a").when(condition),
         Stage::new("a").output(Param::new("x", ty)),
     ];
     for stage in stages {
@@ -395,7 +395,7 @@ fn brackets_nested_too_deeply_end_in_an_error_and_not_in_a_crash() {
         let codes: Vec<&str> = reported
             .diagnostics
             .iter()
-            .map(|one| one.code.name())
+            .map(|diagnostic| diagnostic.code.name())
             .collect();
         assert_eq!(codes, ["K0103"], "{reported}");
     }

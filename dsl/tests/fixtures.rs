@@ -84,7 +84,11 @@ fn every_code_of_the_syntax_has_a_page_whose_example_triggers_it() {
             .nth(1)
             .and_then(|rest| rest.split("```").next());
         let source = source(example.unwrap_or_else(|| panic!("{code} has no example")));
-        let reported: Vec<&str> = parse(&source).1.iter().map(|one| one.code.name()).collect();
+        let reported: Vec<&str> = parse(&source)
+            .1
+            .iter()
+            .map(|diagnostic| diagnostic.code.name())
+            .collect();
         assert!(
             reported.contains(&code.name()),
             "{code}: its example reports {reported:?}"

@@ -26,7 +26,7 @@ fn root() -> PathBuf {
 
 /// Every file with this ending in a folder and what is in it, sorted.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
@@ -37,18 +37,18 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
                 .extension()
                 .is_some_and(|extension| extension == ending)
             {
-                found.push(path);
+                files.push(path);
             }
         }
     }
-    found.sort();
-    assert!(!found.is_empty(), "{}", folder.display());
-    found
+    files.sort();
+    assert!(!files.is_empty(), "{}", folder.display());
+    files
 }
 
 /// The comments of a text that parses, sorted: found by another way than the formatter does.
 fn comments(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut comments = Vec::new();
     let (mut quote, mut rest) = ("", text);
     while let Some(at) = rest.find(['#', '"', '\\', '$']) {
         rest = &rest[at..];
@@ -71,15 +71,15 @@ fn comments(text: &str) -> Vec<String> {
             1
         } else if quote.is_empty() && rest.starts_with('#') {
             let line = rest.lines().next().unwrap();
-            found.push(line.trim_end().to_owned());
+            comments.push(line.trim_end().to_owned());
             line.len()
         } else {
             1
         };
         rest = &rest[next..];
     }
-    found.sort();
-    found
+    comments.sort();
+    comments
 }
 
 /// Formats a file and holds the result against the laws.
@@ -186,7 +186,10 @@ fn a_file_with_errors_is_not_laid_out() {
         "pipeline p {\n  stage a {\n    run = \"x\n  }\n}\n",
     ))
     .unwrap_err();
-    let codes: Vec<&str> = reported.iter().map(|one| one.code.name()).collect();
+    let codes: Vec<&str> = reported
+        .iter()
+        .map(|diagnostic| diagnostic.code.name())
+        .collect();
     assert_eq!(codes, ["K0102"]);
 }
 

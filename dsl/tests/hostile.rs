@@ -68,7 +68,9 @@ fn nesting_that_is_closed_again_ends_in_an_error_too() {
         let text = format!("pipeline p {{ x = {open}1{close} }}");
         let reported = reported(&open[..1], text);
         assert!(
-            reported.iter().any(|one| one.code == Code::K0103),
+            reported
+                .iter()
+                .any(|diagnostic| diagnostic.code == Code::K0103),
             "{reported:?}"
         );
     }
@@ -119,7 +121,7 @@ fn mistakes_on_every_line_report_only_the_first() {
 fn a_file_of_more_words_than_fit_into_memory_is_refused() {
     let text = format!("pipeline p {{ {} }}", "a = 1 ".repeat(2_000_000));
     let reported = parse(&source(text)).1;
-    let codes: Vec<Code> = reported.iter().map(|one| one.code).collect();
+    let codes: Vec<Code> = reported.iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(codes, [Code::K0107]);
     let text = "a".repeat(FILE_BYTES_MAX + 1);
     let reported = parse(&source(text)).1;
@@ -133,15 +135,15 @@ fn spans_end_on_char_boundaries() {
         let hole = format!("${{a{}\u{1F600}", "b".repeat(14 + shift));
         let text = format!("pipeline p {{\n  stage s {{ run = \"\"\"{hole}\"\"\" }}\n}}\n");
         let reported = reported(&hole, text.clone());
-        let [one] = reported.as_slice() else {
+        let [diagnostic] = reported.as_slice() else {
             panic!("{reported:?}");
         };
-        assert_eq!(one.code, Code::K0106);
-        let span = one.span();
+        assert_eq!(diagnostic.code, Code::K0106);
+        let span = diagnostic.span();
         let shown = text.get(span.start as usize..span.end as usize);
         assert!(
             shown.is_some_and(|shown| hole.starts_with(shown)),
-            "{one:?}"
+            "{diagnostic:?}"
         );
     }
 }

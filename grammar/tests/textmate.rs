@@ -101,8 +101,8 @@ impl Grammar {
     }
 
     fn named(&self, name: &str) -> &[Rule] {
-        let found = self.repository.iter().find(|(known, _)| known == name);
-        &found.unwrap_or_else(|| panic!("#{name} does not exist")).1
+        let entry = self.repository.iter().find(|(key, _)| key == name);
+        &entry.unwrap_or_else(|| panic!("#{name} does not exist")).1
     }
 
     /// Rules with what they include in its place.
@@ -134,8 +134,8 @@ impl Grammar {
             };
             // The first match wins, and of two at one place the one that is written first.
             let find = |regex: &Regex| {
-                let found = regex.find_from_pos(line, at).unwrap();
-                found.map(|found| (found.start(), found.end()))
+                let matched = regex.find_from_pos(line, at).unwrap();
+                matched.map(|matched| (matched.start(), matched.end()))
             };
             let mut next = end.and_then(find).map(|place| (place, None));
             for rule in self.flat(patterns) {
@@ -171,10 +171,10 @@ impl Grammar {
                     name,
                     captures,
                 }) => {
-                    let found = regex.captures_from_pos(line, at).unwrap().unwrap();
+                    let groups = regex.captures_from_pos(line, at).unwrap().unwrap();
                     let mut done = start;
                     for (group, scope) in captures {
-                        if let Some(group) = found.get(*group) {
+                        if let Some(group) = groups.get(*group) {
                             let outer = scopes(open, &[name.as_deref()]);
                             push(&mut pieces, &line[done..group.start()], outer);
                             let inner = scopes(open, &[name.as_deref(), Some(scope)]);
@@ -228,13 +228,13 @@ fn folder() -> PathBuf {
 
 #[test]
 fn every_include_leads_somewhere_and_every_rule_is_used() {
-    fn includes<'a>(rules: &'a [Rule], found: &mut BTreeSet<&'a str>) {
+    fn includes<'a>(rules: &'a [Rule], names: &mut BTreeSet<&'a str>) {
         for rule in rules {
             match rule {
                 Rule::Include(name) => {
-                    found.insert(name);
+                    names.insert(name);
                 }
-                Rule::Region { patterns, .. } => includes(patterns, found),
+                Rule::Region { patterns, .. } => includes(patterns, names),
                 Rule::Match { .. } => {}
             }
         }
@@ -245,8 +245,8 @@ fn every_include_leads_somewhere_and_every_rule_is_used() {
     for (_, rules) in &grammar.repository {
         includes(rules, &mut used);
     }
-    let known: BTreeSet<&str> = grammar.repository.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(used, known);
+    let declared: BTreeSet<&str> = grammar.repository.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(used, declared);
 }
 
 #[test]

@@ -41,13 +41,13 @@ impl Program {
                 Flag::Plain
             };
         }
-        let mut found = Flag::Plain;
+        let mut flag = Flag::Plain;
         for (place, letter) in letters.char_indices() {
             let is_last = place + letter.len_utf8() == letters.len();
             // A letter that is not known yet may be any.
             if self.code.contains(letter) || letter == HOLE {
                 match self.style {
-                    Style::FirstOperand => found = Flag::CodeOperand,
+                    Style::FirstOperand => flag = Flag::CodeOperand,
                     _ if is_last => return Flag::CodeNext,
                     // `node -pe CODE`
                     _ if self.language == Language::Node => {}
@@ -56,13 +56,13 @@ impl Program {
             } else if self.file.contains(letter) {
                 return Flag::File;
             } else if self.attached.contains(letter) {
-                return found;
+                return flag;
             } else if letter == 's' && self.style == Style::FirstOperand {
-                if matches!(found, Flag::Plain) {
-                    found = Flag::Input;
+                if matches!(flag, Flag::Plain) {
+                    flag = Flag::Input;
                 }
             } else if self.takes.contains(letter) {
-                return match (is_last, found) {
+                return match (is_last, flag) {
                     (true, Flag::CodeOperand) => Flag::TakesBeforeCode,
                     (true, _) => Flag::Takes,
                     (false, _) if self.style == Style::FirstOperand => continue,
@@ -70,7 +70,7 @@ impl Program {
                 };
             }
         }
-        found
+        flag
     }
 
     fn long_flag(&self, long: &str) -> Flag {

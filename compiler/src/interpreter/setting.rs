@@ -286,13 +286,13 @@ pub(super) fn xargs_line(words: &[String]) -> Vec<String> {
     let mut token = None;
     let mut rest = words.iter();
     while let Some(word) = rest.next().filter(|word| word.starts_with('-')) {
-        let given = word
+        let attached = word
             .strip_prefix("-I")
             .or_else(|| word.strip_prefix("--replace="));
-        match (word.as_str(), given) {
+        match (word.as_str(), attached) {
             ("-I", _) => token = rest.next().cloned(),
             ("-i" | "--replace", _) => token = Some("{}".to_owned()),
-            (_, Some(given)) => token = Some(given.to_owned()),
+            (_, Some(attached)) => token = Some(attached.to_owned()),
             _ => {}
         }
     }

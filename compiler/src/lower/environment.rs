@@ -1,7 +1,7 @@
 //! How values reach a container: as environment variables, never as part of a script's text.
 //!
 //! What enters: texts with references. What leaves: the command line, the environment, and the
-//! annotations by which the operator hands over what only the run knows. What must never happen
+//! annotations by which the operator hands over what is known only at run time. What must never happen
 //! here: a value written into a script.
 
 use std::collections::BTreeMap;
@@ -73,7 +73,12 @@ impl<'a> Environment<'a> {
     /// them.
     pub(crate) fn own_outputs(&mut self) {
         let stage = self.stage;
-        for output in stage.body.outputs.iter().filter(|one| one.ty.is_file()) {
+        for output in stage
+            .body
+            .outputs
+            .iter()
+            .filter(|output| output.ty.is_file())
+        {
             self.variable(&Reference {
                 source: Source::OwnOutput {
                     output: output.name.text.clone(),
@@ -169,7 +174,11 @@ impl<'a> Environment<'a> {
     /// The place in the run's trace, which the operator writes with the start if it exports traces; empty otherwise. An
     /// author's own stays.
     pub(crate) fn traceparent(&mut self) {
-        if self.variables.iter().any(|one| one.name == TRACEPARENT) {
+        if self
+            .variables
+            .iter()
+            .any(|variable| variable.name == TRACEPARENT)
+        {
             return;
         }
         self.variables.push(EnvVar {
@@ -191,18 +200,18 @@ impl<'a> Environment<'a> {
     /// The name of the variable that carries a reference's value.
     fn variable(&mut self, reference: &Reference) -> String {
         let shown = source_text(&self.all.pipeline, &reference.source);
-        let known = match &reference.source {
+        let key = match &reference.source {
             Source::Argument { use_id, .. } => {
                 format!("{} {} {shown}", use_id.source.0, use_id.start)
             }
             _ => shown.clone(),
         };
-        if let Some(name) = self.names.get(&known) {
+        if let Some(name) = self.names.get(&key) {
             return name.clone();
         }
         let name = self.free_name(&shown);
         self.taken.insert(name.clone());
-        self.names.insert(known, name.clone());
+        self.names.insert(key, name.clone());
         let mut variable = EnvVar {
             name: name.clone(),
             ..EnvVar::default()
@@ -279,8 +288,11 @@ impl<'a> Environment<'a> {
             }
             Source::OwnOutput { output } => {
                 let outputs = &self.stage.body.outputs;
-                let declared = outputs.iter().find(|one| one.name.text == *output);
-                let Some((declared, kind)) = declared.and_then(|one| Some((one, one.file_kind()?)))
+                let declared = outputs
+                    .iter()
+                    .find(|declared| declared.name.text == *output);
+                let Some((declared, kind)) =
+                    declared.and_then(|declared| Some((declared, declared.file_kind()?)))
                 else {
                     return;
                 };
@@ -395,7 +407,7 @@ impl<'a> Environment<'a> {
         Some(gathered.to_string())
     }
 
-    /// What a template's parameter stands for, where only the run knows it.
+    /// What a template's parameter stands for, if it is known only at run time.
     fn term(&mut self, term: &Term) -> String {
         match term {
             Term::Text(text) => self.argument(text),

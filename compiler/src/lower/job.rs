@@ -451,9 +451,9 @@ fn texts(values: Values<'_>, map: &Entries<Text>) -> BTreeMap<String, String> {
 
 /// A text of which the plan leaves nothing open: no Job is made without its item.
 fn known(values: Values<'_>, text: &Text) -> Option<String> {
-    let known = values.text(text);
-    debug_assert!(known.is_some(), "a text has no value: {text:?}");
-    known
+    let value = values.text(text);
+    debug_assert!(value.is_some(), "a text has no value: {text:?}");
+    value
 }
 
 fn holds(all: &Planned, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
@@ -462,13 +462,13 @@ fn holds(all: &Planned, stage: &Stage, values: Values<'_>) -> Vec<Hold> {
         .iter()
         .map(|hold| {
             let ledger = &all.pipeline.ledgers[hold.ledger];
-            let asked = values
+            let permits = values
                 .int(&hold.permits)
                 .and_then(|n| u32::try_from(n).ok());
             let permits = if ledger.kind == LedgerKind::Lease {
                 1
             } else {
-                asked.unwrap_or(1)
+                permits.unwrap_or(1)
             };
             Hold {
                 kind: ledger.kind,

@@ -131,7 +131,7 @@ fn key(index: usize) -> String {
 fn role(of: &Scheduled<'_>) -> Role {
     let names = |kind: LedgerKind| {
         let ledgers = of.pipeline.ledgers.iter().enumerate();
-        let own = ledgers.filter(move |(_, one)| one.kind == kind && !one.external);
+        let own = ledgers.filter(move |(_, ledger)| ledger.kind == kind && !ledger.external);
         own.map(|(index, _)| ledger_name(of.pipeline, index))
             .collect::<Vec<_>>()
     };
@@ -146,7 +146,12 @@ fn role(of: &Scheduled<'_>) -> Role {
         rule(GROUP, "barriers", &["get", "create"], &[]),
         rule("batch", "jobs", jobs, &[]),
     ];
-    if of.pipeline.workspaces.iter().any(|one| !one.external) {
+    if of
+        .pipeline
+        .workspaces
+        .iter()
+        .any(|workspace| !workspace.external)
+    {
         rules.push(rule("", "persistentvolumeclaims", &["get", "create"], &[]));
     }
     for (kind, resource) in [

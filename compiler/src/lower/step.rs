@@ -1,4 +1,4 @@
-//! The wrapper around the command of a stage that reads or writes files, or whose item only the run knows.
+//! The wrapper around the command of a stage that reads or writes files, or whose item is known only at run time.
 //!
 //! What enters: a Job that is complete but for it, and what the wrapper is to do. What leaves: the same Job with
 //! an initContainer that puts `koncli` into the pod, and a command that begins with it. What must never
@@ -86,7 +86,10 @@ pub(super) fn wrap(job: &mut Job, spec: &StepSpec, image: &str, claim: Option<St
         volumes: all_volumes,
         ..
     } = pod;
-    let Some(main) = containers.iter_mut().find(|one| one.name == MAIN) else {
+    let Some(main) = containers
+        .iter_mut()
+        .find(|container| container.name == MAIN)
+    else {
         return;
     };
     let before = init_containers.get_or_insert_default();

@@ -359,8 +359,8 @@ impl<T> Default for Entries<T> {
 impl<T> Entries<T> {
     /// Sets a value; one of the same name is replaced in its place.
     pub(crate) fn set(&mut self, name: String, value: T) {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
+        match self.0.iter_mut().find(|(key, _)| *key == name) {
+            Some((_, slot)) => *slot = value,
             None => self.0.push((name, value)),
         }
     }

@@ -243,9 +243,9 @@ mod tests {
             ("$(x)/bash", None),
         ];
         for (line, expected) in table {
-            let found = Interpreter::parse(line)
+            let command = Interpreter::parse(line)
                 .map(|interpreter| interpreter.command("@".to_owned()).join(" "));
-            assert_eq!(found.as_deref(), expected, "{line}");
+            assert_eq!(command.as_deref(), expected, "{line}");
         }
     }
 

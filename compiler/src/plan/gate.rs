@@ -419,8 +419,8 @@ impl<'a> Planner<'a> {
     }
 
     fn intern(&mut self, name: String, key: GateKey, when: Option<Arc<str>>) -> usize {
-        if let Some(known) = self.by_key.get(&key) {
-            return *known;
+        if let Some(index) = self.by_key.get(&key) {
+            return *index;
         }
         let mut unique = name;
         while !self.names.insert(unique.clone()) {
@@ -435,18 +435,18 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Calls `found` for every output that a condition reads.
-fn jobs_read(expr: &Expr, found: &mut dyn FnMut(usize, &[Term])) {
+/// Calls `visit` for every output that a condition reads.
+fn jobs_read(expr: &Expr, visit: &mut dyn FnMut(usize, &[Term])) {
     let mut term = |term: &Term| {
         if let Term::Reference(reference) = term
             && let Source::Output { stage, address, .. } = &reference.source
         {
-            found(*stage, address);
+            visit(*stage, address);
         }
     };
     match expr {
-        Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|part| jobs_read(part, found)),
-        Expr::Not(inner) => jobs_read(inner, found),
+        Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|part| jobs_read(part, visit)),
+        Expr::Not(inner) => jobs_read(inner, visit),
         Expr::Bool(only) => term(only),
         Expr::Compare { left, right, .. } => {
             term(left);

@@ -125,8 +125,8 @@ impl Planner {
                     continue;
                 };
                 let key = (index, key_of_item(&item.values, mask));
-                let known = self.by_key.get(&key).copied();
-                let group = known.unwrap_or_else(|| {
+                let group = self.by_key.get(&key).copied();
+                let group = group.unwrap_or_else(|| {
                     let group = self.group(index, stage, mask, item, variables);
                     self.groups.push(group);
                     self.by_key.insert(key, self.groups.len() - 1);
@@ -154,7 +154,8 @@ impl Planner {
         let shown: Vec<String> = shown.collect();
         let variables = stage.loops.iter().zip(variables).zip(mask);
         let fixed = variables.filter(|(_, is_fixed)| **is_fixed);
-        let fixed = fixed.map(|((known, value), _)| (known.name.text.as_str(), value.as_str()));
+        let fixed =
+            fixed.map(|((variable, value), _)| (variable.name.text.as_str(), value.as_str()));
         let fixed: Vec<(&str, &str)> = fixed.collect();
         let slugs: Vec<&str> = fixed.iter().map(|(_, value)| *value).collect();
         let called = match slugs.as_slice() {

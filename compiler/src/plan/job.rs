@@ -21,7 +21,7 @@ pub(crate) struct JobPlan {
     pub item: Option<usize>,
     /// What the item is called in names and labels.
     pub slug: Option<String>,
-    /// An Indexed Job's number of items; of one whose list only the run knows, the one that it has until then.
+    /// An Indexed Job's number of items; of one whose list is known only at run time, the one that it has until then.
     pub completions: Option<u32>,
     /// What the labels call the item's values, one for each loop variable if there are several.
     pub variables: Vec<String>,

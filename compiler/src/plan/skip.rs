@@ -95,7 +95,7 @@ impl Skips {
             .filter_map(|item| Some((item, left_out_by(item)?)))
             .collect();
         let by = left_out.iter().map(|(_, by)| *by);
-        let reason = by.reduce(|all, one| if all == one { all } else { LeftOut::Before });
+        let reason = by.reduce(|all, reason| if all == reason { all } else { LeftOut::Before });
         if left_out.len() == items.len() {
             self.stages[index] = Some(reason.unwrap_or(LeftOut::NoItems));
         } else {
@@ -113,7 +113,7 @@ impl Skips {
         }
     }
 
-    /// A stage whose items only the run knows is left out as a whole.
+    /// A stage whose items are known only at run time is left out as a whole.
     fn listed_stage(&mut self, pipeline: &Pipeline, index: usize) {
         let stage = &pipeline.stages[index];
         let values = Values::of(pipeline);
@@ -144,11 +144,11 @@ impl Skips {
     }
 
     fn is_ruled_out(&self, after: &[Dependency], values: Values<'_>) -> bool {
-        let known = |wanted: Known| {
+        let has_clause = |state: Known| {
             let mut clauses = after.iter();
-            clauses.any(|clause| self.known(clause, values) == wanted)
+            clauses.any(|clause| self.known(clause, values) == state)
         };
-        known(Known::Out) && !known(Known::Open)
+        has_clause(Known::Out) && !has_clause(Known::Open)
     }
 
     /// What is known about a clause.
@@ -164,11 +164,11 @@ impl Skips {
                 address: Some(address),
             } if self.leaves_out_at(*stage, address, values) => of_skipped,
             Target::Any(parts) => {
-                let known = |wanted: Known| {
+                let has_part = |state: Known| {
                     let mut parts = parts.iter();
-                    parts.any(|part| self.known(part, values) == wanted)
+                    parts.any(|part| self.known(part, values) == state)
                 };
-                match (known(Known::Holds), known(Known::Open)) {
+                match (has_part(Known::Holds), has_part(Known::Open)) {
                     (true, _) => Known::Holds,
                     (false, true) => Known::Open,
                     (false, false) => Known::Out,

@@ -220,12 +220,12 @@ impl<'a> Resolver<'a> {
                         }
                     }
                     if !ATTRIBUTES.contains(&key.text.as_str()) {
-                        let given = |name: &str| {
-                            let is = |item: &ast::BodyItem| matches!(item, ast::BodyItem::Attribute(one) if one.key.text == name);
+                        let is_given = |name: &str| {
+                            let is = |item: &ast::BodyItem| matches!(item, ast::BodyItem::Attribute(other) if other.key.text == name);
                             ast.items.iter().any(is)
                         };
                         let report = rules::unknown_attribute::report;
-                        self.report(report(key, &ATTRIBUTES, given));
+                        self.report(report(key, &ATTRIBUTES, is_given));
                         continue;
                     }
                     self.attribute(attribute, &mut body, scope);
@@ -275,8 +275,8 @@ impl<'a> Resolver<'a> {
                 None
             }
             ast::Value::Bool(literal) => {
-                let (wished, found) = (Type::String, Type::Bool);
-                self.report(rules::wrong_type::report(literal.span, &wished, &found));
+                let mistake = rules::wrong_type::report(literal.span, &Type::String, &Type::Bool);
+                self.report(mistake);
                 None
             }
             _ => self.text_value(value, scope, Time::Compile),
@@ -300,15 +300,15 @@ impl<'a> Resolver<'a> {
             ast::Value::String(text) => text.plain(),
             _ => None,
         };
-        let found = text.and_then(|text| Interpreter::parse(&text));
-        if found.is_none() {
+        let interpreter = text.and_then(|text| Interpreter::parse(&text));
+        if interpreter.is_none() {
             let word = match value {
                 ast::Value::Ref(word) => Interpreter::parse(&word.head.text),
                 _ => None,
             };
             self.report(rules::unknown_interpreter::of_shell(value.span(), word));
         }
-        found
+        interpreter
     }
 
     /// Looks at the script of a body that is complete: what a `${…}` means in it depends on what
@@ -340,7 +340,7 @@ impl<'a> Resolver<'a> {
         words.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// A text that may hold what only the run knows.
+    /// A text that may hold what is known only at run time.
     fn run_text(&mut self, value: &ast::Value, scope: Scope<'_>) -> Option<Text> {
         let text = self.text_value(value, scope, Time::Run)?;
         text.references()
@@ -359,18 +359,18 @@ impl<'a> Resolver<'a> {
                 self.report(problem);
                 continue;
             }
-            let found = match &entry.value {
+            let value = match &entry.value {
                 ast::Value::Call {
                     kind, name, key, ..
                 } => self.call(kind.value, name, key, scope),
                 other => self.run_text(other, scope).map(EnvValue::Text),
             };
-            if let Some(EnvValue::Text(text)) = &found {
+            if let Some(EnvValue::Text(text)) = &value {
                 self.diagnostics
                     .extend(rules::plain_secret::check(key, text));
             }
-            if let Some(found) = found {
-                env.set(key.text.clone(), found);
+            if let Some(value) = value {
+                env.set(key.text.clone(), value);
             }
         }
         env
@@ -383,7 +383,7 @@ impl<'a> Resolver<'a> {
         key: &ast::Str,
         scope: Scope<'_>,
     ) -> Option<EnvValue> {
-        let mut known = |text: &ast::Str, kind: kube_text::Kind| {
+        let mut plain_text = |text: &ast::Str, kind: kube_text::Kind| {
             let resolved = self.text(text, scope, Time::Compile, Use::Other)?;
             match resolved.plain() {
                 Some(plain) if !kind.takes(plain) => {
@@ -397,8 +397,8 @@ impl<'a> Resolver<'a> {
                 }
             }
         };
-        let name = known(name, kube_text::Kind::Name);
-        let key = known(key, kube_text::Kind::Key);
+        let name = plain_text(name, kube_text::Kind::Name);
+        let key = plain_text(key, kube_text::Kind::Key);
         let (name, key) = (name?, key?);
         Some(match kind {
             ast::CallKind::Secret => EnvValue::Secret { name, key },

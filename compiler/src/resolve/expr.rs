@@ -33,10 +33,10 @@ impl Resolver<'_> {
                     return None;
                 }
                 if let ast::Value::Ref(reference) = value
-                    && let Some(found) = self.known_type(value, scope)
-                    && found != Type::Bool
+                    && let Some(ty) = self.known_type(value, scope)
+                    && ty != Type::Bool
                 {
-                    self.report(rules::wrong_type::no_condition(reference, &found));
+                    self.report(rules::wrong_type::no_condition(reference, &ty));
                     return None;
                 }
                 let term = self.operand(value, &Type::Bool, scope)?;
@@ -76,8 +76,8 @@ impl Resolver<'_> {
             }
         }
         // The side that knows its type says what a literal on the other side is.
-        let known = (self.known_type(left, scope), self.known_type(right, scope));
-        let (ty, left_leads) = match known {
+        let types = (self.known_type(left, scope), self.known_type(right, scope));
+        let (ty, left_leads) = match types {
             // A whole number is compared with a decimal one as such.
             (Some(Type::Int(_)), Some(Type::Number)) => (Type::Number, true),
             (Some(ty), _) => (ty, true),
@@ -129,8 +129,8 @@ impl Resolver<'_> {
         })
     }
 
-    fn operand(&mut self, value: &ast::Value, wished: &Type, scope: Scope<'_>) -> Option<Term> {
-        let term = self.term(value, wished, scope, Time::Run)?;
+    fn operand(&mut self, value: &ast::Value, expected: &Type, scope: Scope<'_>) -> Option<Term> {
+        let term = self.term(value, expected, scope, Time::Run)?;
         let is_token = matches!(&term, Term::Reference(reference)
             if matches!(reference.source, Source::Token { .. } | Source::Workspace { .. }));
         let is_composed = matches!(term, Term::Text(_) | Term::List(_)) && term.is_run_time();
@@ -142,10 +142,12 @@ impl Resolver<'_> {
         Some(term)
     }
 
-    /// Whether this is a list that only the run knows: CEL sees its text.
+    /// Whether this is a list known only at run time: CEL sees its text.
     fn is_list_of_the_run(&mut self, reference: &ast::Ref, scope: Scope<'_>) -> bool {
-        let found = self.quietly(|this| this.reference(reference, scope, Time::Run));
-        found.is_some_and(|found| matches!(found.ty, Type::List(_)) && found.source.is_run_time())
+        let resolved = self.quietly(|this| this.reference(reference, scope, Time::Run));
+        resolved.is_some_and(|reference| {
+            matches!(reference.ty, Type::List(_)) && reference.source.is_run_time()
+        })
     }
 
     /// The type of a value that has one by itself: a reference, or a list whose first element has.
@@ -153,7 +155,7 @@ impl Resolver<'_> {
         match value {
             ast::Value::Ref(reference) => self.quietly(|this| {
                 this.reference(reference, scope, Time::Run)
-                    .map(|found| found.ty)
+                    .map(|reference| reference.ty)
             }),
             _ => None,
         }
@@ -173,7 +175,7 @@ impl Resolver<'_> {
             }),
             ast::Value::Ref(reference) => self
                 .reference(reference, scope, Time::Run)
-                .map(|found| found.ty),
+                .map(|reference| reference.ty),
             ast::Value::List(list) => {
                 let first = list.items.first()?;
                 Some(Type::List(Box::new(self.type_of(first, scope)?)))
@@ -209,9 +211,9 @@ impl Resolver<'_> {
     /// Resolves something without reporting errors: it will be resolved again.
     pub(super) fn quietly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
         let reported = self.diagnostics.len();
-        let found = look(self);
+        let resolved = look(self);
         self.diagnostics.truncate(reported);
-        found
+        resolved
     }
 }
 

@@ -144,7 +144,7 @@ impl<'a> Resolver<'a> {
             .find(|name| name.text == text);
         let other = loops
             .iter()
-            .map(|known| &known.name)
+            .map(|other| &other.name)
             .find(|name| name.text == text);
         let stage = self
             .names
@@ -191,20 +191,20 @@ impl<'a> Resolver<'a> {
                     return None;
                 }
                 let value = ast::Value::List(list.clone());
-                let wished = Type::List(Box::new(ty.clone()));
-                let term = self.term(&value, &wished, Scope::PIPELINE, Time::Compile)?;
+                let expected = Type::List(Box::new(ty.clone()));
+                let term = self.term(&value, &expected, Scope::PIPELINE, Time::Compile)?;
                 Some((ty, false, self.elements(&term)))
             }
             ast::Over::Ref(reference) => {
                 let before = self.diagnostics.len();
-                let found = self.reference(reference, Scope::PIPELINE, Time::Compile);
+                let resolved = self.reference(reference, Scope::PIPELINE, Time::Compile);
                 rules::unknown_name::in_loop(&mut self.diagnostics[before..], reference);
-                let found = found?;
-                let Type::List(item) = found.ty.clone() else {
-                    self.report(rules::wrong_type::no_list(reference.span, &found.ty));
+                let resolved = resolved?;
+                let Type::List(item) = resolved.ty.clone() else {
+                    self.report(rules::wrong_type::no_list(reference.span, &resolved.ty));
                     return None;
                 };
-                Some((*item, false, self.elements(&Term::Reference(found))))
+                Some((*item, false, self.elements(&Term::Reference(resolved))))
             }
         }
     }

@@ -4,7 +4,7 @@ use konductor_api::LedgerKind;
 use konductor_dsl::{Span, Spanned, ast};
 
 use super::term::Use;
-use super::unknown::Wanted;
+use super::unknown::Role;
 use super::{Resolver, Scope, Time, name};
 use crate::eval::Values;
 use crate::limits::{HOLDS_MAX, ITEMS_MAX, WHEN_SHOWN_MAX};
@@ -96,11 +96,11 @@ impl<'a> Resolver<'a> {
                 .get(hold.name.text.as_str())
                 .copied()
             else {
-                self.unknown(&hold.name, Wanted::Held, scope);
+                self.unknown(&hold.name, Role::Held, scope);
                 continue;
             };
             self.used.ledgers.insert(ledger);
-            if let Some(first) = holding.iter().find(|known| known.ledger == ledger) {
+            if let Some(first) = holding.iter().find(|other| other.ledger == ledger) {
                 let kind = self.ledgers[ledger].kind;
                 let reported = rules::held_twice::report(hold, kind, first.span);
                 self.report(reported);
@@ -190,9 +190,9 @@ impl<'a> Resolver<'a> {
         let range = 1..=i64::from(konductor_api::limits::ITEMS_MAX);
         let max = max.and_then(|max| self.bound(max, &Type::Int(Some(range)), scope));
         let before = self.diagnostics.len();
-        let found = self.reference(reference, scope, Time::Run);
+        let resolved = self.reference(reference, scope, Time::Run);
         rules::unknown_name::in_loop(&mut self.diagnostics[before..], reference);
-        let reference = *found?;
+        let reference = *resolved?;
         self.note_reads(&reference);
         Some(Box::new(List { reference, max }))
     }
@@ -251,14 +251,15 @@ impl<'a> Resolver<'a> {
     fn dependency(&mut self, dep: &ast::Dep, scope: Scope<'_>) -> Option<Dependency> {
         match dep {
             ast::Dep::Any { deps, span } => {
-                let known = self.diagnostics.len();
+                let before = self.diagnostics.len();
                 let parts = deps
                     .iter()
                     .filter_map(|dep| self.dependency(dep, scope))
                     .collect();
                 if let [_] = deps.as_slice() {
-                    let reported = self.diagnostics.iter_mut().skip(known);
-                    reported.for_each(|one| rules::self_dependency::of_any(one, *span));
+                    let reported = self.diagnostics.iter_mut().skip(before);
+                    reported
+                        .for_each(|diagnostic| rules::self_dependency::of_any(diagnostic, *span));
                 }
                 let target = Target::Any(parts);
                 Some(Dependency {
@@ -306,8 +307,8 @@ impl<'a> Resolver<'a> {
             "skipped" => Some(State::Skipped),
             "finished" => Some(State::Finished),
             _ => {
-                let known = ["failed", "skipped", "finished"];
-                self.report(rules::unknown_field::state(word, &known));
+                let states = ["failed", "skipped", "finished"];
+                self.report(rules::unknown_field::state(word, &states));
                 None
             }
         }
@@ -343,7 +344,7 @@ impl<'a> Resolver<'a> {
             }
             return Some(Target::Approval(approval));
         }
-        self.unknown(name, Wanted::Awaited, scope);
+        self.unknown(name, Role::Awaited, scope);
         None
     }
 

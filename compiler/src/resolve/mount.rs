@@ -4,7 +4,7 @@ use konductor_api::step::PROGRAM_FOLDER;
 use konductor_dsl::{Span, ast};
 
 use super::term::Use;
-use super::unknown::Wanted;
+use super::unknown::Role;
 use super::{Resolver, Scope, Time};
 use crate::pipeline::Mount;
 use crate::rules;
@@ -43,7 +43,7 @@ impl<'a> Resolver<'a> {
             .get(workspace.text.as_str())
             .copied()
         else {
-            self.unknown(workspace, Wanted::Workspace, scope);
+            self.unknown(workspace, Role::Workspace, scope);
             return None;
         };
         self.used.workspaces.insert(index);
@@ -56,12 +56,12 @@ impl<'a> Resolver<'a> {
             Time::Compile,
             Use::Other,
         )?;
-        let known = crate::eval::Values {
+        let mount_path = crate::eval::Values {
             params: &self.params,
             item: &[],
         }
         .text(&text);
-        let absolute = known
+        let absolute = mount_path
             .as_ref()
             .is_none_or(|path| path.starts_with('/') && !path.contains(':'));
         if !absolute {
@@ -69,24 +69,24 @@ impl<'a> Resolver<'a> {
             return None;
         }
         let climbs = |path: &String| path.split('/').any(|part| part == "..");
-        if known.as_ref().is_some_and(climbs) {
+        if mount_path.as_ref().is_some_and(climbs) {
             self.report(rules::mount_path::climbs(path));
             return None;
         }
         let is_root = |path: &String| named_parts(path).next().is_none();
-        if known.as_ref().is_some_and(is_root) {
+        if mount_path.as_ref().is_some_and(is_root) {
             self.report(rules::mount_path::root(path, &workspace.text));
             return None;
         }
         let own = named_parts(PROGRAM_FOLDER).next();
         let is_own = |path: &String| named_parts(path).next() == own;
-        if known.as_ref().is_some_and(is_own) {
+        if mount_path.as_ref().is_some_and(is_own) {
             self.report(rules::mount_path::reserved(path, &workspace.text));
             return None;
         }
         Some(Mount {
             workspace: index,
-            path: known.unwrap_or_default(),
+            path: mount_path.unwrap_or_default(),
             span,
         })
     }

@@ -27,8 +27,9 @@ impl Resolver<'_> {
                         .default
                         .as_ref()
                         .map(|default| self.default(default, &ty));
-                    let given = self.given(&ast.name, &ty);
-                    let value = given.or_else(|| default.clone().flatten());
+                    let value = self
+                        .given(&ast.name, &ty)
+                        .or_else(|| default.clone().flatten());
                     // A value that is refused is reported as that.
                     let is_given = self.options.gives(&ast.name.text) || default.is_some();
                     if value.is_none() && !is_given && !self.options.check {
@@ -88,7 +89,7 @@ impl Resolver<'_> {
 
     fn unknown_given(&mut self) {
         let options = self.options;
-        let known: Vec<&str> = self
+        let names: Vec<&str> = self
             .names
             .params
             .iter()
@@ -97,9 +98,9 @@ impl Resolver<'_> {
         let mut reported = HashSet::default();
         let set = options.set.iter().map(|(name, _)| ("--set", name));
         for (origin, name) in set.chain(options.params.keys().map(|name| ("--params", name))) {
-            if !known.contains(&name.as_str()) && reported.insert(name) {
+            if !names.contains(&name.as_str()) && reported.insert(name) {
                 let pipeline = &self.ast.name;
-                self.report(rules::unknown_param::report(pipeline, origin, name, &known));
+                self.report(rules::unknown_param::report(pipeline, origin, name, &names));
             }
         }
     }

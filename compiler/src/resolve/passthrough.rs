@@ -54,7 +54,9 @@ pub fn kube_fields(kind: ast::YamlKind, path: &[String]) -> Vec<KubeField> {
     let (mut schema, mut prefix) = (whole(kind).0, whole(kind).1.to_owned());
     for key in path {
         schema = resolved(schema).0;
-        let properties = schema.get("properties").and_then(|known| known.get(key));
+        let properties = schema
+            .get("properties")
+            .and_then(|properties| properties.get(key));
         let Some(inner) = properties.or_else(|| schema.get("additionalProperties")) else {
             return Vec::new();
         };
@@ -152,12 +154,12 @@ impl Resolver<'_> {
                 }
                 ast::Part::Hole(reference, span) => {
                     match self.reference(reference, scope, Time::Compile) {
-                        Some(found) => {
+                        Some(reference) => {
                             let number = marked.holes.len();
                             marked
                                 .yaml
                                 .push_str(&format!("{}{number}{}", MARKS.0, MARKS.1));
-                            marked.holes.push(*found);
+                            marked.holes.push(*reference);
                         }
                         None => complete = false,
                     }
@@ -191,13 +193,13 @@ struct Marked {
 impl Marked {
     /// The place in the source.
     fn place(&self, at: Location) -> Span {
-        let Some(found) = placed::range(&self.yaml, at) else {
+        let Some(range) = placed::range(&self.yaml, at) else {
             let first = self.places.first().map(|(_, span)| *span);
             return first.unwrap_or_default();
         };
-        let from = self.source(found.start);
+        let from = self.source(range.start);
         Span {
-            end: self.source(found.end).end.max(from.start + 1),
+            end: self.source(range.end).end.max(from.start + 1),
             ..from
         }
     }
@@ -257,8 +259,8 @@ impl Walk<'_, '_, '_> {
     /// Checks a node and reports its errors; a node with errors is not used.
     fn node(&mut self, parsed: &Placed, schema: &'static Json, path: &str, at: Span) -> Node {
         let (schema, name) = resolved(schema);
-        let wanted = schema.get("type").and_then(Json::as_str);
-        match (&parsed.value, wanted) {
+        let schema_type = schema.get("type").and_then(Json::as_str);
+        match (&parsed.value, schema_type) {
             (Kind::Map(members), Some("object") | None) => {
                 self.map(members, schema, name, path, at)
             }
@@ -271,13 +273,13 @@ impl Walk<'_, '_, '_> {
                 Node::List(items.collect())
             }
             (Kind::Map(_) | Kind::List(_) | Kind::Null, _) => {
-                self.wrong(at, wanted);
+                self.wrong(at, schema_type);
                 Node::Json(Json::Null)
             }
-            (_, wanted) => {
+            (_, schema_type) => {
                 let is_quantity = name.ends_with("resource.Quantity");
                 let span = self.marked.place(parsed.place);
-                self.scalar(&parsed.value, wanted, is_quantity, span)
+                self.scalar(&parsed.value, schema_type, is_quantity, span)
             }
         }
     }
@@ -316,16 +318,19 @@ impl Walk<'_, '_, '_> {
                 let place = self.marked.place(value.place);
                 self.images.push(self.marked.text(image, place));
             }
-            let wanted = properties
-                .and_then(|known| known.get(&key.value))
+            let field_schema = properties
+                .and_then(|properties| properties.get(&key.value))
                 .or(others);
-            match (wanted, properties) {
-                (Some(wanted), _) => {
-                    node.push((key.value.clone(), self.node(value, wanted, inner, span)));
+            match (field_schema, properties) {
+                (Some(field_schema), _) => {
+                    node.push((
+                        key.value.clone(),
+                        self.node(value, field_schema, inner, span),
+                    ));
                 }
-                (None, Some(known)) => {
-                    let known: Vec<&str> = known.keys().map(String::as_str).collect();
-                    let diagnostic = rules::unknown_kube_field::report(span, &key.value, &known);
+                (None, Some(properties)) => {
+                    let fields: Vec<&str> = properties.keys().map(String::as_str).collect();
+                    let diagnostic = rules::unknown_kube_field::report(span, &key.value, &fields);
                     self.resolver.report(diagnostic);
                 }
                 (None, None) => node.push((
@@ -364,13 +369,19 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    fn scalar(&mut self, value: &Kind, wanted: Option<&str>, quantity: bool, span: Span) -> Node {
-        match (value, wanted) {
+    fn scalar(
+        &mut self,
+        value: &Kind,
+        schema_type: Option<&str>,
+        quantity: bool,
+        span: Span,
+    ) -> Node {
+        match (value, schema_type) {
             (Kind::Text(text), _) if text.contains(MARKS.0) => {
                 let text = self.marked.text(text, span);
-                match self.leaf(&text, wanted) {
+                match self.leaf(&text, schema_type) {
                     Some(leaf) => return Node::Text { text, leaf },
-                    None => self.wrong(span, wanted),
+                    None => self.wrong(span, schema_type),
                 }
             }
             (Kind::Text(text), Some("string") | None) => return Node::Json(text.clone().into()),
@@ -384,18 +395,18 @@ impl Walk<'_, '_, '_> {
                 return Node::Json(number.clone().into());
             }
             (Kind::Bool(value), Some("boolean") | None) => return Node::Json((*value).into()),
-            _ => self.wrong(span, wanted),
+            _ => self.wrong(span, schema_type),
         }
         Node::Json(Json::Null)
     }
 
     /// What a text with holes becomes, by the field that it is for.
-    fn leaf(&self, text: &Text, wanted: Option<&str>) -> Option<Leaf> {
+    fn leaf(&self, text: &Text, schema_type: Option<&str>) -> Option<Leaf> {
         let only = match text.pieces.as_slice() {
             [Piece::Reference(reference)] => Some(&reference.ty),
             _ => None,
         };
-        match (wanted, only) {
+        match (schema_type, only) {
             (Some("string") | None, _) => Some(Leaf::Text),
             (Some("integer" | "number"), Some(Type::Int(_))) => Some(Leaf::Number),
             (Some("boolean"), Some(Type::Bool)) => Some(Leaf::Bool),
@@ -403,9 +414,11 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    fn wrong(&mut self, span: Span, wanted: Option<&str>) {
-        self.resolver
-            .report(rules::kube_value::wrong(span, wanted.unwrap_or("scalar")));
+    fn wrong(&mut self, span: Span, schema_type: Option<&str>) {
+        self.resolver.report(rules::kube_value::wrong(
+            span,
+            schema_type.unwrap_or("scalar"),
+        ));
     }
 }
 
@@ -413,8 +426,8 @@ impl Walk<'_, '_, '_> {
 fn resolved(schema: &'static Json) -> (&'static Json, &'static str) {
     let reference = schema.get("$ref").and_then(Json::as_str);
     let name = reference.and_then(|reference| reference.strip_prefix("#/$defs/"));
-    let found = name.and_then(|name| Some((SCHEMA["$defs"].get(name)?, name)));
-    found.unwrap_or((schema, ""))
+    let definition = name.and_then(|name| Some((SCHEMA["$defs"].get(name)?, name)));
+    definition.unwrap_or((schema, ""))
 }
 
 /// Why a field can't be set: the compiler sets it.
@@ -441,9 +454,9 @@ fn member<'m>(members: &'m [(Spanned<String>, Placed)], key: &str) -> Option<&'m
 
 /// The text that a key of a map has, and where it is.
 fn text<'m>(members: &'m [(Spanned<String>, Placed)], key: &str) -> Option<(&'m str, Location)> {
-    let found = member(members, key)?;
-    match &found.value {
-        Kind::Text(text) => Some((text, found.place)),
+    let value = member(members, key)?;
+    match &value.value {
+        Kind::Text(text) => Some((text, value.place)),
         _ => None,
     }
 }

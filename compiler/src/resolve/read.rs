@@ -30,7 +30,7 @@ impl Resolver<'_> {
         }
         let written = after.clone();
         // Where each target is in `after`; `None` where the author wrote it.
-        let mut known: HashMap<_, Option<usize>> = written
+        let mut places: HashMap<_, Option<usize>> = written
             .iter()
             .filter_map(|clause| Some((clause.target.key()?, None)))
             .collect();
@@ -82,9 +82,9 @@ impl Resolver<'_> {
             let has_ended = |clause: &Dependency| {
                 clause.state == State::Finished && clause.target.key().as_ref() == Some(&key)
             };
-            match known.get(&key) {
+            match places.get(&key) {
                 Some(None) if is_early && !written.iter().any(has_ended) => {
-                    known.insert(key, Some(after.len()));
+                    places.insert(key, Some(after.len()));
                     after.push(Dependency {
                         target,
                         state,
@@ -96,7 +96,7 @@ impl Resolver<'_> {
                 Some(Some(place)) if state == State::Succeeded => after[*place].state = state,
                 Some(Some(_)) => {}
                 None => {
-                    known.insert(key, Some(after.len()));
+                    places.insert(key, Some(after.len()));
                     after.push(Dependency {
                         target,
                         state,

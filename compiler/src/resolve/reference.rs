@@ -5,7 +5,7 @@ use konductor_dsl::ast;
 
 use super::body::file_type;
 use super::term::Argument;
-use super::unknown::Wanted;
+use super::unknown::Role;
 use super::{Read, Resolver, Scope, Time};
 use crate::limits::INPUTS_MAX;
 use crate::pipeline::{Loop, Reference, Source, Term, address_key};
@@ -36,10 +36,10 @@ impl Resolver<'_> {
             span: ast.span,
         };
         if time == Time::Compile && reference.source.is_run_time() {
-            let given = scope.arguments.into_iter().flatten();
-            let given = given.filter(|argument| argument.name == ast.head.text);
-            let given = given.map(|argument| argument.span).next();
-            self.report(rules::run_time_value::report(ast.span, given));
+            let arguments = scope.arguments.into_iter().flatten();
+            let arguments = arguments.filter(|argument| argument.name == ast.head.text);
+            let argument = arguments.map(|argument| argument.span).next();
+            self.report(rules::run_time_value::report(ast.span, argument));
             return None;
         }
         Some(Box::new(reference))
@@ -49,9 +49,9 @@ impl Resolver<'_> {
     fn argument(&mut self, ast: &ast::Ref, arguments: &[Argument]) -> Option<(Source, Type)> {
         let text = ast.head.text.as_str();
         let Some(argument) = arguments.iter().find(|argument| argument.name == text) else {
-            let known = arguments.iter().map(|argument| argument.name.as_str());
+            let names = arguments.iter().map(|argument| argument.name.as_str());
             let ty = self.type_outside(ast);
-            let diagnostic = rules::unknown_name::in_template(ast, known, ty.as_ref());
+            let diagnostic = rules::unknown_name::in_template(ast, names, ty.as_ref());
             self.report(diagnostic);
             return None;
         };
@@ -146,8 +146,8 @@ impl Resolver<'_> {
                 None
             }
             _ => {
-                let known = ["name", "date", "time", "outcome"];
-                self.report(rules::unknown_field::report(field, "run", &known));
+                let fields = ["name", "date", "time", "outcome"];
+                self.report(rules::unknown_field::report(field, "run", &fields));
                 None
             }
         }
@@ -156,7 +156,7 @@ impl Resolver<'_> {
     fn token(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let name = self.only_field(ast, "token", "LEASE")?;
         let Some(ledger) = self.names.ledger_index.get(name.text.as_str()).copied() else {
-            self.unknown(name, Wanted::Lease, scope);
+            self.unknown(name, Role::Lease, scope);
             return None;
         };
         let declared = self.names.ledgers[ledger];
@@ -177,7 +177,7 @@ impl Resolver<'_> {
     fn workspace_path(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let name = self.only_field(ast, "workspace", "NAME")?;
         let Some(workspace) = self.names.workspace_index.get(name.text.as_str()).copied() else {
-            self.unknown(name, Wanted::Workspace, scope);
+            self.unknown(name, Role::Workspace, scope);
             return None;
         };
         if !scope.mounted.contains(&workspace) {
@@ -192,7 +192,10 @@ impl Resolver<'_> {
     /// `output.NAME`: the path of a file or folder that the stage at hand writes.
     fn own_output(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let name = self.only_field(ast, "output", "NAME")?;
-        let declared = scope.outputs.iter().find(|one| one.name.text == name.text);
+        let declared = scope
+            .outputs
+            .iter()
+            .find(|output| output.name.text == name.text);
         match declared {
             Some(output) if output.ty.is_file() => {
                 let output_name = output.name.text.clone();
@@ -214,8 +217,8 @@ impl Resolver<'_> {
                     self.broken_outputs.contains(&key)
                 });
                 if !is_broken {
-                    let files = scope.outputs.iter().filter(|one| one.ty.is_file());
-                    let files = files.map(|one| one.name.text.as_str());
+                    let files = scope.outputs.iter().filter(|output| output.ty.is_file());
+                    let files = files.map(|output| output.name.text.as_str());
                     let diagnostic = rules::undeclared_output::own(name, files);
                     self.report(diagnostic);
                 }
@@ -242,7 +245,11 @@ impl Resolver<'_> {
 
     fn named(&mut self, ast: &ast::Ref, scope: Scope<'_>) -> Option<(Source, Type)> {
         let text = ast.head.text.as_str();
-        if let Some(variable) = scope.loops.iter().position(|known| known.name.text == text) {
+        if let Some(variable) = scope
+            .loops
+            .iter()
+            .position(|variable| variable.name.text == text)
+        {
             let Loop { ty, is_plain, .. } = &scope.loops[variable];
             let (declared, is_plain) = (ty.clone(), *is_plain);
             let (field, ty) = self.value_field(ast, &declared)?;
@@ -270,7 +277,7 @@ impl Resolver<'_> {
             None => {
                 match self.path_of_another_language(ast, scope) {
                     Some(diagnostic) if !self.is_reported(text) => self.report(diagnostic),
-                    _ => self.unknown(&ast.head, Wanted::Value, scope),
+                    _ => self.unknown(&ast.head, Role::Value, scope),
                 }
                 None
             }
@@ -294,12 +301,12 @@ impl Resolver<'_> {
         match (ast.fields.as_slice(), ty) {
             ([], _) => Some((None, ty.clone())),
             ([field], Type::Record(fields)) => {
-                match fields.iter().find(|known| known.name == field.text) {
-                    Some(known) => Some((Some(known.name.clone()), known.ty.clone())),
+                match fields.iter().find(|declared| declared.name == field.text) {
+                    Some(declared) => Some((Some(declared.name.clone()), declared.ty.clone())),
                     None => {
-                        let known: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
+                        let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
                         let diagnostic =
-                            rules::unknown_field::report(field, &ast.head.text, &known);
+                            rules::unknown_field::report(field, &ast.head.text, &names);
                         self.report(diagnostic);
                         None
                     }
@@ -321,8 +328,8 @@ impl Resolver<'_> {
         };
         let outputs = &signature.outputs;
         let [field] = ast.fields.as_slice() else {
-            let known: Vec<&str> = outputs.iter().map(|o| o.name.text.as_str()).collect();
-            let diagnostic = rules::undeclared_output::stage_is_no_value(ast, &known);
+            let names: Vec<&str> = outputs.iter().map(|o| o.name.text.as_str()).collect();
+            let diagnostic = rules::undeclared_output::stage_is_no_value(ast, &names);
             self.report(diagnostic);
             return None;
         };
@@ -338,9 +345,9 @@ impl Resolver<'_> {
             {
                 return None;
             }
-            let known = outputs.iter().map(|output| output.name.text.as_str());
+            let names = outputs.iter().map(|output| output.name.text.as_str());
             let diagnostic =
-                rules::undeclared_output::report(field, &self.names.stages[stage].name, known);
+                rules::undeclared_output::report(field, &self.names.stages[stage].name, names);
             self.report(diagnostic);
             return None;
         };
@@ -398,19 +405,19 @@ impl Resolver<'_> {
         if self.signatures[stage].is_broken {
             return None;
         }
-        let wished: Vec<Type> = self.signatures[stage]
+        let expected: Vec<Type> = self.signatures[stage]
             .loops
             .iter()
-            .map(|known| known.ty.clone())
+            .map(|variable| variable.ty.clone())
             .collect();
-        if wished.is_empty() {
+        if expected.is_empty() {
             self.report(rules::address_shape::not_a_fan_out(name, address.span));
             return None;
         }
-        if wished.len() != address.indices.len() {
+        if expected.len() != address.indices.len() {
             let written = self.address_to_write(stage, scope);
             let diagnostic =
-                rules::address_shape::wrong_count(name, address, wished.len(), &written);
+                rules::address_shape::wrong_count(name, address, expected.len(), &written);
             self.report(diagnostic);
             return None;
         }
@@ -419,8 +426,8 @@ impl Resolver<'_> {
             self.report(diagnostic);
             return None;
         }
-        let mut terms = Vec::with_capacity(wished.len());
-        for (index, ty) in address.indices.iter().zip(&wished) {
+        let mut terms = Vec::with_capacity(expected.len());
+        for (index, ty) in address.indices.iter().zip(&expected) {
             terms.push(self.index(index, ty, scope)?);
         }
         Some(Some(terms))
@@ -430,16 +437,24 @@ impl Resolver<'_> {
     /// here, or else by an item that exists.
     fn address_to_write(&self, stage: usize, scope: Scope<'_>) -> Written {
         let signature = &self.signatures[stage];
-        let variables = signature.loops.iter().map(|known| known.name.text.as_str());
+        let variables = signature
+            .loops
+            .iter()
+            .map(|variable| variable.name.text.as_str());
         let variables: Vec<&str> = variables.collect();
-        let here = |name: &&str| scope.loops.iter().any(|known| known.name.text == **name);
+        let here = |name: &&str| {
+            scope
+                .loops
+                .iter()
+                .any(|variable| variable.name.text == **name)
+        };
         if variables.iter().all(here) {
             return Written::Variables(variables.join(", "));
         }
         let first = signature.items.iter().flatten().next();
-        let literals = signature.loops.iter().enumerate().map(|(at, known)| {
+        let literals = signature.loops.iter().enumerate().map(|(at, variable)| {
             let value = first.and_then(|item| item.values.get(at)).map(Value::key);
-            match (&known.ty, value) {
+            match (&variable.ty, value) {
                 (Type::Int(_) | Type::Number, Some(value)) => value,
                 (Type::Int(_) | Type::Number, None) => "0".to_owned(),
                 (_, value) => format!("\"{}\"", value.as_deref().unwrap_or("…")),
@@ -452,9 +467,9 @@ impl Resolver<'_> {
         }
     }
 
-    fn index(&mut self, index: &ast::Index, wished: &Type, scope: Scope<'_>) -> Option<Term> {
+    fn index(&mut self, index: &ast::Index, expected: &Type, scope: Scope<'_>) -> Option<Term> {
         // Of a record, the key is what an item is called.
-        let wished = match wished {
+        let expected = match expected {
             Type::Record(fields) => fields.first().map_or(&Type::String, |field| &field.ty),
             other => other,
         };
@@ -469,17 +484,17 @@ impl Resolver<'_> {
                     fields: Vec::new(),
                     span: name.span,
                 };
-                return self.index_by_name(&reference, wished, scope);
+                return self.index_by_name(&reference, expected, scope);
             }
         };
-        self.term(&value, &unbounded(wished), scope, Time::Compile)
+        self.term(&value, &unbounded(expected), scope, Time::Compile)
     }
 
-    fn index_by_name(&mut self, ast: &ast::Ref, wished: &Type, scope: Scope<'_>) -> Option<Term> {
+    fn index_by_name(&mut self, ast: &ast::Ref, expected: &Type, scope: Scope<'_>) -> Option<Term> {
         let before = self.diagnostics.len();
         let Some(reference) = self.reference(ast, scope, Time::Compile) else {
             let reported = &mut self.diagnostics[before..];
-            rules::unknown_name::in_address(reported, ast, wished);
+            rules::unknown_name::in_address(reported, ast, expected);
             return None;
         };
         let key = match &reference.ty {
@@ -488,8 +503,8 @@ impl Resolver<'_> {
                 .map_or(Type::String, |field| field.ty.clone()),
             other => other.clone(),
         };
-        if !key.fits(wished) {
-            self.report(rules::wrong_type::report(ast.span, wished, &reference.ty));
+        if !key.fits(expected) {
+            self.report(rules::wrong_type::report(ast.span, expected, &reference.ty));
             return None;
         }
         Some(Term::Reference(reference))
@@ -503,8 +518,8 @@ impl Resolver<'_> {
                 address,
                 output,
             } => {
-                let known = (*stage, *output, address_key(address));
-                if self.reads.len() > INPUTS_MAX || !self.read_keys.insert(known) {
+                let key = (*stage, *output, address_key(address));
+                if self.reads.len() > INPUTS_MAX || !self.read_keys.insert(key) {
                     return;
                 }
                 if self.reads.len() == INPUTS_MAX {

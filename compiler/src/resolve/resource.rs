@@ -39,8 +39,8 @@ impl<'a> Resolver<'a> {
             entries: entries.collect(),
             span: self.ast.span,
         };
-        let known = ["description", "timeout", "keep", "fail-fast", "store"];
-        for entry in self.entries(&map, &known) {
+        let keys = ["description", "timeout", "keep", "fail-fast", "store"];
+        for entry in self.entries(&map, &keys) {
             let value = &entry.value;
             match entry.key.text.as_str() {
                 "description" => {
@@ -195,7 +195,10 @@ impl<'a> Resolver<'a> {
         match self.options.store.as_deref() {
             None => declared,
             Some(LOCAL_STORE) => {
-                let mut outputs = self.signatures.iter().flat_map(|one| &one.outputs);
+                let mut outputs = self
+                    .signatures
+                    .iter()
+                    .flat_map(|signature| &signature.outputs);
                 let has_files = outputs.any(|output| output.ty.is_file());
                 has_files.then(|| self.local_store())
             }
@@ -231,12 +234,12 @@ impl<'a> Resolver<'a> {
                 item: &[],
             };
             // A parameter without a value: the file is only checked.
-            let known = values.text(&text);
+            let plain = values.text(&text);
             match entry.key.text.as_str() {
-                "url" => url = Some((known, entry.value.span())),
-                "secret" => spec.secret = known,
+                "url" => url = Some((plain, entry.value.span())),
+                "secret" => spec.secret = plain,
                 "endpoint" => {
-                    if let Some(endpoint) = known.as_deref()
+                    if let Some(endpoint) = plain.as_deref()
                         && !rules::missing_store::is_endpoint(endpoint)
                     {
                         let span = entry.value.span();
@@ -244,9 +247,9 @@ impl<'a> Resolver<'a> {
                         self.report(problem);
                         return None;
                     }
-                    spec.endpoint = known;
+                    spec.endpoint = plain;
                 }
-                _ => spec.region = known,
+                _ => spec.region = plain,
             }
         }
         match url {
@@ -282,9 +285,9 @@ impl<'a> Resolver<'a> {
         };
         let name = below.split('/').next().unwrap_or(below);
         let Some(workspace) = self.names.workspace_index.get(name).copied() else {
-            let known = self.names.workspaces.iter();
-            let known = known.map(|workspace| workspace.name.text.as_str());
-            let diagnostic = rules::missing_store::workspace(span, name, known);
+            let workspaces = self.names.workspaces.iter();
+            let names = workspaces.map(|workspace| workspace.name.text.as_str());
+            let diagnostic = rules::missing_store::workspace(span, name, names);
             self.report(diagnostic);
             return None;
         };

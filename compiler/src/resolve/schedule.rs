@@ -16,8 +16,8 @@ pub(super) fn zone(pipeline: &ast::Pipeline) -> Option<TimeZone> {
         _ => None,
     });
     let mut entries = attributes.next()?.entries.iter();
-    let given = entries.find(|entry| entry.key.text == "timezone")?;
-    match &given.value {
+    let timezone = entries.find(|entry| entry.key.text == "timezone")?;
+    match &timezone.value {
         ast::Value::String(text) => zone::named(&text.plain()?),
         _ => None,
     }

@@ -74,8 +74,8 @@ impl<'a> Resolver<'a> {
                 if self.library.may_have(source, &name.text) || self.is_reported(&name.text) {
                     continue;
                 }
-                let known = self.library.template_names(source);
-                let diagnostic = rules::unknown_name::report(name, "template", &known, &[]);
+                let names = self.library.template_names(source);
+                let diagnostic = rules::unknown_name::report(name, "template", &names, &[]);
                 self.report(diagnostic);
                 continue;
             };
@@ -135,23 +135,23 @@ impl<'a> Resolver<'a> {
     fn arguments(&mut self, via: Via<'a>, scope: Scope<'_>) -> Vec<Argument> {
         let empty = ast::Map::default();
         let map = via.arguments.unwrap_or(&empty);
-        let known: Vec<&str> = via
+        let names: Vec<&str> = via
             .template
             .params
             .iter()
             .map(|p| p.name.text.as_str())
             .collect();
-        let entries = self.entries(map, &known);
-        let params = &via.template.params[..known.len().min(FIELDS_MAX)];
-        let mut arguments: Vec<Argument> = Vec::with_capacity(known.len());
+        let entries = self.entries(map, &names);
+        let params = &via.template.params[..names.len().min(FIELDS_MAX)];
+        let mut arguments: Vec<Argument> = Vec::with_capacity(names.len());
         for param in params {
             let Some(ty) = self.ty(&param.ty) else {
                 continue;
             };
-            let given = entries
+            let entry = entries
                 .iter()
                 .find(|entry| entry.key.text == param.name.text);
-            let (term, span) = match (given, &param.default) {
+            let (term, span) = match (entry, &param.default) {
                 (Some(entry), _) => (self.term(&entry.value, &ty, scope, Time::Run), entry.span),
                 (None, Some(default)) => {
                     let scope = Scope::template(Some(&arguments), Scope::PIPELINE);
@@ -188,7 +188,7 @@ impl<'a> Resolver<'a> {
             for param in &template.params {
                 let first = arguments
                     .iter()
-                    .position(|known| known.name == param.name.text);
+                    .position(|argument| argument.name == param.name.text);
                 if let Some(first) = first {
                     let first = template.params[first].name.span;
                     self.report(rules::duplicate_name::report(

@@ -30,35 +30,39 @@ pub(super) enum Use {
 }
 
 impl Resolver<'_> {
-    /// Resolves a value of type `wished`, or reports an error and returns `None`.
+    /// Resolves a value of type `expected`, or reports an error and returns `None`.
     pub(super) fn term(
         &mut self,
         value: &ast::Value,
-        wished: &Type,
+        expected: &Type,
         scope: Scope<'_>,
         time: Time,
     ) -> Option<Term> {
         match value {
             ast::Value::Ref(reference) => {
                 let before = self.diagnostics.len();
-                let Some(found) = self.reference(reference, scope, time) else {
+                let Some(resolved) = self.reference(reference, scope, time) else {
                     let reported = &mut self.diagnostics[before..];
-                    rules::unknown_name::of_type(reported, reference, wished);
-                    rules::undeclared_output::of_type(reported, reference, wished);
+                    rules::unknown_name::of_type(reported, reference, expected);
+                    rules::undeclared_output::of_type(reported, reference, expected);
                     return None;
                 };
-                if !found.ty.fits(wished) {
-                    self.report(rules::wrong_type::report(reference.span, wished, &found.ty));
+                if !resolved.ty.fits(expected) {
+                    self.report(rules::wrong_type::report(
+                        reference.span,
+                        expected,
+                        &resolved.ty,
+                    ));
                     return None;
                 }
-                self.admitted(Term::Reference(found), wished, reference.span)
+                self.admitted(Term::Reference(resolved), expected, reference.span)
             }
             ast::Value::String(text) => {
-                if !Type::String.fits(wished) {
+                if !Type::String.fits(expected) {
                     let written = text.plain();
                     self.report(rules::wrong_type::text(
                         text.span,
-                        wished,
+                        expected,
                         written.as_deref(),
                     ));
                     return None;
@@ -69,18 +73,22 @@ impl Resolver<'_> {
                     Some(plain) => Term::Value(Value::String(plain.to_owned())),
                     None => Term::Text(text),
                 };
-                self.admitted(term, wished, span)
+                self.admitted(term, expected, span)
             }
             ast::Value::Bool(literal) => {
-                if *wished != Type::Bool {
-                    self.report(rules::wrong_type::report(literal.span, wished, &Type::Bool));
+                if *expected != Type::Bool {
+                    self.report(rules::wrong_type::report(
+                        literal.span,
+                        expected,
+                        &Type::Bool,
+                    ));
                     return None;
                 }
                 Some(Term::Value(Value::Bool(literal.value)))
             }
-            ast::Value::Number(number) => self.number(number, wished),
-            ast::Value::List(list) => self.list(list, wished, scope, time),
-            ast::Value::Map(map) => self.record(map, wished, scope),
+            ast::Value::Number(number) => self.number(number, expected),
+            ast::Value::List(list) => self.list(list, expected, scope, time),
+            ast::Value::Map(map) => self.record(map, expected, scope),
             ast::Value::Call { kind, .. } => {
                 self.report(rules::not_here::secret(kind.span));
                 None
@@ -92,10 +100,10 @@ impl Resolver<'_> {
     pub(super) fn setting(
         &mut self,
         value: &ast::Value,
-        wished: &Type,
+        expected: &Type,
         scope: Scope<'_>,
     ) -> Option<Setting> {
-        let term = self.term(value, wished, scope, Time::Compile)?;
+        let term = self.term(value, expected, scope, Time::Compile)?;
         Some(Setting {
             term: Box::new(term),
             span: value.span(),
@@ -106,35 +114,35 @@ impl Resolver<'_> {
     pub(super) fn bound(
         &mut self,
         bound: &ast::Bound,
-        wished: &Type,
+        expected: &Type,
         scope: Scope<'_>,
     ) -> Option<Setting> {
         let value = match bound {
             ast::Bound::Number(number) => ast::Value::Number(number.clone()),
             ast::Bound::Ref(reference) => ast::Value::Ref(reference.clone()),
         };
-        self.setting(&value, wished, scope)
+        self.setting(&value, expected, scope)
     }
 
     /// Checks what is known of a term against the bounds and words of a type.
-    pub(super) fn admitted(&mut self, term: Term, wished: &Type, span: Span) -> Option<Term> {
+    pub(super) fn admitted(&mut self, term: Term, expected: &Type, span: Span) -> Option<Term> {
         let values = Values {
             params: &self.params,
             item: &[],
         };
         if let Some(value) = values.term(&term)
-            && let Err(problem) = wished.admits(&value)
+            && let Err(problem) = expected.admits(&value)
         {
-            self.report(rules::out_of_range::report(span, &problem, wished));
+            self.report(rules::out_of_range::report(span, &problem, expected));
             return None;
         }
         Some(term)
     }
 
     /// A number of the type that is wanted.
-    pub(super) fn number(&mut self, number: &ast::Number, wished: &Type) -> Option<Term> {
+    pub(super) fn number(&mut self, number: &ast::Number, expected: &Type) -> Option<Term> {
         let text = number.text.as_str();
-        let value = match wished {
+        let value = match expected {
             Type::Int(_) | Type::Number if rules::wrong_type::has_leading_zero(text) => None,
             Type::Int(_) => text.parse().ok().map(Value::Int),
             Type::Number => parse_number(text)
@@ -145,21 +153,21 @@ impl Resolver<'_> {
             _ => None,
         };
         let Some(value) = value else {
-            self.report(rules::wrong_type::number(number, wished));
+            self.report(rules::wrong_type::number(number, expected));
             return None;
         };
-        self.admitted(Term::Value(value), wished, number.span)
+        self.admitted(Term::Value(value), expected, number.span)
     }
 
     fn list(
         &mut self,
         list: &ast::List,
-        wished: &Type,
+        expected: &Type,
         scope: Scope<'_>,
         time: Time,
     ) -> Option<Term> {
-        let Type::List(item) = wished else {
-            self.report(rules::wrong_type::list(list.span, wished));
+        let Type::List(item) = expected else {
+            self.report(rules::wrong_type::list(list.span, expected));
             return None;
         };
         let mut terms = Vec::with_capacity(list.items.len());
@@ -179,14 +187,14 @@ impl Resolver<'_> {
         Some(values.map_or(Term::List(terms), |values| Term::Value(Value::List(values))))
     }
 
-    fn record(&mut self, map: &ast::Map, wished: &Type, scope: Scope<'_>) -> Option<Term> {
-        let Type::Record(fields) = wished else {
-            self.report(rules::wrong_type::map(map.span, wished));
+    fn record(&mut self, map: &ast::Map, expected: &Type, scope: Scope<'_>) -> Option<Term> {
+        let Type::Record(fields) = expected else {
+            self.report(rules::wrong_type::map(map.span, expected));
             return None;
         };
-        let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         let mut members = Vec::with_capacity(fields.len());
-        for entry in self.entries(map, &known) {
+        for entry in self.entries(map, &names) {
             let Some(field) = fields.iter().find(|field| field.name == entry.key.text) else {
                 continue;
             };
@@ -199,11 +207,11 @@ impl Resolver<'_> {
         }
         let mut ordered = Vec::with_capacity(fields.len());
         for field in fields {
-            let given = members.iter().find(|(name, _)| *name == field.name);
-            match given.map(|(_, value)| value).or(field.default.as_ref()) {
+            let member = members.iter().find(|(name, _)| *name == field.name);
+            match member.map(|(_, value)| value).or(field.default.as_ref()) {
                 Some(value) => ordered.push((field.name.clone(), value.clone())),
                 None => {
-                    let missing = rules::missing_attribute::field(map.span, &field.name, wished);
+                    let missing = rules::missing_attribute::field(map.span, &field.name, expected);
                     if !rules::missing_attribute::joins(&missing, self.diagnostics) {
                         self.report(missing);
                     }
@@ -218,13 +226,13 @@ impl Resolver<'_> {
     pub(super) fn entries<'m>(
         &mut self,
         map: &'m ast::Map,
-        known: &[&str],
+        keys: &[&str],
     ) -> Vec<&'m ast::Attribute> {
         let mut entries: Vec<&ast::Attribute> = Vec::with_capacity(map.entries.len());
         for entry in &map.entries {
-            if !known.contains(&entry.key.text.as_str()) {
-                let given = |name: &str| map.entries.iter().any(|entry| entry.key.text == name);
-                self.report(rules::unknown_attribute::report(&entry.key, known, given));
+            if !keys.contains(&entry.key.text.as_str()) {
+                let is_given = |name: &str| map.entries.iter().any(|entry| entry.key.text == name);
+                self.report(rules::unknown_attribute::report(&entry.key, keys, is_given));
             } else if let Some(first) = entries.iter().find(|e| e.key.text == entry.key.text) {
                 self.report(rules::duplicate_attribute::report(
                     &entry.key,
@@ -258,9 +266,12 @@ impl Resolver<'_> {
                     span,
                 } => {
                     let is_value = |name: &str| match scope.arguments {
-                        Some(arguments) => arguments.iter().any(|known| known.name == name),
+                        Some(arguments) => arguments.iter().any(|argument| argument.name == name),
                         None => {
-                            scope.loops.iter().any(|known| known.name.text == name)
+                            scope
+                                .loops
+                                .iter()
+                                .any(|variable| variable.name.text == name)
                                 || self.param_index.contains_key(name)
                         }
                     };
@@ -283,7 +294,7 @@ impl Resolver<'_> {
                 ast::Part::Hole(reference, _) => {
                     let before = self.diagnostics.len();
                     match self.reference(reference, scope, time) {
-                        Some(found) => text.pieces.push(Piece::Reference(found)),
+                        Some(resolved) => text.pieces.push(Piece::Reference(resolved)),
                         None => {
                             complete = false;
                             if used == Use::Script {
@@ -318,13 +329,13 @@ impl Resolver<'_> {
             ast::Value::String(text) => self.text(text, scope, time, Use::Other),
             ast::Value::Ref(reference) => {
                 let before = self.diagnostics.len();
-                let Some(found) = self.reference(reference, scope, time) else {
+                let Some(resolved) = self.reference(reference, scope, time) else {
                     let reported = &mut self.diagnostics[before..];
                     rules::unknown_name::of_type(reported, reference, &Type::String);
                     return None;
                 };
                 Some(Text {
-                    pieces: vec![Piece::Reference(found)],
+                    pieces: vec![Piece::Reference(resolved)],
                     span: reference.span,
                 })
             }
@@ -359,11 +370,11 @@ impl Resolver<'_> {
             other => (None, other.span()),
         };
         let written = text.clone();
-        let found = text.and_then(|text| words.iter().find(|word| **word == text).copied());
-        if found.is_none() {
+        let word = text.and_then(|text| words.iter().find(|word| **word == text).copied());
+        if word.is_none() {
             self.report(rules::wrong_type::word(span, words, written.as_deref()));
         }
-        found
+        word
     }
 }
 

@@ -6,9 +6,9 @@ use super::{Resolver, Scope};
 use crate::limits::NAMES_COMPARED_MAX;
 use crate::rules::{not_here, unknown_name};
 
-/// What is wanted at some place.
+/// What a name has to be at some place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Role {
     /// Something to wait for.
     Awaited,
     /// Something to hold.
@@ -21,7 +21,7 @@ pub(super) enum Wanted {
     Value,
 }
 
-impl Wanted {
+impl Role {
     fn words(self) -> &'static str {
         match self {
             Self::Awaited => "stage or approval",
@@ -34,19 +34,19 @@ impl Wanted {
 }
 
 impl Resolver<'_> {
-    /// Reports a name that nothing of the wanted kind has. `scope` has the variables that it could be.
+    /// Reports a name that nothing has that could play this role. `scope` has the variables that it could be.
     /// What could not be read still has a name, and so has what shares its name.
-    pub(super) fn unknown(&mut self, name: &ast::Name, wanted: Wanted, scope: Scope<'_>) {
+    pub(super) fn unknown(&mut self, name: &ast::Name, role: Role, scope: Scope<'_>) {
         if self.is_reported(&name.text) {
             return;
         }
-        let diagnostic = self.unknown_name(name, wanted, scope);
+        let diagnostic = self.unknown_name(name, role, scope);
         self.report(diagnostic);
     }
 
     /// Whether something of this name is reported already, where it is declared.
     pub(super) fn is_reported(&self, name: &str) -> bool {
-        self.ast.unread.iter().any(|known| known.text == name)
+        self.ast.unread.iter().any(|unread| unread.text == name)
             || self.names.clashing.contains(name)
             || self.names.renamed.contains(name)
     }
@@ -58,7 +58,10 @@ impl Resolver<'_> {
         scope: Scope<'_>,
     ) -> Option<Diagnostic> {
         let last = ast.fields.last()?.text.as_str();
-        let is_value = scope.loops.iter().any(|known| known.name.text == last)
+        let is_value = scope
+            .loops
+            .iter()
+            .any(|variable| variable.name.text == last)
             || self.param_index.contains_key(last);
         let parts = ast.fields.iter().map(|field| field.text.as_str());
         let stage = { parts }.find(|part| self.names.stage_index.contains_key(part));
@@ -70,14 +73,14 @@ impl Resolver<'_> {
         unknown_name::of_another_language(ast, meant.as_deref())
     }
 
-    fn unknown_name(&mut self, name: &ast::Name, wanted: Wanted, scope: Scope<'_>) -> Diagnostic {
-        let what = wanted.words();
+    fn unknown_name(&mut self, name: &ast::Name, role: Role, scope: Scope<'_>) -> Diagnostic {
+        let what = role.words();
         match self.names.declared(&name.text) {
-            Some((unknown_name::Kind::Param, declared)) if wanted == Wanted::Value => {
+            Some((unknown_name::Kind::Param, declared)) if role == Role::Value => {
                 return not_here::later_param(name, declared);
             }
             Some((kind, declared)) => {
-                let is_value = wanted == Wanted::Value;
+                let is_value = role == Role::Value;
                 return unknown_name::of_another_kind(name, what, (kind, declared), is_value);
             }
             None => {}
@@ -85,21 +88,21 @@ impl Resolver<'_> {
         if self.compared > NAMES_COMPARED_MAX {
             return unknown_name::report(name, what, &[], &[]);
         }
-        let known = self.known(wanted, scope);
+        let names = self.known(role, scope);
         // A stage alone is no value, but `biuld.rows` is one of a stage.
-        let stages = match wanted {
-            Wanted::Value => self.names.stages.as_slice(),
+        let stages = match role {
+            Role::Value => self.names.stages.as_slice(),
             _ => &[],
         };
         let stages = stages.iter().map(|stage| stage.name.text.as_str());
         let stages: Vec<&str> = stages.collect();
-        let compared = self.compared.saturating_add(known.len() + stages.len());
-        let diagnostic = unknown_name::report(name, what, &known, &stages);
+        let compared = self.compared.saturating_add(names.len() + stages.len());
+        let diagnostic = unknown_name::report(name, what, &names, &stages);
         self.compared = compared;
         diagnostic
     }
 
-    fn known<'n>(&'n self, wanted: Wanted, scope: Scope<'n>) -> Vec<&'n str> {
+    fn known<'n>(&'n self, role: Role, scope: Scope<'n>) -> Vec<&'n str> {
         let names = &self.names;
         let others = names.stages.iter().enumerate();
         let others = others.filter(|(index, _)| scope.stage != Some(*index));
@@ -107,20 +110,23 @@ impl Resolver<'_> {
         let resource = |resource: &&'n ast::Resource| &resource.name;
         let is_lease = |lease: &&&ast::Resource| lease.kind.value == ast::ResourceKind::Lease;
         let text = |name: &'n ast::Name| name.text.as_str();
-        match wanted {
-            Wanted::Awaited => {
+        match role {
+            Role::Awaited => {
                 let approvals = names.approvals.iter().map(|approval| &approval.name);
                 stages.chain(approvals).map(text).collect()
             }
-            Wanted::Held => names.ledgers.iter().map(resource).map(text).collect(),
-            Wanted::Lease => {
+            Role::Held => names.ledgers.iter().map(resource).map(text).collect(),
+            Role::Lease => {
                 let leases = names.ledgers.iter().filter(is_lease);
                 leases.map(resource).map(text).collect()
             }
-            Wanted::Workspace => names.workspaces.iter().map(resource).map(text).collect(),
-            Wanted::Value => {
+            Role::Workspace => names.workspaces.iter().map(resource).map(text).collect(),
+            Role::Value => {
                 let params = names.params.iter().map(|param| &param.name);
-                let loops = scope.loops.iter().map(|known| known.name.text.as_str());
+                let loops = scope
+                    .loops
+                    .iter()
+                    .map(|variable| variable.name.text.as_str());
                 loops.chain(params.map(text)).collect()
             }
         }

@@ -77,17 +77,17 @@ pub(crate) fn not_a_fan_out(name: &ast::Name, address: Span) -> Diagnostic {
 pub(crate) fn wrong_count(
     name: &ast::Name,
     address: &ast::Address,
-    wished: usize,
+    expected: usize,
     written: &Written,
 ) -> Diagnostic {
-    let found = address.indices.len();
-    let noun = if wished == 1 { "index" } else { "indices" };
-    let message = format!("`{}` takes {wished} {noun}, not {found}", name.text);
+    let count = address.indices.len();
+    let noun = if expected == 1 { "index" } else { "indices" };
+    let message = format!("`{}` takes {expected} {noun}, not {count}", name.text);
     let diagnostic = Diagnostic::error(Code::K0405, address.span, message)
         .here("one for each variable of its `for`");
     let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
     if address.indices.iter().all(is_every) {
-        let all = format!("[{}]", vec!["*"; wished].join(", "));
+        let all = format!("[{}]", vec!["*"; expected].join(", "));
         return diagnostic.fixed(
             format!("write `{}{all}`", name.text),
             [Edit::replace(address.span, all)],
@@ -117,8 +117,8 @@ pub(crate) fn whole_fan_out(
     };
     let rest = format!(".{}", output.text);
     let diagnostic = written.fixed(diagnostic, name, &rest, behind);
-    let one = written.help(name, &rest);
+    let help = written.help(name, &rest);
     diagnostic.help(format!(
-        "{one}, or `{name}[{all}]{rest}` for the list of all"
+        "{help}, or `{name}[{all}]{rest}` for the list of all"
     ))
 }

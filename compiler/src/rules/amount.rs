@@ -43,7 +43,9 @@ pub(crate) fn check_cpu(span: Span, text: &str) -> Option<Diagnostic> {
 /// Says of what is no quantity, such as `1GB`, how CPU is written.
 pub(crate) fn in_cores(reported: &mut [Diagnostic], span: Span) {
     let wrong = reported.iter_mut();
-    for diagnostic in wrong.filter(|one| one.code == Code::K0301 && one.span() == span) {
+    for diagnostic in
+        wrong.filter(|diagnostic| diagnostic.code == Code::K0301 && diagnostic.span() == span)
+    {
         diagnostic.help = Some("write the cores, such as `2`, `0.5` or `500m`".to_owned());
         diagnostic.fixes.clear();
     }

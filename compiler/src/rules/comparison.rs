@@ -21,7 +21,7 @@ pub(crate) fn not_ordered(span: Span, operator: ast::Operator, ty: &Type) -> Dia
     Diagnostic::error(Code::K0307, span, message).help(help)
 }
 
-/// A duration or quantity that only the run knows.
+/// A duration or quantity known only at run time.
 pub(crate) fn of_output(span: Span, ty: &Type) -> Diagnostic {
     Diagnostic::error(
         Code::K0307,
@@ -31,11 +31,11 @@ pub(crate) fn of_output(span: Span, ty: &Type) -> Diagnostic {
     .help("declare the output as `int` or `number`, in one unit")
 }
 
-/// A list that only the run knows.
+/// A list known only at run time.
 pub(crate) fn of_list(reference: &ast::Ref) -> Diagnostic {
     let message = format!("`{reference}` is a list, which `when` can't read");
     Diagnostic::error(Code::K0307, reference.span, message)
-        .here("known only during the run")
+        .here("known only at run time")
         .help(
             "let a stage compute the answer from the list, and write it as an output, such as \
              `output found: bool`",

@@ -24,14 +24,14 @@ pub(crate) fn report(clause: &ast::Clause, first: &ast::Clause) -> Diagnostic {
         start: clause.keyword.end,
         ..clause.span
     };
-    let (one, other) = (Piece::Copy(behind(first)), Piece::Copy(behind(clause)));
+    let (former, latter) = (Piece::Copy(behind(first)), Piece::Copy(behind(clause)));
     let text = |text: &str| Piece::Text(text.to_owned());
     let joined = match clause.kind {
-        ast::ClauseKind::When(_) => vec![text(" ("), one, text(") && ("), other, text(")")],
+        ast::ClauseKind::When(_) => vec![text(" ("), former, text(") && ("), latter, text(")")],
         ast::ClauseKind::Quorum(_) | ast::ClauseKind::Max(_) | ast::ClauseKind::Parallel(_) => {
             return diagnostic;
         }
-        _ => vec![text(" "), one, text(", "), other],
+        _ => vec![text(" "), former, text(", "), latter],
     };
     diagnostic.fix(
         format!("join them in one `{word}`"),

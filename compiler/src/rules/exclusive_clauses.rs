@@ -17,8 +17,8 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
 fn of_header(pipeline: &Pipeline, after: &[Dependency]) -> Vec<Diagnostic> {
     let mut reported = Vec::new();
     let mut states = after.iter().map(|clause| clause.state);
-    let one = states.next();
-    if states.all(|state| Some(state) == one) {
+    let first_state = states.next();
+    if states.all(|state| Some(state) == first_state) {
         // Only different ends exclude each other; most headers wait for success alone.
         return reported;
     }
@@ -33,8 +33,8 @@ fn of_header(pipeline: &Pipeline, after: &[Dependency]) -> Vec<Diagnostic> {
         let Some(key) = clause.target.key() else {
             continue;
         };
-        let known = *first.entry(key).or_insert(clause);
-        let mut other = (known.state != clause.state).then_some(known);
+        let earlier = *first.entry(key).or_insert(clause);
+        let mut other = (earlier.state != clause.state).then_some(earlier);
         // A fan-out without a quorum succeeds only where none of its items fails.
         if let Target::Stage { stage, address } = &clause.target
             && pipeline.stages[*stage].quorum.is_none()
@@ -57,7 +57,7 @@ fn of_header(pipeline: &Pipeline, after: &[Dependency]) -> Vec<Diagnostic> {
 }
 
 fn report(first: &Dependency, second: &Dependency) -> Diagnostic {
-    Diagnostic::error(Code::K0414, second.span, "these can never hold together")
+    Diagnostic::error(Code::K0414, second.span, "these can never all be satisfied")
         .here(wanted(second.state))
         .label(first.span, wanted(first.state))
         .help("keep one of them, write `.finished` for any end, or `any(…)` for either")

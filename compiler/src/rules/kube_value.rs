@@ -9,8 +9,8 @@ use crate::lower::passthrough::merge;
 use crate::plan::Planned;
 
 /// A value of another type than the schema's.
-pub(crate) fn wrong(span: Span, wanted: &str) -> Diagnostic {
-    let (wanted, help) = match wanted {
+pub(crate) fn wrong(span: Span, schema_type: &str) -> Diagnostic {
+    let (expected, help) = match schema_type {
         "string" => ("a text", "put it in quotes"),
         "integer" | "number" => ("a number", "write a number without quotes"),
         "boolean" => ("true or false", "write `true` or `false` without quotes"),
@@ -21,7 +21,7 @@ pub(crate) fn wrong(span: Span, wanted: &str) -> Diagnostic {
         "object" => ("a map", "write `key: value` on indented lines"),
         _ => ("a single value", "write one value"),
     };
-    Diagnostic::error(Code::K0508, span, format!("expected {wanted} here")).help(help)
+    Diagnostic::error(Code::K0508, span, format!("expected {expected} here")).help(help)
 }
 
 /// A field that the schema requires.

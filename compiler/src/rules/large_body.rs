@@ -58,7 +58,7 @@ pub(crate) fn check_gathered(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let references = texts(stage).flat_map(Text::references);
         let mut lists: Vec<(&Source, Span)> = Vec::new();
-        references.for_each(|one| gathered(&one.source, one.span, &mut lists));
+        references.for_each(|reference| gathered(&reference.source, reference.span, &mut lists));
         diagnostics.extend(lists.into_iter().filter_map(|(source, span)| {
             let Source::Output {
                 stage: from,
@@ -87,7 +87,7 @@ fn gathered<'p>(source: &'p Source, span: Span, lists: &mut Vec<(&'p Source, Spa
             Term::Reference(reference) => gathered(&reference.source, span, lists),
             Term::Text(text) => text
                 .references()
-                .for_each(|one| gathered(&one.source, span, lists)),
+                .for_each(|reference| gathered(&reference.source, span, lists)),
             Term::Value(_) | Term::List(_) | Term::Every | Term::Unknown => {}
         },
         Source::Output { .. }

@@ -27,7 +27,8 @@ pub(crate) fn field(span: Span, field: &str, ty: &Type) -> Diagnostic {
 /// places are shown.
 pub(crate) fn joins(missing: &Diagnostic, reported: &mut [Diagnostic]) -> bool {
     const PLACES_MAX: usize = 3;
-    let same = |one: &&mut Diagnostic| one.code == missing.code && one.message == missing.message;
+    let same =
+        |other: &&mut Diagnostic| other.code == missing.code && other.message == missing.message;
     let Some(first) = reported.iter_mut().find(same) else {
         return false;
     };

@@ -29,9 +29,9 @@ pub(crate) fn check(pipeline: &Pipeline, jobs: &Jobs, diagnostics: &mut Vec<Diag
         for job in planned.take(if varies { usize::MAX } else { 1 }) {
             let values = job.values(pipeline);
             open.retain(|dependency| {
-                let found = search.missing(dependency, values);
-                let complete = found.is_empty();
-                diagnostics.extend(found);
+                let missing = search.missing(dependency, values);
+                let complete = missing.is_empty();
+                diagnostics.extend(missing);
                 complete
             });
         }
@@ -72,10 +72,10 @@ impl Search<'_> {
                 stage,
                 address: Some(address),
             } => {
-                let known: Option<Vec<Value>> =
+                let indices: Option<Vec<Value>> =
                     address.iter().map(|term| values.term(term)).collect();
-                known
-                    .and_then(|known| self.missing_at(dependency, *stage, known))
+                indices
+                    .and_then(|indices| self.missing_at(dependency, *stage, indices))
                     .into_iter()
                     .collect()
             }
@@ -108,23 +108,23 @@ impl Search<'_> {
         if groups.contains(&key) {
             return None;
         }
-        let wished = address.iter().map(|term| match values.term(term) {
+        let expected = address.iter().map(|term| match values.term(term) {
             Some(value) => value.key(),
             None => "*".to_owned(),
         });
-        let wished = wished.collect::<Vec<_>>().join(", ");
-        Some(report(target, items, dependency, &wished))
+        let expected = expected.collect::<Vec<_>>().join(", ");
+        Some(report(target, items, dependency, &expected))
     }
 
     fn missing_at(
         &mut self,
         dependency: &Dependency,
         stage: usize,
-        wished: Vec<Value>,
+        expected: Vec<Value>,
     ) -> Option<Diagnostic> {
         let target = &self.pipeline.stages[stage];
         let items = target.items.as_deref()?;
-        if self.jobs.whole(stage).is_none() && self.jobs.by_key(stage, &wished).is_some() {
+        if self.jobs.whole(stage).is_none() && self.jobs.by_key(stage, &expected).is_some() {
             return None;
         }
         // One that a condition leaves out counts as skipped.
@@ -132,19 +132,19 @@ impl Search<'_> {
             .declared
             .entry(stage)
             .or_insert_with(|| items.iter().map(|item| item_key(&item.values)).collect());
-        if declared.contains(&item_key(&wished)) {
+        if declared.contains(&item_key(&expected)) {
             return None;
         }
-        let wished = Item { values: wished }.text();
-        Some(report(target, items, dependency, &wished))
+        let expected = Item { values: expected }.text();
+        Some(report(target, items, dependency, &expected))
     }
 }
 
-fn report(target: &Stage, items: &[Item], dependency: &Dependency, wished: &str) -> Diagnostic {
+fn report(target: &Stage, items: &[Item], dependency: &Dependency, expected: &str) -> Diagnostic {
     let name = &target.name;
-    let message = format!("`{}` has no item `{wished}`", name.text);
+    let message = format!("`{}` has no item `{expected}`", name.text);
     let diagnostic = Diagnostic::error(Code::K0404, dependency.span, message)
-        .here(format!("no item `{wished}`"));
+        .here(format!("no item `{expected}`"));
     let texts: Vec<String> = items.iter().map(Item::text).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     diagnostic

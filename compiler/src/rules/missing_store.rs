@@ -109,11 +109,11 @@ pub(crate) fn unusable(span: Span, url: &str, help: &str) -> Diagnostic {
 pub(crate) fn workspace<'a>(
     span: Span,
     name: &str,
-    known: impl IntoIterator<Item = &'a str>,
+    workspaces: impl IntoIterator<Item = &'a str>,
 ) -> Diagnostic {
     let message = format!("the store is in the workspace `{name}`, which does not exist");
     let diagnostic = Diagnostic::error(Code::K0321, span, message).here("not declared");
-    match did_you_mean(name, known) {
+    match did_you_mean(name, workspaces) {
         Some(near) => diagnostic.help(format!("write `{WORKSPACE_SCHEME}{near}`")),
         None => diagnostic.help(format!(
             "declare it: `workspace {name} {{ size = 10Gi, access = many }}`"

@@ -69,7 +69,7 @@ impl<'p> Domain<'p> {
     fn place(&self, source: &Source) -> Option<usize> {
         self.inputs
             .iter()
-            .position(|(known, _)| same(known, source))
+            .position(|(input, _)| same(input, source))
     }
 
     /// Tries every combination. If there are too many, or an input can be anything, nothing is

@@ -47,7 +47,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 EnvValue::Secret { .. } | EnvValue::Config { .. } => None,
             });
         let all = of_exec.into_iter().chain(of_env);
-        diagnostics.extend(all.filter(|one| reported.insert(one.span())));
+        diagnostics.extend(all.filter(|diagnostic| reported.insert(diagnostic.span())));
     }
 }
 
@@ -280,8 +280,8 @@ mod tests {
         ];
         for (words, expected) in table {
             let plain: Vec<Option<&str>> = words.iter().copied().map(Some).collect();
-            let found = (0..words.len()).find(|at| is_operator(&plain, *at));
-            assert_eq!(found, expected, "{words:?}");
+            let position = (0..words.len()).find(|at| is_operator(&plain, *at));
+            assert_eq!(position, expected, "{words:?}");
         }
     }
 

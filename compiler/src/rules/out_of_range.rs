@@ -6,10 +6,10 @@ use super::wrong_type::example;
 use crate::value::Type;
 
 /// A value that is not within the bounds or the words of its type.
-pub(crate) fn report(span: Span, problem: &str, wished: &Type) -> Diagnostic {
+pub(crate) fn report(span: Span, problem: &str, expected: &Type) -> Diagnostic {
     Diagnostic::error(Code::K0302, span, problem)
         .here("not allowed here")
-        .help(format!("write {}", example(wished)))
+        .help(format!("write {}", example(expected)))
 }
 
 /// A duration that Kubernetes can't count.

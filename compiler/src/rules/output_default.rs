@@ -6,7 +6,7 @@ use konductor_dsl::{Code, Diagnostic, Span};
 pub(crate) fn report(used: Span, clause: Span, declared: Span) -> Diagnostic {
     Diagnostic::error(Code::K0313, used, "this output may be missing")
         .here("used here")
-        .label(clause, "holds without the success of that stage")
+        .label(clause, "can be satisfied although that stage failed")
         .label(declared, "declared without a default")
         .help("give the output a default, such as `output rows: int = 0`")
 }

@@ -25,12 +25,12 @@ pub(crate) fn check(script: &Script, body: &Body) -> Vec<Diagnostic> {
         }
     }
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-    let found = shell::holes(&pieces);
+    let holes = shell::holes(&pieces);
     let mut reported: Vec<Diagnostic> =
-        value_as_code::of_script(script, body, &found.code).collect();
-    reported.extend(open_quote::check(script, found.open_quote.as_ref()));
+        value_as_code::of_script(script, body, &holes.code).collect();
+    reported.extend(open_quote::check(script, holes.open_quote.as_ref()));
     let is_code: Vec<Span> = reported.iter().map(Diagnostic::span).collect();
-    let places = script.text.references().zip(found.places);
+    let places = script.text.references().zip(holes.places);
     let places = script.holes.iter().zip(places);
     let quoted = places.filter(|(hole, _)| !is_code.contains(&hole.span));
     reported.extend(quoted.filter_map(|(hole, (resolved, place))| match place {

@@ -1,4 +1,4 @@
-//! K0419: a fan-out over a list that only the run knows, where its items must be known before.
+//! K0419: a fan-out over a list known only at run time, where its items are needed at compile time.
 
 use konductor_dsl::{Code, Diagnostic, Edit, Span, ast};
 
@@ -38,7 +38,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 fn of_item(at: Span, why: &str) -> Diagnostic {
-    let message = "the items of this list are known only during the run";
+    let message = "the items of this list are known only at run time";
     Diagnostic::error(Code::K0419, at, message).here(why)
 }
 
@@ -86,7 +86,7 @@ fn parallelism(pipeline: &Pipeline, stage: &Stage) -> Option<Diagnostic> {
 pub(crate) fn with_others(reference: &ast::Ref) -> Diagnostic {
     let message = "a list that a stage writes is gone over alone";
     Diagnostic::error(Code::K0419, reference.span, message)
-        .here("its length is known only during the run")
+        .here("its length is known only at run time")
         .help(format!(
             "write `for x in {reference}` alone; let the stage that writes it write the combinations"
         ))
@@ -113,11 +113,11 @@ pub(crate) fn quorum(span: Span) -> Diagnostic {
 /// One item of a stage whose items nobody knows.
 pub(crate) fn address(name: &ast::Name, address: Span) -> Diagnostic {
     let name = &name.text;
-    let message = format!("the items of `{name}` are known only during the run");
+    let message = format!("the items of `{name}` are known only at run time");
     Diagnostic::error(Code::K0419, address, message)
         .here("none of them can be named")
         .help(format!(
-            "write `{name}` for the stage, or `{name}[*].OUTPUT` for the list of what its items hand on"
+            "write `{name}` for the stage, or `{name}[*].OUTPUT` to read the outputs of all its items"
         ))
 }
 

@@ -42,12 +42,12 @@ pub(crate) fn check(pipeline: &Pipeline, dag: &Dag, diagnostics: &mut Vec<Diagno
 }
 
 fn mount(stage: &Stage, workspace: usize) -> Option<Span> {
-    let found = stage
+    let mount = stage
         .body
         .mounts
         .iter()
         .find(|mount| mount.workspace == workspace);
-    found.map(|mount| mount.span)
+    mount.map(|mount| mount.span)
 }
 
 /// Whether two stages, or two items of one, may run at the same time.
@@ -58,45 +58,48 @@ fn overlap(
     second: usize,
     visits: &mut usize,
 ) -> bool {
-    let (one, other) = (&pipeline.stages[first], &pipeline.stages[second]);
+    let (stage, other) = (&pipeline.stages[first], &pipeline.stages[second]);
     if first == second {
-        let several = one.items.as_ref().is_some_and(|items| items.len() > 1)
-            || one.list.is_some() && Values::of(pipeline).int(&one.parallel) != Some(1);
-        return several && !takes_turns(pipeline, one, one);
+        let several = stage.items.as_ref().is_some_and(|items| items.len() > 1)
+            || stage.list.is_some() && Values::of(pipeline).int(&stage.parallel) != Some(1);
+        return several && !takes_turns(pipeline, stage, stage);
     }
-    let ordered = one.finally != other.finally || dag.is_before(first, second, visits);
-    !ordered && !takes_turns(pipeline, one, other)
+    let ordered = stage.finally != other.finally || dag.is_before(first, second, visits);
+    !ordered && !takes_turns(pipeline, stage, other)
 }
 
 /// Whether both hold something that only one of them can have.
-fn takes_turns(pipeline: &Pipeline, one: &Stage, other: &Stage) -> bool {
+fn takes_turns(pipeline: &Pipeline, stage: &Stage, other: &Stage) -> bool {
     let values = Values::of(pipeline);
-    let asked = |hold: &Hold| values.int(&hold.permits).unwrap_or(1);
-    one.holding.iter().any(|hold| {
+    let permits = |hold: &Hold| values.int(&hold.permits).unwrap_or(1);
+    stage.holding.iter().any(|hold| {
         let ledger = &pipeline.ledgers[hold.ledger];
         let both = other.holding.iter().find(|also| also.ledger == hold.ledger);
         both.is_some_and(|also| {
             let room = values.int(&ledger.permits).unwrap_or(i64::MAX);
-            ledger.kind == LedgerKind::Lease || asked(hold).saturating_add(asked(also)) > room
+            ledger.kind == LedgerKind::Lease || permits(hold).saturating_add(permits(also)) > room
         })
     })
 }
 
 fn report(pipeline: &Pipeline, workspace: usize, first: usize, second: usize) -> Diagnostic {
-    let (one, other) = (&pipeline.stages[first], &pipeline.stages[second]);
+    let (stage, other) = (&pipeline.stages[first], &pipeline.stages[second]);
     let name = &pipeline.workspaces[workspace].name;
     let (message, at) = if first == second {
         (
             format!(
                 "items of `{}` may mount `{}` at once",
-                one.name.text, name.text
+                stage.name.text, name.text
             ),
-            one,
+            stage,
         )
     } else {
-        let (one, two) = (&one.name.text, &other.name.text);
+        let (first_name, second_name) = (&stage.name.text, &other.name.text);
         (
-            format!("`{one}` and `{two}` may mount `{}` at once", name.text),
+            format!(
+                "`{first_name}` and `{second_name}` may mount `{}` at once",
+                name.text
+            ),
             other,
         )
     };
@@ -104,7 +107,7 @@ fn report(pipeline: &Pipeline, workspace: usize, first: usize, second: usize) ->
     let diagnostic = Diagnostic::warning(Code::K0417, span, message)
         .here("waits for the other to end, or for its node")
         .label(name.span, "`access = one`, which is the default");
-    let diagnostic = match mount(one, workspace) {
+    let diagnostic = match mount(stage, workspace) {
         Some(span) if first != second => diagnostic.label(span, "also mounted here"),
         _ => diagnostic,
     };

@@ -15,7 +15,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 continue;
             };
             let items = stage.items.iter().flatten();
-            let asked = items
+            let demand = items
                 .filter_map(|item| {
                     let values = Values {
                         params: &pipeline.params,
@@ -26,8 +26,8 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 .chain(hold.permits.is_none().then_some(1))
                 .max();
             // No permits at all is a pause, on purpose.
-            if let Some(asked) = asked.filter(|asked| *asked > permits && permits > 0) {
-                diagnostics.push(report(hold, ledger, asked, permits));
+            if let Some(demand) = demand.filter(|demand| *demand > permits && permits > 0) {
+                diagnostics.push(report(hold, ledger, demand, permits));
             }
         }
     }
@@ -38,19 +38,23 @@ pub(crate) fn within(reported: &mut [Diagnostic], most: Option<i64>) {
     let Some(most) = most.filter(|most| *most > 0) else {
         return;
     };
-    let wrong = reported.iter_mut().filter(|one| one.code == Code::K0302);
-    wrong.for_each(|one| one.help = Some(format!("write a whole number from 1 to {most}")));
+    let wrong = reported
+        .iter_mut()
+        .filter(|diagnostic| diagnostic.code == Code::K0302);
+    wrong.for_each(|diagnostic| {
+        diagnostic.help = Some(format!("write a whole number from 1 to {most}"));
+    });
 }
 
-fn report(hold: &Hold, ledger: &Ledger, asked: i64, permits: i64) -> Diagnostic {
+fn report(hold: &Hold, ledger: &Ledger, demand: i64, permits: i64) -> Diagnostic {
     let name = &ledger.name.text;
-    let message = format!("`{name}` can never grant {asked} permits: it has {permits}");
+    let message = format!("`{name}` can never grant {demand} permits: it has {permits}");
     let span = hold
         .permits
         .as_ref()
         .map_or(hold.span, |permits| permits.span);
     let diagnostic = Diagnostic::error(Code::K0406, span, message)
-        .here(format!("asks for {asked}"))
+        .here(format!("asks for {demand}"))
         .label(
             ledger.permits.as_ref().map_or(ledger.name.span, |p| p.span),
             format!("has {permits}"),
@@ -65,8 +69,8 @@ fn report(hold: &Hold, ledger: &Ledger, asked: i64, permits: i64) -> Diagnostic 
                 [Edit::replace(own.span, permits.to_string())],
             )
             .fix(
-                format!("raise `permits` of `{name}` to {asked}"),
-                [Edit::replace(all.span, asked.to_string())],
+                format!("raise `permits` of `{name}` to {demand}"),
+                [Edit::replace(all.span, demand.to_string())],
             ),
         _ => diagnostic,
     }

@@ -8,13 +8,13 @@ use crate::value::Type;
 pub(crate) fn report<'a>(
     output: &ast::Name,
     stage: &ast::Name,
-    known: impl IntoIterator<Item = &'a str>,
+    outputs: impl IntoIterator<Item = &'a str>,
 ) -> Diagnostic {
     let message = format!("`{}` declares no output `{}`", stage.text, output.text);
     let diagnostic = Diagnostic::error(Code::K0207, output.span, message)
         .here("not declared")
         .label(stage.span, "this stage");
-    let near = did_you_mean(&output.text, known);
+    let near = did_you_mean(&output.text, outputs);
     if let Some(end) = meant_end(&output.text).filter(|_| near.is_none()) {
         return diagnostic.help(format!(
             "write `after {}{end}` in the header to wait for that",
@@ -44,11 +44,11 @@ pub(crate) fn report<'a>(
 }
 
 /// Says of an undeclared output what type its place wants: that of what it is compared with, and `bool` of a condition.
-pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
+pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, expected: &Type) {
     let is_every = |index: &ast::Index| matches!(index, ast::Index::Every(_));
     let address = reference.address.as_ref();
     let is_gathered = address.is_some_and(|address| address.indices.iter().any(is_every));
-    let ty = match wished {
+    let ty = match expected {
         // The outputs of all items are a list as they are.
         Type::List(item) if is_gathered => item,
         _ if is_gathered => return,

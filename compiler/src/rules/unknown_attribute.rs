@@ -6,10 +6,14 @@ use super::listed;
 use crate::pipeline::ATTRIBUTES;
 use crate::resolve::passthrough::kube_fields;
 
-/// A key that is not a known attribute; `given` says which names stand beside it.
-pub(crate) fn report(key: &ast::Key, known: &[&str], given: impl Fn(&str) -> bool) -> Diagnostic {
+/// A key that is not a known attribute; `is_given` says which names stand beside it.
+pub(crate) fn report(
+    key: &ast::Key,
+    attributes: &[&str],
+    is_given: impl Fn(&str) -> bool,
+) -> Diagnostic {
     // Written twice it would be reported again, and which of the two goes is a choice.
-    let renamed = |diagnostic: Diagnostic, name: &str| match given(name) {
+    let renamed = |diagnostic: Diagnostic, name: &str| match is_given(name) {
         true => diagnostic.help(format!("remove it: `{name}` is set already")),
         false => diagnostic.fixed(format!("write `{name}`"), [Edit::replace(key.span, name)]),
     };
@@ -19,42 +23,49 @@ pub(crate) fn report(key: &ast::Key, known: &[&str], given: impl Fn(&str) -> boo
         let help = "write `defaults { … }` in the pipeline itself, without `=`";
         return diagnostic.here("a declaration").help(help);
     }
-    if let Some((here, help)) = habit(&key.text, known) {
+    if let Some((here, help)) = habit(&key.text, attributes) {
         let diagnostic = diagnostic.here(here);
         // "write `retries`" and nothing else: only the name differs.
         let name = help
             .strip_prefix("write `")
             .and_then(|rest| rest.strip_suffix('`'));
-        return match name.filter(|name| known.contains(name)) {
+        return match name.filter(|name| attributes.contains(name)) {
             Some(name) => renamed(diagnostic, name),
             None => diagnostic.help(help),
         };
     }
     let kebab = kebab(&key.text);
-    let near = known.iter().find(|known| **known == kebab).copied();
-    if let Some(help) = of_kubernetes(&key.text, known).filter(|_| near.is_none()) {
+    let near = attributes
+        .iter()
+        .find(|attribute| **attribute == kebab)
+        .copied();
+    if let Some(help) = of_kubernetes(&key.text, attributes).filter(|_| near.is_none()) {
         return diagnostic.here("a field of Kubernetes").help(help);
     }
-    let near = near.or_else(|| did_you_mean(&key.text, known.iter().copied()));
+    let near = near.or_else(|| did_you_mean(&key.text, attributes.iter().copied()));
     match near {
         Some(near) => renamed(diagnostic.here("unknown"), near),
         // What a pipeline calls by a name of its own is a parameter.
-        None if known.contains(&"fail-fast") => diagnostic.here("unknown").help(format!(
+        None if attributes.contains(&"fail-fast") => diagnostic.here("unknown").help(format!(
             "use {}, or declare `param {}: string = \"…\"`",
-            listed(known, "or"),
+            listed(attributes, "or"),
             key.text
         )),
         None => diagnostic
             .here("unknown")
-            .help(format!("use {}", listed(known, "or"))),
+            .help(format!("use {}", listed(attributes, "or"))),
     }
 }
 
 /// Where a field of a pod, of its container or of a Job goes that is no attribute. The schema of Kubernetes is the table.
-fn of_kubernetes(word: &str, known: &[&str]) -> Option<String> {
+fn of_kubernetes(word: &str, attributes: &[&str]) -> Option<String> {
     use ast::YamlKind::{Job, Pod};
-    let in_pipeline = known.contains(&"fail-fast");
-    if !in_pipeline && !["run", "tolerations"].iter().any(|key| known.contains(key)) {
+    let in_pipeline = attributes.contains(&"fail-fast");
+    if !in_pipeline
+        && !["run", "tolerations"]
+            .iter()
+            .any(|key| attributes.contains(key))
+    {
         return None;
     }
     let field = |kind, path: &[&str]| {
@@ -90,9 +101,9 @@ fn of_kubernetes(word: &str, known: &[&str]) -> Option<String> {
 
 /// What is usually meant by a word that is an attribute elsewhere, or a word of the language that is
 /// none: what to call it here, and what to type.
-fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
-    let in_body = known.contains(&"run");
-    let in_pipeline = known.contains(&"fail-fast");
+fn habit(word: &str, attributes: &[&str]) -> Option<(&'static str, String)> {
+    let in_body = attributes.contains(&"run");
+    let in_pipeline = attributes.contains(&"fail-fast");
     let (here, help) = match word {
         "approval" | "stage" | "semaphore" | "lease" | "workspace" if in_pipeline => {
             return Some(("a declaration", format!("write `{word} NAME {{ … }}`")));
@@ -153,7 +164,7 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             "of the pipeline",
             "write `store { url = \"s3://BUCKET/PREFIX\" }` in it",
         ),
-        "params" | "parameters" | "arguments" | "inputs" if known.contains(&"overlap") => (
+        "params" | "parameters" | "arguments" | "inputs" if attributes.contains(&"overlap") => (
             "unknown",
             "give the parameter a default, or `koncli apply --set NAME=VALUE`",
         ),
@@ -281,7 +292,7 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             "write `template NAME() { … }` above the pipeline for each",
         ),
         "version" | "apiVersion" if in_pipeline => ("unknown", "remove it: a file has no version"),
-        "permits" | "slots" if known.contains(&"ttl") => (
+        "permits" | "slots" if attributes.contains(&"ttl") => (
             "of semaphores",
             "remove it: a lease has one holder; for several, declare `semaphore NAME { permits = 3 }`",
         ),
@@ -298,12 +309,12 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             "unknown",
             "write `run` for a script, or `exec` for a program",
         ),
-        "gpu" | "gpus" | "nvidia" if known.contains(&"memory") => {
+        "gpu" | "gpus" | "nvidia" if attributes.contains(&"memory") => {
             let help = "`resources` has `cpu` and `memory`; other resources go into YAML: \
                         `pod \"\"\"containers: [{name: main, resources: {limits: {nvidia.com/gpu: 1}}}]\"\"\"`";
             return Some(("no resource of its own", help.to_owned()));
         }
-        "requests" | "limits" if known.contains(&"memory") => (
+        "requests" | "limits" if attributes.contains(&"memory") => (
             "unknown",
             "write `cpu` and `memory` right here: memory is both",
         ),
@@ -345,25 +356,25 @@ fn habit(word: &str, known: &[&str]) -> Option<(&'static str, String)> {
             "write `cd PATH` in `run`, or set it in YAML: `pod \"\"\"…\"\"\"`",
         ),
         "limit" | "count" | "size" | "max" | "slots" | "capacity" | "tokens"
-            if known.contains(&"permits") =>
+            if attributes.contains(&"permits") =>
         {
             ("unknown", "write `permits`")
         }
-        "timeout" | "duration" | "expires" | "lifetime" if known.contains(&"ttl") => {
+        "timeout" | "duration" | "expires" | "lifetime" if attributes.contains(&"ttl") => {
             ("unknown", "write `ttl`, within which the holder renews")
         }
-        "tz" | "timeZone" | "time-zone" | "zone" if known.contains(&"overlap") => {
+        "tz" | "timeZone" | "time-zone" | "zone" if attributes.contains(&"overlap") => {
             ("unknown", "write `timezone = \"Europe/Berlin\"`")
         }
         "concurrencyPolicy" | "concurrency" | "concurrency-policy"
-            if known.contains(&"overlap") =>
+            if attributes.contains(&"overlap") =>
         {
             ("unknown", "write `overlap = skip`, `allow` or `replace`")
         }
-        "startingDeadlineSeconds" | "catchup" | "backfill" if known.contains(&"overlap") => {
+        "startingDeadlineSeconds" | "catchup" | "backfill" if attributes.contains(&"overlap") => {
             ("unknown", "write `catch-up = 2h`")
         }
-        "required" | "count" | "minimum" | "users" if known.contains(&"approvers") => {
+        "required" | "count" | "minimum" | "users" if attributes.contains(&"approvers") => {
             ("unknown", "write `approvers = 2`: how many people")
         }
         "else" => (
@@ -444,17 +455,17 @@ mod tests {
             let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
             let fields = kube_fields(kind, &path);
             assert!(fields.len() > 10, "{path:?}");
-            for (field, known) in fields
+            for (field, attributes) in fields
                 .iter()
                 .flat_map(|field| [(field, &ATTRIBUTES[..]), (field, &of_pipeline[..])])
-                .filter(|(field, known)| !known.contains(&field.name))
+                .filter(|(field, attributes)| !attributes.contains(&field.name))
             {
                 let key = ast::Key {
                     text: field.name.to_owned(),
                     quoted: false,
                     span: konductor_dsl::Span::default(),
                 };
-                let help = report(&key, known, |_| false).help.unwrap_or_default();
+                let help = report(&key, attributes, |_| false).help.unwrap_or_default();
                 assert!(
                     !help.is_empty() && !help.starts_with("use "),
                     "{}: {help}",

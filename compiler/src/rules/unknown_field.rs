@@ -6,22 +6,22 @@ use super::listed;
 use crate::value::Type;
 
 /// A field that is none of the known ones.
-pub(crate) fn report(field: &ast::Name, of: &str, known: &[&str]) -> Diagnostic {
+pub(crate) fn report(field: &ast::Name, of: &str, fields: &[&str]) -> Diagnostic {
     let message = format!("`{of}` has no field `{}`", field.text);
     let diagnostic = Diagnostic::error(Code::K0206, field.span, message);
-    match did_you_mean(&field.text, known.iter().copied()) {
+    match did_you_mean(&field.text, fields.iter().copied()) {
         Some(near) => diagnostic.here("unknown").fixed(
             format!("write `{of}.{near}`"),
             [Edit::replace(field.span, near)],
         ),
         None => diagnostic
             .here("unknown")
-            .help(format!("use {}", listed(known, "or"))),
+            .help(format!("use {}", listed(fields, "or"))),
     }
 }
 
 /// A word behind a dependency that is no end.
-pub(crate) fn state(word: &ast::Name, known: &[&str]) -> Diagnostic {
+pub(crate) fn state(word: &ast::Name, states: &[&str]) -> Diagnostic {
     let message = format!("`.{}` is not an end that one can wait for", word.text);
     let diagnostic = Diagnostic::error(Code::K0206, word.span, message).here("unknown");
     // With the dot before it.
@@ -30,7 +30,7 @@ pub(crate) fn state(word: &ast::Name, known: &[&str]) -> Diagnostic {
         ..word.span
     };
     match (
-        did_you_mean(&word.text, known.iter().copied()),
+        did_you_mean(&word.text, states.iter().copied()),
         meant_end(&word.text),
     ) {
         (_, Some("")) => diagnostic.fixed(

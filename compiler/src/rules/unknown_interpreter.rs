@@ -27,7 +27,7 @@ pub(crate) fn of_shell(span: Span, word: Option<Interpreter>) -> Diagnostic {
 
 fn report(span: Span, message: String) -> Diagnostic {
     let names = Interpreter::names();
-    let known: Vec<&str> = ["bash", "python3", "node"]
+    let interpreters: Vec<&str> = ["bash", "python3", "node"]
         .into_iter()
         .chain(
             names
@@ -39,6 +39,6 @@ fn report(span: Span, message: String) -> Diagnostic {
         .here("no interpreter that konductor knows")
         .help(format!(
             "use {}, or put the script into the image and run it with `exec`",
-            listed(&known, "or")
+            listed(&interpreters, "or")
         ))
 }

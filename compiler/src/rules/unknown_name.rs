@@ -8,7 +8,7 @@ use super::wrong_type::example;
 use crate::value::{Type, parse_duration};
 
 /// A name that should be that of a `what`. Those that are `near` are listed only if they are meant.
-pub(crate) fn report(name: &ast::Name, what: &str, known: &[&str], near: &[&str]) -> Diagnostic {
+pub(crate) fn report(name: &ast::Name, what: &str, names: &[&str], near: &[&str]) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         Code::K0201,
         name.span,
@@ -21,7 +21,7 @@ pub(crate) fn report(name: &ast::Name, what: &str, known: &[&str], near: &[&str]
         "run-id" | "run_id" | "runid" | "run-name" | "run_name" => Some("run.name"),
         _ => None,
     };
-    match did_you_mean(&name.text, known.iter().chain(near).copied()) {
+    match did_you_mean(&name.text, names.iter().chain(near).copied()) {
         Some(near) => meant(diagnostic, near),
         None if what.starts_with("parameter") && of_run.is_some() => {
             let value = of_run.unwrap_or_default();
@@ -30,15 +30,15 @@ pub(crate) fn report(name: &ast::Name, what: &str, known: &[&str], near: &[&str]
                 kebab(&name.text)
             ))
         }
-        None if known.is_empty() && what.starts_with("parameter") => {
+        None if names.is_empty() && what.starts_with("parameter") => {
             diagnostic.help(format!("declare it: `param {}: string`", name.text))
         }
         None if what.starts_with("stage") && matches!(&*name.text, "all" | "everything") => diagnostic
             .help(
                 "list what it waits for: `after a, b`; a `finally stage` waits for all stages without `after`",
             ),
-        None if known.is_empty() => diagnostic.help(format!("declare the {what} `{}`", name.text)),
-        None => diagnostic.help(format!("declare it, or use {}", listed(known, "or"))),
+        None if names.is_empty() => diagnostic.help(format!("declare the {what} `{}`", name.text)),
+        None => diagnostic.help(format!("declare it, or use {}", listed(names, "or"))),
     }
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn of_another_kind(
     is_value: bool,
 ) -> Diagnostic {
     let text = &name.text;
-    let (found, help) = match kind {
+    let (actual, help) = match kind {
         Kind::Stage => ("a stage", format!("write `after {text}` to wait for it")),
         Kind::Approval => (
             "an approval",
@@ -146,7 +146,7 @@ pub(crate) fn of_another_kind(
             format!("write `${{{text}}}` in a text, or `{text}` in `when`, to use its value"),
         ),
     };
-    let message = format!("`{text}` is {found}, not a {what}");
+    let message = format!("`{text}` is {actual}, not a {what}");
     Diagnostic::error(Code::K0201, name.span, message)
         .here(format!("a {what} is wanted here"))
         .label(declared, "declared here")
@@ -156,13 +156,13 @@ pub(crate) fn of_another_kind(
 /// A name in a template, which sees nothing but its own parameters; `ty` is that of the value which it has in a stage.
 pub(crate) fn in_template<'a>(
     reference: &ast::Ref,
-    known: impl IntoIterator<Item = &'a str>,
+    params: impl IntoIterator<Item = &'a str>,
     ty: Option<&Type>,
 ) -> Diagnostic {
-    let known: Vec<&str> = known.into_iter().collect();
+    let params: Vec<&str> = params.into_iter().collect();
     let name = reference.fields.last().unwrap_or(&reference.head);
     let parameter = kebab(&name.text);
-    let meant_here = Some(&*parameter).filter(|name| known.contains(name));
+    let meant_here = Some(&*parameter).filter(|name| params.contains(name));
     let head = reference.head.text.as_str();
     if matches!(head, "env" | "environ" | "secret" | "secrets" | "vault")
         && let Some(diagnostic) = of_another_language(reference, meant_here)
@@ -176,21 +176,21 @@ pub(crate) fn in_template<'a>(
     )
     .here("a template sees only its own parameters");
     if reference.fields.is_empty()
-        && let Some(near) = did_you_mean(head, known.iter().copied())
+        && let Some(near) = did_you_mean(head, params.iter().copied())
     {
         return meant(diagnostic, near);
     }
-    let given = format!("`use TEMPLATE {{ {parameter} = {reference} }}`");
+    let usage = format!("`use TEMPLATE {{ {parameter} = {reference} }}`");
     diagnostic.help(match (ty, meant_here) {
         (Some(ty), _) if ty.is_file() => {
             "write this in the stage itself: a template takes no file".to_owned()
         }
-        (Some(_), Some(_)) => format!("write `{parameter}` here, and {given}"),
+        (Some(_), Some(_)) => format!("write `{parameter}` here, and {usage}"),
         (Some(ty), None) if name.text == head => {
-            format!("add the parameter `{parameter}: {ty}` to the template, and write {given}")
+            format!("add the parameter `{parameter}: {ty}` to the template, and write {usage}")
         }
         (Some(ty), None) => format!(
-            "add the parameter `{parameter}: {ty}` to the template, write `{parameter}` here, and {given}"
+            "add the parameter `{parameter}: {ty}` to the template, write `{parameter}` here, and {usage}"
         ),
         (None, Some(_)) => format!("write `{parameter}`"),
         (None, None) if name.text == head => {
@@ -250,9 +250,9 @@ pub(crate) fn in_script(reported: &mut [Diagnostic], reference: &ast::Ref) {
 }
 
 /// Says of an unknown name in brackets how an item is named.
-pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, wished: &Type) {
+pub(crate) fn in_address(reported: &mut [Diagnostic], name: &ast::Ref, expected: &Type) {
     let text = &name.head.text;
-    let example = match wished {
+    let example = match expected {
         Type::Int(_) | Type::Number => "a number".to_owned(),
         _ => format!("a text in quotes, such as `\"{text}\"`"),
     };
@@ -287,13 +287,14 @@ pub(crate) fn in_loop(reported: &mut [Diagnostic], over: &ast::Ref) {
 }
 
 /// Says what to write for a word that is no name, where a value of a type is wanted.
-pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished: &Type) {
+pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, expected: &Type) {
     let word = &reference.head.text;
     let is_word = reference.fields.is_empty() && reference.address.is_none();
-    if let Some(call) = secret_of_a_path(reference).filter(|_| *wished == Type::String) {
+    if let Some(call) = secret_of_a_path(reference).filter(|_| *expected == Type::String) {
         let reported = reported.iter_mut();
-        let reported =
-            reported.filter(|one| one.code == Code::K0201 && one.span() == reference.span);
+        let reported = reported.filter(|diagnostic| {
+            diagnostic.code == Code::K0201 && diagnostic.span() == reference.span
+        });
         for diagnostic in reported {
             diagnostic.help = Some(format!("write `{call}`"));
         }
@@ -304,7 +305,7 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
         written = Some(text);
         help
     };
-    let help = match (wished, word.as_str()) {
+    let help = match (expected, word.as_str()) {
         (Type::Bool, "True" | "TRUE" | "yes" | "on") => {
             write("true".to_owned(), "write `true`".to_owned())
         }
@@ -329,9 +330,9 @@ pub(crate) fn of_type(reported: &mut [Diagnostic], reference: &ast::Ref, wished:
         }
         (Type::Duration, word) => match iso_duration(word) {
             Some(duration) => write(duration.clone(), format!("write `{duration}`")),
-            None => format!("write {}", example(wished)),
+            None => format!("write {}", example(expected)),
         },
-        (wished, _) => format!("write {}", example(wished)),
+        (expected, _) => format!("write {}", example(expected)),
     };
     for diagnostic in reported {
         let is_near = diagnostic

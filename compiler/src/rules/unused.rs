@@ -68,8 +68,10 @@ fn names_own(source: &pipeline::Source, name: &str) -> bool {
 fn term_names_own(term: &Term, name: &str) -> bool {
     match term {
         Term::Reference(reference) => names_own(&reference.source, name),
-        Term::Text(text) => text.references().any(|one| names_own(&one.source, name)),
-        Term::List(terms) => terms.iter().any(|one| term_names_own(one, name)),
+        Term::Text(text) => text
+            .references()
+            .any(|reference| names_own(&reference.source, name)),
+        Term::List(terms) => terms.iter().any(|term| term_names_own(term, name)),
         Term::Value(_) | Term::Every | Term::Unknown => false,
     }
 }

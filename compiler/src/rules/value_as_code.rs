@@ -27,7 +27,7 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 Some(Action::Run(_)) => vec![Word::Plain("sh"), Word::Plain("-c"), Word::Plain("")],
                 None => Vec::new(),
             },
-            found: Vec::new(),
+            references: Vec::new(),
         };
         let main = lines.main.clone();
         lines.line(&main);
@@ -39,12 +39,12 @@ pub(crate) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
         for block in &stage.body.passthrough {
             lines.node(&block.root);
         }
-        for (reference, language) in lines.found {
-            let given = match &reference.source {
+        for (reference, language) in lines.references {
+            let use_id = match &reference.source {
                 Source::Argument { use_id, .. } => Some(*use_id),
                 _ => None,
             };
-            if reported.insert((reference.span, given)) {
+            if reported.insert((reference.span, use_id)) {
                 diagnostics.push(report(reference, reference.span, language, false));
             }
         }
@@ -76,7 +76,7 @@ struct Lines<'a> {
     stage: &'a Stage,
     /// Of its container, as far as it is known.
     main: Vec<Word<'a>>,
-    found: Vec<(&'a Reference, Language)>,
+    references: Vec<(&'a Reference, Language)>,
 }
 
 /// A word of a command line.
@@ -157,7 +157,7 @@ impl<'a> Lines<'a> {
         if is_executed_variable(name) {
             let mounts = &self.stage.body.mounts;
             let references = value.references().filter(|r| !is_harmless(r, mounts));
-            self.found
+            self.references
                 .extend(references.map(|reference| (reference, Language::Variable)));
         }
     }
@@ -215,7 +215,7 @@ impl<'a> Lines<'a> {
             for (at, language) in code_words(&texts) {
                 let references = words[at].references();
                 let references = references.filter(|r| !is_harmless(r, mounts));
-                self.found
+                self.references
                     .extend(references.map(|reference| (reference, language)));
             }
         }

@@ -5,32 +5,32 @@ use konductor_dsl::{Code, Diagnostic, Edit, Span, ast, did_you_mean};
 use super::listed;
 use crate::value::Type;
 
-/// A value of type `found` where one of type `wished` is wanted.
-pub(crate) fn report(span: Span, wished: &Type, found: &Type) -> Diagnostic {
+/// A value of type `actual` where one of type `expected` is needed.
+pub(crate) fn report(span: Span, expected: &Type, actual: &Type) -> Diagnostic {
     Diagnostic::error(
         Code::K0301,
         span,
-        format!("expected {wished}, found {found}"),
+        format!("expected {expected}, found {actual}"),
     )
-    .here(format!("this is of type {found}"))
-    .help(format!("write {}", example(wished)))
+    .here(format!("this is of type {actual}"))
+    .help(format!("write {}", example(expected)))
 }
 
 /// A text where another type is wanted.
-pub(crate) fn text(span: Span, wished: &Type, written: Option<&str>) -> Diagnostic {
+pub(crate) fn text(span: Span, expected: &Type, written: Option<&str>) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         Code::K0301,
         span,
-        format!("expected {wished}, found a text"),
+        format!("expected {expected}, found a text"),
     )
-    .here(format!("expected {wished}"));
+    .here(format!("expected {expected}"));
     match written {
-        Some(written) if wished.is_scalar() && wished.read_text(written).is_ok() => diagnostic
+        Some(written) if expected.is_scalar() && expected.read_text(written).is_ok() => diagnostic
             .fixed(
                 format!("write `{written}` without quotes"),
                 [Edit::replace(span, written)],
             ),
-        _ => diagnostic.help(format!("write {}", example(wished))),
+        _ => diagnostic.help(format!("write {}", example(expected))),
     }
 }
 
@@ -42,9 +42,9 @@ pub(crate) fn has_leading_zero(text: &str) -> bool {
 }
 
 /// A number where another type is wanted, or one that this type does not have.
-pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
+pub(crate) fn number(number: &ast::Number, expected: &Type) -> Diagnostic {
     let text = &number.text;
-    let is_number = matches!(wished, Type::Int(_) | Type::Number);
+    let is_number = matches!(expected, Type::Int(_) | Type::Number);
     if is_number && has_leading_zero(text) {
         let message = format!("`{text}` begins with a zero that means nothing");
         let (sign, digits) = match text.strip_prefix('-') {
@@ -60,20 +60,20 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
         let help = format!("write `{sign}{zero}{digits}`; with the zero it is a text: \"{text}\"");
         return Diagnostic::error(Code::K0301, number.span, message).help(help);
     }
-    let message = match wished {
+    let message = match expected {
         Type::Int(_) | Type::Number | Type::Duration | Type::Quantity => {
-            format!("`{text}` is not {}", a(wished))
+            format!("`{text}` is not {}", a(expected))
         }
-        _ => format!("expected {wished}, found the number `{text}`"),
+        _ => format!("expected {expected}, found the number `{text}`"),
     };
     let diagnostic = Diagnostic::error(Code::K0301, number.span, message);
-    if let Some(most) = most(text, wished) {
+    if let Some(most) = most(text, expected) {
         let mut large = diagnostic.help(most);
         large.message = format!("`{text}` is too large");
         return large;
     }
     let replace = |text: &str| [Edit::replace(number.span, text)];
-    let help = match wished {
+    let help = match expected {
         Type::String => {
             let quoted = format!("\"{text}\"");
             return diagnostic.fixed(format!("put it in quotes: {quoted}"), replace(&quoted));
@@ -99,7 +99,7 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
                 let fix = replace(&duration);
                 return diagnostic.fixed(format!("write `{duration}`"), fix);
             }
-            None => format!("write {}", example(wished)),
+            None => format!("write {}", example(expected)),
         },
         Type::Quantity => match quantity_of_another_spelling(text) {
             Some((binary, decimal)) => {
@@ -108,18 +108,18 @@ pub(crate) fn number(number: &ast::Number, wished: &Type) -> Diagnostic {
                     .fix(format!("write `{binary}`"), replace(&binary))
                     .fix(format!("write `{decimal}`"), replace(&decimal));
             }
-            None => format!("write {}", example(wished)),
+            None => format!("write {}", example(expected)),
         },
-        _ => format!("write {}", example(wished)),
+        _ => format!("write {}", example(expected)),
     };
     diagnostic.help(help)
 }
 
 /// What to write for a number that is written as it should be, and too large.
-fn most(text: &str, wished: &Type) -> Option<String> {
+fn most(text: &str, expected: &Type) -> Option<String> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let digits = text.strip_suffix(unit)?;
-    match wished {
+    match expected {
         Type::Int(_) if unit.is_empty() && !digits.is_empty() && digits.parse::<i64>().is_err() => {
             Some(format!("write at most {}", i64::MAX))
         }
@@ -131,23 +131,23 @@ fn most(text: &str, wished: &Type) -> Option<String> {
 }
 
 /// A list where a single value is wanted.
-pub(crate) fn list(span: Span, wished: &Type) -> Diagnostic {
+pub(crate) fn list(span: Span, expected: &Type) -> Diagnostic {
     Diagnostic::error(
         Code::K0301,
         span,
-        format!("expected {wished}, found a list"),
+        format!("expected {expected}, found a list"),
     )
-    .help(format!("write {}", example(wished)))
+    .help(format!("write {}", example(expected)))
 }
 
 /// A `{…}` where a value is wanted.
-pub(crate) fn map(span: Span, wished: &Type) -> Diagnostic {
+pub(crate) fn map(span: Span, expected: &Type) -> Diagnostic {
     Diagnostic::error(
         Code::K0301,
         span,
-        format!("expected {wished}, found `{{…}}`"),
+        format!("expected {expected}, found `{{…}}`"),
     )
-    .help(format!("write {}", example(wished)))
+    .help(format!("write {}", example(expected)))
 }
 
 /// A value where `{…}` is wanted, with these entries.
@@ -157,20 +157,20 @@ pub(crate) fn no_map(span: Span, entries: &str) -> Diagnostic {
 }
 
 /// A single value where a list is wanted.
-pub(crate) fn no_list(span: Span, found: &Type) -> Diagnostic {
-    Diagnostic::error(Code::K0301, span, format!("expected a list, found {found}"))
-        .here(format!("this is of type {found}"))
+pub(crate) fn no_list(span: Span, ty: &Type) -> Diagnostic {
+    Diagnostic::error(Code::K0301, span, format!("expected a list, found {ty}"))
+        .here(format!("this is of type {ty}"))
         .help("use a parameter of type `list<…>`, a list `[\"a\", \"b\"]` or a range `0..<n`")
 }
 
 /// A loop over an output that is no list.
-pub(crate) fn no_list_of(reference: &ast::Ref, output: &str, found: &Type) -> Diagnostic {
+pub(crate) fn no_list_of(reference: &ast::Ref, output: &str, ty: &Type) -> Diagnostic {
     let stage = &reference.head.text;
-    let item = match found {
+    let item = match ty {
         Type::File | Type::Dir => "string".to_owned(),
         other => other.to_string(),
     };
-    let diagnostic = no_list(reference.span, found);
+    let diagnostic = no_list(reference.span, ty);
     diagnostic.help(format!(
         "let `{stage}` write a list: declare `output {output}: list<{item}>`"
     ))
@@ -231,16 +231,16 @@ pub(crate) fn condition_in_quotes(span: Span, written: Option<&str>) -> Diagnost
 }
 
 /// A value that is no condition by itself.
-pub(crate) fn no_condition(reference: &ast::Ref, found: &Type) -> Diagnostic {
-    let with = match found {
+pub(crate) fn no_condition(reference: &ast::Ref, ty: &Type) -> Diagnostic {
+    let with = match ty {
         Type::Int(_) | Type::Number => "`> 0`".to_owned(),
         Type::List(_) => "a text that is `in` it".to_owned(),
         Type::Words(words) => format!("`== \"{}\"`", words.first().map_or("…", String::as_str)),
         _ => "`== \"…\"`".to_owned(),
     };
-    let message = format!("expected a condition, found {found}");
+    let message = format!("expected a condition, found {ty}");
     Diagnostic::error(Code::K0301, reference.span, message)
-        .here(format!("this is of type {found}"))
+        .here(format!("this is of type {ty}"))
         .help(format!("compare it, such as with {with}"))
 }
 

@@ -171,8 +171,8 @@ fn holes_that_become_code_are_found_in_scripts() {
     ];
     for (script, expected) in table {
         let pieces: Vec<&str> = script.split('@').collect();
-        let found: Vec<usize> = holes(&pieces).code.iter().map(|(hole, _)| *hole).collect();
-        assert_eq!(found, expected, "{script}");
+        let code: Vec<usize> = holes(&pieces).code.iter().map(|(hole, _)| *hole).collect();
+        assert_eq!(code, expected, "{script}");
     }
 }
 
@@ -210,8 +210,8 @@ fn a_quote_is_open_only_where_every_shell_says_so() {
         ("w=\"${v:-'\"'}\"", "\""),
     ];
     for (script, rest) in open {
-        let found = holes(&[script]).open_quote;
-        let found = found.map(|open| open.rest).unwrap_or_default();
-        assert!(found.starts_with(rest), "{script}: {found}");
+        let quote = holes(&[script]).open_quote;
+        let quote = quote.map(|open| open.rest).unwrap_or_default();
+        assert!(quote.starts_with(rest), "{script}: {quote}");
     }
 }

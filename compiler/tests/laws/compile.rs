@@ -16,14 +16,14 @@ fn compiled(text: &str, how: fn(Sources, &Options<'_>) -> Compiled) -> Compiled 
 
 /// Fails where the law does not hold for this text.
 pub(crate) fn holds(text: &str) {
-    let (one, two) = (compiled(text, compile), compiled(text, compile));
+    let (first, second) = (compiled(text, compile), compiled(text, compile));
     compiled(text, check);
-    assert_eq!(one.diagnostics, two.diagnostics);
-    let is_whole = one.manifests.is_some() || one.schedule.is_some();
-    assert_ne!(one.has_errors(), is_whole);
+    assert_eq!(first.diagnostics, second.diagnostics);
+    let is_whole = first.manifests.is_some() || first.schedule.is_some();
+    assert_ne!(first.has_errors(), is_whole);
     let yaml = |compiled: Compiled| {
         let run = compiled.manifests.map(|manifests| manifests.to_yaml());
         run.or(compiled.schedule.map(|schedule| schedule.to_yaml()))
     };
-    assert_eq!(yaml(one), yaml(two));
+    assert_eq!(yaml(first), yaml(second));
 }

@@ -18,15 +18,18 @@ pub(crate) fn holds(text: &str) {
         assert!(parsed.is_ok(), "no error is reported: {parsed:?}");
     }
     let mut last = 0;
-    for one in &reported {
+    for diagnostic in &reported {
         assert!(
-            one.span().start >= last,
+            diagnostic.span().start >= last,
             "not in source order: {reported:?}"
         );
-        last = one.span().start;
-        for label in &one.labels {
+        last = diagnostic.span().start;
+        for label in &diagnostic.labels {
             let place = label.span.start as usize..label.span.end as usize;
-            assert!(text.get(place).is_some(), "no place in the text: {one:?}");
+            assert!(
+                text.get(place).is_some(),
+                "no place in the text: {diagnostic:?}"
+            );
         }
     }
 }

@@ -32,12 +32,12 @@ impl Stage {
     /// Fans out: an item for each element, and for each combination where it is called again.
     #[must_use]
     pub fn for_each(mut self, variable: impl Into<String>, over: impl Into<Over>) -> Self {
-        let one = ast::Loop {
+        let variable = ast::Loop {
             variable: name(variable),
             over: over.into().into(),
             span: NOWHERE,
         };
-        add(&mut self.0.clauses, ClauseKind::For(vec![one]));
+        add(&mut self.0.clauses, ClauseKind::For(vec![variable]));
         self
     }
 
@@ -128,18 +128,18 @@ pub(super) fn when(clauses: &mut Vec<Clause>, condition: impl Into<Condition>) {
 fn add(clauses: &mut Vec<Clause>, kind: ClauseKind) {
     for clause in &mut *clauses {
         match (&mut clause.kind, &kind) {
-            (ClauseKind::For(known), ClauseKind::For(more)) => known.extend_from_slice(more),
-            (ClauseKind::After(known), ClauseKind::After(more)) => known.extend_from_slice(more),
-            (ClauseKind::Holding(known), ClauseKind::Holding(more)) => {
-                known.extend_from_slice(more);
+            (ClauseKind::For(loops), ClauseKind::For(more)) => loops.extend_from_slice(more),
+            (ClauseKind::After(deps), ClauseKind::After(more)) => deps.extend_from_slice(more),
+            (ClauseKind::Holding(holds), ClauseKind::Holding(more)) => {
+                holds.extend_from_slice(more);
             }
-            (ClauseKind::When(known), ClauseKind::When(more)) => match &mut **known {
-                ast::Expr::And(known, _) => known.push((**more).clone()),
-                one => *one = ast::Expr::And(vec![one.clone(), (**more).clone()], NOWHERE),
+            (ClauseKind::When(condition), ClauseKind::When(more)) => match &mut **condition {
+                ast::Expr::And(parts, _) => parts.push((**more).clone()),
+                other => *other = ast::Expr::And(vec![other.clone(), (**more).clone()], NOWHERE),
             },
-            (ClauseKind::Quorum(known), ClauseKind::Quorum(count))
-            | (ClauseKind::Max(known), ClauseKind::Max(count))
-            | (ClauseKind::Parallel(known), ClauseKind::Parallel(count)) => *known = count.clone(),
+            (ClauseKind::Quorum(bound), ClauseKind::Quorum(count))
+            | (ClauseKind::Max(bound), ClauseKind::Max(count))
+            | (ClauseKind::Parallel(bound), ClauseKind::Parallel(count)) => *bound = count.clone(),
             _ => continue,
         }
         return;

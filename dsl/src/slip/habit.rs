@@ -180,7 +180,7 @@ fn misspelt(place: &Place<'_>) -> Option<Habit> {
         let meant = near(word, &ITEM_WORDS).or_else(of_body)?;
         Some((token.start..token.end, meant))
     });
-    let clause = || Some((place.here(), near(place.found, &CLAUSE_WORDS)?));
+    let clause = || Some((place.here(), near(place.token, &CLAUSE_WORDS)?));
     let (at, meant) = item.or_else(clause)?;
     Habit::replace(at, meant, format!("did you mean `{meant}`?"))
 }

@@ -67,7 +67,7 @@ pub(super) fn end_of_string(rest: &str) -> Option<Range<usize>> {
         c == '"'
             || LOOKALIKES
                 .iter()
-                .any(|(known, _, meant)| *known == c && *meant == "\"")
+                .any(|(sign, _, meant)| *sign == c && *meant == "\"")
     };
     let line = rest.split('\n').next()?;
     let (start, quote) = line.char_indices().find(|(_, c)| is_quote(*c))?;
@@ -77,7 +77,7 @@ pub(super) fn end_of_string(rest: &str) -> Option<Range<usize>> {
 
 /// What to say about a character, what to type, and what was meant, where it looks like another.
 pub(super) fn of(c: char) -> Option<(String, String, &'static str)> {
-    let (_, name, meant) = LOOKALIKES.iter().find(|(known, ..)| *known == c)?;
+    let (_, name, meant) = LOOKALIKES.iter().find(|(sign, ..)| *sign == c)?;
     let number = u32::from(c);
     Some(match *meant {
         "" => (

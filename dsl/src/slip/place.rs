@@ -16,15 +16,15 @@ pub(super) struct Place<'t> {
     pub(super) text: &'t str,
     pub(super) at: usize,
     /// The token that is there; empty at the end of the file.
-    pub(super) found: &'t str,
+    pub(super) token: &'t str,
     /// What the grammar would have read.
-    pub(super) wanted: &'t [Rule],
+    pub(super) rules: &'t [Rule],
     /// The tokens before it on its line.
     pub(super) before: Vec<Token>,
 }
 
 impl<'t> Place<'t> {
-    pub(super) fn new(text: &'t str, at: usize, found: &str, wanted: &'t [Rule]) -> Self {
+    pub(super) fn new(text: &'t str, at: usize, token: &str, rules: &'t [Rule]) -> Self {
         let mut start = at.saturating_sub(BEFORE_MAX);
         while !text.is_char_boundary(start) {
             start += 1;
@@ -48,20 +48,20 @@ impl<'t> Place<'t> {
         Self {
             text,
             at,
-            found: text.get(at..at + found.len()).unwrap_or_default(),
-            wanted,
+            token: text.get(at..at + token.len()).unwrap_or_default(),
+            rules,
             before,
         }
     }
 
     /// Where the token is.
     pub(super) fn here(&self) -> std::ops::Range<usize> {
-        self.at..self.at + self.found.len()
+        self.at..self.at + self.token.len()
     }
 
     /// From the start of the last token before it to its end.
     pub(super) fn with_last(&self) -> Option<std::ops::Range<usize>> {
-        Some(self.before.last()?.start..self.at + self.found.len())
+        Some(self.before.last()?.start..self.at + self.token.len())
     }
 
     /// Whether a declaration's word and name are before it.
@@ -70,7 +70,7 @@ impl<'t> Place<'t> {
     }
 
     pub(super) fn wants(&self, rule: Rule) -> bool {
-        self.wanted.contains(&rule)
+        self.rules.contains(&rule)
     }
 
     /// Whether a header could continue here.
@@ -109,7 +109,7 @@ impl<'t> Place<'t> {
 
     /// What follows the token, as tokens of the same line.
     pub(super) fn next(&self) -> impl Iterator<Item = &'t str> {
-        let rest = self.rest().cut(self.found.len().min(self.rest().len())..);
+        let rest = self.rest().cut(self.token.len().min(self.rest().len())..);
         tokens(rest).map(|token| token.text(rest))
     }
 

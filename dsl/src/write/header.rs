@@ -27,10 +27,10 @@ impl Writer {
         }
     }
 
-    fn one_loop(&mut self, one: &Loop) {
-        self.name(&one.variable);
+    fn one_loop(&mut self, variable: &Loop) {
+        self.name(&variable.variable);
         self.push(" in ");
-        match &one.over {
+        match &variable.over {
             Over::Range(range) => self.range(range),
             Over::List(list) => self.values(list),
             Over::Ref(reference) => self.reference(reference),

@@ -14,8 +14,8 @@ pub(crate) fn file(file: &ast::File) -> File {
     }
     for template in &file.templates {
         let mut made = Template::new(&template.name.text);
-        for one in &template.params {
-            made = made.param(param(one));
+        for param in &template.params {
+            made = made.param(self::param(param));
         }
         built = built.template(body(made, &template.body));
     }
@@ -28,25 +28,26 @@ pub(crate) fn file(file: &ast::File) -> File {
 
 fn item(pipeline: Pipeline, item: &ast::Item) -> Pipeline {
     match item {
-        ast::Item::Param(one) => pipeline.param(param(one)),
-        ast::Item::Stage(one) => pipeline.stage(stage(one)),
-        ast::Item::Approval(one) => {
-            let mut made = Approval::new(&one.name.text);
-            for clause in &one.clauses {
+        ast::Item::Param(param) => pipeline.param(self::param(param)),
+        ast::Item::Stage(stage) => pipeline.stage(self::stage(stage)),
+        ast::Item::Approval(approval) => {
+            let mut made = Approval::new(&approval.name.text);
+            for clause in &approval.clauses {
                 made = match &clause.kind {
                     ast::ClauseKind::After(deps) => {
                         deps.iter().map(dep).fold(made, Approval::after)
                     }
-                    ast::ClauseKind::When(asked) => made.when(condition(asked)),
+                    ast::ClauseKind::When(condition) => made.when(self::condition(condition)),
                     other => panic!("an approval has no `{}`", other.word()),
                 };
             }
-            pipeline
-                .approval(entries(&one.attributes).fold(made, |made, (k, v)| made.attribute(k, v)))
+            pipeline.approval(
+                entries(&approval.attributes).fold(made, |made, (k, v)| made.attribute(k, v)),
+            )
         }
-        ast::Item::Resource(one) => {
-            let (name, all) = (&one.name.text, entries(&one.attributes));
-            match one.kind.value {
+        ast::Item::Resource(resource) => {
+            let (name, all) = (&resource.name.text, entries(&resource.attributes));
+            match resource.kind.value {
                 ast::ResourceKind::Semaphore => pipeline
                     .semaphore(all.fold(Semaphore::new(name), |made, (k, v)| made.attribute(k, v))),
                 ast::ResourceKind::Lease => {
@@ -56,13 +57,16 @@ fn item(pipeline: Pipeline, item: &ast::Item) -> Pipeline {
                     .workspace(all.fold(Workspace::new(name), |made, (k, v)| made.attribute(k, v))),
             }
         }
-        ast::Item::Schedule(one) => {
-            let made = Schedule::new(text(&one.cron));
-            pipeline
-                .schedule(entries(&one.attributes).fold(made, |made, (k, v)| made.attribute(k, v)))
+        ast::Item::Schedule(schedule) => {
+            let made = Schedule::new(text(&schedule.cron));
+            pipeline.schedule(
+                entries(&schedule.attributes).fold(made, |made, (k, v)| made.attribute(k, v)),
+            )
         }
-        ast::Item::Defaults(one) => pipeline.defaults(body(Defaults::new(), &one.body)),
-        ast::Item::Attribute(one) => pipeline.attribute(key(&one.key), value(&one.value)),
+        ast::Item::Defaults(defaults) => pipeline.defaults(body(Defaults::new(), &defaults.body)),
+        ast::Item::Attribute(attribute) => {
+            pipeline.attribute(key(&attribute.key), value(&attribute.value))
+        }
     }
 }
 
@@ -78,11 +82,11 @@ fn stage(stage: &ast::Stage) -> Stage {
     };
     for clause in &stage.clauses {
         made = match &clause.kind {
-            ast::ClauseKind::For(loops) => loops.iter().fold(made, |made, one| {
-                made.for_each(&one.variable.text, over(&one.over))
+            ast::ClauseKind::For(loops) => loops.iter().fold(made, |made, variable| {
+                made.for_each(&variable.variable.text, over(&variable.over))
             }),
             ast::ClauseKind::After(deps) => deps.iter().map(dep).fold(made, Stage::after),
-            ast::ClauseKind::When(asked) => made.when(condition(asked)),
+            ast::ClauseKind::When(condition) => made.when(self::condition(condition)),
             ast::ClauseKind::Holding(holds) => {
                 holds.iter().fold(made, |made, hold| match &hold.permits {
                     Some(permits) => made.holding_permits(&hold.name.text, bound(permits)),
@@ -125,7 +129,7 @@ fn by_key<B: Body>(made: B, attribute: &ast::Attribute) -> B {
         ("image", ast::Value::String(image)) => made.image(text(image)),
         ("run", ast::Value::String(script)) => made.run(text(script)),
         ("timeout", ast::Value::Number(timeout)) => made.timeout(number(timeout)),
-        (_, given) => made.attribute(key(&attribute.key), value(given)),
+        (_, other) => made.attribute(key(&attribute.key), value(other)),
     }
 }
 
@@ -167,16 +171,16 @@ fn range(range: &ast::Range) -> Range {
 
 fn bound(bound: &ast::Bound) -> Bound {
     match bound {
-        ast::Bound::Number(found) => number(found).into(),
-        ast::Bound::Ref(found) => reference(found).into(),
+        ast::Bound::Number(number) => self::number(number).into(),
+        ast::Bound::Ref(reference) => self::reference(reference).into(),
     }
 }
 
 fn over(over: &ast::Over) -> Over {
     match over {
-        ast::Over::Range(found) => range(found).into(),
-        ast::Over::List(found) => values(found).into(),
-        ast::Over::Ref(found) => reference(found).into(),
+        ast::Over::Range(range) => self::range(range).into(),
+        ast::Over::List(list) => values(list).into(),
+        ast::Over::Ref(reference) => self::reference(reference).into(),
     }
 }
 
@@ -215,12 +219,12 @@ fn dep(dep: &ast::Dep) -> Dep {
     }
 }
 
-fn condition(asked: &ast::Expr) -> Condition {
-    match asked {
+fn condition(expr: &ast::Expr) -> Condition {
+    match expr {
         ast::Expr::Or(sides, _) => Condition::any(sides.iter().map(condition)),
         ast::Expr::And(sides, _) => Condition::all(sides.iter().map(condition)),
         ast::Expr::Not(inner, _) => !condition(inner),
-        ast::Expr::Value(found) => value(found).into(),
+        ast::Expr::Value(value) => self::value(value).into(),
         ast::Expr::Compare {
             left,
             operator,
@@ -249,18 +253,18 @@ fn value(value: &ast::Value) -> Value {
             ast::CallKind::Secret => Value::secret(text(name), text(key)),
             ast::CallKind::Config => Value::config(text(name), text(key)),
         },
-        ast::Value::String(found) => text(found).into(),
-        ast::Value::Bool(found) => found.value.into(),
-        ast::Value::Number(found) => number(found).into(),
-        ast::Value::List(found) => values(found).into(),
-        ast::Value::Map(found) => {
-            let entries = found.entries.iter();
+        ast::Value::String(text) => self::text(text).into(),
+        ast::Value::Bool(literal) => literal.value.into(),
+        ast::Value::Number(number) => self::number(number).into(),
+        ast::Value::List(list) => values(list).into(),
+        ast::Value::Map(map) => {
+            let entries = map.entries.iter();
             let map = entries.fold(Map::new(), |map, entry| {
                 map.with(key(&entry.key), self::value(&entry.value))
             });
             map.into()
         }
-        ast::Value::Ref(found) => reference(found).into(),
+        ast::Value::Ref(reference) => self::reference(reference).into(),
     }
 }
 
@@ -290,8 +294,8 @@ fn reference(reference: &ast::Ref) -> Ref {
 
 fn index(index: &ast::Index) -> Index {
     match index {
-        ast::Index::String(found) => text(found).into(),
-        ast::Index::Number(found) => number(found).into(),
+        ast::Index::String(text) => self::text(text).into(),
+        ast::Index::Number(number) => self::number(number).into(),
         ast::Index::Name(name) => Index::variable(&name.text),
         ast::Index::Every(_) => Index::every(),
     }
@@ -303,7 +307,7 @@ fn text(text: &ast::Str) -> Text {
     while let Some(part) = parts.next() {
         made = match part {
             ast::Part::Text { text, .. } => made.with(text),
-            ast::Part::Hole(found, _) => made.with(reference(found)),
+            ast::Part::Hole(reference, _) => made.with(self::reference(reference)),
             // What follows a `${` says whether it is the shell's.
             ast::Part::Shell(_) => match parts.next() {
                 Some(ast::Part::Text { text, .. }) => made.shell(&format!("${{{text}")),

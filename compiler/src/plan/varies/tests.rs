@@ -228,9 +228,9 @@ const HEADERS: [(&str, Outcome); 5] = [
 fn every_mention_of_the_item_varies_or_is_a_diagnostic() {
     let mut wrong = Vec::new();
     let mut look = |what: String, expected: Outcome| {
-        let found = outcome(&what);
-        if found != Ok(expected) {
-            wrong.push(format!("{what}\n  must be {expected:?}: {found:?}"));
+        let actual = outcome(&what);
+        if actual != Ok(expected) {
+            wrong.push(format!("{what}\n  must be {expected:?}: {actual:?}"));
         }
     };
     for (body, of_range, of_texts) in TEXTS {
@@ -296,8 +296,8 @@ fn characters_that_stand_for_interpolations_are_refused_however_they_are_written
         "pod \"hostname: \\u{e000}\"",
     ];
     for body in bodies {
-        let found = outcome(&stage("i in words", "", body));
-        assert_eq!(found, Ok(Refused), "{body}");
+        let actual = outcome(&stage("i in words", "", body));
+        assert_eq!(actual, Ok(Refused), "{body}");
     }
 }
 

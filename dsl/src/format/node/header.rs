@@ -80,9 +80,9 @@ impl Entry for Loop {
         printer.push(&self.variable.text);
         printer.push(" in ");
         match &self.over {
-            Over::Range(found) => print_range(printer, found),
-            Over::List(found) => list(printer, found),
-            Over::Ref(found) => reference(printer, found),
+            Over::Range(range) => print_range(printer, range),
+            Over::List(list) => self::list(printer, list),
+            Over::Ref(reference) => self::reference(printer, reference),
         }
         None
     }

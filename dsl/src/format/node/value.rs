@@ -28,9 +28,9 @@ impl Entry for Value {
             Self::String(text) => string(printer, text),
             Self::Bool(value) => printer.push(if value.value { "true" } else { "false" }),
             Self::Number(number) => printer.push(&number.text),
-            Self::List(found) => list(printer, found),
+            Self::List(list) => self::list(printer, list),
             Self::Map(map) => print_map(printer, map),
-            Self::Ref(found) => reference(printer, found),
+            Self::Ref(reference) => self::reference(printer, reference),
         }
         None
     }
@@ -142,6 +142,6 @@ pub(super) fn print_range(printer: &mut Printer<'_>, range: &Range) {
 pub(super) fn bound(printer: &mut Printer<'_>, bound: &Bound) {
     match bound {
         Bound::Number(number) => printer.push(&number.text),
-        Bound::Ref(found) => reference(printer, found),
+        Bound::Ref(reference) => self::reference(printer, reference),
     }
 }

@@ -28,13 +28,13 @@ impl Builder {
             Rule::list => Value::List(self.list(pair)),
             Rule::map => Value::Map(self.map(pair)),
             Rule::reference => {
-                let found = self.reference(pair)?;
-                let span = found.span;
-                let is_word = found.address.is_none() && found.fields.is_empty();
-                match &*found.head.text {
+                let reference = self.reference(pair)?;
+                let span = reference.span;
+                let is_word = reference.address.is_none() && reference.fields.is_empty();
+                match &*reference.head.text {
                     "true" if is_word => Value::Bool(Spanned { value: true, span }),
                     "false" if is_word => Value::Bool(Spanned { value: false, span }),
-                    _ => Value::Ref(found),
+                    _ => Value::Ref(reference),
                 }
             }
             _ => return None,
@@ -140,8 +140,8 @@ impl Builder {
             span,
             &mut diagnostics,
             &mut |inner, at, reported| {
-                if let Some(found) = text::plain_reference(inner, at) {
-                    return Some(found);
+                if let Some(reference) = text::plain_reference(inner, at) {
+                    return Some(reference);
                 }
                 let mut builder = Self {
                     source,
@@ -149,9 +149,10 @@ impl Builder {
                     comments: Vec::new(),
                     diagnostics: Vec::new(),
                 };
-                let found = text::lone_reference(inner).and_then(|part| builder.reference(part));
+                let reference =
+                    text::lone_reference(inner).and_then(|part| builder.reference(part));
                 reported.append(&mut builder.diagnostics);
-                found
+                reference
             },
         );
         self.diagnostics = diagnostics;

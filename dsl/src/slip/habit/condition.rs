@@ -21,7 +21,7 @@ pub fn end(word: &str) -> Option<&'static str> {
 
 /// `succeeded(a)`, `after failure(a)`, `after a.failed()`, `always`, `on failure`
 pub(super) fn end_of_a_stage(place: &Place<'_>) -> Option<Habit> {
-    if place.found == "(" {
+    if place.token == "(" {
         let end = end(place.last(0)?)?;
         let clause = place.clause()?;
         if place.last(1) == Some(".") {
@@ -48,9 +48,9 @@ pub(super) fn end_of_a_stage(place: &Place<'_>) -> Option<Habit> {
     if !place.wants_clause() || place.clause() == Some("when") {
         return None;
     }
-    let word = match place.found {
+    let word = match place.token {
         "on" | "if" => place.next().next()?,
-        "always" | "failure" | "failed" | "success" => place.found,
+        "always" | "failure" | "failed" | "success" => place.token,
         _ => return None,
     };
     let mut header = place.next().take_while(|next| *next != "{");
@@ -73,7 +73,7 @@ pub(super) fn comparison(place: &Place<'_>) -> Option<Habit> {
     let sign =
         |at: std::ops::Range<usize>, sign: &str, help: String| Habit::replace(at, sign, help);
     let word = |meant: &str| sign(place.here(), meant, format!("compare with `{meant}`"));
-    let help = match (last, place.found, next) {
+    let help = match (last, place.token, next) {
         (Some("="), "=", _) => return sign(place.here(), "", "write `==`".to_owned()),
         (Some("<"), ">", _) => return sign(place.with_last()?, "!=", "write `!=`".to_owned()),
         (_, "=", Some("~")) | (_, "~", _) | (_, "matches" | "like", _) => {
@@ -109,7 +109,7 @@ const NO_ARITHMETIC: &str = "there is no arithmetic: write the result, or comput
 
 /// `n + 1 > 2`, `"a" + "b"`
 pub(super) fn arithmetic(place: &Place<'_>) -> Option<Habit> {
-    if !matches!(place.found, "+" | "-" | "*" | "/" | "%" | "~") {
+    if !matches!(place.token, "+" | "-" | "*" | "/" | "%" | "~") {
         return None;
     }
     if place.clause() == Some("when") {
@@ -120,7 +120,7 @@ pub(super) fn arithmetic(place: &Place<'_>) -> Option<Habit> {
     let is_value = place.has("=") && !place.before.is_empty();
     if is_value && matches!(place.last(0), Some(last) if last.ends_with('"') || is_identifier(last))
     {
-        return Habit::help(match place.found {
+        return Habit::help(match place.token {
             "+" => "join texts by interpolation: `\"${a}b\"`; there is no arithmetic",
             _ => NO_ARITHMETIC,
         });
@@ -134,7 +134,7 @@ pub(super) fn arithmetic(place: &Place<'_>) -> Option<Habit> {
 
 /// `env { A = secretKeyRef("x", "y") }`, `day = env("DAY")`
 pub(super) fn function(place: &Place<'_>) -> Option<Habit> {
-    if place.found != "(" {
+    if place.token != "(" {
         return None;
     }
     let word = place.last(0).filter(|word| is_identifier(word))?;
@@ -167,7 +167,7 @@ pub(super) fn function(place: &Place<'_>) -> Option<Habit> {
 /// `run = x == "a" ? "b" : "c"`
 pub(super) fn condition_as_a_value(place: &Place<'_>) -> Option<Habit> {
     let is_value = place.last(1) == Some("=") && place.wants(Rule::attribute);
-    if is_value && matches!(place.found, "=" | "!" | "<" | ">" | "&" | "|" | "?") {
+    if is_value && matches!(place.token, "=" | "!" | "<" | ">" | "&" | "|" | "?") {
         return Habit::help(
             "a value is not computed: write two stages with opposite conditions in `when`",
         );

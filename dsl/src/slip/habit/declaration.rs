@@ -10,7 +10,7 @@ use crate::token::Kind;
 
 /// `run => "x"`, `run == "x"`
 pub(super) fn other_equals_sign(place: &Place<'_>) -> Option<Habit> {
-    let is_sign = matches!(place.found, "=" | ">") && place.last(0) == Some("=");
+    let is_sign = matches!(place.token, "=" | ">") && place.last(0) == Some("=");
     let touches = place.before.last().is_some_and(|last| last.end == place.at);
     let key = place.last(1).filter(|key| is_identifier(key))?;
     if is_sign && touches && place.clause().is_none() {
@@ -21,7 +21,7 @@ pub(super) fn other_equals_sign(place: &Place<'_>) -> Option<Habit> {
 
 /// `pipeline order`, and its stages below it
 pub(super) fn no_brace(place: &Place<'_>) -> Option<Habit> {
-    if !place.wants(Rule::open) || place.wants_clause() || place.found == ":" {
+    if !place.wants(Rule::open) || place.wants_clause() || place.token == ":" {
         return None;
     }
     let (kind, name) = place.words_before();
@@ -53,7 +53,7 @@ const MAPS: [&str; 8] = [
 /// `env foo { A = "b" }`, `store main { … }`
 pub(super) fn map_with_a_name(place: &Place<'_>) -> Option<Habit> {
     let map = place.last(0).filter(|word| MAPS.contains(word))?;
-    if !place.wants(Rule::open) || !is_identifier(place.found.trim_matches('"')) {
+    if !place.wants(Rule::open) || !is_identifier(place.token.trim_matches('"')) {
         return None;
     }
     match place.next().next() {
@@ -62,14 +62,14 @@ pub(super) fn map_with_a_name(place: &Place<'_>) -> Option<Habit> {
             "",
             format!("write `{map} {{ … }}`: it has no name"),
         ),
-        Some("=") => Habit::help(format!("write `{map} {{ {} = … }}`", place.found)),
+        Some("=") => Habit::help(format!("write `{map} {{ {} = … }}`", place.token)),
         _ => None,
     }
 }
 
 /// `labels { app.kubernetes.io/name = "a" }`, `resources.cpu = 1`
 pub(super) fn key_with_a_path(place: &Place<'_>) -> Option<Habit> {
-    if !matches!(place.found, "." | "/") || !place.wants(Rule::open) || place.wants_clause() {
+    if !matches!(place.token, "." | "/") || !place.wants(Rule::open) || place.wants_clause() {
         return None;
     }
     let first = place.before.last()?;
@@ -100,13 +100,13 @@ pub(super) fn key_with_a_path(place: &Place<'_>) -> Option<Habit> {
 
 /// `pipeline nightly v2 { … }`, `stage load all { … }`, `pipeline p stage a { … }`
 pub(super) fn name_of_two_words(place: &Place<'_>) -> Option<Habit> {
-    if !place.wants(Rule::open) || !place.follows_declared_name() || !is_identifier(place.found) {
+    if !place.wants(Rule::open) || !place.follows_declared_name() || !is_identifier(place.token) {
         return None;
     }
     let (kind, first) = (place.last(1)?, place.last(0)?);
-    let name = format!("{first}-{}", place.found);
+    let name = format!("{first}-{}", place.token);
     let is_last = place.next().next().is_none_or(|next| next == "{");
-    if is_last && is_name(&name) && !ITEM_WORDS.contains(&place.found) {
+    if is_last && is_name(&name) && !ITEM_WORDS.contains(&place.token) {
         return Habit::help(format!("write `{kind} {name} {{ … }}`: a name is one word"));
     }
     let help = format!("write `{kind} {first} {{ … }}`: what belongs to it stands in braces");
@@ -116,7 +116,7 @@ pub(super) fn name_of_two_words(place: &Place<'_>) -> Option<Habit> {
 /// `stage a { readonly  run = "x" }`
 pub(super) fn word_without_a_value(place: &Place<'_>) -> Option<Habit> {
     let word = place.last(0).filter(|word| is_identifier(word))?;
-    let is_next = is_identifier(place.found) || place.found == "}";
+    let is_next = is_identifier(place.token) || place.token == "}";
     if !place.wants(Rule::open) || place.wants_clause() || !is_next || place.last(1) == Some("=") {
         return None;
     }
@@ -127,7 +127,7 @@ pub(super) fn word_without_a_value(place: &Place<'_>) -> Option<Habit> {
 
 /// `semaphore s { 3 }`, `lease l { 30s }`
 pub(super) fn value_without_a_key(place: &Place<'_>) -> Option<Habit> {
-    if !place.wants(Rule::attribute) || place.found.is_empty() {
+    if !place.wants(Rule::attribute) || place.token.is_empty() {
         return None;
     }
     // Outside of braces there are no attributes.
@@ -139,13 +139,13 @@ pub(super) fn value_without_a_key(place: &Place<'_>) -> Option<Habit> {
         _ => "NAME",
     };
     // A text is read as a key.
-    let is_value = place.found.bytes().all(|b| b.is_ascii_alphanumeric());
-    is_value.then(|| Habit::help(format!("write `{key} = {}`", place.found)))?
+    let is_value = place.token.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_value.then(|| Habit::help(format!("write `{key} = {}`", place.token)))?
 }
 
 /// `image: "…"`, `stage load:`, `holding db:2`
 pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
-    if place.found != ":" {
+    if place.token != ":" {
         return None;
     }
     let word = place.last(0)?;
@@ -222,7 +222,7 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
 
 /// `semaphore db = 5`, `stage a = {`, `when x = 3`
 pub(super) fn equals_sign(place: &Place<'_>) -> Option<Habit> {
-    if place.found != "=" {
+    if place.token != "=" {
         return None;
     }
     if place.clause() == Some("when") {
@@ -257,7 +257,7 @@ pub(super) fn flag(place: &Place<'_>) -> Option<Habit> {
     // It may stand on the line before.
     let before = place.text.cut(..place.at).trim_end();
     let key = FLAGS.into_iter().find(|flag| before.ends_with(flag))?;
-    if place.wants(Rule::open) && !place.wants_clause() && place.found != ":" {
+    if place.wants(Rule::open) && !place.wants_clause() && place.token != ":" {
         let at = before.len();
         return Habit::replace(at..at, " = true", format!("write `{key} = true`"));
     }
@@ -266,7 +266,7 @@ pub(super) fn flag(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage d { = "x" }`
 pub(super) fn no_attribute(place: &Place<'_>) -> Option<Habit> {
-    if place.found == "=" && place.wants(Rule::attribute) {
+    if place.token == "=" && place.wants(Rule::attribute) {
         return Habit::help("write the attribute's name before the `=`");
     }
     None
@@ -274,7 +274,7 @@ pub(super) fn no_attribute(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage "load"`
 pub(super) fn name_in_quotes(place: &Place<'_>) -> Option<Habit> {
-    let inner = place.found.strip_prefix('"')?.strip_suffix('"')?;
+    let inner = place.token.strip_prefix('"')?.strip_suffix('"')?;
     if !place.wants_name() && !place.follows_word_of_a_name() {
         return None;
     }
@@ -292,7 +292,7 @@ pub(super) fn name_in_quotes(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage -a`
 pub(super) fn name_with_a_dash(place: &Place<'_>) -> Option<Habit> {
-    if place.found != "-" || !place.follows_word_of_a_name() {
+    if place.token != "-" || !place.follows_word_of_a_name() {
         return None;
     }
     let name = place.next().find(|next| is_identifier(next));
@@ -304,7 +304,7 @@ pub(super) fn name_with_a_dash(place: &Place<'_>) -> Option<Habit> {
 
 /// `use lib.python`
 pub(super) fn template_with_a_path(place: &Place<'_>) -> Option<Habit> {
-    if place.found != "." || place.last(1) != Some("use") {
+    if place.token != "." || place.last(1) != Some("use") {
         return None;
     }
     let name = place.next().find(|next| is_identifier(next));
@@ -316,7 +316,7 @@ pub(super) fn template_with_a_path(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage 1load`
 pub(super) fn name_with_a_digit(place: &Place<'_>) -> Option<Habit> {
-    if place.found.starts_with(|c: char| c.is_ascii_digit()) && place.follows_word_of_a_name() {
+    if place.token.starts_with(|c: char| c.is_ascii_digit()) && place.follows_word_of_a_name() {
         return Habit::help("start the name with a letter");
     }
     None
@@ -332,10 +332,10 @@ pub(super) fn word_behind_a_type(place: &Place<'_>) -> Option<Habit> {
         "readonly",
         "required",
     ];
-    if place.last(1) != Some(":") || !WORDS.contains(&place.found) {
+    if place.last(1) != Some(":") || !WORDS.contains(&place.token) {
         return None;
     }
-    Habit::help(match place.found {
+    Habit::help(match place.token {
         "required" | "mandatory" | "readonly" => {
             "remove it: a parameter without a default must be given"
         }
@@ -345,7 +345,7 @@ pub(super) fn word_behind_a_type(place: &Place<'_>) -> Option<Habit> {
 
 /// `stage größe`, `stage 🚀`, and letters of other alphabets that look like the usual ones
 pub(super) fn name_of_other_letters(place: &Place<'_>) -> Option<Habit> {
-    if place.found.is_ascii() {
+    if place.token.is_ascii() {
         return None;
     }
     let letter = place.rest().chars().find(|c| !c.is_ascii())?;
@@ -357,10 +357,10 @@ pub(super) fn name_of_other_letters(place: &Place<'_>) -> Option<Habit> {
     let beginning = place.before.last().filter(|last| {
         last.end == place.at
             && last.kind == Kind::Word
-            && place.found.starts_with(char::is_alphabetic)
+            && place.token.starts_with(char::is_alphabetic)
     });
     if let Some(beginning) = beginning {
-        let at = beginning.start..place.at + place.found.len();
+        let at = beginning.start..place.at + place.token.len();
         let message = format!("`{}` can't be a name", place.text.cut(at.clone()));
         return Habit::at(at, message, help);
     }
@@ -372,7 +372,7 @@ pub(super) fn name_of_other_letters(place: &Place<'_>) -> Option<Habit> {
 
 /// `pipeline { … }`, `stage , { … }`
 pub(super) fn no_name(place: &Place<'_>) -> Option<Habit> {
-    let is_sign = place.found.bytes().all(|b| b.is_ascii_punctuation());
+    let is_sign = place.token.bytes().all(|b| b.is_ascii_punctuation());
     let is_value = matches!(place.last(1), Some("=" | "in" | "after" | "holding"));
     if !is_sign || is_value || !place.follows_word_of_a_name() {
         return None;
@@ -386,7 +386,7 @@ pub(super) fn no_name(place: &Place<'_>) -> Option<Habit> {
 
 /// `param n = 3`, `template t(x)`
 pub(super) fn no_type(place: &Place<'_>) -> Option<Habit> {
-    if !place.wants(Rule::param_decl) || !is_identifier(place.found) {
+    if !place.wants(Rule::param_decl) || !is_identifier(place.token) {
         return None;
     }
     let mut next = place.next();
@@ -401,13 +401,13 @@ pub(super) fn no_type(place: &Place<'_>) -> Option<Habit> {
     };
     Habit::help(format!(
         "say of which type it is, such as `{}: {ty}`",
-        place.found
+        place.token
     ))
 }
 
 /// `use python("…")`
 pub(super) fn use_with_parentheses(place: &Place<'_>) -> Option<Habit> {
-    if place.found == "(" && place.last(1) == Some("use") {
+    if place.token == "(" && place.last(1) == Some("use") {
         return Habit::help(format!("write `use {} {{ NAME = … }}`", place.last(0)?));
     }
     None
@@ -415,7 +415,7 @@ pub(super) fn use_with_parentheses(place: &Place<'_>) -> Option<Habit> {
 
 /// `import "python.kon" as py`
 pub(super) fn import_with_a_name(place: &Place<'_>) -> Option<Habit> {
-    if place.found == "as" && place.last(1) == Some("import") {
+    if place.token == "as" && place.last(1) == Some("import") {
         return Habit::help("remove it: a template is used by its own name");
     }
     None

@@ -16,14 +16,14 @@ pub(super) fn yaml(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     let next = place.next().next();
-    let is_document = place.found == "-" && place.rest().starts_with("---");
+    let is_document = place.token == "-" && place.rest().starts_with("---");
     let is_key = next == Some(":") && place.before.is_empty();
-    if matches!(place.found, "apiVersion" | "kind" | "metadata") && is_key {
+    if matches!(place.token, "apiVersion" | "kind" | "metadata") && is_key {
         return Habit::help(
             "this is a manifest: call the file `….yaml`, and `koncli check` reads it as one",
         );
     }
-    if is_document || matches!(place.found, "{" | "[") {
+    if is_document || matches!(place.token, "{" | "[") {
         return Habit::help(
             "a pipeline begins with `pipeline NAME {`; call a manifest `….yaml`, and `koncli \
              check` reads it as one",
@@ -40,7 +40,7 @@ pub(super) fn yaml(place: &Place<'_>) -> Option<Habit> {
 
 /// `template t { … }`
 pub(super) fn template_without_parentheses(place: &Place<'_>) -> Option<Habit> {
-    if !is_at_a_declaration(place) || place.found != "template" {
+    if !is_at_a_declaration(place) || place.token != "template" {
         return None;
     }
     let mut next = place.next();
@@ -49,7 +49,7 @@ pub(super) fn template_without_parentheses(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     let message = "a template has its parameters in parentheses, even without any";
-    let at = place.at..place.at + place.found.len();
+    let at = place.at..place.at + place.token.len();
     Habit::at(at, message, format!("write `template {name}() {{ … }}`"))
 }
 
@@ -58,20 +58,20 @@ pub(super) fn outside_of_a_pipeline(place: &Place<'_>) -> Option<Habit> {
     if !is_at_a_declaration(place) {
         return None;
     }
-    if place.found == "include" || place.found == "require" {
+    if place.token == "include" || place.token == "require" {
         let path = place.next().find(|next| next.starts_with('"'));
         return Habit::help(format!(
             "write `import {}`",
             path.unwrap_or("\"lib/x.kon\"")
         ));
     }
-    if ITEM_WORDS.contains(&place.found) {
-        let message = format!("`{}` stands outside of a pipeline", place.found);
-        let written = place.at..place.at + place.found.len();
+    if ITEM_WORDS.contains(&place.token) {
+        let message = format!("`{}` stands outside of a pipeline", place.token);
+        let written = place.at..place.at + place.token.len();
         return Habit::at(written, message, "put it into `pipeline NAME { … }`");
     }
-    let meant = did_you_mean(place.found, ["import", "pipeline", "template"]);
-    if let Some(meant) = meant.filter(|meant| *meant != place.found) {
+    let meant = did_you_mean(place.token, ["import", "pipeline", "template"]);
+    if let Some(meant) = meant.filter(|meant| *meant != place.token) {
         return Habit::help(format!("did you mean `{meant}`?"));
     }
     let mut next = place.next();
@@ -87,7 +87,7 @@ pub(super) fn outside_of_a_pipeline(place: &Place<'_>) -> Option<Habit> {
 /// `template t() { … } stage a { … }`
 pub(super) fn behind_a_template(place: &Place<'_>) -> Option<Habit> {
     let is_alone = place.before.is_empty() && !place.wants_clause() && !place.wants(Rule::open);
-    if is_alone && ITEM_WORDS.contains(&place.found) {
+    if is_alone && ITEM_WORDS.contains(&place.token) {
         return Habit::help("put it into `pipeline NAME { … }`");
     }
     None
@@ -95,7 +95,7 @@ pub(super) fn behind_a_template(place: &Place<'_>) -> Option<Habit> {
 
 /// `import python from "lib/python.kon"`
 pub(super) fn import_of_a_name(place: &Place<'_>) -> Option<Habit> {
-    if place.last(0) != Some("import") || !is_identifier(place.found) {
+    if place.last(0) != Some("import") || !is_identifier(place.token) {
         return None;
     }
     let path = place.next().find(|next| next.starts_with('"'))?;
@@ -124,7 +124,7 @@ pub(super) fn template_in_a_pipeline(place: &Place<'_>) -> Option<Habit> {
     Habit::at(
         place.with_last()?,
         "templates stand above the pipeline",
-        format!("move `template {} …` above it", place.found),
+        format!("move `template {} …` above it", place.token),
     )
 }
 
@@ -140,7 +140,7 @@ pub(super) fn import(place: &Place<'_>) -> Option<Habit> {
             "move it to the top of the file",
         );
     }
-    if place.found != "{" {
+    if place.token != "{" {
         return None;
     }
     let path = place.next().find(|next| next.starts_with('"'));

@@ -56,11 +56,11 @@ const WORDS: [(&[&str], &str); 6] = [
 
 /// `range(3)`, `1..=3`
 pub(super) fn other_range(place: &Place<'_>) -> Option<Habit> {
-    if place.found == "(" && place.last(0) == Some("range") {
+    if place.token == "(" && place.last(0) == Some("range") {
         let count = place.next_number().unwrap_or("n");
         return Habit::help(format!("write `0..<{count}`"));
     }
-    if place.found == "=" && place.text.cut(..place.at).ends_with("..") {
+    if place.token == "=" && place.text.cut(..place.at).ends_with("..") {
         return Habit::help("remove the `=`: both ends of `..` are in it");
     }
     None
@@ -79,7 +79,7 @@ pub(super) fn loop_of_another_language(place: &Place<'_>) -> Option<Habit> {
     if place.clause() != Some("for") {
         return None;
     }
-    match (place.last(0)?, place.found) {
+    match (place.last(0)?, place.token) {
         ("for", "(") => Habit::help("remove the parentheses"),
         (first, ",") if place.wants(Rule::kw_in) && !place.has("in") => {
             let second = place.next().find(|next| is_identifier(next));
@@ -134,7 +134,7 @@ pub(super) fn sign_behind_a_name(place: &Place<'_>) -> Option<Habit> {
     let last = place.last(0)?;
     if place.clause() == Some("holding") {
         let count = place.next_number().unwrap_or("2");
-        return match (last, place.found) {
+        return match (last, place.token) {
             ("holding", "[") => Habit::help("write `holding a, b`, without brackets"),
             ("holding", "(" | "{" | "=" | ":") => {
                 let name = place.next().find(|next| is_identifier(next));
@@ -147,11 +147,11 @@ pub(super) fn sign_behind_a_name(place: &Place<'_>) -> Option<Habit> {
             _ => None,
         };
     }
-    if last == "finally" && is_identifier(place.found) {
-        return Habit::help(format!("write `finally stage {} {{ … }}`", place.found));
+    if last == "finally" && is_identifier(place.token) {
+        return Habit::help(format!("write `finally stage {} {{ … }}`", place.token));
     }
     let kind = place.last(1).filter(|_| place.follows_declared_name())?;
-    match (place.found, kind) {
+    match (place.token, kind) {
         ("(", "semaphore") => {
             let count = place.next_number().unwrap_or("2");
             Habit::help(format!("write `semaphore {last} {{ permits = {count} }}`"))
@@ -172,7 +172,7 @@ pub(super) fn mount_without_at(place: &Place<'_>) -> Option<Habit> {
     if !place.wants(Rule::kw_at) || place.last(1) != Some("mount") {
         return None;
     }
-    let here = std::iter::once(place.found);
+    let here = std::iter::once(place.token);
     let path = here.chain(place.next()).find(|text| text.starts_with('"'));
     let name = place.last(0)?;
     Habit::help(format!(
@@ -183,10 +183,10 @@ pub(super) fn mount_without_at(place: &Place<'_>) -> Option<Habit> {
 
 /// `after { … }`, `after [a, b]`, `when { … }`, `after a.*`
 pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
-    if place.last(0) == Some("when") && place.found == "{" {
+    if place.last(0) == Some("when") && place.token == "{" {
         return Habit::help("write a condition, as in `when mode == \"full\"`, or remove `when`");
     }
-    if place.last(0) == Some(".") && place.found == "*" {
+    if place.last(0) == Some(".") && place.token == "*" {
         let name = place.last(1).unwrap_or("a");
         return Habit::help(format!(
             "write `{name}[*]` for all items, and `{name}[*].OUTPUT` for the list of their outputs"
@@ -195,7 +195,7 @@ pub(super) fn after_nothing_or_a_list(place: &Place<'_>) -> Option<Habit> {
     if place.last(0) != Some("after") {
         return None;
     }
-    match place.found {
+    match place.token {
         "{" => Habit::help("name what it waits for, or remove `after`"),
         "[" => Habit::help("write `after a, b`, without brackets"),
         _ => None,
@@ -216,7 +216,7 @@ pub(super) fn item_of_another_shape(place: &Place<'_>) -> Option<Habit> {
     }
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let name = |back: usize| place.last(back).filter(|name| is_identifier(name));
-    let (item, name) = match (place.last(0)?, place.found) {
+    let (item, name) = match (place.last(0)?, place.token) {
         (last, "(")
             if is_identifier(last)
                 && !matches!(last, "all" | "any" | "approval" | "after")
@@ -258,10 +258,10 @@ pub(super) fn bracket_of_nothing(place: &Place<'_>) -> Option<Habit> {
     if !place.wants_clause() {
         return None;
     }
-    if matches!(place.found, ")" | "]") {
+    if matches!(place.token, ")" | "]") {
         return Habit::replace(place.here(), "", "remove it: nothing opens it");
     }
-    if place.found == "[" && place.follows_declared_name() {
+    if place.token == "[" && place.follows_declared_name() {
         return Habit::help(format!(
             "write the body in braces: `stage {} {{ … }}`",
             place.last(0)?
@@ -270,7 +270,7 @@ pub(super) fn bracket_of_nothing(place: &Place<'_>) -> Option<Habit> {
     let first = place.before.first()?;
     if place.last(0) == Some("stage")
         && place.last(1) == Some("stage")
-        && is_identifier(place.found)
+        && is_identifier(place.token)
     {
         return Habit::replace(first.start..first.end, "", "remove one `stage`");
     }
@@ -281,7 +281,7 @@ pub(super) fn bracket_of_nothing(place: &Place<'_>) -> Option<Habit> {
 pub(super) fn clause_with_a_sign(place: &Place<'_>) -> Option<Habit> {
     let clause = place
         .last(0)
-        .filter(|word| place.found == "=" && matches!(*word, "max" | "parallel" | "quorum"))?;
+        .filter(|word| place.token == "=" && matches!(*word, "max" | "parallel" | "quorum"))?;
     let count = place.next_number().unwrap_or("2");
     let help = format!("write `{clause} {count}`, without `=`");
     Habit::replace(place.here(), "", help)
@@ -292,10 +292,10 @@ pub(super) fn body_without_a_brace(place: &Place<'_>) -> Option<Habit> {
     let is_of_a_body = match place.next().next() {
         Some("=") => true,
         Some("{") => matches!(
-            place.found,
+            place.token,
             "env" | "resources" | "labels" | "annotations" | "node"
         ),
-        Some(_) => matches!(place.found, "output" | "mount" | "use" | "pod" | "job"),
+        Some(_) => matches!(place.token, "output" | "mount" | "use" | "pod" | "job"),
         None => false,
     };
     if place.before.is_empty() && place.wants_clause() && is_of_a_body {
@@ -309,20 +309,20 @@ pub(super) fn clause_of_another_language(place: &Place<'_>) -> Option<Habit> {
     if !place.wants_clause() {
         return None;
     }
-    if place.found == "with" && place.next().next() == Some("items") {
+    if place.token == "with" && place.next().next() == Some("items") {
         return Habit::help("write `for NAME in [\"a\", \"b\"]`");
     }
-    if place.found == "finally" {
+    if place.token == "finally" {
         let name = place.last(0).filter(|_| place.last(1) == Some("stage"));
         let name = name.unwrap_or("NAME");
         return Habit::help(format!("write `finally stage {name} {{ … }}`"));
     }
-    let lower = place.found.to_ascii_lowercase();
-    if place.found != lower && CLAUSE_WORDS.contains(&&*lower) {
+    let lower = place.token.to_ascii_lowercase();
+    if place.token != lower && CLAUSE_WORDS.contains(&&*lower) {
         let help = format!("write `{lower}`: words of the language are in lower case");
         return Habit::replace(place.here(), lower, help);
     }
-    if WAITS.contains(&place.found) {
+    if WAITS.contains(&place.token) {
         let next = place
             .next()
             .find(|next| is_identifier(next) && *next != "on");
@@ -330,7 +330,7 @@ pub(super) fn clause_of_another_language(place: &Place<'_>) -> Option<Habit> {
     }
     let (_, help) = WORDS
         .iter()
-        .find(|(words, _)| words.contains(&place.found))?;
+        .find(|(words, _)| words.contains(&place.token))?;
     Habit::help(*help)
 }
 
@@ -345,23 +345,23 @@ pub(super) fn names_without_a_comma(place: &Place<'_>) -> Option<Habit> {
     if !place.wants_clause() {
         return None;
     }
-    if clause == "after" && place.found == "within" {
+    if clause == "after" && place.token == "within" {
         return Habit::help(
             "remove it: `within` belongs to `pipeline(\"NAME\")`, and a stage has `timeout` in its body",
         );
     }
-    let is_number = place.found.bytes().all(|b| b.is_ascii_digit());
+    let is_number = place.token.bytes().all(|b| b.is_ascii_digit());
     if clause == "holding" && is_number {
-        return Habit::help(format!("write `{last}({})`", place.found));
+        return Habit::help(format!("write `{last}({})`", place.token));
     }
     let next = place.next().find(|next| is_identifier(next));
-    match place.found {
+    match place.token {
         "and" | "&" => Habit::help(format!("write a comma: `{last}, {}`", next.unwrap_or("…"))),
         "or" | "|" if clause == "after" => {
             Habit::help(format!("write `any({last}, {})`", next.unwrap_or("…")))
         }
-        found if is_identifier(found) && did_you_mean(found, CLAUSE_WORDS).is_none() => {
-            Habit::help(format!("write a comma between them: `{last}, {found}`"))
+        word if is_identifier(word) && did_you_mean(word, CLAUSE_WORDS).is_none() => {
+            Habit::help(format!("write a comma between them: `{last}, {word}`"))
         }
         _ => None,
     }
@@ -370,14 +370,14 @@ pub(super) fn names_without_a_comma(place: &Place<'_>) -> Option<Habit> {
 /// `when not ok`
 pub(super) fn not_in_a_word(place: &Place<'_>) -> Option<Habit> {
     if place.last(0) == Some("not") && place.clause() == Some("when") {
-        return Habit::help(format!("write `!{}`", place.found));
+        return Habit::help(format!("write `!{}`", place.token));
     }
     None
 }
 
 /// `when [ "$t" = "a" ]`, `when (( n > 3 ))`
 pub(super) fn brackets_of_a_shell(place: &Place<'_>) -> Option<Habit> {
-    if place.last(0) == Some("when") && place.found == "[" {
+    if place.last(0) == Some("when") && place.token == "[" {
         return Habit::help("write a condition without brackets, as in `when mode == \"full\"`");
     }
     None
@@ -385,20 +385,20 @@ pub(super) fn brackets_of_a_shell(place: &Place<'_>) -> Option<Habit> {
 
 /// `holding 2 db`
 pub(super) fn count_before_the_name(place: &Place<'_>) -> Option<Habit> {
-    let is_number = !place.found.is_empty() && place.found.bytes().all(|b| b.is_ascii_digit());
+    let is_number = !place.token.is_empty() && place.token.bytes().all(|b| b.is_ascii_digit());
     if !is_number || !matches!(place.last(0), Some("holding" | ",")) {
         return None;
     }
     let name = place.next().find(|next| is_identifier(next));
     match place.clause()? {
-        "holding" => Habit::help(format!("write `{}({})`", name.unwrap_or("db"), place.found)),
+        "holding" => Habit::help(format!("write `{}({})`", name.unwrap_or("db"), place.token)),
         _ => None,
     }
 }
 
 /// `stage a &base { … }`, `stage a *base`
 pub(super) fn anchor(place: &Place<'_>) -> Option<Habit> {
-    let is_sign = matches!(place.found, "&" | "*");
+    let is_sign = matches!(place.token, "&" | "*");
     if is_sign && place.follows_declared_name() {
         return Habit::help("there are no anchors: write a `template`, and `use` it in the body");
     }
@@ -407,7 +407,7 @@ pub(super) fn anchor(place: &Place<'_>) -> Option<Habit> {
 
 /// `quorum 1 of 2`, `quorum 2/3`
 pub(super) fn quorum_of_all(place: &Place<'_>) -> Option<Habit> {
-    if place.last(1) == Some("quorum") && matches!(place.found, "of" | "/") {
+    if place.last(1) == Some("quorum") && matches!(place.token, "of" | "/") {
         return Habit::help(format!("write `quorum {}` alone", place.last(0)?));
     }
     None
@@ -415,15 +415,15 @@ pub(super) fn quorum_of_all(place: &Place<'_>) -> Option<Habit> {
 
 /// `for x in xs { stage s … }`, `when t stage a`, `stage b { … } after a`, `stage a` without a body
 pub(super) fn clause_outside_of_a_header(place: &Place<'_>) -> Option<Habit> {
-    if place.wants_clause() && place.found == "}" && place.before.is_empty() {
+    if place.wants_clause() && place.token == "}" && place.before.is_empty() {
         return Habit::help("write the stage's body in braces: `stage NAME { … }`");
     }
-    if place.wants_clause() || !CLAUSE_WORDS.contains(&place.found) {
+    if place.wants_clause() || !CLAUSE_WORDS.contains(&place.token) {
         return None;
     }
     let rest: Vec<&str> = place.next().take_while(|next| *next != "{").collect();
     let is_short = !rest.is_empty() && rest.len() <= 8;
-    let operand = match place.found {
+    let operand = match place.token {
         "for" => "x in …",
         "max" | "parallel" | "quorum" => "2",
         "when" => "CONDITION",
@@ -432,7 +432,7 @@ pub(super) fn clause_outside_of_a_header(place: &Place<'_>) -> Option<Habit> {
     };
     Habit::help(format!(
         "write it in the header of a stage: `stage NAME {} {operand} {{ … }}`",
-        place.found
+        place.token
     ))
 }
 
@@ -451,8 +451,8 @@ fn header<'p>(place: &Place<'p>) -> Option<&'p str> {
 
 /// `a and b`, `x & y`, `- item`, `;`
 pub(super) fn sign_of_another_language(place: &Place<'_>) -> Option<Habit> {
-    Habit::help(match place.found {
-        "&" | "|" => format!("write `{0}{0}`", place.found),
+    Habit::help(match place.token {
+        "&" | "|" => format!("write `{0}{0}`", place.token),
         "and" | "AND" => "write `&&`".to_owned(),
         "or" | "OR" => "write `||`".to_owned(),
         "not" | "NOT" => "write `!`".to_owned(),

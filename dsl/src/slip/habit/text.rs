@@ -11,7 +11,7 @@ use crate::token::Kind;
 const SHOWN_MAX: usize = 60;
 
 pub(super) fn end_of_file(place: &Place<'_>) -> Option<Habit> {
-    if place.found.is_empty() {
+    if place.token.is_empty() {
         let before = place.text.cut(..place.at).trim_end();
         let last = before.rsplit(char::is_whitespace).next();
         if let Some(word) = last.filter(|last| NAMED_WORDS.contains(last)) {
@@ -78,18 +78,18 @@ pub(super) fn other_comment(place: &Place<'_>) -> Option<Habit> {
 /// `run = f"echo {day}"`, `run = r"\d"`
 pub(super) fn prefix_of_a_string(place: &Place<'_>) -> Option<Habit> {
     // The string may have been read as a key.
-    let found = place.before.windows(3).find(|three| {
+    let window = place.before.windows(3).find(|three| {
         let is_prefix = three[1].kind == Kind::Word && three[1].end - three[1].start <= 2;
         let touches = three[2].kind == Kind::String && three[1].end == three[2].start;
         is_prefix && touches && matches!(three[0].text(place.text), "=" | "," | "[")
     })?;
-    let prefix = &found[1];
+    let prefix = &window[1];
     let word = prefix.text(place.text);
     let message = format!("a string has no `{word}` in front");
     let at = prefix.start..prefix.end;
-    let string = found[2].text(place.text);
+    let string = window[2].text(place.text);
     if word.eq_ignore_ascii_case("f") {
-        let whole = prefix.start..found[2].end;
+        let whole = prefix.start..window[2].end;
         return match of_format_string(string) {
             Some(text) if text == string => {
                 Habit::at(at.clone(), message, "remove it")?.writing(at, "")
@@ -144,19 +144,19 @@ fn of_format_string(string: &str) -> Option<String> {
 
 /// `run = "make" && "make test"`
 pub(super) fn joined_commands(place: &Place<'_>) -> Option<Habit> {
-    if place.found == ";" && place.next().nth(1) == Some("=") {
+    if place.token == ";" && place.next().nth(1) == Some("=") {
         return Habit::replace(
             place.here(),
             "",
             "remove it: a newline or a comma is enough",
         );
     }
-    let is_sign = matches!(place.found, "&" | "|" | ";" | "<" | ">");
+    let is_sign = matches!(place.token, "&" | "|" | ";" | "<" | ">");
     let joins = place.next().any(|next| next.starts_with('"'));
     let first = place.last(0).filter(|first| first.starts_with('"'))?;
     if is_sign && joins && place.last(1) == Some("=") {
         let first = first.trim_matches('"');
-        return Habit::help(match first.len() <= SHOWN_MAX && place.found == "&" {
+        return Habit::help(match first.len() <= SHOWN_MAX && place.token == "&" {
             true => format!("write one script: `\"{first} && …\"`"),
             false => "write one script, in one string".to_owned(),
         });
@@ -325,7 +325,7 @@ fn start_of_string(place: &Place<'_>) -> Option<usize> {
         return Some(place.at);
     }
     let no_sign = |c: char| c.is_alphanumeric() || "\"'{}[](),;=<>&|!".contains(c);
-    if place.found.contains(no_sign) {
+    if place.token.contains(no_sign) {
         return None;
     }
     if place.wants(Rule::list) {
@@ -344,7 +344,7 @@ fn start_of_string(place: &Place<'_>) -> Option<usize> {
 
 /// `image = , …`
 pub(super) fn no_value(place: &Place<'_>) -> Option<Habit> {
-    if matches!(place.found, "," | "}" | "=") && place.last(0) == Some("=") {
+    if matches!(place.token, "," | "}" | "=") && place.last(0) == Some("=") {
         let key = place.last(1)?;
         return Habit::help(format!("write a value after `{key} =`, or remove it"));
     }

@@ -23,7 +23,7 @@ pub(super) fn type_of_another_language(place: &Place<'_>) -> Option<Habit> {
     let start = place.before.last()?.start;
     let mut inner = place.next().take_while(|next| *next != ")");
     let has_bounds = inner.any(|next| matches!(next, "," | "."));
-    let help = match place.found {
+    let help = match place.token {
         "[" if LISTS.contains(&name.to_ascii_lowercase().as_str()) => {
             format!("write `list<{}>`", next.unwrap_or("string"))
         }
@@ -56,7 +56,7 @@ pub(super) fn type_of_another_language(place: &Place<'_>) -> Option<Habit> {
         "(" => "list the words: `\"a\" | \"b\"`".to_owned(),
         _ => return None,
     };
-    Habit::at(start..place.at + place.found.len(), MESSAGE, help)
+    Habit::at(start..place.at + place.token.len(), MESSAGE, help)
 }
 
 /// A type of another language as it is called here.
@@ -75,7 +75,7 @@ fn scalar(word: &str) -> String {
 /// `int in [1, 5]`, `string in ["a", "b"]`
 pub(super) fn bounds_in_brackets(place: &Place<'_>) -> Option<Habit> {
     let is_type = place.last(0) == Some("in") && place.last(2) == Some(":");
-    if place.found != "[" || !is_type {
+    if place.token != "[" || !is_type {
         return None;
     }
     let inner = place.next().take_while(|next| *next != "]");
@@ -98,7 +98,7 @@ pub(super) fn range_without_dots(place: &Place<'_>) -> Option<Habit> {
     }
     let first = place.last(0)?;
     let is_number = first.bytes().all(|b| b.is_ascii_digit());
-    match place.found {
+    match place.token {
         "-" | "to" | ":" | "," => {
             let end = place
                 .next()
@@ -112,10 +112,10 @@ pub(super) fn range_without_dots(place: &Place<'_>) -> Option<Habit> {
 
 /// `param string x = "1"`
 pub(super) fn type_before_the_name(place: &Place<'_>) -> Option<Habit> {
-    let is_type = TYPES.contains(&place.found) || place.found == "str";
+    let is_type = TYPES.contains(&place.token) || place.token == "str";
     if !place.wants(Rule::param_decl) || !is_type {
         return None;
     }
     let name = place.next().next().filter(|next| is_identifier(next))?;
-    Habit::help(format!("write `{name}: {}`", place.found))
+    Habit::help(format!("write `{name}: {}`", place.token))
 }

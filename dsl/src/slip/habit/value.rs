@@ -16,7 +16,7 @@ const LIST_MAX: usize = 2_000;
 
 /// `["a" "b"]`
 pub(super) fn list_without_commas(place: &Place<'_>) -> Option<Habit> {
-    if place.found != "[" || !place.wants(Rule::list) {
+    if place.token != "[" || !place.wants(Rule::list) {
         return None;
     }
     let rest = place.text.cut(place.at..);
@@ -54,12 +54,12 @@ pub(super) fn list_without_commas(place: &Place<'_>) -> Option<Habit> {
 
 /// `["a"] ["b"]`, `1_000`
 pub(super) fn pieces_of_a_value(place: &Place<'_>) -> Option<Habit> {
-    if place.found == "[" && place.last(0) == Some("]") {
+    if place.token == "[" && place.last(0) == Some("]") {
         return Habit::help("write one list: `[\"a\", \"b\"]`");
     }
     let number = place.last(0)?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let rest = place.found.strip_prefix('_')?.replace('_', "");
+    let rest = place.token.strip_prefix('_')?.replace('_', "");
     if is_number(number) && is_number(&rest) {
         return Habit::help(format!("write `{number}{rest}`"));
     }
@@ -72,7 +72,7 @@ pub(super) fn number_of_another_language(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     let before = place.text.cut(..place.at);
-    let separator = match place.found {
+    let separator = match place.token {
         "'" => '\'',
         _ => before
             .chars()
@@ -158,7 +158,7 @@ pub(super) fn unit_after_a_blank(place: &Place<'_>) -> Option<Habit> {
 
 /// `run = |`, `run = <<EOF`
 pub(super) fn block_of_another_language(place: &Place<'_>) -> Option<Habit> {
-    if place.last(0) == Some("=") && matches!(place.found, "|" | ">" | "<") {
+    if place.last(0) == Some("=") && matches!(place.token, "|" | ">" | "<") {
         return Habit::help("write a text of several lines as a block: `\"\"\"` … `\"\"\"`");
     }
     None
@@ -178,7 +178,7 @@ pub(super) fn back_quotes(place: &Place<'_>) -> Option<Habit> {
 /// `0...4`, `0..<n - 1`
 pub(super) fn range_of_another_language(place: &Place<'_>) -> Option<Habit> {
     let before = place.text.cut(..place.at);
-    if place.found == "." && before.ends_with("..") {
+    if place.token == "." && before.ends_with("..") {
         let first = before
             .trim_end_matches('.')
             .rsplit(char::is_whitespace)
@@ -193,10 +193,10 @@ pub(super) fn range_of_another_language(place: &Place<'_>) -> Option<Habit> {
             "write `{first}..{last}`, which has both ends, or `{first}..<{last}`, which has no {last}"
         ));
     }
-    if matches!(place.found, "-" | "+" | "*" | "/") && place.clause() == Some("for") {
+    if matches!(place.token, "-" | "+" | "*" | "/") && place.clause() == Some("for") {
         return Habit::help("there is no arithmetic here: declare a parameter for the number");
     }
-    if place.found == "%" && place.clause() == Some("quorum") {
+    if place.token == "%" && place.clause() == Some("quorum") {
         return Habit::help("write how many items, as in `quorum 2`");
     }
     None
@@ -204,7 +204,7 @@ pub(super) fn range_of_another_language(place: &Place<'_>) -> Option<Habit> {
 
 /// `param t: [string]`
 pub(super) fn type_in_brackets(place: &Place<'_>) -> Option<Habit> {
-    if place.found != "[" || !place.wants(Rule::type_) {
+    if place.token != "[" || !place.wants(Rule::type_) {
         return None;
     }
     if place
@@ -223,7 +223,7 @@ pub(super) fn type_in_brackets(place: &Place<'_>) -> Option<Habit> {
 /// `secret("db/password")`, `secret(db, password)`
 pub(super) fn secret_of_one_text(place: &Place<'_>) -> Option<Habit> {
     if let (Some("("), Some(kind @ ("secret" | "config"))) = (place.last(0), place.last(1))
-        && is_identifier_like(place.found)
+        && is_identifier_like(place.token)
     {
         let mut next = place.next();
         let key = match (next.next(), next.next()) {
@@ -231,12 +231,12 @@ pub(super) fn secret_of_one_text(place: &Place<'_>) -> Option<Habit> {
             (Some(")"), _) => "KEY",
             _ => return None,
         };
-        return Habit::help(format!("write `{kind}(\"{}\", \"{key}\")`", place.found));
+        return Habit::help(format!("write `{kind}(\"{}\", \"{key}\")`", place.token));
     }
     let kind = place
         .last(0)
         .filter(|kind| matches!(*kind, "secret" | "config"))?;
-    if place.found != "(" {
+    if place.token != "(" {
         return None;
     }
     let text = place

@@ -29,9 +29,9 @@ pub(super) fn declaration_of_another_language(place: &Place<'_>) -> Option<Habit
     let word = place
         .last(0)
         .filter(|_| !is_value && !place.wants_clause())?;
-    let name = match is_identifier(place.found) {
-        true => place.found,
-        false => place.found.trim_matches('"'),
+    let name = match is_identifier(place.token) {
+        true => place.token,
+        false => place.token.trim_matches('"'),
     };
     let name = if is_identifier(name) { name } else { "NAME" };
     match word {
@@ -99,14 +99,14 @@ pub(super) fn group_of_stages(place: &Place<'_>) -> Option<Habit> {
 pub(super) fn attribute_in_a_header(place: &Place<'_>) -> Option<Habit> {
     // On a line of its own it is most likely the brace that is missing.
     let is_alone = place.before.is_empty();
-    if is_alone || !place.wants_clause() || !ATTRIBUTES.contains(&place.found) {
+    if is_alone || !place.wants_clause() || !ATTRIBUTES.contains(&place.token) {
         return None;
     }
     let value = place.next().find(|next| !matches!(*next, "=" | ":"));
     let value = value.filter(|value| *value != "{").unwrap_or("…");
-    let found = place.found;
+    let key = place.token;
     Habit::help(format!(
-        "write `{found} = {value}` in the braces: it belongs to the body"
+        "write `{key} = {value}` in the braces: it belongs to the body"
     ))
 }
 
@@ -116,10 +116,10 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
     if !place.wants(Rule::open) || place.wants_clause() {
         return None;
     }
-    if matches!(word, "if" | "unless") && place.last(1) != Some("=") && is_identifier(place.found) {
+    if matches!(word, "if" | "unless") && place.last(1) != Some("=") && is_identifier(place.token) {
         let condition = match word {
-            "if" => place.found.to_owned(),
-            _ => format!("!({})", place.found),
+            "if" => place.token.to_owned(),
+            _ => format!("!({})", place.token),
         };
         return Habit::help(format!(
             "write it in the header: `stage NAME when {condition} {{ … }}`"
@@ -129,18 +129,18 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
         let more = if word == "for" { " in …" } else { "" };
         return Habit::help(format!(
             "write it in the header: `stage NAME {word} {}{more} {{ … }}`",
-            place.found
+            place.token
         ));
     }
     if place.wants(Rule::param_decl) || place.wants(Rule::kw_stage) {
         return None;
     }
     let stands_alone = place.last(1) != Some("=") && !place.follows_declared_name();
-    if word == "schedule" && stands_alone && is_identifier(place.found) {
+    if word == "schedule" && stands_alone && is_identifier(place.token) {
         return Habit::help(format!("write `schedule {}`", cron(place)));
     }
-    let is_schedule = word == "schedule" && place.found.starts_with('"');
-    if ITEM_WORDS.contains(&word) && stands_alone && (is_identifier(place.found) || is_schedule) {
+    let is_schedule = word == "schedule" && place.token.starts_with('"');
+    if ITEM_WORDS.contains(&word) && stands_alone && (is_identifier(place.token) || is_schedule) {
         return Habit::help(format!("move the {word} into the pipeline itself"));
     }
     None
@@ -148,9 +148,9 @@ pub(super) fn word_of_the_pipeline_in_a_body(place: &Place<'_>) -> Option<Habit>
 
 /// The text that `schedule daily` and `schedule every 5m` are meant for, quotes included.
 fn cron(place: &Place<'_>) -> String {
-    match place.found {
+    match place.token {
         "hourly" | "daily" | "weekly" | "monthly" | "yearly" | "annually" | "midnight" => {
-            format!("\"@{}\"", place.found)
+            format!("\"@{}\"", place.token)
         }
         "every" => {
             let interval = place.next().find_map(interval);
@@ -181,7 +181,7 @@ fn interval(word: &str) -> Option<String> {
 
 /// `approval ok by "anna"`
 pub(super) fn who_approves(place: &Place<'_>) -> Option<Habit> {
-    let is_word = matches!(place.found, "by" | "from" | "for" | "of" | "to");
+    let is_word = matches!(place.token, "by" | "from" | "for" | "of" | "to");
     if !is_word || place.last(1) != Some("approval") || !place.wants_clause() {
         return None;
     }
@@ -199,23 +199,23 @@ pub(super) fn resource_without_braces(place: &Place<'_>) -> Option<Habit> {
         "workspace" => "size",
         _ => return None,
     };
-    let is_value = place.found.starts_with(|c: char| c.is_ascii_digit());
+    let is_value = place.token.starts_with(|c: char| c.is_ascii_digit());
     is_value.then(|| {
         Habit::help(format!(
             "write `{kind} {name} {{ {key} = {} }}`",
-            place.found
+            place.token
         ))
     })?
 }
 
 /// `schedule "0 2 * * *" "UTC"`
 pub(super) fn time_zone_of_a_schedule(place: &Place<'_>) -> Option<Habit> {
-    let is_zone = place.last(1) == Some("schedule") && place.found.starts_with('"');
+    let is_zone = place.last(1) == Some("schedule") && place.token.starts_with('"');
     is_zone.then(|| {
         let cron = place.last(0).unwrap_or("\"0 2 * * *\"");
         Habit::help(format!(
             "write `schedule {cron} {{ timezone = {} }}`",
-            place.found
+            place.token
         ))
     })?
 }
@@ -236,7 +236,7 @@ pub(super) fn word_in_upper_case(place: &Place<'_>) -> Option<Habit> {
 /// `{% for x in xs %}`
 pub(super) fn template_of_text(place: &Place<'_>) -> Option<Habit> {
     let opens = place.rest().starts_with("{%");
-    if opens || place.found == "%" && place.last(0) == Some("{") {
+    if opens || place.token == "%" && place.last(0) == Some("{") {
         return Habit::help(
             "remove it: a file is not made by a template; for several items write `for x in […]` in a stage's header",
         );
@@ -248,15 +248,15 @@ pub(super) fn template_of_text(place: &Place<'_>) -> Option<Habit> {
 pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
     let key = place.last(0).filter(|key| is_identifier(key))?;
     let is_key = place.wants(Rule::open) && !place.wants_clause() && place.last(1) != Some("=");
-    if key == "use" && place.found.starts_with('"') {
-        let name = Some(place.found.trim_matches('"')).filter(|name| is_identifier(name));
+    if key == "use" && place.token.starts_with('"') {
+        let name = Some(place.token.trim_matches('"')).filter(|name| is_identifier(name));
         return Habit::help(format!(
             "write `use {} {{ … }}`",
             name.unwrap_or("TEMPLATE")
         ));
     }
-    if key == "mount" && place.found.starts_with('"') {
-        let name = Some(place.found.trim_matches('"')).filter(|name| is_identifier(name));
+    if key == "mount" && place.token.starts_with('"') {
+        let name = Some(place.token.trim_matches('"')).filter(|name| is_identifier(name));
         let mut rest = place.next();
         let path = rest
             .find(|next| next.starts_with('"'))
@@ -266,11 +266,11 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
             name.unwrap_or("WORKSPACE")
         ));
     }
-    if is_key && place.found == "(" && (ATTRIBUTES.contains(&key) || key == "mount") {
+    if is_key && place.token == "(" && (ATTRIBUTES.contains(&key) || key == "mount") {
         let value = place.next().next().filter(|value| value.len() <= 40);
         return Habit::help(format!("write `{key} = {}`", value.unwrap_or("…")));
     }
-    if is_key && place.found == "[" && matches!(key, "env" | "labels" | "annotations") {
+    if is_key && place.token == "[" && matches!(key, "env" | "labels" | "annotations") {
         let entry = place.next().next().unwrap_or_default().trim_matches('"');
         let (name, value) = entry.split_once(['=', ':']).unwrap_or(("NAME", "value"));
         let value = value.trim();
@@ -281,13 +281,13 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
         return None;
     }
     let is_value = place
-        .found
+        .token
         .starts_with(|c: char| c == '"' || c == '[' || c.is_ascii_digit());
     if !is_key || !is_value || ITEM_WORDS.contains(&key) || CLAUSE_WORDS.contains(&key) {
         return None;
     }
-    let is_whole = !place.found.contains('\n') && place.found != "[" && place.found.len() <= 40;
-    let value = if is_whole { place.found } else { "…" };
+    let is_whole = !place.token.contains('\n') && place.token != "[" && place.token.len() <= 40;
+    let value = if is_whole { place.token } else { "…" };
     Habit::help(match key {
         "store" => format!("write `store {{ url = {value} }}`"),
         "resources" => "write `resources { cpu = 500m, memory = 1Gi }`".to_owned(),
@@ -299,15 +299,15 @@ pub(super) fn attribute_without_a_sign(place: &Place<'_>) -> Option<Habit> {
 
 /// `for x of list`, `after any a, b`, `after all(a, b)`, `after !a`, `a -> b`
 pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
-    if place.wants(Rule::kw_in) && matches!(place.found, "of" | ":" | "=") && place.has("for") {
+    if place.wants(Rule::kw_in) && matches!(place.token, "of" | ":" | "=") && place.has("for") {
         return Habit::help("write `in`, as in `for x in [\"a\", \"b\"]`");
     }
-    let is_arrow = place.found == "-" || place.found == ">" && place.clause().is_none();
+    let is_arrow = place.token == "-" || place.token == ">" && place.clause().is_none();
     if is_arrow && place.next().next() == Some(">") {
         let (left, right) = (place.last(0)?, place.next().nth(1).unwrap_or("b"));
         return Habit::help(format!("write `stage {right} after {left}`"));
     }
-    if place.found == "." && matches!(place.next().next(), Some("after" | "depends_on" | "needs")) {
+    if place.token == "." && matches!(place.next().next(), Some("after" | "depends_on" | "needs")) {
         let name = place.next().skip(1).find(|next| is_identifier(next));
         let (stage, other) = (place.last(0)?, name.unwrap_or("OTHER"));
         return Habit::help(format!("write `stage {stage} after {other} {{ … }}`"));
@@ -319,7 +319,7 @@ pub(super) fn clause_of_another_shape(place: &Place<'_>) -> Option<Habit> {
         let mut next = place.next().map(|next| next.trim_matches('"'));
         next.find(|next| is_identifier(next))
     };
-    match (place.last(0)?, place.found) {
+    match (place.last(0)?, place.token) {
         (kind, "(") if super::header::is_kind(place, kind) => Habit::help(format!(
             "write `{}`: a stage is named without a word before it",
             next().unwrap_or("NAME")

@@ -17,7 +17,7 @@ fn repository() -> PathBuf {
 }
 
 /// Every `.kon` file below a folder, sorted, without what builds have left.
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+fn files(folder: &Path, paths: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -26,9 +26,9 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for path in entries {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
-            files(&path, found);
+            files(&path, paths);
         } else if name.ends_with(".kon") {
-            found.push(path);
+            paths.push(path);
         }
     }
 }

@@ -42,7 +42,7 @@ fn each_construct_has_the_tree_that_is_listed() {
     let separator = format!("{LINE}\n");
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        let mut found = String::new();
+        let mut corpus = String::new();
         let mut parts = text.split(&*separator).skip(1);
         while let (Some(title), Some(case)) = (parts.next(), parts.next()) {
             let source = case.split("\n---\n").next().unwrap();
@@ -55,8 +55,8 @@ fn each_construct_has_the_tree_that_is_listed() {
                 file.display()
             );
             let tree = laid_out(&tree.root_node().to_sexp());
-            writeln!(found, "{LINE}\n{title}{LINE}\n{source}\n---\n\n{tree}\n").unwrap();
+            writeln!(corpus, "{LINE}\n{title}{LINE}\n{source}\n---\n\n{tree}\n").unwrap();
         }
-        bless::compare(&file, &found);
+        bless::compare(&file, &corpus);
     }
 }

@@ -18,18 +18,18 @@ fn captures(query: &str, text: &str) -> Vec<(std::ops::Range<usize>, String, usi
     let tree = parse(text);
     let mut cursor = QueryCursor::new();
     let mut matches = cursor.matches(&query, tree.root_node(), text.as_bytes());
-    let mut found = Vec::new();
+    let mut captures = Vec::new();
     while let Some(found_match) = matches.next() {
         for capture in found_match.captures() {
             let name = names[usize::try_from(capture.index).unwrap()];
-            found.push((
+            captures.push((
                 capture.node.byte_range(),
                 name.to_owned(),
                 found_match.pattern_index,
             ));
         }
     }
-    found
+    captures
 }
 
 fn example() -> String {
@@ -37,13 +37,13 @@ fn example() -> String {
 }
 
 /// Every leaf, whatever its depth.
-fn leaves<'a>(node: Node<'a>, found: &mut Vec<Node<'a>>) {
+fn leaves<'a>(node: Node<'a>, nodes: &mut Vec<Node<'a>>) {
     if node.child_count() == 0 && !node.byte_range().is_empty() {
-        found.push(node);
+        nodes.push(node);
     }
     let mut cursor = node.walk();
     for child in node.children(&mut cursor) {
-        leaves(child, found);
+        leaves(child, nodes);
     }
 }
 
@@ -107,10 +107,10 @@ fn every_token_but_indentation_has_a_colour() {
     let text = example();
     let colours = colours(&text);
     let tree = parse(&text);
-    let mut found = Vec::new();
-    leaves(tree.root_node(), &mut found);
-    assert!(found.len() > 200);
-    for leaf in found {
+    let mut nodes = Vec::new();
+    leaves(tree.root_node(), &mut nodes);
+    assert!(nodes.len() > 200);
+    for leaf in nodes {
         let range = leaf.byte_range();
         assert!(
             colours[range.clone()].iter().all(Option::is_some),
@@ -125,7 +125,7 @@ fn every_token_but_indentation_has_a_colour() {
 fn what_runs_is_shell_and_what_is_merged_into_an_object_is_yaml() {
     let text = example();
     let query = Query::new(&LANGUAGE.into(), INJECTIONS_QUERY).unwrap();
-    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (range, name, pattern) in captures(INJECTIONS_QUERY, &text) {
         if name == "injection.content" {
             let settings = query.property_settings(pattern);
@@ -134,24 +134,24 @@ fn what_runs_is_shell_and_what_is_merged_into_an_object_is_yaml() {
                 .find(|setting| &*setting.key == "injection.language")
                 .and_then(|setting| setting.value.as_deref());
             let language = language.unwrap().to_owned();
-            found.entry(language).or_default().push(text[range].trim());
+            texts.entry(language).or_default().push(text[range].trim());
         }
     }
-    assert_eq!(found["yaml"], ["restartPolicy: Never", "spec: {}"]);
-    let [run] = found["bash"][..] else {
-        panic!("{found:?}");
+    assert_eq!(texts["yaml"], ["restartPolicy: Never", "spec: {}"]);
+    let [run] = texts["bash"][..] else {
+        panic!("{texts:?}");
     };
     assert!(
         run.starts_with("extract") && run.ends_with("\"$KON_OUTPUT\""),
         "{run}"
     );
-    assert_eq!(found["comment"].len(), 2, "{found:?}");
+    assert_eq!(texts["comment"].len(), 2, "{texts:?}");
 }
 
 #[test]
 fn names_are_found_in_the_scope_that_declares_them() {
     let text = "template t(a: int) { run = \"${a}\" }\npipeline p { lease l stage s for i in a holding l {} }\n";
-    let found: Vec<(String, &str)> = captures(LOCALS_QUERY, text)
+    let names: Vec<(String, &str)> = captures(LOCALS_QUERY, text)
         .into_iter()
         .filter(|(_, name, _)| name != "local.scope")
         .map(|(range, name, _)| (name, &text[range]))
@@ -165,7 +165,7 @@ fn names_are_found_in_the_scope_that_declares_them() {
         ("local.reference", "l"),
     ];
     let expected = expected.map(|(name, text)| (name.to_owned(), text));
-    assert_eq!(found, expected);
+    assert_eq!(names, expected);
 }
 
 #[test]
