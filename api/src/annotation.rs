@@ -13,7 +13,7 @@ pub const OUTPUTS_DECLARED: &str = "konductor.io/outputs-declared";
 /// What a later stage's Job reads, as JSON: `{"in-0": "<job>/<output>", "in-1": "<stage>[*]/<output>"}`; see
 /// [`crate::Gathered`].
 pub const INPUTS: &str = "konductor.io/inputs";
-/// On an Indexed Job whose items only the run knows: which list they are, as JSON; see [`crate::Items`]. On its pod
+/// On an Indexed Job whose items are known only at run time: which list they are, as JSON; see [`crate::Items`]. On its pod
 /// template, written by the operator when it gives the Job its size: the list itself, as JSON, of which the wrapper of
 /// the step picks the element of its index; see [`crate::ItemSpec`].
 pub const ITEMS: &str = "konductor.io/items";

@@ -139,18 +139,18 @@ pub fn set(
         .find(|condition| condition.type_ == type_)
     {
         None => conditions.push(next),
-        Some(known) => {
-            if known.status == next.status {
-                next.last_transition_time = known.last_transition_time.clone();
+        Some(condition) => {
+            if condition.status == next.status {
+                next.last_transition_time = condition.last_transition_time.clone();
             }
-            *known = next;
+            *condition = next;
         }
     }
 }
 
 /// Returns the condition of this type.
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|one| one.type_ == type_)
+    conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 /// Cuts a timestamp to the second, which is what Kubernetes keeps of it.

@@ -122,7 +122,7 @@ mod tests {
     /// What people write must be readable as the type that it becomes: one object that is not hides
     /// all others of its kind from whoever lists them.
     fn unbounded((place, schema): (String, &Value)) -> Vec<String> {
-        let wanted = match (schema["type"].as_str(), schema["format"].as_str()) {
+        let bounds = match (schema["type"].as_str(), schema["format"].as_str()) {
             (Some("integer"), _) => &["minimum", "maximum"][..],
             (Some("number"), _) => panic!("{place}: no number here has a fraction"),
             // An expression may have any text in it.
@@ -130,19 +130,19 @@ mod tests {
             (Some("string"), _) if schema["enum"].is_null() => &["pattern"],
             _ => &[],
         };
-        let missing = wanted.iter().filter(|word| schema[**word].is_null());
+        let missing = bounds.iter().filter(|word| schema[**word].is_null());
         missing.map(|word| format!("{place}: {word}")).collect()
     }
 
     #[test]
     fn every_value_that_people_write_is_one_that_is_read() {
-        let mut found = Vec::new();
+        let mut missing = Vec::new();
         for (kind, schema) in schemas() {
             let spec = &schema["properties"]["spec"];
             assert!(spec.is_object());
-            found.extend(all(kind, spec).into_iter().flat_map(unbounded));
+            missing.extend(all(kind, spec).into_iter().flat_map(unbounded));
         }
-        assert_eq!(found, [""; 0], "what bounds it is missing");
+        assert_eq!(missing, [""; 0], "what bounds it is missing");
     }
 
     #[test]
@@ -153,18 +153,18 @@ mod tests {
         let schemas = schemas
             .iter()
             .flat_map(|(kind, schema)| all(kind.clone(), schema));
-        let found: Vec<(String, String)> = schemas
+        let formats: Vec<(String, String)> = schemas
             .filter_map(|(place, schema)| {
                 let (kind, format) = (schema["type"].as_str()?, schema["format"].as_str()?);
                 Some((place, format!("{kind}/{format}")))
             })
             .collect();
-        let unknown: Vec<_> = found
+        let unknown: Vec<_> = formats
             .iter()
             .filter(|(_, format)| !KNOWN.contains(&format.as_str()))
             .collect();
         assert!(unknown.is_empty(), "{unknown:?}");
-        assert!(found.len() > KNOWN.len(), "{found:?}");
+        assert!(formats.len() > KNOWN.len(), "{formats:?}");
     }
 
     #[test]

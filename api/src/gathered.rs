@@ -34,8 +34,8 @@ impl Gathered {
             fixed => fixed
                 .strip_suffix(',')?
                 .split(',')
-                .map(|one| {
-                    let (name, value) = one.split_once('=')?;
+                .map(|pair| {
+                    let (name, value) = pair.split_once('=')?;
                     let both = is_object_name(name) && is_object_name(value);
                     both.then(|| (name.to_owned(), value.to_owned()))
                 })

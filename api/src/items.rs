@@ -1,4 +1,4 @@
-//! The items of an Indexed Job whose list only the run knows.
+//! The items of an Indexed Job whose list is known only at run time.
 
 use std::collections::BTreeMap;
 

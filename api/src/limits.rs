@@ -10,7 +10,7 @@ pub const HOLDS_MAX: usize = 16;
 pub const INPUTS_MAX: usize = 256;
 /// Bytes of inputs that a Job may receive: annotations share 256 KiB, and kubectl needs its part.
 pub const INPUTS_BYTES_MAX: usize = 64 * 1024;
-/// Items of a fan-out over a list that only the run knows: each has its entry in the status of one Job, as
+/// Items of a fan-out over a list known only at run time: each has its entry in the status of one Job, as
 /// `completedIndexes`, and its pod.
 pub const ITEMS_MAX: u32 = 10_000;
 /// The same if nothing else is said: more are rather a mistake of whoever wrote the list.

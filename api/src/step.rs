@@ -2,7 +2,7 @@
 //! writes it into a pod, and the wrapper, which reads it there.
 //!
 //! Everything that depends on where the pod runs is in variables of the container: paths, because processes
-//! see other folders than containers, and values that only the run knows. The spec names these variables.
+//! see other folders than containers, and values known only at run time. The spec names these variables.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -55,7 +55,7 @@ pub struct StepSpec {
     /// The slug of the Job's item, if the stage has items that are known before the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
-    /// The items that only the run knows, of which the wrapper picks the one of its index.
+    /// The items known only at run time, of which the wrapper picks the one of its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<ItemSpec>,
     /// Files to fetch before the command starts.

@@ -106,16 +106,16 @@ impl Abridge for Participant {
 /// What a Job asks to hold, holds and leaves, without the blanks that make such a text as long as one likes: sixteen
 /// holds with the longest names have 4,400 bytes.
 fn holds(job: &Participant) -> Vec<(String, String)> {
-    let asked = job.asked.as_ref().and_then(|asked| asked.as_ref().ok());
+    let holds = job.asked.as_ref().and_then(|holds| holds.as_ref().ok());
     let all: [(&str, Option<&Vec<Hold>>); 3] = [
         (annotation::HELD, job.held.as_ref()),
-        (annotation::HOLD, asked),
+        (annotation::HOLD, holds),
         (annotation::RELEASES, job.releases.as_ref()),
     ];
-    let known = all
+    let holds_by_key = all
         .into_iter()
         .filter_map(|(key, holds)| Some((key, holds?)));
-    known
+    holds_by_key
         .map(|(key, holds)| (key.to_owned(), format_holds(holds)))
         .collect()
 }

@@ -71,6 +71,8 @@ async fn write_status<K: Decide>(
         let uid = object.meta().uid.as_deref().unwrap_or_default();
         context.memory.remember_status(uid, &status);
         context.memory.rest_for(uid, K::rests_after(&status));
+        let rest = object.progress_rests(&status);
+        context.memory.progress_rests_for(uid, rest);
         object.measure(&status, context, now);
         if done::is_logged() {
             let done = object.done(&status);
@@ -102,10 +104,10 @@ fn remember<K: Refers + Resource>(
 }
 
 async fn write_all(context: &Context, writes: Vec<Write>, now: Timestamp) -> Result<(), Retry> {
-    let under_way = writes.into_iter().map(|one| write(context, one, now));
+    let under_way = writes.into_iter().map(|change| write(context, change, now));
     let results = futures::stream::iter(under_way).buffer_unordered(WRITES_AT_ONCE);
     results
-        .fold(Ok(()), |all, one| std::future::ready(all.and(one)))
+        .fold(Ok(()), |all, result| std::future::ready(all.and(result)))
         .await
 }
 

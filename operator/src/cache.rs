@@ -94,18 +94,18 @@ impl Gauged for Cache {
     fn holds(&self, kind: LedgerKind, ledger: &ObjectName, holder: &str) -> bool {
         let holders = match kind {
             LedgerKind::Semaphore => {
-                let found = self.semaphores.get(&reference(ledger));
-                found.and_then(|one| Some(one.status.as_ref()?.holders.clone()))
+                let semaphore = self.semaphores.get(&reference(ledger));
+                semaphore.and_then(|semaphore| Some(semaphore.status.as_ref()?.holders.clone()))
             }
             LedgerKind::Lease => {
-                let found = self.leases.get(&reference(ledger));
-                found.and_then(|one| Some(one.status.as_ref()?.holders.clone()))
+                let lease = self.leases.get(&reference(ledger));
+                lease.and_then(|lease| Some(lease.status.as_ref()?.holders.clone()))
             }
         };
         holders
             .unwrap_or_default()
             .iter()
-            .any(|one| one.uid == holder)
+            .any(|other| other.uid == holder)
     }
 
     fn counts(&self) -> Vec<(Watched, usize)> {
@@ -329,7 +329,7 @@ impl Watching<'_> {
                 take_in(event, &store, &mut before, &sinks)
             });
             std::future::ready(
-                took.map(|took| took.map_or(Seen::Listed(K::KIND), |one| seen(Arc::new(one)))),
+                took.map(|took| took.map(Arc::new).map_or(Seen::Listed(K::KIND), seen)),
             )
         });
         (reader, events.boxed())
@@ -382,9 +382,9 @@ impl Decoder {
             Event::Delete(object) => {
                 self.undecodables
                     .forget(K::KIND, object.meta().uid.as_deref());
-                let known = store.get(&reference(&ObjectName::of(object.meta())));
-                let known = known.map(|known| (*known).clone());
-                return object.decoded().ok().or(known).map(Event::Delete);
+                let cached = store.get(&reference(&ObjectName::of(object.meta())));
+                let cached = cached.map(|cached| (*cached).clone());
+                return object.decoded().ok().or(cached).map(Event::Delete);
             }
         };
         match object.decoded() {
@@ -401,8 +401,8 @@ impl Decoder {
                 self.left_out.extend(undecodable.metadata.uid.clone());
                 // A list replaces all that is known when it is done.
                 let name = Some(ObjectName::of(&undecodable.metadata)).filter(|_| !listing)?;
-                let known = store.get(&reference(&name))?;
-                Some(Event::Delete((*known).clone()))
+                let cached = store.get(&reference(&name))?;
+                Some(Event::Delete((*cached).clone()))
             }
         }
     }
@@ -442,13 +442,13 @@ where
                 .collect();
             let mut index = lock(&sinks.index);
             // These have no event of their own.
-            for known in std::mem::take(before) {
-                let now = store.get(&reference(&ObjectName::of(known.meta())));
-                if now.is_none_or(|now| now.meta().uid != known.meta().uid) {
+            for object in std::mem::take(before) {
+                let now = store.get(&reference(&ObjectName::of(object.meta())));
+                if now.is_none_or(|now| now.meta().uid != object.meta().uid) {
                     sinks
                         .memory
-                        .forget(known.meta().uid.as_deref().unwrap_or_default());
-                    known.was_deleted(&sinks.gone, &index);
+                        .forget(object.meta().uid.as_deref().unwrap_or_default());
+                    object.was_deleted(&sinks.gone, &index);
                 }
             }
             index.retain(K::KIND, &alive);

@@ -9,7 +9,10 @@ use futures::future::{self, BoxFuture};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{Barrier, Claim, Gate, Holder, Lease, LedgerKind, Participant, Run, Semaphore};
+use konductor_api::{
+    Barrier, Claim, Gate, GatePhase, GateStatus, Holder, Lease, LedgerKind, Participant, Run,
+    Semaphore,
+};
 use konductor_core::{Decided, Fact, Facts, ObjectName, Objects, barrier, gate, job, ledger, run};
 use kube::Resource;
 use serde::Serialize;
@@ -19,6 +22,10 @@ use crate::context::{Context, Retry};
 use crate::done::{self, Done};
 use crate::index::Refers;
 use crate::live::Live;
+
+/// How long the progress of a Gate waits for more, for each of its conditions, and at most.
+const PROGRESS_OF_A_CONDITION: Duration = Duration::from_millis(10);
+const PROGRESS_LONGEST: Duration = Duration::from_secs(1);
 
 /// How much of its record a Run writes in a second.
 const RECORD_BYTES_PER_SECOND: f64 = 128.0 * 1024.0;
@@ -51,6 +58,12 @@ pub(crate) trait Decide:
 
     /// How long to wait after this status was written before the next one is.
     fn rests_after(_status: &Self::Status) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How long more of it waits after this status was written, which only says how far the object is; nothing waits
+    /// after any other.
+    fn progress_rests(&self, _next: &Self::Status) -> Duration {
         Duration::ZERO
     }
 
@@ -102,22 +115,28 @@ macro_rules! decides {
 decides! {
     Barrier, konductor_api::BarrierStatus, barrier::decide, None,
         |before, next| done::by_barrier(before, next).into_iter().collect(),
-        |one, next, context, _| context.telemetry.barrier(&one.metadata, one.status.as_ref(), next);
-    Gate, konductor_api::GateStatus, gate::decide, None,
-        |before, next| done::by_gate(before, next).into_iter().collect(),
-        |one, next, context, _| context.telemetry.gate(&one.metadata, one.status.as_ref(), next);
+        |barrier, next, context, _| {
+            let before = barrier.status.as_ref();
+            context.telemetry.barrier(&barrier.metadata, before, next);
+        };
     Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease),
-        |before, next| done::by_ledger(before.map(|one| one.holders.as_slice()), &next.holders),
-        |one, next, context, now| {
-            let before = one.status.as_ref().map(|status| status.holders.as_slice());
-            measure_ledger((LedgerKind::Lease, &one.metadata), before, &next.holders, context, now);
+        |before, next| {
+            done::by_ledger(before.map(|status| status.holders.as_slice()), &next.holders)
+        },
+        |lease, next, context, now| {
+            let before = lease.status.as_ref().map(|status| status.holders.as_slice());
+            let ledger = (LedgerKind::Lease, &lease.metadata);
+            measure_ledger(ledger, before, &next.holders, context, now);
         };
     Semaphore, konductor_api::SemaphoreStatus, ledger::decide_semaphore,
         Some(LedgerKind::Semaphore),
-        |before, next| done::by_ledger(before.map(|one| one.holders.as_slice()), &next.holders),
-        |one, next, context, now| {
-            let before = one.status.as_ref().map(|status| status.holders.as_slice());
-            measure_ledger((LedgerKind::Semaphore, &one.metadata), before, &next.holders, context, now);
+        |before, next| {
+            done::by_ledger(before.map(|status| status.holders.as_slice()), &next.holders)
+        },
+        |semaphore, next, context, now| {
+            let before = semaphore.status.as_ref().map(|status| status.holders.as_slice());
+            let ledger = (LedgerKind::Semaphore, &semaphore.metadata);
+            measure_ledger(ledger, before, &next.holders, context, now);
         };
 }
 
@@ -129,9 +148,9 @@ fn measure_ledger(
     now: Timestamp,
 ) {
     let name = ObjectName::of(meta);
-    let asked = |holder: &Holder| context.cache.asked_since(&name.namespace, holder);
+    let asked_since = |holder: &Holder| context.cache.asked_since(&name.namespace, holder);
     let telemetry = &context.telemetry;
-    telemetry.ledger((kind, &name), before, holders, now, asked);
+    telemetry.ledger((kind, &name), before, holders, now, asked_since);
 }
 
 impl Decide for Run {
@@ -170,6 +189,45 @@ impl Decide for Run {
         if let Some(exports) = &context.exports {
             exports.saw(self, now);
         }
+    }
+}
+
+impl Decide for Gate {
+    type Status = GateStatus;
+
+    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
+        gate::decide(self, facts, now)
+    }
+
+    fn with_status(&self, status: Self::Status) -> Self {
+        Self {
+            status: Some(status),
+            ..self.clone()
+        }
+    }
+
+    /// Each condition that is met changes the Gate, and the status of a hundred conditions has ten kilobytes.
+    fn progress_rests(&self, next: &Self::Status) -> Duration {
+        let waits = |status: &Self::Status| status.phase == GatePhase::Waiting;
+        let is_same_spec =
+            |status: &Self::Status| status.observed_generation == next.observed_generation;
+        let before = self.status.as_ref();
+        match waits(next) && before.is_some_and(|status| waits(status) && is_same_spec(status)) {
+            true => PROGRESS_LONGEST.min(PROGRESS_OF_A_CONDITION * next.total),
+            false => Duration::ZERO,
+        }
+    }
+
+    fn done(&self, next: &Self::Status) -> Vec<Done> {
+        done::by_gate(self.status.as_ref(), next)
+            .into_iter()
+            .collect()
+    }
+
+    fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {
+        context
+            .telemetry
+            .gate(&self.metadata, self.status.as_ref(), next);
     }
 }
 

@@ -145,7 +145,7 @@ fn word(reason: &str) -> &str {
 /// What the new holders of a ledger say.
 pub(crate) fn by_ledger(before: Option<&[Holder]>, after: &[Holder]) -> Vec<Done> {
     let before = before.unwrap_or_default();
-    let missing = |from: &[Holder], held: &Holder| !from.iter().any(|one| one.uid == held.uid);
+    let missing = |from: &[Holder], held: &Holder| !from.iter().any(|other| other.uid == held.uid);
     let done = |deed, held: &Holder, reason: &str| Done {
         holder: held.to_string(),
         ..Done::new(deed, reason)
@@ -190,7 +190,7 @@ pub(crate) fn by_run(before: Option<&RunStatus>, after: &RunStatus) -> Option<Do
 }
 
 fn why<'a>(conditions: &'a [Condition], type_: &str) -> &'a str {
-    condition::find(conditions, type_).map_or("", |found| &found.reason)
+    condition::find(conditions, type_).map_or("", |condition| &condition.reason)
 }
 
 #[cfg(test)]
@@ -241,9 +241,9 @@ mod tests {
                 Some((Deed::Queued, String::new())),
             ),
         ];
-        for (found, expected) in table {
+        for (done, expected) in table {
             let expected = expected.map(|(deed, reason)| (deed, held(), reason));
-            assert_eq!(found, expected);
+            assert_eq!(done, expected);
         }
         let claim = |phase: &str| by_patch(Kind::Claim, &json!({"status": {"phase": phase}}));
         let deed = |phase| claim(phase).map(|done| done.deed);
@@ -265,7 +265,10 @@ mod tests {
             since: None,
         };
         let done = by_ledger(Some(&[held("a"), held("b")]), &[held("b"), held("c")]);
-        let done: Vec<_> = done.into_iter().map(|one| (one.deed, one.holder)).collect();
+        let done: Vec<_> = done
+            .into_iter()
+            .map(|done| (done.deed, done.holder))
+            .collect();
         assert_eq!(
             done,
             [

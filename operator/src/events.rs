@@ -17,8 +17,8 @@ use tokio::time::timeout;
 
 /// How many wait to be written, at 1 KiB or less. One that finds no room is lost.
 const WAITING_MAX: usize = 4096;
-/// How many are written at once: few, because writes that others wait for come first.
-const AT_ONCE: usize = 8;
+/// How many are written at once: one, because writes that others wait for come first.
+const AT_ONCE: usize = 1;
 /// How many are remembered, at 3 KiB or less, so that one that happens again raises the count of the first.
 const REMEMBERED_MAX: u32 = 256;
 /// How long those that wait have when the operator stops.
@@ -156,9 +156,9 @@ mod tests {
     /// An API server that takes every Event as soon as there is a permit for it.
     fn server(permits: usize) -> (Client, Arc<Semaphore>, Requests) {
         let (answers, requests) = (Arc::new(Semaphore::new(permits)), Requests::default());
-        let (may_answer, asked) = (Arc::clone(&answers), Arc::clone(&requests));
+        let (may_answer, request_log) = (Arc::clone(&answers), Arc::clone(&requests));
         let service = tower::service_fn(move |request: Request<Body>| {
-            lock(&asked).push(request.method().clone());
+            lock(&request_log).push(request.method().clone());
             let may_answer = Arc::clone(&may_answer);
             async move {
                 may_answer.acquire().await.expect("open").forget();

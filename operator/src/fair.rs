@@ -189,8 +189,8 @@ mod tests {
         let fair = Fair::new(1);
         let held = fair.turn("a").await;
         let mut waiting: Vec<_> = (0..1000).map(|_| Box::pin(fair.turn("a"))).collect();
-        for one in &mut waiting {
-            assert!(poll!(one).is_pending());
+        for turn in &mut waiting {
+            assert!(poll!(turn).is_pending());
         }
         let mut b = Box::pin(fair.turn("b"));
         assert!(poll!(&mut b).is_pending());

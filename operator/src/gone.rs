@@ -83,12 +83,12 @@ impl Gone {
     /// Remembers a Job that was deleted, if something may wait for it.
     pub(crate) fn remember(&self, job: &Participant, is_named: bool) {
         let runs = run_names(job);
-        let known: Vec<Arc<Run>> = runs.iter().filter_map(|name| self.run(name)).collect();
-        let over = !known.is_empty() && known.iter().all(|run| run_end(run).is_some());
+        let known_runs: Vec<Arc<Run>> = runs.iter().filter_map(|name| self.run(name)).collect();
+        let over = !known_runs.is_empty() && known_runs.iter().all(|run| run_end(run).is_some());
         // One that could not be decoded for a while is not gone.
         let is_alive = |uid: &String| {
-            let mut known = known.iter();
-            known.any(|run| run.metadata.uid.as_ref() == Some(uid))
+            let mut known_runs = known_runs.iter();
+            known_runs.any(|run| run.metadata.uid.as_ref() == Some(uid))
         };
         let mut inner = self.inner();
         let mut owners = job.metadata.owner_references.iter().flatten();
@@ -268,11 +268,11 @@ impl Gone {
                     .flatten()
                     .cloned(),
             );
-            let known = Arc::new(job::with_outputs((*gone).clone(), &all));
+            let job = Arc::new(job::with_outputs((*gone).clone(), &all));
             if let Some(kept) = self.inner().jobs.get_mut(&uid(&gone)) {
-                *kept = Arc::clone(&known);
+                *kept = Arc::clone(&job);
             }
-            known
+            job
         });
         with_outputs.collect()
     }
@@ -287,7 +287,7 @@ impl Inner {
         self.recorded.remove(uid);
         let name = ObjectName::of(&job.metadata);
         if let Some(uids) = self.by_name.get_mut(&name) {
-            uids.retain(|known| known != uid);
+            uids.retain(|other| other != uid);
             if uids.is_empty() {
                 self.by_name.remove(&name);
             }

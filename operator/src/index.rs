@@ -115,8 +115,8 @@ pub(crate) struct Index {
 impl Index {
     /// Replaces what is known of one object.
     pub(crate) fn set(&mut self, referrer: Referrer, keys: Vec<Key>) {
-        let known = self.keys.get(&referrer);
-        if known.is_some_and(|known| known.iter().map(|key| &**key).eq(&keys)) {
+        let old_keys = self.keys.get(&referrer);
+        if old_keys.is_some_and(|old_keys| old_keys.iter().map(|key| &**key).eq(&keys)) {
             return;
         }
         self.remove(&referrer);
@@ -125,8 +125,8 @@ impl Index {
         }
         let referrer = Arc::new(referrer);
         let keys = keys.into_iter().map(|key| {
-            let known = self.referrers.get_key_value(&key);
-            let key = known.map_or_else(|| Arc::new(key), |(known, _)| Arc::clone(known));
+            let entry = self.referrers.get_key_value(&key);
+            let key = entry.map_or_else(|| Arc::new(key), |(key, _)| Arc::clone(key));
             let referrers = self.referrers.entry(Arc::clone(&key)).or_default();
             referrers.insert(Arc::clone(&referrer));
             key
@@ -138,9 +138,9 @@ impl Index {
     /// Forgets an object.
     pub(crate) fn remove(&mut self, referrer: &Referrer) {
         for key in self.keys.remove(referrer).unwrap_or_default() {
-            if let Some(known) = self.referrers.get_mut(&key) {
-                known.remove(referrer);
-                if known.is_empty() {
+            if let Some(referrers) = self.referrers.get_mut(&key) {
+                referrers.remove(referrer);
+                if referrers.is_empty() {
                     self.referrers.remove(&key);
                 }
             }
@@ -152,7 +152,7 @@ impl Index {
         let gone: Vec<Arc<Referrer>> = self
             .keys
             .keys()
-            .filter(|known| known.0 == kind && !alive.contains(&known.1))
+            .filter(|referrer| referrer.0 == kind && !alive.contains(&referrer.1))
             .cloned()
             .collect();
         for referrer in gone {
@@ -162,10 +162,10 @@ impl Index {
 
     /// Those of a kind that refer to this.
     pub(crate) fn referring(&self, key: &Key, kind: Watched) -> Vec<ObjectName> {
-        let known = self.referrers.get(key).into_iter().flatten();
-        known
-            .filter(|known| known.0 == kind)
-            .map(|known| known.1.clone())
+        let referrers = self.referrers.get(key).into_iter().flatten();
+        referrers
+            .filter(|referrer| referrer.0 == kind)
+            .map(|referrer| referrer.1.clone())
             .collect()
     }
 }

@@ -135,7 +135,7 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
     let events = Arc::new(events);
     let undecodables = Arc::new(Undecodables::new(&options.telemetry, &events));
     let (cache, watches) = cache::watch(&client, options, &memory, &undecodables);
-    let (scans, asked) = Scans::new();
+    let (scans, requests) = Scans::new();
     let scans = Arc::new(scans);
     let scanned = Arc::clone(&scans);
     let context = Context::new(client, cache, memory, scanned, events, options);
@@ -155,7 +155,7 @@ async fn operate(client: Client, options: &Options, stopped: signal::Receiver<bo
         // They finish what they are doing before they stop.
         () = writer.beside(controllers, &context.events, &context.client) => {}
         () = route::route(watches, queues.senders, &context.cache) => {}
-        () = asked.scan(&scans, &context.live, queue) => {}
+        () = requests.scan(&scans, &context.live, queue) => {}
         () = export(&context) => {}
     }
 }

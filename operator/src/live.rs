@@ -288,10 +288,10 @@ impl Reader<'_> {
             return Ok(Vec::new());
         }
         let api = self.api::<K, S>(&name.namespace);
-        let found = api.get_opt(&name.name).await?;
-        let found = found.map(Lenient::decoded).transpose();
-        let found = found.map_err(|error| kube::Error::Service(error.into()))?;
-        Ok(found.map(Arc::new).into_iter().collect())
+        let object = api.get_opt(&name.name).await?;
+        let object = object.map(Lenient::decoded).transpose();
+        let object = object.map_err(|error| kube::Error::Service(error.into()))?;
+        Ok(object.map(Arc::new).into_iter().collect())
     }
 
     /// A Job, with those who wrote its fields where they can be decoded.
@@ -376,7 +376,10 @@ impl Reader<'_> {
             #[expect(clippy::disallowed_methods, reason = "its objects are Lenient")]
             let page = api.list(&params).await?;
             // The watch reports those that can't be decoded.
-            let decoded = page.items.into_iter().filter_map(|one| one.decoded().ok());
+            let decoded = page
+                .items
+                .into_iter()
+                .filter_map(|object| object.decoded().ok());
             decoded.for_each(&mut keep);
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {

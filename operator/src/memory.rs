@@ -31,6 +31,8 @@ struct Inner {
     overruled: HashMap<String, u64>,
     /// Until when an object is not looked at again, by uid.
     rests: HashMap<String, Instant>,
+    /// Until when no more progress of an object is written, by uid.
+    progress: HashMap<String, Instant>,
     /// Failures in a row, by uid.
     failures: HashMap<String, u32>,
     /// Objects that the API server lets nobody adopt, by uid.
@@ -59,14 +61,14 @@ impl Memory {
         }
         let renewal = claim.spec.renew_time.clone();
         let mut inner = self.inner();
-        let known = inner
+        let last_renewal = inner
             .renewals
             .entry(uid)
             .or_insert_with(|| (renewal.clone(), now));
-        if known.0 != renewal {
-            *known = (renewal, now);
+        if last_renewal.0 != renewal {
+            *last_renewal = (renewal, now);
         }
-        Some(known.clone())
+        Some(last_renewal.clone())
     }
 
     pub(crate) fn refused(&self, uid: &str) -> Option<(Timestamp, String)> {
@@ -75,11 +77,11 @@ impl Memory {
 
     pub(crate) fn remember_refusal(&self, uid: &str, now: Timestamp, words: String) {
         let mut inner = self.inner();
-        let known = inner
+        let refusal = inner
             .refusals
             .entry(uid.to_owned())
             .or_insert((now, String::new()));
-        known.1 = words;
+        refusal.1 = words;
     }
 
     /// Whether the cache has not caught up with what was written to this object.
@@ -100,8 +102,8 @@ impl Memory {
             return;
         };
         let mut inner = self.inner();
-        let known = inner.written.entry(uid.to_owned()).or_default();
-        *known = version.max(*known);
+        let written_version = inner.written.entry(uid.to_owned()).or_default();
+        *written_version = version.max(*written_version);
         inner.refusals.remove(uid);
     }
 
@@ -135,13 +137,20 @@ impl Memory {
 
     /// How long an object still rests.
     pub(crate) fn rest(&self, uid: &str) -> Option<Duration> {
-        let mut inner = self.inner();
-        let rest = inner.rests.get(uid)?.checked_duration_since(Instant::now());
-        if rest.is_none_or(|rest| rest.is_zero()) {
-            inner.rests.remove(uid);
-            return None;
+        remaining(&mut self.inner().rests, uid)
+    }
+
+    /// Lets more progress of an object wait for a while.
+    pub(crate) fn progress_rests_for(&self, uid: &str, rest: Duration) {
+        if !rest.is_zero() {
+            let until = Instant::now() + rest;
+            self.inner().progress.insert(uid.to_owned(), until);
         }
-        rest
+    }
+
+    /// How long more progress of an object still waits.
+    pub(crate) fn progress_rest(&self, uid: &str) -> Option<Duration> {
+        remaining(&mut self.inner().progress, uid)
     }
 
     pub(crate) fn may_adopt(&self, uid: &str) -> bool {
@@ -175,7 +184,18 @@ impl Memory {
         inner.failures.remove(uid);
         inner.unadoptable.remove(uid);
         inner.rests.remove(uid);
+        inner.progress.remove(uid);
     }
+}
+
+/// How long it is until then; one that has passed is forgotten.
+fn remaining(until: &mut HashMap<String, Instant>, uid: &str) -> Option<Duration> {
+    let rest = until.get(uid)?.checked_duration_since(Instant::now());
+    if rest.is_none_or(|rest| rest.is_zero()) {
+        until.remove(uid);
+        return None;
+    }
+    rest
 }
 
 /// Two statuses with the same hash only cost reads.

@@ -73,7 +73,8 @@ where
     store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace))
 }
 
-fn cached(cache: &Cache, fact: &Fact) -> Objects {
+/// What the cache has of a fact.
+pub(crate) fn cached(cache: &Cache, fact: &Fact) -> Objects {
     match fact {
         Fact::Job(name) => Objects::Jobs(one(&cache.jobs, name)),
         Fact::Gate(name) => Objects::Gates(one(&cache.gates, name)),
@@ -132,7 +133,9 @@ fn cached(cache: &Cache, fact: &Fact) -> Objects {
             let gates = within(&cache.gates, namespace);
             gates.iter().for_each(|gate| names.by_gate(gate));
             let barriers = within(&cache.barriers, namespace);
-            barriers.iter().for_each(|one| names.by_barrier(one));
+            barriers
+                .iter()
+                .for_each(|barrier| names.by_barrier(barrier));
             Objects::WaitedFor(Arc::new(names))
         }
         Fact::ClaimsOn { kind, name } => {

@@ -11,17 +11,18 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use konductor_api::LedgerKind;
-use konductor_core::{Decision, Facts, Freshness, ObjectName};
+use konductor_core::{Decision, Fact, Facts, Freshness, ObjectName};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
 use crate::act;
 use crate::backoff;
+use crate::cache::Cache;
 use crate::context::{Context, Retry};
 use crate::decide::Decide;
 use crate::fair::Fair;
 use crate::index::{Key, Watched};
-use crate::observe::observe;
+use crate::observe::{cached, observe};
 use crate::reference::reference;
 use crate::route::Receivers;
 use crate::schedule::{Begun, schedule};
@@ -61,8 +62,8 @@ async fn controller<K: Decide>(
     }
     let turns = Fair::new(K::KIND.at_once());
     let stop = stopped.clone();
-    let asked = Box::pin(until(queue, stopped));
-    schedule(asked, |object, begun| {
+    let objects = Box::pin(until(queue, stopped));
+    schedule(objects, |object, begun| {
         in_turn(context, &store, &turns, &stop, object, begun)
     })
     .await;
@@ -137,6 +138,10 @@ async fn reconcile<K: Decide>(
     if let Some(kind) = K::LEDGER {
         facts.renewals_seen = renewals(&context, kind, &ObjectName::of(object.meta()), now);
     }
+    if let Some(wait) = progress_waits(&context, &*object, &uid, &facts, now) {
+        measured.ends("requeue_after");
+        return Ok(Some(wait));
+    }
     let mut doubted: Option<K::Status> = None;
     loop {
         match object.decide(&facts, now) {
@@ -188,6 +193,52 @@ async fn reconcile<K: Decide>(
                     Duration::try_from(wait).unwrap_or_default()
                 }));
             }
+        }
+    }
+}
+
+/// How long a decision waits that would only write how far the object is, shortly after the last such write: what
+/// happens until then is read and written with it.
+fn progress_waits<K: Decide>(
+    context: &Context,
+    object: &K,
+    uid: &str,
+    facts: &Facts,
+    now: Timestamp,
+) -> Option<Duration> {
+    let wait = context.memory.progress_rest(uid)?;
+    let foreseen = foreseen(&context.cache, object, facts, now)?;
+    let only_status =
+        foreseen.before.is_empty() && foreseen.after.is_empty() && foreseen.events.is_empty();
+    let is_progress = |status: &K::Status| !object.progress_rests(status).is_zero();
+    if !only_status || !foreseen.status.as_ref().is_some_and(is_progress) {
+        return None;
+    }
+    let wake = foreseen.wake.map(|wake| wake.duration_since(now));
+    let wake = wake.and_then(|wake| Duration::try_from(wake).ok());
+    Some(wake.map_or(wait, |wake| wake.min(wait)))
+}
+
+/// The decision if the cache is up to date; `None` if it needs what only a scan finds.
+fn foreseen<K: Decide>(
+    cache: &Cache,
+    object: &K,
+    facts: &Facts,
+    now: Timestamp,
+) -> Option<Decision<K::Status>> {
+    let mut facts = facts.clone();
+    loop {
+        let needs = match object.decide(&facts, now) {
+            Ok(decision) => return Some(decision),
+            Err(needs) => needs,
+        };
+        let is_known = |(fact, how): (&Fact, &Freshness)| facts.knows(fact, *how);
+        if needs.keys().any(Fact::is_scanned) || needs.iter().all(is_known) {
+            return None;
+        }
+        for (fact, how) in needs {
+            let objects = cached(cache, &fact);
+            facts.record(fact, how, objects);
         }
     }
 }

@@ -153,7 +153,7 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
                 let observed = lease
                     .status
                     .as_ref()
-                    .and_then(|one| one.observed_generation);
+                    .and_then(|status| status.observed_generation);
                 router.ledger(&*lease, holders.unwrap_or_default(), observed);
             }
             Seen::Semaphore(semaphore) => {
@@ -162,7 +162,7 @@ pub(crate) async fn route(watches: Watches, queues: Senders, cache: &Cache) {
                     .as_ref()
                     .map(|status| status.holders.as_slice());
                 let status = semaphore.status.as_ref();
-                let observed = status.and_then(|one| one.observed_generation);
+                let observed = status.and_then(|status| status.observed_generation);
                 router.ledger(&*semaphore, holders.unwrap_or_default(), observed);
             }
         }
@@ -503,7 +503,7 @@ impl Router<'_> {
             let conditions = status.iter().flat_map(|status| &status.conditions);
             let says_so = conditions
                 .into_iter()
-                .any(|one| one.reason == condition::reason::LEDGER_FULL);
+                .any(|condition| condition.reason == condition::reason::LEDGER_FULL);
             let waits = status.is_none_or(|status| status.phase == ClaimPhase::Queued);
             if waits && says_so != is_full {
                 self.queues.send(Watched::Claim, &name);

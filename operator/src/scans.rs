@@ -28,7 +28,7 @@ type Answer = Result<Objects, Arc<kube::Error>>;
 /// The objects that ask for a scan, and the answers of the last ones.
 pub(crate) struct Scans {
     inner: Mutex<Inner>,
-    wanted: UnboundedSender<Fact>,
+    requests: UnboundedSender<Fact>,
 }
 
 #[derive(Default)]
@@ -48,9 +48,9 @@ pub(crate) struct Asked(UnboundedReceiver<Fact>);
 
 impl Scans {
     pub(crate) fn new() -> (Self, Asked) {
-        let (wanted, asked) = unbounded();
+        let (requests, receiver) = unbounded();
         let inner = Mutex::default();
-        (Self { inner, wanted }, Asked(asked))
+        (Self { inner, requests }, Asked(receiver))
     }
 
     /// Returns the answer of a scan that began after this object had asked, once. Otherwise the object asks now, and
@@ -65,7 +65,7 @@ impl Scans {
         inner.asking.entry(fact.clone()).or_default().insert(asker);
         if inner.busy.insert(fact.clone()) {
             // A closed channel means that the operator stops.
-            let _ = self.wanted.unbounded_send(fact.clone());
+            let _ = self.requests.unbounded_send(fact.clone());
         }
         None
     }
@@ -194,7 +194,7 @@ mod tests {
         is_there: impl Fn(&ObjectName) -> bool,
         doing: impl FnOnce(Arc<Scans>, Arc<Mutex<Vec<String>>>) -> Doing,
     ) {
-        let (scans, asked) = Scans::new();
+        let (scans, requests) = Scans::new();
         let scans = Arc::new(scans);
         let queued: Arc<Mutex<Vec<String>>> = Arc::default();
         let queue = |kind, name: &ObjectName| {
@@ -203,7 +203,7 @@ mod tests {
             is_there(name)
         };
         tokio::select! {
-            () = asked.scan(&scans, live, queue) => panic!("it never ends"),
+            () = requests.scan(&scans, live, queue) => panic!("it never ends"),
             () = doing(Arc::clone(&scans), Arc::clone(&queued)) => {}
         }
     }

@@ -50,13 +50,13 @@ enum Place {
 /// After an object was asked for, a reconcile of it is begun. An object is reconciled by one at a time. What waits for
 /// a time, or inside its reconcile, costs nothing until it is woken.
 pub(crate) async fn schedule<T, R>(
-    asked: impl Stream<Item = T> + Unpin,
+    objects: impl Stream<Item = T> + Unpin,
     reconcile: impl Fn(T, Begun) -> R,
 ) where
     T: Clone + Eq + Hash,
     R: Future<Output = Option<Duration>>,
 {
-    let mut asked = asked.fuse();
+    let mut objects = objects.fuse();
     let mut is_over = false;
     let mut places: HashMap<T, Place> = HashMap::new();
     let mut under_way = FuturesUnordered::new();
@@ -73,7 +73,7 @@ pub(crate) async fn schedule<T, R>(
         let object = tokio::select! {
             // What has happened is taken in first: one reconcile answers all of it.
             biased;
-            next = asked.next(), if !is_over => match next {
+            next = objects.next(), if !is_over => match next {
                 Some(object) => object,
                 None => {
                     is_over = true;
@@ -102,8 +102,8 @@ pub(crate) async fn schedule<T, R>(
         };
         match places.get_mut(&object) {
             Some(Place::UnderWay { begun, again }) => *again |= begun.is_marked(),
-            known => {
-                if let Some(Place::Later(key)) = known {
+            place => {
+                if let Some(Place::Later(key)) = place {
                     later.remove(key);
                 }
                 let begun = Begun::default();
@@ -138,7 +138,7 @@ mod tests {
     async fn beside<Doing: Future<Output = ()>>(
         doing: impl FnOnce(UnboundedSender<&'static str>, Began) -> Doing,
     ) {
-        let (ask, asked) = unbounded();
+        let (ask, objects) = unbounded();
         let began = Began::default();
         let reconcile = |object, begun: Begun| {
             let (end, ended) = oneshot::channel();
@@ -148,7 +148,7 @@ mod tests {
         tokio::select! {
             biased;
             () = doing(ask, began.clone()) => {}
-            () = schedule(asked, reconcile) => panic!("it ends before the script"),
+            () = schedule(objects, reconcile) => panic!("it ends before the script"),
         }
     }
 
@@ -254,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn at_the_end_what_is_under_way_is_finished_and_nothing_is_begun() {
-        let (ask, asked) = unbounded();
+        let (ask, objects) = unbounded();
         let (end, ended) = oneshot::channel();
         let ended = RefCell::new(Some(ended));
         let reconcile = |_, begun: Begun| {
@@ -262,7 +262,7 @@ mod tests {
             let ended = ended.borrow_mut().take().expect("it is begun once");
             async move { ended.await.expect("an end") }
         };
-        let mut running = pin!(schedule(asked, reconcile));
+        let mut running = pin!(schedule(objects, reconcile));
         ask.unbounded_send("a").expect("open");
         assert!(poll!(&mut running).is_pending());
         ask.unbounded_send("a").expect("open");
@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_that_wait_are_not_polled_until_they_are_woken() {
-        let (ask, asked) = unbounded();
+        let (ask, objects) = unbounded();
         let polls = RefCell::new(0);
         let reconcile = |_, _| {
             std::future::poll_fn(|_| {
@@ -282,7 +282,7 @@ mod tests {
                 std::task::Poll::<Option<Duration>>::Pending
             })
         };
-        let mut running = pin!(schedule(asked, reconcile));
+        let mut running = pin!(schedule(objects, reconcile));
         for object in 0..1000 {
             ask.unbounded_send(object).expect("open");
             assert!(poll!(&mut running).is_pending());
@@ -310,7 +310,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn those_that_wait_are_looked_at_again_although_memory_is_freed() {
         const ALL: usize = 8 * ROOM;
-        let (ask, asked) = unbounded();
+        let (ask, objects) = unbounded();
         let begun = RefCell::new(vec![0; ALL]);
         let reconcile = |object: usize, _| {
             let times = &mut begun.borrow_mut()[object];
@@ -337,7 +337,7 @@ mod tests {
         };
         tokio::select! {
             () = script => {}
-            () = schedule(asked, reconcile) => panic!("it ends before the script"),
+            () = schedule(objects, reconcile) => panic!("it ends before the script"),
         }
         assert_eq!(*begun.borrow(), vec![2; ALL]);
     }

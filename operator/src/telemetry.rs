@@ -341,12 +341,13 @@ impl Telemetry {
         before: Option<&[Holder]>,
         holders: &[Holder],
         now: Timestamp,
-        asked: impl Fn(&Holder) -> Option<Timestamp>,
+        asked_since: impl Fn(&Holder) -> Option<Timestamp>,
     ) {
         let kind = Watched::from(kind).word();
         let before = before.unwrap_or_default();
         let holds = &self.metrics().holds;
-        let is_missing = |from: &[Holder], one: &Holder| !from.iter().any(|all| all.uid == one.uid);
+        let is_missing =
+            |from: &[Holder], holder: &Holder| !from.iter().any(|other| other.uid == holder.uid);
         for held in before.iter().filter(|held| is_missing(holders, held)) {
             if let Some(since) = &held.since {
                 let held = holds.get_or_create(&OfKind { kind });
@@ -361,9 +362,9 @@ impl Telemetry {
         let ledger = self.0.ledgers.label(ledger, || Ledger::other(kind));
         let queues = self.metrics().queues.get_or_create(&ledger);
         for new in holders.iter().filter(|new| is_missing(before, new)) {
-            if let Some(asked) = asked(new) {
+            if let Some(since) = asked_since(new) {
                 let granted = new.since.as_ref().map_or(now, |since| since.0);
-                queues.observe(seconds(asked, granted));
+                queues.observe(seconds(since, granted));
             }
         }
     }

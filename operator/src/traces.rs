@@ -147,7 +147,9 @@ impl Traces {
 fn server(settings: &TraceSettings) -> Kubeconfig {
     let endpoint = &settings.endpoint;
     let scheme = endpoint.scheme_str().unwrap_or("http");
-    let authority = endpoint.authority().map_or("", |one| one.as_str());
+    let authority = endpoint
+        .authority()
+        .map_or("", |authority| authority.as_str());
     let name = || "otlp".to_owned();
     let cluster = Cluster {
         server: Some(format!("{scheme}://{authority}")),
@@ -304,14 +306,14 @@ impl Exports {
 /// Reads a Run; `None` if it is gone, or can't be understood.
 async fn read(sources: Sources<'_>, name: &ObjectName) -> Result<Option<Run>, Failure> {
     let api: Api<Read<Run>> = Api::namespaced(sources.client.clone(), &name.namespace);
-    let found = api.get_opt(&name.name).await.map_err(Failure::Read)?;
-    Ok(found.and_then(|found| found.decoded().ok()))
+    let run = api.get_opt(&name.name).await.map_err(Failure::Read)?;
+    Ok(run.and_then(|run| run.decoded().ok()))
 }
 
 /// Reads a Run whose export is owed; `None` if nothing is to be done. Another attempt is queued by its own end.
 async fn owed(sources: Sources<'_>, waiting: &Waiting) -> Result<Option<Run>, Failure> {
-    let found = read(sources, &waiting.run).await?;
-    let Some(run) = found.filter(|run| TraceId::of(run) == waiting.trace) else {
+    let run = read(sources, &waiting.run).await?;
+    let Some(run) = run.filter(|run| TraceId::of(run) == waiting.trace) else {
         return Ok(None);
     };
     if is_owed(&run, sources.clock.now()) {
@@ -416,7 +418,7 @@ mod tests {
             serde_json::from_value(run).expect("a Run")
         };
         let exported = TraceId::of(&run("a", 1, 1));
-        for (found, expected) in [
+        for (run, expected) in [
             (run("a", 1, 1), true),
             // A retry has begun, or has ended, too.
             (run("a", 2, 1), false),
@@ -424,7 +426,7 @@ mod tests {
             // Another one of this name.
             (run("b", 1, 1), false),
         ] {
-            let marked = marked(found, exported);
+            let marked = marked(run, exported);
             let mark = marked.and_then(|run| run.status?.trace_id);
             assert_eq!(mark, expected.then(|| exported.to_string()));
         }

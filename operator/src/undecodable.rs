@@ -21,7 +21,7 @@ const NOTE: &str = "konductor can't decode this object and leaves it out: a fiel
 
 /// Those that are known.
 pub(crate) struct Undecodables {
-    known: Mutex<BTreeMap<(Watched, String), ()>>,
+    objects: Mutex<BTreeMap<(Watched, String), ()>>,
     events: Arc<Events>,
     telemetry: Telemetry,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Undecodables {
 impl Undecodables {
     pub(crate) fn new(telemetry: &Telemetry, events: &Arc<Events>) -> Self {
         Self {
-            known: Mutex::default(),
+            objects: Mutex::default(),
             events: Arc::clone(events),
             telemetry: telemetry.clone(),
         }
@@ -39,12 +39,12 @@ impl Undecodables {
     pub(crate) fn found<K: Resource<DynamicType = ()>>(&self, kind: Watched, what: &Undecodable) {
         let uid = what.metadata.uid.clone().unwrap_or_default();
         {
-            let mut known = lock(&self.known);
-            if known.contains_key(&(kind, uid.clone())) || known.len() >= REMEMBERED_MAX {
+            let mut objects = lock(&self.objects);
+            if objects.contains_key(&(kind, uid.clone())) || objects.len() >= REMEMBERED_MAX {
                 return;
             }
-            known.insert((kind, uid.clone()), ());
-            self.count(kind, &known);
+            objects.insert((kind, uid.clone()), ());
+            self.count(kind, &objects);
         }
         let (namespace, name) = (&what.metadata.namespace, &what.metadata.name);
         tracing::warn!(
@@ -74,27 +74,27 @@ impl Undecodables {
 
     /// It can be decoded by now, or is gone.
     pub(crate) fn forget(&self, kind: Watched, uid: Option<&str>) {
-        let mut known = lock(&self.known);
-        if !known.is_empty()
-            && known
+        let mut objects = lock(&self.objects);
+        if !objects.is_empty()
+            && objects
                 .remove(&(kind, uid.unwrap_or_default().to_owned()))
                 .is_some()
         {
-            self.count(kind, &known);
+            self.count(kind, &objects);
         }
     }
 
     /// Every object of the kind is listed again.
     pub(crate) fn listed(&self, kind: Watched, uids: &[String]) {
-        let mut known = lock(&self.known);
-        if known.keys().any(|(other, _)| *other == kind) {
-            known.retain(|(other, uid), ()| *other != kind || uids.contains(uid));
-            self.count(kind, &known);
+        let mut objects = lock(&self.objects);
+        if objects.keys().any(|(other, _)| *other == kind) {
+            objects.retain(|(other, uid), ()| *other != kind || uids.contains(uid));
+            self.count(kind, &objects);
         }
     }
 
-    fn count(&self, kind: Watched, known: &BTreeMap<(Watched, String), ()>) {
-        let count = known.keys().filter(|(other, _)| *other == kind).count();
+    fn count(&self, kind: Watched, objects: &BTreeMap<(Watched, String), ()>) {
+        let count = objects.keys().filter(|(other, _)| *other == kind).count();
         self.telemetry.undecodable(kind, count);
     }
 }

@@ -85,9 +85,11 @@ fn declared_outputs_are_read_back_as_they_were_written() {
 #[test]
 fn bare_names_promise_nothing() {
     let names = parse_declared_outputs("rows, ok,,").map(|all| {
-        let bare = |one: &DeclaredOutput| one.ty.is_none() && one.optional;
+        let bare = |output: &DeclaredOutput| output.ty.is_none() && output.optional;
         assert!(all.iter().all(bare), "{all:?}");
-        all.into_iter().map(|one| one.name).collect::<Vec<_>>()
+        all.into_iter()
+            .map(|output| output.name)
+            .collect::<Vec<_>>()
     });
     assert_eq!(names, Ok(vec!["rows".to_owned(), "ok".to_owned()]));
     assert_eq!(parse_declared_outputs(""), Ok(Vec::new()));

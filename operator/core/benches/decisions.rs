@@ -182,7 +182,7 @@ fn main() {
             panic!("--only NAME COUNT");
         };
         // Nothing else is prepared, because callgrind would count that.
-        let (_, prepare) = CASES.iter().find(|(one, _)| one == name).unwrap();
+        let (_, prepare) = CASES.iter().find(|(case, _)| case == name).unwrap();
         let again = prepare();
         (0..count.parse().unwrap()).for_each(|_: usize| again());
         return;

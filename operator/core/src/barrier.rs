@@ -173,7 +173,8 @@ fn look(barrier: &Barrier, facts: &Facts, freshness: Freshness) -> Result<Seen, 
                 count_arrivals(barrier, arrivals.iter().map(AsRef::as_ref), &mut seen);
                 let name = ObjectName::of(&barrier.metadata);
                 let gone = facts.jobs(Fact::ArrivingGone(name), Freshness::Cached)?;
-                let is_new = |holder: &str| !arrivals.iter().any(|one| one.spec.holder == holder);
+                let is_new =
+                    |holder: &str| !arrivals.iter().any(|arrival| arrival.spec.holder == holder);
                 let of_this = gone
                     .iter()
                     .filter(|job| was_there_after(job, &barrier.metadata));
@@ -207,8 +208,8 @@ fn parties(
         let of_this = gone
             .iter()
             .filter(|job| was_there_after(job, &barrier.metadata));
-        let known = of_this.chain(present);
-        let parties = known.map(|job| (job.key.name, job_end(job)));
+        let jobs = of_this.chain(present);
+        let parties = jobs.map(|job| (job.key.name, job_end(job)));
         return Ok(parties.collect::<BTreeMap<_, _>>().into_values().collect());
     };
     let label = |key| selector.match_labels.get(key).map(|value| value.0.as_str());
@@ -232,8 +233,8 @@ fn parties(
                 None => are_present,
             };
             if counts {
-                let known = parties.entry(key).or_default();
-                *known = job_end(job).or(known.filter(|_| !are_present));
+                let end = parties.entry(key).or_default();
+                *end = job_end(job).or(end.filter(|_| !are_present));
             }
         }
     }
@@ -283,8 +284,8 @@ fn count_arrivals<'a>(
             Some(uid) => Some(uid) == barrier.metadata.uid.as_deref(),
         };
         if counts {
-            let known = parties.entry(&arrival.spec.holder).or_default();
-            *known = arrival.spec.outcome.max(*known);
+            let outcome = parties.entry(&arrival.spec.holder).or_default();
+            *outcome = arrival.spec.outcome.max(*outcome);
         }
         if counts && owning_barrier(arrival).is_none() {
             seen.stamps.push(stamp(barrier, arrival));
@@ -508,8 +509,8 @@ fn status(
         Some(ending) => (ending.reason, ending.message.clone()),
         None => (reason::WAITING, message(barrier, seen)),
     };
-    let known = barrier.status.clone();
-    let mut conditions = known.map(|status| status.conditions).unwrap_or_default();
+    let status = barrier.status.clone();
+    let mut conditions = status.map(|status| status.conditions).unwrap_or_default();
     let open = phase == BarrierPhase::Open;
     let failed = matches!(phase, BarrierPhase::Failed | BarrierPhase::Unreached);
     for (type_, holds) in [(condition::OPEN, open), (condition::FAILED, failed)] {

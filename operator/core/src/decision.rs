@@ -113,7 +113,7 @@ impl<S> Decision<S> {
 
     /// Brings the time of the next look forward.
     pub(crate) fn wake_at(&mut self, time: Timestamp) {
-        self.wake = Some(self.wake.map_or(time, |known| known.min(time)));
+        self.wake = Some(self.wake.map_or(time, |wake| wake.min(time)));
     }
 }
 

@@ -51,6 +51,7 @@ fn controller_end(job: &Participant) -> Option<Timestamp> {
 /// Since when a condition of a Job is true; `None` if it is not.
 pub(crate) fn condition_since(job: &Participant, type_: &str) -> Option<Timestamp> {
     let mut conditions = job.status.as_ref()?.conditions.iter().flatten();
-    let found = conditions.find(|one| one.type_ == type_ && one.status == "True")?;
-    found.last_transition_time.as_ref().map(|time| time.0)
+    let condition =
+        conditions.find(|condition| condition.type_ == type_ && condition.status == "True")?;
+    condition.last_transition_time.as_ref().map(|time| time.0)
 }

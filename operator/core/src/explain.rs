@@ -69,7 +69,9 @@ fn failed_condition(job: &Participant) -> Option<(&str, &str)> {
         return None;
     }
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let failed = conditions.iter().find(|one| one.type_ == "Failed")?;
+    let failed = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Failed")?;
     let reason = failed.reason.as_deref().unwrap_or_default();
     Some((reason, failed.message.as_deref().unwrap_or_default()))
 }
@@ -139,7 +141,8 @@ fn retries_max(job: &Participant) -> Option<i32> {
 fn disruption(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let mut conditions = status.conditions.iter().flatten();
-    let target = conditions.find(|one| one.type_ == "DisruptionTarget" && one.status == "True")?;
+    let target = conditions
+        .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
     // The kubelet says more in the pod's own message.
     let message = target.message.as_deref().filter(|text| !text.is_empty());
     let message = message.or(status.message.as_deref());
@@ -171,15 +174,15 @@ fn containers(pod: &Pod) -> Vec<(String, &ContainerStatus)> {
         return Vec::new();
     };
     let init = status.init_container_statuses.iter().flatten();
-    let init = init.map(|one| {
-        let kind = kind_of_init(pod, &one.name);
-        (format!(" in {kind} {}", one.name), one)
+    let init = init.map(|container| {
+        let kind = kind_of_init(pod, &container.name);
+        (format!(" in {kind} {}", container.name), container)
     });
     let main = status.container_statuses.iter().flatten();
     let is_only = main.clone().count() == 1;
-    let main = main.map(|one| match is_only {
-        true => (String::new(), one),
-        false => (format!(" in container {}", one.name), one),
+    let main = main.map(|container| match is_only {
+        true => (String::new(), container),
+        false => (format!(" in container {}", container.name), container),
     });
     init.chain(main).collect()
 }
@@ -230,7 +233,7 @@ fn said(what: &str, reason: &str, message: &str) -> String {
 fn kind_of_init(pod: &Pod, name: &str) -> &'static str {
     let spec = pod.spec.as_ref();
     let init = spec.and_then(|spec| spec.init_containers.as_ref());
-    let own = init.and_then(|all| all.iter().find(|one| one.name == name));
+    let own = init.and_then(|all| all.iter().find(|container| container.name == name));
     match own.and_then(|own| own.restart_policy.as_deref()) {
         Some("Always") => "sidecar",
         _ => "init container",
@@ -308,7 +311,7 @@ pub fn is_pending(pods: &[&Pod]) -> bool {
     !pods.is_empty()
         && pods
             .iter()
-            .all(|pod| phase(pod).is_none_or(|one| one == "Pending"))
+            .all(|pod| phase(pod).is_none_or(|phase| phase == "Pending"))
 }
 
 /// Why a Job that was started has no pod that runs; `None` where one runs or has ended, or where the pods
@@ -364,10 +367,11 @@ fn in_queue(job: &Participant, queue: &str, workloads: &[&Value]) -> String {
     };
     let conditions = workloads.iter().find(owned);
     let conditions = conditions.and_then(|workload| workload["status"]["conditions"].as_array());
-    let message = conditions.into_iter().flatten().find_map(|one| {
-        let unmet = one["status"] == "False";
-        let kind = one["type"].as_str()?;
-        (unmet && matches!(kind, "QuotaReserved" | "Admitted")).then(|| one["message"].as_str())?
+    let message = conditions.into_iter().flatten().find_map(|condition| {
+        let unmet = condition["status"] == "False";
+        let kind = condition["type"].as_str()?;
+        (unmet && matches!(kind, "QuotaReserved" | "Admitted"))
+            .then(|| condition["message"].as_str())?
     });
     match message {
         Some(message) => format!("waits in Kueue's queue {queue}: {}", cut(message)),
@@ -381,7 +385,7 @@ fn last_event<'a>(events: &[&'a Event], uid: Option<&str>, reasons: &[&str]) -> 
             && event
                 .reason
                 .as_deref()
-                .is_some_and(|one| reasons.contains(&one))
+                .is_some_and(|reason| reasons.contains(&reason))
     });
     about.max_by_key(|event| {
         let last = event.last_timestamp.as_ref().map(|time| time.0);
@@ -393,10 +397,10 @@ fn pod_pending(pod: &Pod, events: &[&Event], outputs: &Outputs) -> Option<String
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
     let unscheduled = conditions
-        .filter(|one| one.type_ == "PodScheduled" && one.status == "False")
-        .find_map(|one| {
-            let message = one.message.as_deref()?;
-            Some(match one.reason.as_deref() {
+        .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
+        .find_map(|condition| {
+            let message = condition.message.as_deref()?;
+            Some(match condition.reason.as_deref() {
                 None | Some("") => cut(message),
                 Some(reason) => explained(reason, message),
             })
@@ -407,7 +411,7 @@ fn pod_pending(pod: &Pod, events: &[&Event], outputs: &Outputs) -> Option<String
     let containers = containers(pod);
     let waits = containers
         .iter()
-        .find_map(|(place, one)| waiting(place, one, outputs));
+        .find_map(|(place, container)| waiting(place, container, outputs));
     let event = || {
         let reasons = [
             "FailedMount",
@@ -422,7 +426,9 @@ fn pod_pending(pod: &Pod, events: &[&Event], outputs: &Outputs) -> Option<String
         ))
     };
     waits.or_else(event).or_else(|| {
-        let (place, _) = containers.iter().find(|(_, one)| on_its_way(one))?;
+        let (place, _) = containers
+            .iter()
+            .find(|(_, container)| on_its_way(container))?;
         Some(format!("a container is being created{place}"))
     })
 }
@@ -460,10 +466,10 @@ pub fn restarting(job: &Participant, pods: &[&Pod]) -> Option<String> {
     let outputs = Outputs::of(job);
     let running = pods.iter().filter(|pod| phase(pod) == Some("Running"));
     let mut containers = running.flat_map(|pod| containers(pod));
-    containers.find_map(|(place, one)| {
-        let state = one.state.as_ref()?.waiting.as_ref()?;
+    containers.find_map(|(place, container)| {
+        let state = container.state.as_ref()?.waiting.as_ref()?;
         let is_loop = state.reason.as_deref() == Some(CRASH_LOOP);
-        is_loop.then(|| waiting(&place, one, &outputs))?
+        is_loop.then(|| waiting(&place, container, &outputs))?
     })
 }
 

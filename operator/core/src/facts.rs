@@ -213,7 +213,7 @@ impl Facts {
             pods.retain(|pod| controlling_job(pod) == Some(job_uid));
         }
         match self.seen.get(&fact) {
-            Some((known, _)) if *known > freshness => {}
+            Some((seen_freshness, _)) if *seen_freshness > freshness => {}
             _ => {
                 self.seen.insert(fact, (freshness, objects));
             }
@@ -229,11 +229,8 @@ impl Facts {
     ///
     /// # Errors
     /// Those that are not known as freshly as that.
-    pub fn require(
-        &self,
-        wanted: impl IntoIterator<Item = (Fact, Freshness)>,
-    ) -> Result<(), Needs> {
-        let missing: Needs = wanted
+    pub fn require(&self, facts: impl IntoIterator<Item = (Fact, Freshness)>) -> Result<(), Needs> {
+        let missing: Needs = facts
             .into_iter()
             .filter(|(fact, freshness)| !self.knows(fact, *freshness))
             .collect();
@@ -248,12 +245,12 @@ impl Facts {
     pub fn knows(&self, fact: &Fact, freshness: Freshness) -> bool {
         self.seen
             .get(fact)
-            .is_some_and(|(known, _)| *known >= freshness)
+            .is_some_and(|(seen_freshness, _)| *seen_freshness >= freshness)
     }
 
     fn objects(&self, fact: Fact, freshness: Freshness) -> Result<&Objects, Needs> {
         match self.seen.get(&fact) {
-            Some((known, objects)) if *known >= freshness => Ok(objects),
+            Some((seen_freshness, objects)) if *seen_freshness >= freshness => Ok(objects),
             _ => Err(Needs::from([(fact, freshness)])),
         }
     }

@@ -76,19 +76,19 @@ fn times_out(gate: &Gate) -> Option<Timestamp> {
 
 fn status(
     gate: &Gate,
-    asked: &[Condition<'_>],
+    gate_conditions: &[Condition<'_>],
     judged: &[Judged],
     ending: Option<&Ending>,
     now: Timestamp,
 ) -> GateStatus {
     let generation = gate.metadata.generation;
-    let known = gate.status.clone();
+    let status = gate.status.clone();
     let phase = ending.map_or(GatePhase::Waiting, |ending| ending.phase);
     let (reason, message) = match ending {
         Some(ending) => (ending.reason, ending.message.clone()),
         None => (reason::WAITING, message(gate, judged, Verdict::Pending)),
     };
-    let mut conditions = known.map(|status| status.conditions).unwrap_or_default();
+    let mut conditions = status.map(|status| status.conditions).unwrap_or_default();
     let open = phase == GatePhase::Open;
     let failed = matches!(phase, GatePhase::Failed | GatePhase::Unreached);
     for (type_, holds) in [(condition::OPEN, open), (condition::FAILED, failed)] {
@@ -107,16 +107,16 @@ fn status(
         phase,
         met: judged
             .iter()
-            .filter(|one| one.verdict == Verdict::Met)
+            .filter(|judgement| judgement.verdict == Verdict::Met)
             .count() as u32,
         total: judged.len() as u32,
-        condition_statuses: asked
+        condition_statuses: gate_conditions
             .iter()
             .zip(judged)
-            .map(|(condition, one)| ConditionStatus {
+            .map(|(condition, judgement)| ConditionStatus {
                 target: condition.subject.to_string(),
-                verdict: one.verdict,
-                message: one.message.clone(),
+                verdict: judgement.verdict,
+                message: judgement.message.clone(),
             })
             .collect(),
         opened_at: open.then(|| time.clone()),

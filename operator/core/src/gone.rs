@@ -71,7 +71,7 @@ pub(crate) fn was_there_after(job: &Participant, asker: &ObjectMeta) -> bool {
     let status = job.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_ref());
     let times = conditions.into_iter().flatten();
-    let times = times.filter_map(|one| one.last_transition_time.as_ref());
+    let times = times.filter_map(|condition| condition.last_transition_time.as_ref());
     times.max() > asker.creation_timestamp.as_ref()
 }
 
@@ -174,15 +174,15 @@ impl Known<'_> {
 /// The outputs of a Job; the inner error says that they were written and are lost, so that no default
 /// may stand in for them. `None` if nothing is known of the Job.
 pub(crate) fn outputs(
-    known: &Known<'_>,
+    source: &Known<'_>,
     asker: &ObjectMeta,
     name: &str,
 ) -> Option<Result<BTreeMap<String, String>, String>> {
     let named = || {
-        let named = known.named(asker, name);
+        let named = source.named(asker, name);
         named.unwrap_or_else(|| Named::Object(format!("job/{name}")))
     };
-    let (job, end) = match known {
+    let (job, end) = match source {
         Known::Job(job) => (Some(*job), None),
         Known::Ended(gone) => (gone.last, Some(gone.ended.end)),
         Known::Gone(_) | Known::Unknown => return None,

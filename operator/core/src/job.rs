@@ -313,8 +313,8 @@ fn in_ledger(
     facts: &Facts,
     freshness: Freshness,
 ) -> Result<bool, Needs> {
-    let found = holder(namespace, hold, uid, facts, freshness)?;
-    Ok(found.is_some_and(|held| held.permits == hold.permits))
+    let holder = holder(namespace, hold, uid, facts, freshness)?;
+    Ok(holder.is_some_and(|held| held.permits == hold.permits))
 }
 
 /// A holder's entry in the ledger that a hold names, whichever kind it is.
@@ -328,15 +328,15 @@ fn holder<'a>(
     let name = ObjectName::new(namespace, &hold.name);
     let holders = match hold.kind {
         LedgerKind::Semaphore => {
-            let found = facts.semaphore(&name, freshness)?;
-            found
-                .and_then(|found| found.status.as_ref())
+            let semaphore = facts.semaphore(&name, freshness)?;
+            semaphore
+                .and_then(|semaphore| semaphore.status.as_ref())
                 .map(|status| &status.holders)
         }
         LedgerKind::Lease => {
-            let found = facts.lease(&name, freshness)?;
-            found
-                .and_then(|found| found.status.as_ref())
+            let lease = facts.lease(&name, freshness)?;
+            lease
+                .and_then(|lease| lease.status.as_ref())
                 .map(|status| &status.holders)
         }
     };

@@ -47,14 +47,14 @@ pub fn decide_semaphore(
     facts: &Facts,
     now: Timestamp,
 ) -> Decided<SemaphoreStatus> {
-    let known = semaphore.status.as_ref();
+    let status = semaphore.status.as_ref();
     let ledger = Ledger {
         kind: LedgerKind::Semaphore,
         metadata: &semaphore.metadata,
         permits: semaphore.spec.permits,
         order: semaphore.spec.order,
         ttl: None,
-        holders: known.map(|status| status.holders.as_slice()),
+        holders: status.map(|status| status.holders.as_slice()),
         token: None,
     };
     let Some(mut step) = step(&ledger, facts, now)? else {
@@ -67,7 +67,7 @@ pub fn decide_semaphore(
         true => ledger.permits.saturating_sub(in_use),
         false => 0,
     };
-    let conditions = known
+    let conditions = status
         .map(|status| status.conditions.clone())
         .unwrap_or_default();
     let next = SemaphoreStatus {
@@ -82,7 +82,7 @@ pub fn decide_semaphore(
         available,
         observed_generation: semaphore.metadata.generation,
     };
-    Ok(step.decision((known != Some(&next)).then_some(next)))
+    Ok(step.decision((status != Some(&next)).then_some(next)))
 }
 
 /// Decides about a Lease.
@@ -94,22 +94,22 @@ pub fn decide_semaphore(
 /// # Errors
 /// What must be observed first.
 pub fn decide_lease(lease: &Lease, facts: &Facts, now: Timestamp) -> Decided<LeaseStatus> {
-    let known = lease.status.as_ref();
+    let status = lease.status.as_ref();
     let ledger = Ledger {
         kind: LedgerKind::Lease,
         metadata: &lease.metadata,
         permits: 1,
         order: Order::Fifo,
         ttl: Some(&lease.spec.ttl),
-        holders: known.map(|status| status.holders.as_slice()),
-        token: known.and_then(|status| status.token),
+        holders: status.map(|status| status.holders.as_slice()),
+        token: status.and_then(|status| status.token),
     };
     let Some(mut step) = step(&ledger, facts, now)? else {
         return Ok(Decision::default());
     };
     let holders = std::mem::take(&mut step.holders);
     let in_use = sum(&holders);
-    let conditions = known
+    let conditions = status
         .map(|status| status.conditions.clone())
         .unwrap_or_default();
     let next = LeaseStatus {
@@ -126,7 +126,7 @@ pub fn decide_lease(lease: &Lease, facts: &Facts, now: Timestamp) -> Decided<Lea
         holders,
         observed_generation: lease.metadata.generation,
     };
-    Ok(step.decision((known != Some(&next)).then_some(next)))
+    Ok(step.decision((status != Some(&next)).then_some(next)))
 }
 
 /// What a Semaphore and a Lease have in common.
@@ -214,13 +214,13 @@ fn step(ledger: &Ledger<'_>, facts: &Facts, now: Timestamp) -> Result<Option<Ste
         (ledger.jobs(), Freshness::Cached),
     ])?;
     let mut step = Step::default();
-    let known = match ledger.holders {
+    let (holders, token) = match ledger.holders {
         Some(holders) => (holders.to_vec(), ledger.token),
         None => adopt(ledger, facts)?,
     };
-    step.token = known.1;
-    expire(ledger, &known.0, facts, now, &mut step)?;
-    step.holders = still_holding(ledger, known.0, facts, &mut step)?;
+    step.token = token;
+    expire(ledger, &holders, facts, now, &mut step)?;
+    step.holders = still_holding(ledger, holders, facts, &mut step)?;
     let queue = queue(ledger, &step, facts)?;
     grant(ledger, queue, facts, now, &mut step)?;
     answer(ledger, facts, now, &mut step)?;

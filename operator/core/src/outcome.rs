@@ -20,10 +20,10 @@ pub enum End {
     Cancelled,
 }
 
-/// What an end means for a condition that waits for `wanted`.
-pub fn verdict(wanted: ConditionState, end: End) -> Verdict {
+/// What an end means for a condition that waits for `state`.
+pub fn verdict(state: ConditionState, end: End) -> Verdict {
     use ConditionState as State;
-    match (wanted, end) {
+    match (state, end) {
         (State::Finished | State::Settled, _) => Verdict::Met,
         (_, End::Unreached | End::Cancelled) => Verdict::Failed,
         (State::Complete | State::Open | State::Succeeded, End::Succeeded) => Verdict::Met,
@@ -189,7 +189,7 @@ mod tests {
             ("`.skipped`", Skipped),
             ("`.finished`", Finished),
         ];
-        for (word, wanted) in rows {
+        for (word, state) in rows {
             let row = manual
                 .lines()
                 .find_map(|line| line.strip_prefix(&format!("| {word} | ")));
@@ -203,7 +203,7 @@ mod tests {
                     other => panic!("{other} is no verdict"),
                 })
                 .collect();
-            assert_eq!(ends.map(|end| verdict(wanted, end))[..], expected, "{word}");
+            assert_eq!(ends.map(|end| verdict(state, end))[..], expected, "{word}");
         }
     }
 }

@@ -349,10 +349,10 @@ impl Effects {
         let mut open: Vec<Node> = seeds.iter().cloned().chain([Node::Run]).collect();
         let mut dirty = seeds;
         let mut after = BTreeSet::new();
-        while let Some(one) = open.pop() {
-            let reached = self.after.get(&one).into_iter().flatten();
+        while let Some(node) = open.pop() {
+            let reached = self.after.get(&node).into_iter().flatten();
             after.extend(reached.clone().cloned());
-            for next in reached.chain(self.stopped_by.get(&one).into_iter().flatten()) {
+            for next in reached.chain(self.stopped_by.get(&node).into_iter().flatten()) {
                 if dirty.insert(next.clone()) {
                     open.push(next.clone());
                 }
@@ -465,13 +465,13 @@ fn fresh_job(old: &Participant, attempt: u32, completed: Option<String>) -> Job 
         labels.retain(|key, _| !CONTROLLERS_LABELS.contains(&key.as_str()));
         labels.remove(label::HELD);
     }
-    if let Some(known) = &mut template.annotations {
+    if let Some(annotations) = &mut template.annotations {
         for (key, before) in unstarted::annotations(old) {
             match before {
-                Some(value) => known.insert(key, value),
+                Some(value) => annotations.insert(key, value),
                 // It goes over the same list again.
                 None if key == annotation::ITEMS && !gets_items => continue,
-                None => known.remove(&key),
+                None => annotations.remove(&key),
             };
         }
     }

@@ -57,18 +57,18 @@ pub fn decide(run: &Run, facts: &Facts, now: Timestamp) -> Decided<RunStatus> {
         return expire(run, facts, now);
     }
     let mut decision = Decision::default();
-    let known = current(run);
+    let stored_status = current(run);
     let clock = Clock::of(run, now);
     if let Some(deadline) = clock.deadline.filter(|_| !clock.timed_out) {
         decision.wake_at(deadline);
     }
     let mut view = look(run, &clock, facts, now, &mut decision)?;
-    match known.and_then(|status| status.outcome) {
+    match stored_status.and_then(|status| status.outcome) {
         None => stop::main(&view, clock.timed_out, (facts, now), &mut decision)?,
         Some(_) => stop::finally(&view, (facts, now), &mut decision)?,
     }
     stop::strays(&view, (facts, now), &mut decision)?;
-    let outcome = match known.and_then(|status| status.outcome) {
+    let outcome = match stored_status.and_then(|status| status.outcome) {
         Some(outcome) => Some(outcome),
         None if view.settled() => {
             view = look_live(run, &clock, facts, now, &mut decision)?;
@@ -299,7 +299,7 @@ fn status(
     view: &View<'_>,
     now: Timestamp,
 ) -> RunStatus {
-    let known = current(run);
+    let stored_status = current(run);
     let finished = matches!(
         ending.phase,
         RunPhase::Succeeded | RunPhase::Failed | RunPhase::Cancelled
@@ -314,7 +314,7 @@ fn status(
         finished_at: finished.then(|| Time(condition::whole_second(now))),
         observed_generation: run.metadata.generation,
         deleted: view.deleted(),
-        complete: known.is_some_and(|status| status.complete) || view.is_complete(),
+        complete: stored_status.is_some_and(|status| status.complete) || view.is_complete(),
         record: view.record.write(run),
         stages: stages(run, view),
         ..RunStatus::default()
@@ -353,7 +353,7 @@ fn conditions(
     finished: bool,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let known = current(run);
+    let stored_status = current(run);
     let is_failing = failing.is_some();
     let failing = failing.unwrap_or_else(|| "nothing has failed".to_owned());
     let why = match is_failing {
@@ -361,7 +361,7 @@ fn conditions(
         false => reason::RUNNING,
     };
     let succeeded = finished.then_some(ending.phase == RunPhase::Succeeded);
-    let mut conditions = known
+    let mut conditions = stored_status
         .map(|status| status.conditions.clone())
         .unwrap_or_default();
     for (type_, holds, reason, message) in [

@@ -120,8 +120,8 @@ fn gone(
         return BTreeMap::new();
     };
     let conditions = gates.iter().flat_map(|gate| &gate.spec.conditions);
-    let of_jobs = conditions.filter(|one| one.kind == ConditionKind::Job);
-    let mentioned = of_jobs.filter_map(|one| one.name.as_deref());
+    let of_jobs = conditions.filter(|condition| condition.kind == ConditionKind::Job);
+    let mentioned = of_jobs.filter_map(|condition| condition.name.as_deref());
     let gates = gates
         .iter()
         .filter_map(|gate| gate.metadata.name.as_deref());
@@ -232,8 +232,8 @@ impl RunObjects {
     /// Returns the objects that answer what a decision asks about a Job of the Run. Only of the Run's namespace
     /// anything is known, and of what is deleted nothing.
     pub fn answer(&self, fact: &Fact) -> Objects {
-        fn one<K>(found: Option<&Arc<K>>) -> Vec<Arc<K>> {
-            found.cloned().into_iter().collect()
+        fn one<K>(object: Option<&Arc<K>>) -> Vec<Arc<K>> {
+            object.cloned().into_iter().collect()
         }
         match fact {
             Fact::Job(name) => Objects::Jobs(one(self.found_job(&name.name))),

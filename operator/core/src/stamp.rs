@@ -40,8 +40,8 @@ pub(crate) fn ended(job: &Participant, now: Timestamp, body: &mut Value) {
 
 /// The same for the patches of a decision.
 pub(crate) fn ended_by(job: &Participant, now: Timestamp, writes: &mut [Write]) {
-    for one in writes {
-        if let Write::Patch { body, .. } = one {
+    for write in writes {
+        if let Write::Patch { body, .. } = write {
             ended(job, now, body);
         }
     }

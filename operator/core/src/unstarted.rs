@@ -21,12 +21,12 @@ pub(crate) fn annotations(job: &Participant) -> BTreeMap<String, Option<String>>
         }
         None => BTreeSet::new(),
     };
-    let known = job
+    let annotations = job
         .spec
         .as_ref()
         .and_then(|spec| spec.template.metadata.as_ref()?.annotations.as_ref());
     let mut before = BTreeMap::new();
-    for key in known.into_iter().flat_map(BTreeMap::keys) {
+    for key in annotations.into_iter().flat_map(BTreeMap::keys) {
         let value = match key.as_str() {
             annotation::GUARD => Some(annotation::GUARD_WAITING.to_owned()),
             annotation::HELD | annotation::TRACEPARENT => None,

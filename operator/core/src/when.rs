@@ -59,14 +59,14 @@ pub(crate) enum Read {
 
 /// What a `when` reads, each once, in its order.
 pub(crate) fn reads(when: &str) -> Vec<Read> {
-    let mut found = Vec::new();
+    let mut reads = Vec::new();
     if let Ok(program) = Program::compile(when) {
-        collect(program.expression(), &mut found);
+        collect(program.expression(), &mut reads);
     }
-    found
+    reads
 }
 
-fn collect(expr: &IdedExpr, found: &mut Vec<Read>) {
+fn collect(expr: &IdedExpr, reads: &mut Vec<Read>) {
     let read = match path(expr).as_deref() {
         Some(["outputs", job, output]) => Some(Read::Output {
             job: (*job).to_owned(),
@@ -76,22 +76,22 @@ fn collect(expr: &IdedExpr, found: &mut Vec<Read>) {
         Some(_) | None => None,
     };
     if let Some(read) = read {
-        if !found.contains(&read) {
-            found.push(read);
+        if !reads.contains(&read) {
+            reads.push(read);
         }
         return;
     }
     match &expr.expr {
         Expr::Call(call) => {
             let parts = call.target.iter().map(AsRef::as_ref).chain(&call.args);
-            parts.for_each(|part| collect(part, found));
+            parts.for_each(|part| collect(part, reads));
         }
-        Expr::Select(select) => collect(&select.operand, found),
-        Expr::List(list) => list.elements.iter().for_each(|part| collect(part, found)),
+        Expr::Select(select) => collect(&select.operand, reads),
+        Expr::List(list) => list.elements.iter().for_each(|part| collect(part, reads)),
         Expr::Comprehension(all) => {
             let parts = [&all.iter_range, &all.accu_init, &all.loop_cond];
             let parts = parts.into_iter().chain([&all.loop_step, &all.result]);
-            parts.for_each(|part| collect(part, found));
+            parts.for_each(|part| collect(part, reads));
         }
         // What is made here is compared with what is read elsewhere.
         Expr::Map(_) | Expr::Struct(_) => {}

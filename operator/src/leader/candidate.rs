@@ -168,19 +168,19 @@ impl Candidate {
         let itself = Some(format!("metadata.name={}", self.lease));
         let backoff = WatchBackoff::new(&self.lease, LONGEST);
         let lasts = WatchesLast::default();
-        let mut found = None;
+        let mut listed_lease = None;
         watching::watch(self.api.clone(), itself, lasts, backoff, Nobody).filter_map(move |event| {
             let change = match event {
                 Err(failure) => Some(Err(failure)),
                 Ok(Event::Init) => {
-                    found = None;
+                    listed_lease = None;
                     None
                 }
                 Ok(Event::InitApply(lease)) => {
-                    found = lease.decoded().ok();
+                    listed_lease = lease.decoded().ok();
                     None
                 }
-                Ok(Event::InitDone) => Some(Ok(found.take())),
+                Ok(Event::InitDone) => Some(Ok(listed_lease.take())),
                 // One that can't be decoded is as good as gone: then one looks.
                 Ok(Event::Apply(lease)) => Some(Ok(lease.decoded().ok())),
                 Ok(Event::Delete(_)) => Some(Ok(None)),
@@ -191,10 +191,10 @@ impl Candidate {
 
     fn notice(&mut self, change: Result<Option<Lease>, Failure>) {
         match change {
-            Ok(found) => {
+            Ok(lease) => {
                 self.watch_is_broken = false;
                 self.view
-                    .noticed(&self.terms, found.map(Seen::from), clock::now());
+                    .noticed(&self.terms, lease.map(Seen::from), clock::now());
             }
             // As often as it is tried again, one looks.
             Err(error) => {
@@ -210,14 +210,14 @@ impl Candidate {
 
 impl Candidate {
     async fn look(&mut self, decision: &Decision, now: Moment) -> Result<(), String> {
-        let found = self.api.get_opt(&self.lease);
-        match answered(self.waits(decision, now), found).await {
-            Ok(found) => {
+        let request = self.api.get_opt(&self.lease);
+        match answered(self.waits(decision, now), request).await {
+            Ok(lease) => {
                 self.may_look = true;
-                match found.map(Read::decoded).transpose() {
-                    Ok(found) => {
+                match lease.map(Read::decoded).transpose() {
+                    Ok(lease) => {
                         self.view
-                            .looked(&self.terms, found.map(Seen::from), clock::now());
+                            .looked(&self.terms, lease.map(Seen::from), clock::now());
                         Ok(())
                     }
                     Err(undecodable) => self.rest(Failed::Passing(undecodable.to_string()), true),

@@ -156,9 +156,9 @@ fn at(moment: Moment, step: Step, now: Moment) -> Next {
 
 impl View {
     /// The Lease was read, after every answer so far; none, where it is not there.
-    pub(crate) fn looked(&mut self, terms: &Terms, found: Option<Seen>, now: Moment) {
+    pub(crate) fn looked(&mut self, terms: &Terms, lease: Option<Seen>, now: Moment) {
         self.in_doubt = false;
-        self.lease = match (found, &self.lease) {
+        self.lease = match (lease, &self.lease) {
             (None, Lease::Missing { held_until }) => Lease::Missing {
                 held_until: *held_until,
             },
@@ -170,18 +170,18 @@ impl View {
                 }
             }
             // Somebody has changed what is no part of the election.
-            (Some(found), Lease::There { seen, since }) if seen.record == found.record => {
+            (Some(lease), Lease::There { seen, since }) if seen.record == lease.record => {
                 Lease::There {
-                    seen: found,
+                    seen: lease,
                     since: *since,
                 }
             }
-            (Some(found), _) => {
-                if !self.wrote(terms, &found.record) {
+            (Some(lease), _) => {
+                if !self.wrote(terms, &lease.record) {
                     self.renewed = None;
                 }
                 Lease::There {
-                    seen: found,
+                    seen: lease,
                     since: now,
                 }
             }
@@ -190,15 +190,15 @@ impl View {
 
     /// A watch has shown the Lease; it may lag behind what is known already. That it is gone has no
     /// version to compare, so the Lease is read.
-    pub(crate) fn noticed(&mut self, terms: &Terms, found: Option<Seen>, now: Moment) {
-        let Some(found) = found else {
+    pub(crate) fn noticed(&mut self, terms: &Terms, lease: Option<Seen>, now: Moment) {
+        let Some(lease) = lease else {
             return self.doubt();
         };
         match &self.lease {
-            Lease::There { seen, .. } if is_known(&found.version, &seen.version) => {}
+            Lease::There { seen, .. } if is_known(&lease.version, &seen.version) => {}
             _ => {
                 let in_doubt = self.in_doubt;
-                self.looked(terms, Some(found), now);
+                self.looked(terms, Some(lease), now);
                 self.in_doubt = in_doubt;
             }
         }
@@ -278,10 +278,10 @@ fn next(time: Timestamp) -> Timestamp {
 }
 
 /// Whether a version is the one that is known, or one before it. What is no number can't be compared.
-fn is_known(version: &str, known: &str) -> bool {
-    match (version.parse::<u64>(), known.parse::<u64>()) {
-        (Ok(version), Ok(known)) => version <= known,
-        _ => version == known,
+fn is_known(version: &str, latest: &str) -> bool {
+    match (version.parse::<u64>(), latest.parse::<u64>()) {
+        (Ok(version), Ok(latest)) => version <= latest,
+        _ => version == latest,
     }
 }
 

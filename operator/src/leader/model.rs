@@ -128,39 +128,40 @@ impl Election {
 
     fn leaders(&self, state: &State) -> Vec<usize> {
         let all = 0..self.candidates;
-        all.filter(|one| self.leads(state, *one)).collect()
+        all.filter(|candidate| self.leads(state, *candidate))
+            .collect()
     }
 
     /// A candidate decides, and sends what it decides on.
     fn act(&self, state: &mut State, index: usize) {
         let (terms, now) = (self.terms(index), self.clock(index, state));
         let stored = state.versions.len().checked_sub(1);
-        let one = &mut state.candidates[index];
-        let decision = decide(&terms, &one.view, one.gives_up, now);
-        one.leads_until = decision.leads_until;
-        one.request = match decision.next {
+        let candidate = &mut state.candidates[index];
+        let decision = decide(&terms, &candidate.view, candidate.gives_up, now);
+        candidate.leads_until = decision.leads_until;
+        candidate.request = match decision.next {
             Next::Wait(_) => Request::None,
             Next::Look => Request::Read(stored),
             Next::Write(step) => {
                 let time = SignedDuration::from_mins(10 * index as i64);
                 let time = Timestamp::UNIX_EPOCH + time;
-                Request::Sent(one.view.write(step, &terms, now, time))
+                Request::Sent(candidate.view.write(step, &terms, now, time))
             }
         };
     }
 
     fn answer(&self, state: &mut State, index: usize) {
         let (terms, now) = (self.terms(index), self.clock(index, state));
-        let one = &mut state.candidates[index];
-        match std::mem::replace(&mut one.request, Request::None) {
+        let candidate = &mut state.candidates[index];
+        match std::mem::replace(&mut candidate.request, Request::None) {
             Request::None | Request::Sent(_) => {}
             Request::Stored(write, version) => {
                 let version = state.versions[version].version.clone();
-                one.view.answered(write, version);
+                candidate.view.answered(write, version);
             }
-            Request::Read(found) => {
-                let found = found.map(|found| state.versions[found].clone());
-                one.view.looked(&terms, found, now);
+            Request::Read(version) => {
+                let lease = version.map(|version| state.versions[version].clone());
+                candidate.view.looked(&terms, lease, now);
             }
         }
     }
@@ -195,12 +196,12 @@ impl Model for Election {
         if !state.late.is_empty() {
             actions.push(Action::ArrivesLate);
         }
-        for (index, one) in state.candidates.iter().enumerate() {
+        for (index, candidate) in state.candidates.iter().enumerate() {
             let may_lose = state.lost < self.losses;
-            match one.request {
+            match candidate.request {
                 Request::None => {
                     actions.push(Action::Acts(index));
-                    if one.shown < state.versions.len() {
+                    if candidate.shown < state.versions.len() {
                         actions.push(Action::Watches(index));
                     }
                 }
@@ -213,7 +214,7 @@ impl Model for Election {
                 Request::Stored(..) | Request::Read(_) => actions.push(Action::IsAnswered(index)),
             }
             // One of them is enough.
-            if index == 0 && !one.gives_up {
+            if index == 0 && !candidate.gives_up {
                 actions.push(Action::GivesUp(index));
             }
             if state.crashes < self.crashes {
@@ -249,23 +250,26 @@ impl Model for Election {
             }
             Action::Watches(index) => {
                 let (terms, now) = (self.terms(index), self.clock(index, &state));
-                let one = &mut state.candidates[index];
-                let found = state.versions[one.shown].clone();
-                one.shown += 1;
-                one.view.noticed(&terms, Some(found), now);
+                let candidate = &mut state.candidates[index];
+                let lease = state.versions[candidate.shown].clone();
+                candidate.shown += 1;
+                candidate.view.noticed(&terms, Some(lease), now);
             }
             Action::GivesUp(index) => {
-                let one = &mut state.candidates[index];
+                let candidate = &mut state.candidates[index];
                 // It stops before it releases anything.
-                (one.gives_up, one.leads_until) = (true, None);
+                (candidate.gives_up, candidate.leads_until) = (true, None);
             }
             Action::Crashes(index) => {
                 state.crashes += 1;
-                let one = &mut state.candidates[index];
-                if let Request::Sent(write) = std::mem::replace(&mut one.request, Request::None) {
+                let candidate = &mut state.candidates[index];
+                if let Request::Sent(write) =
+                    std::mem::replace(&mut candidate.request, Request::None)
+                {
                     state.late.push(write);
                 }
-                (one.view, one.leads_until, one.shown) = (View::default(), None, 0);
+                (candidate.view, candidate.leads_until, candidate.shown) =
+                    (View::default(), None, 0);
             }
         }
         (state != *before).then_some(state)
@@ -384,8 +388,8 @@ fn two_of_three_never_lead_at_once_whatever_is_lost_and_whoever_crashes() {
 fn each_flaw_is_found() {
     for flaw in [Flaw::AnyVersion, Flaw::HoldsOn] {
         let checker = Election { flaw, ..SMALL }.checker().threads(2);
-        let found = stateright::HasDiscoveries::AnyOf([ONE].into());
-        let checker = checker.finish_when(found).spawn_bfs().join();
+        let discovery = stateright::HasDiscoveries::AnyOf([ONE].into());
+        let checker = checker.finish_when(discovery).spawn_bfs().join();
         let path = checker.discovery(ONE);
         let path = path.unwrap_or_else(|| panic!("{flaw:?} was not found"));
         eprintln!("{flaw:?}: {:?}", path.into_actions());

@@ -20,14 +20,14 @@ impl<L: Clone + Ord> Bounded<L> {
     /// Returns the label itself if it has series of its own, and `other` for what comes later.
     pub(super) fn label(&self, label: L, other: impl FnOnce() -> L) -> L {
         // A set that somebody panicked with is still a set.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(&label) {
+        let mut labels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if labels.contains(&label) {
             return label;
         }
-        if known.len() == VALUES_MAX {
+        if labels.len() == VALUES_MAX {
             return other();
         }
-        known.insert(label.clone());
+        labels.insert(label.clone());
         label
     }
 }

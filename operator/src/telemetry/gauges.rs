@@ -69,18 +69,18 @@ impl Telemetry {
             let age = queue.oldest.map_or(0.0, |oldest| seconds(oldest, now));
             metrics.oldest_waiter.get_or_create(&ledger).set(age);
         };
-        for one in cache.semaphores() {
-            let in_use = one.status.as_ref().map_or(0, |status| status.in_use);
+        for semaphore in cache.semaphores() {
+            let in_use = semaphore.status.as_ref().map_or(0, |status| status.in_use);
             set(
                 LedgerKind::Semaphore,
-                &one.metadata,
-                one.spec.permits,
+                &semaphore.metadata,
+                semaphore.spec.permits,
                 in_use,
             );
         }
-        for one in cache.leases() {
-            let in_use = one.status.as_ref().map_or(0, |status| status.in_use);
-            set(LedgerKind::Lease, &one.metadata, 1, in_use);
+        for lease in cache.leases() {
+            let in_use = lease.status.as_ref().map_or(0, |status| status.in_use);
+            set(LedgerKind::Lease, &lease.metadata, 1, in_use);
         }
     }
 

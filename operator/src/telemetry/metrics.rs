@@ -149,7 +149,7 @@ pub(super) fn controller(kind: Watched) -> &'static str {
 
 /// Returns the word of a failed start, if that is the reason.
 pub(super) fn failed_start(reason: &str) -> Option<&'static str> {
-    FAILED_STARTS.into_iter().find(|known| *known == reason)
+    FAILED_STARTS.into_iter().find(|word| *word == reason)
 }
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;

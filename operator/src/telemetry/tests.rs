@@ -130,10 +130,10 @@ fn exercised() -> Telemetry {
     };
     let both = [holder];
     let lease = (LedgerKind::Lease, &ObjectName::new("n", "l"));
-    let asked = |_: &Holder| Some(created);
-    telemetry.ledger(lease, None, &both, later, asked);
-    telemetry.ledger(lease, Some(&both), &both, later, asked);
-    telemetry.ledger(lease, Some(&both), &[], later + DAY, asked);
+    let asked_since = |_: &Holder| Some(created);
+    telemetry.ledger(lease, None, &both, later, asked_since);
+    telemetry.ledger(lease, Some(&both), &both, later, asked_since);
+    telemetry.ledger(lease, Some(&both), &[], later + DAY, asked_since);
     let mut run = run(None);
     let ended = RunStatus {
         phase: RunPhase::Succeeded,
@@ -225,9 +225,9 @@ fn runs_that_have_not_ended_are_counted_and_the_oldest_has_an_age() {
         ..RunStatus::default()
     });
     let runs = [ended, run(Some(now - hour)), run(Some(now))];
-    let known = Known(runs.into_iter().map(Arc::new).collect());
+    let cache = Known(runs.into_iter().map(Arc::new).collect());
     let telemetry = Telemetry::default();
-    telemetry.look_at(Some(&known), now);
+    telemetry.look_at(Some(&cache), now);
     let pipeline = Pipeline {
         namespace: "n".to_owned(),
         pipeline: "p".to_owned(),

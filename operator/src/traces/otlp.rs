@@ -31,7 +31,9 @@ pub(super) fn requests<'a>(
     );
     let end = "]}]}]}";
     let spans = trace.spans.iter();
-    let mut spans = spans.map(|one| span(trace, one).to_string()).peekable();
+    let mut spans = spans
+        .map(|trace_span| span(trace, trace_span).to_string())
+        .peekable();
     std::iter::from_fn(move || {
         let mut body = begin.clone();
         body.push_str(&spans.next()?);

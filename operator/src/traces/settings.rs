@@ -155,8 +155,8 @@ mod tests {
         variables: &[(&str, &str)],
     ) -> Result<Option<TraceSettings>, String> {
         TraceSettings::read(base, |name| {
-            let found = variables.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| (*value).to_owned())
+            let variable = variables.iter().find(|(key, _)| *key == name);
+            variable.map(|(_, value)| (*value).to_owned())
         })
     }
 

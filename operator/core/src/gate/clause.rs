@@ -54,7 +54,7 @@ impl Clause {
         outcome: Option<&str>,
     ) -> String {
         let reads = when::reads(when);
-        let known = reads.iter().take(NAMES_IN_MESSAGE).map(|read| match read {
+        let values = reads.iter().take(NAMES_IN_MESSAGE).map(|read| match read {
             Read::Outcome => format!("run.outcome was {}", outcome.unwrap_or_default()),
             Read::Output { job, output } => {
                 let value = outputs.get(job).and_then(|values| values.get(output));
@@ -68,7 +68,7 @@ impl Clause {
                 }
             }
         });
-        let mut values: Vec<String> = known.collect();
+        let mut values: Vec<String> = values.collect();
         if reads.len() > NAMES_IN_MESSAGE {
             values.push(format!("and {} more", reads.len() - NAMES_IN_MESSAGE));
         }

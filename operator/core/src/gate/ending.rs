@@ -85,18 +85,20 @@ pub(super) fn ending(
 
 /// Why a Gate waits, or why it does not open. With mode Any all its conditions together are the reason.
 pub(super) fn message(gate: &Gate, judged: &[Judged], verdict: Verdict) -> String {
-    let is_reason = |one: &&Judged| match (gate.spec.mode, verdict) {
-        (GateMode::Any, Verdict::Failed | Verdict::Skipped) => one.verdict != Verdict::Met,
-        _ => one.verdict == verdict,
+    let is_reason = |judgement: &&Judged| match (gate.spec.mode, verdict) {
+        (GateMode::Any, Verdict::Failed | Verdict::Skipped) => judgement.verdict != Verdict::Met,
+        _ => judgement.verdict == verdict,
     };
     let mut messages = judged.iter().filter(is_reason);
     match gate.spec.mode {
         _ if judged.is_empty() => "waits for a decision".to_owned(),
         GateMode::All => messages
             .next()
-            .map_or_else(String::new, |one| one.message.clone()),
+            .map_or_else(String::new, |judgement| judgement.message.clone()),
         GateMode::Any => {
-            let messages: Vec<&str> = messages.map(|one| one.message.as_str()).collect();
+            let messages: Vec<&str> = messages
+                .map(|judgement| judgement.message.as_str())
+                .collect();
             words::joined(&messages)
         }
     }
@@ -112,7 +114,7 @@ fn all(
 ) -> Result<Verdict, Needs> {
     let pairs = conditions.iter().zip(judged);
     let decided = pairs.filter(|(condition, _)| !condition.is_pipeline());
-    let verdicts: Vec<Verdict> = decided.map(|(_, one)| one.verdict).collect();
+    let verdicts: Vec<Verdict> = decided.map(|(_, judgement)| judgement.verdict).collect();
     if verdicts.contains(&Verdict::Failed) {
         return Ok(Verdict::Failed);
     }
@@ -137,7 +139,7 @@ fn any(
     facts: &Facts,
     now: Timestamp,
 ) -> Result<Verdict, Needs> {
-    let verdicts: Vec<Verdict> = judged.iter().map(|one| one.verdict).collect();
+    let verdicts: Vec<Verdict> = judged.iter().map(|judgement| judgement.verdict).collect();
     if verdicts.contains(&Verdict::Met) {
         return Ok(Verdict::Met);
     }
@@ -213,11 +215,11 @@ fn met(gate: &Gate, conditions: &[Condition<'_>], facts: &Facts) -> Result<Endin
         let job = facts.job(&place, Freshness::Live)?;
         let job = job.filter(|job| condition.permits(&job.metadata));
         let job = job.map(AsRef::as_ref);
-        let known = gone::known(&gate.metadata, &place, job, facts, Freshness::Live)?;
-        if let Some(Named::Stage { stage, item }) = known.named(&gate.metadata, name) {
+        let job = gone::known(&gate.metadata, &place, job, facts, Freshness::Live)?;
+        if let Some(Named::Stage { stage, item }) = job.named(&gate.metadata, name) {
             clause.name(name, &stage, item.as_deref());
         }
-        match gone::outputs(&known, &gate.metadata, name) {
+        match gone::outputs(&job, &gate.metadata, name) {
             Some(Ok(values)) => {
                 outputs.insert(name.clone(), values);
             }

@@ -82,8 +82,8 @@ pub(super) fn judge_all(
     // judged here was judged by it.
     let mut live = Vec::new();
     let judged = conditions.iter().enumerate().map(|(index, condition)| {
-        if let Some(known) = latched_verdict(latched, index) {
-            return Ok(Judged::new(known.verdict, known.message.clone()));
+        if let Some(status) = latched_verdict(latched, index) {
+            return Ok(Judged::new(status.verdict, status.message.clone()));
         }
         let judged = condition.judge(facts, Freshness::Cached)?;
         if !condition.is_pipeline() && (expired || judged.verdict != Verdict::Pending) {
@@ -102,7 +102,7 @@ pub(super) fn judge_all(
 fn latched_verdict(latched: &[ConditionStatus], index: usize) -> Option<&ConditionStatus> {
     latched
         .get(index)
-        .filter(|known| known.verdict != Verdict::Pending)
+        .filter(|status| status.verdict != Verdict::Pending)
 }
 
 impl Condition<'_> {
@@ -165,13 +165,13 @@ impl Condition<'_> {
                 return Ok(Judged::pending(format!("waits for {}", self.subject)));
             }
             Target::Barrier { verified, .. } => {
-                let found = facts.barriers(fact, freshness)?.first();
-                let found = found.filter(|barrier| self.permits(&barrier.metadata));
-                match found {
+                let barrier = facts.barriers(fact, freshness)?.first();
+                let barrier = barrier.filter(|barrier| self.permits(&barrier.metadata));
+                match barrier {
                     Some(barrier) if *verified && barrier.spec.arrivals != Arrivals::Verified => {
                         return Ok(self.no_approval());
                     }
-                    found => found.map(|barrier| {
+                    barrier => barrier.map(|barrier| {
                         let named = || {
                             let named = Named::barrier(asker, barrier);
                             named.unwrap_or_else(|| self.object())
@@ -182,9 +182,9 @@ impl Condition<'_> {
                 }
             }
             Target::Gate(_) => {
-                let found = facts.gates(fact, freshness)?.first();
-                let found = found.filter(|other| self.permits(&other.metadata));
-                found.map(|other| {
+                let gate = facts.gates(fact, freshness)?.first();
+                let gate = gate.filter(|other| self.permits(&other.metadata));
+                gate.map(|other| {
                     let verdict = gate_end(other).map(verdict);
                     let mut judged = self.judged(|| self.object(), verdict, words::how_gate(other));
                     if let Some(part) = words::part(asker, other)
@@ -196,9 +196,9 @@ impl Condition<'_> {
                 })
             }
             Target::Run(_) => {
-                let found = facts.runs(fact, freshness)?.first();
-                let found = found.filter(|run| self.permits(&run.metadata));
-                found.map(|run| self.judge_run(run))
+                let run = facts.runs(fact, freshness)?.first();
+                let run = run.filter(|run| self.permits(&run.metadata));
+                run.map(|run| self.judge_run(run))
             }
         };
         Ok(judged.unwrap_or_else(|| self.not_found()))
@@ -249,12 +249,12 @@ impl Condition<'_> {
             true => Freshness::Live,
             false => freshness,
         };
-        let known = gone::known(&self.gate.metadata, job, present, facts, freshness)?;
+        let target = gone::known(&self.gate.metadata, job, present, facts, freshness)?;
         let named = || {
-            let named = known.named(&self.gate.metadata, &job.name);
+            let named = target.named(&self.gate.metadata, &job.name);
             named.unwrap_or_else(|| self.object())
         };
-        Ok(match &known {
+        Ok(match &target {
             Known::Job(job) => self.judged_job(named, Ended::of(job)),
             Known::Ended(gone) => Judged {
                 from_record: true,
@@ -318,7 +318,7 @@ impl Condition<'_> {
             }));
         }
         let judged = |job: &Participant| job_end(job).map(|end| verdict(state, end));
-        let of = |wanted| jobs.iter().find(|job| judged(job) == wanted);
+        let of = |verdict| jobs.iter().find(|job| judged(job) == verdict);
         let out = |verdict, job: &Participant| {
             let how = Ended::of(job).map_or("", words::how);
             let named = Named::job(&self.gate.metadata, job);

@@ -34,8 +34,8 @@ pub(super) fn arrive(job: &Participant, end: End, facts: &Facts) -> Decided<NoSt
         let holder = format!("job/{}", place.name);
         let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
         let name = arrival_name(&barrier_name.name, uid, &holder);
-        let known = facts.arrival(&ObjectName::new(&place.namespace, &name), freshness)?;
-        if known.is_some() {
+        let arrival = facts.arrival(&ObjectName::new(&place.namespace, &name), freshness)?;
+        if arrival.is_some() {
             return Ok(decision);
         }
         if freshness == Freshness::Live {

@@ -45,11 +45,11 @@ pub(super) fn forget(job: &Participant) -> Option<Decision<NoStatus>> {
     if !is_copy(job) {
         return None;
     }
-    let known = job.metadata.annotations.as_ref()?;
+    let job_annotations = job.metadata.annotations.as_ref()?;
     let kept = job.completed_indexes().is_none();
     let kept = kept.then_some(&annotation::OUTPUTS_KEPT);
     let copied = AFTER_A_START.iter().chain(kept);
-    let copied = copied.filter(|key| known.contains_key(**key));
+    let copied = copied.filter(|key| job_annotations.contains_key(**key));
     let annotations: Map<String, Value> =
         copied.map(|key| ((*key).to_owned(), Value::Null)).collect();
     let mut write = patch(job, annotations);

@@ -76,8 +76,8 @@ pub(super) fn list(
                 None => are_present || recorded.is_empty(),
             };
             if counts {
-                let known = recorded.get(&key).and_then(|entry| entry.ended);
-                let end = match known.filter(|_| !are_present) {
+                let ended = recorded.get(&key).and_then(|entry| entry.ended);
+                let end = match ended.filter(|_| !are_present) {
                     Some(ended) => Some(ended.end),
                     None => job_end(item),
                 };
@@ -124,7 +124,7 @@ pub(super) fn list(
         if item.items.is_some() && end.is_some() {
             match item_outputs::values(item, gathered) {
                 Ok(more) => {
-                    values.extend(more.known);
+                    values.extend(more.values);
                     let ended_unseen = is_outdated && end != Some(End::Cancelled);
                     if more.some_are_lost || ended_unseen {
                         let why = "what its items wrote was not read";

@@ -29,11 +29,11 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
     if let Some(mistake) = mistake(job) {
         return Ok(Err(mistake));
     }
-    let Some(Ok(wanted)) = &job.inputs else {
+    let Some(Ok(declared_inputs)) = &job.inputs else {
         return Ok(Ok(Inputs::default()));
     };
     let is_running = job.phase == Some(JobPhase::Running);
-    let sources = wanted.values().flat_map(|input| match input {
+    let sources = declared_inputs.values().flat_map(|input| match input {
         Input::Output { job: source, .. } => {
             let name = job.beside(source);
             let mut facts = gone::facts(&job.metadata, &name, Freshness::Cached);
@@ -54,7 +54,7 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
     let mut inputs = Inputs::default();
     let mut bytes = 0;
     let mut longest: Option<(usize, String)> = None;
-    for (key, input) in wanted {
+    for (key, input) in declared_inputs {
         let (source, output) = match input {
             Input::Output { job, output } => (job, output),
             Input::RunOutcome => {
@@ -74,7 +74,10 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
                 inputs.lost.extend(list.lost);
                 let length = list.json.len();
                 bytes += length;
-                if longest.as_ref().is_none_or(|(known, _)| length > *known) {
+                if longest
+                    .as_ref()
+                    .is_none_or(|(longest, _)| length > *longest)
+                {
                     longest = Some((length, gathered.words()));
                 }
                 let key = format!("{}{key}", annotation::INPUT_PREFIX);
@@ -86,10 +89,10 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
         };
         let name = job.beside(source);
         let source = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
-        let known = gone::known(&job.metadata, &name, source, facts, Freshness::Live)?;
+        let source = gone::known(&job.metadata, &name, source, facts, Freshness::Live)?;
         let key = format!("{}{key}", annotation::INPUT_PREFIX);
         let has_default = preset.is_some_and(|preset| preset.contains_key(&key));
-        let value = match gone::outputs(&known, &job.metadata, &name.name) {
+        let value = match gone::outputs(&source, &job.metadata, &name.name) {
             // One that was started before has its value: whether it still has, `resumed` looks at.
             Some(Err(_)) if is_running => None,
             // A finally stage runs in any case: that is what its defaults are for.
@@ -109,9 +112,9 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
             }
             None if has_default => {}
             None => {
-                let named = known.named(&job.metadata, &name.name);
+                let named = source.named(&job.metadata, &name.name);
                 let named = named.unwrap_or_else(|| Named::Object(format!("job/{}", name.name)));
-                return Ok(Err(match has_not_ended(&known) {
+                return Ok(Err(match has_not_ended(&source) {
                     true => format!("{named} has not ended: {BEHIND_A_GATE}"),
                     false => format!("{named} wrote no output {output}"),
                 }));
@@ -130,20 +133,20 @@ pub(super) fn inputs(job: &Participant, facts: &Facts) -> Result<Result<Inputs, 
 
 /// What is wrong with the annotation itself.
 pub(super) fn mistake(job: &Participant) -> Option<String> {
-    let Ok(wanted) = job.inputs.as_ref()? else {
+    let Ok(inputs) = job.inputs.as_ref()? else {
         return Some(format!(
             "{} is not a JSON object of strings",
             annotation::INPUTS
         ));
     };
-    if wanted.len() > INPUTS_MAX {
+    if inputs.len() > INPUTS_MAX {
         return Some(format!(
             "{} has {} entries; a Job reads at most {INPUTS_MAX}",
             annotation::INPUTS,
-            wanted.len()
+            inputs.len()
         ));
     }
-    wanted.iter().find_map(|(key, input)| {
+    inputs.iter().find_map(|(key, input)| {
         let Input::Unknown(from) = input else {
             return None;
         };
@@ -159,8 +162,8 @@ pub(super) const BEHIND_A_GATE: &str =
     "a Job that reads its outputs needs a Gate with the condition that it is Complete";
 
 /// Whether a Job is still to write its outputs.
-pub(super) fn has_not_ended(known: &Known<'_>) -> bool {
-    matches!(known, Known::Job(source) if job_end(source).is_none())
+pub(super) fn has_not_ended(source: &Known<'_>) -> bool {
+    matches!(source, Known::Job(job) if job_end(job).is_none())
 }
 
 /// The list of outputs of several Jobs. The inner error says why there is none.

@@ -293,11 +293,11 @@ pub(super) fn kept<'a>(
     declared: &[DeclaredOutput],
     pods: impl IntoIterator<Item = &'a Pod>,
 ) -> Option<String> {
-    let known = Table::kept(job, completions(job)).indexes;
+    let indexes_kept = Table::kept(job, completions(job)).indexes;
     let (mut table, _) = table(job, declared, pods);
-    table.fit(&known);
+    table.fit(&indexes_kept);
     let text = json!(table.text()).to_string();
-    (table.indexes != known).then(|| format!("{} {text}", indexes::format(&table.indexes)))
+    (table.indexes != indexes_kept).then(|| format!("{} {text}", indexes::format(&table.indexes)))
 }
 
 /// Keeps what the items of a running Job have written so far: their pods may be gone before it ends, with the node that
@@ -320,9 +320,9 @@ pub(super) fn keep(
     if !has_run || job.is_over() {
         return Ok(());
     }
-    let known = Table::kept(job, completions(job)).indexes;
+    let indexes_kept = Table::kept(job, completions(job)).indexes;
     let succeeded = done(job);
-    if succeeded.is_subset(&known) {
+    if succeeded.is_subset(&indexes_kept) {
         return Ok(());
     }
     let of_job = Fact::PodsOf {
@@ -331,7 +331,7 @@ pub(super) fn keep(
     };
     let pods = facts.pods(of_job.clone(), Freshness::Cached)?;
     let pods = by_index(pods.iter().map(AsRef::as_ref)).into_iter();
-    let new = pods.filter(|(index, _)| succeeded.contains(index) && !known.contains(index));
+    let new = pods.filter(|(index, _)| succeeded.contains(index) && !indexes_kept.contains(index));
     // What is wrong is said when the Job ends, and keeps no other from being kept.
     let new = new.filter(|(_, pod)| {
         let message = termination_message([*pod]);
@@ -357,7 +357,7 @@ pub(super) fn keep(
 /// The values of an output over the items of a Job.
 pub(super) struct Values {
     /// Of those that succeeded, in their order.
-    pub(super) known: Vec<String>,
+    pub(super) values: Vec<String>,
     /// Whether there were more.
     pub(super) some_are_lost: bool,
 }
@@ -377,14 +377,14 @@ pub(super) fn values(job: &Participant, gathered: &Gathered) -> Result<Values, S
         }
         None => {
             let done = done(job);
-            let known = kept.indexes.intersection(&done).copied().collect();
+            let indexes = kept.indexes.intersection(&done).copied().collect();
             let column = kept.columns.get(&gathered.output).cloned();
-            (known, Some(column.unwrap_or_default()))
+            (indexes, Some(column.unwrap_or_default()))
         }
     };
     let Some(column) = column else {
         return Ok(Values {
-            known: Vec::new(),
+            values: Vec::new(),
             some_are_lost: !succeeded.is_empty(),
         });
     };
@@ -408,7 +408,7 @@ pub(super) fn values(job: &Participant, gathered: &Gathered) -> Result<Values, S
         })
     });
     Ok(Values {
-        known: values.collect::<Result<_, _>>()?,
+        values: values.collect::<Result<_, _>>()?,
         some_are_lost,
     })
 }

@@ -1,4 +1,4 @@
-//! The items of an Indexed Job whose list only the run knows: its size, before its start.
+//! The items of an Indexed Job whose list is known only at run time: its size, before its start.
 //!
 //! What enters: a Job that could start, and the Job or the Jobs that wrote its list. What leaves: the list as JSON, the
 //! patch that gives the Job its size and its list, or why it has none. What must never happen here: a start before the
@@ -42,8 +42,8 @@ pub(super) fn size(job: &Participant, facts: &Facts, now: Timestamp) -> Result<S
     let Some(Ok(items)) = &job.items else {
         return Ok(Sizing::Done(None));
     };
-    let given = given(job);
-    let list = match &given {
+    let given_list = given(job);
+    let list = match &given_list {
         Some(list) => list.clone(),
         None => match list(job, items, facts)? {
             Ok(list) => list,
@@ -59,7 +59,7 @@ pub(super) fn size(job: &Participant, facts: &Facts, now: Timestamp) -> Result<S
     }
     let count = i32::try_from(list.len()).unwrap_or(i32::MAX);
     let completions = job.spec.as_ref().and_then(|spec| spec.completions);
-    if given.is_some() && completions == Some(count) {
+    if given_list.is_some() && completions == Some(count) {
         let parallel = items
             .parallel
             .and_then(|parallel| i32::try_from(parallel).ok());
@@ -182,16 +182,16 @@ fn output_of(
     needed.push((Fact::Job(name.clone()), Freshness::Live));
     facts.require(needed)?;
     let present = facts.job(&name, Freshness::Live)?.map(AsRef::as_ref);
-    let known = gone::known(&job.metadata, &name, present, facts, Freshness::Live)?;
-    let named = known.named(&job.metadata, source);
+    let source_job = gone::known(&job.metadata, &name, present, facts, Freshness::Live)?;
+    let named = source_job.named(&job.metadata, source);
     let named = named.unwrap_or_else(|| Named::Object(format!("job/{source}")));
     let words = format!("output {output} of {named}");
-    let text = match gone::outputs(&known, &job.metadata, source) {
+    let text = match gone::outputs(&source_job, &job.metadata, source) {
         Some(Err(lost)) => return Ok(Err(lost)),
         Some(Ok(mut outputs)) => outputs.remove(output).unwrap_or_default(),
         None => String::new(),
     };
-    let writer = match &known {
+    let writer = match &source_job {
         Known::Job(writer) => Some(*writer),
         Known::Ended(gone) => gone.last,
         Known::Gone(_) | Known::Unknown => None,
@@ -203,7 +203,7 @@ fn output_of(
         Some(OutputType::List(item)) => Some(*item),
         _ => None,
     };
-    let missing = inputs::has_not_ended(&known).then(|| {
+    let missing = inputs::has_not_ended(&source_job).then(|| {
         format!(
             "is not written, as the Job has not ended: {}",
             inputs::BEHIND_A_GATE

@@ -244,11 +244,11 @@ fn add_start(
 }
 
 pub(super) fn template_annotations(job: &Participant) -> impl Iterator<Item = (&String, &String)> {
-    let known = job.spec.as_ref().and_then(|spec| {
+    let annotations = job.spec.as_ref().and_then(|spec| {
         let metadata = spec.template.metadata.as_ref()?;
         metadata.annotations.as_ref()
     });
-    known.into_iter().flatten()
+    annotations.into_iter().flatten()
 }
 
 /// Adds to a patch what a started Job's pods carry, and what the Job itself says that it holds.
@@ -283,15 +283,15 @@ fn ruled_out(job: &Participant, end: End, facts: &Facts, now: Timestamp) -> Deci
     if main && end != End::Skipped && run.is_some_and(|run| ends_what_waits(run, now)) {
         return Ok(Decision::waiting_for(Waits::Run(HeldBack::Cancelled)));
     }
-    let gate = job.gate().unwrap_or_default();
-    let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate);
-    let found = facts.gate(&name, Freshness::Live)?.map(AsRef::as_ref);
+    let gate_name = job.gate().unwrap_or_default();
+    let name = ObjectName::new(ObjectName::of(&job.metadata).namespace, gate_name);
+    let gate = facts.gate(&name, Freshness::Live)?.map(AsRef::as_ref);
     let phase = if end == End::Skipped {
         JobPhase::Skipped
     } else {
         JobPhase::Unreached
     };
-    let why = words::without_opening(&job.metadata, gate, end, found);
-    let waits = Waits::Gate(gate.to_owned());
+    let why = words::without_opening(&job.metadata, gate_name, end, gate);
+    let waits = Waits::Gate(gate_name.to_owned());
     Ok(phase_patch(job, phase, Some(&why)).waits_for(waits))
 }

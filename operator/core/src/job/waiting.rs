@@ -117,8 +117,8 @@ fn pending_mistake(job: &Participant) -> Option<String> {
 /// The annotation that somebody meant who wrote this one: a Job that has it is not started.
 pub fn meant(key: &str) -> Option<&'static str> {
     // Every annotation of every Job comes here, and nearly all are known, or of others.
-    let mut known = WRITTEN_BY_HAND.iter().map(|(known, _)| known);
-    if known.any(|known| *known == key) || ALSO_KNOWN.contains(&key) {
+    let mut annotations = WRITTEN_BY_HAND.iter().map(|(annotation, _)| annotation);
+    if annotations.any(|annotation| *annotation == key) || ALSO_KNOWN.contains(&key) {
         return None;
     }
     let (domain, name) = key.split_at_checked(konductor_api::GROUP.len())?;
@@ -129,7 +129,7 @@ pub fn meant(key: &str) -> Option<&'static str> {
     WRITTEN_BY_HAND
         .iter()
         .find(|(_, words)| words.iter().any(|word| is_slip(name, word)))
-        .map(|(known, _)| *known)
+        .map(|(annotation, _)| *annotation)
 }
 
 /// Whether two words differ by at most one letter, in any case: missing, added, another, or two of them swapped.
@@ -243,8 +243,10 @@ fn describe(
         }
         // One without any permits is paused, and lets nobody in.
         Some(permits) if permits > 0 && hold.permits > permits => {
-            let asked = hold.permits;
-            let text = format!("{ledger} has {permits} permits, and this Job asks for {asked}");
+            let text = format!(
+                "{ledger} has {permits} permits, and this Job asks for {}",
+                hold.permits
+            );
             (text, true)
         }
         Some(_) => (format!("waits for {ledger}"), false),

@@ -57,7 +57,7 @@ pub(super) fn adopt(
         let Some((token, holder)) = left_by_a_job(ledger, pod) else {
             continue;
         };
-        if held.iter().all(|(_, known)| known.uid != holder.uid) {
+        if held.iter().all(|(_, other)| other.uid != holder.uid) {
             held.push((token, holder));
         }
     }

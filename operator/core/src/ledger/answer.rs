@@ -76,9 +76,9 @@ pub(super) fn write_status(
     message: &str,
     now: Timestamp,
 ) -> Write {
-    let known = claim.status.clone().unwrap_or_default();
+    let status = claim.status.clone().unwrap_or_default();
     let granted = phase == ClaimPhase::Granted;
-    let mut conditions = known.conditions;
+    let mut conditions = status.conditions;
     let generation = claim.metadata.generation;
     condition::set(
         &mut conditions,
@@ -91,8 +91,8 @@ pub(super) fn write_status(
     );
     let status = ClaimStatus {
         phase,
-        token: token.or(known.token),
-        granted_at: known
+        token: token.or(status.token),
+        granted_at: status
             .granted_at
             .or_else(|| granted.then(|| Time(condition::whole_second(now)))),
         message: message.to_owned(),

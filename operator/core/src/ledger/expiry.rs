@@ -69,7 +69,7 @@ fn ttl(ledger: &Ledger<'_>, claim: &Claim) -> SignedDuration {
     let ceiling = ledger.ttl.and_then(|ttl| ttl.parse().ok());
     let ttl = match (own, ceiling) {
         (Some(own), Some(ceiling)) => own.min(ceiling),
-        (Some(one), None) | (None, Some(one)) => one,
+        (Some(ttl), None) | (None, Some(ttl)) => ttl,
         (None, None) => SEMAPHORE_TTL,
     };
     ttl.max(TTL_MIN)
@@ -97,8 +97,8 @@ fn with_pods_over<'a>(claims: &[&'a Claim], facts: &Facts) -> Result<BTreeSet<&'
         facts.require(pods)?;
         let mut still = Vec::new();
         for (claim, name, pod_uid) in over {
-            let found = facts.pod(&name, freshness)?;
-            if !found.is_some_and(|found| uid(&found.metadata) == pod_uid && !pod_ended(found)) {
+            let pod = facts.pod(&name, freshness)?;
+            if !pod.is_some_and(|pod| uid(&pod.metadata) == pod_uid && !pod_ended(pod)) {
                 still.push((claim, name, pod_uid));
             }
         }

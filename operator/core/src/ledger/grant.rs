@@ -26,16 +26,16 @@ pub(super) fn grant(
     let Line { next, refused } = line(ledger, queue, facts, step)?;
     facts.require(next.iter().map(Candidate::read_live))?;
     let since = Some(Time(condition::whole_second(now)));
-    for one in next {
+    for candidate in next {
         if ledger.kind == LedgerKind::Lease {
             let Some(token) = next_token(ledger, step.token) else {
                 break;
             };
             step.token = Some(token);
         }
-        step.holders.push(match one.who {
+        step.holders.push(match candidate.who {
             Who::Claim(claim) => claim_holder(claim, since.clone()),
-            Who::Job(job) => job_holder(job, one.permits, since.clone()),
+            Who::Job(job) => job_holder(job, candidate.permits, since.clone()),
         });
     }
     deny(ledger, refused, facts, now, step)
@@ -67,11 +67,11 @@ fn deny(
         LedgerKind::Semaphore => facts
             .semaphores(ledger.itself(), Freshness::Live)?
             .first()
-            .and_then(|found| found.metadata.resource_version.clone()),
+            .and_then(|semaphore| semaphore.metadata.resource_version.clone()),
         LedgerKind::Lease => facts
             .leases(ledger.itself(), Freshness::Live)?
             .first()
-            .and_then(|found| found.metadata.resource_version.clone()),
+            .and_then(|lease| lease.metadata.resource_version.clone()),
     };
     if current == ledger.metadata.resource_version {
         for claim in refused {

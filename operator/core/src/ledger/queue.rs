@@ -106,8 +106,8 @@ pub(super) fn queue<'a>(
         }
     }
     let holders: BTreeSet<&str> = step.holders.iter().map(|held| held.uid.as_str()).collect();
-    queue.retain(|one| !holders.contains(one.turn.uid));
-    queue.sort_by(|one, other| one.turn.cmp(&other.turn));
+    queue.retain(|candidate| !holders.contains(candidate.turn.uid));
+    queue.sort_by(|left, right| left.turn.cmp(&right.turn));
     Ok(queue)
 }
 
@@ -131,16 +131,17 @@ pub(super) fn line<'a>(
     let mut free = ledger.permits.saturating_sub(sum(&step.holders));
     let mut line = Line::default();
     let mut blocked = false;
-    for one in queue {
+    for candidate in queue {
         let room = step.holders.len() + line.next.len() < HOLDERS_MAX;
-        if !blocked && room && one.permits <= free && still_waits(ledger, &one, facts)? {
-            free -= one.permits;
-            line.next.push(one);
-        } else if let Who::Claim(claim) = one.who
+        if !blocked && room && candidate.permits <= free && still_waits(ledger, &candidate, facts)?
+        {
+            free -= candidate.permits;
+            line.next.push(candidate);
+        } else if let Who::Claim(claim) = candidate.who
             && !claim.spec.wait
         {
             line.refused.push(claim);
-        } else if one.permits <= ledger.permits && still_waits(ledger, &one, facts)? {
+        } else if candidate.permits <= ledger.permits && still_waits(ledger, &candidate, facts)? {
             blocked = true;
         }
     }
@@ -148,23 +149,27 @@ pub(super) fn line<'a>(
 }
 
 /// Whether one that is next still asks, by the freshest that is known of it.
-fn still_waits(ledger: &Ledger<'_>, one: &Candidate<'_>, facts: &Facts) -> Result<bool, Needs> {
-    Ok(match one.who {
+fn still_waits(
+    ledger: &Ledger<'_>,
+    candidate: &Candidate<'_>,
+    facts: &Facts,
+) -> Result<bool, Needs> {
+    Ok(match candidate.who {
         Who::Claim(claim) => match facts.claim(&ObjectName::of(&claim.metadata), Freshness::Live) {
             Err(_) => true,
-            Ok(found) => found.is_some_and(|found| {
-                uid(&found.metadata) == one.turn.uid
-                    && found.metadata.deletion_timestamp.is_none()
-                    && phase(found) == ClaimPhase::Queued
+            Ok(claim) => claim.is_some_and(|claim| {
+                uid(&claim.metadata) == candidate.turn.uid
+                    && claim.metadata.deletion_timestamp.is_none()
+                    && phase(claim) == ClaimPhase::Queued
             }),
         },
         Who::Job(job) => match facts.job(&ObjectName::of(&job.metadata), Freshness::Live) {
             Err(_) => true,
             Ok(None) => false,
-            Ok(Some(found)) => {
+            Ok(Some(job)) => {
                 let name = ledger.name().name;
-                uid(&found.metadata) == one.turn.uid
-                    && job::queues_for(found, ledger.kind, &name, facts)? == Some(one.permits)
+                uid(&job.metadata) == candidate.turn.uid
+                    && job::queues_for(job, ledger.kind, &name, facts)? == Some(candidate.permits)
             }
         },
     })

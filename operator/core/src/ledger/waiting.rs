@@ -50,20 +50,20 @@ fn why(claim: &Claim, facts: &Facts) -> Result<Option<(&'static str, String)>, N
     let target = &claim.spec.target;
     let name = ObjectName::new(ObjectName::of(&claim.metadata).namespace, &target.name);
     let ledger = format!("{}/{}", target.kind, target.name);
-    let found: Option<(u32, &[Holder])> = match target.kind {
-        LedgerKind::Semaphore => facts.semaphore(&name, Freshness::Cached)?.map(|found| {
-            let status = found.status.as_ref();
+    let permits_and_holders: Option<(u32, &[Holder])> = match target.kind {
+        LedgerKind::Semaphore => facts.semaphore(&name, Freshness::Cached)?.map(|semaphore| {
+            let status = semaphore.status.as_ref();
             (
-                found.spec.permits,
+                semaphore.spec.permits,
                 status.map_or(&[][..], |status| &status.holders[..]),
             )
         }),
-        LedgerKind::Lease => facts.lease(&name, Freshness::Cached)?.map(|found| {
-            let status = found.status.as_ref();
+        LedgerKind::Lease => facts.lease(&name, Freshness::Cached)?.map(|lease| {
+            let status = lease.status.as_ref();
             (1, status.map_or(&[][..], |status| &status.holders[..]))
         }),
     };
-    let Some((permits, holders)) = found else {
+    let Some((permits, holders)) = permits_and_holders else {
         return Ok(Some((
             reason::NOT_FOUND,
             format!("{ledger} does not exist"),
@@ -72,9 +72,11 @@ fn why(claim: &Claim, facts: &Facts) -> Result<Option<(&'static str, String)>, N
     if holders.iter().any(|held| held.uid == uid(&claim.metadata)) {
         return Ok(None);
     }
-    let asked = claim.spec.permits;
-    Ok(Some(if permits > 0 && asked > permits {
-        let message = format!("{ledger} has {permits} permits, and this Claim asks for {asked}");
+    Ok(Some(if permits > 0 && claim.spec.permits > permits {
+        let message = format!(
+            "{ledger} has {permits} permits, and this Claim asks for {}",
+            claim.spec.permits
+        );
         (reason::TOO_MANY_PERMITS, message)
     } else if holders.len() >= HOLDERS_MAX {
         let message = format!("{ledger} has {HOLDERS_MAX} holders, as many as it can list");

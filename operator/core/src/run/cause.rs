@@ -28,7 +28,7 @@ impl Causes {
     pub(super) fn of(view: &View<'_>, facts: &Facts) -> Result<Self, Needs> {
         let bad = view.bad_stages();
         Ok(Self {
-            main: first_cause(&view.main, &bad, known(view), facts)?,
+            main: first_cause(&view.main, &bad, failing_message(view), facts)?,
             finally: first_cause(&view.finally, &bad_finally(view), None, facts)?,
         })
     }
@@ -53,19 +53,19 @@ enum Rank {
 }
 
 /// What the Run says so far about what failed.
-fn known<'a>(view: &View<'a>) -> Option<&'a str> {
+fn failing_message<'a>(view: &View<'a>) -> Option<&'a str> {
     let conditions = &current(view.run)?.conditions;
     let mut failing = conditions
         .iter()
-        .filter(|one| one.type_ == condition::FAILING && one.status == "True");
-    failing.next().map(|one| one.message.as_str())
+        .filter(|condition| condition.type_ == condition::FAILING && condition.status == "True");
+    failing.next().map(|condition| condition.message.as_str())
 }
 
 /// The finally stages that count and were tried in vain, in the order of the source. One that could not be reached has
 /// not failed.
 fn bad_finally(view: &View<'_>) -> Vec<(String, End)> {
-    let ended = view.finally.iter().filter(|one| !one.entry.may_fail);
-    let ended = ended.filter_map(|one| Some((one, one.end()?)));
+    let ended = view.finally.iter().filter(|member| !member.entry.may_fail);
+    let ended = ended.filter_map(|member| Some((member, member.end()?)));
     let bad = ended.filter(|(_, end)| matches!(end, End::Failed | End::Cancelled));
     let ordered: BTreeSet<_> = bad
         .map(|(member, end)| (member.ordinal(), stage_label(member), end != End::Failed))
@@ -76,7 +76,7 @@ fn bad_finally(view: &View<'_>) -> Vec<(String, End)> {
             true => End::Cancelled,
             false => End::Failed,
         };
-        if !stages.iter().any(|(known, _)| known == stage) {
+        if !stages.iter().any(|(name, _)| name == stage) {
             stages.push((stage.to_owned(), end));
         }
     }
@@ -84,12 +84,12 @@ fn bad_finally(view: &View<'_>) -> Vec<(String, End)> {
 }
 
 /// The first stage that failed or was deleted with its cause, then how many others failed; if there is none, the first
-/// that something else kept from running. `known` is what was said before: what nobody can look up any more stays as
-/// it was said.
+/// that something else kept from running. `message_before` is what was said before: what nobody can look up any more
+/// stays as it was said.
 fn first_cause(
     members: &[Member<'_>],
     bad: &[(String, End)],
-    known: Option<&str>,
+    message_before: Option<&str>,
     facts: &Facts,
 ) -> Result<Option<FirstCause>, Needs> {
     let stages = bad.iter().map(|(name, end)| Bad::of(name, *end, members));
@@ -99,17 +99,17 @@ fn first_cause(
         return Ok(None);
     };
     let mut message = first.words(facts)?;
-    let is_it = |known: &&str| known.starts_with(&message) || first.name == UNKNOWN_STAGE;
-    if let Some(known) = known.filter(is_it).filter(|_| first.job.is_none()) {
+    let is_it = |text: &&str| text.starts_with(&message) || first.name == UNKNOWN_STAGE;
+    if let Some(message_before) = message_before.filter(is_it).filter(|_| first.job.is_none()) {
         return Ok(Some(FirstCause {
-            message: known.to_owned(),
+            message: message_before.to_owned(),
             is_deletion: first.is_deleted(),
         }));
     }
     let is_named = |stage: &&Bad<'_, '_>| stage.name != first.name && stage.name != UNKNOWN_STAGE;
-    let others = |wanted: fn(End) -> bool| -> Vec<String> {
+    let others = |matches_end: fn(End) -> bool| -> Vec<String> {
         let others = stages.iter().filter(is_named);
-        let others = others.filter(|stage| wanted(stage.end));
+        let others = others.filter(|stage| matches_end(stage.end));
         others.map(|stage| stage.name.to_owned()).collect()
     };
     let failed = others(|end| end == End::Failed);

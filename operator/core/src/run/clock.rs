@@ -20,12 +20,12 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn of(run: &Run, now: Timestamp) -> Self {
-        let known = current(run);
+        let status = current(run);
         let second = Time(condition::whole_second(now));
-        let started = known.and_then(|status| status.started_at.clone());
+        let started = status.and_then(|status| status.started_at.clone());
         let started = started.unwrap_or_else(|| second.clone());
-        let paused_since = known.and_then(|status| status.paused_at.clone());
-        let mut paused_for = known.and_then(|status| status.paused_for.clone());
+        let paused_since = status.and_then(|status| status.paused_at.clone());
+        let mut paused_for = status.and_then(|status| status.paused_for.clone());
         if let (false, Some(Time(since))) = (run.spec.is_paused(), &paused_since) {
             let before = paused_for.as_ref().and_then(|paused| paused.parse().ok());
             let paused =

@@ -134,7 +134,7 @@ impl Entry {
         let (uid, rest) = rest.split_first_chunk::<UID>()?;
         let (stage, rest) = rest.split_first_chunk::<STAGE>()?;
         let [state] = rest else { return None };
-        let state = ALPHABET.iter().position(|known| known == state)?;
+        let state = ALPHABET.iter().position(|letter| letter == state)?;
         let entry = Self {
             uid: *uid,
             stage: *stage,
@@ -177,10 +177,10 @@ pub(crate) fn recorded_of_stage<'a>(
     run: &'a Run,
     stage: &str,
 ) -> impl Iterator<Item = (NameKey, Entry)> + use<'a> {
-    let wanted: StageKey = key_of(stage);
+    let stage_key: StageKey = key_of(stage);
     let (entries, _) = text(run).as_bytes().as_chunks::<ENTRY>();
     let entries = entries.iter().filter_map(|entry| Entry::read(entry));
-    entries.filter(move |(_, entry)| entry.stage == wanted)
+    entries.filter(move |(_, entry)| entry.stage == stage_key)
 }
 
 /// Whether a Run keeps a record: it has no more Jobs than one can have.

@@ -83,8 +83,8 @@ pub(super) fn strays(
 ) -> Result<(), Needs> {
     let ended = super::current(view.run).is_some_and(|status| status.outcome.is_some());
     let replaces = |job: &&&Participant| {
-        let known = view.record.entries.get(&job.key.name);
-        known.is_some_and(|entry| !entry.is_of(job)) || ended
+        let entry = view.record.entries.get(&job.key.name);
+        entry.is_some_and(|entry| !entry.is_of(job)) || ended
     };
     let strays = view.strays.iter().filter(replaces);
     let strays: Vec<&Participant> = strays.copied().filter(|job| !job.is_over()).collect();

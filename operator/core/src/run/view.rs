@@ -113,8 +113,8 @@ impl<'a> View<'a> {
                 // Its deletion is on its way, and says how it ended; or it gets its label back.
                 (None, Some(job)) => Ended::of(job).or(entry.ended),
                 (Some((job, false)), _) => {
-                    let known = Ended::of(job).or(entry.ended);
-                    known.or_else(|| deleted(job, sources.live, stop, &mut unclear))
+                    let ended = Ended::of(job).or(entry.ended);
+                    ended.or_else(|| deleted(job, sources.live, stop, &mut unclear))
                 }
                 (None, None) if entry.ended.is_some() => entry.ended,
                 (None, None) if sources.live => Some(Ended::cancelled(stop)),
@@ -129,15 +129,15 @@ impl<'a> View<'a> {
         }
         let (mut main, mut finally) = (Vec::new(), Vec::new());
         for (name, entry) in &record.entries {
-            let known = jobs.get(name);
+            let job = jobs.get(name);
             let members = if entry.finally {
                 &mut finally
             } else {
                 &mut main
             };
             members.push(Member {
-                job: known.map(|(job, _)| *job),
-                is_present: known.is_some_and(|(_, is_present)| *is_present),
+                job: job.map(|(job, _)| *job),
+                is_present: job.is_some_and(|(_, is_present)| *is_present),
                 entry: *entry,
             });
         }
@@ -222,9 +222,9 @@ impl<'a> View<'a> {
         for member in self.main.iter().filter(|member| !member.entry.may_fail) {
             let stage = member.entry.stage;
             let name = names.get(&stage).copied().unwrap_or(UNKNOWN_STAGE);
-            let known = stages.entry((name, stage)).or_insert((u32::MAX, vec![]));
-            known.0 = known.0.min(member.ordinal());
-            known.1.push(member.end());
+            let (ordinal, ends) = stages.entry((name, stage)).or_insert((u32::MAX, vec![]));
+            *ordinal = (*ordinal).min(member.ordinal());
+            ends.push(member.end());
         }
         let bad = |((stage, _), (ordinal, ends)): ((&str, StageKey), (u32, Vec<_>))| {
             let quorum = self.run.spec.quorums.get(stage).copied();
@@ -310,7 +310,7 @@ fn deleted(job: &Participant, live: bool, stop: Stop, unclear: &mut bool) -> Opt
 
 /// The end of a stage from its Jobs', as far as it is decided: the fan-out's rule.
 fn stage_end(ends: &[Option<End>], quorum: Option<u32>) -> Option<End> {
-    let count = |wanted| ends.iter().filter(|end| **end == Some(wanted)).count() as u32;
+    let count = |end| ends.iter().filter(|other| **other == Some(end)).count() as u32;
     let open = ends.iter().filter(|end| end.is_none()).count() as u32;
     let succeeded = count(End::Succeeded);
     match quorum {

@@ -51,7 +51,7 @@ impl<'a> RunGraph<'a> {
         let mut builder = Builder {
             graph: self,
             overview: Overview::default(),
-            known: BTreeMap::new(),
+            indexes: BTreeMap::new(),
             stages: BTreeMap::new(),
         };
         for (name, jobs) in &self.of_stage {
@@ -105,7 +105,7 @@ struct Builder<'g, 'a> {
     graph: &'g RunGraph<'a>,
     overview: Overview<'a>,
     /// Places by what they are called: `stage/x`, `barrier/x`, `gate/x`.
-    known: BTreeMap<String, usize>,
+    indexes: BTreeMap<String, usize>,
     /// The stages of what was waited for before: a fan-out may wait for another one item by item.
     stages: BTreeMap<Node, BTreeSet<&'a str>>,
 }
@@ -117,7 +117,7 @@ impl<'a> Builder<'_, 'a> {
     fn add(&mut self, key: String, place: Place<'a>) -> usize {
         let index = self.overview.places.len();
         self.overview.places.push(place);
-        self.known.insert(key, index);
+        self.indexes.insert(key, index);
         index
     }
 
@@ -126,16 +126,16 @@ impl<'a> Builder<'_, 'a> {
         if !seen.insert((name.to_owned(), any)) {
             return;
         }
-        let known = self.graph.gates.get(name).copied();
+        let gate = self.graph.gates.get(name).copied();
         let is_own = |gate: &&Gate| {
             let labels = gate.metadata.labels.as_ref();
             let run = labels.and_then(|labels| labels.get(label::RUN));
             run.is_some_and(|run| run == self.graph.run)
         };
-        let own = known.filter(is_own);
+        let own = gate.filter(is_own);
         let Some(gate) = own.filter(|gate| !gate.spec.conditions.is_empty()) else {
             let words = format!("gate/{name}");
-            let place = known.map_or_else(|| Place::Elsewhere(words.clone()), Place::Gate);
+            let place = gate.map_or_else(|| Place::Elsewhere(words.clone()), Place::Gate);
             let label = if any { "any" } else { "" };
             return self.elsewhere(words, place, to, label);
         };
@@ -181,7 +181,7 @@ impl<'a> Builder<'_, 'a> {
             self.stages.insert(before.clone(), stages);
         }
         let stages = self.stages.get(before).into_iter().flatten();
-        let stages = stages.filter_map(|stage| self.known.get(&format!("stage/{stage}")));
+        let stages = stages.filter_map(|stage| self.indexes.get(&format!("stage/{stage}")));
         let stages: Vec<usize> = stages.copied().collect();
         if stages.is_empty() {
             let words = match before {
@@ -211,8 +211,8 @@ impl<'a> Builder<'_, 'a> {
     }
 
     fn elsewhere(&mut self, key: String, place: Place<'a>, to: usize, label: &'static str) {
-        let known = self.known.get(&key).copied();
-        let from = known.unwrap_or_else(|| self.add(key, place));
+        let index = self.indexes.get(&key).copied();
+        let from = index.unwrap_or_else(|| self.add(key, place));
         self.edge(from, to, label);
     }
 

@@ -61,8 +61,8 @@ pub(crate) fn as_recorded(run: &Run, job: &Participant) -> Option<Participant> {
     }
     let (phase, reason) = words(&entry);
     let declares_outputs = job.declared_outputs.is_some();
-    let mut known = job.clone();
-    known.edit(|job| {
+    let mut recorded_job = job.clone();
+    recorded_job.edit(|job| {
         let annotations = job.metadata.annotations.get_or_insert_default();
         annotations.insert(annotation::PHASE.to_owned(), phase.word().to_owned());
         annotations.insert(annotation::REASON.to_owned(), reason.to_owned());
@@ -72,7 +72,7 @@ pub(crate) fn as_recorded(run: &Run, job: &Participant) -> Option<Participant> {
         }
         job.status = status(phase);
     });
-    Some(known)
+    Some(recorded_job)
 }
 
 /// The status of a Job that has ended so.

@@ -80,11 +80,11 @@ impl Cause {
 
     /// Returns the approval that was waited for last, and from when on nothing else was.
     pub(super) fn approval(&self) -> Option<(&str, Option<Timestamp>)> {
-        let Some(By::Approval(words, asked)) = &self.by else {
+        let Some(By::Approval(words, since)) = &self.by else {
             return None;
         };
         let before = self.before.as_ref().and_then(|before| before.when.at());
-        Some((words.as_str(), (*asked).max(before)))
+        Some((words.as_str(), (*since).max(before)))
     }
 
     /// The cause of what is not the wait for an approval.
@@ -115,7 +115,7 @@ pub(super) struct Causes<'a> {
     places: BTreeMap<&'a str, usize>,
     /// The main Job that ended last.
     last_main: Option<&'a str>,
-    known: BTreeMap<Node, Cause>,
+    by_node: BTreeMap<Node, Cause>,
 }
 
 impl<'a> Causes<'a> {
@@ -132,7 +132,7 @@ impl<'a> Causes<'a> {
             places: places.map(|(place, job)| (job.name(), place)).collect(),
             last_main: last.map(|job| job.name()),
             ends,
-            known: BTreeMap::new(),
+            by_node: BTreeMap::new(),
         }
     }
 
@@ -168,11 +168,11 @@ impl<'a> Causes<'a> {
     }
 
     fn of_node(&mut self, node: &Node) -> Cause {
-        if let Some(known) = self.known.get(node) {
-            return known.clone();
+        if let Some(cause) = self.by_node.get(node) {
+            return cause.clone();
         }
         // What waits for itself, whatever the objects claim, has no cause.
-        self.known.insert(node.clone(), Cause::unknown());
+        self.by_node.insert(node.clone(), Cause::unknown());
         let cause = match node {
             Node::Job(name) => self.of_job(name),
             Node::Jobs(_) => self.last_of(node, None),
@@ -184,7 +184,7 @@ impl<'a> Causes<'a> {
             },
             Node::Elsewhere(words) => Cause::other(When::Unknown, words.clone()),
         };
-        self.known.insert(node.clone(), cause.clone());
+        self.by_node.insert(node.clone(), cause.clone());
         cause
     }
 
@@ -222,14 +222,14 @@ impl<'a> Causes<'a> {
         let when = barrier_end(barrier);
         if let Some(Named::Approval { approval, .. }) = Named::barrier(&barrier.metadata, barrier) {
             let status = barrier.status.as_ref();
-            let asked = status.and_then(|status| status.started_at.as_ref());
-            let asked = asked.or(barrier.metadata.creation_timestamp.as_ref());
+            let since = status.and_then(|status| status.started_at.as_ref());
+            let since = since.or(barrier.metadata.creation_timestamp.as_ref());
             let gate = barrier.spec.gate.clone();
             return Cause {
                 when,
                 by: Some(By::Approval(
                     format!("approval {approval}"),
-                    asked.map(|time| time.0),
+                    since.map(|time| time.0),
                 )),
                 before: gate.map(|gate| Box::new(self.of_gate(&gate))),
             };
@@ -300,9 +300,9 @@ impl<'a> Causes<'a> {
 /// The condition that was met first, of those whose time is known.
 fn first(causes: &[Cause]) -> Option<usize> {
     let at = |cause: &Cause| cause.when.at();
-    let known = causes.iter().enumerate();
-    let known = known.filter_map(|(index, cause)| Some((at(cause)?, index)));
-    let first = known.min().map(|(_, index)| index);
+    let times = causes.iter().enumerate();
+    let times = times.filter_map(|(index, cause)| Some((at(cause)?, index)));
+    let first = times.min().map(|(_, index)| index);
     first.or_else(|| causes.iter().position(|cause| cause.by.is_some()))
 }
 
@@ -320,8 +320,8 @@ fn last(causes: &[Cause], gate: When) -> Option<usize> {
         (cause.when, is_work, std::cmp::Reverse(*index))
     })?;
     match (unknown, causes[last].when, gate) {
-        (Some(unknown), When::At(known), When::At(gate))
-            if gate.as_second() - known.as_second() > GATE_SECONDS =>
+        (Some(unknown), When::At(time), When::At(gate))
+            if gate.as_second() - time.as_second() > GATE_SECONDS =>
         {
             Some(unknown)
         }

@@ -189,12 +189,12 @@ fn of_pod(
     };
     let starts = containers
         .iter()
-        .flat_map(|one| states(one))
+        .flat_map(|container| states(container))
         .filter_map(started);
     let start = starts.min().map(|time| time.clamp(created, until));
     let ends = containers
         .iter()
-        .filter_map(|one| finished(one.state.as_ref()?));
+        .filter_map(|container| finished(container.state.as_ref()?));
     let end = match has_ended {
         true => ends.max().or_else(|| disrupted(pod)),
         false => None,
@@ -213,7 +213,9 @@ fn of_pod(
     // Of more than one restart, only the last is stored.
     let begun = status.and_then(|status| status.start_time.as_ref());
     let begun = begun.map(|time| time.0.clamp(created, start));
-    let is_restarted = containers.iter().any(|one| one.restart_count > 1);
+    let is_restarted = containers
+        .iter()
+        .any(|container| container.restart_count > 1);
     match begun.filter(|_| is_restarted) {
         Some(begun) => {
             between(created, begun, Change::pending);
@@ -252,9 +254,9 @@ fn started(state: &ContainerState) -> Option<Timestamp> {
     let running = state
         .running
         .as_ref()
-        .and_then(|one| one.started_at.as_ref());
+        .and_then(|running| running.started_at.as_ref());
     let ended = state.terminated.as_ref();
-    let ended = ended.and_then(|one| one.started_at.as_ref());
+    let ended = ended.and_then(|ended| ended.started_at.as_ref());
     // A container that was never started says so with the zero of time.
     let time = running.or(ended)?.0;
     (time > Timestamp::UNIX_EPOCH).then_some(time)
@@ -268,9 +270,9 @@ fn finished(state: &ContainerState) -> Option<Timestamp> {
 /// When a pod was evicted.
 fn disrupted(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let found = conditions
+    let condition = conditions
         .iter()
-        .find(|one| one.type_ == "DisruptionTarget");
-    let time = found?.last_transition_time.as_ref();
+        .find(|condition| condition.type_ == "DisruptionTarget");
+    let time = condition?.last_transition_time.as_ref();
     time.map(|time| time.0)
 }

@@ -38,19 +38,19 @@ pub(super) fn spans(
         spans: Vec::new(),
         note: None,
     };
-    let known = Known {
+    let timed_job = TimedJob {
         job,
         objects,
         standing,
         times: job.times(),
         end,
     };
-    known.write(cause, &mut writer);
-    writer.finish(&known)
+    timed_job.write(cause, &mut writer);
+    writer.finish(&timed_job)
 }
 
 /// A Job with its own times.
-struct Known<'a> {
+struct TimedJob<'a> {
     job: &'a Participant,
     objects: &'a RunObjects,
     standing: &'a Standing,
@@ -58,7 +58,7 @@ struct Known<'a> {
     end: When,
 }
 
-impl Known<'_> {
+impl TimedJob<'_> {
     /// Since when the Job is started, if it is.
     fn started(&self) -> Option<Timestamp> {
         let time = self.job.status.as_ref()?.start_time.as_ref()?;
@@ -116,12 +116,12 @@ impl Known<'_> {
         let approval = cause.and_then(Cause::approval);
         let is_last =
             cause.is_some_and(|cause| cause.when != When::Open || cause.only_approval_is_open());
-        if let Some((approval, asked)) = approval.filter(|_| is_last) {
-            if let Some(asked) = asked {
+        if let Some((approval, since)) = approval.filter(|_| is_last) {
+            if let Some(since) = since {
                 writer.push(
                     SpanKind::Waiting,
                     Some(words),
-                    opened.map_or(asked, |end| asked.min(end)),
+                    opened.map_or(since, |end| since.min(end)),
                 );
             }
             return self.waited(SpanKind::Approval, approval.to_owned(), opened, writer);
@@ -233,12 +233,10 @@ impl Known<'_> {
             };
             match hold.kind {
                 LedgerKind::Semaphore => {
-                    let found = self.objects.semaphore(&hold.name)?.status.as_ref()?;
-                    status(&found.holders)
+                    status(&self.objects.semaphore(&hold.name)?.status.as_ref()?.holders)
                 }
                 LedgerKind::Lease => {
-                    let found = self.objects.lease(&hold.name)?.status.as_ref()?;
-                    status(&found.holders)
+                    status(&self.objects.lease(&hold.name)?.status.as_ref()?.holders)
                 }
             }
         };
@@ -383,7 +381,7 @@ impl Writer {
     }
 
     /// Cuts the spans to the Run's own time, and says how the last one ended.
-    fn finish(mut self, known: &Known<'_>) -> Spans {
+    fn finish(mut self, timed_job: &TimedJob<'_>) -> Spans {
         let Frame {
             start,
             until,
@@ -405,14 +403,14 @@ impl Writer {
             self.note = Some("it ended in an earlier attempt".to_owned());
         }
         if let Some(last) = self.spans.last_mut() {
-            if known.standing.state.has_ended() {
+            if timed_job.standing.state.has_ended() {
                 let is_end = !matches!(last.kind, SpanKind::Waiting | SpanKind::Approval);
                 if is_end || last.outcome.is_none() {
-                    last.outcome = Some(known.standing.state.word());
+                    last.outcome = Some(timed_job.standing.state.word());
                 }
             }
             if last.reason.is_empty() {
-                last.reason.clone_from(&known.standing.why);
+                last.reason.clone_from(&timed_job.standing.why);
             }
         }
         Spans {

@@ -212,8 +212,8 @@ fn a_job_that_is_started_again_gets_its_values_and_never_silently_a_default() {
         let decision = decide(&work, &world);
         assert_eq!(short(&decision.before), [expected], "{value}");
         let body = body(&decision);
-        let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
-        assert_eq!(given.as_str(), written, "{value}");
+        let input = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        assert_eq!(input.as_str(), written, "{value}");
         // A retry still finds the defaults.
         assert_eq!(
             body["metadata"]["annotations"].get("konductor.io/presets"),

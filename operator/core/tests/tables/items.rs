@@ -1,4 +1,4 @@
-//! Tables of a Job whose items only the run knows: its size, its start, its end, and what its items wrote.
+//! Tables of a Job whose items are known only at run time: its size, its start, its end, and what its items wrote.
 
 use crate::world::{World, controller, ended, job, now, object, recorded, says_why, short};
 use jiff::SignedDuration;

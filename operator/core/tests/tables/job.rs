@@ -64,8 +64,8 @@ fn a_decision_says_what_the_job_waits_for() {
         let world = World::of(objects);
         let (decision, _) = world.decide(|facts| job::decide(&work, facts, now()));
         assert_eq!(decision.waits, expected);
-        let asked = job::waits_for(&work, |fact| world.live.answer(fact), now());
-        assert_eq!(asked, expected, "as koncli asks");
+        let waits = job::waits_for(&work, |fact| world.live.answer(fact), now());
+        assert_eq!(waits, expected, "as koncli asks");
     }
 }
 
@@ -165,8 +165,8 @@ fn job_starts_once_the_indexes_that_succeeded_before_are_in_its_status() {
         range["spec"]["completions"] = 4.into();
         range
     };
-    let wanted = json!({"konductor.io/completed-indexes": "0-1,3"});
-    let (writes, _) = decide(&range(wanted.clone(), json!({})), &World::default());
+    let annotations = json!({"konductor.io/completed-indexes": "0-1,3"});
+    let (writes, _) = decide(&range(annotations.clone(), json!({})), &World::default());
     let Write::Patch { status, body, .. } = &writes[0] else {
         panic!("{writes:?}");
     };
@@ -176,7 +176,7 @@ fn job_starts_once_the_indexes_that_succeeded_before_are_in_its_status() {
     assert_eq!(body["metadata"]["uid"], "uid-a");
     assert_eq!(body["spec"], Value::Null);
 
-    let (writes, _) = decide(&range(wanted.clone(), written), &World::default());
+    let (writes, _) = decide(&range(annotations.clone(), written), &World::default());
     let Write::Patch { status, body, .. } = &writes[0] else {
         panic!("{writes:?}");
     };
@@ -684,8 +684,8 @@ fn inputs_come_from_stored_outputs_and_a_missing_one_fails_closed() {
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
-        let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
-        assert_eq!(given.as_str(), value, "{outputs}");
+        let input = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        assert_eq!(input.as_str(), value, "{outputs}");
     }
 }
 
@@ -1215,8 +1215,8 @@ fn a_finally_stage_is_given_the_outcome_of_its_run() {
         let Write::Patch { body, .. } = &writes[0] else {
             panic!("{writes:?}")
         };
-        let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
-        assert_eq!(given.as_str(), value);
+        let input = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        assert_eq!(input.as_str(), value);
     }
 }
 
@@ -1255,8 +1255,8 @@ fn finally_stage_runs_with_the_default_of_a_value_that_is_lost() {
         let annotations = &body["metadata"]["annotations"];
         assert_eq!(annotations["konductor.io/phase"], "Running");
         assert_eq!(annotations["konductor.io/reason"].as_str(), note);
-        let given = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
-        assert_eq!(given.as_str(), value);
+        let input = &body["spec"]["template"]["metadata"]["annotations"]["konductor.io/in-0"];
+        assert_eq!(input.as_str(), value);
         let notes: Vec<&str> = decision
             .events
             .iter()

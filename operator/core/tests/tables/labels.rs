@@ -23,12 +23,12 @@ fn a_job_gets_the_labels_back_by_which_its_run_finds_it() {
         }
     };
     assert_eq!(written(&work, &run), Value::Null);
-    for known in [
+    for labels_before in [
         json!({}),
         json!({"konductor.io/run": "other", "konductor.io/stage": "x"}),
         json!({"konductor.io/stage": "load"}),
     ] {
-        work["metadata"]["labels"] = known;
+        work["metadata"]["labels"] = labels_before;
         assert_eq!(written(&work, &run), labels);
         // A Run owns what is no part of it, too, and another Run may have its name.
         let mut unrecorded = run.clone();
@@ -105,8 +105,8 @@ fn a_job_without_the_label_of_its_run_does_not_count_as_deleted() {
         let typed = serde_json::from_value(run.clone()).unwrap();
         let (decision, _) = world.decide(|facts| konductor_core::run::decide(&typed, facts, now()));
         let status = decision.status.or(typed.status).unwrap();
-        let found = (status.deleted, format!("{:?}", status.phase));
-        assert_eq!(found, (deleted, phase.to_owned()), "{cached:?}");
+        let deleted_and_phase = (status.deleted, format!("{:?}", status.phase));
+        assert_eq!(deleted_and_phase, (deleted, phase.to_owned()), "{cached:?}");
     }
 }
 

@@ -162,7 +162,7 @@ fn many_that_ask_from_pods_or_of_runs_are_decided_in_a_few_rounds() {
     assert_eq!(
         expired
             .iter()
-            .filter(|one| one.ends_with("Expired"))
+            .filter(|write| write.ends_with("Expired"))
             .count(),
         30
     );

@@ -390,7 +390,7 @@ fn only_the_items_that_failed_run_again_over_the_same_list() {
     let outputs = r#"{"n":"[1,null,3]"}"#;
     let list = Some(r#"["a","b","c"]"#);
     let kept = Some(r#"0,2 {"n":"[1,null,3]"}"#);
-    for (outputs, begin, completions, parallelism, given, indexes, kept) in [
+    for (outputs, begin, completions, parallelism, list, indexes, kept) in [
         (Some(outputs), Begin::Failed, 3, 2, list, Some("0,2"), kept),
         (None, Begin::Failed, 1, 1, None, None, None),
         (Some(outputs), Begin::Stage("part"), 1, 1, None, None, None),
@@ -408,7 +408,7 @@ fn only_the_items_that_failed_run_again_over_the_same_list() {
             (Some(completions), Some(parallelism))
         );
         let again = Participant::of(again);
-        assert_eq!(again.item_list(), given);
+        assert_eq!(again.item_list(), list);
         assert_eq!(again.completed_indexes(), indexes);
         let annotations = again.annotations();
         let text = annotations

@@ -112,7 +112,7 @@ fn run_is_failing_as_soon_as_a_stage_fails() {
     let failing = status
         .conditions
         .iter()
-        .find(|one| one.type_ == "Failing")
+        .find(|condition| condition.type_ == "Failing")
         .unwrap();
     assert_eq!(
         (failing.status.as_str(), failing.message.as_str()),
@@ -208,7 +208,7 @@ fn the_outcome_says_why_it_was_stopped() {
 fn message(status: &RunStatus) -> &str {
     let mut conditions = status.conditions.iter();
     &conditions
-        .find(|one| one.type_ == "Succeeded")
+        .find(|condition| condition.type_ == "Succeeded")
         .unwrap()
         .message
 }
@@ -292,9 +292,12 @@ fn failed_run_names_its_first_stage_with_the_cause_and_counts_the_others() {
         let status = status(&with(json!({}), json!({})), &World::of(objects));
         assert_eq!(message(&status), expected);
         assert!(
-            status.conditions.iter().any(|one| one.type_ == "Failing"
-                && one.status == "True"
-                && one.message == expected)
+            status
+                .conditions
+                .iter()
+                .any(|condition| condition.type_ == "Failing"
+                    && condition.status == "True"
+                    && condition.message == expected)
         );
     }
     let long = said(of("a", "a", "failed", "0"), "Failed", &"é".repeat(5000));
@@ -787,21 +790,27 @@ fn retried_run_keeps_what_is_gone_and_counts_only_jobs_of_its_attempt() {
 fn timeout_stands_still_while_the_run_is_paused() {
     let started = (now() - SignedDuration::from_mins(10)).to_string();
     let paused_at = (now() - SignedDuration::from_mins(7)).to_string();
-    let known = json!({"phase": "Paused", "attempt": 1, "startedAt": started,
+    let status_before = json!({"phase": "Paused", "attempt": 1, "startedAt": started,
         "pausedAt": paused_at, "pausedFor": "1m"});
     let world = World::of([of_run("a", "a", "open"), of_run("b", "b", "open")]);
     let paused = decide(
-        &with(json!({"pause": true, "timeout": "2m"}), known.clone()),
+        &with(
+            json!({"pause": true, "timeout": "2m"}),
+            status_before.clone(),
+        ),
         &world,
     );
     assert_eq!((paused.before, paused.wake), (vec![], None));
-    let resumed = decide(&with(json!({"timeout": "3m"}), known.clone()), &world);
+    let resumed = decide(
+        &with(json!({"timeout": "3m"}), status_before.clone()),
+        &world,
+    );
     let status = resumed.status.unwrap();
     assert_eq!(status.paused_for.unwrap().as_str(), "8m");
     // Ten minutes less eight are two: one is left, and the second that is never cut short.
     let left = SignedDuration::from_secs(61);
     assert_eq!(resumed.wake, Some(now() + left));
-    let late = decide(&with(json!({"timeout": "90s"}), known), &world);
+    let late = decide(&with(json!({"timeout": "90s"}), status_before), &world);
     assert_eq!(short(&late.before).len(), 2);
 }
 
@@ -848,7 +857,7 @@ fn cancel_ends_a_run_that_is_paused() {
             Cancelled,
         ),
     ];
-    for (cancel, known, [a, b, page], expected, phase) in table {
+    for (cancel, status_before, [a, b, page], expected, phase) in table {
         let spec = json!({"finallyJobs": 1, "pause": true, "cancel": cancel, "timeout": "1h"});
         let paused = |name: &str, end: &str| {
             let mut job = of_run(name, name, end);
@@ -856,7 +865,7 @@ fn cancel_ends_a_run_that_is_paused() {
             job
         };
         let world = World::of([paused("a", a), paused("b", b), finally(page)]);
-        let decision = decide(&with(spec, known.clone()), &world);
+        let decision = decide(&with(spec, status_before.clone()), &world);
         assert_eq!(short(&decision.before), expected, "{a}, {b}, {page}");
         let status = decision.status.unwrap();
         assert_eq!(status.phase, phase, "{a}, {b}, {page}");
@@ -882,13 +891,13 @@ fn finally_stage_that_hangs_is_ended_by_a_second_cancel() {
     finally["metadata"]["labels"]["konductor.io/role"] = "finally".into();
     let done = [of_run("a", "a", "succeeded"), of_run("b", "b", "succeeded")];
     let world = World::of(done.into_iter().chain([finally]));
-    let known = json!({"phase": "Finalizing", "attempt": 1, "outcome": "Cancelled"});
+    let status_before = json!({"phase": "Finalizing", "attempt": 1, "outcome": "Cancelled"});
     for (cancel_finally, expected) in [
         (false, vec![]),
         (true, vec!["Job/page Cancelled suspend=true"]),
     ] {
         let spec = json!({"finallyJobs": 1, "cancel": true, "cancelFinally": cancel_finally});
-        let decision = decide(&with(spec, known.clone()), &world);
+        let decision = decide(&with(spec, status_before.clone()), &world);
         assert_eq!(short(&decision.before), expected);
     }
 }
@@ -923,16 +932,16 @@ fn run_says_that_a_started_job_has_no_pod() {
         }
         job
     };
-    let one = "0 of 2 Jobs have ended; stage load has no pod: `kubectl describe job a` shows who refuses it";
-    let two = "0 of 2 Jobs have ended; stage load has no pod, and 1 more Job has none: \
-               `kubectl describe job a` shows who refuses it";
+    let one_job = "0 of 2 Jobs have ended; stage load has no pod: `kubectl describe job a` shows who refuses it";
+    let two_jobs = "0 of 2 Jobs have ended; stage load has no pod, and 1 more Job has none: \
+                    `kubectl describe job a` shows who refuses it";
     let nothing = "0 of 2 Jobs have ended";
     let other = of_run("b", "b", "open");
     let table = [
-        (vec![started("a", "49", json!({})), other.clone()], one),
+        (vec![started("a", "49", json!({})), other.clone()], one_job),
         (
             vec![started("a", "49", json!({})), started("b", "40", json!({}))],
-            two,
+            two_jobs,
         ),
         (vec![started("a", "50", json!({})), other.clone()], nothing),
         (
@@ -952,7 +961,9 @@ fn run_says_that_a_started_job_has_no_pod() {
     for (jobs, expected) in table {
         let status = status(&with(json!({}), json!({})), &World::of(jobs.clone()));
         let mut conditions = status.conditions.iter();
-        let succeeded = conditions.find(|one| one.type_ == "Succeeded").unwrap();
+        let succeeded = conditions
+            .find(|condition| condition.type_ == "Succeeded")
+            .unwrap();
         assert_eq!(succeeded.message, expected, "{jobs:?}");
     }
     let early = vec![started("a", "50", json!({})), of_run("b", "b", "open")];
@@ -1049,7 +1060,7 @@ fn run_message_names_the_stage_that_was_deleted_once() {
     let stages: Vec<&str> = run
         .status
         .iter()
-        .flat_map(|one| &one.stages)
+        .flat_map(|status| &status.stages)
         .map(String::as_str)
         .collect();
     assert_eq!(stages, ["a", "b", "c"]);
@@ -1084,12 +1095,14 @@ fn run_message_names_the_stage_that_was_deleted_once() {
     }
     // What nobody can look up any more stays as it was said.
     let failing = after("running").without("r-a");
-    let known = serde_json::to_value(status(&run, &failing)).unwrap();
-    let run_later = with(spec, known);
+    let status_before = serde_json::to_value(status(&run, &failing)).unwrap();
+    let run_later = with(spec, status_before);
     let later = decide(&run_later, &failing.without_unseen("r-b")).status;
     let later = later.or_else(|| run_later.status.clone()).unwrap();
     let mut conditions = later.conditions.iter();
-    let failing = conditions.find(|one| one.type_ == "Failing").unwrap();
+    let failing = conditions
+        .find(|condition| condition.type_ == "Failing")
+        .unwrap();
     assert_eq!(
         failing.message,
         format!("{deleted} (job/r-a); 1 other stage did not run: b")

@@ -1,4 +1,4 @@
-//! A law: a fan-out whose items are known before, with a Job for each of them, and one whose items only the run knows, which
+//! A law: a fan-out whose items are known before, with a Job for each of them, and one whose items are known only at run time, which
 //! is one Indexed Job, give the same answers: what the items are shown as, what their readers get, what a retry runs again.
 
 use std::collections::BTreeSet;

@@ -315,8 +315,8 @@ fn state_of_a_stage_is_its_end_by_the_table_of_outcomes() {
         (vec![Succeeded, Waiting, Running], None, Running),
         (vec![], None, Waiting),
     ] {
-        let found = State::of_stage(states.iter().copied(), quorum);
-        assert_eq!(found, expected, "{states:?} {quorum:?}");
+        let state = State::of_stage(states.iter().copied(), quorum);
+        assert_eq!(state, expected, "{states:?} {quorum:?}");
     }
 }
 

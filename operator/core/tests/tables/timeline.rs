@@ -359,7 +359,7 @@ fn run_that_lasts_has_open_spans() {
         "73 % of the time so far waited for semaphore/db, 25 % ran stage a or waited for its pods, \
          2 % passed between stages"
     );
-    let asked = lasts(Objects {
+    let at_approval = lasts(Objects {
         jobs: vec![a(), job("b", behind("r-b"))],
         gates: vec![
             gate("r-asked", "All", after_a(), Some(10)),
@@ -377,11 +377,11 @@ fn run_that_lasts_has_open_spans() {
         ..Objects::default()
     });
     assert_eq!(
-        spans(of_stage(&asked, "b")),
+        spans(of_stage(&at_approval, "b")),
         ["waiting stage a 0-10", "approval approval go 10-"]
     );
-    assert_eq!(asked.end, None);
-    assert_eq!(asked.critical_path.last().unwrap().end, at(40));
+    assert_eq!(at_approval.end, None);
+    assert_eq!(at_approval.critical_path.last().unwrap().end, at(40));
 }
 
 /// Pods of an Indexed Job run side by side: what one of them does hides what the others don't.

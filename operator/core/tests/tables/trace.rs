@@ -12,7 +12,7 @@ fn of(run: &Run, objects: Objects) -> Trace {
 
 /// A span as `name start-end`, in seconds from the begin, below its parent's.
 fn shown(trace: &Trace, span: &TraceSpan) -> String {
-    let parent = |id: SpanId| trace.spans.iter().find(|one| one.id == id);
+    let parent = |id: SpanId| trace.spans.iter().find(|other| other.id == id);
     let mut path = span.name.clone();
     let mut above = span.parent;
     while let Some(id) = above {
@@ -30,8 +30,8 @@ fn shown(trace: &Trace, span: &TraceSpan) -> String {
 }
 
 fn attribute<'a>(span: &'a TraceSpan, name: &str) -> Option<&'a str> {
-    let mut found = span.attributes.iter().filter(|(key, _)| *key == name);
-    found.next().map(|(_, value)| value.as_str())
+    let mut attributes = span.attributes.iter().filter(|(key, _)| *key == name);
+    attributes.next().map(|(_, value)| value.as_str())
 }
 
 /// `b` follows `a`, and fails once.

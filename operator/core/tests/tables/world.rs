@@ -162,7 +162,7 @@ impl Side {
                 let arrivals = self
                     .arrivals
                     .iter()
-                    .filter(|one| one.spec.barrier == name.name);
+                    .filter(|arrival| arrival.spec.barrier == name.name);
                 Objects::Arrivals(arrivals.cloned().collect())
             }
             Fact::RunsOf(name) => {
@@ -212,10 +212,15 @@ impl World {
     /// The same world after a Job was deleted, as the watch has shown it.
     pub(crate) fn without(&self, job: &str) -> Self {
         let mut world = self.clone();
-        let is_it = |one: &Arc<Participant>| one.metadata.name.as_deref() == Some(job);
-        let gone: Vec<_> = world.cached.jobs.extract_if(.., |one| is_it(one)).collect();
+        let is_it =
+            |participant: &Arc<Participant>| participant.metadata.name.as_deref() == Some(job);
+        let gone: Vec<_> = world
+            .cached
+            .jobs
+            .extract_if(.., |participant| is_it(participant))
+            .collect();
         world.cached.gone.extend(gone);
-        world.live.jobs.retain(|one| !is_it(one));
+        world.live.jobs.retain(|participant| !is_it(participant));
         world
     }
 

@@ -38,9 +38,9 @@ fn seen(record: &Record, version: &str) -> Option<Seen> {
 }
 
 /// Who has looked, and found this.
-fn view(found: Option<Seen>, now: Moment) -> View {
+fn view(lease: Option<Seen>, now: Moment) -> View {
     let mut view = View::default();
-    view.looked(&terms("me"), found, now);
+    view.looked(&terms("me"), lease, now);
     view
 }
 
@@ -102,8 +102,8 @@ fn what_is_free_is_taken_at_once_and_what_is_held_when_it_was_silent_for_its_dur
         // Left by this one's earlier life: nobody else leads.
         ("mine before", seen(&of("me", 0), "1"), take),
     ];
-    for (what, found, expected) in table {
-        let decision = decide(&terms("me"), &view(found, secs(100)), false, secs(100));
+    for (what, lease, expected) in table {
+        let decision = decide(&terms("me"), &view(lease, secs(100)), false, secs(100));
         assert_eq!(decision.next, expected, "{what}");
         assert_eq!(decision.leads_until, None, "{what}");
     }
@@ -251,14 +251,14 @@ fn a_resigning_candidate_releases_its_own_lease_only() {
     view.answered(write, "3".to_owned());
     assert_eq!(gives_up(&view), ends(Next::Wait(None)));
 
-    for found in [
+    for lease in [
         None,
         seen(&Record::default(), "1"),
         seen(&of("other", 0), "1"),
         seen(&of("me", 0), "1"),
     ] {
         assert_eq!(
-            gives_up(&self::view(found, secs(100))),
+            gives_up(&self::view(lease, secs(100))),
             ends(Next::Wait(None))
         );
     }
@@ -271,11 +271,11 @@ fn a_resigning_candidate_releases_its_own_lease_only() {
 #[test]
 fn transitions_count_changes_of_the_holder() {
     let counted = |transitions: i32, holder: &str| {
-        let found = Record {
+        let record = Record {
             transitions,
             ..of(holder, 0)
         };
-        let mut view = view(seen(&found, "7"), secs(100));
+        let mut view = view(seen(&record, "7"), secs(100));
         let write = view.write(Step::Take, &terms("me"), secs(200), time(60));
         let expected = Record {
             holder: Some("me".to_owned()),
