@@ -208,11 +208,11 @@ mod tests {
     fn looks_at_a_lock_do_not_see_each_other() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(OWNER);
-        let [one, other] = [(); 2].map(|()| open(&path).expect("it opens"));
-        one.lock_shared().expect("it is free");
+        let [holder, other] = [(); 2].map(|()| open(&path).expect("it opens"));
+        holder.lock_shared().expect("it is free");
         assert!(!is_locked(&other).expect("a look"));
-        one.unlock().expect("it was held");
-        one.lock().expect("it is free");
+        holder.unlock().expect("it was held");
+        holder.lock().expect("it is free");
         assert!(is_locked(&other).expect("a look"));
     }
 

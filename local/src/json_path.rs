@@ -43,14 +43,14 @@ impl JsonPath {
 
     /// All values at the path.
     pub(crate) fn find<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
-        let mut found = vec![value];
+        let mut values = vec![value];
         for step in &self.0 {
-            found = found
+            values = values
                 .into_iter()
                 .flat_map(|value| step.select(value))
                 .collect();
         }
-        found
+        values
     }
 }
 
@@ -64,11 +64,11 @@ impl Step {
                 Value::Object(fields) => fields.values().collect(),
                 _ => Vec::new(),
             },
-            Step::Where(path, wanted) => {
+            Step::Where(path, expected) => {
                 let items = value.as_array().into_iter().flatten();
                 let matching = items.filter(|item| {
-                    let found = path.iter().try_fold(*item, |value, name| value.get(name));
-                    found == Some(wanted)
+                    let actual = path.iter().try_fold(*item, |value, name| value.get(name));
+                    actual == Some(expected)
                 });
                 matching.collect()
             }
@@ -118,15 +118,15 @@ fn bracket(inside: &str) -> Option<Step> {
         return Some(Step::Field(name));
     }
     let condition = inside.strip_prefix("?(")?.strip_suffix(')')?;
-    let (path, wanted) = condition.split_once("==")?;
+    let (path, expected) = condition.split_once("==")?;
     let path = path.trim().strip_prefix("@.")?;
-    let wanted = wanted.trim();
-    let wanted = match quoted(wanted) {
+    let expected = expected.trim();
+    let expected = match quoted(expected) {
         Some(text) => Value::String(text),
-        None => serde_json::from_str(wanted).ok()?,
+        None => serde_json::from_str(expected).ok()?,
     };
     let path = path.split('.').map(str::to_owned).collect();
-    Some(Step::Where(path, wanted))
+    Some(Step::Where(path, expected))
 }
 
 fn quoted(text: &str) -> Option<String> {
@@ -165,8 +165,8 @@ mod tests {
             ),
             (".status.nothing.here", json!([])),
         ] {
-            let found = JsonPath::parse(path).expect(path);
-            assert_eq!(json!(found.find(&value)), expected, "{path}");
+            let json_path = JsonPath::parse(path).expect(path);
+            assert_eq!(json!(json_path.find(&value)), expected, "{path}");
         }
     }
 

@@ -255,7 +255,7 @@ fn validate_finalizers(object: &Value, path: &Path) -> Vec<Cause> {
             mistakes.map(move |why| path.invalid(finalizer, why))
         })
         .collect();
-    let has = |wanted: &str| finalizers(object).any(|finalizer| finalizer == wanted);
+    let has = |name: &str| finalizers(object).any(|finalizer| finalizer == name);
     if has(ORPHAN) && has(FOREGROUND) {
         let why = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
         causes.push(path.invalid(object["metadata"]["finalizers"].clone(), why));

@@ -59,7 +59,7 @@ fn index(definitions: &[Arc<Definition>]) -> Value {
 fn document(served: &[&Arc<Definition>]) -> Value {
     let mut paths = Map::new();
     let mut schemas: BTreeMap<String, Value> = BTreeMap::new();
-    let mut wanted = BTreeSet::from([
+    let mut names = BTreeSet::from([
         format!("{META}.DeleteOptions"),
         format!("{META}.Status"),
         format!("{META}.ListMeta"),
@@ -68,7 +68,7 @@ fn document(served: &[&Arc<Definition>]) -> Value {
     for definition in served {
         let name = schema_name(definition);
         match &definition.nature {
-            Nature::Builtin(_) => drop(wanted.insert(name.clone())),
+            Nature::Builtin(_) => drop(names.insert(name.clone())),
             Nature::Custom(custom) => {
                 schemas.insert(name.clone(), custom_schema(definition, custom.source()));
             }
@@ -76,12 +76,12 @@ fn document(served: &[&Arc<Definition>]) -> Value {
         schemas.insert(format!("{name}List"), list_schema(definition, &name));
         paths.extend(operations(definition, &name));
     }
-    while let Some(name) = wanted.pop_first() {
+    while let Some(name) = names.pop_first() {
         if schemas.contains_key(&name) {
             continue;
         }
         if let Some(schema) = builtin::DEFINITIONS.get(name.as_str()) {
-            references(schema, &mut wanted);
+            references(schema, &mut names);
             schemas.insert(name, schema.clone());
         }
     }
@@ -93,20 +93,20 @@ fn document(served: &[&Arc<Definition>]) -> Value {
     })
 }
 
-fn references(schema: &Value, wanted: &mut BTreeSet<String>) {
+fn references(schema: &Value, names: &mut BTreeSet<String>) {
     match schema {
         Value::Object(fields) => {
             for (key, value) in fields {
                 let name = value.as_str().and_then(|text| text.strip_prefix(REFERENCE));
                 match name {
-                    Some(name) if key == "$ref" => drop(wanted.insert(name.to_owned())),
-                    _ => references(value, wanted),
+                    Some(name) if key == "$ref" => drop(names.insert(name.to_owned())),
+                    _ => references(value, names),
                 }
             }
         }
         Value::Array(items) => {
             for item in items {
-                references(item, wanted);
+                references(item, names);
             }
         }
         _ => {}

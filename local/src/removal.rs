@@ -64,7 +64,7 @@ fn remove(folder: &Path, left: &mut Option<Left>) {
         Err(_) => {}
     }
     // A link, whatever it points to, is no folder.
-    if !fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) {
+    if !fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
         return note(folder, fs::remove_file(folder), left);
     }
     let before = left.as_ref().map(|left| left.others);

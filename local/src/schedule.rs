@@ -42,10 +42,10 @@ pub fn slots(
     after: Timestamp,
 ) -> impl Iterator<Item = Zoned> + use<> {
     let zone = zone.map_or(Some(TimeZone::UTC), time_zone);
-    let known = Schedule::parse(schedule).ok().zip(zone);
+    let parsed = Schedule::parse(schedule).ok().zip(zone);
     let mut last = after;
     std::iter::from_fn(move || {
-        let (schedule, zone) = known.as_ref()?;
+        let (schedule, zone) = parsed.as_ref()?;
         last = schedule.next(last, zone)?;
         Some(last.to_zoned(zone.clone()))
     })
@@ -293,18 +293,18 @@ mod tests {
             let schedule = Schedule::parse(schedule).expect(line);
             let zone = time_zone(zone).expect(line);
             let mut time = from.parse().expect(line);
-            let mut found = Vec::new();
+            let mut times = Vec::new();
             for _ in expected.split(' ') {
                 match schedule.next(time, &zone) {
                     Some(next) => time = next,
                     None => {
-                        found.push("never".to_owned());
+                        times.push("never".to_owned());
                         break;
                     }
                 }
-                found.push(time.to_string());
+                times.push(time.to_string());
             }
-            assert_eq!(found.join(" "), expected, "{line}");
+            assert_eq!(times.join(" "), expected, "{line}");
         }
         assert!(lines > 300, "{lines}");
     }

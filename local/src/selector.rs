@@ -129,7 +129,7 @@ impl Parser {
     }
 
     fn next_is(&mut self, symbol: &str) -> bool {
-        let is = matches!(self.tokens.peek(), Some(Token::Symbol(found)) if *found == symbol);
+        let is = matches!(self.tokens.peek(), Some(Token::Symbol(next)) if *next == symbol);
         if is {
             self.tokens.next();
         }
@@ -195,8 +195,8 @@ impl Parser {
             None | Some(Token::Symbol(",")) => return Ok(Operator::Exists),
             _ => {}
         }
-        let found = self.found();
-        match found.as_str() {
+        let word = self.found();
+        match word.as_str() {
             "=" | "==" => Ok(Operator::In(vec![self.value(key)?])),
             "!=" => Ok(Operator::NotIn(vec![self.value(key)?])),
             "in" => Ok(Operator::In(self.values(key)?)),
@@ -204,7 +204,7 @@ impl Parser {
             ">" => Ok(Operator::Greater(self.integer()?)),
             "<" => Ok(Operator::Less(self.integer()?)),
             _ => Err(format!(
-                "found '{found}', expected: in, notin, =, ==, !=, gt, lt"
+                "found '{word}', expected: in, notin, =, ==, !=, gt, lt"
             )),
         }
     }
@@ -222,14 +222,14 @@ impl Parser {
     }
 
     fn integer(&mut self) -> Result<i64, String> {
-        let found = self.found();
-        found.parse().map_err(|_| {
+        let word = self.found();
+        word.parse().map_err(|_| {
             let path = Path::new("values").index(0);
             let why = "for 'Gt', 'Lt' operators, the value must be an integer";
             format!(
                 "{}: {}",
                 path.as_str(),
-                path.invalid(found.as_str(), why).message
+                path.invalid(word.as_str(), why).message
             )
         })
     }

@@ -334,9 +334,9 @@ impl ApiServer {
         Ok(removed.version.value.clone())
     }
 
-    /// Every write since the start but the first `known`, in order, if [`ServerOptions::keep_history`] is set.
-    pub fn history(&self, known: usize) -> Vec<Record> {
-        let changes = self.shared.store.history(known).into_iter();
+    /// Every write since the start but the first `skipped`, in order, if [`ServerOptions::keep_history`] is set.
+    pub fn history(&self, skipped: usize) -> Vec<Record> {
+        let changes = self.shared.store.history(skipped).into_iter();
         changes
             .map(|change| Record {
                 revision: change.revision(),

@@ -69,10 +69,10 @@ impl Change {
 
 /// The history does not go back as far as was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too old resource version: {asked} ({oldest})")]
+#[error("too old resource version: {revision} ({oldest})")]
 pub struct Gone {
     /// The revision asked for.
-    pub asked: u64,
+    pub revision: u64,
     /// The oldest one in the history.
     pub oldest: u64,
 }
@@ -357,11 +357,11 @@ impl Store {
         }
     }
 
-    /// Every change since the start but the first `known`, where that is kept.
-    pub(crate) fn history(&self, known: usize) -> Vec<Arc<Change>> {
+    /// Every change since the start but the first `skipped`, where that is kept.
+    pub(crate) fn history(&self, skipped: usize) -> Vec<Arc<Change>> {
         let tables = self.lock();
         let kept = tables.history.as_deref().unwrap_or_default();
-        kept.get(known..).unwrap_or_default().to_vec()
+        kept.get(skipped..).unwrap_or_default().to_vec()
     }
 
     #[cfg(test)]
@@ -401,10 +401,10 @@ impl Table {
         }
     }
 
-    fn oldest(&self, asked: u64) -> Result<(), Gone> {
-        if asked < self.compacted {
+    fn oldest(&self, revision: u64) -> Result<(), Gone> {
+        if revision < self.compacted {
             return Err(Gone {
-                asked,
+                revision,
                 oldest: self.compacted,
             });
         }

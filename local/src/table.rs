@@ -103,10 +103,10 @@ fn cell(column: &Column, value: &Value, now: Timestamp) -> Value {
     let Some(path) = JsonPath::parse(&column.json_path) else {
         return Value::Null;
     };
-    let Some(found) = path.find(value).first().copied() else {
+    let Some(first) = path.find(value).first().copied() else {
         return Value::Null;
     };
-    match (column.kind.as_str(), found) {
+    match (column.kind.as_str(), first) {
         (_, Value::Null) => Value::Null,
         ("string", Value::String(text)) => json!(text),
         ("string", other) => json!(other.to_string()),
@@ -115,7 +115,7 @@ fn cell(column: &Column, value: &Value, now: Timestamp) -> Value {
             // As Go converts: towards zero.
             None => json!(number.as_f64().unwrap_or_default().trunc()),
         },
-        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => found.clone(),
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => first.clone(),
         ("date", Value::String(time)) if time.parse::<Timestamp>().is_ok() => {
             json!(age::since(time, now))
         }

@@ -95,7 +95,7 @@ fn validate_data(object: &Value, fields: &[&str]) -> Vec<Cause> {
         for (key, value) in object[*field].as_object().into_iter().flatten() {
             let path = Path::new(field).key(key);
             bytes += value.as_str().unwrap_or_default().len();
-            let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            let is_key_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
             let step = match key.as_str() {
                 "." => Some("must not be '.'"),
                 ".." => Some("must not be '..'"),
@@ -107,7 +107,7 @@ fn validate_data(object: &Value, fields: &[&str]) -> Vec<Cause> {
                 let why = format!("must be no more than {KEY_LENGTH_MAX} characters");
                 causes.push(path.invalid(key.as_str(), why));
             }
-            if key.is_empty() || !key.bytes().all(known) {
+            if key.is_empty() || !key.bytes().all(is_key_byte) {
                 let why = "a valid config key must consist of alphanumeric characters, '-', '_' or \
                            '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for \
                            validation is '[-._a-zA-Z0-9]+')";

@@ -176,7 +176,7 @@ fn validate_generated_labels(job: &Value) -> Vec<Cause> {
         let why = format!("must be '{value}'");
         match labels[label].as_str() {
             None => causes.push(path.required(why)),
-            Some(found) if found != value => causes.push(path.invalid(labels.clone(), why)),
+            Some(actual) if actual != value => causes.push(path.invalid(labels.clone(), why)),
             Some(_) => {}
         }
     }
@@ -234,8 +234,8 @@ pub(super) fn validate_spec(spec: &Value, path: &Path) -> Vec<Cause> {
     let has_policy = !spec["podFailurePolicy"].is_null();
     match spec["template"]["spec"]["restartPolicy"].as_str() {
         None | Some("Always") => {
-            let known = ["OnFailure", "Never"].map(quote).join(", ");
-            causes.push(path.required(format!("valid values: {known}")));
+            let policies = ["OnFailure", "Never"].map(quote).join(", ");
+            causes.push(path.required(format!("valid values: {policies}")));
         }
         Some("OnFailure") if has_policy => {
             let why = "only \"Never\" is supported when podFailurePolicy is specified";

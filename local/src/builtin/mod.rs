@@ -327,7 +327,10 @@ mod tests {
         let (listed, _) = rest.split_once("<!-- end -->").unwrap();
         let listed: BTreeSet<&str> = listed.split('`').skip(1).step_by(2).collect();
         let all = definitions();
-        let served: BTreeSet<&str> = all.iter().map(|one| one.kind.kind.as_ref()).collect();
+        let served: BTreeSet<&str> = all
+            .iter()
+            .map(|definition| definition.kind.kind.as_ref())
+            .collect();
         assert_eq!(listed, served);
     }
 }

@@ -144,13 +144,13 @@ fn required_label(name: &str, path: &Path, causes: &mut Vec<Cause>) {
     label_or_nothing(name, path, causes);
 }
 
-fn one_of(value: &Value, field: &str, known: &[&str], path: &Path, causes: &mut Vec<Cause>) {
-    let found = text(value, field);
+fn one_of(value: &Value, field: &str, choices: &[&str], path: &Path, causes: &mut Vec<Cause>) {
+    let choice = text(value, field);
     let path = path.child(field);
-    if found.is_empty() {
+    if choice.is_empty() {
         causes.push(path.required(""));
-    } else if !known.contains(&found) {
-        causes.push(path.not_supported(found, known));
+    } else if !choices.contains(&choice) {
+        causes.push(path.not_supported(choice, choices));
     }
 }
 

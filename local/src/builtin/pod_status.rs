@@ -39,9 +39,9 @@ fn items(value: &Value) -> impl DoubleEndedIterator<Item = &Value> {
         .iter()
 }
 
-fn has_condition(pod: &Value, wanted: &str) -> bool {
+fn has_condition(pod: &Value, condition_type: &str) -> bool {
     items(&pod["status"]["conditions"])
-        .any(|condition| condition["type"] == wanted && condition["status"] == "True")
+        .any(|condition| condition["type"] == condition_type && condition["status"] == "True")
 }
 
 /// Says in a few words how a pod is.

@@ -35,13 +35,13 @@ pub(super) fn validate(spec: &Value, path: &Path) -> Vec<Cause> {
     }
     if let Some(replacement) = spec["podReplacementPolicy"].as_str() {
         let path = path.child("podReplacementPolicy");
-        let known: &[&str] = if spec["podFailurePolicy"].is_null() {
+        let policies: &[&str] = if spec["podFailurePolicy"].is_null() {
             &["Failed", "TerminatingOrFailed"]
         } else {
             &["Failed"]
         };
-        if !known.contains(&replacement) {
-            causes.push(path.not_supported(replacement, known));
+        if !policies.contains(&replacement) {
+            causes.push(path.not_supported(replacement, policies));
         }
     }
     causes
@@ -88,15 +88,15 @@ fn validate_failure_rule(spec: &Value, rule: &Value, path: &Path, causes: &mut V
         let mistakes = names::qualified_name(name).into_iter();
         causes.extend(mistakes.map(|why| path.child("type").invalid(name, why)));
         let status = pattern["status"].as_str().unwrap_or_default();
-        let known = ["False", "True", "Unknown"];
-        if !known.contains(&status) {
-            causes.push(path.child("status").not_supported(status, &known));
+        let statuses = ["False", "True", "Unknown"];
+        if !statuses.contains(&status) {
+            causes.push(path.child("status").not_supported(status, &statuses));
         }
     }
 }
 
-fn valid_values(known: &[&str]) -> String {
-    let quoted: Vec<_> = known.iter().map(|value| quote(value)).collect();
+fn valid_values(values: &[&str]) -> String {
+    let quoted: Vec<_> = values.iter().map(|value| quote(value)).collect();
     format!("valid values: [{}]", quoted.join(" "))
 }
 
@@ -179,17 +179,17 @@ pub(super) fn selector_matches(selector: &Value, labels: &Value) -> bool {
     let equal = selector["matchLabels"].as_object().into_iter().flatten();
     let mut equal = equal.map(|(key, value)| label(key) == value.as_str());
     let matches = |expression: &Value| {
-        let found = label(expression["key"].as_str().unwrap_or_default());
-        let listed = found.is_some_and(|found| {
+        let label = label(expression["key"].as_str().unwrap_or_default());
+        let listed = label.is_some_and(|label| {
             items(&expression["values"])
                 .iter()
-                .any(|value| value == found)
+                .any(|value| value == label)
         });
         match expression["operator"].as_str() {
             Some("In") => listed,
             Some("NotIn") => !listed,
-            Some("Exists") => found.is_some(),
-            Some("DoesNotExist") => found.is_none(),
+            Some("Exists") => label.is_some(),
+            Some("DoesNotExist") => label.is_none(),
             _ => false,
         }
     };

@@ -379,9 +379,10 @@ fn job(value: &Value, now: Timestamp) -> Vec<Value> {
             _ => format!("{succeeded}/1"),
         },
     };
-    let is = |wanted: &str| {
+    let is = |condition_type: &str| {
         let mut conditions = status["conditions"].as_array().into_iter().flatten();
-        conditions.any(|condition| condition["type"] == wanted && condition["status"] == "True")
+        conditions
+            .any(|condition| condition["type"] == condition_type && condition["status"] == "True")
     };
     let deleting = metadata::is_deleting(value);
     let phase = match () {
@@ -502,8 +503,8 @@ fn node(value: &Value, name: Value, age: Value) -> Vec<Value> {
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
     let address = |kind: &str| {
         let addresses = status["addresses"].as_array().into_iter().flatten();
-        let found = addresses.clone().find(|address| address["type"] == kind);
-        found.map_or(json!("<none>"), |address| or_none(&address["address"]))
+        let address = addresses.clone().find(|address| address["type"] == kind);
+        address.map_or(json!("<none>"), |address| or_none(&address["address"]))
     };
     let info = |field: &str| match status["nodeInfo"][field].as_str() {
         Some(text) if !text.is_empty() => json!(text),

@@ -57,8 +57,8 @@ fn uids_of_owners(object: &Value) -> Vec<String> {
     uids.map(str::to_owned).collect()
 }
 
-fn has_finalizer(object: &Value, wanted: &str) -> bool {
-    metadata::finalizers(object).any(|finalizer| finalizer == wanted)
+fn has_finalizer(object: &Value, name: &str) -> bool {
+    metadata::finalizers(object).any(|finalizer| finalizer == name)
 }
 
 impl Garbage {
@@ -215,9 +215,9 @@ impl Garbage {
                 false => "",
             };
             let resource = &definition.kind.resource;
-            let found = shared.store.get(resource, namespace, text("name"));
+            let owner = shared.store.get(resource, namespace, text("name"));
             let uid = text("uid").to_owned();
-            match found.filter(|found| metadata::uid(&found.value) == uid) {
+            match owner.filter(|owner| metadata::uid(&owner.value) == uid) {
                 None => owners.gone.push(uid),
                 Some(owner)
                     if metadata::is_deleting(&owner.value)
@@ -283,7 +283,7 @@ fn disown(shared: &Shared, dependent: &Place, uids: &[String]) {
 fn remove_finalizer(shared: &Shared, place: &Place, uid: &str, finalizer: &str) {
     change(shared, place, Some(uid), |object| {
         let kept: Vec<String> = metadata::finalizers(object)
-            .filter(|known| *known != finalizer)
+            .filter(|other| *other != finalizer)
             .map(str::to_owned)
             .collect();
         metadata::set_finalizers(object, &kept);

@@ -140,13 +140,13 @@ impl Constraints {
             Value::Array(items) => self.check_items(items, old, &report, causes),
             _ => {}
         }
-        if let Some(known) = &self.one_of_values
-            && !known.contains(value)
+        if let Some(allowed) = &self.one_of_values
+            && !allowed.contains(value)
             && !(value.is_null() && self.nullable)
         {
-            let known: Vec<String> = known.iter().map(shown).collect();
-            let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            causes.push(place.not_supported(value.clone(), &known));
+            let allowed: Vec<String> = allowed.iter().map(shown).collect();
+            let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+            causes.push(place.not_supported(value.clone(), &allowed));
         }
         if let Value::Object(_) = value {
             self.check_fields(value, old, &report, causes);
@@ -160,8 +160,8 @@ impl Constraints {
         let Some(expected) = self.types.first() else {
             return;
         };
-        let takes = |name: &str| self.types.iter().any(|known| known == name);
-        let found = match value {
+        let takes = |name: &str| self.types.iter().any(|allowed| allowed == name);
+        let actual = match value {
             Value::Null if self.nullable => return,
             Value::Null => "null",
             Value::Bool(_) => "boolean",
@@ -172,17 +172,20 @@ impl Constraints {
             Value::Object(_) => "object",
         };
         let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
-        let fits = takes(found)
-            || (found == "integer" && takes("number"))
-            || (found == "number" && whole && takes("integer"));
+        let fits = takes(actual)
+            || (actual == "integer" && takes("number"))
+            || (actual == "number" && whole && takes("integer"));
         if !fits {
             let expected = if self.types.len() > 1 {
                 self.types.join(",")
             } else {
                 expected.clone()
             };
-            let why = format!("must be of type {expected}: {}", crate::field::quote(found));
-            causes.push(report.place.type_invalid(found, report.say(&why)));
+            let why = format!(
+                "must be of type {expected}: {}",
+                crate::field::quote(actual)
+            );
+            causes.push(report.place.type_invalid(actual, report.say(&why)));
         }
     }
 
@@ -313,9 +316,9 @@ impl Constraints {
 
     fn check_combinations(&self, value: &Value, report: &Report<'_>, causes: &mut Vec<Cause>) {
         let of = |constraints: &Self| {
-            let mut found = Vec::new();
-            constraints.check(value, None, report.path, report.place, &mut found);
-            found
+            let mut causes = Vec::new();
+            constraints.check(value, None, report.path, report.place, &mut causes);
+            causes
         };
         let mut say = |why: &str| {
             let why = format!("{} {why}", crate::field::quote(report.path));

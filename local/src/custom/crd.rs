@@ -218,9 +218,9 @@ pub(crate) fn accepted_status(crd: &Value, conflict: Option<&str>, now: Timestam
             ),
         ],
     };
-    let known = status["conditions"].clone();
+    let old_conditions = status["conditions"].clone();
     let conditions = conditions.map(|(kind, state, reason, message)| {
-        let mut conditions = known.as_array().into_iter().flatten();
+        let mut conditions = old_conditions.as_array().into_iter().flatten();
         let before = conditions.find(|condition| condition["type"] == kind);
         let since = before
             .filter(|condition| condition["status"] == state)
@@ -236,9 +236,14 @@ pub(crate) fn accepted_status(crd: &Value, conflict: Option<&str>, now: Timestam
             "message": message,
         })
     });
-    let others = known.as_array().into_iter().flatten().filter(|condition| {
-        !["NamesAccepted", "Established"].contains(&condition["type"].as_str().unwrap_or_default())
-    });
+    let others = old_conditions
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|condition| {
+            !["NamesAccepted", "Established"]
+                .contains(&condition["type"].as_str().unwrap_or_default())
+        });
     status["conditions"] = conditions.iter().chain(others).cloned().collect();
     if conflict.is_none() {
         status["acceptedNames"] = crd["spec"]["names"].clone();

@@ -86,29 +86,29 @@ pub(super) fn validate_update(crd: &Value, old: &Value) -> Vec<Cause> {
 
 /// Returns the warnings for a definition: formats that nobody checks.
 pub(super) fn warn(crd: &Value, old: Option<&Value>) -> Vec<String> {
-    let mut found = unknown_formats(crd);
+    let mut formats = unknown_formats(crd);
     if let Some(old) = old {
         let before = unknown_formats(old);
-        found.retain(|format| !before.contains(format));
+        formats.retain(|format| !before.contains(format));
     }
-    found
+    formats
         .into_iter()
         .map(|format| format!("unrecognized format {}", crate::field::quote(format)))
         .collect()
 }
 
 fn unknown_formats(crd: &Value) -> BTreeSet<&str> {
-    let mut found = BTreeSet::new();
+    let mut formats = BTreeSet::new();
     for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
-        collect_unknown_formats(&version["schema"]["openAPIV3Schema"], &mut found);
+        collect_unknown_formats(&version["schema"]["openAPIV3Schema"], &mut formats);
     }
-    found
+    formats
 }
 
-fn collect_unknown_formats<'a>(source: &'a Value, found: &mut BTreeSet<&'a str>) {
+fn collect_unknown_formats<'a>(source: &'a Value, formats: &mut BTreeSet<&'a str>) {
     let format = text(source, "format");
     if !format.is_empty() && !format::is_known(text(source, "type"), format) {
-        found.insert(format);
+        formats.insert(format);
     }
     let properties = source["properties"].as_object().into_iter().flatten();
     let several = ["allOf", "anyOf", "oneOf"]
@@ -121,7 +121,7 @@ fn collect_unknown_formats<'a>(source: &'a Value, found: &mut BTreeSet<&'a str>)
         .chain(single)
         .filter(|below| below.is_object())
     {
-        collect_unknown_formats(below, found);
+        collect_unknown_formats(below, formats);
     }
 }
 
@@ -232,12 +232,12 @@ fn validate_columns(version: &Value, path: &Path, causes: &mut Vec<Cause>) {
 }
 
 fn required_path(value: &Value, field: &str, path: &Path, causes: &mut Vec<Cause>) {
-    let found = text(value, field);
-    if found.is_empty() {
+    let json_path = text(value, field);
+    if json_path.is_empty() {
         causes.push(path.child(field).required(""));
-    } else if JsonPath::parse(found).is_none() {
+    } else if JsonPath::parse(json_path).is_none() {
         let why = "this server reads .a.b, [0], [*], ['name'] and [?(@.a==\"b\")] in paths";
-        causes.push(path.child(field).invalid(found, why));
+        causes.push(path.child(field).invalid(json_path, why));
     }
 }
 
@@ -250,16 +250,16 @@ fn validate_subresources(subresources: &Value, path: &Path, causes: &mut Vec<Cau
         ("specReplicasPath", ".spec."),
         ("statusReplicasPath", ".status."),
     ] {
-        let found = text(scale, field);
+        let json_path = text(scale, field);
         let path = path.child("scale").child(field);
-        if found.is_empty() {
+        if json_path.is_empty() {
             causes.push(path.required(""));
-        } else if !found.starts_with(below) {
+        } else if !json_path.starts_with(below) {
             let why = format!(
                 "should be a json path under {}",
                 below.trim_end_matches('.')
             );
-            causes.push(path.invalid(found, why));
+            causes.push(path.invalid(json_path, why));
         }
     }
 }
@@ -340,8 +340,8 @@ fn validate_list_type(source: &Value, path: &Path, causes: &mut Vec<Cause>) {
                     let why = "entries must all be names of item properties";
                     causes.push(keys_path.index(index).invalid(name, why));
                 }
-                let given = required.is_some_and(|required| required.contains(key));
-                if !given && property["default"].is_null() {
+                let is_required = required.is_some_and(|required| required.contains(key));
+                if !is_required && property["default"].is_null() {
                     let path = path.child("items").child(&format!("properties[{name}]"));
                     let why = "this property is in x-kubernetes-list-map-keys, so it must have a \
                                default or be a required property";

@@ -37,11 +37,11 @@ fn check_items(items: &[Value], schema: &Schema, path: &Path, causes: &mut Vec<C
         ListType::Atomic => None,
         ListType::Set => Some(item.clone()),
         ListType::Map(keys) => {
-            let found = keys.iter().filter_map(|key| {
+            let pairs = keys.iter().filter_map(|key| {
                 let value = item.get(key)?;
                 Some((key.clone(), value.clone()))
             });
-            Some(Value::Object(found.collect::<Map<_, _>>()))
+            Some(Value::Object(pairs.collect::<Map<_, _>>()))
         }
     };
     let mut seen: Vec<Value> = Vec::new();

@@ -137,10 +137,14 @@ fn validate_scale(scale: Option<&ScalePaths>, value: &Value) -> Vec<Cause> {
     };
     let mut causes = Vec::new();
     for path in [spec_replicas, status_replicas] {
-        let Some(found) = JsonPath::parse(path) else {
+        let Some(json_path) = JsonPath::parse(path) else {
             continue;
         };
-        let Some(replicas) = found.find(value).first().and_then(|value| value.as_i64()) else {
+        let Some(replicas) = json_path
+            .find(value)
+            .first()
+            .and_then(|value| value.as_i64())
+        else {
             continue;
         };
         let field = Path::new(path);

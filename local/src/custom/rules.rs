@@ -376,8 +376,8 @@ const COMPILED_MAX: usize = 4096;
 
 fn compile(rule: &str) -> Result<Arc<Program>, String> {
     let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = compiled().get(rule) {
-        return Ok(Arc::clone(known));
+    if let Some(program) = compiled().get(rule) {
+        return Ok(Arc::clone(program));
     }
     let program = Arc::new(compile_uncached(rule)?);
     let mut compiled = compiled();
@@ -393,8 +393,9 @@ fn compile_uncached(rule: &str) -> Result<Program, String> {
         .map_err(|error| format!("compilation failed: {error}"))?;
     let references = program.references();
     for function in references.functions() {
-        let known = function.starts_with(OPERATORS_PREFIXES) || FUNCTIONS.contains(&function);
-        if !known {
+        let is_supported =
+            function.starts_with(OPERATORS_PREFIXES) || FUNCTIONS.contains(&function);
+        if !is_supported {
             return Err(format!(
                 "compilation failed: undeclared reference to '{function}' (in container '')"
             ));

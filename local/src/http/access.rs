@@ -297,26 +297,26 @@ impl Guard {
     /// A name that leads here only by DNS, which anybody may write, is another host.
     fn check_host(&self, request: &Parts) -> Result<(), Status> {
         let of_target = request.uri.authority().map(|target| target.as_str());
-        let mut asked: Vec<&str> = of_target.into_iter().collect();
+        let mut hosts: Vec<&str> = of_target.into_iter().collect();
         for host in request.headers.get_all(header::HOST) {
-            asked.push(host.to_str().unwrap_or_default());
+            hosts.push(host.to_str().unwrap_or_default());
         }
-        if asked.is_empty() {
+        if hosts.is_empty() {
             return Err(Status::bad_request("the request names no host"));
         }
         let is_own = |host: &&str| {
             let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
             HOSTS.contains(&name) && port.parse() == Ok(self.port)
         };
-        match asked.iter().all(is_own) {
+        match hosts.iter().all(is_own) {
             true => Ok(()),
             false => Err(refused("the request is meant for another host")),
         }
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), None) = (given.next(), given.next()) else {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
             return false;
         };
         let token = value.as_bytes().split_at_checked("Bearer ".len());
@@ -428,10 +428,10 @@ mod tests {
 
     #[test]
     fn tokens_are_long_and_never_the_same() {
-        let (one, other) = (Token::generate(), Token::generate());
-        assert_eq!(one.0.len(), 64);
-        assert!(!one.is(other.0.as_bytes()));
-        assert!(one.is(one.0.as_bytes()));
+        let (token, other) = (Token::generate(), Token::generate());
+        assert_eq!(token.0.len(), 64);
+        assert!(!token.is(other.0.as_bytes()));
+        assert!(token.is(token.0.as_bytes()));
     }
 
     #[test]

@@ -81,9 +81,9 @@ pub(super) fn replace(call: &Call, body: &[u8]) -> Result<Response, Status> {
 }
 
 /// An object that names a uid is only stored over that one.
-fn check_uid(call: &Call, wanted: &str, old: &Version) -> Result<(), Status> {
+fn check_uid(call: &Call, precondition: &str, old: &Version) -> Result<(), Status> {
     let uid = metadata::uid(&old.value);
-    if wanted.is_empty() || wanted == uid {
+    if precondition.is_empty() || precondition == uid {
         return Ok(());
     }
     Err(Status::conflict(
@@ -91,7 +91,7 @@ fn check_uid(call: &Call, wanted: &str, old: &Version) -> Result<(), Status> {
         call.name(),
         format!(
             "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, \
-             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {precondition}, UID in \
              object meta: {uid}",
             call.storage_key()
         ),
@@ -306,12 +306,12 @@ impl Call {
     }
 
     fn dry_run(&self, causes: &mut Vec<Cause>) -> bool {
-        let asked: Vec<_> = self
+        let values: Vec<_> = self
             .query
             .all("dryRun")
             .filter(|value| !value.is_empty())
             .collect();
-        check_dry_run(&asked, causes)
+        check_dry_run(&values, causes)
     }
 
     /// The body as an object of this kind.
@@ -322,12 +322,12 @@ impl Call {
             return Err(Status::bad_request("the body is not a JSON object"));
         };
         let api_version = kind.api_version();
-        let found = |field: &str| {
-            let found = fields.get(field).and_then(Value::as_str);
-            found.unwrap_or_default().to_owned()
+        let text_of = |field: &str| {
+            let text = fields.get(field).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
         };
-        let (found_version, found_kind) = (found("apiVersion"), found("kind"));
-        self.check_kind(&found_version, &found_kind)?;
+        let (body_version, body_kind) = (text_of("apiVersion"), text_of("kind"));
+        self.check_kind(&body_version, &body_kind)?;
         fields.insert("apiVersion".to_owned(), api_version.into());
         fields.insert("kind".to_owned(), kind.kind.as_ref().into());
         let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
@@ -349,11 +349,11 @@ impl Call {
     }
 
     /// The kind and version of a body are those of the path, or left to it.
-    fn check_kind(&self, api_version: &str, found: &str) -> Result<(), Status> {
+    fn check_kind(&self, api_version: &str, body_kind: &str) -> Result<(), Status> {
         let kind = &self.definition.kind;
         let expected = kind.api_version();
         let other_version = !api_version.is_empty() && api_version != expected;
-        let other_kind = !found.is_empty() && found != kind.kind;
+        let other_kind = !body_kind.is_empty() && body_kind != kind.kind;
         if !other_version && !other_kind {
             return Ok(());
         }
@@ -365,7 +365,7 @@ impl Call {
                 )
             } else {
                 format!(
-                    "{found} in version \"{}\" is not a {}",
+                    "{body_kind} in version \"{}\" is not a {}",
                     kind.version, kind.kind
                 )
             }));
@@ -376,21 +376,25 @@ impl Call {
         } else {
             version
         };
-        let found = if found.is_empty() { &kind.kind } else { found };
-        let known = !other_version
+        let body_kind = if body_kind.is_empty() {
+            &kind.kind
+        } else {
+            body_kind
+        };
+        let is_registered = !other_version
             && self
                 .server
                 .shared
                 .catalog
-                .of_kind(kind.group(), found)
+                .of_kind(kind.group(), body_kind)
                 .is_some();
-        let why = if known {
+        let why = if is_registered {
             let package = match kind.group().split('.').next() {
                 None | Some("") => "core",
                 Some(group) => group,
             };
             format!(
-                "converting ({version}.{found}) to ({package}.{}): unknown conversion",
+                "converting ({version}.{body_kind}) to ({package}.{}): unknown conversion",
                 kind.kind
             )
         } else {
@@ -400,10 +404,10 @@ impl Call {
             } else {
                 &expected
             };
-            format!("no kind \"{found}\" is registered for version \"{version}\" {scheme}")
+            format!("no kind \"{body_kind}\" is registered for version \"{version}\" {scheme}")
         };
         Err(Status::bad_request(format!(
-            "{found} in version \"{version}\" cannot be handled as a {}: {why}",
+            "{body_kind} in version \"{version}\" cannot be handled as a {}: {why}",
             kind.kind
         )))
     }
@@ -505,9 +509,9 @@ impl Call {
                     "decoded object cannot be converted to DeleteOptions",
                 ));
             }
-            let asked = body["dryRun"].as_array().into_iter().flatten();
-            let asked: Vec<_> = asked.filter_map(Value::as_str).collect();
-            options.dry_run = check_dry_run(&asked, &mut causes);
+            let values = body["dryRun"].as_array().into_iter().flatten();
+            let values: Vec<_> = values.filter_map(Value::as_str).collect();
+            options.dry_run = check_dry_run(&values, &mut causes);
             options.grace_period_seconds = body["gracePeriodSeconds"].as_i64();
             let text = |value: &Value| value.as_str().map(str::to_owned);
             options.uid = text(&body["preconditions"]["uid"]);
@@ -523,11 +527,11 @@ impl Call {
     }
 }
 
-fn check_dry_run(asked: &[&str], causes: &mut Vec<Cause>) -> bool {
-    if asked.iter().any(|value| *value != "All") {
-        causes.push(Path::new("dryRun").not_supported(json!(asked), &["All"]));
+fn check_dry_run(values: &[&str], causes: &mut Vec<Cause>) -> bool {
+    if values.iter().any(|value| *value != "All") {
+        causes.push(Path::new("dryRun").not_supported(json!(values), &["All"]));
     }
-    !asked.is_empty()
+    !values.is_empty()
 }
 
 fn read_propagation(

@@ -53,10 +53,10 @@ pub(super) fn answer(
             .get(name.as_str())
             .filter(|_| !name.is_empty())
             .map(|versions| {
-                let mut found = group(name, versions);
-                found["kind"] = "APIGroup".into();
-                found["apiVersion"] = "v1".into();
-                json_response(&found)
+                let mut api_group = group(name, versions);
+                api_group["kind"] = "APIGroup".into();
+                api_group["apiVersion"] = "v1".into();
+                json_response(&api_group)
             }),
         Path::Resources { group, version } => resources(&definitions, group, version),
         Path::OpenApi(path) => {

@@ -69,12 +69,12 @@ fn container(call: &Call, pod: &Value) -> Result<String, Status> {
         .into_iter()
         .flat_map(names)
         .collect();
-    let wanted = call.query.get("container");
-    if !wanted.is_empty() {
-        return match all.iter().any(|name| name == wanted) {
-            true => Ok(wanted.to_owned()),
+    let container = call.query.get("container");
+    if !container.is_empty() {
+        return match all.iter().any(|name| name == container) {
+            true => Ok(container.to_owned()),
             false => Err(Status::bad_request(format!(
-                "container {wanted} is not valid for pod {}",
+                "container {container} is not valid for pod {}",
                 call.name()
             ))),
         };

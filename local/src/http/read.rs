@@ -52,10 +52,10 @@ impl Selection {
 
 fn check_fields(definition: &Definition, fields: &FieldSelector) -> Result<(), Status> {
     for term in fields.terms() {
-        let known = term.path == "metadata.name"
+        let is_supported = term.path == "metadata.name"
             || (term.path == "metadata.namespace" && definition.kind.namespaced)
             || definition.selectable.contains(&term.path);
-        if !known {
+        if !is_supported {
             let message = term.unsupported(&definition.kind);
             return Err(Status::bad_request(message));
         }
@@ -152,11 +152,11 @@ impl ListRequest {
         }
         let limit = query.integer("limit")?.unwrap_or_default();
         let limit = usize::try_from(limit).ok().filter(|&limit| limit > 0);
-        let asked = parse_revision(query.get("resourceVersion"))?;
+        let revision = parse_revision(query.get("resourceVersion"))?;
         let limit_or_all = limit.unwrap_or(usize::MAX);
         let token = query.get("continue");
         if !token.is_empty() {
-            if asked.is_some_and(|asked| asked != 0) {
+            if revision.is_some_and(|revision| revision != 0) {
                 return Err(Status::bad_request(
                     "specifying resource version is not allowed when using continue",
                 ));
@@ -169,13 +169,13 @@ impl ListRequest {
             });
         }
         let current = call.server.shared.store.revision();
-        if let Some(asked) = asked.filter(|asked| *asked > current) {
-            return Err(too_large(asked, current));
+        if let Some(revision) = revision.filter(|revision| *revision > current) {
+            return Err(too_large(revision, current));
         }
         let exact = query.get("resourceVersionMatch") == "Exact"
             || (limit.is_some() && query.get("resourceVersionMatch").is_empty());
         Ok(Self {
-            revision: asked.filter(|asked| exact && *asked > 0),
+            revision: revision.filter(|revision| exact && *revision > 0),
             after: None,
             limit: limit_or_all,
         })
@@ -232,9 +232,9 @@ const LIST_OPTIONS: Kind = Kind::cluster("meta.k8s.io", "v1", "ListOptions", "li
 fn check_list_options(call: &Call) -> Vec<Cause> {
     let query = &call.query;
     let mut causes = Vec::new();
-    let wanted = query.get("resourceVersionMatch");
+    let version_match = query.get("resourceVersionMatch");
     let path = Path::new("resourceVersionMatch");
-    if !wanted.is_empty() {
+    if !version_match.is_empty() {
         if query.get("resourceVersion").is_empty() {
             let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
             causes.push(path.forbidden(why));
@@ -244,10 +244,10 @@ fn check_list_options(call: &Call) -> Vec<Cause> {
                 path.forbidden("resourceVersionMatch is forbidden when continue is provided"),
             );
         }
-        if wanted != "Exact" && wanted != "NotOlderThan" {
-            causes.push(path.not_supported(wanted, &["Exact", "NotOlderThan", ""]));
+        if version_match != "Exact" && version_match != "NotOlderThan" {
+            causes.push(path.not_supported(version_match, &["Exact", "NotOlderThan", ""]));
         }
-        if wanted == "Exact" && query.get("resourceVersion") == "0" {
+        if version_match == "Exact" && query.get("resourceVersion") == "0" {
             let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
             causes.push(path.forbidden(why));
         }
@@ -280,8 +280,8 @@ pub(super) fn expired(gone: Gone) -> Status {
 }
 
 /// A revision that is not there yet.
-pub(super) fn too_large(asked: u64, current: u64) -> Status {
-    let message = format!("Too large resource version: {asked}, current: {current}");
+pub(super) fn too_large(revision: u64, current: u64) -> Status {
+    let message = format!("Too large resource version: {revision}, current: {current}");
     let mut status = Status::new(Reason::Timeout, format!("Timeout: {message}"));
     status.details = Some(Box::new(Details {
         causes: vec![Cause {

@@ -134,8 +134,8 @@ impl Query {
 
     /// A parameter; empty where it is absent.
     pub(super) fn get(&self, name: &str) -> &str {
-        let found = self.0.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+        let pair = self.0.iter().find(|(key, _)| key == name);
+        pair.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

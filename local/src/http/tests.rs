@@ -177,8 +177,8 @@ async fn events_of_both_groups_are_one_store() {
 async fn reviews_are_answered_and_not_stored() {
     let (_, kubectl) = server();
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    let asked = json!({"spec": {"resourceAttributes": {"verb": "create", "resource": "jobs"}}});
-    let (code, answer) = kubectl.json("POST", path, &asked).await;
+    let review = json!({"spec": {"resourceAttributes": {"verb": "create", "resource": "jobs"}}});
+    let (code, answer) = kubectl.json("POST", path, &review).await;
     assert_eq!((code, &answer["status"]["allowed"]), (201, &json!(true)));
     let (code, _) = kubectl.json("GET", path, &json!({})).await;
     assert_eq!(code, 405);

@@ -117,31 +117,33 @@ impl Start {
         let query = &call.query;
         let send_initial = query.optional_flag("sendInitialEvents")?;
         let path = Path::new("resourceVersionMatch");
-        let wanted = query.get("resourceVersionMatch");
+        let version_match = query.get("resourceVersionMatch");
         let mut causes = Vec::new();
-        if send_initial.is_some() && wanted != "NotOlderThan" {
+        if send_initial.is_some() && version_match != "NotOlderThan" {
             causes.push(path.forbidden(
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             ));
         }
-        if !wanted.is_empty() {
+        if !version_match.is_empty() {
             if send_initial.is_none() {
                 causes.push(path.forbidden(
                     "resourceVersionMatch is forbidden for watch unless sendInitialEvents is \
                      provided",
                 ));
             }
-            if wanted != "NotOlderThan" {
-                causes.push(path.not_supported(wanted, &["NotOlderThan"]));
+            if version_match != "NotOlderThan" {
+                causes.push(path.not_supported(version_match, &["NotOlderThan"]));
             }
         }
         if !causes.is_empty() {
             return Err(Status::invalid(&LIST_OPTIONS, "", causes));
         }
-        let asked = read::parse_revision(query.get("resourceVersion"))?;
+        let revision = read::parse_revision(query.get("resourceVersion"))?;
         let current = call.server.shared.store.revision();
-        match (asked, send_initial) {
-            (Some(asked), Some(true)) if asked > current => Err(read::too_large(asked, current)),
+        match (revision, send_initial) {
+            (Some(revision), Some(true)) if revision > current => {
+                Err(read::too_large(revision, current))
+            }
             (_, Some(true)) => Ok(Start::Now { initial: true }),
             (None | Some(0), Some(false)) => Ok(Start::Now { initial: false }),
             (None | Some(0), None) => Ok(Start::Now { initial: true }),

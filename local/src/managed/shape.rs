@@ -69,14 +69,14 @@ pub(super) fn item_element(schema: &Schema, item: &Value) -> Result<Element, Str
         }
     };
     let items = Shape::items(schema);
-    let mut found = Map::new();
+    let mut key_fields = Map::new();
     for key in keys {
         let default = || items.properties.get(key)?.default.as_ref();
         if let Some(value) = fields.get(key).or_else(default) {
-            found.insert(key.clone(), value.clone());
+            key_fields.insert(key.clone(), value.clone());
         }
     }
-    if found.is_empty() {
+    if key_fields.is_empty() {
         let keys: Vec<_> = keys.iter().map(|key| crate::field::quote(key)).collect();
         return Err(format!(
             "associative list with keys has an element that omits all key fields [{}] (and \
@@ -84,5 +84,5 @@ pub(super) fn item_element(schema: &Schema, item: &Value) -> Result<Element, Str
             keys.join(" ")
         ));
     }
-    Ok(Element::key(&found))
+    Ok(Element::key(&key_fields))
 }

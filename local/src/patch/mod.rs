@@ -36,14 +36,14 @@ impl PatchType {
             "application/strategic-merge-patch+json" if builtin => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
             _ => {
-                let mut known = vec![
+                let mut media_types = vec![
                     "application/json-patch+json",
                     "application/merge-patch+json",
                 ];
                 if builtin {
-                    known.push("application/strategic-merge-patch+json");
+                    media_types.push("application/strategic-merge-patch+json");
                 }
-                known.push("application/apply-patch+yaml");
+                media_types.push("application/apply-patch+yaml");
                 if builtin {
                     let message = "415: Unsupported Media Type";
                     return Err(Status::of_route(Reason::UnsupportedMediaType, message));
@@ -53,7 +53,7 @@ impl PatchType {
                     format!(
                         "the body of the request was in an unknown format - accepted media types \
                          include: {}",
-                        known.join(", ")
+                        media_types.join(", ")
                     ),
                 ))
             }

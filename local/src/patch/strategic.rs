@@ -230,8 +230,8 @@ fn merge_list(
         match directive.as_ref().map(|directive| directive.as_str()) {
             None => changes.push(item),
             Some(Some("delete")) => {
-                let wanted = key_of(&item, key)?.clone();
-                merged.retain(|item| item.get(key) != Some(&wanted));
+                let key_value = key_of(&item, key)?.clone();
+                merged.retain(|item| item.get(key) != Some(&key_value));
             }
             Some(Some("replace")) => replace = true,
             Some(_) => return Err(format!("unknown patch type: {directive:?}")),
@@ -244,8 +244,11 @@ fn merge_list(
     let items = field.and_then(|field| field.items.as_deref());
     let items = items.unwrap_or(&anything);
     for change in &changes {
-        let wanted = key_of(change, key)?;
-        match merged.iter_mut().find(|item| item.get(key) == Some(wanted)) {
+        let key_value = key_of(change, key)?;
+        match merged
+            .iter_mut()
+            .find(|item| item.get(key) == Some(key_value))
+        {
             Some(item) => merge(item, change.clone(), items)?,
             None => merged.extend(plain(change.clone())),
         }
@@ -258,21 +261,22 @@ fn key_of<'a>(item: &'a Value, key: &str) -> Result<&'a Value, String> {
         .ok_or_else(|| format!("map: {item} does not contain declared merge key: {key}"))
 }
 
-/// Sorts the items that `wanted` has by its order, and puts the others where `live` has them, as
+/// Sorts the items that `order` has by its order, and puts the others where `live` has them, as
 /// far as that goes together.
-fn ordered(merged: Vec<Value>, wanted: &[Value], live: &[Value], key: Option<&str>) -> Vec<Value> {
+fn ordered(merged: Vec<Value>, order: &[Value], live: &[Value], key: Option<&str>) -> Vec<Value> {
     let identity = |item: &Value| match key {
         Some(key) => item.get(key).cloned().unwrap_or_default(),
         None => item.clone(),
     };
     let position = |list: &[Value], item: &Value| {
-        let wanted = identity(item);
-        list.iter().position(|other| identity(other) == wanted)
+        let item_identity = identity(item);
+        list.iter()
+            .position(|other| identity(other) == item_identity)
     };
     let (mut named, mut others): (Vec<_>, Vec<_>) = merged
         .into_iter()
-        .partition(|item| position(wanted, item).is_some());
-    named.sort_by_key(|item| position(wanted, item));
+        .partition(|item| position(order, item).is_some());
+    named.sort_by_key(|item| position(order, item));
     others.sort_by_key(|item| position(live, item));
     let mut sorted = Vec::with_capacity(named.len() + others.len());
     let mut others = others.into_iter().peekable();

@@ -173,8 +173,8 @@ fn string(bytes: &[u8], name: &'static str) -> Result<String, Unreadable> {
 fn time(field: &Field, bytes: &[u8]) -> Result<Value, Unreadable> {
     let (mut seconds, mut nanos) = (0, 0);
     let mut fields = Fields(bytes);
-    while let Some(found) = fields.next()? {
-        match found {
+    while let Some(pair) = fields.next()? {
+        match pair {
             (1, Wire::Varint(number)) => seconds = number.cast_signed(),
             (2, Wire::Varint(number)) => nanos = number.cast_signed(),
             _ => {}
@@ -196,8 +196,8 @@ fn time(field: &Field, bytes: &[u8]) -> Result<Value, Unreadable> {
 fn quantity(name: &'static str, bytes: &[u8]) -> Result<Value, Unreadable> {
     let mut fields = Fields(bytes);
     let mut text = String::new();
-    while let Some(found) = fields.next()? {
-        if let (1, Wire::Bytes(bytes)) = found {
+    while let Some(pair) = fields.next()? {
+        if let (1, Wire::Bytes(bytes)) = pair {
             text = string(bytes, name)?;
         }
     }
@@ -210,8 +210,8 @@ fn quantity(name: &'static str, bytes: &[u8]) -> Result<Value, Unreadable> {
 fn int_or_string(name: &'static str, bytes: &[u8]) -> Result<Value, Unreadable> {
     let mut fields = Fields(bytes);
     let (mut is_text, mut number, mut text) = (false, 0, String::new());
-    while let Some(found) = fields.next()? {
-        match found {
+    while let Some(pair) = fields.next()? {
+        match pair {
             (1, Wire::Varint(kind)) => is_text = kind == 1,
             (2, Wire::Varint(value)) => number = value.cast_signed(),
             (3, Wire::Bytes(bytes)) => text = string(bytes, name)?,
@@ -224,8 +224,8 @@ fn int_or_string(name: &'static str, bytes: &[u8]) -> Result<Value, Unreadable> 
 fn raw(name: &'static str, bytes: &[u8]) -> Result<Value, Unreadable> {
     let mut fields = Fields(bytes);
     let mut value = Value::Null;
-    while let Some(found) = fields.next()? {
-        if let (1, Wire::Bytes(bytes)) = found
+    while let Some(pair) = fields.next()? {
+        if let (1, Wire::Bytes(bytes)) = pair
             && !bytes.is_empty()
         {
             value = serde_json::from_slice(bytes).map_err(|_| Unreadable::NoJson(name))?;
@@ -237,8 +237,8 @@ fn raw(name: &'static str, bytes: &[u8]) -> Result<Value, Unreadable> {
 fn strings(name: &'static str, bytes: &[u8]) -> Result<Value, Unreadable> {
     let mut fields = Fields(bytes);
     let mut list = Vec::new();
-    while let Some(found) = fields.next()? {
-        if let (1, Wire::Bytes(bytes)) = found {
+    while let Some(pair) = fields.next()? {
+        if let (1, Wire::Bytes(bytes)) = pair {
             list.push(Value::String(string(bytes, name)?));
         }
     }

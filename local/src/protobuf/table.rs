@@ -124,10 +124,10 @@ pub(super) fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         _ => api_version,
     };
     let kinds = &TABLE.kinds;
-    let found = kinds
+    let entry = kinds
         .iter()
         .find(|((version, name), _)| *version == api_version && *name == kind);
-    message(found?.1)
+    message(entry?.1)
 }
 
 /// A message by its name.

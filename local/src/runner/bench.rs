@@ -91,11 +91,11 @@ fn merge(into: &mut Value, more: Value) {
     }
 }
 
-/// Waits until an object is as `wanted`, or, where it is `None` to it, gone.
+/// Waits until an object meets `condition`, which gets `None` when it is gone.
 pub(super) async fn until<T: Object + std::fmt::Debug>(
     api: &ApiServer,
     object_name: &str,
-    wanted: impl Fn(Option<&T>) -> bool,
+    condition: impl Fn(Option<&T>) -> bool,
 ) -> Option<T> {
     let cluster = Cluster::new(api.clone());
     let (objects, version) = cluster.list::<T>();
@@ -104,7 +104,7 @@ pub(super) async fn until<T: Object + std::fmt::Debug>(
         .find(|object| name(object) == object_name);
     let mut changes = std::pin::pin!(cluster.watch::<T>(version));
     let waiting = async {
-        while !wanted(now.as_ref()) {
+        while !condition(now.as_ref()) {
             match changes.next().await {
                 Some(Change::Set(object)) if name(&object) == object_name => now = Some(object),
                 Some(Change::Gone(object)) if name(&object) == object_name => now = None,
@@ -133,7 +133,7 @@ pub(super) async fn until_condition(api: &ApiServer, job_name: &str, condition: 
     let has_condition = |job: Option<&Job>| {
         let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
         let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|one| one.type_ == condition && one.status == "True")
+        conditions.any(|candidate| candidate.type_ == condition && candidate.status == "True")
     };
     until::<Job>(api, job_name, has_condition).await.unwrap()
 }

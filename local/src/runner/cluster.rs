@@ -152,15 +152,15 @@ impl Cluster {
         written(&stored)
     }
 
-    /// Changes the status of the object that `known` was a version of; nothing if it is gone.
+    /// Changes the status of the object that `object` is a version of; nothing if it is gone.
     pub(super) fn update_status<T: Object>(
         &self,
-        known: &T,
+        object: &T,
         change: impl Fn(&mut T),
     ) -> Result<(), Status> {
         loop {
-            let live = self.get::<T>(namespace(known), name(known));
-            let Some(before) = live.filter(|live| uid(live) == uid(known)) else {
+            let live = self.get::<T>(namespace(object), name(object));
+            let Some(before) = live.filter(|live| uid(live) == uid(object)) else {
                 return Ok(());
             };
             let mut after = before.clone();

@@ -53,8 +53,8 @@ fn true_conditions(job: &Job) -> Vec<&str> {
         .iter()
         .flat_map(|status| status.conditions.iter().flatten());
     conditions
-        .filter(|one| one.status == "True")
-        .map(|one| one.type_.as_str())
+        .filter(|condition| condition.status == "True")
+        .map(|condition| condition.type_.as_str())
         .collect()
 }
 
@@ -270,12 +270,12 @@ async fn the_controller_alone_waits_as_long_as_kubernetes_does() {
 }
 
 /// Like `until`, for a clock that leaps.
-async fn until_long(api: &ApiServer, wanted: impl Fn(Option<&Job>) -> bool) -> Option<Job> {
+async fn until_long(api: &ApiServer, condition: impl Fn(Option<&Job>) -> bool) -> Option<Job> {
     let cluster = Cluster::new(api.clone());
     let mut changes = std::pin::pin!(cluster.changes::<Job>());
     loop {
         let now = cluster.get::<Job>("default", "j");
-        if wanted(now.as_ref()) {
+        if condition(now.as_ref()) {
             return now;
         }
         changes.next().await;

@@ -26,11 +26,11 @@ pub(crate) static DEFINITIONS: LazyLock<BTreeMap<&'static str, Value>> = LazyLoc
 });
 
 static SCHEMAS: LazyLock<BTreeMap<&'static str, Arc<Schema>>> = LazyLock::new(|| {
-    let mut known = BTreeMap::new();
+    let mut schemas = BTreeMap::new();
     for name in DEFINITIONS.keys() {
-        define(name, &mut known);
+        define(name, &mut schemas);
     }
-    known
+    schemas
 });
 
 /// The schema of a definition, such as `io.k8s.api.batch.v1.Job`.
@@ -38,8 +38,8 @@ pub(crate) fn schema(definition: &str) -> Option<Arc<Schema>> {
     SCHEMAS.get(definition).cloned()
 }
 
-fn define(name: &'static str, known: &mut BTreeMap<&'static str, Arc<Schema>>) -> Arc<Schema> {
-    if let Some(schema) = known.get(name) {
+fn define(name: &'static str, schemas: &mut BTreeMap<&'static str, Arc<Schema>>) -> Arc<Schema> {
+    if let Some(schema) = schemas.get(name) {
         return schema.clone();
     }
     let mut schema = if name == RECURSIVE {
@@ -47,14 +47,14 @@ fn define(name: &'static str, known: &mut BTreeMap<&'static str, Arc<Schema>>) -
     } else {
         DEFINITIONS
             .get(name)
-            .map_or_else(Schema::anything, |source| resolve(source, known))
+            .map_or_else(Schema::anything, |source| resolve(source, schemas))
     };
     schema.definition = Some(name);
     if is_open(name) {
         schema.preserves_unknown = true;
     }
     let schema = Arc::new(schema);
-    known.insert(name, schema.clone());
+    schemas.insert(name, schema.clone());
     schema
 }
 
@@ -66,13 +66,13 @@ fn is_open(name: &str) -> bool {
 }
 
 /// Reads a schema whose references are to other definitions.
-fn resolve(source: &'static Value, known: &mut BTreeMap<&'static str, Arc<Schema>>) -> Schema {
+fn resolve(source: &'static Value, schemas: &mut BTreeMap<&'static str, Arc<Schema>>) -> Schema {
     // A reference with something beside it is published as `allOf` with one member.
     let reference = source["$ref"]
         .as_str()
         .or_else(|| source["allOf"][0]["$ref"].as_str());
     if let Some(name) = reference.and_then(|reference| reference.strip_prefix(REFERENCE)) {
-        let mut schema = (*define(name, known)).clone();
+        let mut schema = (*define(name, schemas)).clone();
         let own = Schema::parse(source, &mut |_| Arc::default());
         schema.patch = own.patch;
         schema.atomic_map |= own.atomic_map;
@@ -86,11 +86,11 @@ fn resolve(source: &'static Value, known: &mut BTreeMap<&'static str, Arc<Schema
         .chain([&source["items"], &source["additionalProperties"]])
         .filter(|child| child.is_object());
     for child in children {
-        below.push((child, Arc::new(resolve(child, known))));
+        below.push((child, Arc::new(resolve(child, schemas))));
     }
     let mut schema = Schema::parse(source, &mut |child| {
-        let found = below.iter().find(|(known, _)| std::ptr::eq(*known, child));
-        found.map(|(_, schema)| schema.clone()).unwrap_or_default()
+        let pair = below.iter().find(|(other, _)| std::ptr::eq(*other, child));
+        pair.map(|(_, schema)| schema.clone()).unwrap_or_default()
     });
     schema.default = None;
     if source["oneOf"].is_array() {

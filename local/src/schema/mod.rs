@@ -141,9 +141,9 @@ pub(crate) fn field_of(schema: &Schema, name: &str) -> Arc<Schema> {
 impl PatchStrategy {
     fn parse(source: &Value) -> Self {
         let strategies = source["x-kubernetes-patch-strategy"].as_str();
-        let has = |wanted| {
+        let has = |name| {
             let mut strategies = strategies.unwrap_or_default().split(',');
-            strategies.any(|strategy| strategy == wanted)
+            strategies.any(|strategy| strategy == name)
         };
         Self {
             merge_key: source["x-kubernetes-patch-merge-key"]

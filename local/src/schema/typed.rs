@@ -139,7 +139,7 @@ impl Decoder {
         if fits {
             return Ok(());
         }
-        let found = match value {
+        let actual = match value {
             Value::Number(number) if schema.kind == Type::Integer => format!("number {number}"),
             Value::Number(_) => "number".to_owned(),
             Value::String(_) => "string".to_owned(),
@@ -154,7 +154,7 @@ impl Decoder {
             format!("struct field {}.{}", self.owner, names.join("."))
         };
         Err(format!(
-            "json: cannot unmarshal {found} into Go {place} of type {}",
+            "json: cannot unmarshal {actual} into Go {place} of type {}",
             go_type(schema)
         ))
     }

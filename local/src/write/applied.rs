@@ -81,12 +81,12 @@ impl Shared {
 
 fn check_applied(target: Target<'_>, applied: &Value) -> Result<(), Status> {
     let kind = &target.definition.kind;
-    let (found, expected) = (&applied["apiVersion"], kind.api_version());
-    if *found != expected.as_str() || applied["kind"] != kind.kind.as_ref() {
+    let (version, expected) = (&applied["apiVersion"], kind.api_version());
+    if *version != expected.as_str() || applied["kind"] != kind.kind.as_ref() {
         return Err(Status::bad_request(format!(
             "Incorrect version specified in apply patch. Specified patch version: {}, expected: \
              {expected}",
-            found.as_str().unwrap_or_default()
+            version.as_str().unwrap_or_default()
         )));
     }
     if !applied["metadata"]["managedFields"].is_null() {

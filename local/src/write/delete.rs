@@ -129,14 +129,14 @@ impl Shared {
         if definition.kind.resource != kind::POD.resource {
             return Grace::None;
         }
-        let asked = options
+        let grace_seconds = options
             .grace_period_seconds
             .map(|seconds| if seconds < 0 { 1 } else { seconds });
         if metadata::is_deleting(value) {
             let Some(granted @ 1..) = metadata::grace_seconds(value) else {
                 return Grace::None;
             };
-            let Some(seconds) = asked.filter(|&seconds| seconds < granted) else {
+            let Some(seconds) = grace_seconds.filter(|&seconds| seconds < granted) else {
                 return Grace::Pending;
             };
             self.shorten(value, granted, seconds);
@@ -150,7 +150,7 @@ impl Shared {
             .as_str()
             .is_some_and(|node| !node.is_empty());
         let own = value["spec"]["terminationGracePeriodSeconds"].as_i64();
-        let seconds = match asked.or(own) {
+        let seconds = match grace_seconds.or(own) {
             Some(seconds) if bound && !ended => seconds,
             _ => 0,
         };
@@ -191,7 +191,8 @@ impl Shared {
             // Its objects go first.
             add_finalizer(value, CLEANUP);
         }
-        let has = |value: &Value, wanted| metadata::finalizers(value).any(|name| name == wanted);
+        let has =
+            |value: &Value, finalizer| metadata::finalizers(value).any(|other| other == finalizer);
         let (orphan, foreground) = match options.propagation {
             Some(propagation) => (
                 propagation == Propagation::Orphan,
@@ -230,7 +231,7 @@ enum Grace {
 
 fn add_finalizer(value: &mut Value, finalizer: &str) {
     let mut finalizers: Vec<String> = metadata::finalizers(value).map(str::to_owned).collect();
-    if !finalizers.iter().any(|known| known == finalizer) {
+    if !finalizers.iter().any(|other| other == finalizer) {
         finalizers.push(finalizer.to_owned());
         metadata::set_finalizers(value, &finalizers);
     }
@@ -250,18 +251,18 @@ fn check_preconditions(
         },
         ..target.definition.kind.clone()
     };
-    if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
+    if let Some(expected) = options.uid.as_deref().filter(|expected| *expected != uid) {
         let why = format!(
-            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The \
-             object might have been deleted and then recreated"
+            "the UID in the precondition ({expected}) does not match the UID in record ({uid}). \
+             The object might have been deleted and then recreated"
         );
         return Err(Status::conflict(&by_kind(), target.name, why));
     }
     let stored = old.revision.to_string();
-    let wanted = options.resource_version.as_deref();
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != stored) {
+    let expected = options.resource_version.as_deref();
+    if let Some(expected) = expected.filter(|expected| *expected != stored) {
         let why = format!(
-            "the ResourceVersion in the precondition ({wanted}) does not match the \
+            "the ResourceVersion in the precondition ({expected}) does not match the \
              ResourceVersion in record ({stored}). The object might have been modified"
         );
         return Err(Status::conflict(&by_kind(), target.name, why));

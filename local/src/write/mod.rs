@@ -274,9 +274,9 @@ impl Shared {
         if !definition.kind.namespaced {
             return Ok(());
         }
-        let found = self.store.get(&kind::NAMESPACE.resource, "", namespace);
-        let found = found.ok_or_else(|| Status::not_found(&kind::NAMESPACE, namespace))?;
-        if !metadata::is_deleting(&found.value) {
+        let stored = self.store.get(&kind::NAMESPACE.resource, "", namespace);
+        let stored = stored.ok_or_else(|| Status::not_found(&kind::NAMESPACE, namespace))?;
+        if !metadata::is_deleting(&stored.value) {
             return Ok(());
         }
         let why = format!(

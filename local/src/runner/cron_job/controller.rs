@@ -75,7 +75,7 @@ async fn run(cluster: Cluster) {
 struct View {
     cluster: Cluster,
     /// By uid.
-    known: HashMap<String, Known>,
+    cron_jobs: HashMap<String, Known>,
     /// By the uid of their CronJob, then by their own.
     jobs: HashMap<String, BTreeMap<String, Job>>,
     /// Uids of CronJobs to plan.
@@ -94,7 +94,7 @@ impl View {
     fn new(cluster: Cluster) -> Self {
         Self {
             cluster,
-            known: HashMap::new(),
+            cron_jobs: HashMap::new(),
             jobs: HashMap::new(),
             queue: BTreeSet::new(),
         }
@@ -110,7 +110,7 @@ impl View {
         loop {
             let idle = self.queue.is_empty();
             let cluster = self.cluster.clone();
-            let next = self.known.values().filter_map(|known| known.wake).min();
+            let next = self.cron_jobs.values().filter_map(|entry| entry.wake).min();
             tokio::select! {
                 // What has happened is seen before the next plan is made.
                 biased;
@@ -130,9 +130,9 @@ impl View {
 
     fn wake(&mut self) {
         let now = self.cluster.now();
-        for (uid, known) in &mut self.known {
-            if known.wake.is_some_and(|wake| wake <= now) {
-                known.wake = None;
+        for (uid, entry) in &mut self.cron_jobs {
+            if entry.wake.is_some_and(|wake| wake <= now) {
+                entry.wake = None;
                 self.queue.insert(uid.clone());
             }
         }
@@ -142,30 +142,30 @@ impl View {
         let cron_job = match change {
             Change::Set(cron_job) => cron_job,
             Change::Gone(cron_job) => {
-                self.known.remove(uid(&cron_job));
+                self.cron_jobs.remove(uid(&cron_job));
                 return;
             }
         };
         let spec = &cron_job.spec;
         let due = (spec.schedule.clone(), spec.time_zone.clone());
         let key = uid(&cron_job).to_owned();
-        match self.known.get_mut(&key) {
+        match self.cron_jobs.get_mut(&key) {
             // Another schedule begins with its next slot: it has missed none.
-            Some(known) if known.due != due => {
-                known.due = due;
-                known.wake = plan(&cron_job, &[], self.cluster.now()).wake;
+            Some(entry) if entry.due != due => {
+                entry.due = due;
+                entry.wake = plan(&cron_job, &[], self.cluster.now()).wake;
             }
             Some(_) => {
                 self.queue.insert(key);
             }
             None => {
-                let known = Known {
+                let entry = Known {
                     namespace: namespace(&cron_job).to_owned(),
                     name: name(&cron_job).to_owned(),
                     due,
                     wake: None,
                 };
-                self.known.insert(key.clone(), known);
+                self.cron_jobs.insert(key.clone(), entry);
                 self.queue.insert(key);
             }
         }
@@ -179,8 +179,8 @@ impl View {
         let jobs = self.jobs.entry(owner.uid.clone()).or_default();
         match change {
             Change::Set(job) => {
-                let known = jobs.get(uid(&job)).map(version);
-                if known.is_some_and(|known| known >= version(&job)) {
+                let last_version = jobs.get(uid(&job)).map(version);
+                if last_version.is_some_and(|last| last >= version(&job)) {
                     return;
                 }
                 jobs.insert(uid(&job).to_owned(), job);
@@ -192,7 +192,7 @@ impl View {
         if jobs.is_empty() {
             self.jobs.remove(&owner.uid);
         }
-        if self.known.contains_key(&owner.uid) {
+        if self.cron_jobs.contains_key(&owner.uid) {
             self.queue.insert(owner.uid);
         }
     }
@@ -201,11 +201,11 @@ impl View {
         let Some(key) = self.queue.pop_first() else {
             return;
         };
-        let Some(known) = self.known.get(&key) else {
+        let Some(entry) = self.cron_jobs.get(&key) else {
             return;
         };
-        let cron_job = self.cluster.get::<CronJob>(&known.namespace, &known.name);
-        let Some(cron_job) = cron_job.filter(|found| *uid(found) == key) else {
+        let cron_job = self.cluster.get::<CronJob>(&entry.namespace, &entry.name);
+        let Some(cron_job) = cron_job.filter(|cron_job| *uid(cron_job) == key) else {
             return;
         };
         let jobs = self.jobs.get(&key).into_iter().flat_map(BTreeMap::values);
@@ -221,8 +221,8 @@ impl View {
                 self.cluster.now().saturating_add(RETRY_WAIT).ok()
             }
         };
-        if let Some(known) = self.known.get_mut(&key) {
-            known.wake = wake;
+        if let Some(entry) = self.cron_jobs.get_mut(&key) {
+            entry.wake = wake;
         }
     }
 
@@ -277,10 +277,10 @@ impl View {
                 Ok(Some(job))
             }
             Err(error) if error.code == 409 => {
-                let known = self.cluster.get::<Job>(namespace(job), name(job));
+                let existing = self.cluster.get::<Job>(namespace(job), name(job));
                 let is_own =
                     |job: &Job| owner(job, "CronJob").is_some_and(|o| o.uid == uid(cron_job));
-                Ok(known.filter(is_own))
+                Ok(existing.filter(is_own))
             }
             Err(error) => {
                 let message = format!("Error creating job: {error}");

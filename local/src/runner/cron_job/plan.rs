@@ -58,7 +58,7 @@ impl CronJobPlan {
 
     fn forget(&mut self, job: &Job) {
         if let Some(active) = &mut self.status.active {
-            active.retain(|known| known.uid.as_deref() != Some(uid(job)));
+            active.retain(|reference| reference.uid.as_deref() != Some(uid(job)));
         }
     }
 
@@ -102,10 +102,10 @@ pub(super) fn plan(cron_job: &CronJob, jobs: &[&Job], now: Timestamp) -> CronJob
 /// How a Job ended: `Complete` or `Failed`.
 fn end(job: &Job) -> Option<&str> {
     let conditions = job.status.iter().flat_map(|status| &status.conditions);
-    let mut ends = conditions
-        .flatten()
-        .filter(|one| one.status == "True" && ["Complete", "Failed"].contains(&&*one.type_));
-    ends.next().map(|one| one.type_.as_str())
+    let mut ends = conditions.flatten().filter(|condition| {
+        condition.status == "True" && ["Complete", "Failed"].contains(&&*condition.type_)
+    });
+    ends.next().map(|condition| condition.type_.as_str())
 }
 
 /// Ended Jobs beyond the limits go, the oldest first.
@@ -124,7 +124,10 @@ fn clean_up(cron_job: &CronJob, jobs: &[&Job], plan: &mut CronJobPlan) {
             .filter(|job| end(job) == Some(how))
             .collect();
         ended.sort_by_key(|job| {
-            let started = job.status.as_ref().and_then(|one| one.start_time.as_ref());
+            let started = job
+                .status
+                .as_ref()
+                .and_then(|status| status.start_time.as_ref());
             let started = started.map(|time| time.0);
             (started.is_none(), started, name(*job).to_owned())
         });
@@ -143,9 +146,9 @@ fn clean_up(cron_job: &CronJob, jobs: &[&Job], plan: &mut CronJobPlan) {
 /// What has become of the Jobs that were started.
 fn observe(jobs: &[&Job], plan: &mut CronJobPlan) {
     for job in jobs {
-        let known = plan.is_active(|active| active.uid.as_deref() == Some(uid(*job)));
+        let is_active = plan.is_active(|active| active.uid.as_deref() == Some(uid(*job)));
         let Some(how) = end(job) else {
-            if !known {
+            if !is_active {
                 let message = format!(
                     "Saw a job that the controller did not create or forgot: {}",
                     name(*job)
@@ -154,7 +157,7 @@ fn observe(jobs: &[&Job], plan: &mut CronJobPlan) {
             }
             continue;
         };
-        if known {
+        if is_active {
             plan.forget(job);
             let message = format!("Saw completed job: {}, condition: {how}", name(*job));
             plan.event(false, "SawCompletedJob", message);
@@ -162,7 +165,7 @@ fn observe(jobs: &[&Job], plan: &mut CronJobPlan) {
         let completed = job
             .status
             .as_ref()
-            .and_then(|one| one.completion_time.as_ref());
+            .and_then(|status| status.completion_time.as_ref());
         if how == "Complete"
             && completed.map(|time| time.0)
                 > plan.status.last_successful_time.as_ref().map(|time| time.0)
@@ -183,7 +186,7 @@ fn observe(jobs: &[&Job], plan: &mut CronJobPlan) {
                 format!("Active job went missing: {name}"),
             );
             if let Some(active) = &mut plan.status.active {
-                active.retain(|one| one.uid != gone.uid);
+                active.retain(|reference| reference.uid != gone.uid);
             }
         }
     }
@@ -334,7 +337,7 @@ fn start(timing: &Timing<'_>, jobs: &[&Job], plan: &mut CronJobPlan) {
         for old in jobs {
             if active
                 .iter()
-                .any(|one| one.uid.as_deref() == Some(uid(*old)))
+                .any(|reference| reference.uid.as_deref() == Some(uid(*old)))
             {
                 plan.forget(old);
                 plan.event(

@@ -254,8 +254,11 @@ async fn slots_become_jobs_when_their_time_comes_and_go_with_their_cron_job() {
     tokio::time::sleep(Duration::from_secs(1200)).await;
     assert_eq!(slots(&api), expected(3));
     // Suspended, it starts nothing; afterwards, of what was missed only the last.
-    let suspend =
-        |suspend| update::<CronJob>(&api, "every", |one| one.spec.suspend = Some(suspend));
+    let suspend = |suspend| {
+        update::<CronJob>(&api, "every", |cron_job| {
+            cron_job.spec.suspend = Some(suspend)
+        })
+    };
     suspend(true);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(slots(&api), expected(3));
@@ -264,10 +267,10 @@ async fn slots_become_jobs_when_their_time_comes_and_go_with_their_cron_job() {
     let mut all = expected(3);
     all.extend(expected(9).pop());
     assert_eq!(slots(&api), all);
-    let found = Cluster::new(api.clone())
+    let cron_job = Cluster::new(api.clone())
         .get::<CronJob>("default", "every")
         .unwrap();
-    let active = found.status.unwrap().active.unwrap();
+    let active = cron_job.status.unwrap().active.unwrap();
     assert_eq!(active.len(), 4);
     let (events, _) = Cluster::new(api.clone()).list::<Event>();
     let created = events

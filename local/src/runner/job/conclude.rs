@@ -61,15 +61,15 @@ impl Planner<'_> {
         let completions = self.indexed?;
         let SuccessPolicy { rules } = self.spec.success_policy.as_ref()?;
         let met = rules.iter().position(|rule| {
-            let wanted = rule.succeeded_indexes.as_deref();
-            let wanted = wanted.map(|text| Indexes::parse(text, completions));
-            let succeeded = match &wanted {
-                Some(wanted) => self.completed_indexes.count_common(wanted),
+            let indexes = rule.succeeded_indexes.as_deref();
+            let indexes = indexes.map(|text| Indexes::parse(text, completions));
+            let succeeded = match &indexes {
+                Some(indexes) => self.completed_indexes.count_common(indexes),
                 None => self.completed_indexes.len(),
             };
-            match (rule.succeeded_count, &wanted) {
+            match (rule.succeeded_count, &indexes) {
                 (Some(least), _) => succeeded >= least,
-                (None, Some(wanted)) => succeeded == wanted.len(),
+                (None, Some(indexes)) => succeeded == indexes.len(),
                 (None, None) => false,
             }
         })?;
@@ -121,10 +121,10 @@ impl Planner<'_> {
 
     pub(super) fn set_condition(&mut self, type_: &str, status: &str, reason: &str, message: &str) {
         let conditions = self.status.conditions.get_or_insert_default();
-        let found = conditions
+        let position = conditions
             .iter()
             .position(|condition| condition.type_ == type_);
-        let same = found.is_some_and(|at| {
+        let same = position.is_some_and(|at| {
             conditions[at].status == status && conditions[at].reason.as_deref() == Some(reason)
         });
         if same {
@@ -138,7 +138,7 @@ impl Planner<'_> {
             last_probe_time: Some(Time(self.stamp)),
             last_transition_time: Some(Time(self.stamp)),
         };
-        match found {
+        match position {
             Some(at) => conditions[at] = condition,
             None => conditions.push(condition),
         }

@@ -147,11 +147,11 @@ impl View {
     fn see_job(&mut self, change: Change<Job>) {
         let (Change::Set(job) | Change::Gone(job)) = &change;
         let uid = uid(job).to_owned();
-        let known = self.jobs.get(&uid).map(|known| known.version);
+        let last_version = self.jobs.get(&uid).map(|job| job.version);
         match change {
             Change::Set(job) => {
                 let version = version(&job);
-                if known.is_some_and(|known| known >= version) {
+                if last_version.is_some_and(|last| last >= version) {
                     return;
                 }
                 let finished = job.status.as_ref().is_some_and(is_finished);
@@ -185,7 +185,7 @@ impl View {
             return;
         };
         let uid = uid(pod).to_owned();
-        let known = self
+        let last_version = self
             .pods
             .get(&owner.uid)
             .and_then(|pods| pods.get(&uid))
@@ -193,7 +193,7 @@ impl View {
         match change {
             Change::Set(pod) => {
                 let finished = self.jobs.get(&owner.uid).is_some_and(|job| job.finished);
-                if known.is_some_and(|known| known >= version(&pod)) {
+                if last_version.is_some_and(|last| last >= version(&pod)) {
                     return;
                 }
                 if finished && !is_tracked(&pod) {
@@ -211,8 +211,11 @@ impl View {
 
     fn plan_next(&mut self) {
         let Some(uid) = self.queue.pop() else { return };
-        let known = self.jobs.get(&uid);
-        let job = known.and_then(|known| self.cluster.get::<Job>(&known.namespace, &known.name));
+        let known_job = self.jobs.get(&uid);
+        let job = known_job.and_then(|known_job| {
+            self.cluster
+                .get::<Job>(&known_job.namespace, &known_job.name)
+        });
         let job = job.filter(|job| cluster::uid(job) == uid);
         let done = match &job {
             Some(job) => {

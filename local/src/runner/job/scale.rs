@@ -19,8 +19,8 @@ const PODS_PER_PLAN_MAX: usize = 500;
 impl<'a> Planner<'a> {
     /// Deletes pods that are too many; else returns the pods that are missing.
     pub(super) fn scale(&mut self) -> Vec<Pod> {
-        let wanted = self.wanted_active();
-        let surplus = self.surplus(wanted);
+        let target = self.wanted_active();
+        let surplus = self.surplus(target);
         if !surplus.is_empty() {
             let gone: BTreeSet<&str> = surplus.iter().map(|pod| uid(pod)).collect();
             self.active.retain(|pod| !gone.contains(uid(pod)));
@@ -38,7 +38,7 @@ impl<'a> Planner<'a> {
         } else {
             0
         };
-        let missing = wanted
+        let missing = target
             .saturating_sub(self.active.len() + occupied)
             .min(PODS_PER_PLAN_MAX);
         if missing == 0 {
@@ -133,7 +133,7 @@ impl<'a> Planner<'a> {
             return 0;
         }
         let parallelism = self.spec.parallelism.unwrap_or(1);
-        let wanted = match self.completions() {
+        let target = match self.completions() {
             // A work queue: after the first success what runs is left to run, nothing is added.
             None if self.succeeded_so_far() > 0 => return self.active.len(),
             None => parallelism,
@@ -144,11 +144,11 @@ impl<'a> Planner<'a> {
                     .min(parallelism)
             }
         };
-        wanted.try_into().unwrap_or(0)
+        target.try_into().unwrap_or(0)
     }
 
-    /// Active pods beyond `wanted`, pods of a repeated or impossible index among them.
-    pub(super) fn surplus(&self, wanted: usize) -> Vec<&'a Pod> {
+    /// Active pods beyond `target`, pods of a repeated or impossible index among them.
+    pub(super) fn surplus(&self, target: usize) -> Vec<&'a Pod> {
         let mut by_worth = self.active.clone();
         by_worth.sort_by_key(|pod| pods::worth(pod));
         let mut surplus = Vec::new();
@@ -170,7 +170,7 @@ impl<'a> Planner<'a> {
         let excess = self
             .active
             .len()
-            .saturating_sub(wanted)
+            .saturating_sub(target)
             .saturating_sub(surplus.len());
         surplus.extend(by_worth.into_iter().take(excess));
         surplus.truncate(PODS_PER_PLAN_MAX);

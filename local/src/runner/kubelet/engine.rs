@@ -110,8 +110,8 @@ impl Engine {
         };
         let unanswered = |error: io::Error| failed(format!("{}: {error}", self.program.display()));
         if policy != Some("Always") {
-            let known = self.ask(&["image", "inspect", image.as_str()]).await;
-            if known.map_err(unanswered)?.status.success() {
+            let inspection = self.ask(&["image", "inspect", image.as_str()]).await;
+            if inspection.map_err(unanswered)?.status.success() {
                 return Ok(());
             }
             if policy == Some("Never") {

@@ -65,23 +65,23 @@ impl Scope<'_> {
             to.insert(format!("{prefix}{name}"), self.mounts.rewrite(&value));
         };
         if let Some(reference) = &source.config_map_ref {
-            let found = self.references.get::<ConfigMap>(
+            let config_map = self.references.get::<ConfigMap>(
                 Referent::ConfigMap,
                 &reference.name,
                 reference.optional,
             )?;
-            let data = found
+            let data = config_map
                 .and_then(|config_map| config_map.data)
                 .unwrap_or_default();
             data.into_iter().for_each(|(name, value)| add(name, value));
         }
         if let Some(reference) = &source.secret_ref {
-            let found = self.references.get::<Secret>(
+            let secret = self.references.get::<Secret>(
                 Referent::Secret,
                 &reference.name,
                 reference.optional,
             )?;
-            for (name, bytes) in found.and_then(|secret| secret.data).unwrap_or_default() {
+            for (name, bytes) in secret.and_then(|secret| secret.data).unwrap_or_default() {
                 let value = text(bytes.0, &name, &reference.name)?;
                 add(name, value);
             }
@@ -116,10 +116,10 @@ impl Scope<'_> {
         };
         if let Some(selector) = &source.config_map_key_ref {
             let (name, key, optional) = (&selector.name, &selector.key, selector.optional);
-            let found = self
-                .references
-                .get::<ConfigMap>(Referent::ConfigMap, name, optional)?;
-            let value = found.and_then(|config_map| config_map.data?.remove(key));
+            let config_map =
+                self.references
+                    .get::<ConfigMap>(Referent::ConfigMap, name, optional)?;
+            let value = config_map.and_then(|config_map| config_map.data?.remove(key));
             return match value {
                 Some(value) => Ok(Some(value)),
                 None => no_key("ConfigMap", name, key, optional),
@@ -127,10 +127,10 @@ impl Scope<'_> {
         }
         if let Some(selector) = &source.secret_key_ref {
             let (name, key, optional) = (&selector.name, &selector.key, selector.optional);
-            let found = self
+            let secret = self
                 .references
                 .get::<Secret>(Referent::Secret, name, optional)?;
-            let value = found.and_then(|secret| secret.data?.remove(key));
+            let value = secret.and_then(|secret| secret.data?.remove(key));
             return match value {
                 Some(bytes) => text(bytes.0, key, name).map(Some),
                 None => no_key("Secret", name, key, optional),

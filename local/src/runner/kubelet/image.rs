@@ -29,7 +29,9 @@ impl ImageReference {
         if text.is_empty() {
             return Err("the container has no image".to_owned());
         }
-        let is_one = REFERENCE.as_ref().is_some_and(|one| one.is_match(text));
+        let is_one = REFERENCE
+            .as_ref()
+            .is_some_and(|pattern| pattern.is_match(text));
         match is_one && text.len() <= LENGTH_MAX {
             true => Ok(Self(text.to_owned())),
             false => Err(format!(

@@ -79,7 +79,7 @@ impl Logs {
             options,
             file: None,
             position: 0,
-            given: 0,
+            bytes_sent: 0,
         };
         Some(futures::stream::unfold(Some(reader), |reader| async {
             let mut reader = reader?;
@@ -252,7 +252,7 @@ struct LogReader {
     /// How far the file is read.
     position: u64,
     /// Bytes given out so far.
-    given: usize,
+    bytes_sent: usize,
 }
 
 impl LogReader {
@@ -261,13 +261,13 @@ impl LogReader {
             let progress = *self.log.progress.borrow_and_update();
             let mut chunk = self.read_up_to(progress.bytes)?;
             if let Some(limit) = self.options.limit_bytes {
-                chunk.truncate(limit - self.given);
+                chunk.truncate(limit - self.bytes_sent);
             }
             if !chunk.is_empty() {
-                self.given += chunk.len();
+                self.bytes_sent += chunk.len();
                 return Ok(Some(chunk));
             }
-            let full = self.options.limit_bytes == Some(self.given);
+            let full = self.options.limit_bytes == Some(self.bytes_sent);
             if full || progress.finished || !self.options.follow {
                 return Ok(None);
             }

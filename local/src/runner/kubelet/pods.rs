@@ -105,8 +105,8 @@ impl Pods {
 
     fn see_list(&mut self, pods: Vec<Pod>) {
         let listed: HashSet<&str> = pods.iter().map(uid).collect();
-        let known = self.residents.keys();
-        let lost: Vec<String> = known
+        let uids = self.residents.keys();
+        let lost: Vec<String> = uids
             .filter(|uid| !listed.contains(uid.as_str()))
             .cloned()
             .collect();
@@ -287,7 +287,8 @@ impl Pods {
         match ended {
             Ok(uid) => {
                 let resident = self.residents.get_mut(&uid);
-                let stage = resident.map(|one| std::mem::replace(&mut one.stage, Stage::Ended));
+                let stage =
+                    resident.map(|resident| std::mem::replace(&mut resident.stage, Stage::Ended));
                 if let Some(Stage::Running { pod, stop }) = stage {
                     match &*stop.borrow() {
                         Some(Stop::Deleted { .. }) => self.node.remove(&pod),

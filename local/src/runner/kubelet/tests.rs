@@ -228,7 +228,7 @@ async fn a_process_inherits_little_and_learns_where_the_cluster_is() {
         lines[..2],
         [here.to_str().unwrap(), "p /embedded/kubeconfig xx"]
     );
-    let known = [
+    let allowed = [
         "HOME",
         "HOSTNAME",
         "KUBECONFIG",
@@ -241,7 +241,7 @@ async fn a_process_inherits_little_and_learns_where_the_cluster_is() {
     assert!(
         lines[2]
             .split_whitespace()
-            .all(|name| known.contains(&name)),
+            .all(|name| allowed.contains(&name)),
         "{}",
         lines[2]
     );
@@ -457,7 +457,7 @@ async fn pods_beyond_the_limit_wait_in_the_order_of_their_creation() {
     let waiting = |pod: Option<&Pod>| {
         let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
         let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|one| one.type_ == "PodScheduled" && one.status == "False")
+        conditions.any(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
     };
     let last = until::<Pod>(&node.api, "c", waiting).await.unwrap();
     let message = last.status.unwrap().conditions.unwrap()[0].message.clone();

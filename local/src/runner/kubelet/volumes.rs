@@ -146,15 +146,15 @@ impl Volumes<'_> {
         items: Option<&[KeyToPath]>,
         optional: Option<bool>,
     ) -> Result<Files, ConfigError> {
-        let found = self
+        let config_map = self
             .references
             .get::<ConfigMap>(Referent::ConfigMap, name, optional)?;
-        let found = found.unwrap_or_default();
-        let text = found.data.into_iter().flatten();
+        let config_map = config_map.unwrap_or_default();
+        let text = config_map.data.into_iter().flatten();
         let mut data: BTreeMap<String, Vec<u8>> =
             text.map(|(key, value)| (key, value.into_bytes())).collect();
         data.extend(
-            found
+            config_map
                 .binary_data
                 .into_iter()
                 .flatten()
@@ -169,10 +169,10 @@ impl Volumes<'_> {
         items: Option<&[KeyToPath]>,
         optional: Option<bool>,
     ) -> Result<Files, ConfigError> {
-        let found = self
+        let secret = self
             .references
             .get::<Secret>(Referent::Secret, name, optional)?;
-        let data = found.and_then(|secret| secret.data).into_iter().flatten();
+        let data = secret.and_then(|secret| secret.data).into_iter().flatten();
         let data = data.map(|(key, value)| (key, value.0)).collect();
         select(data, items, optional, &format!("Secret {name}"))
     }
@@ -197,7 +197,7 @@ fn has_secret(volume: &Volume) -> bool {
     let projected = volume.projected.as_ref();
     let mut sources = projected
         .iter()
-        .flat_map(|one| one.sources.iter().flatten());
+        .flat_map(|projection| projection.sources.iter().flatten());
     volume.secret.is_some() || sources.any(|source| source.secret.is_some())
 }
 
@@ -244,8 +244,8 @@ fn below(volume: &Path, sub_path: &str, name: &str) -> Result<PathBuf, ConfigErr
         place.push(part);
         match fs::symlink_metadata(&place) {
             Ok(_) => {
-                let found = platform::canonicalize(&place);
-                place = found.map_err(|error| failed("resolve", &place, &error))?;
+                let resolved = platform::canonicalize(&place);
+                place = resolved.map_err(|error| failed("resolve", &place, &error))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 fs::create_dir(&place).map_err(|error| failed("create folder", &place, &error))?;
@@ -359,24 +359,24 @@ mod tests {
 
     /// Paths below `root` with content and mode, in order.
     fn tree(root: &Path) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut lines = Vec::new();
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.strip_prefix(root).unwrap().display().to_string();
                 if path.is_dir() {
-                    found.push(format!("{name}/"));
+                    lines.push(format!("{name}/"));
                     folders.push(path);
                 } else {
                     let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
                     let content = fs::read(&path).unwrap();
-                    found.push(format!("{name} {mode:o} {}", content.escape_ascii()));
+                    lines.push(format!("{name} {mode:o} {}", content.escape_ascii()));
                 }
             }
         }
-        found.sort();
-        found
+        lines.sort();
+        lines
     }
 
     #[test]
