@@ -216,10 +216,10 @@ impl Applier<'_> {
             ));
         };
         let created = self
-            .create(&run, |known, new| {
-                known.spec.jobs == new.spec.jobs
-                    && known.spec.pipeline == new.spec.pipeline
-                    && known.spec.finally_jobs == new.spec.finally_jobs
+            .create(&run, |stored, new| {
+                stored.spec.jobs == new.spec.jobs
+                    && stored.spec.pipeline == new.spec.pipeline
+                    && stored.spec.finally_jobs == new.spec.finally_jobs
             })
             .await;
         let (run, applied) = match (created, refusals.as_deref_mut()) {
@@ -327,11 +327,11 @@ impl Applier<'_> {
         Ok(match object {
             Object::Run(run) => self.create(run, |a, b| a.spec == b.spec).await?.1,
             Object::Gate(gate) => self.create(gate, |a, b| a.spec == b.spec).await?.1,
-            Object::Barrier(one) => self.create(one, |a, b| a.spec == b.spec).await?.1,
+            Object::Barrier(barrier) => self.create(barrier, |a, b| a.spec == b.spec).await?.1,
             Object::Job(job) => self.create(&**job, |a, b| hash(a) == hash(b)).await?.1,
             Object::PersistentVolumeClaim(claim) => self.create(&**claim, |_, _| true).await?.1,
-            Object::Semaphore(one) => self.share(one).await?,
-            Object::Lease(one) => self.share(one).await?,
+            Object::Semaphore(semaphore) => self.share(semaphore).await?,
+            Object::Lease(lease) => self.share(lease).await?,
             Object::ConfigMap(_)
             | Object::ServiceAccount(_)
             | Object::Role(_)
@@ -372,9 +372,9 @@ impl Applier<'_> {
         match api.create(&self.posting(), object).await {
             Ok(created) => Ok((created, Applied::Created)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let known = api.get(&name).await?;
-                if same(&known, object) {
-                    return Ok((known, Applied::Unchanged));
+                let stored = api.get(&name).await?;
+                if same(&stored, object) {
+                    return Ok((stored, Applied::Unchanged));
                 }
                 let kind = K::kind(&()).to_lowercase();
                 Err(Failure::failed(format!(
@@ -431,7 +431,7 @@ impl Applier<'_> {
         let change = ledger::change(&new, &live);
         for (field, value) in change.kept.iter().filter(|_| self.mode != Mode::Trial) {
             let file = &new["spec"][field];
-            output::talk(&format!(
+            output::stderr(&format!(
                 "{shown} keeps {field} {value}, which somebody has set; the file has {file}, as before"
             ));
         }

@@ -62,8 +62,8 @@ impl Arguments {
         let own = std::env::args_os().next().map(PathBuf::from);
         let name = own.as_deref().and_then(std::path::Path::file_stem);
         if name.is_some_and(|name| name == PLUGIN_COMPLETION) {
-            let asked = ["koncli", "__complete", "--"].map(OsString::from);
-            return Self::parse_from(asked.into_iter().chain(std::env::args_os().skip(1)));
+            let words = ["koncli", "__complete", "--"].map(OsString::from);
+            return Self::parse_from(words.into_iter().chain(std::env::args_os().skip(1)));
         }
         let command = || match name.is_some_and(|name| name == PLUGIN) {
             true => Self::command().bin_name("kubectl konductor"),
@@ -161,7 +161,7 @@ pub(crate) enum Command {
         /// Change nothing: only compile (client), or let the API server check each object (server)
         #[arg(long, value_enum, conflicts_with = "wait", value_name = "WHERE")]
         dry_run: Option<DryRun>,
-        /// Create the run of a slot, as the pods of a schedule do: a time such as
+        /// Create the run of this scheduled time, as the pods of a schedule do, or to catch up on a missed one: a time such as
         /// 2026-03-29T02:00:00Z, minutes since 1970, or the name of a CronJob's Job
         #[arg(long, conflicts_with_all = ["run", "dry_run", "wait"], value_name = "SLOT")]
         slot: Option<String>,
@@ -171,7 +171,7 @@ pub(crate) enum Command {
     },
     /// Show what `koncli apply` would change
     Diff(Pipeline),
-    /// Run a pipeline here, without a cluster
+    /// Run a pipeline locally, without a cluster
     Run {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -182,11 +182,11 @@ pub(crate) enum Command {
         /// Keep logs and volumes after the run, and print where
         #[arg(long, env = "KONCLI_KEEP")]
         keep: bool,
-        /// Serve the web view of the run, also after its end, until Ctrl-C
+        /// Serve the web view of the run until Ctrl-C, also after the run has ended
         #[arg(long)]
         ui: bool,
     },
-    /// Run a cluster in memory for any client
+    /// Run a local cluster in memory
     Dev {
         /// Where to write the kubeconfig; a temporary file by default
         #[arg(long = "write-kubeconfig", value_name = "FILE")]
@@ -220,7 +220,7 @@ pub(crate) enum Command {
     Schedules(ScheduleSelection),
     /// Explain why a stage does not start
     ///
-    /// Follows the chain of what it waits for, down to the object that blocks it and its holders.
+    /// Follows the stage's dependencies down to the object that blocks it, and shows that object's holders.
     Why {
         /// The run's name
         run: String,
@@ -229,18 +229,18 @@ pub(crate) enum Command {
     },
     /// Show when each stage waited and ran
     ///
-    /// Marks the critical path: the chain of waits and stages that bounded the run's end.
+    /// Marks the critical path: the stages and waits that determined how long the run took.
     Timeline(TimelineSelection),
     /// Write a run as one HTML file
     ///
-    /// To stdout, with its graph, timeline, reasons, outputs and the ends of its logs; needs nothing else to be read.
+    /// Writes a self-contained file to stdout: the graph, the timeline, reasons, outputs, and the last lines of each log.
     Report {
         /// The run's name
         run: String,
     },
     /// Serve a web view of a namespace's runs
     ///
-    /// Prints an address on this machine that only its reader gets into. The web view acts with your rights.
+    /// Prints a URL on localhost that contains an access token. The web view has the permissions of your kubeconfig.
     Ui {
         /// The port on loopback; 0 picks a free port
         #[arg(long, default_value_t = 0, value_name = "PORT")]
@@ -284,7 +284,7 @@ pub(crate) enum Command {
         /// Retry from this stage, or from this item, such as `read[a]`, however it ended
         #[arg(long, value_name = "STAGE")]
         from: Option<String>,
-        /// Retry what made the run fail (the default); a failed stage with may-fail only by --from
+        /// Retry the stages that made the run fail (the default). This excludes failed stages with may-fail: use --from for them
         #[arg(long, conflicts_with = "from")]
         failed: bool,
         #[command(flatten)]
@@ -322,9 +322,9 @@ pub(crate) enum Command {
         /// KIND/NAME, where KIND is run, gate, barrier, claim or job
         #[arg(required = true, value_name = "KIND/NAME")]
         targets: Vec<String>,
-        /// The state to wait for, by default the first of its kind; run: Succeeded, Failed, Cancelled; gate or barrier: Open,
-        /// Skipped, Unreached, Failed; claim: Granted, Denied, Expired; job: Complete, Failed, Skipped, Unreached, Cancelled;
-        /// except for a claim, Finished is any end
+        /// The state to wait for; the default is the first one listed for its kind; run: Succeeded, Failed, Cancelled; gate or
+        /// barrier: Open, Skipped, Unreached, Failed; claim: Granted, Denied, Expired; job: Complete, Failed, Skipped,
+        /// Unreached, Cancelled; Finished is any of these, except for a claim
         #[arg(long = "for", value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]
@@ -480,13 +480,13 @@ pub(crate) struct Operator {
     #[arg(long, env = "KONCLI_LEADER_LEASE", value_name = "NAME",
         default_value = konductor_operator::LEADER_LEASE)]
     pub(crate) leader_lease: String,
-    /// The only namespace to watch; all by default
+    /// Watch only this namespace; all by default
     #[arg(long, env = "KONCLI_WATCH_NAMESPACE", value_name = "NAME")]
     pub(crate) watch_namespace: Option<String>,
     /// The address for /metrics, /healthz and /readyz, such as 0.0.0.0:8080; none by default
     #[arg(long, env = "KONCLI_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Fail a Job if its pods can't start for this long; no limit by default, and 1h as the chart and `koncli install` set it
+    /// Fail a Job whose pods can't start for this long. There is no limit by default; the chart and `koncli install` set 1h
     #[arg(long, env = "KONCLI_PENDING_TIMEOUT", value_name = "DURATION", value_parser = duration)]
     pub(crate) pending_timeout: Option<Duration>,
     /// Export runs as traces to this OpenTelemetry collector, such as http://otel-collector:4318; off by default

@@ -76,7 +76,7 @@ fn print_notice(notice: &Notice) {
         }
         _ => String::new(),
     };
-    output::talk(&format!("{notice}{help}"));
+    output::stderr(&format!("{notice}{help}"));
 }
 
 fn no_config(error: &(dyn Error + 'static)) -> Failure {
@@ -134,9 +134,8 @@ fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
 }
 
 /// Returns the holder: `--holder`, that of the environment, or the host's name.
-pub(crate) fn holder(given: Option<&str>) -> String {
-    given
-        .map(str::to_owned)
+pub(crate) fn holder(flag: Option<&str>) -> String {
+    flag.map(str::to_owned)
         .or_else(konductor::env_holder)
         .unwrap_or_else(platform::host_name)
 }

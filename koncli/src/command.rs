@@ -192,7 +192,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
-            output::exact(&String::from_utf8_lossy(&page));
+            output::stdout_exact(&String::from_utf8_lossy(&page));
             Ok(())
         }
         Command::Step { install, command } => step::step(install, command).await,
@@ -200,7 +200,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Version => {
             let report = serde_json::json!({"version": env!("CARGO_PKG_VERSION")});
             if !output::document(&global, &report)? {
-                output::data(concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n"));
+                output::stdout(concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n"));
             }
             Ok(())
         }
@@ -237,7 +237,7 @@ fn compile(global: &Global, pipeline: &Pipeline) -> Result<(), Failure> {
             return Err(Failure::usage("compile writes -o yaml, json or name"));
         }
     }
-    output::exact(&String::from_utf8_lossy(&out));
+    output::stdout_exact(&String::from_utf8_lossy(&out));
     Ok(())
 }
 
@@ -279,7 +279,7 @@ async fn apply(
     )
     .await?;
     tally.finish();
-    output::talk(&format!("run/{run}: {tally}{}", server_dry_run(dry_run)));
+    output::stderr(&format!("run/{run}: {tally}{}", server_dry_run(dry_run)));
     if let Some(timeout) = waiting {
         let ended = wait::shown_until_run_ends(&client, &manifests, timeout).await;
         status::document(global, &client, run).await?;
@@ -288,7 +288,7 @@ async fn apply(
     let is_document = output::document(global, &tally.report(run))?;
     if dry_run.is_none() && !is_document {
         let look = suggested(format!("koncli status {run}"));
-        output::talk(&format!("look at it with {look}"));
+        output::stderr(&format!("look at it with {look}"));
     }
     Ok(())
 }
@@ -317,18 +317,18 @@ async fn install(
     )
     .await?;
     tally.finish();
-    output::talk(&format!(
+    output::stderr(&format!(
         "cronjob/{name}: {tally}{}",
         server_dry_run(dry_run)
     ));
     if !output::document(global, &tally.report(name))? && dry_run.is_none() {
-        output::talk("its runs start by themselves; --run NAME starts one now");
+        output::stderr("its runs start by themselves; --run NAME starts one now");
     }
     Ok(())
 }
 
 fn client_dry_run(kind: &str, name: &str, objects: usize) {
-    output::talk(&format!(
+    output::stderr(&format!(
         "{kind}/{name}: {objects} objects (client dry run: the API server was not asked)"
     ));
 }
@@ -364,7 +364,7 @@ fn crds(global: &Global) -> Result<(), Failure> {
             all
         }
     };
-    output::exact(&text);
+    output::stdout_exact(&text);
     Ok(())
 }
 
@@ -401,8 +401,8 @@ where
     K: Stored,
 {
     object(client, kind, name).checked()?;
-    let found = api::<K>(client).get(name).await;
-    found.map_err(|error| object(client, kind, name).explain(error).into())
+    let stored = api::<K>(client).get(name).await;
+    stored.map_err(|error| object(client, kind, name).explain(error).into())
 }
 
 async fn create<K>(client: &konductor::Client, kind: &'static str, new: &K) -> Result<(), Failure>
@@ -422,7 +422,7 @@ where
         }
         error => object(client, kind, &name).explain(error).into(),
     })?;
-    output::talk(&format!("{kind}/{name} created"));
+    output::stderr(&format!("{kind}/{name} created"));
     Ok(())
 }
 
@@ -439,6 +439,6 @@ where
         .delete(name, &DeleteParams::background())
         .await;
     deleted.map_err(|error| object(client, kind, name).explain(error))?;
-    output::talk(&format!("{kind}/{name} deleted"));
+    output::stderr(&format!("{kind}/{name} deleted"));
     Ok(())
 }

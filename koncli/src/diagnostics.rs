@@ -39,7 +39,7 @@ pub(crate) fn print_in_short(compiled: &Compiled, file: &Path) {
         1 => "it",
         _ => "them",
     };
-    output::talk(&format!(
+    output::stderr(&format!(
         "{}; {} shows {them}",
         summary(&compiled.diagnostics),
         suggested(format!(
@@ -55,12 +55,12 @@ pub(crate) fn print_all(sources: &Sources, diagnostics: &[Diagnostic]) {
     let (width, files) = (width(), Files::of(&sources));
     for diagnostic in shown(diagnostics) {
         let diagnostic = harmless(diagnostic);
-        output::painted(render(&files, &diagnostic, output::color(), width).trim_end());
-        output::talk("");
+        output::stderr_painted(render(&files, &diagnostic, output::color(), width).trim_end());
+        output::stderr("");
     }
     if let Some(rest) = not_shown(diagnostics) {
-        output::talk(&rest);
-        output::talk("");
+        output::stderr(&rest);
+        output::stderr("");
     }
 }
 
@@ -449,7 +449,7 @@ it, and what to write instead. `koncli explain K0201` prints the same in a termi
         let files = Files::of(&compiled.sources);
         let render = |diagnostic| render(&files, diagnostic, false, 80);
         let all: Vec<String> = compiled.diagnostics.iter().map(render).collect();
-        let all: Vec<&str> = all.iter().map(|one| one.trim_end()).collect();
+        let all: Vec<&str> = all.iter().map(|diagnostic| diagnostic.trim_end()).collect();
         let all = all.join("\n\n");
         let lines: Vec<&str> = all.lines().map(str::trim_end).collect();
         lines.join("\n") + "\n"

@@ -104,8 +104,8 @@ fn remove(folder: &Path) -> Result<(), Left> {
 
 fn report(folder: &Path, removed: Result<(), Left>) {
     if let Err(left) = removed {
-        output::talk(&format!("warning: {left}"));
-        output::talk(&format!(
+        output::stderr(&format!("warning: {left}"));
+        output::stderr(&format!(
             "  help: a run has left it, perhaps with Secrets: remove {} yourself",
             folder.display()
         ));
@@ -132,7 +132,7 @@ fn remove_abandoned(parent: &Path) {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
             && entry
                 .metadata()
-                .is_ok_and(|found| found.is_dir() && platform::is_own(&found));
+                .is_ok_and(|metadata| metadata.is_dir() && platform::is_own(&metadata));
         if is_ours
             && let Ok(lock) = File::open(entry.path().join(LOCK))
             && lock.try_lock().is_ok()

@@ -168,7 +168,7 @@ fn waits(graph: &Graph) -> Vec<Vec<String>> {
     for (waits, any) in waits.iter_mut().zip(any) {
         match any.as_slice() {
             [] => {}
-            [one] => waits.push(one.clone()),
+            [name] => waits.push(name.clone()),
             any => waits.push(format!("any({})", any.join(", "))),
         }
     }
@@ -196,7 +196,7 @@ fn in_order(graph: &Graph) -> Vec<usize> {
     let last = |index: &usize| (graph.nodes[*index].kind == NodeKind::Finally, *index);
     let mut ready: BTreeSet<(bool, usize)> = (0..graph.nodes.len())
         .filter(|index| missing[*index] == 0)
-        .map(|one| last(&one))
+        .map(|index| last(&index))
         .collect();
     while let Some((_, index)) = ready.pop_first() {
         order.push(index);
@@ -261,7 +261,12 @@ pub(crate) fn mermaid(drawn: &Drawn) -> String {
         };
         let _ = writeln!(text, "  n{} -->{label} n{}", edge.from, edge.to);
     }
-    let states: BTreeSet<State> = drawn.states.iter().flatten().map(|one| one.0).collect();
+    let states: BTreeSet<State> = drawn
+        .states
+        .iter()
+        .flatten()
+        .map(|(state, _)| *state)
+        .collect();
     for state in states {
         let (face, edge) = colors(Some(state));
         let word = state.word();
@@ -295,7 +300,7 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
         let (title, style) = match drawn.state(index) {
             None => (title, String::new()),
             Some(state) => {
-                let (face, edge) = colors(drawn.states[index].map(|one| one.0));
+                let (face, edge) = colors(drawn.states[index].map(|(state, _)| state));
                 let style = format!(", style=filled, fillcolor=\"{face}\", color=\"{edge}\"");
                 (format!("{title}\\n{state}"), style)
             }

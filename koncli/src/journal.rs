@@ -212,7 +212,7 @@ mod tests {
             .collect();
         let kept: Vec<_> = all
             .iter()
-            .map(|one| serde_json::to_value(one).expect("JSON"))
+            .map(|recreated| serde_json::to_value(recreated).expect("JSON"))
             .collect();
         assert_eq!(read, kept);
     }

@@ -278,8 +278,8 @@ impl Imports {
             false => &self.folder,
         };
         let resolved = |path: &Path| path.canonicalize().map_err(Unreadable::from);
-        let found = resolved(folder).and_then(|folder| Ok((resolved(&folder.join(path))?, folder)));
-        let (file, folder) = found.map_err(|problem| problem.to_string())?;
+        let paths = resolved(folder).and_then(|folder| Ok((resolved(&folder.join(path))?, folder)));
+        let (file, folder) = paths.map_err(|problem| problem.to_string())?;
         // A link may lead anywhere, and messages show lines of the file.
         if !file.starts_with(&folder) {
             return Err("a symbolic link leads out of the pipeline's folder".to_owned());
@@ -355,9 +355,9 @@ mod tests {
             ("no.kon", Err("no such file")),
         ];
         for (path, expected) in table {
-            let found = imports.read(path);
-            let found = found.as_deref().map_err(String::as_str);
-            assert_eq!(found, expected, "{path}");
+            let text = imports.read(path);
+            let text = text.as_deref().map_err(String::as_str);
+            assert_eq!(text, expected, "{path}");
         }
     }
 }

@@ -120,7 +120,7 @@ impl Local {
             .unwrap_or(NonZeroUsize::MIN);
         kubelet.pods_max_option = Some("--jobs");
         kubelet.rank = source_order;
-        kubelet.report = output::talk;
+        kubelet.report = output::stderr;
         let controllers = Controllers::start(&api);
         let back_off = BackOff {
             base: RETRY_WAIT,
@@ -183,7 +183,7 @@ impl Local {
         let (path, written) = &self.kubeconfig;
         if let Err(error) = Access::remove_kubeconfig(path, written) {
             let shown = path.display();
-            output::talk(&format!("warning: can't remove {shown}: {error}"));
+            output::stderr(&format!("warning: can't remove {shown}: {error}"));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The command line of konductor: compiler, client, operator, local cluster.
 //!
-//! What enters: arguments and files. What leaves: data on stdout, talk on stderr, an exit code. What
+//! What enters: arguments and files. What leaves: results on stdout, all else on stderr, an exit code. What
 //! must never happen here: a rule of the language, or a decision that is the operator's.
 
 mod apply;

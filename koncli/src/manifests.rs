@@ -90,20 +90,20 @@ impl Checker {
             return Ok(());
         }
         let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
-        let known = self.discovery.get(group).and_then(|group| {
+        let served = self.discovery.get(group).and_then(|group| {
             let mut resources = group.versioned_resources(version).into_iter();
             resources.find(|(resource, _)| resource.kind == kind)
         });
-        let Some((resource, capabilities)) = known else {
+        let Some((resource, capabilities)) = served else {
             if group == "konductor.io" {
                 let message = format!("{group}/{version} has no kind {kind}");
                 let other = self.other_version(group, kind);
                 let (place, help) = match other {
-                    Some((version, known)) if known == kind => (
+                    Some((version, near)) if near == kind => (
                         "apiVersion",
                         format!("write `apiVersion: {group}/{version}`"),
                     ),
-                    Some((_, known)) => ("kind", format!("did you mean `{known}`?")),
+                    Some((_, near)) => ("kind", format!("did you mean `{near}`?")),
                     None => (
                         "kind",
                         "its kinds are Barrier, Gate, Semaphore, Lease and Run".to_owned(),
@@ -113,7 +113,7 @@ impl Checker {
                 reported.push(Diagnostic::error(Code::K0508, at, message).help(help));
             } else {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                output::talk(&format!(
+                output::stderr(&format!(
                     "{kind}/{name} is not checked: konductor has nothing to do with it"
                 ));
             }
@@ -172,8 +172,8 @@ impl Checker {
             resources.map(|(resource, _)| ((*version).to_owned(), resource.kind))
         });
         let all: Vec<(String, String)> = all.collect();
-        let near = did_you_mean(kind, all.iter().map(|(_, known)| known.as_str()))?;
-        all.iter().find(|(_, known)| known == near).cloned()
+        let near = did_you_mean(kind, all.iter().map(|(_, kind)| kind.as_str()))?;
+        all.iter().find(|(_, kind)| kind == near).cloned()
     }
 
     /// The answer to a dry run.
@@ -335,27 +335,27 @@ impl Manifest<'_> {
 
     /// Where a field such as `spec.conditions[0].type` is, or as much of it as there is.
     fn place(&self, field: &str, part: Part) -> Span {
-        let mut found = (self.root.place, self.root);
+        let (mut place, mut node) = (self.root.place, self.root);
         let steps = field.split(['.', '[', ']']).filter(|step| !step.is_empty());
         for step in steps {
-            let next = match &found.1.value {
+            let next = match &node.value {
                 Kind::List(items) => step
                     .parse::<usize>()
                     .ok()
                     .and_then(|index| items.get(index))
                     .map(|item| (item.place, item)),
-                _ => found.1.member(step),
+                _ => node.member(step),
             };
             let Some(next) = next else { break };
-            found = next;
+            (place, node) = next;
         }
-        let is_text = !matches!(found.1.value, Kind::Map(_) | Kind::List(_) | Kind::Null);
+        let is_text = !matches!(node.value, Kind::Map(_) | Kind::List(_) | Kind::Null);
         first_line(
             self.text,
             if is_text && part == Part::Value {
-                found.1.place
+                node.place
             } else {
-                found.0
+                place
             },
         )
     }
@@ -370,10 +370,10 @@ enum Part {
 
 /// A place, as far as its first line goes.
 fn first_line(text: &str, at: Location) -> Span {
-    let found = placed::range(text, at).unwrap_or_default();
+    let range = placed::range(text, at).unwrap_or_default();
     Span {
-        start: to_u32(found.start),
-        end: to_u32(found.end),
+        start: to_u32(range.start),
+        end: to_u32(range.end),
         ..Span::default()
     }
 }

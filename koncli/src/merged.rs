@@ -223,10 +223,10 @@ mod tests {
         ];
         for (kind, yaml, place, field) in table {
             let reported = reported(kind, yaml).await;
-            let found = reported
+            let is_reported = reported
                 .iter()
                 .any(|(at, message)| at == place && message.contains(field));
-            assert!(found, "{yaml}: {reported:?}");
+            assert!(is_reported, "{yaml}: {reported:?}");
         }
         assert_eq!(reported("pod", "hostNetwork: true").await, []);
     }

@@ -1,4 +1,4 @@
-//! Writing: data on stdout, talk on stderr.
+//! Writing: results on stdout, all else on stderr.
 //!
 //! What is meant for people is made harmless for their terminal on its way out: here, so that no
 //! command can forget it.
@@ -22,21 +22,21 @@ use crate::platform::{self, echo};
 use width::{NAME_MIN, cut, narrowed, padded, shortened, width, wrapped};
 
 /// Writes to stdout what people read.
-pub(crate) fn data(text: &str) {
+pub(crate) fn stdout(text: &str) {
     write(clean(text).as_bytes());
 }
 
 /// Writes to stdout what programs read, such as YAML: exactly, unless it goes to a terminal.
-pub(crate) fn exact(text: &str) {
+pub(crate) fn stdout_exact(text: &str) {
     match io::stdout().is_terminal() {
-        true => data(text),
+        true => stdout(text),
         false => write(text.as_bytes()),
     }
 }
 
 /// Writes a line of a container's log: exactly, unless it goes to a terminal, where only its colours
 /// have an effect.
-pub(crate) fn log(title: &str, line: &str) {
+pub(crate) fn stdout_log(title: &str, line: &str) {
     let title = clean(title);
     let line = match io::stdout().is_terminal() {
         true => format!("{title} | {}\n", clean::clean_log(line)),
@@ -97,17 +97,17 @@ fn try_write(bytes: &[u8]) -> Result<(), io::ErrorKind> {
         std::process::exit(i32::from(failure.code));
     }
     if FAILED.set(kind).is_ok() {
-        talk(&format!("warning: {what}; continuing without it"));
+        stderr(&format!("warning: {what}; continuing without it"));
     }
     Err(kind)
 }
 
 /// Writes a line of a container's log to stderr, where stdout is for something else.
-pub(crate) fn log_aside(title: &str, line: &str) {
+pub(crate) fn stderr_log(title: &str, line: &str) {
     let title = clean(title);
     match io::stderr().is_terminal() {
-        true => painted(&format!("{title} | {}", clean::clean_log(line))),
-        false => painted(&format!("{title} | {line}")),
+        true => stderr_painted(&format!("{title} | {}", clean::clean_log(line))),
+        false => stderr_painted(&format!("{title} | {line}")),
     }
 }
 
@@ -120,12 +120,12 @@ pub(crate) fn quoted_log(line: &str) -> String {
 }
 
 /// Writes a line to stderr; nobody need hear it.
-pub(crate) fn talk(line: &str) {
-    painted(&clean(line));
+pub(crate) fn stderr(line: &str) {
+    stderr_painted(&clean(line));
 }
 
 /// The same, of a text that has colours of its own, and whose parts are clean.
-pub(crate) fn painted(line: &str) {
+pub(crate) fn stderr_painted(line: &str) {
     // In one write: stderr has no buffer, and stdout may be the same file.
     let _ = io::stderr()
         .lock()
@@ -141,12 +141,12 @@ pub(crate) fn report(failure: &Failure, verbose: u8) -> ExitCode {
             ("", "", "")
         };
         let message = clean(&failure.message);
-        painted(&format!("{red}error{off}{bold}:{off} {message}"));
+        stderr_painted(&format!("{red}error{off}{bold}:{off} {message}"));
         if let Some(cause) = failure.cause.as_ref().filter(|_| verbose > 0) {
-            talk(&format!("  because: {cause}"));
+            stderr(&format!("  because: {cause}"));
         }
         if let Some(help) = &failure.help {
-            talk(&format!("  help: {help}"));
+            stderr(&format!("  help: {help}"));
         }
     }
     ExitCode::from(failure.code)
@@ -259,7 +259,9 @@ fn table_in(headers: &[&str], rows: &[Vec<String>], no_headers: bool, columns: u
     for (line, row) in lines.zip(&rows) {
         text.push_str(line);
         text.push('\n');
-        let reason = row.get(last).filter(|one| has_reasons && !one.is_empty());
+        let reason = row
+            .get(last)
+            .filter(|reason| has_reasons && !reason.is_empty());
         for part in reason
             .iter()
             .flat_map(|reason| wrapped(reason, columns.saturating_sub(INDENTATION.len())))
@@ -280,7 +282,7 @@ pub(crate) fn objects<T: Serialize>(
     global: &Global,
     kind: &str,
     objects: &[T],
-    one: bool,
+    is_single: bool,
     name: impl Fn(&T) -> String,
     headers: &[&str],
     rows: impl Fn(&T) -> Vec<String>,
@@ -297,30 +299,30 @@ pub(crate) fn objects<T: Serialize>(
             let lines = objects
                 .iter()
                 .map(|object| format!("{kind}/{}\n", name(object)));
-            data(&lines.collect::<String>());
+            stdout(&lines.collect::<String>());
         }
         Format::Json => {
             let plain = plain().map_err(|error| unwritable(&error))?;
             let text = match plain.as_slice() {
-                [object] if one => serde_json::to_string_pretty(object),
+                [object] if is_single => serde_json::to_string_pretty(object),
                 all => serde_json::to_string_pretty(&list(all)),
             };
-            exact(&format!("{}\n", text.map_err(|error| unwritable(&error))?));
+            stdout_exact(&format!("{}\n", text.map_err(|error| unwritable(&error))?));
         }
         Format::Yaml => {
             let plain = plain().map_err(|error| unwritable(&error))?;
             let text = match plain.as_slice() {
-                [object] if one => serde_saphyr::to_string(object),
+                [object] if is_single => serde_saphyr::to_string(object),
                 all => serde_saphyr::to_string(&list(all)),
             };
-            exact(&text.map_err(|error| unwritable(&error))?);
+            stdout_exact(&text.map_err(|error| unwritable(&error))?);
         }
         Format::Table | Format::Wide | Format::Sarif | Format::Github if objects.is_empty() => {
-            talk("No resources found.")
+            stderr("No resources found.")
         }
         Format::Table | Format::Wide | Format::Sarif | Format::Github => {
             let rows: Vec<Vec<String>> = objects.iter().map(rows).collect();
-            data(&fitted(headers, &rows, global.no_headers));
+            stdout(&fitted(headers, &rows, global.no_headers));
         }
     }
     Ok(())
@@ -338,7 +340,7 @@ pub(crate) fn document<T: Serialize>(global: &Global, report: &T) -> Result<bool
         }
         _ => return Ok(false),
     };
-    exact(&text);
+    stdout_exact(&text);
     Ok(true)
 }
 
@@ -349,7 +351,7 @@ pub(crate) fn without_managed_fields<T: Serialize>(
     let mut object = serde_json::to_value(object)?;
     if let Some(metadata) = object
         .get_mut("metadata")
-        .and_then(|one| one.as_object_mut())
+        .and_then(|metadata| metadata.as_object_mut())
     {
         metadata.remove("managedFields");
     }

@@ -55,7 +55,7 @@ impl Counter {
         match &self.bar {
             Some(bar) => bar.set_position(done as u64),
             None if done < self.of && done.is_multiple_of(MANY) => {
-                output::talk(&format!("{}: {done} of {} objects", self.title, self.of));
+                output::stderr(&format!("{}: {done} of {} objects", self.title, self.of));
             }
             None => {}
         }
@@ -64,8 +64,8 @@ impl Counter {
     /// Prints a line; on a terminal it stays above the bar.
     pub(crate) fn print(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| output::talk(line)),
-            None => output::talk(line),
+            Some(bar) => bar.suspend(|| output::stderr(line)),
+            None => output::stderr(line),
         }
     }
 
@@ -134,8 +134,8 @@ impl Progress {
     pub(crate) fn log(&self, title: &str, line: &str) {
         let log = match self.logs {
             LogsTo::Nowhere => return,
-            LogsTo::Stdout => output::log,
-            LogsTo::Stderr => output::log_aside,
+            LogsTo::Stdout => output::stdout_log,
+            LogsTo::Stderr => output::stderr_log,
         };
         match &self.live {
             None => log(title, line),
@@ -217,7 +217,7 @@ impl Progress {
         let seconds = self.started.elapsed().as_secs_f64();
         let (mark, word) = (state.mark(), state.word());
         let colon = if why.is_empty() { "" } else { ": " };
-        output::talk(&format!(
+        output::stderr(&format!(
             "{seconds:7.2}s  {mark} {title} {word}{colon}{why}"
         ));
     }
@@ -273,8 +273,8 @@ impl Progress {
     /// Prints a line; on a terminal it goes above the live view.
     pub(crate) fn print(&self, line: &str) {
         match &self.live {
-            None => output::talk(line),
-            Some(live) => live.text.suspend(|| output::talk(line)),
+            None => output::stderr(line),
+            Some(live) => live.text.suspend(|| output::stderr(line)),
         }
     }
 
@@ -313,7 +313,8 @@ fn has_run(job: &Participant, state: State) -> bool {
         .status
         .as_ref()
         .and_then(|status| status.conditions.as_ref());
-    let is_late = |one: &JobCondition| one.reason.as_deref() == Some("DeadlineExceeded");
+    let is_late =
+        |condition: &JobCondition| condition.reason.as_deref() == Some("DeadlineExceeded");
     matches!(state, State::Succeeded | State::Failed)
         && pods_ended(job)
         && !conditions.into_iter().flatten().any(is_late)
@@ -441,8 +442,8 @@ fn room(stages: usize, lines: usize) -> usize {
 fn waits(item: &Item) -> String {
     match item.holders.as_slice() {
         [] => item.why.clone(),
-        [one] => format!("{}, held by {one}", item.why),
-        [one, rest @ ..] => format!("{}, held by {one} and {} more", item.why, rest.len()),
+        [holder] => format!("{}, held by {holder}", item.why),
+        [holder, rest @ ..] => format!("{}, held by {holder} and {} more", item.why, rest.len()),
     }
 }
 
@@ -453,7 +454,7 @@ fn describe(stage: &Stage, name: &str, now: Timestamp) -> String {
         1 => String::new(),
         all => format!(" {}/{all}", stage.ended()),
     };
-    let in_state = |wanted| stage.items.iter().filter(move |item| item.state == wanted);
+    let in_state = |state| stage.items.iter().filter(move |item| item.state == state);
     let queued = in_state(State::Queued).count();
     let said = in_state(state).find(|item| !item.why.is_empty());
     let why = match (said, in_state(State::Queued).next()) {

@@ -76,10 +76,10 @@ pub(crate) async fn list_values(
 ) -> Result<Vec<serde_json::Value>, kube::Error> {
     let request = Request::new(url).list(&ListParams::default());
     let request = request.map_err(kube::Error::BuildRequest)?;
-    let found = client
+    let list = client
         .request::<Items<Box<serde_json::value::RawValue>>>(request)
         .await?;
-    let items = found.items.into_iter().flatten();
+    let items = list.items.into_iter().flatten();
     Ok(items
         .filter_map(|item| serde_json::from_str(item.get()).ok())
         .collect())
@@ -93,15 +93,15 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     let request = request.map_err(kube::Error::BuildRequest)?;
-    let found = client.request::<Items<Lenient<K>>>(request).await?;
-    let items = found.items.into_iter().flatten();
+    let list = client.request::<Items<Lenient<K>>>(request).await?;
+    let items = list.items.into_iter().flatten();
     Ok(items
         .filter_map(|item| item.decoded().map_err(leave_out).ok())
         .collect())
 }
 
 fn leave_out(undecodable: Undecodable) {
-    output::talk(&format!("warning: {undecodable}; it is left out"));
+    output::stderr(&format!("warning: {undecodable}; it is left out"));
 }
 
 /// Watches objects of a namespace, again and again where a watch breaks off.

@@ -21,10 +21,10 @@ pub(crate) fn replace(file: &Path, text: &str) -> Result<(), Failure> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     new.write_all(text.as_bytes()).map_err(failed)?;
-    let known = std::fs::metadata(&target).map_err(failed)?;
+    let replaced = std::fs::metadata(&target).map_err(failed)?;
     // Before the permissions, of which it takes some away.
-    platform::keep_owner(new.as_file(), &known);
-    let permissions = known.permissions();
+    platform::keep_owner(new.as_file(), &replaced);
+    let permissions = replaced.permissions();
     new.as_file().set_permissions(permissions).map_err(failed)?;
     new.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
@@ -46,8 +46,8 @@ mod tests {
         }
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o2640)).unwrap();
         let of = |file: &Path| {
-            let known = std::fs::metadata(file).unwrap();
-            (known.uid(), known.gid(), known.mode())
+            let metadata = std::fs::metadata(file).unwrap();
+            (metadata.uid(), metadata.gid(), metadata.mode())
         };
         let before = of(&file);
         replace(&file, "after").unwrap();

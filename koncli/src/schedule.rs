@@ -41,8 +41,8 @@ pub(crate) async fn install(
         name: schedule.name(),
         dry_run,
     };
-    let known: Option<CronJob> = installer.api().get_opt(schedule.name()).await?;
-    let mut owner = known.as_ref().map(owner_of);
+    let installed: Option<CronJob> = installer.api().get_opt(schedule.name()).await?;
+    let mut owner = installed.as_ref().map(owner_of);
     for object in schedule.objects() {
         let applied = installer.apply(object, owner.as_ref()).await?;
         report(&object.kind().to_lowercase(), object.name(), applied);
@@ -61,7 +61,7 @@ pub(crate) async fn install(
         Object::ConfigMap(files) => Some(files.name_any()),
         _ => None,
     });
-    let before = known
+    let before = installed
         .as_ref()
         .and_then(|cron_job| files_of(&cron_job.spec.job_template.spec));
     let kept = files.chain(before).collect();
@@ -108,9 +108,9 @@ impl Installer<'_> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, object.kind()));
         let (kube, namespace) = (self.client.kube().clone(), self.client.namespace());
         let api: Api<DynamicObject> = Api::namespaced_with(kube, namespace, &resource);
-        let known = api.get_opt(object.name()).await?;
-        if let Some(known) = &known
-            && known.labels().get(label::PIPELINE).map(String::as_str) != Some(self.name)
+        let stored = api.get_opt(object.name()).await?;
+        if let Some(stored) = &stored
+            && stored.labels().get(label::PIPELINE).map(String::as_str) != Some(self.name)
         {
             return Err(Failure::failed(format!(
                 "{object} in namespace {namespace} already exists and does not belong to pipeline {}",
@@ -125,9 +125,9 @@ impl Installer<'_> {
         let applied = api
             .patch(object.name(), &params, &Patch::Apply(&object))
             .await?;
-        Ok(match known {
+        Ok(match stored {
             None => Applied::Created,
-            Some(known) if content(&known)? == content(&applied)? => Applied::Unchanged,
+            Some(stored) if content(&stored)? == content(&applied)? => Applied::Unchanged,
             Some(_) => Applied::Configured,
         })
     }
@@ -142,26 +142,26 @@ impl Installer<'_> {
         let of_pipeline =
             ListParams::default().labels(&format!("{}={}", label::PIPELINE, self.name));
         let files: Api<ConfigMap> = self.api();
-        let found = read::list(&files, &of_pipeline).await?.into_iter();
-        let found: Vec<String> = found
+        let candidates = read::list(&files, &of_pipeline).await?.into_iter();
+        let candidates: Vec<String> = candidates
             .filter(|files| {
                 files
                     .owner_references()
                     .iter()
-                    .any(|one| Some(one) == owner)
+                    .any(|reference| Some(reference) == owner)
             })
             .map(|files| files.name_any())
             .filter(|name| !kept.contains(name))
             .collect();
-        if found.is_empty() {
+        if candidates.is_empty() {
             return Ok(());
         }
         let jobs = read::list(&self.api::<Job>(), &of_pipeline).await?;
         let on_their_way = jobs.iter().filter(|job| job_ended(job).is_none());
         kept.extend(on_their_way.filter_map(|job| files_of(&job.spec)));
-        for name in found.iter().filter(|name| !kept.contains(*name)) {
+        for name in candidates.iter().filter(|name| !kept.contains(*name)) {
             files.delete(name, &DeleteParams::background()).await?;
-            output::talk(&format!(
+            output::stderr(&format!(
                 "configmap/{name} deleted: nothing uses it any more"
             ));
         }

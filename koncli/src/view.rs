@@ -241,7 +241,7 @@ pub(crate) fn run_ended(run: &Run) -> Option<bool> {
 
 /// What a condition says.
 pub(crate) fn message(conditions: &[Condition], type_: &str) -> Option<String> {
-    condition::find(conditions, type_).map(|found| found.message.clone())
+    condition::find(conditions, type_).map(|condition| condition.message.clone())
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ fn nobody_gets_in_without_the_kubeconfig() {
     let port = stranger.address.rsplit(':').next().unwrap();
     let elsewhere = format!("Host: evil.example:{port}");
     let header = |text: &str| text.to_owned();
-    let mut asked = 0;
+    let mut requests = 0;
     // Another user of this machine: no token, a wrong one, and none that is one.
     for credentials in [
         "X-Nothing: x",
@@ -138,7 +138,7 @@ fn nobody_gets_in_without_the_kubeconfig() {
             let headers = [host.clone(), header(credentials), json.clone()];
             let code = stranger.ask(method, path, &headers, body);
             assert_eq!(code, 401, "{method} {path} with {credentials}");
-            asked += 1;
+            requests += 1;
         }
     }
     // A web page, even if it had the token.
@@ -162,7 +162,7 @@ fn nobody_gets_in_without_the_kubeconfig() {
                     403,
                     "{headers:?}"
                 );
-                asked += 1;
+                requests += 1;
             }
         }
     }
@@ -184,7 +184,7 @@ fn nobody_gets_in_without_the_kubeconfig() {
         header("Content-Type: application/x-www-form-urlencoded"),
     ];
     assert_eq!(stranger.ask("POST", JOBS, &form, JOB), 415);
-    assert!(asked + 4 >= 100, "{asked}");
+    assert!(requests + 4 >= 100, "{requests}");
     assert_eq!(stranger.jobs(), Vec::<Value>::new());
     assert!(!folder.path().join("pwned").exists());
     // With the token, from here, it is an API server.

@@ -163,8 +163,8 @@ async fn what_somebody_has_scaled_stays_until_the_file_changes() {
         "{printed}"
     );
     assert_eq!(permits().await, 3);
-    let found = semaphores.get("maint-db").await.unwrap();
-    let noted = &found.metadata.annotations.unwrap()[annotation::LAST_APPLIED];
+    let semaphore = semaphores.get("maint-db").await.unwrap();
+    let noted = &semaphore.metadata.annotations.unwrap()[annotation::LAST_APPLIED];
     assert_eq!(noted, r#"{"permits":3,"order":"Fifo"}"#);
 }
 

@@ -298,11 +298,11 @@ fn doctor_lists_what_is_there_and_what_is_missing() {
     // The CRDs come a moment after the API server.
     dev.until(
         &["doctor"],
-        "ok    API server  Kubernetes v1.36.3\n\
-         ok    CRDs        7 installed, as this koncli has them\n\
-         ok    operator    it answers in namespace default\n\
-         ok    rights      you may run pipelines in namespace default\n\
-         warn  approvals   no admission policy: anyone who may create Arrivals can approve in another's \
+        "ok    API server   Kubernetes v1.36.3\n\
+         ok    CRDs         7 installed, as this koncli has them\n\
+         ok    operator     it answers in namespace default\n\
+         ok    permissions  you may run pipelines in namespace default\n\
+         warn  approvals    no admission policy: anyone who may create Arrivals can approve in another's \
          name\n      help: install the chart with policies.verifiedArrivals\nexit code 0\n",
     );
     let findings = dev.koncli(&["doctor", "-o", "json"]);
@@ -413,7 +413,7 @@ fn a_cancelled_run_has_ended_when_cancel_returns() {
     assert_eq!(
         printed,
         format!(
-            "⊘ last cancelled for {}: its run was cancelled\nexit code 0\n",
+            "⊘ last cancelled {} ago: its run was cancelled\nexit code 0\n",
             age_in(&printed)
         )
     );
@@ -422,14 +422,16 @@ fn a_cancelled_run_has_ended_when_cancel_returns() {
 /// How old something is depends on how fast the machine is.
 fn age_in(printed: &str) -> String {
     let words: Vec<&str> = printed.split_whitespace().collect();
-    let after_for = words
+    let for_at = words.iter().position(|word| *word == "for");
+    let ago_at = words
         .iter()
-        .position(|word| *word == "for")
-        .map(|at| words[at + 1]);
-    after_for
-        .unwrap_or_default()
-        .trim_end_matches(':')
-        .to_owned()
+        .position(|word| word.trim_end_matches(':') == "ago");
+    let age = match (for_at, ago_at) {
+        (_, Some(at)) => words[at - 1],
+        (Some(at), None) => words[at + 1],
+        (None, None) => "",
+    };
+    age.trim_end_matches(':').to_owned()
 }
 
 #[test]

@@ -83,9 +83,9 @@ fn kubectl_finds_koncli_by_its_name() {
         concat!("koncli ", env!("CARGO_PKG_VERSION"), "\n")
     );
     // And asks it what could come next.
-    let asked = folder.path().join("kubectl_complete-konductor");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_koncli"), &asked).unwrap();
-    let offered = Command::new(&asked).arg("sem").output().unwrap();
+    let completer = folder.path().join("kubectl_complete-konductor");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_koncli"), &completer).unwrap();
+    let offered = Command::new(&completer).arg("sem").output().unwrap();
     assert_eq!(
         support::transcript(&offered),
         "semaphore\tManage semaphores: at most n at once\nexit code 0\n"

@@ -76,8 +76,8 @@ impl Engine {
     }
 
     /// What it was asked, without what differs each time.
-    fn asked(&self) -> String {
-        let asked = std::fs::read_to_string(self.path().join("asked")).unwrap_or_default();
+    fn calls(&self) -> String {
+        let calls = std::fs::read_to_string(self.path().join("asked")).unwrap_or_default();
         let table = [
             (r"/[^ ,=]*/konductor-[^/]*", "/FOLDER"),
             (r"default_(p-\w+)-[0-9a-z]{5}_[-0-9a-f]{36}", "default_$1"),
@@ -85,7 +85,7 @@ impl Engine {
             (r"konductor-\d+-\d+-", "konductor-1-"),
             (r"runner=\d+-\d+", "runner=1"),
         ];
-        table.iter().fold(asked, |text, (pattern, fixed)| {
+        table.iter().fold(calls, |text, (pattern, fixed)| {
             Regex::new(pattern)
                 .unwrap()
                 .replace_all(&text, *fixed)
@@ -95,7 +95,7 @@ impl Engine {
 
     fn containers(&self) -> Vec<PathBuf> {
         let containers = std::fs::read_dir(self.path().join("containers")).unwrap();
-        containers.map(|one| one.unwrap().path()).collect()
+        containers.map(|entry| entry.unwrap().path()).collect()
     }
 }
 
@@ -145,7 +145,7 @@ pipeline p {
          --mount type=bind,source=/FOLDER/pods/pods/default_p-a/messages/main,target=/dev/termination-log \
          --env HOSTNAME=p-a --env MODE=fast and good --env TRACEPARENT= \
          --user 1000:2000 --entrypoint /bin/sh busybox:1.36 -eu -c echo in a container; exit 3;\n";
-    assert_eq!(engine.asked(), expected);
+    assert_eq!(engine.calls(), expected);
 }
 
 #[test]
@@ -167,21 +167,21 @@ fn what_a_container_is_given_depends_on_what_its_pod_asks_for() {
             format!(r#"pipeline p {{ stage a {{ image = "busybox:1.36" {asks} run = "true" }} }}"#);
         let output = engine.koncli(&pipeline).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
-        let asked = engine.asked();
+        let calls = engine.calls();
         assert_eq!(
-            asked.contains("--network host"),
+            calls.contains("--network host"),
             in_host_network,
-            "{asks}: {asked}"
+            "{asks}: {calls}"
         );
         assert_eq!(
-            asked.contains("kubeconfig"),
+            calls.contains("kubeconfig"),
             has_kubeconfig,
-            "{asks}: {asked}"
+            "{asks}: {calls}"
         );
         assert_eq!(
-            asked.contains("KUBECONFIG"),
+            calls.contains("KUBECONFIG"),
             has_kubeconfig,
-            "{asks}: {asked}"
+            "{asks}: {calls}"
         );
     }
 }
@@ -200,12 +200,12 @@ fn an_image_that_is_an_option_reaches_no_engine() {
             .output()
             .unwrap();
         assert_ne!(output.status.code(), Some(0), "{}", transcript(&output));
-        let asked = engine.asked();
+        let calls = engine.calls();
         assert!(
-            !asked.contains("privileged") && !asked.contains("/host"),
-            "{asked}"
+            !calls.contains("privileged") && !calls.contains("/host"),
+            "{calls}"
         );
-        assert!(!asked.contains("run "), "{asked}");
+        assert!(!calls.contains("run "), "{calls}");
     }
 }
 
@@ -222,14 +222,14 @@ fn a_path_of_this_machine_is_mounted_only_where_that_is_allowed() {
     assert_eq!(output.status.code(), Some(1), "{printed}");
     let message = "is the path \"/\" of this machine: allow it with --allow-host-path";
     assert!(printed.contains(message), "{printed}");
-    assert_eq!(engine.asked(), "version;\n");
+    assert_eq!(engine.calls(), "version;\n");
     let output = engine
         .koncli(pipeline)
         .arg("--allow-host-path")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
-    assert!(engine.asked().contains("type=bind,source=/,target=/host"));
+    assert!(engine.calls().contains("type=bind,source=/,target=/host"));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn image_that_can_not_be_pulled_is_reported_in_the_words_of_the_engine() {
          Error: no such image\nexit code 1\n"
     );
     assert_eq!(
-        engine.asked(),
+        engine.calls(),
         "version;\nimage inspect gone:1;\npull gone:1;\n"
     );
 }
@@ -286,8 +286,8 @@ fn a_container_is_asked_to_end_and_made_to_when_it_does_not() {
     // A shell may print that its `sleep` was ended, too.
     let rest: Vec<String> = rest.filter(|line| line != "a | Terminated").collect();
     assert_eq!(rest, ["a | asked"]);
-    let asked = engine.asked();
-    let end: Vec<&str> = asked.lines().rev().take(2).collect();
+    let calls = engine.calls();
+    let end: Vec<&str> = calls.lines().rev().take(2).collect();
     assert_eq!(end, ["rm --force konductor-1-0;", "kill konductor-1-0;"]);
     assert_eq!(engine.containers(), Vec::<PathBuf>::new());
 }
@@ -304,12 +304,12 @@ fn a_run_that_is_killed_leaves_no_container() {
         assert!(
             begun.elapsed() < Duration::from_secs(60),
             "{}",
-            engine.asked()
+            engine.calls()
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-    let asked = engine.asked();
-    let end: Vec<&str> = asked.lines().rev().take(3).collect();
+    let calls = engine.calls();
+    let end: Vec<&str> = calls.lines().rev().take(3).collect();
     let expected = [
         "rm --force konductor-1-0;",
         "kill konductor-1-0;",

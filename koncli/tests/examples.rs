@@ -12,8 +12,8 @@ fn run(example: &str, set: &[&str], file: &str) -> (Output, String) {
     let folder = copy_of(example);
     let mut command = koncli();
     command.arg("run").arg(folder.path().join("pipeline.kon"));
-    for one in set {
-        command.args(["--set", one]);
+    for parameter in set {
+        command.args(["--set", parameter]);
     }
     let output = command.output().unwrap();
     let left = std::fs::read_to_string(folder.path().join(file)).unwrap_or_default();
@@ -70,7 +70,7 @@ fn the_words_are_counted_right_however_many_count_them() {
         let words = poem
             .split(|c: char| !c.is_ascii_alphabetic())
             .map(str::to_lowercase);
-        words.filter(|one| one == word).count()
+        words.filter(|other| other == word).count()
     };
     let (few, words) = run("04-map-reduce", &[], "out/words.txt");
     let (many, same) = run(

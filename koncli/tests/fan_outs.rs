@@ -72,7 +72,7 @@ fn ending(text: &str) -> Ending {
 
 #[test]
 fn a_fan_out_over_nothing_is_skipped_whatever_of_it_depends_on_the_item() {
-    let found = ending(
+    let ended = ending(
         r#"pipeline fan {
   defaults { image = "busybox:1.36" }
   param nothing: list<string> = []
@@ -90,7 +90,7 @@ fn a_fan_out_over_nothing_is_skipped_whatever_of_it_depends_on_the_item() {
         exit_code: Some(0),
         lines: vec!["last".to_owned()],
     };
-    assert_eq!(found, expected);
+    assert_eq!(ended, expected);
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
         ),
     ];
     for (name, settings, script, exit_code, stages, items) in table {
-        let (one, many) = (
+        let (one_job, many_jobs) = (
             pipeline(indexed, settings, script),
             pipeline(single, settings, script),
         );
-        assert_eq!(shape(&one), ["job/fan-items"], "{name}");
+        assert_eq!(shape(&one_job), ["job/fan-items"], "{name}");
         assert_eq!(
-            shape(&many),
+            shape(&many_jobs),
             [
                 "barrier/fan-items",
                 "job/fan-items-0",
@@ -149,7 +149,7 @@ fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
             exit_code: Some(exit_code),
             lines,
         };
-        assert_eq!(ending(&one), expected, "{name}: indexed");
-        assert_eq!(ending(&many), expected, "{name}: a Job for each item");
+        assert_eq!(ending(&one_job), expected, "{name}: indexed");
+        assert_eq!(ending(&many_jobs), expected, "{name}: a Job for each item");
     }
 }

@@ -152,7 +152,10 @@ fn what_others_make_is_assumed_only_where_that_is_said() {
         "lease/ring=free",
         "workspace/data=empty",
     ];
-    let more: Vec<&str> = all.iter().flat_map(|one| ["--assume", one]).collect();
+    let more: Vec<&str> = all
+        .iter()
+        .flat_map(|assumption| ["--assume", assumption])
+        .collect();
     let output = run(folder.path(), pipeline, &more);
     assert_eq!(stdout(&output), "a | went\n", "{}", transcript(&output));
     assert_eq!(output.status.code(), Some(0));

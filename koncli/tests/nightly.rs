@@ -63,7 +63,7 @@ fn calls(folder: &Path) -> Vec<String> {
     let mut programs: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in text.lines() {
         let program = line.split(' ').next().unwrap();
-        match programs.iter_mut().find(|(known, _)| *known == program) {
+        match programs.iter_mut().find(|(name, _)| *name == program) {
             Some((_, lines)) => lines.push(line),
             None => programs.push((program, vec![line])),
         }

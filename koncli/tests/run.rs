@@ -171,6 +171,28 @@ fn a_failed_stage_is_named_with_the_end_of_its_log_and_what_depended_on_it() {
 }
 
 #[test]
+fn queue_is_ignored_where_there_is_no_kueue() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = r#"pipeline queued {
+      defaults {
+        image = "busybox:1.36"
+        queue = "batch"
+      }
+      stage a { run = "true" }
+      stage b after a { run = "true" }
+    }"#;
+    let output = koncli()
+        .arg("run")
+        .arg(written(folder.path(), pipeline))
+        .output()
+        .unwrap();
+    let printed = text(&output.stderr);
+    assert_eq!(code(&output), 0, "{printed}");
+    let note = "note: there is no Kueue here, so `queue` of a, b is ignored\n";
+    assert!(printed.contains(note), "{printed}");
+}
+
+#[test]
 fn log_of_one_line_is_quoted_once_without_colours_and_in_short() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = r#"pipeline bad {
@@ -209,7 +231,7 @@ fn each_line_of_an_indexed_stage_is_printed_with_its_item() {
     let printed = text(&output.stderr);
     for index in 0..3 {
         let line = format!("a[{index}] | hello {index}");
-        assert!(printed.lines().any(|one| one == line), "{printed}");
+        assert!(printed.lines().any(|other| other == line), "{printed}");
     }
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let indexes = &report["stages"][0]["items"][0]["indexes"];
@@ -357,13 +379,13 @@ fn five_mistakes_are_reported_in_one_pass_in_source_order() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| one["code"].as_str().unwrap())
+        .map(|diagnostic| diagnostic["code"].as_str().unwrap())
         .collect();
     assert_eq!(codes, ["K0302", "K0203", "K0406", "K0201", "K0401"]);
-    for one in printed.as_array().unwrap() {
+    for diagnostic in printed.as_array().unwrap() {
         assert!(
-            one["help"].is_string() && one["labels"][0]["primary"] == true,
-            "{one}"
+            diagnostic["help"].is_string() && diagnostic["labels"][0]["primary"] == true,
+            "{diagnostic}"
         );
     }
     let output = koncli().arg("check").arg(&file).output().unwrap();

@@ -206,10 +206,10 @@ fn runs_of_one_pipeline_take_turns_at_its_lease() {
         assert!(printed.ends_with("exit code 0\n"), "{printed}");
     }
     let lines = stage.lines("report.log");
-    let one = |run: &str| [format!("{run} begins"), format!("{run} ends")];
+    let turn = |run: &str| [format!("{run} begins"), format!("{run} ends")];
     let orders = [
-        [one("first"), one("second")].concat(),
-        [one("second"), one("first")].concat(),
+        [turn("first"), turn("second")].concat(),
+        [turn("second"), turn("first")].concat(),
     ];
     assert!(orders.contains(&lines), "{lines:?}");
 }

@@ -62,8 +62,8 @@ where
         + std::fmt::Debug,
 {
     let api: Api<K> = Api::default_namespaced(client.clone());
-    let found = api.list(&ListParams::default()).await.unwrap();
-    found.iter().map(ResourceExt::name_any).collect()
+    let objects = api.list(&ListParams::default()).await.unwrap();
+    objects.iter().map(ResourceExt::name_any).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,12 +132,9 @@ async fn a_schedule_is_installed_changed_and_deleted() {
         dev.printed(&["apply", &file]),
         format!("cronjob/night: 1 created, 1 configured, 3 unchanged\n{hint}")
     );
-    let known = cron_jobs.get("night").await.unwrap().spec;
-    assert_eq!(
-        (known.suspend, &*known.schedule),
-        (Some(true), "30 0 29 2 *")
-    );
-    assert_eq!(known.concurrency_policy.as_deref(), Some("Forbid"));
+    let spec = cron_jobs.get("night").await.unwrap().spec;
+    assert_eq!((spec.suspend, &*spec.schedule), (Some(true), "30 0 29 2 *"));
+    assert_eq!(spec.concurrency_policy.as_deref(), Some("Forbid"));
 
     // The files of the version before stay; those of an older one go, as nothing uses them.
     written(folder.path(), &other.replace("permits = 2", "permits = 3"));
@@ -188,8 +185,8 @@ async fn versions(client: &Client) -> Vec<Option<String>> {
             + std::fmt::Debug,
     {
         let api: Api<K> = Api::default_namespaced(client.clone());
-        let found = api.list(&ListParams::default()).await.unwrap();
-        found.iter().map(ResourceExt::resource_version).collect()
+        let objects = api.list(&ListParams::default()).await.unwrap();
+        objects.iter().map(ResourceExt::resource_version).collect()
     }
     let mut all = of::<CronJob>(client).await;
     all.extend(of::<ConfigMap>(client).await);

@@ -464,9 +464,9 @@ fn an_upload_that_a_signal_interrupts_leaves_nothing_and_says_so() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut asked: Vec<String> = Vec::new();
-        while asked.last().is_none_or(|word| word != "put") {
-            asked.push(seen.recv_timeout(WITHIN).unwrap());
+        let mut requests: Vec<String> = Vec::new();
+        while requests.last().is_none_or(|request| request != "put") {
+            requests.push(seen.recv_timeout(WITHIN).unwrap());
         }
         let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -478,10 +478,10 @@ fn an_upload_that_a_signal_interrupts_leaves_nothing_and_says_so() {
         // No value of an output: nobody takes a part of it for the whole.
         let message = fs::read_to_string(step.folder.join("message")).unwrap();
         assert_eq!(message, reason);
-        asked.extend(seen.try_iter());
+        requests.extend(seen.try_iter());
         // Parts are on their way at the same time.
-        asked.dedup();
-        assert_eq!(asked, expected, "{stage}");
+        requests.dedup();
+        assert_eq!(requests, expected, "{stage}");
     }
 }
 

@@ -105,11 +105,11 @@ fn timeline_of_a_run_that_ended_with_its_operator_has_all_times_and_the_log_says
         assert!(row["note"].is_null(), "{row}");
         assert!(spans.iter().all(|span| !span["end"].is_null()), "{row}");
         // A second is the shortest time that is stored: a span may be shorter than that.
-        let known = [
+        let allowed = [
             "waiting", "queued", "starting", "pending", "running", "backoff",
         ];
         let mut kinds = spans.iter().map(|span| span["kind"].as_str().unwrap());
-        assert!(kinds.all(|kind| known.contains(&kind)), "{row}");
+        assert!(kinds.all(|kind| allowed.contains(&kind)), "{row}");
     }
     let last = rows.iter().find(|row| row["stage"] == "last").unwrap();
     assert_eq!(last["critical"], true);

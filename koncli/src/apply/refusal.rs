@@ -65,8 +65,10 @@ pub(super) fn report(run: &str, objects: usize, mut refusals: Vec<Refusal>) -> F
     if count > SHOWN {
         let _ = write!(message, "\n  … and {} more", count - SHOWN);
     }
-    let code = refusals.iter().map(|one| one.failure.code).max();
-    let help = refusals.into_iter().find_map(|one| one.failure.help);
+    let code = refusals.iter().map(|refusal| refusal.failure.code).max();
+    let help = refusals
+        .into_iter()
+        .find_map(|refusal| refusal.failure.help);
     let failure = Failure::new(code.unwrap_or(FAILED), message);
     match help {
         Some(help) => failure.help(help),

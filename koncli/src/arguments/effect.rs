@@ -137,7 +137,7 @@ impl Command {
             Self::Status { run: None, .. } | Self::Runs => LIST,
             Self::Schedules(selection) => match selection {
                 all if all.name.is_none() => LIST,
-                one if one.suspend || one.resume || one.start => CHANGE,
+                _ if selection.suspend || selection.resume || selection.start => CHANGE,
                 _ => Effect {
                     headers: true,
                     ..LOOK
@@ -179,7 +179,7 @@ impl Effect {
         }
         match global.output {
             Some(format) if typed.0.contains("output") && !self.formats.contains(&format) => {
-                let words: Vec<String> = self.formats.iter().map(|one| one.word()).collect();
+                let words: Vec<String> = self.formats.iter().map(|format| format.word()).collect();
                 let message = format!("this command has no --output {}", format.word());
                 Err(Failure::usage(message).help(format!("write one of {}", words.join(", "))))
             }
@@ -262,7 +262,10 @@ fn lines(command: &clap::Command, before: &[String], all: &mut Vec<Vec<String>>)
     }
     let mut line = before.to_vec();
     let mut last = Vec::new();
-    for argument in command.get_arguments().filter(|one| one.is_required_set()) {
+    for argument in command
+        .get_arguments()
+        .filter(|argument| argument.is_required_set())
+    {
         let value = match argument.get_possible_values().first() {
             Some(value) => value.get_name().to_owned(),
             None => "1".to_owned(),
@@ -322,8 +325,8 @@ mod tests {
         let words = line.iter().take_while(|word| !word.starts_with('-'));
         let words = words.filter(|word| *word != "1" && *word != "bash");
         let words = std::iter::once("koncli").chain(words.map(String::as_str));
-        let asked = tailored.clone().try_get_matches_from(words.chain(["-h"]));
-        asked.expect_err("help").to_string()
+        let help = tailored.clone().try_get_matches_from(words.chain(["-h"]));
+        help.expect_err("help").to_string()
     }
 
     #[test]
@@ -359,13 +362,13 @@ mod tests {
         );
         let globals: BTreeSet<_> = command
             .get_arguments()
-            .filter(|one| one.is_global_set())
-            .map(|one| one.get_id().as_str())
+            .filter(|argument| argument.is_global_set())
+            .map(|argument| argument.get_id().as_str())
             .collect();
         for id in &globals {
-            let known =
-                *id == "verbose" || *id == "help" || OPTIONS.iter().any(|(one, _)| one == id);
-            assert!(known, "{id} is in no table");
+            let is_listed =
+                *id == "verbose" || *id == "help" || OPTIONS.iter().any(|(option, _)| option == id);
+            assert!(is_listed, "{id} is in no table");
         }
         let tailored = tailored(Arguments::command());
         for line in all {
@@ -403,7 +406,7 @@ mod tests {
                 .map(|word| word.as_str())
                 .collect::<Vec<_>>()
                 .join(" ");
-            let formats: Vec<_> = effect.formats.iter().map(|one| one.word()).collect();
+            let formats: Vec<_> = effect.formats.iter().map(|format| format.word()).collect();
             let _ = writeln!(
                 table,
                 "| `{name}` | {} | {} | {} | {} | {} |",
@@ -415,8 +418,8 @@ mod tests {
             );
         }
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/output.md");
-        let known = std::fs::read_to_string(&file).expect("docs/output.md");
-        let (before, rest) = known.split_once(BEGIN).expect("the place of the table");
+        let page = std::fs::read_to_string(&file).expect("docs/output.md");
+        let (before, rest) = page.split_once(BEGIN).expect("the place of the table");
         let (_, after) = rest.split_once(END).expect("the end of the table");
         let text = format!("{before}{BEGIN}{table}{END}{after}");
         crate::bless::compare(&file, &text);

@@ -312,9 +312,9 @@ mod tests {
                 let command = all.find_subcommand(name).expect("a command");
                 let has = |flag: &str| {
                     let mut arguments = command.get_arguments();
-                    arguments.any(|one| match flag.strip_prefix("--") {
-                        Some(long) => one.get_long() == Some(long),
-                        None => one.get_short() == flag.chars().nth(1),
+                    arguments.any(|argument| match flag.strip_prefix("--") {
+                        Some(long) => argument.get_long() == Some(long),
+                        None => argument.get_short() == flag.chars().nth(1),
                     })
                 };
                 for flag in *flags {

@@ -16,7 +16,7 @@ pub(crate) struct Given {
     /// A key of a ConfigMap
     #[arg(long = "config", value_name = "NAME.KEY=VALUE", value_parser = assignment)]
     pub(crate) configs: Vec<(String, String)>,
-    /// A file with lines VARIABLE=VALUE, for variables that stages set by secret() or config()
+    /// A file with lines VARIABLE=VALUE: values for the variables that stages set by secret() or config()
     #[arg(long, env = "KONCLI_ENV_FILE", value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
     /// Approve this approval when the run reaches it; its name in the pipeline, or that of its barrier

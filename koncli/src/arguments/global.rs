@@ -10,7 +10,7 @@ const GLOBAL: &str = "Global options";
 /// The options that every command has.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// The namespace; by default the context's, or in a pod the pod's
+    /// The namespace; by default that of the kubeconfig's context or, in a pod, the pod's own
     #[arg(
         short,
         long,

@@ -40,7 +40,7 @@ fn subcommand(error: &mut clap::Error, words: &[String]) -> Option<String> {
         .extension()
         .is_some_and(|end| end == "kon")
     {
-        let next = words.iter().skip_while(|one| **one != word).nth(1);
+        let next = words.iter().skip_while(|other| **other != word).nth(1);
         let next = next.filter(|next| !next.starts_with('-'));
         let command = next.map_or("run", String::as_str);
         return Some(format!(
@@ -48,7 +48,7 @@ fn subcommand(error: &mut clap::Error, words: &[String]) -> Option<String> {
         ));
     }
     let suggested = match error.get(ContextKind::SuggestedSubcommand) {
-        Some(ContextValue::String(one)) => vec![one.clone()],
+        Some(ContextValue::String(suggestion)) => vec![suggestion.clone()],
         Some(ContextValue::Strings(all)) => all.iter().rev().cloned().collect(),
         _ => return None,
     };
@@ -90,7 +90,8 @@ pub(super) fn without_refused(
     }
     let is_refused = command.into_iter().any(|command| {
         let mut arguments = command.get_arguments();
-        arguments.any(|one| suggested.is_some() && one.get_long() == suggested && one.is_hide_set())
+        arguments
+            .any(|flag| suggested.is_some() && flag.get_long() == suggested && flag.is_hide_set())
     });
     if is_refused {
         error.remove(ContextKind::SuggestedArg);
@@ -129,7 +130,7 @@ const AS_A_VALUE: &str = "to pass '";
 /// A word too many: a time after `--wait`, or a command without `--`.
 fn argument(error: &clap::Error, words: &[String], path: &[&str]) -> Option<String> {
     let word = text(error, ContextKind::InvalidArg)?;
-    let at = words.iter().position(|one| one == word)?;
+    let at = words.iter().position(|other| other == word)?;
     let before = at.checked_sub(1).and_then(|at| words.get(at));
     if before.is_some_and(|before| before == "--wait") && duration(word).is_ok() {
         return Some(format!("write `--wait --timeout {word}`"));

@@ -14,7 +14,7 @@ pub(crate) struct Pipeline {
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) params: Params,
-    /// The image of koncli in pods of schedules and of stages with files; by default this version's
+    /// The image of koncli for pods of schedules and of stages with files; by default the image of this version
     #[arg(long, env = "KONCLI_IMAGE", value_name = "IMAGE")]
     pub(crate) koncli_image: Option<String>,
     /// Where files are kept, instead of the pipeline's store: a URL such as s3://BUCKET/PREFIX, or `local`

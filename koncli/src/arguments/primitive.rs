@@ -10,8 +10,8 @@ use super::{duration, ttl};
 pub(crate) enum Barrier {
     /// Create a barrier
     ///
-    /// A barrier whose parties are Jobs with labels (`spec.jobs`), or that waits for a gate, is created from YAML: `koncli
-    /// explain barrier`.
+    /// A barrier that counts Jobs by their labels (`spec.jobs`), or that waits for a gate, needs YAML and `kubectl apply`:
+    /// see `koncli explain barrier`.
     Create {
         /// The barrier's name
         name: String,
@@ -63,7 +63,8 @@ pub(crate) enum Barrier {
 pub(crate) enum Gate {
     /// Create a gate
     ///
-    /// Conditions with a selector, a pipeline, `within` or another namespace are created from YAML: `koncli explain gate`.
+    /// Conditions with a selector, a pipeline, `within` or another namespace need YAML and `kubectl apply`: see `koncli
+    /// explain gate`.
     Create {
         /// The gate's name
         name: String,
@@ -118,7 +119,7 @@ pub(crate) enum Semaphore {
         /// How many permits the semaphore has
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
         permits: u32,
-        /// Grant to the highest priority first; Jobs have priority 0
+        /// Grant by priority instead of first come first served: that of `semaphore acquire --priority`; Jobs have 0
         #[arg(long)]
         by_priority: bool,
     },
@@ -219,7 +220,7 @@ pub(crate) enum Lease {
     },
     /// Release a held lease
     ///
-    /// Any process may release what this holder's name holds.
+    /// The holder's name is enough: any process may release the lease.
     Release {
         /// The lease's name
         name: String,
@@ -264,8 +265,8 @@ pub(crate) struct Party {
 pub(crate) struct Acquisition {
     #[command(flatten)]
     pub(crate) holder: Holder,
-    /// How long the grant lasts without renewal: for a semaphore 1h by default; for a lease its own TTL, which is
-    /// also the limit
+    /// How long the grant lasts if it is not renewed. Semaphore: 1h by default. Lease: by default, and at most, the TTL of
+    /// the Lease
     #[arg(long, value_parser = ttl, value_name = "TIME")]
     pub(crate) ttl: Option<konductor_api::Duration>,
     #[command(flatten)]

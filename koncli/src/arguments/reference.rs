@@ -108,23 +108,23 @@ fn row(command: &clap::Command, page: &str) -> String {
 }
 
 /// The commands below one whose help has more than eight words.
-fn wordy(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+fn wordy(command: &clap::Command, path: &str, too_long: &mut Vec<String>) {
     for sub in subcommands(command) {
         let path = format!("{path} {}", sub.get_name());
         let about = sub.get_about().map(ToString::to_string);
         let about = about.unwrap_or_default();
         if about.split_whitespace().count() > 8 {
-            found.push(format!("{path}: {about}"));
+            too_long.push(format!("{path}: {about}"));
         }
-        wordy(sub, &path, found);
+        wordy(sub, &path, too_long);
     }
 }
 
 #[test]
 fn the_help_of_a_command_has_at_most_eight_words() {
-    let mut found = Vec::new();
-    wordy(&Arguments::command(), "koncli", &mut found);
-    assert!(found.is_empty(), "{found:#?}");
+    let mut too_long = Vec::new();
+    wordy(&Arguments::command(), "koncli", &mut too_long);
+    assert!(too_long.is_empty(), "{too_long:#?}");
 }
 
 #[test]
@@ -158,9 +158,9 @@ fn the_cli_reference_is_what_help_says() {
     crate::bless::compare_folder(&docs.join("cli"), &pages);
 
     let file = docs.join("cli.md");
-    let known = std::fs::read_to_string(&file).expect("docs/cli.md");
+    let reference = std::fs::read_to_string(&file).expect("docs/cli.md");
     let [begin, end] = TABLE;
-    let (head, rest) = known.split_once(begin).expect("the table's begin");
+    let (head, rest) = reference.split_once(begin).expect("the table's begin");
     let (_, tail) = rest.split_once(end).expect("the table's end");
     let (guide, _) = tail.split_once("\n## koncli\n").unwrap_or((tail, ""));
     let help = help(&command, true);

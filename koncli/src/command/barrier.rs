@@ -58,14 +58,14 @@ pub(crate) async fn barrier(global: &Global, command: Command) -> Result<(), Fai
                 ArrivalOutcome::Skipped => "reported skipped",
                 ArrivalOutcome::Cancelled => "reported cancelled",
             };
-            output::talk(&format!("{holder} {did} at barrier/{name}"));
+            output::stderr(&format!("{holder} {did} at barrier/{name}"));
             Ok(())
         }
         Command::Delete { name } => delete::<Barrier>(&client, "barrier", &name).await,
     }
 }
 
-fn show(global: &Global, barriers: &[Barrier], one: bool) -> Result<(), Failure> {
+fn show(global: &Global, barriers: &[Barrier], is_single: bool) -> Result<(), Failure> {
     let wide = global.output == Some(Format::Wide);
     let mut headers = vec!["NAME", "PHASE", "ARRIVED", "EXPECTED", "FAILED"];
     headers.extend(wide.then_some("MESSAGE"));
@@ -74,7 +74,7 @@ fn show(global: &Global, barriers: &[Barrier], one: bool) -> Result<(), Failure>
         global,
         "barrier",
         barriers,
-        one,
+        is_single,
         ResourceExt::name_any,
         &headers,
         |barrier| {

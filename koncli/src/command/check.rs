@@ -79,7 +79,7 @@ fn fixed(file: &Path, params: &Params) -> Result<konductor_compiler::Compiled, F
         replace(file, &repaired.text)?;
     }
     for repair in &repaired.repairs {
-        output::talk(&format!(
+        output::stderr(&format!(
             "fixed {}:{}:{}: {}: {}",
             file.display(),
             repair.line,
@@ -119,10 +119,12 @@ impl Report {
             Self::Json(json) => {
                 let files = diagnostics::Files::of(sources);
                 let reported = reported.iter();
-                json.extend(reported.map(|one| diagnostics::as_json(&files, sources, one)));
+                json.extend(
+                    reported.map(|diagnostic| diagnostics::as_json(&files, sources, diagnostic)),
+                );
             }
             Self::Sarif(log) => log.add(sources, reported),
-            Self::Github => output::exact(&diagnostics::github::lines(sources, reported)),
+            Self::Github => output::stdout_exact(&diagnostics::github::lines(sources, reported)),
         }
     }
 
@@ -132,14 +134,14 @@ impl Report {
             Self::Sarif(log) => log.json(),
             Self::Text | Self::Github => {
                 if !all.is_empty() {
-                    output::talk(&diagnostics::summary(all));
+                    output::stderr(&diagnostics::summary(all));
                 }
                 return Ok(());
             }
         };
         let text = serde_json::to_string_pretty(&json);
         let text = text.map_err(|error| Failure::failed(error.to_string()))?;
-        output::exact(&format!("{text}\n"));
+        output::stdout_exact(&format!("{text}\n"));
         Ok(())
     }
 }

@@ -31,9 +31,9 @@ pub(crate) fn request(request: Request, acquire: &Acquisition) -> Request {
 /// Acquires, and prints a Lease's fencing token.
 pub(crate) async fn acquire(request: Request, kind: LedgerKind, name: &str) -> Result<(), Failure> {
     let claimed = request.claim().await?;
-    output::talk(&format!("{kind}/{name} acquired by claim/{}", claimed.name));
+    output::stderr(&format!("{kind}/{name} acquired by claim/{}", claimed.name));
     if let Some(token) = claimed.token {
-        output::data(&format!("{token}\n"));
+        output::stdout(&format!("{token}\n"));
     }
     Ok(())
 }
@@ -49,7 +49,7 @@ pub(crate) async fn with_warning<T>(
         biased;
         warning = warning => {
             if let Some(warning) = warning {
-                output::talk(&warning);
+                output::stderr(&warning);
             }
             asking.await
         }
@@ -75,7 +75,7 @@ pub(crate) async fn release(
             suggested("kubectl get claims")
         ))),
         count => {
-            output::talk(&match count {
+            output::stderr(&match count {
                 1 => format!("{kind}/{name} released by {holder}"),
                 more => format!("{kind}/{name}: {more} grants released by {holder}"),
             });
@@ -100,8 +100,8 @@ pub(crate) async fn renew(
     let fields = format!("{},spec.holder={holder}", target.field_selector());
     let claims = api::<Claim>(client);
     let of_holder = ListParams::default().fields(&fields);
-    let found = read::list(&claims, &of_holder).await.map_err(explain)?;
-    let granted = found.iter().find(|claim| {
+    let candidates = read::list(&claims, &of_holder).await.map_err(explain)?;
+    let granted = candidates.iter().find(|claim| {
         claim
             .status
             .as_ref()

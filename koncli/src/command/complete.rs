@@ -46,20 +46,20 @@ pub(crate) async fn complete(words: &[String]) {
         return;
     };
     let typed = Typed::read(&root, before);
-    let mut found = typed.candidates(current);
-    if let Some(wanted) = typed.wanted(current)
-        && let Ok(Ok(names)) = tokio::time::timeout(PATIENCE, live(&typed, &wanted)).await
+    let mut candidates = typed.candidates(current);
+    if let Some(lookup) = typed.lookup(current)
+        && let Ok(Ok(names)) = tokio::time::timeout(PATIENCE, live(&typed, &lookup)).await
     {
-        found.extend(names);
+        candidates.extend(names);
     }
-    found.retain(|one| one.text.starts_with(current.as_str()));
-    found.sort();
-    found.dedup();
-    let lines = found.iter().map(|one| {
-        let help = one.help.replace(['\n', '\t'], " ");
-        format!("{}\t{help}\n", one.text)
+    candidates.retain(|candidate| candidate.text.starts_with(current.as_str()));
+    candidates.sort();
+    candidates.dedup();
+    let lines = candidates.iter().map(|candidate| {
+        let help = candidate.help.replace(['\n', '\t'], " ");
+        format!("{}\t{help}\n", candidate.text)
     });
-    output::data(&lines.collect::<String>());
+    output::stdout(&lines.collect::<String>());
 }
 
 /// The words before the one that is being typed, understood as far as they go.
@@ -96,7 +96,7 @@ impl<'a> Typed<'a> {
 
     fn word(&mut self, word: &str) {
         if let Some(flag) = self.flag.take() {
-            self.known(flag, word);
+            self.remember(flag, word);
         } else if self.is_escaped {
             self.values.push(word.to_owned());
         } else if word == "--" {
@@ -108,7 +108,7 @@ impl<'a> Typed<'a> {
             };
             let flag = self.flags().find(|arg| arg.get_long() == Some(name));
             match (flag.filter(|arg| takes_value(arg)), value) {
-                (Some(flag), Some(value)) => self.known(flag, value),
+                (Some(flag), Some(value)) => self.remember(flag, value),
                 (Some(flag), None) => self.flag = Some(flag),
                 (None, _) => {}
             }
@@ -129,14 +129,14 @@ impl<'a> Typed<'a> {
             if let Some(flag) = flag.filter(|arg| takes_value(arg)) {
                 match &letters[at + letter.len_utf8()..] {
                     "" => self.flag = Some(flag),
-                    value => self.known(flag, value),
+                    value => self.remember(flag, value),
                 }
                 return;
             }
         }
     }
 
-    fn known(&mut self, flag: &Arg, value: &str) {
+    fn remember(&mut self, flag: &Arg, value: &str) {
         let name = flag.get_id().as_str();
         if matches!(name, "namespace" | "context" | "kubeconfig") {
             self.global.push(format!("--{name}={value}"));
@@ -180,19 +180,19 @@ impl<'a> Typed<'a> {
                 let help = value.get_help().map(ToString::to_string);
                 Candidate::new(value.get_name(), help.unwrap_or_default())
             });
-        let mut found: Vec<Candidate> = values.collect();
+        let mut candidates: Vec<Candidate> = values.collect();
         if self.flag.is_none() && !self.is_escaped && self.values.is_empty() {
             let subs = self.command().get_subcommands();
             let subs = subs.filter(|sub| !sub.is_hide_set()).map(|sub| {
                 let help = sub.get_about().map(ToString::to_string);
                 Candidate::new(sub.get_name(), help.unwrap_or_default())
             });
-            found.extend(subs);
+            candidates.extend(subs);
         }
         if self.named() == ["explain"] && self.flag.is_none() {
-            found.extend(explain::known().map(|name| Candidate::new(name, "")));
+            candidates.extend(explain::topics().map(|name| Candidate::new(name, "")));
         }
-        found
+        candidates
     }
 
     /// The names of the commands, without that of the program.
@@ -204,12 +204,12 @@ impl<'a> Typed<'a> {
     }
 
     /// What must be looked up.
-    fn wanted(&self, current: &str) -> Option<Wanted> {
+    fn lookup(&self, current: &str) -> Option<Lookup> {
         if let Some(flag) = self.flag {
             return match flag.get_id().as_str() {
-                "namespace" => Some(Wanted::Namespaces),
-                "context" => Some(Wanted::Contexts),
-                "from" => Some(Wanted::Stages(self.values.first()?.clone())),
+                "namespace" => Some(Lookup::Namespaces),
+                "context" => Some(Lookup::Contexts),
+                "from" => Some(Lookup::Stages(self.values.first()?.clone())),
                 _ => None,
             };
         }
@@ -218,16 +218,16 @@ impl<'a> Typed<'a> {
         }
         let argument = self.positional()?.get_id().as_str();
         match (self.named().as_slice(), argument) {
-            (["graph"], "what") | (_, "run") => Some(Wanted::Named("run")),
-            (_, "stage") => Some(Wanted::Stages(self.values.first()?.clone())),
-            (["approve"], _) => Some(Wanted::Approvals),
-            (["wait"], _) => Some(Wanted::Targets),
+            (["graph"], "what") | (_, "run") => Some(Lookup::Named("run")),
+            (_, "stage") => Some(Lookup::Stages(self.values.first()?.clone())),
+            (["approve"], _) => Some(Lookup::Approvals),
+            (["wait"], _) => Some(Lookup::Targets),
             ([_, "create"], _) => None,
-            (["barrier", _], "name") => Some(Wanted::Named("barrier")),
-            (["gate", _], "name") => Some(Wanted::Named("gate")),
-            (["semaphore", _], "name") => Some(Wanted::Named("semaphore")),
-            (["lease", _], "name") => Some(Wanted::Named("lease")),
-            (["schedules"], "name") => Some(Wanted::Schedules),
+            (["barrier", _], "name") => Some(Lookup::Named("barrier")),
+            (["gate", _], "name") => Some(Lookup::Named("gate")),
+            (["semaphore", _], "name") => Some(Lookup::Named("semaphore")),
+            (["lease", _], "name") => Some(Lookup::Named("lease")),
+            (["schedules"], "name") => Some(Lookup::Schedules),
             _ => None,
         }
     }
@@ -239,7 +239,7 @@ fn takes_value(arg: &Arg) -> bool {
 
 /// What must be looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
+enum Lookup {
     Namespaces,
     Contexts,
     /// The stages of a run.
@@ -261,62 +261,66 @@ struct Where {
     global: Global,
 }
 
-async fn live(typed: &Typed<'_>, wanted: &Wanted) -> Result<Vec<Candidate>, Failure> {
+async fn live(typed: &Typed<'_>, lookup: &Lookup) -> Result<Vec<Candidate>, Failure> {
     let words = std::iter::once("koncli").chain(typed.global.iter().map(String::as_str));
     let place = Where::try_parse_from(words);
     let global = place
         .map_err(|error| Failure::usage(error.to_string()))?
         .global;
-    if *wanted == Wanted::Contexts {
+    if *lookup == Lookup::Contexts {
         return contexts(&global);
     }
     let client = cluster::connect(&global).await?;
     let all = ListParams::default();
-    match wanted {
-        Wanted::Contexts => contexts(&global),
-        Wanted::Namespaces => {
+    match lookup {
+        Lookup::Contexts => contexts(&global),
+        Lookup::Namespaces => {
             let namespaces: Api<Namespace> = Api::all(client.kube().clone());
-            let found = read::list_metadata(&namespaces, &all).await?;
-            let names = found.iter().map(|one| Candidate::new(one.name_any(), ""));
+            let namespaces = read::list_metadata(&namespaces, &all).await?;
+            let names = namespaces
+                .iter()
+                .map(|namespace| Candidate::new(namespace.name_any(), ""));
             Ok(names.collect())
         }
-        Wanted::Stages(run) => {
+        Lookup::Stages(run) => {
             let run = run.strip_prefix("run/").unwrap_or(run);
             let of_run = all.labels(&format!("{}={run}", label::RUN));
             let jobs = read::list_metadata(&api::<Job>(&client), &of_run).await?;
             let stages = jobs.iter().filter_map(|job| job.labels().get(label::STAGE));
             Ok(stages.map(|stage| Candidate::new(stage, "")).collect())
         }
-        Wanted::Approvals => {
+        Lookup::Approvals => {
             let barriers = read::list(&api::<Barrier>(&client), &all).await?;
             let people = barriers
                 .iter()
                 .filter(|barrier| barrier.spec.arrivals == Arrivals::Verified);
             Ok(people
-                .map(|one| Candidate::new(one.name_any(), barrier_help(one)))
+                .map(|barrier| Candidate::new(barrier.name_any(), barrier_help(barrier)))
                 .collect())
         }
-        Wanted::Schedules => {
+        Lookup::Schedules => {
             let installed = all.labels(label::PIPELINE);
-            let found = read::list_metadata(&api::<CronJob>(&client), &installed).await?;
-            let names = found.iter().map(|one| Candidate::new(one.name_any(), ""));
+            let cron_jobs = read::list_metadata(&api::<CronJob>(&client), &installed).await?;
+            let names = cron_jobs
+                .iter()
+                .map(|cron_job| Candidate::new(cron_job.name_any(), ""));
             Ok(names.collect())
         }
-        Wanted::Named(kind) => of_kind(&client, kind).await,
-        Wanted::Targets => {
+        Lookup::Named(kind) => of_kind(&client, kind).await,
+        Lookup::Targets => {
             let kinds = Kind::ALL.map(Kind::word);
-            let asked = kinds.map(|kind| {
+            let requests = kinds.map(|kind| {
                 let client = &client;
                 async move {
-                    let found = of_kind(client, kind).await?;
-                    let named = found
-                        .into_iter()
-                        .map(|one| Candidate::new(format!("{kind}/{}", one.text), one.help));
+                    let candidates = of_kind(client, kind).await?;
+                    let named = candidates.into_iter().map(|candidate| {
+                        Candidate::new(format!("{kind}/{}", candidate.text), candidate.help)
+                    });
                     Ok::<Vec<Candidate>, Failure>(named.collect())
                 }
             });
-            let found = futures::future::try_join_all(asked).await?;
-            Ok(found.into_iter().flatten().collect())
+            let candidates = futures::future::try_join_all(requests).await?;
+            Ok(candidates.into_iter().flatten().collect())
         }
     }
 }
@@ -326,12 +330,12 @@ fn contexts(global: &Global) -> Result<Vec<Candidate>, Failure> {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
     };
-    let known = read
+    let contexts = read
         .map_err(|error| Failure::failed(error.to_string()))?
         .contexts;
-    Ok(known
+    Ok(contexts
         .into_iter()
-        .map(|one| Candidate::new(one.name, ""))
+        .map(|context| Candidate::new(context.name, ""))
         .collect())
 }
 
@@ -344,13 +348,13 @@ fn barrier_help(barrier: &Barrier) -> String {
 async fn of_kind(client: &konductor::Client, kind: &str) -> Result<Vec<Candidate>, Failure> {
     macro_rules! listed {
         ($kind:ty) => {{
-            let found = read::list(&api::<$kind>(client), &ListParams::default()).await?;
-            let named = found.into_iter().map(|one| {
-                let phase = one
+            let objects = read::list(&api::<$kind>(client), &ListParams::default()).await?;
+            let named = objects.into_iter().map(|object| {
+                let phase = object
                     .status
                     .as_ref()
                     .map(|status| format!("{:?}", status.phase));
-                Candidate::new(one.name_any(), phase.unwrap_or_default())
+                Candidate::new(object.name_any(), phase.unwrap_or_default())
             });
             named.collect()
         }};
@@ -381,13 +385,13 @@ const FISH: &str = include_str!("../../completions/koncli.fish");
 pub(crate) fn script(shell: clap_complete::Shell) {
     use clap_complete::Shell;
     match shell {
-        Shell::Bash => output::exact(BASH),
-        Shell::Zsh => output::exact(ZSH),
-        Shell::Fish => output::exact(FISH),
+        Shell::Bash => output::stdout_exact(BASH),
+        Shell::Zsh => output::stdout_exact(ZSH),
+        Shell::Fish => output::stdout_exact(FISH),
         other => {
             let mut script = Vec::new();
             clap_complete::generate(other, &mut Arguments::command(), "koncli", &mut script);
-            output::exact(&String::from_utf8_lossy(&script));
+            output::stdout_exact(&String::from_utf8_lossy(&script));
         }
     }
 }
@@ -396,45 +400,45 @@ pub(crate) fn script(shell: clap_complete::Shell) {
 mod tests {
     use super::*;
 
-    fn typed(words: &str) -> (Vec<String>, Option<Wanted>) {
+    fn typed(words: &str) -> (Vec<String>, Option<Lookup>) {
         let mut root = Arguments::command();
         root.build();
         let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         let (current, before) = words.split_last().expect("a word");
         let typed = Typed::read(&root, before);
-        let found = typed.candidates(current);
-        let found = found.into_iter().map(|one| one.text);
-        let found = found.filter(|one| one.starts_with(current.as_str()));
-        (found.collect(), typed.wanted(current))
+        let candidates = typed.candidates(current);
+        let texts = candidates.into_iter().map(|candidate| candidate.text);
+        let texts = texts.filter(|text| text.starts_with(current.as_str()));
+        (texts.collect(), typed.lookup(current))
     }
 
     #[test]
     fn each_place_has_its_candidates() {
-        let run = || Some(Wanted::Named("run"));
-        let table: [(&str, &[&str], Option<Wanted>); 14] = [
+        let run = || Some(Lookup::Named("run"));
+        let table: [(&str, &[&str], Option<Lookup>); 14] = [
             ("sem", &["semaphore"], None),
             ("barrier wa", &["wait"], None),
-            ("barrier wait ", &[], Some(Wanted::Named("barrier"))),
+            ("barrier wait ", &[], Some(Lookup::Named("barrier"))),
             ("barrier create ", &[], None),
             ("status ", &[], run()),
             ("-n team status ", &[], run()),
-            ("why nightly ", &[], Some(Wanted::Stages("nightly".into()))),
+            ("why nightly ", &[], Some(Lookup::Stages("nightly".into()))),
             (
                 "retry nightly --from ",
                 &[],
-                Some(Wanted::Stages("nightly".into())),
+                Some(Lookup::Stages("nightly".into())),
             ),
             ("status --wat", &["--watch"], None),
             ("-o js", &["json"], None),
             ("apply x.kon --dry-run s", &["server"], None),
-            ("-n ", &[], Some(Wanted::Namespaces)),
+            ("-n ", &[], Some(Lookup::Namespaces)),
             ("explain barr", &["barrier"], None),
-            ("wait run/a ", &[], Some(Wanted::Targets)),
+            ("wait run/a ", &[], Some(Lookup::Targets)),
         ];
-        for (words, expected, wanted) in table {
-            let (found, asked) = typed(words);
-            assert_eq!(found, expected, "{words}");
-            assert_eq!(asked, wanted, "{words}");
+        for (words, expected, expected_lookup) in table {
+            let (texts, lookup) = typed(words);
+            assert_eq!(texts, expected, "{words}");
+            assert_eq!(lookup, expected_lookup, "{words}");
         }
     }
 

@@ -81,7 +81,7 @@ pub(crate) async fn dev(
         signal = signals.next() => return Err(Failure::silent(signal.exit_code())),
     };
     let path = std::path::absolute(&kubeconfig)?;
-    output::data(&format!(
+    output::stdout(&format!(
         "export KUBECONFIG={}\n",
         quoted(&path.display().to_string())
     ));
@@ -89,7 +89,7 @@ pub(crate) async fn dev(
         WithOperator::None => "without an operator",
         _ => "with the operator",
     };
-    output::talk(&match files.data() {
+    output::stderr(&match files.data() {
         None => format!("the cluster is up, {with}; it lasts until Ctrl-C"),
         Some(data) => format!(
             "the cluster is up, {with}; it is kept in {}",

@@ -31,7 +31,7 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
         let consequence = "`koncli apply` would refuse to start it again";
         let refusal = apply::refusal(client, manifests.run_name(), consequence).await?;
         if let Some(refusal) = refusal {
-            output::talk(&format!("note: {refusal}"));
+            output::stderr(&format!("note: {refusal}"));
         }
     }
     let run = compiled.manifests.iter().flat_map(Manifests::objects);
@@ -39,8 +39,8 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
     let objects = run.chain(schedule.cloned());
     let differences: Vec<Option<Difference>> = futures::stream::iter(objects)
         .map(|object| async move {
-            let known = known(client, &object).await?;
-            difference(&object, known.as_ref())
+            let live = live_object(client, &object).await?;
+            difference(&object, live.as_ref())
         })
         .buffered(REQUESTS_AT_ONCE)
         .try_collect()
@@ -51,14 +51,19 @@ pub(crate) async fn diff(global: &Global, pipeline: &Pipeline) -> Result<(), Fai
         return Ok(());
     }
     if !is_document {
-        let texts = differences.iter().map(|one| one.diff.as_str());
-        output::data(&texts.collect::<String>());
+        let texts = differences
+            .iter()
+            .map(|difference| difference.diff.as_str());
+        output::stdout(&texts.collect::<String>());
     }
     Err(Failure::silent(FAILED))
 }
 
 /// The object as the cluster has it.
-async fn known(client: &konductor::Client, object: &Object) -> Result<Option<Value>, Failure> {
+async fn live_object(
+    client: &konductor::Client,
+    object: &Object,
+) -> Result<Option<Value>, Failure> {
     let value = json(object)?;
     let version = value["apiVersion"].as_str().unwrap_or_default();
     let (group, version) = version.split_once('/').unwrap_or(("", version));
@@ -66,7 +71,7 @@ async fn known(client: &konductor::Client, object: &Object) -> Result<Option<Val
     let api: Api<DynamicObject> =
         Api::namespaced_with(client.kube().clone(), client.namespace(), &resource);
     match api.get_opt(object.name()).await? {
-        Some(found) => Ok(Some(json(&found)?)),
+        Some(live) => Ok(Some(json(&live)?)),
         None => Ok(None),
     }
 }
@@ -93,27 +98,27 @@ enum Change {
 }
 
 /// What differs between an object and what the cluster has under its name.
-fn difference(object: &Object, known: Option<&Value>) -> Result<Option<Difference>, Failure> {
+fn difference(object: &Object, live: Option<&Value>) -> Result<Option<Difference>, Failure> {
     let mut new = json(object)?;
     if let (Object::Run(_), Some(spec)) =
         (object, new.get_mut("spec").and_then(Value::as_object_mut))
     {
         spec.retain(|field, _| !DECIDED.contains(&field.as_str()));
     }
-    if let (Object::Semaphore(_) | Object::Lease(_), Some(known)) = (object, known) {
+    if let (Object::Semaphore(_) | Object::Lease(_), Some(live)) = (object, live) {
         // What somebody has set stays.
-        for (field, value) in ledger::change(&new, known).kept {
+        for (field, value) in ledger::change(&new, live).kept {
             new["spec"][field] = value;
         }
     }
-    if let (Object::Job(_), Some(known)) = (object, known) {
-        keep_started(&mut new, known);
+    if let (Object::Job(_), Some(live)) = (object, live) {
+        keep_started(&mut new, live);
     }
     let name = format!("{}/{}", object.kind().to_lowercase(), object.name());
-    let (before, old) = match known {
+    let (before, old) = match live {
         None => ("/dev/null".to_owned(), String::new()),
-        Some(known) if same(&new, known) => return Ok(None),
-        Some(known) => (name.clone(), yaml(&within(known, &new))?),
+        Some(live) if same(&new, live) => return Ok(None),
+        Some(live) => (name.clone(), yaml(&within(live, &new))?),
     };
     let new = yaml(&new)?;
     let text = TextDiff::from_lines(&old, &new)
@@ -122,7 +127,7 @@ fn difference(object: &Object, known: Option<&Value>) -> Result<Option<Differenc
         .to_string();
     Ok((!text.is_empty()).then_some(Difference {
         object: name,
-        change: match known {
+        change: match live {
             None => Change::Create,
             Some(_) => Change::Update,
         },
@@ -131,10 +136,10 @@ fn difference(object: &Object, known: Option<&Value>) -> Result<Option<Differenc
 }
 
 /// That the operator has started a Job is no difference.
-fn keep_started(new: &mut Value, known: &Value) {
+fn keep_started(new: &mut Value, live: &Value) {
     for place in ["/spec/suspend", &guard()] {
-        if let (Some(new), Some(known)) = (new.pointer_mut(place), known.pointer(place)) {
-            new.clone_from(known);
+        if let (Some(new), Some(live)) = (new.pointer_mut(place), live.pointer(place)) {
+            new.clone_from(live);
         }
     }
 }
@@ -147,7 +152,7 @@ fn guard() -> String {
 
 /// Whether `koncli apply` would leave it as it is: a Job is known by its hash, because it may have
 /// started; of all else what is not metadata counts.
-fn same(new: &Value, known: &Value) -> bool {
+fn same(new: &Value, live: &Value) -> bool {
     let hash = |object: &Value| {
         let annotations = &object["metadata"]["annotations"];
         annotations[annotation::CONTENT_HASH]
@@ -155,35 +160,35 @@ fn same(new: &Value, known: &Value) -> bool {
             .map(str::to_owned)
     };
     match hash(new) {
-        Some(own) => hash(known) == Some(own),
+        Some(own) => hash(live) == Some(own),
         None => {
             let mut new = new.clone();
             if let Some(fields) = new.as_object_mut() {
                 fields.remove("metadata");
             }
-            within(known, &new) == new
+            within(live, &new) == new
         }
     }
 }
 
 /// Of what the cluster has only what the other one has too: defaults, statuses and what others wrote
 /// is no difference.
-fn within(known: &Value, new: &Value) -> Value {
-    match (known, new) {
-        (Value::Object(known), Value::Object(new)) => {
+fn within(live: &Value, new: &Value) -> Value {
+    match (live, new) {
+        (Value::Object(live), Value::Object(new)) => {
             let both = new
                 .iter()
-                .filter_map(|(key, new)| Some((key.clone(), within(known.get(key)?, new))));
+                .filter_map(|(key, new)| Some((key.clone(), within(live.get(key)?, new))));
             Value::Object(both.collect())
         }
-        (Value::Array(known), Value::Array(new)) => {
-            let one = |(at, known): (usize, &Value)| match new.get(at) {
-                Some(new) => within(known, new),
-                None => known.clone(),
+        (Value::Array(live), Value::Array(new)) => {
+            let element = |(at, live): (usize, &Value)| match new.get(at) {
+                Some(new) => within(live, new),
+                None => live.clone(),
             };
-            Value::Array(known.iter().enumerate().map(one).collect())
+            Value::Array(live.iter().enumerate().map(element).collect())
         }
-        (known, _) => known.clone(),
+        (live, _) => live.clone(),
     }
 }
 
@@ -232,8 +237,8 @@ mod tests {
                 json!([{"a": 1}, 3]),
             ),
         ];
-        for (known, new, expected) in table {
-            assert_eq!(within(&known, &new), expected, "{known} within {new}");
+        for (live, new, expected) in table {
+            assert_eq!(within(&live, &new), expected, "{live} within {new}");
         }
     }
 }

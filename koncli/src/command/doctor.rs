@@ -106,7 +106,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
         approvals(&kube),
         kueue(&kube),
     );
-    // In a namespace that does not exist everybody has the rights of the whole cluster, which says nothing.
+    // In a namespace that does not exist everybody has the permissions of the whole cluster, which says nothing.
     let rights = (operator.code != NOT_FOUND).then_some(rights);
     let mut findings = vec![
         api_server(&version.major, &version.minor, &version.git_version),
@@ -120,14 +120,14 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
         Format::Json => {
             let text = serde_json::to_string_pretty(&findings);
             let text = text.map_err(|error| Failure::failed(error.to_string()))?;
-            output::exact(&format!("{text}\n"));
+            output::stdout_exact(&format!("{text}\n"));
         }
         Format::Yaml => {
             let text = serde_saphyr::to_string(&findings);
-            output::exact(&text.map_err(|error| Failure::failed(error.to_string()))?);
+            output::stdout_exact(&text.map_err(|error| Failure::failed(error.to_string()))?);
         }
         Format::Table | Format::Wide | Format::Name | Format::Sarif | Format::Github => {
-            output::data(&rendered(&findings))
+            output::stdout(&rendered(&findings))
         }
     }
     match findings.iter().find(|finding| finding.code != 0) {
@@ -145,7 +145,7 @@ fn rendered(findings: &[Finding]) -> String {
             Level::Fail => "FAIL",
         };
         text.push_str(&format!(
-            "{level:<4}  {:<10}  {}\n",
+            "{level:<4}  {:<11}  {}\n",
             finding.check, finding.message
         ));
         if let Some(help) = &finding.help {
@@ -173,13 +173,13 @@ fn api_server(major: &str, minor: &str, version: &str) -> Finding {
 async fn crds(client: &Client) -> Finding {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     match read::list(&api, &ListParams::default()).await {
-        Ok(found) => compare(&found, &konductor_api::crds()),
+        Ok(installed) => compare(&installed, &konductor_api::crds()),
         Err(error) => Finding::unseen("CRDs", error),
     }
 }
 
 /// Compares what is installed with what this koncli is built with.
-fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition]) -> Finding {
+fn compare(installed: &[CustomResourceDefinition], own: &[CustomResourceDefinition]) -> Finding {
     let help = || {
         let apply = suggested("koncli crds | kubectl apply --server-side -f -");
         format!("{apply}, or upgrade the chart")
@@ -188,9 +188,9 @@ fn compare(found: &[CustomResourceDefinition], own: &[CustomResourceDefinition])
     let mut other = Vec::new();
     for own in own {
         let name = own.name_any();
-        match found.iter().find(|one| one.name_any() == name) {
+        match installed.iter().find(|crd| crd.name_any() == name) {
             None => missing.push(name),
-            Some(one) if one.spec.versions != own.spec.versions => other.push(name),
+            Some(crd) if crd.spec.versions != own.spec.versions => other.push(name),
             Some(_) => {}
         }
     }
@@ -275,7 +275,7 @@ fn probe() -> Gate {
 
 async fn rights(client: &Client, namespace: &str) -> Finding {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let asked = RIGHTS.map(|(verb, group, resource)| {
+    let requests = RIGHTS.map(|(verb, group, resource)| {
         let (resource, subresource) = match resource.split_once('/') {
             Some((resource, below)) => (resource, Some(below.to_owned())),
             None => (resource, None),
@@ -298,14 +298,14 @@ async fn rights(client: &Client, namespace: &str) -> Finding {
         let reviews = &reviews;
         async move { reviews.create(&PostParams::default(), &review).await }
     });
-    match futures::future::try_join_all(asked).await {
+    match futures::future::try_join_all(requests).await {
         Ok(answers) => {
             let allowed = answers
                 .iter()
                 .map(|answer| answer.status.as_ref().is_some_and(|status| status.allowed));
             may(namespace, &allowed.collect::<Vec<_>>())
         }
-        Err(error) => Finding::unseen("rights", error),
+        Err(error) => Finding::unseen("permissions", error),
     }
 }
 
@@ -318,13 +318,13 @@ fn may(namespace: &str, allowed: &[bool]) -> Finding {
         .collect();
     if missing.is_empty() {
         let message = format!("you may run pipelines in namespace {namespace}");
-        return Finding::new("rights", Level::Ok, message);
+        return Finding::new("permissions", Level::Ok, message);
     }
     let message = format!(
         "in namespace {namespace} you may not {}",
         missing.join(", ")
     );
-    Finding::new("rights", Level::Warn, message)
+    Finding::new("permissions", Level::Warn, message)
         .help("the chart adds them to the cluster's own roles: ask to be given `edit` there")
 }
 
@@ -337,7 +337,7 @@ async fn approvals(client: &Client) -> Finding {
         Finding::new("approvals", Level::Warn, message).help(HELP)
     };
     match read::list(&policies, &ListParams::default()).await {
-        Ok(found) if found.iter().any(guards_arrivals) => {
+        Ok(policies) if policies.iter().any(guards_arrivals) => {
             let message = "an admission policy checks who approves";
             Finding::new("approvals", Level::Ok, message)
         }
@@ -356,7 +356,7 @@ fn guards_arrivals(policy: &ValidatingAdmissionPolicy) -> bool {
         .and_then(|constraints| constraints.resource_rules.as_ref());
     rules.into_iter().flatten().any(|rule| {
         let names =
-            |all: &Option<Vec<String>>, wanted: &str| all.iter().flatten().any(|one| one == wanted);
+            |all: &Option<Vec<String>>, name: &str| all.iter().flatten().any(|other| other == name);
         names(&rule.api_groups, "konductor.io")
             && names(&rule.resources, "arrivals")
             && !names(&rule.resources, "claims")
@@ -368,11 +368,11 @@ async fn kueue(client: &Client) -> Option<Finding> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     crds.get_opt("workloads.kueue.x-k8s.io").await.ok()??;
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
-    let found = match read::list(&policies, &ListParams::default()).await {
-        Ok(found) => found,
+    let policies = match read::list(&policies, &ListParams::default()).await {
+        Ok(policies) => policies,
         Err(error) => return Some(Finding::unseen("Kueue", error)),
     };
-    Some(match found.iter().any(guards_the_queue) {
+    Some(match policies.iter().any(guards_the_queue) {
         true => Finding::new(
             "Kueue",
             Level::Ok,
@@ -417,8 +417,8 @@ mod tests {
             ("2", "0", Level::Ok),
         ];
         for (major, minor, level) in table {
-            let found = api_server(major, minor, &format!("v{major}.{minor}.0"));
-            assert_eq!(found.level, level, "{major}.{minor}");
+            let finding = api_server(major, minor, &format!("v{major}.{minor}.0"));
+            assert_eq!(finding.level, level, "{major}.{minor}");
         }
     }
 
@@ -426,16 +426,16 @@ mod tests {
     fn missing_crds_go_before_those_that_differ() {
         let own = konductor_api::crds();
         assert_eq!(compare(&own, &own).level, Level::Ok);
-        let mut found = own.clone();
-        found[0].spec.versions[0].served = false;
-        let different = compare(&found, &own);
+        let mut installed = own.clone();
+        installed[0].spec.versions[0].served = false;
+        let different = compare(&installed, &own);
         assert_eq!(
             (different.level, different.code),
             (Level::Warn, 0),
             "{different:?}"
         );
-        found.pop();
-        let missing = compare(&found, &own);
+        installed.pop();
+        let missing = compare(&installed, &own);
         let last = own[own.len() - 1].name_any();
         assert_eq!(missing.message, format!("not installed: {last}"));
         assert_eq!(missing.code, FAILED);

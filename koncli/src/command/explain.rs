@@ -27,8 +27,8 @@ pub(crate) fn explain(global: &Global, what: &str) -> Result<(), Failure> {
     if let Ok(code) = what.parse::<konductor_dsl::Code>() {
         return page(global, code.name(), code.page());
     }
-    let wanted = what.to_lowercase();
-    let is_meant = |kind: &str| wanted == kind || wanted.strip_suffix('s') == Some(kind);
+    let name = what.to_lowercase();
+    let is_meant = |kind: &str| name == kind || name.strip_suffix('s') == Some(kind);
     if let Some((kind, page)) = KINDS.iter().find(|(kind, _)| is_meant(kind)) {
         return self::page(global, kind, &with_fields(kind, page));
     }
@@ -40,13 +40,13 @@ fn page(global: &Global, name: &str, text: &str) -> Result<(), Failure> {
     let title = title.trim_start_matches("# ");
     let report = json!({"name": name, "title": title, "text": text});
     if !output::document(global, &report)? {
-        output::data(text);
+        output::stdout(text);
     }
     Ok(())
 }
 
 /// What can be explained.
-pub(crate) fn known() -> impl Iterator<Item = &'static str> {
+pub(crate) fn topics() -> impl Iterator<Item = &'static str> {
     let codes = konductor_dsl::CODES.iter().map(|code| code.name());
     KINDS.iter().map(|(kind, _)| *kind).chain(codes)
 }
@@ -97,10 +97,12 @@ fn fields(kind: &str) -> String {
     let schema = version.and_then(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
     let mut text = String::new();
     for (part, heading) in [("spec", "Spec"), ("status", "Status")] {
-        let found = schema.and_then(|schema| schema.properties.as_ref()?.get(part));
-        let Some(found) = found else { continue };
+        let part_schema = schema.and_then(|schema| schema.properties.as_ref()?.get(part));
+        let Some(part_schema) = part_schema else {
+            continue;
+        };
         let mut rows = Vec::new();
-        add(found, "", &mut rows);
+        add(part_schema, "", &mut rows);
         text.push_str(&format!("\n## {heading}\n\n"));
         text.push_str(&output::table(&["FIELD", "TYPE", ""], &rows, true));
     }
@@ -109,7 +111,11 @@ fn fields(kind: &str) -> String {
 
 fn add(schema: &JSONSchemaProps, path: &str, rows: &mut Vec<Vec<String>>) {
     for (name, field) in schema.properties.iter().flatten() {
-        let is_required = schema.required.iter().flatten().any(|one| one == name);
+        let is_required = schema
+            .required
+            .iter()
+            .flatten()
+            .any(|required| required == name);
         let path = format!("{path}{name}");
         let item = items(field);
         let kind = match item {
@@ -146,7 +152,7 @@ fn word(schema: &JSONSchemaProps) -> String {
         .enum_
         .iter()
         .flatten()
-        .filter_map(|one| one.0.as_str())
+        .filter_map(|value| value.0.as_str())
         .collect();
     if !words.is_empty() {
         return words.join("|");
@@ -166,7 +172,7 @@ mod tests {
     fn every_kind_has_a_page_with_all_of_its_fields() {
         for crd in konductor_api::crds() {
             let kind = crd.spec.names.singular.clone().unwrap_or_default();
-            let page = KINDS.iter().find(|(known, _)| *known == kind);
+            let page = KINDS.iter().find(|(name, _)| *name == kind);
             let (_, page) = page.unwrap_or_else(|| panic!("{kind} has no page"));
             let text = with_fields(&kind, page);
             let short = crd.spec.names.short_names.unwrap_or_default();

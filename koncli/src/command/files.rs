@@ -75,7 +75,7 @@ fn list(global: &Global, all: &[Stored]) -> Result<(), Failure> {
         return Ok(());
     }
     if all.is_empty() {
-        output::talk("no files were stored");
+        output::stderr("no files were stored");
         return Ok(());
     }
     let is_wide = global.output == Some(Format::Wide);
@@ -98,7 +98,7 @@ fn list(global: &Global, all: &[Stored]) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = rows.collect();
     let headers = ["STAGE", "OUTPUT", "TYPE", "BYTES", "KEY"];
     let headers = &headers[..if is_wide { 5 } else { 4 }];
-    output::data(&output::fitted(headers, &rows, global.no_headers));
+    output::stdout(&output::fitted(headers, &rows, global.no_headers));
     Ok(())
 }
 
@@ -171,9 +171,9 @@ fn step(job: &Participant) -> Option<StepSpec> {
     let variables = pod
         .containers
         .iter()
-        .flat_map(|one| one.env.iter().flatten());
-    let mut found = variables.filter(|variable| variable.name == STEP_VARIABLE);
-    serde_json::from_str(found.next()?.value.as_deref()?).ok()
+        .flat_map(|container| container.env.iter().flatten());
+    let mut variables = variables.filter(|variable| variable.name == STEP_VARIABLE);
+    serde_json::from_str(variables.next()?.value.as_deref()?).ok()
 }
 
 async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), Failure> {
@@ -193,7 +193,7 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
             name: &file.path,
             kind: file.kind,
             path: &path,
-            say: &output::talk,
+            say: &output::stderr,
         };
         let value = FileValue {
             key: file.key.clone(),
@@ -203,7 +203,7 @@ async fn fetch(all: &[Stored], folder: &Path, url: Option<&str>) -> Result<(), F
         };
         let fetched = transfer.fetch(&value).await;
         fetched.map_err(|error| Failure::failed(error.to_string()))?;
-        output::data(&format!("{}\n", path.display()));
+        output::stdout(&format!("{}\n", path.display()));
     }
     Ok(())
 }
@@ -268,7 +268,7 @@ fn chosen(
     let is_named = [url, named.store.as_deref()]
         .into_iter()
         .flatten()
-        .any(|one| is_same(one, &spec.url));
+        .any(|url| is_same(url, &spec.url));
     if spec.url.starts_with(FOLDER_SCHEME) && !is_named {
         let message = format!(
             "{} is a folder, which is only opened if you name it yourself",
@@ -321,7 +321,7 @@ pub(super) async fn delete(
         .into_iter()
         .partition(|store| store.url.starts_with(WORKSPACE_SCHEME));
     for store in volumes {
-        output::talk(&format!(
+        output::stderr(&format!(
             "the files in {} are in a volume: one that the run has created is deleted with it, and one that is external \
              keeps them",
             store.url
@@ -337,7 +337,7 @@ pub(super) async fn delete(
     let mut deleted = 0;
     for (store, spec) in stores.iter().zip(&specs) {
         let below = spec.url.trim_end_matches('/');
-        output::talk(&format!("deleting {below}/{namespace}/{run}"));
+        output::stderr(&format!("deleting {below}/{namespace}/{run}"));
         let files = store.delete_run(namespace, run).await;
         deleted += files.map_err(|error| Failure::failed(error.to_string()))?;
     }
@@ -447,7 +447,7 @@ mod tests {
         const OWN: &str = "http://minio:9000";
         const OTHER: &str = "http://other:9000";
         // The server and the region that are asked.
-        type Asked = (Option<&'static str>, Option<&'static str>);
+        type ServerAndRegion = (Option<&'static str>, Option<&'static str>);
         let of_run = StoreSpec {
             endpoint: Some(OWN.to_owned()),
             region: Some("eu".to_owned()),
@@ -463,7 +463,7 @@ mod tests {
             &'a StoreSpec,
             Option<&'a str>,
             Option<&'a str>,
-            Option<Asked>,
+            Option<ServerAndRegion>,
         );
         let table: [Row<'_>; 10] = [
             (&of_run, None, None, None),
@@ -498,10 +498,10 @@ mod tests {
                 endpoint: endpoint.map(|server| (ENDPOINT_VARIABLE, server.to_owned())),
             };
             let chosen = chosen(Some(store), url, &named).ok();
-            let asked = chosen
+            let server_and_region = chosen
                 .as_ref()
                 .map(|spec| (spec.endpoint.as_deref(), spec.region.as_deref()));
-            assert_eq!(asked, expected, "{store:?} {url:?} {named:?}");
+            assert_eq!(server_and_region, expected, "{store:?} {url:?} {named:?}");
             assert!(chosen.is_none_or(|spec| spec.secret.is_none()));
         }
         for (set, variable) in [

@@ -24,15 +24,15 @@ pub(crate) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failure> {
                 diagnostics::print_all(&sources, &errors);
                 broken = true;
             }
-            Ok(formatted) if file == Path::new("-") && !check => output::exact(&formatted),
+            Ok(formatted) if file == Path::new("-") && !check => output::stdout_exact(&formatted),
             Ok(formatted) if formatted == text => {}
             Ok(_) if check => {
-                output::data(&format!("{}\n", file.display()));
+                output::stdout(&format!("{}\n", file.display()));
                 other += 1;
             }
             Ok(formatted) => {
                 replace(file, &formatted)?;
-                output::talk(&format!("formatted {}", file.display()));
+                output::stderr(&format!("formatted {}", file.display()));
             }
         }
     }

@@ -51,14 +51,14 @@ async fn decide(
     decision: GateDecision,
 ) -> Result<(), Failure> {
     // To decide needs no right to look: then what is stored decides.
-    let known = api::<Gate>(client).get_opt(name).await.ok().flatten();
-    match known.and_then(|gate| gate.spec.decision) {
-        Some(known) if known == decision => {
+    let gate = api::<Gate>(client).get_opt(name).await.ok().flatten();
+    match gate.and_then(|gate| gate.spec.decision) {
+        Some(stored) if stored == decision => {
             let done = by_hand(decision);
-            output::talk(&format!("gate/{name} was already {done}"));
+            output::stderr(&format!("gate/{name} was already {done}"));
             return Ok(());
         }
-        Some(known) => return Err(decided_before(name, by_hand(known))),
+        Some(stored) => return Err(decided_before(name, by_hand(stored))),
         None => {}
     }
     let patch = Patch::Merge(serde_json::json!({"spec": {"decision": decision}}));
@@ -71,16 +71,16 @@ async fn decide(
         }
         error => object(client, "gate", name).explain(error).into(),
     })?;
-    let wanted = match decision {
+    let decided_phase = match decision {
         GateDecision::Open => GatePhase::Open,
         GateDecision::Failed => GatePhase::Failed,
     };
     match gate.status.map(|status| status.phase) {
-        Some(phase) if phase == wanted => {
-            output::talk(&format!("gate/{name} is already {phase:?}"));
+        Some(phase) if phase == decided_phase => {
+            output::stderr(&format!("gate/{name} is already {phase:?}"));
         }
         None | Some(GatePhase::Waiting) => {
-            output::talk(&format!("gate/{name} {}", by_hand(decision)));
+            output::stderr(&format!("gate/{name} {}", by_hand(decision)));
         }
         Some(phase) => {
             let message = format!("gate/{name} has already ended: it is {phase:?}");
@@ -135,7 +135,7 @@ fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_value(word.into()).ok()
 }
 
-fn show(global: &Global, gates: &[Gate], one: bool) -> Result<(), Failure> {
+fn show(global: &Global, gates: &[Gate], is_single: bool) -> Result<(), Failure> {
     let wide = global.output == Some(Format::Wide);
     let mut headers = vec!["NAME", "PHASE", "MET", "TOTAL"];
     headers.extend(wide.then_some("MESSAGE"));
@@ -144,7 +144,7 @@ fn show(global: &Global, gates: &[Gate], one: bool) -> Result<(), Failure> {
         global,
         "gate",
         gates,
-        one,
+        is_single,
         ResourceExt::name_any,
         &headers,
         |gate| {

@@ -19,10 +19,10 @@ pub(crate) async fn graph(global: &Global, selection: &GraphSelection) -> Result
         None => of_file(selection)?,
     };
     match selection.drawing {
-        Drawing::Text => output::data(&graph::text(&drawn, output::columns())),
-        Drawing::Mermaid => output::exact(&graph::mermaid(&drawn)),
-        Drawing::Dot => output::exact(&graph::dot(&drawn)),
-        Drawing::Svg => output::exact(&graph::svg(&drawn)),
+        Drawing::Text => output::stdout(&graph::text(&drawn, output::columns())),
+        Drawing::Mermaid => output::stdout_exact(&graph::mermaid(&drawn)),
+        Drawing::Dot => output::stdout_exact(&graph::dot(&drawn)),
+        Drawing::Svg => output::stdout_exact(&graph::svg(&drawn)),
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(crate) async fn hold(
     let ended = tokio::select! {
         ended = running.attend(&mut signals) => ended?,
         lost = guard.lost() => {
-            output::talk(&format!("{lost}; stopping {program}"));
+            output::stderr(&format!("{lost}; stopping {program}"));
             running.stop(grace(&guard)).await?;
             return Err(lost.into());
         }
@@ -61,7 +61,7 @@ pub(crate) async fn hold(
     running.dismiss();
     if let Err(error) = guard.release().await {
         // The exit code stays the command's.
-        output::talk(&format!(
+        output::stderr(&format!(
             "it could not be released, its TTL ends it: {error}"
         ));
     }

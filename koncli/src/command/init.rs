@@ -25,7 +25,7 @@ pub(crate) fn init(file: &Path) -> Result<(), Failure> {
     })?;
     created.write_all(STARTER.as_bytes())?;
     let path = quoted(&shown.to_string());
-    output::talk(&format!(
+    output::stderr(&format!(
         "{shown} created; check it with {}, run it here with {}",
         suggested(format!("koncli check {path}")),
         suggested(format!("koncli run {path}"))

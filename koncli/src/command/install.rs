@@ -34,7 +34,7 @@ pub(crate) async fn install(
 ) -> Result<(), Failure> {
     let objects = objects(namespace(global), settings)?;
     if dry_run {
-        output::exact(&printed(global, &objects)?);
+        output::stdout_exact(&printed(global, &objects)?);
         return Ok(());
     }
     let client = cluster::connect(global).await?;
@@ -43,9 +43,9 @@ pub(crate) async fn install(
         let (api, name) = api(client.kube(), object);
         let applied = api.patch(name, &params, &Patch::Apply(object)).await;
         applied.map_err(|error| about(object, error))?;
-        output::talk(&format!("{} applied", title(object)));
+        output::stderr(&format!("{} applied", title(object)));
     }
-    output::talk(&format!(
+    output::stderr(&format!(
         "look with {} whether the operator leads",
         suggested("koncli doctor")
     ));
@@ -77,7 +77,7 @@ pub(crate) async fn uninstall(global: &Global, crds: bool) -> Result<(), Failure
         match api.delete(name, &DeleteParams::background()).await {
             Ok(_) => {
                 count += 1;
-                output::talk(&format!("{} deleted", title(object)));
+                output::stderr(&format!("{} deleted", title(object)));
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(about(object, error)),
@@ -85,9 +85,9 @@ pub(crate) async fn uninstall(global: &Global, crds: bool) -> Result<(), Failure
     }
     if count == 0 {
         let place = namespace(global);
-        output::talk(&format!("nothing is installed in namespace {place}"));
+        output::stderr(&format!("nothing is installed in namespace {place}"));
     } else if !crds {
-        output::talk(&format!(
+        output::stderr(&format!(
             "the CRDs and their objects stay; {} deletes them, too",
             suggested("koncli uninstall --crds")
         ));
@@ -129,8 +129,8 @@ fn objects(namespace: &str, settings: &Settings) -> Result<Vec<Value>, Failure> 
 fn place(value: &mut Value, namespace: &str) {
     match value {
         Value::String(text) => *text = text.replace(RENDERED_NAMESPACE, namespace),
-        Value::Array(all) => all.iter_mut().for_each(|one| place(one, namespace)),
-        Value::Object(all) => all.values_mut().for_each(|one| place(one, namespace)),
+        Value::Array(all) => all.iter_mut().for_each(|element| place(element, namespace)),
+        Value::Object(all) => all.values_mut().for_each(|field| place(field, namespace)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -224,10 +224,10 @@ mod tests {
         });
         assert!(labelled.clone().count() > 10);
         assert!(
-            labelled.clone().all(|one| one == version),
+            labelled.clone().all(|label| label == version),
             "run charts/generate"
         );
-        let deployment = all.iter().find(|one| one["kind"] == "Deployment");
+        let deployment = all.iter().find(|object| object["kind"] == "Deployment");
         let containers = &deployment.expect("one")["spec"]["template"]["spec"]["containers"];
         assert_eq!(
             containers[0]["image"],
@@ -256,7 +256,7 @@ mod tests {
         assert!(text.contains("system:serviceaccount:team:konductor"));
         let deployment = all
             .iter()
-            .find(|one| one["kind"] == "Deployment")
+            .find(|object| object["kind"] == "Deployment")
             .expect("one");
         assert_eq!(deployment["metadata"]["namespace"], "team");
         assert_eq!(deployment["spec"]["replicas"], 1);
@@ -267,7 +267,7 @@ mod tests {
                 .as_array()
                 .expect("args")
                 .iter()
-                .any(|one| one == "--leader-namespace=team")
+                .any(|argument| argument == "--leader-namespace=team")
         );
     }
 }

@@ -43,27 +43,23 @@ pub(crate) async fn lease(global: &Global, command: Command) -> Result<(), Failu
 }
 
 /// The warning that a grant will be shorter than what was asked for. Who may not read the Lease gets none.
-async fn shorter(
-    client: &konductor::Client,
-    name: &str,
-    asked: Option<&Duration>,
-) -> Option<String> {
-    let asked = asked?;
+async fn shorter(client: &konductor::Client, name: &str, ttl: Option<&Duration>) -> Option<String> {
+    let ttl = ttl?;
     let lease: Lease = get(client, "lease", name).await.ok()?;
     let ceiling = &lease.spec.ttl;
-    let is_more = asked.parse().ok()? > ceiling.parse().ok()?;
+    let is_more = ttl.parse().ok()? > ceiling.parse().ok()?;
     is_more.then(|| {
-        format!("lease/{name} has ttl {ceiling}, so the grant lasts {ceiling} without renewal, and not {asked}")
+        format!("lease/{name} has ttl {ceiling}, so the grant lasts {ceiling} without renewal, and not {ttl}")
     })
 }
 
-fn show(global: &Global, leases: &[Lease], one: bool) -> Result<(), Failure> {
+fn show(global: &Global, leases: &[Lease], is_single: bool) -> Result<(), Failure> {
     let headers = ["NAME", "PHASE", "HOLDER", "TTL", "TOKEN", "AGE"];
     output::objects(
         global,
         "lease",
         leases,
-        one,
+        is_single,
         ResourceExt::name_any,
         &headers,
         |lease| {

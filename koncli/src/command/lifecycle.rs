@@ -38,10 +38,10 @@ pub(crate) async fn cancel(
 ) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
     let (done, is_over) = cancelled(&client, name, finally).await?;
-    output::talk(&done);
+    output::stderr(&done);
     if wait_for_end && !is_over {
         wait::until_run_ended(&client, name, timeout).await?;
-        output::talk(&format!("run/{name} has ended"));
+        output::stderr(&format!("run/{name} has ended"));
     }
     Ok(())
 }
@@ -56,13 +56,13 @@ pub(super) async fn cancelled(
     if finally {
         spec["cancelFinally"] = true.into();
     }
-    let known: Run = get(client, "run", name).await?;
-    let outcome = run_status(&known).and_then(|status| status.outcome);
-    if run_ended(&known).is_some() && outcome == Some(RunOutcome::Cancelled) {
+    let run: Run = get(client, "run", name).await?;
+    let outcome = run_status(&run).and_then(|status| status.outcome);
+    if run_ended(&run).is_some() && outcome == Some(RunOutcome::Cancelled) {
         return Ok((format!("run/{name} is already cancelled"), true));
     }
-    let was_cancelled = known.spec.cancel && (known.spec.cancel_finally || !finally);
-    let run = decide(client, known, spec).await?;
+    let was_cancelled = run.spec.cancel && (run.spec.cancel_finally || !finally);
+    let run = decide(client, run, spec).await?;
     let is_settled = run_status(&run).is_some_and(|status| status.outcome.is_some());
     let done = match (is_settled && !finally, was_cancelled) {
         (true, _) => format!(
@@ -84,7 +84,7 @@ pub(crate) async fn pause(
     let client = cluster::connect(global).await?;
     let done = paused(&client, name, let_running_finish).await?;
     let resume = suggested(format!("koncli resume {name}"));
-    output::talk(&format!("{done}; resume it with {resume}"));
+    output::stderr(&format!("{done}; resume it with {resume}"));
     Ok(())
 }
 
@@ -95,16 +95,16 @@ pub(super) async fn paused(
     let_running_finish: bool,
 ) -> Result<String, Failure> {
     let spec = json!({"pause": true, "letRunningFinish": let_running_finish});
-    let known: Run = get(client, "run", name).await?;
-    if known.spec.cancel && run_ended(&known).is_none() {
+    let run: Run = get(client, "run", name).await?;
+    if run.spec.cancel && run_ended(&run).is_none() {
         let message = format!("run/{name} is being cancelled, and can't be paused");
         return Err(Failure::failed(message).help(format!(
             "end its finally stages, too, with {}",
             suggested(format!("koncli cancel {name} --finally"))
         )));
     }
-    let is_paused = known.spec.pause && known.spec.let_running_finish == let_running_finish;
-    decide(client, known, spec).await?;
+    let is_paused = run.spec.pause && run.spec.let_running_finish == let_running_finish;
+    decide(client, run, spec).await?;
     let already = if is_paused { "already " } else { "" };
     Ok(format!("run/{name} is {already}paused"))
 }
@@ -112,14 +112,14 @@ pub(super) async fn paused(
 /// Resumes a run.
 pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    output::talk(&resumed(&client, name).await?);
+    output::stderr(&resumed(&client, name).await?);
     // To resume a run needs no right to look at its Jobs.
     let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
     let jobs = read::list(&api::<Participant>(&client), &of_run).await;
     let jobs = jobs.unwrap_or_default();
     let stopped = |job: &&Participant| State::of(job) == State::Suspended && !job.may_start();
     for job in jobs.iter().filter(stopped) {
-        output::talk(&format!(
+        output::stderr(&format!(
             "stage {} was suspended by somebody else; the operator starts it again within 10s",
             title(job)
         ));
@@ -129,9 +129,9 @@ pub(crate) async fn resume(global: &Global, name: &str) -> Result<(), Failure> {
 
 /// Resumes a run; returns what was done.
 pub(super) async fn resumed(client: &konductor::Client, name: &str) -> Result<String, Failure> {
-    let known: Run = get(client, "run", name).await?;
-    let was_paused = known.spec.is_paused();
-    decide(client, known, json!({"pause": false})).await?;
+    let run: Run = get(client, "run", name).await?;
+    let was_paused = run.spec.is_paused();
+    decide(client, run, json!({"pause": false})).await?;
     Ok(match was_paused {
         true => format!("run/{name} resumed"),
         false => format!("run/{name} is not paused"),
@@ -168,14 +168,14 @@ pub(crate) async fn delete(global: &Global, name: &str, removal: &Removal) -> Re
                 suggested(format!("kubectl delete cronjob {name}"))
             )));
         }
-        found => found?,
+        run => run?,
     };
     if removal.files {
         // Where they are is known by the Jobs, which are deleted with the run.
         let of_run = ListParams::default().labels(&format!("{}={name}", label::RUN));
         let jobs = read::list(&api::<Participant>(&client), &of_run).await?;
         let deleted = files::delete(&jobs, client.namespace(), &run).await?;
-        output::talk(&format!("run/{name}: {deleted} files deleted"));
+        output::stderr(&format!("run/{name}: {deleted} files deleted"));
     }
     let uid = run.metadata.uid.unwrap_or_default();
     let runs: Api<Run> = api(&client);
@@ -209,7 +209,7 @@ pub(crate) async fn delete(global: &Global, name: &str, removal: &Removal) -> Re
         };
         gone.map_err(|error| Failure::failed(error.to_string()))?;
     }
-    output::talk(&format!("run/{name} deleted"));
+    output::stderr(&format!("run/{name} deleted"));
     Ok(())
 }
 
@@ -226,10 +226,10 @@ where
                 left.clear();
                 is_listed = false;
             }
-            Some(Ok(Event::InitApply(one) | Event::Apply(one))) => left.extend(one.uid()),
+            Some(Ok(Event::InitApply(object) | Event::Apply(object))) => left.extend(object.uid()),
             Some(Ok(Event::InitDone)) => is_listed = true,
-            Some(Ok(Event::Delete(one))) => {
-                left.remove(&one.uid().unwrap_or_default());
+            Some(Ok(Event::Delete(object))) => {
+                left.remove(&object.uid().unwrap_or_default());
             }
             Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(status))))
                 if status.code == 403 =>
@@ -243,10 +243,11 @@ where
 
 /// Whether a pipeline of that name is run by a CronJob.
 async fn is_schedule(client: &konductor::Client, name: &str) -> bool {
-    let found = api::<CronJob>(client).get_opt(name).await;
-    let found = found.ok().flatten();
-    found.is_some_and(|one| {
-        one.labels()
+    let cron_job = api::<CronJob>(client).get_opt(name).await;
+    let cron_job = cron_job.ok().flatten();
+    cron_job.is_some_and(|cron_job| {
+        cron_job
+            .labels()
             .get(label::PIPELINE)
             .is_some_and(|of| of == name)
     })
@@ -255,7 +256,7 @@ async fn is_schedule(client: &konductor::Client, name: &str) -> bool {
 /// Arrives at an approval, as oneself.
 pub(crate) async fn approve(global: &Global, name: &str, deny: bool) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    output::talk(&approved(&client, name, deny).await?);
+    output::stderr(&approved(&client, name, deny).await?);
     Ok(())
 }
 
@@ -323,7 +324,7 @@ fn counts_later(barrier: &Barrier) -> String {
 async fn approval(client: &konductor::Client, name: &str) -> Result<Barrier, Failure> {
     let missing = match get(client, "barrier", name).await {
         Err(failure) if failure.code == NOT_FOUND => failure,
-        found => return found,
+        barrier => return barrier,
     };
     // To approve needs no right to list.
     let all = read::list(&api::<Barrier>(client), &ListParams::default()).await;
@@ -359,9 +360,9 @@ async fn has_arrived(
 ) -> bool {
     let uid = barrier.metadata.uid.as_deref().unwrap_or_default();
     let arrival = arrival_name(&barrier.name_any(), uid, user);
-    let known = api::<Arrival>(client).get_opt(&arrival).await;
-    let known = known.ok().flatten();
-    known.is_some_and(|known| known.spec.outcome == outcome && known.spec.verified)
+    let arrival = api::<Arrival>(client).get_opt(&arrival).await;
+    let arrival = arrival.ok().flatten();
+    arrival.is_some_and(|arrival| arrival.spec.outcome == outcome && arrival.spec.verified)
 }
 
 /// How long an API server that goes away in between is waited for.

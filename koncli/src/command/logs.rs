@@ -135,7 +135,7 @@ impl Logs<'_> {
             }
         }
         if is_silent {
-            output::talk("No pods have started.");
+            output::stderr("No pods have started.");
         }
         Ok(())
     }
@@ -146,12 +146,12 @@ impl Logs<'_> {
         let client = self.pods.clone().into_client();
         let namespace = self.pods.namespace().unwrap_or_default();
         let mut pods = read::watch::<Pod>(client, namespace, config);
-        let (mut printing, mut known) = (FuturesUnordered::new(), BTreeSet::new());
+        let (mut printing, mut uids) = (FuturesUnordered::new(), BTreeSet::new());
         loop {
             tokio::select! {
                 event = pods.next() => {
                     let Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) = event else { continue };
-                    if has_started(&pod) && known.insert(pod.metadata.uid.clone()) {
+                    if has_started(&pod) && uids.insert(pod.metadata.uid.clone()) {
                         printing.push(async move {
                             match self.title(&pod).await? {
                                 Some(title) => self.print(&pod, &title, true).await,
@@ -185,7 +185,7 @@ impl Logs<'_> {
         while let Some(line) = lines.try_next().await? {
             match self.is_json {
                 true => self.print_json(pod, title, &line),
-                false => output::log(title, &line),
+                false => output::stdout_log(title, &line),
             }
         }
         Ok(())
@@ -201,7 +201,7 @@ impl Logs<'_> {
         if let Some(time) = time {
             object["time"] = time.into();
         }
-        output::exact(&format!("{object}\n"));
+        output::stdout_exact(&format!("{object}\n"));
     }
 }
 

@@ -45,14 +45,14 @@ impl Disk for Files {
 
     /// Links are not followed, and what is hidden or made by tools is left out.
     fn pipelines(&self, folder: &Path) -> Vec<PathBuf> {
-        let mut found = Vec::new();
+        let mut paths = Vec::new();
         let mut open = vec![folder.to_owned()];
         let mut entries = 0;
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 entries += 1;
-                if entries > ENTRIES_MAX || found.len() >= FILES_MAX {
-                    return found;
+                if entries > ENTRIES_MAX || paths.len() >= FILES_MAX {
+                    return paths;
                 }
                 let (path, name) = (entry.path(), entry.file_name());
                 let name = name.to_string_lossy();
@@ -65,10 +65,10 @@ impl Disk for Files {
                         open.push(path);
                     }
                 } else if kind.is_file() && name.ends_with(".kon") {
-                    found.push(path);
+                    paths.push(path);
                 }
             }
         }
-        found
+        paths
     }
 }

@@ -80,8 +80,8 @@ pub(crate) async fn completed(
     let (gates, barriers) = outside(client, jobs, gates, barriers).await;
     let Reasons { events, workloads } = reasons;
     let (events, workloads) = tokio::join!(
-        known_or(events, needs_events(jobs, pods), self::events(client)),
-        known_or(workloads, needs_workloads(jobs), self::workloads(client)),
+        cached_or(events, needs_events(jobs, pods), self::events(client)),
+        cached_or(workloads, needs_workloads(jobs), self::workloads(client)),
     );
     RunObjects::from(Listed {
         gates: gates.into_values().collect(),
@@ -101,12 +101,14 @@ async fn outside(
     mut gates: Named<Gate>,
     mut barriers: Named<Barrier>,
 ) -> (Named<Gate>, Named<Barrier>) {
-    let mut asked = BTreeSet::new();
+    let mut looked_up = BTreeSet::new();
     for _ in 0..OUTSIDE_ROUNDS {
         let own = gates.values().flat_map(Gate::subjects);
         let own = own.filter(|subject| !subject.is_foreign);
         let of_jobs = jobs.iter().filter_map(Participant::gate);
-        let of_barriers = barriers.values().filter_map(|one| one.spec.gate.as_deref());
+        let of_barriers = barriers
+            .values()
+            .filter_map(|barrier| barrier.spec.gate.as_deref());
         let named = of_jobs.chain(of_barriers);
         let named = named.map(|gate| Target::Gate(gate.to_owned()));
         let named: Vec<Target> = named.chain(own.map(|subject| subject.target)).collect();
@@ -122,36 +124,40 @@ async fn outside(
                 _ => {}
             }
         }
-        new_gates.retain(|name| asked.insert(format!("gate/{name}")));
-        new_barriers.retain(|name| asked.insert(format!("barrier/{name}")));
+        new_gates.retain(|name| looked_up.insert(format!("gate/{name}")));
+        new_barriers.retain(|name| looked_up.insert(format!("barrier/{name}")));
         if new_gates.is_empty() && new_barriers.is_empty() {
             break;
         }
         let (gates_api, barriers_api) = (api::<Gate>(client), api::<Barrier>(client));
-        let found = join_all(new_gates.iter().map(|name| gates_api.get_opt(name)));
-        let others = join_all(new_barriers.iter().map(|name| barriers_api.get_opt(name)));
-        let (found, others) = tokio::join!(found, others);
-        gates.extend(by_name(found.into_iter().flatten().flatten().collect()));
-        barriers.extend(by_name(others.into_iter().flatten().flatten().collect()));
+        let gate_reads = join_all(new_gates.iter().map(|name| gates_api.get_opt(name)));
+        let barrier_reads = join_all(new_barriers.iter().map(|name| barriers_api.get_opt(name)));
+        let (gate_reads, barrier_reads) = tokio::join!(gate_reads, barrier_reads);
+        gates.extend(by_name(
+            gate_reads.into_iter().flatten().flatten().collect(),
+        ));
+        barriers.extend(by_name(
+            barrier_reads.into_iter().flatten().flatten().collect(),
+        ));
     }
     (gates, barriers)
 }
 
 /// What may be read; to look at a run needs no right on what only explains it.
-fn readable<K>(found: Result<Vec<K>, kube::Error>) -> Vec<K> {
-    found.unwrap_or_default()
+fn readable<K>(objects: Result<Vec<K>, kube::Error>) -> Vec<K> {
+    objects.unwrap_or_default()
 }
 
-/// Returns what is known; otherwise it is read, if it is needed.
-async fn known_or<K: Clone>(
-    known: &mut Option<Vec<K>>,
+/// Returns what is cached; otherwise it is read, if it is needed.
+async fn cached_or<K: Clone>(
+    cached: &mut Option<Vec<K>>,
     is_needed: bool,
     read: impl Future<Output = Vec<K>>,
 ) -> Vec<K> {
-    match known {
+    match cached {
         _ if !is_needed => Vec::new(),
-        Some(known) => known.clone(),
-        None => known.insert(read.await).clone(),
+        Some(cached) => cached.clone(),
+        None => cached.insert(read.await).clone(),
     }
 }
 
@@ -176,18 +182,18 @@ async fn events(client: &konductor::Client) -> Vec<Event> {
 
 /// Kueue's Workloads of the namespace.
 async fn workloads(client: &konductor::Client) -> Vec<serde_json::Value> {
-    let mut found = Vec::new();
+    let mut workloads = Vec::new();
     // Kueue serves one of them, or both.
     for version in ["v1beta2", "v1beta1"] {
         let kind = GroupVersionKind::gvk("kueue.x-k8s.io", version, "Workload");
         let resource = ApiResource::from_gvk(&kind);
         let url = DynamicObject::url_path(&resource, Some(client.namespace()));
-        found = readable(read::list_values(client.kube().clone(), url).await);
-        if !found.is_empty() {
+        workloads = readable(read::list_values(client.kube().clone(), url).await);
+        if !workloads.is_empty() {
             break;
         }
     }
-    found
+    workloads
 }
 
 /// A stage, or one of its items, as koncli prints them: `read`, `read[a]`.
@@ -250,10 +256,10 @@ fn is_item(job: &Participant, item: &str) -> bool {
 /// Makes sure that a run has a stage or an item; while its Jobs are still being created, nobody knows.
 pub(super) fn expect(run: &Run, objects: &RunObjects, meant: Meant<'_>) -> Result<(), Failure> {
     let jobs = run.spec.jobs.saturating_add(run.spec.finally_jobs) as usize;
-    let known: Vec<&Participant> = objects.jobs_and_gone().collect();
-    match objects.jobs().len() < jobs || known.iter().any(|job| meant.is_of(job)) {
+    let participants: Vec<&Participant> = objects.jobs_and_gone().collect();
+    match objects.jobs().len() < jobs || participants.iter().any(|job| meant.is_of(job)) {
         true => Ok(()),
-        false => Err(none_such(&run.name_any(), meant, &known)),
+        false => Err(none_such(&run.name_any(), meant, &participants)),
     }
 }
 
@@ -265,7 +271,8 @@ pub(super) fn none_such<J: Borrow<Participant>>(
 ) -> Failure {
     let jobs = || jobs.iter().map(Borrow::borrow);
     let of_stage = |job: &&Participant| job.label(label::STAGE) == Some(meant.stage);
-    let (kind, name, known): (_, _, BTreeSet<String>) = match jobs().any(|job| of_stage(&job)) {
+    let (kind, name, candidates): (_, _, BTreeSet<String>) = match jobs().any(|job| of_stage(&job))
+    {
         true => (
             "item",
             meant.to_string(),
@@ -281,7 +288,7 @@ pub(super) fn none_such<J: Borrow<Participant>>(
         }
     };
     let ranged = jobs().filter(of_stage).find_map(last_index);
-    let near = konductor_dsl::did_you_mean(&name, known.iter().map(String::as_str));
+    let near = konductor_dsl::did_you_mean(&name, candidates.iter().map(String::as_str));
     let help = match (ranged, near) {
         (Some(last), _) => format!("its items are {0}[0] to {0}[{last}]", meant.stage),
         (None, Some(near)) => format!("did you mean {near}?"),
@@ -326,13 +333,13 @@ mod tests {
 
     #[tokio::test]
     async fn reasons_are_read_once_and_only_when_they_are_needed() {
-        let mut known = None;
+        let mut cached = None;
         for (is_needed, expected) in [(false, vec![]), (true, vec![1]), (true, vec![1])] {
-            let next = known.as_ref().map_or(1, |_| 2);
-            let read = known_or(&mut known, is_needed, async { vec![next] }).await;
+            let next = cached.as_ref().map_or(1, |_| 2);
+            let read = cached_or(&mut cached, is_needed, async { vec![next] }).await;
             assert_eq!(read, expected);
         }
-        assert_eq!(known, Some(vec![1]));
+        assert_eq!(cached, Some(vec![1]));
     }
 
     #[test]
@@ -387,7 +394,7 @@ mod tests {
             json!({annotation::ITEMS: "{\"of\": \"r-split/parts\"}"}),
             "[\"north\", \"south\", \"west\"]",
         );
-        for (job, asked, expected) in [
+        for (job, text, expected) in [
             (&range, "read[9]", "its items are read[0] to read[2]"),
             (&list, "read[nort]", "did you mean read[north]?"),
             (
@@ -396,8 +403,8 @@ mod tests {
                 "`koncli status r` lists its items",
             ),
         ] {
-            let failure = none_such("r", Meant::of(asked), &[job]);
-            assert_eq!(failure.help.as_deref(), Some(expected), "{asked}");
+            let failure = none_such("r", Meant::of(text), &[job]);
+            assert_eq!(failure.help.as_deref(), Some(expected), "{text}");
         }
     }
 

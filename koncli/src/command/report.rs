@@ -47,7 +47,7 @@ pub(crate) async fn report(global: &Global, name: &str) -> Result<(), Failure> {
         made: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    output::exact(&document);
+    output::stdout_exact(&document);
     Ok(())
 }
 
@@ -57,8 +57,8 @@ async fn logs(client: &konductor::Client, look: &Look) -> (Vec<Log>, usize) {
     let states: BTreeMap<&str, State> = jobs.map(|job| (job.stage(), State::of(job))).fold(
         BTreeMap::new(),
         |mut states, (stage, state)| {
-            let known = states.entry(stage).or_insert(state);
-            *known = (*known).min(state);
+            let least = states.entry(stage).or_insert(state);
+            *least = (*least).min(state);
             states
         },
     );

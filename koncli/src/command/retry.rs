@@ -36,7 +36,7 @@ pub(crate) async fn retry(
     from: Option<&str>,
 ) -> Result<konductor::Client, Failure> {
     let client = cluster::connect(global).await?;
-    retried(&client, name, from, output::talk).await?;
+    retried(&client, name, from, output::stderr).await?;
     Ok(client)
 }
 

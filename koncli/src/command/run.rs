@@ -52,6 +52,13 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let compiled = load::compiled(pipeline, Some(NAMESPACE.to_owned()), Aim::Here)?;
     let manifests = compiled.manifests.ok_or_else(super::nothing)?;
+    let (manifests, queued) = manifests.without_queues();
+    if !queued.is_empty() {
+        output::stderr(&format!(
+            "note: there is no Kueue here, so `queue` of {} is ignored",
+            queued.join(", ")
+        ));
+    }
     let needs = Needs::of(&manifests);
     if let (Runtime::Process, Some(refused)) = (pods.runtime, needs.refused_as_processes()) {
         return Err(refused);
@@ -95,7 +102,7 @@ pub(crate) async fn run(
     let is_interrupted = matches!(&outcome, Err(failure) if failure.code >= SIGNALLED);
     if let Some(view) = view.filter(|_| !is_interrupted) {
         let name = manifests.run_name();
-        output::talk(&format!(
+        output::stderr(&format!(
             "run/{name} has ended; its web view is served until Ctrl-C: {}",
             view.link
         ));
@@ -103,7 +110,7 @@ pub(crate) async fn run(
     }
     following.local.stop().await;
     match keep {
-        true => output::talk(&format!(
+        true => output::stderr(&format!(
             "logs and volumes are kept in {}",
             folder.keep().display()
         )),
@@ -125,7 +132,7 @@ impl Viewed {
     async fn start(local: &Local) -> Result<Self, Failure> {
         let view = ui::View::bind(0).await?;
         let link = view.link.clone();
-        output::talk(&format!("the web view of the run is at {link}"));
+        output::stderr(&format!("the web view of the run is at {link}"));
         let client = local.client.clone();
         let serving = tokio::spawn(async move { view.serve(client, "koncli run").await });
         Ok(Self { link, serving })
@@ -208,7 +215,7 @@ impl Following<'_> {
             }
         }
         self.progress.finish();
-        output::talk("interrupted: ending what runs");
+        output::stderr("interrupted: ending what runs");
         let message = format!("run/{name} was ended before its finally stages had ended");
         Err(Failure::new(code, message))
     }
@@ -276,9 +283,9 @@ impl Following<'_> {
             .cloned()
             .unwrap_or_default();
         let jobs: Api<Participant> = Api::namespaced(self.local.client.kube().clone(), NAMESPACE);
-        let found = jobs.get_opt(&job).await.ok().flatten();
-        let names = found.as_ref().map(|job| job.item_names());
-        let title = found.map_or(job, |job| title(&job));
+        let participant = jobs.get_opt(&job).await.ok().flatten();
+        let names = participant.as_ref().map(|job| job.item_names());
+        let title = participant.map_or(job, |job| title(&job));
         let title = of_pod(&title, &names.unwrap_or_default(), pod);
         let options = LogOptions {
             follow: true,

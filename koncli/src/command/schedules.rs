@@ -41,14 +41,14 @@ pub(crate) async fn schedules(
     }
     match selection.start {
         true => start(&client, &schedule).await,
-        false => one(global, &client, &schedule).await,
+        false => show(global, &client, &schedule).await,
     }
 }
 
 /// A CronJob of a pipeline.
 async fn installed(client: &konductor::Client, name: &str) -> Result<CronJob, Failure> {
-    let found: Result<CronJob, Failure> = get(client, "cronjob", name).await;
-    let found = found.map_err(|failure| match failure.code {
+    let schedule: Result<CronJob, Failure> = get(client, "cronjob", name).await;
+    let schedule = schedule.map_err(|failure| match failure.code {
         NOT_FOUND => failure.help(format!(
             "{} lists them; {} installs one",
             suggested("koncli schedules"),
@@ -56,8 +56,8 @@ async fn installed(client: &konductor::Client, name: &str) -> Result<CronJob, Fa
         )),
         _ => failure,
     })?;
-    if found.labels().contains_key(label::PIPELINE) {
-        return Ok(found);
+    if schedule.labels().contains_key(label::PIPELINE) {
+        return Ok(schedule);
     }
     let message = format!("cronjob/{name} is not the schedule of a pipeline");
     let describe = suggested(format!("kubectl describe cronjob {name}"));
@@ -65,8 +65,8 @@ async fn installed(client: &konductor::Client, name: &str) -> Result<CronJob, Fa
 }
 
 async fn all(global: &Global, client: &konductor::Client) -> Result<(), Failure> {
-    let mut found: Vec<CronJob> = list(client, global).await?;
-    found.retain(|one| one.labels().contains_key(label::PIPELINE));
+    let mut schedules: Vec<CronJob> = list(client, global).await?;
+    schedules.retain(|schedule| schedule.labels().contains_key(label::PIPELINE));
     let runs: Vec<Run> = list(client, &without_selector(global)).await?;
     let last = last_runs(&runs);
     let now = Timestamp::now();
@@ -82,23 +82,27 @@ async fn all(global: &Global, client: &konductor::Client) -> Result<(), Failure>
     output::objects(
         global,
         "cronjob",
-        &found,
+        &schedules,
         false,
         ResourceExt::name_any,
         &headers,
-        |one| {
-            let key = (one.namespace().unwrap_or_default(), one.name_any());
+        |schedule| {
+            let key = (
+                schedule.namespace().unwrap_or_default(),
+                schedule.name_any(),
+            );
             let last = last.get(&key);
-            let is_suspended = one.spec.suspend == Some(true);
+            let is_suspended = schedule.spec.suspend == Some(true);
             vec![
-                one.name_any(),
-                one.spec.schedule.clone(),
-                one.spec
+                schedule.name_any(),
+                schedule.spec.schedule.clone(),
+                schedule
+                    .spec
                     .time_zone
                     .clone()
                     .unwrap_or_else(|| "UTC".to_owned()),
                 if is_suspended { "yes" } else { "no" }.to_owned(),
-                next(one, now)
+                next(schedule, now)
                     .next()
                     .map_or_else(|| "-".to_owned(), |slot| slot_time(&slot)),
                 last.map_or_else(|| "-".to_owned(), |run| slot_of(run)),
@@ -123,9 +127,9 @@ fn last_runs(runs: &[Run]) -> BTreeMap<(String, String), &Run> {
             run.namespace().unwrap_or_default(),
             run.spec.pipeline.clone(),
         );
-        let known = last.entry(key).or_insert(run);
-        if time_of(run) > time_of(known) {
-            *known = run;
+        let newest = last.entry(key).or_insert(run);
+        if time_of(run) > time_of(newest) {
+            *newest = run;
         }
     }
     last
@@ -192,7 +196,7 @@ pub(super) fn slot_name(run: &Run) -> String {
 }
 
 /// The last slots of one schedule and how their runs ended, and the next ones.
-async fn one(
+async fn show(
     global: &Global,
     client: &konductor::Client,
     schedule: &CronJob,
@@ -225,10 +229,10 @@ async fn one(
     let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
     if !rows.is_empty() {
         let headers = ["SLOT", "RUN", "STATE"];
-        output::data(&output::fitted(&headers, &rows, global.no_headers));
+        output::stdout(&output::fitted(&headers, &rows, global.no_headers));
     }
     if spec.suspend == Some(true) {
-        output::talk(&format!(
+        output::stderr(&format!(
             "cronjob/{name} is suspended; resume it with --resume"
         ));
     }
@@ -243,11 +247,11 @@ async fn suspend(
     let name = &schedule.name_any();
     match (schedule.spec.suspend == Some(true), suspend) {
         (true, true) => {
-            output::talk(&format!("cronjob/{name} is already suspended"));
+            output::stderr(&format!("cronjob/{name} is already suspended"));
             return Ok(());
         }
         (false, false) => {
-            output::talk(&format!("cronjob/{name} is not suspended"));
+            output::stderr(&format!("cronjob/{name} is not suspended"));
             return Ok(());
         }
         (true, false) | (false, true) => {}
@@ -257,7 +261,7 @@ async fn suspend(
         .patch(name, &cluster::patch_params(), &patch)
         .await;
     patched.map_err(|error| object(client, "cronjob", name).explain(error))?;
-    output::talk(&match suspend {
+    output::stderr(&match suspend {
         true => format!("cronjob/{name} is suspended; runs that are running continue"),
         false => format!("cronjob/{name} is resumed"),
     });
@@ -308,7 +312,7 @@ async fn outlook(
             declared,
         } => Err(slot::blocked(&format!("run/{run}"), &other, jobs, declared)),
         SlotDecision::Replace(others) => {
-            let others: Vec<String> = others.iter().map(|one| format!("run/{one}")).collect();
+            let others: Vec<String> = others.iter().map(|other| format!("run/{other}")).collect();
             Ok(format!(
                 "it cancels {}, and creates run/{run} after that; {look}",
                 others.join(" and ")
@@ -344,7 +348,7 @@ async fn start(client: &konductor::Client, schedule: &CronJob) -> Result<(), Fai
     };
     let outlook = outlook(client, schedule, &job.name_any()).await?;
     super::create(client, "job", &job).await?;
-    output::talk(&outlook);
+    output::stderr(&outlook);
     Ok(())
 }
 

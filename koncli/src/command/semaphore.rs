@@ -60,14 +60,16 @@ pub(crate) async fn semaphore(global: &Global, command: Command) -> Result<(), F
 
 /// The warning that nothing will be granted. Who may not read the Semaphore gets none.
 async fn closed(client: &konductor::Client, name: &str) -> Option<String> {
-    let found: Result<Semaphore, Failure> = get(client, "semaphore", name).await;
-    found.ok().filter(|semaphore| semaphore.spec.permits == 0)?;
+    let semaphore: Result<Semaphore, Failure> = get(client, "semaphore", name).await;
+    semaphore
+        .ok()
+        .filter(|semaphore| semaphore.spec.permits == 0)?;
     Some(format!(
         "semaphore/{name} is closed (permits: 0); it grants nothing until it has permits"
     ))
 }
 
-fn show(global: &Global, semaphores: &[Semaphore], one: bool) -> Result<(), Failure> {
+fn show(global: &Global, semaphores: &[Semaphore], is_single: bool) -> Result<(), Failure> {
     let wide = global.output == Some(Format::Wide);
     let mut headers = vec!["NAME", "PHASE", "PERMITS", "IN-USE", "AVAILABLE"];
     headers.extend(wide.then_some("HOLDERS"));
@@ -77,7 +79,7 @@ fn show(global: &Global, semaphores: &[Semaphore], one: bool) -> Result<(), Fail
         global,
         "semaphore",
         semaphores,
-        one,
+        is_single,
         name,
         &headers,
         |semaphore| {

@@ -46,7 +46,7 @@ pub(crate) async fn apply(
     let manifests = compiled.manifests.ok_or_else(nothing)?;
     let overlap = overlap.map_or_else(|| declared(&manifests), slot::Overlap::from);
     let outcome = settle(&client, &manifests, time, overlap, Timestamp::now).await?;
-    output::data(&format!("{outcome}\n"));
+    output::stdout(&format!("{outcome}\n"));
     Ok(())
 }
 
@@ -160,7 +160,7 @@ async fn settle(
                 for name in names.iter().filter(|name| !is_cancelled(&runs, name)) {
                     cancel(client, name).await?;
                     let note = format!("{shown} replaces run/{name}");
-                    output::talk(&format!("{note}: waiting for its end"));
+                    output::stderr(&format!("{note}: waiting for its end"));
                     report(client, &slot, RUN_REPLACED, &note, now()).await;
                 }
                 for name in &names {
@@ -194,8 +194,8 @@ pub(super) async fn decide(
             decision => return Ok(decision),
         };
         let of_run = ListParams::default().labels(&format!("{}={run}", label::RUN));
-        let found = read::list_metadata(&api::<Job>(client), &of_run).await?;
-        jobs.insert(run, u32::try_from(found.len()).unwrap_or(u32::MAX));
+        let run_jobs = read::list_metadata(&api::<Job>(client), &of_run).await?;
+        jobs.insert(run, u32::try_from(run_jobs.len()).unwrap_or(u32::MAX));
     }
 }
 
@@ -223,8 +223,8 @@ pub(super) async fn runs(client: &konductor::Client, slot: &Slot<'_>) -> Result<
 }
 
 fn is_cancelled(runs: &[Run], name: &str) -> bool {
-    let known = runs.iter().find(|run| run.name_any() == name);
-    known.is_some_and(|run| run.spec.cancel)
+    let run = runs.iter().find(|run| run.name_any() == name);
+    run.is_some_and(|run| run.spec.cancel)
 }
 
 /// Cancels a run; that it is gone is as good.

@@ -48,10 +48,10 @@ pub(crate) async fn status(global: &Global, name: &str, watch: bool) -> Result<(
             table(&view, global.no_headers)
         }
     };
-    output::data(&text);
+    output::stdout(&text);
     if watch && text.lines().count() >= terminal().0 && std::io::stdout().is_terminal() {
         // What is said first has left the screen.
-        output::talk(&head(&view));
+        output::stderr(&head(&view));
     }
     Ok(())
 }
@@ -127,7 +127,7 @@ pub(super) fn why(run: &Run) -> Option<String> {
     let conditions = &run_status(run)?.conditions;
     let failing = conditions
         .iter()
-        .any(|one| one.type_ == FAILING && one.status == "True");
+        .any(|condition| condition.type_ == FAILING && condition.status == "True");
     match view::run_ended(run) {
         Some(true) => None,
         Some(false) => view::message(conditions, SUCCEEDED),
@@ -173,7 +173,10 @@ fn table(view: &View, no_headers: bool) -> String {
                 .as_ref()
                 .is_some_and(|all| !all.names.is_empty());
             let is_short = is_named || item.listed.len() <= INDEXES_SHOWN;
-            let listed = item.listed.iter().filter(|one| is_short || has_news(one));
+            let listed = item
+                .listed
+                .iter()
+                .filter(|standing| is_short || has_news(standing));
             rows.extend(listed.map(listed_row));
         }
         if stage.items.len() > 1 {
@@ -216,7 +219,7 @@ fn head(view: &View) -> String {
 fn row(stage: &Stage) -> Vec<String> {
     let state = stage.state();
     let first = stage.items.iter().find(|item| item.state == state);
-    let one = stage.items.len() == 1;
+    let is_single = stage.items.len() == 1;
     vec![
         stage.name.clone(),
         format!("{} {}", state.mark(), state.word()),
@@ -231,7 +234,7 @@ fn row(stage: &Stage) -> Vec<String> {
         output::duration(stage.duration(Timestamp::now())),
         output::age(stage.since()),
         first
-            .filter(|_| one)
+            .filter(|_| is_single)
             .map(|item| item.why.clone())
             .unwrap_or_default(),
     ]

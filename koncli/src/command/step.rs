@@ -12,7 +12,7 @@ pub(crate) async fn step(install: Option<PathBuf>, command: Vec<OsString>) -> Re
     if let Some(folder) = install {
         return konductor_step::install(&folder, &variables).map_err(Failure::failed);
     }
-    match konductor_step::run(variables, command, &output::talk).await {
+    match konductor_step::run(variables, command, &output::stderr).await {
         0 => Ok(()),
         // It has said why, and so has the command.
         code => Err(Failure::silent(code)),

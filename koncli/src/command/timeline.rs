@@ -33,15 +33,15 @@ pub(crate) async fn timeline(
     let name = selection.run.strip_prefix("run/").unwrap_or(&selection.run);
     let run: Run = get(&client, "run", name).await?;
     let objects = objects_of(&client, name).await?;
-    let found = timeline_of(&run, &objects, Timestamp::now());
-    if output::document(global, &found)? {
+    let run_timeline = timeline_of(&run, &objects, Timestamp::now());
+    if output::document(global, &run_timeline)? {
         return Ok(());
     }
     let most = (!selection.all).then_some(ROWS_MAX);
     match selection.chart.unwrap_or(Chart::Text) {
-        Chart::Text => output::data(&timeline::text(&found, columns(), most)),
-        Chart::Svg => output::exact(&timeline::svg(&found, most)),
-        Chart::Perfetto => output::exact(&timeline::perfetto(&found)),
+        Chart::Text => output::stdout(&timeline::text(&run_timeline, columns(), most)),
+        Chart::Svg => output::stdout_exact(&timeline::svg(&run_timeline, most)),
+        Chart::Perfetto => output::stdout_exact(&timeline::perfetto(&run_timeline)),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `koncli ui`: the web view of a namespace, with the rights of whoever starts it.
+//! `koncli ui`: the web view of a namespace, with the permissions of whoever starts it.
 
 mod browsed;
 mod model;
@@ -34,10 +34,10 @@ pub(crate) async fn ui(global: &Global, port: u16) -> Result<(), Failure> {
     // Whoever may not look learns it here, and not in a browser.
     read::list(&api::<Run>(&client), &ListParams::default().limit(1)).await?;
     let view = View::bind(port).await?;
-    output::data(&format!("{}\n", view.link));
+    output::stdout(&format!("{}\n", view.link));
     let namespace = client.namespace();
-    output::talk(&format!(
-        "the web view of namespace {namespace} is served until Ctrl-C; whoever has the address acts with your rights"
+    output::stderr(&format!(
+        "the web view of namespace {namespace} is served until Ctrl-C; whoever has the address has your permissions"
     ));
     let cluster = name(global);
     tokio::select! {

@@ -26,12 +26,12 @@ pub(super) const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) async fn wait(
     global: &Global,
     targets: &[String],
-    wanted: Option<&str>,
+    state: Option<&str>,
     patience: Patience,
 ) -> Result<(), Failure> {
     let targets: Vec<Target<'_>> = targets
         .iter()
-        .map(|target| Target::parse(target, wanted))
+        .map(|target| Target::parse(target, state))
         .collect::<Result<_, _>>()?;
     let client = patience.client(cluster::connect(global).await?);
     let all = targets
@@ -146,12 +146,12 @@ impl End {
 struct Target<'a> {
     kind: Kind,
     name: &'a str,
-    wanted: State,
+    state: State,
 }
 
 impl<'a> Target<'a> {
     /// Reads `KIND/NAME`; each kind has its states and a default among them.
-    fn parse(target: &'a str, wanted: Option<&str>) -> Result<Self, Failure> {
+    fn parse(target: &'a str, state: Option<&str>) -> Result<Self, Failure> {
         let Some((word, name)) = target.split_once('/').filter(|(_, name)| !name.is_empty()) else {
             return Err(Failure::usage(format!("{target:?} is not KIND/NAME"))
                 .help("write run/NAME, gate/NAME, barrier/NAME, claim/NAME or job/NAME"));
@@ -161,21 +161,21 @@ impl<'a> Target<'a> {
                 .help("wait for a run, gate, barrier, claim or job")
         })?;
         let states = kind.states();
-        let named = match wanted {
+        let named = match state {
             None => states.first(),
-            Some(wanted) => states
+            Some(state) => states
                 .iter()
-                .find(|state| format!("{state:?}").eq_ignore_ascii_case(wanted)),
+                .find(|candidate| format!("{candidate:?}").eq_ignore_ascii_case(state)),
         };
-        let Some(wanted) = named.copied() else {
+        let Some(state) = named.copied() else {
             let (kind, listed) = (kind.word(), kind.listed());
             return Err(Failure::usage(format!(
                 "a {kind} is never {:?}",
-                wanted.unwrap_or_default()
+                state.unwrap_or_default()
             ))
             .help(format!("wait for one of {listed}")));
         };
-        Ok(Self { kind, name, wanted })
+        Ok(Self { kind, name, state })
     }
 
     async fn wait(
@@ -187,7 +187,7 @@ impl<'a> Target<'a> {
             Kind::Barrier => self.until(client, timeout, barrier_end).await,
             Kind::Gate => self.until(client, timeout, gate_end).await,
             Kind::Claim => {
-                let end = |claim: &Claim| claim_end(claim, self.wanted);
+                let end = |claim: &Claim| claim_end(claim, self.state);
                 self.until(client, timeout, end).await
             }
             Kind::Job => self.until(client, timeout, job_end).await,
@@ -235,11 +235,11 @@ impl<'a> Target<'a> {
 
     /// Whether an end is the one that is waited for; else why it can't come any more.
     fn verdict(&self, end: End, target: &konductor::Object) -> Result<(), konductor::Error> {
-        if self.wanted == State::Finished || self.wanted == end.state {
+        if self.state == State::Finished || self.state == end.state {
             return Ok(());
         }
-        let why = end.why.filter(|_| self.wanted.is_good());
-        let never = || format!("it can't become {:?} any more", self.wanted);
+        let why = end.why.filter(|_| self.state.is_good());
+        let never = || format!("it can't become {:?} any more", self.state);
         Err(target.failed(format!("{:?}", end.state), why.unwrap_or_else(never)))
     }
 }
@@ -269,11 +269,11 @@ fn gate_end(gate: &Gate) -> Option<End> {
 }
 
 /// A grant is an end too, unless its expiry is waited for.
-fn claim_end(claim: &Claim, wanted: State) -> Option<End> {
+fn claim_end(claim: &Claim, target_state: State) -> Option<End> {
     let status = claim.status.as_ref()?;
     let state = match status.phase {
         ClaimPhase::Queued => return None,
-        ClaimPhase::Granted if wanted == State::Expired => return None,
+        ClaimPhase::Granted if target_state == State::Expired => return None,
         ClaimPhase::Granted => State::Granted,
         ClaimPhase::Denied => State::Denied,
         ClaimPhase::Expired => State::Expired,
@@ -320,7 +320,7 @@ pub(crate) async fn until_run_ends(
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     one_run(client, run, State::Succeeded, timeout).await?;
-    output::talk(&format!("run/{run} succeeded"));
+    output::stderr(&format!("run/{run} succeeded"));
     Ok(())
 }
 
@@ -346,7 +346,7 @@ pub(crate) async fn shown_until_run_ends(
     };
     progress.finish();
     ended?;
-    output::talk(&format!("run/{run} succeeded"));
+    output::stderr(&format!("run/{run} succeeded"));
     Ok(())
 }
 
@@ -362,7 +362,7 @@ pub(crate) async fn until_run_ended(
 async fn one_run(
     client: &konductor::Client,
     run: &str,
-    wanted: State,
+    state: State,
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
     // It was there a moment ago: nobody would create it again.
@@ -370,7 +370,7 @@ async fn one_run(
     let target = Target {
         kind: Kind::Run,
         name: run,
-        wanted,
+        state,
     };
     target.wait(&client, timeout).await
 }
@@ -409,7 +409,10 @@ mod tests {
             (Kind::Barrier, &["Waiting"]),
             (Kind::Claim, &["Queued"]),
         ] {
-            let states = kind.states().iter().filter(|one| **one != State::Finished);
+            let states = kind
+                .states()
+                .iter()
+                .filter(|state| **state != State::Finished);
             let states: BTreeSet<String> = states.map(|state| format!("{state:?}")).collect();
             assert_eq!(states, ends(kind, open), "{kind:?}");
         }
@@ -435,14 +438,19 @@ mod tests {
     fn help_lists_the_states_of_every_kind() {
         let command = Arguments::command();
         let wait = command.find_subcommand("wait").unwrap();
-        let state = wait.get_arguments().find(|one| one.get_id() == "state");
-        let help = state.and_then(|one| one.get_help()).unwrap().to_string();
+        let state = wait
+            .get_arguments()
+            .find(|argument| argument.get_id() == "state");
+        let help = state
+            .and_then(|argument| argument.get_help())
+            .unwrap()
+            .to_string();
         for kind in Kind::ALL {
             let (word, listed) = (kind.word(), kind.listed());
             let listed = listed.trim_end_matches(", Finished");
             let shown = help.split("; ").any(|part| {
                 let (kinds, states) = part.split_once(": ").unwrap_or_default();
-                kinds.split(" or ").any(|one| one == word) && states == listed
+                kinds.split(" or ").any(|name| name == word) && states == listed
             });
             assert!(shown, "{word}: {listed}: {help}");
         }

@@ -28,9 +28,9 @@ const HOLDERS: usize = 5;
 /// Prints what the items of a stage wait for, or how they ended; without a stage, of all that have not succeeded.
 pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Result<(), Failure> {
     let client = cluster::connect(global).await?;
-    let found: Run = get(&client, "run", run).await?;
+    let run_object: Run = get(&client, "run", run).await?;
     let objects = objects_of(&client, run).await?;
-    let lines = lines(&client, &found, &objects, stage).await?;
+    let lines = lines(&client, &run_object, &objects, stage).await?;
     let mut report = json!({"run": run, "lines": lines});
     if let Some(stage) = stage {
         report["stage"] = stage.into();
@@ -39,9 +39,9 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
         return Ok(());
     }
     if lines.is_empty() {
-        output::talk(&format!("run/{run}: no stage waits, and none has failed"));
+        output::stderr(&format!("run/{run}: no stage waits, and none has failed"));
     }
-    output::data(&lines.iter().map(Line::to_string).collect::<String>());
+    output::stdout(&lines.iter().map(Line::to_string).collect::<String>());
     Ok(())
 }
 
@@ -109,12 +109,12 @@ type Answers = BTreeMap<String, Vec<(String, ArrivalOutcome)>>;
 /// does not say it. Who may not read answers sees none.
 async fn answers(client: &konductor::Client, objects: &RunObjects) -> Answers {
     let mut answers = BTreeMap::new();
-    for barrier in objects.barriers().filter(|one| waits_for_gate(one)) {
+    for barrier in objects.barriers().filter(|barrier| waits_for_gate(barrier)) {
         let name = barrier.name_any();
         let at_barrier = ListParams::default().fields(&format!("spec.barrier={name}"));
-        let found = read::list(&api::<Arrival>(client), &at_barrier).await;
-        let found = found.unwrap_or_default().into_iter();
-        let counts = found.filter(|arrival| {
+        let arrivals = read::list(&api::<Arrival>(client), &at_barrier).await;
+        let arrivals = arrivals.unwrap_or_default().into_iter();
+        let counts = arrivals.filter(|arrival| {
             let owners = arrival.owner_references();
             arrival.spec.verified
                 && owners
@@ -220,6 +220,7 @@ impl Chain<'_> {
             ..
         } = item(job, self.objects);
         let age = match since {
+            Some(ended) if state.has_ended() => format!(" {} ago", output::age(Some(ended))),
             Some(since) => format!(" for {}", output::age(Some(since))),
             None => String::new(),
         };
@@ -302,7 +303,7 @@ impl Chain<'_> {
     /// What a condition is about, and below it what that waits for; if it is not known, what its Gate says of it.
     fn condition(&mut self, link: &Link<'_>, depth: usize) {
         let objects = self.objects;
-        let known = match &link.before {
+        let reported = match &link.before {
             Node::Job(name) => objects.job(name).map(|job| self.job(job, depth)),
             Node::Gate(name) => objects.gate(name).map(|_| self.gate(name, depth)),
             Node::Barrier(name) => {
@@ -311,7 +312,7 @@ impl Chain<'_> {
             }
             Node::Jobs(_) | Node::Run | Node::Elsewhere(_) => None,
         };
-        if known.is_some() {
+        if reported.is_some() {
             return;
         }
         if let How::Condition {
@@ -330,11 +331,11 @@ impl Chain<'_> {
         let early = self.answers.get(name);
         let early = early.map(Vec::as_slice).unwrap_or_default();
         let succeeded = |outcome: ArrivalOutcome| outcome == ArrivalOutcome::Succeeded;
-        let given = early.iter().filter(|(_, outcome)| succeeded(*outcome));
-        let given = u32::try_from(given.count()).unwrap_or(u32::MAX);
+        let approvals = early.iter().filter(|(_, outcome)| succeeded(*outcome));
+        let approvals = u32::try_from(approvals.count()).unwrap_or(u32::MAX);
         let denied = early.iter().find(|(_, outcome)| !succeeded(*outcome));
         let arrived = barrier.status.as_ref().map_or(0, |status| status.arrived);
-        let arrived = arrived.max(given);
+        let arrived = arrived.max(approvals);
         let needed = barrier.spec.quorum.unwrap_or(barrier.spec.expected);
         let text = match Named::barrier(&barrier.metadata, barrier) {
             Some(Named::Approval { approval, .. }) if let Some((by, _)) = denied => {
@@ -363,8 +364,8 @@ impl Chain<'_> {
             self.line(depth + 1, &format!("{approve} gives an approval"));
         }
         if let Some(gate) = barrier.spec.gate.as_deref()
-            && let Some(found) = self.objects.gate(gate)
-            && !State::of_gate(found).has_ended()
+            && let Some(gate_object) = self.objects.gate(gate)
+            && !State::of_gate(gate_object).has_ended()
         {
             self.line(
                 depth + 1,

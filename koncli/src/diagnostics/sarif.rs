@@ -29,8 +29,8 @@ impl Log {
     pub(crate) fn add(&mut self, sources: &Sources, diagnostics: &[Diagnostic]) {
         let files = Files::of(sources);
         for diagnostic in diagnostics {
-            let known = self.codes.iter().position(|code| *code == diagnostic.code);
-            let rule = known.unwrap_or_else(|| {
+            let index = self.codes.iter().position(|code| *code == diagnostic.code);
+            let rule = index.unwrap_or_else(|| {
                 self.codes.push(diagnostic.code);
                 self.codes.len() - 1
             });

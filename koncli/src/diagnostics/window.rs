@@ -299,18 +299,18 @@ impl SourceCode for Window {
             .get(line.start..end)
             .ok_or(MietteError::OutOfBounds)?;
         let inside = SourceSpan::from((span.offset() - line.start, span.len()));
-        let found = near.read_span(&inside, before, after)?;
+        let contents = near.read_span(&inside, before, after)?;
         let marked = self
             .marks
             .iter()
             .find(|(mark, _)| mark.start == span.offset());
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
-            found.data(),
-            (found.span().offset() + line.start, found.span().len()).into(),
-            found.line() + line.number,
-            marked.map_or(found.column(), |(_, column)| *column),
-            found.line_count(),
+            contents.data(),
+            (contents.span().offset() + line.start, contents.span().len()).into(),
+            contents.line() + line.number,
+            marked.map_or(contents.column(), |(_, column)| *column),
+            contents.line_count(),
         )))
     }
 }

@@ -162,7 +162,7 @@ fn order(cells: &[Cell]) -> Vec<Vec<usize>> {
                 };
                 let own = rank[*cell];
                 // To a billionth, so that a rounding does not decide.
-                (mean(joined.iter().map(|one| rank[*one])).unwrap_or(own) * 1e9) as i64
+                (mean(joined.iter().map(|neighbour| rank[*neighbour])).unwrap_or(own) * 1e9) as i64
             });
             number(&order[at], &mut rank);
         }
@@ -171,7 +171,7 @@ fn order(cells: &[Cell]) -> Vec<Vec<usize>> {
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), one| (sum + one, count + 1.0));
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     (count > 0.0).then_some(sum / count)
 }
 
@@ -192,13 +192,13 @@ fn place(cells: &mut [Cell], order: &mut [Vec<usize>]) {
             } else {
                 order.len() - 1 - step
             };
-            let wanted = order[at].iter().map(|cell| {
+            let targets = order[at].iter().map(|cell| {
                 let own = &cells[*cell];
                 let joined = own.before.iter().chain(&own.after);
-                mean(joined.map(|one| cells[*one].middle)).unwrap_or(own.middle)
+                mean(joined.map(|neighbour| cells[*neighbour].middle)).unwrap_or(own.middle)
             });
-            let wanted: Vec<f64> = wanted.collect();
-            let placed = apart(cells, &order[at], &wanted);
+            let targets: Vec<f64> = targets.collect();
+            let placed = apart(cells, &order[at], &targets);
             for (cell, middle) in order[at].iter().zip(placed) {
                 cells[*cell].middle = middle;
             }
@@ -208,7 +208,7 @@ fn place(cells: &mut [Cell], order: &mut [Vec<usize>]) {
 
 /// The places nearest to those that are wanted, by the sum of squares, that are far enough apart: those
 /// that would be too near form a block, which goes to the mean of what they want.
-fn apart(cells: &[Cell], column: &[usize], wanted: &[f64]) -> Vec<f64> {
+fn apart(cells: &[Cell], column: &[usize], targets: &[f64]) -> Vec<f64> {
     let mut offset = 0.0;
     let mut offsets = Vec::with_capacity(column.len());
     for (at, cell) in column.iter().enumerate() {
@@ -221,7 +221,7 @@ fn apart(cells: &[Cell], column: &[usize], wanted: &[f64]) -> Vec<f64> {
     }
     // The sum and the count of each block.
     let mut blocks: Vec<(f64, f64)> = Vec::new();
-    for (want, offset) in wanted.iter().zip(&offsets) {
+    for (want, offset) in targets.iter().zip(&offsets) {
         blocks.push((want - offset, 1.0));
         while let [.., above, below] = blocks.as_mut_slice()
             && above.0 / above.1 > below.0 / below.1
@@ -326,22 +326,25 @@ mod tests {
     fn no_boxes_overlap_and_each_is_to_the_right_of_what_it_waits_for() {
         for count in [1, 5, 50, 500] {
             let (sizes, edges) = graph(count);
-            let found = layout(&sizes, &edges);
-            for (at, (one, size)) in found.boxes.iter().zip(&sizes).enumerate() {
-                assert!(one.x >= 0.0 && one.x + size.width <= found.width, "{one:?}");
+            let placed = layout(&sizes, &edges);
+            for (at, (place, size)) in placed.boxes.iter().zip(&sizes).enumerate() {
                 assert!(
-                    one.y >= 0.0 && one.y + size.height <= found.height + 0.01,
-                    "{one:?}"
+                    place.x >= 0.0 && place.x + size.width <= placed.width,
+                    "{place:?}"
                 );
-                for (other, its) in found.boxes.iter().zip(&sizes).skip(at + 1) {
-                    let beside = one.x + size.width <= other.x || other.x + its.width <= one.x;
-                    let below = one.y + size.height <= other.y || other.y + its.height <= one.y;
-                    assert!(beside || below, "{one:?} and {other:?} of {count}");
+                assert!(
+                    place.y >= 0.0 && place.y + size.height <= placed.height + 0.01,
+                    "{place:?}"
+                );
+                for (other, its) in placed.boxes.iter().zip(&sizes).skip(at + 1) {
+                    let beside = place.x + size.width <= other.x || other.x + its.width <= place.x;
+                    let below = place.y + size.height <= other.y || other.y + its.height <= place.y;
+                    assert!(beside || below, "{place:?} and {other:?} of {count}");
                 }
             }
             for (from, to) in edges {
-                let end = found.boxes[from].x + sizes[from].width;
-                assert!(end < found.boxes[to].x, "{from} and {to} of {count}");
+                let end = placed.boxes[from].x + sizes[from].width;
+                assert!(end < placed.boxes[to].x, "{from} and {to} of {count}");
             }
         }
     }
@@ -349,12 +352,12 @@ mod tests {
     #[test]
     fn no_line_crosses_a_box() {
         let (sizes, edges) = graph(200);
-        let found = layout(&sizes, &edges);
-        for line in &found.lines {
+        let placed = layout(&sizes, &edges);
+        for line in &placed.lines {
             // What passes a column is a level line from one side of it to the other.
             for pair in line[1..].chunks_exact(2) {
                 assert_eq!(pair[0].y, pair[1].y);
-                for (place, size) in found.boxes.iter().zip(&sizes) {
+                for (place, size) in placed.boxes.iter().zip(&sizes) {
                     let beside = pair[1].x <= place.x || place.x + size.width <= pair[0].x;
                     let below = pair[0].y < place.y || place.y + size.height < pair[0].y;
                     assert!(beside || below, "{pair:?} and {place:?}");
@@ -370,7 +373,7 @@ mod tests {
             height: 10.0,
             last: false,
         };
-        let found = layout(&[size; 3], &[(0, 1), (1, 2), (2, 0)]);
-        assert_eq!(found.boxes.len(), 3);
+        let placed = layout(&[size; 3], &[(0, 1), (1, 2), (2, 0)]);
+        assert_eq!(placed.boxes.len(), 3);
     }
 }

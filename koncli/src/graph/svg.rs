@@ -122,7 +122,7 @@ fn legend(drawn: &Drawn) -> Vec<String> {
     let has = |kind: NodeKind| graph.nodes.iter().any(|node| node.kind == kind);
     let label = |word: &str| {
         let mut labels = graph.edges.iter().map(|edge| edge.label.split(' '));
-        labels.any(|mut words| words.any(|known| known == word))
+        labels.any(|mut words| words.any(|other| other == word))
     };
     let signs = [
         (has(NodeKind::Approval), "round: an approval"),
@@ -224,7 +224,7 @@ fn draw_lines(drawn: &Drawn, placed: &Layout, text: &mut String) {
             continue;
         };
         // Several at one box stand above each other.
-        let same = used.iter().filter(|known| **known == *end).count();
+        let same = used.iter().filter(|place| **place == *end).count();
         used.push(*end);
         let (x, y) = (
             end.x + MARGIN - 9.0,
@@ -249,7 +249,7 @@ fn draw_box(
     text: &mut String,
 ) {
     let node = &drawn.graph.nodes[index];
-    let (face, edge) = colors(drawn.states[index].map(|one| one.0));
+    let (face, edge) = colors(drawn.states[index].map(|(state, _)| state));
     let (x, y) = (place.x + MARGIN, place.y + MARGIN);
     let (round, dashes) = match node.kind {
         NodeKind::Stage => (5.0, ""),

@@ -139,9 +139,9 @@ mod tests {
             ("e\u{301}e\u{301}e", 2, "e\u{301}…", "e\u{301}e\u{301}e"),
         ];
         for (text, columns, expected, filled) in table {
-            let found = cut(text, columns);
-            assert_eq!(found, expected, "{text} in {columns}");
-            assert!(width(&found) <= columns, "{found} in {columns}");
+            let short = cut(text, columns);
+            assert_eq!(short, expected, "{text} in {columns}");
+            assert!(width(&short) <= columns, "{short} in {columns}");
             assert_eq!(padded(text, columns), filled, "{text} in {columns}");
         }
     }

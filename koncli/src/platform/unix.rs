@@ -91,9 +91,9 @@ pub(crate) fn is_own(file: &Metadata) -> bool {
 
 /// Gives a new file the owner and the group of the one that it replaces. Only root may give a file to another user, and
 /// others only to their own groups; then the new file is this user's.
-pub(crate) fn keep_owner(new: &File, known: &Metadata) {
-    let _ = fchown(new, Some(known.uid()), None);
-    let _ = fchown(new, None, Some(known.gid()));
+pub(crate) fn keep_owner(new: &File, replaced: &Metadata) {
+    let _ = fchown(new, Some(replaced.uid()), None);
+    let _ = fchown(new, None, Some(replaced.gid()));
 }
 
 /// Opens a file for reading, without waiting for the writer of a pipe.
@@ -201,9 +201,9 @@ fn number(signal: Signal) -> rustix::process::Signal {
 
 /// Whether another program reads stdout.
 pub(crate) fn is_stdout_a_pipe() -> bool {
-    let found = rustix::fs::fstat(io::stdout());
-    found.is_ok_and(|found| {
-        let kind = FileType::from_raw_mode(found.st_mode);
+    let status = rustix::fs::fstat(io::stdout());
+    status.is_ok_and(|status| {
+        let kind = FileType::from_raw_mode(status.st_mode);
         kind.is_fifo() || kind.is_socket()
     })
 }

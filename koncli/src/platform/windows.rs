@@ -1,4 +1,4 @@
-//! Windows: events of the console, job objects, and rights that files inherit from their folder.
+//! Windows: events of the console, job objects, and permissions that files inherit from their folder.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -81,8 +81,8 @@ pub(crate) fn is_own(_file: &Metadata) -> bool {
     true
 }
 
-/// Does nothing: a new file has the owner and the rights that its folder gives.
-pub(crate) fn keep_owner(_new: &File, _known: &Metadata) {}
+/// Does nothing: a new file has the owner and the permissions that its folder gives.
+pub(crate) fn keep_owner(_new: &File, _replaced: &Metadata) {}
 
 /// Opens a file for reading. Windows does not open folders, and says then that the right is missing.
 pub(crate) fn open_at_once(file: &Path) -> io::Result<File> {

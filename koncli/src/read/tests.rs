@@ -28,14 +28,14 @@ fn broken() -> Vec<Value> {
 
 /// A client of an API server that answers each request with this, and the paths that were asked for.
 fn server(answer: &Value) -> (Client, Arc<Mutex<Vec<String>>>) {
-    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-    let (noting, answer) = (Arc::clone(&asked), answer.to_string());
+    let paths: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (noting, answer) = (Arc::clone(&paths), answer.to_string());
     let service = tower::service_fn(move |request: Request<Sent>| {
         noting.lock().unwrap().push(request.uri().to_string());
         let answer = Response::new(Body::from(answer.clone()));
         async move { Ok::<_, std::io::Error>(answer) }
     });
-    (Client::new(service, "default"), asked)
+    (Client::new(service, "default"), paths)
 }
 
 fn all() -> Value {
@@ -49,22 +49,22 @@ fn all() -> Value {
 
 #[tokio::test]
 async fn objects_that_nobody_can_decode_hide_no_other_of_a_list() {
-    let (client, asked) = server(&all());
+    let (client, paths) = server(&all());
     let jobs: Api<Job> = Api::namespaced(client, "default");
     let of_run = ListParams::default().labels("konductor.io/run=r");
-    let found = list(&jobs, &of_run).await.unwrap();
-    let names: Vec<String> = found.iter().map(Job::name_any).collect();
+    let listed = list(&jobs, &of_run).await.unwrap();
+    let names: Vec<String> = listed.iter().map(Job::name_any).collect();
     assert_eq!(names, ["good"]);
     let path = "/apis/batch/v1/namespaces/default/jobs?&labelSelector=konductor.io%2Frun%3Dr";
-    assert_eq!(*asked.lock().unwrap(), [path]);
+    assert_eq!(*paths.lock().unwrap(), [path]);
 }
 
 #[tokio::test]
 async fn objects_that_nobody_can_decode_hide_no_other_of_their_metadata() {
     let (client, _) = server(&all());
     let jobs: Api<Job> = Api::namespaced(client, "default");
-    let found = list_metadata(&jobs, &ListParams::default()).await.unwrap();
-    let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
+    let listed = list_metadata(&jobs, &ListParams::default()).await.unwrap();
+    let names: Vec<String> = listed.iter().map(ResourceExt::name_any).collect();
     // What is wrong in a spec is not asked for.
     assert_eq!(names, ["of-its-template", "good"]);
 }

@@ -25,7 +25,11 @@ pub(crate) fn perfetto(timeline: &Timeline) -> String {
     events.extend(path.map(|segment| critical(segment, timeline)));
     for (index, row) in timeline.rows.iter().enumerate() {
         let track = CRITICAL + 1 + index;
-        events.extend(row.spans.iter().map(|one| span(one, row, track, timeline)));
+        events.extend(
+            row.spans
+                .iter()
+                .map(|interval| span(interval, row, track, timeline)),
+        );
     }
     let trace = json!({
         "traceEvents": events,

@@ -154,6 +154,6 @@ pub(super) fn rank(kind: SpanKind) -> usize {
     ];
     order
         .iter()
-        .position(|known| *known == kind)
+        .position(|other| *other == kind)
         .unwrap_or_default()
 }

@@ -118,11 +118,11 @@ impl Made {
             let barrier = format!("{}-{approval}", self.run);
             let mut metadata = self.metadata(&barrier, &stage, 0);
             metadata["labels"] = json!({"konductor.io/run": self.run});
-            let asked = now;
+            let started = now;
             now += seconds;
             self.barriers.push(json!({
                 "metadata": metadata, "spec": {"expected": 1, "arrivals": "Verified"},
-                "status": {"phase": "Open", "startedAt": time(asked), "openedAt": time(now),
+                "status": {"phase": "Open", "startedAt": time(started), "openedAt": time(now),
                            "finishedAt": time(now)},
             }));
             conditions.push(json!({"type": "Barrier", "name": barrier, "state": "Open"}));
@@ -271,9 +271,9 @@ fn layers(stages: usize, wide: usize) -> Timeline {
     for (index, name) in names.iter().enumerate() {
         let first = (index / wide).checked_sub(1).map(|layer| layer * wide);
         let before = first.map(|first| {
-            let one = first + (index * 7) % wide;
+            let predecessor = first + (index * 7) % wide;
             let other = first + (index * 3 + 1) % wide;
-            vec![names[one].as_str(), names[other].as_str()]
+            vec![names[predecessor].as_str(), names[other].as_str()]
         });
         let pseudo = |modulus: usize| i64::try_from((index * 2_654_435_761) % modulus).unwrap_or(0);
         let ran = [5 + pseudo(61)];
@@ -420,7 +420,7 @@ fn no_name_is_markup_and_no_picture_has_a_script() {
     timeline.run = "</svg><script>".to_owned();
     timeline.summary = "<b>, & \u{1}".to_owned();
     let picture = svg(&timeline, None);
-    let known = [
+    let allowed = [
         "svg", "title", "style", "defs", "pattern", "line", "circle", "rect", "text", "g", "path",
     ];
     let mut open = Vec::new();
@@ -431,7 +431,7 @@ fn no_name_is_markup_and_no_picture_has_a_script() {
             .split([' ', '/', '\n'])
             .next()
             .unwrap_or_default();
-        assert!(known.contains(&name), "<{tag}>");
+        assert!(allowed.contains(&name), "<{tag}>");
         if tag.starts_with('/') {
             assert_eq!(open.pop(), Some(name), "<{tag}>");
         } else if !tag.ends_with('/') {
@@ -517,7 +517,7 @@ fn trace_is_what_perfetto_reads() {
 }
 
 /// The keys of a document, as `docs/output.md` writes them: `rows[].spans[].kind`.
-fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+fn keys(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
@@ -527,16 +527,16 @@ fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
                     format!("{path}.{key}")
                 };
                 match value {
-                    Value::Object(_) | Value::Array(_) => keys(value, &path, found),
+                    Value::Object(_) | Value::Array(_) => keys(value, &path, paths),
                     _ => {
-                        found.insert(path);
+                        paths.insert(path);
                     }
                 }
             }
         }
         Value::Array(items) => {
             for item in items {
-                keys(item, &format!("{path}[]"), found);
+                keys(item, &format!("{path}[]"), paths);
             }
         }
         _ => {}
@@ -548,11 +548,11 @@ fn each_field_of_the_document_is_in_the_docs_and_each_listed_one_is_there() {
     let mut timeline = nightly();
     timeline.paused_for = Some("5m".to_owned());
     timeline.rows[0].note = Some("its pods are gone".to_owned());
-    let mut found = BTreeSet::new();
+    let mut paths = BTreeSet::new();
     keys(
         &serde_json::to_value(&timeline).expect("JSON"),
         "",
-        &mut found,
+        &mut paths,
     );
     let page = std::fs::read_to_string(docs("output.md")).expect("docs/output.md");
     let (_, section) = page.split_once("\n## A timeline\n").expect("the section");
@@ -561,7 +561,7 @@ fn each_field_of_the_document_is_in_the_docs_and_each_listed_one_is_there() {
     let cells = rows.filter_map(|row| row.split(" | ").next());
     let listed = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
-    assert_eq!(found, listed);
+    assert_eq!(paths, listed);
 }
 
 #[test]
@@ -588,7 +588,7 @@ fn ticks_are_times_that_people_read() {
         (200_000, 3, vec!["0", "1d", "2d"]),
     ];
     for (seconds, most, expected) in table {
-        let found: Vec<String> = ticks(seconds, most).into_iter().map(tick).collect();
-        assert_eq!(found, expected, "{seconds}");
+        let labels: Vec<String> = ticks(seconds, most).into_iter().map(tick).collect();
+        assert_eq!(labels, expected, "{seconds}");
     }
 }

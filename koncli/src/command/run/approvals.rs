@@ -28,12 +28,12 @@ pub(super) async fn give(
     given: &Given,
     progress: &Progress,
 ) -> Failure {
-    let asked: FuturesUnordered<_> = approvals
+    let requests: FuturesUnordered<_> = approvals
         .iter()
         .map(|approval| async move { asked_for(client, approval).await.map(|()| approval) })
         .collect();
-    futures::pin_mut!(asked);
-    while let Some(approval) = asked.next().await {
+    futures::pin_mut!(requests);
+    while let Some(approval) = requests.next().await {
         let done = match approval {
             Ok(approval) => decide(client, approval, given, progress).await,
             Err(error) => Err(Failure::failed(error.to_string())),

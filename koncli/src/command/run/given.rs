@@ -73,8 +73,15 @@ pub(super) fn prepare(needs: &Needs, given: &Given, can_ask: bool) -> Result<Pre
         prepared.assume(needs, object, state)?;
     }
     for name in &given.approvals {
-        if !needs.approvals.iter().any(|one| one.is_named(name)) {
-            let names = needs.approvals.iter().map(|one| one.name.as_str());
+        if !needs
+            .approvals
+            .iter()
+            .any(|approval| approval.is_named(name))
+        {
+            let names = needs
+                .approvals
+                .iter()
+                .map(|approval| approval.name.as_str());
             return Err(unknown(&format!("--approve {name}"), names.collect()));
         }
     }
@@ -101,7 +108,7 @@ fn unknown(flag: &str, names: Vec<&str>) -> Failure {
 /// What is still missing, each with its flag.
 fn missing(needs: &Needs, given: &Given, prepared: &Prepared, can_ask: bool) -> Vec<String> {
     let mut missing = Vec::new();
-    for entry in needs.entries.keys().filter(|one| !prepared.has(one)) {
+    for entry in needs.entries.keys().filter(|entry| !prepared.has(entry)) {
         let Entry { store, name, key } = entry;
         let shown = key.as_deref().unwrap_or("KEY");
         let of = key
@@ -114,8 +121,16 @@ fn missing(needs: &Needs, given: &Given, prepared: &Prepared, can_ask: bool) -> 
             Store::Config => format!("config {name}{of}: --config {name}.{shown}=VALUE"),
         });
     }
-    let assumed: BTreeSet<&Outside> = prepared.assumed.iter().map(|one| &one.object).collect();
-    for outside in needs.outside.iter().filter(|one| !assumed.contains(one)) {
+    let assumed: BTreeSet<&Outside> = prepared
+        .assumed
+        .iter()
+        .map(|assumed| &assumed.object)
+        .collect();
+    for outside in needs
+        .outside
+        .iter()
+        .filter(|outside| !assumed.contains(outside))
+    {
         missing.push(format!(
             "{outside}: --assume {outside}={}",
             outside.kind.state()
@@ -152,12 +167,12 @@ impl Prepared {
         value: Vec<u8>,
     ) -> Result<(), Failure> {
         let mut of_store = needs.entries.keys().filter(|entry| entry.store == store);
-        let found = of_store.find_map(|entry| {
+        let name_and_key = of_store.find_map(|entry| {
             let key = path.strip_prefix(entry.name.as_str())?.strip_prefix('.')?;
             let is_it = entry.key.as_deref().is_none_or(|own| own == key);
             (is_it && !key.is_empty()).then(|| (entry.name.clone(), key.to_owned()))
         });
-        let Some((name, key)) = found else {
+        let Some((name, key)) = name_and_key else {
             let flag = match store {
                 Store::Secret => "--secret",
                 Store::Config => "--config",
@@ -181,14 +196,14 @@ impl Prepared {
     /// Takes values by the variables that stages set by them. What a flag gives goes first; variables
     /// that no stage has are somebody else's.
     fn add_variables(&mut self, needs: &Needs, file: &str) -> Result<(), Failure> {
-        let given = variables(file)?;
+        let variables = variables(file)?;
         let mut by_file: BTreeMap<(Store, String, String), (&str, &str)> = BTreeMap::new();
         for (entry, names) in &needs.entries {
             let Some(key) = entry.key.clone().filter(|_| !self.has(entry)) else {
                 continue;
             };
             for name in names {
-                let Some(value) = given.get(name) else {
+                let Some(value) = variables.get(name) else {
                     continue;
                 };
                 let slot = (entry.store, entry.name.clone(), key.clone());
@@ -211,7 +226,11 @@ impl Prepared {
 
     fn assume(&mut self, needs: &Needs, object: &str, state: &str) -> Result<(), Failure> {
         let flag = format!("--assume {object}={state}");
-        let Some(outside) = needs.outside.iter().find(|one| one.to_string() == object) else {
+        let Some(outside) = needs
+            .outside
+            .iter()
+            .find(|outside| outside.to_string() == object)
+        else {
             let names: Vec<String> = needs.outside.iter().map(Outside::to_string).collect();
             let names = names.iter().map(String::as_str).collect();
             return Err(unknown(&flag, names));

@@ -110,7 +110,10 @@ impl OutsideKind {
 
 impl fmt::Display for Outside {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let namespace = self.namespace.as_ref().map(|one| format!("{one}/"));
+        let namespace = self
+            .namespace
+            .as_ref()
+            .map(|namespace| format!("{namespace}/"));
         let namespace = namespace.unwrap_or_default();
         write!(formatter, "{}/{namespace}{}", self.kind.word(), self.name)
     }
@@ -135,10 +138,10 @@ impl Needs {
             }
         }
         let approvals = own_barriers.into_iter();
-        let approvals = approvals.filter_map(|one| approval(one, manifests.run_name()));
+        let approvals = approvals.filter_map(|barrier| approval(barrier, manifests.run_name()));
         needs.approvals = approvals.collect();
-        needs.outside.retain(|one| {
-            let kind = match one.kind {
+        needs.outside.retain(|outside| {
+            let kind = match outside.kind {
                 OutsideKind::Gate => "Gate",
                 OutsideKind::Barrier => "Barrier",
                 OutsideKind::Semaphore => "Semaphore",
@@ -146,7 +149,7 @@ impl Needs {
                 OutsideKind::Workspace => "PersistentVolumeClaim",
                 OutsideKind::Pipeline => return true,
             };
-            one.namespace.is_some() || !own.contains(&(kind, one.name.clone()))
+            outside.namespace.is_some() || !own.contains(&(kind, outside.name.clone()))
         });
         needs
     }
@@ -214,24 +217,24 @@ impl Needs {
                 continue;
             };
             let secret = from.secret_key_ref.as_ref();
-            if let Some(one) = secret.filter(|one| one.optional != Some(true)) {
+            if let Some(secret) = secret.filter(|secret| secret.optional != Some(true)) {
                 let variable = Some(variable.name.as_str());
-                self.entry(Store::Secret, &one.name, Some(&one.key), variable);
+                self.entry(Store::Secret, &secret.name, Some(&secret.key), variable);
             }
             let config = from.config_map_key_ref.as_ref();
-            if let Some(one) = config.filter(|one| one.optional != Some(true)) {
+            if let Some(config) = config.filter(|config| config.optional != Some(true)) {
                 let variable = Some(variable.name.as_str());
-                self.entry(Store::Config, &one.name, Some(&one.key), variable);
+                self.entry(Store::Config, &config.name, Some(&config.key), variable);
             }
         }
         for from in container.env_from.iter().flatten() {
             let secret = from.secret_ref.as_ref();
-            if let Some(one) = secret.filter(|one| one.optional != Some(true)) {
-                self.entry(Store::Secret, &one.name, None, None);
+            if let Some(secret) = secret.filter(|secret| secret.optional != Some(true)) {
+                self.entry(Store::Secret, &secret.name, None, None);
             }
             let config = from.config_map_ref.as_ref();
-            if let Some(one) = config.filter(|one| one.optional != Some(true)) {
-                self.entry(Store::Config, &one.name, None, None);
+            if let Some(config) = config.filter(|config| config.optional != Some(true)) {
+                self.entry(Store::Config, &config.name, None, None);
             }
         }
     }
@@ -239,26 +242,29 @@ impl Needs {
     fn volume(&mut self, volume: &Volume) {
         let (mut secrets, mut configs) = (Vec::new(), Vec::new());
         let whole = volume.secret.as_ref();
-        if let Some(one) = whole.filter(|one| one.optional != Some(true)) {
-            secrets.push((one.secret_name.clone().unwrap_or_default(), &one.items));
+        if let Some(secret) = whole.filter(|secret| secret.optional != Some(true)) {
+            secrets.push((
+                secret.secret_name.clone().unwrap_or_default(),
+                &secret.items,
+            ));
         }
         let whole = volume.config_map.as_ref();
-        if let Some(one) = whole.filter(|one| one.optional != Some(true)) {
-            configs.push((one.name.clone(), &one.items));
+        if let Some(config) = whole.filter(|config| config.optional != Some(true)) {
+            configs.push((config.name.clone(), &config.items));
         }
         let projected = volume.projected.iter();
-        for source in projected.flat_map(|one| one.sources.iter().flatten()) {
+        for source in projected.flat_map(|projected| projected.sources.iter().flatten()) {
             let part = source.secret.as_ref();
-            if let Some(one) = part.filter(|one| one.optional != Some(true)) {
-                secrets.push((one.name.clone(), &one.items));
+            if let Some(secret) = part.filter(|secret| secret.optional != Some(true)) {
+                secrets.push((secret.name.clone(), &secret.items));
             }
             let part = source.config_map.as_ref();
-            if let Some(one) = part.filter(|one| one.optional != Some(true)) {
-                configs.push((one.name.clone(), &one.items));
+            if let Some(config) = part.filter(|config| config.optional != Some(true)) {
+                configs.push((config.name.clone(), &config.items));
             }
         }
-        for (store, found) in [(Store::Secret, secrets), (Store::Config, configs)] {
-            for (name, items) in found {
+        for (store, objects) in [(Store::Secret, secrets), (Store::Config, configs)] {
+            for (name, items) in objects {
                 let keys: Vec<&str> = items.iter().flatten().map(|item| &*item.key).collect();
                 if keys.is_empty() {
                     self.entry(store, &name, None, None);

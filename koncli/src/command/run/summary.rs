@@ -50,7 +50,7 @@ pub(super) async fn print(
             status.map_or(0, |status| status.failed),
             "failed (allowed by may-fail or quorum)",
         );
-        output::talk(&format!(
+        output::stderr(&format!(
             "run/{name} succeeded in {seconds:.1}s: {succeeded} {jobs} succeeded{skipped}{failed}"
         ));
         return Ok(());
@@ -59,10 +59,10 @@ pub(super) async fn print(
     for stage in &view.stages {
         let unreached = |state| matches!(state, State::Unreached | State::Cancelled);
         for item in stage.items.iter().filter(|item| unreached(item.state)) {
-            let which = item.item.as_ref().map(|one| format!("[{one}]"));
+            let which = item.item.as_ref().map(|name| format!("[{name}]"));
             let which = which.unwrap_or_default();
             let (mark, word) = (item.state.mark(), item.state.word());
-            output::talk(&format!(
+            output::stderr(&format!(
                 "{mark} {}{which} {word}: {}",
                 stage.name, item.why
             ));
@@ -89,14 +89,14 @@ async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
         };
         let why = why.filter(|why| !why.is_empty());
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
-        output::talk(&format!("{mark} {title} failed{why}"));
+        output::stderr(&format!("{mark} {title} failed{why}"));
     }
     for pod in failed.iter().take(INDEXES_SHOWN) {
         let why = explain::pod_failure(job, pod).filter(|_| timeout.is_none());
         if timeout.is_none() {
             let title = view::of_pod(&title, &job.item_names(), pod);
             let why = why.as_ref().map(|why| format!(": {why}"));
-            output::talk(&format!("{mark} {title} failed{}", why.unwrap_or_default()));
+            output::stderr(&format!("{mark} {title} failed{}", why.unwrap_or_default()));
         }
         if !is_allowed {
             log_tail(local, pod, &why.unwrap_or_default()).await;
@@ -104,7 +104,7 @@ async fn failure(local: &Local, job: &Participant, is_allowed: bool) {
     }
     if failed.len() > INDEXES_SHOWN && timeout.is_none() {
         let more = failed.len() - INDEXES_SHOWN;
-        output::talk(&format!("{mark} {title}: {more} more indexes failed"));
+        output::stderr(&format!("{mark} {title}: {more} more indexes failed"));
     }
 }
 
@@ -129,8 +129,9 @@ fn last_failures(pods: &[Pod]) -> Vec<&Pod> {
 /// How long a Job may have taken that took longer.
 fn timeout(job: &Participant) -> Option<String> {
     let conditions = job.status.as_ref()?.conditions.iter().flatten();
-    let mut failed = conditions.filter(|one| one.type_ == "Failed");
-    let is_timeout = failed.any(|one| one.reason.as_deref() == Some("DeadlineExceeded"));
+    let mut failed = conditions.filter(|condition| condition.type_ == "Failed");
+    let is_timeout =
+        failed.any(|condition| condition.reason.as_deref() == Some("DeadlineExceeded"));
     let seconds = job.spec.as_ref()?.active_deadline_seconds?;
     is_timeout.then(|| match seconds {
         all if all % 3_600 == 0 => format!("{}h", all / 3_600),
@@ -146,7 +147,7 @@ async fn log_tail(local: &Local, pod: &Pod, why: &str) {
         tail_lines: Some(LOG_TAIL),
         ..LogOptions::default()
     };
-    let container = explain::failed_container(pod).map(|one| one.name.as_str());
+    let container = explain::failed_container(pod).map(|container| container.name.as_str());
     let Some(log) = local.logs.read(&uid, container.unwrap_or("main"), options) else {
         return;
     };
@@ -158,7 +159,7 @@ async fn log_tail(local: &Local, pod: &Pod, why: &str) {
         [line] if why.ends_with(line.trim()) => {}
         lines => lines
             .iter()
-            .for_each(|line| output::talk(&format!("    {line}"))),
+            .for_each(|line| output::stderr(&format!("    {line}"))),
     }
 }
 

@@ -515,8 +515,7 @@ fn table(story: &Story, outcomes: &[Vec<String>; 3]) -> String {
 #[test]
 fn the_tables_of_slots_are_what_becomes_of_them() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schedules.md");
-    let known = std::fs::read_to_string(&file).expect("docs/schedules.md");
-    let mut text = known;
+    let mut text = std::fs::read_to_string(&file).expect("docs/schedules.md");
     for story in &STORIES {
         let outcomes = ["allow", "skip", "replace"].map(|overlap| {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::model::{self, Look, problem};
-use super::primitives::{self, Found};
+use super::primitives::{self, Objects};
 use super::rights::Rights;
 use super::tail::{CONTAINER, LOG_LINES, Tail};
 use super::watched::{Subject, Watched, all, owned};
@@ -39,14 +39,14 @@ const IDLE: Duration = Duration::from_secs(60);
 const SUBJECTS: usize = 16;
 /// How long the reasons that no watch reports are used again, and how far behind the titles of logs may be.
 const STALE: Duration = Duration::from_secs(5);
-/// How long the viewer's rights are believed.
+/// How long the viewer's permissions are believed.
 const RIGHTS: Duration = Duration::from_secs(60);
 
 /// What is known of a run, and the turn of whoever looks again: meanwhile others get what is known, if it is new
 /// enough for them.
 #[derive(Default)]
 struct LastLook {
-    known: Mutex<Option<Looked>>,
+    looked: Mutex<Option<Looked>>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -56,21 +56,21 @@ struct Looked {
     look: Arc<Look>,
     /// Reasons that no watch reports, and since when they may be behind.
     reasons: Reasons,
-    asked: Instant,
+    since: Instant,
 }
 
 impl LastLook {
-    fn known(&self) -> MutexGuard<'_, Option<Looked>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn looked(&self) -> MutexGuard<'_, Option<Looked>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run as it is known, if nothing has changed since, and what no watch reports is new enough.
     fn current(&self, version: u64, behind: Duration) -> Option<Arc<Look>> {
-        let known = self.known();
-        let known = known.as_ref()?;
-        let is_over = run_ended(&known.look.run).is_some();
-        let is_new = is_over || known.asked.elapsed() < behind;
-        (known.version == version && is_new).then(|| Arc::clone(&known.look))
+        let looked = self.looked();
+        let looked = looked.as_ref()?;
+        let is_over = run_ended(&looked.look.run).is_some();
+        let is_new = is_over || looked.since.elapsed() < behind;
+        (looked.version == version && is_new).then(|| Arc::clone(&looked.look))
     }
 }
 
@@ -138,14 +138,14 @@ impl Browsed {
     }
 
     async fn rights(&self) -> Rights {
-        let asked = {
+        let rights = {
             let mut rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
             if rights.0.elapsed() > RIGHTS {
                 *rights = (Instant::now(), Arc::default());
             }
             Arc::clone(&rights.1)
         };
-        *asked.get_or_init(|| Rights::of(&self.client)).await
+        *rights.get_or_init(|| Rights::of(&self.client)).await
     }
 
     /// A run and everything around it: as it was, if nothing has changed and that is new enough.
@@ -186,19 +186,19 @@ impl Browsed {
             workloads: Vec::new(),
         };
         // Each change of a busy run would list them again.
-        let known = last
-            .known()
+        let reasons = last
+            .looked()
             .as_ref()
-            .map(|known| (known.reasons.clone(), known.asked));
-        let known = known.filter(|(_, asked)| asked.elapsed() < STALE);
-        let (mut reasons, asked) = known.unwrap_or_else(|| (Reasons::default(), Instant::now()));
+            .map(|looked| (looked.reasons.clone(), looked.since));
+        let reasons = reasons.filter(|(_, since)| since.elapsed() < STALE);
+        let (mut reasons, since) = reasons.unwrap_or_else(|| (Reasons::default(), Instant::now()));
         let objects = completed(&self.client, listed, &mut reasons).await;
         let look = Arc::new(Look::new(Run::clone(itself), objects, pods));
-        *last.known() = Some(Looked {
+        *last.looked() = Some(Looked {
             version,
             look: Arc::clone(&look),
             reasons,
-            asked,
+            since,
         });
         Ok(look)
     }
@@ -216,7 +216,7 @@ impl Browsed {
 
     async fn primitives(&self) -> Result<konductor_web::model::Primitives, Problem> {
         let (watched, _) = self.entry(&Subject::Primitives);
-        let mut found = Found {
+        let mut objects = Objects {
             semaphores: all(&watched.semaphores).await?,
             leases: all(&watched.leases).await?,
             barriers: all(&watched.barriers).await?,
@@ -224,13 +224,13 @@ impl Browsed {
             claims: all(&watched.claims).await.unwrap_or_default(),
             jobs: Vec::new(),
         };
-        if found.may_have_waiters() {
+        if objects.may_have_waiters() {
             let of_runs = ListParams::default().labels(label::RUN);
             let jobs = read::list_metadata(&api::<Job>(&self.client), &of_runs).await;
             let jobs = jobs.unwrap_or_default().into_iter();
-            found.jobs = jobs.map(|job| job.metadata).collect();
+            objects.jobs = jobs.map(|job| job.metadata).collect();
         }
-        Ok(primitives::page(&found, self.rights().await))
+        Ok(primitives::page(&objects, self.rights().await))
     }
 
     /// The title of a pod's log, by its Job.
@@ -316,8 +316,8 @@ impl Cluster for Browsed {
             Address::Primitives => Ok(Page::Primitives(self.primitives().await?)),
             Address::Schedules => {
                 let (watched, _) = self.entry(&Subject::Schedules);
-                let (found, runs) = (all(&watched.schedules).await?, all(&watched.runs).await?);
-                Ok(Page::Schedules(model::schedules(&found, &runs)))
+                let (schedules, runs) = (all(&watched.schedules).await?, all(&watched.runs).await?);
+                Ok(Page::Schedules(model::schedules(&schedules, &runs)))
             }
         }
     }

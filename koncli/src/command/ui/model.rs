@@ -169,8 +169,8 @@ fn run_row(run: &Run) -> RunRow {
 
 /// Returns the page of a run.
 pub(super) fn run_page(look: &Look, rights: Rights) -> web::Run {
-    let (known, page) = look.page.get_or_init(|| (rights, made(look, rights, true)));
-    match *known == rights {
+    let (page_rights, page) = look.page.get_or_init(|| (rights, made(look, rights, true)));
+    match *page_rights == rights {
         true => page.clone(),
         false => made(look, rights, true),
     }
@@ -406,23 +406,23 @@ fn spans(look: &Look, job: &str) -> Vec<SpanRow> {
 }
 
 /// Returns the schedules.
-pub(super) fn schedules(found: &[Arc<CronJob>], runs: &[Arc<Run>]) -> Vec<web::Schedule> {
+pub(super) fn schedules(cron_jobs: &[Arc<CronJob>], runs: &[Arc<Run>]) -> Vec<web::Schedule> {
     let now = Timestamp::now();
-    let of_pipelines = found
+    let of_pipelines = cron_jobs
         .iter()
-        .filter(|one| one.labels().contains_key(label::PIPELINE));
-    let schedules = of_pipelines.map(|one| {
-        let name = one.name_any();
+        .filter(|cron_job| cron_job.labels().contains_key(label::PIPELINE));
+    let schedules = of_pipelines.map(|cron_job| {
+        let name = cron_job.name_any();
         let last = schedules::last_slots(&name, runs.iter().map(|run| &**run));
         web::Schedule {
-            cron: one.spec.schedule.clone(),
-            zone: one
+            cron: cron_job.spec.schedule.clone(),
+            zone: cron_job
                 .spec
                 .time_zone
                 .clone()
                 .unwrap_or_else(|| "UTC".to_owned()),
-            is_suspended: one.spec.suspend == Some(true),
-            next: schedules::next(one, now)
+            is_suspended: cron_job.spec.suspend == Some(true),
+            next: schedules::next(cron_job, now)
                 .map(|slot| konductor_compiler::slot_time(&slot))
                 .collect(),
             last: last

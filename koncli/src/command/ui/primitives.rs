@@ -22,7 +22,7 @@ use crate::view::{message, title};
 
 /// What the page of primitives is made of.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Objects {
     pub(super) semaphores: Vec<Arc<Semaphore>>,
     pub(super) leases: Vec<Arc<Lease>>,
     pub(super) barriers: Vec<Arc<Barrier>>,
@@ -32,7 +32,7 @@ pub(super) struct Found {
     pub(super) jobs: Vec<ObjectMeta>,
 }
 
-impl Found {
+impl Objects {
     /// Whether somebody may be waiting in a queue.
     pub(super) fn may_have_waiters(&self) -> bool {
         let is_full = |semaphore: &Arc<Semaphore>| {
@@ -49,8 +49,8 @@ impl Found {
 }
 
 /// Returns the page of primitives.
-pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
-    let jobs = found.jobs.iter().map(|metadata| {
+pub(super) fn page(objects: &Objects, rights: Rights) -> Primitives {
+    let jobs = objects.jobs.iter().map(|metadata| {
         Participant::of(Job {
             metadata: metadata.clone(),
             ..Job::default()
@@ -58,42 +58,42 @@ pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
     });
     let jobs: Vec<Participant> = jobs.collect();
     let by_name: BTreeMap<&str, &Participant> = jobs.iter().map(|job| (job.name(), job)).collect();
-    let queues = queues(&jobs, found, &granted(found));
+    let queues = queues(&jobs, objects, &granted(objects));
     let queue = |kind, name: String| queues.get(&(kind, name)).cloned().unwrap_or_default();
-    let semaphores = found.semaphores.iter().map(|one| {
-        let status = one.status.clone().unwrap_or_default();
+    let semaphores = objects.semaphores.iter().map(|semaphore| {
+        let status = semaphore.status.clone().unwrap_or_default();
         web::Semaphore {
-            name: one.name_any(),
-            permits: one.spec.permits,
+            name: semaphore.name_any(),
+            permits: semaphore.spec.permits,
             in_use: status.in_use,
             holders: status
                 .holders
                 .iter()
                 .map(|held| holder(held, &by_name))
                 .collect(),
-            queue: queue(LedgerKind::Semaphore, one.name_any()),
+            queue: queue(LedgerKind::Semaphore, semaphore.name_any()),
         }
     });
-    let leases = found.leases.iter().map(|one| {
-        let status = one.status.clone().unwrap_or_default();
+    let leases = objects.leases.iter().map(|lease| {
+        let status = lease.status.clone().unwrap_or_default();
         let held = status.holders.first();
         web::Lease {
-            name: one.name_any(),
-            ttl: one.spec.ttl.to_string(),
-            expires: held.and_then(|held| expiry(held, one, &found.claims)),
+            name: lease.name_any(),
+            ttl: lease.spec.ttl.to_string(),
+            expires: held.and_then(|held| expiry(held, lease, &objects.claims)),
             holder: held.map(|held| holder(held, &by_name)),
             token: status.token,
-            queue: queue(LedgerKind::Lease, one.name_any()),
+            queue: queue(LedgerKind::Lease, lease.name_any()),
         }
     });
-    let mut barriers: Vec<web::Barrier> = found
+    let mut barriers: Vec<web::Barrier> = objects
         .barriers
         .iter()
-        .map(|one| barrier(one, rights))
+        .map(|object| barrier(object, rights))
         .collect();
-    barriers.sort_by_key(|one| one.state.has_ended());
-    let mut gates: Vec<web::Gate> = found.gates.iter().map(|one| gate(one)).collect();
-    gates.sort_by_key(|one| one.state.has_ended());
+    barriers.sort_by_key(|barrier| barrier.state.has_ended());
+    let mut gates: Vec<web::Gate> = objects.gates.iter().map(|object| gate(object)).collect();
+    gates.sort_by_key(|gate| gate.state.has_ended());
     Primitives {
         semaphores: semaphores.collect(),
         leases: leases.collect(),
@@ -103,14 +103,14 @@ pub(super) fn page(found: &Found, rights: Rights) -> Primitives {
 }
 
 /// The holders of each ledger, by their uids.
-fn granted(found: &Found) -> BTreeSet<(LedgerKind, String, String)> {
-    let semaphores = found.semaphores.iter().filter_map(|one| {
-        let holders = &one.status.as_ref()?.holders;
-        Some((LedgerKind::Semaphore, one.name_any(), holders))
+fn granted(objects: &Objects) -> BTreeSet<(LedgerKind, String, String)> {
+    let semaphores = objects.semaphores.iter().filter_map(|semaphore| {
+        let holders = &semaphore.status.as_ref()?.holders;
+        Some((LedgerKind::Semaphore, semaphore.name_any(), holders))
     });
-    let leases = found.leases.iter().filter_map(|one| {
-        let holders = &one.status.as_ref()?.holders;
-        Some((LedgerKind::Lease, one.name_any(), holders))
+    let leases = objects.leases.iter().filter_map(|lease| {
+        let holders = &lease.status.as_ref()?.holders;
+        Some((LedgerKind::Lease, lease.name_any(), holders))
     });
     let granted = semaphores.chain(leases).flat_map(|(kind, name, holders)| {
         let uids = holders.iter().map(|held| held.uid.clone());
@@ -159,15 +159,15 @@ fn expiry(held: &Holder, lease: &Lease, claims: &[Arc<Claim>]) -> Option<Timesta
         .chain(granted.map(|time| time.0))
         .max()?;
     let ceiling = lease.spec.ttl.parse().ok()?;
-    let asked = claim.spec.ttl.as_ref().and_then(|ttl| ttl.parse().ok());
-    from.checked_add(asked.map_or(ceiling, |asked| ceiling.min(asked)))
+    let ttl = claim.spec.ttl.as_ref().and_then(|ttl| ttl.parse().ok());
+    from.checked_add(ttl.map_or(ceiling, |ttl| ceiling.min(ttl)))
         .ok()
 }
 
 /// The waiters of each ledger, in the order of their turns.
 fn queues(
     jobs: &[Participant],
-    found: &Found,
+    objects: &Objects,
     granted: &BTreeSet<(LedgerKind, String, String)>,
 ) -> BTreeMap<(LedgerKind, String), Vec<Party>> {
     let mut queues: BTreeMap<(LedgerKind, String), Vec<(Turn<'_>, Party)>> = BTreeMap::new();
@@ -191,16 +191,16 @@ fn queues(
             queue.push((Turn::of(&job.metadata, 0), party));
         }
     }
-    let by_priority = found.semaphores.iter();
+    let by_priority = objects.semaphores.iter();
     let by_priority: BTreeSet<String> = by_priority
-        .filter(|one| one.spec.order == Order::Priority)
-        .map(|one| one.name_any())
+        .filter(|semaphore| semaphore.spec.order == Order::Priority)
+        .map(|semaphore| semaphore.name_any())
         .collect();
     let waits = |claim: &&Arc<Claim>| {
         let status = claim.status.as_ref();
         claim.spec.wait && status.is_none_or(|status| status.phase == ClaimPhase::Queued)
     };
-    for claim in found.claims.iter().filter(waits) {
+    for claim in objects.claims.iter().filter(waits) {
         let target = &claim.spec.target;
         let counts = target.kind == LedgerKind::Semaphore && by_priority.contains(&target.name);
         let priority = if counts { claim.spec.priority } else { 0 };
@@ -217,7 +217,7 @@ fn queues(
         queue.push((Turn::of(&claim.metadata, priority), party));
     }
     let in_order = |mut queue: Vec<(Turn<'_>, Party)>| {
-        queue.sort_by(|(one, _), (other, _)| one.cmp(other));
+        queue.sort_by(|(turn, _), (other, _)| turn.cmp(other));
         queue.into_iter().map(|(_, party)| party).collect()
     };
     queues
@@ -327,7 +327,7 @@ mod tests {
             annotation::HOLD.to_owned(),
             "semaphore/db".to_owned(),
         )]));
-        let found = Found {
+        let objects = Objects {
             semaphores: vec![Arc::new(
                 serde_json::from_value(semaphore).expect("a Semaphore"),
             )],
@@ -341,15 +341,15 @@ mod tests {
                 first_by_ordinal,
             ],
             claims: vec![claim("late", -1), claim("early", 1)],
-            ..Found::default()
+            ..Objects::default()
         };
-        assert!(found.may_have_waiters());
-        let page = page(&found, Rights::default());
+        assert!(objects.may_have_waiters());
+        let page = page(&objects, Rights::default());
         let semaphore = &page.semaphores[0];
         let names = |parties: &[Party]| {
             parties
                 .iter()
-                .map(|one| one.name.clone())
+                .map(|party| party.name.clone())
                 .collect::<Vec<_>>()
         };
         assert_eq!(names(&semaphore.holders), ["job/r-a"]);

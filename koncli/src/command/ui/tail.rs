@@ -125,7 +125,7 @@ enum Printing {
 impl Printing {
     async fn at(watched: &Watched, pod: &str) -> Self {
         let pods = all(&watched.pods).await.unwrap_or_default();
-        let pod = pods.iter().find(|known| known.name_any() == pod);
+        let pod = pods.iter().find(|candidate| candidate.name_any() == pod);
         pod.map_or(Self::Ended, |pod| Self::of(pod))
     }
 

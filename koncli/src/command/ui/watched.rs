@@ -178,7 +178,7 @@ impl Watched {
             Subject::Primitives => None,
         };
         let kept = &changed;
-        let when = |wanted: bool, config: &watcher::Config| wanted.then(|| config.clone());
+        let when = |is_needed: bool, config: &watcher::Config| is_needed.then(|| config.clone());
         Self {
             runs: runs.map(|config| Kept::start(client, config, kept)),
             jobs: when(is_run, &of_run).map(|config| Kept::start(client, config, kept)),
