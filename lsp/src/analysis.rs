@@ -37,9 +37,13 @@ impl Analysis {
         let mut compiled = check(sources, &options);
         let files = std::mem::take(&mut compiled.files);
         // What has a lower code is reported by the parser.
-        let reported = compiled.diagnostics.iter().filter(|one| one.is_error());
-        let broken = reported.filter(|one| one.code < Code::K0201);
-        let broken: BTreeSet<SourceId> = broken.map(|one| one.span().source).collect();
+        let reported = compiled
+            .diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error());
+        let broken = reported.filter(|diagnostic| diagnostic.code < Code::K0201);
+        let broken: BTreeSet<SourceId> =
+            broken.map(|diagnostic| diagnostic.span().source).collect();
         let is_whole: Vec<bool> = files
             .iter()
             .map(|file| !broken.contains(&file.source))

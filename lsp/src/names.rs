@@ -118,8 +118,12 @@ impl Names {
 
     /// What is named at a byte of the root file: at its first, within it, or behind its last.
     pub(crate) fn at(&self, offset: u32) -> Option<Occurrence> {
-        let root = self.occurrences.iter().filter(|one| one.span.source.0 == 0);
-        let mut near = root.filter(|one| one.span.start <= offset && offset <= one.span.end);
+        let root = self
+            .occurrences
+            .iter()
+            .filter(|occurrence| occurrence.span.source.0 == 0);
+        let mut near = root
+            .filter(|occurrence| occurrence.span.start <= offset && offset <= occurrence.span.end);
         near.next().copied()
     }
 
@@ -131,14 +135,17 @@ impl Names {
     /// Every place that means a symbol, in source order.
     pub(crate) fn places(&self, symbol: usize) -> impl Iterator<Item = Span> {
         let all = self.occurrences.iter();
-        all.filter(move |one| one.symbol == symbol)
-            .map(|one| one.span)
+        all.filter(move |occurrence| occurrence.symbol == symbol)
+            .map(|occurrence| occurrence.span)
     }
 
     /// Every place of the root file, and its symbol.
     pub(crate) fn of_root(&self) -> impl Iterator<Item = (Span, &Symbol)> {
-        let root = self.occurrences.iter().filter(|one| one.span.source.0 == 0);
-        root.filter_map(|one| Some((one.span, self.symbols.get(one.symbol)?)))
+        let root = self
+            .occurrences
+            .iter()
+            .filter(|occurrence| occurrence.span.source.0 == 0);
+        root.filter_map(|occurrence| Some((occurrence.span, self.symbols.get(occurrence.symbol)?)))
     }
 
     /// The symbol that is declared at a place.

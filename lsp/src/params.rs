@@ -46,7 +46,7 @@ impl Initialize {
     pub(crate) fn takes_utf8(&self) -> bool {
         let general = self.capabilities.general.as_ref();
         let encodings = general.and_then(|general| general.position_encodings.as_ref());
-        encodings.is_some_and(|encodings| encodings.iter().any(|one| one == "utf-8"))
+        encodings.is_some_and(|encodings| encodings.iter().any(|encoding| encoding == "utf-8"))
     }
 
     /// Whether the editor can report changes of files on disk.

@@ -120,8 +120,8 @@ impl Lines {
                 .unwrap_or_default()
                 .trim_end_matches(['\n', '\r'])
                 .len();
-        let wanted = self.units(text, start) + position.character as usize;
-        let mark = self.marks.partition_point(|(_, units)| *units <= wanted);
+        let target = self.units(text, start) + position.character as usize;
+        let mark = self.marks.partition_point(|(_, units)| *units <= target);
         let mark = mark.checked_sub(1).and_then(|mark| self.marks.get(mark));
         let (mut at, mut units) = match mark {
             Some((at, units)) if *at > start => (*at, *units),
@@ -129,7 +129,7 @@ impl Lines {
         };
         for character in text.get(at..end).unwrap_or_default().chars() {
             units += self.encoding.of_character(character);
-            if units > wanted {
+            if units > target {
                 break;
             }
             at += character.len_utf8();

@@ -227,9 +227,9 @@ impl Session {
                 let with_declaration = params.context.include_declaration;
                 let params = params.text_document_position_params;
                 let path = uri::path(&params.text_document.uri);
-                let found =
+                let references =
                     place::references(&self.world, &path, params.position, with_declaration);
-                answer(&found)
+                answer(&references)
             }
             "textDocument/rename" => {
                 let params: RenameParams = read(params)?;

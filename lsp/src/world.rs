@@ -47,7 +47,7 @@ pub(crate) struct World {
     open: BTreeMap<PathBuf, Document>,
     /// What is known of the open files that were asked about since they changed. Nobody reports a change of
     /// the others, and there may be many.
-    known: RefCell<BTreeMap<PathBuf, Rc<Analysis>>>,
+    analyses: RefCell<BTreeMap<PathBuf, Rc<Analysis>>>,
 }
 
 impl World {
@@ -57,7 +57,7 @@ impl World {
             encoding: Encoding::default(),
             folders: Vec::new(),
             open: BTreeMap::new(),
-            known: RefCell::default(),
+            analyses: RefCell::default(),
         }
     }
 
@@ -84,8 +84,8 @@ impl World {
             Some(document) => self.open.insert(path.to_owned(), document),
             None => self.open.remove(path),
         };
-        let known = self.known.get_mut();
-        known.retain(|root, analysis| root != path && !analysis.depends_on(path));
+        let analyses = self.analyses.get_mut();
+        analyses.retain(|root, analysis| root != path && !analysis.depends_on(path));
     }
 
     /// A part of an open file changed; without a range, all of it.
@@ -110,13 +110,13 @@ impl World {
 
     /// Files on disk changed.
     pub(crate) fn forget(&mut self) {
-        self.known.get_mut().clear();
+        self.analyses.get_mut().clear();
     }
 
     /// What is known of a file as the root of a pipeline.
     pub(crate) fn analysis(&self, path: &Path) -> Option<Rc<Analysis>> {
-        if let Some(known) = self.known.borrow().get(path) {
-            return Some(Rc::clone(known));
+        if let Some(analysis) = self.analyses.borrow().get(path) {
+            return Some(Rc::clone(analysis));
         }
         let text = match self.open.get(path) {
             Some(document) => Arc::clone(&document.text),
@@ -126,8 +126,8 @@ impl World {
         let now = Timestamp::now();
         let analysis = Rc::new(Analysis::of(path, text, &read, self.encoding, now));
         if self.open.contains_key(path) {
-            let mut known = self.known.borrow_mut();
-            known.insert(path.to_owned(), Rc::clone(&analysis));
+            let mut analyses = self.analyses.borrow_mut();
+            analyses.insert(path.to_owned(), Rc::clone(&analysis));
         }
         Some(analysis)
     }
@@ -155,11 +155,11 @@ impl World {
 
     /// Every open file, and those in the folders of the workspace.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let found = self
+        let on_disk = self
             .folders
             .iter()
             .flat_map(|folder| self.disk.pipelines(folder));
-        let mut files: Vec<PathBuf> = found.chain(self.open.keys().cloned()).collect();
+        let mut files: Vec<PathBuf> = on_disk.chain(self.open.keys().cloned()).collect();
         files.sort();
         files.dedup();
         files

@@ -55,18 +55,18 @@ fn completion_offers_what_can_stand_at_the_cursor_of_an_unfinished_text() {
         ("workspace v { access = $0 }", &["one", "many"], &["day"]),
         ("$0", &["stage", "param", "timeout"], &["image"]),
     ];
-    for (text, wanted, others) in table {
-        let found = offered(&format!("{BEFORE}{text}\n}}\n"));
-        for word in wanted {
+    for (text, expected, others) in table {
+        let words = offered(&format!("{BEFORE}{text}\n}}\n"));
+        for word in expected {
             assert!(
-                found.iter().any(|one| one == word),
-                "{text}: no {word} in {found:?}"
+                words.iter().any(|other| other == word),
+                "{text}: no {word} in {words:?}"
             );
         }
         for word in others {
             assert!(
-                !found.iter().any(|one| one == word),
-                "{text}: {word} in {found:?}"
+                !words.iter().any(|other| other == word),
+                "{text}: {word} in {words:?}"
             );
         }
     }
@@ -98,20 +98,20 @@ fn completion_in_yaml_offers_the_fields_of_kubernetes() {
             &["hostNetwork"],
         ),
     ];
-    for (block, wanted, others) in table {
-        let found = offered(&format!(
+    for (block, expected, others) in table {
+        let words = offered(&format!(
             "pipeline p {{\n  stage a {{\n    {block}\n  }}\n}}\n"
         ));
-        for word in wanted {
+        for word in expected {
             assert!(
-                found.iter().any(|one| one == word),
-                "{block}: no {word} in {found:?}"
+                words.iter().any(|other| other == word),
+                "{block}: no {word} in {words:?}"
             );
         }
         for word in others {
             assert!(
-                !found.iter().any(|one| one == word),
-                "{block}: {word} in {found:?}"
+                !words.iter().any(|other| other == word),
+                "{block}: {word} in {words:?}"
             );
         }
     }

@@ -84,8 +84,8 @@ const PIECES: [&str; 20] = [
 ];
 
 fn number(name: &str, default: u64) -> u64 {
-    let given = std::env::var(name).ok();
-    given.map_or(default, |text| text.parse().unwrap())
+    let setting = std::env::var(name).ok();
+    setting.map_or(default, |text| text.parse().unwrap())
 }
 
 #[test]

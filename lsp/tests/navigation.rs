@@ -282,7 +282,7 @@ fn the_outline_has_every_declaration_also_beside_what_is_broken() {
         let answer = editor.ask("textDocument/documentSymbol", ROOT, json!({}));
         let names = |all: &Value| -> Vec<String> {
             let all = all.as_array().into_iter().flatten();
-            all.map(|one| one["name"].as_str().unwrap().to_owned())
+            all.map(|symbol| symbol["name"].as_str().unwrap().to_owned())
                 .collect()
         };
         assert_eq!(names(&answer), ["sales"]);
@@ -308,11 +308,11 @@ fn the_outline_has_every_declaration_also_beside_what_is_broken() {
         assert_ne!(editor.messages(ROOT), Vec::<String>::new());
         assert_eq!(names(&mut editor), all, "{broken}");
     }
-    let found = editor
+    let symbols = editor
         .session
         .request("workspace/symbol", json!({"query": "pyth"}))
         .unwrap();
-    assert_eq!(found[0]["name"], "python");
+    assert_eq!(symbols[0]["name"], "python");
 }
 
 #[test]

@@ -30,28 +30,28 @@ fn codes(session: &mut Session) -> Vec<Value> {
     let published = serde_json::to_value(session.publish()).unwrap();
     let files = published.as_array().unwrap().iter();
     let all = files.flat_map(|file| file["diagnostics"].as_array().unwrap().clone());
-    let mut codes: Vec<Value> = all.map(|one| one["code"].clone()).collect();
+    let mut codes: Vec<Value> = all.map(|diagnostic| diagnostic["code"].clone()).collect();
     codes.sort_by_key(Value::to_string);
     codes
 }
 
 /// Where names are declared, and their kinds.
-fn declared(symbols: &Value, found: &mut Vec<(Value, String)>) {
+fn declared(symbols: &Value, declarations: &mut Vec<(Value, String)>) {
     for symbol in symbols.as_array().into_iter().flatten() {
         let kind = format!("{} {}", symbol["detail"].as_str().unwrap(), symbol["name"]);
-        found.push((symbol["selectionRange"]["start"].clone(), kind));
-        declared(&symbol["children"], found);
+        declarations.push((symbol["selectionRange"]["start"].clone(), kind));
+        declared(&symbol["children"], declarations);
     }
 }
 
-fn pipelines(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
+fn pipelines(folder: &Path, files: &mut BTreeMap<PathBuf, String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            pipelines(&path, found);
+            pipelines(&path, files);
         } else if path.extension().is_some_and(|end| end == "kon") {
             let text = std::fs::read_to_string(&path).unwrap();
-            found.insert(path, text);
+            files.insert(path, text);
         }
     }
 }

@@ -17,7 +17,7 @@ fn diagnostics_have_places_related_places_and_a_page() {
         .as_array()
         .unwrap()
         .iter()
-        .find(|one| one["code"] == "K0202")
+        .find(|diagnostic| diagnostic["code"] == "K0202")
         .unwrap();
     assert_eq!(
         second["range"],
@@ -192,13 +192,13 @@ fn all_fixes_that_are_certain_are_one_action_if_it_is_asked_for() {
         "pipeline p {\n  stage a { imgae = \"a:1\" }\n  stage b afer a { image = \"a:1\" }\n}\n";
     let (mut editor, _) = editor(&format!("$0{text}"));
     let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}});
-    let mut asked = |only: Value| {
+    let mut actions_of = |only: Value| {
         let params = json!({"range": range, "context": {"diagnostics": [], "only": only}});
         editor.ask("textDocument/codeAction", ROOT, params)
     };
-    assert_eq!(asked(json!(["quickfix"])), json!([]));
-    assert_eq!(asked(json!(["refactor"])), json!([]));
-    let actions = asked(json!(["source.fixAll"]));
+    assert_eq!(actions_of(json!(["quickfix"])), json!([]));
+    assert_eq!(actions_of(json!(["refactor"])), json!([]));
+    let actions = actions_of(json!(["source.fixAll"]));
     assert_eq!(actions.as_array().unwrap().len(), 1);
     let fixed = edited(text, &actions[0]["edit"]["changes"][uri(ROOT)]);
     assert_eq!(

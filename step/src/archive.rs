@@ -16,7 +16,7 @@ use crate::limits::{ENTRIES_MAX, NAME_BYTES_MAX};
 /// The mode of what is written by a system that has none.
 #[cfg(not(unix))]
 const MODE: u32 = 0o755;
-/// Bits of a mode that are kept: nobody gets another user's rights by a file.
+/// Bits of a mode that are kept: nobody gets another user's permissions by a file.
 const MODE_BITS: u32 = 0o777;
 /// Bytes of one block of an archive.
 const BLOCK_BYTES: u64 = 512;
@@ -33,7 +33,7 @@ pub enum ArchiveError {
         reason: String,
     },
     /// What it is can't be in a `dir`.
-    #[error("{}: {what} can't be handed on in a `dir`", .path.display())]
+    #[error("{}: {what} can't be stored in a `dir`", .path.display())]
     Kind {
         /// Which, within the folder.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum ArchiveError {
     /// A link leads out of the folder, or may.
     #[error(
         "{} is a link to {}: only relative links that stay inside the folder, with `..` at the beginning only, \
-         can be handed on in a `dir`",
+         can be stored in a `dir`",
         .path.display(),
         .target.display()
     )]
@@ -63,7 +63,7 @@ pub enum ArchiveError {
     #[error("the archive has a name of more than {NAME_BYTES_MAX} bytes")]
     Name,
     /// More entries than a folder may have.
-    #[error("more than {ENTRIES_MAX} files and folders can't be handed on in a `dir`")]
+    #[error("more than {ENTRIES_MAX} files and folders can't be stored in a `dir`")]
     Many,
     /// It ends too early, or is no archive.
     #[error("the archive can't be read: {0}")]
@@ -111,9 +111,9 @@ fn walk(folder: &Path) -> Result<Vec<Found>, ArchiveError> {
 
 /// The bytes of a folder's archive, but for long names.
 pub(crate) fn size(folder: &Path) -> Result<u64, ArchiveError> {
-    let bytes = walk(folder)?.into_iter().map(|found| {
-        let content = match found.metadata.is_file() {
-            true => found.metadata.len().next_multiple_of(BLOCK_BYTES),
+    let bytes = walk(folder)?.into_iter().map(|entry| {
+        let content = match entry.metadata.is_file() {
+            true => entry.metadata.len().next_multiple_of(BLOCK_BYTES),
             false => 0,
         };
         content + BLOCK_BYTES
@@ -298,8 +298,8 @@ fn place(folder: &Path, path: &Path) -> Result<PathBuf, ArchiveError> {
         };
         place.push(name);
         let is_parent = parts.peek().is_some();
-        let found = fs::symlink_metadata(&place);
-        if is_parent && !found.is_ok_and(|found| found.is_dir()) {
+        let metadata = fs::symlink_metadata(&place);
+        if is_parent && !metadata.is_ok_and(|metadata| metadata.is_dir()) {
             return Err(outside());
         }
     }

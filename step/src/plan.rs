@@ -130,7 +130,7 @@ impl Plan {
         }
         let list: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|_| unreadable())?;
         list.iter()
-            .map(|one| FileValue::parse(&one.to_string()).ok_or_else(unreadable))
+            .map(|value| FileValue::parse(&value.to_string()).ok_or_else(unreadable))
             .collect()
     }
 

@@ -144,8 +144,8 @@ impl Store {
         let locations = listed.map_ok(|object| object.location).boxed();
         let mut deleted = self.objects.delete_stream(locations);
         let mut files = 0;
-        while let Some(one) = deleted.next().await {
-            match one {
+        while let Some(deletion) = deleted.next().await {
+            match deletion {
                 Ok(_) => files += 1,
                 // Somebody else was faster.
                 Err(object_store::Error::NotFound { .. }) => {}
@@ -168,7 +168,7 @@ impl Store {
                 "{path} does not exist in {url} (404): the bucket has another name, or the file was deleted"
             ),
             Error::PermissionDenied { path, .. } => format!(
-                "{url} denies access to {path} (403): check the keys of the store's Secret, or the rights of the \
+                "{url} denies access to {path} (403): check the keys of the store's Secret, or the permissions of the \
                  service account"
             ),
             Error::Unauthenticated { path, .. } => format!(
@@ -235,7 +235,7 @@ fn delete_below(folder: &Path, parts: [&str; 2]) -> Result<usize, String> {
         match fs::symlink_metadata(&place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(format!("{}: {error}", place.display())),
-            Ok(found) if !found.is_dir() => {
+            Ok(metadata) if !metadata.is_dir() => {
                 return Err(format!(
                     "{} is no folder, or a link to one: nothing was deleted",
                     place.display()

@@ -196,25 +196,25 @@ impl Transfer<'_> {
     /// What is to be stored.
     fn look(&self) -> Result<Look, TransferError> {
         let (path, kind) = (self.path.to_owned(), self.kind);
-        let found = match fs::symlink_metadata(self.path) {
+        let metadata = match fs::symlink_metadata(self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(TransferError::Missing(path));
             }
-            found => found.map_err(|error| TransferError::of_file(self.path, &error))?,
+            metadata => metadata.map_err(|error| TransferError::of_file(self.path, &error))?,
         };
-        if found.is_symlink() {
+        if metadata.is_symlink() {
             return Err(TransferError::Linked { path, kind });
         }
         let bytes = match kind {
-            FileKind::File if found.is_file() => found.len(),
-            FileKind::Dir if found.is_dir() => archive::size(self.path)?,
+            FileKind::File if metadata.is_file() => metadata.len(),
+            FileKind::Dir if metadata.is_dir() => archive::size(self.path)?,
             _ => return Err(TransferError::WrongKind { path, kind }),
         };
         match bytes > FILE_BYTES_MAX {
             true => Err(TransferError::Large { path, bytes }),
             false => Ok(Look {
                 bytes,
-                executable: found.is_file() && file::is_executable(&found),
+                executable: metadata.is_file() && file::is_executable(&metadata),
             }),
         }
     }
@@ -315,8 +315,8 @@ impl Transfer<'_> {
         let mut arriving = match self.store.folder() {
             Some(folder) => self.blocks(folder.join(key.as_ref())).await?,
             None => {
-                let found = self.store.objects.get(&key).await.map_err(failed)?;
-                let blocks = found.into_stream();
+                let object = self.store.objects.get(&key).await.map_err(failed)?;
+                let blocks = object.into_stream();
                 blocks.map_ok(|block| block.to_vec()).boxed()
             }
         };
@@ -392,23 +392,23 @@ fn of_folder(path: &Path, error: io::Error) -> object_store::Error {
 
 /// Compares what came with what was stored.
 fn check(value: &FileValue, digest: Digest) -> Result<(), TransferError> {
-    let mismatch = |found: String, expected: String| TransferError::Mismatch {
+    let mismatch = |actual: String, expected: String| TransferError::Mismatch {
         key: value.key.clone(),
-        found,
+        found: actual,
         expected,
     };
     if digest.bytes() > value.size {
         return Err(mismatch("more bytes".to_owned(), value.size.to_string()));
     }
     if digest.bytes() != value.size {
-        let found = format!("{} bytes", digest.bytes());
-        return Err(mismatch(found, value.size.to_string()));
+        let bytes = format!("{} bytes", digest.bytes());
+        return Err(mismatch(bytes, value.size.to_string()));
     }
-    let found = digest.hex();
-    match found == value.sha256 {
+    let sha256 = digest.hex();
+    match sha256 == value.sha256 {
         true => Ok(()),
         false => Err(mismatch(
-            format!("its SHA-256 is {found}"),
+            format!("its SHA-256 is {sha256}"),
             value.sha256.clone(),
         )),
     }

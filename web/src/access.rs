@@ -177,8 +177,8 @@ impl Access {
 
 /// The host that a request is meant for, with its port, if that is this machine.
 fn own_host(request: &Parts) -> Option<String> {
-    let mut asked = request.headers.get_all(header::HOST).iter();
-    let (host, None) = (asked.next()?.to_str().ok()?, asked.next()) else {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let (host, None) = (hosts.next()?.to_str().ok()?, hosts.next()) else {
         return None;
     };
     if let Some(target) = request.uri.authority()
@@ -324,10 +324,10 @@ mod tests {
 
     #[test]
     fn each_start_has_other_secrets() {
-        let (one, other) = (Access::generate(), Access::generate());
-        assert!(!one.token.is(&other.token.0));
-        assert!(!one.is_own_form(other.form_token()));
-        assert_ne!(one.cookie, other.cookie);
-        assert_eq!(one.token.0.len(), 64);
+        let (first, second) = (Access::generate(), Access::generate());
+        assert!(!first.token.is(&second.token.0));
+        assert!(!first.is_own_form(second.form_token()));
+        assert_ne!(first.cookie, second.cookie);
+        assert_eq!(first.token.0.len(), 64);
     }
 }

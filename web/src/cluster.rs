@@ -18,7 +18,7 @@ pub struct LogChunk {
     pub is_start: bool,
 }
 
-/// A cluster, read and changed with the rights of the viewer.
+/// A cluster, read and changed with the permissions of the viewer.
 pub trait Cluster: Send + Sync + 'static {
     /// Returns which cluster it is.
     fn place(&self) -> Place;

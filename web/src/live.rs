@@ -120,8 +120,8 @@ impl Following {
         let sections = page::shown(&page, &logs, context).into_iter();
         let mut changed = Vec::new();
         for section in sections.filter(|section| section.is_live) {
-            let known = self.versions.insert(section.id, section.version.clone());
-            if known.as_ref() != Some(&section.version) {
+            let previous = self.versions.insert(section.id, section.version.clone());
+            if previous.as_ref() != Some(&section.version) {
                 changed.push(json!({
                     "id": section.id,
                     "version": section.version,

@@ -1,4 +1,4 @@
-//! The server: loopback only, for one viewer, with the rights of that viewer.
+//! The server: loopback only, for one viewer, with the permissions of that viewer.
 //!
 //! What enters: requests, and a [`Cluster`]. What leaves: pages, their changes, and what actions did. What must never
 //! happen here: an answer before [`Access`] has let the request in, a script or a style inside of a page, a change by
@@ -229,7 +229,7 @@ impl<C: Cluster> Site<C> {
 
     fn take_notice(&self, id: &str) -> Option<Notice> {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = notices.iter().position(|(known, _)| known == id)?;
+        let place = notices.iter().position(|(other, _)| other == id)?;
         notices.remove(place).map(|(_, notice)| notice)
     }
 

@@ -12,10 +12,10 @@ use crate::world::World;
 pub(crate) const FIX_ALL: CodeActionKind = CodeActionKind::new("source.fixAll.konductor");
 
 /// Whether a kind is another, or of those that it stands for: `source` for `source.fixAll`, and an empty one for all.
-fn is_within(kind: &CodeActionKind, asked: &CodeActionKind) -> bool {
-    let (kind, asked) = (kind.to_string(), asked.to_string());
-    let rest = kind.strip_prefix(&asked);
-    rest.is_some_and(|rest| asked.is_empty() || rest.is_empty() || rest.starts_with('.'))
+fn is_within(kind: &CodeActionKind, ancestor: &CodeActionKind) -> bool {
+    let (kind, ancestor) = (kind.to_string(), ancestor.to_string());
+    let rest = kind.strip_prefix(&ancestor);
+    rest.is_some_and(|rest| ancestor.is_empty() || rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The actions of the kinds that are asked for: quick fixes, and if it is named, the fix of a whole file.
@@ -28,7 +28,7 @@ pub(crate) fn at(
     let mut actions = Vec::new();
     let is_asked = |kind: &CodeActionKind| {
         let mut only = only.unwrap_or_default().iter();
-        only.any(|asked| is_within(kind, asked))
+        only.any(|ancestor| is_within(kind, ancestor))
     };
     if only.is_none() || is_asked(&CodeActionKind::QuickFix) {
         actions.extend(quick_fixes(world, path, range));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_kind_is_asked_for_by_each_that_it_is_within() {
-        for (asked, expected) in [
+        for (ancestor, expected) in [
             ("", true),
             ("source", true),
             ("source.fixAll", true),
@@ -127,8 +127,8 @@ mod tests {
             ("source.fixAll.eslint", false),
             ("quickfix", false),
         ] {
-            let asked = CodeActionKind::from(asked.to_owned());
-            assert_eq!(is_within(&FIX_ALL, &asked), expected, "{asked}");
+            let ancestor = CodeActionKind::from(ancestor.to_owned());
+            assert_eq!(is_within(&FIX_ALL, &ancestor), expected, "{ancestor}");
         }
     }
 }

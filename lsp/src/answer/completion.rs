@@ -20,16 +20,16 @@ use crate::words::{self, Place, Word};
 /// What could be written at a position.
 pub(crate) fn at(analysis: &Analysis, position: Position) -> Vec<CompletionItem> {
     let offset = analysis.offset(position);
-    let found = context(analysis.text(), offset as usize);
+    let context = context(analysis.text(), offset as usize);
     let list = List {
         analysis,
-        context: &found,
+        context: &context,
         offset,
     };
-    match &found.state {
+    match &context.state {
         State::Nothing => Vec::new(),
         State::Header => list.clauses(),
-        State::Clause("after") if found.path.is_empty() => list.awaited(),
+        State::Clause("after") if context.path.is_empty() => list.awaited(),
         State::Clause("after") => keywords(words::ENDS, CompletionItemKind::EnumMember),
         State::Clause("holding") => list.named(&[Kind::Semaphore, Kind::Lease]),
         State::Clause(_) | State::Hole => list.values(),

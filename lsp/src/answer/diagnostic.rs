@@ -26,10 +26,10 @@ pub(crate) fn all(world: &World) -> BTreeMap<PathBuf, Vec<Diagnostic>> {
         };
         for reported in &analysis.compiled.diagnostics {
             let file = analysis.path(reported.span().source);
-            let found = of(world, &analysis, reported);
-            let known = all.entry(file).or_default();
-            if !known.contains(&found) {
-                known.push(found);
+            let diagnostic = of(world, &analysis, reported);
+            let of_file = all.entry(file).or_default();
+            if !of_file.contains(&diagnostic) {
+                of_file.push(diagnostic);
             }
         }
     }

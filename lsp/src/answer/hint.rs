@@ -105,16 +105,24 @@ fn defaults(analysis: &Analysis) -> Vec<(u32, String)> {
     let mut hints = Vec::new();
     for item in pipeline_items(analysis) {
         let (place, attributes, at) = match item {
-            ast::Item::Resource(one) => {
-                let place = match one.kind.value {
+            ast::Item::Resource(resource) => {
+                let place = match resource.kind.value {
                     ast::ResourceKind::Semaphore => Place::Semaphore,
                     ast::ResourceKind::Lease => Place::Lease,
                     ast::ResourceKind::Workspace => Place::Workspace,
                 };
-                (place, &one.attributes, one.name.span.end)
+                (place, &resource.attributes, resource.name.span.end)
             }
-            ast::Item::Approval(one) => (Place::Approval, &one.attributes, one.name.span.end),
-            ast::Item::Schedule(one) => (Place::Schedule, &one.attributes, one.cron.span.end),
+            ast::Item::Approval(approval) => (
+                Place::Approval,
+                &approval.attributes,
+                approval.name.span.end,
+            ),
+            ast::Item::Schedule(schedule) => (
+                Place::Schedule,
+                &schedule.attributes,
+                schedule.cron.span.end,
+            ),
             ast::Item::Param(_)
             | ast::Item::Stage(_)
             | ast::Item::Defaults(_)

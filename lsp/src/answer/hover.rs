@@ -12,9 +12,9 @@ use crate::words::{self, Place, Word};
 pub(crate) fn at(analysis: &Analysis, position: Position) -> Option<Hover> {
     let offset = analysis.offset(position);
     let (span, text) = match analysis.names.at(offset) {
-        Some(found) => {
-            let symbol = analysis.names.symbols.get(found.symbol)?;
-            (found.span, described(analysis, symbol))
+        Some(occurrence) => {
+            let symbol = analysis.names.symbols.get(occurrence.symbol)?;
+            (occurrence.span, described(analysis, symbol))
         }
         None => attribute(analysis, offset)
             .or_else(|| every(analysis, offset))
@@ -56,7 +56,10 @@ fn described(analysis: &Analysis, symbol: &Symbol) -> String {
 fn is_fan_out(analysis: &Analysis, stage: &Symbol) -> bool {
     let names = &analysis.names;
     let at = names.declared_at(stage.declared);
-    at.is_some() && names.of_kind(Kind::Loop).any(|(_, one)| one.owner == at)
+    at.is_some()
+        && names
+            .of_kind(Kind::Loop)
+            .any(|(_, variable)| variable.owner == at)
 }
 
 /// The `*` of an address.
@@ -103,12 +106,12 @@ pub(crate) fn head(analysis: &Analysis, symbol: &Symbol) -> String {
 /// An attribute, where its key stands.
 fn attribute(analysis: &Analysis, offset: u32) -> Option<(Span, String)> {
     let file = analysis.root()?;
-    let mut found = None;
+    let mut description = None;
     let mut look = |key: &ast::Key, place: Place| {
         if key.span.start <= offset && offset <= key.span.end {
-            let mut known = words::attributes(place).iter();
-            let word = known.find(|word| word.name == key.text);
-            found = word.map(|word| (key.span, described_word(word)));
+            let mut attributes = words::attributes(place).iter();
+            let word = attributes.find(|word| word.name == key.text);
+            description = word.map(|word| (key.span, described_word(word)));
         }
     };
     for template in &file.templates {
@@ -125,20 +128,24 @@ fn attribute(analysis: &Analysis, offset: u32) -> Option<(Span, String)> {
                     map(Some(inside), Place::Store, &mut look);
                 }
             }
-            ast::Item::Approval(one) => map(one.attributes.as_ref(), Place::Approval, &mut look),
-            ast::Item::Schedule(one) => map(one.attributes.as_ref(), Place::Schedule, &mut look),
-            ast::Item::Resource(one) => {
-                let place = match one.kind.value {
+            ast::Item::Approval(approval) => {
+                map(approval.attributes.as_ref(), Place::Approval, &mut look)
+            }
+            ast::Item::Schedule(schedule) => {
+                map(schedule.attributes.as_ref(), Place::Schedule, &mut look)
+            }
+            ast::Item::Resource(resource) => {
+                let place = match resource.kind.value {
                     ast::ResourceKind::Semaphore => Place::Semaphore,
                     ast::ResourceKind::Lease => Place::Lease,
                     ast::ResourceKind::Workspace => Place::Workspace,
                 };
-                map(one.attributes.as_ref(), place, &mut look);
+                map(resource.attributes.as_ref(), place, &mut look);
             }
             ast::Item::Param(_) => {}
         }
     }
-    found
+    description
 }
 
 fn body(body: &ast::Body, look: &mut dyn FnMut(&ast::Key, Place)) {

@@ -81,11 +81,11 @@ pub(crate) fn everywhere(
             source,
             ..symbol.declared
         };
-        let Some(known) = other.names.declared_at(declared) else {
+        let Some(index) = other.names.declared_at(declared) else {
             continue;
         };
-        let found = other.names.places(known);
-        places.extend(found.map(|span| (other.path(span.source), other.range(span))));
+        let spans = other.names.places(index);
+        places.extend(spans.map(|span| (other.path(span.source), other.range(span))));
     }
     places.sort_by(|left, right| {
         let start = |place: &(PathBuf, Range)| (place.1.start.line, place.1.start.character);
@@ -97,16 +97,16 @@ pub(crate) fn everywhere(
 
 /// The places in this file that mean what the one at a position means.
 pub(crate) fn highlights(analysis: &Analysis, position: Position) -> Vec<DocumentHighlight> {
-    let Some(found) = analysis.names.at(analysis.offset(position)) else {
+    let Some(occurrence) = analysis.names.at(analysis.offset(position)) else {
         return Vec::new();
     };
-    let declared = analysis.names.symbols.get(found.symbol);
-    let places = analysis.names.places(found.symbol);
+    let symbol = analysis.names.symbols.get(occurrence.symbol);
+    let places = analysis.names.places(occurrence.symbol);
     let places = places.filter(|span| span.source.0 == 0);
     places
         .map(|span| DocumentHighlight {
             range: analysis.range(span),
-            kind: Some(match declared.is_some_and(|known| known.declared == span) {
+            kind: Some(match symbol.is_some_and(|symbol| symbol.declared == span) {
                 true => DocumentHighlightKind::Write,
                 false => DocumentHighlightKind::Read,
             }),

@@ -13,10 +13,10 @@ use crate::world::World;
 
 /// What is renamed at a position.
 pub(crate) fn prepare(analysis: &Analysis, position: Position) -> Option<PrepareRenamePlaceholder> {
-    let found = analysis.names.at(analysis.offset(position))?;
+    let occurrence = analysis.names.at(analysis.offset(position))?;
     Some(PrepareRenamePlaceholder {
-        range: analysis.range(found.span),
-        placeholder: analysis.names.symbols.get(found.symbol)?.name.clone(),
+        range: analysis.range(occurrence.span),
+        placeholder: analysis.names.symbols.get(occurrence.symbol)?.name.clone(),
     })
 }
 
@@ -53,9 +53,9 @@ pub(crate) fn rename(
     for file in &seen_by {
         let other = world.analysis(file);
         let other = other.filter(|other| other.source_of(&declared).is_some());
-        if let Some(known) = other.and_then(|other| clash(&other, &analysis, symbol, name)) {
+        if let Some(kind) = other.and_then(|other| clash(&other, &analysis, symbol, name)) {
             let file = file.display();
-            return Err(format!("`{name}` is already declared in {file}: a {known}"));
+            return Err(format!("`{name}` is already declared in {file}: a {kind}"));
         }
     }
     let changes = files.into_iter().map(|(file, ranges)| {
@@ -85,21 +85,21 @@ fn clash(
     };
     let own = owner(&analysis.names, symbol);
     let mut symbols = other.names.symbols.iter();
-    let known = symbols.find(|known| {
-        let beside = owner(&other.names, known) == own;
+    let clashing = symbols.find(|candidate| {
+        let beside = owner(&other.names, candidate) == own;
         let meets = match symbol.kind {
             Kind::Pipeline => false,
-            Kind::Template => known.kind == Kind::Template,
-            Kind::Output | Kind::Argument => known.kind == symbol.kind && beside,
-            Kind::Loop => known.kind.is_declared() || known.kind == Kind::Loop && beside,
+            Kind::Template => candidate.kind == Kind::Template,
+            Kind::Output | Kind::Argument => candidate.kind == symbol.kind && beside,
+            Kind::Loop => candidate.kind.is_declared() || candidate.kind == Kind::Loop && beside,
             Kind::Param
             | Kind::Stage
             | Kind::Approval
             | Kind::Semaphore
             | Kind::Lease
-            | Kind::Workspace => known.kind.is_declared() || known.kind == Kind::Loop,
+            | Kind::Workspace => candidate.kind.is_declared() || candidate.kind == Kind::Loop,
         };
-        meets && known.name == name
+        meets && candidate.name == name
     })?;
-    Some(known.kind.word())
+    Some(clashing.kind.word())
 }

@@ -12,11 +12,11 @@ use crate::names::{Kind, Symbol};
 /// The signature of what is being written at a position.
 pub(crate) fn at(analysis: &Analysis, position: Position) -> Option<SignatureHelp> {
     let offset = analysis.offset(position) as usize;
-    let found = context(analysis.text(), offset);
-    if let Some(call) = found.call {
-        return Some(of_call(call, found.argument));
+    let context = context(analysis.text(), offset);
+    if let Some(call) = context.call {
+        return Some(of_call(call, context.argument));
     }
-    let Block::Use(name) = &found.block else {
+    let Block::Use(name) = &context.block else {
         return None;
     };
     let mut templates = analysis.names.of_kind(Kind::Template);
@@ -31,12 +31,12 @@ pub(crate) fn at(analysis: &Analysis, position: Position) -> Option<SignatureHel
         })
     };
     let parameters: Vec<String> = own.iter().map(written).collect();
-    Some(help(name, &parameters, active(&own, &found)))
+    Some(help(name, &parameters, active(&own, &context)))
 }
 
 /// Which parameter is being given.
-fn active(own: &[&Symbol], found: &Context) -> Option<u32> {
-    let key = found.key.as_deref()?;
+fn active(own: &[&Symbol], context: &Context) -> Option<u32> {
+    let key = context.key.as_deref()?;
     let at = own.iter().position(|symbol| symbol.name == key)?;
     u32::try_from(at).ok()
 }
@@ -48,7 +48,10 @@ fn of_call(call: &str, argument: usize) -> SignatureHelp {
         _ => &["\"NAME\"", "\"KEY\""],
     };
     let last = parameters.len() - 1;
-    let parameters: Vec<String> = parameters.iter().map(|one| (*one).to_owned()).collect();
+    let parameters: Vec<String> = parameters
+        .iter()
+        .map(|parameter| (*parameter).to_owned())
+        .collect();
     let active = u32::try_from(argument.min(last)).ok();
     help(call, &parameters, active)
 }

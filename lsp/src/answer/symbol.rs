@@ -85,7 +85,7 @@ fn entry(analysis: &Analysis, symbol: &Symbol, children: Vec<DocumentSymbol>) ->
 /// The names of all files of the workspace that have a text in them.
 pub(crate) fn search(world: &World, query: &str) -> Vec<WorkspaceSymbol> {
     let query = query.to_lowercase();
-    let mut found = Vec::new();
+    let mut symbols = Vec::new();
     for file in world.files() {
         let Some(analysis) = world.analysis(&file) else {
             continue;
@@ -97,7 +97,7 @@ pub(crate) fn search(world: &World, query: &str) -> Vec<WorkspaceSymbol> {
             let owner = symbol
                 .owner
                 .and_then(|owner| analysis.names.symbols.get(owner));
-            found.push(WorkspaceSymbol {
+            symbols.push(WorkspaceSymbol {
                 location: WorkspaceSymbolLocation::Location(Location {
                     uri: world.uri(&file),
                     range: analysis.range(symbol.declared),
@@ -110,10 +110,10 @@ pub(crate) fn search(world: &World, query: &str) -> Vec<WorkspaceSymbol> {
                     container_name: owner.map(|owner| owner.name.clone()),
                 },
             });
-            if found.len() >= FOUND_MAX {
-                return found;
+            if symbols.len() >= FOUND_MAX {
+                return symbols;
             }
         }
     }
-    found
+    symbols
 }

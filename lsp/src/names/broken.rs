@@ -11,7 +11,7 @@ use super::Kind;
 /// The declarations of a text, in source order.
 pub(super) fn declarations(source: &Source) -> Vec<(Kind, ast::Name)> {
     let text = &*source.text;
-    let mut found = Vec::new();
+    let mut declarations = Vec::new();
     let mut start = 0;
     while let Some(rest) = text.get(start..) {
         let mut before: [Option<Token>; 2] = [None, None];
@@ -28,7 +28,7 @@ pub(super) fn declarations(source: &Source) -> Vec<(Kind, ast::Name)> {
                     end: at(token.end),
                 };
                 let text = token.text(rest).to_owned();
-                found.push((kind, ast::Name { text, span }));
+                declarations.push((kind, ast::Name { text, span }));
             }
             before = [before[1], Some(token)];
         }
@@ -38,7 +38,7 @@ pub(super) fn declarations(source: &Source) -> Vec<(Kind, ast::Name)> {
         let Some((token, line)) = line else { break };
         start += token.start + line + 1;
     }
-    found
+    declarations
 }
 
 /// What a token is the name of, by the two before it.
@@ -94,10 +94,10 @@ mod tests {
             let mut sources = Sources::default();
             sources.add("a.kon", text);
             let source = sources.iter().next().expect("the file");
-            let found = declarations(source);
-            let names: Vec<&str> = found.iter().map(|(_, name)| &*name.text).collect();
+            let declarations = declarations(source);
+            let names: Vec<&str> = declarations.iter().map(|(_, name)| &*name.text).collect();
             assert_eq!(names, expected, "{text}");
-            for (_, name) in &found {
+            for (_, name) in &declarations {
                 assert_eq!(source.slice(name.span), name.text);
             }
         }

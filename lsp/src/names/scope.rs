@@ -159,8 +159,8 @@ impl<'a> Walk<'a> {
             .sources
             .get(span.source)
             .map(|source| source.slice(span));
-        let known = self.names.symbols.get(symbol);
-        if known.is_some_and(|known| written == Some(known.name.as_str())) {
+        let declaration = self.names.symbols.get(symbol);
+        if declaration.is_some_and(|declaration| written == Some(declaration.name.as_str())) {
             self.names.occurrences.push(Occurrence { span, symbol });
         }
     }
@@ -195,45 +195,45 @@ impl<'a> Walk<'a> {
         visible: &Templates<'a>,
     ) {
         self.declare(Kind::Pipeline, &pipeline.name, pipeline.span, None);
-        let mut known = Pipeline::default();
+        let mut names = Pipeline::default();
         for item in &pipeline.items {
             let (kind, name, whole) = match item {
                 ast::Item::Param(param) => (Kind::Param, &param.name, param.span),
                 ast::Item::Stage(stage) => (Kind::Stage, &stage.name, stage.span),
-                ast::Item::Approval(one) => (Kind::Approval, &one.name, one.span),
-                ast::Item::Resource(one) => {
-                    let kind = match one.kind.value {
+                ast::Item::Approval(approval) => (Kind::Approval, &approval.name, approval.span),
+                ast::Item::Resource(resource) => {
+                    let kind = match resource.kind.value {
                         ast::ResourceKind::Semaphore => Kind::Semaphore,
                         ast::ResourceKind::Lease => Kind::Lease,
                         ast::ResourceKind::Workspace => Kind::Workspace,
                     };
-                    (kind, &one.name, one.span)
+                    (kind, &resource.name, resource.span)
                 }
                 ast::Item::Schedule(_) | ast::Item::Defaults(_) | ast::Item::Attribute(_) => {
                     continue;
                 }
             };
             let symbol = self.declare(kind, name, whole, None);
-            known.declared.entry(&name.text).or_insert(symbol);
+            names.declared.entry(&name.text).or_insert(symbol);
             if let ast::Item::Stage(stage) = item {
                 for output in outputs(&stage.body) {
                     let owner = Some(symbol);
                     let output_symbol =
                         self.declare(Kind::Output, &output.name, output.span, owner);
                     let name = output.name.text.as_str();
-                    known.outputs.insert((symbol, name), output_symbol);
+                    names.outputs.insert((symbol, name), output_symbol);
                 }
             }
         }
         for (kind, name) in broken.iter().filter(|(kind, _)| kind.is_declared()) {
             if self.names.declared_at(name.span).is_none() {
                 let symbol = self.declare(*kind, name, name.span, None);
-                known.declared.entry(&name.text).or_insert(symbol);
+                names.declared.entry(&name.text).or_insert(symbol);
             }
         }
         let none = HashMap::new();
         let scope = Scope {
-            pipeline: Some(&known),
+            pipeline: Some(&names),
             variables: &none,
             stage: None,
         };
@@ -291,7 +291,7 @@ impl<'a> Walk<'a> {
     fn stage(&mut self, stage: &'a ast::Stage, scope: Scope<'_>, visible: &Templates<'a>) {
         let owner = scope
             .pipeline
-            .and_then(|known| known.declared.get(&*stage.name.text));
+            .and_then(|pipeline| pipeline.declared.get(&*stage.name.text));
         let owner = owner.copied();
         let loops = stage
             .clauses
@@ -301,9 +301,9 @@ impl<'a> Walk<'a> {
                 _ => None,
             });
         let mut variables: HashMap<&str, usize> = HashMap::new();
-        for one in loops.flatten() {
-            let symbol = self.declare(Kind::Loop, &one.variable, one.span, owner);
-            variables.insert(&one.variable.text, symbol);
+        for binding in loops.flatten() {
+            let symbol = self.declare(Kind::Loop, &binding.variable, binding.span, owner);
+            variables.insert(&binding.variable.text, symbol);
         }
         let scope = Scope {
             variables: &variables,
@@ -349,8 +349,8 @@ impl<'a> Walk<'a> {
         for clause in clauses {
             match &clause.kind {
                 ast::ClauseKind::For(loops) => {
-                    for one in loops {
-                        match &one.over {
+                    for binding in loops {
+                        match &binding.over {
                             ast::Over::Range(range) => self.range(range, scope),
                             ast::Over::List(list) => self.list(list, scope),
                             ast::Over::Ref(reference) => self.reference(reference, scope),
@@ -422,10 +422,10 @@ impl<'a> Walk<'a> {
                     self.uses(template, symbol);
                     for entry in arguments.iter().flat_map(|map| &map.entries) {
                         let key = (symbol, entry.key.text.as_str());
-                        let known = key
+                        let argument = key
                             .0
                             .and_then(|symbol| self.arguments.get(&(symbol, key.1)));
-                        if let Some(argument) = known.copied() {
+                        if let Some(argument) = argument.copied() {
                             self.occurs(entry.key.span, argument);
                         }
                         self.value(&entry.value, scope);
@@ -573,9 +573,9 @@ fn writes(script: &str, name: &str) -> Vec<usize> {
         return Vec::new();
     }
     let written = format!("{name}=");
-    let found = script.match_indices(&written).map(|(at, _)| at);
+    let places = script.match_indices(&written).map(|(at, _)| at);
     let starts = ["\"", "'", "\\n", "echo ", "printf "];
-    found
+    places
         .filter(|at| {
             let before = script.get(..*at).unwrap_or_default();
             starts.iter().any(|start| before.ends_with(start))

@@ -24,7 +24,7 @@ fn takes(place: Place, attribute: &str) -> bool {
     sources.add("a.kon", text);
     let compiled = check(sources, &Options::at(jiff::Timestamp::UNIX_EPOCH));
     let mut reported = compiled.diagnostics.iter();
-    reported.all(|one| !matches!(one.code, Code::K0203 | Code::K0101))
+    reported.all(|diagnostic| !matches!(diagnostic.code, Code::K0203 | Code::K0101))
 }
 
 #[test]
@@ -47,13 +47,15 @@ fn each_attribute_is_one_of_its_place_and_of_no_other() {
         .copied()
         .collect();
     for place in PLACES {
-        for known in &all {
-            let listed = attributes(place).iter().any(|one| one.name == known.name);
+        for word in &all {
+            let listed = attributes(place)
+                .iter()
+                .any(|other| other.name == word.name);
             assert_eq!(
-                takes(place, known.name),
+                takes(place, word.name),
                 listed,
                 "{} in {place:?}",
-                known.name
+                word.name
             );
         }
     }

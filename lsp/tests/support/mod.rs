@@ -49,12 +49,12 @@ pub(crate) fn edited(text: &str, edits: &Value) -> String {
         let byte = |line: &str, column: usize| {
             let mut units = 0;
             let mut characters = line.char_indices();
-            let found = characters.find(|(_, character)| {
+            let place = characters.find(|(_, character)| {
                 let is_there = units >= column;
                 units += character.len_utf16();
                 is_there
             });
-            found.map_or(line.len(), |(byte, _)| byte)
+            place.map_or(line.len(), |(byte, _)| byte)
         };
         let (first, last) = (at("start", "line"), at("end", "line"));
         let before = lines[first][..byte(&lines[first], at("start", "character"))].to_owned();
@@ -121,8 +121,8 @@ impl Editor {
     pub(crate) fn messages(&self, path: &str) -> Vec<String> {
         let shown = self.shown.get(&uri(path)).and_then(Value::as_array);
         let all = shown.into_iter().flatten();
-        let first = |one: &Value| {
-            one["message"]
+        let first = |diagnostic: &Value| {
+            diagnostic["message"]
                 .as_str()
                 .unwrap()
                 .lines()
@@ -160,15 +160,15 @@ pub(crate) fn places(answer: &Value) -> Vec<String> {
     let all = match answer {
         Value::Array(all) => all.clone(),
         Value::Null => Vec::new(),
-        one => vec![one.clone()],
+        location => vec![location.clone()],
     };
-    let place = |one: &Value| {
-        let (start, end) = (&one["range"]["start"], &one["range"]["end"]);
+    let place = |location: &Value| {
+        let (start, end) = (&location["range"]["start"], &location["range"]["end"]);
         let place = format!(
             "{}:{}-{}",
             start["line"], start["character"], end["character"]
         );
-        match one["uri"].as_str() {
+        match location["uri"].as_str() {
             Some(file) if file != uri(ROOT) => {
                 format!("{}:{place}", file.rsplit('/').next().unwrap())
             }

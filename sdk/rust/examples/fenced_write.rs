@@ -73,13 +73,13 @@ fn write(path: &Path, token: i64, text: &str) -> Result<(), Box<dyn Error>> {
     // A lock of its own file: the data is replaced as a whole, which a lock would not follow.
     let lock = File::create(path.with_extension("lock"))?;
     lock.lock()?;
-    let known = match fs::read(path) {
+    let stored = match fs::read(path) {
         Ok(text) => serde_json::from_slice(&text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
         Err(error) => return Err(error.into()),
     };
-    if token < known.token {
-        let why = format!("token {token}, but {} has been seen", known.token);
+    if token < stored.token {
+        let why = format!("token {token}, but {} has been seen", stored.token);
         return Err(why.into());
     }
     let text = text.to_owned();

@@ -6,20 +6,20 @@ use serde_json::Value;
 
 /// Whether an operator has written anything on an object of this group and kind, or need not. The phase
 /// alone does not show it: the status of a new object is a default.
-pub(crate) fn is_answered(group: &str, kind: &str, found: &Value) -> bool {
-    let text = |pointer: &str| found.pointer(pointer).and_then(Value::as_str);
+pub(crate) fn is_answered(group: &str, kind: &str, object: &Value) -> bool {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     match (group, kind) {
         ("batch", "Job") => {
-            let annotations = found.pointer("/metadata/annotations");
+            let annotations = object.pointer("/metadata/annotations");
             let has = |key: &str| annotations.is_some_and(|all| all.get(key).is_some());
-            let is_suspended = found.pointer("/spec/suspend") == Some(&Value::Bool(true));
-            let label = |key: &str| found.pointer("/metadata/labels")?.get(key);
+            let is_suspended = object.pointer("/spec/suspend") == Some(&Value::Bool(true));
+            let label = |key: &str| object.pointer("/metadata/labels")?.get(key);
             let is_of_run = label(label::RUN).is_some() && label(label::KUEUE_QUEUE).is_none();
             let waits = has(annotation::GATE) || has(annotation::HOLD) || is_of_run;
             !is_suspended || !waits || has(annotation::PHASE)
         }
         ("konductor.io", "Claim") => {
-            let conditions = found
+            let conditions = object
                 .pointer("/status/conditions")
                 .and_then(Value::as_array);
             conditions.is_some_and(|all| !all.is_empty())
@@ -27,7 +27,7 @@ pub(crate) fn is_answered(group: &str, kind: &str, found: &Value) -> bool {
                 || text("/status/phase").is_some_and(|phase| phase != "Queued")
         }
         ("konductor.io", _) => {
-            let generation = found.pointer("/status/observedGeneration");
+            let generation = object.pointer("/status/observedGeneration");
             generation.is_some_and(|generation| !generation.is_null())
         }
         _ => true,

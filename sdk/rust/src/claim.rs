@@ -114,10 +114,10 @@ impl Request {
         let ledger = self.ledger().await?;
         let ttl = self.guard_ttl(&ledger)?;
         self.ttl = Some(in_whole_millis(ttl));
-        let asked = clock::now();
+        let claimed_at = clock::now();
         let pending = self.claim_once(&ledger, begun).await?;
         let (object, claimed) = (self.object(), pending.claimed.clone());
-        let started = Guard::start(&self.client, object.clone(), claimed, ttl, asked);
+        let started = Guard::start(&self.client, object.clone(), claimed, ttl, claimed_at);
         let started = match self.left(begun) {
             None => started.await,
             Some((left, after)) => match timeout(left, started).await {
@@ -266,11 +266,11 @@ impl Request {
         let (client, kind, name) = (&self.client, object.kind, &*object.name);
         let ledger = match self.target.kind {
             LedgerKind::Semaphore => {
-                let read = |found: &Semaphore| Some(Ok(Ledger::of_semaphore(found)));
+                let read = |semaphore: &Semaphore| Some(Ok(Ledger::of_semaphore(semaphore)));
                 client.wait_until(kind, name, self.timeout, read).await?
             }
             LedgerKind::Lease => {
-                let read = |found: &Lease| Some(Ok(Ledger::of_lease(found)));
+                let read = |lease: &Lease| Some(Ok(Ledger::of_lease(lease)));
                 client.wait_until(kind, name, self.timeout, read).await?
             }
         };
@@ -292,8 +292,8 @@ impl Request {
     /// What stays and renews uses 30 s if nothing else is asked for, and no more than the Lease's TTL:
     /// the operator counts no more either.
     fn guard_ttl(&self, ledger: &Ledger) -> Result<Duration, Error> {
-        let asked = self.ttl.as_ref().and_then(length).unwrap_or(GUARD_TTL);
-        Ok(ledger.ttl.map_or(asked, |ceiling| asked.min(ceiling)))
+        let ttl = self.ttl.as_ref().and_then(length).unwrap_or(GUARD_TTL);
+        Ok(ledger.ttl.map_or(ttl, |ceiling| ttl.min(ceiling)))
     }
 
     /// Whether an operator has ever looked at what is asked for; `None` if that can't be known.
@@ -302,12 +302,12 @@ impl Request {
         let looked = async {
             match self.target.kind {
                 LedgerKind::Semaphore => {
-                    let found = self.client.api::<Semaphore>().get(name).await;
-                    Some(found.and_then(decoded).ok()?.status.is_some())
+                    let semaphore = self.client.api::<Semaphore>().get(name).await;
+                    Some(semaphore.and_then(decoded).ok()?.status.is_some())
                 }
                 LedgerKind::Lease => {
-                    let found = self.client.api::<Lease>().get(name).await;
-                    Some(found.and_then(decoded).ok()?.status.is_some())
+                    let lease = self.client.api::<Lease>().get(name).await;
+                    Some(lease.and_then(decoded).ok()?.status.is_some())
                 }
             }
         };
@@ -449,10 +449,10 @@ pub async fn acquire_all(requests: impl IntoIterator<Item = Request>) -> Result<
         return Err(again.object().invalid(message));
     }
     let mut guards = Vec::with_capacity(requests.len());
-    for (asked, request) in requests {
-        guards.push((asked, request.acquire().await?));
+    for (index, request) in requests {
+        guards.push((index, request.acquire().await?));
     }
-    guards.sort_by_key(|(asked, _)| *asked);
+    guards.sort_by_key(|(index, _)| *index);
     Ok(guards.into_iter().map(|(_, guard)| guard).collect())
 }
 

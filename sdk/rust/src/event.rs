@@ -74,14 +74,14 @@ impl Observer {
 }
 
 /// Returns what the operator says about an object that is waited for, or nothing.
-pub(crate) fn progress(found: &Found) -> &str {
-    let text = found.text("/status/message");
+pub(crate) fn progress(object: &Found) -> &str {
+    let text = object.text("/status/message");
     if !text.is_empty() {
         return text;
     }
-    let conditions = found.0.pointer("/status/conditions");
+    let conditions = object.0.pointer("/status/conditions");
     let conditions = conditions.and_then(Value::as_array);
-    let open = conditions.and_then(|all| all.iter().find(|one| one["type"] == "Open"));
+    let open = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == "Open"));
     let message = open.and_then(|open| open["message"].as_str());
     message.unwrap_or_default()
 }

@@ -57,14 +57,14 @@ impl Kept {
 }
 
 impl Guard {
-    /// `asked` is when the Claim was sent: it was granted some time after. If that is long ago, a
+    /// `claimed_at` is when the Claim was sent: it was granted some time after. If that is long ago, a
     /// renewal shows how long the grant still lasts at least.
     pub(crate) async fn start(
         client: &Client,
         object: Object,
         claimed: Claimed,
         ttl: Duration,
-        asked: Duration,
+        claimed_at: Duration,
     ) -> Result<Self, Error> {
         let (by, what, held) = (client.clone(), claimed.clone(), object.clone());
         let mut renewal = Renewal {
@@ -80,7 +80,7 @@ impl Guard {
                 }
             },
         };
-        let mut confirmed = asked;
+        let mut confirmed = claimed_at;
         let mut pauses = Backoff::default();
         let begun = clock::now();
         loop {
@@ -262,13 +262,13 @@ async fn renew(client: &Client, claimed: &Claimed) -> Renewed {
     let params = client.settings.patch_params();
     let answer = bounded(limit, api.patch(&claimed.name, &params, &patch)).await;
     match answer.and_then(decoded) {
-        Ok(found) if grants(&found, claimed) => Renewed::Held,
+        Ok(claim) if grants(&claim, claimed) => Renewed::Held,
         Ok(_) => Renewed::TakenBack,
         Err(kube::Error::Api(status)) if status.code == 409 => {
             // Another uid, or only many writes at once: the stored object shows which.
-            let found = bounded(limit, api.get(&claimed.name)).await;
-            match found.and_then(decoded) {
-                Ok(found) if !grants(&found, claimed) => Renewed::TakenBack,
+            let stored = bounded(limit, api.get(&claimed.name)).await;
+            match stored.and_then(decoded) {
+                Ok(claim) if !grants(&claim, claimed) => Renewed::TakenBack,
                 Ok(_) => Renewed::NotKnown,
                 Err(error) => failed(claimed, &error),
             }
@@ -289,9 +289,9 @@ fn failed(claimed: &Claimed, error: &kube::Error) -> Renewed {
     }
 }
 
-fn grants(found: &Claim, claimed: &Claimed) -> bool {
-    let is_same = found.metadata.uid.as_ref() == Some(&claimed.uid);
-    let status = found.status.as_ref();
+fn grants(claim: &Claim, claimed: &Claimed) -> bool {
+    let is_same = claim.metadata.uid.as_ref() == Some(&claimed.uid);
+    let status = claim.status.as_ref();
     is_same
         && status.is_some_and(|status| {
             status.phase == ClaimPhase::Granted && status.token == claimed.token

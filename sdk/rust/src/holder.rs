@@ -72,8 +72,8 @@ mod tests {
     fn a_pod_that_is_replaced_is_the_same_holder_in_an_indexed_job() {
         for (environment, holder) in CASES {
             let variable = |name: &str| {
-                let found = environment.iter().find(|(known, _)| *known == name);
-                found.map(|(_, value)| (*value).to_owned())
+                let entry = environment.iter().find(|(key, _)| *key == name);
+                entry.map(|(_, value)| (*value).to_owned())
             };
             assert_eq!(named(variable).as_deref(), holder, "{environment:?}");
         }

@@ -100,11 +100,11 @@ impl Client {
             let read = || async {
                 match api.get(name).await {
                     Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
-                    found => decoded(found?).map(Some),
+                    answer => decoded(answer?).map(Some),
                 }
             };
             match persist(limit, read, &is_retried).await? {
-                Some(found) => Ok(found),
+                Some(stored) => Ok(stored),
                 None => {
                     let params = self.settings.post_params();
                     create_named(limit, &api, object, &params, is_retried).await
@@ -147,12 +147,12 @@ impl Client {
         lease: &str,
         mut on_change: impl FnMut(Option<&str>),
     ) -> Result<Infallible, Error> {
-        let mut known: Option<Option<String>> = None;
-        let verdict = |found: &Lease| {
-            let leader = leader(found);
-            if known.as_ref().map(Option::as_deref) != Some(leader) {
+        let mut reported: Option<Option<String>> = None;
+        let verdict = |lease: &Lease| {
+            let leader = leader(lease);
+            if reported.as_ref().map(Option::as_deref) != Some(leader) {
                 on_change(leader);
-                known = Some(leader.map(str::to_owned));
+                reported = Some(leader.map(str::to_owned));
             }
             None
         };

@@ -95,9 +95,9 @@ mod tests {
     fn managed_fields_are_never_decoded() {
         for managed in managed_fields() {
             let text = claim("a", &managed, "Granted");
-            let found: Found = serde_json::from_str(&text)
+            let object: Found = serde_json::from_str(&text)
                 .unwrap_or_else(|error| panic!("{error}: {}", &managed[..managed.len().min(60)]));
-            let claim: Claim = serde_json::from_value(found.0).expect("a claim");
+            let claim: Claim = serde_json::from_value(object.0).expect("a claim");
             assert_eq!(claim.metadata.uid.as_deref(), Some("1"));
             assert_eq!(claim.metadata.managed_fields, None);
             let phase = claim.status.map(|status| status.phase);
@@ -125,7 +125,10 @@ mod tests {
         );
         let list: List = serde_json::from_str(&text).expect("a list");
         assert_eq!(list.metadata.resource_version, "7");
-        let names = list.items.iter().map(|found| found.text("/metadata/name"));
+        let names = list
+            .items
+            .iter()
+            .map(|object| object.text("/metadata/name"));
         assert_eq!(names.collect::<Vec<_>>(), ["a", "b", "c", "d"]);
         assert_eq!(list.items[3].text("/metadata/uid"), "1");
     }

@@ -303,11 +303,11 @@ impl Client {
             self.arrive_once(&object, holder, outcome, verified, is_retried)
                 .await
         };
-        let known = self.within_timeout(&object, arriving).await?;
-        if known.spec.outcome == outcome {
-            return Ok(known);
+        let arrival = self.within_timeout(&object, arriving).await?;
+        if arrival.spec.outcome == outcome {
+            return Ok(arrival);
         }
-        let message = format!("{holder} has arrived as {:?}", known.spec.outcome);
+        let message = format!("{holder} has arrived as {:?}", arrival.spec.outcome);
         Err(object.failed("AlreadyArrived", message))
     }
 
@@ -404,18 +404,18 @@ mod tests {
         let blocks: Vec<&str> = readme.split("```").skip(1).step_by(2).collect();
         let listed = blocks.iter().find_map(|block| block.strip_prefix("toml"));
         let names = listed.expect("its dependencies").lines();
-        let mut known: BTreeSet<&str> = names
+        let mut dependencies: BTreeSet<&str> = names
             .filter_map(|line| line.split_once(" = "))
             .map(|(name, _)| name)
             .collect();
-        known.insert("std");
+        dependencies.insert("std");
         let code: Vec<_> = blocks
             .iter()
             .filter(|block| block.starts_with("rust"))
             .collect();
         assert!(code.len() > 4, "{} blocks", code.len());
         for block in code {
-            let unlisted: Vec<_> = crates(block).difference(&known).copied().collect();
+            let unlisted: Vec<_> = crates(block).difference(&dependencies).copied().collect();
             assert!(unlisted.is_empty(), "{unlisted:?} in {block}");
         }
     }

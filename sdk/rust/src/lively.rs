@@ -218,7 +218,7 @@ fn shorten(uri: &mut Uri) -> bool {
     let mut pairs: Vec<String> = Vec::new();
     for pair in query.split('&') {
         match pair.strip_prefix("timeoutSeconds=") {
-            Some(wanted) => seconds = wanted.parse().unwrap_or(seconds).min(seconds),
+            Some(value) => seconds = value.parse().unwrap_or(seconds).min(seconds),
             None => pairs.push(pair.to_owned()),
         }
     }

@@ -126,8 +126,8 @@ where
 }
 
 /// The object of an answer.
-pub(crate) fn decoded<K>(found: Lenient<K>) -> Result<K, kube::Error> {
-    found
+pub(crate) fn decoded<K>(object: Lenient<K>) -> Result<K, kube::Error> {
+    object
         .decoded()
         .map_err(|error| kube::Error::SerdeError(serde::de::Error::custom(error)))
 }

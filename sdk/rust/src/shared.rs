@@ -80,7 +80,7 @@ pub(crate) enum Ending {
 pub(crate) struct Watches {
     /// The label of the client's Claims.
     pub(crate) id: Arc<str>,
-    known: Arc<Mutex<HashMap<Key, Weak<Shared>>>>,
+    watches: Arc<Mutex<HashMap<Key, Weak<Shared>>>>,
 }
 
 /// The path of a resource, and what is watched of it.
@@ -90,7 +90,7 @@ impl Default for Watches {
     fn default() -> Self {
         Self {
             id: uuid::Uuid::new_v4().simple().to_string().into(),
-            known: Arc::default(),
+            watches: Arc::default(),
         }
     }
 }
@@ -105,10 +105,10 @@ impl Watches {
         name: &str,
     ) -> Subscription {
         let key = (path, selector);
-        let mut known = locked(&self.known);
-        let shared = known.get(&key).and_then(Weak::upgrade);
+        let mut watches = locked(&self.watches);
+        let shared = watches.get(&key).and_then(Weak::upgrade);
         let shared = shared.unwrap_or_else(|| {
-            known.retain(|_, one| one.strong_count() > 0);
+            watches.retain(|_, shared| shared.strong_count() > 0);
             let shared = Arc::new(Shared {
                 kube: kube.clone(),
                 requests: Request::new(key.0.clone()),
@@ -116,10 +116,10 @@ impl Watches {
                 state: Mutex::default(),
                 subscribed: watch::Sender::new(0),
             });
-            known.insert(key, Arc::downgrade(&shared));
+            watches.insert(key, Arc::downgrade(&shared));
             shared
         });
-        drop(known);
+        drop(watches);
         Subscription::new(shared, name)
     }
 }
@@ -191,8 +191,8 @@ impl Shared {
         let mut subscribed = self.subscribed.subscribe();
         loop {
             let _ = subscribed.wait_for(|count| *count == 0).await;
-            let wanted = subscribed.wait_for(|count| *count > 0);
-            if timeout(self.selector.lingers(), wanted).await.is_err() {
+            let subscriber = subscribed.wait_for(|count| *count > 0);
+            if timeout(self.selector.lingers(), subscriber).await.is_err() {
                 return;
             }
         }

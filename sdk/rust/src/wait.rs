@@ -191,9 +191,9 @@ where
     }
 
     /// Waits for an object that was created or read a moment ago.
-    pub(crate) async fn resume_from(&mut self, found: &Found) -> Result<T, Error> {
-        let version = found.text("/metadata/resourceVersion").to_owned();
-        let looked = self.looked(found, version);
+    pub(crate) async fn resume_from(&mut self, object: &Found) -> Result<T, Error> {
+        let version = object.text("/metadata/resourceVersion").to_owned();
+        let looked = self.looked(object, version);
         self.resume(Some(looked)).await
     }
 
@@ -251,9 +251,9 @@ where
         }
         let request = self.requests.get(&self.object.name, &GetParams::default());
         match self.ask::<Found>(request).await {
-            Ok(found) => {
-                let version = found.text("/metadata/resourceVersion").to_owned();
-                Ok(self.looked(&found, version))
+            Ok(object) => {
+                let version = object.text("/metadata/resourceVersion").to_owned();
+                Ok(self.looked(&object, version))
             }
             Err(kube::Error::Api(status)) if status.code == 404 && !is_not_served(&status) => {
                 Ok(self.looked_in_vain(String::new()))
@@ -268,7 +268,7 @@ where
         let list: List = self.ask(self.requests.list(&only)).await?;
         let version = list.metadata.resource_version;
         Ok(match list.items.first() {
-            Some(found) => self.looked(found, version),
+            Some(object) => self.looked(object, version),
             None => self.looked_in_vain(version),
         })
     }
@@ -285,8 +285,8 @@ where
         serde_json::from_str(&text).map_err(kube::Error::SerdeError)
     }
 
-    fn looked(&mut self, found: &Found, version: String) -> Looked<T> {
-        match self.judge(found) {
+    fn looked(&mut self, object: &Found, version: String) -> Looked<T> {
+        match self.judge(object) {
             Some(answer) => Looked::Decided(answer),
             None => Looked::NotYet(version),
         }
@@ -309,22 +309,22 @@ where
         format!("metadata.name={}", self.object.name)
     }
 
-    fn judge(&mut self, found: &Found) -> Option<Result<T, Error>> {
-        let uid = found.text("/metadata/uid");
+    fn judge(&mut self, object: &Found) -> Option<Result<T, Error>> {
+        let uid = object.text("/metadata/uid");
         if self.uid.get_or_insert_with(|| uid.to_owned()) != uid {
             return Some(Err(self.missing()));
         }
         let (group, kind) = (K::group(&()), K::kind(&()));
         self.last_seen
-            .send_replace(match is_answered(&group, &kind, &found.0) {
+            .send_replace(match is_answered(&group, &kind, &object.0) {
                 true => LastSeen::Undecided,
                 false => LastSeen::NoOperator,
             });
-        match K::deserialize(&found.0) {
+        match K::deserialize(&object.0) {
             Ok(typed) => {
                 let verdict = (self.verdict)(&typed);
                 if verdict.is_none() {
-                    self.report_progress(found);
+                    self.report_progress(object);
                 }
                 verdict
             }
@@ -335,8 +335,8 @@ where
         }
     }
 
-    fn report_progress(&mut self, found: &Found) {
-        let message = progress(found);
+    fn report_progress(&mut self, object: &Found) {
+        let message = progress(object);
         if message.is_empty() || message == self.progress {
             return;
         }

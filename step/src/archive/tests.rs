@@ -12,11 +12,11 @@ fn packed(folder: &Path) -> Result<Vec<u8>, String> {
 
 /// Paths below a folder with their mode, and content or target.
 fn tree(folder: &Path) -> Vec<String> {
-    let all = walk(folder).unwrap().into_iter().map(|found| {
-        let place = folder.join(&found.path);
-        let shown = found.path.display();
-        let mode = mode(&found.metadata);
-        match found.metadata.file_type() {
+    let all = walk(folder).unwrap().into_iter().map(|entry| {
+        let place = folder.join(&entry.path);
+        let shown = entry.path.display();
+        let mode = mode(&entry.metadata);
+        match entry.metadata.file_type() {
             kind if kind.is_dir() => format!("{shown}/ {mode:o}"),
             kind if kind.is_symlink() => {
                 format!("{shown} -> {}", fs::read_link(place).unwrap().display())
@@ -107,7 +107,7 @@ fn what_cannot_be_handed_on_is_refused_when_it_is_packed() {
     let error = packed(root.path()).unwrap_err();
     assert_eq!(
         error,
-        "socket: a device, socket or pipe can't be handed on in a `dir`"
+        "socket: a device, socket or pipe can't be stored in a `dir`"
     );
     drop(socket);
 }

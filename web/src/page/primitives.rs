@@ -27,19 +27,21 @@ pub(super) fn sections(all: &Primitives, context: Context<'_>) -> Vec<Section> {
         Section::live("leases", list("Leases", "lease", leases, lease)),
         Section::live(
             "barriers",
-            list("Barriers", "barrier", barriers, |one| barrier(one, context)),
+            list("Barriers", "barrier", barriers, |object| {
+                barrier(object, context)
+            }),
         ),
         Section::live("gates", list("Gates", "gate", gates, gate)),
     ]
 }
 
-fn list<T>(title: &str, kind: &str, all: &[T], one: impl Fn(&T) -> Markup) -> Markup {
+fn list<T>(title: &str, kind: &str, all: &[T], markup: impl Fn(&T) -> Markup) -> Markup {
     html! {
         h2 { (title) " " span.muted.num { (all.len()) } }
         @if all.is_empty() {
             (empty(&format!("No {}", title.to_lowercase()), &html! { "Nothing of this kind is in this namespace." }))
         } @else {
-            ul class={"objects " (kind)} { @for object in all.iter().take(SHOWN) { li.object { (one(object)) } } }
+            ul class={"objects " (kind)} { @for object in all.iter().take(SHOWN) { li.object { (markup(object)) } } }
             @if all.len() > SHOWN {
                 p.muted { (all.len() - SHOWN) " more are left out; those that wait are shown first" }
             }

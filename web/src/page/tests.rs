@@ -373,7 +373,7 @@ fn only_what_has_changed_has_another_version() {
             form: "token",
         };
         let shown = shown(&Page::Run(Box::new(run)), &[], context).into_iter();
-        shown.map(|one| (one.id, one.version)).collect()
+        shown.map(|section| (section.id, section.version)).collect()
     };
     let run = run_of(vec![row("a", State::Running)]);
     let before = versions(run.clone(), 10);
@@ -381,11 +381,8 @@ fn only_what_has_changed_has_another_version() {
     let mut after = run;
     after.stages[0].state = State::Succeeded;
     let after = versions(after, 20);
-    let changed = before
-        .iter()
-        .zip(&after)
-        .filter(|(one, other)| one != other);
-    let changed: Vec<&str> = changed.map(|(one, _)| one.0).collect();
+    let changed = before.iter().zip(&after).filter(|(old, new)| old != new);
+    let changed: Vec<&str> = changed.map(|(old, _)| old.0).collect();
     assert_eq!(changed, ["head", "stages"]);
 }
 

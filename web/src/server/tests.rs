@@ -20,7 +20,7 @@ struct Fake {
     changes: watch::Sender<usize>,
     is_forbidden: Arc<AtomicBool>,
     acted: Arc<Mutex<Vec<Action>>>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Fake {
@@ -29,7 +29,7 @@ impl Fake {
             changes: watch::channel(0).0,
             is_forbidden: Arc::default(),
             acted: Arc::default(),
-            asked: Arc::default(),
+            requests: Arc::default(),
         }
     }
 
@@ -44,7 +44,7 @@ impl Cluster for Fake {
     }
 
     async fn page(&self, address: &Address, _behind: Duration) -> Result<Page, Problem> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         match address {
             Address::Runs(_) => Ok(Page::Runs(Runs {
                 rows: vec![RunRow {
@@ -219,7 +219,7 @@ async fn who_has_no_token_gets_nothing_and_the_cluster_is_not_asked() {
                 .contains_key(header::CONTENT_SECURITY_POLICY)
         );
     }
-    assert_eq!(fake.asked.load(Ordering::Relaxed), 0);
+    assert_eq!(fake.requests.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]

@@ -450,27 +450,27 @@ mod tests {
         ];
         for (text, block, state) in table {
             let (before, _) = text.split_once('|').expect("a place");
-            let found = context(before, before.len());
-            assert_eq!((found.block, found.state), (block, state), "{text}");
+            let context = context(before, before.len());
+            assert_eq!((context.block, context.state), (block, state), "{text}");
         }
     }
 
     #[test]
     fn paths_calls_and_stages_are_found() {
         let at = |text: &str| context(text, text.len());
-        let found = at("pipeline p { stage a { run = \"${load.ro");
+        let context = at("pipeline p { stage a { run = \"${load.ro");
         assert_eq!(
-            (found.path, found.stage),
+            (context.path, context.stage),
             (vec!["load".to_owned()], Some("a".to_owned()))
         );
-        let found = at("pipeline p { stage a after load[i].fa");
-        assert_eq!(found.path, ["load"]);
-        assert_eq!(found.clauses, ["after"]);
-        let found = at("pipeline p { stage a { env { A = secret(\"b\", ");
-        assert_eq!((found.call, found.argument), (Some("secret"), 1));
-        let found = at("pipeline p { stage a { run = \"x\" } stage b after any(");
+        let context = at("pipeline p { stage a after load[i].fa");
+        assert_eq!(context.path, ["load"]);
+        assert_eq!(context.clauses, ["after"]);
+        let context = at("pipeline p { stage a { env { A = secret(\"b\", ");
+        assert_eq!((context.call, context.argument), (Some("secret"), 1));
+        let context = at("pipeline p { stage a { run = \"x\" } stage b after any(");
         assert_eq!(
-            (found.call, found.stage),
+            (context.call, context.stage),
             (Some("any"), Some("b".to_owned()))
         );
     }
